@@ -1,0 +1,213 @@
+//! How a consumer is set up.
+
+use std::{fmt, sync::Arc};
+
+use super::{core::Core, frames::FramesConsumer, worker};
+use crate::{
+    Criteria, Encoding, StreamId,
+    criteria::NotSelectable,
+    discovery::PeerEntry,
+    filter::{Filter, Lookup},
+    producer::Requirement,
+    status::{Board, ChannelConditions},
+    streams::{self, Scope, backoff::ExponentialBackoff},
+};
+
+/// Bounds and reach of a consumer.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where producers are looked for. Default: the network.
+    pub scope: Scope,
+    /// What the datums are, for criteria to look into. Default: JSON.
+    pub encoding: Encoding,
+    /// Which datums are wanted. Default: all.
+    pub criteria: Criteria,
+    /// Datums held for the application, from all producers. Default 1024. When it is full, nothing more is read.
+    pub buffer_size: usize,
+    /// Bytes held likewise, headers included, whichever bound is reached first. Default 8 MiB. In the worst case each
+    /// connection holds its receive window and one batch beside it.
+    pub buffer_bytes: usize,
+    /// Bytes of the largest datum taken from elsewhere; a producer that announces a larger one is not listened to any
+    /// more. Default: the network's, 16 MiB.
+    pub max_datum_len: usize,
+    /// Whether this node's own producer is taken too, in process. Default: no.
+    pub local: bool,
+    /// How attempts to reach a producer are spaced. Default: what the network's streams share.
+    pub backoff: ExponentialBackoff,
+}
+
+type OnlineWhen = Box<dyn FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync>;
+
+/// Sets up a consumer of wire-format batches.
+#[must_use = "nothing is consumed before it is built"]
+pub struct FramesConsumerBuilder {
+    streams: Arc<streams::Inner>,
+    id: StreamId,
+    config: Config,
+    lookup: Option<Lookup>,
+    require: Vec<Requirement>,
+    online_when: OnlineWhen,
+}
+
+impl FramesConsumerBuilder {
+    pub(crate) fn new(streams: Arc<streams::Inner>, id: StreamId) -> Self {
+        let config = Config {
+            scope: Scope::Network,
+            encoding: Encoding::default(),
+            criteria: Criteria::default(),
+            buffer_size: 1024,
+            buffer_bytes: 8 * 1024 * 1024,
+            max_datum_len: streams.env.max_frame_len(),
+            local: false,
+            backoff: streams.env.config.backoff.clone(),
+        };
+        let online_when: OnlineWhen = Box::new(|conditions| conditions);
+        Self {
+            streams,
+            id,
+            config,
+            lookup: None,
+            require: Vec::new(),
+            online_when,
+        }
+    }
+
+    pub(crate) fn with_lookup(mut self, lookup: Lookup) -> Self {
+        self.lookup = Some(lookup);
+        self
+    }
+
+    pub(super) fn with_stream_id(mut self, id: StreamId) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// Where producers are looked for. [`Scope::Node`] takes this node's producer alone. Default: the network.
+    pub fn with_scope(mut self, scope: Scope) -> Self {
+        self.config.scope = scope;
+        self
+    }
+
+    /// What the datums are, for criteria to look into. Default: JSON.
+    pub fn with_encoding(mut self, encoding: Encoding) -> Self {
+        self.config.encoding = encoding;
+        self
+    }
+
+    /// Which datums are wanted. Producers that can select send no others. Default: all.
+    pub fn with_criteria(mut self, criteria: Criteria) -> Self {
+        self.config.criteria = criteria;
+        self
+    }
+
+    /// Datums held for the application. Default 1024, at least 1.
+    pub fn with_buffer_size(mut self, datums: usize) -> Self {
+        self.config.buffer_size = datums;
+        self
+    }
+
+    /// Bytes held likewise, headers included. Default 8 MiB. A larger datum is held alone.
+    pub fn with_buffer_bytes(mut self, bytes: usize) -> Self {
+        self.config.buffer_bytes = bytes;
+        self
+    }
+
+    /// Bytes of the largest datum taken from elsewhere. Default: the network's, 16 MiB.
+    pub fn with_max_datum_len(mut self, bytes: usize) -> Self {
+        self.config.max_datum_len = bytes.min(u32::MAX as usize);
+        self
+    }
+
+    /// Whether this node's own producer is taken too, in process and without a copy. Default: no.
+    pub fn with_local(mut self, local: bool) -> Self {
+        self.config.local = local;
+        self
+    }
+
+    /// Which nodes it takes datums from. Said several times, all must hold. This node's own producer is not asked.
+    pub fn require(mut self, from: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static) -> Self {
+        self.require.push(Arc::new(from));
+        self
+    }
+
+    /// When it is online, said from conditions that are always met, which is the default.
+    pub fn online_when(
+        mut self,
+        conditions: impl FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync + 'static,
+    ) -> Self {
+        self.online_when = Box::new(conditions);
+        self
+    }
+
+    /// How attempts to reach a producer are spaced.
+    pub fn with_backoff(mut self, backoff: ExponentialBackoff) -> Self {
+        self.config.backoff = backoff;
+        self
+    }
+
+    /// Starts the consumer.
+    ///
+    /// # Errors
+    /// When the criteria cannot be applied to datums of the encoding.
+    pub fn build(self) -> Result<FramesConsumer, NotSelectable> {
+        let Self {
+            streams,
+            id,
+            config,
+            lookup,
+            require,
+            online_when,
+        } = self;
+        let lookup = lookup.unwrap_or_else(|| Lookup::Encoding(config.encoding.clone()));
+        let filter = lookup.filter(&config.criteria)?;
+        Ok(Self::start(
+            streams,
+            id,
+            config,
+            (require, filter),
+            Board::new(online_when),
+        ))
+    }
+
+    /// For types that judge their datums themselves, which cannot fail here.
+    pub(super) fn build_with(self, filter: impl FnOnce(&Criteria) -> Filter) -> FramesConsumer {
+        let Self {
+            streams,
+            id,
+            config,
+            lookup: _,
+            require,
+            online_when,
+        } = self;
+        let filter = filter(&config.criteria);
+        Self::start(
+            streams,
+            id,
+            config,
+            (require, filter),
+            Board::new(online_when),
+        )
+    }
+
+    fn start(
+        streams: Arc<streams::Inner>,
+        id: StreamId,
+        config: Config,
+        rules: (Vec<Requirement>, Filter),
+        board: Board,
+    ) -> FramesConsumer {
+        let core = Arc::new(Core::new(id, config, streams.clone(), rules, board));
+        streams.env.spawn(worker::run(core.clone()));
+        streams.add_consumer(&core);
+        FramesConsumer::new(core)
+    }
+}
+
+impl fmt::Debug for FramesConsumerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FramesConsumerBuilder")
+            .field("id", &self.id)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,122 @@
+//! [`FramesConsumer`]: the handle that gives wire-format batches.
+
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use super::{builder::Config, core::Core, stats::ConsumerStats};
+use crate::{
+    Frames, StreamId,
+    queue::Source,
+    status::{ChannelInfo, When},
+};
+
+/// Gives the datums of a stream in wire-format batches.
+///
+/// Several consumers of one stream are independent of each other: each gets every datum.
+#[derive(Debug)]
+pub struct FramesConsumer {
+    core: Arc<Core>,
+}
+
+impl FramesConsumer {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    /// Waits for datums and takes a batch of them: at least one, at most `max_count`. Cancel safe.
+    ///
+    /// `None` when the stream has ended: at least one producer ended it for good, and none is connected or being
+    /// connected to. Also when the network has ended. From then on it stays `None`.
+    pub async fn recv_frames(&mut self, max_count: usize) -> Option<Frames> {
+        poll_fn(|cx| self.poll_take(cx, max_count))
+            .await
+            .map(|(_, frames)| frames)
+    }
+
+    /// Takes a batch of at most `max_count` datums if there is one now.
+    pub fn try_recv_frames(&mut self, max_count: usize) -> Option<Frames> {
+        let (_, frames) = self.core.queue().try_take(max_count)?;
+        self.count(&frames);
+        Some(frames)
+    }
+
+    pub(super) fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        max_count: usize,
+    ) -> Poll<Option<(Source, Frames)>> {
+        let taken = ready!(self.core.queue().poll_take(cx, max_count.max(1)));
+        if let Some((_, frames)) = &taken {
+            self.count(frames);
+        }
+        Poll::Ready(taken)
+    }
+
+    pub(super) fn try_take(&mut self, max_count: usize) -> Option<(Source, Frames)> {
+        let taken = self.core.queue().try_take(max_count.max(1))?;
+        self.count(&taken.1);
+        Some(taken)
+    }
+
+    fn count(&self, frames: &Frames) {
+        self.core.tally.datums.add(frames.count());
+        self.core.tally.bytes.add(frames.payload_len());
+    }
+
+    /// A datum of this source was not what it should be: ends that subscription.
+    pub(super) fn reject(&self, source: Source) {
+        self.core.reject(source);
+    }
+
+    /// Whether the stream has ended and all that was queued is taken.
+    pub fn is_ended(&self) -> bool {
+        self.core.queue().is_closed() && self.core.queue().held().0 == 0
+    }
+
+    /// To wait for being online and for producers.
+    pub fn when(&self) -> &When {
+        self.core.board.when()
+    }
+
+    /// Whether the conditions for being online are met.
+    pub fn is_online(&self) -> bool {
+        self.core.board.is_online()
+    }
+
+    /// What it has received so far.
+    pub fn stats(&self) -> ConsumerStats {
+        self.core.tally.read()
+    }
+
+    /// The producers it is connected or being connected to.
+    pub fn producers(&self) -> Vec<ChannelInfo> {
+        self.core.board.list()
+    }
+
+    /// Datums and bytes (headers included) that wait to be taken.
+    pub fn queued(&self) -> (usize, usize) {
+        self.core.queue().held()
+    }
+
+    /// The stream.
+    pub fn stream_id(&self) -> &StreamId {
+        &self.core.id
+    }
+
+    /// Its bounds and reach.
+    pub fn config(&self) -> &Config {
+        &self.core.config
+    }
+}
+
+impl Drop for FramesConsumer {
+    fn drop(&mut self) {
+        self.core.cancel.cancel();
+        let left = self.core.queue().abandon();
+        self.core.tally.closed.add(left);
+        self.core.streams.remove_consumer(&self.core);
+    }
+}

@@ -1,0 +1,16 @@
+//! The consuming end of a stream: handles, the watch for producers, and a receiver for each of those elsewhere.
+
+mod builder;
+mod core;
+mod frames;
+mod receiver;
+mod stats;
+mod subscription;
+mod typed;
+mod worker;
+
+pub use builder::{Config, FramesConsumerBuilder};
+pub(crate) use core::Core;
+pub use frames::FramesConsumer;
+pub use stats::{ConsumerStats, Dropped};
+pub use typed::{Builder, Consumer};

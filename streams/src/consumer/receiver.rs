@@ -1,0 +1,123 @@
+//! Keeps one producer elsewhere subscribed to: connects, reads, and comes back after what can pass.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use super::{
+    core::Core,
+    subscription::{Memory, subscribe},
+};
+use crate::{
+    PeerId,
+    discovery::{Catalog, PeerEntry, PeerEntryVersion},
+    network::CloseReason,
+};
+
+/// How long one sync of catalogs may take before the subscription is tried again anyway.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How a subscription ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The link closed, or never was.
+    Closed(CloseReason),
+    /// The peer sent what it should not, or a datum that cannot be decoded.
+    Rejected,
+    /// The peer has a new life, which the link is not to.
+    Restarted,
+}
+
+/// Runs for as long as the peer offers the stream. Dropped, it leaves nothing behind.
+pub(super) async fn run(core: &Core, peer: PeerId) {
+    let discovery = &core.streams.env.discovery;
+    let mut catalog = discovery.catalog_watch();
+    let mut waits = core.config.backoff.waits();
+    let mut memory = Memory::default();
+    let mut live = Some(core.enter());
+    let mut synced = false;
+    while let Some(entry) = offer(core, &catalog, &peer) {
+        let seen = (entry.version(), catalog.borrow().local().version());
+        live.get_or_insert_with(|| core.enter());
+        let outcome = subscribe(core, &entry, &mut waits, &mut memory, &mut catalog).await;
+        tracing::debug!(%peer, stream = %core.id, ?outcome, "subscription over");
+        if matches!(
+            outcome,
+            Outcome::Closed(CloseReason::TimedOut | CloseReason::Lost)
+        ) {
+            discovery.suspect(peer);
+        }
+        let retry = match outcome {
+            Outcome::Restarted => continue,
+            Outcome::Closed(reason @ (CloseReason::UnknownPeer | CloseReason::NotAllowed)) => {
+                // The peer judges what it knows of this node, which a sync makes the latest; once in a row.
+                let address = entry.address().clone();
+                if !synced
+                    && matches!(
+                        timeout(SYNC_TIMEOUT, discovery.sync_with(address)).await,
+                        Ok(Ok(()))
+                    )
+                {
+                    synced = true;
+                    continue;
+                }
+                reason == CloseReason::UnknownPeer
+            }
+            Outcome::Closed(CloseReason::EndOfStream) => {
+                core.mark_ended();
+                false
+            }
+            Outcome::Rejected
+            | Outcome::Closed(
+                CloseReason::GracefulShutdown
+                | CloseReason::StreamNotFound
+                | CloseReason::DifferentNetwork,
+            ) => false,
+            Outcome::Closed(_) => true,
+        };
+        synced = false;
+        if let Some(wait) = waits.next().filter(|_| retry) {
+            tokio::select! {
+                // Triggered when the wait is over.
+                () = sleep(wait) => {}
+                // Triggered when the peer says something new of itself: it may have restarted or moved.
+                () = news(&mut catalog, &peer, |version, _| version != Some(seen.0)) => {}
+            }
+            continue;
+        }
+        live = None;
+        // Until the peer or this node says something new of itself.
+        news(&mut catalog, &peer, |version, own| {
+            version != Some(seen.0) || own != seen.1
+        })
+        .await;
+        waits.reset();
+    }
+}
+
+/// The peer's entry while it offers the stream and is one to take it from.
+fn offer(core: &Core, catalog: &watch::Receiver<Catalog>, peer: &PeerId) -> Option<PeerEntry> {
+    let catalog = catalog.borrow().clone();
+    let entry = catalog.get(peer)?;
+    (entry.streams().contains(&core.id) && core.meets(entry)).then(|| entry.clone())
+}
+
+/// Waits until `is_new` says so of the peer's version and this node's own.
+async fn news(
+    catalog: &mut watch::Receiver<Catalog>,
+    peer: &PeerId,
+    is_new: impl Fn(Option<PeerEntryVersion>, PeerEntryVersion) -> bool,
+) {
+    let changed = catalog.wait_for(|catalog| {
+        is_new(
+            catalog.get(peer).map(PeerEntry::version),
+            catalog.local().version(),
+        )
+    });
+    if changed.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,64 @@
+//! What a consumer has received and what it missed.
+
+use crate::status::Counter;
+
+/// What a consumer has done so far. Bytes are those of datums, without their 4-byte headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConsumerStats {
+    /// Datums handed to the application.
+    pub datums: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Datums that came and were not wanted, from producers that do not select.
+    pub filtered: u64,
+    /// Datums that were not handed out.
+    pub dropped: Dropped,
+}
+
+/// Datums that were not handed to the application, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dropped {
+    /// Not what their encoding says, or not decodable.
+    pub malformed: u64,
+    /// Announced as larger than is taken; its producer is not listened to any more.
+    pub too_large: u64,
+    /// Sent by a producer while it could not be heard. Known of producers that count, and without criteria.
+    pub lost: u64,
+    /// Still queued when the consumer was dropped.
+    pub closed: u64,
+}
+
+impl Dropped {
+    /// All reasons together.
+    pub const fn total(&self) -> u64 {
+        self.malformed + self.too_large + self.lost + self.closed
+    }
+}
+
+/// [`ConsumerStats`] while they are being counted.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) datums: Counter,
+    pub(super) bytes: Counter,
+    pub(super) filtered: Counter,
+    pub(super) malformed: Counter,
+    pub(super) too_large: Counter,
+    pub(super) lost: Counter,
+    pub(super) closed: Counter,
+}
+
+impl Tally {
+    pub(super) fn read(&self) -> ConsumerStats {
+        ConsumerStats {
+            datums: self.datums.get(),
+            bytes: self.bytes.get(),
+            filtered: self.filtered.get(),
+            dropped: Dropped {
+                malformed: self.malformed.get(),
+                too_large: self.too_large.get(),
+                lost: self.lost.get(),
+                closed: self.closed.get(),
+            },
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! One subscription: the connection to a producer from its handshake to its end.
+
+use tokio::{sync::watch, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{core::Core, receiver::Outcome};
+use crate::{
+    Frames,
+    discovery::{Catalog, PeerEntry},
+    network::{CloseReason, Link, LinkConn, LinkError, LinkReceiver, LinkSender},
+    status::{Channel, State},
+    streams::{
+        HANDSHAKE_TIMEOUT,
+        backoff::Waits,
+        protocol::{Epoch, Hello, Start},
+    },
+};
+
+/// How far a producer's datums have been received, over all subscriptions to it.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    next: Option<(Epoch, u64)>,
+}
+
+impl Memory {
+    /// A subscription starts at this place; how many datums went by unheard.
+    fn resume(&mut self, position: Option<(Epoch, u64)>) -> u64 {
+        let missed = match (self.next, position) {
+            (Some((before, next)), Some((epoch, position))) if before == epoch => {
+                position.saturating_sub(next)
+            }
+            _ => 0,
+        };
+        self.next = position;
+        missed
+    }
+
+    fn advance(&mut self, count: usize) {
+        if let Some((_, next)) = &mut self.next {
+            *next += count as u64;
+        }
+    }
+}
+
+/// A channel on the consumer's board for as long as this lives; its link is closed when nobody said how.
+struct Entered<'a> {
+    core: &'a Core,
+    channel: Channel,
+    conn: Option<LinkConn>,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        if let Some(conn) = &self.conn {
+            // Does nothing when it was closed before.
+            conn.close(CloseReason::GracefulShutdown);
+        }
+        self.channel.set(State::Terminated);
+        self.core.board.remove(&self.channel.info);
+        self.core.forget(self.channel.generation());
+    }
+}
+
+/// Connects to the producer and reads until the subscription is over. Dropped, it closes the link with 204.
+pub(super) async fn subscribe(
+    core: &Core,
+    peer: &PeerEntry,
+    waits: &mut Waits,
+    memory: &mut Memory,
+    catalog: &mut watch::Receiver<Catalog>,
+) -> Outcome {
+    let ids = (*peer.id(), core.streams.env.local_id);
+    let channel = Channel::new(
+        core.id,
+        core.criteria().clone(),
+        ids,
+        peer.clone(),
+        State::Connecting,
+    );
+    let rejected = core.accept_from(channel.generation());
+    core.board.add(&channel.info);
+    let mut entered = Entered {
+        core,
+        channel,
+        conn: None,
+    };
+
+    let connected = tokio::select! {
+        // Triggered when the peer has a new life.
+        () = restarted(catalog.clone(), peer) => return Outcome::Restarted,
+        // Triggered when the peer answers, and at the latest when the time for dialling is over.
+        connected = core.streams.env.connect(peer) => connected,
+    };
+    let mut link = match connected {
+        Ok(link) => link,
+        Err(error) => {
+            tracing::debug!(peer = %peer.id(), %error, "failed to dial a producer");
+            return Outcome::Closed(CloseReason::Lost);
+        }
+    };
+    entered.conn = Some(link.conn.clone());
+    let start = match timeout(HANDSHAKE_TIMEOUT, greet(core, &mut link)).await {
+        Ok(Ok(start)) => start,
+        Ok(Err(reason)) => {
+            link.conn.close(reason);
+            return Outcome::Closed(reason);
+        }
+        Err(_) => {
+            link.conn.close(CloseReason::Cancelled);
+            return Outcome::Closed(CloseReason::TimedOut);
+        }
+    };
+    waits.reset();
+    let lost = memory.resume(start.position);
+    if core.criteria().is_everything() {
+        core.tally
+            .lost
+            .add(usize::try_from(lost).unwrap_or(usize::MAX));
+    }
+    entered.channel.set(State::Connected);
+    core.board.touch();
+
+    let Link { conn, tx, rx } = link;
+    let reading = Reading {
+        core,
+        channel: &entered.channel,
+        selects: start.selects,
+        rejected: &rejected,
+    };
+    let outcome = reading.run(&conn, tx, rx, memory, catalog, peer).await;
+    conn.close(match outcome {
+        Outcome::Closed(reason) => reason,
+        Outcome::Rejected => CloseReason::ProtocolViolation,
+        Outcome::Restarted => CloseReason::Cancelled,
+    });
+    outcome
+}
+
+async fn greet(core: &Core, link: &mut Link) -> Result<Start, CloseReason> {
+    let network = core.streams.env.network_id;
+    let hello = Hello {
+        network,
+        stream: core.id,
+        criteria: core.criteria().clone(),
+        id: Some(core.subscriber_id),
+    };
+    let why = |error: LinkError| match error {
+        LinkError::Closed(reason) => reason,
+        _ => CloseReason::ProtocolViolation,
+    };
+    link.tx.send_frame(&hello.encode()).await.map_err(why)?;
+    let frame = link
+        .rx
+        .recv_frame()
+        .await
+        .map_err(why)?
+        .ok_or(CloseReason::UnexpectedClose)?;
+    let start = Start::decode(&frame).map_err(|_| CloseReason::ProtocolViolation)?;
+    if start.network != network {
+        return Err(CloseReason::DifferentNetwork);
+    }
+    if start.stream != core.id {
+        return Err(CloseReason::ProtocolViolation);
+    }
+    link.rx.set_max_frame_len(core.config.max_datum_len);
+    Ok(start)
+}
+
+/// Resolves when the catalog knows a later life of the peer. Cancel safe.
+async fn restarted(mut catalog: watch::Receiver<Catalog>, peer: &PeerEntry) {
+    let later = |catalog: &Catalog| {
+        catalog
+            .get(peer.id())
+            .is_some_and(|now| now.started_at() > peer.started_at())
+    };
+    if catalog.wait_for(later).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+struct Reading<'a> {
+    core: &'a Core,
+    channel: &'a Channel,
+    /// Whether the producer applies the criteria.
+    selects: bool,
+    rejected: &'a CancellationToken,
+}
+
+impl Reading<'_> {
+    async fn run(
+        &self,
+        conn: &LinkConn,
+        mut tx: LinkSender,
+        mut rx: LinkReceiver,
+        memory: &mut Memory,
+        catalog: &watch::Receiver<Catalog>,
+        peer: &PeerEntry,
+    ) -> Outcome {
+        let mut restarted = std::pin::pin!(restarted(catalog.clone(), peer));
+        loop {
+            let received = tokio::select! {
+                biased;
+                // Triggered when a datum was not what it should be.
+                () = self.rejected.cancelled() => return Outcome::Rejected,
+                // Triggered when there are datums, the end of them, or the end of the link.
+                received = rx.recv_frames() => received,
+                // Triggered when the peer has a new life.
+                () = &mut restarted => return Outcome::Restarted,
+            };
+            match received {
+                Ok(Some(frames)) => {
+                    memory.advance(frames.count());
+                    if !self.hand_over(frames).await {
+                        return Outcome::Rejected;
+                    }
+                }
+                Ok(None) => {
+                    // All is read and queued: saying so lets the producer close, with the word on how the stream ends.
+                    tx.finish();
+                    return match timeout(HANDSHAKE_TIMEOUT, conn.closed()).await {
+                        Ok(reason) => Outcome::Closed(reason),
+                        Err(_) => Outcome::Closed(CloseReason::UnexpectedClose),
+                    };
+                }
+                Err(LinkError::Closed(reason)) => return Outcome::Closed(reason),
+                Err(error) => {
+                    if matches!(error, LinkError::TooLarge { .. }) {
+                        self.core.tally.too_large.add(1);
+                    }
+                    tracing::warn!(peer = %peer.id(), stream = %self.core.id, %error, "a producer broke the protocol");
+                    return Outcome::Rejected;
+                }
+            }
+        }
+    }
+
+    /// Queues what is wanted. While the queue is full nothing is read, so that QUIC pushes back. False when no more is
+    /// wanted from this producer.
+    async fn hand_over(&self, frames: Frames) -> bool {
+        self.channel
+            .info
+            .stats()
+            .moved(frames.count(), frames.payload_len());
+        let mut wanted = frames;
+        if !self.selects {
+            let (selected, malformed) = self.core.filter.apply(&wanted);
+            self.core.tally.malformed.add(malformed);
+            self.core
+                .tally
+                .filtered
+                .add(wanted.count() - selected.count() - malformed);
+            self.channel
+                .info
+                .stats()
+                .filtered_more(wanted.count() - selected.count());
+            wanted = selected;
+        }
+        tokio::select! {
+            // Triggered when all is queued, or the consumer ends.
+            queued = self.core.queue().put_all(self.channel.generation(), &mut wanted) => {
+                if queued.is_err() {
+                    self.core.tally.closed.add(wanted.count());
+                }
+                queued.is_ok()
+            }
+            // Triggered when a datum was not what it should be.
+            () = self.rejected.cancelled() => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_missed_is_known_within_one_life_of_the_producer() {
+        let (first, second) = (Epoch([1; 16]), Epoch([2; 16]));
+        let mut memory = Memory::default();
+        assert_eq!(memory.resume(Some((first, 100))), 0);
+        memory.advance(20);
+        assert_eq!(memory.resume(Some((first, 125))), 5);
+        memory.advance(1);
+        assert_eq!(memory.resume(Some((first, 126))), 0);
+        assert_eq!(memory.resume(Some((second, 9000))), 0);
+        assert_eq!(memory.resume(None), 0);
+    }
+}

@@ -1,0 +1,226 @@
+//! [`Consumer`]: the handle that decodes datums of a type from the batch at hand.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures::{Stream, stream::FusedStream};
+
+use super::{Config, ConsumerStats, FramesConsumer, FramesConsumerBuilder};
+use crate::{
+    Criteria, Datum, Frames, StreamId,
+    discovery::PeerEntry,
+    filter::Filter,
+    queue::Source,
+    status::{ChannelConditions, ChannelInfo, When},
+    streams::{Scope, backoff::ExponentialBackoff},
+};
+
+/// Datums that are decoded from one batch at most; they count as handed out when the batch is taken.
+const BATCH_MAX: usize = 256;
+
+/// Gives the datums of a stream. A producer whose datums cannot be decoded is not listened to any more.
+pub struct Consumer<D> {
+    frames: FramesConsumer,
+    batch: Frames,
+    source: Source,
+    datum: PhantomData<fn() -> D>,
+}
+
+impl<D: Datum> Consumer<D> {
+    fn new(frames: FramesConsumer) -> Self {
+        Self {
+            frames,
+            batch: Frames::new(),
+            source: 0,
+            datum: PhantomData,
+        }
+    }
+
+    /// Waits for the next datum; `None` when the stream has ended, see
+    /// [`recv_frames`](FramesConsumer::recv_frames). Cancel safe.
+    pub async fn recv(&mut self) -> Option<D> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// The next datum if there is one now.
+    pub fn try_recv(&mut self) -> Option<D> {
+        loop {
+            if let Some(datum) = self.decode_next() {
+                return Some(datum);
+            }
+            (self.source, self.batch) = self.frames.try_take(BATCH_MAX)?;
+        }
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<D>> {
+        loop {
+            if let Some(datum) = self.decode_next() {
+                return Poll::Ready(Some(datum));
+            }
+            match ready!(self.frames.poll_take(cx, BATCH_MAX)) {
+                Some(taken) => (self.source, self.batch) = taken,
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn decode_next(&mut self) -> Option<D> {
+        while !self.batch.is_empty() {
+            let front = self.batch.split_front(1, usize::MAX);
+            match front.iter().next().map(D::decode)? {
+                Ok(datum) => return Some(datum),
+                Err(error) => {
+                    tracing::debug!(stream = %self.stream_id(), %error, "a datum cannot be decoded");
+                    self.frames.reject(self.source);
+                }
+            }
+        }
+        None
+    }
+
+    /// To wait for being online and for producers.
+    pub fn when(&self) -> &When {
+        self.frames.when()
+    }
+
+    /// Whether the conditions for being online are met.
+    pub fn is_online(&self) -> bool {
+        self.frames.is_online()
+    }
+
+    /// What it has received so far.
+    pub fn stats(&self) -> ConsumerStats {
+        self.frames.stats()
+    }
+
+    /// The producers it is connected or being connected to.
+    pub fn producers(&self) -> impl Iterator<Item = ChannelInfo> {
+        self.frames.producers().into_iter()
+    }
+
+    /// The stream.
+    pub fn stream_id(&self) -> &StreamId {
+        self.frames.stream_id()
+    }
+
+    /// Its bounds and reach.
+    pub fn config(&self) -> &Config {
+        self.frames.config()
+    }
+}
+
+impl<D: Datum> Stream for Consumer<D> {
+    type Item = D;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<D>> {
+        self.poll_recv(cx)
+    }
+}
+
+impl<D: Datum> FusedStream for Consumer<D> {
+    fn is_terminated(&self) -> bool {
+        self.batch.is_empty() && self.frames.is_ended()
+    }
+}
+
+impl<D> Unpin for Consumer<D> {}
+
+impl<D> fmt::Debug for Consumer<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.frames.fmt(f)
+    }
+}
+
+/// Sets up a consumer of a type's datums.
+#[must_use = "nothing is consumed before it is built"]
+pub struct Builder<D> {
+    frames: FramesConsumerBuilder,
+    datum: PhantomData<fn() -> D>,
+}
+
+impl<D: Datum> Builder<D> {
+    pub(crate) fn new(frames: FramesConsumerBuilder) -> Self {
+        Self {
+            frames,
+            datum: PhantomData,
+        }
+    }
+
+    fn map(self, change: impl FnOnce(FramesConsumerBuilder) -> FramesConsumerBuilder) -> Self {
+        Self {
+            frames: change(self.frames),
+            datum: PhantomData,
+        }
+    }
+
+    /// Another stream than the type's own.
+    pub fn with_stream_id(self, id: impl Into<StreamId>) -> Self {
+        self.map(|frames| frames.with_stream_id(id.into()))
+    }
+
+    /// See [`FramesConsumerBuilder::with_scope`].
+    pub fn with_scope(self, scope: Scope) -> Self {
+        self.map(|frames| frames.with_scope(scope))
+    }
+
+    /// See [`FramesConsumerBuilder::with_criteria`]; they look at the datum's fields as serde names them.
+    pub fn with_criteria(self, criteria: Criteria) -> Self {
+        self.map(|frames| frames.with_criteria(criteria))
+    }
+
+    /// See [`FramesConsumerBuilder::with_buffer_size`].
+    pub fn with_buffer_size(self, datums: usize) -> Self {
+        self.map(|frames| frames.with_buffer_size(datums))
+    }
+
+    /// See [`FramesConsumerBuilder::with_buffer_bytes`].
+    pub fn with_buffer_bytes(self, bytes: usize) -> Self {
+        self.map(|frames| frames.with_buffer_bytes(bytes))
+    }
+
+    /// See [`FramesConsumerBuilder::with_local`].
+    pub fn with_local(self, local: bool) -> Self {
+        self.map(|frames| frames.with_local(local))
+    }
+
+    /// See [`FramesConsumerBuilder::require`].
+    pub fn require(self, from: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static) -> Self {
+        self.map(|frames| frames.require(from))
+    }
+
+    /// See [`FramesConsumerBuilder::online_when`].
+    pub fn online_when(
+        self,
+        conditions: impl FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync + 'static,
+    ) -> Self {
+        self.map(|frames| frames.online_when(conditions))
+    }
+
+    /// See [`FramesConsumerBuilder::with_backoff`].
+    pub fn with_backoff(self, backoff: ExponentialBackoff) -> Self {
+        self.map(|frames| frames.with_backoff(backoff))
+    }
+
+    /// Starts the consumer.
+    pub fn build(self) -> Consumer<D> {
+        let filter = |criteria: &Criteria| {
+            if criteria.is_everything() {
+                Filter::Everything
+            } else {
+                Filter::Decoded(D::matches, criteria.clone())
+            }
+        };
+        Consumer::new(self.frames.build_with(filter))
+    }
+}
+
+impl<D> fmt::Debug for Builder<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.frames.fmt(f)
+    }
+}

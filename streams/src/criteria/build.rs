@@ -1,0 +1,199 @@
+//! Criteria written in Rust: `Criteria::field("price").gte(100).and(…)`.
+
+use super::{Alternative, Condition, Criteria, Path, Range, Scalar};
+
+/// A field of which a condition is about to be said. Made by [`Criteria::field`].
+#[derive(Debug, Clone)]
+#[must_use = "a field alone selects nothing: say what it must be"]
+pub struct Field {
+    path: Path,
+    negated: bool,
+}
+
+impl Criteria {
+    /// Wants every datum; the same as the default.
+    pub fn everything() -> Self {
+        Self::default()
+    }
+
+    /// Starts a condition on the field at this dotted path.
+    ///
+    /// ```
+    /// use mosaik_streams::Criteria;
+    ///
+    /// let wanted = Criteria::field("price").gte(100).and(Criteria::field("symbol").one_of(["ETH", "BTC"]));
+    /// assert!(!wanted.is_everything());
+    /// ```
+    pub fn field(path: impl Into<Path>) -> Field {
+        Field {
+            path: path.into(),
+            negated: false,
+        }
+    }
+
+    /// Datums that both want.
+    ///
+    /// The alternatives multiply; what grows beyond [`MAX_CONDITIONS`](super::MAX_CONDITIONS) is refused where it is
+    /// put to use.
+    pub fn and(self, other: Self) -> Self {
+        if self.is_everything() {
+            return other;
+        }
+        if other.is_everything() {
+            return self;
+        }
+        let pairs = self
+            .any
+            .iter()
+            .flat_map(|left| other.any.iter().map(move |right| (left, right)));
+        let any = pairs.map(|(left, right)| Alternative {
+            all: left.all.iter().chain(&right.all).cloned().collect(),
+        });
+        Self { any: any.collect() }
+    }
+
+    /// Datums that either wants.
+    pub fn or(mut self, mut other: Self) -> Self {
+        if self.is_everything() || other.is_everything() {
+            return Self::default();
+        }
+        self.any.append(&mut other.any);
+        self
+    }
+}
+
+impl Field {
+    /// Turns what follows into its opposite; a field that is not there then matches.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it reads as a sentence, and `!field` would not"
+    )]
+    pub fn not(self) -> Self {
+        Self {
+            negated: !self.negated,
+            ..self
+        }
+    }
+
+    /// Is this value.
+    pub fn eq(self, value: impl Into<Scalar>) -> Criteria {
+        self.one_of([value])
+    }
+
+    /// Is one of these values.
+    pub fn one_of<S: Into<Scalar>>(self, values: impl IntoIterator<Item = S>) -> Criteria {
+        self.is(Condition::OneOf(
+            values.into_iter().map(Into::into).collect(),
+        ))
+    }
+
+    /// Is more than this.
+    pub fn gt(self, bound: impl Into<Scalar>) -> Criteria {
+        self.within(Range {
+            gt: Some(bound.into()),
+            ..Range::default()
+        })
+    }
+
+    /// Is at least this.
+    pub fn gte(self, bound: impl Into<Scalar>) -> Criteria {
+        self.within(Range {
+            gte: Some(bound.into()),
+            ..Range::default()
+        })
+    }
+
+    /// Is less than this.
+    pub fn lt(self, bound: impl Into<Scalar>) -> Criteria {
+        self.within(Range {
+            lt: Some(bound.into()),
+            ..Range::default()
+        })
+    }
+
+    /// Is at most this.
+    pub fn lte(self, bound: impl Into<Scalar>) -> Criteria {
+        self.within(Range {
+            lte: Some(bound.into()),
+            ..Range::default()
+        })
+    }
+
+    /// Is within these bounds.
+    pub fn within(self, range: Range) -> Criteria {
+        self.is(Condition::Range(range))
+    }
+
+    /// Is text that starts like this.
+    pub fn prefix(self, prefix: impl Into<String>) -> Criteria {
+        self.is(Condition::Prefix(prefix.into()))
+    }
+
+    /// Is there at all, or is not.
+    pub fn exists(self, exists: bool) -> Criteria {
+        self.is(Condition::Exists(exists))
+    }
+
+    /// Meets this condition.
+    pub fn is(self, condition: Condition) -> Criteria {
+        let condition = if self.negated {
+            Condition::Not(Box::new(condition))
+        } else {
+            condition
+        };
+        Criteria {
+            any: vec![Alternative {
+                all: vec![(self.path, condition)],
+            }],
+        }
+    }
+}
+
+macro_rules! whole_numbers {
+    ($($number:ty),*) => {$(
+        impl From<$number> for Scalar {
+            fn from(value: $number) -> Self {
+                Self::Int(value.into())
+            }
+        }
+    )*};
+}
+
+whole_numbers!(i8, u8, i16, u16, i32, u32, i64);
+
+/// Beyond the largest `i64`, the nearest `f64`.
+impl From<u64> for Scalar {
+    fn from(value: u64) -> Self {
+        i64::try_from(value).map_or(Self::Float(value as f64), Self::Int)
+    }
+}
+
+impl From<f64> for Scalar {
+    fn from(value: f64) -> Self {
+        Self::Float(value)
+    }
+}
+
+impl From<bool> for Scalar {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<&str> for Scalar {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<String> for Scalar {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<String> for Path {
+    fn from(dotted: String) -> Self {
+        Self::from(dotted.as_str())
+    }
+}

@@ -1,0 +1,284 @@
+//! Walks over a JSON datum once, front to back. Values nobody asked for are checked for form and passed over, without
+//! recursion; recursion follows the paths of the criteria only.
+
+use super::{
+    select::{Findings, Malformed, Node},
+    value::{Text, Value},
+};
+
+/// The most values around each other: 127, what serde_json takes as well.
+const MAX_DEPTH: usize = 127;
+
+/// From this length on, a number might be beyond the largest `f64`.
+const LONG_NUMBER: usize = 300;
+
+/// Meets the conditions below `root` with the values of `datum`. A name that comes twice counts as its last.
+pub(super) fn walk(
+    datum: &[u8],
+    root: &Node,
+    findings: &mut Findings<'_>,
+) -> Result<(), Malformed> {
+    let text = std::str::from_utf8(datum).map_err(|_| Malformed)?;
+    let mut scanner = Scanner { text, at: 0 };
+    scanner.value(root, 0, findings)?;
+    scanner.space();
+    if scanner.at == text.len() {
+        Ok(())
+    } else {
+        Err(Malformed)
+    }
+}
+
+struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    fn value(
+        &mut self,
+        node: &Node,
+        depth: usize,
+        findings: &mut Findings<'_>,
+    ) -> Result<(), Malformed> {
+        self.space();
+        match self.peek() {
+            Some(b'{') if !node.children.is_empty() => {
+                findings.meet(&node.here, Value::Composite);
+                self.object(node, depth + 1, findings)
+            }
+            Some(b'{' | b'[') => {
+                findings.meet(&node.here, Value::Composite);
+                self.pass(depth)
+            }
+            _ => {
+                let value = self.scalar()?;
+                findings.meet(&node.here, value);
+                Ok(())
+            }
+        }
+    }
+
+    fn object(
+        &mut self,
+        node: &Node,
+        depth: usize,
+        findings: &mut Findings<'_>,
+    ) -> Result<(), Malformed> {
+        if depth > MAX_DEPTH {
+            return Err(Malformed);
+        }
+        self.at += 1;
+        self.space();
+        if self.take(b'}') {
+            return Ok(());
+        }
+        loop {
+            let name = self.name()?;
+            if let Some((_, child)) = node.children.iter().find(|(expected, _)| name.is(expected)) {
+                findings.forget(&child.below);
+                self.value(child, depth, findings)?;
+            } else {
+                self.pass(depth)?;
+            }
+            self.space();
+            if self.take(b'}') {
+                return Ok(());
+            }
+            self.expect(b',')?;
+        }
+    }
+
+    /// Passes over a value of any kind, checking its form. A bit says of each open value whether it is an object.
+    fn pass(&mut self, depth: usize) -> Result<(), Malformed> {
+        let (mut objects, mut open) = (0u128, 0);
+        loop {
+            self.space();
+            let is_object = self.peek() == Some(b'{');
+            if is_object || self.peek() == Some(b'[') {
+                self.at += 1;
+                self.space();
+                if depth + open + 1 > MAX_DEPTH {
+                    return Err(Malformed);
+                }
+                if !self.take(if is_object { b'}' } else { b']' }) {
+                    objects = objects << 1 | u128::from(is_object);
+                    open += 1;
+                    if is_object {
+                        self.name()?;
+                    }
+                    continue;
+                }
+            } else {
+                self.scalar()?;
+            }
+            loop {
+                if open == 0 {
+                    return Ok(());
+                }
+                let in_map = objects & 1 == 1;
+                self.space();
+                if self.take(b',') {
+                    if in_map {
+                        self.name()?;
+                    }
+                    break;
+                }
+                self.expect(if in_map { b'}' } else { b']' })?;
+                objects >>= 1;
+                open -= 1;
+            }
+        }
+    }
+
+    fn name(&mut self) -> Result<Text<'a>, Malformed> {
+        self.space();
+        self.expect(b'"')?;
+        let name = self.string()?;
+        self.space();
+        self.expect(b':')?;
+        Ok(name)
+    }
+
+    fn scalar(&mut self) -> Result<Value<'a>, Malformed> {
+        match self.peek().ok_or(Malformed)? {
+            b'"' => {
+                self.at += 1;
+                self.string().map(Value::Text)
+            }
+            b'n' => self.word("null", Value::Null),
+            b't' => self.word("true", Value::Bool(true)),
+            b'f' => self.word("false", Value::Bool(false)),
+            _ => self.number(),
+        }
+    }
+
+    fn word(&mut self, word: &str, value: Value<'a>) -> Result<Value<'a>, Malformed> {
+        if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
+            return Err(Malformed);
+        }
+        self.at += word.len();
+        Ok(value)
+    }
+
+    /// After its opening quote.
+    fn string(&mut self) -> Result<Text<'a>, Malformed> {
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            match self.next()? {
+                b'"' => break,
+                b'\\' => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                0..0x20 => return Err(Malformed),
+                _ => {}
+            }
+        }
+        let inside = &self.text[start..self.at - 1];
+        Ok(if escaped {
+            Text::Escaped(inside)
+        } else {
+            Text::Plain(inside)
+        })
+    }
+
+    fn escape(&mut self) -> Result<(), Malformed> {
+        match self.next()? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
+            b'u' => match self.unit()? {
+                0xd800..0xdc00 => {
+                    self.expect(b'\\')?;
+                    self.expect(b'u')?;
+                    if (0xdc00..0xe000).contains(&self.unit()?) {
+                        Ok(())
+                    } else {
+                        Err(Malformed)
+                    }
+                }
+                0xdc00..0xe000 => Err(Malformed),
+                _ => Ok(()),
+            },
+            _ => Err(Malformed),
+        }
+    }
+
+    fn unit(&mut self) -> Result<u32, Malformed> {
+        let mut unit = 0;
+        for _ in 0..4 {
+            unit = unit << 4 | char::from(self.next()?).to_digit(16).ok_or(Malformed)?;
+        }
+        Ok(unit)
+    }
+
+    fn number(&mut self) -> Result<Value<'a>, Malformed> {
+        let start = self.at;
+        self.take(b'-');
+        if !self.take(b'0') {
+            self.digits()?;
+        }
+        let mut whole = true;
+        if self.take(b'.') {
+            whole = false;
+            self.digits()?;
+        }
+        let exponent = self.take(b'e') || self.take(b'E');
+        if exponent {
+            whole = false;
+            if !self.take(b'+') {
+                self.take(b'-');
+            }
+            self.digits()?;
+        }
+        let number = &self.text[start..self.at];
+        if whole && let Ok(value) = number.parse() {
+            return Ok(Value::Int(value));
+        }
+        let value: f64 = number.parse().map_err(|_| Malformed)?;
+        if (exponent || number.len() > LONG_NUMBER) && !value.is_finite() {
+            return Err(Malformed);
+        }
+        Ok(Value::Float(value))
+    }
+
+    /// At least one.
+    fn digits(&mut self) -> Result<(), Malformed> {
+        let digits = self.text.as_bytes()[self.at..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        self.at += digits;
+        if digits == 0 { Err(Malformed) } else { Ok(()) }
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Result<u8, Malformed> {
+        let byte = self.peek().ok_or(Malformed)?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let there = self.peek() == Some(byte);
+        self.at += usize::from(there);
+        there
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
+        if self.take(byte) {
+            Ok(())
+        } else {
+            Err(Malformed)
+        }
+    }
+}

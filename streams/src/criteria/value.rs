@@ -1,0 +1,152 @@
+//! A value as an encoding's reader meets it, and what a condition says of it. Nothing is allocated here.
+
+use std::cmp::Ordering;
+
+use super::{Condition, Range, Scalar};
+
+/// A value within a datum, borrowed from its bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Value<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(Text<'a>),
+    /// A list, a mapping or bytes: there, and equal to no scalar.
+    Composite,
+}
+
+/// Text within a datum.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Text<'a> {
+    /// As it is.
+    Plain(&'a str),
+    /// The inside of a JSON string whose escapes have been found valid.
+    Escaped(&'a str),
+}
+
+impl Text<'_> {
+    pub(super) fn is(self, expected: &str) -> bool {
+        match self {
+            Text::Plain(text) => text == expected,
+            Text::Escaped(text) => Unescape(text).eq(expected.chars()),
+        }
+    }
+
+    fn starts_with(self, prefix: &str) -> bool {
+        match self {
+            Text::Plain(text) => text.starts_with(prefix),
+            Text::Escaped(text) => {
+                let mut chars = Unescape(text);
+                prefix
+                    .chars()
+                    .all(|expected| chars.next() == Some(expected))
+            }
+        }
+    }
+
+    /// By code point, which for UTF-8 is by byte.
+    fn compare(self, other: &str) -> Ordering {
+        match self {
+            Text::Plain(text) => text.cmp(other),
+            Text::Escaped(text) => Unescape(text).cmp(other.chars()),
+        }
+    }
+}
+
+/// The characters of the inside of a valid JSON string.
+struct Unescape<'a>(&'a str);
+
+impl Iterator for Unescape<'_> {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        let mut chars = self.0.chars();
+        let first = chars.next()?;
+        if first != '\\' {
+            self.0 = chars.as_str();
+            return Some(first);
+        }
+        let escape = chars.next()?;
+        self.0 = chars.as_str();
+        Some(match escape {
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => {
+                let high = self.unit()?;
+                if (0xd800..0xdc00).contains(&high) {
+                    self.0 = self.0.strip_prefix("\\u")?;
+                    let low = self.unit()?;
+                    char::from_u32(0x10000 + ((high - 0xd800) << 10) + low.checked_sub(0xdc00)?)?
+                } else {
+                    char::from_u32(high)?
+                }
+            }
+            other => other,
+        })
+    }
+}
+
+impl Unescape<'_> {
+    fn unit(&mut self) -> Option<u32> {
+        let (digits, rest) = self.0.split_at_checked(4)?;
+        self.0 = rest;
+        u32::from_str_radix(digits, 16).ok()
+    }
+}
+
+impl Condition {
+    /// Whether it holds for a value that is there.
+    pub(super) fn holds(&self, value: Value<'_>) -> bool {
+        match self {
+            Self::OneOf(values) => values
+                .iter()
+                .any(|expected| compare(value, expected) == Some(Ordering::Equal)),
+            Self::Range(range) => range.contains(value),
+            Self::Prefix(prefix) => matches!(value, Value::Text(text) if text.starts_with(prefix)),
+            Self::Exists(exists) => *exists,
+            Self::Not(inner) => !inner.holds(value),
+        }
+    }
+
+    /// Whether it holds for a field that is not there.
+    pub(super) fn holds_without(&self) -> bool {
+        match self {
+            Self::OneOf(_) | Self::Range(_) | Self::Prefix(_) => false,
+            Self::Exists(exists) => !exists,
+            Self::Not(inner) => !inner.holds_without(),
+        }
+    }
+}
+
+impl Range {
+    fn contains(&self, value: Value<'_>) -> bool {
+        let within = |bound: &Option<Scalar>, allowed: fn(Ordering) -> bool| {
+            bound
+                .as_ref()
+                .is_none_or(|bound| compare(value, bound).is_some_and(allowed))
+        };
+        matches!(value, Value::Int(_) | Value::Float(_) | Value::Text(_))
+            && within(&self.gt, Ordering::is_gt)
+            && within(&self.gte, Ordering::is_ge)
+            && within(&self.lt, Ordering::is_lt)
+            && within(&self.lte, Ordering::is_le)
+    }
+}
+
+/// `None` for what cannot be compared. Whole numbers are compared exactly, all others as `f64`.
+fn compare(value: Value<'_>, with: &Scalar) -> Option<Ordering> {
+    match (value, with) {
+        (Value::Null, Scalar::Null) => Some(Ordering::Equal),
+        (Value::Bool(a), Scalar::Bool(b)) => (a == *b).then_some(Ordering::Equal),
+        (Value::Int(a), Scalar::Int(b)) => Some(a.cmp(b)),
+        (Value::Int(a), Scalar::Float(b)) => (a as f64).partial_cmp(b),
+        (Value::Float(a), Scalar::Int(b)) => a.partial_cmp(&(*b as f64)),
+        (Value::Float(a), Scalar::Float(b)) => a.partial_cmp(b),
+        (Value::Text(a), Scalar::Text(b)) => Some(a.compare(b)),
+        _ => None,
+    }
+}

@@ -1,0 +1,177 @@
+//! [`Datum`]: types that travel on streams.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Criteria, Encoding, StreamId, criteria::NotSelectable};
+
+/// A type that travels on streams.
+///
+/// Every type that serde can write and read is one, in postcard. A type that serde cannot handle may bring its own
+/// encoding.
+pub trait Datum: Sized + Send + 'static {
+    /// Why a datum could not be encoded.
+    type EncodeError: std::error::Error + Send + Sync + 'static;
+    /// Why bytes could not be decoded.
+    type DecodeError: std::error::Error + Send + Sync + 'static;
+
+    /// The stream of this type when none is named: the hash of the type's name.
+    fn derived_stream_id() -> StreamId {
+        core::any::type_name::<Self>().into()
+    }
+
+    /// The datum as bytes.
+    ///
+    /// # Errors
+    /// The encoding's own.
+    fn encode(&self) -> Result<Bytes, Self::EncodeError>;
+
+    /// Appends the datum's bytes; what it has appended when it fails is discarded.
+    ///
+    /// # Errors
+    /// The encoding's own.
+    fn encode_into(&self, bytes: &mut BytesMut) -> Result<(), Self::EncodeError> {
+        bytes.put(self.encode()?);
+        Ok(())
+    }
+
+    /// The datum that the bytes are.
+    ///
+    /// # Errors
+    /// The encoding's own.
+    fn decode(bytes: &[u8]) -> Result<Self, Self::DecodeError>;
+
+    /// Whether criteria want the datum that the bytes are. A type that does not say how cannot be selected from.
+    ///
+    /// # Errors
+    /// When the datum cannot be looked into.
+    fn matches(bytes: &[u8], criteria: &Criteria) -> Result<bool, NotSelectable> {
+        let _ = bytes;
+        if criteria.is_everything() {
+            Ok(true)
+        } else {
+            Err(NotSelectable::Encoding("opaque"))
+        }
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Datum for T {
+    type DecodeError = postcard::Error;
+    type EncodeError = postcard::Error;
+
+    fn encode(&self) -> Result<Bytes, postcard::Error> {
+        postcard::to_stdvec(self).map(Bytes::from)
+    }
+
+    fn encode_into(&self, bytes: &mut BytesMut) -> Result<(), postcard::Error> {
+        postcard::serialize_with_flavor(self, Append(bytes))
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, postcard::Error> {
+        postcard::from_bytes(bytes)
+    }
+
+    /// Judges the JSON that the datum would be.
+    fn matches(bytes: &[u8], criteria: &Criteria) -> Result<bool, NotSelectable> {
+        if criteria.is_everything() {
+            return Ok(true);
+        }
+        let datum = Self::decode(bytes).map_err(|_| NotSelectable::Malformed)?;
+        let json = serde_json::to_vec(&datum).map_err(|_| NotSelectable::Malformed)?;
+        criteria.selector(&Encoding::Json)?.matches(&json)
+    }
+}
+
+struct Append<'a>(&'a mut BytesMut);
+
+impl postcard::ser_flavors::Flavor for Append<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.put_u8(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.put_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Price {
+        symbol: String,
+        cents: u64,
+    }
+
+    /// Not serde's: it brings its own encoding.
+    #[derive(Debug, PartialEq)]
+    struct Raw(Vec<u8>);
+
+    impl Datum for Raw {
+        type DecodeError = std::convert::Infallible;
+        type EncodeError = std::convert::Infallible;
+
+        fn encode(&self) -> Result<Bytes, Self::EncodeError> {
+            Ok(Bytes::from(self.0.clone()))
+        }
+
+        fn decode(bytes: &[u8]) -> Result<Self, Self::DecodeError> {
+            Ok(Self(bytes.to_vec()))
+        }
+    }
+
+    #[test]
+    fn both_ways_of_encoding_give_the_same_bytes() {
+        let price = Price {
+            symbol: "ETH".to_owned(),
+            cents: 320_000,
+        };
+        let mut bytes = BytesMut::from(&b"before"[..]);
+        price.encode_into(&mut bytes).unwrap();
+        assert_eq!(&bytes[6..], price.encode().unwrap());
+        assert_eq!(Price::decode(&bytes[6..]).unwrap(), price);
+        let mut bytes = BytesMut::new();
+        Raw(vec![7; 3]).encode_into(&mut bytes).unwrap();
+        assert_eq!(Raw::decode(&bytes).unwrap(), Raw(vec![7; 3]));
+    }
+
+    #[test]
+    fn a_serde_type_is_selected_by_its_fields_and_an_opaque_one_is_not() {
+        let bytes = Price {
+            symbol: "ETH".to_owned(),
+            cents: 5,
+        }
+        .encode()
+        .unwrap();
+        assert_eq!(
+            Price::matches(&bytes, &Criteria::field("cents").gte(5)),
+            Ok(true)
+        );
+        assert_eq!(
+            Price::matches(&bytes, &Criteria::field("symbol").eq("BTC")),
+            Ok(false)
+        );
+        assert_eq!(
+            Price::matches(&bytes[..2], &Criteria::field("cents").gte(5)),
+            Err(NotSelectable::Malformed)
+        );
+        assert_eq!(Raw::matches(b"x", &Criteria::default()), Ok(true));
+        assert!(Raw::matches(b"x", &Criteria::field("a").eq(1)).is_err());
+    }
+
+    #[test]
+    fn the_stream_of_a_type_is_known_by_the_types_name() {
+        assert_eq!(u64::derived_stream_id(), StreamId::from("u64"));
+    }
+}

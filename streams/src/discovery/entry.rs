@@ -1,0 +1,306 @@
+//! What a node says about itself, and the signature that proves it did. No I/O.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::{Ticket, address::Transport};
+use crate::{EndpointAddr, NetworkId, PeerId, SecretKey, Signature, StreamId, Tag, UniqueId};
+
+/// The version of Mosaik whose protocols are spoken, and whose entry layout is written.
+pub(super) const PROTOCOL: semver::Version = semver::Version::new(0, 3, 13);
+
+/// Milliseconds since 1970, of now.
+pub(super) fn now_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn time(ms: i64) -> SystemTime {
+    let time = if ms < 0 {
+        UNIX_EPOCH.checked_sub(Duration::from_millis(ms.unsigned_abs()))
+    } else {
+        UNIX_EPOCH.checked_add(Duration::from_millis(ms.unsigned_abs()))
+    };
+    time.unwrap_or(UNIX_EPOCH)
+}
+
+/// Which of two entries of a peer is newer: the one of its later life, or of its later change. Milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PeerEntryVersion {
+    pub(super) started_ms: i64,
+    pub(super) updated_ms: i64,
+}
+
+/// What a node says about itself: where it is, what it offers, and how it is marked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PeerEntry {
+    pub(super) protocol: semver::Version,
+    pub(super) network: NetworkId,
+    pub(super) version: PeerEntryVersion,
+    /// What this implementation understands of `transports`.
+    pub(super) address: EndpointAddr,
+    /// As they came: the order and the unknown ones are part of what was signed.
+    pub(super) transports: Vec<Transport>,
+    pub(super) tags: BTreeSet<Tag>,
+    pub(super) streams: BTreeSet<StreamId>,
+    pub(super) groups: BTreeSet<UniqueId>,
+    /// Only in the layout of Mosaik 0.4 and later.
+    pub(super) functions: Option<BTreeSet<UniqueId>>,
+    pub(super) tickets: BTreeMap<UniqueId, Ticket>,
+}
+
+impl PeerEntry {
+    /// An entry without tags, streams and tickets, started now.
+    pub fn new(network_id: impl Into<NetworkId>, address: EndpointAddr) -> Self {
+        let now = now_ms();
+        let transports = address.addrs.iter().copied().map(Transport::Ip).collect();
+        Self {
+            protocol: PROTOCOL,
+            network: network_id.into(),
+            version: PeerEntryVersion {
+                started_ms: now,
+                updated_ms: now,
+            },
+            address,
+            transports,
+            tags: BTreeSet::new(),
+            streams: BTreeSet::new(),
+            groups: BTreeSet::new(),
+            functions: None,
+            tickets: BTreeMap::new(),
+        }
+    }
+
+    /// Whose entry it is.
+    pub const fn id(&self) -> &PeerId {
+        &self.address.id
+    }
+
+    /// The network the peer is part of.
+    pub const fn network_id(&self) -> &NetworkId {
+        &self.network
+    }
+
+    /// Where the peer can be reached.
+    pub const fn address(&self) -> &EndpointAddr {
+        &self.address
+    }
+
+    /// The version of the protocols that the peer speaks.
+    pub const fn protocol(&self) -> &semver::Version {
+        &self.protocol
+    }
+
+    /// How the peer marks itself.
+    pub const fn tags(&self) -> &BTreeSet<Tag> {
+        &self.tags
+    }
+
+    /// The streams that the peer produces.
+    pub const fn streams(&self) -> &BTreeSet<StreamId> {
+        &self.streams
+    }
+
+    /// The groups of Mosaik that the peer is in; this implementation has none of its own.
+    pub const fn groups(&self) -> &BTreeSet<UniqueId> {
+        &self.groups
+    }
+
+    /// What the peer carries to show what it may do, by ticket id.
+    pub const fn tickets(&self) -> &BTreeMap<UniqueId, Ticket> {
+        &self.tickets
+    }
+
+    /// Which life and change of the peer it is of.
+    pub const fn version(&self) -> PeerEntryVersion {
+        self.version
+    }
+
+    /// When the peer started.
+    pub fn started_at(&self) -> SystemTime {
+        time(self.version.started_ms)
+    }
+
+    /// When the peer last renewed it.
+    pub fn updated_at(&self) -> SystemTime {
+        time(self.version.updated_ms)
+    }
+
+    /// How long the peer has been up when it last renewed this entry.
+    pub fn uptime(&self) -> Duration {
+        let PeerEntryVersion {
+            started_ms,
+            updated_ms,
+        } = self.version;
+        Duration::from_millis(u64::try_from(updated_ms.saturating_sub(started_ms)).unwrap_or(0))
+    }
+
+    /// The same, renewed now: newer than it was even when the clock has not moved.
+    #[must_use]
+    pub fn update_version(mut self) -> Self {
+        self.version.updated_ms = now_ms().max(self.version.updated_ms.saturating_add(1));
+        self
+    }
+
+    /// Adds a tag.
+    #[must_use]
+    pub fn add_tag(mut self, tag: impl Into<Tag>) -> Self {
+        self.tags.insert(tag.into());
+        self
+    }
+
+    /// Adds a stream.
+    #[must_use]
+    pub fn add_stream(mut self, stream: impl Into<StreamId>) -> Self {
+        self.streams.insert(stream.into());
+        self
+    }
+
+    /// Signs it.
+    ///
+    /// # Errors
+    /// When `key` is not that of the peer whose entry it is.
+    pub fn sign(self, key: &SecretKey) -> Result<SignedPeerEntry, InvalidSignature> {
+        if key.public() != self.address.id {
+            return Err(InvalidSignature(self.address.id));
+        }
+        let (digest, len) = self.digest();
+        Ok(SignedPeerEntry {
+            signature: key.sign(&digest),
+            encoded_len: len,
+            entry: self,
+        })
+    }
+
+    pub(super) fn set_addrs(&mut self, address: EndpointAddr) {
+        self.transports = address.addrs.iter().copied().map(Transport::Ip).collect();
+        self.address = address;
+    }
+
+    /// Whether nodes that speak 0.3 can read it.
+    pub(super) const fn is_layout_0_3(&self) -> bool {
+        self.functions.is_none()
+    }
+
+    /// What is signed, and the length of what it is the hash of.
+    fn digest(&self) -> ([u8; 32], usize) {
+        let bytes = postcard::to_stdvec(self).expect("an entry has only types that postcard knows");
+        (*blake3::hash(&bytes).as_bytes(), bytes.len())
+    }
+}
+
+impl fmt::Debug for PeerEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerEntry")
+            .field("address", &self.address)
+            .field("network", &self.network)
+            .field("version", &self.version)
+            .field("tags", &self.tags)
+            .field("streams", &self.streams)
+            .field("tickets", &self.tickets)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<SignedPeerEntry> for PeerEntry {
+    fn from(signed: SignedPeerEntry) -> Self {
+        signed.entry
+    }
+}
+
+impl From<&Self> for PeerEntry {
+    fn from(entry: &Self) -> Self {
+        entry.clone()
+    }
+}
+
+/// An entry whose signature is not its peer's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the entry of {0} is not signed by it")]
+pub struct InvalidSignature(pub PeerId);
+
+/// An entry with its peer's signature, which has been checked: there is none with a bad one.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct SignedPeerEntry {
+    entry: PeerEntry,
+    signature: Signature,
+    #[serde(skip)]
+    encoded_len: usize,
+}
+
+impl SignedPeerEntry {
+    /// The entry without its signature.
+    pub fn into_unsigned(self) -> PeerEntry {
+        self.entry
+    }
+
+    /// The peer's signature over the blake3 hash of the entry's bytes.
+    pub const fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// Bytes of the entry on the wire, without the signature.
+    pub(super) const fn encoded_len(&self) -> usize {
+        self.encoded_len
+    }
+}
+
+impl std::ops::Deref for SignedPeerEntry {
+    type Target = PeerEntry;
+
+    fn deref(&self) -> &PeerEntry {
+        &self.entry
+    }
+}
+
+impl fmt::Debug for SignedPeerEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.entry, f)
+    }
+}
+
+impl<'de> Deserialize<'de> for SignedPeerEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Unverified::deserialize(deserializer)?
+            .verify()
+            .map_err(de::Error::custom)
+    }
+}
+
+/// A signed entry as it came: checking the signature costs far more than finding out that it is not wanted.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Unverified {
+    pub(super) entry: PeerEntry,
+    signature: Signature,
+}
+
+impl Unverified {
+    pub(super) fn verify(self) -> Result<SignedPeerEntry, InvalidSignature> {
+        let Self { entry, signature } = self;
+        let (digest, encoded_len) = entry.digest();
+        if !entry.address.id.verify(&digest, &signature) {
+            return Err(InvalidSignature(entry.address.id));
+        }
+        Ok(SignedPeerEntry {
+            entry,
+            signature,
+            encoded_len,
+        })
+    }
+}
+
+impl From<SignedPeerEntry> for Unverified {
+    fn from(signed: SignedPeerEntry) -> Self {
+        Self {
+            entry: signed.entry,
+            signature: signed.signature,
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! [`Discovery`]: what users of a network do with its catalog.
+
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Catalog, Config, PeerEntry, Refusal, SignedPeerEntry, Ticket, announce, bootstrap,
+    jobs::{self, Kind},
+    ping,
+    shared::Shared,
+    store::Merged,
+    sync::{self, SyncError},
+};
+use crate::{
+    EndpointAddr, NetworkId, PeerId, SecretKey, StreamId, Tag, UniqueId,
+    network::{BindError, Endpoint, Link},
+    primitives::IntoIterOrSingle,
+};
+
+/// Attempts at a peer that the user asked to dial: some two minutes of them when nobody answers.
+const DIAL_ATTEMPTS_MAX: u32 = 10;
+/// Peers that are told at a time that this node leaves.
+const DEPARTURES_AT_A_TIME: usize = 64;
+
+/// What happened in the catalog.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A peer came in.
+    PeerDiscovered(PeerEntry),
+    /// A peer changed or renewed its entry.
+    PeerUpdated(PeerEntry),
+    /// A peer left, or was not heard of for the purge time.
+    PeerDeparted(PeerId),
+}
+
+/// A node's view of its network. Clones are the same view.
+#[derive(Clone)]
+pub struct Discovery(Arc<Shared>);
+
+impl Discovery {
+    pub(crate) fn new(
+        network: NetworkId,
+        key: SecretKey,
+        config: Config,
+        max_frame_len: usize,
+        cancel: CancellationToken,
+    ) -> Self {
+        Self(Arc::new(Shared::new(
+            network,
+            key,
+            config,
+            max_frame_len,
+            cancel,
+        )))
+    }
+
+    /// Starts to speak, through a socket that others reach at `advertised`.
+    pub(crate) fn start(
+        &self,
+        endpoint: &Endpoint,
+        advertised: BTreeSet<SocketAddr>,
+    ) -> Result<(), BindError> {
+        let shared = &self.0;
+        let handler = |serve: fn(Arc<Shared>, Link) -> BoxFuture<'static, ()>| {
+            let shared = shared.clone();
+            Arc::new(move |link| serve(shared.clone(), link))
+        };
+        endpoint.register(
+            sync::ALPN,
+            handler(|shared, link| Box::pin(sync::serve(shared, link))),
+        )?;
+        endpoint.register(
+            ping::ALPN,
+            handler(|shared, link| Box::pin(ping::serve(shared, link))),
+        )?;
+        let id = shared.key.public();
+        shared.update_local(false, |entry| {
+            entry.set_addrs(EndpointAddr {
+                id,
+                addrs: advertised,
+            });
+        });
+        shared.endpoint.send_replace(Some(endpoint.clone()));
+        shared.spawn(announce::run(shared.clone()));
+        shared.spawn(announce::purge(shared.clone()));
+        for addr in shared.config.bootstrap.iter().filter(|addr| addr.id != id) {
+            shared.spawn(bootstrap::keep(shared.clone(), addr.clone()));
+        }
+        Ok(())
+    }
+
+    /// Tells the peers that it means something to that this node leaves. The caller bounds the time.
+    pub(crate) async fn depart(&self) {
+        let shared = &self.0;
+        let addrs = shared
+            .ours()
+            .into_iter()
+            .filter_map(|peer| shared.known_address(peer.into()));
+        let said = futures::stream::iter(addrs).map(|addr| async move {
+            // Whoever does not hear of it finds out by the purge time.
+            let _ = sync::depart(shared, &addr).await;
+        });
+        said.buffer_unordered(DEPARTURES_AT_A_TIME)
+            .for_each(|()| async {})
+            .await;
+    }
+
+    /// Lets go of the socket.
+    pub(crate) fn stop(&self) {
+        self.0.endpoint.send_replace(None);
+    }
+
+    /// This node's own entry.
+    pub fn me(&self) -> SignedPeerEntry {
+        self.0.catalog().local().clone()
+    }
+
+    /// All that is known at this moment. Cheap.
+    pub fn catalog(&self) -> Catalog {
+        self.0.catalog()
+    }
+
+    /// The catalog and its changes. Many changes at once may be seen as one.
+    pub fn catalog_watch(&self) -> watch::Receiver<Catalog> {
+        self.0.watch()
+    }
+
+    /// What happens from now on. A receiver that falls behind by the configured backlog loses the oldest.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.0.subscribe()
+    }
+
+    /// How many entries were refused for this reason since the start.
+    pub fn refused(&self, refusal: Refusal) -> u64 {
+        self.0.store().refused(refusal)
+    }
+
+    /// Starts to get in touch with peers, and returns at once. Each is tried ten times with a back-off; of a peer
+    /// without addresses those are taken that the catalog or a bootstrap entry names.
+    ///
+    /// Cancel safe. Before the network is bound it waits, in the background, until it is.
+    #[expect(
+        clippy::unused_async,
+        reason = "it is awaited in programs written for Mosaik"
+    )]
+    pub async fn dial<Way>(&self, peers: impl IntoIterOrSingle<EndpointAddr, Way>) {
+        for addr in peers.iterator() {
+            if addr.id == self.0.key.public() {
+                continue;
+            }
+            if !addr.addrs.is_empty() {
+                self.0.hint(&addr);
+            }
+            let shared = self.0.clone();
+            self.0.spawn(async move {
+                let mut endpoint = shared.endpoint.subscribe();
+                if endpoint.wait_for(Option::is_some).await.is_ok() {
+                    bootstrap::meet(&shared, &addr, DIAL_ATTEMPTS_MAX).await;
+                }
+            });
+        }
+    }
+
+    /// Exchanges catalogs with peers, once each, and waits for it: at most 40 s, mostly a few round trips.
+    ///
+    /// Cancel safe: what was learnt stays.
+    ///
+    /// # Errors
+    /// The first that occurs, after all were tried.
+    pub async fn sync_with<Way>(
+        &self,
+        peers: impl IntoIterOrSingle<EndpointAddr, Way>,
+    ) -> Result<(), SyncError> {
+        let shared = &self.0;
+        let addrs: Vec<EndpointAddr> = peers.iterator().collect();
+        let mut syncs: FuturesUnordered<_> = addrs
+            .into_iter()
+            .map(|addr| async move {
+                let addr = shared.known_address(addr.clone()).unwrap_or(addr);
+                sync::with(shared, &addr, Kind::Full).await
+            })
+            .collect();
+        let mut first = Ok(());
+        while let Some(result) = syncs.next().await {
+            first = first.and(result);
+        }
+        first
+    }
+
+    /// Asks a peer for its entry of this moment, and takes it in. Peers answer those they know.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// When the peer does not answer, or does not know this node.
+    pub async fn ping(&self, peer: impl Into<EndpointAddr>) -> Result<SignedPeerEntry, SyncError> {
+        let addr = peer.into();
+        let addr = self.0.known_address(addr.clone()).unwrap_or(addr);
+        let entry = ping::ask(&self.0, &addr).await?;
+        self.feed(entry.clone());
+        Ok(entry)
+    }
+
+    /// Takes in an entry that came by another way. False when it is refused, which is counted.
+    pub fn feed(&self, entry: SignedPeerEntry) -> bool {
+        let merged = self.0.merge_verified(vec![entry]);
+        for change in &merged {
+            if let Merged::Discovered(entry)
+            | Merged::Updated {
+                entry,
+                restarted: true,
+            } = change
+            {
+                jobs::request(&self.0, *entry.id(), Kind::Full);
+            }
+        }
+        !merged.is_empty()
+    }
+
+    /// Takes in what the user says of a peer, until the peer's own word is heard. It is told to nobody else. False when
+    /// it is refused, which is counted.
+    pub fn insert(&self, entry: impl Into<PeerEntry>) -> bool {
+        let entry = entry.into();
+        let is_known = self.0.catalog().get(entry.id()).is_some();
+        {
+            let mut store = self.0.store();
+            if store.insert_unsigned(entry.clone()).is_err() {
+                return false;
+            }
+            self.0.publish(&store);
+        }
+        self.0.emit(if is_known {
+            Event::PeerUpdated(entry)
+        } else {
+            Event::PeerDiscovered(entry)
+        });
+        true
+    }
+
+    /// Forgets a peer until it is heard of again. False when it is not known.
+    pub fn remove(&self, peer: impl Into<PeerId>) -> bool {
+        let peer = peer.into();
+        {
+            let mut store = self.0.store();
+            if !store.remove(&peer) {
+                return false;
+            }
+            self.0.publish(&store);
+        }
+        self.0.forget(&peer);
+        self.0.emit(Event::PeerDeparted(peer));
+        true
+    }
+
+    /// Forgets all that the user said of peers. False when there was nothing.
+    pub fn clear_unsigned(&self) -> bool {
+        let removed = {
+            let mut store = self.0.store();
+            let removed = store.clear_unsigned();
+            self.0.publish(&store);
+            removed
+        };
+        for peer in &removed {
+            self.0.emit(Event::PeerDeparted(*peer));
+        }
+        !removed.is_empty()
+    }
+
+    /// Marks this node. All peers hear of it at once.
+    pub fn add_tags<Way>(&self, tags: impl IntoIterOrSingle<Tag, Way>) {
+        self.0
+            .update_local(false, |entry| entry.tags.extend(tags.iterator()));
+    }
+
+    /// Takes marks off this node. All peers hear of it at once.
+    pub fn remove_tags<Way>(&self, tags: impl IntoIterOrSingle<Tag, Way>) {
+        self.0.update_local(false, |entry| {
+            tags.iterator().for_each(|tag| _ = entry.tags.remove(&tag));
+        });
+    }
+
+    /// Carries a ticket. All peers hear of it at once.
+    pub fn add_ticket(&self, ticket: impl Into<Ticket>) {
+        let ticket = ticket.into();
+        self.0.update_local(false, |entry| {
+            drop(entry.tickets.insert(ticket.id(), ticket));
+        });
+    }
+
+    /// Carries a ticket no more. All peers hear of it at once.
+    pub fn remove_ticket(&self, id: impl Into<UniqueId>) {
+        let id = id.into();
+        self.0
+            .update_local(false, |entry| drop(entry.tickets.remove(&id)));
+    }
+
+    /// Carries no ticket of a class any more. All peers hear of it at once.
+    pub fn remove_tickets_of(&self, class: impl Into<UniqueId>) {
+        let class = class.into();
+        self.0.update_local(false, |entry| {
+            entry.tickets.retain(|_, ticket| *ticket.class() != class);
+        });
+    }
+
+    /// Says that this node produces a stream.
+    pub(crate) fn add_stream(&self, stream: StreamId) {
+        self.0
+            .update_local(false, |entry| _ = entry.streams.insert(stream));
+    }
+
+    /// Says that this node no longer produces a stream.
+    pub(crate) fn remove_stream(&self, stream: StreamId) {
+        self.0
+            .update_local(false, |entry| _ = entry.streams.remove(&stream));
+    }
+
+    /// Exchanges entries with a peer whose link broke, with a back-off, so that its return or restart is noticed
+    /// sooner than by its next renewal.
+    pub(crate) fn suspect(&self, peer: PeerId) {
+        if peer != self.0.key.public() {
+            jobs::request(&self.0, peer, Kind::Push);
+        }
+    }
+}
+
+impl std::fmt::Debug for Discovery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Discovery")
+            .field("catalog", &self.catalog())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,44 @@
+//! How nodes of a network find each other: every node keeps a catalog of all others' signed entries, syncs it with each
+//! peer it meets, and sends its own entry on at every change.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use mosaik_streams::{EndpointAddr, Network, discovery};
+//!
+//! let peer: EndpointAddr = std::env::var("PEER")?.parse()?;
+//! let network = Network::builder("my-network")
+//!     .with_discovery(discovery::Config::builder().with_bootstrap(peer).with_tags("desk"))
+//!     .build()
+//!     .await?;
+//! let mut events = network.discovery().events();
+//! println!("{:?}", events.recv().await?);
+//! # Ok(())
+//! # }
+//! ```
+
+mod address;
+mod announce;
+mod bootstrap;
+mod catalog;
+mod config;
+mod entry;
+mod handle;
+mod jobs;
+mod ping;
+mod shared;
+mod store;
+mod sync;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_wire;
+mod ticket;
+mod wire;
+
+pub use catalog::Catalog;
+pub use config::{Config, ConfigBuilder, ConfigError};
+pub use entry::{InvalidSignature, PeerEntry, PeerEntryVersion, SignedPeerEntry};
+pub use handle::{Discovery, Event};
+pub use store::{MAX_CATALOG_LEN, MAX_ENTRY_LEN, MAX_PEERS, Refusal};
+pub use sync::SyncError;
+pub use ticket::Ticket;

@@ -1,0 +1,72 @@
+//! `/mosaik/discovery/ping/1.0`: asks a peer for its entry of this moment. Answered to peers of the catalog only.
+
+use std::sync::Arc;
+
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::{
+    SignedPeerEntry,
+    shared::Shared,
+    sync::{STEP_TIMEOUT, SyncError, in_time},
+};
+use crate::{
+    EndpointAddr,
+    network::{CloseReason, Link},
+};
+
+pub(super) const ALPN: &[u8] = b"/mosaik/discovery/ping/1.0";
+
+/// A ping says nothing; more than this is none.
+const REQUEST_MAX: usize = 1024;
+
+/// Answers a dialler, in its link's task.
+pub(super) async fn serve(shared: Arc<Shared>, mut link: Link) {
+    let peer = link.conn.peer();
+    if shared.catalog().get_signed(&peer).is_none() {
+        link.conn.close(CloseReason::UnknownPeer);
+        return;
+    }
+    link.rx.set_max_frame_len(REQUEST_MAX);
+    match answer(&shared, &mut link).await {
+        Ok(()) => {
+            link.tx.finish();
+            // The dialler closes once it has read the answer; if it does not, dropping the link does.
+            let _ = timeout(STEP_TIMEOUT, link.conn.closed()).await;
+        }
+        Err(error) => {
+            debug!(%peer, "ping not answered: {error}");
+            link.conn.close(CloseReason::ProtocolViolation);
+        }
+    }
+}
+
+async fn answer(shared: &Arc<Shared>, link: &mut Link) -> Result<(), SyncError> {
+    in_time(link.rx.recv_frame())
+        .await?
+        .ok_or(SyncError::ProtocolViolation)?;
+    shared.update_local_quietly();
+    let entry = postcard::to_stdvec(shared.catalog().local())
+        .expect("an entry has only types that postcard knows");
+    in_time(link.tx.send_frame(&entry)).await
+}
+
+/// Asks a peer for its entry.
+pub(super) async fn ask(
+    shared: &Arc<Shared>,
+    to: &EndpointAddr,
+) -> Result<SignedPeerEntry, SyncError> {
+    let endpoint = shared.endpoint().ok_or(SyncError::NotBound)?;
+    let mut link = endpoint.connect(to, ALPN).await?;
+    in_time(link.tx.send_frame(&[])).await?;
+    let answer = in_time(link.rx.recv_frame())
+        .await?
+        .ok_or(SyncError::ProtocolViolation)?;
+    let entry: SignedPeerEntry =
+        postcard::from_bytes(&answer).map_err(|_| SyncError::ProtocolViolation)?;
+    if *entry.id() != to.id {
+        return Err(SyncError::ProtocolViolation);
+    }
+    link.conn.close(CloseReason::Success);
+    Ok(entry)
+}

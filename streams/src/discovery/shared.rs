@@ -1,0 +1,243 @@
+//! What the tasks of discovery share: the catalog as it changes, the socket, and what is known besides. Locks are held
+//! for moments, never across a wait.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Catalog, Config, Event, PeerEntry, PeerEntryVersion, Refusal, SignedPeerEntry,
+    entry::{Unverified, now_ms},
+    jobs::Jobs,
+    store::{MAX_PEERS, Merged, Store},
+};
+use crate::{EndpointAddr, NetworkId, PeerId, SecretKey, network::Endpoint};
+
+/// Syncs that are answered at a time. More are refused: they hold a snapshot each.
+const INCOMING_MAX: usize = 256;
+/// Entries that are taken in between two looks at other tasks.
+const BATCH: usize = 64;
+/// A snapshot with this many bad signatures is no mistake.
+const BAD_SIGNATURES_MAX: usize = 16;
+
+/// What the tasks of discovery share.
+pub(super) struct Shared {
+    pub(super) network: NetworkId,
+    pub(super) config: Config,
+    pub(super) max_frame_len: usize,
+    /// Triggered when the local entry has changed in a way that others should hear of.
+    pub(super) local_changed: Notify,
+    pub(super) jobs: Jobs,
+    pub(super) incoming: Arc<Semaphore>,
+    pub(super) key: SecretKey,
+    store: Mutex<Store>,
+    catalog: watch::Sender<Catalog>,
+    events: broadcast::Sender<Event>,
+    /// None until the network is bound, and after it has ended.
+    pub(super) endpoint: watch::Sender<Option<Endpoint>>,
+    /// Addresses given by the user, for peers that the catalog does not know. At most [`MAX_PEERS`].
+    hints: Mutex<BTreeMap<PeerId, BTreeSet<SocketAddr>>>,
+    /// Peers of this implementation, to whom a departure means something. At most [`MAX_PEERS`].
+    ours: Mutex<HashSet<PeerId>>,
+    cancel: CancellationToken,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(super) fn new(
+        network: NetworkId,
+        key: SecretKey,
+        config: Config,
+        max_frame_len: usize,
+        cancel: CancellationToken,
+    ) -> Self {
+        let mut local = PeerEntry::new(network, EndpointAddr::from(key.public()));
+        local.tags.clone_from(&config.tags);
+        let local = local
+            .sign(&key)
+            .expect("the local entry is of the node's own key");
+        let store = Store::new(local, config.purge_after, config.max_time_drift);
+        let shared = Self {
+            network,
+            max_frame_len,
+            local_changed: Notify::new(),
+            jobs: Jobs::new(),
+            incoming: Arc::new(Semaphore::new(INCOMING_MAX)),
+            key,
+            catalog: watch::Sender::new(store.catalog()),
+            store: Mutex::new(store),
+            events: broadcast::Sender::new(config.events_backlog.max(1)),
+            endpoint: watch::Sender::new(None),
+            hints: Mutex::default(),
+            ours: Mutex::default(),
+            cancel,
+            config,
+        };
+        for addr in &shared.config.bootstrap {
+            shared.hint(addr);
+        }
+        shared
+    }
+
+    /// What happens from now on.
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Peers of this implementation.
+    pub(super) fn ours(&self) -> Vec<PeerId> {
+        lock(&self.ours).iter().copied().collect()
+    }
+
+    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
+        lock(&self.store)
+    }
+
+    pub(super) fn catalog(&self) -> Catalog {
+        self.catalog.borrow().clone()
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<Catalog> {
+        self.catalog.subscribe()
+    }
+
+    pub(super) fn endpoint(&self) -> Option<Endpoint> {
+        self.endpoint.borrow().clone()
+    }
+
+    /// Runs a task until it or the network ends.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let cancel = self.cancel.clone();
+        tokio::spawn(async move { cancel.run_until_cancelled(task).await });
+    }
+
+    /// Lets everyone see what `store` holds. Called with the lock held, so that the order is kept.
+    pub(super) fn publish(&self, store: &Store) {
+        self.catalog.send_replace(store.catalog());
+    }
+
+    /// An error means only that nobody listens.
+    pub(super) fn emit(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    /// Changes the local entry, and says so to all peers if that changed something or `renew` is set.
+    pub(super) fn update_local(&self, renew: bool, change: impl FnOnce(&mut PeerEntry)) -> bool {
+        let changed = {
+            let mut store = self.store();
+            let changed = store.update_local(&self.key, renew, change);
+            if changed {
+                self.publish(&store);
+            }
+            changed
+        };
+        if changed && !renew {
+            self.local_changed.notify_one();
+        }
+        changed
+    }
+
+    /// Renews the local entry for the one who asked.
+    pub(super) fn update_local_quietly(&self) {
+        self.update_local(true, |_| ());
+    }
+
+    /// The addresses given with a peer and all others that are known of it, if there is one.
+    pub(super) fn known_address(&self, mut addr: EndpointAddr) -> Option<EndpointAddr> {
+        if let Some(entry) = self.catalog.borrow().get(&addr.id) {
+            addr.addrs.extend(&entry.address().addrs);
+        }
+        if let Some(hints) = lock(&self.hints).get(&addr.id) {
+            addr.addrs.extend(hints);
+        }
+        (!addr.addrs.is_empty()).then_some(addr)
+    }
+
+    pub(super) fn hint(&self, addr: &EndpointAddr) {
+        let mut hints = lock(&self.hints);
+        if hints.len() < MAX_PEERS || hints.contains_key(&addr.id) {
+            // The last ones given count: a peer that moves would collect addresses.
+            hints.insert(addr.id, addr.addrs.clone());
+        }
+    }
+
+    pub(super) fn remember_ours(&self, peer: PeerId) {
+        let mut ours = lock(&self.ours);
+        if ours.len() < MAX_PEERS {
+            ours.insert(peer);
+        }
+    }
+
+    /// Drops what is kept of a peer besides its entry.
+    pub(super) fn forget(&self, peer: &PeerId) {
+        lock(&self.ours).remove(peer);
+    }
+
+    pub(super) fn depart(&self, peer: &PeerId, version: PeerEntryVersion) {
+        let departed = {
+            let mut store = self.store();
+            let departed = store.depart(peer, version);
+            if departed {
+                self.publish(&store);
+            }
+            departed
+        };
+        if departed {
+            self.forget(peer);
+            self.emit(Event::PeerDeparted(*peer));
+        }
+    }
+
+    /// Takes in entries as they came, and tells what they changed; `None` when too many are forged.
+    pub(super) async fn merge(&self, entries: Vec<Unverified>) -> Option<Vec<Merged>> {
+        let (mut merged, mut bad) = (Vec::new(), 0);
+        let mut entries = entries.into_iter().peekable();
+        while entries.peek().is_some() {
+            let mut batch = Vec::new();
+            for entry in entries.by_ref().take(BATCH) {
+                // The lock is held for one signature at a time.
+                match self.store().verify(entry, now_ms()) {
+                    Ok(entry) => batch.push(entry),
+                    Err(Refusal::BadSignature) => bad += 1,
+                    Err(_) => {}
+                }
+            }
+            merged.extend(self.merge_verified(batch));
+            if bad >= BAD_SIGNATURES_MAX {
+                return None;
+            }
+            tokio::task::yield_now().await;
+        }
+        Some(merged)
+    }
+
+    pub(super) fn merge_verified(&self, entries: Vec<SignedPeerEntry>) -> Vec<Merged> {
+        let merged: Vec<Merged> = {
+            let mut store = self.store();
+            let now = now_ms();
+            let merged: Vec<_> = entries
+                .into_iter()
+                .filter_map(|entry| store.merge(entry, now).ok())
+                .collect();
+            if !merged.is_empty() {
+                self.publish(&store);
+            }
+            merged
+        };
+        for change in &merged {
+            self.emit(match change {
+                Merged::Discovered(entry) => Event::PeerDiscovered(PeerEntry::clone(entry)),
+                Merged::Updated { entry, .. } => Event::PeerUpdated(PeerEntry::clone(entry)),
+            });
+        }
+        merged
+    }
+}

@@ -1,0 +1,306 @@
+//! The rules by which what others say enters the catalog. Pure: the time is given. No I/O.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    catalog::{Catalog, Data},
+    entry::{PeerEntry, PeerEntryVersion, SignedPeerEntry, Unverified},
+};
+use crate::{PeerId, SecretKey};
+
+/// The most peers in a catalog. More are refused, and counted as [`Refusal::Full`].
+pub const MAX_PEERS: usize = 16_384;
+/// The most bytes that one entry may take on the wire: 256 KiB, room for 8,000 streams.
+pub const MAX_ENTRY_LEN: usize = 256 * 1024;
+/// The most bytes that all entries of a catalog may take on the wire: 64 MiB.
+pub const MAX_CATALOG_LEN: usize = 64 * 1024 * 1024;
+
+/// Why an entry did not enter the catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It is of another network.
+    #[error("it is of another network")]
+    ForeignNetwork,
+    /// Its peer did not sign it.
+    #[error("its signature is bad")]
+    BadSignature,
+    /// It was last renewed longer ago than the purge time.
+    #[error("it is too old")]
+    Stale,
+    /// It is dated further ahead than clocks may differ.
+    #[error("it is dated too far in the future")]
+    FutureDated,
+    /// The one in the catalog is as new or newer.
+    #[error("it is not newer than the one known")]
+    NotNewer,
+    /// It is said to be this node's own.
+    #[error("only the node itself changes its entry")]
+    Local,
+    /// Its peer has left since.
+    #[error("its peer has left since")]
+    Departed,
+    /// There are as many peers or bytes as the catalog takes.
+    #[error("the catalog is full")]
+    Full,
+    /// It takes more bytes than an entry may.
+    #[error("it is too large")]
+    TooLarge,
+}
+
+const REFUSALS: usize = Refusal::TooLarge as usize + 1;
+
+/// What an entry changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Merged {
+    /// The peer was not known.
+    Discovered(Arc<SignedPeerEntry>),
+    /// The peer was known; `restarted` when this is a later life of it.
+    Updated {
+        entry: Arc<SignedPeerEntry>,
+        restarted: bool,
+    },
+}
+
+/// The catalog while it changes.
+pub(super) struct Store {
+    data: Arc<Data>,
+    /// Up to which version peers that left are known to have left.
+    departed: BTreeMap<PeerId, PeerEntryVersion>,
+    /// Bytes of all signed entries on the wire.
+    encoded_len: usize,
+    max_time_drift: Duration,
+    max_peers: usize,
+    refused: [u64; REFUSALS],
+}
+
+impl Store {
+    pub(super) fn new(
+        local: SignedPeerEntry,
+        purge_after: Duration,
+        max_time_drift: Duration,
+    ) -> Self {
+        let (signed, unsigned) = (BTreeMap::new(), BTreeMap::new());
+        Self {
+            data: Arc::new(Data {
+                local: Arc::new(local),
+                signed,
+                unsigned,
+                purge_after,
+            }),
+            departed: BTreeMap::new(),
+            encoded_len: 0,
+            max_time_drift,
+            max_peers: MAX_PEERS,
+            refused: [0; REFUSALS],
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_max_peers(mut self, max_peers: usize) -> Self {
+        self.max_peers = max_peers;
+        self
+    }
+
+    /// What is known at present.
+    pub(super) fn catalog(&self) -> Catalog {
+        Catalog(self.data.clone())
+    }
+
+    /// How many entries were refused for this reason.
+    pub(super) const fn refused(&self, refusal: Refusal) -> u64 {
+        self.refused[refusal as usize]
+    }
+
+    /// Counts a refusal that was found elsewhere.
+    pub(super) const fn count(&mut self, refusal: Refusal) {
+        self.refused[refusal as usize] += 1;
+    }
+
+    /// Whether an entry would be taken if its signature is good. Counts nothing.
+    pub(super) fn check(&self, entry: &PeerEntry, now: i64) -> Result<(), Refusal> {
+        let version = entry.version;
+        if entry.network != self.data.local.network {
+            return Err(Refusal::ForeignNetwork);
+        }
+        if entry.id() == self.data.local.id() {
+            return Err(Refusal::Local);
+        }
+        if self.data.is_stale(version.updated_ms, now) {
+            return Err(Refusal::Stale);
+        }
+        let drift = i64::try_from(self.max_time_drift.as_millis()).unwrap_or(i64::MAX);
+        if version.updated_ms.max(version.started_ms) > now.saturating_add(drift) {
+            return Err(Refusal::FutureDated);
+        }
+        if self
+            .departed
+            .get(entry.id())
+            .is_some_and(|left| version <= *left)
+        {
+            return Err(Refusal::Departed);
+        }
+        match self.data.signed.get(entry.id()) {
+            Some(known) if version <= known.version => Err(Refusal::NotNewer),
+            None if self.data.signed.len() >= self.max_peers => Err(Refusal::Full),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks an entry as it came, and its signature only if it is wanted otherwise.
+    pub(super) fn verify(
+        &mut self,
+        entry: Unverified,
+        now: i64,
+    ) -> Result<SignedPeerEntry, Refusal> {
+        let checked = self.check(&entry.entry, now);
+        let verified = checked.and_then(|()| entry.verify().map_err(|_| Refusal::BadSignature));
+        verified.inspect_err(|refusal| self.count(*refusal))
+    }
+
+    /// Takes an entry, by the rules.
+    pub(super) fn merge(&mut self, entry: SignedPeerEntry, now: i64) -> Result<Merged, Refusal> {
+        self.try_merge(entry, now)
+            .inspect_err(|refusal| self.count(*refusal))
+    }
+
+    fn try_merge(&mut self, entry: SignedPeerEntry, now: i64) -> Result<Merged, Refusal> {
+        self.check(&entry, now)?;
+        let known_len = self
+            .data
+            .signed
+            .get(entry.id())
+            .map_or(0, |known| known.encoded_len());
+        let encoded_len = self.encoded_len - known_len + entry.encoded_len();
+        if entry.encoded_len() > MAX_ENTRY_LEN {
+            return Err(Refusal::TooLarge);
+        }
+        if encoded_len > MAX_CATALOG_LEN {
+            return Err(Refusal::Full);
+        }
+        self.encoded_len = encoded_len;
+        self.departed.remove(entry.id());
+        let entry = Arc::new(entry);
+        Ok(
+            match Arc::make_mut(&mut self.data).signed.entry(*entry.id()) {
+                Entry::Vacant(slot) => {
+                    slot.insert(entry.clone());
+                    Merged::Discovered(entry)
+                }
+                Entry::Occupied(mut slot) => {
+                    let restarted = slot.get().version.started_ms != entry.version.started_ms;
+                    slot.insert(entry.clone());
+                    Merged::Updated { entry, restarted }
+                }
+            },
+        )
+    }
+
+    /// Forgets a peer that says itself that it leaves, and every entry of it up to `version`.
+    pub(super) fn depart(&mut self, id: &PeerId, version: PeerEntryVersion) -> bool {
+        let Some(known) = self.data.signed.get(id) else {
+            return false;
+        };
+        let left = known.version.max(version);
+        // Without room for it the peer is only forgotten; a replay would bring it back until it is stale.
+        if self.departed.len() < self.max_peers {
+            self.departed.insert(*id, left);
+        }
+        self.remove_signed(id)
+    }
+
+    fn remove_signed(&mut self, id: &PeerId) -> bool {
+        let removed = Arc::make_mut(&mut self.data).signed.remove(id);
+        self.encoded_len -= removed.as_ref().map_or(0, |entry| entry.encoded_len());
+        removed.is_some()
+    }
+
+    /// Forgets what was not renewed for the purge time, and says whose it was.
+    pub(super) fn purge(&mut self, now: i64) -> Vec<PeerId> {
+        let data = &self.data;
+        // What left so long ago would be refused as stale.
+        self.departed
+            .retain(|_, left| !data.is_stale(left.updated_ms, now));
+        let stale = |entry: &&Arc<SignedPeerEntry>| data.is_stale(entry.version.updated_ms, now);
+        let stale: Vec<PeerId> = data
+            .signed
+            .values()
+            .filter(stale)
+            .map(|entry| *entry.id())
+            .collect();
+        for id in &stale {
+            self.remove_signed(id);
+        }
+        stale
+    }
+
+    /// When the next entry was last renewed that will become stale, in milliseconds since 1970.
+    pub(super) fn oldest(&self) -> Option<i64> {
+        self.data
+            .signed
+            .values()
+            .map(|entry| entry.version.updated_ms)
+            .min()
+    }
+
+    /// Takes what the user says of a peer. Refused for another network's entry and for the node's own.
+    pub(super) fn insert_unsigned(&mut self, entry: PeerEntry) -> Result<bool, Refusal> {
+        let refusal = if entry.network != self.data.local.network {
+            Some(Refusal::ForeignNetwork)
+        } else if entry.id() == self.data.local.id() {
+            Some(Refusal::Local)
+        } else if self.data.unsigned.len() >= self.max_peers {
+            Some(Refusal::Full)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.count(refusal);
+            return Err(refusal);
+        }
+        let unsigned = &mut Arc::make_mut(&mut self.data).unsigned;
+        Ok(unsigned.insert(*entry.id(), Arc::new(entry)).is_none())
+    }
+
+    /// Forgets a peer, until it is heard of again.
+    pub(super) fn remove(&mut self, id: &PeerId) -> bool {
+        let unsigned = Arc::make_mut(&mut self.data).unsigned.remove(id).is_some();
+        self.remove_signed(id) || unsigned
+    }
+
+    /// Forgets all that the user said of peers.
+    pub(super) fn clear_unsigned(&mut self) -> Vec<PeerId> {
+        let unsigned = std::mem::take(&mut Arc::make_mut(&mut self.data).unsigned);
+        unsigned
+            .into_keys()
+            .filter(|id| !self.data.signed.contains_key(id))
+            .collect()
+    }
+
+    /// Changes the local entry; a change renews and signs it. False when it stays as it is.
+    ///
+    /// `renew` counts as a change by itself.
+    pub(super) fn update_local(
+        &mut self,
+        key: &SecretKey,
+        renew: bool,
+        change: impl FnOnce(&mut PeerEntry),
+    ) -> bool {
+        let old: &PeerEntry = &self.data.local;
+        let mut entry = old.clone();
+        change(&mut entry);
+        if entry == *old && !renew {
+            return false;
+        }
+        let signed = entry
+            .update_version()
+            .sign(key)
+            .expect("the local entry is of the node's own key");
+        Arc::make_mut(&mut self.data).local = Arc::new(signed);
+        true
+    }
+}

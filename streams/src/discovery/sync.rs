@@ -1,0 +1,253 @@
+//! `/mosaik/discovery/sync/1.0`: two nodes exchange what they know. The dialler speaks first.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use super::{
+    jobs::{self, Kind},
+    shared::Shared,
+    store::Merged,
+    wire::{self, Malformed, Say, Snapshot},
+};
+use crate::{
+    EndpointAddr, PeerId,
+    network::{CloseReason, ConnectError, Link, LinkError},
+};
+
+pub(super) const ALPN: &[u8] = b"/mosaik/discovery/sync/1.0";
+
+/// For each step of an exchange: dialling, writing, reading, and closing.
+pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest snapshot taken from a peer that is not in the catalog: about 10,000 entries.
+const STRANGERS_SNAPSHOT_MAX: usize = 4 * 1024 * 1024;
+
+/// Why two nodes could not exchange what they know.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// The network has no socket: it was not bound, or was shut down.
+    #[error("the network is not bound to a socket")]
+    NotBound,
+    /// The peer could not be dialled.
+    #[error("failed to connect: {0}")]
+    Connect(#[from] ConnectError),
+    /// The link broke.
+    #[error("the link failed: {0}")]
+    Link(#[from] LinkError),
+    /// The peer is of another network.
+    #[error("the peer is of another network")]
+    DifferentNetwork,
+    /// The peer sent something else than a snapshot that holds its own entry, or many bad signatures.
+    #[error("the peer does not keep to the protocol")]
+    ProtocolViolation,
+    /// The peer's own entry was refused, so that its network is not proved: a clock that is far off, or a full catalog.
+    #[error("the entry of the peer was refused")]
+    EntryRefused,
+    /// The peer was silent.
+    #[error("no answer within {} s", STEP_TIMEOUT.as_secs())]
+    TimedOut,
+}
+
+impl From<Malformed> for SyncError {
+    fn from(Malformed: Malformed) -> Self {
+        Self::ProtocolViolation
+    }
+}
+
+pub(super) async fn in_time<T>(
+    step: impl Future<Output = Result<T, LinkError>>,
+) -> Result<T, SyncError> {
+    match timeout(STEP_TIMEOUT, step).await {
+        Ok(Err(LinkError::Closed(CloseReason::DifferentNetwork))) => {
+            Err(SyncError::DifferentNetwork)
+        }
+        Ok(result) => Ok(result?),
+        Err(_) => Err(SyncError::TimedOut),
+    }
+}
+
+/// Exchanges with a peer, as dialler. To one whose network is not known yet it says no more than the local entry, and
+/// the rest when the answer has proved the network.
+pub(super) async fn with(
+    shared: &Arc<Shared>,
+    to: &EndpointAddr,
+    kind: Kind,
+) -> Result<(), SyncError> {
+    let catalog = shared.catalog();
+    let is_proved = catalog.get_signed(&to.id).is_some();
+    let max = shared.max_frame_len;
+    let frame = match kind {
+        Kind::Push => wire::encode([catalog.local()], Say::Push, max),
+        Kind::Full if is_proved => wire::encode(wire::all(&catalog), Say::Hello, max),
+        Kind::Full => wire::encode([catalog.local()], Say::Hello, max),
+    };
+    let known = exchange(shared, to, &frame, kind).await?;
+    if kind == Kind::Full && !is_proved {
+        let catalog = shared.catalog();
+        let news: Vec<_> = wire::news(&catalog, &to.id, &known).collect();
+        if news.len() > 1 {
+            exchange(shared, to, &wire::encode(news, Say::Push, max), kind).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Says that this node leaves.
+pub(super) async fn depart(shared: &Arc<Shared>, to: &EndpointAddr) -> Result<(), SyncError> {
+    let catalog = shared.catalog();
+    let frame = wire::encode([catalog.local()], Say::Departure, shared.max_frame_len);
+    exchange(shared, to, &frame, Kind::Full).await.map(drop)
+}
+
+type Known = HashMap<PeerId, super::PeerEntryVersion>;
+
+async fn exchange(
+    shared: &Arc<Shared>,
+    to: &EndpointAddr,
+    frame: &[u8],
+    kind: Kind,
+) -> Result<Known, SyncError> {
+    let endpoint = shared.endpoint().ok_or(SyncError::NotBound)?;
+    let mut link = endpoint.connect(to, ALPN).await?;
+    let result = ask(shared, &mut link, frame, kind).await;
+    link.conn.close(match &result {
+        Ok(_) => CloseReason::Success,
+        Err(error) => reason_for(error),
+    });
+    result
+}
+
+async fn ask(
+    shared: &Arc<Shared>,
+    link: &mut Link,
+    frame: &[u8],
+    kind: Kind,
+) -> Result<Known, SyncError> {
+    in_time(link.tx.send_frame(frame)).await?;
+    let answer = in_time(link.rx.recv_frame())
+        .await?
+        .ok_or(SyncError::ProtocolViolation)?;
+    let peer = link.conn.peer();
+    let snapshot = Snapshot::decode(&answer)?;
+    let own = snapshot.of(&peer).ok_or(SyncError::ProtocolViolation)?;
+    if own.entry.network != shared.network {
+        return Err(SyncError::DifferentNetwork);
+    }
+    let known = snapshot
+        .entries
+        .iter()
+        .map(|entry| (*entry.entry.id(), entry.entry.version))
+        .collect();
+    take(shared, &peer, snapshot, kind == Kind::Push).await?;
+    Ok(known)
+}
+
+/// Takes in what a peer said. New peers are synced with, and `peer` itself too if it is new while no more than an
+/// entry was exchanged.
+async fn take(
+    shared: &Arc<Shared>,
+    peer: &PeerId,
+    snapshot: Snapshot,
+    is_push: bool,
+) -> Result<(), SyncError> {
+    let is_ours = snapshot.is_ours();
+    let merged = shared
+        .merge(snapshot.entries)
+        .await
+        .ok_or(SyncError::ProtocolViolation)?;
+    if shared.catalog().get_signed(peer).is_none() {
+        return Err(SyncError::EntryRefused);
+    }
+    if is_ours {
+        shared.remember_ours(*peer);
+    }
+    for change in merged {
+        let (Merged::Discovered(entry)
+        | Merged::Updated {
+            entry,
+            restarted: true,
+        }) = change
+        else {
+            continue;
+        };
+        if entry.id() != peer || is_push {
+            jobs::request(shared, *entry.id(), Kind::Full);
+        }
+    }
+    Ok(())
+}
+
+/// Answers a dialler, in its link's task.
+pub(super) async fn serve(shared: Arc<Shared>, mut link: Link) {
+    let peer = link.conn.peer();
+    let Ok(_permit) = shared.incoming.clone().try_acquire_owned() else {
+        link.conn.close(CloseReason::NoCapacity);
+        return;
+    };
+    let result = answer(&shared, &mut link).await;
+    match result {
+        Ok(()) => {
+            link.tx.finish();
+            // The dialler closes once it has read the answer; if it does not, dropping the link does.
+            let _ = timeout(STEP_TIMEOUT, link.conn.closed()).await;
+        }
+        Err(error) => {
+            if matches!(error, SyncError::EntryRefused) {
+                warn!(%peer, "sync refused: {error}");
+            } else {
+                debug!(%peer, "sync refused: {error}");
+            }
+            link.conn.close(reason_for(&error));
+        }
+    }
+}
+
+async fn answer(shared: &Arc<Shared>, link: &mut Link) -> Result<(), SyncError> {
+    let peer = link.conn.peer();
+    let is_known = shared.catalog().get_signed(&peer).is_some();
+    if !is_known {
+        link.rx
+            .set_max_frame_len(shared.max_frame_len.min(STRANGERS_SNAPSHOT_MAX));
+    }
+    let frame: Bytes = in_time(link.rx.recv_frame())
+        .await?
+        .ok_or(SyncError::ProtocolViolation)?;
+    let snapshot = Snapshot::decode(&frame)?;
+    drop(frame);
+    let own = match snapshot.of(&peer) {
+        Some(own) if own.entry.network != shared.network => {
+            return Err(SyncError::DifferentNetwork);
+        }
+        Some(own) => Some(own.entry.version),
+        None if is_known => None,
+        None => return Err(SyncError::EntryRefused),
+    };
+    let (is_push, leaves) = (snapshot.is_push(), snapshot.is_departure());
+    take(shared, &peer, snapshot, is_push && !leaves).await?;
+    if let (true, Some(version)) = (leaves, own) {
+        shared.depart(&peer, version);
+    }
+    let catalog = shared.catalog();
+    let frame = if is_push {
+        wire::encode([catalog.local()], Say::Hello, shared.max_frame_len)
+    } else {
+        wire::encode(wire::all(&catalog), Say::Hello, shared.max_frame_len)
+    };
+    in_time(link.tx.send_frame(&frame)).await
+}
+
+const fn reason_for(error: &SyncError) -> CloseReason {
+    match error {
+        SyncError::DifferentNetwork => CloseReason::DifferentNetwork,
+        SyncError::ProtocolViolation
+        | SyncError::Link(LinkError::TooLarge { .. } | LinkError::Truncated) => {
+            CloseReason::ProtocolViolation
+        }
+        SyncError::EntryRefused => CloseReason::UnknownPeer,
+        SyncError::Link(_) => CloseReason::UnexpectedClose,
+        SyncError::TimedOut | SyncError::NotBound | SyncError::Connect(_) => CloseReason::Cancelled,
+    }
+}

@@ -1,0 +1,126 @@
+//! The frames of catalog synchronisation. No I/O.
+
+use serde::Deserialize;
+
+use super::{
+    catalog::Catalog,
+    entry::{PeerEntryVersion, SignedPeerEntry, Unverified},
+};
+use crate::{
+    PeerId,
+    network::extension::{DEPARTED, ENTRY_PUSH, Extension, MAX_LEN},
+};
+
+/// Values of the field [`ENTRY_PUSH`].
+const HELLO: &[u8] = &[];
+const PUSH: &[u8] = &[1];
+
+/// A frame that is not a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a catalog snapshot")]
+pub(super) struct Malformed;
+
+/// What one side of a synchronisation says.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot {
+    pub(super) entries: Vec<Unverified>,
+    pub(super) extension: Extension,
+}
+
+impl Snapshot {
+    /// Reads a frame. Signatures are not checked yet.
+    pub(super) fn decode(frame: &[u8]) -> Result<Self, Malformed> {
+        #[derive(Deserialize)]
+        struct Entries(Vec<Unverified>);
+
+        let (Entries(entries), tail) = postcard::take_from_bytes(frame).map_err(|_| Malformed)?;
+        Ok(Self {
+            entries,
+            extension: Extension::parse(tail),
+        })
+    }
+
+    /// The sender's own entry.
+    pub(super) fn of(&self, sender: &PeerId) -> Option<&Unverified> {
+        self.entries.iter().find(|entry| entry.entry.id() == sender)
+    }
+
+    /// Whether the sender wants only the receiver's own entry back.
+    pub(super) fn is_push(&self) -> bool {
+        self.extension.get(ENTRY_PUSH) == Some(PUSH)
+    }
+
+    /// Whether the sender is of this implementation.
+    pub(super) fn is_ours(&self) -> bool {
+        self.extension.get(ENTRY_PUSH).is_some()
+    }
+
+    /// Whether the sender leaves.
+    pub(super) fn is_departure(&self) -> bool {
+        self.extension.get(DEPARTED).is_some()
+    }
+}
+
+/// What a snapshot says besides its entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Say {
+    /// Only that the sender is of this implementation.
+    Hello,
+    /// That the receiver's own entry is enough of an answer.
+    Push,
+    /// That the sender leaves.
+    Departure,
+}
+
+/// Writes a frame of these entries, as many as fit `max_len` bytes.
+pub(super) fn encode<'a>(
+    entries: impl IntoIterator<Item = &'a SignedPeerEntry>,
+    say: Say,
+    max_len: usize,
+) -> Vec<u8> {
+    const COUNT_LEN_MAX: usize = 5;
+    let room = max_len.saturating_sub(MAX_LEN + COUNT_LEN_MAX);
+    let mut body = Vec::new();
+    let mut count = 0u32;
+    for entry in entries {
+        let len = entry.encoded_len() + entry.signature().as_bytes().len();
+        // The first is the sender's own, without which the rest is worth nothing.
+        if count > 0 && body.len() + len > room {
+            break;
+        }
+        body =
+            postcard::to_extend(entry, body).expect("an entry has only types that postcard knows");
+        count += 1;
+    }
+    let mut frame = postcard::to_stdvec(&count).expect("postcard knows integers");
+    frame.append(&mut body);
+    let mut extension = Extension::new();
+    match say {
+        Say::Hello => extension.set(ENTRY_PUSH, HELLO),
+        Say::Push => extension.set(ENTRY_PUSH, PUSH),
+        Say::Departure => extension.set(ENTRY_PUSH, PUSH) && extension.set(DEPARTED, HELLO),
+    };
+    extension.append_to(&mut frame);
+    frame
+}
+
+/// All that nodes of every kind can read: the local entry first, then those of the 0.3 layout, of which a plain 0.3
+/// node would lose the whole snapshot by a single one of another.
+pub(super) fn all(catalog: &Catalog) -> impl Iterator<Item = &SignedPeerEntry> {
+    let peers = catalog.signed_peers().filter(|entry| entry.is_layout_0_3());
+    std::iter::once(catalog.local()).chain(peers)
+}
+
+/// The local entry, and those of `catalog` that a peer whose snapshot said `known` lacks.
+pub(super) fn news<'a>(
+    catalog: &'a Catalog,
+    peer: &'a PeerId,
+    known: &'a std::collections::HashMap<PeerId, PeerEntryVersion>,
+) -> impl Iterator<Item = &'a SignedPeerEntry> {
+    all(catalog).filter(move |entry| {
+        let is_news = known
+            .get(entry.id())
+            .is_none_or(|version| *version < entry.version);
+        entry.id() == catalog.local().id() || (entry.id() != peer && is_news)
+    })
+}

@@ -1,0 +1,186 @@
+//! 32-byte identifiers: what a stream, a network, a tag or a ticket class is known by. No I/O.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// 32 bytes that identify something, usually the blake3 hash of its name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+/// Identifies anything.
+pub type UniqueId = Digest;
+/// Identifies a stream.
+pub type StreamId = Digest;
+/// Identifies a network.
+pub type NetworkId = Digest;
+/// A mark that a node puts on itself for others to select by.
+pub type Tag = Digest;
+
+impl Digest {
+    /// The bytes as they are.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// All zero.
+    pub const fn zero() -> Self {
+        Self([0; 32])
+    }
+
+    /// Drawn from the operating system's randomness.
+    ///
+    /// # Panics
+    /// When the operating system has none to give.
+    pub fn random() -> Self {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+        Self(bytes)
+    }
+
+    /// The blake3 hash of `data`.
+    pub fn hash(data: impl AsRef<[u8]>) -> Self {
+        Self(*blake3::hash(data.as_ref()).as_bytes())
+    }
+
+    /// The blake3 hash of all `parts`, one after the other.
+    pub fn from_parts(parts: &[impl AsRef<[u8]>]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            hasher.update(part.as_ref());
+        }
+        Self(*hasher.finalize().as_bytes())
+    }
+
+    /// The id of something that belongs to this id: the blake3 hash of this id followed by `info`.
+    pub fn derive(&self, info: impl AsRef<[u8]>) -> Self {
+        Self::from_parts(&[&self.0, info.as_ref()])
+    }
+
+    /// The blake3 hash of this id.
+    pub fn hashed(&self) -> Self {
+        Self::hash(self.0)
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for Digest {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// 64 hex digits are taken as they are; any other text is hashed.
+impl From<&str> for Digest {
+    fn from(text: &str) -> Self {
+        decode_hex(text).map_or_else(|| Self::hash(text), Self)
+    }
+}
+
+impl From<String> for Digest {
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<&[u8]> for Digest {
+    fn from(data: &[u8]) -> Self {
+        Self::hash(data)
+    }
+}
+
+impl From<&Self> for Digest {
+    fn from(id: &Self) -> Self {
+        *id
+    }
+}
+
+impl FromStr for Digest {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self::from(text))
+    }
+}
+
+fn decode_hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let decoded = text.len() == 64
+        && data_encoding::HEXLOWER_PERMISSIVE
+            .decode_mut(text.as_bytes(), &mut bytes)
+            .is_ok();
+    decoded.then_some(bytes)
+}
+
+/// The first 10 hex digits: enough to tell ids apart in a log.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0[..5]))
+    }
+}
+
+/// All 64 hex digits.
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
+
+/// 64 hex digits where people read, 32 bytes without a length elsewhere.
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(&format_args!("{self:?}"))
+        } else {
+            self.0.serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return <[u8; 32]>::deserialize(deserializer).map(Self);
+        }
+        let text = String::deserialize(deserializer)?;
+        decode_hex(&text)
+            .map(Self)
+            .ok_or_else(|| de::Error::custom("expected 64 hex digits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_hashed_and_hex_is_taken() {
+        let id = Digest::from("oracle.price");
+        assert_eq!(id, Digest::hash(b"oracle.price"));
+        assert_eq!(Digest::from(format!("{id:?}").as_str()), id);
+        assert_eq!(Digest::from(format!("{id:?}").to_uppercase().as_str()), id);
+        assert_ne!(Digest::from("zz".repeat(32).as_str()), Digest::zero());
+    }
+
+    #[test]
+    fn deriving_hashes_the_id_and_the_text() {
+        let id = Digest::from("a");
+        let joined = [id.as_bytes().as_slice(), b"b"].concat();
+        assert_eq!(id.derive("b"), Digest::hash(joined));
+    }
+
+    #[test]
+    fn serde_is_hex_for_people_and_bytes_for_the_wire() {
+        let id = Digest::from("a");
+        assert_eq!(postcard::to_stdvec(&id).unwrap(), id.as_bytes());
+        assert_eq!(postcard::from_bytes::<Digest>(id.as_bytes()).unwrap(), id);
+        let json = serde_json::to_string(&id).unwrap();
+        assert_eq!(json, format!("\"{id:?}\""));
+        assert_eq!(serde_json::from_str::<Digest>(&json).unwrap(), id);
+        assert!(serde_json::from_str::<Digest>("\"a\"").is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! Takes incoming connections: a task for each, a deadline and a cap on those that have not yet said what they want.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use quinn::crypto::rustls::HandshakeData;
+use rustls::pki_types::CertificateDer;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::{CloseReason, Link, PeerId, tls};
+
+/// What is done with a link that came in under a protocol name.
+pub(crate) type Handler = Arc<dyn Fn(Link) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Protocol names and who speaks them.
+#[derive(Default)]
+pub(super) struct Handlers(Mutex<HashMap<&'static [u8], Handler>>);
+
+impl Handlers {
+    fn lock(&self) -> MutexGuard<'_, HashMap<&'static [u8], Handler>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn insert(&self, alpn: &'static [u8], handler: Handler) {
+        self.lock().insert(alpn, handler);
+    }
+
+    /// Lets go of what handlers hold.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    pub(super) fn alpns(&self) -> Vec<Vec<u8>> {
+        self.lock().keys().map(|alpn| alpn.to_vec()).collect()
+    }
+
+    fn get(&self, alpn: &[u8]) -> Option<Handler> {
+        self.lock().get(alpn).cloned()
+    }
+}
+
+/// What the accept loops of a node share.
+pub(super) struct Acceptor {
+    pub(super) handlers: Handlers,
+    /// Connections whose handshake or first stream is awaited.
+    pub(super) pending: Arc<Semaphore>,
+    pub(super) pending_max: usize,
+    /// With more than this many pending, an address must first prove that it is its own.
+    pub(super) retry_above: usize,
+    /// Connections in the hands of handlers.
+    pub(super) established: Arc<Semaphore>,
+    pub(super) handshake_timeout: Duration,
+    pub(super) max_frame_len: usize,
+    pub(super) cancel: CancellationToken,
+}
+
+impl Acceptor {
+    /// Accepts until cancelled or until the endpoint is closed.
+    pub(super) async fn run(self: Arc<Self>, endpoint: quinn::Endpoint) {
+        loop {
+            tokio::select! {
+                // Triggered when the node shuts down.
+                () = self.cancel.cancelled() => return,
+                // Triggered when a connection comes in, or with none once the endpoint is closed.
+                incoming = endpoint.accept() => match incoming {
+                    Some(incoming) => self.admit(incoming),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn admit(self: &Arc<Self>, incoming: quinn::Incoming) {
+        let pending = self.pending_max - self.pending.available_permits();
+        if pending >= self.retry_above
+            && !incoming.remote_address_validated()
+            && incoming.may_retry()
+        {
+            // It cannot fail: whether a retry may be sent was asked just before.
+            let _ = incoming.retry();
+            return;
+        }
+        let (Ok(pending), Ok(established)) = (
+            self.pending.clone().try_acquire_owned(),
+            self.established.clone().try_acquire_owned(),
+        ) else {
+            debug!(from = %incoming.remote_address(), "connection refused: too many");
+            incoming.refuse();
+            return;
+        };
+        tokio::spawn(self.clone().serve(incoming, pending, established));
+    }
+
+    async fn serve(
+        self: Arc<Self>,
+        incoming: quinn::Incoming,
+        pending: OwnedSemaphorePermit,
+        _established: OwnedSemaphorePermit,
+    ) {
+        let from = incoming.remote_address();
+        let opened = tokio::select! {
+            // Triggered when the node shuts down.
+            () = self.cancel.cancelled() => return,
+            // Triggered when the first stream is there, or the time for it is over.
+            opened = timeout(self.handshake_timeout, self.open(incoming)) => opened,
+        };
+        drop(pending);
+        match opened {
+            Ok(Some((link, handler))) => handler(link).await,
+            Ok(None) => debug!(%from, "an incoming connection came to nothing"),
+            Err(_) => debug!(%from, "an incoming connection was silent for too long"),
+        }
+    }
+
+    async fn open(&self, incoming: quinn::Incoming) -> Option<(Link, Handler)> {
+        let conn = incoming.accept().ok()?.await.ok()?;
+        let guard = CloseOnDrop(&conn);
+        let alpn = conn
+            .handshake_data()?
+            .downcast::<HandshakeData>()
+            .ok()?
+            .protocol?;
+        let Some(handler) = self.handlers.get(&alpn) else {
+            close(&conn, CloseReason::InvalidAlpn);
+            return None;
+        };
+        let peer = peer_of(&conn)?;
+        let stream = conn.accept_bi().await.ok()?;
+        std::mem::forget(guard);
+        Some((
+            Link::new(conn.clone(), peer, stream, self.max_frame_len),
+            handler,
+        ))
+    }
+}
+
+/// Closes a connection that never became a link, with a code that peers understand.
+struct CloseOnDrop<'a>(&'a quinn::Connection);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        close(self.0, CloseReason::Cancelled);
+    }
+}
+
+fn close(conn: &quinn::Connection, reason: CloseReason) {
+    conn.close(reason.wire_code(), reason.name().as_bytes());
+}
+
+/// Whose key the other side has proved to hold.
+pub(super) fn peer_of(conn: &quinn::Connection) -> Option<PeerId> {
+    let certificates = conn
+        .peer_identity()?
+        .downcast::<Vec<CertificateDer<'static>>>()
+        .ok()?;
+    tls::peer_of_certificate(certificates.first()?)
+}

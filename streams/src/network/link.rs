@@ -1,0 +1,294 @@
+//! A connection to a peer with its one framed stream.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use quinn::{ConnectionError, ReadError, WriteError};
+
+use super::{CloseReason, PeerId, reassembly::Reassembly};
+use crate::frames::{Frames, FramesError, HEADER_LEN};
+
+/// Chunks taken by one read, each at most a packet's payload: about 90 KiB.
+const CHUNKS_PER_READ: usize = 64;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// A connection to a peer and the two halves of its one stream. What is dropped last closes it with
+/// [`CloseReason::Cancelled`], unless it was closed before.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// The connection.
+    pub(crate) conn: LinkConn,
+    /// Towards the peer.
+    pub(crate) tx: LinkSender,
+    /// From the peer.
+    pub(crate) rx: LinkReceiver,
+}
+
+impl Link {
+    pub(super) fn new(
+        conn: quinn::Connection,
+        peer: PeerId,
+        (send, recv): (quinn::SendStream, quinn::RecvStream),
+        max_frame_len: usize,
+    ) -> Self {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let conn = LinkConn(Arc::new(Inner {
+            conn,
+            peer,
+            id,
+            closed_by_us: OnceLock::new(),
+        }));
+        Self {
+            tx: LinkSender {
+                stream: send,
+                conn: conn.clone(),
+            },
+            rx: LinkReceiver {
+                stream: recv,
+                conn: conn.clone(),
+                pending: Reassembly::new(max_frame_len),
+            },
+            conn,
+        }
+    }
+}
+
+/// Why a link's stream cannot be read or written any further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The connection, or this direction of it, ended.
+    #[error("the link ended: {0}")]
+    Closed(CloseReason),
+    /// A header announces more than the limit allows.
+    #[error("a frame of {len} bytes was announced, more than the limit of {max}")]
+    TooLarge {
+        /// The announced length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// The stream ended inside a frame.
+    #[error("the stream ended inside a frame")]
+    Truncated,
+}
+
+impl From<FramesError> for LinkError {
+    fn from(error: FramesError) -> Self {
+        match error {
+            FramesError::TooLarge { len, max, .. } => Self::TooLarge { len, max },
+            FramesError::Truncated { .. } => Self::Truncated,
+        }
+    }
+}
+
+/// The connection of a link, apart from its stream. Clones are the same connection.
+#[derive(Clone)]
+pub(crate) struct LinkConn(Arc<Inner>);
+
+struct Inner {
+    conn: quinn::Connection,
+    peer: PeerId,
+    id: u64,
+    /// The first reason this side closed it with.
+    closed_by_us: OnceLock<CloseReason>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.closed_by_us.get().is_none() {
+            // Without this, quinn would close with code 0, which no peer understands.
+            self.conn.close(
+                CloseReason::Cancelled.wire_code(),
+                CloseReason::Cancelled.name().as_bytes(),
+            );
+        }
+    }
+}
+
+impl LinkConn {
+    /// Who is at the other end, proved by the handshake.
+    pub(crate) fn peer(&self) -> PeerId {
+        self.0.peer
+    }
+
+    /// A number that no other link of this process has.
+    #[cfg(test)]
+    pub(crate) fn stable_id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// Ends the connection at once, giving up what was not yet delivered. Only the first reason counts.
+    pub(crate) fn close(&self, reason: CloseReason) {
+        if self.0.closed_by_us.set(reason).is_ok() {
+            self.0
+                .conn
+                .close(reason.wire_code(), reason.name().as_bytes());
+        }
+    }
+
+    /// Waits until the connection has ended, and says why: by the peer's code, or by the one given to
+    /// [`close`](Self::close) when this side was first. Cancel safe.
+    pub(crate) async fn closed(&self) -> CloseReason {
+        let error = self.0.conn.closed().await;
+        self.reason(&error)
+    }
+
+    /// Whether the connection has ended.
+    #[cfg(test)]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.conn.close_reason().is_some()
+    }
+
+    fn reason(&self, error: &ConnectionError) -> CloseReason {
+        match (error, self.0.closed_by_us.get()) {
+            (ConnectionError::LocallyClosed, Some(reason)) => *reason,
+            _ => CloseReason::from_connection_error(error),
+        }
+    }
+
+    /// Why the connection ended, or `otherwise` while it has not.
+    fn reason_or(&self, otherwise: CloseReason) -> CloseReason {
+        self.0
+            .conn
+            .close_reason()
+            .map_or(otherwise, |error| self.reason(&error))
+    }
+}
+
+impl fmt::Debug for LinkConn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LinkConn({} with {})", self.0.id, self.0.peer)
+    }
+}
+
+/// The half of a link that writes frames.
+#[derive(Debug)]
+pub(crate) struct LinkSender {
+    stream: quinn::SendStream,
+    conn: LinkConn,
+}
+
+impl LinkSender {
+    /// Writes chunks that are frames already, leaving them empty. Waits while the peer does not read.
+    ///
+    /// Not cancel safe: dropped half way, some of the bytes are on their way and the stream is good for nothing else.
+    pub(crate) async fn send_wire(&mut self, chunks: &mut [Bytes]) -> Result<(), LinkError> {
+        self.stream
+            .write_all_chunks(chunks)
+            .await
+            .map_err(|error| self.error(&error))
+    }
+
+    /// Writes one frame with this payload. Not cancel safe.
+    ///
+    /// # Errors
+    /// Those of the link, and [`LinkError::TooLarge`] for a payload whose length does not fit the header.
+    pub(crate) async fn send_frame(&mut self, payload: &[u8]) -> Result<(), LinkError> {
+        let too_large = LinkError::TooLarge {
+            len: payload.len(),
+            max: u32::MAX as usize,
+        };
+        let header = u32::try_from(payload.len())
+            .map_err(|_| too_large)?
+            .to_be_bytes();
+        let mut frame = Vec::with_capacity(HEADER_LEN + payload.len());
+        frame.extend_from_slice(&header);
+        frame.extend_from_slice(payload);
+        self.send_wire(&mut [Bytes::from(frame)]).await
+    }
+
+    /// Says that no more frames follow. What was written before still arrives.
+    pub(crate) fn finish(&mut self) {
+        // It fails only where the stream has ended already, which the connection tells.
+        let _ = self.stream.finish();
+    }
+
+    fn error(&self, error: &WriteError) -> LinkError {
+        LinkError::Closed(match error {
+            WriteError::ConnectionLost(error) => self.conn.reason(error),
+            WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected => {
+                self.conn.reason_or(CloseReason::UnexpectedClose)
+            }
+        })
+    }
+}
+
+/// The half of a link that reads frames.
+#[derive(Debug)]
+pub(crate) struct LinkReceiver {
+    stream: quinn::RecvStream,
+    conn: LinkConn,
+    pending: Reassembly,
+}
+
+impl LinkReceiver {
+    /// All whole frames that have arrived, at least one; `None` once the peer said that no more follow.
+    ///
+    /// Cancel safe: nothing that has arrived is lost. Not calling it holds the peer back as soon as the flow-control
+    /// window is full.
+    ///
+    /// # Errors
+    /// [`LinkError::TooLarge`] as soon as a header announces too much, [`LinkError::Truncated`] at an end inside a
+    /// frame, [`LinkError::Closed`] when the connection ended; frames that were whole before come first.
+    pub(crate) async fn recv_frames(&mut self) -> Result<Option<Frames>, LinkError> {
+        loop {
+            if let Some(frames) = self.pending.take_frames()? {
+                return Ok(Some(frames));
+            }
+            if !self.fill().await? {
+                return self.at_end();
+            }
+        }
+    }
+
+    /// The payload of one frame; otherwise like [`recv_frames`](Self::recv_frames), and cancel safe like it.
+    pub(crate) async fn recv_frame(&mut self) -> Result<Option<Bytes>, LinkError> {
+        loop {
+            if let Some(frame) = self.pending.take_frame()? {
+                return Ok(Some(frame));
+            }
+            if !self.fill().await? {
+                return self.at_end();
+            }
+        }
+    }
+
+    /// Refuses larger frames than these from now on, in bytes without the header.
+    pub(crate) fn set_max_frame_len(&mut self, max_frame_len: usize) {
+        self.pending.set_max_frame_len(max_frame_len);
+    }
+
+    /// Takes in all that has arrived, at least a byte; false at the end.
+    async fn fill(&mut self) -> Result<bool, LinkError> {
+        let mut chunks = [const { Bytes::new() }; CHUNKS_PER_READ];
+        match self.stream.read_chunks(&mut chunks).await {
+            Ok(Some(count)) => {
+                self.pending.extend(&mut chunks[..count]);
+                Ok(true)
+            }
+            Ok(None) => Ok(false),
+            Err(ReadError::ConnectionLost(error)) => {
+                Err(LinkError::Closed(self.conn.reason(&error)))
+            }
+            Err(_) => Err(LinkError::Closed(
+                self.conn.reason_or(CloseReason::UnexpectedClose),
+            )),
+        }
+    }
+
+    fn at_end<T>(&self) -> Result<Option<T>, LinkError> {
+        if self.pending.is_empty() {
+            Ok(None)
+        } else {
+            Err(LinkError::Truncated)
+        }
+    }
+}

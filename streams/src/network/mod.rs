@@ -1,0 +1,27 @@
+//! Nodes, their connections, and what is said on them. All of quinn and rustls is behind this module.
+
+mod accept;
+mod builder;
+mod close;
+mod endpoint;
+pub(crate) mod extension;
+mod identity;
+mod link;
+mod node;
+mod reassembly;
+mod released;
+mod sockets;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod transport;
+
+pub use builder::{Error, NetworkBuilder};
+pub use close::CloseReason;
+pub use endpoint::{BindError, ConnectError};
+pub(crate) use endpoint::{Endpoint, EndpointConfig};
+pub use identity::{EndpointAddr, IdentityError, PeerId, SecretKey, Signature};
+pub use link::LinkError;
+pub(crate) use link::{Link, LinkConn, LinkReceiver, LinkSender};
+pub(crate) use node::Core;
+pub use node::{LocalNode, Network};

@@ -1,0 +1,155 @@
+//! Sockets and QUIC settings: what a connection may cost, and where a node listens.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
+
+use quinn::{IdleTimeout, TransportConfig, VarInt};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// How often a connection on which nothing happens is kept alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// After this long without a sign of the other side a connection is lost.
+const IDLE_TIMEOUT_MS: u32 = 30_000;
+/// Bytes in flight to whoever dialled for data: enough for 1 GB/s at 8 ms.
+const DATA_WINDOW: u32 = 8 * 1024 * 1024;
+/// Bytes in flight towards an acceptor, which only gets handshakes and catalogs: what a stranger may make it hold.
+const REQUEST_WINDOW: u32 = 256 * 1024;
+/// Bytes that wait in a connection for the peer's acknowledgement.
+const SEND_WINDOW: u64 = 16 * 1024 * 1024;
+/// Asked of the operating system for either direction of a socket; it may grant less.
+const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+
+fn transport(window: u32, incoming_streams: u8) -> Arc<TransportConfig> {
+    let mut config = TransportConfig::default();
+    config
+        .max_concurrent_bidi_streams(incoming_streams.into())
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .stream_receive_window(window.into())
+        .receive_window(window.into())
+        .send_window(SEND_WINDOW)
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))));
+    Arc::new(config)
+}
+
+/// For connections that this node dials: it opens the one stream, and data flows towards it.
+pub(super) fn dialler() -> Arc<TransportConfig> {
+    transport(DATA_WINDOW, 0)
+}
+
+/// For connections that are dialled by others: they open the one stream, and data flows towards them.
+pub(super) fn acceptor() -> Arc<TransportConfig> {
+    transport(REQUEST_WINDOW, 1)
+}
+
+/// Opens a UDP socket. An IPv6 socket takes IPv6 only, so that one port may be listened on in both families.
+pub(super) fn socket(addr: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Larger buffers only help throughput; the socket works without.
+    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
+
+/// The unspecified address of `addr`'s family and any port.
+pub(super) fn any_addr_like(addr: SocketAddr) -> SocketAddr {
+    let ip = if addr.is_ipv4() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    };
+    SocketAddr::new(ip, 0)
+}
+
+/// Where others reach what listens on these addresses: an unspecified address stands for those of the machine's
+/// interfaces, of which loopback counts only when there is no other.
+///
+/// # Errors
+/// Those of asking the operating system for its interfaces.
+pub(super) fn reachable(listening: &BTreeSet<SocketAddr>) -> io::Result<BTreeSet<SocketAddr>> {
+    let (unspecified, mut found): (BTreeSet<_>, BTreeSet<_>) = listening
+        .iter()
+        .copied()
+        .partition(|addr| addr.ip().is_unspecified());
+    if unspecified.is_empty() {
+        return Ok(found);
+    }
+    let interfaces: Vec<IpAddr> = if_addrs::get_if_addrs()?
+        .into_iter()
+        .map(|interface| interface.ip())
+        .collect();
+    for listening in unspecified {
+        found.extend(of_interfaces(listening, &interfaces));
+    }
+    Ok(found)
+}
+
+fn of_interfaces(listening: SocketAddr, interfaces: &[IpAddr]) -> Vec<SocketAddr> {
+    let same_family = |ip: &&IpAddr| ip.is_ipv4() == listening.is_ipv4() && !is_link_local(**ip);
+    let (loopback, outside): (Vec<IpAddr>, Vec<IpAddr>) = interfaces
+        .iter()
+        .filter(same_family)
+        .partition(|ip| ip.is_loopback());
+    let chosen = if outside.is_empty() {
+        loopback
+    } else {
+        outside
+    };
+    chosen
+        .into_iter()
+        .map(|ip| SocketAddr::new(ip, listening.port()))
+        .collect()
+}
+
+/// Such an address means nothing without the interface it was seen on.
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ips(texts: &[&str]) -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn an_unspecified_address_stands_for_the_interfaces_of_its_family() {
+        let interfaces = ips(&["127.0.0.1", "::1", "10.0.0.5", "fe80::1", "169.254.1.1"]);
+        let v4 = of_interfaces("0.0.0.0:9".parse().unwrap(), &interfaces);
+        assert_eq!(v4, ["10.0.0.5:9".parse().unwrap()]);
+        let v6 = of_interfaces("[::]:9".parse().unwrap(), &interfaces);
+        assert_eq!(v6, ["[::1]:9".parse().unwrap()]);
+        let explicit = BTreeSet::from(["127.0.0.1:9".parse().unwrap()]);
+        assert_eq!(reachable(&explicit).unwrap(), explicit);
+        let real = reachable(&BTreeSet::from(["0.0.0.0:9".parse().unwrap()])).unwrap();
+        assert!(
+            real.iter()
+                .all(|addr| !addr.ip().is_unspecified() && addr.port() == 9),
+            "{real:?}"
+        );
+    }
+
+    #[test]
+    fn one_port_is_listened_on_in_both_families() {
+        let v4 = socket("0.0.0.0:0".parse().unwrap()).unwrap();
+        let port = v4.local_addr().unwrap().port();
+        if let Ok(v6) = socket(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)) {
+            assert_eq!(v6.local_addr().unwrap().port(), port);
+        }
+    }
+}

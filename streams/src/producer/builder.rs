@@ -1,0 +1,207 @@
+//! How a producer is set up.
+
+use std::{fmt, sync::Arc};
+
+use super::{
+    core::{Core, Requirement},
+    frames::FramesProducer,
+    lag::DisconnectLagging,
+    worker,
+};
+use crate::{
+    Encoding, StreamId,
+    discovery::PeerEntry,
+    filter::Lookup,
+    frames::DEFAULT_MAX_FRAME_LEN,
+    status::{Board, ChannelConditions},
+    streams::{self, Scope},
+};
+
+/// Bounds and reach of a producer.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How far the stream reaches. Default: the network.
+    pub scope: Scope,
+    /// What its datums are, for criteria to look into. Default: JSON.
+    pub encoding: Encoding,
+    /// Datums held for the fan-out, and again for each subscriber elsewhere. Default 1024.
+    pub buffer_size: usize,
+    /// Bytes held likewise, headers included, whichever bound is reached first. Default 8 MiB. In the worst case a subscriber holds
+    /// twice as much: what is queued and what is being written.
+    pub buffer_bytes: usize,
+    /// Subscribers elsewhere; those of this node do not count. Default: any number.
+    pub max_consumers: usize,
+    /// Bytes of the largest datum taken. Default, and what other nodes accept by default: 16 MiB.
+    pub max_datum_len: usize,
+    /// What to do about subscribers that do not keep up. Default: cut them off at once.
+    pub disconnect_lagging: DisconnectLagging,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            scope: Scope::Network,
+            encoding: Encoding::default(),
+            buffer_size: 1024,
+            buffer_bytes: 8 * 1024 * 1024,
+            max_consumers: usize::MAX,
+            max_datum_len: DEFAULT_MAX_FRAME_LEN,
+            disconnect_lagging: DisconnectLagging::default(),
+        }
+    }
+}
+
+/// Why a producer cannot be made.
+pub enum BuilderError<P = FramesProducer> {
+    /// The stream has a producer on this node already: this one. Here is another handle to it.
+    AlreadyExists(P),
+}
+
+impl<P> fmt::Debug for BuilderError<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AlreadyExists(..)")
+    }
+}
+
+impl<P> fmt::Display for BuilderError<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the stream has a producer on this node already")
+    }
+}
+
+impl<P> std::error::Error for BuilderError<P> {}
+
+type OnlineWhen = Box<dyn FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync>;
+
+/// Sets up a producer of wire-format batches.
+#[must_use = "nothing is produced before it is built"]
+pub struct FramesProducerBuilder {
+    streams: Arc<streams::Inner>,
+    id: StreamId,
+    config: Config,
+    lookup: Option<Lookup>,
+    require: Vec<Requirement>,
+    online_when: OnlineWhen,
+}
+
+impl FramesProducerBuilder {
+    pub(crate) fn new(streams: Arc<streams::Inner>, id: StreamId) -> Self {
+        let online_when: OnlineWhen = Box::new(|conditions| conditions.minimum_of(1));
+        Self {
+            streams,
+            id,
+            config: Config::default(),
+            lookup: None,
+            require: Vec::new(),
+            online_when,
+        }
+    }
+
+    pub(crate) fn with_lookup(mut self, lookup: Lookup) -> Self {
+        self.lookup = Some(lookup);
+        self
+    }
+
+    pub(super) fn with_stream_id(mut self, id: StreamId) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// How far the stream reaches. Default: the network.
+    pub fn with_scope(mut self, scope: Scope) -> Self {
+        self.config.scope = scope;
+        self
+    }
+
+    /// What its datums are, for criteria to look into. Default: JSON.
+    pub fn with_encoding(mut self, encoding: Encoding) -> Self {
+        self.config.encoding = encoding;
+        self
+    }
+
+    /// Datums held for the fan-out, and again for each subscriber elsewhere. Default 1024, at least 1.
+    pub fn with_buffer_size(mut self, datums: usize) -> Self {
+        self.config.buffer_size = datums;
+        self
+    }
+
+    /// Bytes held likewise, headers included. Default 8 MiB. A larger datum is held alone.
+    pub fn with_buffer_bytes(mut self, bytes: usize) -> Self {
+        self.config.buffer_bytes = bytes;
+        self
+    }
+
+    /// The most subscribers elsewhere. Default: any number.
+    pub fn with_max_consumers(mut self, max_consumers: usize) -> Self {
+        self.config.max_consumers = max_consumers;
+        self
+    }
+
+    /// Bytes of the largest datum taken. Default 16 MiB.
+    pub fn with_max_datum_len(mut self, bytes: usize) -> Self {
+        self.config.max_datum_len = bytes.min(u32::MAX as usize);
+        self
+    }
+
+    /// When it is online, said from conditions that are met by one subscriber, which is the default.
+    pub fn online_when(
+        mut self,
+        conditions: impl FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync + 'static,
+    ) -> Self {
+        self.online_when = Box::new(|from| conditions(from.minimum_of(1)));
+        self
+    }
+
+    /// Which nodes may subscribe. Said several times, all must hold. Consumers of this node always may.
+    pub fn require(mut self, may: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static) -> Self {
+        self.require.push(Arc::new(may));
+        self
+    }
+
+    /// What to do about subscribers elsewhere that do not keep up. Default: cut them off at once.
+    pub fn disconnect_lagging(mut self, policy: impl Into<DisconnectLagging>) -> Self {
+        self.config.disconnect_lagging = policy.into();
+        self
+    }
+
+    /// Starts the producer and announces its stream.
+    ///
+    /// # Errors
+    /// When the stream has a producer on this node already; the error holds a handle to it.
+    pub fn build(self) -> Result<FramesProducer, BuilderError> {
+        let Self {
+            streams,
+            id,
+            config,
+            lookup,
+            require,
+            online_when,
+        } = self;
+        let lookup = lookup.unwrap_or_else(|| Lookup::Encoding(config.encoding.clone()));
+        let made = streams.add_producer(id, || {
+            Core::new(
+                id,
+                config,
+                streams.clone(),
+                (require, lookup),
+                Board::new(online_when),
+            )
+        });
+        match made {
+            Ok(core) => {
+                streams.env.spawn(worker::run(core.clone()));
+                Ok(FramesProducer::new(core))
+            }
+            Err(existing) => Err(BuilderError::AlreadyExists(FramesProducer::new(existing))),
+        }
+    }
+}
+
+impl fmt::Debug for FramesProducerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FramesProducerBuilder")
+            .field("id", &self.id)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

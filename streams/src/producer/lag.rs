@@ -1,0 +1,165 @@
+//! What to do about subscribers that do not keep up. No I/O.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use crate::PeerId;
+
+/// The most peers whose lagging is remembered; beyond, the one cut longest ago is forgotten.
+const REMEMBERED_MAX: usize = 1024;
+/// A peer cut for lagging stays out this long at first, then twice as long each time.
+const FIRST_PENALTY: Duration = Duration::from_secs(1);
+/// The longest that it stays out.
+const LONGEST_PENALTY: Duration = Duration::from_mins(1);
+/// A peer that was not cut for so long after its penalty starts anew.
+const FORGIVEN_AFTER: Duration = Duration::from_mins(2);
+
+/// When a subscriber elsewhere that has no room is cut off. Consumers of this node are always waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DisconnectLagging {
+    /// Never, nor waited for: it misses what it has no room for. `false`.
+    Never,
+    /// As soon as it has no room. `true`, and the default.
+    #[default]
+    AtOnce,
+    /// The stream may spend this long waiting for subscribers, all together; the budget refills at a tenth of real
+    /// time. When it is spent, those waited for are cut off, and stay out the longer the more often it happens.
+    After(Duration),
+    /// Waited for without limit: it holds up the stream.
+    Wait,
+}
+
+impl From<bool> for DisconnectLagging {
+    fn from(at_once: bool) -> Self {
+        if at_once { Self::AtOnce } else { Self::Never }
+    }
+}
+
+impl From<Duration> for DisconnectLagging {
+    fn from(budget: Duration) -> Self {
+        Self::After(budget)
+    }
+}
+
+/// The time that a stream may spend waiting.
+#[derive(Debug)]
+pub(super) struct Budget {
+    most: Duration,
+    left: Duration,
+    counted_at: Instant,
+}
+
+impl Budget {
+    pub(super) fn new(most: Duration, now: Instant) -> Self {
+        Self {
+            most,
+            left: most,
+            counted_at: now,
+        }
+    }
+
+    /// What is left now. Time passes for it here alone.
+    pub(super) fn left(&mut self, now: Instant) -> Duration {
+        let refill = now.saturating_duration_since(self.counted_at) / 10;
+        self.counted_at = now;
+        self.left = self.left.saturating_add(refill).min(self.most);
+        self.left
+    }
+
+    /// Time from `since` to `now` was spent waiting.
+    pub(super) fn spend(&mut self, since: Instant, now: Instant) {
+        self.left = self
+            .left
+            .saturating_sub(now.saturating_duration_since(since));
+        self.counted_at = now;
+    }
+}
+
+/// Peers that were cut for lagging, and how long they stay out.
+#[derive(Debug, Default)]
+pub(super) struct Penalties(HashMap<PeerId, Penalty>);
+
+#[derive(Debug)]
+struct Penalty {
+    length: Duration,
+    until: Instant,
+}
+
+impl Penalties {
+    pub(super) fn add(&mut self, peer: PeerId, now: Instant) {
+        if self.0.len() >= REMEMBERED_MAX && !self.0.contains_key(&peer) {
+            let oldest = self
+                .0
+                .iter()
+                .min_by_key(|(_, penalty)| penalty.until)
+                .map(|(peer, _)| *peer);
+            oldest.and_then(|oldest| self.0.remove(&oldest));
+        }
+        let before = self
+            .0
+            .get(&peer)
+            .filter(|penalty| penalty.until + FORGIVEN_AFTER > now);
+        let length = before.map_or(FIRST_PENALTY, |penalty| {
+            (penalty.length * 2).min(LONGEST_PENALTY)
+        });
+        self.0.insert(
+            peer,
+            Penalty {
+                length,
+                until: now + length,
+            },
+        );
+    }
+
+    pub(super) fn is_out(&self, peer: &PeerId, now: Instant) -> bool {
+        self.0.get(peer).is_some_and(|penalty| penalty.until > now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SecretKey;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_budget_is_spent_and_refills_at_a_tenth() {
+        let start = Instant::now();
+        let mut budget = Budget::new(5 * SECOND, start);
+        assert_eq!(budget.left(start + 9 * SECOND), 5 * SECOND);
+        budget.spend(start + 9 * SECOND, start + 13 * SECOND);
+        assert_eq!(budget.left(start + 13 * SECOND), SECOND);
+        assert_eq!(budget.left(start + 23 * SECOND), 2 * SECOND);
+        budget.spend(start + 23 * SECOND, start + 30 * SECOND);
+        assert_eq!(budget.left(start + 30 * SECOND), Duration::ZERO);
+        assert_eq!(budget.left(start + 300 * SECOND), 5 * SECOND);
+    }
+
+    #[test]
+    fn penalties_grow_end_and_are_forgiven() {
+        let (peer, start) = (SecretKey::generate().public(), Instant::now());
+        let mut penalties = Penalties::default();
+        assert!(!penalties.is_out(&peer, start));
+        penalties.add(peer, start);
+        assert!(penalties.is_out(&peer, start) && !penalties.is_out(&peer, start + SECOND));
+        penalties.add(peer, start + SECOND);
+        assert!(
+            penalties.is_out(&peer, start + 2 * SECOND)
+                && !penalties.is_out(&peer, start + 3 * SECOND)
+        );
+        penalties.add(peer, start + 200 * SECOND);
+        assert!(!penalties.is_out(&peer, start + 201 * SECOND));
+    }
+
+    #[test]
+    fn no_more_than_so_many_peers_are_remembered() {
+        let (mut penalties, start) = (Penalties::default(), Instant::now());
+        for _ in 0..REMEMBERED_MAX + 3 {
+            penalties.add(SecretKey::generate().public(), start);
+        }
+        assert_eq!(penalties.0.len(), REMEMBERED_MAX);
+    }
+}

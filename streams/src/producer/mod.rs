@@ -1,0 +1,21 @@
+//! The producing end of a stream: handles, the fan-out to subscribers, and a sender for each of those elsewhere.
+
+mod builder;
+mod core;
+mod error;
+mod frames;
+mod lag;
+mod sender;
+mod stats;
+mod subscriber;
+mod typed;
+mod worker;
+
+pub use builder::{BuilderError, Config, FramesProducerBuilder};
+pub(crate) use core::{Admitted, Core, Requirement};
+pub use error::{EncodingError, Error};
+pub use frames::{FinishReport, FramesProducer};
+pub use lag::DisconnectLagging;
+pub(crate) use sender::serve;
+pub use stats::{Dropped, ProducerStats};
+pub use typed::{Builder, Producer};

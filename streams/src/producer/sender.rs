@@ -1,0 +1,102 @@
+//! The sending end of one connection: takes all that is queued for a subscriber and writes it at once.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use tokio::time::timeout;
+
+use super::{
+    core::{Admitted, Core},
+    subscriber::{Remote, Subscriber},
+};
+use crate::{
+    network::{CloseReason, Link, LinkReceiver, LinkSender},
+    streams::{HANDSHAKE_TIMEOUT, protocol::Start},
+};
+
+/// Serves an admitted subscriber until it has left.
+pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start: Start) {
+    let Link { conn, tx, rx } = link;
+    let subscriber = admitted.into_subscriber();
+    let Some(remote) = subscriber.remote() else {
+        return;
+    };
+    let mut cut = remote.cut.subscribe();
+    let sending = Sending {
+        core: &core,
+        subscriber: &subscriber,
+        remote,
+        in_flight: AtomicUsize::new(0),
+        all_written: AtomicBool::new(false),
+    };
+    let reason = tokio::select! {
+        biased;
+        // Triggered when the producer cuts it off.
+        cut = cut.wait_for(Option::is_some) => cut.ok().and_then(|cut| *cut).unwrap_or(CloseReason::Cancelled),
+        // Triggered when all was sent and read, or nothing can be sent any more.
+        reason = sending.run(tx, rx, &start) => reason,
+        // Triggered when the connection ends.
+        reason = conn.closed() => {
+            // Plain Mosaik answers the end of the stream by closing.
+            let read_all = remote.id.is_none() && sending.all_written.load(Ordering::Acquire);
+            remote.complete.send_replace(read_all);
+            reason
+        }
+    };
+    conn.close(reason);
+    let unsent = sending.in_flight.load(Ordering::Acquire);
+    let counter = if reason == CloseReason::TooSlow {
+        &core.tally.lagging
+    } else {
+        &core.tally.closed
+    };
+    subscriber.missed(unsent, counter);
+    core.remove(&subscriber);
+}
+
+struct Sending<'a> {
+    core: &'a Core,
+    subscriber: &'a Subscriber,
+    remote: &'a Remote,
+    /// Datums of the write that is under way.
+    in_flight: AtomicUsize,
+    all_written: AtomicBool,
+}
+
+impl Sending<'_> {
+    /// The reason to close the connection with.
+    async fn run(&self, mut tx: LinkSender, mut rx: LinkReceiver, start: &Start) -> CloseReason {
+        if !matches!(
+            timeout(HANDSHAKE_TIMEOUT, tx.send_frame(&start.encode())).await,
+            Ok(Ok(()))
+        ) {
+            return CloseReason::Cancelled;
+        }
+        while let Some(mut all) = self.remote.queue.take_all().await {
+            self.in_flight.store(all.count, Ordering::Release);
+            // Counted before the bytes can arrive, so that no one sees more received than sent.
+            self.subscriber
+                .channel
+                .info
+                .stats()
+                .moved(all.count, all.payload_len);
+            self.core.tally.sent_datums.add(all.count);
+            self.core.tally.sent_bytes.add(all.payload_len);
+            if tx.send_wire(&mut all.batches).await.is_err() {
+                return CloseReason::Cancelled;
+            }
+            self.in_flight.store(0, Ordering::Release);
+        }
+        tx.finish();
+        self.all_written.store(true, Ordering::Release);
+        // Our own consumers end their side when they have read all; plain Mosaik closes, which the caller sees.
+        let read_all = match self.remote.id {
+            Some(_) => matches!(rx.recv_frame().await, Ok(None)),
+            None => std::future::pending().await,
+        };
+        self.remote.complete.send_replace(read_all);
+        *self.remote.ending.borrow()
+    }
+}

@@ -1,0 +1,304 @@
+//! [`Producer`]: the handle that takes values of a type and encodes them straight into the batch being filled.
+
+use std::{
+    fmt,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures::{Sink, future::BoxFuture};
+
+use super::{
+    BuilderError, Config, DisconnectLagging, Error, FinishReport, FramesProducer,
+    FramesProducerBuilder, ProducerStats, core::Core, error::EncodingError,
+};
+use crate::{
+    Datum, StreamId,
+    discovery::PeerEntry,
+    queue::{Closed, PutError},
+    status::{ChannelConditions, ChannelInfo, When},
+    streams::Scope,
+};
+
+/// Takes datums of a type for a stream. Clones are handles to the same producer.
+///
+/// As a [`Sink`] it is ready when it is online and there is room; flushing does not wait, and closing ends this handle alone.
+pub struct Producer<D> {
+    frames: Option<FramesProducer>,
+    core: Arc<Core>,
+    /// Room that `poll_ready` has promised to `start_send`.
+    permit: bool,
+    /// Kept over polls, so that waiting costs nothing.
+    waiting: Option<BoxFuture<'static, Result<(), Closed>>>,
+    datum: PhantomData<fn(D)>,
+}
+
+impl<D: Datum> Producer<D> {
+    pub(crate) fn new(frames: FramesProducer) -> Self {
+        let core = frames.core().clone();
+        Self {
+            frames: Some(frames),
+            core,
+            permit: false,
+            waiting: None,
+            datum: PhantomData,
+        }
+    }
+
+    /// Queues a datum now or hands it back.
+    ///
+    /// # Errors
+    /// Says why, with the datum.
+    pub fn try_send(&self, datum: D) -> Result<(), Error<D>> {
+        if self.frames.is_none() || self.core.intake.is_closed() {
+            return Err(Error::Closed(Some(datum)));
+        }
+        if !self.is_online() {
+            return Err(Error::Offline(datum));
+        }
+        self.put(false, datum)
+    }
+
+    fn put(&self, reserved: bool, datum: D) -> Result<(), Error<D>> {
+        let mut len = 0;
+        let put = self
+            .core
+            .intake
+            .put_datum(reserved, self.core.config.max_datum_len, |bytes| {
+                let before = bytes.len();
+                datum.encode_into(bytes)?;
+                len = bytes.len() - before;
+                Ok::<_, D::EncodeError>(())
+            });
+        match put {
+            Ok(()) => {
+                self.core.tally.datums.add(1);
+                self.core.tally.bytes.add(len);
+                Ok(())
+            }
+            Err(PutError::Closed) => Err(Error::Closed(Some(datum))),
+            Err(PutError::Full) => Err(Error::Full(datum)),
+            Err(PutError::TooLarge) => {
+                self.core.tally.too_large.add(1);
+                Err(Error::TooLarge(datum))
+            }
+            Err(PutError::Write(error)) => {
+                Err(Error::Encoding(datum, EncodingError(error.to_string())))
+            }
+        }
+    }
+
+    /// Ends this handle; see [`FramesProducer::finish`].
+    pub async fn finish(mut self) -> FinishReport {
+        match self.frames.take() {
+            Some(frames) => frames.finish().await,
+            None => FinishReport::default(),
+        }
+    }
+
+    /// As [`finish`](Self::finish), waiting so long at most.
+    pub async fn finish_within(mut self, limit: Duration) -> FinishReport {
+        match self.frames.take() {
+            Some(frames) => frames.finish_within(limit).await,
+            None => FinishReport::default(),
+        }
+    }
+
+    /// To wait for being online and for subscribers.
+    pub fn when(&self) -> &When {
+        self.core.board.when()
+    }
+
+    /// Whether the conditions for being online are met.
+    pub fn is_online(&self) -> bool {
+        self.core.board.is_online()
+    }
+
+    /// Its subscribers.
+    pub fn consumers(&self) -> impl Iterator<Item = ChannelInfo> {
+        self.core.board.list().into_iter()
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> ProducerStats {
+        self.core.tally.read()
+    }
+
+    /// The stream.
+    pub fn stream_id(&self) -> &StreamId {
+        &self.core.id
+    }
+
+    /// Its bounds and reach.
+    pub fn config(&self) -> &Config {
+        &self.core.config
+    }
+}
+
+impl<D: Datum> Sink<D> for Producer<D> {
+    type Error = Error<D>;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error<D>>> {
+        if self.permit {
+            return Poll::Ready(Ok(()));
+        }
+        if self.frames.is_none() {
+            return Poll::Ready(Err(Error::Closed(None)));
+        }
+        let mut waiting = self.waiting.take().unwrap_or_else(|| {
+            // Not a handle, which would keep the stream open.
+            let core = self.core.clone();
+            Box::pin(async move {
+                core.online().await?;
+                core.intake.reserve().await
+            })
+        });
+        match waiting.as_mut().poll(cx) {
+            Poll::Pending => {
+                self.waiting = Some(waiting);
+                Poll::Pending
+            }
+            Poll::Ready(Ok(())) => {
+                self.permit = true;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(Closed)) => Poll::Ready(Err(Error::Closed(None))),
+        }
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, datum: D) -> Result<(), Error<D>> {
+        let reserved = std::mem::take(&mut self.permit);
+        self.put(reserved, datum)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Error<D>>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error<D>>> {
+        ready!(self.as_mut().poll_flush(cx))?;
+        self.frames = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<D> Unpin for Producer<D> {}
+
+impl<D> Clone for Producer<D> {
+    fn clone(&self) -> Self {
+        Self {
+            frames: self.frames.clone(),
+            core: self.core.clone(),
+            permit: false,
+            waiting: None,
+            datum: PhantomData,
+        }
+    }
+}
+
+impl<D> Drop for Producer<D> {
+    fn drop(&mut self) {
+        if self.permit {
+            self.core.intake.release();
+        }
+    }
+}
+
+impl<D> fmt::Debug for Producer<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.core.fmt(f)
+    }
+}
+
+/// Sets up a producer of a type's datums.
+#[must_use = "nothing is produced before it is built"]
+pub struct Builder<D> {
+    frames: FramesProducerBuilder,
+    datum: PhantomData<fn(D)>,
+}
+
+impl<D: Datum> Builder<D> {
+    pub(crate) fn new(frames: FramesProducerBuilder) -> Self {
+        Self {
+            frames,
+            datum: PhantomData,
+        }
+    }
+
+    fn map(self, change: impl FnOnce(FramesProducerBuilder) -> FramesProducerBuilder) -> Self {
+        Self {
+            frames: change(self.frames),
+            datum: PhantomData,
+        }
+    }
+
+    /// Another stream than the type's own.
+    pub fn with_stream_id(self, id: impl Into<StreamId>) -> Self {
+        self.map(|frames| frames.with_stream_id(id.into()))
+    }
+
+    /// See [`FramesProducerBuilder::with_scope`].
+    pub fn with_scope(self, scope: Scope) -> Self {
+        self.map(|frames| frames.with_scope(scope))
+    }
+
+    /// See [`FramesProducerBuilder::with_buffer_size`].
+    pub fn with_buffer_size(self, datums: usize) -> Self {
+        self.map(|frames| frames.with_buffer_size(datums))
+    }
+
+    /// See [`FramesProducerBuilder::with_buffer_bytes`].
+    pub fn with_buffer_bytes(self, bytes: usize) -> Self {
+        self.map(|frames| frames.with_buffer_bytes(bytes))
+    }
+
+    /// See [`FramesProducerBuilder::with_max_consumers`].
+    pub fn with_max_consumers(self, max_consumers: usize) -> Self {
+        self.map(|frames| frames.with_max_consumers(max_consumers))
+    }
+
+    /// See [`FramesProducerBuilder::with_max_datum_len`].
+    pub fn with_max_datum_len(self, bytes: usize) -> Self {
+        self.map(|frames| frames.with_max_datum_len(bytes))
+    }
+
+    /// See [`FramesProducerBuilder::online_when`].
+    pub fn online_when(
+        self,
+        conditions: impl FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync + 'static,
+    ) -> Self {
+        self.map(|frames| frames.online_when(conditions))
+    }
+
+    /// See [`FramesProducerBuilder::require`].
+    pub fn require(self, may: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static) -> Self {
+        self.map(|frames| frames.require(may))
+    }
+
+    /// See [`FramesProducerBuilder::disconnect_lagging`].
+    pub fn disconnect_lagging(self, policy: impl Into<DisconnectLagging>) -> Self {
+        self.map(|frames| frames.disconnect_lagging(policy))
+    }
+
+    /// Starts the producer and announces its stream.
+    ///
+    /// # Errors
+    /// When the stream has a producer on this node already; the error holds a handle to it.
+    pub fn build(self) -> Result<Producer<D>, BuilderError<Producer<D>>> {
+        match self.frames.build() {
+            Ok(frames) => Ok(Producer::new(frames)),
+            Err(BuilderError::AlreadyExists(existing)) => {
+                Err(BuilderError::AlreadyExists(Producer::new(existing)))
+            }
+        }
+    }
+}
+
+impl<D> fmt::Debug for Builder<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.frames.fmt(f)
+    }
+}

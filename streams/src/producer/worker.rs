@@ -1,0 +1,336 @@
+//! The fan-out: takes what a producer was given and hands it to every subscriber, in order.
+
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::future::{join_all, select_all};
+use tokio::{
+    task::yield_now,
+    time::{sleep, sleep_until},
+};
+
+use super::{
+    FinishReport,
+    core::{Core, Life},
+    lag::{Budget, DisconnectLagging},
+    subscriber::{Subscriber, Target},
+};
+use crate::{Frames, network::CloseReason, streams::FAREWELL};
+
+/// The worker must stop, whatever is left.
+struct Stopped;
+
+/// Runs until the producer has ended. All that is left then is counted.
+pub(super) async fn run(core: Arc<Core>) {
+    {
+        let mut stopped = pin!(core.stopped());
+        let mut budget = match core.config.disconnect_lagging {
+            DisconnectLagging::After(most) => Some(Budget::new(most, Instant::now())),
+            _ => None,
+        };
+        loop {
+            let batch = tokio::select! {
+                biased;
+                // Triggered when the network ends or the time to drain is over.
+                () = &mut stopped => break,
+                // Triggered when there are datums and someone to send them to, or there never will be.
+                batch = next(&core) => batch,
+            };
+            let Some(batch) = batch else { break };
+            if deliver(&core, batch, budget.as_mut(), stopped.as_mut())
+                .await
+                .is_err()
+            {
+                break;
+            }
+        }
+    }
+    wind_up(&core).await;
+}
+
+/// What is held while offline stays held. `None` at the end.
+async fn next(core: &Core) -> Option<Frames> {
+    let mut online = core.board.online_watcher();
+    let mut life = core.life.subscribe();
+    loop {
+        if *online.borrow_and_update() {
+            tokio::select! {
+                // Triggered when there are datums, or there never will be.
+                there = core.intake.filled() => if !there { return None },
+                // Triggered when it goes offline.
+                _ = online.changed() => continue,
+            }
+            if core.board.is_online()
+                && let Some((_, batch)) = core.intake.try_take(usize::MAX)
+            {
+                return Some(batch);
+            }
+            continue;
+        }
+        let given_up = matches!(
+            *life.borrow_and_update(),
+            Life::Ending {
+                for_good: false,
+                ..
+            }
+        );
+        if given_up || (core.intake.is_closed() && core.intake.held().0 == 0) {
+            return None;
+        }
+        tokio::select! {
+            // Triggered when it comes online.
+            _ = online.changed() => {}
+            // Triggered when it begins to end.
+            _ = life.changed() => {}
+        }
+    }
+}
+
+async fn deliver(
+    core: &Core,
+    batch: Frames,
+    budget: Option<&mut Budget>,
+    stopped: Pin<&mut impl Future<Output = ()>>,
+) -> Result<(), Stopped> {
+    let subscribers = core.advance(batch.count());
+    if subscribers.is_empty() {
+        core.tally.nobody.add(batch.count());
+        return Ok(());
+    }
+    let mut waiting = Vec::new();
+    for subscriber in subscribers.iter() {
+        let wanted = subscriber.select(&batch);
+        core.tally.filtered.add(batch.count() - wanted.count());
+        hand_over(core, subscriber, wanted, &mut waiting);
+    }
+    if waiting.is_empty() {
+        Ok(())
+    } else {
+        wait(core, waiting, budget, stopped).await
+    }
+}
+
+type Waiting = Vec<(Arc<Subscriber>, Frames)>;
+
+/// Puts what there is room for into the subscriber's queue, and the rest into `waiting`.
+fn hand_over(core: &Core, subscriber: &Arc<Subscriber>, mut frames: Frames, waiting: &mut Waiting) {
+    let (count, len) = (frames.count(), frames.payload_len());
+    let taken = !subscriber.has_left()
+        && subscriber
+            .queue()
+            .put(subscriber.source(), &mut frames)
+            .is_ok();
+    if !taken {
+        subscriber.missed(frames.count(), &core.tally.closed);
+        core.remove(subscriber);
+        return;
+    }
+    if let Target::Local(_) = &subscriber.target {
+        subscriber
+            .channel
+            .info
+            .stats()
+            .moved(count - frames.count(), len - frames.payload_len());
+        core.tally.delivered_local.add(count - frames.count());
+    }
+    if !frames.is_empty() {
+        waiting.push((subscriber.clone(), frames));
+    }
+}
+
+/// Waits for those that have no room, as long as the stream waits for such.
+async fn wait(
+    core: &Core,
+    mut waiting: Waiting,
+    mut budget: Option<&mut Budget>,
+    mut stopped: Pin<&mut impl Future<Output = ()>>,
+) -> Result<(), Stopped> {
+    let policy = core.config.disconnect_lagging;
+    if matches!(policy, DisconnectLagging::AtOnce) {
+        // A sender that merely had no turn yet takes its datums now.
+        yield_now().await;
+        try_again(core, &mut waiting);
+    }
+    waiting.retain(|(subscriber, rest)| {
+        let waited_for = matches!(
+            policy,
+            DisconnectLagging::After(_) | DisconnectLagging::Wait
+        );
+        if waited_for || subscriber.remote().is_none() {
+            return true;
+        }
+        subscriber.missed(rest.count(), &core.tally.lagging);
+        if matches!(policy, DisconnectLagging::AtOnce) {
+            core.cut_lagging(subscriber);
+        }
+        false
+    });
+    while !waiting.is_empty() {
+        let since = Instant::now();
+        let any_remote = waiting
+            .iter()
+            .any(|(subscriber, _)| subscriber.remote().is_some());
+        let patience = budget
+            .as_mut()
+            .filter(|_| any_remote)
+            .map(|budget| budget.left(since));
+        let out_of_patience = async {
+            match patience {
+                Some(left) => sleep(left).await,
+                None => std::future::pending().await,
+            }
+        };
+        let room = select_all(
+            waiting
+                .iter()
+                .map(|(subscriber, rest)| Box::pin(has_room(subscriber, rest))),
+        );
+        let patient = tokio::select! {
+            biased;
+            // Triggered when the network ends or the time to drain is over.
+            () = &mut stopped => {
+                for (subscriber, rest) in &waiting {
+                    subscriber.missed(rest.count(), &core.tally.closed);
+                }
+                return Err(Stopped);
+            }
+            // Triggered when one of them has room, or has left.
+            _ = room => true,
+            // Triggered when the time that may be spent waiting is spent.
+            () = out_of_patience => false,
+        };
+        if !patient {
+            waiting.retain(|(subscriber, rest)| {
+                let cut = subscriber.remote().is_some();
+                if cut {
+                    subscriber.missed(rest.count(), &core.tally.lagging);
+                    core.cut_lagging(subscriber);
+                }
+                !cut
+            });
+        }
+        if let Some(budget) = budget.as_mut().filter(|_| any_remote) {
+            budget.spend(since, Instant::now());
+        }
+        try_again(core, &mut waiting);
+    }
+    Ok(())
+}
+
+fn try_again(core: &Core, waiting: &mut Waiting) {
+    for (subscriber, rest) in std::mem::take(waiting) {
+        hand_over(core, &subscriber, rest, waiting);
+    }
+}
+
+async fn has_room(subscriber: &Subscriber, rest: &Frames) {
+    let rejected = async {
+        match &subscriber.target {
+            Target::Local(local) => local.rejected.cancelled().await,
+            Target::Remote(_) => std::future::pending().await,
+        }
+    };
+    let first_len = rest.iter().next().map_or(0, <[u8]>::len);
+    tokio::select! {
+        // Triggered when there is room, or its queue is closed.
+        _ = subscriber.queue().room_for(first_len) => {}
+        // Triggered when it is taken out of the list.
+        () = subscriber.gone.cancelled() => {}
+        // Triggered when the consumer takes no more from this source.
+        () = rejected => {}
+    }
+}
+
+/// Lets every subscriber read what is queued for it, then tells how it ended.
+async fn wind_up(core: &Arc<Core>) {
+    let held = core.intake.abandon();
+    if core.board.is_online() {
+        core.tally.closed.add(held);
+    } else {
+        core.tally.offline.add(held);
+    }
+    let (for_good, deadline) = match *core.life.borrow() {
+        Life::Ending { for_good, deadline } => (for_good, deadline),
+        Life::Open => (false, tokio::time::Instant::now()),
+    };
+    let reason = if for_good {
+        CloseReason::EndOfStream
+    } else {
+        CloseReason::GracefulShutdown
+    };
+    let subscribers = core.seal(reason);
+    let leaving = join_all(
+        subscribers
+            .iter()
+            .map(|subscriber| leave(core, subscriber, for_good, reason)),
+    );
+    tokio::select! {
+        // Triggered when the network ends, or the time to drain is over.
+        () = core.stopped() => {}
+        // Triggered when all have left.
+        _ = leaving => {}
+    }
+    let complete = subscribers
+        .iter()
+        .filter(|subscriber| is_complete(subscriber))
+        .count();
+    for subscriber in subscribers.iter() {
+        subscriber.cut(reason);
+        core.remove(subscriber);
+    }
+    core.streams.remove_producer(core, for_good);
+    let foreign = |subscriber: &Arc<Subscriber>| {
+        subscriber
+            .remote()
+            .is_some_and(|remote| remote.id.is_none())
+    };
+    if for_good && subscribers.iter().any(foreign) {
+        // Plain Mosaik comes back at once to see what happened, and must meet someone who knows.
+        tokio::select! {
+            // Triggered when the network ends.
+            () = core.cancel.cancelled() => {}
+            // Triggered when whoever came back has its answer, and at the latest when the time to drain is over.
+            () = sleep_until(deadline.min(tokio::time::Instant::now() + FAREWELL)) => {}
+        }
+    }
+    let incomplete = subscribers.len() - complete;
+    core.report.send_replace(Some(FinishReport {
+        ended: for_good,
+        complete,
+        incomplete,
+        stats: core.tally.read(),
+    }));
+    core.cancel.cancel();
+}
+
+async fn leave(core: &Core, subscriber: &Arc<Subscriber>, for_good: bool, reason: CloseReason) {
+    match &subscriber.target {
+        Target::Local(local) => {
+            let queue = local.consumer.queue();
+            let mark = queue.put_so_far();
+            core.remove_ended(subscriber, for_good);
+            if for_good {
+                queue.taken(mark).await;
+            }
+            subscriber.done.cancel();
+        }
+        Target::Remote(remote) => {
+            remote.ending.send_replace(reason);
+            remote.queue.close();
+            subscriber.gone.cancelled().await;
+        }
+    }
+}
+
+fn is_complete(subscriber: &Subscriber) -> bool {
+    match &subscriber.target {
+        Target::Local(_) => subscriber.done.is_cancelled(),
+        Target::Remote(remote) => *remote.complete.borrow(),
+    }
+}
+
+/// How long a producer that ends lets its subscribers read what is queued: 30 s.
+pub(super) const DRAIN: Duration = Duration::from_secs(30);

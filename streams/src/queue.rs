@@ -1,0 +1,389 @@
+//! [`Queue`]: batches between two tasks, bounded by datums and by bytes. Whoever puts in waits for room, whoever takes
+//! out waits for datums, and small batches are joined while they wait. No I/O.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::Notify;
+
+use crate::frames::{Frames, FramesBuilder, HEADER_LEN};
+
+/// Batches up to this many bytes are copied together with others; larger ones are queued as they are. 4 KiB copy
+/// in the time that handing over one more batch would take.
+const JOIN_BELOW: usize = 4 * 1024;
+/// A joined batch is closed at this many bytes: 64 KiB.
+const JOINED_MAX: usize = 64 * 1024;
+
+/// Which of a queue's writers datums come from.
+pub(crate) type Source = u64;
+
+/// Nothing can be put in any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Closed;
+
+/// Why a single datum was not put in.
+#[derive(Debug)]
+pub(crate) enum PutError<E> {
+    Closed,
+    Full,
+    TooLarge,
+    Write(E),
+}
+
+/// A bounded queue of batches. Any number of writers; one reader.
+///
+/// Holds at most `max_count` datums and `max_bytes` bytes (headers included), but always takes one datum when it is empty.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    max_count: usize,
+    max_bytes: usize,
+    state: Mutex<State>,
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    batches: VecDeque<(Source, Frames)>,
+    /// Behind all `batches`: small ones, being joined.
+    joining: FramesBuilder,
+    joining_source: Source,
+    count: usize,
+    bytes: usize,
+    /// Room promised to writers of single datums.
+    reserved: usize,
+    closed: bool,
+    /// Datums ever put in and ever taken out.
+    put: u64,
+    taken: u64,
+    reader: Option<Waker>,
+}
+
+/// All that a queue held, for one write to a socket.
+#[derive(Debug, Default)]
+pub(crate) struct Chunks {
+    pub(crate) batches: Vec<Bytes>,
+    pub(crate) count: usize,
+    pub(crate) payload_len: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(max_count: usize, max_bytes: usize) -> Self {
+        let (max_count, max_bytes) = (max_count.max(1), max_bytes.max(1));
+        Self {
+            max_count,
+            max_bytes,
+            state: Mutex::default(),
+            room: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves as many datums as there is room for from the front of `frames`.
+    pub(crate) fn put(&self, source: Source, frames: &mut Frames) -> Result<(), Closed> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(Closed);
+        }
+        let before = state.count;
+        while let Some(first) = frames.iter().next() {
+            if !self.fits(&state, first.len()) {
+                break;
+            }
+            let room = (
+                self.max_count - state.count - state.reserved,
+                self.max_bytes.saturating_sub(state.bytes),
+            );
+            state.append(source, frames.split_front(room.0, room.1));
+        }
+        let reader = if state.count > before {
+            state.reader.take()
+        } else {
+            None
+        };
+        drop(state);
+        reader.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    /// Puts in all of `frames` or nothing of it; false when there is no room.
+    pub(crate) fn put_whole(&self, source: Source, frames: &Frames) -> Result<bool, Closed> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(Closed);
+        }
+        let fits = state.count + state.reserved + frames.count() <= self.max_count
+            && state.bytes + frames.wire_len() <= self.max_bytes;
+        if !fits && state.count + state.reserved > 0 {
+            return Ok(false);
+        }
+        state.append(source, frames.clone());
+        let reader = state.reader.take();
+        drop(state);
+        reader.into_iter().for_each(Waker::wake);
+        Ok(true)
+    }
+
+    /// Waits until all of `frames` is in. Cancel safe: `frames` keeps what is not.
+    pub(crate) async fn put_all(&self, source: Source, frames: &mut Frames) -> Result<(), Closed> {
+        loop {
+            self.put(source, frames)?;
+            let Some(first) = frames.iter().next() else {
+                return Ok(());
+            };
+            self.room_for(first.len()).await?;
+        }
+    }
+
+    /// Writes one datum of at most `max_len` bytes in place, into room that was `reserved` before or is there now.
+    pub(crate) fn put_datum<E>(
+        &self,
+        reserved: bool,
+        max_len: usize,
+        write: impl FnOnce(&mut BytesMut) -> Result<(), E>,
+    ) -> Result<(), PutError<E>> {
+        let mut state = self.state();
+        if reserved {
+            state.reserved -= 1;
+        }
+        if state.closed {
+            return Err(PutError::Closed);
+        }
+        if !reserved && !self.fits(&state, 0) {
+            return Err(PutError::Full);
+        }
+        state.join_for(0);
+        let before = state.joining.wire_len();
+        state.joining.push_with(|bytes| {
+            let start = bytes.len();
+            write(bytes).map_err(PutError::Write)?;
+            if bytes.len() - start > max_len {
+                Err(PutError::TooLarge)
+            } else {
+                Ok(())
+            }
+        })?;
+        let len = state.joining.wire_len() - before;
+        state.count += 1;
+        state.bytes += len;
+        state.put += 1;
+        let reader = state.reader.take();
+        drop(state);
+        reader.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    /// Waits for room for a datum of this length. Cancel safe.
+    pub(crate) async fn room_for(&self, len: usize) -> Result<(), Closed> {
+        self.wait_until(|state| self.fits(state, len)).await
+    }
+
+    /// Waits for room for one datum and keeps it for the caller, who must use it or [`release`](Self::release) it.
+    /// Cancel safe.
+    pub(crate) async fn reserve(&self) -> Result<(), Closed> {
+        self.wait_until(|state| {
+            let fits = self.fits(state, 0);
+            state.reserved += usize::from(fits);
+            fits
+        })
+        .await
+    }
+
+    pub(crate) fn release(&self) {
+        self.state().reserved -= 1;
+        self.room.notify_waiters();
+    }
+
+    async fn wait_until(&self, mut met: impl FnMut(&mut State) -> bool) -> Result<(), Closed> {
+        loop {
+            let mut changed = std::pin::pin!(self.room.notified());
+            changed.as_mut().enable();
+            {
+                let mut state = self.state();
+                if state.closed {
+                    return Err(Closed);
+                }
+                if met(&mut state) {
+                    return Ok(());
+                }
+            }
+            changed.await;
+        }
+    }
+
+    fn fits(&self, state: &State, len: usize) -> bool {
+        state.count + state.reserved < self.max_count
+            && (state.count == 0
+                || (state.bytes < self.max_bytes
+                    && state.bytes + HEADER_LEN + len <= self.max_bytes))
+    }
+
+    /// The next batch, all from one source and of at most `max_count` datums; `None` when it is closed and empty.
+    pub(crate) fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        max_count: usize,
+    ) -> Poll<Option<(Source, Frames)>> {
+        let mut state = self.state();
+        let taken = state.take(max_count);
+        if taken.is_none() && !state.closed {
+            state.wait(cx);
+            return Poll::Pending;
+        }
+        drop(state);
+        self.room.notify_waiters();
+        Poll::Ready(taken)
+    }
+
+    pub(crate) fn try_take(&self, max_count: usize) -> Option<(Source, Frames)> {
+        let taken = self.state().take(max_count);
+        self.room.notify_waiters();
+        taken
+    }
+
+    /// Waits until there is something to take (true), or there never will be (false). Cancel safe.
+    pub(crate) async fn filled(&self) -> bool {
+        poll_fn(|cx| {
+            let mut state = self.state();
+            if state.count == 0 && !state.closed {
+                state.wait(cx);
+                return Poll::Pending;
+            }
+            Poll::Ready(state.count > 0)
+        })
+        .await
+    }
+
+    /// Waits for something and takes all there is; `None` when it is closed and empty. Cancel safe.
+    pub(crate) async fn take_all(&self) -> Option<Chunks> {
+        if !self.filled().await {
+            return None;
+        }
+        let mut all = Chunks::default();
+        let mut state = self.state();
+        while let Some((_, frames)) = state.take(usize::MAX) {
+            all.count += frames.count();
+            all.payload_len += frames.payload_len();
+            all.batches.push(frames.into_wire());
+        }
+        drop(state);
+        self.room.notify_waiters();
+        Some(all)
+    }
+
+    /// Takes no more in; what is in can still be taken out.
+    pub(crate) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        let reader = state.reader.take();
+        drop(state);
+        reader.into_iter().for_each(Waker::wake);
+        self.room.notify_waiters();
+    }
+
+    /// Closes and empties it. Returns the number of datums that nobody will take.
+    pub(crate) fn abandon(&self) -> usize {
+        self.close();
+        let mut state = self.state();
+        let left = std::mem::take(&mut state.count);
+        state.batches.clear();
+        state.joining = FramesBuilder::new();
+        state.bytes = 0;
+        state.taken = state.put;
+        drop(state);
+        self.room.notify_waiters();
+        left
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    /// Datums ever put in.
+    pub(crate) fn put_so_far(&self) -> u64 {
+        self.state().put
+    }
+
+    /// Waits until as many datums have been taken out, by whomever. Cancel safe.
+    pub(crate) async fn taken(&self, count: u64) {
+        loop {
+            let mut changed = std::pin::pin!(self.room.notified());
+            changed.as_mut().enable();
+            if self.state().taken >= count {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Datums and bytes (headers included) it holds.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.count, state.bytes)
+    }
+}
+
+impl State {
+    fn append(&mut self, source: Source, frames: Frames) {
+        self.count += frames.count();
+        self.bytes += frames.wire_len();
+        self.put += frames.count() as u64;
+        if frames.wire_len() < JOIN_BELOW {
+            self.join_for(source);
+            self.joining.extend(&frames);
+        } else {
+            self.seal();
+            self.batches.push_back((source, frames));
+        }
+    }
+
+    /// Makes `joining` one that takes datums of this source.
+    fn join_for(&mut self, source: Source) {
+        if self.joining_source != source || self.joining.wire_len() >= JOINED_MAX {
+            self.seal();
+            self.joining_source = source;
+        }
+    }
+
+    fn seal(&mut self) {
+        if !self.joining.is_empty() {
+            self.batches
+                .push_back((self.joining_source, self.joining.finish()));
+        }
+    }
+
+    fn take(&mut self, max_count: usize) -> Option<(Source, Frames)> {
+        if self.batches.is_empty() {
+            self.seal();
+        }
+        let (source, front) = self.batches.front_mut()?;
+        let taken = (*source, front.split_front(max_count, usize::MAX));
+        if front.is_empty() {
+            self.batches.pop_front();
+        }
+        self.count -= taken.1.count();
+        self.bytes -= taken.1.wire_len();
+        self.taken += taken.1.count() as u64;
+        Some(taken)
+    }
+
+    fn wait(&mut self, cx: &Context<'_>) {
+        if !self
+            .reader
+            .as_ref()
+            .is_some_and(|reader| reader.will_wake(cx.waker()))
+        {
+            self.reader = Some(cx.waker().clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! The channels of one producer or consumer, and whether they make it online.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{ChannelConditions, ChannelInfo, When};
+
+pub(super) type Channels = Arc<Vec<ChannelInfo>>;
+
+/// Where a producer or consumer writes down its channels for others to watch.
+#[derive(Debug)]
+pub(crate) struct Board {
+    channels: watch::Sender<Channels>,
+    online: watch::Sender<bool>,
+    conditions: ChannelConditions,
+    when: When,
+}
+
+impl Board {
+    /// `online_when` says, from conditions that are always met, those of being online.
+    pub(crate) fn new(online_when: impl FnOnce(ChannelConditions) -> ChannelConditions) -> Self {
+        let (channels, watcher) = watch::channel(Channels::default());
+        let conditions = online_when(ChannelConditions::new(watcher.clone()));
+        let (online, online_watcher) = watch::channel(conditions.is_condition_met());
+        Self {
+            channels,
+            online,
+            conditions,
+            when: When::new(watcher, online_watcher),
+        }
+    }
+
+    pub(crate) fn add(&self, channel: &ChannelInfo) {
+        self.change(|channels| channels.push(channel.clone()));
+    }
+
+    pub(crate) fn remove(&self, channel: &ChannelInfo) {
+        self.change(|channels| channels.retain(|other| other.generation() != channel.generation()));
+    }
+
+    /// Makes watchers look again, after a channel's state has changed.
+    pub(crate) fn touch(&self) {
+        self.change(|_| {});
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<ChannelInfo>)) {
+        self.channels
+            .send_modify(|channels| change(Arc::make_mut(channels)));
+        // Judged inside the lock of `online`, so that of two changes at once the later one has the last word.
+        self.online.send_if_modified(|online| {
+            let now = self.conditions.is_condition_met();
+            std::mem::replace(online, now) != now
+        });
+    }
+
+    pub(crate) fn is_online(&self) -> bool {
+        *self.online.borrow()
+    }
+
+    pub(crate) fn online_watcher(&self) -> watch::Receiver<bool> {
+        self.online.subscribe()
+    }
+
+    pub(crate) fn list(&self) -> Vec<ChannelInfo> {
+        self.channels.borrow().to_vec()
+    }
+
+    pub(crate) fn when(&self) -> &When {
+        &self.when
+    }
+}

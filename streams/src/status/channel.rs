@@ -1,0 +1,154 @@
+//! One channel: a producer and a consumer that are, or are about to be, connected.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use tokio::sync::watch;
+
+use super::Stats;
+use crate::{Criteria, PeerId, StreamId, discovery::PeerEntry};
+
+/// How far a channel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Dialling, or waiting to be admitted.
+    Connecting,
+    /// Datums flow when there are any.
+    Connected,
+    /// Over; it does not come back, though its successor may.
+    Terminated,
+}
+
+/// Tells channels of one process apart; never used twice.
+fn next_generation() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// One channel, as either side sees it. Clones show the same, live.
+#[derive(Debug, Clone)]
+pub struct ChannelInfo(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    generation: u64,
+    stream_id: StreamId,
+    criteria: Criteria,
+    producer_id: PeerId,
+    consumer_id: PeerId,
+    peer: PeerEntry,
+    stats: Stats,
+    state: watch::Receiver<State>,
+}
+
+/// The side of a channel that knows how it is. When it is dropped the channel is terminated.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) info: ChannelInfo,
+    state: watch::Sender<State>,
+}
+
+impl Channel {
+    pub(crate) fn new(
+        stream_id: StreamId,
+        criteria: Criteria,
+        (producer_id, consumer_id): (PeerId, PeerId),
+        peer: PeerEntry,
+        state: State,
+    ) -> Self {
+        let (state, watcher) = watch::channel(state);
+        let inner = Inner {
+            generation: next_generation(),
+            stream_id,
+            criteria,
+            producer_id,
+            consumer_id,
+            peer,
+            stats: Stats::new(),
+            state: watcher,
+        };
+        Self {
+            info: ChannelInfo(Arc::new(inner)),
+            state,
+        }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.info.0.generation
+    }
+
+    pub(crate) fn set(&self, state: State) {
+        self.state.send_replace(state);
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.set(State::Terminated);
+    }
+}
+
+impl ChannelInfo {
+    pub(super) fn generation(&self) -> u64 {
+        self.0.generation
+    }
+
+    /// The stream.
+    pub fn stream_id(&self) -> &StreamId {
+        &self.0.stream_id
+    }
+
+    /// What the consumer wants.
+    pub fn criteria(&self) -> &Criteria {
+        &self.0.criteria
+    }
+
+    /// The node that produces.
+    pub fn producer_id(&self) -> &PeerId {
+        &self.0.producer_id
+    }
+
+    /// The node that consumes.
+    pub fn consumer_id(&self) -> &PeerId {
+        &self.0.consumer_id
+    }
+
+    /// The other side as it was known when the channel was made; this node itself on a channel within it.
+    pub fn peer(&self) -> &PeerEntry {
+        &self.0.peer
+    }
+
+    /// Whether both sides are this node.
+    pub fn is_local(&self) -> bool {
+        self.0.producer_id == self.0.consumer_id
+    }
+
+    /// How far it is now.
+    pub fn state(&self) -> State {
+        *self.0.state.borrow()
+    }
+
+    /// To follow how far it is.
+    pub fn state_watcher(&self) -> &watch::Receiver<State> {
+        &self.0.state
+    }
+
+    /// What has gone over it.
+    pub fn stats(&self) -> &Stats {
+        &self.0.stats
+    }
+
+    /// Whether datums flow when there are any.
+    pub fn is_connected(&self) -> bool {
+        self.state() == State::Connected
+    }
+
+    /// Waits until it is over. Cancel safe.
+    pub async fn disconnected(&self) {
+        let mut state = self.0.state.clone();
+        // An error means that its sender is gone, and it set the state before it went.
+        let _ = state.wait_for(|state| *state == State::Terminated).await;
+    }
+}

@@ -1,0 +1,160 @@
+//! Conditions on who is connected, as a value to compare and a future to wait for.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::sync::watch;
+
+use super::{ChannelInfo, board::Channels};
+use crate::{Tag, discovery::PeerEntry};
+
+type Predicate = Arc<dyn Fn(&PeerEntry) -> bool + Send + Sync>;
+type Changed = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+/// Conditions on the connected channels of a producer or consumer: so many at least, with these tags and predicates.
+///
+/// As a future it resolves when they are met, at once if they are. Polled again after that, it resolves the next time
+/// they come to be met. A clone starts anew. `conditions == true` compares what is now.
+pub struct ChannelConditions {
+    channels: watch::Receiver<Channels>,
+    minimum: usize,
+    predicates: Vec<Predicate>,
+    unmet: bool,
+    reported: bool,
+    changed: Option<Changed>,
+}
+
+impl ChannelConditions {
+    /// Always met.
+    pub(super) fn new(channels: watch::Receiver<Channels>) -> Self {
+        Self {
+            channels,
+            minimum: 0,
+            predicates: Vec::new(),
+            unmet: false,
+            reported: false,
+            changed: None,
+        }
+    }
+
+    /// At least so many channels. Default: 1 for a producer and for [`subscribed`](super::When::subscribed), 0 for a
+    /// consumer.
+    pub fn minimum_of(mut self, minimum: usize) -> Self {
+        self.minimum = minimum;
+        self
+    }
+
+    /// Counts only peers that carry all these tags.
+    pub fn with_tags(self, tags: impl IntoIterator<Item = impl Into<Tag>>) -> Self {
+        let tags: Vec<Tag> = tags.into_iter().map(Into::into).collect();
+        self.with_predicate(move |peer| tags.iter().all(|tag| peer.tags().contains(tag)))
+    }
+
+    /// Counts only peers for which this is true, too.
+    pub fn with_predicate(
+        mut self,
+        predicate: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.predicates.push(Arc::new(predicate));
+        self
+    }
+
+    /// Turns them into their opposite.
+    pub fn unmet(mut self) -> Self {
+        self.unmet = !self.unmet;
+        self
+    }
+
+    /// Whether they are met now.
+    pub fn is_condition_met(&self) -> bool {
+        let counts = |channel: &&ChannelInfo| {
+            channel.is_connected()
+                && self
+                    .predicates
+                    .iter()
+                    .all(|predicate| predicate(channel.peer()))
+        };
+        let met = self
+            .channels
+            .borrow()
+            .iter()
+            .filter(counts)
+            .take(self.minimum)
+            .count()
+            >= self.minimum;
+        met != self.unmet
+    }
+}
+
+impl Future for ChannelConditions {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let mut watched = self.channels.clone();
+            let changed = self.changed.get_or_insert_with(|| {
+                watched.mark_unchanged();
+                Box::pin(async move {
+                    if watched.changed().await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                })
+            });
+            // Registered first, looked at next: a change in between wakes.
+            let moved = changed.as_mut().poll(cx).is_ready();
+            let met = self.is_condition_met();
+            let newly = met && !self.reported;
+            self.reported = met;
+            if moved {
+                self.changed = None;
+            }
+            if newly {
+                return Poll::Ready(());
+            }
+            if !moved {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl Clone for ChannelConditions {
+    fn clone(&self) -> Self {
+        Self {
+            channels: self.channels.clone(),
+            minimum: self.minimum,
+            predicates: self.predicates.clone(),
+            unmet: self.unmet,
+            reported: false,
+            changed: None,
+        }
+    }
+}
+
+impl PartialEq<bool> for ChannelConditions {
+    fn eq(&self, met: &bool) -> bool {
+        self.is_condition_met() == *met
+    }
+}
+
+impl PartialEq<ChannelConditions> for bool {
+    fn eq(&self, conditions: &ChannelConditions) -> bool {
+        conditions == self
+    }
+}
+
+impl fmt::Debug for ChannelConditions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelConditions")
+            .field("minimum", &self.minimum)
+            .field("predicates", &self.predicates.len())
+            .field("unmet", &self.unmet)
+            .field("met", &self.is_condition_met())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,166 @@
+//! How long to wait before trying again: exponential, with jitter, bounded. No I/O and no clock.
+
+use std::time::Duration;
+
+/// How a consumer spaces its attempts to reach a producer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExponentialBackoff {
+    initial_interval: Duration,
+    multiplier: f64,
+    randomization_factor: f64,
+    max_interval: Duration,
+    max_elapsed_time: Option<Duration>,
+}
+
+/// Makes an [`ExponentialBackoff`].
+#[derive(Debug, Clone, Default)]
+pub struct ExponentialBackoffBuilder(ExponentialBackoff);
+
+impl Default for ExponentialBackoff {
+    fn default() -> Self {
+        Self {
+            initial_interval: Duration::from_millis(500),
+            multiplier: 1.5,
+            randomization_factor: 0.5,
+            max_interval: Duration::from_mins(1),
+            max_elapsed_time: Some(Duration::from_mins(5)),
+        }
+    }
+}
+
+impl ExponentialBackoffBuilder {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The first wait. Default 500 ms.
+    pub const fn with_initial_interval(mut self, interval: Duration) -> Self {
+        self.0.initial_interval = interval;
+        self
+    }
+
+    /// How many times as long as the last each wait is; less than 1 counts as 1. Default 1.5.
+    pub const fn with_multiplier(mut self, multiplier: f64) -> Self {
+        self.0.multiplier = multiplier;
+        self
+    }
+
+    /// Each wait is drawn from this share below to this share above; between 0 and 1. Default 0.5.
+    pub const fn with_randomization_factor(mut self, factor: f64) -> Self {
+        self.0.randomization_factor = factor;
+        self
+    }
+
+    /// The longest wait, before it is randomised. Default 60 s.
+    pub const fn with_max_interval(mut self, interval: Duration) -> Self {
+        self.0.max_interval = interval;
+        self
+    }
+
+    /// The most waiting in all before giving up; `None` never gives up. Default 5 minutes.
+    pub const fn with_max_elapsed_time(mut self, elapsed: Option<Duration>) -> Self {
+        self.0.max_elapsed_time = elapsed;
+        self
+    }
+
+    /// The policy.
+    pub fn build(self) -> ExponentialBackoff {
+        self.0
+    }
+}
+
+impl ExponentialBackoff {
+    /// The waits, one after the other.
+    pub(crate) fn waits(&self) -> Waits {
+        Waits {
+            policy: self.clone(),
+            next: self.initial_interval,
+            waited: Duration::ZERO,
+        }
+    }
+}
+
+/// The waits of one run of failures.
+#[derive(Debug)]
+pub(crate) struct Waits {
+    policy: ExponentialBackoff,
+    next: Duration,
+    waited: Duration,
+}
+
+impl Waits {
+    /// Starts anew, after an attempt that went well.
+    pub(crate) fn reset(&mut self) {
+        self.next = self.policy.initial_interval;
+        self.waited = Duration::ZERO;
+    }
+
+    /// `random` is between 0 and 1.
+    fn draw(&mut self, random: f64) -> Option<Duration> {
+        if self
+            .policy
+            .max_elapsed_time
+            .is_some_and(|most| self.waited >= most)
+        {
+            return None;
+        }
+        let interval = self.next.min(self.policy.max_interval);
+        self.next =
+            Duration::try_from_secs_f64(interval.as_secs_f64() * self.policy.multiplier.max(1.0))
+                .unwrap_or(Duration::MAX);
+        let spread = self.policy.randomization_factor.clamp(0.0, 1.0) * (random * 2.0 - 1.0);
+        let wait = Duration::try_from_secs_f64(interval.as_secs_f64() * (1.0 + spread))
+            .unwrap_or(interval);
+        self.waited = self.waited.saturating_add(wait);
+        Some(wait)
+    }
+}
+
+impl Iterator for Waits {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let random = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
+        self.draw(random)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_their_bound_and_end() {
+        let policy = ExponentialBackoffBuilder::new()
+            .with_initial_interval(Duration::from_secs(1))
+            .with_multiplier(2.0)
+            .with_max_interval(Duration::from_secs(4))
+            .with_max_elapsed_time(Some(Duration::from_secs(12)))
+            .build();
+        let mut waits = policy.waits();
+        let all: Vec<_> = std::iter::from_fn(|| waits.draw(0.5))
+            .map(|wait| wait.as_secs())
+            .collect();
+        assert_eq!(all, [1, 2, 4, 4, 4]);
+        waits.reset();
+        assert_eq!(waits.draw(0.5), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn waits_are_spread_by_half_either_way() {
+        let policy = ExponentialBackoff::default();
+        assert_eq!(policy.waits().draw(0.0), Some(Duration::from_millis(250)));
+        assert_eq!(policy.waits().draw(1.0), Some(Duration::from_millis(750)));
+        let never_ends = ExponentialBackoffBuilder::new()
+            .with_max_elapsed_time(None)
+            .build();
+        assert!(
+            never_ends
+                .waits()
+                .take(1000)
+                .all(|wait| wait <= Duration::from_secs(90))
+        );
+        assert_eq!(never_ends.waits().take(1000).count(), 1000);
+    }
+}

@@ -1,0 +1,135 @@
+//! The streams of a network: where producers and consumers are made, and where those of one node meet.
+
+mod accept;
+pub mod backoff;
+mod config;
+pub(crate) mod protocol;
+mod registry;
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use accept::HANDSHAKE_TIMEOUT;
+pub use config::{Config, ConfigBuilder, ConfigError, Scope};
+pub(crate) use registry::{FAREWELL, Inner};
+
+use crate::{
+    Datum, NetworkId, PeerId, StreamId,
+    consumer::{Consumer, FramesConsumerBuilder},
+    discovery::{Discovery, PeerEntry},
+    filter::Lookup,
+    network::{self, ConnectError, Link},
+    producer::{FramesProducerBuilder, Producer},
+};
+pub use crate::{consumer, network::CloseReason, producer, status};
+
+/// What streams need of their network.
+pub(crate) struct Env {
+    pub(crate) local_id: PeerId,
+    pub(crate) network_id: NetworkId,
+    pub(crate) discovery: Discovery,
+    pub(crate) config: Config,
+    /// Ends every task.
+    pub(crate) cancel: CancellationToken,
+    net: Arc<network::Core>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Env {
+    /// Runs a task, which the network's shutdown waits for.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.net.tasks().spawn_on(task, &self.runtime);
+    }
+
+    /// The largest datum that other nodes may send, in bytes, unless a consumer takes less.
+    pub(crate) fn max_frame_len(&self) -> usize {
+        self.net.max_frame_len()
+    }
+
+    /// Dials a node under the protocol of streams, once this one is bound. Cancel safe.
+    pub(crate) async fn connect(&self, peer: &PeerEntry) -> Result<Link, ConnectError> {
+        let endpoint = self
+            .net
+            .wait_endpoint()
+            .await
+            .ok_or(ConnectError::EndpointClosed)?;
+        endpoint.connect(peer.address(), protocol::ALPN).await
+    }
+}
+
+/// The streams of a network. Clones are the same.
+#[derive(Clone)]
+pub struct Streams(Arc<Inner>);
+
+impl Streams {
+    /// Must run inside a Tokio runtime; its tasks run there.
+    pub(crate) fn new(net: &Arc<network::Core>, config: Config) -> Self {
+        let inner = Arc::new(Inner::new(Env {
+            local_id: net.local().id(),
+            network_id: *net.local().network_id(),
+            discovery: net.discovery().clone(),
+            config,
+            cancel: net.cancel().clone(),
+            net: net.clone(),
+            runtime: tokio::runtime::Handle::current(),
+        }));
+        // Weak, because the network holds its handlers and the streams hold the network.
+        let streams = Arc::downgrade(&inner);
+        let accept = move |link: Link| match streams.upgrade() {
+            Some(inner) => accept::accept(inner, link).boxed(),
+            None => std::future::ready(()).boxed(),
+        };
+        if let Err(error) = net.register(protocol::ALPN, Arc::new(accept)) {
+            tracing::error!(%error, "no node can subscribe to this one");
+        }
+        Self(inner)
+    }
+
+    /// Starts a producer of wire-format batches.
+    pub fn producer_frames(&self, id: impl Into<StreamId>) -> FramesProducerBuilder {
+        FramesProducerBuilder::new(self.0.clone(), id.into())
+    }
+
+    /// Starts a consumer of wire-format batches.
+    pub fn consumer_frames(&self, id: impl Into<StreamId>) -> FramesConsumerBuilder {
+        FramesConsumerBuilder::new(self.0.clone(), id.into())
+    }
+
+    /// A producer with all defaults; the existing one when there is one.
+    pub fn produce<D: Datum>(&self) -> Producer<D> {
+        match self.producer().build() {
+            Ok(producer) | Err(producer::BuilderError::AlreadyExists(producer)) => producer,
+        }
+    }
+
+    /// Starts a producer.
+    pub fn producer<D: Datum>(&self) -> producer::Builder<D> {
+        let frames = self
+            .producer_frames(D::derived_stream_id())
+            .with_lookup(Lookup::Datum(D::matches));
+        producer::Builder::new(frames)
+    }
+
+    /// A consumer with all defaults.
+    pub fn consume<D: Datum>(&self) -> Consumer<D> {
+        self.consumer().build()
+    }
+
+    /// Starts a consumer.
+    pub fn consumer<D: Datum>(&self) -> consumer::Builder<D> {
+        let frames = self
+            .consumer_frames(D::derived_stream_id())
+            .with_lookup(Lookup::Datum(D::matches));
+        consumer::Builder::new(frames)
+    }
+}
+
+impl std::fmt::Debug for Streams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Streams")
+            .field("network", &self.0.env.network_id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,239 @@
+//! What the two sides of a subscription say to each other before datums flow. No I/O.
+//!
+//! A consumer's handshake and a producer's answer are 64 bytes each, as plain Mosaik has them; what we add follows in an
+//! [`Extension`].
+
+use bytes::Bytes;
+
+use crate::{
+    Criteria, NetworkId, StreamId,
+    network::extension::{self, Extension},
+};
+
+/// The protocol's name.
+pub(crate) const ALPN: &[u8] = b"/mosaik/streams/1.0";
+/// The longest handshake: its 64 bytes and an extension of at most 64 KiB.
+pub(crate) const MAX_HELLO_LEN: usize = IDS_LEN + extension::MAX_LEN;
+
+const IDS_LEN: usize = 64;
+
+/// Names the life of a producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Epoch(pub(crate) [u8; 16]);
+
+/// Tells apart the consumers of one node and the lives of that node's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SubscriberId {
+    pub(crate) process: [u8; 16],
+    pub(crate) consumer: [u8; 16],
+}
+
+/// A consumer asks for a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Hello {
+    pub(crate) network: NetworkId,
+    pub(crate) stream: StreamId,
+    pub(crate) criteria: Criteria,
+    /// Plain Mosaik does not say.
+    pub(crate) id: Option<SubscriberId>,
+}
+
+/// A producer grants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) network: NetworkId,
+    pub(crate) stream: StreamId,
+    /// Whether the producer applies the criteria; if not, the consumer must.
+    pub(crate) selects: bool,
+    /// The producer's life, and how many of its datums went by before the first of this subscription.
+    pub(crate) position: Option<(Epoch, u64)>,
+}
+
+/// A frame that is no handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a handshake of {0} bytes, fewer than {IDS_LEN}")]
+pub(crate) struct TooShort(usize);
+
+/// 16 bytes drawn at random.
+pub(crate) fn random_id() -> [u8; 16] {
+    let mut id = [0; 16];
+    id.copy_from_slice(&crate::Digest::random().as_bytes()[..16]);
+    id
+}
+
+impl Epoch {
+    pub(crate) fn random() -> Self {
+        Self(random_id())
+    }
+}
+
+impl Hello {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut extension = Extension::new();
+        if let Some(SubscriberId { process, consumer }) = self.id {
+            extension.set(extension::EPOCH, Bytes::from([process, consumer].concat()));
+        }
+        // Criteria that do not fit stay here: without the producer's word the consumer applies them itself.
+        if !self.criteria.is_everything()
+            && let Ok(criteria) = self.criteria.to_wire()
+        {
+            extension.set(extension::CRITERIA, criteria);
+        }
+        frame(&self.network, &self.stream, &extension)
+    }
+
+    /// Criteria that cannot be read count as none: the consumer hears no word that they are applied.
+    pub(crate) fn decode(frame: &[u8]) -> Result<Self, TooShort> {
+        let (network, stream, extension) = split(frame)?;
+        let criteria = extension
+            .get(extension::CRITERIA)
+            .and_then(|bytes| Criteria::from_wire(bytes).ok());
+        let id = extension
+            .get(extension::EPOCH)
+            .and_then(|bytes| match bytes.as_chunks::<16>() {
+                ([process, consumer], []) => Some(SubscriberId {
+                    process: *process,
+                    consumer: *consumer,
+                }),
+                _ => None,
+            });
+        Ok(Self {
+            network,
+            stream,
+            criteria: criteria.unwrap_or_default(),
+            id,
+        })
+    }
+}
+
+impl Start {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut extension = Extension::new();
+        if self.selects {
+            extension.set(extension::CRITERIA_ACK, Bytes::new());
+        }
+        if let Some((Epoch(epoch), position)) = self.position {
+            extension.set(extension::EPOCH, Bytes::copy_from_slice(&epoch));
+            extension.set(
+                extension::RECEIVED,
+                Bytes::copy_from_slice(&position.to_be_bytes()),
+            );
+        }
+        frame(&self.network, &self.stream, &extension)
+    }
+
+    pub(crate) fn decode(frame: &[u8]) -> Result<Self, TooShort> {
+        let (network, stream, extension) = split(frame)?;
+        let epoch = extension
+            .get(extension::EPOCH)
+            .and_then(|bytes| bytes.try_into().ok());
+        let position = extension
+            .get(extension::RECEIVED)
+            .and_then(|bytes| bytes.try_into().ok());
+        Ok(Self {
+            network,
+            stream,
+            selects: extension.get(extension::CRITERIA_ACK).is_some(),
+            position: epoch
+                .zip(position)
+                .map(|(epoch, position)| (Epoch(epoch), u64::from_be_bytes(position))),
+        })
+    }
+}
+
+fn frame(network: &NetworkId, stream: &StreamId, extension: &Extension) -> Vec<u8> {
+    let mut frame = [*network.as_bytes(), *stream.as_bytes()].concat();
+    extension.append_to(&mut frame);
+    frame
+}
+
+fn split(frame: &[u8]) -> Result<(NetworkId, StreamId, Extension), TooShort> {
+    let short = || TooShort(frame.len());
+    let (network, rest) = frame.split_first_chunk::<32>().ok_or_else(short)?;
+    let (stream, tail) = rest.split_first_chunk::<32>().ok_or_else(short)?;
+    Ok((
+        NetworkId::from_bytes(*network),
+        StreamId::from_bytes(*stream),
+        Extension::parse(tail),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hello(criteria: Criteria, id: Option<SubscriberId>) -> Hello {
+        Hello {
+            network: "net".into(),
+            stream: "prices".into(),
+            criteria,
+            id,
+        }
+    }
+
+    #[test]
+    fn plain_handshakes_are_the_two_ids_alone() {
+        let plain = hello(Criteria::default(), None);
+        let bytes = plain.encode();
+        assert_eq!(
+            bytes,
+            [
+                *NetworkId::from("net").as_bytes(),
+                *StreamId::from("prices").as_bytes()
+            ]
+            .concat()
+        );
+        assert_eq!(Hello::decode(&bytes), Ok(plain));
+        let start = Start {
+            network: "net".into(),
+            stream: "prices".into(),
+            selects: false,
+            position: None,
+        };
+        assert_eq!(start.encode(), bytes);
+        assert_eq!(Start::decode(&bytes), Ok(start));
+    }
+
+    #[test]
+    fn what_we_add_comes_back() {
+        let id = SubscriberId {
+            process: [1; 16],
+            consumer: [2; 16],
+        };
+        let ours = hello(Criteria::field("price").gte(100), Some(id));
+        assert_eq!(Hello::decode(&ours.encode()), Ok(ours.clone()));
+        assert!(ours.encode().len() <= MAX_HELLO_LEN);
+        let position = Some((Epoch([3; 16]), 1 << 40));
+        let start = Start {
+            network: "net".into(),
+            stream: "prices".into(),
+            selects: true,
+            position,
+        };
+        assert_eq!(Start::decode(&start.encode()), Ok(start));
+    }
+
+    #[test]
+    fn criteria_that_do_not_fit_stay_with_the_consumer() {
+        let long = hello(Criteria::field("a").eq("x".repeat(70_000)), None);
+        assert!(
+            Hello::decode(&long.encode())
+                .unwrap()
+                .criteria
+                .is_everything()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_frame_makes_the_readers_panic(mut frame in prop::collection::vec(any::<u8>(), 0..160), ours: bool) {
+            if ours && frame.len() > 64 {
+                frame.splice(64..64, b"MSX1\0\0\0\x20\0\x01\0\0\0\x10".iter().copied());
+            }
+            prop_assert_eq!(Hello::decode(&frame).is_ok(), frame.len() >= 64);
+            prop_assert_eq!(Start::decode(&frame).is_ok(), frame.len() >= 64);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The producers and consumers of this node, by stream. Here those of one stream meet, whichever came first.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+
+use super::{Env, Scope, protocol::random_id};
+use crate::{StreamId, consumer, network::CloseReason, producer};
+
+/// For so long after a stream has ended for good, whoever asks for it is told so.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What the handles and tasks of one network's streams share.
+pub(crate) struct Inner {
+    pub(crate) env: Env,
+    /// Names this life of the process to producers elsewhere.
+    pub(crate) process: [u8; 16],
+    slots: Mutex<HashMap<StreamId, Slot>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    producer: Option<Arc<producer::Core>>,
+    consumers: Vec<Arc<consumer::Core>>,
+    /// It ended for good, which is told until then.
+    farewell_until: Option<Instant>,
+}
+
+impl Inner {
+    pub(super) fn new(env: Env) -> Self {
+        Self {
+            env,
+            process: random_id(),
+            slots: Mutex::default(),
+        }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<StreamId, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a producer, or gives the one there is with one more handle.
+    pub(crate) fn add_producer(
+        &self,
+        id: StreamId,
+        make: impl FnOnce() -> producer::Core,
+    ) -> Result<Arc<producer::Core>, Arc<producer::Core>> {
+        let mut slots = self.slots();
+        let slot = slots.entry(id).or_default();
+        if let Some(existing) = slot
+            .producer
+            .as_ref()
+            .filter(|existing| existing.open_handle())
+        {
+            return Err(existing.clone());
+        }
+        let core = Arc::new(make());
+        slot.producer = Some(core.clone());
+        slot.farewell_until = None;
+        for consumer in slot
+            .consumers
+            .iter()
+            .filter(|consumer| consumer.takes_local())
+        {
+            core.add_local(consumer);
+        }
+        if core.is_remote() {
+            self.env.discovery.add_stream(id);
+        }
+        Ok(core)
+    }
+
+    /// Takes a producer out, so that its id is free; with a farewell when the stream ended for good.
+    pub(crate) fn remove_producer(self: &Arc<Self>, core: &Arc<producer::Core>, for_good: bool) {
+        let mut slots = self.slots();
+        let Some(slot) = slots.get_mut(&core.id()) else {
+            return;
+        };
+        if !slot
+            .producer
+            .as_ref()
+            .is_some_and(|registered| Arc::ptr_eq(registered, core))
+        {
+            return;
+        }
+        slot.producer = None;
+        if core.is_remote() {
+            self.env.discovery.remove_stream(core.id());
+        }
+        if for_good {
+            slot.farewell_until = Some(Instant::now() + FAREWELL);
+            let (inner, id) = (self.clone(), core.id());
+            self.env.spawn(async move {
+                tokio::select! {
+                    () = inner.env.cancel.cancelled() => {}
+                    () = sleep(FAREWELL) => inner.tidy(id),
+                }
+            });
+        } else {
+            drop(slots);
+            self.tidy(core.id());
+        }
+    }
+
+    pub(crate) fn add_consumer(&self, core: &Arc<consumer::Core>) {
+        let mut slots = self.slots();
+        let slot = slots.entry(core.id()).or_default();
+        slot.consumers.push(core.clone());
+        if let Some(producer) = slot.producer.as_ref().filter(|_| core.takes_local()) {
+            producer.add_local(core);
+        }
+    }
+
+    pub(crate) fn remove_consumer(&self, core: &Arc<consumer::Core>) {
+        let mut slots = self.slots();
+        let Some(slot) = slots.get_mut(&core.id()) else {
+            return;
+        };
+        slot.consumers.retain(|other| !Arc::ptr_eq(other, core));
+        if let Some(producer) = &slot.producer {
+            producer.remove_local(core);
+        }
+        drop(slots);
+        self.tidy(core.id());
+    }
+
+    /// Forgets a stream that nothing is known of any more.
+    fn tidy(&self, id: StreamId) {
+        let mut slots = self.slots();
+        let unused = slots.get(&id).is_some_and(|slot| {
+            let waved = slot
+                .farewell_until
+                .is_none_or(|until| until <= Instant::now());
+            slot.producer.is_none() && slot.consumers.is_empty() && waved
+        });
+        if unused {
+            slots.remove(&id);
+        }
+    }
+
+    /// The producer that nodes elsewhere may subscribe to, or why there is none.
+    pub(super) fn producer_for_others(
+        &self,
+        id: &StreamId,
+    ) -> Result<Arc<producer::Core>, CloseReason> {
+        let slots = self.slots();
+        let slot = slots.get(id).ok_or(CloseReason::StreamNotFound)?;
+        match &slot.producer {
+            Some(producer) if producer.scope() == Scope::Network => Ok(producer.clone()),
+            None if slot
+                .farewell_until
+                .is_some_and(|until| until > Instant::now()) =>
+            {
+                Err(CloseReason::EndOfStream)
+            }
+            _ => Err(CloseReason::StreamNotFound),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What the tests share: networks on loopback, numbered datums, and waiting with a time limit.
+
+use std::time::Duration;
+
+use mosaik_streams::{
+    Frames, FramesConsumer, FramesProducer, Network, SecretKey, discovery,
+    streams::producer::FramesProducerBuilder,
+};
+
+pub(crate) const STREAM: &str = "numbers";
+
+/// Fails the test, naming what it waited for, after 30 s.
+#[track_caller]
+pub(crate) fn within<T>(
+    what: &'static str,
+    future: impl Future<Output = T>,
+) -> impl Future<Output = T> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let limited = tokio::time::timeout(Duration::from_secs(30), future).await;
+        limited.unwrap_or_else(|_| panic!("timed out: {what} ({caller})"))
+    }
+}
+
+/// Waits until the condition holds.
+#[track_caller]
+pub(crate) fn until(
+    what: &'static str,
+    mut condition: impl FnMut() -> bool,
+) -> impl Future<Output = ()> {
+    within(what, async move {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+}
+
+/// A network without sockets.
+pub(crate) async fn unbound() -> Network {
+    Network::builder("test")
+        .lazy(true)
+        .build()
+        .await
+        .expect("it works on loopback")
+}
+
+/// A node that others can be told of.
+pub(crate) async fn first() -> Network {
+    Network::new("test").await.expect("it works on loopback")
+}
+
+/// A node that knows of another.
+pub(crate) async fn joined(to: &Network) -> Network {
+    joined_as(to, SecretKey::generate()).await
+}
+
+pub(crate) async fn joined_as(to: &Network, key: SecretKey) -> Network {
+    let config = discovery::Config::builder().with_bootstrap(to.local().addr());
+    Network::builder("test")
+        .with_secret_key(key)
+        .with_discovery(config)
+        .build()
+        .await
+        .expect("it works on loopback")
+}
+
+/// A producer with the stream of these tests.
+pub(crate) fn producer(network: &Network) -> FramesProducerBuilder {
+    network.streams().producer_frames(STREAM)
+}
+
+/// Datums that are numbers, as JSON.
+pub(crate) fn numbered(range: std::ops::Range<u64>) -> Frames {
+    range.map(|n| format!("{{\"n\":{n}}}")).collect()
+}
+
+pub(crate) fn numbers(frames: &Frames) -> Vec<u64> {
+    let number = |datum: &[u8]| -> Option<u64> {
+        std::str::from_utf8(datum)
+            .ok()?
+            .strip_prefix("{\"n\":")?
+            .strip_suffix('}')?
+            .parse()
+            .ok()
+    };
+    frames
+        .iter()
+        .map(|datum| number(datum).expect("a datum of these tests"))
+        .collect()
+}
+
+/// Sends numbers in batches of uneven sizes.
+pub(crate) async fn send_numbers(producer: &FramesProducer, range: std::ops::Range<u64>) {
+    let (mut next, mut size) = (range.start, 1);
+    while next < range.end {
+        let end = range.end.min(next + size);
+        producer
+            .send_frames(numbered(next..end))
+            .await
+            .expect("it works on loopback");
+        (next, size) = (end, size % 700 + 37);
+    }
+}
+
+/// Takes datums until the stream ends.
+pub(crate) async fn all_numbers(consumer: &mut FramesConsumer) -> Vec<u64> {
+    let mut all = Vec::new();
+    while let Some(frames) = consumer.recv_frames(500).await {
+        assert!(frames.count() <= 500);
+        all.extend(numbers(&frames));
+    }
+    all
+}
+
+/// Takes exactly so many datums.
+pub(crate) async fn some_numbers(consumer: &mut FramesConsumer, count: usize) -> Vec<u64> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let frames = consumer
+            .recv_frames(count - all.len())
+            .await
+            .expect("the stream has not ended");
+        all.extend(numbers(&frames));
+    }
+    all
+}
+
+pub(crate) fn assert_all(seen: &[u64], range: std::ops::Range<u64>) {
+    assert_eq!(seen.len() as u64, range.end - range.start);
+    assert!(seen.iter().copied().eq(range), "datums are out of order");
+}

@@ -1,0 +1,175 @@
+//! Nodes that die without a word and come back with the same key.
+
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::*;
+use mosaik_streams::{Network, SecretKey, discovery, streams::producer::DisconnectLagging};
+use tokio::runtime::Runtime;
+
+/// A process, as far as the network can tell: killed, it says nothing to anybody.
+struct Process(Option<Runtime>);
+
+impl Process {
+    fn start() -> Self {
+        Self(Some(
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .expect("threads start"),
+        ))
+    }
+
+    fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.0.as_ref().expect("it lives").spawn(task)
+    }
+
+    /// Stops all its tasks where they are; what they hold is never dropped while they could still say goodbye.
+    fn kill(&mut self) {
+        self.0.take().expect("it lives").shutdown_background();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_killed_and_restarted_is_let_in_at_once() {
+    let a = first().await;
+    let producer = producer(&a)
+        .with_max_consumers(1)
+        .disconnect_lagging(DisconnectLagging::Wait)
+        .build()
+        .unwrap();
+    let key = SecretKey::generate();
+    let addr = a.local().addr();
+    let start = |process: &Process| {
+        let (key, addr) = (key.clone(), addr.clone());
+        process.spawn(async move {
+            let config = discovery::Config::builder().with_bootstrap(addr);
+            let b = Network::builder("test")
+                .with_secret_key(key)
+                .with_discovery(config)
+                .build()
+                .await
+                .unwrap();
+            let consumer = b.streams().consumer_frames(STREAM).build().unwrap();
+            (b, consumer)
+        })
+    };
+    let mut first_life = Process::start();
+    let (node, mut consumer) = within("the first life", start(&first_life)).await.unwrap();
+    within("a consumer", producer.when().online()).await;
+    producer.send_frames(numbered(0..10)).await.unwrap();
+    assert_all(
+        &within("datums", some_numbers(&mut consumer, 10)).await,
+        0..10,
+    );
+    first_life.kill();
+    // Their drop could run code, but no task of that life is left to tell anybody.
+    std::mem::forget((node, consumer));
+
+    let killed = Instant::now();
+    let second_life = Process::start();
+    let (_node, mut consumer) = within("the second life", start(&second_life))
+        .await
+        .unwrap();
+    let mut next = 10;
+    within("a datum for the second life", async {
+        loop {
+            producer
+                .send_frames(numbered(next..next + 1))
+                .await
+                .unwrap();
+            next += 1;
+            let taken = tokio::time::timeout(Duration::from_millis(20), consumer.recv_frames(100));
+            if taken.await.is_ok_and(|frames| frames.is_some()) {
+                break;
+            }
+        }
+    })
+    .await;
+    assert!(
+        killed.elapsed() < Duration::from_secs(5),
+        "it took {:?}",
+        killed.elapsed()
+    );
+    assert_eq!(producer.consumers().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_killed_and_restarted_is_found_at_once() {
+    let b = first().await;
+    let mut consumer = b.streams().consumer_frames(STREAM).build().unwrap();
+    let key = SecretKey::generate();
+    let addr = b.local().addr();
+    let start = |process: &Process| {
+        let (key, addr) = (key.clone(), addr.clone());
+        process.spawn(async move {
+            let config = discovery::Config::builder().with_bootstrap(addr);
+            let a = Network::builder("test")
+                .with_secret_key(key)
+                .with_discovery(config)
+                .build()
+                .await
+                .unwrap();
+            let producer = producer(&a).build().unwrap();
+            producer.send_frames(numbered(0..10)).await.unwrap();
+            (a, producer)
+        })
+    };
+    for _ in 0..3 {
+        let started = Instant::now();
+        let mut life = Process::start();
+        let held = within("a life", start(&life)).await.unwrap();
+        assert_all(
+            &within("datums", some_numbers(&mut consumer, 10)).await,
+            0..10,
+        );
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "it took {:?}",
+            started.elapsed()
+        );
+        life.kill();
+        std::mem::forget(held);
+    }
+    assert_eq!(consumer.stats().datums, 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_shuts_down_and_returns_resumes() {
+    let a = first().await;
+    let producer = producer(&a)
+        .disconnect_lagging(DisconnectLagging::Wait)
+        .build()
+        .unwrap();
+    let key = SecretKey::generate();
+    for round in 0..3 {
+        let b = joined_as(&a, key.clone()).await;
+        let mut consumer = b.streams().consumer_frames(STREAM).build().unwrap();
+        within("a consumer", consumer.when().subscribed()).await;
+        producer
+            .send_frames(numbered(round..round + 1))
+            .await
+            .unwrap();
+        assert_eq!(
+            within("a datum", some_numbers(&mut consumer, 1)).await,
+            [round]
+        );
+        within("the end", b.shutdown()).await;
+        assert!(consumer.recv_frames(1).await.is_none());
+        until("it is gone", || producer.consumers().is_empty()).await;
+    }
+}
