@@ -1,0 +1,126 @@
+//! JSON in and out: a bound on nesting before it is parsed, and values written as JSON that everyone reads.
+
+use jaq_json::{Num, Val, read};
+use mosaik_wasm_sdk::{Error, Result, bail, ensure};
+use std::io::Write as _;
+
+/// Arrays and objects within each other; more than anyone writes by hand, and far from the end of the stack.
+pub(crate) const DEPTH_MAX: usize = 256;
+
+/// Reads a datum.
+pub(crate) fn parse(datum: &[u8]) -> Result<Val> {
+    // What is shorter than that cannot nest deeper.
+    if datum.len() > DEPTH_MAX {
+        ensure!(
+            depth(datum) <= DEPTH_MAX,
+            "arrays and objects within each other more than {DEPTH_MAX} deep"
+        );
+    }
+    read::parse_single(datum).map_err(|error| Error::new(format_args!("not JSON: {error}")))
+}
+
+/// How deep arrays and objects nest.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => {
+                while let Some(byte) = bytes.next() {
+                    match byte {
+                        b'\\' => {
+                            bytes.next();
+                        }
+                        b'"' => break,
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// Appends a value.
+///
+/// # Errors
+/// When it is none that JSON has: bytes, or an object whose keys are no strings.
+pub(crate) fn write(value: &Val, to: &mut Vec<u8>) -> Result<()> {
+    write_within(value, DEPTH_MAX, to)
+}
+
+fn write_within(value: &Val, depth: usize, to: &mut Vec<u8>) -> Result<()> {
+    match value {
+        Val::Null => to.extend_from_slice(b"null"),
+        Val::Bool(true) => to.extend_from_slice(b"true"),
+        Val::Bool(false) => to.extend_from_slice(b"false"),
+        Val::Num(number) => write_number(number, to),
+        Val::TStr(text) => write_text(text, to),
+        Val::BStr(_) => bail!("a byte string cannot be had in JSON"),
+        Val::Arr(values) => {
+            let depth = deeper(depth)?;
+            to.push(b'[');
+            for (index, value) in values.iter().enumerate() {
+                if index > 0 {
+                    to.push(b',');
+                }
+                write_within(value, depth, to)?;
+            }
+            to.push(b']');
+        }
+        Val::Obj(members) => {
+            let depth = deeper(depth)?;
+            to.push(b'{');
+            for (index, (key, value)) in members.iter().enumerate() {
+                if index > 0 {
+                    to.push(b',');
+                }
+                let Val::TStr(key) = key else {
+                    bail!("an object with the key {key} cannot be had in JSON");
+                };
+                write_text(key, to);
+                to.push(b':');
+                write_within(value, depth, to)?;
+            }
+            to.push(b'}');
+        }
+    }
+    Ok(())
+}
+
+fn deeper(depth: usize) -> Result<usize> {
+    depth.checked_sub(1).ok_or_else(|| {
+        Error::new(format_args!(
+            "arrays and objects within each other more than {DEPTH_MAX} deep"
+        ))
+    })
+}
+
+/// Numbers as jq has them: integers exact, decimals as they came, no number as null, infinities as the largest number.
+fn write_number(number: &Num, to: &mut Vec<u8>) {
+    let written = match number {
+        Num::Int(integer) => write!(to, "{integer}"),
+        Num::BigInt(integer) => write!(to, "{integer}"),
+        Num::Dec(decimal) => to.write_all(decimal.strip_prefix('+').unwrap_or(decimal).as_bytes()),
+        Num::Float(float) if float.is_nan() => to.write_all(b"null"),
+        Num::Float(float) => {
+            serde_json::to_writer(to, &float.clamp(f64::MIN, f64::MAX)).map_err(Into::into)
+        }
+    };
+    written.expect("writing into memory does not fail");
+}
+
+/// Text, which may not be UTF-8: what is not, is replaced.
+fn write_text(text: &[u8], to: &mut Vec<u8>) {
+    let written = match std::str::from_utf8(text) {
+        Ok(text) => serde_json::to_writer(to, text),
+        Err(_) => serde_json::to_writer(to, &String::from_utf8_lossy(text)),
+    };
+    written.expect("a text is written into memory");
+}

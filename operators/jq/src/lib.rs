@@ -1,0 +1,66 @@
+//! The built-in operator `jq`: filters, maps and reshapes JSON datums in the jq language (by jaq).
+//!
+//! What it does and how it is configured is in its README; this file puts the parts together.
+
+mod compile;
+mod config;
+mod json;
+
+#[cfg(test)]
+mod tests;
+
+use compile::Filter;
+use config::Config;
+use jaq_core::{Ctx, Vars};
+use mosaik_wasm_sdk::{Binding, FramesOperator, Outputs, Result, bail, ensure, parse_config};
+
+/// The operator.
+pub struct JqOperator {
+    filter: Filter,
+    max_outputs: usize,
+}
+
+mosaik_wasm_sdk::export!(JqOperator);
+
+impl std::fmt::Debug for JqOperator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JqOperator")
+            .field("max_outputs", &self.max_outputs)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FramesOperator for JqOperator {
+    const CONFIG_SCHEMA: &'static str = include_str!("../config.schema.json");
+
+    fn open(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
+        let Config {
+            filter,
+            max_outputs,
+        } = parse_config(config)?;
+        for binding in inputs.iter().chain(outputs) {
+            let Binding { port, encoding, .. } = binding;
+            ensure!(
+                encoding == "json",
+                "the stream on port `{port}` is {encoding}; jq takes and gives json"
+            );
+        }
+        Ok(Self {
+            filter: compile::compile(&filter)?,
+            max_outputs,
+        })
+    }
+
+    fn process(&mut self, _port: usize, datum: &[u8], out: &mut Outputs) -> Result<()> {
+        let value = json::parse(datum)?;
+        let context = Ctx::<compile::Data>::new(&self.filter.lut, Vars::new([]));
+        for (count, output) in self.filter.id.run((context, value)).enumerate() {
+            let output = output.map_err(compile::why)?;
+            if count >= self.max_outputs {
+                bail!("more than {} outputs (max_outputs)", self.max_outputs);
+            }
+            out.write(0, |to| json::write(&output, to))?;
+        }
+        Ok(())
+    }
+}

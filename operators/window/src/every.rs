@@ -1,0 +1,185 @@
+//! [`Every`]: how long windows are and where they start, and [`Span`], a length of time as configured.
+
+use crate::civil::{DAY_MS, civil_from_days, days_from_civil};
+use serde::de::{Deserialize, Deserializer, Error as _};
+use std::borrow::Cow;
+
+/// The length of windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Every {
+    /// Calendar months; they start where a multiple of that many months since year 0 does.
+    Months(i64),
+    /// Milliseconds; they start at multiples since `origin_ms`.
+    Fixed {
+        /// The length.
+        len_ms: i64,
+        /// Where one of them starts.
+        origin_ms: i64,
+    },
+}
+
+impl Every {
+    /// The window that a time is in: its start, and the start of the next.
+    pub(crate) fn window(self, time_ms: i64) -> (i64, i64) {
+        match self {
+            Self::Fixed { len_ms, origin_ms } => {
+                let start = time_ms - (time_ms - origin_ms).rem_euclid(len_ms);
+                (start, start + len_ms)
+            }
+            Self::Months(count) => {
+                let (year, month, _) = civil_from_days(time_ms.div_euclid(DAY_MS));
+                let months = (year * 12 + i64::from(month) - 1).div_euclid(count) * count;
+                (month_start(months), month_start(months + count))
+            }
+        }
+    }
+}
+
+fn month_start(months: i64) -> i64 {
+    days_from_civil(months.div_euclid(12), months.rem_euclid(12) as u32 + 1, 1) * DAY_MS
+}
+
+/// A Monday: weeks start there.
+const MONDAY_MS: i64 = 4 * DAY_MS;
+
+/// The longest span: 1000 years. Sums of it and a time stay far from the bounds of 64 bits.
+const SPAN_MS_MAX: i64 = 1000 * 366 * DAY_MS;
+
+impl<'de> Deserialize<'de> for Every {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        let fixed = |len_ms| Self::Fixed {
+            len_ms,
+            origin_ms: 0,
+        };
+        Ok(match &*text {
+            "year" => Self::Months(12),
+            "quarter" => Self::Months(3),
+            "month" => Self::Months(1),
+            "week" => Self::Fixed {
+                len_ms: 7 * DAY_MS,
+                origin_ms: MONDAY_MS,
+            },
+            "day" => fixed(DAY_MS),
+            "hour" => fixed(3_600_000),
+            "minute" => fixed(60_000),
+            "second" => fixed(1000),
+            other => match span_ms(other) {
+                Some(len_ms) if len_ms > 0 => fixed(len_ms),
+                _ => {
+                    return Err(D::Error::custom(format_args!(
+                        "`{other}` is neither year, quarter, month, week, day, hour, minute, second nor a time like 90s, 15m, 1h, 7d"
+                    )));
+                }
+            },
+        })
+    }
+}
+
+/// A length of time, like `90s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Span(pub(crate) i64);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        let span = span_ms(&text).map(Self);
+        span.ok_or_else(|| {
+            D::Error::custom(format_args!(
+                "`{text}` is not a time like 500ms, 90s, 15m, 1h, 7d"
+            ))
+        })
+    }
+}
+
+fn span_ms(text: &str) -> Option<i64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => DAY_MS,
+        "w" => 7 * DAY_MS,
+        _ => return None,
+    };
+    number
+        .parse::<i64>()
+        .ok()?
+        .checked_mul(unit_ms)
+        .filter(|span| *span <= SPAN_MS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::civil::{EARLIEST_MS, LATEST_MS};
+    use proptest::prelude::*;
+
+    fn every(text: &str) -> Every {
+        serde_json::from_value(serde_json::json!(text)).unwrap()
+    }
+
+    #[test]
+    fn calendar_windows() {
+        let time = crate::time::parse("2004-02-29T12:34:56.789Z").unwrap();
+        let window = |text| {
+            let (start, end) = every(text).window(time);
+            [start, end].map(|time| {
+                let mut text = Vec::new();
+                crate::civil::write_rfc3339(time, &mut text);
+                String::from_utf8(text).unwrap().replace("T00:00:00Z", "")
+            })
+        };
+        assert_eq!(window("year"), ["2004-01-01", "2005-01-01"]);
+        assert_eq!(window("quarter"), ["2004-01-01", "2004-04-01"]);
+        assert_eq!(window("month"), ["2004-02-01", "2004-03-01"]);
+        assert_eq!(window("week"), ["2004-02-23", "2004-03-01"]);
+        assert_eq!(window("day"), ["2004-02-29", "2004-03-01"]);
+        assert_eq!(
+            window("hour"),
+            ["2004-02-29T12:00:00Z", "2004-02-29T13:00:00Z"]
+        );
+        assert_eq!(
+            window("15m"),
+            ["2004-02-29T12:30:00Z", "2004-02-29T12:45:00Z"]
+        );
+        assert_eq!(
+            window("500ms"),
+            ["2004-02-29T12:34:56.500Z", "2004-02-29T12:34:57Z"]
+        );
+    }
+
+    #[test]
+    fn what_is_no_length() {
+        for text in [
+            "fortnight",
+            "",
+            "0s",
+            "-1s",
+            "1",
+            "1.5h",
+            "9999999999d",
+            "99999999999999999999s",
+        ] {
+            assert!(
+                serde_json::from_value::<Every>(serde_json::json!(text)).is_err(),
+                "{text}"
+            );
+        }
+        assert_eq!(span_ms("0s"), Some(0));
+    }
+
+    proptest! {
+        #[test]
+        fn windows_hold_their_times_and_meet(time in EARLIEST_MS..LATEST_MS, which in 0usize..9) {
+            let every = every(["year", "quarter", "month", "week", "day", "hour", "7d", "13m", "1ms"][which]);
+            let (start, end) = every.window(time);
+            prop_assert!(start <= time && time < end);
+            prop_assert_eq!(every.window(start), (start, end));
+            prop_assert_eq!(every.window(end - 1), (start, end));
+            prop_assert_eq!(every.window(end).0, end);
+        }
+    }
+}

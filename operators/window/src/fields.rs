@@ -1,0 +1,200 @@
+//! Fields of JSON datums: taking the few that are wanted out of an object, without building the rest.
+
+use mosaik_wasm_sdk::{Error, Result, bail};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// A field by name, or by a path of names with dots between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Field {
+    path: Vec<Box<str>>,
+}
+
+impl Field {
+    pub(crate) fn parse<E: serde::de::Error>(text: &str) -> Result<Self, E> {
+        let path: Vec<Box<str>> = text.split('.').map(Into::into).collect();
+        if path.iter().any(|name| name.is_empty()) {
+            return Err(E::custom(format_args!(
+                "a field has a name, like price or trade.price, not `{text}`"
+            )));
+        }
+        Ok(Self { path })
+    }
+
+    /// What the field is called in an output: the last name of its path.
+    pub(crate) fn name(&self) -> &str {
+        self.path.last().map_or("", |name| name)
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path.join("."))
+    }
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&Cow::<str>::deserialize(deserializer)?)
+    }
+}
+
+/// Fields taken together: one pass over a datum finds them all.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    fields: Vec<Field>,
+    /// The first names of the fields' paths, each once.
+    tops: Vec<Box<str>>,
+    /// Of every field the place of its first name in `tops`.
+    top_of: Vec<usize>,
+}
+
+impl Wanted {
+    /// Adds a field; gives its place among the values.
+    pub(crate) fn add(&mut self, field: &Field) -> usize {
+        if let Some(place) = self.fields.iter().position(|known| known == field) {
+            return place;
+        }
+        let first = field.path.first().cloned().unwrap_or_default();
+        let top = self
+            .tops
+            .iter()
+            .position(|top| *top == first)
+            .unwrap_or_else(|| {
+                self.tops.push(first);
+                self.tops.len() - 1
+            });
+        self.fields.push(field.clone());
+        self.top_of.push(top);
+        self.fields.len() - 1
+    }
+
+    /// The values of all fields in a datum, by place; none where there is no such field.
+    pub(crate) fn find<'a, const N: usize>(
+        &self,
+        datum: &'a [u8],
+    ) -> Result<[Option<&'a RawValue>; N]> {
+        let mut json = serde_json::Deserializer::from_slice(datum);
+        let read = Members { names: &self.tops }.deserialize(&mut json);
+        let read = read.and_then(|tops: [Option<&'a RawValue>; N]| json.end().map(|()| tops));
+        let tops = read.map_err(|error| Error::new(format_args!("not a JSON object: {error}")))?;
+        let mut values = [None; N];
+        for ((value, field), top) in values.iter_mut().zip(&self.fields).zip(&self.top_of) {
+            *value = tops.get(*top).copied().flatten();
+            for name in field.path.iter().skip(1) {
+                *value = value.and_then(|object| member(object, name));
+            }
+        }
+        Ok(values)
+    }
+
+    /// The value at a place, which must be there.
+    pub(crate) fn required<'a>(
+        &self,
+        values: &[Option<&'a RawValue>],
+        place: usize,
+    ) -> Result<&'a RawValue> {
+        match (values.get(place).copied().flatten(), self.fields.get(place)) {
+            (Some(value), _) => Ok(value),
+            (None, Some(field)) => bail!("there is no field `{field}`"),
+            (None, None) => bail!("there is no such field"),
+        }
+    }
+}
+
+fn member<'a>(object: &'a RawValue, name: &str) -> Option<&'a RawValue> {
+    let mut json = serde_json::Deserializer::from_str(object.get());
+    let [found] = Members {
+        names: &[name.into()],
+    }
+    .deserialize(&mut json)
+    .ok()?;
+    found
+}
+
+/// The members of one object that have these names.
+struct Members<'a, const N: usize> {
+    names: &'a [Box<str>],
+}
+
+impl<'de, const N: usize> DeserializeSeed<'de> for Members<'_, N> {
+    type Value = [Option<&'de RawValue>; N];
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
+    type Value = [Option<&'de RawValue>; N];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut values = [None; N];
+        while let Some(place) = map.next_key_seed(Place { names: self.names })? {
+            match place.and_then(|place| values.get_mut(place)) {
+                Some(value) => *value = Some(map.next_value()?),
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(values)
+    }
+}
+
+/// The place of a member's name among the wanted ones.
+struct Place<'a> {
+    names: &'a [Box<str>],
+}
+
+impl<'de> DeserializeSeed<'de> for Place<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Place<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.names.iter().position(|wanted| **wanted == *name))
+    }
+}
+
+/// Appends `"name":value` of a value that can be a key: a string, number, boolean or null.
+pub(crate) fn write_member(name: &str, value: &RawValue, to: &mut Vec<u8>) -> Result<()> {
+    let text = value.get();
+    serde_json::to_writer(&mut *to, name)?;
+    to.push(b':');
+    match text.as_bytes().first() {
+        Some(b'{' | b'[') => bail!("`{name}` is an object or an array, which cannot be a key"),
+        // The same text can be escaped in several ways; one of them is the key.
+        Some(b'"') if text.contains('\\') => {
+            let unescaped: String = serde_json::from_str(text)?;
+            serde_json::to_writer(to, &unescaped)?;
+        }
+        _ => to.extend_from_slice(text.as_bytes()),
+    }
+    Ok(())
+}
+
+/// The text of a JSON string.
+pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+    let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        return serde_json::from_str(value.get()).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(inner))
+}

@@ -1,0 +1,185 @@
+//! `#[operator]` on a function: a type of its name that implements `Operator` by calling it.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{
+    Error, FnArg, GenericArgument, GenericParam, ItemFn, PathArguments, Result, ReturnType, Type,
+    TypeParamBound,
+};
+
+pub(crate) fn expand(function: &ItemFn) -> Result<TokenStream> {
+    let signature = &function.sig;
+    if let Some(asyncness) = signature.asyncness {
+        return Err(Error::new_spanned(
+            asyncness,
+            "an operator's function cannot be async",
+        ));
+    }
+    if let Some(GenericParam::Type(_) | GenericParam::Const(_)) = signature.generics.params.first()
+    {
+        return Err(Error::new_spanned(
+            &signature.generics,
+            "an operator's function cannot be generic",
+        ));
+    }
+    let arguments = signature
+        .inputs
+        .iter()
+        .map(argument_type)
+        .collect::<Result<Vec<_>>>()?;
+    let (input, config) = match arguments.as_slice() {
+        [input] => (*input, None),
+        [input, Type::Reference(config)] if config.mutability.is_none() => {
+            (*input, Some(&*config.elem))
+        }
+        [_, other] => {
+            return Err(Error::new_spanned(
+                other,
+                "the second argument is the configuration: `config: &Config`",
+            ));
+        }
+        _ => {
+            return Err(Error::new_spanned(
+                &signature.inputs,
+                "an operator's function takes a datum, and optionally `config: &Config`",
+            ));
+        }
+    };
+    if let Type::Reference(reference) = input {
+        return Err(Error::new_spanned(reference, "the datum is taken by value"));
+    }
+    let ReturnType::Type(_, returned) = &signature.output else {
+        return Err(Error::new_spanned(
+            &signature.ident,
+            "an operator's function returns what leaves: a datum, or `Option`, `Vec` or `Result` of it",
+        ));
+    };
+
+    let name = &signature.ident;
+    let visibility = &function.vis;
+    let documentation = format!("The operator that calls the function `{name}`.");
+    let (config_type, call) = match config {
+        Some(config) => (quote!(#config), quote!(#name(input, &self.config))),
+        None => (quote!(::mosaik_wasm_sdk::NoConfig), quote!(#name(input))),
+    };
+    let returned = Returned::of(returned);
+    let output = returned.datum;
+    let value = if returned.fallible {
+        quote!(#call.map_err(|error| ::mosaik_wasm_sdk::Error::new(error))?)
+    } else {
+        call
+    };
+    let push = if returned.many {
+        quote!(for datum in ::core::iter::IntoIterator::into_iter(#value) { out.push(&datum)?; })
+    } else {
+        quote!(out.push(&#value)?;)
+    };
+    Ok(quote! {
+        #function
+
+        #[doc = #documentation]
+        #[allow(non_camel_case_types, reason = "a type and its function share a name")]
+        #visibility struct #name {
+            #[allow(dead_code, reason = "not every operator looks at its configuration")]
+            config: #config_type,
+        }
+
+        const _: () = {
+            impl ::mosaik_wasm_sdk::Operator for #name {
+                type Config = #config_type;
+                type Input = #input;
+                type Output = #output;
+
+                fn open(config: #config_type) -> ::mosaik_wasm_sdk::Result<Self> {
+                    ::core::result::Result::Ok(Self { config })
+                }
+
+                fn process(
+                    &mut self,
+                    input: #input,
+                    out: &mut ::mosaik_wasm_sdk::Out<'_, #output>,
+                ) -> ::mosaik_wasm_sdk::Result<()> {
+                    #push
+                    ::core::result::Result::Ok(())
+                }
+            }
+        };
+
+        ::mosaik_wasm_sdk::export!(::mosaik_wasm_sdk::Typed<#name>);
+    })
+}
+
+fn argument_type(argument: &FnArg) -> Result<&Type> {
+    match argument {
+        FnArg::Typed(typed) => Ok(&typed.ty),
+        FnArg::Receiver(receiver) => Err(Error::new_spanned(
+            receiver,
+            "an operator's function takes no self: implement `Operator` for a type",
+        )),
+    }
+}
+
+/// What a function returns, told by how its type is written.
+struct Returned<'a> {
+    datum: &'a Type,
+    many: bool,
+    fallible: bool,
+}
+
+impl<'a> Returned<'a> {
+    fn of(returned: &'a Type) -> Self {
+        match first_argument(returned, "Result") {
+            Some(inner) => Self {
+                fallible: true,
+                ..Self::of_value(inner)
+            },
+            None => Self::of_value(returned),
+        }
+    }
+
+    fn of_value(value: &'a Type) -> Self {
+        let several = first_argument(value, "Option")
+            .or_else(|| first_argument(value, "Vec"))
+            .or_else(|| iterated(value));
+        Self {
+            datum: several.unwrap_or(value),
+            many: several.is_some(),
+            fallible: false,
+        }
+    }
+}
+
+/// The `T` of `Name<T, …>`.
+fn first_argument<'a>(of: &'a Type, name: &str) -> Option<&'a Type> {
+    let Type::Path(path) = of else { return None };
+    let last = path.path.segments.last()?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else {
+        return None;
+    };
+    match arguments.args.first()? {
+        GenericArgument::Type(argument) if last.ident == name => Some(argument),
+        _ => None,
+    }
+}
+
+/// The `T` of `impl Iterator<Item = T>`.
+fn iterated(of: &Type) -> Option<&Type> {
+    let Type::ImplTrait(of) = of else { return None };
+    of.bounds.iter().find_map(|bound| {
+        let TypeParamBound::Trait(bound) = bound else {
+            return None;
+        };
+        let last = bound
+            .path
+            .segments
+            .last()
+            .filter(|last| last.ident == "Iterator" || last.ident == "IntoIterator")?;
+        let PathArguments::AngleBracketed(arguments) = &last.arguments else {
+            return None;
+        };
+        arguments.args.iter().find_map(|argument| match argument {
+            GenericArgument::AssocType(item) if item.ident == "Item" => Some(&item.ty),
+            _ => None,
+        })
+    })
+}

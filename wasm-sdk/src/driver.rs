@@ -1,0 +1,331 @@
+//! [`Driver`]: the bounds and the bookkeeping around a [`FramesOperator`], one method for each export of the world.
+//!
+//! An answer carries at most [`ANSWER_LEN_MAX`] bytes; what is over waits, and while anything waits `more` is set and
+//! no input is consumed. A batch whose outputs explode is therefore answered in parts, and never held whole.
+
+use crate::frames::Frames;
+use crate::frames_operator::{Binding, Description, FramesOperator, State};
+use crate::{Error, Outputs, Result};
+
+/// Bytes of one answer, frames and reasons together: 4 MiB. A single datum that is larger is answered alone.
+pub const ANSWER_LEN_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of a reason for a rejection; longer ones are cut.
+pub const REASON_LEN_MAX: usize = 1024;
+
+/// With this much waiting, no more input is consumed: below [`ANSWER_LEN_MAX`], so that the outputs of one more datum
+/// usually fit the same answer.
+pub(crate) const FULL_LEN: usize = 3 * 1024 * 1024;
+
+/// What a rejection takes of an answer beside its reason.
+const REJECTED_LEN: usize = 12;
+
+/// Frames for an output port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// The port's index in the description.
+    pub port: u32,
+    /// The datums, in wire format.
+    pub frames: Vec<u8>,
+}
+
+/// A datum that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its index in the batch that was handed to `process`, also when `resume` answers.
+    pub index: u32,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a call gives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Datums to send, by port.
+    pub outputs: Vec<Output>,
+    /// Datums that were refused.
+    pub rejected: Vec<Rejected>,
+    /// Call `resume` for the rest before anything else.
+    pub more: bool,
+}
+
+/// Runs an operator under the calls of the world.
+#[derive(Debug)]
+pub struct Driver<O> {
+    running: Option<Running<O>>,
+}
+
+#[derive(Debug)]
+struct Running<O> {
+    operator: O,
+    out: Outputs,
+    /// The batch being processed; empty between batches.
+    batch: Vec<u8>,
+    /// Where in the batch the next datum starts.
+    at: usize,
+    /// The index of the next datum.
+    index: u32,
+    port: usize,
+    draining: bool,
+    rejected: Vec<Rejected>,
+    rejected_len: usize,
+    /// The input ports with a stream that has not ended.
+    open_inputs: Vec<usize>,
+}
+
+impl<O: FramesOperator> Default for Driver<O> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<O: FramesOperator> Driver<O> {
+    /// Without an instance, until [`open`](Self::open).
+    pub const fn new() -> Self {
+        Self { running: None }
+    }
+
+    /// What the operator is.
+    pub fn describe() -> Description {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Description {
+            inputs: owned(O::INPUTS),
+            outputs: owned(O::OUTPUTS),
+            config_schema: O::CONFIG_SCHEMA.to_owned(),
+            state_version: O::STATE_VERSION,
+        }
+    }
+
+    /// Makes the instance, in place of an earlier one.
+    ///
+    /// # Errors
+    /// Says which port or which field of the configuration is wrong.
+    pub fn open(&mut self, config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<()> {
+        let open_inputs = bound_ports(O::INPUTS, inputs, "input")?;
+        let bound = bound_ports(O::OUTPUTS, outputs, "output")?;
+        let operator = O::open(config, inputs, outputs)?;
+        let ports = O::OUTPUTS
+            .iter()
+            .enumerate()
+            .map(|(index, name)| ((*name).into(), bound.contains(&index)));
+        self.running = Some(Running {
+            operator,
+            out: Outputs::new(ports),
+            batch: Vec::new(),
+            at: 0,
+            index: 0,
+            port: 0,
+            draining: false,
+            rejected: Vec::new(),
+            rejected_len: 0,
+            open_inputs,
+        });
+        Ok(())
+    }
+
+    /// Takes a batch of an input port.
+    ///
+    /// # Errors
+    /// When the batch is not a run of whole frames, the port does not exist, or [`resume`](Self::resume) is due.
+    pub fn process(&mut self, port: u32, batch: Vec<u8>) -> Result<Answer> {
+        let running = self.idle()?;
+        running.port = input_port::<O>(port)?;
+        running.batch = batch;
+        running.at = 0;
+        running.index = 0;
+        running.go_on()
+    }
+
+    /// Goes on with what the last answer left.
+    ///
+    /// # Errors
+    /// As the call that is gone on with.
+    pub fn resume(&mut self) -> Result<Answer> {
+        self.running()?.go_on()
+    }
+
+    /// Lets the operator see the clock.
+    ///
+    /// # Errors
+    /// The operator's, or when [`resume`](Self::resume) is due.
+    pub fn tick(&mut self, now_ms: u64) -> Result<Answer> {
+        let running = self.idle()?;
+        running.call(|operator, out| operator.tick(now_ms, out))?;
+        running.go_on()
+    }
+
+    /// That input has ended.
+    ///
+    /// # Errors
+    /// The operator's, when the port does not exist, or when [`resume`](Self::resume) is due.
+    pub fn finish(&mut self, port: u32) -> Result<Answer> {
+        let running = self.idle()?;
+        let port = input_port::<O>(port)?;
+        running.open_inputs.retain(|open| *open != port);
+        let last = running.open_inputs.is_empty();
+        running.call(|operator, out| operator.finish(port, last, out))?;
+        running.go_on()
+    }
+
+    /// The operator's state.
+    ///
+    /// # Errors
+    /// The operator's, or when [`resume`](Self::resume) is due: half a batch is no state.
+    pub fn snapshot(&mut self) -> Result<State> {
+        self.idle()?.operator.snapshot()
+    }
+
+    /// Takes up a saved state.
+    ///
+    /// # Errors
+    /// When it is of another version, or the operator cannot read it.
+    pub fn restore(&mut self, saved: State) -> Result<()> {
+        self.idle()?.operator.restore(saved)
+    }
+
+    /// The operator, once it is open.
+    pub fn operator(&self) -> Option<&O> {
+        self.running.as_ref().map(|running| &running.operator)
+    }
+
+    fn running(&mut self) -> Result<&mut Running<O>> {
+        self.running
+            .as_mut()
+            .ok_or_else(|| Error::new("the operator is not open"))
+    }
+
+    fn idle(&mut self) -> Result<&mut Running<O>> {
+        let running = self.running()?;
+        if running.has_more() {
+            return Err(Error::new("the last answer had more: resume comes first"));
+        }
+        Ok(running)
+    }
+}
+
+impl<O: FramesOperator> Running<O> {
+    fn has_more(&self) -> bool {
+        self.at < self.batch.len() || self.draining || self.out.pending_len() > 0
+    }
+
+    fn is_full(&self) -> bool {
+        self.out.pending_len() + self.rejected_len >= FULL_LEN
+    }
+
+    /// A call that belongs to no datum.
+    fn call(&mut self, call: impl FnOnce(&mut O, &mut Outputs) -> Result<()>) -> Result<()> {
+        self.out.mark(0);
+        let done = call(&mut self.operator, &mut self.out);
+        if done.is_err() {
+            self.out.rollback();
+        }
+        self.draining |= self.out.take_call_drain();
+        done
+    }
+
+    /// An error ends the call whole: what it had said so far is gone, and the next call finds nothing left over.
+    fn go_on(&mut self) -> Result<Answer> {
+        let advanced = self.advance();
+        if self.at >= self.batch.len() || advanced.is_err() {
+            self.batch = Vec::new();
+            self.at = 0;
+        }
+        if let Err(error) = advanced {
+            self.out.clear();
+            self.rejected.clear();
+            self.rejected_len = 0;
+            self.draining = false;
+            return Err(error);
+        }
+        let outputs = self
+            .out
+            .take(ANSWER_LEN_MAX.saturating_sub(self.rejected_len));
+        let rejected = std::mem::take(&mut self.rejected);
+        self.rejected_len = 0;
+        Ok(Answer {
+            outputs,
+            rejected,
+            more: self.has_more(),
+        })
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        while !self.is_full() {
+            if self.draining {
+                self.draining = false;
+                self.call(O::drain)?;
+            } else if self.at < self.batch.len() {
+                self.consume()?;
+            } else {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Processes datums of the batch until it ends, enough waits, or the operator asks to be drained.
+    fn consume(&mut self) -> Result<()> {
+        let mut frames = Frames::new(self.batch.get(self.at..).unwrap_or_default());
+        let result = loop {
+            let datum = match frames.next() {
+                None => break Ok(()),
+                Some(Ok(datum)) => datum,
+                Some(Err(error)) => break Err(Error::new(error)),
+            };
+            self.out.mark(self.port);
+            if let Err(error) = self.operator.process(self.port, datum, &mut self.out) {
+                self.out.rollback();
+                let reason = cut(error.into_reason());
+                self.rejected_len += reason.len() + REJECTED_LEN;
+                self.rejected.push(Rejected {
+                    index: self.index,
+                    reason,
+                });
+            }
+            self.index = self.index.wrapping_add(1);
+            self.draining = self.out.take_call_drain();
+            if self.draining || self.out.pending_len() + self.rejected_len >= FULL_LEN {
+                break Ok(());
+            }
+        };
+        self.at = self.batch.len() - frames.rest().len();
+        result
+    }
+}
+
+fn cut(mut reason: String) -> String {
+    if reason.len() > REASON_LEN_MAX {
+        let mut end = REASON_LEN_MAX;
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        reason.truncate(end);
+        reason.push('…');
+    }
+    reason
+}
+
+fn input_port<O: FramesOperator>(port: u32) -> Result<usize> {
+    let index = port as usize;
+    if index < O::INPUTS.len() {
+        return Ok(index);
+    }
+    Err(Error::new(format_args!("there is no input port {port}")))
+}
+
+fn bound_ports(names: &[&str], bindings: &[Binding], side: &str) -> Result<Vec<usize>> {
+    let mut bound = Vec::new();
+    for binding in bindings {
+        let Some(index) = names.iter().position(|name| *name == binding.port) else {
+            let known = names.join("`, `");
+            crate::bail!(
+                "there is no {side} port `{}`; there is `{known}`",
+                binding.port
+            );
+        };
+        if !bound.contains(&index) {
+            bound.push(index);
+        }
+    }
+    Ok(bound)
+}

@@ -1,0 +1,77 @@
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod driver;
+mod encoding;
+mod error;
+mod frames;
+mod frames_operator;
+pub mod host;
+mod operator;
+mod outputs;
+mod plain;
+pub mod testing;
+
+#[cfg(target_arch = "wasm32")]
+mod guest;
+
+pub use config::{NoConfig, parse_config};
+pub use driver::{ANSWER_LEN_MAX, Answer, Driver, Output, REASON_LEN_MAX, Rejected};
+pub use encoding::{Bytes, Encoding};
+pub use error::{Error, Result};
+pub use frames::{Frames, MalformedFrames};
+pub use frames_operator::{Binding, Description, Entry, FramesOperator, State};
+pub use mosaik_wasm_sdk_macros::operator;
+pub use operator::{Operator, Out, Typed};
+pub use outputs::{Outputs, PENDING_LEN_MAX};
+
+/// All that an operator usually needs.
+pub mod prelude {
+    pub use crate::{
+        Bytes, Error, NoConfig, Operator, Out, Result, bail, ensure,
+        host::{self, count},
+        log, operator, testing,
+    };
+    pub use serde::{Deserialize, Serialize};
+    pub use serde_json::json;
+}
+
+/// What the macros of this crate expand to; not for direct use.
+#[doc(hidden)]
+pub mod private {
+    pub use crate::operator::{load, save};
+
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::guest::{Component, bindings};
+}
+
+/// Makes a [`FramesOperator`] the operator of this crate. [`operator`](macro@operator) does it by itself.
+///
+/// Only once a crate; without effect where the crate is not compiled to WebAssembly.
+#[macro_export]
+macro_rules! export {
+    ($operator:ty) => {
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() -> $crate::Description = $crate::Driver::<$operator>::describe;
+
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            ::std::thread_local! {
+                static DRIVER: ::std::cell::RefCell<$crate::Driver<$operator>> =
+                    const { ::std::cell::RefCell::new($crate::Driver::new()) };
+            }
+
+            struct Exported;
+
+            impl $crate::private::Component for Exported {
+                type Operator = $operator;
+
+                fn with<R>(call: impl FnOnce(&mut $crate::Driver<$operator>) -> R) -> R {
+                    DRIVER.with_borrow_mut(call)
+                }
+            }
+
+    $crate::private::bindings::export!(Exported with_types_in $crate::private::bindings);
+        };
+    };
+}
