@@ -1,0 +1,26 @@
+//! `mosaik-runner check`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Exit, OutputArgs, load};
+
+/// Tells all mistakes of a manifest, and runs nothing.
+///
+/// Components are compiled and asked for their ports; no file is written, no socket opened. Mistakes and warnings go
+/// to stderr, each with its place underlined.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mosaik-runner check manifests/quickstart.yaml && echo valid")]
+pub(super) struct CheckArgs {
+    /// The manifest.
+    manifest: PathBuf,
+}
+
+pub(super) fn run(args: &CheckArgs, output: OutputArgs) -> anyhow::Result<Exit> {
+    let library = load::library()?;
+    Ok(match load::graph(&args.manifest, &library, output) {
+        Some(_) => Exit::Success,
+        None => Exit::Mistakes,
+    })
+}

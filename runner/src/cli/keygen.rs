@@ -1,0 +1,41 @@
+//! `mosaik-runner keygen`.
+
+use std::{fs::OpenOptions, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use mosaik_streams::SecretKey;
+
+use super::{Exit, print};
+
+/// Makes a secret key, and says which peer id it gives.
+///
+/// The key is what a node is known by: whoever has it is that node. Give it to a manifest through the environment or
+/// a file, as `secret_key: ${env:MOSAIK_SECRET_KEY}` or `${file:node.key}`; give the peer id to whoever bootstraps
+/// from the node.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mosaik-runner keygen --out node.key\n  # peer_id: 8c1f…")]
+pub(super) struct KeygenArgs {
+    /// Writes the key to a new file that only its owner can read, instead of printing it.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &KeygenArgs) -> anyhow::Result<Exit> {
+    let key = SecretKey::generate();
+    let hex = data_encoding::HEXLOWER.encode(&key.to_bytes());
+    let peer_id = key.public();
+    if let Some(path) = &args.out {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .with_context(|| format!("cannot create {}", path.display()))?;
+        writeln!(file, "{hex}").with_context(|| format!("cannot write {}", path.display()))?;
+        print(&format!("peer_id: {peer_id:?}\n"))?;
+    } else {
+        print(&format!("secret_key: {hex}\npeer_id: {peer_id:?}\n"))?;
+    }
+    Ok(Exit::Success)
+}

@@ -1,0 +1,60 @@
+//! What every verb that takes a manifest does first: read, check, and show what is wrong.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context as _;
+
+use super::{OutputArgs, complain};
+use crate::{
+    graph::{self, Loaded},
+    manifest::{Diagnostics, ProcessEnvironment},
+    operator::{Engine, EngineConfig},
+    topology::{Library, cache_folder},
+};
+
+/// A library of components on an engine that keeps compiled code in the user's cache folder.
+pub(super) fn library() -> anyhow::Result<Arc<Library>> {
+    let config = EngineConfig {
+        cache_dir: Some(cache_folder().join("compiled")),
+    };
+    let engine = Engine::new(config).context("cannot start the WebAssembly engine")?;
+    Ok(Arc::new(Library::new(engine)))
+}
+
+/// Reads and checks a manifest. Blocks while it compiles components.
+pub(super) fn manifest(path: &Path, library: &Library) -> Result<Loaded, Diagnostics> {
+    graph::load(path, &ProcessEnvironment, library)
+}
+
+/// As [`manifest`]; shows mistakes and warnings on stderr. `None` if there are mistakes.
+pub(super) fn graph(path: &Path, library: &Library, output: OutputArgs) -> Option<Loaded> {
+    match manifest(path, library) {
+        Ok(loaded) => {
+            show(&loaded.warnings, output);
+            Some(loaded)
+        }
+        Err(mistakes) => {
+            show(&mistakes, output);
+            None
+        }
+    }
+}
+
+/// Shows diagnostics on stderr: as text with the lines they are about, or as an event of a JSON log.
+pub(super) fn show(diagnostics: &Diagnostics, output: OutputArgs) {
+    if diagnostics.is_empty() {
+        return;
+    }
+    if output.log_is_json() {
+        for found in diagnostics {
+            let (line, column) = diagnostics.position(found).unwrap_or_default();
+            let (file, help) = (
+                diagnostics.file(),
+                found.help.as_deref().unwrap_or_default(),
+            );
+            tracing::error!(file, line, column, help, severity = ?found.severity, "{}", found.message);
+        }
+        return;
+    }
+    complain(diagnostics.render(output.color.on_stderr()).trim_end());
+}

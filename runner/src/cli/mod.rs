@@ -1,0 +1,170 @@
+//! The command line: one file a verb, and the only place that prints.
+
+mod check;
+mod completions;
+mod graph;
+mod keygen;
+mod load;
+mod log;
+mod schema;
+mod summary;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// How the process ends; the numbers are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All went well.
+    Success = 0,
+    /// The manifest has mistakes.
+    Mistakes = 1,
+    /// The command line is wrong; clap's own number.
+    Usage = 2,
+    /// It could not start, or a stage failed while it ran.
+    Failed = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+const EXIT_CODES: &str = "Exit codes:
+  0  all went well
+  1  the manifest has mistakes
+  2  the command line is wrong
+  3  it could not start, or a stage failed while it ran";
+
+/// Runs YAML graphs of streams and WebAssembly operators.
+///
+/// A manifest names streams, the producers that feed them, the operators between them and the consumers they leave
+/// through. One node runs it; nodes of the same network name find each other and stream over QUIC.
+#[derive(Debug, Parser)]
+#[command(name = "mosaik-runner", version, max_term_width = 100, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+struct OutputArgs {
+    /// How the log on stderr is written.
+    #[arg(long = "log", global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    log: LogFormat,
+    /// Logs more: -v for debug, -vv for trace.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+    /// Logs errors only, and no summary.
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Whether diagnostics and the log are coloured.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+}
+
+impl OutputArgs {
+    fn log_is_json(self) -> bool {
+        self.log == LogFormat::Json
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Color {
+    /// When stderr is a terminal and `NO_COLOR` is not set.
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    fn on_stderr(self) -> bool {
+        use std::io::IsTerminal as _;
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+                    && std::io::stderr().is_terminal()
+            }
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Up(up::UpArgs),
+    Check(check::CheckArgs),
+    Graph(graph::GraphArgs),
+    Schema(schema::SchemaArgs),
+    Keygen(keygen::KeygenArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log::init(cli.output);
+    let done = match cli.verb {
+        Verb::Up(args) => up::run(args, cli.output),
+        Verb::Check(args) => check::run(&args, cli.output),
+        Verb::Graph(args) => graph::run(&args, cli.output),
+        Verb::Schema(args) => schema::run(&args),
+        Verb::Keygen(args) => keygen::run(&args),
+        Verb::Completions(args) => completions::run(&args),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            complain(&format!("error: {error:#}"));
+            Exit::Failed.into()
+        }
+    }
+}
+
+/// Writes a line to stderr; a stderr that is gone is nobody's loss.
+fn complain(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Writes to stdout.
+///
+/// # Errors
+/// Those of stdout, but for a reader that has gone.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let mut stdout = std::io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

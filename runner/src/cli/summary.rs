@@ -1,0 +1,34 @@
+//! The summary at the end of `up`.
+
+use super::{OutputArgs, complain};
+use crate::topology::Summary;
+
+/// Shows it on stderr: a table, or events of a JSON log.
+pub(super) fn show(summary: &Summary, output: OutputArgs) {
+    if !output.log_is_json() {
+        complain(&summary.to_string());
+        return;
+    }
+    for stage in &summary.stages {
+        tracing::info!(
+            stage = %stage.stage,
+            datums_in = stage.counts.datums_in,
+            datums_out = stage.counts.datums_out,
+            bytes_in = stage.counts.bytes_in,
+            bytes_out = stage.counts.bytes_out,
+            restarts = stage.counts.restarts,
+            dropped = %stage.counts,
+            "summary"
+        );
+    }
+    for (stream, totals) in &summary.streams {
+        tracing::info!(stream = stream.as_str(), sent_remote = totals.sent_remote, dropped = ?totals.dropped, "summary");
+    }
+    let uptime_ms = u64::try_from(summary.uptime.as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(
+        generations = summary.generation,
+        uptime_ms,
+        dropped = summary.dropped(),
+        "done"
+    );
+}

@@ -1,0 +1,265 @@
+//! Rows in any chunking, against the `csv` crate reading the whole.
+
+use std::collections::HashSet;
+
+use mosaik_streams::Encoding;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::{
+    connector::{
+        csv::MAX_COLUMNS,
+        framing::{Cutter, HeaderError, Refusal, Tally, chunks, cut_all},
+        json::is_number,
+    },
+    manifest::connector::Format,
+};
+
+fn cut(max: usize, chunks: &[&[u8]]) -> (Result<Vec<Vec<u8>>, HeaderError>, Tally) {
+    cut_all(
+        &mut Cutter::new(Format::Csv, &Encoding::Json, max),
+        chunks,
+        64,
+    )
+}
+
+fn rows(input: &[u8]) -> (Vec<String>, Tally) {
+    let (datums, tally) = cut(1000, &[input]);
+    (
+        datums
+            .unwrap()
+            .into_iter()
+            .map(|datum| String::from_utf8(datum).unwrap())
+            .collect(),
+        tally,
+    )
+}
+
+#[test]
+fn a_row_is_an_object_in_the_order_of_the_header() {
+    let (datums, tally) = rows(b"symbol,date,price\r\nMSFT,Jan 1 2000,39.81\r\nGOOG,,223.02");
+    assert_eq!(
+        datums,
+        [
+            r#"{"symbol":"MSFT","date":"Jan 1 2000","price":39.81}"#,
+            r#"{"symbol":"GOOG","date":null,"price":223.02}"#
+        ]
+    );
+    assert_eq!((tally.invalid, tally.too_large), (0, 0));
+}
+
+#[test]
+fn numbers_stay_as_written_and_what_only_looks_like_one_stays_text() {
+    let (datums, _) =
+        rows(b"v\n1.50\n007\n+1\n1e5\n-0\n1e999\n true\ntrue\n\"12\"\n92233720368547758079\n");
+    let expected = [
+        "1.50",
+        "\"007\"",
+        "\"+1\"",
+        "1e5",
+        "-0",
+        "\"1e999\"",
+        "\" true\"",
+        "\"true\"",
+        "12",
+        "\"92233720368547758079\"",
+    ];
+    assert_eq!(datums, expected.map(|value| format!("{{\"v\":{value}}}")));
+}
+
+#[test]
+fn one_byte_order_mark_is_passed_over_and_no_second() {
+    let (datums, _) = rows(b"\xef\xbb\xbf\xef\xbb\xbfa\n1\n");
+    assert_eq!(datums, ["{\"\u{feff}a\":1}"]);
+}
+
+#[test]
+fn quoted_fields_hold_commas_quotes_and_lines() {
+    let (datums, _) = rows(b"\xef\xbb\xbf\"a,b\",c\n\"1\n2\r\n3\",\"say \"\"hi\"\"\"\n\n\"\",\n");
+    assert_eq!(
+        datums,
+        [
+            r#"{"a,b":"1\n2\r\n3","c":"say \"hi\""}"#,
+            r#"{"a,b":null,"c":null}"#
+        ]
+    );
+}
+
+#[test]
+fn rows_of_another_width_are_counted_and_named_by_line() {
+    let (datums, mut tally) = rows(b"a,b\n\r\n\"x\ny\",1\r\n2\n3,4\n5,6,7\n8,\xff\n9,9\n");
+    assert_eq!(
+        datums,
+        [
+            r#"{"a":"x\ny","b":1}"#,
+            r#"{"a":3,"b":4}"#,
+            r#"{"a":9,"b":9}"#
+        ]
+    );
+    assert_eq!((tally.invalid, tally.too_large), (3, 0));
+    assert_eq!(
+        tally.take_first(),
+        Some((5, Refusal::Columns { expected: 2 }))
+    );
+}
+
+#[test]
+fn a_header_that_cannot_name_columns_is_an_error() {
+    let duplicate = HeaderError::Duplicate { name: "a".into() };
+    assert_eq!(cut(100, &[b"a,b,a\n1,2,3\n"]).0, Err(duplicate));
+    assert_eq!(cut(100, &[b"a,\xff\n1,2\n"]).0, Err(HeaderError::NotUtf8));
+    assert_eq!(
+        cut(3, &[b"abcd,e\n"]).0,
+        Err(HeaderError::TooLong { max_bytes: 3 })
+    );
+    assert_eq!(
+        cut(100, &[b"abcd,abcd"]).0,
+        Err(HeaderError::Duplicate {
+            name: "abcd".into()
+        })
+    );
+    let wide = ",".repeat(MAX_COLUMNS + 7);
+    assert_eq!(
+        cut(1000, &[wide.as_bytes()]).0,
+        Err(HeaderError::TooManyColumns { max: MAX_COLUMNS })
+    );
+}
+
+#[test]
+fn many_columns_are_no_problem() {
+    let header = (0..1000)
+        .map(|n| format!("c{n}"))
+        .collect::<Vec<_>>()
+        .join(",");
+    let (datums, tally) = cut(
+        100_000,
+        &[format!("{header}\n{}\n", vec!["1"; 1000].join(",")).as_bytes()],
+    );
+    let value: Value = serde_json::from_slice(&datums.unwrap()[0]).unwrap();
+    assert_eq!(value.as_object().unwrap().len(), 1000);
+    assert_eq!(tally.invalid, 0);
+}
+
+#[test]
+fn a_quote_that_never_closes_costs_bounded_memory() {
+    let max = 1024 * 1024;
+    let mut cutter = Cutter::new(Format::Csv, &Encoding::Json, max);
+    let piece = "x,\"\"\n".repeat(20_000);
+    let mut pieces: Vec<&[u8]> = vec![b"a,b\n1,2\n3,\""];
+    pieces.extend(std::iter::repeat_n(piece.as_bytes(), 300));
+    let mut held = 0;
+    let mut tally = Tally::default();
+    let mut out = mosaik_streams::FramesBuilder::new();
+    for piece in pieces {
+        let mut target = crate::connector::framing::Target {
+            out: &mut out,
+            tally: &mut tally,
+            full_bytes: usize::MAX,
+        };
+        assert_eq!(cutter.cut(piece, &mut target), Ok(piece.len()));
+        held = held.max(cutter.held_bytes());
+    }
+    assert_eq!(out.finish().count(), 1);
+    assert_eq!((tally.too_large, tally.invalid), (1, 0));
+    assert_eq!(
+        tally.take_first(),
+        Some((3, Refusal::TooLarge { max_bytes: max }))
+    );
+    assert!(held <= max + 1024, "{held} bytes held");
+}
+
+#[test]
+fn a_row_past_the_limit_is_passed_over_and_the_next_one_is_read() {
+    let (datums, tally) = cut(
+        20,
+        &[b"a,b\n1,\"22222222222222222222222222,\n\"\"2\"\n3,4\n"],
+    );
+    assert_eq!(datums.unwrap(), [br#"{"a":3,"b":4}"#.to_vec()]);
+    assert_eq!((tally.too_large, tally.invalid), (1, 0));
+}
+
+/// What the cutter must give, by the `csv` crate.
+fn by_csv(max: usize, bytes: &[u8]) -> Result<(Vec<Vec<u8>>, u64, u64), HeaderError> {
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(bytes);
+    let mut records = reader.byte_records().map(Result::unwrap);
+    let Some(header) = records.next() else {
+        return Ok(Default::default());
+    };
+    if header.as_slice().len() > max {
+        return Err(HeaderError::TooLong { max_bytes: max });
+    }
+    let mut seen = HashSet::new();
+    for name in &header {
+        let name = std::str::from_utf8(name).map_err(|_| HeaderError::NotUtf8)?;
+        if !seen.insert(name.to_owned()) {
+            return Err(HeaderError::Duplicate {
+                name: name.to_owned(),
+            });
+        }
+    }
+    let (mut datums, mut too_large, mut invalid) = (Vec::new(), 0, 0);
+    for record in records {
+        // Which of two faults is found first depends on where it stands in the row.
+        let within: usize = record.iter().take(header.len() + 1).map(<[u8]>::len).sum();
+        if within > max {
+            too_large += 1;
+            continue;
+        }
+        if record.len() != header.len() {
+            invalid += 1;
+            continue;
+        }
+        let mut datum = String::new();
+        let mut fault = None;
+        for (key, value) in header.iter().zip(&record) {
+            datum.push(if datum.is_empty() { '{' } else { ',' });
+            datum += &serde_json::to_string(std::str::from_utf8(key).unwrap()).unwrap();
+            datum.push(':');
+            match std::str::from_utf8(value) {
+                Ok("") => datum += "null",
+                Ok(value) if is_number(value.as_bytes()) => datum += value,
+                Ok(value) => datum += &serde_json::to_string(value).unwrap(),
+                Err(_) => fault = fault.or(Some(Refusal::NotUtf8)),
+            }
+            if datum.len() >= max {
+                fault = fault.or(Some(Refusal::TooLarge { max_bytes: max }));
+            }
+        }
+        datum.push('}');
+        match fault {
+            None => datums.push(datum.into_bytes()),
+            Some(Refusal::TooLarge { .. }) => too_large += 1,
+            Some(_) => invalid += 1,
+        }
+    }
+    Ok((datums, too_large, invalid))
+}
+
+fn content() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![
+        4 => Just(b','), 3 => Just(b'\n'), 1 => Just(b'\r'), 2 => Just(b'"'), 3 => b'0'..=b'9', 4 => b'a'..=b'f',
+        1 => Just(b'.'), 1 => Just(b'-'), 1 => any::<u8>(), 1 => Just(0xef),
+    ];
+    let header =
+        prop_oneof![4 => Just("a,b\n"), 2 => Just("\"x\"\r\n"), 1 => Just("a,b,\n"), 2 => Just("")];
+    (0usize..=3, header, prop::collection::vec(byte, 0..120)).prop_map(|(mark, header, bytes)| {
+        [&b"\xef\xbb\xbf"[..mark], header.as_bytes(), &bytes].concat()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn any_chunking_gives_what_the_csv_crate_reads(
+        bytes in content(),
+        cuts in prop::collection::vec(1usize..20, 1..6),
+        max in prop_oneof![1usize..40, Just(1000)],
+    ) {
+        let (datums, tally) = cut(max, &chunks(&bytes, &cuts));
+        let found = datums.map(|datums| (datums, tally.too_large, tally.invalid));
+        prop_assert_eq!(found, by_csv(max, &bytes));
+    }
+}

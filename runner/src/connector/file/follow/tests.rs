@@ -1,0 +1,261 @@
+//! A real log, through all that happens to logs: told of by watching alone, and found by looking alone.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    path::PathBuf,
+    time::Duration,
+};
+
+use mosaik_streams::{Encoding, Frames};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::Follower;
+use crate::{connector::SourceContext, manifest::connector::FileSource};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn texts(batch: &Frames) -> Vec<String> {
+    batch
+        .iter()
+        .map(|datum| String::from_utf8(datum.to_vec()).unwrap())
+        .collect()
+}
+
+async fn follower(path: PathBuf) -> Follower {
+    let config = FileSource {
+        path,
+        format: None,
+        follow: true,
+    };
+    Follower::open(&config, &SourceContext::new(Encoding::Text))
+        .await
+        .unwrap()
+}
+
+/// A log, its follower, and what it has said.
+struct Followed {
+    folder: TempDir,
+    follower: Follower,
+}
+
+impl Followed {
+    /// Follows a file of this name, told of changes only by watching or only by looking.
+    async fn new(name: &str, watching: bool, content: Option<&str>) -> Self {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join(name);
+        if let Some(content) = content {
+            fs::write(&path, content).unwrap();
+        }
+        let mut follower = follower(path).await;
+        if watching {
+            follower.look_every(Duration::from_hours(1));
+        } else {
+            follower.stop_watching();
+            follower.look_every(Duration::from_millis(5));
+        }
+        Self { folder, follower }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn append(&self, name: &str, text: &str) {
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.path(name))
+            .unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    #[track_caller]
+    fn expect(&mut self, expected: &[&str]) -> impl Future<Output = ()> {
+        let here = std::panic::Location::caller();
+        async move {
+            let mut found = Vec::new();
+            while found.len() < expected.len() {
+                let next = timeout(PATIENCE, self.follower.next()).await;
+                let Ok(batch) = next else {
+                    panic!("{here}: {found:?} in time, not {expected:?}")
+                };
+                found.extend(texts(&batch.unwrap()));
+            }
+            assert_eq!(found, expected, "{here}");
+        }
+    }
+
+    /// Lets the follower get to the end of what is there.
+    async fn settle(&mut self) {
+        let looks = self.follower.looks;
+        while self.follower.looks == looks {
+            let nothing = timeout(Duration::from_millis(20), self.follower.next()).await;
+            assert!(nothing.is_err(), "{nothing:?}");
+            // What is watched is looked at again only when it changes.
+            if looks > 0 {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_follower_waits_for_the_file_and_for_the_end_of_its_lines() {
+    for watching in [true, false] {
+        let mut log = Followed::new("log", watching, None).await;
+        log.settle().await;
+        log.append("other", "not ours\n");
+        log.append("log", "a\nb");
+        log.expect(&["a"]).await;
+        log.append("log", "c");
+        log.settle().await;
+        log.append("log", "d\ne\n");
+        log.expect(&["bcd", "e"]).await;
+        assert_eq!(log.follower.counts().datums, 3);
+    }
+}
+
+#[tokio::test]
+async fn a_renamed_log_is_finished_before_its_successor_is_begun() {
+    for watching in [true, false] {
+        let mut log = Followed::new("log", watching, Some("1\n2")).await;
+        log.expect(&["1"]).await;
+        fs::rename(log.path("log"), log.path("log.1")).unwrap();
+        log.settle().await;
+        log.append("log", "");
+        log.settle().await;
+        // Whoever writes has not yet taken notice.
+        log.append("log.1", "3\n4");
+        log.append("log", "5\n");
+        log.expect(&["23", "4", "5"]).await;
+        log.append("log.1", "too late\n");
+        log.append("log", "6\n");
+        log.expect(&["6"]).await;
+    }
+}
+
+#[tokio::test]
+async fn an_empty_successor_that_is_replaced_holds_nothing_up() {
+    for watching in [true, false] {
+        let mut log = Followed::new("log", watching, Some("1\n")).await;
+        log.expect(&["1"]).await;
+        for old in ["log.1", "log.2"] {
+            fs::rename(log.path("log"), log.path(old)).unwrap();
+            log.append("log", "");
+            log.settle().await;
+        }
+        log.append("log", "2\n");
+        log.expect(&["2"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_log_cut_short_in_place_is_read_from_its_start() {
+    for watching in [true, false] {
+        let mut log = Followed::new("log", watching, Some("first\nsecond\nthi")).await;
+        log.expect(&["first", "second"]).await;
+        fs::copy(log.path("log"), log.path("log.1")).unwrap();
+        OpenOptions::new()
+            .write(true)
+            .open(log.path("log"))
+            .unwrap()
+            .set_len(0)
+            .unwrap();
+        log.expect(&["thi"]).await;
+        log.append("log", "new\n");
+        log.expect(&["new"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_log_deleted_and_made_anew_is_read() {
+    for watching in [true, false] {
+        let mut log = Followed::new("log", watching, Some("a\n")).await;
+        for round in ["b\n", "c\n", "d\n"] {
+            log.expect(&["a"]).await;
+            fs::remove_file(log.path("log")).unwrap();
+            log.settle().await;
+            log.append("log", round);
+            log.expect(&[round.trim_end()]).await;
+            log.append("log", "a\n");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_followed_table_has_its_own_header() {
+    let mut log = Followed::new("log.csv", true, Some("a,b\n1,2\n3")).await;
+    log.expect(&[r#"{"a":1,"b":2}"#]).await;
+    log.append("log.csv", ",4\n");
+    log.expect(&[r#"{"a":3,"b":4}"#]).await;
+    fs::rename(log.path("log.csv"), log.path("old.csv")).unwrap();
+    log.append("log.csv", "c\n5\n");
+    log.expect(&[r#"{"c":5}"#]).await;
+}
+
+#[tokio::test]
+async fn a_folder_that_comes_back_is_watched_again() {
+    let mut log = Followed::new("folder", true, None).await;
+    let path = log.path("folder/log");
+    log.follower = follower(path.clone()).await;
+    log.follower.look_every(Duration::from_millis(5));
+    for round in ["a\n", "b\n"] {
+        fs::create_dir(log.path("folder")).unwrap();
+        log.append("folder/log", round);
+        log.expect(&[round.trim_end()]).await;
+        fs::remove_dir_all(log.path("folder")).unwrap();
+    }
+    fs::create_dir(log.path("folder")).unwrap();
+    log.append("folder/log", "c\n");
+    log.expect(&["c"]).await;
+    log.follower.look_every(Duration::from_hours(1));
+    log.settle().await;
+    let next = log.follower.next();
+    tokio::pin!(next);
+    assert!(timeout(Duration::from_millis(20), &mut next).await.is_err());
+    let mut file = OpenOptions::new().append(true).open(path).unwrap();
+    file.write_all(b"d\n").unwrap();
+    assert_eq!(
+        texts(&timeout(PATIENCE, next).await.expect("to be told").unwrap()),
+        ["d"]
+    );
+}
+
+#[tokio::test]
+async fn what_others_do_in_the_folder_costs_no_look() {
+    let mut log = Followed::new("log", true, Some("a\n")).await;
+    log.expect(&["a"]).await;
+    let before = log.follower.looks;
+    let (path, other) = (log.path("log"), log.path("other"));
+    let busy = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(2));
+        for _ in 0..100 {
+            tick.tick().await;
+            fs::write(&other, "x").unwrap();
+            fs::read(&path).unwrap();
+        }
+    };
+    tokio::select! {
+        batch = log.follower.next() => panic!("{batch:?}"),
+        () = busy => {}
+    }
+    let looks = log.follower.looks - before;
+    assert!((1..=3).contains(&looks), "{looks} looks");
+}
+
+#[tokio::test]
+async fn a_file_that_nobody_tells_of_is_looked_at_now_and_then() {
+    let mut log = Followed::new("log", false, Some("a\n")).await;
+    log.expect(&["a"]).await;
+    log.follower.look_every(Duration::from_millis(100));
+    let before = log.follower.looks;
+    assert!(
+        timeout(Duration::from_millis(350), log.follower.next())
+            .await
+            .is_err()
+    );
+    let looks = log.follower.looks - before;
+    assert!((2..=5).contains(&looks), "{looks} looks");
+}

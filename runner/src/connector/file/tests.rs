@@ -1,0 +1,255 @@
+//! Real files: read and written.
+
+use std::{fs, io::Write, path::Path, time::Duration};
+
+use mosaik_streams::{Encoding, Frames};
+use rustix::fs::{CWD, FileType, Mode};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::FileReader;
+use crate::{
+    connector::{
+        DEFAULT_MAX_DATUM_BYTES, OpenError, SinkError, SourceContext, SourceCounts, SourceError,
+        intake::CHUNK_BYTES, open_sink, open_source,
+    },
+    manifest::connector::{FileSink, FileSource, Format, SinkConfig, SourceConfig},
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn config(path: &Path, format: Option<Format>) -> FileSource {
+    FileSource {
+        path: path.to_owned(),
+        format,
+        follow: false,
+    }
+}
+
+fn texts(batch: &Frames) -> Vec<String> {
+    batch
+        .iter()
+        .map(|datum| String::from_utf8(datum.to_vec()).unwrap())
+        .collect()
+}
+
+async fn read_all(config: FileSource, encoding: Encoding) -> (Vec<String>, SourceCounts) {
+    let mut source = open_source(&SourceConfig::File(config), SourceContext::new(encoding))
+        .await
+        .unwrap();
+    assert!(source.is_finite());
+    let mut found = Vec::new();
+    while let Some(batch) = source.next().await.unwrap() {
+        found.extend(texts(&batch));
+    }
+    assert_eq!(source.next().await.unwrap(), None);
+    (found, source.counts())
+}
+
+#[tokio::test]
+async fn the_extension_says_how_a_file_is_cut() {
+    let folder = TempDir::new().unwrap();
+    let cases = [
+        ("a.csv", r#"{"n":1}"#, r#"{"n":2}"#),
+        ("a.CSV", r#"{"n":1}"#, r#"{"n":2}"#),
+        ("a.jsonl", "n", "1"),
+        ("a.ndjson", "n", "1"),
+        ("a.log", r#""n""#, r#""1""#),
+        ("a", r#""n""#, r#""1""#),
+    ];
+    for (name, first, second) in cases {
+        let path = folder.path().join(name);
+        fs::write(&path, "n\n1\n2").unwrap();
+        let (found, counts) = read_all(config(&path, None), Encoding::Json).await;
+        assert_eq!(found[..2], [first, second], "{name}");
+        assert_eq!(counts.datums, found.len() as u64);
+        assert_eq!(
+            counts.bytes,
+            found.iter().map(String::len).sum::<usize>() as u64
+        );
+    }
+    let (found, _) = read_all(
+        config(&folder.path().join("a.csv"), Some(Format::Lines)),
+        Encoding::Text,
+    )
+    .await;
+    assert_eq!(found, ["n", "1", "2"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused_when_opened() {
+    let folder = TempDir::new().unwrap();
+    let pipe = folder.path().join("pipe");
+    rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    for follow in [false, true] {
+        for path in [folder.path(), &pipe, Path::new("/dev/zero")] {
+            let config = SourceConfig::File(FileSource {
+                path: path.to_owned(),
+                format: None,
+                follow,
+            });
+            let refused = timeout(
+                PATIENCE,
+                open_source(&config, SourceContext::new(Encoding::Json)),
+            )
+            .await
+            .unwrap();
+            assert!(
+                matches!(refused, Err(OpenError::NotAFile { .. })),
+                "{refused:?}"
+            );
+        }
+    }
+    let missing = SourceConfig::File(config(&folder.path().join("missing"), None));
+    let refused = open_source(&missing, SourceContext::new(Encoding::Json))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.starts_with("cannot open /") && refused.contains("missing: No such file"),
+        "{refused}"
+    );
+    for path in [folder.path(), &pipe] {
+        let refused = open_sink(&SinkConfig::File(FileSink {
+            path: path.to_owned(),
+        }))
+        .await;
+        assert!(
+            matches!(refused, Err(OpenError::NotAFile { .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_header_with_a_name_twice_ends_the_source() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.csv");
+    fs::write(&path, "a,a\n1,2\n").unwrap();
+    let mut source = FileReader::open(&config(&path, None), &SourceContext::new(Encoding::Json))
+        .await
+        .unwrap();
+    let refused = source.next().await;
+    assert!(
+        matches!(refused, Err(SourceError::Header { .. })),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_large_file_takes_little_memory() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("large.txt");
+    let block = "a line of forty bytes, its end included\n".repeat(16 * 1024);
+    let mut file = fs::File::create(&path).unwrap();
+    let blocks = 64 * 1024 * 1024 / block.len();
+    for _ in 0..blocks {
+        file.write_all(block.as_bytes()).unwrap();
+    }
+    file.write_all(&vec![b'x'; 3 * DEFAULT_MAX_DATUM_BYTES])
+        .unwrap();
+    file.write_all(b"\nend").unwrap();
+
+    let context = SourceContext::new(Encoding::Text);
+    let mut source = FileReader::open(&config(&path, None), &context)
+        .await
+        .unwrap();
+    let mut held_bytes = 0;
+    let mut last = Frames::new();
+    while let Some(batch) = source.next().await.unwrap() {
+        assert!(batch.wire_len() < context.batch_bytes + 64, "{batch:?}");
+        held_bytes = held_bytes.max(source.held_bytes());
+        last = batch;
+    }
+    assert_eq!(texts(&last), ["end"]);
+    let lines = (blocks * 16 * 1024) as u64;
+    assert_eq!(
+        source.counts(),
+        SourceCounts {
+            datums: lines + 1,
+            bytes: lines * 39 + 3,
+            too_large: 1,
+            invalid: 0
+        }
+    );
+    assert!(
+        held_bytes <= 2 * CHUNK_BYTES + 2 * (DEFAULT_MAX_DATUM_BYTES + 1),
+        "{held_bytes} bytes held"
+    );
+}
+
+#[tokio::test]
+async fn giving_up_a_read_loses_nothing() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.txt");
+    let lines = (0..100_000).map(|n| n.to_string()).collect::<Vec<_>>();
+    fs::write(&path, lines.join("\n")).unwrap();
+    let mut source = FileReader::open(&config(&path, None), &SourceContext::new(Encoding::Text))
+        .await
+        .unwrap();
+    let (mut found, mut given_up) = (Vec::new(), 0);
+    loop {
+        tokio::select! {
+            biased;
+            batch = source.next() => match batch.unwrap() {
+                Some(batch) => found.extend(texts(&batch)),
+                None => break,
+            },
+            // Triggered when there was not a batch at once.
+            () = std::future::ready(()) => given_up += 1,
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(given_up > 0, "no read was given up");
+    assert_eq!(found, lines);
+}
+
+#[tokio::test]
+async fn a_file_grows_by_whole_batches() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("made/for/it/out.jsonl");
+    let config = SinkConfig::File(FileSink { path: path.clone() });
+    let batch: Frames = [&b"{\"a\":1}"[..], b"2"].into_iter().collect();
+    let mut sink = open_sink(&config).await.unwrap();
+    for times in 1..=3 {
+        sink.write(&batch).await.unwrap();
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            "{\"a\":1}\n2\n".repeat(times)
+        );
+    }
+    assert_eq!((sink.counts().datums, sink.counts().bytes), (6, 24));
+    sink.close().await.unwrap();
+    sink.close().await.unwrap();
+    let refused = sink.write(&batch).await;
+    assert!(
+        matches!(refused, Err(SinkError::Closed { .. })),
+        "{refused:?}"
+    );
+
+    let mut sink = open_sink(&config).await.unwrap();
+    sink.write(&batch).await.unwrap();
+    sink.close().await.unwrap();
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        "{\"a\":1}\n2\n".repeat(4),
+        "a file is appended to"
+    );
+}
+
+#[tokio::test]
+async fn a_full_disk_is_an_error_and_no_end() {
+    let mut sink = open_sink(&SinkConfig::File(FileSink {
+        path: "/dev/full".into(),
+    }))
+    .await
+    .unwrap();
+    for _ in 0..2 {
+        let refused = sink.write(&Frames::single(b"a")).await;
+        assert!(
+            matches!(refused, Err(SinkError::Write { .. })),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(sink.counts().datums, 0);
+}

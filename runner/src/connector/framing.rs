@@ -1,0 +1,189 @@
+//! Bytes to datums: one [`Cutter`] for every [`Format`], fed with chunks of any size. No I/O.
+
+use mosaik_streams::{Encoding, FramesBuilder};
+
+use super::{
+    csv::CsvCutter,
+    lines::{LineCutter, LineKind},
+};
+use crate::manifest::connector::Format;
+
+/// A first line that names no columns; nothing after it can be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// Two columns have one name, and a JSON object has room for one of them.
+    #[error("the header names the column {name:?} twice")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+    /// A name is not UTF-8.
+    #[error("the header is not UTF-8")]
+    NotUtf8,
+    /// The header is longer than a datum may be.
+    #[error("the header is longer than {max_bytes} bytes")]
+    TooLong {
+        /// The limit.
+        max_bytes: usize,
+    },
+    /// The header names more columns than [`MAX_COLUMNS`](super::MAX_COLUMNS).
+    #[error("the header names more than {max} columns")]
+    TooManyColumns {
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// Why a line or row became no datum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("makes a datum longer than {max_bytes} bytes")]
+    TooLarge { max_bytes: usize },
+    #[error("is not UTF-8")]
+    NotUtf8,
+    #[error("does not have the header's {expected} columns")]
+    Columns { expected: usize },
+}
+
+/// What became no datum, counted, with the first of it since [`take_first`](Self::take_first) for a warning.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) too_large: u64,
+    pub(super) invalid: u64,
+    first: Option<(u64, Refusal)>,
+}
+
+impl Tally {
+    pub(super) fn refuse(&mut self, line: u64, refusal: Refusal) {
+        match refusal {
+            Refusal::TooLarge { .. } => self.too_large += 1,
+            Refusal::NotUtf8 | Refusal::Columns { .. } => self.invalid += 1,
+        }
+        self.first.get_or_insert((line, refusal));
+    }
+
+    /// The first refusal since the last call, with the line it starts at, counted from 1.
+    pub(super) fn take_first(&mut self) -> Option<(u64, Refusal)> {
+        self.first.take()
+    }
+}
+
+/// Where a cutter puts what it finds.
+pub(super) struct Target<'a> {
+    pub(super) out: &'a mut FramesBuilder,
+    pub(super) tally: &'a mut Tally,
+    /// The batch is full from so many bytes on, headers included.
+    pub(super) full_bytes: usize,
+}
+
+impl Target<'_> {
+    pub(super) fn is_full(&self) -> bool {
+        self.out.wire_len() >= self.full_bytes
+    }
+}
+
+/// Cuts bytes into datums, whatever the chunks they come in.
+///
+/// Holds at most about two times the longest datum allowed, however long a line is.
+#[derive(Debug)]
+pub(super) enum Cutter {
+    Lines(LineCutter),
+    Csv(Box<CsvCutter>),
+}
+
+impl Cutter {
+    pub(super) fn new(format: Format, encoding: &Encoding, max_datum_bytes: usize) -> Self {
+        let kind = match (format, encoding) {
+            (Format::Csv, _) => return Self::Csv(Box::new(CsvCutter::new(max_datum_bytes))),
+            (Format::Jsonl, _) => LineKind::Jsonl,
+            (Format::Lines, Encoding::Json) => LineKind::JsonString,
+            (Format::Lines, Encoding::Text) => LineKind::Text,
+            (Format::Lines, Encoding::Bytes | Encoding::Postcard(_)) => LineKind::Raw,
+        };
+        Self::Lines(LineCutter::new(kind, max_datum_bytes))
+    }
+
+    /// Adds the datums that end in `input` until the batch is full, keeps the beginning of the next one, and says how
+    /// many bytes it took.
+    pub(super) fn cut(
+        &mut self,
+        input: &[u8],
+        target: &mut Target<'_>,
+    ) -> Result<usize, HeaderError> {
+        match self {
+            Self::Lines(lines) => Ok(lines.cut(input, target)),
+            Self::Csv(csv) => csv.cut(input, target),
+        }
+    }
+
+    /// Says that nothing follows: adds what was kept as the last datum, and starts anew.
+    pub(super) fn finish(&mut self, target: &mut Target<'_>) -> Result<(), HeaderError> {
+        match self {
+            Self::Lines(lines) => lines.finish(target),
+            Self::Csv(csv) => csv.finish(target)?,
+        }
+        Ok(())
+    }
+
+    /// Bytes of memory held.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Lines(lines) => lines.held_bytes(),
+            Self::Csv(csv) => csv.held_bytes(),
+        }
+    }
+}
+
+/// Cuts `chunks`, in batches of `full_bytes`, as one content.
+#[cfg(test)]
+pub(super) fn cut_all(
+    cutter: &mut Cutter,
+    chunks: &[&[u8]],
+    full_bytes: usize,
+) -> (Result<Vec<Vec<u8>>, HeaderError>, Tally) {
+    let (mut datums, mut tally) = (Vec::new(), Tally::default());
+    let mut out = FramesBuilder::new();
+    let mut run = || {
+        for chunk in chunks {
+            let mut rest = *chunk;
+            while !rest.is_empty() {
+                let taken = cutter.cut(
+                    rest,
+                    &mut Target {
+                        out: &mut out,
+                        tally: &mut tally,
+                        full_bytes,
+                    },
+                )?;
+                rest = &rest[taken..];
+                datums.extend(out.finish().iter().map(<[u8]>::to_vec));
+            }
+        }
+        cutter.finish(&mut Target {
+            out: &mut out,
+            tally: &mut tally,
+            full_bytes,
+        })?;
+        datums.extend(out.finish().iter().map(<[u8]>::to_vec));
+        Ok(())
+    };
+    let done = run();
+    (done.map(|()| datums), tally)
+}
+
+/// `bytes` in pieces whose lengths are those of `cuts`, over and over.
+#[cfg(test)]
+pub(super) fn chunks<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+    let mut pieces = Vec::new();
+    for cut in cuts.iter().cycle() {
+        if bytes.is_empty() {
+            break;
+        }
+        let (piece, rest) = bytes.split_at((*cut).clamp(1, bytes.len()));
+        pieces.push(piece);
+        bytes = rest;
+    }
+    pieces
+}

@@ -1,0 +1,218 @@
+//! Datums made up: `{"seq":0,"time":1767225600000,"value":0.318}`, the same ones every time.
+//!
+//! `time` is in milliseconds since 1970 and starts with 2026; it goes on by the rate, or by a millisecond a datum where
+//! none is set. `value` is spread evenly over `0.000` to `0.999`. All three follow from `seq` and the settings alone.
+
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+use mosaik_streams::{Frames, FramesBuilder};
+use tokio::time::{Instant, sleep_until};
+
+use super::{ConfigError, SourceContext, SourceCounts};
+use crate::manifest::connector::Generate;
+
+/// The longest datum generated: 1 MiB.
+const MAX_SIZE_BYTES: u32 = 1024 * 1024;
+
+/// The first datum's time: 2026-01-01T00:00:00Z.
+const FIRST_TIME_MS: u64 = 1_767_225_600_000;
+
+/// After a stall, so much is made up for, and the schedule starts anew: without it, hours of a full stream would end in
+/// one flood.
+const MAX_BEHIND: Duration = Duration::from_secs(1);
+
+/// A sleep is no longer than this, so that no rate is too small for the clock.
+const MAX_SLEEP: Duration = Duration::from_hours(1);
+
+/// Makes datums up.
+#[derive(Debug)]
+pub(super) struct Generator {
+    rate: Option<f64>,
+    count: Option<u64>,
+    size_bytes: usize,
+    batch_bytes: usize,
+    out: FramesBuilder,
+    /// The number of the next datum.
+    seq: u64,
+    bytes: u64,
+    /// When pacing began, and with which datum.
+    schedule: Option<(Instant, u64)>,
+}
+
+/// Refuses what no datum or schedule can be made of.
+pub(super) fn check(config: &Generate) -> Result<(), ConfigError> {
+    if let Some(rate) = config
+        .rate
+        .filter(|rate| !(rate.is_finite() && *rate > 0.0))
+    {
+        return Err(ConfigError::Rate { rate });
+    }
+    if let Some(size_bytes) = config.size.filter(|size| *size > MAX_SIZE_BYTES) {
+        return Err(ConfigError::Size {
+            size_bytes,
+            max_bytes: MAX_SIZE_BYTES,
+        });
+    }
+    Ok(())
+}
+
+impl Generator {
+    pub(super) fn new(config: &Generate, context: &SourceContext) -> Self {
+        Self {
+            rate: config.rate,
+            count: config.count,
+            size_bytes: config.size.unwrap_or(0) as usize,
+            batch_bytes: context.batch_bytes,
+            out: FramesBuilder::with_capacity(context.batch_bytes),
+            seq: 0,
+            bytes: 0,
+            schedule: None,
+        }
+    }
+
+    pub(super) async fn next(&mut self) -> Option<Frames> {
+        // Nothing else here waits when no rate is set; others must get their turn.
+        tokio::task::consume_budget().await;
+        let left = self
+            .count
+            .map_or(u64::MAX, |count| count.saturating_sub(self.seq));
+        if left == 0 {
+            return None;
+        }
+        let due = match self.rate {
+            Some(rate) => self.wait_until_due(rate).await,
+            None => u64::MAX,
+        };
+        for _ in 0..due.min(left) {
+            self.add();
+            if self.out.wire_len() >= self.batch_bytes {
+                break;
+            }
+        }
+        let batch = self.out.finish();
+        self.bytes += batch.payload_len() as u64;
+        Some(batch)
+    }
+
+    pub(super) fn counts(&self) -> SourceCounts {
+        SourceCounts {
+            datums: self.seq,
+            bytes: self.bytes,
+            ..SourceCounts::default()
+        }
+    }
+
+    pub(super) fn is_finite(&self) -> bool {
+        self.count.is_some()
+    }
+
+    /// Waits until the next datum is due and says how many are. Due times count from one start, so no error adds up.
+    async fn wait_until_due(&mut self, rate: f64) -> u64 {
+        loop {
+            let now = Instant::now();
+            let (mut start, mut first) = *self.schedule.get_or_insert((now, self.seq));
+            let done = (self.seq - first) as f64;
+            let behind = (now - start).as_secs_f64() - done / rate;
+            if behind > MAX_BEHIND.as_secs_f64() {
+                start = now.checked_sub(MAX_BEHIND).unwrap_or(now);
+                first = self.seq;
+                self.schedule = Some((start, first));
+            }
+            // The first datum is due at the start itself. `as` saturates, and rounds down.
+            #[expect(
+                clippy::cast_sign_loss,
+                reason = "neither a time that has passed nor a rate is negative"
+            )]
+            let due_in_all = ((now - start).as_secs_f64() * rate) as u64;
+            let due = due_in_all
+                .saturating_add(1)
+                .saturating_sub(self.seq - first);
+            if due > 0 {
+                return due;
+            }
+            let next = Duration::try_from_secs_f64((self.seq - first) as f64 / rate)
+                .unwrap_or(Duration::MAX);
+            let wait = next
+                .saturating_sub(now - start)
+                .clamp(Duration::from_millis(1), MAX_SLEEP);
+            sleep_until(now + wait).await;
+        }
+    }
+
+    fn add(&mut self) {
+        let (seq, size_bytes) = (self.seq, self.size_bytes);
+        #[expect(clippy::cast_sign_loss, reason = "a rate is not negative")]
+        let since_first_ms = self
+            .rate
+            .map_or(seq, |rate| (seq as f64 * 1000.0 / rate) as u64);
+        let time_ms = FIRST_TIME_MS.saturating_add(since_first_ms);
+        let added = self.out.push_with(|out| {
+            write_datum(out, seq, time_ms, size_bytes);
+            Ok::<_, std::convert::Infallible>(())
+        });
+        let Ok(()) = added;
+        self.seq += 1;
+    }
+}
+
+const PAD_START: &[u8] = b",\"pad\":\"";
+
+fn write_datum(out: &mut BytesMut, seq: u64, time_ms: u64, size_bytes: usize) {
+    let start = out.len();
+    out.put_slice(b"{\"seq\":");
+    write_number(out, seq);
+    out.put_slice(b",\"time\":");
+    write_number(out, time_ms);
+    let thousandths = spread(seq) % 1000;
+    let digit = |unit: u64| b'0' + (thousandths / unit % 10) as u8;
+    out.put_slice(&[
+        b',',
+        b'"',
+        b'v',
+        b'a',
+        b'l',
+        b'u',
+        b'e',
+        b'"',
+        b':',
+        b'0',
+        b'.',
+        digit(100),
+        digit(10),
+        digit(1),
+    ]);
+    // What is as long already, or too near to it for the field's own name, stays as it is.
+    if let Some(pad) = size_bytes.checked_sub(out.len() - start + PAD_START.len() + 2) {
+        out.put_slice(PAD_START);
+        out.put_bytes(b'x', pad);
+        out.put_u8(b'"');
+    }
+    out.put_u8(b'}');
+}
+
+fn write_number(out: &mut BytesMut, mut number: u64) {
+    // u64::MAX has 20 digits.
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.put_slice(&digits[first..]);
+}
+
+/// SplitMix64's finish (Steele, Lea and Flood 2014): neighbours land far apart.
+fn spread(seq: u64) -> u64 {
+    let mut bits = seq.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+#[cfg(test)]
+mod tests;

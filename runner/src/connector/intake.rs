@@ -1,0 +1,160 @@
+//! [`Intake`]: what every source of bytes shares, from a chunk read to batches handed out, counted and complained about.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use mosaik_streams::{Frames, FramesBuilder};
+
+use super::{
+    SourceContext, SourceCounts, SourceError,
+    framing::{Cutter, Tally, Target},
+};
+use crate::manifest::connector::Format;
+
+/// What is read at once: 128 KiB.
+pub(super) const CHUNK_BYTES: usize = 128 * 1024;
+
+/// Lines that became no datum are warned of once in this time.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Cuts chunks into batches. Holds one chunk, the batch being filled, and what its cutter holds.
+#[derive(Debug)]
+pub(super) struct Intake {
+    /// How messages call the source.
+    name: String,
+    cutter: Cutter,
+    out: FramesBuilder,
+    batch_bytes: usize,
+    chunk: Vec<u8>,
+    /// How much of the chunk is cut.
+    cut: usize,
+    tally: Tally,
+    datums: u64,
+    bytes: u64,
+    warned: Option<Instant>,
+}
+
+impl Intake {
+    pub(super) fn new(name: String, format: Format, context: &SourceContext) -> Self {
+        Self {
+            name,
+            cutter: Cutter::new(format, &context.encoding, context.max_datum_bytes),
+            out: FramesBuilder::with_capacity(context.batch_bytes),
+            batch_bytes: context.batch_bytes,
+            chunk: Vec::new(),
+            cut: 0,
+            tally: Tally::default(),
+            datums: 0,
+            bytes: 0,
+            warned: None,
+        }
+    }
+
+    /// Cuts on in the chunk: a batch, or `None` when no datum is left in it and the next chunk is due.
+    ///
+    /// A batch ends with the chunk at the latest, so nothing waits for bytes that may take their time.
+    pub(super) fn cut(&mut self) -> Result<Option<Frames>, SourceError> {
+        while self.cut < self.chunk.len() && self.out.wire_len() < self.batch_bytes {
+            let mut target = Target {
+                out: &mut self.out,
+                tally: &mut self.tally,
+                full_bytes: self.batch_bytes,
+            };
+            let cut = self.cutter.cut(&self.chunk[self.cut..], &mut target);
+            self.cut += cut.map_err(|source| SourceError::Header {
+                name: self.name.clone(),
+                source,
+            })?;
+        }
+        Ok(self.hand_out())
+    }
+
+    /// An empty buffer for the next chunk, with room for [`CHUNK_BYTES`]; only when [`cut`](Self::cut) gave `None`.
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        self.chunk.clear();
+        self.cut = 0;
+        self.chunk.reserve_exact(CHUNK_BYTES);
+        &mut self.chunk
+    }
+
+    /// Takes the next chunk; only when [`cut`](Self::cut) gave `None`.
+    pub(super) fn feed(&mut self, chunk: Vec<u8>) {
+        self.chunk = chunk;
+        self.cut = 0;
+    }
+
+    /// Gives up what is not cut yet.
+    pub(super) fn into_rest(self) -> Vec<u8> {
+        let mut chunk = self.chunk;
+        chunk.drain(..self.cut);
+        chunk
+    }
+
+    /// Says that the content ends here: its last datum, if it had no end yet. What is fed next is another content.
+    pub(super) fn finish(&mut self) -> Result<Option<Frames>, SourceError> {
+        let mut target = Target {
+            out: &mut self.out,
+            tally: &mut self.tally,
+            full_bytes: self.batch_bytes,
+        };
+        let finished = self.cutter.finish(&mut target);
+        finished.map_err(|source| SourceError::Header {
+            name: self.name.clone(),
+            source,
+        })?;
+        Ok(self.hand_out())
+    }
+
+    pub(super) fn read_error(&self, source: io::Error) -> SourceError {
+        SourceError::Read {
+            name: self.name.clone(),
+            source,
+        }
+    }
+
+    pub(super) fn counts(&self) -> SourceCounts {
+        SourceCounts {
+            datums: self.datums,
+            bytes: self.bytes,
+            too_large: self.tally.too_large,
+            invalid: self.tally.invalid,
+        }
+    }
+
+    fn hand_out(&mut self) -> Option<Frames> {
+        self.warn();
+        if self.out.is_empty() {
+            return None;
+        }
+        let batch = self.out.finish();
+        self.datums += batch.count() as u64;
+        self.bytes += batch.payload_len() as u64;
+        Some(batch)
+    }
+
+    fn warn(&mut self) {
+        if self
+            .warned
+            .is_some_and(|warned| warned.elapsed() < WARNING_INTERVAL)
+        {
+            return;
+        }
+        if let Some((line, refusal)) = self.tally.take_first() {
+            self.warned = Some(Instant::now());
+            tracing::warn!(
+                source = self.name,
+                too_large = self.tally.too_large,
+                invalid = self.tally.invalid,
+                "passed over: line {line} {refusal}"
+            );
+        }
+    }
+
+    /// Bytes of memory held, besides the batch being filled.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.chunk.capacity() + self.cutter.held_bytes()
+    }
+}

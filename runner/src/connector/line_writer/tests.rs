@@ -1,0 +1,110 @@
+//! Writing to what counts, closes and blocks.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Keeps each write by itself.
+#[derive(Clone, Default)]
+struct Writes(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Write for Writes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().push(bytes.to_vec());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_one_write_and_an_empty_one_none() {
+    let writes = Writes::default();
+    let mut sink = LineWriter::start("test", writes.clone()).unwrap();
+    sink.write(&[&b"a"[..], b"", b"bc"].into_iter().collect())
+        .await
+        .unwrap();
+    sink.write(&Frames::new()).await.unwrap();
+    let large = vec![b'x'; 2 * KEPT_BUFFER_BYTES];
+    sink.write(&Frames::single(&large)).await.unwrap();
+    sink.write(&Frames::single(b"d")).await.unwrap();
+    sink.close().await.unwrap();
+    let writes = writes.0.lock().unwrap();
+    assert_eq!(writes.len(), 3);
+    assert_eq!(writes[0], b"a\n\nbc\n");
+    assert_eq!(writes[1].len(), large.len() + 1);
+    assert_eq!(writes[2], b"d\n");
+    assert_eq!(
+        sink.counts(),
+        SinkCounts {
+            datums: 5,
+            bytes: 4 + large.len() as u64
+        }
+    );
+}
+
+#[tokio::test]
+async fn nobody_reading_any_more_is_told_apart() {
+    let (input, output) = io::pipe().unwrap();
+    let mut writer = LineWriter::start("stdout", output).unwrap();
+    writer.write(&Frames::single(b"a")).await.unwrap();
+    drop(input);
+    let refused = writer.write(&Frames::single(b"b")).await.unwrap_err();
+    assert!(matches!(refused, SinkError::Closed { .. }), "{refused:?}");
+    assert_eq!(refused.to_string(), "stdout is closed");
+    assert_eq!(writer.counts().datums, 1);
+    writer.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_write_given_up_is_still_written_whole_and_in_order() {
+    let (input, output) = io::pipe().unwrap();
+    let mut writer = LineWriter::start("stdout", output).unwrap();
+    let large = Frames::single(&vec![b'x'; 1024 * 1024]);
+    let given_up = timeout(Duration::from_millis(20), writer.write(&large)).await;
+    assert!(given_up.is_err(), "a pipe holds less than that");
+    let read = thread::spawn(move || io::read_to_string(input).unwrap());
+    timeout(PATIENCE, writer.write(&Frames::single(b"after")))
+        .await
+        .unwrap()
+        .unwrap();
+    timeout(PATIENCE, writer.close()).await.unwrap().unwrap();
+    let text = read.join().unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        (lines.len(), lines[0].len(), lines[1]),
+        (2, 1024 * 1024, "after")
+    );
+}
+
+#[test]
+fn a_write_that_blocks_does_not_hold_up_the_end_of_the_runtime() {
+    let (input, output) = io::pipe().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut writer = LineWriter::start("stdout", output).unwrap();
+    let large = Frames::single(&vec![b'x'; 1024 * 1024]);
+    let blocked =
+        runtime.block_on(async { timeout(Duration::from_millis(20), writer.write(&large)).await });
+    assert!(blocked.is_err());
+    let (ended, end) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        drop(runtime);
+        ended.send(()).unwrap();
+    });
+    end.recv_timeout(PATIENCE)
+        .expect("the runtime ends while the write still blocks");
+    drop(input);
+}

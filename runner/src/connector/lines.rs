@@ -1,0 +1,163 @@
+//! Cutting lines: raw, as JSON strings, or as JSON that stands there already. No I/O.
+//!
+//! A line ends with `\n` or `\r\n`, neither of which is part of the datum; the last one may lack it. Of lines of JSON
+//! the blank ones are skipped, and a byte order mark in front of the first.
+
+use bytes::BytesMut;
+use memchr::memchr_iter;
+
+use super::{
+    framing::{Refusal, Target},
+    json,
+};
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What becomes of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LineKind {
+    /// Its bytes.
+    Raw,
+    /// Its bytes, if they are UTF-8.
+    Text,
+    /// A JSON string, if it is UTF-8.
+    JsonString,
+    /// Its bytes, which are taken to be JSON, unless it is blank.
+    Jsonl,
+}
+
+/// Cuts lines.
+#[derive(Debug)]
+pub(super) struct LineCutter {
+    kind: LineKind,
+    max_datum_bytes: usize,
+    /// The beginning of a line whose end has not come: at most the longest datum and a `\r`.
+    partial: Vec<u8>,
+    /// The line at hand is too long and is passed over to its end.
+    skipping: bool,
+    /// Lines that have ended.
+    lines: u64,
+}
+
+impl LineCutter {
+    pub(super) fn new(kind: LineKind, max_datum_bytes: usize) -> Self {
+        Self {
+            kind,
+            max_datum_bytes,
+            partial: Vec::new(),
+            skipping: false,
+            lines: 0,
+        }
+    }
+
+    pub(super) fn cut(&mut self, input: &[u8], target: &mut Target<'_>) -> usize {
+        let mut start = 0;
+        for end in memchr_iter(b'\n', input) {
+            self.end_line(&input[start..end], target);
+            start = end + 1;
+            if target.is_full() {
+                return start;
+            }
+        }
+        self.keep(&input[start..], target);
+        input.len()
+    }
+
+    pub(super) fn finish(&mut self, target: &mut Target<'_>) {
+        if !self.partial.is_empty() {
+            self.end_line(b"", target);
+        }
+        self.skipping = false;
+        self.lines = 0;
+    }
+
+    /// Keeps the beginning of a line.
+    fn keep(&mut self, piece: &[u8], target: &mut Target<'_>) {
+        if self.skipping {
+            return;
+        }
+        if self.partial.len() + piece.len() > self.max_datum_bytes.saturating_add(1) {
+            self.skipping = true;
+            self.partial.clear();
+            target.tally.refuse(
+                self.lines + 1,
+                Refusal::TooLarge {
+                    max_bytes: self.max_datum_bytes,
+                },
+            );
+        } else {
+            self.partial.extend_from_slice(piece);
+        }
+    }
+
+    /// Takes the rest of a line.
+    fn end_line(&mut self, piece: &[u8], target: &mut Target<'_>) {
+        if !self.partial.is_empty() {
+            self.keep(piece, target);
+        }
+        if self.skipping {
+            self.skipping = false;
+        } else {
+            let line = if self.partial.is_empty() {
+                piece
+            } else {
+                &self.partial
+            };
+            if let Err(refusal) = self.add(line, target) {
+                target.tally.refuse(self.lines + 1, refusal);
+            }
+            self.partial.clear();
+        }
+        self.lines += 1;
+    }
+
+    fn add(&self, line: &[u8], target: &mut Target<'_>) -> Result<(), Refusal> {
+        let too_large = Refusal::TooLarge {
+            max_bytes: self.max_datum_bytes,
+        };
+        if line.len() > self.max_datum_bytes.saturating_add(1) {
+            return Err(too_large);
+        }
+        let mut line = line.strip_suffix(b"\r").unwrap_or(line);
+        if self.kind == LineKind::Jsonl {
+            if self.lines == 0 {
+                line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+            }
+            if line.trim_ascii().is_empty() {
+                return Ok(());
+            }
+        }
+        if line.len() > self.max_datum_bytes {
+            return Err(too_large);
+        }
+        match self.kind {
+            LineKind::Raw | LineKind::Jsonl => target.out.push(line),
+            LineKind::Text => target.out.push(
+                std::str::from_utf8(line)
+                    .map_err(|_| Refusal::NotUtf8)?
+                    .as_bytes(),
+            ),
+            LineKind::JsonString => {
+                let text = std::str::from_utf8(line).map_err(|_| Refusal::NotUtf8)?;
+                target.out.push_with(|out: &mut BytesMut| {
+                    let start = out.len();
+                    json::write_string(out, text);
+                    if out.len() - start > self.max_datum_bytes {
+                        Err(too_large)
+                    } else {
+                        Ok(())
+                    }
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.partial.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests;

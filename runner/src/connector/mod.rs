@@ -1,0 +1,218 @@
+//! The outside ends of the graph: one file a kind.
+//!
+//! A [`Source`] hands out batches of datums, a [`Sink`] writes them; neither knows streams, stages or the network. What
+//! the bytes of a file or of standard input are cut into is decided by the pure cutters in `lines` and `csv`.
+
+mod csv;
+mod error;
+mod file;
+mod framing;
+mod generate;
+mod intake;
+mod json;
+mod line_writer;
+mod lines;
+mod stdin;
+
+use mosaik_streams::{Encoding, Frames};
+
+pub use self::{
+    csv::MAX_COLUMNS,
+    error::{ConfigError, OpenError, SinkError, SourceError},
+    framing::HeaderError,
+};
+use self::{
+    file::{FileReader, Follower},
+    generate::Generator,
+    line_writer::LineWriter,
+    stdin::StdinReader,
+};
+use crate::manifest::connector::{SinkConfig, SourceConfig};
+
+/// The longest datum a source makes unless told otherwise: 1 MiB, a sixteenth of what a stream carries.
+pub const DEFAULT_MAX_DATUM_BYTES: usize = 1024 * 1024;
+
+/// What a source fills a batch up to unless told otherwise: 64 KiB.
+pub const DEFAULT_BATCH_BYTES: usize = 64 * 1024;
+
+/// What a source must know of the stream it feeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceContext {
+    /// The encoding of the stream.
+    pub encoding: Encoding,
+    /// The longest datum, in bytes; default [`DEFAULT_MAX_DATUM_BYTES`]. A line or row that makes a longer one is
+    /// passed over to its end and counted as `too_large`. A source holds about twice this at worst.
+    pub max_datum_bytes: usize,
+    /// A batch is handed out once it has so many bytes, headers included; default [`DEFAULT_BATCH_BYTES`]. It is longer
+    /// by one datum at worst.
+    pub batch_bytes: usize,
+}
+
+impl SourceContext {
+    /// For a stream of this encoding, with the default bounds.
+    pub fn new(encoding: Encoding) -> Self {
+        Self {
+            encoding,
+            max_datum_bytes: DEFAULT_MAX_DATUM_BYTES,
+            batch_bytes: DEFAULT_BATCH_BYTES,
+        }
+    }
+}
+
+/// What a source has handed out and what it has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SourceCounts {
+    /// Datums handed out.
+    pub datums: u64,
+    /// Their bytes, without headers.
+    pub bytes: u64,
+    /// Lines or rows that would have made a datum longer than allowed.
+    pub too_large: u64,
+    /// Lines or rows that are not UTF-8 where they must be, or have not the header's number of columns.
+    pub invalid: u64,
+}
+
+/// What a sink has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SinkCounts {
+    /// Datums written.
+    pub datums: u64,
+    /// Their bytes, without line ends.
+    pub bytes: u64,
+}
+
+/// Where datums come from.
+#[derive(Debug)]
+pub struct Source(SourceKind);
+
+#[derive(Debug)]
+enum SourceKind {
+    File(FileReader),
+    Follow(Box<Follower>),
+    Stdin(StdinReader),
+    Generate(Generator),
+}
+
+/// Whether a source like this can feed a stream of this encoding: what [`open_source`] asks first, without any I/O.
+///
+/// # Errors
+/// Says which setting is at fault.
+pub fn check_source(config: &SourceConfig, encoding: &Encoding) -> Result<(), ConfigError> {
+    if let Encoding::Postcard(_) = encoding {
+        return Err(ConfigError::Postcard);
+    }
+    match config {
+        SourceConfig::Generate(config) => generate::check(config),
+        SourceConfig::File(_) | SourceConfig::Stdin(_) => Ok(()),
+    }
+}
+
+/// Opens a source, without reading from it yet.
+///
+/// # Errors
+/// A setting that cannot be; a file that is missing (unless it is followed, then it is waited for), is not a regular file
+/// or may not be read.
+///
+/// # Cancel safety
+/// Nothing is left behind.
+pub async fn open_source(
+    config: &SourceConfig,
+    context: SourceContext,
+) -> Result<Source, OpenError> {
+    check_source(config, &context.encoding)?;
+    Ok(Source(match config {
+        SourceConfig::File(config) if config.follow => {
+            SourceKind::Follow(Box::new(Follower::open(config, &context).await?))
+        }
+        SourceConfig::File(config) => SourceKind::File(FileReader::open(config, &context).await?),
+        SourceConfig::Stdin(config) => SourceKind::Stdin(StdinReader::open(config, &context)),
+        SourceConfig::Generate(config) => SourceKind::Generate(Generator::new(config, &context)),
+    }))
+}
+
+impl Source {
+    /// The next batch, of at least one datum, as soon as there is one; `None` when the source has ended.
+    ///
+    /// # Errors
+    /// Reading failed, or a header names no columns. The source is of no further use.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: the next call goes on where this one was.
+    pub async fn next(&mut self) -> Result<Option<Frames>, SourceError> {
+        match &mut self.0 {
+            SourceKind::File(file) => file.next().await,
+            SourceKind::Follow(file) => file.next().await.map(Some),
+            SourceKind::Stdin(stdin) => stdin.next().await,
+            SourceKind::Generate(generate) => Ok(generate.next().await),
+        }
+    }
+
+    /// What was handed out so far, and what was not.
+    pub fn counts(&self) -> SourceCounts {
+        match &self.0 {
+            SourceKind::File(file) => file.counts(),
+            SourceKind::Follow(file) => file.counts(),
+            SourceKind::Stdin(stdin) => stdin.counts(),
+            SourceKind::Generate(generate) => generate.counts(),
+        }
+    }
+
+    /// Whether the source ends of its own accord. Standard input does when whoever writes to it closes it.
+    pub fn is_finite(&self) -> bool {
+        match &self.0 {
+            SourceKind::File(_) | SourceKind::Stdin(_) => true,
+            SourceKind::Follow(_) => false,
+            SourceKind::Generate(generate) => generate.is_finite(),
+        }
+    }
+}
+
+/// Where datums go: each a line, its bytes as they are and a `\n`.
+#[derive(Debug)]
+pub struct Sink(LineWriter);
+
+/// Opens a sink; a file's folders are created, and the file if it is missing.
+///
+/// # Errors
+/// The file is neither a regular file nor a device, or may not be written.
+///
+/// # Cancel safety
+/// Folders and an empty file may be left behind.
+pub async fn open_sink(config: &SinkConfig) -> Result<Sink, OpenError> {
+    match config {
+        SinkConfig::File(config) => file::open_for_append(config).await.map(Sink),
+        SinkConfig::Stdout(_) => LineWriter::start("stdout", std::io::stdout()).map(Sink),
+    }
+}
+
+impl Sink {
+    /// Writes a batch with one system call, unless the system takes less at a time, and returns when it is written.
+    ///
+    /// # Errors
+    /// [`SinkError::Closed`] when nobody reads any more (`| head`): a reason to end, not a failure. After another error
+    /// a part of the batch may stand there; the next write is tried anew.
+    ///
+    /// # Cancel safety
+    /// The batch is written whole or not at all, it is not known which, and not counted.
+    pub async fn write(&mut self, batch: &Frames) -> Result<(), SinkError> {
+        self.0.write(batch).await
+    }
+
+    /// Waits until all that was accepted is written; writing after it gives [`SinkError::Closed`].
+    ///
+    /// A file is not synced to the disk: it outlives this process, not a loss of power.
+    ///
+    /// # Errors
+    /// The writing thread is gone before its time.
+    ///
+    /// # Cancel safety
+    /// Closing goes on; a second call waits for it again.
+    pub async fn close(&mut self) -> Result<(), SinkError> {
+        self.0.close().await
+    }
+
+    /// What was written so far.
+    pub fn counts(&self) -> SinkCounts {
+        self.0.counts()
+    }
+}

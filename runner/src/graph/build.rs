@@ -1,0 +1,256 @@
+//! Wires a manifest: names to streams, ports to edges, stages to a graph.
+
+use std::collections::BTreeMap;
+
+use super::{
+    ComponentInfo, Components, Edge, Graph, OperatorStage, Role, Stage, StageKey, StageKind, check,
+    component, cycle,
+    streams::{self, Uses},
+    wiring,
+};
+use crate::manifest::{
+    ConsumerDecl, Diagnostic, EdgeDecl, Manifest, OnError, OperatorDecl, Ports, ProducerDecl,
+    Spanned, StageName, StreamDecl, StreamName, both_criteria, check_criteria,
+};
+
+/// Wires a manifest. What is wrong is added to `found`; with an error among it, the graph is of no use.
+pub(super) fn build(
+    manifest: &Manifest,
+    components: &dyn Components,
+    found: &mut Vec<Diagnostic>,
+) -> Graph {
+    let mut builder = Builder::new(manifest, found);
+    for stream in &manifest.streams {
+        if let Some(criteria) = &stream.criteria {
+            check_criteria(
+                criteria,
+                &stream.config.encoding,
+                stream.encoding_span,
+                builder.found,
+            );
+        }
+    }
+    for producer in &manifest.producers {
+        let stage = builder.producer(producer);
+        builder.stages.extend(stage);
+    }
+    for operator in &manifest.operators {
+        let stage = builder.operator(operator, components);
+        builder.stages.extend(stage);
+    }
+    for consumer in &manifest.consumers {
+        let stage = builder.consumer(consumer);
+        builder.stages.extend(stage);
+    }
+    let Builder {
+        uses,
+        stages,
+        found,
+        ..
+    } = builder;
+    streams::check(manifest, &uses, found);
+    cycle::check(&uses, found);
+    check::check(manifest, &uses, found);
+    let configs = manifest
+        .streams
+        .iter()
+        .map(|stream| (stream.name.value.clone(), stream.config.clone()));
+    let mut graph = Graph::new(
+        manifest.network.clone(),
+        manifest.node.config.clone(),
+        configs.collect(),
+    );
+    for stage in stages {
+        graph.add(stage);
+    }
+    connect(&mut graph);
+    component::open(&manifest.operators, &graph, components, found);
+    graph
+}
+
+/// Draws an edge from each writer to each reader of a stream, once.
+fn connect(graph: &mut Graph) {
+    let mut readers: BTreeMap<StreamName, Vec<_>> = BTreeMap::new();
+    for index in graph.vertices.node_indices() {
+        for edge in graph.vertices[index].edges() {
+            let list = readers.entry(edge.stream.clone()).or_default();
+            if list.last() != Some(&index) {
+                list.push(index);
+            }
+        }
+    }
+    for writer in graph.vertices.node_indices() {
+        let mut written: Vec<StreamName> = graph.vertices[writer].writes().cloned().collect();
+        written.sort();
+        written.dedup();
+        for stream in written {
+            for reader in readers.get(&stream).into_iter().flatten() {
+                graph.vertices.add_edge(writer, *reader, stream.clone());
+            }
+        }
+    }
+}
+
+struct Builder<'m, 'f> {
+    manifest: &'m Manifest,
+    streams: BTreeMap<&'m str, &'m StreamDecl>,
+    uses: Uses,
+    stages: Vec<Stage>,
+    found: &'f mut Vec<Diagnostic>,
+}
+
+impl<'m, 'f> Builder<'m, 'f> {
+    fn new(manifest: &'m Manifest, found: &'f mut Vec<Diagnostic>) -> Self {
+        let streams = manifest
+            .streams
+            .iter()
+            .map(|stream| (stream.name.value.as_str(), stream))
+            .collect();
+        Self {
+            manifest,
+            streams,
+            uses: Uses::default(),
+            stages: Vec::new(),
+            found,
+        }
+    }
+
+    fn producer(&mut self, decl: &ProducerDecl) -> Option<Stage> {
+        let key = stage_key(Role::Producer, &decl.name);
+        let stream = self.write(&key, &decl.to);
+        check::source(decl, stream, self.found);
+        stream?;
+        Some(Stage {
+            key,
+            kind: StageKind::Source {
+                config: decl.from.clone(),
+                to: decl.to.value.clone(),
+            },
+        })
+    }
+
+    fn consumer(&mut self, decl: &ConsumerDecl) -> Option<Stage> {
+        let key = stage_key(Role::Consumer, &decl.name);
+        let from = self.edge(&key, &decl.from)?;
+        Some(Stage {
+            key,
+            kind: StageKind::Sink {
+                from,
+                config: decl.to.clone(),
+            },
+        })
+    }
+
+    fn operator(&mut self, decl: &OperatorDecl, components: &dyn Components) -> Option<Stage> {
+        let key = stage_key(Role::Operator, &decl.name);
+        let from = decl.from.as_ref().map(|from| self.edges(&key, from));
+        for stream in written(decl) {
+            self.write(&key, stream);
+        }
+        if let OnError::To(stream) = &decl.on_error {
+            self.write(&key, &Spanned::new(stream.clone(), decl.on_error_span));
+        }
+        let info = match component::inspect(decl, components) {
+            Ok(info) => info,
+            Err(wrong) => {
+                self.found.push(*wrong);
+                return None;
+            }
+        };
+        if !decl.wired {
+            return None;
+        }
+        let inputs = wiring::inputs(decl, &info, from, self.found);
+        let outputs = wiring::outputs(decl, &info, self.found);
+        Some(Stage {
+            key,
+            kind: StageKind::Operator(Box::new(operator_stage(decl, info, inputs?, outputs?))),
+        })
+    }
+
+    /// Every edge of an operator's `from`, in its order; `None` where one is wrong.
+    fn edges(&mut self, key: &StageKey, from: &Ports<EdgeDecl>) -> Vec<Option<Edge>> {
+        match from {
+            Ports::One(edge) => vec![self.edge(key, edge)],
+            Ports::Named(ports, _) => ports.iter().map(|(_, edge)| self.edge(key, edge)).collect(),
+        }
+    }
+
+    fn edge(&mut self, key: &StageKey, decl: &EdgeDecl) -> Option<Edge> {
+        self.uses.read(key, &decl.stream);
+        let stream = self.stream(&decl.stream)?;
+        if let Some(criteria) = &decl.criteria {
+            check_criteria(
+                criteria,
+                &stream.config.encoding,
+                stream.encoding_span,
+                self.found,
+            );
+        }
+        let criteria = match both_criteria(stream.criteria.as_ref(), decl.criteria.as_ref()) {
+            Ok(criteria) => criteria,
+            Err(reason) => {
+                self.found
+                    .push(Diagnostic::error(reason).at(decl.criteria_span, "these criteria"));
+                return None;
+            }
+        };
+        Some(Edge {
+            stream: decl.stream.value.clone(),
+            criteria,
+            buffer_size: decl.buffer_size.unwrap_or(stream.config.buffer_size),
+            buffer_bytes: decl.buffer_bytes.unwrap_or(stream.config.buffer_bytes),
+            online_when: decl
+                .online_when
+                .clone()
+                .or_else(|| stream.config.online_when.consumer.clone()),
+        })
+    }
+
+    fn write(&mut self, key: &StageKey, name: &Spanned<StreamName>) -> Option<&'m StreamDecl> {
+        self.uses.write(key, name);
+        self.stream(name)
+    }
+
+    fn stream(&mut self, name: &Spanned<StreamName>) -> Option<&'m StreamDecl> {
+        let declared = self.streams.get(name.value.as_str()).copied();
+        if declared.is_none() {
+            streams::undeclared(self.manifest, name, self.found);
+        }
+        declared
+    }
+}
+
+fn stage_key(role: Role, name: &Spanned<StageName>) -> StageKey {
+    StageKey {
+        role,
+        name: name.value.clone(),
+    }
+}
+
+fn written(decl: &OperatorDecl) -> Vec<&Spanned<StreamName>> {
+    match &decl.to {
+        None => Vec::new(),
+        Some(Ports::One(stream)) => vec![stream],
+        Some(Ports::Named(ports, _)) => ports.iter().map(|(_, stream)| stream).collect(),
+    }
+}
+
+fn operator_stage(
+    decl: &OperatorDecl,
+    info: ComponentInfo,
+    inputs: Vec<super::Input>,
+    outputs: Vec<super::Output>,
+) -> OperatorStage {
+    OperatorStage {
+        component: decl.component.value.clone(),
+        info,
+        inputs,
+        outputs,
+        config: decl.config.clone(),
+        limits: decl.limits,
+        on_error: decl.on_error.clone(),
+        state: decl.state,
+        tick: decl.tick,
+    }
+}

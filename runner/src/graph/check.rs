@@ -1,0 +1,182 @@
+//! Checks of what surrounds the graph: files, formats, addresses.
+
+use std::{collections::BTreeMap, path::Path};
+
+use mosaik_streams::Encoding;
+
+use super::{component::near_file, streams::Uses};
+use crate::manifest::{
+    Diagnostic, Manifest, ProducerDecl, Scope, Span, StreamDecl,
+    connector::{FileSource, Format, SourceConfig},
+    io_reason, sink_path,
+};
+
+/// Checks a producer against the world and the stream it writes.
+pub(super) fn source(
+    decl: &ProducerDecl,
+    stream: Option<&StreamDecl>,
+    found: &mut Vec<Diagnostic>,
+) {
+    if let SourceConfig::File(file) = &*decl.from {
+        check_file(file, decl, found);
+    }
+    let Some(stream) = stream else { return };
+    let (makes, format) = match &*decl.from {
+        SourceConfig::File(file) => (
+            makes(file.format_or_by_extension()),
+            Some(file.format_or_by_extension()),
+        ),
+        SourceConfig::Stdin(stdin) => (makes(stdin.format), Some(stdin.format)),
+        SourceConfig::Generate(_) => ("JSON objects", None),
+    };
+    let encoding = &stream.config.encoding;
+    let lines = format == Some(Format::Lines);
+    let fits = match encoding {
+        Encoding::Json => true,
+        Encoding::Text | Encoding::Bytes => lines,
+        Encoding::Postcard(_) => false,
+    };
+    if fits {
+        return;
+    }
+    let help = match (encoding, lines) {
+        (Encoding::Postcard(_), _) => "postcard comes from native programs and operators only",
+        _ => {
+            "give the stream `encoding: json`, which is the default, or the source `format: lines`"
+        }
+    };
+    found.push(
+        Diagnostic::error(format!(
+            "{makes} cannot go into stream `{}`, which is `{}`",
+            stream.name.value,
+            encoding.name()
+        ))
+        .at(decl.format_span, format!("makes {makes}"))
+        .also(
+            stream.encoding_span,
+            format!("`{}` is declared here", stream.name.value),
+        )
+        .help(help),
+    );
+}
+
+const fn makes(format: Format) -> &'static str {
+    match format {
+        Format::Csv => "JSON objects from CSV",
+        Format::Jsonl => "JSON values",
+        Format::Lines => "lines of text",
+    }
+}
+
+fn check_file(file: &FileSource, decl: &ProducerDecl, found: &mut Vec<Diagnostic>) {
+    let span = decl.path_span;
+    let reason = match std::fs::metadata(&file.path) {
+        Ok(metadata) if metadata.is_dir() => "it is a folder".to_owned(),
+        Ok(_) => return,
+        // What is followed may come later.
+        Err(_) if file.follow => return,
+        Err(error) => {
+            let look = error.kind() == std::io::ErrorKind::NotFound && !decl.from.is_secret();
+            let help = look.then(|| near_file(&file.path)).flatten();
+            let reason = io_reason(&error);
+            found.push(
+                Diagnostic::error(format!("the source cannot be read: {reason}"))
+                    .at(span, reason)
+                    .maybe_help(help),
+            );
+            return;
+        }
+    };
+    found.push(
+        Diagnostic::error(format!("the source cannot be read: {reason}"))
+            .at(span, "expected a file"),
+    );
+}
+
+/// Checks the manifest as a whole.
+pub(super) fn check(manifest: &Manifest, uses: &Uses, found: &mut Vec<Diagnostic>) {
+    let stages = manifest.producers.len() + manifest.operators.len() + manifest.consumers.len();
+    if stages == 0 && !manifest.broken_stages {
+        found.push(
+            Diagnostic::error("there is nothing to run")
+                .at(
+                    manifest.start,
+                    "no producer, operator or consumer in this manifest",
+                )
+                .help("a first one: `consumers: {print: {from: <stream>, to: {stdout: {}}}}`"),
+        );
+    }
+    check_shared_ends(manifest, found);
+    warn_of_open_streams(manifest, uses, found);
+}
+
+/// What only one stage can hold: standard input, and a file that is written.
+fn check_shared_ends(manifest: &Manifest, found: &mut Vec<Diagnostic>) {
+    let mut stdin: Option<Span> = None;
+    let mut sources: BTreeMap<&Path, Span> = BTreeMap::new();
+    for producer in &manifest.producers {
+        match &*producer.from {
+            SourceConfig::Stdin(_) => {
+                if let Some(first) = stdin {
+                    found.push(
+                        Diagnostic::error("standard input has one reader")
+                            .at(producer.path_span, "reads it too")
+                            .also(first, "first here"),
+                    );
+                } else {
+                    stdin = Some(producer.path_span);
+                }
+            }
+            SourceConfig::File(file) => {
+                sources.entry(&file.path).or_insert(producer.path_span);
+            }
+            SourceConfig::Generate(_) => {}
+        }
+    }
+    let mut sinks: BTreeMap<&Path, Span> = BTreeMap::new();
+    for consumer in &manifest.consumers {
+        let Some(path) = sink_path(&consumer.to) else {
+            continue;
+        };
+        if let Some(first) = sinks.get(path.as_path()) {
+            found.push(
+                Diagnostic::error("a file has one writer")
+                    .at(consumer.to_span, "writes it too")
+                    .also(*first, "first here"),
+            );
+        } else if let Some(source) = sources.get(path.as_path()) {
+            found.push(
+                Diagnostic::error("a file that is read here cannot be written")
+                    .at(consumer.to_span, "would be fed by what it writes")
+                    .also(*source, "read here"),
+            );
+        }
+        sinks.entry(path).or_insert(consumer.to_span);
+    }
+}
+
+fn warn_of_open_streams(manifest: &Manifest, uses: &Uses, found: &mut Vec<Diagnostic>) {
+    let Some((address, span)) = &manifest.node.open_listen else {
+        return;
+    };
+    let open = manifest.streams.iter().filter(|stream| {
+        let config = &stream.config;
+        config.scope == Scope::Network
+            && config.require.consumers.is_nothing()
+            && uses
+                .writes
+                .iter()
+                .any(|(_, written)| written.value == stream.name.value)
+    });
+    for stream in open {
+        found.push(
+            Diagnostic::warning(format!(
+                "anyone who reaches `{address}` can read stream `{}`",
+                stream.name.value
+            ))
+            .at(stream.name.span, "requires nothing of its consumers")
+            .also(*span, "reachable from other machines")
+            .help("say who may: `require: {consumers: {tags: [trusted]}}`"),
+        );
+    }
+}

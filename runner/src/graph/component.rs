@@ -1,0 +1,217 @@
+//! What a graph must know of an operator's code, and the checks that need no WebAssembly engine.
+
+use std::{fs::File, io::Read, path::Path};
+
+use super::{Graph, OperatorStage, Role, Stage, StageKey, StageKind};
+use crate::manifest::{
+    ComponentSource, Diagnostic, OperatorDecl, OperatorLimits, Span, io_reason, nearest, show_size,
+};
+
+/// What a component says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ComponentInfo {
+    /// Its inputs, in order.
+    pub inputs: Vec<String>,
+    /// Its outputs, in order.
+    pub outputs: Vec<String>,
+    /// The blake3 hash of its code, 64 hex digits.
+    pub hash: String,
+    /// The length of its code, in bytes.
+    pub len: u64,
+}
+
+/// Whoever can look into a component.
+pub trait Components {
+    /// What a component says of itself. The error is one clear sentence, in lower case and without a full stop.
+    fn describe(
+        &self,
+        component: &ComponentSource,
+        limits: &OperatorLimits,
+    ) -> Result<ComponentInfo, String>;
+
+    /// Opens an operator of a graph as it would be run, and lets it go: whether it takes its configuration. The error
+    /// says why not, in lower case and without a full stop; its first line must be enough to understand it.
+    fn open(&self, graph: &Graph, stage: &Stage, operator: &OperatorStage) -> Result<(), String>;
+}
+
+/// Tries out whether the operators take their configuration.
+pub(super) fn open(
+    operators: &[OperatorDecl],
+    graph: &Graph,
+    components: &dyn Components,
+    found: &mut Vec<Diagnostic>,
+) {
+    for decl in operators {
+        let key = StageKey {
+            role: Role::Operator,
+            name: decl.name.value.clone(),
+        };
+        let (Some(span), Some(stage)) = (decl.config_span, graph.stage(&key)) else {
+            continue;
+        };
+        let StageKind::Operator(operator) = &stage.kind else {
+            continue;
+        };
+        let mut streams = stage.edges().map(|edge| &edge.stream).chain(stage.writes());
+        if !streams.all(|stream| graph.streams.contains_key(stream)) {
+            continue;
+        }
+        if let Err(reason) = components.open(graph, stage, operator) {
+            found.push(refused(decl, span, &reason));
+        }
+    }
+}
+
+fn refused(decl: &OperatorDecl, span: Span, reason: &str) -> Diagnostic {
+    let name = &decl.name.value;
+    if decl.config.is_secret() {
+        return Diagnostic::error(format!(
+            "operator `{name}` does not open with its configuration"
+        ))
+        .at(span, "it holds a secret, so the reason is not shown");
+    }
+    // Lines further down keep their indentation: they may point at a column.
+    let reason = reason.trim();
+    let (first, rest) = reason.split_once('\n').unwrap_or((reason, ""));
+    let first = match first.trim_end() {
+        "" => "it does not say why",
+        first => first,
+    };
+    let opened_with = if span == decl.name.span {
+        "opened without a configuration"
+    } else {
+        "opened with this"
+    };
+    Diagnostic::error(format!("operator `{name}` does not open: {first}"))
+        .at(span, opened_with)
+        .maybe_help((!rest.is_empty()).then(|| format!("it says\n{rest}")))
+}
+
+/// What a component says of itself, or what is wrong with it.
+pub(super) fn inspect(
+    decl: &OperatorDecl,
+    components: &dyn Components,
+) -> Result<ComponentInfo, Box<Diagnostic>> {
+    let span = decl.component.span;
+    // Pinned code is compared before anything looks into it.
+    if let ComponentSource::Path(path) = &*decl.component.value {
+        check_digest(decl, &check_file(path, decl)?)?;
+    }
+    let component = &decl.component.value;
+    let info = components
+        .describe(component, &decl.limits)
+        .map_err(|reason| {
+            let message = match &**component {
+                // The reason may name it.
+                ComponentSource::Builtin(name) if component.is_secret() => {
+                    format!(
+                        "not an operator that can be used: {}",
+                        reason.replace(name.as_str(), "***")
+                    )
+                }
+                ComponentSource::Path(path) if component.is_secret() => {
+                    let reason = reason.replace(&*path.to_string_lossy(), "***");
+                    format!("not an operator that can be used: {reason}")
+                }
+                ComponentSource::Path(_) => format!("not an operator that can be used: {reason}"),
+                ComponentSource::Builtin(name) => {
+                    format!("`builtin:{name}` cannot be used: {reason}")
+                }
+            };
+            Box::new(Diagnostic::error(message).at(span, "this component"))
+        })?;
+    if let ComponentSource::Builtin(_) = &**component {
+        check_digest(decl, &info.hash)?;
+    }
+    Ok(info)
+}
+
+fn check_digest(decl: &OperatorDecl, hash: &str) -> Result<(), Box<Diagnostic>> {
+    let Some(digest) = &decl.digest else {
+        return Ok(());
+    };
+    let pinned = blake3::Hash::from_bytes(digest.value).to_hex();
+    if pinned.as_str() == hash {
+        return Ok(());
+    }
+    Err(Box::new(
+        Diagnostic::error(format!(
+            "the code of operator `{}` is not the one pinned",
+            decl.name.value
+        ))
+        .at(digest.span, "another digest")
+        .also(decl.component.span, "this component")
+        .help(format!("its digest is `blake3:{hash}`")),
+    ))
+}
+
+/// Checks a component's file as far as its first bytes go, and hashes it.
+fn check_file(path: &Path, decl: &OperatorDecl) -> Result<String, Box<Diagnostic>> {
+    let span = decl.component.span;
+    let unreadable = |error: std::io::Error| {
+        let reason = io_reason(&error);
+        let look =
+            error.kind() == std::io::ErrorKind::NotFound && !decl.component.value.is_secret();
+        let help = look.then(|| near_file(path)).flatten();
+        Box::new(
+            Diagnostic::error(format!("the component cannot be read: {reason}"))
+                .at(span, reason)
+                .maybe_help(help),
+        )
+    };
+    let file = File::open(path).map_err(unreadable)?;
+    let length = file.metadata().map_err(unreadable)?.len();
+    let limit = decl.limits.binary;
+    let too_large = |length: String| {
+        Box::new(
+            Diagnostic::error(format!(
+                "the component is larger than its limit of {}",
+                show_size(limit)
+            ))
+            .at(span, length)
+            .help("raise it with `limits: {binary: …}`"),
+        )
+    };
+    if length > limit {
+        return Err(too_large(format!("{length} bytes")));
+    }
+    let mut code = Vec::new();
+    file.take(limit + 1)
+        .read_to_end(&mut code)
+        .map_err(unreadable)?;
+    if code.len() as u64 > limit {
+        return Err(too_large(format!("more than {limit} bytes")));
+    }
+    if !code.starts_with(b"\0asm") {
+        let help = match code.first() {
+            Some(b'(' | b';') => "this looks like WebAssembly text: compile it first",
+            None => "the file is empty",
+            Some(_) => "build it with `cargo build --target wasm32-unknown-unknown --release`",
+        };
+        return Err(Box::new(
+            Diagnostic::error("the component is not WebAssembly")
+                .at(span, "expected a file that starts with `\\0asm`")
+                .help(help),
+        ));
+    }
+    Ok(blake3::hash(&code).to_hex().to_string())
+}
+
+/// A file beside a missing one that it was most likely meant to be.
+pub(super) fn near_file(path: &Path) -> Option<String> {
+    const MAX_LOOKED_AT: usize = 1000;
+    let folder = path.parent()?;
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Some("its folder does not exist; paths are relative to the manifest".to_owned());
+    };
+    let names: Vec<String> = entries
+        .take(MAX_LOOKED_AT)
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    let name = path.file_name()?.to_str()?;
+    let near = nearest(name, names.iter().map(String::as_str));
+    Some(near.map_or_else(
+        || "paths are relative to the manifest".to_owned(),
+        |near| format!("there is a `{near}` in its folder"),
+    ))
+}

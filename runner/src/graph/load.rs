@@ -1,0 +1,135 @@
+//! From a path to a checked graph, or all that is wrong with it.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{Components, Graph, build};
+use crate::manifest::{
+    self, ComponentSource, Diagnostic, Diagnostics, Environment, MAX_MANIFEST_BYTES, Source,
+    Unreadable, io_reason, nearest,
+};
+
+/// A manifest that can be run.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What it says.
+    pub graph: Graph,
+    /// What it perhaps does not mean.
+    pub warnings: Diagnostics,
+    /// The manifest, every `${file:…}` and every component, absolute and each once: a change of one is a change of all.
+    pub files: Vec<PathBuf>,
+    /// The blake3 hash of the manifest's text, 64 hex digits.
+    pub hash: String,
+}
+
+/// Reads, checks and wires a manifest of at most [`MAX_MANIFEST_BYTES`].
+///
+/// `${env:…}` is looked up in `env`; `components` says what operators are like. Relative paths are relative to the
+/// manifest. It blocks while files are read and components looked into.
+///
+/// # Errors
+/// All that is wrong with it, warnings included.
+pub fn load(
+    path: &Path,
+    env: &dyn Environment,
+    components: &dyn Components,
+) -> Result<Loaded, Diagnostics> {
+    let source = Source::read(path).map_err(|error| unreadable(path, error))?;
+    let absolute =
+        std::path::absolute(path).map_err(|error| unreadable(path, Unreadable::Io(error)))?;
+    let base = absolute.parent().unwrap_or(Path::new("/")).to_path_buf();
+    let mut read = manifest::read(&source, env, &base);
+    let hash = blake3::hash(source.text().as_bytes()).to_hex().to_string();
+    let graph = read
+        .manifest
+        .as_ref()
+        .map(|manifest| build::build(manifest, components, &mut read.found));
+    let diagnostics = Diagnostics::new(Arc::new(source), read.found, read.masked);
+    let mut files = BTreeSet::from([absolute]);
+    files.extend(read.files);
+    let operators = read
+        .manifest
+        .iter()
+        .flat_map(|manifest| &manifest.operators);
+    files.extend(
+        operators.filter_map(|operator| match &*operator.component.value {
+            ComponentSource::Path(path) => Some(path.clone()),
+            ComponentSource::Builtin(_) => None,
+        }),
+    );
+    let files = files.into_iter().collect();
+    match graph {
+        Some(graph) if !diagnostics.has_errors() => Ok(Loaded {
+            graph,
+            warnings: diagnostics,
+            files,
+            hash,
+        }),
+        _ => Err(diagnostics.of_files(files)),
+    }
+}
+
+fn unreadable(path: &Path, error: Unreadable) -> Diagnostics {
+    let name = path.display().to_string();
+    let limit = format!("a manifest is at most {} MiB", MAX_MANIFEST_BYTES >> 20);
+    let alone = |found: Diagnostic| {
+        Diagnostics::new(
+            Arc::new(Source::new(name.clone(), "")),
+            vec![found],
+            Vec::new(),
+        )
+    };
+    match error {
+        Unreadable::Io(error) => {
+            let found = Diagnostic::error(format!(
+                "the manifest cannot be read: {}",
+                io_reason(&error)
+            ));
+            let help = (error.kind() == std::io::ErrorKind::NotFound)
+                .then(|| near(path))
+                .flatten();
+            alone(found.maybe_help(help))
+        }
+        Unreadable::TooLarge(length) => {
+            let found = Diagnostic::error("the manifest is too large");
+            let length = length.map_or_else(String::new, |length| {
+                format!(", this file has {length} bytes")
+            });
+            alone(found.help(format!("{limit}{length}")))
+        }
+        Unreadable::NotUtf8(source, span) => {
+            let found =
+                Diagnostic::error("the manifest is not UTF-8 text").at(span, "not a character");
+            Diagnostics::new(
+                Arc::new(source),
+                vec![found.help("save it as UTF-8")],
+                Vec::new(),
+            )
+        }
+    }
+}
+
+/// A manifest in the same folder that the path was most likely meant to be.
+fn near(path: &Path) -> Option<String> {
+    const MAX_LOOKED_AT: usize = 1000;
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let entries = std::fs::read_dir(folder).ok()?;
+    let names: Vec<String> = entries
+        .take(MAX_LOOKED_AT)
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    let near = nearest(
+        path.file_name()?.to_str()?,
+        names.iter().map(String::as_str),
+    )?;
+    Some(format!(
+        "did you mean `{}`?",
+        path.with_file_name(near).display()
+    ))
+}

@@ -1,0 +1,13 @@
+//! A declarative dataflow runner: reads a YAML graph of stream producers, WASM operators and consumers, builds every
+//! edge from [`mosaik_streams`], and moves to a changed manifest while it runs.
+//!
+//! The arrows between the modules: `cli → topology → stage → {operator, connector, streams}` and
+//! `topology → graph → manifest`. `manifest` and `graph` know no runtime, no network and no WebAssembly.
+
+pub mod cli;
+pub mod connector;
+pub mod graph;
+pub mod manifest;
+pub mod operator;
+pub mod stage;
+pub mod topology;

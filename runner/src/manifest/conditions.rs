@@ -1,0 +1,241 @@
+//! `online_when` and `require`: what each side of a stream waits for and asks of the other.
+
+use super::{
+    diagnostics::Diagnostic,
+    guarded::Guarded,
+    keys::{Section, Shape, key, required},
+    node::{hex_key, tags},
+    reader::Reader,
+    tree::{Node, Value},
+};
+
+/// When one side of a stream counts as online.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// So many peers on the other side; 0 is always met.
+    pub minimum_of: usize,
+    /// Only peers with all of these tags count.
+    pub with_tags: Vec<Guarded<String>>,
+}
+
+/// When each side of a stream counts as online; without a condition, the library's default: producers at one
+/// consumer, consumers from the start.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OnlineWhen {
+    /// Of the producer, counted in consumers.
+    pub producer: Option<Condition>,
+    /// Of a consumer, counted in producers.
+    pub consumer: Option<Condition>,
+}
+
+/// What each side of a stream must show; the other side checks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Require {
+    /// Of consumers, checked by producers.
+    pub consumers: Requirement,
+    /// Of producers, checked by consumers.
+    pub producers: Requirement,
+}
+
+/// What a peer must show.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Requirement {
+    /// All of these tags.
+    pub tags: Vec<Guarded<String>>,
+}
+
+impl Requirement {
+    /// Whether anyone will do.
+    pub fn is_nothing(&self) -> bool {
+        self.tags.is_empty()
+    }
+}
+
+/// The most peers that a condition can ask for.
+const MAX_PEERS: u64 = 1 << 16;
+
+/// A condition.
+pub(crate) static CONDITION: Section = Section {
+    name: "condition",
+    doc: "When a side of a stream counts as online.",
+    keys: &[
+        key(
+            "minimum_of",
+            Shape::Count(0, MAX_PEERS),
+            "So many peers on the other side. Default: 1.",
+        ),
+        key(
+            "with_tags",
+            Shape::List(&Shape::Text),
+            "Only peers with all of these tags count. Default: any peer.",
+        ),
+    ],
+};
+
+static ONLINE_WHEN: Section = Section {
+    name: "online_when",
+    doc: "When each side counts as online.",
+    keys: &[
+        key(
+            "producer",
+            Shape::Of(&CONDITION),
+            "Of the producer, counted in consumers. Default: one.",
+        ),
+        key(
+            "consumer",
+            Shape::Of(&CONDITION),
+            "Of each consumer, counted in producers. Default: from the start.",
+        ),
+    ],
+};
+
+/// One condition for both sides, or one for each.
+pub(crate) const ONLINE_WHEN_SHAPE: Shape =
+    Shape::Either(&[Shape::Of(&CONDITION), Shape::Of(&ONLINE_WHEN)]);
+
+static JWT: Section = Section {
+    name: "jwt",
+    doc: "Which JSON Web Tokens are good.",
+    keys: &[
+        required("issuer", Shape::Text, "Who must have issued the token."),
+        required(
+            "hs256",
+            Shape::Hex64,
+            "The key it must be signed with, 64 hex digits.",
+        ),
+    ],
+};
+
+static REQUIRED_TICKET: Section = Section {
+    name: "required_ticket",
+    doc: "A ticket that must be shown.",
+    keys: &[required("jwt", Shape::Of(&JWT), "A JSON Web Token.")],
+};
+
+static REQUIREMENT: Section = Section {
+    name: "requirement",
+    doc: "What a peer must show.",
+    keys: &[
+        key("tags", Shape::List(&Shape::Text), "All of these tags."),
+        key(
+            "tickets",
+            Shape::List(&Shape::Of(&REQUIRED_TICKET)),
+            "All of these tickets. Not supported yet.",
+        ),
+    ],
+};
+
+/// `require`.
+pub(crate) static REQUIRE: Section = Section {
+    name: "require",
+    doc: "Who must show what; the other side checks.",
+    keys: &[
+        key(
+            "consumers",
+            Shape::Of(&REQUIREMENT),
+            "Of consumers, checked by producers.",
+        ),
+        key(
+            "producers",
+            Shape::Of(&REQUIREMENT),
+            "Of producers, checked by consumers.",
+        ),
+    ],
+};
+
+/// Reads a stream's `online_when`.
+pub(crate) fn read_online_when(cx: &mut Reader<'_>, node: &Node) -> OnlineWhen {
+    let Value::Mapping(entries) = &node.value else {
+        cx.expected(node, "online_when", "a mapping");
+        return OnlineWhen::default();
+    };
+    let is_side = |key: &str| ONLINE_WHEN.names().any(|name| name == key);
+    if !entries.iter().any(|entry| is_side(&entry.key.text)) {
+        let both = read_condition(cx, node);
+        return OnlineWhen {
+            producer: both.clone(),
+            consumer: both,
+        };
+    }
+    if let Some(entry) = entries
+        .iter()
+        .find(|entry| CONDITION.names().any(|name| name == entry.key.text))
+    {
+        cx.note(
+            Diagnostic::error("one condition for both sides, or one for each")
+                .at(entry.key.span, "beside `producer` or `consumer`")
+                .help("put it into `producer: {…}` or `consumer: {…}`"),
+        );
+        return OnlineWhen::default();
+    }
+    let Some(fields) = cx.section(node, "online_when", &ONLINE_WHEN) else {
+        return OnlineWhen::default();
+    };
+    OnlineWhen {
+        producer: fields
+            .node("producer")
+            .and_then(|node| read_condition(cx, node)),
+        consumer: fields
+            .node("consumer")
+            .and_then(|node| read_condition(cx, node)),
+    }
+}
+
+/// Reads one condition.
+pub(crate) fn read_condition(cx: &mut Reader<'_>, node: &Node) -> Option<Condition> {
+    let fields = cx.section(node, "online_when", &CONDITION)?;
+    let minimum = match fields.node("minimum_of") {
+        Some(node) => cx.count(node, "minimum_of", 0, MAX_PEERS)?,
+        None => 1,
+    };
+    let with_tags = fields
+        .node("with_tags")
+        .map(|node| tags(cx, node, "with_tags"))
+        .unwrap_or_default();
+    Some(Condition {
+        minimum_of: usize::try_from(minimum).ok()?,
+        with_tags,
+    })
+}
+
+/// Reads a stream's `require`.
+pub(crate) fn read_require(cx: &mut Reader<'_>, node: &Node) -> Require {
+    let Some(fields) = cx.section(node, "require", &REQUIRE) else {
+        return Require::default();
+    };
+    let mut side = |key: &'static str| {
+        fields
+            .get(key)
+            .map(|entry| read_requirement(cx, &entry.node, key))
+            .unwrap_or_default()
+    };
+    Require {
+        consumers: side("consumers"),
+        producers: side("producers"),
+    }
+}
+
+fn read_requirement(cx: &mut Reader<'_>, node: &Node, what: &str) -> Requirement {
+    let Some(fields) = cx.section(node, what, &REQUIREMENT) else {
+        return Requirement::default();
+    };
+    if let Some(entry) = fields.get("tickets") {
+        cx.list(&entry.node, "tickets", |cx, item| {
+            let fields = cx.section(item, "tickets", &REQUIRED_TICKET)?;
+            let jwt = cx.section(fields.node("jwt")?, "jwt", &JWT)?;
+            jwt.node("issuer")
+                .map(|node| cx.text(node, "issuer", "text"));
+            jwt.node("hs256").map(|node| hex_key(cx, node, "hs256"))
+        });
+        cx.unsupported(
+            entry,
+            "without it the stream would be open to all; require `tags` instead",
+        );
+    }
+    Requirement {
+        tags: fields
+            .node("tags")
+            .map(|node| tags(cx, node, "tags"))
+            .unwrap_or_default(),
+    }
+}

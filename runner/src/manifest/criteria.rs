@@ -1,0 +1,180 @@
+//! `criteria`: what a subscriber wants, of a stream and of an edge, and both together.
+
+use mosaik_streams::{Criteria, Encoding, Schema};
+
+use super::{
+    de,
+    diagnostics::{Diagnostic, did_you_mean, one_of},
+    guarded::Guarded,
+    reader::Reader,
+    source::Span,
+    tree::{Entry, Node, Value},
+};
+
+/// Criteria as they were written.
+#[derive(Debug, Clone)]
+pub(crate) struct CriteriaDecl {
+    /// A list of mappings from fields to conditions, substituted.
+    alternatives: Vec<Vec<Entry>>,
+    criteria: Guarded<Criteria>,
+}
+
+/// Reads criteria.
+pub(crate) fn read(cx: &mut Reader<'_>, node: &Node) -> Option<CriteriaDecl> {
+    if !matches!(node.value, Value::Mapping(_) | Value::Sequence(_)) {
+        cx.expected(
+            node,
+            "criteria",
+            "a mapping from fields to conditions, or a list of such mappings",
+        );
+        return None;
+    }
+    let node = cx.resolve(node)?;
+    let criteria = match de::from_node::<Criteria>(&node) {
+        Ok(criteria) => Guarded::new(criteria, node.has_secrets()),
+        Err(wrong) => {
+            cx.note(*wrong);
+            return None;
+        }
+    };
+    let alternatives = match node.value {
+        Value::Mapping(entries) if entries.is_empty() => Vec::new(),
+        Value::Mapping(entries) => vec![entries],
+        Value::Sequence(items) => items.into_iter().filter_map(entries_of).collect(),
+        Value::Scalar(_) => Vec::new(),
+    };
+    Some(CriteriaDecl {
+        alternatives,
+        criteria,
+    })
+}
+
+fn entries_of(node: Node) -> Option<Vec<Entry>> {
+    match node.value {
+        Value::Mapping(entries) => Some(entries),
+        _ => None,
+    }
+}
+
+/// What both want: every alternative of one with every alternative of the other.
+pub(crate) fn both(
+    stream: Option<&CriteriaDecl>,
+    edge: Option<&CriteriaDecl>,
+) -> Result<Guarded<Criteria>, String> {
+    let (first, second) = match (stream, edge) {
+        (None, None) => return Ok(Guarded::default()),
+        (Some(only), None) | (None, Some(only)) => return Ok(only.criteria.clone()),
+        (Some(first), Some(second)) if first.criteria.is_everything() => {
+            return Ok(second.criteria.clone());
+        }
+        (Some(first), Some(second)) if second.criteria.is_everything() => {
+            return Ok(first.criteria.clone());
+        }
+        (Some(first), Some(second)) => (first, second),
+    };
+    let count = first.alternatives.len() * second.alternatives.len();
+    if count > mosaik_streams::criteria::MAX_CONDITIONS {
+        return Err(format!(
+            "together with the stream's criteria these are {count} alternatives, too many"
+        ));
+    }
+    let pairs = first
+        .alternatives
+        .iter()
+        .flat_map(|a| second.alternatives.iter().map(move |b| (a, b)));
+    let items = pairs
+        .map(|(a, b)| node(Value::Mapping([a.as_slice(), b.as_slice()].concat())))
+        .collect();
+    let secret = first.criteria.is_secret() || second.criteria.is_secret();
+    match de::from_node(&node(Value::Sequence(items))) {
+        Ok(criteria) => Ok(Guarded::new(criteria, secret)),
+        Err(wrong) => Err(format!(
+            "together with the stream's criteria: {}",
+            wrong.message
+        )),
+    }
+}
+
+fn node(value: Value) -> Node {
+    Node {
+        span: Span::default(),
+        value,
+    }
+}
+
+/// Checks that the fields of criteria can be looked at in datums of this encoding.
+pub(crate) fn check(
+    decl: &CriteriaDecl,
+    encoding: &Encoding,
+    encoding_span: Span,
+    found: &mut Vec<Diagnostic>,
+) {
+    for entry in decl.alternatives.iter().flatten() {
+        match encoding {
+            Encoding::Json => {}
+            Encoding::Text | Encoding::Bytes => {
+                found.push(
+                    Diagnostic::error(format!(
+                        "`{}` datums have no fields to select by",
+                        encoding.name()
+                    ))
+                    .at(entry.key.span, "no such field")
+                    .also(encoding_span, "the stream's encoding")
+                    .help("criteria work on `json` and `postcard` streams"),
+                );
+                // One for all its fields is enough.
+                return;
+            }
+            Encoding::Postcard(schema) => check_path(schema, entry, found),
+        }
+    }
+}
+
+fn check_path(schema: &Schema, entry: &Entry, found: &mut Vec<Diagnostic>) {
+    let mut schema = schema;
+    let mut offset = entry.key.span.start;
+    // Quoted keys have their first letter one further in.
+    let quoted =
+        entry.key.span.end.saturating_sub(entry.key.span.start) == entry.key.text.len() + 2;
+    offset += usize::from(quoted);
+    for field in entry.key.text.split('.') {
+        let span = Span::new(offset, offset + field.len());
+        offset += field.len() + 1;
+        let inner = through_options(schema);
+        let Schema::Struct(fields) = inner else {
+            let wrong = Diagnostic::error(format!("there is no field `{field}` here"));
+            found.push(wrong.at(
+                span,
+                format!("the schema has {} at this place", describe(inner)),
+            ));
+            return;
+        };
+        let Some((_, next)) = fields.iter().find(|(name, _)| name == field) else {
+            let names = || fields.iter().map(|(name, _)| name.as_str());
+            found.push(
+                Diagnostic::error(format!("the schema has no field `{field}`"))
+                    .at(span, format!("expected {}", one_of(names())))
+                    .maybe_help(did_you_mean(field, names())),
+            );
+            return;
+        };
+        schema = next;
+    }
+}
+
+fn through_options(schema: &Schema) -> &Schema {
+    match schema {
+        Schema::Option(inner) => through_options(inner),
+        other => other,
+    }
+}
+
+fn describe(schema: &Schema) -> &'static str {
+    match schema {
+        Schema::Sequence(_) => "a list",
+        Schema::Bytes => "bytes",
+        Schema::String => "text",
+        Schema::Bool => "`true` or `false`",
+        _ => "a number",
+    }
+}

@@ -1,0 +1,176 @@
+//! `from` and `to`: which stream a stage reads or writes, and how.
+
+use super::{
+    conditions::{self, Condition},
+    criteria::{self, CriteriaDecl},
+    diagnostics::Diagnostic,
+    keys::{Section, Shape, key, required},
+    reader::Reader,
+    scalar::{PortName, StreamName},
+    source::{Span, Spanned},
+    stream::{BUFFER_SIZE, buffer_bytes, buffer_size},
+    tree::{Node, Value},
+};
+
+/// A subscription as it was written.
+#[derive(Debug, Clone)]
+pub(crate) struct EdgeDecl {
+    pub(crate) stream: Spanned<StreamName>,
+    pub(crate) criteria: Option<CriteriaDecl>,
+    pub(crate) criteria_span: Span,
+    pub(crate) buffer_size: Option<usize>,
+    pub(crate) buffer_bytes: Option<usize>,
+    pub(crate) online_when: Option<Condition>,
+}
+
+/// What an operator is wired to: one thing without a port's name, or by port.
+#[derive(Debug, Clone)]
+pub(crate) enum Ports<T> {
+    One(T),
+    Named(Vec<(Spanned<PortName>, T)>, Span),
+}
+
+/// A subscription in its long form.
+pub(crate) static EDGE: Section = Section {
+    name: "edge",
+    doc: "A subscription to a stream.",
+    keys: &[
+        required("stream", Shape::Name, "The stream."),
+        key(
+            "criteria",
+            Shape::Criteria,
+            "Which of its datums; the stream's own are added (and). Default: every one.",
+        ),
+        key(
+            "buffer_size",
+            BUFFER_SIZE,
+            "Datums that wait on this edge. Default: the stream's.",
+        ),
+        key(
+            "buffer_bytes",
+            Shape::Size,
+            "Bytes that wait on this edge. Default: the stream's.",
+        ),
+        key(
+            "online_when",
+            Shape::Of(&conditions::CONDITION),
+            "When this consumer counts as online. Default: the stream's.",
+        ),
+    ],
+};
+
+/// A stream's name, or its long form.
+pub(crate) const EDGE_SHAPE: Shape = Shape::Either(&[Shape::Name, Shape::Of(&EDGE)]);
+
+const EXPECTED: &str = "the name of a stream or `{stream: …}`";
+
+/// Reads an edge.
+pub(crate) fn read(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<EdgeDecl> {
+    if matches!(node.value, Value::Scalar(_)) && !node.is_null() {
+        let stream = cx.name_value(node, what, "a stream", StreamName::new)?;
+        return Some(EdgeDecl {
+            stream,
+            criteria: None,
+            criteria_span: node.span,
+            buffer_size: None,
+            buffer_bytes: None,
+            online_when: None,
+        });
+    }
+    if !matches!(node.value, Value::Mapping(_)) {
+        cx.expected(node, what, EXPECTED);
+        return None;
+    }
+    let fields = cx.section(node, what, &EDGE)?;
+    let criteria = fields
+        .node("criteria")
+        .and_then(|node| criteria::read(cx, node));
+    let buffer_size = fields
+        .node("buffer_size")
+        .and_then(|node| buffer_size(cx, node));
+    let buffer_bytes = fields
+        .node("buffer_bytes")
+        .and_then(|node| buffer_bytes(cx, node));
+    let online_when = fields
+        .node("online_when")
+        .and_then(|node| conditions::read_condition(cx, node));
+    let stream = cx.name_value(
+        fields.node("stream")?,
+        "stream",
+        "a stream",
+        StreamName::new,
+    )?;
+    let criteria_span = fields.node("criteria").map_or(node.span, |node| node.span);
+    Some(EdgeDecl {
+        stream,
+        criteria,
+        criteria_span,
+        buffer_size,
+        buffer_bytes,
+        online_when,
+    })
+}
+
+/// Reads an operator's `from`.
+pub(crate) fn read_ports(cx: &mut Reader<'_>, node: &Node) -> Option<Ports<EdgeDecl>> {
+    match &node.value {
+        // Keys of an edge mean one, even if the stream itself was forgotten.
+        Value::Mapping(entries)
+            if !entries
+                .iter()
+                .any(|entry| EDGE.names().any(|name| name == entry.key.text)) =>
+        {
+            Some(named(cx, node, read))
+        }
+        Value::Mapping(_) | Value::Scalar(_) if !node.is_null() => {
+            read(cx, node, "from").map(Ports::One)
+        }
+        _ => {
+            cx.expected(
+                node,
+                "from",
+                "the name of a stream, `{stream: …}` or `{port: …}`",
+            );
+            None
+        }
+    }
+}
+
+/// Reads an operator's `to`.
+pub(crate) fn read_outputs(cx: &mut Reader<'_>, node: &Node) -> Option<Ports<Spanned<StreamName>>> {
+    match &node.value {
+        Value::Mapping(_) => Some(named(cx, node, stream)),
+        Value::Scalar(_) if !node.is_null() => stream(cx, node, "to").map(Ports::One),
+        _ => {
+            cx.expected(node, "to", "the name of a stream or `{port: stream}`");
+            None
+        }
+    }
+}
+
+/// Reads the name of a stream that is written to.
+pub(crate) fn stream(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Spanned<StreamName>> {
+    if !matches!(node.value, Value::Scalar(_)) || node.is_null() {
+        cx.expected(node, what, "the name of a stream");
+        return None;
+    }
+    cx.name_value(node, what, "a stream", StreamName::new)
+}
+
+fn named<T>(
+    cx: &mut Reader<'_>,
+    node: &Node,
+    mut read: impl FnMut(&mut Reader<'_>, &Node, &str) -> Option<T>,
+) -> Ports<T> {
+    let Value::Mapping(entries) = &node.value else {
+        return Ports::Named(Vec::new(), node.span);
+    };
+    if entries.is_empty() {
+        cx.note(Diagnostic::error("no stream is named").at(node.span, "expected a stream's name"));
+    }
+    let ports = entries.iter().filter_map(|entry| {
+        let port = cx.name(entry, "a port", PortName::new)?;
+        Some((port, read(cx, &entry.node, &entry.key.text)?))
+    });
+    Ports::Named(ports.collect(), node.span)
+}

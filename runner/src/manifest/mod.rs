@@ -1,0 +1,62 @@
+//! Text to manifest: YAML with positions, substitution, all mistakes at once. No runtime, no wiring.
+//!
+//! The way of a text: [`Source`] (bounded) → `yaml` (a tree that knows its places) → `reader` (the tree by what is
+//! expected of it) → the sections, one file each. What they hold together is for [`crate::graph`].
+
+pub mod connector;
+
+mod conditions;
+mod criteria;
+mod de;
+mod diagnostics;
+mod edge;
+mod guarded;
+mod keys;
+mod node;
+mod operator;
+mod postcard_schema;
+mod reader;
+mod render;
+mod scalar;
+mod schema;
+mod source;
+mod stage;
+mod stream;
+mod stream_config;
+mod substitute;
+mod syntax;
+mod text;
+mod tree;
+mod yaml;
+
+pub use conditions::{Condition, OnlineWhen, Require, Requirement};
+pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use guarded::{Guarded, Secret};
+pub use node::NodeConfig;
+pub use operator::{ComponentSource, OnError, OperatorLimits, StatePolicy};
+pub use scalar::{
+    Bootstrap, MAX_NAME_BYTES, PortName, StageName, StreamName, parse_duration, parse_size,
+    show_duration, show_size,
+};
+pub use schema::schema;
+pub use source::{MAX_MANIFEST_BYTES, Source, Span};
+pub use stream_config::{
+    Backoff, DEFAULT_BUFFER_BYTES, DEFAULT_BUFFER_SIZE, Lagging, MAX_BUFFER_BYTES, MAX_BUFFER_SIZE,
+    Scope, StreamConfig,
+};
+pub use substitute::{Environment, MAX_SUBSTITUTED_BYTES, ProcessEnvironment};
+
+pub(crate) use criteria::{both as both_criteria, check as check_criteria};
+pub(crate) use diagnostics::{all_of, did_you_mean, nearest, one_of};
+pub(crate) use edge::{EdgeDecl, Ports};
+pub(crate) use operator::OperatorDecl;
+pub(crate) use source::{Spanned, Unreadable};
+pub(crate) use stage::{ConsumerDecl, ProducerDecl, sink_path};
+pub(crate) use stream::StreamDecl;
+pub(crate) use substitute::io_reason;
+pub(crate) use text::{Manifest, read};
+
+#[cfg(test)]
+mod schema_tests;
+#[cfg(test)]
+mod yaml_tests;

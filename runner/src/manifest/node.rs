@@ -1,0 +1,230 @@
+//! `node`: what a manifest says of the process that runs it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::{
+    diagnostics::Diagnostic,
+    guarded::{Guarded, Secret},
+    keys::{Key, Section, Shape, key, required},
+    reader::Reader,
+    scalar::{Bootstrap, StageName, parse_address},
+    source::Span,
+    tree::{Entry, Node, Value},
+};
+
+/// The process that runs the manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeConfig {
+    /// What it is called in logs and metrics.
+    pub name: Option<Guarded<String>>,
+    /// Its private key; without one, made once and kept in the state folder.
+    pub secret_key: Option<Secret>,
+    /// Where it listens, if anything is shared. Default: loopback, a free port.
+    pub listen: Vec<SocketAddr>,
+    /// What it tells others to reach it at; empty: the addresses of the interfaces listened on.
+    pub advertise: Vec<SocketAddr>,
+    /// Whom it asks for the network.
+    pub bootstrap: Vec<Bootstrap>,
+    /// Marks for others to select by.
+    pub tags: Vec<Guarded<String>>,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            name: None,
+            secret_key: None,
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+            advertise: Vec::new(),
+            bootstrap: Vec::new(),
+            tags: Vec::new(),
+        }
+    }
+}
+
+/// A node and the places that later checks speak of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NodeDecl {
+    pub(crate) config: NodeConfig,
+    /// The first address beyond loopback.
+    pub(crate) open_listen: Option<(SocketAddr, Span)>,
+}
+
+const ADDRESS: Shape = Shape::Pattern(r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$");
+const BOOTSTRAP: Shape =
+    Shape::Pattern(r"^[0-9A-Fa-f]{64}@(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$");
+
+/// A ticket that is shown to others.
+pub(crate) static TICKET: Section = Section {
+    name: "ticket",
+    doc: "A ticket to show: `{jwt: \"${file:/run/secrets/feed.jwt}\"}`.",
+    keys: &[required("jwt", Shape::Text, "A JSON Web Token.")],
+};
+
+/// `node`.
+pub(crate) static NODE: Section = Section {
+    name: "node",
+    doc: "The process that runs this manifest; all of it is optional.",
+    keys: &[
+        key(
+            "name",
+            Shape::Text,
+            "What this node is called in logs and metrics. Default: none.",
+        ),
+        key(
+            "secret_key",
+            Shape::Hex64,
+            "The node's private key as 64 hex digits, best as `${env:NAME}` or `${file:PATH}`. Default: made once and kept in the state folder.",
+        ),
+        key(
+            "listen",
+            Shape::List(&ADDRESS),
+            "Addresses to listen on. Default: `[\"127.0.0.1:0\"]`, loopback and a free port: reachable from elsewhere only if it says so.",
+        ),
+        key(
+            "advertise",
+            Shape::List(&ADDRESS),
+            "Addresses that others reach this node at. Default: those of the interfaces listened on.",
+        ),
+        key(
+            "bootstrap",
+            Shape::List(&BOOTSTRAP),
+            "Nodes to ask for the network: `<peer id>@<address>:<port>`. Default: none.",
+        ),
+        key(
+            "tags",
+            Shape::List(&Shape::Text),
+            "Marks that others select this node by. Default: none.",
+        ),
+        TICKETS,
+    ],
+};
+
+const TICKET_SHAPE: Shape = Shape::Of(&TICKET);
+const TICKETS: Key = key(
+    "tickets",
+    Shape::List(&TICKET_SHAPE),
+    "Tickets to show to producers and consumers that require them. Not supported yet.",
+);
+
+/// Reads `node`.
+pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> NodeDecl {
+    let mut decl = NodeDecl::default();
+    let Some(fields) = cx.section(&entry.node, "node", &NODE) else {
+        return decl;
+    };
+    if let Some(node) = fields.node("name") {
+        match cx.text(node, "name", "text") {
+            Some(name) if StageName::new(name.as_str()).is_some() => {
+                decl.config.name = Some(name.value);
+            }
+            Some(name) => cx.bad_name(&name.shown(), node.span, "a node"),
+            None => {}
+        }
+    }
+    if let Some(node) = fields.node("secret_key") {
+        decl.config.secret_key = hex_key(cx, node, "secret_key");
+    }
+    if let Some(node) = fields.node("listen") {
+        let listen = addresses(cx, node, "listen", true);
+        decl.open_listen = listen
+            .iter()
+            .find(|(address, _)| !address.ip().is_loopback())
+            .copied();
+        decl.config.listen = listen.into_iter().map(|(address, _)| address).collect();
+        if matches!(&node.value, Value::Sequence(items) if items.is_empty()) {
+            cx.note(
+                Diagnostic::error("`listen` is empty")
+                    .at(node.span, "expected an address")
+                    .help("leave `listen` out for loopback and a free port"),
+            );
+        }
+    }
+    if let Some(node) = fields.node("advertise") {
+        let advertise = addresses(cx, node, "advertise", false);
+        for (address, span) in &advertise {
+            if address.ip().is_unspecified() {
+                cx.note(
+                    Diagnostic::error(format!("nobody can reach `{address}`"))
+                        .at(*span, "expected the address that others see"),
+                );
+            }
+        }
+        decl.config.advertise = advertise.into_iter().map(|(address, _)| address).collect();
+    }
+    if let Some(node) = fields.node("bootstrap") {
+        let read = |cx: &mut Reader<'_>, node: &Node| {
+            cx.parse(
+                node,
+                "an item of `bootstrap`",
+                "a node's address",
+                Bootstrap::parse,
+            )
+        };
+        decl.config.bootstrap = cx.list(node, "bootstrap", read).unwrap_or_default();
+    }
+    if let Some(node) = fields.node("tags") {
+        decl.config.tags = tags(cx, node, "tags");
+    }
+    if let Some(entry) = fields.get("tickets") {
+        cx.list(&entry.node, "tickets", |cx, item| {
+            let fields = cx.section(item, "tickets", &TICKET)?;
+            let jwt = fields.node("jwt")?;
+            cx.mask(jwt);
+            cx.text(jwt, "jwt", "text")
+        });
+        cx.unsupported(
+            entry,
+            "without it this node could not enter streams that require a ticket",
+        );
+    }
+    decl
+}
+
+/// 64 hex digits that are a secret.
+pub(crate) fn hex_key(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Secret> {
+    cx.mask(node);
+    let text = cx.text(node, what, "64 hex digits")?;
+    let key = Secret::from_hex(text.as_str());
+    if key.is_none() {
+        let found = text.as_str().chars().count();
+        let label = if text.as_str().chars().all(|c| c.is_ascii_hexdigit()) {
+            format!("expected 64 hex digits, found {found}")
+        } else {
+            "expected 64 hex digits, found other characters".to_owned()
+        };
+        cx.note(
+            Diagnostic::error(format!("`{what}` is not a key"))
+                .at(node.span, label)
+                .help("`openssl rand -hex 32` makes one"),
+        );
+    }
+    key
+}
+
+fn addresses(
+    cx: &mut Reader<'_>,
+    node: &Node,
+    what: &str,
+    any_port: bool,
+) -> Vec<(SocketAddr, Span)> {
+    let read = |cx: &mut Reader<'_>, node: &Node| {
+        let item = format!("an item of `{what}`");
+        let expected = if any_port {
+            "an address to listen on"
+        } else {
+            "an address to be reached at"
+        };
+        let address = cx.parse(node, &item, expected, |text| parse_address(text, any_port))?;
+        Some((address, node.span))
+    };
+    cx.list(node, what, read).unwrap_or_default()
+}
+
+/// A list of tags.
+pub(crate) fn tags(cx: &mut Reader<'_>, node: &Node, what: &str) -> Vec<Guarded<String>> {
+    cx.list(node, what, |cx, node| {
+        Some(cx.text(node, what, "text")?.value)
+    })
+    .unwrap_or_default()
+}

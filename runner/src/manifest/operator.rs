@@ -1,0 +1,380 @@
+//! `operators`: what a manifest says of each.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{
+    de,
+    diagnostics::Diagnostic,
+    edge::{self, EDGE_SHAPE, EdgeDecl, Ports},
+    guarded::{Guarded, decode_hex},
+    keys::{Section, Shape, key, required},
+    reader::{Fields, Reader},
+    scalar::{StageName, StreamName, show_duration},
+    source::{Span, Spanned},
+    stream::{duration, size},
+    tree::{Entry, Node, Value},
+};
+
+/// Where an operator's code comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ComponentSource {
+    /// A file, by its absolute path.
+    Path(PathBuf),
+    /// One that the runner brings along, by its name.
+    Builtin(String),
+}
+
+impl std::fmt::Display for ComponentSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(path) => path.display().fmt(f),
+            Self::Builtin(name) => write!(f, "builtin:{name}"),
+        }
+    }
+}
+
+/// What an operator may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OperatorLimits {
+    /// Its memory, in bytes. Default: 64 MiB.
+    pub memory: u64,
+    /// One call. Default: 100 ms.
+    pub time: Duration,
+    /// Its code, in bytes. Default: 10 MiB.
+    pub binary: u64,
+}
+
+impl Default for OperatorLimits {
+    fn default() -> Self {
+        Self {
+            memory: 64 << 20,
+            time: Duration::from_millis(100),
+            binary: 10 << 20,
+        }
+    }
+}
+
+/// What becomes of datums that an operator fails on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// They are dropped and counted. The default.
+    #[default]
+    Skip,
+    /// The node stops.
+    Stop,
+    /// They are dropped and counted, and the operator starts anew.
+    Restart,
+    /// They go to this stream.
+    To(StreamName),
+}
+
+/// What becomes of an operator's state when it is swapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StatePolicy {
+    /// The new one gets it. The default.
+    #[default]
+    Carry,
+    /// The new one starts empty.
+    Reset,
+}
+
+/// An operator as it was written.
+#[derive(Debug, Clone)]
+pub(crate) struct OperatorDecl {
+    pub(crate) name: Spanned<StageName>,
+    pub(crate) component: Spanned<Guarded<ComponentSource>>,
+    pub(crate) digest: Option<Spanned<[u8; 32]>>,
+    pub(crate) from: Option<Ports<EdgeDecl>>,
+    pub(crate) to: Option<Ports<Spanned<StreamName>>>,
+    pub(crate) config: Guarded<serde_json::Value>,
+    /// Where `config` is written, or the operator's name; `None` if it could not be read.
+    pub(crate) config_span: Option<Span>,
+    pub(crate) limits: OperatorLimits,
+    pub(crate) on_error: OnError,
+    /// Where `{to: …}` names its stream.
+    pub(crate) on_error_span: Span,
+    pub(crate) state: StatePolicy,
+    pub(crate) tick: Option<Duration>,
+    /// Whether `from` and `to` were read without a mistake, so that ports can be checked.
+    pub(crate) wired: bool,
+}
+
+const MIN_MEMORY: u64 = 1 << 20;
+const MAX_MEMORY: u64 = 4 << 30;
+const MAX_BINARY: u64 = 256 << 20;
+const MIN_TIME: Duration = Duration::from_millis(1);
+const MAX_TIME: Duration = Duration::from_mins(1);
+const MAX_INSTANCES: u64 = 256;
+
+static LIMITS: Section = Section {
+    name: "limits",
+    doc: "What the operator may use.",
+    keys: &[
+        key(
+            "memory",
+            Shape::Size,
+            "Its memory, 1MiB to 4GiB. Default: `64MiB`.",
+        ),
+        key(
+            "time",
+            Shape::Duration,
+            "One call, 1ms to 1m. Default: `100ms`.",
+        ),
+        key(
+            "binary",
+            Shape::Size,
+            "Its code, at most 256MiB. Default: `10MiB`.",
+        ),
+    ],
+};
+
+static ON_ERROR_TO: Section = Section {
+    name: "on_error_to",
+    doc: "Where datums go that the operator fails on.",
+    keys: &[required("to", Shape::Name, "The stream.")],
+};
+
+static ALLOW: Section = Section {
+    name: "allow",
+    doc: "What the operator may reach: nothing so far.",
+    keys: &[],
+};
+
+const ON_ERRORS: &[&str] = &["skip", "stop", "restart"];
+const STATES: &[&str] = &["carry", "reset"];
+
+/// An operator.
+pub(crate) static OPERATOR: Section = Section {
+    name: "operator",
+    doc: "An operator: a WebAssembly component between streams.",
+    keys: &[
+        required(
+            "wasm",
+            Shape::Text,
+            "Its code: a path relative to the manifest, or `builtin:<name>`.",
+        ),
+        key(
+            "digest",
+            Shape::Pattern("^blake3:[0-9A-Fa-f]{64}$"),
+            "What the code must hash to: `blake3:<64 hex digits>`. Default: anything.",
+        ),
+        key(
+            "from",
+            Shape::Either(&[Shape::Name, Shape::Of(&edge::EDGE), Shape::Map(&EDGE_SHAPE)]),
+            "What it reads: a stream, `{stream: …}`, or by port `{port: stream}`.",
+        ),
+        key(
+            "to",
+            Shape::Either(&[Shape::Name, Shape::Map(&Shape::Name)]),
+            "What it writes: a stream, or by port `{port: stream}`.",
+        ),
+        key(
+            "config",
+            Shape::Anything,
+            "Handed to the operator as JSON. Default: `{}`.",
+        ),
+        key("limits", Shape::Of(&LIMITS), "What it may use."),
+        key(
+            "on_error",
+            Shape::Either(&[Shape::Words(ON_ERRORS), Shape::Of(&ON_ERROR_TO)]),
+            "Datums that it fails on: `skip` (default) drops and counts them, `stop` stops the node, `restart` starts the operator anew, `{to: stream}` sends them there.",
+        ),
+        key(
+            "state",
+            Shape::Words(STATES),
+            "Over a reload: `carry` (default) hands its state on, `reset` starts empty.",
+        ),
+        key(
+            "tick",
+            Shape::Duration,
+            "Calls its `tick` so often. Default: never.",
+        ),
+        key(
+            "instances",
+            Shape::Count(1, MAX_INSTANCES),
+            "How many run side by side. Default: 1. More is not supported yet.",
+        ),
+        key(
+            "key",
+            Shape::Text,
+            "The field whose value picks the instance. Not supported yet.",
+        ),
+        key(
+            "allow",
+            Shape::Of(&ALLOW),
+            "What it may reach. Default: nothing.",
+        ),
+    ],
+};
+
+/// Reads one operator. Without a `wasm` that can be read there is nothing to check further.
+pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
+    let name = cx.name(entry, "an operator", StageName::new);
+    let fields = cx.section(&entry.node, &entry.key.text, &OPERATOR)?;
+    let component = fields.node("wasm").and_then(|node| component(cx, node));
+    let digest = fields.node("digest").and_then(|node| digest(cx, node));
+    let from = fields.node("from").map(|node| edge::read_ports(cx, node));
+    let to = fields.node("to").map(|node| edge::read_outputs(cx, node));
+    let config = fields
+        .get("config")
+        .map(|entry| (entry.key.span, config(cx, &entry.node)));
+    let limits = fields
+        .node("limits")
+        .map(|node| read_limits(cx, node))
+        .unwrap_or_default();
+    let (on_error, on_error_span) = match fields.node("on_error") {
+        Some(node) => on_error(cx, node).unwrap_or((OnError::Skip, node.span)),
+        None => (OnError::Skip, entry.key.span),
+    };
+    let state = fields
+        .node("state")
+        .and_then(|node| cx.word(node, "state", STATES));
+    let tick = fields.node("tick").and_then(|node| tick(cx, node));
+    refuse_unsupported(cx, fields);
+    let wired = !matches!(from, Some(None)) && !matches!(to, Some(None));
+    let (config_span, config) = match config {
+        Some((span, config)) => (config.is_some().then_some(span), config),
+        None => (Some(entry.key.span), None),
+    };
+    Some(OperatorDecl {
+        name: name?,
+        component: component?,
+        digest,
+        from: from.flatten(),
+        to: to.flatten(),
+        config: config
+            .unwrap_or_else(|| Guarded::open(serde_json::Value::Object(serde_json::Map::new()))),
+        config_span,
+        limits,
+        on_error,
+        on_error_span,
+        state: if state == Some("reset") {
+            StatePolicy::Reset
+        } else {
+            StatePolicy::Carry
+        },
+        tick,
+        wired,
+    })
+}
+
+fn component(cx: &mut Reader<'_>, node: &Node) -> Option<Spanned<Guarded<ComponentSource>>> {
+    let text = cx.text(node, "wasm", "a path or `builtin:<name>`")?;
+    let source = match text.as_str().strip_prefix("builtin:") {
+        Some(name) => ComponentSource::Builtin(name.to_owned()),
+        None => ComponentSource::Path(cx.path(text.as_str())),
+    };
+    Some(Spanned::new(
+        Guarded::new(source, text.value.is_secret()),
+        node.span,
+    ))
+}
+
+fn digest(cx: &mut Reader<'_>, node: &Node) -> Option<Spanned<[u8; 32]>> {
+    cx.parse(node, "digest", "a digest", |text| {
+        let hex = text.strip_prefix("blake3:").and_then(decode_hex);
+        hex.ok_or_else(|| ("expected `blake3:` and 64 hex digits".to_owned(), None))
+    })
+    .map(|digest| Spanned::new(digest, node.span))
+}
+
+fn config(cx: &mut Reader<'_>, node: &Node) -> Option<Guarded<serde_json::Value>> {
+    let node = cx.resolve(node)?;
+    match de::from_node(&node) {
+        Ok(value) => Some(Guarded::new(value, node.has_secrets())),
+        Err(wrong) => {
+            cx.note(*wrong);
+            None
+        }
+    }
+}
+
+fn read_limits(cx: &mut Reader<'_>, node: &Node) -> OperatorLimits {
+    let mut limits = OperatorLimits::default();
+    let Some(fields) = cx.section(node, "limits", &LIMITS) else {
+        return limits;
+    };
+    if let Some(memory) = fields
+        .node("memory")
+        .and_then(|node| size(cx, node, "memory", MIN_MEMORY, MAX_MEMORY))
+    {
+        limits.memory = memory;
+    }
+    if let Some(time) = fields
+        .node("time")
+        .and_then(|node| within(cx, node, "time", MIN_TIME, MAX_TIME))
+    {
+        limits.time = time;
+    }
+    if let Some(binary) = fields
+        .node("binary")
+        .and_then(|node| size(cx, node, "binary", 1, MAX_BINARY))
+    {
+        limits.binary = binary;
+    }
+    limits
+}
+
+fn tick(cx: &mut Reader<'_>, node: &Node) -> Option<Duration> {
+    within(cx, node, "tick", MIN_TIME, Duration::from_hours(24))
+}
+
+fn within(
+    cx: &mut Reader<'_>,
+    node: &Node,
+    what: &str,
+    min: Duration,
+    max: Duration,
+) -> Option<Duration> {
+    let duration = duration(cx, node, what)?;
+    if (min..=max).contains(&duration) {
+        return Some(duration);
+    }
+    let bounds = if duration < min {
+        format!("at least {}", show_duration(min))
+    } else {
+        format!("at most {}", show_duration(max))
+    };
+    cx.note(
+        Diagnostic::error(format!("`{what}` must be {bounds}"))
+            .at(node.span, format!("expected {bounds}")),
+    );
+    None
+}
+
+fn on_error(cx: &mut Reader<'_>, node: &Node) -> Option<(OnError, Span)> {
+    if let Value::Mapping(_) = &node.value {
+        let fields = cx.section(node, "on_error", &ON_ERROR_TO)?;
+        let stream = edge::stream(cx, fields.node("to")?, "to")?;
+        return Some((OnError::To(stream.value), stream.span));
+    }
+    let on_error = match cx.word(node, "on_error", ON_ERRORS)? {
+        "stop" => OnError::Stop,
+        "restart" => OnError::Restart,
+        _ => OnError::Skip,
+    };
+    Some((on_error, node.span))
+}
+
+fn refuse_unsupported(cx: &mut Reader<'_>, fields: Fields<'_>) {
+    if let Some(entry) = fields.get("instances")
+        && let Some(instances) = cx.count(&entry.node, "instances", 1, MAX_INSTANCES)
+        && instances > 1
+    {
+        cx.unsupported(entry, "every operator runs as one instance");
+    }
+    if let Some(entry) = fields.get("key")
+        && cx.text(&entry.node, "key", "a field").is_some()
+    {
+        cx.unsupported(
+            entry,
+            "it spreads datums over `instances`; with one there is nothing to spread",
+        );
+    }
+    if let Some(entry) = fields.get("allow")
+        && let Some(grants) = cx.mapping(&entry.node, "allow")
+        && !grants.is_empty()
+    {
+        cx.unsupported(entry, "operators reach nothing but their streams");
+    }
+}

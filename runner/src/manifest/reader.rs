@@ -1,0 +1,446 @@
+//! Reads a tree by what is expected of it, and notes every mistake instead of stopping at the first.
+//!
+//! A function that answers `None` has noted why. Nothing of a manifest's meaning is in here.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    diagnostics::{Diagnostic, did_you_mean, one_of},
+    guarded::Guarded,
+    keys::Section,
+    source::{Source, Span, Spanned},
+    substitute::{self, Environment},
+    tree::{Entry, Node, Plain, Scalar, Value},
+};
+
+/// What the outermost mapping is called.
+pub(crate) const WHOLE: &str = "the manifest";
+
+pub(crate) struct Reader<'a> {
+    source: &'a Source,
+    env: &'a dyn Environment,
+    base: &'a Path,
+    pub(crate) found: Vec<Diagnostic>,
+    /// Secrets that were written into the manifest itself.
+    pub(crate) masked: Vec<Span>,
+    /// Files that `${file:…}` named.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// A scalar's text after substitution.
+#[derive(Debug, Clone)]
+pub(crate) struct Text {
+    pub(crate) value: Guarded<String>,
+    scalar: Scalar,
+}
+
+impl Text {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.value
+    }
+
+    /// The text in backticks, or words that do not give a secret away.
+    pub(crate) fn shown(&self) -> String {
+        if self.value.is_secret() {
+            "the substituted value".to_owned()
+        } else {
+            shorten(&self.value)
+        }
+    }
+}
+
+/// Where a key is: the manifest itself has no name.
+fn place(what: &str) -> String {
+    if what == WHOLE {
+        format!("in {what}")
+    } else {
+        format!("in `{what}`")
+    }
+}
+
+/// Text in backticks, cut if it is long.
+fn shorten(text: &str) -> String {
+    const MAX_SHOWN_CHARS: usize = 60;
+    if text.chars().count() > MAX_SHOWN_CHARS {
+        let start: String = text.chars().take(MAX_SHOWN_CHARS).collect();
+        return format!("`{start}…`");
+    }
+    format!("`{text}`")
+}
+
+/// A mapping whose keys are known.
+#[derive(Clone, Copy)]
+pub(crate) struct Fields<'n> {
+    section: &'static Section,
+    entries: &'n [Entry],
+    pub(crate) span: Span,
+}
+
+impl<'n> Fields<'n> {
+    /// The entry of a key of the section.
+    pub(crate) fn get(&self, key: &'static str) -> Option<&'n Entry> {
+        debug_assert!(
+            self.section.names().any(|name| name == key),
+            "`{key}` is not in `{}`",
+            self.section.name
+        );
+        self.entries.iter().find(|entry| entry.key.text == key)
+    }
+
+    /// The value of a key of the section.
+    pub(crate) fn node(&self, key: &'static str) -> Option<&'n Node> {
+        self.get(key).map(|entry| &entry.node)
+    }
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(source: &'a Source, env: &'a dyn Environment, base: &'a Path) -> Self {
+        Self {
+            source,
+            env,
+            base,
+            found: Vec::new(),
+            masked: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
+    /// Notes a finding.
+    pub(crate) fn note(&mut self, found: Diagnostic) {
+        self.found.push(found);
+    }
+
+    /// A path as the manifest means it: relative to itself.
+    pub(crate) fn path(&self, text: &str) -> PathBuf {
+        self.base.join(text)
+    }
+
+    /// Notes that something else was expected of `what`.
+    pub(crate) fn expected(&mut self, node: &Node, what: &str, expected: &str) {
+        let found = if node.is_null() {
+            "nothing is there".to_owned()
+        } else {
+            format!("found {}", node.kind())
+        };
+        let mut wrong = Diagnostic::error(format!("`{what}` must be {expected}, {found}"))
+            .at(node.span, format!("expected {expected}"));
+        if node.is_null() && expected.contains("a mapping") {
+            wrong = wrong.help(format!(
+                "for one without anything in it write `{what}: {{}}`"
+            ));
+        }
+        self.note(wrong);
+    }
+
+    /// A mapping with the section's keys. Unknown keys are noted and passed over, missing ones noted.
+    pub(crate) fn section<'n>(
+        &mut self,
+        node: &'n Node,
+        what: &str,
+        section: &'static Section,
+    ) -> Option<Fields<'n>> {
+        let Value::Mapping(entries) = &node.value else {
+            self.expected(node, what, "a mapping");
+            return None;
+        };
+        for entry in entries {
+            if !section.names().any(|name| name == entry.key.text) {
+                self.unknown_key(entry, what, section);
+            }
+        }
+        let span = node.span;
+        for key in section.keys.iter().filter(|key| key.required) {
+            if !entries.iter().any(|entry| entry.key.text == key.name) {
+                self.note(
+                    Diagnostic::error(format!("`{}` is missing", key.name))
+                        .at(span, place(what))
+                        .maybe_help(
+                            (what == WHOLE)
+                                .then(|| format!("a manifest starts with `{}: v1`", key.name)),
+                        ),
+                );
+            }
+        }
+        Some(Fields {
+            section,
+            entries,
+            span,
+        })
+    }
+
+    fn unknown_key(&mut self, entry: &Entry, what: &str, section: &'static Section) {
+        let label = if section.keys.is_empty() {
+            "no keys are expected here".to_owned()
+        } else {
+            format!("expected {}", one_of(section.names()))
+        };
+        let place = place(what);
+        self.note(
+            Diagnostic::error(format!("unknown key `{}` {place}", entry.key.text))
+                .at(entry.key.span, label)
+                .maybe_help(did_you_mean(&entry.key.text, section.names())),
+        );
+    }
+
+    /// A mapping from names to anything.
+    pub(crate) fn mapping<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Entry]> {
+        if let Value::Mapping(entries) = &node.value {
+            return Some(entries);
+        }
+        self.expected(node, what, "a mapping");
+        None
+    }
+
+    /// The key of an entry as a name.
+    pub(crate) fn name<T>(
+        &mut self,
+        entry: &Entry,
+        kind: &str,
+        new: impl Fn(&str) -> Option<T>,
+    ) -> Option<Spanned<T>> {
+        let name = new(&entry.key.text);
+        if name.is_none() {
+            self.bad_name(&shorten(&entry.key.text), entry.key.span, kind);
+        }
+        name.map(|name| Spanned::new(name, entry.key.span))
+    }
+
+    pub(crate) fn bad_name(&mut self, shown: &str, span: Span, kind: &str) {
+        self.note(
+            Diagnostic::error(format!("{shown} is not a name for {kind}"))
+                .at(span, format!("expected {}", super::scalar::NAME_RULE)),
+        );
+    }
+
+    /// A scalar's text as a name.
+    pub(crate) fn name_value<T>(
+        &mut self,
+        node: &Node,
+        what: &str,
+        kind: &str,
+        new: impl Fn(&str) -> Option<T>,
+    ) -> Option<Spanned<T>> {
+        let text = self.text(node, what, &format!("the name of {kind}"))?;
+        if text.value.is_secret() {
+            // Names are in every log, plan and metric.
+            self.note(
+                Diagnostic::error(format!("`{what}` cannot be substituted"))
+                    .at(node.span, format!("expected the name of {kind} itself"))
+                    .help("what is substituted is a secret, and names are shown everywhere"),
+            );
+            return None;
+        }
+        let name = new(text.as_str());
+        if name.is_none() {
+            self.bad_name(&text.shown(), node.span, kind);
+        }
+        name.map(|name| Spanned::new(name, node.span))
+    }
+
+    /// The items of a list, each read by `item`; those with mistakes are left out.
+    pub(crate) fn list<T>(
+        &mut self,
+        node: &Node,
+        what: &str,
+        mut item: impl FnMut(&mut Self, &Node) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let Value::Sequence(items) = &node.value else {
+            self.expected(node, what, "a list");
+            if let (Some(last), Value::Scalar(scalar)) = (self.found.last_mut(), &node.value)
+                && !node.is_null()
+            {
+                last.help = Some(format!("for a list of one write `[{}]`", scalar.text));
+            }
+            return None;
+        };
+        Some(items.iter().filter_map(|node| item(self, node)).collect())
+    }
+
+    /// A scalar's text after substitution.
+    pub(crate) fn text(&mut self, node: &Node, what: &str, expected: &str) -> Option<Text> {
+        match &node.value {
+            Value::Scalar(scalar) if !node.is_null() => {
+                let scalar = self.substitute(scalar, node.span)?;
+                let value = Guarded::new(scalar.text.clone(), scalar.secret);
+                Some(Text { value, scalar })
+            }
+            _ => {
+                self.expected(node, what, expected);
+                None
+            }
+        }
+    }
+
+    /// A scalar read by `parse`, whose error is what was expected and a hint.
+    pub(crate) fn parse<T>(
+        &mut self,
+        node: &Node,
+        what: &str,
+        expected: &str,
+        parse: impl Fn(&str) -> Result<T, (String, Option<String>)>,
+    ) -> Option<T> {
+        let text = self.text(node, what, expected)?;
+        match parse(text.as_str()) {
+            Ok(value) => Some(value),
+            Err((label, help)) => {
+                // A hint may repeat the text.
+                let help = help.filter(|_| !text.value.is_secret());
+                self.note(
+                    Diagnostic::error(format!("{} is not {expected}", text.shown()))
+                        .at(node.span, label)
+                        .maybe_help(help),
+                );
+                None
+            }
+        }
+    }
+
+    /// One of some words.
+    pub(crate) fn word(
+        &mut self,
+        node: &Node,
+        what: &str,
+        words: &'static [&'static str],
+    ) -> Option<&'static str> {
+        let expected = one_of(words.iter().copied());
+        let text = self.text(node, what, &expected)?;
+        let word = words.iter().copied().find(|word| *word == text.as_str());
+        if word.is_none() {
+            let help = did_you_mean(text.as_str(), words.iter().copied())
+                .filter(|_| !text.value.is_secret());
+            self.note(
+                Diagnostic::error(format!("`{what}` cannot be {}", text.shown()))
+                    .at(node.span, format!("expected {expected}"))
+                    .maybe_help(help),
+            );
+        }
+        word
+    }
+
+    /// A whole number within bounds.
+    pub(crate) fn count(&mut self, node: &Node, what: &str, min: u64, max: u64) -> Option<u64> {
+        let text = self.text(node, what, "a whole number")?;
+        let number = match text.value.parse::<u64>() {
+            // A number in quotes is text, but one put in by substitution has no type of its own.
+            Ok(number) if text.scalar.plain || text.value.is_secret() => number,
+            _ => {
+                let help = text
+                    .value
+                    .parse::<u64>()
+                    .is_ok()
+                    .then(|| "remove the quotes".to_owned());
+                let shown = if help.is_some() {
+                    "text".to_owned()
+                } else {
+                    text.shown()
+                };
+                self.note(
+                    Diagnostic::error(format!("`{what}` must be a whole number, found {shown}"))
+                        .at(node.span, "expected a whole number")
+                        .maybe_help(help),
+                );
+                return None;
+            }
+        };
+        if (min..=max).contains(&number) {
+            return Some(number);
+        }
+        let bounds = if number < min {
+            format!("at least {min}")
+        } else {
+            format!("at most {max}")
+        };
+        self.note(
+            Diagnostic::error(format!("`{what}` must be {bounds}"))
+                .at(node.span, format!("expected {bounds}")),
+        );
+        None
+    }
+
+    /// The tree with every scalar substituted; `None` if one of them cannot be.
+    pub(crate) fn resolve(&mut self, node: &Node) -> Option<Node> {
+        let value = match &node.value {
+            Value::Scalar(scalar) => Value::Scalar(self.substitute(scalar, node.span)?),
+            Value::Sequence(items) => {
+                // All of them, so that all mistakes are noted.
+                let items: Vec<_> = items.iter().map(|item| self.resolve(item)).collect();
+                Value::Sequence(items.into_iter().collect::<Option<_>>()?)
+            }
+            Value::Mapping(entries) => {
+                let entries: Vec<_> = entries
+                    .iter()
+                    .map(|entry| {
+                        Some(Entry {
+                            key: entry.key.clone(),
+                            node: self.resolve(&entry.node)?,
+                        })
+                    })
+                    .collect();
+                Value::Mapping(entries.into_iter().collect::<Option<_>>()?)
+            }
+        };
+        Some(Node {
+            span: node.span,
+            value,
+        })
+    }
+
+    fn substitute(&mut self, scalar: &Scalar, span: Span) -> Option<Scalar> {
+        if scalar.secret || !scalar.text.contains("${") {
+            return Some(scalar.clone());
+        }
+        match substitute::substitute(&scalar.text, self.env, self.base, &mut self.files) {
+            Ok(done) => Some(Scalar {
+                text: done.text,
+                plain: scalar.plain,
+                secret: done.secret,
+            }),
+            Err(mistake) => {
+                let start = self
+                    .source
+                    .slice(span)
+                    .find(&mistake.piece)
+                    .map(|offset| span.start + offset);
+                let place =
+                    start.map_or(span, |start| Span::new(start, start + mistake.piece.len()));
+                self.note(
+                    Diagnostic::error(mistake.message)
+                        .at(place, mistake.label)
+                        .maybe_help(mistake.help),
+                );
+                None
+            }
+        }
+    }
+
+    /// Marks a secret that is written into the manifest itself, so that no message shows it.
+    pub(crate) fn mask(&mut self, node: &Node) {
+        if matches!(&node.value, Value::Scalar(scalar) if !scalar.text.contains("${")) {
+            self.masked.push(node.span);
+        }
+    }
+
+    /// `true` or `false`, if it is one of them.
+    pub(crate) fn as_bool(text: &Text) -> Option<bool> {
+        let plain = Scalar {
+            plain: text.scalar.plain || text.value.is_secret(),
+            ..text.scalar.clone()
+        };
+        match plain.resolve() {
+            Plain::Bool(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Notes a key that this version reads but cannot do.
+    pub(crate) fn unsupported(&mut self, entry: &Entry, why: &str) {
+        self.note(
+            Diagnostic::error(format!(
+                "`{}` is not supported yet by this version",
+                entry.key.text
+            ))
+            .at(entry.key.span, "not supported yet")
+            .help(why),
+        );
+    }
+}

@@ -1,0 +1,180 @@
+//! The JSON Schema of a manifest, made from the tables that the reader goes by; editors complete and check with it.
+
+use std::collections::BTreeMap;
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::{
+    connector::{SinkConfig, SourceConfig},
+    keys::{Section, Shape},
+    postcard_schema,
+    scalar::{DURATION_PATTERN, NAME_PATTERN, SIZE_PATTERN},
+    text::MANIFEST,
+};
+
+/// A value that is put in from the environment or a file.
+const SUBSTITUTED: &str = r"\$\{(env|file):";
+
+/// The JSON Schema (draft 2020-12) of a manifest.
+pub fn schema() -> Value {
+    let mut connectors = SchemaSettings::draft2020_12().into_generator();
+    let source = connectors.subschema_for::<SourceConfig>();
+    let sink = connectors.subschema_for::<SinkConfig>();
+    let mut defs = Defs {
+        sections: BTreeMap::new(),
+        source: source.into(),
+        sink: sink.into(),
+    };
+    let Value::Object(root) = defs.section(&MANIFEST) else {
+        return Value::Null;
+    };
+    let mut all: Map<String, Value> = connectors.take_definitions(true);
+    all.extend(defs.sections);
+    all.insert("criteria".into(), criteria());
+    all.insert("condition_on_a_field".into(), field_condition());
+    all.insert("postcard".into(), postcard());
+    let mut schema = Map::new();
+    schema.insert(
+        "$schema".into(),
+        json!("https://json-schema.org/draft/2020-12/schema"),
+    );
+    schema.insert("title".into(), json!("mosaik-runner manifest"));
+    schema.extend(root);
+    schema.insert("$defs".into(), Value::Object(all));
+    Value::Object(schema)
+}
+
+struct Defs {
+    sections: BTreeMap<String, Value>,
+    source: Value,
+    sink: Value,
+}
+
+impl Defs {
+    /// A section as an object of its own.
+    fn section(&mut self, section: &'static Section) -> Value {
+        let mut properties = Map::new();
+        for key in section.keys {
+            let mut shape = self.shape(&key.shape);
+            if let Value::Object(shape) = &mut shape {
+                shape.insert("description".into(), json!(key.doc));
+            }
+            properties.insert(key.name.into(), shape);
+        }
+        let required: Vec<_> = section
+            .keys
+            .iter()
+            .filter(|key| key.required)
+            .map(|key| key.name)
+            .collect();
+        json!({
+            "description": section.doc,
+            "type": "object",
+            "properties": properties,
+            "required": required,
+            "additionalProperties": false,
+        })
+    }
+
+    fn reference(&mut self, section: &'static Section) -> Value {
+        if !self.sections.contains_key(section.name) {
+            let object = self.section(section);
+            self.sections.insert(section.name.to_owned(), object);
+        }
+        json!({ "$ref": format!("#/$defs/{}", section.name) })
+    }
+
+    fn shape(&mut self, shape: &'static Shape) -> Value {
+        match shape {
+            Shape::Text => json!({ "type": ["string", "number", "boolean"] }),
+            Shape::Bool => or_substituted(json!({ "type": "boolean" })),
+            Shape::Duration => {
+                or_substituted(json!({ "type": "string", "pattern": DURATION_PATTERN }))
+            }
+            Shape::Size => or_substituted(
+                json!({ "type": ["string", "integer"], "pattern": SIZE_PATTERN, "minimum": 0 }),
+            ),
+            Shape::Name => json!({ "type": ["string", "integer"], "pattern": NAME_PATTERN }),
+            Shape::Hex64 => {
+                or_substituted(json!({ "type": "string", "pattern": "^[0-9A-Fa-f]{64}$" }))
+            }
+            Shape::Count(min, max) => {
+                or_substituted(json!({ "type": "integer", "minimum": min, "maximum": max }))
+            }
+            Shape::Pattern(pattern) => {
+                or_substituted(json!({ "type": "string", "pattern": pattern }))
+            }
+            Shape::Words(words) => or_substituted(json!({ "enum": words })),
+            Shape::Anything => json!({}),
+            Shape::List(item) => json!({ "type": "array", "items": self.shape(item) }),
+            Shape::Map(value) => json!({
+                "type": "object",
+                "propertyNames": { "pattern": NAME_PATTERN },
+                "additionalProperties": self.shape(value),
+            }),
+            Shape::Of(section) => self.reference(section),
+            Shape::Either(shapes) => {
+                let shapes: Vec<_> = shapes.iter().map(|shape| self.shape(shape)).collect();
+                json!({ "anyOf": shapes })
+            }
+            Shape::Source => self.source.clone(),
+            Shape::Sink => self.sink.clone(),
+            Shape::Criteria => json!({ "$ref": "#/$defs/criteria" }),
+            Shape::PostcardSchema => json!({ "$ref": "#/$defs/postcard" }),
+        }
+    }
+}
+
+fn or_substituted(value: Value) -> Value {
+    json!({ "anyOf": [value, { "type": "string", "pattern": SUBSTITUTED }] })
+}
+
+fn criteria() -> Value {
+    let alternative = json!({
+        "type": "object",
+        "additionalProperties": { "$ref": "#/$defs/condition_on_a_field" },
+    });
+    json!({
+        "description": "A mapping from fields (dotted paths), of which all must match, or a list of such mappings, of which any.",
+        "anyOf": [alternative, { "type": "array", "items": alternative }],
+    })
+}
+
+fn field_condition() -> Value {
+    let scalar = json!({ "type": ["string", "number", "boolean", "null"] });
+    let bound = |doc: &str| json!({ "description": doc, "type": ["string", "number"] });
+    json!({
+        "description": "A value, a list of values (one of), a range, or a test.",
+        "anyOf": [
+            scalar,
+            { "type": "array", "items": scalar },
+            {
+                "type": "object",
+                "properties": {
+                    "gt": bound("More than."),
+                    "gte": bound("At least."),
+                    "lt": bound("Less than."),
+                    "lte": bound("At most."),
+                    "prefix": { "description": "Text that starts like this.", "type": "string" },
+                    "exists": { "description": "There at all, or not.", "type": "boolean" },
+                    "not": { "description": "Not this.", "$ref": "#/$defs/condition_on_a_field" },
+                },
+                "additionalProperties": false,
+                "minProperties": 1,
+            },
+        ],
+    })
+}
+
+fn postcard() -> Value {
+    let words = postcard_schema::WORDS.join("|");
+    json!({
+        "description": "The shape of a postcard datum, its fields in the order of the Rust struct; `?` marks what can be missing.",
+        "anyOf": [
+            { "type": "string", "pattern": format!("^({words})\\??$") },
+            { "type": "array", "items": { "$ref": "#/$defs/postcard" }, "minItems": 1, "maxItems": 1 },
+            { "type": "object", "additionalProperties": { "$ref": "#/$defs/postcard" } },
+        ],
+    })
+}

@@ -1,0 +1,193 @@
+//! The JSON Schema against manifests, by a validator of the few keywords it uses.
+
+use serde_json::{Value, json};
+
+use super::{
+    de,
+    keys::{Section, Shape},
+    schema,
+    text::MANIFEST,
+    yaml,
+};
+
+fn json_of(text: &str) -> Value {
+    let root = yaml::parse(text, &mut Vec::new()).unwrap().unwrap();
+    de::from_node(&root).unwrap()
+}
+
+/// Whether `value` fits `schema`; patterns are left to editors.
+fn fits(root: &Value, schema: &Value, value: &Value) -> bool {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return fits(root, root.pointer(&reference[1..]).unwrap(), value);
+    }
+    let is_type = |name: &str| match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        "number" => value.is_number(),
+        "integer" => value.is_u64() || value.is_i64(),
+        other => panic!("{other}"),
+    };
+    let typed = match &schema["type"] {
+        Value::String(name) => is_type(name),
+        Value::Array(names) => names.iter().any(|name| is_type(name.as_str().unwrap())),
+        _ => true,
+    };
+    let any = |key: &str| {
+        schema[key]
+            .as_array()
+            .is_none_or(|all| all.iter().any(|one| fits(root, one, value)))
+    };
+    let known = schema["enum"]
+        .as_array()
+        .is_none_or(|words| words.contains(value));
+    let constant = schema.get("const").is_none_or(|constant| constant == value);
+    let items = value.as_array().is_none_or(|items| {
+        schema
+            .get("items")
+            .is_none_or(|schema| items.iter().all(|item| fits(root, schema, item)))
+    });
+    let object = value.as_object().is_none_or(|object| {
+        let required = schema["required"].as_array().is_none_or(|keys| {
+            keys.iter()
+                .all(|key| object.contains_key(key.as_str().unwrap()))
+        });
+        required
+            && object.iter().all(|(key, value)| {
+                match (&schema["properties"][key], &schema["additionalProperties"]) {
+                    (Value::Null, Value::Bool(false)) => false,
+                    (Value::Null, Value::Null | Value::Bool(true)) => true,
+                    (Value::Null, other) => fits(root, other, value),
+                    (property, _) => fits(root, property, value),
+                }
+            })
+    });
+    typed && any("anyOf") && any("oneOf") && known && constant && items && object
+}
+
+const EXAMPLE: &str = r#"
+mosaik: v1
+network: markets
+node:
+  name: edge-1
+  secret_key: ${env:MOSAIK_SECRET_KEY}
+  listen: ["0.0.0.0:4433"]
+  bootstrap: ["0000000000000000000000000000000000000000000000000000000000000000@203.0.113.7:4433"]
+  tags: [ingest, eu]
+  tickets: [{jwt: "${file:/run/secrets/feed.jwt}"}]
+streams:
+  prices:
+    scope: network
+    buffer_size: 4096
+    disconnect_lagging: 5s
+    online_when: {minimum_of: 2, with_tags: [trusted]}
+    require:
+      consumers: {tags: [trusted], tickets: [{jwt: {issuer: my-app, hs256: "${env:FEED_KEY}"}}]}
+    criteria: {price: {gte: 100}, symbol: [ETH, BTC], note: {not: {exists: true}}}
+    backoff: {initial: 500ms, max: 60s, max_elapsed: 5m}
+  packed: {encoding: postcard, schema: {symbol: string, tags: [string], note: string?}}
+  spreads: {online_when: {producer: {minimum_of: 1}}, disconnect_lagging: true}
+producers:
+  stocks: {from: {file: {path: data/stocks.csv, format: csv}}, to: prices}
+operators:
+  spread:
+    wasm: operators/spread.wasm
+    from: {trades: prices, quotes: {stream: prices, buffer_bytes: 64KiB}}
+    to: {out: spreads, late: packed}
+    config: {window: 60s}
+    limits: {memory: 64MiB, time: 100ms, binary: 10MiB}
+    on_error: {to: spreads}
+    state: carry
+    tick: 1s
+    instances: 2
+    key: symbol
+    allow: {}
+consumers:
+  print: {from: spreads, to: {stdout: {}}}
+  bad: {from: {stream: spreads}, to: {file: {path: rejected.jsonl}}}
+"#;
+
+#[test]
+fn what_can_be_written_fits() {
+    let schema = schema();
+    assert!(fits(&schema, &schema, &json_of(EXAMPLE)));
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    fn walk(root: &Value, value: &Value) {
+        match value {
+            Value::Object(object) => {
+                if let Some(Value::String(reference)) = object.get("$ref") {
+                    assert!(root.pointer(&reference[1..]).is_some(), "{reference}");
+                }
+                object.values().for_each(|value| walk(root, value));
+            }
+            Value::Array(items) => items.iter().for_each(|value| walk(root, value)),
+            _ => {}
+        }
+    }
+    let schema = schema();
+    walk(&schema, &schema);
+}
+
+#[test]
+fn mistakes_do_not_fit() {
+    let schema = schema();
+    for (right, wrong) in [
+        ("mosaik: v1", "mosaik: v2"),
+        ("network:", "netwrok:"),
+        ("scope: network", "scope: net"),
+        ("buffer_size: 4096", "buffer_size: many"),
+        ("gte: 100", "greater: 100"),
+        ("format: csv", "format: cvs"),
+        ("to: {stdout: {}}", "to: stdout"),
+        ("state: carry", "state: keep"),
+        ("wasm: operators/spread.wasm", "was: operators/spread.wasm"),
+        ("jwt: {issuer: my-app", "jwt: {issue: my-app"),
+        ("from: {stream: spreads}", "from: {strem: spreads}"),
+        ("allow: {}", "allow: {net: x}"),
+    ] {
+        let text = EXAMPLE.replace(right, wrong);
+        assert_ne!(text, EXAMPLE, "{right}");
+        // A word where a number belongs could be a substitution: that is for the pattern.
+        if wrong != "buffer_size: many"
+            && wrong != "scope: net"
+            && wrong != "state: keep"
+            && wrong != "mosaik: v2"
+        {
+            assert!(!fits(&schema, &schema, &json_of(&text)), "{wrong}");
+        }
+    }
+}
+
+#[test]
+fn every_key_is_described() {
+    fn walk(section: &'static Section) {
+        assert!(!section.doc.is_empty());
+        for key in section.keys {
+            assert!(key.doc.ends_with('.'), "{}: {}", section.name, key.name);
+            inner(&key.shape);
+        }
+    }
+    fn inner(shape: &'static Shape) {
+        match shape {
+            Shape::Of(section) => walk(section),
+            Shape::List(shape) | Shape::Map(shape) => inner(shape),
+            Shape::Either(shapes) => shapes.iter().for_each(inner),
+            _ => {}
+        }
+    }
+    walk(&MANIFEST);
+    let schema = schema();
+    assert_eq!(
+        schema["$schema"],
+        json!("https://json-schema.org/draft/2020-12/schema")
+    );
+    assert_eq!(
+        schema["properties"].as_object().unwrap().len(),
+        MANIFEST.keys.len()
+    );
+}

@@ -1,0 +1,151 @@
+//! `producers` and `consumers`: where datums come in and go out.
+
+use std::path::PathBuf;
+
+use super::{
+    connector::{FileSource, Format, SinkConfig, SourceConfig},
+    de,
+    edge::{self, EDGE_SHAPE, EdgeDecl},
+    guarded::Guarded,
+    keys::{Section, Shape, required},
+    reader::Reader,
+    scalar::{StageName, StreamName},
+    source::{Span, Spanned},
+    tree::{Entry, Node},
+};
+
+/// A producer as it was written.
+#[derive(Debug, Clone)]
+pub(crate) struct ProducerDecl {
+    pub(crate) name: Spanned<StageName>,
+    pub(crate) from: Guarded<SourceConfig>,
+    /// Where the path and the format are written, or the connector.
+    pub(crate) path_span: Span,
+    pub(crate) format_span: Span,
+    pub(crate) to: Spanned<StreamName>,
+}
+
+/// A consumer as it was written.
+#[derive(Debug, Clone)]
+pub(crate) struct ConsumerDecl {
+    pub(crate) name: Spanned<StageName>,
+    pub(crate) from: EdgeDecl,
+    pub(crate) to: Guarded<SinkConfig>,
+    pub(crate) to_span: Span,
+}
+
+/// A producer.
+pub(crate) static PRODUCER: Section = Section {
+    name: "producer",
+    doc: "A producer: from outside to a stream.",
+    keys: &[
+        required(
+            "from",
+            Shape::Source,
+            "Where its datums come from: `{file: {path: data/stocks.csv}}`.",
+        ),
+        required("to", Shape::Name, "The stream it writes."),
+    ],
+};
+
+/// A consumer.
+pub(crate) static CONSUMER: Section = Section {
+    name: "consumer",
+    doc: "A consumer: from a stream to outside.",
+    keys: &[
+        required(
+            "from",
+            EDGE_SHAPE,
+            "What it reads: a stream, or `{stream: …}`.",
+        ),
+        required("to", Shape::Sink, "Where its datums go: `{stdout: {}}`."),
+    ],
+};
+
+/// Reads one producer.
+pub(crate) fn read_producer(cx: &mut Reader<'_>, entry: &Entry) -> Option<ProducerDecl> {
+    let name = cx.name(entry, "a producer", StageName::new);
+    let fields = cx.section(&entry.node, &entry.key.text, &PRODUCER)?;
+    let to = fields
+        .node("to")
+        .and_then(|node| edge::stream(cx, node, "to"));
+    let node = fields.node("from")?;
+    let mut from = connector::<SourceConfig>(cx, node)?;
+    let inner = |key: &str| {
+        let config = node.get("file").or_else(|| node.get("stdin"))?;
+        config.node.get(key).map(|entry| entry.node.span)
+    };
+    if let SourceConfig::File(file) = &mut from.0 {
+        file.path = cx.path(&file.path.to_string_lossy());
+    }
+    let path_span = inner("path").unwrap_or(node.span);
+    Some(ProducerDecl {
+        name: name?,
+        from: Guarded::new(from.0, from.1),
+        path_span,
+        format_span: inner("format").unwrap_or(path_span),
+        to: to?,
+    })
+}
+
+/// Reads one consumer.
+pub(crate) fn read_consumer(cx: &mut Reader<'_>, entry: &Entry) -> Option<ConsumerDecl> {
+    let name = cx.name(entry, "a consumer", StageName::new);
+    let fields = cx.section(&entry.node, &entry.key.text, &CONSUMER)?;
+    let from = fields
+        .node("from")
+        .and_then(|node| edge::read(cx, node, "from"));
+    let node = fields.node("to")?;
+    let mut to = connector::<SinkConfig>(cx, node)?;
+    if let SinkConfig::File(file) = &mut to.0 {
+        file.path = cx.path(&file.path.to_string_lossy());
+    }
+    let path = node
+        .get("file")
+        .and_then(|file| file.node.get("path"))
+        .map(|entry| entry.node.span);
+    Some(ConsumerDecl {
+        name: name?,
+        from: from?,
+        to: Guarded::new(to.0, to.1),
+        to_span: path.unwrap_or(node.span),
+    })
+}
+
+fn connector<T: for<'de> serde::Deserialize<'de>>(
+    cx: &mut Reader<'_>,
+    node: &Node,
+) -> Option<(T, bool)> {
+    let node = cx.resolve(node)?;
+    match de::from_node(&node) {
+        Ok(config) => Some((config, node.has_secrets())),
+        Err(wrong) => {
+            cx.note(*wrong);
+            None
+        }
+    }
+}
+
+impl FileSource {
+    /// How the file is cut into datums: as it says, else by its extension.
+    pub fn format_or_by_extension(&self) -> Format {
+        let by_extension = || match self
+            .path
+            .extension()
+            .and_then(|extension| extension.to_str())
+        {
+            Some("csv") => Format::Csv,
+            Some("jsonl" | "ndjson") => Format::Jsonl,
+            _ => Format::Lines,
+        };
+        self.format.unwrap_or_else(by_extension)
+    }
+}
+
+/// The file that a sink writes, if it does.
+pub(crate) fn sink_path(config: &SinkConfig) -> Option<&PathBuf> {
+    match config {
+        SinkConfig::File(file) => Some(&file.path),
+        SinkConfig::Stdout(_) => None,
+    }
+}

@@ -1,0 +1,181 @@
+//! A YAML document as a tree whose every value and key knows its place. Nothing of a manifest's meaning is in here.
+
+use super::source::Span;
+
+/// A value and where it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Node {
+    pub(crate) span: Span,
+    pub(crate) value: Value,
+}
+
+/// What a node is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    Scalar(Scalar),
+    Sequence(Vec<Node>),
+    Mapping(Vec<Entry>),
+}
+
+/// Text; unquoted text may also be read as a number, `true`, `false` or `null`.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Scalar {
+    pub(crate) text: String,
+    pub(crate) plain: bool,
+    /// Whether it came from the environment or a file.
+    pub(crate) secret: bool,
+}
+
+/// A key and its value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) key: Key,
+    pub(crate) node: Node,
+}
+
+/// The key of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) text: String,
+    pub(crate) span: Span,
+}
+
+impl std::fmt::Debug for Scalar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.secret {
+            f.write_str("***")
+        } else {
+            self.text.fmt(f)
+        }
+    }
+}
+
+impl Node {
+    /// The kind of value, as a sentence names it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Sequence(_) => "a list",
+            Value::Mapping(_) => "a mapping",
+            Value::Scalar(scalar) => match scalar.resolve() {
+                Plain::Null => "nothing",
+                Plain::Bool(_) => "`true` or `false`",
+                Plain::Signed(_) | Plain::Unsigned(_) | Plain::Float(_) => "a number",
+                Plain::Text => "text",
+            },
+        }
+    }
+
+    /// Whether nothing was written, or `null`.
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar(scalar) if scalar.resolve() == Plain::Null)
+    }
+
+    /// Whether anything in it came from the environment or a file.
+    pub(crate) fn has_secrets(&self) -> bool {
+        match &self.value {
+            Value::Scalar(scalar) => scalar.secret,
+            Value::Sequence(items) => items.iter().any(Self::has_secrets),
+            Value::Mapping(entries) => entries.iter().any(|entry| entry.node.has_secrets()),
+        }
+    }
+
+    /// The value of a key, if this is a mapping that has it.
+    pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
+        match &self.value {
+            Value::Mapping(entries) => entries.iter().find(|entry| entry.key.text == key),
+            _ => None,
+        }
+    }
+}
+
+/// What an unquoted scalar reads as, by YAML's core schema.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Plain {
+    Null,
+    Bool(bool),
+    Signed(i64),
+    Unsigned(u64),
+    Float(f64),
+    Text,
+}
+
+impl Scalar {
+    /// What it reads as without knowing what is expected.
+    pub(crate) fn resolve(&self) -> Plain {
+        if !self.plain {
+            return Plain::Text;
+        }
+        match self.text.as_str() {
+            "" | "~" | "null" | "Null" | "NULL" => return Plain::Null,
+            "true" | "True" | "TRUE" => return Plain::Bool(true),
+            "false" | "False" | "FALSE" => return Plain::Bool(false),
+            _ => {}
+        }
+        let digits = self.text.strip_prefix(['-', '+']).unwrap_or(&self.text);
+        // `.inf`, `.nan` and Rust's own `inf` and `nan` stay text: no key takes them.
+        if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+            return Plain::Text;
+        }
+        let unsigned = self.text.strip_prefix('+').unwrap_or(&self.text);
+        let leading_zero =
+            digits.len() > 1 && digits.starts_with('0') && !digits.contains(['.', 'e', 'E']);
+        if leading_zero {
+            return Plain::Text;
+        }
+        if let Ok(number) = unsigned.parse::<u64>() {
+            Plain::Unsigned(number)
+        } else if let Ok(number) = unsigned.parse::<i64>() {
+            Plain::Signed(number)
+        } else {
+            match unsigned.parse::<f64>() {
+                Ok(number) if number.is_finite() => Plain::Float(number),
+                _ => Plain::Text,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unquoted_text_reads_as_what_it_looks_like() {
+        let cases = [
+            ("", Plain::Null),
+            ("~", Plain::Null),
+            ("true", Plain::Bool(true)),
+            ("yes", Plain::Text),
+            ("0", Plain::Unsigned(0)),
+            ("12", Plain::Unsigned(12)),
+            ("-12", Plain::Signed(-12)),
+            ("+3", Plain::Unsigned(3)),
+            ("007", Plain::Text),
+            ("1.5", Plain::Float(1.5)),
+            (".5", Plain::Float(0.5)),
+            ("1e3", Plain::Float(1000.0)),
+            ("1e999", Plain::Text),
+            ("nan", Plain::Text),
+            ("-", Plain::Text),
+            ("1h", Plain::Text),
+            ("127.0.0.1", Plain::Text),
+            (
+                "18446744073709551616",
+                Plain::Float(18_446_744_073_709_551_616.0),
+            ),
+        ];
+        for (text, expected) in cases {
+            let scalar = Scalar {
+                text: text.to_owned(),
+                plain: true,
+                secret: false,
+            };
+            assert_eq!(scalar.resolve(), expected, "{text:?}");
+            let quoted = Scalar {
+                plain: false,
+                ..scalar
+            };
+            assert_eq!(quoted.resolve(), Plain::Text, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What a guest hands back, checked: ports and indexes in range, frames whole, everything within its limit.
+
+use bytes::Bytes;
+use mosaik_streams::Frames;
+
+use super::bindings::types;
+use super::host::cut;
+use super::limits::Limits;
+
+/// What came of a batch, a tick or an end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Processed {
+    /// What leaves, with the number of its output port (its position in [`Description::outputs`]), in the order the
+    /// guest gave it. No batch is empty; a port may occur several times, and need not be bound.
+    ///
+    /// [`Description::outputs`]: super::Description::outputs
+    pub outputs: Vec<(u32, Frames)>,
+    /// The datums of the batch that were refused, by ascending index, none twice.
+    pub rejected: Vec<Rejected>,
+    /// There is more: call [`Instance::resume`](super::Instance::resume) until it says otherwise. A guest may say so for
+    /// ever, so whoever calls bounds how often.
+    pub more: bool,
+}
+
+/// A datum that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its position in the batch that was last handed to `process`.
+    pub index: u32,
+    /// Why, cut to [`Limits::reason_bytes_max`].
+    pub reason: String,
+}
+
+/// What an operator remembers, to be given to its successor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// The version of the operator's state, [`Description::state_version`] of the one that saved it.
+    ///
+    /// [`Description::state_version`]: super::Description::state_version
+    pub version: u32,
+    /// The entries, in the order the guest gave them.
+    pub entries: Vec<Entry>,
+}
+
+impl State {
+    /// Bytes of all keys and values.
+    pub fn len(&self) -> usize {
+        self.entries
+            .iter()
+            .map(|entry| entry.value.len() + entry.key.as_ref().map_or(0, Bytes::len))
+            .sum()
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// One piece of a [`State`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What the entry belongs to, when state is kept by key; entries without one belong to the instance.
+    pub key: Option<Bytes>,
+    /// What is remembered.
+    pub value: Bytes,
+}
+
+impl State {
+    /// Takes the guest's buffers as they are.
+    pub(super) fn lift(said: types::StateResult) -> Self {
+        let entry = |entry: types::EntryResult| Entry {
+            key: entry.key.map(Bytes::from),
+            value: entry.value.into(),
+        };
+        Self {
+            version: said.version,
+            entries: said.entries.into_iter().map(entry).collect(),
+        }
+    }
+
+    /// Calls `lowered` with the state as the guest takes it.
+    pub(super) fn lower<R>(&self, lowered: impl FnOnce(types::StateParam<'_>) -> R) -> R {
+        let entries: Vec<_> = self
+            .entries
+            .iter()
+            .map(|entry| types::EntryParam {
+                key: entry.key.as_deref(),
+                value: &entry.value,
+            })
+            .collect();
+        lowered(types::StateParam {
+            version: self.version,
+            entries: &entries,
+        })
+    }
+}
+
+/// The batch that answers refer to: a datum can be rejected once, over all answers to its batch.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    count: usize,
+    /// One bit a datum, made when the first is rejected.
+    rejected: Vec<u64>,
+}
+
+impl Pending {
+    /// Starts anew, with a batch of so many datums.
+    pub(super) fn begin(&mut self, count: usize) {
+        self.count = count;
+        self.rejected.clear();
+    }
+
+    fn reject(&mut self, index: u32) -> Result<(), String> {
+        let position = index as usize;
+        if position >= self.count {
+            return Err(format!(
+                "it rejects datum {index} of a batch of {}",
+                self.count
+            ));
+        }
+        if self.rejected.is_empty() {
+            self.rejected.resize(self.count.div_ceil(64), 0);
+        }
+        let (word, bit) = (&mut self.rejected[position / 64], 1 << (position % 64));
+        if *word & bit != 0 {
+            return Err(format!("it rejects datum {index} twice"));
+        }
+        *word |= bit;
+        Ok(())
+    }
+}
+
+/// Checks an answer of a guest that describes so many output `ports`. What is wrong is said in a sentence.
+pub(super) fn check(
+    said: types::Processed,
+    ports: usize,
+    limits: &Limits,
+    pending: &mut Pending,
+) -> Result<Processed, String> {
+    let mut outputs = Vec::with_capacity(said.outputs.len());
+    for types::Output { port, frames } in said.outputs {
+        if port as usize >= ports {
+            return Err(format!("output port {port} of {ports}"));
+        }
+        let frames = Frames::from_wire(frames.into(), limits.datum_bytes_max)
+            .map_err(|error| format!("on output port {port}, {error}"))?;
+        if !frames.is_empty() {
+            outputs.push((port, frames));
+        }
+    }
+    let mut rejected = Vec::with_capacity(said.rejected.len());
+    for types::Rejected { index, reason } in said.rejected {
+        pending.reject(index)?;
+        rejected.push(Rejected {
+            index,
+            reason: shorten(reason, limits.reason_bytes_max),
+        });
+    }
+    rejected.sort_by_key(|rejected| rejected.index);
+    Ok(Processed {
+        outputs,
+        rejected,
+        more: said.more,
+    })
+}
+
+/// Cuts a guest's text and gives back the memory of what was cut.
+pub(super) fn shorten(text: String, max: usize) -> String {
+    if text.len() <= max {
+        text
+    } else {
+        cut(&text, max).to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejects(indexes: &[u32]) -> types::Processed {
+        let rejected = indexes
+            .iter()
+            .map(|&index| types::Rejected {
+                index,
+                reason: "no".into(),
+            })
+            .collect();
+        types::Processed {
+            outputs: Vec::new(),
+            rejected,
+            more: false,
+        }
+    }
+
+    #[test]
+    fn rejections_are_in_range_once_and_in_order() {
+        let limits = Limits::default();
+        let mut pending = Pending::default();
+        pending.begin(100);
+        let first = check(rejects(&[99, 3]), 1, &limits, &mut pending).unwrap();
+        assert_eq!(
+            first.rejected.iter().map(|r| r.index).collect::<Vec<_>>(),
+            [3, 99]
+        );
+        let twice = check(rejects(&[5, 99]), 1, &limits, &mut pending).unwrap_err();
+        assert_eq!(twice, "it rejects datum 99 twice");
+        let outside = check(rejects(&[100]), 1, &limits, &mut pending).unwrap_err();
+        assert_eq!(outside, "it rejects datum 100 of a batch of 100");
+        pending.begin(0);
+        assert!(check(rejects(&[0]), 1, &limits, &mut pending).is_err());
+    }
+
+    #[test]
+    fn reasons_are_cut() {
+        let limits = Limits {
+            reason_bytes_max: 1,
+            ..Limits::default()
+        };
+        let mut pending = Pending::default();
+        pending.begin(1);
+        let checked = check(rejects(&[0]), 1, &limits, &mut pending).unwrap();
+        assert_eq!(checked.rejected[0].reason, "n");
+    }
+
+    #[test]
+    fn outputs_are_whole_frames_on_known_ports() {
+        let limits = Limits {
+            datum_bytes_max: 3,
+            ..Limits::default()
+        };
+        let said = |port, frames: &[u8]| types::Processed {
+            outputs: vec![types::Output {
+                port,
+                frames: frames.to_vec(),
+            }],
+            rejected: Vec::new(),
+            more: true,
+        };
+        let check = |said| check(said, 2, &limits, &mut Pending::default());
+        let good = check(said(1, b"\0\0\0\x03abc")).unwrap();
+        assert_eq!(
+            good,
+            Processed {
+                outputs: vec![(1, Frames::single(b"abc"))],
+                rejected: Vec::new(),
+                more: true
+            }
+        );
+        assert_eq!(check(said(0, b"")).unwrap().outputs, []);
+        assert_eq!(check(said(2, b"")).unwrap_err(), "output port 2 of 2");
+        assert!(
+            check(said(0, b"\0\0\0\x03ab"))
+                .unwrap_err()
+                .contains("cut short")
+        );
+        assert!(
+            check(said(0, b"\0\0\0\x04abcd"))
+                .unwrap_err()
+                .contains("more than the limit of 3")
+        );
+    }
+}

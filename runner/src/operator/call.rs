@@ -1,0 +1,107 @@
+//! One call into a guest: its terms, and what it means when it fails.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use wasmtime::{Store, Trap, WasmBacktrace};
+
+use super::engine::Inner;
+use super::error::CallError;
+use super::host::{HostState, cut};
+use super::limits::{MemoryExceeded, TableExceeded};
+use super::ticker::ticks;
+
+/// Frames of a backtrace that a message shows.
+const FRAMES_SHOWN: usize = 8;
+/// Bytes of a function's name that a message shows; mangled names can be very long.
+const FUNCTION_NAME_BYTES_MAX: usize = 120;
+/// How wasmtime says that an answer was larger than its fuel for host calls; the error's type is private.
+const FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
+
+/// The terms of one call.
+#[derive(Clone, Copy)]
+pub(super) struct Terms<'a> {
+    pub(super) operator: &'a str,
+    pub(super) call: &'static str,
+    pub(super) time: Duration,
+    /// Bytes that the answer may bring into the host.
+    pub(super) answer_bytes_max: usize,
+    pub(super) memory_bytes_max: usize,
+}
+
+/// Runs guest code on these terms.
+pub(super) fn hold<R>(
+    engine: &Inner,
+    store: &mut Store<HostState>,
+    terms: Terms<'_>,
+    call: impl FnOnce(&mut Store<HostState>) -> wasmtime::Result<R>,
+) -> Result<R, CallError> {
+    store.set_epoch_deadline(ticks(terms.time));
+    store.set_hostcall_fuel(terms.answer_bytes_max);
+    let in_call = engine.ticker.enter();
+    let said = call(store);
+    drop(in_call);
+    let said = said.map_err(|error| classify(&error, terms, store.data()));
+    store.data_mut().end_call();
+    said
+}
+
+/// What wasmtime's error means for the caller.
+fn classify(error: &wasmtime::Error, terms: Terms<'_>, state: &HostState) -> CallError {
+    let call = terms.call;
+    if error.is::<MemoryExceeded>() {
+        return CallError::OutOfMemory {
+            call,
+            limit: terms.memory_bytes_max,
+        };
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => CallError::TimedOut {
+            call,
+            limit: terms.time,
+        },
+        Some(trap) => CallError::Trapped {
+            message: trapped(&trap.to_string(), error, terms, state),
+        },
+        None if error.is::<TableExceeded>() => CallError::Trapped {
+            message: trapped(&error.root_cause().to_string(), error, terms, state),
+        },
+        None => {
+            let what = error.root_cause().to_string();
+            let what = if what.contains(FUEL_EXHAUSTED) {
+                format!("more than the {} bytes allowed", terms.answer_bytes_max)
+            } else {
+                what
+            };
+            CallError::Malformed { call, what }
+        }
+    }
+}
+
+fn trapped(trap: &str, error: &wasmtime::Error, terms: Terms<'_>, state: &HostState) -> String {
+    let trap = trap.strip_prefix("wasm trap: ").unwrap_or(trap);
+    let mut message = match terms.operator {
+        "" => format!("trapped in `{}`: {trap}", terms.call),
+        operator => format!("operator `{operator}` trapped in `{}`: {trap}", terms.call),
+    };
+    let frames = error
+        .downcast_ref::<WasmBacktrace>()
+        .map(WasmBacktrace::frames)
+        .unwrap_or_default();
+    for (index, frame) in frames.iter().take(FRAMES_SHOWN).enumerate() {
+        message.push_str(if index == 0 { ", at " } else { " < " });
+        match frame.func_name() {
+            Some(name) => message.push_str(cut(name, FUNCTION_NAME_BYTES_MAX)),
+            None => {
+                let _ = write!(message, "function {}", frame.func_index());
+            }
+        }
+        if let Some(offset) = frame.module_offset() {
+            let _ = write!(message, "@{offset:#x}");
+        }
+    }
+    if let Some(last) = state.last_error() {
+        let _ = write!(message, "; it logged: {last}");
+    }
+    message
+}

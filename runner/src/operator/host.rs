@@ -1,0 +1,239 @@
+//! What an operator can reach: `log`, `now` and `count`, each bounded. Nothing else is linked.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, WasmStr};
+
+use super::bindings::types;
+use super::limits::{Limiter, Limits};
+
+/// The interface that every operator may import.
+pub(super) const HOST: &str = "mosaik:operator/host@1.0.0";
+/// The types that go with it: no function, so nothing to reach.
+pub(super) const TYPES: &str = "mosaik:operator/types@1.0.0";
+
+/// How much a log line of an operator matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For following single datums.
+    Trace,
+    /// For whoever writes the operator.
+    Debug,
+    /// For whoever runs it.
+    Info,
+    /// Something is odd.
+    Warn,
+    /// Something failed; a panic's message comes this way.
+    Error,
+}
+
+impl From<types::Level> for Level {
+    fn from(level: types::Level) -> Self {
+        match level {
+            types::Level::Trace => Self::Trace,
+            types::Level::Debug => Self::Debug,
+            types::Level::Info => Self::Info,
+            types::Level::Warn => Self::Warn,
+            types::Level::Error => Self::Error,
+        }
+    }
+}
+
+/// Where an operator's log lines and counters go. Called from within guest calls, so it must not block.
+///
+/// What it is given is within the instance's [`Limits`].
+pub trait Events: Send + Sync {
+    /// A log line, cut to [`Limits::log_line_bytes_max`], at most [`Limits::log_lines_max`] a call and one that says
+    /// how many more there were.
+    fn log(&self, level: Level, message: &str);
+    /// Adds to a counter, one of at most [`Limits::counters_max`].
+    fn count(&self, name: &str, delta: u64);
+}
+
+/// For those who don't listen.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoEvents;
+
+impl Events for NoEvents {
+    fn log(&self, _: Level, _: &str) {}
+    fn count(&self, _: &str, _: u64) {}
+}
+
+/// What a store carries.
+pub(super) struct HostState {
+    pub(super) limiter: Limiter,
+    limits: Limits,
+    events: Arc<dyn Events>,
+    /// Lines that the call at hand may still log.
+    lines_left: u32,
+    /// Lines of the call at hand that were not passed on.
+    lines_dropped: u64,
+    /// The last error line of the call at hand: a guest that panics says why here, then traps.
+    last_error: Option<String>,
+    counters: HashSet<Box<str>>,
+    counter_refused: bool,
+}
+
+impl HostState {
+    pub(super) fn new(limits: Limits, events: Arc<dyn Events>) -> Self {
+        Self {
+            limiter: Limiter::new(limits.memory_bytes_max),
+            limits,
+            events,
+            lines_left: limits.log_lines_max,
+            lines_dropped: 0,
+            last_error: None,
+            counters: HashSet::new(),
+            counter_refused: false,
+        }
+    }
+
+    /// The last error line since the last [`end_call`](Self::end_call).
+    pub(super) fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+
+    /// Tells how many lines were dropped and starts counting anew.
+    pub(super) fn end_call(&mut self) {
+        self.lines_left = self.limits.log_lines_max;
+        if self.lines_dropped > 0 {
+            let dropped = std::mem::take(&mut self.lines_dropped);
+            self.events.log(
+                Level::Warn,
+                &format!("{dropped} more log lines of this call were dropped"),
+            );
+        }
+        if self.last_error.is_some() {
+            self.last_error = None;
+        }
+    }
+
+    fn log(&mut self, level: Level, message: String) {
+        self.events.log(level, &message);
+        if level == Level::Error {
+            self.last_error = Some(message);
+        }
+    }
+
+    fn count(&mut self, name: &str, delta: u64) {
+        if !self.counters.contains(name) {
+            let Limits {
+                counters_max,
+                counter_name_bytes_max,
+                ..
+            } = self.limits;
+            if name.is_empty()
+                || name.len() > counter_name_bytes_max
+                || self.counters.len() >= counters_max
+            {
+                if !std::mem::replace(&mut self.counter_refused, true) {
+                    let name = cut(name, counter_name_bytes_max);
+                    self.events.log(
+                        Level::Warn,
+                        &format!(
+                            "the counter `{name}` is ignored: an operator has at most {counters_max}, with names of 1 to \
+                             {counter_name_bytes_max} bytes"
+                        ),
+                    );
+                }
+                return;
+            }
+            self.counters.insert(name.into());
+        }
+        self.events.count(name, delta);
+    }
+}
+
+/// Links what an operator may reach.
+pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    linker.instance(TYPES)?;
+    let mut host = linker.instance(HOST)?;
+    // Strings are looked at in the guest's memory, so that the host never holds more of one than it keeps.
+    host.func_wrap(
+        "log",
+        |mut store: StoreContextMut<'_, HostState>, (level, message): (types::Level, WasmStr)| {
+            let state = store.data_mut();
+            if state.lines_left == 0 {
+                state.lines_dropped += 1;
+                return Ok(());
+            }
+            state.lines_left -= 1;
+            let line_bytes_max = state.limits.log_line_bytes_max;
+            let line = cut(&message.to_str(&store)?, line_bytes_max).to_owned();
+            store.data_mut().log(level.into(), line);
+            Ok(())
+        },
+    )?;
+    host.func_wrap("now", |_: StoreContextMut<'_, HostState>, (): ()| {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Ok((u64::try_from(now.as_millis()).unwrap_or(u64::MAX),))
+    })?;
+    host.func_wrap(
+        "count",
+        |mut store: StoreContextMut<'_, HostState>, (name, delta): (WasmStr, u64)| {
+            // One byte more than a name may have, so that one that is too long is still seen to be.
+            let name_bytes_max = store.data().limits.counter_name_bytes_max.saturating_add(4);
+            let name = cut(&name.to_str(&store)?, name_bytes_max).to_owned();
+            store.data_mut().count(&name, delta);
+            Ok(())
+        },
+    )?;
+    Ok(())
+}
+
+/// The front of `text`, at most `max` bytes and whole characters.
+pub(super) fn cut(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<String>>);
+
+    impl Events for Seen {
+        fn log(&self, level: Level, message: &str) {
+            self.0.lock().unwrap().push(format!("{level:?} {message}"));
+        }
+        fn count(&self, name: &str, delta: u64) {
+            self.0.lock().unwrap().push(format!("{name} +{delta}"));
+        }
+    }
+
+    #[test]
+    fn counters_past_the_bound_are_ignored_and_told_once() {
+        let seen = Arc::new(Seen::default());
+        let limits = Limits {
+            counters_max: 2,
+            counter_name_bytes_max: 3,
+            ..Limits::default()
+        };
+        let mut state = HostState::new(limits, Arc::clone(&seen) as Arc<dyn Events>);
+        for name in ["a", "long", "b", "c", "a", ""] {
+            state.count(name, 1);
+        }
+        let seen = seen.0.lock().unwrap();
+        assert_eq!(seen.len(), 4, "{seen:?}");
+        assert_eq!((&*seen[0], &*seen[2], &*seen[3]), ("a +1", "b +1", "a +1"));
+        assert!(
+            seen[1].starts_with("Warn the counter `lon` is ignored"),
+            "{seen:?}"
+        );
+    }
+
+    #[test]
+    fn cutting_keeps_characters_whole() {
+        assert_eq!(cut("aé", 2), "a");
+        assert_eq!(cut("aé", 3), "aé");
+        assert_eq!(cut("aé", 100), "aé");
+    }
+}

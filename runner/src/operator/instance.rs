@@ -1,0 +1,356 @@
+//! [`Instance`]: one running operator, with a store of its own that is thrown away when anything goes wrong in it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mosaik_streams::Frames;
+use wasmtime::Store;
+
+use super::answer::{self, Pending, Processed, State, shorten};
+use super::bindings::{Operator, OperatorPre, types};
+use super::call::{Terms, hold};
+use super::component::Component;
+use super::engine::Inner;
+use super::error::{CallError, OpenError};
+use super::host::{Events, HostState, NoEvents};
+use super::limits::{Limits, LoadLimits};
+
+/// A stream on a port, as the guest is told in `open`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// The port's name, one that the operator describes. A port may have several bindings, or none.
+    pub port: String,
+    /// The stream's name.
+    pub stream: String,
+    /// `json`, `text`, `bytes` or `postcard`.
+    pub encoding: String,
+}
+
+/// What an instance is made with.
+#[derive(Clone)]
+pub struct Setup {
+    /// What the operator is called in messages.
+    pub name: String,
+    /// Its configuration, JSON.
+    pub config: String,
+    /// What is bound to its input ports.
+    pub inputs: Vec<Binding>,
+    /// What is bound to its output ports.
+    pub outputs: Vec<Binding>,
+    /// What it may use.
+    pub limits: Limits,
+    /// Where its log lines and counters go.
+    pub events: Arc<dyn Events>,
+}
+
+/// A running operator. Owned by one thread at a time; every call blocks, for [`Limits::call_time_max`] at most.
+///
+/// A guest that traps, runs out of time or memory or answers nonsense is gone at once, its memory given back; every
+/// later call is [`CallError::Poisoned`]. Ports are numbered by their position in
+/// [`Description`](super::Description), however few of them are bound.
+pub struct Instance {
+    component: Component,
+    name: String,
+    limits: Limits,
+    pending: Pending,
+    /// Gone after a fatal error.
+    live: Option<Live>,
+}
+
+struct Live {
+    store: Store<HostState>,
+    operator: Operator,
+}
+
+impl Component {
+    /// Makes an instance and calls its `open`.
+    ///
+    /// Blocks for [`Limits::open_time_max`] at most while it is instantiated, and again in `open`.
+    ///
+    /// # Errors
+    /// When a binding names a port that is not described, and as every call; [`CallError::Refused`] is what `open`
+    /// says of the configuration.
+    pub fn instantiate(&self, setup: Setup) -> Result<Instance, OpenError> {
+        let description = self.description();
+        for (direction, bindings, known) in [
+            ("input", &setup.inputs, &description.inputs),
+            ("output", &setup.outputs, &description.outputs),
+        ] {
+            if let Some(unknown) = bindings
+                .iter()
+                .find(|binding| !known.contains(&binding.port))
+            {
+                return Err(OpenError::UnknownPort {
+                    direction,
+                    port: unknown.port.clone(),
+                    known: known.clone(),
+                });
+            }
+        }
+        let Setup {
+            name,
+            config,
+            inputs,
+            outputs,
+            limits,
+            events,
+        } = setup;
+        let terms = Terms {
+            operator: &name,
+            call: "open",
+            time: limits.open_time(),
+            answer_bytes_max: limits.output_bytes_max,
+            memory_bytes_max: limits.memory_bytes_max,
+        };
+        let engine = &self.inner.engine;
+        let mut live = start(
+            engine,
+            &self.inner.pre,
+            HostState::new(limits, events),
+            terms,
+        )?;
+        let (inputs, outputs) = (lower(&inputs), lower(&outputs));
+        enter(engine, &mut live, terms, |operator, store| {
+            operator.call_open(store, &config, &inputs, &outputs)
+        })?
+        .map_err(|refusal| CallError::Refused(shorten(refusal, limits.reason_bytes_max)))?;
+        Ok(Instance {
+            component: self.clone(),
+            name,
+            limits,
+            pending: Pending::default(),
+            live: Some(live),
+        })
+    }
+}
+
+impl Instance {
+    /// Hands a batch to the input port of that number.
+    ///
+    /// # Errors
+    /// See [`CallError`]. [`Refused`](CallError::Refused) means the whole batch and leaves the instance usable.
+    pub fn process(&mut self, port: u32, batch: &Frames) -> Result<Processed, CallError> {
+        self.check_input(port)?;
+        let (len, max) = (batch.wire_len(), self.limits.memory_bytes_max);
+        if len > max {
+            return Err(CallError::BatchTooLarge { len, max });
+        }
+        self.answer("process", Some(batch.count()), |operator, store| {
+            operator.call_process(store, port, batch.as_wire())
+        })
+    }
+
+    /// Asks for the rest, after an answer with [`Processed::more`].
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn resume(&mut self) -> Result<Processed, CallError> {
+        self.answer("resume", None, |operator, store| {
+            operator.call_resume(store)
+        })
+    }
+
+    /// Tells it that time has passed.
+    ///
+    /// # Errors
+    /// See [`CallError`]. An operator may refuse this and every other call while [`Processed::more`] waits for
+    /// [`resume`](Self::resume).
+    pub fn tick(&mut self) -> Result<Processed, CallError> {
+        self.answer("tick", Some(0), |operator, store| operator.call_tick(store))
+    }
+
+    /// Tells it that nothing more comes on an input port.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn finish(&mut self, port: u32) -> Result<Processed, CallError> {
+        self.check_input(port)?;
+        self.answer("finish", Some(0), |operator, store| {
+            operator.call_finish(store, port)
+        })
+    }
+
+    /// Asks what it remembers.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn snapshot(&mut self) -> Result<State, CallError> {
+        let (time, answer_bytes_max) = (self.limits.open_time(), self.limits.state_bytes_max);
+        let said = self.call("snapshot", time, answer_bytes_max, |operator, store| {
+            operator.call_snapshot(store)
+        })?;
+        said.map(State::lift)
+            .map_err(|refusal| self.refused(refusal))
+    }
+
+    /// Gives it what its predecessor remembered, before the first batch.
+    ///
+    /// # Errors
+    /// See [`CallError`]; [`Refused`](CallError::Refused) if it can't make anything of that state.
+    pub fn restore(&mut self, saved: &State) -> Result<(), CallError> {
+        let (time, answer_bytes_max) = (self.limits.open_time(), self.limits.output_bytes_max);
+        let call = |operator: &Operator, store: &mut Store<HostState>| {
+            saved.lower(|saved| operator.call_restore(store, saved))
+        };
+        self.call("restore", time, answer_bytes_max, call)?
+            .map_err(|refusal| self.refused(refusal))
+    }
+
+    /// What it is called in messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is an instance of.
+    pub const fn component(&self) -> &Component {
+        &self.component
+    }
+
+    /// Whether an earlier call failed so that every further one is [`CallError::Poisoned`].
+    pub const fn is_poisoned(&self) -> bool {
+        self.live.is_none()
+    }
+
+    /// Bytes of linear memory it has now; none once it is poisoned.
+    pub fn memory_bytes(&self) -> usize {
+        self.live
+            .as_ref()
+            .map_or(0, |live| live.store.data().limiter.memory_bytes())
+    }
+
+    fn check_input(&self, port: u32) -> Result<(), CallError> {
+        let count = self.component.description().inputs.len();
+        if port as usize >= count {
+            Err(CallError::NoSuchPort { port, count })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn refused(&self, refusal: String) -> CallError {
+        CallError::Refused(shorten(refusal, self.limits.reason_bytes_max))
+    }
+
+    /// A call that answers with what leaves, about a batch of so many `datums`, or about the one before.
+    fn answer(
+        &mut self,
+        call: &'static str,
+        datums: Option<usize>,
+        f: impl FnOnce(
+            &Operator,
+            &mut Store<HostState>,
+        ) -> wasmtime::Result<Result<types::Processed, String>>,
+    ) -> Result<Processed, CallError> {
+        let (time, answer_bytes_max) = (self.limits.call_time_max, self.limits.output_bytes_max);
+        let said = self
+            .call(call, time, answer_bytes_max, f)?
+            .map_err(|refusal| self.refused(refusal))?;
+        // Only now: a guest that refuses a call because the rest of its last answer is due still owes that rest.
+        if let Some(datums) = datums {
+            self.pending.begin(datums);
+        }
+        let ports = self.component.description().outputs.len();
+        answer::check(said, ports, &self.limits, &mut self.pending).map_err(|what| {
+            self.live = None;
+            CallError::Malformed { call, what }
+        })
+    }
+
+    fn call<R>(
+        &mut self,
+        call: &'static str,
+        time: Duration,
+        answer_bytes_max: usize,
+        f: impl FnOnce(&Operator, &mut Store<HostState>) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
+        let live = self.live.as_mut().ok_or(CallError::Poisoned)?;
+        let memory_bytes_max = self.limits.memory_bytes_max;
+        let terms = Terms {
+            operator: &self.name,
+            call,
+            time,
+            answer_bytes_max,
+            memory_bytes_max,
+        };
+        let said = enter(&self.component.inner.engine, live, terms, f);
+        if said.is_err() {
+            self.live = None;
+        }
+        said
+    }
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance")
+            .field("name", &self.name)
+            .field("component", &self.component)
+            .field("poisoned", &self.is_poisoned())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Asks a component what it is, in an instance of its own that is gone afterwards.
+pub(super) fn describe(
+    engine: &Inner,
+    pre: &OperatorPre<HostState>,
+    limits: LoadLimits,
+) -> Result<types::Description, CallError> {
+    let LoadLimits {
+        memory_bytes_max,
+        describe_time_max,
+        ..
+    } = limits;
+    let limits = Limits {
+        memory_bytes_max,
+        ..Limits::default()
+    };
+    let terms = Terms {
+        operator: "",
+        call: "describe",
+        time: describe_time_max,
+        answer_bytes_max: limits.output_bytes_max,
+        memory_bytes_max,
+    };
+    let mut live = start(
+        engine,
+        pre,
+        HostState::new(limits, Arc::new(NoEvents)),
+        terms,
+    )?;
+    enter(engine, &mut live, terms, |operator, store| {
+        operator.call_describe(store)
+    })
+}
+
+fn lower<'a>(bindings: &'a [Binding]) -> Vec<types::Binding<'a>> {
+    let binding = |binding: &'a Binding| types::Binding {
+        port: &binding.port,
+        stream_name: &binding.stream,
+        encoding: &binding.encoding,
+    };
+    bindings.iter().map(binding).collect()
+}
+
+/// Instantiates in a fresh store. What a component runs while it is instantiated is held to the terms, too.
+fn start(
+    engine: &Inner,
+    pre: &OperatorPre<HostState>,
+    state: HostState,
+    terms: Terms<'_>,
+) -> Result<Live, CallError> {
+    let mut store = Store::new(&engine.wasm, state);
+    store.limiter(|state| &mut state.limiter);
+    let operator = hold(engine, &mut store, terms, |store| pre.instantiate(store))?;
+    Ok(Live { store, operator })
+}
+
+fn enter<R>(
+    engine: &Inner,
+    live: &mut Live,
+    terms: Terms<'_>,
+    call: impl FnOnce(&Operator, &mut Store<HostState>) -> wasmtime::Result<R>,
+) -> Result<R, CallError> {
+    let Live { store, operator } = live;
+    hold(engine, store, terms, |store| call(operator, store))
+}

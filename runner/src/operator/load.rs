@@ -1,0 +1,272 @@
+//! From bytes to a [`Component`]: measure, look up, encode, compile, check, ask, store.
+
+use std::hash::{Hash as _, Hasher};
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+
+use blake3::Hash;
+use wasmtime::component::types::ComponentItem;
+
+use super::bindings::OperatorPre;
+use super::component::{Compiled, Component, Description};
+use super::engine::{Engine, Inner};
+use super::error::LoadError;
+use super::host::{HOST, TYPES};
+use super::instance;
+use super::limits::LoadLimits;
+
+/// The world that every operator implements.
+pub(super) const WORLD: &str = "mosaik:operator/operator@1.0.0";
+
+/// What it exports.
+const EXPORTS: [&str; 8] = [
+    "describe", "open", "process", "resume", "tick", "finish", "snapshot", "restore",
+];
+
+/// The eight bytes that a core module and a component start with.
+const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+impl Engine {
+    /// Compiles an operator, or takes it from the cache, and asks it to describe itself.
+    ///
+    /// Takes a component, or a core module that carries its component type, as `cargo build --target
+    /// wasm32-unknown-unknown` makes of a crate that uses `wit-bindgen`. Bytes that are loaded already are not compiled
+    /// again.
+    ///
+    /// Blocks: some milliseconds from the cache, else about a second for each MiB. Nothing in here can stop the compiler
+    /// midway, so a caller that wants a time limit runs this on a thread of its own and stops waiting; the size of the
+    /// binary bounds what that thread goes on to cost.
+    ///
+    /// # Errors
+    /// When the bytes are too many, no WebAssembly, no operator, want more than an operator may reach, or cannot say
+    /// what they are within the limits. A cache that fails is only logged.
+    pub fn load(&self, bytes: &[u8], limits: LoadLimits) -> Result<Component, LoadError> {
+        let (len, max) = (bytes.len(), limits.binary_bytes_max);
+        if len > max {
+            return Err(LoadError::TooLarge { len, max });
+        }
+        let hash = blake3::hash(bytes);
+        if let Some(inner) = self.loaded(&hash) {
+            return Ok(Component { inner });
+        }
+        let kind = Kind::of(bytes)?;
+        // Encoder and compiler are not ours, and what they are given comes from outside.
+        let load = AssertUnwindSafe(|| self.inner.obtain(bytes, kind, hash, limits));
+        let compiled = panic::catch_unwind(load)
+            .unwrap_or_else(|panic| Err(LoadError::Internal(message(&*panic))))?;
+        Ok(Component {
+            inner: self.remember(compiled),
+        })
+    }
+
+    fn loaded(&self, hash: &Hash) -> Option<Arc<Compiled>> {
+        let loaded = self
+            .inner
+            .loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        loaded.get(hash)?.upgrade()
+    }
+
+    /// Shares what was compiled, or drops it for what another thread compiled in the meantime.
+    fn remember(&self, compiled: Compiled) -> Arc<Compiled> {
+        let mut loaded = self
+            .inner
+            .loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|_, compiled| compiled.strong_count() > 0);
+        if let Some(earlier) = loaded
+            .get(&compiled.hash)
+            .and_then(std::sync::Weak::upgrade)
+        {
+            return earlier;
+        }
+        let compiled = Arc::new(compiled);
+        loaded.insert(compiled.hash, Arc::downgrade(&compiled));
+        compiled
+    }
+}
+
+impl Inner {
+    fn obtain(
+        self: &Arc<Self>,
+        bytes: &[u8],
+        kind: Kind,
+        hash: Hash,
+        limits: LoadLimits,
+    ) -> Result<Compiled, LoadError> {
+        let id = self.artefact_id(&hash);
+        if let Some((wasm, description)) = self
+            .cache
+            .as_ref()
+            .and_then(|cache| cache.get(&id, |path| self.map(path)))
+        {
+            let (pre, imports) = self.link(&wasm)?;
+            return Ok(Compiled {
+                engine: Arc::clone(self),
+                pre,
+                description,
+                hash,
+                len: bytes.len(),
+                imports,
+            });
+        }
+        let wasm = match kind {
+            Kind::Module => self.compile(&encode(bytes)?),
+            Kind::Component => self.compile(bytes),
+        }?;
+        let (pre, imports) = self.link(&wasm)?;
+        let said = instance::describe(self, &pre, limits).map_err(LoadError::Describe)?;
+        let description = Description::parse(said).map_err(LoadError::Description)?;
+        if let Some(cache) = &self.cache {
+            let stored = wasm.serialize().map_err(|error| format!("{error:#}"));
+            let stored = stored.and_then(|code| {
+                cache
+                    .put(&id, &code, &description)
+                    .map_err(|error| error.to_string())
+            });
+            if let Err(error) = stored {
+                tracing::warn!(%error, "compiled code cannot be cached");
+            }
+        }
+        Ok(Compiled {
+            engine: Arc::clone(self),
+            pre,
+            description,
+            hash,
+            len: bytes.len(),
+            imports,
+        })
+    }
+
+    fn compile(&self, bytes: &[u8]) -> Result<wasmtime::component::Component, LoadError> {
+        wasmtime::component::Component::from_binary(&self.wasm, bytes)
+            .map_err(|error| LoadError::Invalid(format!("{error:#}")))
+    }
+
+    /// Maps compiled code that the cache has verified.
+    fn map(&self, path: &Path) -> wasmtime::Result<wasmtime::component::Component> {
+        // SAFETY: the file has to be what `serialize` gave for this engine, and to stay so while it is mapped. The cache
+        // has compared its contents with a hash that only a process of this user, which holds the folder's key, can have
+        // written; that process wrote what `serialize` gave, and the id in the name covers the version of wasmtime and
+        // all settings that matter. Files in that folder, which others cannot write, are replaced and removed but never
+        // changed, so the mapping keeps what was verified.
+        unsafe { wasmtime::component::Component::deserialize_file(&self.wasm, path) }
+    }
+
+    /// Checks imports and exports, by name first, since that is what is wrong most often.
+    fn link(
+        &self,
+        wasm: &wasmtime::component::Component,
+    ) -> Result<(OperatorPre<super::host::HostState>, Vec<String>), LoadError> {
+        let ty = wasm.component_type();
+        let imports: Vec<String> = ty
+            .imports(&self.wasm)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        let foreign: Vec<String> = imports
+            .iter()
+            .filter(|name| *name != HOST && *name != TYPES)
+            .cloned()
+            .collect();
+        if !foreign.is_empty() {
+            return Err(LoadError::Imports(foreign));
+        }
+        let missing = EXPORTS.iter().filter(|name| {
+            let export = ty.get_export(&self.wasm, name);
+            !export.is_some_and(|export| matches!(export.ty, ComponentItem::ComponentFunc(_)))
+        });
+        let missing: Vec<String> = missing.map(|&name| name.to_owned()).collect();
+        if !missing.is_empty() {
+            return Err(LoadError::MissingExports(missing));
+        }
+        let misfit = |error: wasmtime::Error| LoadError::World(format!("{error:#}"));
+        let pre = self.linker.instantiate_pre(wasm).map_err(misfit)?;
+        Ok((OperatorPre::new(pre).map_err(misfit)?, imports))
+    }
+
+    /// Names compiled code by everything it depends on.
+    fn artefact_id(&self, source: &Hash) -> Hash {
+        let mut hasher = Blake3Hasher(blake3::Hasher::new());
+        hasher.write(b"mosaik-runner operator 1\0");
+        hasher.write(env!("CARGO_PKG_VERSION").as_bytes());
+        hasher.write(source.as_bytes());
+        // Covers wasmtime's version, the target and its features, and all settings that change the code.
+        self.wasm.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.0.finalize()
+    }
+}
+
+/// What a binary is, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Module,
+    Component,
+}
+
+impl Kind {
+    fn of(bytes: &[u8]) -> Result<Self, LoadError> {
+        let text = bytes.trim_ascii_start();
+        Err(LoadError::NotWasm(if bytes.starts_with(MODULE) {
+            return Ok(Self::Module);
+        } else if bytes.starts_with(COMPONENT) {
+            return Ok(Self::Component);
+        } else if bytes.is_empty() {
+            "it is empty"
+        } else if text.starts_with(b"(module")
+            || text.starts_with(b"(component")
+            || text.starts_with(b";;")
+        {
+            "this is the text format, which has to be assembled first"
+        } else if bytes.starts_with(b"\0asm") {
+            "its version is unknown"
+        } else if bytes.starts_with(b"\x7fELF") {
+            "this is native code; build it for a wasm32 target"
+        } else {
+            "it doesn't start with `\\0asm`"
+        }))
+    }
+}
+
+/// Makes a component of a core module that says which.
+fn encode(module: &[u8]) -> Result<Vec<u8>, LoadError> {
+    let failed = |error| LoadError::Encode(format!("{error:#}"));
+    // Nothing is returned for a module without the section.
+    let (carried, _) = wit_component::metadata::decode(module).map_err(failed)?;
+    if carried.is_none() {
+        return Err(LoadError::NoComponentType);
+    }
+    wit_component::ComponentEncoder::default()
+        .module(module)
+        .map_err(failed)?
+        .validate(true)
+        .encode()
+        .map_err(failed)
+}
+
+/// A [`Hasher`] that cannot be made to collide, for what only offers itself to one.
+struct Blake3Hasher(blake3::Hasher);
+
+impl Hasher for Blake3Hasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let hash = self.0.finalize();
+        hash.as_bytes()
+            .iter()
+            .take(8)
+            .fold(0, |word, &byte| word << 8 | u64::from(byte))
+    }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+        .to_owned()
+}

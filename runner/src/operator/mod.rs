@@ -1,0 +1,36 @@
+//! WebAssembly operators: engine, component, instance, limits.
+//!
+//! An operator is a component of the world in `wasm-sdk/wit/operator.wit`. [`Engine::load`] compiles one, or takes its
+//! code from the cache; [`Component::instantiate`] makes an [`Instance`] with a configuration; its methods hand batches
+//! of [`Frames`](mosaik_streams::Frames) in and out with one copy each.
+//!
+//! A guest can hurt nobody else. It reaches three functions of ours: `log`, `now` and `count`. It has a store, memory
+//! and a time limit of its own, and what it says is checked before it is believed. After a trap, a time-out, too much
+//! memory or a malformed answer its instance is gone and the error says why; whether and when there is a new one is
+//! for the caller to decide.
+//!
+//! Everything here blocks: it belongs on threads that serve no sockets. Nothing here knows of manifests or networks.
+
+mod answer;
+mod bindings;
+mod cache;
+mod call;
+mod component;
+mod engine;
+mod error;
+mod host;
+mod instance;
+mod limits;
+mod load;
+mod ticker;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Entry, Processed, Rejected, State};
+pub use component::{Component, Description};
+pub use engine::{Engine, EngineConfig};
+pub use error::{CacheError, CallError, EngineError, LoadError, OpenError};
+pub use host::{Events, Level, NoEvents};
+pub use instance::{Binding, Instance, Setup};
+pub use limits::{Limits, LoadLimits};

@@ -1,0 +1,65 @@
+//! What a call costs, roughly: far above what it costs in a release build on an idle machine, far below a mistake such
+//! as decoding every datum or waking a thread for every call. `--nocapture` shows the numbers.
+
+use std::time::Instant;
+
+use super::guest::Guest;
+use super::*;
+
+/// Calls that are timed together.
+const CALLS: usize = 20_000;
+
+#[test]
+fn a_call_costs_little() {
+    let component = engine()
+        .load(&Guest::default().module(), LoadLimits::default())
+        .unwrap();
+    let mut echo = component.instantiate(setup(limits())).unwrap();
+    for count in [0_usize, 1, 64, 1024] {
+        let batch: Frames = (0..count).map(|_| [b'x'; 64]).collect();
+        let calls = CALLS / (1 + count / 8);
+        let start = Instant::now();
+        for _ in 0..calls {
+            echo.process(0, &batch).unwrap();
+        }
+        let call = start.elapsed() / calls as u32;
+        println!("{count} datums of 64 bytes: {call:?} a call");
+        // Unoptimised, copying is what costs: a µs for each datum of this size.
+        assert!(
+            call < Duration::from_micros(100) + Duration::from_micros(10) * count as u32,
+            "{call:?} for {count}"
+        );
+    }
+}
+
+#[test]
+fn loading_from_the_cache_is_quick() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = EngineConfig {
+        cache_dir: Some(dir.path().to_owned()),
+    };
+    // A module with many functions, none of them trivial: about the size of a real operator.
+    let body =
+        "(local.set 0 (i32.load offset=4 (i32.mul (local.get 0) (i32.const 77))))".repeat(40);
+    let functions = format!("(func (param i32) (result i32) {body} (local.get 0))").repeat(3000);
+    let module = Guest {
+        fields: &functions,
+        ..Guest::default()
+    }
+    .module();
+    let start = Instant::now();
+    Engine::new(config.clone())
+        .unwrap()
+        .load(&module, LoadLimits::default())
+        .unwrap();
+    let cold = start.elapsed();
+    let engine = Engine::new(config).unwrap();
+    let start = Instant::now();
+    engine.load(&module, LoadLimits::default()).unwrap();
+    let warm = start.elapsed();
+    println!(
+        "{} bytes: compiled in {cold:?}, from the cache in {warm:?}",
+        module.len()
+    );
+    assert!(warm < cold / 4, "{warm:?} warm, {cold:?} cold");
+}

@@ -1,0 +1,108 @@
+//! Operators that behave and operators that do not, written by hand so that they can do what no compiler would.
+
+mod answers;
+mod behaviour;
+mod cache;
+mod cost;
+#[path = "../../../../tests/support/guest.rs"]
+mod guest;
+mod hostile;
+mod loading;
+mod mutation;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mosaik_streams::Frames;
+
+use super::*;
+
+/// Keeps what an operator logs and counts.
+#[derive(Default)]
+struct Recorder(Mutex<Vec<String>>);
+
+impl Events for Recorder {
+    fn log(&self, level: Level, message: &str) {
+        self.0.lock().unwrap().push(format!("{level:?} {message}"));
+    }
+
+    fn count(&self, name: &str, delta: u64) {
+        self.0.lock().unwrap().push(format!("{name} +{delta}"));
+    }
+}
+
+impl Recorder {
+    fn seen(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+fn engine() -> Engine {
+    Engine::new(EngineConfig::default()).unwrap()
+}
+
+/// Little memory, so that running into that takes no time, and plenty of time, so that how busy the machine is does not
+/// matter.
+fn limits() -> Limits {
+    Limits {
+        memory_bytes_max: 16 * 1024 * 1024,
+        call_time_max: Duration::from_secs(5),
+        ..Limits::default()
+    }
+}
+
+fn setup(limits: Limits) -> Setup {
+    let binding = |port: &str| Binding {
+        port: port.into(),
+        stream: format!("{port}s"),
+        encoding: "bytes".into(),
+    };
+    Setup {
+        name: "suspect".into(),
+        config: r#"{"a":1}"#.into(),
+        inputs: vec![binding("in")],
+        outputs: vec![binding("out")],
+        limits,
+        events: Arc::new(NoEvents),
+    }
+}
+
+fn batch() -> Frames {
+    [b"one".as_slice(), b"", b"three"].into_iter().collect()
+}
+
+/// That the engine still runs an operator that behaves.
+#[track_caller]
+fn assert_engine_works(engine: &Engine) {
+    let component = engine
+        .load(&guest::Guest::default().module(), LoadLimits::default())
+        .unwrap();
+    let mut instance = component.instantiate(setup(limits())).unwrap();
+    let processed = instance.process(0, &batch()).unwrap();
+    assert_eq!(
+        processed,
+        Processed {
+            outputs: vec![(0, batch())],
+            ..Processed::default()
+        }
+    );
+}
+
+fn load(engine: &Engine, guest: &guest::Guest<'_>) -> Component {
+    engine.load(&guest.module(), LoadLimits::default()).unwrap()
+}
+
+/// The error that `process` ends in; the instance is lost with it, and its engine works on.
+#[track_caller]
+fn process_fails(guest: &guest::Guest<'_>, limits: Limits) -> CallError {
+    let engine = engine();
+    let mut instance = load(&engine, guest).instantiate(setup(limits)).unwrap();
+    let error = instance.process(0, &batch()).unwrap_err();
+    assert!(error.is_fatal());
+    assert!(instance.is_poisoned());
+    assert_eq!(instance.memory_bytes(), 0);
+    assert_eq!(instance.process(0, &batch()), Err(CallError::Poisoned));
+    assert_eq!(instance.snapshot(), Err(CallError::Poisoned));
+    assert_engine_works(&engine);
+    error
+}

@@ -1,0 +1,70 @@
+//! How a stage that was told to come to its end empties its edges.
+
+use std::time::Duration;
+
+use mosaik_streams::Frames;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::{BATCH_DATUMS_MAX, Input};
+
+/// How far a stage reads on when it is told to come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drain {
+    /// What its edges hold at this moment: others go on writing.
+    Queued,
+    /// To the end of the node's own streams, whose writers have ended. A shared stream has writers elsewhere and does
+    /// not end: it is read until nothing comes for [`SHARED_QUIET`], and for [`SHARED_MAX`] at the most.
+    ToEnd,
+}
+
+/// When nothing has come on a shared stream for so long, nothing is under way: 100 ms.
+pub const SHARED_QUIET: Duration = Duration::from_millis(100);
+/// How long a shared stream is read on at the most: 2 s.
+pub const SHARED_MAX: Duration = Duration::from_secs(2);
+
+/// One input being emptied.
+pub(super) struct Draining<'a> {
+    drain: Drain,
+    input: &'a mut Input,
+    left: usize,
+    until: Instant,
+}
+
+impl<'a> Draining<'a> {
+    pub(super) fn new(drain: Drain, input: &'a mut Input) -> Self {
+        let left = input.consumer.queued().0;
+        Self {
+            drain,
+            input,
+            left,
+            until: Instant::now() + SHARED_MAX,
+        }
+    }
+
+    /// The next batch; `None` when the input is empty as far as it is read, or abandoned.
+    pub(super) async fn next(&mut self, abandon: &CancellationToken) -> Option<Frames> {
+        let consumer = &mut self.input.consumer;
+        match self.drain {
+            Drain::Queued if self.left == 0 => None,
+            Drain::Queued => {
+                let batch = consumer.try_recv_frames(self.left.min(BATCH_DATUMS_MAX))?;
+                self.left = self.left.saturating_sub(batch.count());
+                Some(batch)
+            }
+            Drain::ToEnd => {
+                let quiet = if self.input.shared {
+                    self.until.min(Instant::now() + SHARED_QUIET)
+                } else {
+                    // Its end is certain to come; the time limit is whoever abandons it.
+                    Instant::now() + Duration::from_hours(24)
+                };
+                tokio::select! {
+                    biased;
+                    batch = timeout_at(quiet, consumer.recv_frames(BATCH_DATUMS_MAX)) => batch.ok().flatten(),
+                    () = abandon.cancelled() => None,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The running vertices of a graph. A stage owns its ends of the edges, runs as a task of its own, listens to
+//! [`Command`]s between two batches, and says at its end how it ended and hands its inputs back.
+
+mod counters;
+mod drain;
+mod guest;
+mod operator;
+mod recovery;
+mod sink;
+mod source;
+
+pub use counters::{Counters, Snapshot};
+pub use drain::{Drain, SHARED_MAX, SHARED_QUIET};
+pub use guest::Guest;
+pub use operator::{OperatorStage, OutputPort, Replacement};
+pub use recovery::{Blueprint, OnError};
+pub use sink::SinkStage;
+pub use source::SourceStage;
+
+use mosaik_streams::{Frames, FramesConsumer, FramesProducer};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::connector::Source;
+
+/// The most datums that a stage takes from an edge at once.
+pub const BATCH_DATUMS_MAX: usize = 4096;
+
+/// Commands that may wait for one stage; a sender waits when there are more.
+pub const COMMANDS_MAX: usize = 4;
+
+/// What a running stage can be told. It listens between two batches.
+#[derive(Debug)]
+pub enum Command {
+    /// Come to an end: a source stops reading; an operator or sink works off its edges as far as it is told, as at the
+    /// end of its input.
+    Drain(Drain),
+    /// Replace the operator's instance between two batches; answers whether it did.
+    Swap(Box<Replacement>, oneshot::Sender<Result<(), String>>),
+}
+
+/// How a stage is steered from outside.
+#[derive(Debug)]
+pub struct Control {
+    /// What it is told, one after the other; a sender that is gone means to stop where it is.
+    pub commands: mpsc::Receiver<Command>,
+    /// Cancelled when the time to come to an end is over: what is still held is counted as undelivered.
+    pub abandon: CancellationToken,
+}
+
+impl Control {
+    /// Hands a batch to a stream, for as long as nobody abandons it, and counts what was given and what was not.
+    async fn send(
+        &self,
+        output: &FramesProducer,
+        mut batch: Frames,
+        counters: &Counters,
+    ) -> Result<(), End> {
+        let sent = self.send_rest(output, &mut batch, counters).await;
+        counters.undelivered(batch.count());
+        sent
+    }
+
+    /// As [`send`](Self::send); what was not given stays in `batch`, uncounted.
+    async fn send_rest(
+        &self,
+        output: &FramesProducer,
+        batch: &mut Frames,
+        counters: &Counters,
+    ) -> Result<(), End> {
+        let (datums, bytes) = (batch.count(), batch.payload_len());
+        let sent = tokio::select! {
+            biased;
+            sent = output.send_rest(batch) => sent.map_err(|error| End::Failed(error.to_string())),
+            () = self.abandon.cancelled() => Err(End::Stopped),
+        };
+        counters.gave(datums - batch.count(), bytes - batch.payload_len());
+        sent
+    }
+}
+
+/// One subscription of a stage.
+#[derive(Debug)]
+pub struct Input {
+    /// The operator's port it feeds; 0 for a sink.
+    pub port: u32,
+    /// Whether the stream has writers on other nodes too.
+    pub shared: bool,
+    /// The subscription.
+    pub consumer: FramesConsumer,
+}
+
+/// How a stage ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// All its input has ended and was worked off.
+    Finished,
+    /// It was told to stop.
+    Stopped,
+    /// The outside end of a sink is gone, like the reader of a pipe.
+    Closed,
+    /// It cannot go on.
+    Failed(String),
+}
+
+/// What is left of a stage that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub end: End,
+    /// Its subscriptions, so that a successor can go on with them.
+    pub inputs: Vec<Input>,
+    /// A producer's outside end and what was read from it but not handed on, likewise.
+    pub source: Option<(Box<Source>, Frames)>,
+}

@@ -1,0 +1,101 @@
+//! Stage by stage, all that a generation needs before anything that runs is touched: components instantiated,
+//! connectors opened. Whatever fails here changes nothing.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use mosaik_streams::Frames;
+
+use super::{Library, setup::setup};
+use crate::{
+    connector::{self, Sink, Source, SourceContext},
+    graph::{self, Graph, StageKey, StageKind},
+    operator::Instance,
+    stage::{Blueprint, Guest},
+};
+
+/// Why a stage could not be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{stage}: {reason}")]
+pub struct BuildError {
+    /// The stage.
+    pub stage: StageKey,
+    /// One clear sentence.
+    pub reason: String,
+}
+
+/// The parts of a stage that can fail to be made.
+#[derive(Debug)]
+pub(super) enum Parts {
+    Source(Box<Source>, Frames),
+    Operator {
+        instance: Box<Instance>,
+        blueprint: Box<Blueprint>,
+    },
+    Sink(Sink),
+}
+
+/// Builds the parts of these stages.
+pub(super) async fn parts_of<'g>(
+    graph: &'g Graph,
+    stages: impl IntoIterator<Item = &'g graph::Stage>,
+    library: &Arc<Library>,
+) -> Result<BTreeMap<StageKey, Parts>, BuildError> {
+    let mut built = BTreeMap::new();
+    for stage in stages {
+        let id = stage.key.clone();
+        let parts = build(graph, stage, library)
+            .await
+            .map_err(|reason| BuildError {
+                stage: id.clone(),
+                reason,
+            })?;
+        built.insert(id, parts);
+    }
+    Ok(built)
+}
+
+async fn build(
+    graph: &Graph,
+    stage: &graph::Stage,
+    library: &Arc<Library>,
+) -> Result<Parts, String> {
+    match &stage.kind {
+        StageKind::Source { config, to } => {
+            let context = SourceContext::new(graph.streams[to].encoding.clone());
+            connector::open_source(config, context)
+                .await
+                .map(|source| Parts::Source(Box::new(source), Frames::new()))
+                .map_err(|error| error.to_string())
+        }
+        StageKind::Sink { config, .. } => connector::open_sink(config)
+            .await
+            .map(Parts::Sink)
+            .map_err(|error| error.to_string()),
+        StageKind::Operator(operator) => {
+            let component = library
+                .get(&operator.info.hash)
+                .ok_or("its component is no longer loaded")?;
+            let setup = setup(
+                graph,
+                stage,
+                operator,
+                Arc::new(Guest::new(stage.key.name.as_str())),
+            );
+            let blueprint = Blueprint { component, setup };
+            // Opening runs the guest, within its limits, so it must not run on a thread that does I/O.
+            let opened = tokio::task::spawn_blocking(move || {
+                blueprint
+                    .instantiate()
+                    .map(|instance| (instance, blueprint))
+            });
+            let (instance, blueprint) = opened
+                .await
+                .map_err(|error| format!("could not be opened: {error}"))?
+                .map_err(|error| error.to_string())?;
+            Ok(Parts::Operator {
+                instance: Box::new(instance),
+                blueprint: Box::new(blueprint),
+            })
+        }
+    }
+}

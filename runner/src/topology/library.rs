@@ -1,0 +1,184 @@
+//! The components of the graph: read, compiled once, described to the check and instantiated by the build.
+
+use std::{
+    collections::HashMap,
+    io::Read as _,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::setup::setup;
+use crate::{
+    graph::{
+        ComponentInfo, ComponentSource, Components, Graph, OperatorLimits, OperatorStage, Stage,
+    },
+    operator::{Component, Engine, LoadLimits, NoEvents},
+};
+
+/// The operators that come with the runner, by name.
+pub const BUILTINS: &[(&str, &[u8])] = &[
+    ("jq", include_bytes!("../../../operators/built/jq.wasm")),
+    (
+        "window",
+        include_bytes!("../../../operators/built/window.wasm"),
+    ),
+];
+
+/// How long a component may take to compile: 60 s, some twenty times what the largest operator here takes.
+pub const COMPILE_TIME_MAX: Duration = Duration::from_mins(1);
+
+/// Loads components and keeps them, by the hash of their bytes.
+#[derive(Debug)]
+pub struct Library {
+    engine: Engine,
+    loaded: Mutex<HashMap<String, Component>>,
+}
+
+impl Library {
+    /// An empty library on an engine.
+    pub fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            loaded: Mutex::default(),
+        }
+    }
+
+    /// The component of this hash, if a check has loaded it.
+    pub fn get(&self, hash: &str) -> Option<Component> {
+        self.loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(hash)
+            .cloned()
+    }
+
+    /// Forgets all but these, so that a node that is edited for months does not grow.
+    pub fn retain(&self, hashes: &[&str]) {
+        self.loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|hash, _| hashes.contains(&hash.as_str()));
+    }
+
+    /// Blocks while it reads and, the first time, compiles.
+    fn load(&self, bytes: &[u8], limits: &OperatorLimits) -> Result<Component, String> {
+        let hash = blake3::hash(bytes).to_hex().to_string();
+        if let Some(component) = self.get(&hash) {
+            return Ok(component);
+        }
+        let limits = LoadLimits {
+            binary_bytes_max: binary_bytes(limits),
+            ..LoadLimits::default()
+        };
+        let component = compile(&self.engine, bytes.to_vec(), limits, COMPILE_TIME_MAX)?;
+        self.loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(hash, component.clone());
+        Ok(component)
+    }
+}
+
+impl Components for Library {
+    fn open(&self, graph: &Graph, stage: &Stage, operator: &OperatorStage) -> Result<(), String> {
+        let component = self
+            .get(&operator.info.hash)
+            .ok_or("its component is no longer loaded")?;
+        let setup = setup(graph, stage, operator, Arc::new(NoEvents));
+        component
+            .instantiate(setup)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
+    fn describe(
+        &self,
+        source: &ComponentSource,
+        limits: &OperatorLimits,
+    ) -> Result<ComponentInfo, String> {
+        let component = match source {
+            ComponentSource::Builtin(name) => {
+                let (_, bytes) = BUILTINS
+                    .iter()
+                    .find(|(builtin, _)| builtin == name)
+                    .ok_or_else(|| {
+                        let names: Vec<_> = BUILTINS.iter().map(|(name, _)| *name).collect();
+                        format!(
+                            "there is no built-in operator `{name}`; there are {}",
+                            names.join(", ")
+                        )
+                    })?;
+                self.load(bytes, limits)?
+            }
+            ComponentSource::Path(path) => self.load(&read(path, binary_bytes(limits))?, limits)?,
+        };
+        let description = component.description();
+        Ok(ComponentInfo {
+            inputs: description.inputs.clone(),
+            outputs: description.outputs.clone(),
+            hash: component.hash(),
+            len: component.len() as u64,
+        })
+    }
+}
+
+/// Loads a component on a thread of its own, and waits for so long. A compiler cannot be stopped: past the limit it works
+/// on, on a binary whose size is limited, and what it makes is not used.
+fn compile(
+    engine: &Engine,
+    bytes: Vec<u8>,
+    limits: LoadLimits,
+    time_max: Duration,
+) -> Result<Component, String> {
+    let (answer, answered) = mpsc::sync_channel(1);
+    let engine = engine.clone();
+    let compiling = thread::Builder::new()
+        .name("compile".into())
+        .spawn(move || {
+            // Nobody waits any more when the limit has passed.
+            let _ = answer.send(engine.load(&bytes, limits));
+        });
+    compiling.map_err(|error| format!("there is no thread to compile it on: {error}"))?;
+    match answered.recv_timeout(time_max) {
+        Ok(loaded) => loaded.map_err(|error| error.to_string()),
+        Err(RecvTimeoutError::Timeout) => {
+            Err(format!("it takes longer than {time_max:?} to compile"))
+        }
+        Err(RecvTimeoutError::Disconnected) => Err("the compiler failed unexpectedly".to_owned()),
+    }
+}
+
+fn binary_bytes(limits: &OperatorLimits) -> usize {
+    usize::try_from(limits.binary).unwrap_or(usize::MAX)
+}
+
+/// Reads at most one byte more than the limit, whatever the file is.
+fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
+    file.take(bytes_max as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::EngineConfig;
+
+    #[test]
+    fn a_component_has_to_be_compiled_in_time() {
+        let engine = Engine::new(EngineConfig::default()).unwrap();
+        let (_, window) = BUILTINS.iter().find(|(name, _)| *name == "window").unwrap();
+        let within = |limit| compile(&engine, window.to_vec(), LoadLimits::default(), limit);
+        let late = within(Duration::ZERO).unwrap_err();
+        assert_eq!(late, "it takes longer than 0ns to compile");
+        assert_eq!(within(COMPILE_TIME_MAX).unwrap().len(), window.len());
+    }
+}

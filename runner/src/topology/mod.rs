@@ -1,0 +1,25 @@
+//! Graph to running node: build, run, apply a new generation.
+
+mod apply;
+mod build;
+mod edges;
+mod identity;
+mod library;
+mod node;
+mod plan;
+mod receipt;
+mod running;
+mod setup;
+mod shutdown;
+mod streams;
+mod summary;
+mod watch;
+
+pub use apply::{ApplyError, REPLACE_DEADLINE, SWAP_DEADLINE};
+pub use build::BuildError;
+pub use identity::{IdentityError, cache_folder, state_folder};
+pub use library::{BUILTINS, COMPILE_TIME_MAX, Library};
+pub use node::{DRAIN_DEADLINE, Node, Settings, StartError};
+pub use receipt::Receipt;
+pub use summary::{StageSummary, StreamSummary, Summary};
+pub use watch::{FileWatch, QUIET, QUIET_MAX};

@@ -1,0 +1,359 @@
+//! A node that runs a graph.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use mosaik_streams::{
+    EndpointAddr, FramesProducer, Network, SecretKey, discovery, network::Error as NetworkError,
+};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use super::{
+    IdentityError, Library,
+    build::{BuildError, Parts, parts_of},
+    edges,
+    identity::kept_key,
+    running::{EndNotice, Ready, Running},
+    streams::Ending,
+    summary::Ledger,
+};
+use crate::{
+    graph::{Edge, Graph, OnError as OnErrorConfig, Scope, Stage, StageKey, StageKind, StreamName},
+    stage::{
+        Blueprint, End, Ended, Input, OnError, OperatorStage, OutputPort, SinkStage, SourceStage,
+    },
+};
+
+/// How long a node may take to come to its end when told to: 30 s.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+/// Ends of stages that may wait to be noticed; a stage that ends waits when there are more.
+const NOTICES_MAX: usize = 64;
+
+/// What a node needs to know besides its graph.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The manifest's path: a node without a key of its own is told from others by it.
+    pub manifest: PathBuf,
+    /// Where keys are kept.
+    pub state_folder: PathBuf,
+}
+
+/// Why a node did not start, or did not take a new generation.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No key.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// No network.
+    #[error("cannot join the network: {0}")]
+    Network(NetworkError),
+    /// A stage could not be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A stream could not be opened.
+    #[error("stream `{stream}`: {reason}")]
+    Stream {
+        /// The stream.
+        stream: StreamName,
+        /// One clear sentence.
+        reason: String,
+    },
+    /// The operating system gives no thread for an operator.
+    #[error("{stage}: no thread for it: {reason}")]
+    Thread {
+        /// The operator.
+        stage: StageKey,
+        /// The system's reason.
+        reason: std::io::Error,
+    },
+}
+
+/// A node that runs a graph.
+#[derive(Debug)]
+pub struct Node {
+    pub(super) graph: Graph,
+    pub(super) generation: u64,
+    pub(super) library: Arc<Library>,
+    pub(super) network: Network,
+    /// This node's own handle to every stream that is written here.
+    pub(super) producers: BTreeMap<StreamName, FramesProducer>,
+    pub(super) stages: BTreeMap<StageKey, Running>,
+    /// How each operator's instance that runs now was built.
+    pub(super) blueprints: BTreeMap<StageKey, Blueprint>,
+    pub(super) ledger: Ledger,
+    /// Streams that have ended and whose readers still read.
+    pub(super) ending: JoinSet<StreamName>,
+    pub(super) endings: BTreeMap<StreamName, Ending>,
+    notices: mpsc::Receiver<EndNotice>,
+    notify: mpsc::Sender<EndNotice>,
+    starts: u64,
+}
+
+impl Node {
+    /// Builds all stages and starts them, readers before writers.
+    ///
+    /// # Errors
+    /// Nothing runs when anything cannot be built.
+    pub async fn start(
+        graph: Graph,
+        library: Arc<Library>,
+        settings: &Settings,
+    ) -> Result<Self, StartError> {
+        let network = join(&graph, settings).await?;
+        let parts = parts_of(&graph, graph.stages(), &library).await?;
+        let (notify, notices) = mpsc::channel(NOTICES_MAX);
+        let mut node = Self {
+            graph,
+            generation: 1,
+            library,
+            network,
+            producers: BTreeMap::new(),
+            stages: BTreeMap::new(),
+            blueprints: BTreeMap::new(),
+            ledger: Ledger::default(),
+            ending: JoinSet::new(),
+            endings: BTreeMap::new(),
+            notices,
+            notify,
+            starts: 0,
+        };
+        node.open_streams_for(&parts)?;
+        node.launch(parts, BTreeMap::new())?;
+        Ok(node)
+    }
+
+    /// The generation that runs: 1 for what the node started with.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The graph that runs.
+    pub const fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Who the node is on the network and where it listens; `None` while nothing is shared.
+    pub fn address(&self) -> Option<EndpointAddr> {
+        self.graph
+            .is_networked()
+            .then(|| self.network.local().addr())
+    }
+
+    /// Waits until all stages have ended. Cancel safe.
+    pub async fn done(&mut self) {
+        while !(self.stages.is_empty() && self.ending.is_empty()) {
+            // Triggered when: a stage has ended; the readers of an ended stream have read all.
+            tokio::select! {
+                Some(notice) = self.notices.recv() => self.stage_ended(&notice),
+                Some(ended) = self.ending.join_next() => self.stream_ended(ended),
+            }
+        }
+    }
+
+    /// Takes note of the stages and streams that have ended by now.
+    pub(super) fn catch_up(&mut self) {
+        while let Ok(notice) = self.notices.try_recv() {
+            self.stage_ended(&notice);
+        }
+        while let Some(ended) = self.ending.try_join_next() {
+            self.stream_ended(ended);
+        }
+    }
+
+    fn stage_ended(&mut self, notice: &EndNotice) {
+        // A notice from before the stage was replaced speaks of nobody.
+        let running = self.stages.get_mut(&notice.stage);
+        let Some(running) = running.filter(|running| running.start == notice.start) else {
+            return;
+        };
+        let ended = running.take_ended();
+        self.stages.remove(&notice.stage);
+        self.settle(&notice.stage, ended);
+        self.end_streams_without_writers();
+        self.stop_writers_without_readers();
+    }
+
+    /// Takes note of how a stage ended, and lets go of its subscriptions.
+    pub(super) fn settle(&mut self, stage: &StageKey, ended: Option<Ended>) {
+        let ended = ended.unwrap_or_else(|| Ended {
+            end: End::Failed("it did not stop in time and was left behind".into()),
+            inputs: Vec::new(),
+            source: None,
+        });
+        match &ended.end {
+            End::Failed(reason) => tracing::error!("{stage} failed: {reason}"),
+            end => tracing::debug!("{stage} has ended: {end:?}"),
+        }
+        for input in &ended.inputs {
+            self.ledger.note_consumer(stage, &input.consumer);
+        }
+        let queued = ended
+            .inputs
+            .iter()
+            .map(|input| input.consumer.queued().0)
+            .sum::<usize>();
+        let held = ended.source.as_ref().map_or(0, |(_, held)| held.count());
+        self.ledger.counters(stage).undelivered(queued + held);
+        self.ledger.note_end(stage, ended.end);
+    }
+
+    /// Joins parts and edges to stages and starts them, readers before writers. `inherited` are subscriptions of
+    /// predecessors that go on as they are.
+    pub(super) fn launch(
+        &mut self,
+        mut parts: BTreeMap<StageKey, Parts>,
+        mut inherited: BTreeMap<StageKey, Vec<Input>>,
+    ) -> Result<(), StartError> {
+        let mut ready = Vec::new();
+        for stage in self.graph.stages() {
+            let id = stage.key.clone();
+            if let Some(parts) = parts.remove(&id) {
+                let inherited = inherited.remove(&id).unwrap_or_default();
+                if let Parts::Operator { blueprint, .. } = &parts {
+                    self.blueprints.insert(id.clone(), (**blueprint).clone());
+                }
+                ready.push((id, self.assemble(stage, parts, inherited)?));
+            }
+        }
+        ready.sort_by_key(|(key, _): &(StageKey, Ready)| std::cmp::Reverse(key.role));
+        for (id, ready) in ready {
+            self.starts += 1;
+            let running = Running::start(ready, id.clone(), self.starts, self.notify.clone())
+                .map_err(|reason| StartError::Thread {
+                    stage: id.clone(),
+                    reason,
+                })?;
+            self.ledger.note_start(&id);
+            self.stages.insert(id, running);
+        }
+        Ok(())
+    }
+
+    fn assemble(
+        &self,
+        stage: &Stage,
+        parts: Parts,
+        inherited: Vec<Input>,
+    ) -> Result<Ready, StartError> {
+        let counters = self.ledger.counters(&stage.key);
+        let mut inherited: BTreeMap<u32, Input> = inherited
+            .into_iter()
+            .map(|input| (input.port, input))
+            .collect();
+        let mut input = |port: u32, edge: &Edge| match inherited.remove(&port) {
+            Some(input) => Ok(input),
+            None => self.subscribe(port, edge),
+        };
+        Ok(match (&stage.kind, parts) {
+            (StageKind::Source { to, .. }, Parts::Source(source, held)) => {
+                Ready::Source(Box::new(SourceStage {
+                    source,
+                    held,
+                    output: self.producers[to].clone(),
+                    counters,
+                }))
+            }
+            (StageKind::Sink { from, .. }, Parts::Sink(sink)) => Ready::Sink(SinkStage {
+                input: input(0, from)?,
+                sink,
+                counters,
+            }),
+            (
+                StageKind::Operator(operator),
+                Parts::Operator {
+                    instance,
+                    blueprint,
+                },
+            ) => {
+                let known = &operator.info.inputs;
+                let inputs = operator.inputs.iter().map(|wired| {
+                    let port = known
+                        .iter()
+                        .position(|name| name == wired.port.as_str())
+                        .unwrap_or_default();
+                    input(port as u32, &wired.edge)
+                });
+                let outputs = operator.info.outputs.iter().map(|port| {
+                    let wired = operator
+                        .outputs
+                        .iter()
+                        .find(|wired| wired.port.as_str() == port);
+                    OutputPort {
+                        producer: wired.map(|wired| self.producers[&wired.stream].clone()),
+                    }
+                });
+                Ready::Operator(Box::new(OperatorStage {
+                    name: stage.key.name.to_string(),
+                    instance: *instance,
+                    blueprint: *blueprint,
+                    inputs: inputs.collect::<Result<_, _>>()?,
+                    outputs: outputs.collect(),
+                    on_error: self.on_error(&operator.on_error),
+                    tick: operator.tick,
+                    counters,
+                }))
+            }
+            (_, _) => unreachable!("the parts of a stage are built by its kind"),
+        })
+    }
+
+    pub(super) fn on_error(&self, policy: &OnErrorConfig) -> OnError {
+        match policy {
+            OnErrorConfig::Skip => OnError::Skip,
+            OnErrorConfig::Stop => OnError::Stop,
+            OnErrorConfig::Restart => OnError::Restart,
+            OnErrorConfig::To(stream) => OnError::To(self.producers[stream].clone()),
+        }
+    }
+
+    fn subscribe(&self, port: u32, edge: &Edge) -> Result<Input, StartError> {
+        let stream = &self.graph.streams[&edge.stream];
+        let consumer = edges::open_consumer(&self.network, stream, edge).map_err(|reason| {
+            StartError::Stream {
+                stream: edge.stream.clone(),
+                reason,
+            }
+        })?;
+        Ok(Input {
+            port,
+            shared: stream.scope == Scope::Network,
+            consumer,
+        })
+    }
+}
+
+/// Makes the node's network; its socket is bound only if something is shared.
+async fn join(graph: &Graph, settings: &Settings) -> Result<Network, StartError> {
+    let key = match &graph.node.secret_key {
+        Some(secret) => SecretKey::from_bytes(*secret.expose()),
+        // A stream may be shared later: the key is then to be the same as next time.
+        None if graph.network.is_some() => {
+            let name = graph.node.name.as_ref().map(|name| name.as_str());
+            match kept_key(&settings.state_folder, &settings.manifest, name) {
+                Err(error) if graph.is_networked() => return Err(error.into()),
+                kept => kept.unwrap_or_else(|_| SecretKey::generate()),
+            }
+        }
+        None => SecretKey::generate(),
+    };
+    let discovery = discovery::Config::builder()
+        .with_bootstrap(edges::bootstrap(&graph.node.bootstrap))
+        .with_tags(edges::tags(&graph.node.tags));
+    // A graph without a network shares nothing, so nobody ever hears this name.
+    let name = graph
+        .network
+        .as_ref()
+        .map_or("unshared", |name| name.as_str());
+    let mut builder = Network::builder(name)
+        .with_secret_key(key)
+        .with_addresses(graph.node.listen.iter().copied())
+        .with_discovery(discovery)
+        .lazy(true);
+    if !graph.node.advertise.is_empty() {
+        builder = builder.with_advertised(graph.node.advertise.iter().copied());
+    }
+    let network = builder.build().await.map_err(StartError::Network)?;
+    if graph.is_networked() {
+        network.bind().await.map_err(StartError::Network)?;
+    }
+    Ok(network)
+}

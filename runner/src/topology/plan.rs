@@ -1,0 +1,83 @@
+//! What a difference between two graphs means for the stages of a node that runs.
+
+use super::node::Node;
+use crate::graph::{Change, Diff, Graph, StageChange, StageKey, StageKind};
+
+/// What has to be done to which stage.
+pub(super) struct Plan {
+    /// Operators to swap.
+    pub(super) swap: Vec<StageKey>,
+    /// Stages to stop.
+    pub(super) stop: Vec<StageKey>,
+    /// Stages of the new graph to build parts for.
+    pub(super) build: Vec<StageKey>,
+    /// Producers that are stopped and go on where they were: what they read from is the same.
+    pub(super) hand_over: Vec<StageKey>,
+}
+
+impl Plan {
+    pub(super) fn new(node: &Node, graph: &Graph, diff: &Diff) -> Self {
+        let mut plan = Self {
+            swap: Vec::new(),
+            stop: Vec::new(),
+            build: Vec::new(),
+            hand_over: Vec::new(),
+        };
+        for StageChange { key, change, .. } in &diff.stages {
+            let runs = node.stages.contains_key(key);
+            match change {
+                // One that could not be started last time has neither run nor ended.
+                Change::Keep if !runs && !node.ledger.has_ended(key) => {
+                    plan.build.push(key.clone());
+                }
+                Change::Keep => {}
+                // An operator that has ended has nothing to swap between batches: it starts anew.
+                Change::Swap if runs => {
+                    plan.swap.push(key.clone());
+                    plan.build.push(key.clone());
+                }
+                Change::Replace if reads_on(node, graph, key) => {
+                    // One that has come to its end stays there.
+                    if runs {
+                        plan.stop.push(key.clone());
+                        plan.hand_over.push(key.clone());
+                    }
+                }
+                Change::Swap | Change::Replace | Change::Add => {
+                    plan.stop.push(key.clone());
+                    plan.build.push(key.clone());
+                }
+                Change::Remove => plan.stop.push(key.clone()),
+            }
+        }
+        plan.wake_readers(node, graph);
+        plan
+    }
+
+    /// Starts those again that had come to the end of a stream which is now written anew, and those after them.
+    fn wake_readers(&mut self, node: &Node, graph: &Graph) {
+        for stage in graph.in_order() {
+            let starts = |key: &StageKey| self.build.contains(key) || self.hand_over.contains(key);
+            let fed = stage.edges().any(|edge| {
+                graph
+                    .writers(&edge.stream)
+                    .any(|writer| starts(&writer.key))
+            });
+            let wake = fed && !starts(&stage.key) && !node.stages.contains_key(&stage.key);
+            if wake {
+                self.build.push(stage.key.clone());
+            }
+        }
+    }
+}
+
+/// Whether a producer reads from the same in both graphs, and makes the same of it.
+fn reads_on(node: &Node, graph: &Graph, key: &StageKey) -> bool {
+    let reads = |graph: &Graph| match &graph.stage(key)?.kind {
+        StageKind::Source { config, to } => {
+            Some((config.clone(), graph.streams[to].encoding.clone()))
+        }
+        _ => None,
+    };
+    reads(&node.graph).is_some_and(|before| reads(graph) == Some(before))
+}

@@ -1,0 +1,67 @@
+//! What a reload did.
+
+use std::{fmt, time::Duration};
+
+use crate::graph::{Change, Diff};
+
+/// What a reload did: the difference it made, and what it took.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    /// The generation that runs now; 1 is what the node started with.
+    pub generation: u64,
+    /// What changed.
+    pub diff: Diff,
+    /// How long building beside the running generation took.
+    pub built_in: Duration,
+    /// How long going over to the new one took: the longest that any edge can have been held.
+    pub applied_in: Duration,
+}
+
+/// One line: what is not as before, and how much is.
+impl fmt::Display for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "generation {}: ", self.generation)?;
+        let because = |changed: &[&str]| {
+            if changed.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", changed.join(", "))
+            }
+        };
+        for stream in self
+            .diff
+            .streams
+            .iter()
+            .filter(|stream| stream.change != Change::Keep)
+        {
+            write!(
+                f,
+                "{} stream {}{}; ",
+                stream.change,
+                stream.name,
+                because(&stream.changed)
+            )?;
+        }
+        for stage in self
+            .diff
+            .stages
+            .iter()
+            .filter(|stage| stage.change != Change::Keep)
+        {
+            write!(
+                f,
+                "{} {}{}; ",
+                stage.change,
+                stage.key,
+                because(&stage.changed)
+            )?;
+        }
+        let kept = self.diff.stages_to(Change::Keep).count();
+        let stages = if kept == 1 { "stage" } else { "stages" };
+        write!(
+            f,
+            "{kept} {stages} kept (built in {:.1?}, applied in {:.1?})",
+            self.built_in, self.applied_in
+        )
+    }
+}

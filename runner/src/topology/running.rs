@@ -1,0 +1,157 @@
+//! A stage that runs: how the node holds on to it.
+
+use std::time::Duration;
+
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    graph::StageKey,
+    stage::{
+        COMMANDS_MAX, Command, Control, Drain, Ended, OperatorStage, Replacement, SinkStage,
+        SourceStage,
+    },
+};
+
+/// How long a stage that was told to give up may take to notice, before it is left behind.
+const GIVE_UP: Duration = Duration::from_secs(2);
+
+/// A stage, ready to run.
+#[derive(Debug)]
+pub(super) enum Ready {
+    Source(Box<SourceStage>),
+    Operator(Box<OperatorStage>),
+    Sink(SinkStage),
+}
+
+/// Tells the node that a stage has ended: which, and of which start of it.
+#[derive(Debug)]
+pub(super) struct EndNotice {
+    pub(super) stage: StageKey,
+    pub(super) start: u64,
+}
+
+/// The node's hold on a stage. Dropping it stops the stage.
+#[derive(Debug)]
+pub(super) struct Running {
+    /// Tells this start of the stage from others under its name.
+    pub(super) start: u64,
+    commands: mpsc::Sender<Command>,
+    abandon: CancellationToken,
+    ended: Option<oneshot::Receiver<Ended>>,
+}
+
+impl Running {
+    /// Starts a stage: an operator on a thread of its own, the others as tasks.
+    pub(super) fn start(
+        ready: Ready,
+        stage: StageKey,
+        start: u64,
+        notices: mpsc::Sender<EndNotice>,
+    ) -> std::io::Result<Self> {
+        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        let (report, ended) = oneshot::channel();
+        let abandon = CancellationToken::new();
+        let control = Control {
+            commands: receiver,
+            abandon: abandon.clone(),
+        };
+        let notice = EndNotice {
+            stage: stage.clone(),
+            start,
+        };
+        let finish = async move |ended: Ended| {
+            // A node that is gone wants neither.
+            let _ = report.send(ended);
+            let _ = notices.send(notice).await;
+        };
+        match ready {
+            Ready::Source(source) => {
+                tokio::spawn(async move { finish(source.run(control).await).await });
+            }
+            Ready::Sink(sink) => {
+                tokio::spawn(async move { finish(sink.run(control).await).await });
+            }
+            Ready::Operator(operator) => {
+                let runtime = Handle::current();
+                std::thread::Builder::new()
+                    .name(format!("op {}", stage.name))
+                    .spawn(move || {
+                        runtime.block_on(async move { finish(operator.run(control).await).await });
+                    })?;
+            }
+        }
+        Ok(Self {
+            start,
+            commands,
+            abandon,
+            ended: Some(ended),
+        })
+    }
+
+    /// Tells the stage to drain, and waits for its end. Past the deadline it is told to give up what it holds. `None` if
+    /// it does not even do that in time.
+    pub(super) async fn stop(mut self, drain: Drain, deadline: Duration) -> Option<Ended> {
+        let ended = self.ended.as_mut()?;
+        let within = timeout(deadline, async {
+            // A stage that has ended by itself takes no more commands.
+            let _ = self.commands.send(Command::Drain(drain)).await;
+            (&mut *ended).await.ok()
+        });
+        if let Ok(outcome) = within.await {
+            return outcome;
+        }
+        self.abandon.cancel();
+        timeout(GIVE_UP, ended).await.ok().and_then(Result::ok)
+    }
+
+    /// Tells the stage to end and to give up what it holds, without waiting. Whether it was not told before.
+    pub(super) fn give_up(&self) -> bool {
+        if self.abandon.is_cancelled() {
+            return false;
+        }
+        self.abandon.cancel();
+        // A stage with so many commands that no more fit gets to this one's end by itself: it is abandoned.
+        let _ = self.commands.try_send(Command::Drain(Drain::Queued));
+        true
+    }
+
+    /// What the stage left when it ended by itself, after its notice has come.
+    pub(super) fn take_ended(&mut self) -> Option<Ended> {
+        self.ended.take()?.try_recv().ok()
+    }
+
+    /// Puts another instance into a running operator.
+    ///
+    /// # Errors
+    /// The operator refuses it, has ended, or does not come to a batch boundary in time.
+    pub(super) async fn swap(
+        &self,
+        replacement: Replacement,
+        deadline: Duration,
+    ) -> Result<(), String> {
+        let (reply, mut answer) = oneshot::channel();
+        let swapped = timeout(deadline, async {
+            let sent = self
+                .commands
+                .send(Command::Swap(Box::new(replacement), reply))
+                .await;
+            sent.map_err(|_| "it has ended".to_owned())?;
+            (&mut answer).await.map_err(|_| "it has ended".to_owned())?
+        })
+        .await;
+        swapped.unwrap_or_else(|_| {
+            // Closing first makes the outcome one of two: the swap was answered, or it never happens.
+            answer.close();
+            answer.try_recv().unwrap_or_else(|_| {
+                Err(format!(
+                    "it did not come to a batch boundary within {deadline:?}"
+                ))
+            })
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! What an operator of a graph is opened with.
+
+use std::sync::Arc;
+
+use crate::{
+    graph::{Graph, OperatorStage, PortName, Stage, StreamName},
+    operator::{Binding, Events, Limits, Setup},
+};
+
+/// What an operator is opened with: its configuration as JSON, the streams on its ports, its limits.
+pub(super) fn setup(
+    graph: &Graph,
+    stage: &Stage,
+    operator: &OperatorStage,
+    events: Arc<dyn Events>,
+) -> Setup {
+    let inputs = operator
+        .inputs
+        .iter()
+        .map(|input| (&input.port, &input.edge.stream));
+    let outputs = operator
+        .outputs
+        .iter()
+        .map(|output| (&output.port, &output.stream));
+    // Not the guard's own text, which hides what came from the environment or a file.
+    let config: &serde_json::Value = &operator.config;
+    Setup {
+        name: stage.key.name.to_string(),
+        config: config.to_string(),
+        inputs: bindings(graph, inputs),
+        outputs: bindings(graph, outputs),
+        limits: Limits {
+            memory_bytes_max: usize::try_from(operator.limits.memory).unwrap_or(usize::MAX),
+            call_time_max: operator.limits.time,
+            ..Limits::default()
+        },
+        events,
+    }
+}
+
+fn bindings<'g>(
+    graph: &Graph,
+    ports: impl Iterator<Item = (&'g PortName, &'g StreamName)>,
+) -> Vec<Binding> {
+    ports
+        .map(|(port, stream)| Binding {
+            port: port.to_string(),
+            stream: stream.to_string(),
+            encoding: graph.streams[stream].encoding.name().to_owned(),
+        })
+        .collect()
+}

@@ -1,0 +1,245 @@
+//! What a node has done, from its first generation to its end.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use mosaik_streams::{FramesConsumer, streams::producer::ProducerStats};
+
+use crate::{
+    graph::{StageKey, StreamName},
+    stage::{Counters, End, Snapshot},
+};
+
+/// What one stage has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageSummary {
+    /// The stage.
+    pub stage: StageKey,
+    /// How it ended; `None` while it runs.
+    pub end: Option<End>,
+    /// What it counted.
+    pub counts: Snapshot,
+    /// What its subscriptions dropped, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+}
+
+/// What this node's end of one stream has done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StreamSummary {
+    /// Datums that were sent to other nodes, each subscriber counted.
+    pub sent_remote: u64,
+    /// What was dropped, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+}
+
+/// What a node has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// The last generation.
+    pub generation: u64,
+    /// How long it ran.
+    pub uptime: Duration,
+    /// The stages: producers, operators, consumers, each by name.
+    pub stages: Vec<StageSummary>,
+    /// The streams written here.
+    pub streams: BTreeMap<StreamName, StreamSummary>,
+}
+
+impl Summary {
+    /// Whether a stage failed.
+    pub fn has_failures(&self) -> bool {
+        self.stages
+            .iter()
+            .any(|stage| matches!(stage.end, Some(End::Failed(_))))
+    }
+
+    /// Datums that did not get where they were going, for whatever reason.
+    pub fn dropped(&self) -> u64 {
+        let stages = self.stages.iter().map(|stage| {
+            stage.counts.dropped().map(|(_, count)| count).sum::<u64>()
+                + stage.dropped.values().sum::<u64>()
+        });
+        let streams = self
+            .streams
+            .values()
+            .map(|stream| stream.dropped.values().sum::<u64>());
+        stages.chain(streams).sum()
+    }
+}
+
+/// Where all that is to be summed up is noted. A clone notes in the same place.
+#[derive(Debug, Clone)]
+pub(super) struct Ledger {
+    since: Instant,
+    pages: Arc<Mutex<Pages>>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    counters: BTreeMap<StageKey, Arc<Counters>>,
+    ends: BTreeMap<StageKey, End>,
+    /// What the subscriptions that have ended amounted to.
+    consumed: BTreeMap<StageKey, BTreeMap<&'static str, u64>>,
+    produced: BTreeMap<StreamName, StreamSummary>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            since: Instant::now(),
+            pages: Arc::default(),
+        }
+    }
+}
+
+impl Ledger {
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The counters of a stage, made at first sight; a successor of the same name goes on counting in them.
+    pub(super) fn counters(&self, stage: &StageKey) -> Arc<Counters> {
+        Arc::clone(self.pages().counters.entry(stage.clone()).or_default())
+    }
+
+    pub(super) fn note_start(&self, stage: &StageKey) {
+        self.pages().ends.remove(stage);
+    }
+
+    pub(super) fn note_end(&self, stage: &StageKey, end: End) {
+        self.pages().ends.insert(stage.clone(), end);
+    }
+
+    pub(super) fn has_ended(&self, stage: &StageKey) -> bool {
+        self.pages().ends.contains_key(stage)
+    }
+
+    pub(super) fn has_failed(&self, stage: &StageKey) -> bool {
+        matches!(self.pages().ends.get(stage), Some(End::Failed(_)))
+    }
+
+    /// Adds what a subscription has seen, when it is let go.
+    pub(super) fn note_consumer(&self, stage: &StageKey, consumer: &FramesConsumer) {
+        let dropped = consumer.stats().dropped;
+        let mut pages = self.pages();
+        let totals = pages.consumed.entry(stage.clone()).or_default();
+        let reasons = [
+            ("malformed", dropped.malformed),
+            ("too_large", dropped.too_large),
+            ("lost", dropped.lost),
+        ];
+        add(totals, reasons);
+    }
+
+    /// Adds what this node's end of a stream has seen, when it is let go.
+    pub(super) fn note_producer(&self, stream: &StreamName, stats: &ProducerStats) {
+        let mut pages = self.pages();
+        let summary = pages.produced.entry(stream.clone()).or_default();
+        summary.sent_remote += stats.sent_datums;
+        let dropped = &stats.dropped;
+        let reasons = [
+            ("offline", dropped.offline),
+            ("lagging", dropped.lagging),
+            ("closed", dropped.closed),
+            ("nobody", dropped.nobody),
+        ];
+        add(&mut summary.dropped, reasons);
+    }
+
+    pub(super) fn summary(&self, generation: u64) -> Summary {
+        let pages = self.pages();
+        let stages = pages.counters.iter().map(|(stage, counters)| {
+            let dropped = pages.consumed.get(stage).cloned().unwrap_or_default();
+            StageSummary {
+                stage: stage.clone(),
+                end: pages.ends.get(stage).cloned(),
+                counts: counters.snapshot(),
+                dropped,
+            }
+        });
+        Summary {
+            generation,
+            uptime: self.since.elapsed(),
+            stages: stages.collect(),
+            streams: pages.produced.clone(),
+        }
+    }
+}
+
+fn add(
+    totals: &mut BTreeMap<&'static str, u64>,
+    counts: impl IntoIterator<Item = (&'static str, u64)>,
+) {
+    for (reason, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        *totals.entry(reason).or_default() += count;
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let generations = if self.generation == 1 {
+            "1 generation".to_owned()
+        } else {
+            format!("{} generations", self.generation)
+        };
+        writeln!(f, "ran for {:.1?}, {generations}", self.uptime)?;
+        let width = self
+            .stages
+            .iter()
+            .map(|stage| stage.stage.name.as_str().len())
+            .max()
+            .unwrap_or(0);
+        for stage in &self.stages {
+            write!(
+                f,
+                "  {:8}  {:width$} ",
+                stage.stage.role.to_string(),
+                stage.stage.name.as_str()
+            )?;
+            write!(
+                f,
+                "{:>12} in {:>12} out",
+                stage.counts.datums_in, stage.counts.datums_out
+            )?;
+            if stage.counts.restarts > 0 {
+                write!(f, ", {} restarts", stage.counts.restarts)?;
+            }
+            let own = stage.counts.dropped();
+            for (reason, count) in own.chain(
+                stage
+                    .dropped
+                    .iter()
+                    .map(|(reason, count)| (*reason, *count)),
+            ) {
+                write!(f, ", {count} {reason}")?;
+            }
+            if let Some(End::Failed(reason)) = &stage.end {
+                write!(f, ", FAILED: {reason}")?;
+            }
+            writeln!(f)?;
+        }
+        for (name, stream) in self
+            .streams
+            .iter()
+            .filter(|(_, stream)| **stream != StreamSummary::default())
+        {
+            write!(
+                f,
+                "  stream    {name}: {} sent to other nodes",
+                stream.sent_remote
+            )?;
+            for (reason, count) in &stream.dropped {
+                write!(f, ", {count} {reason}")?;
+            }
+            writeln!(f)?;
+        }
+        match self.dropped() {
+            0 => write!(f, "nothing was dropped"),
+            dropped => write!(f, "{dropped} dropped"),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Notices when the files that a manifest is made of change: the manifest, its components, the files whose text it
+//! takes in. Editors write in place, rename over, or move a link; so the folders are watched, and what decides is
+//! whether a watched path now leads to something else.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::{sync::Notify, time::Instant};
+
+/// How long nothing may change before a change counts as complete: 200 ms.
+pub const QUIET: Duration = Duration::from_millis(200);
+/// How long a change is waited for to be complete at the most: 2 s.
+pub const QUIET_MAX: Duration = Duration::from_secs(2);
+/// By how much a file's time may lag behind the clock: 10 ms, a tick of the slowest kernels.
+const CLOCK_LAG: Duration = Duration::from_millis(10);
+/// How often the files are looked at without being told, for folders that tell nothing: 5 s.
+const POLL: Duration = Duration::from_secs(5);
+
+/// A watch on a set of files.
+#[derive(Debug)]
+pub struct FileWatch {
+    files: BTreeSet<PathBuf>,
+    seen: BTreeMap<PathBuf, Fingerprint>,
+    folders: BTreeSet<PathBuf>,
+    watcher: Option<RecommendedWatcher>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    changed: Notify,
+    /// Names whose events matter; a sink that writes beside the manifest must not wake anybody.
+    names: Mutex<BTreeSet<OsString>>,
+}
+
+/// What tells one state of a file from another without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fingerprint {
+    target: PathBuf,
+    inode: u64,
+    len: u64,
+    modified_ns: i128,
+    changed_ns: i128,
+}
+
+impl FileWatch {
+    /// Starts to watch. Where the system offers no notification, the files are looked at every 5 s.
+    pub fn new(files: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self::since(SystemTime::now(), files)
+    }
+
+    /// As [`new`](Self::new), for files that were read at a moment: what has changed since then will be reported.
+    pub fn since(read_at: SystemTime, files: impl IntoIterator<Item = PathBuf>) -> Self {
+        let shared = Arc::new(Shared::default());
+        let told = Arc::clone(&shared);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.map_or(true, |event| told.concerns(&event)) {
+                told.changed.notify_one();
+            }
+        });
+        let watcher = watcher
+            .inspect_err(|error| tracing::warn!("files are polled, not watched: {error}"))
+            .ok();
+        let mut watch = Self {
+            files: BTreeSet::new(),
+            seen: BTreeMap::new(),
+            folders: BTreeSet::new(),
+            watcher,
+            shared,
+        };
+        watch.retarget(read_at, files);
+        watch
+    }
+
+    /// Watches these files from now on, which were read at a moment: one that has changed since then, or since it was last
+    /// reported, will be reported.
+    pub fn retarget(&mut self, read_at: SystemTime, files: impl IntoIterator<Item = PathBuf>) {
+        let before = std::mem::take(&mut self.seen);
+        self.files = files.into_iter().collect();
+        self.seen = self.fingerprints();
+        // The clock of files lags behind the other one.
+        let read_at = read_at.checked_sub(CLOCK_LAG).unwrap_or(UNIX_EPOCH);
+        let read_at = read_at
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos();
+        let read_at = i128::try_from(read_at).unwrap_or(i128::MAX);
+        self.seen.retain(|_, seen| seen.changed_ns < read_at);
+        self.seen.extend(
+            before
+                .into_iter()
+                .filter(|(file, _)| self.files.contains(file)),
+        );
+        self.watch_folders();
+    }
+
+    /// Waits until a watched file has changed and nothing has changed further for [`QUIET`], or for [`QUIET_MAX`].
+    ///
+    /// Cancel safe: a change that was noticed is noticed again.
+    pub async fn changed(&mut self) {
+        while self.fingerprints() == self.seen {
+            // The time-out is the safety net for folders on which nothing is told.
+            let _ = tokio::time::timeout(POLL, self.shared.changed.notified()).await;
+        }
+        let limit = Instant::now() + QUIET_MAX;
+        while let Ok(()) = tokio::time::timeout(QUIET, self.shared.changed.notified()).await {
+            if Instant::now() >= limit {
+                break;
+            }
+        }
+        self.seen = self.fingerprints();
+        self.watch_folders();
+    }
+
+    fn fingerprints(&self) -> BTreeMap<PathBuf, Fingerprint> {
+        self.files
+            .iter()
+            .filter_map(|file| Some((file.clone(), fingerprint(file)?)))
+            .collect()
+    }
+
+    /// Watches the folder of every file, and of what a link leads to; folders come and go.
+    fn watch_folders(&mut self) {
+        let mut folders = BTreeSet::new();
+        let mut names = BTreeSet::new();
+        for file in &self.files {
+            let target = fs::canonicalize(file).ok();
+            for path in [Some(file.as_path()), target.as_deref()]
+                .into_iter()
+                .flatten()
+            {
+                folders.extend(path.parent().map(Path::to_path_buf));
+                names.extend(path.file_name().map(OsString::from));
+            }
+        }
+        *self
+            .shared
+            .names
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = names;
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
+        for gone in self.folders.difference(&folders) {
+            // A folder that no longer exists is no longer watched already.
+            let _ = watcher.unwatch(gone);
+        }
+        for folder in &folders {
+            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+                tracing::debug!(folder = %folder.display(), "polled, not watched: {error}");
+            }
+        }
+        self.folders = folders;
+    }
+}
+
+impl Shared {
+    /// Whether an event may concern a watched file. Names like `..data` are how Kubernetes swaps a folder of links.
+    fn concerns(&self, event: &notify::Event) -> bool {
+        if matches!(event.kind, EventKind::Access(_)) {
+            return false;
+        }
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        event.paths.is_empty()
+            || event.paths.iter().any(|path| {
+                path.file_name().is_none_or(|name| {
+                    names.contains(name) || name.as_encoded_bytes().starts_with(b"..")
+                })
+            })
+    }
+}
+
+fn fingerprint(file: &Path) -> Option<Fingerprint> {
+    let target = fs::canonicalize(file).ok()?;
+    let metadata = fs::metadata(&target).ok()?;
+    let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
+    Some(Fingerprint {
+        target,
+        inode: metadata.ino(),
+        len: metadata.len(),
+        modified_ns: ns(metadata.mtime(), metadata.mtime_nsec()),
+        changed_ns: ns(metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    async fn notices(watch: &mut FileWatch, what: &str) {
+        tokio::time::timeout(LIMIT, watch.changed())
+            .await
+            .unwrap_or_else(|_| panic!("not noticed: {what}"));
+    }
+
+    #[tokio::test]
+    async fn notices_every_way_to_replace_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("m.yaml");
+        fs::write(&file, "a").unwrap();
+        let read_at = SystemTime::now();
+        fs::write(&file, "b").unwrap();
+        let mut watch = FileWatch::since(read_at, [file.clone()]);
+        notices(&mut watch, "written after it was read").await;
+
+        fs::write(&file, "bb").unwrap();
+        notices(&mut watch, "written in place").await;
+
+        let new = folder.path().join("m.yaml.tmp");
+        fs::write(&new, "cc").unwrap();
+        fs::rename(&new, &file).unwrap();
+        notices(&mut watch, "renamed over").await;
+
+        fs::remove_file(&file).unwrap();
+        notices(&mut watch, "removed").await;
+        fs::write(&file, "d").unwrap();
+        notices(&mut watch, "created again").await;
+    }
+
+    #[tokio::test]
+    async fn notices_a_folder_of_links_being_swapped() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (version, text) in [("..v1", "one"), ("..v2", "two")] {
+            fs::create_dir(at(version)).unwrap();
+            fs::write(at(version).join("m.yaml"), text).unwrap();
+        }
+        symlink("..v1", at("..data")).unwrap();
+        symlink("..data/m.yaml", at("m.yaml")).unwrap();
+        let mut watch = FileWatch::new([at("m.yaml")]);
+        symlink("..v2", at("..data_tmp")).unwrap();
+        fs::rename(at("..data_tmp"), at("..data")).unwrap();
+        notices(&mut watch, "the link `..data` moved").await;
+        assert_eq!(fs::read_to_string(at("m.yaml")).unwrap(), "two");
+    }
+
+    #[tokio::test]
+    async fn a_neighbour_that_is_written_wakes_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("m.yaml");
+        fs::write(&file, "a").unwrap();
+        // Read well after it was written.
+        let mut watch = FileWatch::since(SystemTime::now() + CLOCK_LAG * 2, [file]);
+        for n in 0..100 {
+            fs::write(folder.path().join("out.jsonl"), n.to_string()).unwrap();
+        }
+        let woken = tokio::time::timeout(QUIET * 2, watch.changed()).await;
+        assert!(woken.is_err(), "a file that is not watched was reported");
+    }
+}

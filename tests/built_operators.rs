@@ -1,0 +1,241 @@
+//! The operators that are committed built, in the engine that runs them, within its default limits.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mosaik_runner::operator::{
+    Binding, CallError, Component, Engine, EngineConfig, Instance, Limits, LoadLimits, NoEvents,
+    OpenError, Processed, Setup,
+};
+use mosaik_streams::Frames;
+
+fn load(name: &str) -> Component {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../operators/built/{name}.wasm"));
+    let engine = Engine::new(EngineConfig::default()).unwrap();
+    engine
+        .load(&std::fs::read(path).unwrap(), LoadLimits::default())
+        .unwrap()
+}
+
+fn open(component: &Component, config: &str, outputs: &[&str]) -> Result<Instance, OpenError> {
+    let bind = |ports: &[&str]| {
+        let binding = |port: &&str| Binding {
+            port: (*port).into(),
+            stream: "test".into(),
+            encoding: "json".into(),
+        };
+        ports.iter().map(binding).collect()
+    };
+    component.instantiate(Setup {
+        name: "test".into(),
+        config: config.into(),
+        inputs: bind(&["in"]),
+        outputs: bind(outputs),
+        limits: Limits {
+            call_time_max: std::time::Duration::from_secs(2),
+            ..Limits::default()
+        },
+        events: Arc::new(NoEvents),
+    })
+}
+
+fn frames(datums: &[&str]) -> Frames {
+    datums
+        .iter()
+        .map(|datum| datum.as_bytes().to_vec())
+        .collect()
+}
+
+/// What left by the port of that number.
+fn texts(answer: &Processed, port: u32) -> Vec<String> {
+    let frames = answer
+        .outputs
+        .iter()
+        .filter(|(at, _)| *at == port)
+        .map(|(_, frames)| frames);
+    frames
+        .flat_map(|frames| {
+            frames
+                .iter()
+                .map(|datum| String::from_utf8(datum.to_vec()).unwrap())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// All answers from the first to the last, and how many there were.
+fn drain(instance: &mut Instance, mut answer: Processed) -> (Vec<String>, usize) {
+    let (mut all, mut answers) = (texts(&answer, 0), 1);
+    while answer.more {
+        answer = instance.resume().unwrap();
+        all.extend(texts(&answer, 0));
+        answers += 1;
+    }
+    (all, answers)
+}
+
+#[test]
+fn jq() {
+    let component = load("jq");
+    assert_eq!(
+        (
+            &component.description().inputs[..],
+            &component.description().outputs[..]
+        ),
+        (&["in".to_owned()][..], &["out".to_owned()][..])
+    );
+    let mut jq = open(&component, r#"{"filter":".price * 2"}"#, &["out"]).unwrap();
+    let answer = jq
+        .process(
+            0,
+            &frames(&[r#"{"price":1.5}"#, "x", r#"{"price":9007199254740993}"#]),
+        )
+        .unwrap();
+    assert_eq!(texts(&answer, 0), ["3.0", "18014398509481986"]);
+    assert_eq!(
+        (answer.rejected[0].index, &*answer.rejected[0].reason),
+        (1, "not JSON: byte offset 0: value expected")
+    );
+
+    let refused = open(&component, r#"".a | nosuch""#, &["out"])
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        refused.contains("line 1, column 6, at `nosuch`: undefined filter"),
+        "{refused}"
+    );
+
+    let text = format!("\"{}\"", "x".repeat(1000));
+    let mut endless = open(&component, r#""repeat(.)""#, &["out"]).unwrap();
+    let answer = endless.process(0, &frames(&["1", &text, "2"])).unwrap();
+    let reasons: Vec<_> = answer
+        .rejected
+        .iter()
+        .map(|rejected| &*rejected.reason)
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "more than 100000 outputs (max_outputs)",
+            "the outputs of one call are over 8388608 bytes",
+            "more than 100000 outputs (max_outputs)"
+        ]
+    );
+
+    let mut many = open(&component, r#""range(20000) | tojson * 20""#, &["out"]).unwrap();
+    let answer = many.process(0, &frames(&["0", "0", "0"])).unwrap();
+    let (all, answers) = drain(&mut many, answer);
+    assert_eq!(all.len(), 60_000);
+    assert!(answers > 1);
+
+    let mut deep = open(&component, r#"".""#, &["out"]).unwrap();
+    let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let answer = deep
+        .process(0, &frames(&[&nested(256), &nested(5000)]))
+        .unwrap();
+    assert_eq!(texts(&answer, 0), [nested(256)]);
+
+    let mut busy = open(&component, r#""repeat(empty)""#, &["out"]).unwrap();
+    assert!(matches!(
+        busy.process(0, &frames(&["1"])),
+        Err(CallError::TimedOut { .. })
+    ));
+    let mut recursive = open(&component, r#""def f: 1 + f; f""#, &["out"]).unwrap();
+    assert!(recursive.process(0, &frames(&["1"])).is_err());
+}
+
+#[test]
+fn window() {
+    let component = load("window");
+    assert_eq!(component.description().state_version, 1);
+    assert_eq!(component.description().outputs, ["out", "late"]);
+    let config = r#"{"every":"year","by":"symbol","time":"date","aggregate":{"average":{"avg":"price"},"n":"count"}}"#;
+    let mut first = open(&component, config, &["out", "late"]).unwrap();
+    let answer = first
+        .process(
+            0,
+            &frames(&[
+                r#"{"symbol":"MSFT","date":"Jan 1 2000","price":39.81}"#,
+                r#"{"symbol":"MSFT","date":"Feb 1 2000","price":36.35}"#,
+                r#"{"symbol":"MSFT","date":"Jan 1 2001","price":24.84}"#,
+                r#"{"symbol":"MSFT","date":"Mar 1 2000","price":1}"#,
+            ]),
+        )
+        .unwrap();
+    assert_eq!(
+        texts(&answer, 0),
+        [
+            r#"{"symbol":"MSFT","start":"2000-01-01T00:00:00Z","end":"2001-01-01T00:00:00Z","average":38.08,"n":2}"#
+        ]
+    );
+    assert_eq!(texts(&answer, 1).len(), 1);
+
+    let mut second = open(&component, config, &["out"]).unwrap();
+    second.restore(&first.snapshot().unwrap()).unwrap();
+    let answer = second.finish(0).unwrap();
+    assert_eq!(
+        texts(&answer, 0),
+        [
+            r#"{"symbol":"MSFT","start":"2001-01-01T00:00:00Z","end":"2002-01-01T00:00:00Z","average":24.84,"n":1}"#
+        ]
+    );
+
+    let refused = open(&component, r#"{"every":"fortnight"}"#, &["out"])
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        refused.contains("config.every: `fortnight` is neither year"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn as_many_keys_as_window_takes_fit_the_default_memory() {
+    let component = load("window");
+    let config =
+        r#"{"every":"year","by":"symbol","time":"date","aggregate":{"average":{"avg":"price"}}}"#;
+    let mut window = open(&component, config, &["out"]).unwrap();
+    for chunk in 0..100 {
+        let batch: Vec<String> = (0..1000)
+            .map(|i| {
+                format!(
+                    r#"{{"symbol":"S{}","date":"Jan 1 2000","price":{i}}}"#,
+                    chunk * 1000 + i
+                )
+            })
+            .collect();
+        let answer = window
+            .process(
+                0,
+                &batch
+                    .iter()
+                    .map(|datum| datum.as_bytes().to_vec())
+                    .collect(),
+            )
+            .unwrap();
+        assert!(answer.rejected.is_empty());
+    }
+    let answer = window
+        .process(
+            0,
+            &frames(&[r#"{"symbol":"one more","date":"Jan 1 2000","price":1}"#]),
+        )
+        .unwrap();
+    assert!(
+        answer.rejected[0].reason.contains("max_windows"),
+        "{:?}",
+        answer.rejected
+    );
+    let saved = window.snapshot().unwrap();
+    assert_eq!(saved.entries.len(), 100_001);
+    let mut other = open(&component, config, &["out"]).unwrap();
+    other.restore(&saved).unwrap();
+    let answer = other.finish(0).unwrap();
+    let (all, answers) = drain(&mut other, answer);
+    assert_eq!(all.len(), 100_000);
+    assert!(answers > 1);
+}

@@ -1,0 +1,259 @@
+//! The command line as its users meet it.
+
+mod support;
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
+    process::Stdio,
+};
+
+use support::{Node, root, run, runner, write};
+
+const COUNT: &str = "mosaik: v1\nnetwork: cli\nstreams: {a: {}}\nproducers:\n  make: {from: {generate: {}}, to: a}\n\
+                     consumers:\n  print: {from: a, to: {stdout: {}}}\n";
+
+#[test]
+fn every_verb_has_help_with_an_example() {
+    let help = run(["--help"]);
+    assert!(help.status.success());
+    assert!(help.stdout.contains("Exit codes:"), "{}", help.stdout);
+    for verb in ["up", "check", "graph", "schema", "keygen", "completions"] {
+        assert!(help.stdout.contains(verb), "{verb} is not listed");
+        let own = run([verb, "--help"]);
+        assert!(
+            own.stdout.contains("Example:\n  mosaik-runner "),
+            "{verb}: {}",
+            own.stdout
+        );
+    }
+    let version = run(["--version"]).stdout;
+    assert_eq!(
+        version,
+        format!("mosaik-runner {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn exit_codes_are_what_the_help_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = write(
+        folder.path(),
+        "good.yaml",
+        COUNT.replace("generate: {}", "generate: {count: 3}"),
+    );
+    let bad = write(folder.path(), "bad.yaml", COUNT.replace("to: a}", "to: b}"));
+    let code = |args: &[&std::ffi::OsStr]| run(args).status.code();
+    assert_eq!(code(&["check".as_ref(), good.as_os_str()]), Some(0));
+    assert_eq!(code(&["up".as_ref(), good.as_os_str()]), Some(0));
+    assert_eq!(code(&["check".as_ref(), bad.as_os_str()]), Some(1));
+    assert_eq!(code(&["up".as_ref(), bad.as_os_str()]), Some(1));
+    assert_eq!(code(&["graph".as_ref(), bad.as_os_str()]), Some(1));
+    assert_eq!(code(&["up".as_ref()]), Some(2));
+    assert_eq!(code(&["no-such-verb".as_ref()]), Some(2));
+    let folder_as_sink = COUNT.replace("stdout: {}", "file: {path: .}");
+    let cannot = write(folder.path(), "cannot.yaml", folder_as_sink);
+    assert_eq!(code(&["up".as_ref(), cannot.as_os_str()]), Some(3));
+}
+
+#[test]
+fn the_graph_is_drawn_in_both_languages() {
+    let manifest = root().join("manifests/quickstart.yaml");
+    let mermaid = run(["graph".as_ref(), manifest.as_os_str()]).stdout;
+    assert!(mermaid.starts_with("flowchart"), "{mermaid}");
+    let dot = run([
+        "graph".as_ref(),
+        manifest.as_os_str(),
+        "--format".as_ref(),
+        "dot".as_ref(),
+    ])
+    .stdout;
+    assert!(dot.starts_with("digraph"), "{dot}");
+    for drawing in [mermaid, dot] {
+        for name in [
+            "stocks", "yearly", "tidy", "print", "prices", "averages", "report",
+        ] {
+            assert!(drawing.contains(name), "{name} is missing in {drawing}");
+        }
+    }
+}
+
+#[test]
+fn a_key_can_be_kept_in_a_file_that_only_its_owner_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("node.key");
+    let made = run(["keygen".as_ref(), "--out".as_ref(), file.as_os_str()]);
+    assert!(made.status.success(), "{}", made.stderr);
+    assert!(
+        !made.stdout.contains("secret_key"),
+        "the key was printed as well"
+    );
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap().trim().len(), 64);
+    let again = run(["keygen".as_ref(), "--out".as_ref(), file.as_os_str()]);
+    assert_eq!(again.status.code(), Some(3), "a key was overwritten");
+}
+
+#[test]
+fn completions_name_the_verbs() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(["completions", shell]).stdout;
+        assert!(script.contains("keygen"), "{shell}");
+    }
+}
+
+#[test]
+fn a_json_log_is_json_to_the_last_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = write(
+        folder.path(),
+        "m.yaml",
+        COUNT.replace("generate: {}", "generate: {count: 3}"),
+    );
+    let done = run([
+        "--log".as_ref(),
+        "json".as_ref(),
+        "up".as_ref(),
+        manifest.as_os_str(),
+    ]);
+    let events: Vec<serde_json::Value> = done
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    assert!(
+        events
+            .iter()
+            .any(|event| event["message"] == "done" && event["dropped"] == 0),
+        "{}",
+        done.stderr
+    );
+    let bad = write(folder.path(), "bad.yaml", COUNT.replace("to: a}", "to: b}"));
+    let done = run([
+        "--log".as_ref(),
+        "json".as_ref(),
+        "check".as_ref(),
+        bad.as_os_str(),
+    ]);
+    let first: serde_json::Value =
+        serde_json::from_str(done.stderr.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (first["line"].as_u64(), first["level"].as_str()),
+        (Some(5), Some("ERROR")),
+        "{first}"
+    );
+}
+
+#[test]
+fn quiet_is_quiet() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = write(
+        folder.path(),
+        "m.yaml",
+        COUNT.replace("generate: {}", "generate: {count: 3}"),
+    );
+    let done = run(["-q".as_ref(), "up".as_ref(), manifest.as_os_str()]);
+    assert_eq!(done.stderr, "");
+    assert_eq!(done.stdout.lines().count(), 3);
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_node_without_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = write(folder.path(), "m.yaml", COUNT);
+    let mut child = runner()
+        .arg("up")
+        .arg(manifest)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("\"seq\":0"));
+    drop(lines);
+    let mut status = None;
+    support::eventually("the node has ended", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    assert!(status.unwrap().success(), "{status:?}");
+}
+
+#[test]
+fn standard_input_is_read_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = write(
+        folder.path(),
+        "m.yaml",
+        COUNT.replace("generate: {}", "stdin: {format: jsonl}"),
+    );
+    let input = write(folder.path(), "in.jsonl", "{\"a\":1}\n\n{\"a\":2}");
+    let done = runner()
+        .arg("up")
+        .arg(manifest)
+        .stdin(fs::File::open(input).unwrap())
+        .output()
+        .unwrap();
+    assert!(done.status.success());
+    assert_eq!(
+        String::from_utf8_lossy(&done.stdout),
+        "{\"a\":1}\n{\"a\":2}\n"
+    );
+}
+
+#[test]
+fn what_listens_says_who_it_is_and_what_shares_nothing_does_not_listen() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = COUNT
+        .replace("{a: {}}", "{a: {scope: network}}")
+        .replace("generate: {}", "generate: {rate: 1}");
+    let node = Node::up(&write(folder.path(), "shared.yaml", &shared));
+    let line = node.logged("listens on");
+    assert!(line.contains("127.0.0.1:"), "{line}");
+    let private = Node::up(&write(
+        folder.path(),
+        "private.yaml",
+        shared.replace("{scope: network}", "{}"),
+    ));
+    private.logged("generation 1");
+    assert!(!private.stderr_now().contains("listens on"));
+    let sockets = |node: &Node| {
+        let fds = fs::read_dir(format!("/proc/{}/fd", node.pid())).unwrap();
+        let links = fds.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
+        let udp = fs::read_to_string(format!("/proc/{}/net/udp", node.pid())).unwrap();
+        links
+            .filter_map(|link| {
+                link.to_str()?
+                    .strip_prefix("socket:[")?
+                    .strip_suffix(']')
+                    .map(str::to_owned)
+            })
+            .filter(|inode| udp.split_whitespace().any(|word| word == inode))
+            .count()
+    };
+    assert_eq!(sockets(&node), 1);
+    assert_eq!(sockets(&private), 0);
+}
+
+#[test]
+fn what_the_environment_gives_reaches_an_operator_and_no_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let operator = "operators:\n  add: {wasm: 'builtin:jq', from: a, to: b, config: {filter: '.seq + ${env:ADDEND}'}}\n";
+    let text = COUNT
+        .replace("generate: {}", "generate: {count: 2}")
+        .replace("{a: {}}", "{a: {}, b: {}}")
+        .replace("from: a, to: {stdout", "from: b, to: {stdout")
+        .replace("consumers:\n", &format!("{operator}consumers:\n"));
+    let mut command = runner();
+    command
+        .args(["-vv", "up"])
+        .arg(write(folder.path(), "m.yaml", text))
+        .env("ADDEND", "76543");
+    let done = Node::spawn(command).wait();
+    assert_eq!(done.stdout, "76543\n76544\n", "{}", done.stderr);
+    assert!(!done.stderr.contains("76543"), "{}", done.stderr);
+}

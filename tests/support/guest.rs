@@ -1,0 +1,161 @@
+//! Assembles operators from text: core modules that follow the canonical ABI by hand and carry their component type.
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+const WIT: &str = include_str!("../../wasm-sdk/wit/operator.wit");
+
+/// A guest, by the bodies of its functions. The default passes everything through, from port to port of the same number.
+///
+/// Memory: 16.. the port names and the schema, 128.. the description, 256 the one output, 320 the answer, 512.. data of
+/// the test, 65536.. the heap.
+pub(crate) struct Guest<'a> {
+    pub(crate) describe: &'a str,
+    pub(crate) open: &'a str,
+    pub(crate) process: &'a str,
+    pub(crate) resume: &'a str,
+    pub(crate) tick: &'a str,
+    pub(crate) finish: &'a str,
+    pub(crate) snapshot: &'a str,
+    pub(crate) restore: &'a str,
+    /// More fields of the module.
+    pub(crate) fields: &'a str,
+}
+
+/// Stores the description: ports `in` and `out`, schema `{}`, state version 7.
+const DESCRIBE: &str = "
+    (i64.store (i32.const 128) (i64.const 0x2_0000_0010))
+    (i64.store (i32.const 136) (i64.const 0x3_0000_0020))
+    (i64.store (i32.const 160) (i64.const 0x1_0000_0080))
+    (i64.store (i32.const 168) (i64.const 0x1_0000_0088))
+    (i64.store (i32.const 176) (i64.const 0x2_0000_0030))
+    (i32.store (i32.const 184) (i32.const 7))
+    (i32.const 160)";
+
+/// Answers with the batch, on the output port of the input port's number.
+const ECHO: &str =
+    "(call $answer (local.get $port) (local.get $ptr) (local.get $len) (i32.const 0))";
+/// Answers with nothing.
+const NOTHING: &str = "(call $nothing)";
+/// Answers `ok` where there is nothing else to say.
+const FINE: &str = "(i32.store8 (i32.const 320) (i32.const 0)) (i32.const 320)";
+/// Answers with one entry: no key, and `in` as its value.
+const SNAPSHOT: &str = "
+    (i32.store8 (i32.const 320) (i32.const 0))
+    (i32.store (i32.const 324) (i32.const 7))
+    (i64.store (i32.const 328) (i64.const 0x1_0000_0100))
+    (i32.store8 (i32.const 256) (i32.const 0))
+    (i64.store (i32.const 268) (i64.const 0x2_0000_0010))
+    (i32.const 320)";
+
+impl Default for Guest<'_> {
+    fn default() -> Self {
+        Self {
+            describe: DESCRIBE,
+            open: FINE,
+            process: ECHO,
+            resume: NOTHING,
+            tick: NOTHING,
+            finish: NOTHING,
+            snapshot: SNAPSHOT,
+            restore: FINE,
+            fields: "",
+        }
+    }
+}
+
+impl Guest<'_> {
+    /// The core module with its component type.
+    pub(crate) fn module(&self) -> Vec<u8> {
+        with_type(&self.text())
+    }
+
+    /// The component made of it.
+    pub(crate) fn component(&self) -> Vec<u8> {
+        ComponentEncoder::default()
+            .module(&self.module())
+            .expect("the module carries its type")
+            .validate(true)
+            .encode()
+            .expect("the module is of its type")
+    }
+
+    /// The core module alone.
+    pub(crate) fn text(&self) -> String {
+        let Self {
+            describe,
+            open,
+            process,
+            resume,
+            tick,
+            finish,
+            snapshot,
+            restore,
+            fields,
+        } = self;
+        format!(
+            r#"(module
+            (import "mosaik:operator/host@1.0.0" "log" (func $log (param i32 i32 i32)))
+            (import "mosaik:operator/host@1.0.0" "now" (func $now (result i64)))
+            (import "mosaik:operator/host@1.0.0" "count" (func $count (param i32 i32 i64)))
+            (memory (export "memory") 2)
+            (global $heap (mut i32) (i32.const 65536))
+            (data (i32.const 16) "in") (data (i32.const 32) "out") (data (i32.const 48) "{{}}")
+            (func $realloc (export "cabi_realloc") (param $old i32) (param $old_len i32) (param $align i32) (param $len i32)
+                (result i32) (local $at i32)
+                (local.set $at
+                    (i32.and (i32.add (global.get $heap) (i32.sub (local.get $align) (i32.const 1)))
+                        (i32.sub (i32.const 0) (local.get $align))))
+                (global.set $heap (i32.add (local.get $at) (local.get $len)))
+                (block $enough (loop $grow
+                    (br_if $enough (i32.le_u (global.get $heap) (i32.shl (memory.size) (i32.const 16))))
+                    (br_if $grow (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))
+                    unreachable))
+                (local.get $at))
+            (func (export "cabi_post_process") (param i32) (global.set $heap (i32.const 65536)))
+            (func $answer (param $port i32) (param $ptr i32) (param $len i32) (param $more i32) (result i32)
+                (i32.store (i32.const 256) (local.get $port))
+                (i32.store (i32.const 260) (local.get $ptr))
+                (i32.store (i32.const 264) (local.get $len))
+                (i32.store8 (i32.const 320) (i32.const 0))
+                (i64.store (i32.const 324) (i64.const 0x1_0000_0100))
+                (i64.store (i32.const 332) (i64.const 0))
+                (i32.store8 (i32.const 340) (local.get $more))
+                (i32.const 320))
+            (func $nothing (result i32)
+                (drop (call $answer (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))
+                (i64.store (i32.const 324) (i64.const 0))
+                (i32.const 320))
+            (func $refuse (param $ptr i32) (param $len i32) (result i32)
+                (i32.store8 (i32.const 320) (i32.const 1))
+                (i32.store (i32.const 324) (local.get $ptr))
+                (i32.store (i32.const 328) (local.get $len))
+                (i32.const 320))
+            (func $describe (export "describe") (result i32) {describe})
+            (func $open (export "open") (param $config i32) (param $config_len i32) (param $inputs i32)
+                (param $inputs_len i32) (param $outputs i32) (param $outputs_len i32) (result i32) {open})
+            (func $process (export "process") (param $port i32) (param $ptr i32) (param $len i32) (result i32) {process})
+            (func $resume (export "resume") (result i32) {resume})
+            (func $tick (export "tick") (result i32) {tick})
+            (func $finish (export "finish") (param $port i32) (result i32) {finish})
+            (func $snapshot (export "snapshot") (result i32) {snapshot})
+            (func $restore (export "restore") (param $version i32) (param $ptr i32) (param $len i32) (result i32) {restore})
+            {fields})"#
+        )
+    }
+}
+
+/// Assembles a core module and adds the component type of the operator world.
+pub(crate) fn with_type(text: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(text).expect("the text is WebAssembly");
+    let mut resolve = Resolve::default();
+    let package = resolve
+        .push_str("operator.wit", WIT)
+        .expect("the interface is WIT");
+    let world = resolve
+        .select_world(&[package], Some("operator"))
+        .expect("it has the world");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+        .expect("a module can carry a type");
+    module
+}

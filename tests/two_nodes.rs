@@ -1,0 +1,136 @@
+//! Two processes over QUIC: what crosses the wire, and what happens when one of them is killed.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::{fs, path::Path};
+
+use support::{LIMIT, Node, eventually, free_ports, identity, root, run, write};
+
+/// Copies of the example's manifests, on ports that are free now.
+fn example(folder: &Path) -> [std::path::PathBuf; 2] {
+    let [feed, desk] = free_ports();
+    ["feed", "desk"].map(|name| {
+        let text =
+            fs::read_to_string(root().join(format!("manifests/two-nodes/{name}.yaml"))).unwrap();
+        let text = text
+            .replace("127.0.0.1:4431", &format!("127.0.0.1:{feed}"))
+            .replace("127.0.0.1:4432", &format!("127.0.0.1:{desk}"))
+            .replace(
+                "../data/",
+                &format!("{}/", root().join("manifests/data").display()),
+            );
+        write(folder, &format!("{name}.yaml"), text)
+    })
+}
+
+#[test]
+fn the_desk_prints_what_one_node_prints_and_only_its_symbols_cross_the_wire() {
+    let folder = tempfile::tempdir().unwrap();
+    let [feed, desk] = example(folder.path());
+    let feed = Node::up(&feed);
+    let desk = Node::up(&desk).wait();
+    let feed = feed.wait();
+    assert!(desk.status.success(), "{}", desk.stderr);
+    assert!(feed.status.success(), "{}", feed.stderr);
+
+    let wanted = ["AAPL", "IBM", "MSFT"];
+    let alone = run(["up".into(), root().join("manifests/quickstart.yaml")]).stdout;
+    let of_symbols = |text: &str| {
+        let mut lines: Vec<_> = text
+            .lines()
+            .filter(|line| {
+                wanted
+                    .iter()
+                    .any(|symbol| line.contains(&format!("\"{symbol}\"")))
+            })
+            .map(str::to_owned)
+            .collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(of_symbols(&desk.stdout), of_symbols(&alone));
+    assert_eq!(
+        desk.stdout.lines().count(),
+        of_symbols(&alone).len(),
+        "the desk printed other symbols"
+    );
+
+    let csv = fs::read_to_string(root().join("manifests/data/stocks.csv")).unwrap();
+    let sent = csv
+        .lines()
+        .filter(|line| {
+            wanted
+                .iter()
+                .any(|symbol| line.starts_with(&format!("{symbol},")))
+        })
+        .count();
+    assert!(
+        feed.stderr.contains(&format!("{sent} sent to other nodes")),
+        "{}",
+        feed.stderr
+    );
+    assert!(
+        desk.stderr.contains(&format!("{sent} in")),
+        "{}",
+        desk.stderr
+    );
+}
+
+#[test]
+fn a_killed_desk_comes_back_and_the_feed_waits_in_bounded_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let [feed_port, desk_port] = free_ports();
+    let [(feed_key, feed_id), (desk_key, desk_id)] = [identity(), identity()];
+    let node = |key: &str, port: u16, peer: &str, peer_port: u16| {
+        format!(
+            "mosaik: v1\nnetwork: kill-test\nnode:\n  secret_key: \"{key}\"\n  listen: [\"127.0.0.1:{port}\"]\n  \
+             bootstrap: [\"{peer}@127.0.0.1:{peer_port}\"]\n"
+        )
+    };
+    let feed = node(&feed_key, feed_port, &desk_id, desk_port)
+        + "streams:\n  ticks: {scope: network, buffer_size: 1000, online_when: {producer: {minimum_of: 1}}}\n\
+           producers:\n  clock: {from: {generate: {rate: 2000}}, to: ticks}\n";
+    let desk = node(&desk_key, desk_port, &feed_id, feed_port)
+        + "streams:\n  ticks: {scope: network}\nconsumers:\n  print: {from: ticks, to: {stdout: {}}}\n";
+    let feed_manifest = write(folder.path(), "feed.yaml", feed);
+    let desk_manifest = write(folder.path(), "desk.yaml", desk);
+
+    let feed = Node::up(&feed_manifest);
+    let desk = Node::up(&desk_manifest);
+    desk.stdout_lines(2000);
+    desk.kill();
+
+    // While nobody listens the source is held; memory is measured once the bounded queues are full.
+    let full = feed.resident_kib();
+    let away_since = std::time::Instant::now();
+    eventually("the desk was away for three seconds", || {
+        away_since.elapsed().as_secs() >= 3
+    });
+    let waited = feed.resident_kib();
+    assert!(
+        waited < full + 8 * 1024,
+        "the feed grew from {full} KiB to {waited} KiB while the desk was away"
+    );
+
+    let desk = Node::up(&desk_manifest);
+    let lines = desk.stdout_lines(2000);
+    let seqs: Vec<u64> = lines
+        .iter()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["seq"]
+                .as_u64()
+                .unwrap()
+        })
+        .collect();
+    assert!(
+        seqs.windows(2).all(|pair| pair[0] + 1 == pair[1]),
+        "out of order or with gaps after the restart"
+    );
+    assert!(
+        seqs[0] >= 2000,
+        "the second desk got the first one's datums again: {}",
+        seqs[0]
+    );
+    assert!(away_since.elapsed() < LIMIT);
+}
