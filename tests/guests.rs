@@ -18,7 +18,7 @@ fn manifest(folder: &Path, suspect: &[u8], on_error: &str) -> std::path::PathBuf
             "mosaik: v1\nnetwork: guests\nstreams: {{a: {{}}, b: {{}}, c: {{}}, d: {{}}, e: {{}}}}\n\
              producers:\n  first: {{from: {{generate: {{count: 300, rate: 300}}}}, to: a}}\n  second: {{from: {{generate: {{count: 300, rate: 300}}}}, to: c}}\n\
              operators:\n  suspect: {{wasm: suspect.wasm, from: a, to: b, on_error: {on_error}, limits: {{memory: 16MiB, time: 50ms}}}}\n  \
-             honest: {{wasm: {}, from: c, to: d, config: {{filter: .seq}}}}\n\
+             honest: {{wasm: {}, from: c, to: d, config: {{filter: .seq}}, limits: {{time: 5s}}}}\n\
              consumers:\n  theirs: {{from: b, to: {{file: {{path: theirs.jsonl}}}}}}\n  ours: {{from: d, to: {{file: {{path: ours.jsonl}}}}}}\n  \
              letters: {{from: e, to: {{file: {{path: letters.jsonl}}}}}}\n",
             honest.display()
