@@ -3,6 +3,7 @@
 
 mod counters;
 mod drain;
+mod failure;
 mod guest;
 mod operator;
 mod recovery;

@@ -7,20 +7,16 @@ use mosaik_streams::{Frames, FramesProducer};
 
 use super::{
     BATCH_DATUMS_MAX, Blueprint, Command, Control, Counters, Drain, End, Ended, Input, OnError,
-    drain::Draining,
-    recovery::{Recovery, letters},
+    drain::Draining, recovery::Recovery,
 };
 use tokio::sync::oneshot;
 
-use crate::operator::{CallError, Instance, Processed, Rejected, State};
+use crate::operator::{CallError, Instance, Processed, State};
 
 /// The most answers that an operator may give to one batch by saying that there is more: 1,048,576.
 ///
 /// Each is handed on before the next is asked for, so the bound is on time, not on memory.
 const ANSWERS_MAX: u32 = 1 << 20;
-
-/// How often a stage speaks in the log of what its operator refuses.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where the datums of an output port go.
 #[derive(Debug)]
@@ -79,24 +75,25 @@ impl OperatorStage {
     }
 }
 
-struct Running {
-    name: String,
+/// The state of a running stage.
+pub(super) struct Running {
+    pub(super) name: String,
     /// `None` after a failure, until the next instance is built.
-    instance: Option<Instance>,
-    blueprint: Blueprint,
-    inputs: Vec<Input>,
+    pub(super) instance: Option<Instance>,
+    pub(super) blueprint: Blueprint,
+    pub(super) inputs: Vec<Input>,
     /// Whether the input of the same index can still bring something.
-    open: Vec<bool>,
-    outputs: Vec<OutputPort>,
-    on_error: OnError,
-    ticks: Option<tokio::time::Interval>,
-    counters: Arc<Counters>,
-    recovery: Recovery,
+    pub(super) open: Vec<bool>,
+    pub(super) outputs: Vec<OutputPort>,
+    pub(super) on_error: OnError,
+    pub(super) ticks: Option<tokio::time::Interval>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) recovery: Recovery,
     /// Whether the policy asks for a new instance once the answers to the call at hand have come.
-    restart: bool,
+    pub(super) restart: bool,
     /// The input to look at first, so that a busy one does not starve the others.
-    turn: usize,
-    last_complaint: Option<std::time::Instant>,
+    pub(super) turn: usize,
+    pub(super) last_complaint: Option<std::time::Instant>,
 }
 
 enum Event {
@@ -279,156 +276,6 @@ impl Running {
             }
         }
         outcome
-    }
-
-    /// Applies the policy to single datums of a batch that the guest refused.
-    async fn refused(
-        &mut self,
-        control: &Control,
-        batch: Option<(u32, &Frames)>,
-        rejected: &[Rejected],
-    ) -> Result<(), End> {
-        let (Some((port, batch)), Some(first)) = (batch, rejected.first()) else {
-            return Ok(());
-        };
-        self.counters.rejected(rejected.len());
-        self.complain(rejected.len(), &first.reason);
-        match &self.on_error {
-            OnError::Skip => Ok(()),
-            OnError::Stop => Err(End::Failed(format!("refused a datum: {}", first.reason))),
-            OnError::Restart => {
-                self.restart = true;
-                Ok(())
-            }
-            OnError::To(stream) => {
-                let mut datums = batch.iter().enumerate();
-                let refused = rejected.iter().filter_map(|rejected| {
-                    let (_, bytes) = datums.find(|(index, _)| *index == rejected.index as usize)?;
-                    Some((bytes, rejected.reason.as_str()))
-                });
-                let letters = letters(&self.name, self.port_name(port), refused);
-                self.send_letters(control, stream, letters).await
-            }
-        }
-    }
-
-    /// Applies the policy to a batch during which the guest failed, and gives the instance up.
-    async fn failed(
-        &mut self,
-        control: &Control,
-        batch: Option<(u32, &Frames)>,
-        error: CallError,
-    ) -> Result<(), End> {
-        let reason = error.to_string();
-        if error.is_fatal() {
-            self.instance = None;
-            let pause = self.recovery.failed();
-            tracing::error!(
-                operator = self.name,
-                ?pause,
-                "failed: {reason}; a new instance follows"
-            );
-        }
-        self.lost(control, batch, &reason).await
-    }
-
-    async fn lost(
-        &mut self,
-        control: &Control,
-        batch: Option<(u32, &Frames)>,
-        reason: &str,
-    ) -> Result<(), End> {
-        let count = batch.map_or(0, |(_, batch)| batch.count());
-        self.counters.failed(count);
-        if count > 0 {
-            self.complain(count, reason);
-        }
-        match (&self.on_error, batch) {
-            (OnError::Stop, _) => Err(End::Failed(reason.to_owned())),
-            (OnError::To(stream), Some((port, batch))) => {
-                let letters = letters(
-                    &self.name,
-                    self.port_name(port),
-                    batch.iter().map(|datum| (datum, reason)),
-                );
-                self.send_letters(control, stream, letters).await
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Letters count at the stream they go to, not as this operator's output; those that do not get there count here.
-    async fn send_letters(
-        &self,
-        control: &Control,
-        stream: &FramesProducer,
-        mut letters: Frames,
-    ) -> Result<(), End> {
-        let sent = control
-            .send_rest(stream, &mut letters, &Counters::default())
-            .await;
-        self.counters.undelivered(letters.count());
-        sent
-    }
-
-    fn port_name(&self, port: u32) -> &str {
-        let inputs = &self.blueprint.component.description().inputs;
-        inputs.get(port as usize).map_or("", String::as_str)
-    }
-
-    fn complain(&mut self, count: usize, reason: &str) {
-        if self
-            .last_complaint
-            .is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL)
-        {
-            self.last_complaint = Some(std::time::Instant::now());
-            tracing::warn!(
-                operator = self.name,
-                "refused {count} of a batch's datums, the first: {reason}"
-            );
-        }
-    }
-
-    /// Builds the next instance after a failure, from the last snapshot if there is one.
-    fn rebuild(&mut self) -> Result<(), End> {
-        let built = self
-            .blueprint
-            .instantiate()
-            .map_err(|error| error.to_string())
-            .and_then(|mut instance| {
-                if let Some(state) = self.recovery.last_state.clone() {
-                    instance
-                        .restore(&state)
-                        .map_err(|error| error.to_string())?;
-                }
-                Ok(instance)
-            });
-        match built {
-            Ok(instance) => {
-                let start = if self.recovery.last_state.is_some() {
-                    "its last snapshot"
-                } else {
-                    "empty state"
-                };
-                tracing::info!(
-                    operator = self.name,
-                    "goes on with a new instance from {start}"
-                );
-                self.instance = Some(instance);
-                self.counters.restarted();
-                Ok(())
-            }
-            Err(reason) if matches!(self.on_error, OnError::Stop) => Err(End::Failed(reason)),
-            Err(reason) => {
-                let pause = self.recovery.failed();
-                tracing::error!(
-                    operator = self.name,
-                    ?pause,
-                    "cannot be built anew: {reason}"
-                );
-                Ok(())
-            }
-        }
     }
 
     /// Goes on with a new instance, with the state of the old one if it is carried. The old one stays if the new one
