@@ -76,7 +76,10 @@ impl Node {
         // What ended while the new generation was being built is not to be swapped, but to be started.
         self.catch_up();
         plan.swap.retain(|key| self.stages.contains_key(key));
-        self.refuse_streams_that_end(&graph, &plan)?;
+        plan.launches()
+            .filter_map(|key| graph.stage(key))
+            .flat_map(Stage::writes)
+            .try_for_each(|stream| self.refuse_while_ending(stream))?;
         let opened = self.open_for_swaps(&graph, &plan.swap)?;
         if let Err(error) = self.swap_all(&graph, &plan.swap, &mut parts).await {
             self.producers.retain(|stream, _| !opened.contains(stream));
@@ -100,22 +103,6 @@ impl Node {
             built_in,
             applied_in: started.elapsed(),
         }))
-    }
-
-    /// A stream that has ended and is still being read cannot be written anew before it has been.
-    fn refuse_streams_that_end(&self, graph: &Graph, plan: &Plan) -> Result<(), StartError> {
-        let writers = plan
-            .build
-            .iter()
-            .chain(&plan.hand_over)
-            .filter_map(|key| graph.stage(key));
-        let ending = writers
-            .flat_map(Stage::writes)
-            .find(|stream| self.endings.contains_key(*stream));
-        ending.map_or(Ok(()), |stream| {
-            let reason = "it has just ended and is still being read; save the manifest again when it has been".to_owned();
-            Err(StartError::Stream { stream: stream.clone(), reason })
-        })
     }
 
     /// Opens the streams to which operators send their failures from now on. Tells which were not open before.

@@ -54,10 +54,15 @@ impl Plan {
         plan
     }
 
+    /// What will run under a new hold: built anew, or going on where it was.
+    pub(super) fn launches(&self) -> impl Iterator<Item = &StageKey> {
+        self.build.iter().chain(&self.hand_over)
+    }
+
     /// Starts those again that had come to the end of a stream which is now written anew, and those after them.
     fn wake_readers(&mut self, node: &Node, graph: &Graph) {
         for stage in graph.in_order() {
-            let starts = |key: &StageKey| self.build.contains(key) || self.hand_over.contains(key);
+            let starts = |key: &StageKey| self.launches().any(|launched| launched == key);
             let fed = stage.edges().any(|edge| {
                 graph
                     .writers(&edge.stream)

@@ -51,17 +51,30 @@ impl Node {
                 .any(|reader| self.stages.contains_key(&reader.key))
     }
 
+    /// Whether a stage here still writes a stream.
+    fn is_written(&self, stream: &StreamName) -> bool {
+        self.graph
+            .writers(stream)
+            .any(|writer| self.stages.contains_key(&writer.key))
+    }
+
+    /// A stream that has ended and is still being read cannot be written anew before it has been.
+    pub(super) fn refuse_while_ending(&self, stream: &StreamName) -> Result<(), StartError> {
+        if !self.endings.contains_key(stream) {
+            return Ok(());
+        }
+        Err(StartError::Stream {
+            stream: stream.clone(),
+            reason: "it has just ended and is still being read; save the manifest again when it has been".into(),
+        })
+    }
+
     /// Ends the streams whose writers have all ended, so that the end travels along.
     pub(super) fn end_streams_without_writers(&mut self) {
         let ended: Vec<_> = self
             .producers
             .keys()
-            .filter(|stream| {
-                !self
-                    .graph
-                    .writers(stream)
-                    .any(|stage| self.stages.contains_key(&stage.key))
-            })
+            .filter(|stream| !self.is_written(stream))
             .cloned()
             .collect();
         for stream in ended {
@@ -114,15 +127,12 @@ impl Node {
         if self.producers.contains_key(name) {
             return Ok(());
         }
-        let failed = |reason: String| StartError::Stream {
-            stream: name.clone(),
-            reason,
-        };
-        if self.endings.contains_key(name) {
-            return Err(failed("it has just ended and is still being read".into()));
-        }
-        let producer = edges::open_producer(&self.network, stream)
-            .map_err(|error| failed(error.to_string()))?;
+        self.refuse_while_ending(name)?;
+        let producer =
+            edges::open_producer(&self.network, stream).map_err(|error| StartError::Stream {
+                stream: name.clone(),
+                reason: error.to_string(),
+            })?;
         self.producers.insert(name.clone(), producer);
         Ok(())
     }
@@ -138,10 +148,7 @@ impl Node {
             let over = |stream: &&StreamName| {
                 self.graph.streams[*stream].scope == Scope::Node
                     && !self.endings.contains_key(*stream)
-                    && !self
-                        .graph
-                        .writers(stream)
-                        .any(|writer| self.stages.contains_key(&writer.key))
+                    && !self.is_written(stream)
             };
             let read = stage.edges().map(|edge| &edge.stream).filter(over);
             wanted.extend(
