@@ -8,7 +8,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{builder::Config, stats::Tally};
+use super::{attempts::Attempts, builder::Config, stats::Tally};
 use crate::{
     Criteria, StreamId,
     discovery::PeerEntry,
@@ -33,6 +33,7 @@ pub(crate) struct Core {
     pub(super) subscriber_id: SubscriberId,
     pub(super) board: Board,
     pub(super) tally: Tally,
+    pub(super) attempts: Attempts,
     /// Ends the worker and the receivers.
     pub(super) cancel: CancellationToken,
     queue: Queue,
@@ -83,6 +84,7 @@ impl Core {
             subscriber_id,
             board,
             tally: Tally::default(),
+            attempts: Attempts::default(),
             sources: Mutex::default(),
         }
     }

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::{builder::Config, core::Core, stats::ConsumerStats};
+use super::{attempts::Attempt, builder::Config, core::Core, stats::ConsumerStats};
 use crate::{
     Frames, StreamId,
     queue::Source,
@@ -94,6 +94,11 @@ impl FramesConsumer {
     /// The producers it is connected or being connected to.
     pub fn producers(&self) -> Vec<ChannelInfo> {
         self.core.board.list()
+    }
+
+    /// How it fares with every node elsewhere that offers the stream and meets its requirements.
+    pub fn attempts(&self) -> Vec<Attempt> {
+        self.core.attempts.list()
     }
 
     /// Datums and bytes (headers included) that wait to be taken.

@@ -1,5 +1,6 @@
 //! The consuming end of a stream: handles, the watch for producers, and a receiver for each of those elsewhere.
 
+mod attempts;
 mod builder;
 mod core;
 mod frames;
@@ -9,6 +10,7 @@ mod subscription;
 mod typed;
 mod worker;
 
+pub use attempts::{Attempt, Phase};
 pub use builder::{Config, FramesConsumerBuilder};
 pub(crate) use core::Core;
 pub use frames::FramesConsumer;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tokio::{
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
+    attempts::Phase,
     core::Core,
     subscription::{Memory, subscribe},
 };
@@ -31,6 +32,17 @@ pub(super) enum Outcome {
     Restarted,
 }
 
+impl Outcome {
+    /// What the link was closed with, by either side.
+    pub(super) const fn close_reason(self) -> Option<CloseReason> {
+        match self {
+            Self::Closed(reason) => Some(reason),
+            Self::Rejected => Some(CloseReason::ProtocolViolation),
+            Self::Restarted => None,
+        }
+    }
+}
+
 /// Runs for as long as the peer offers the stream. Dropped, it leaves nothing behind.
 pub(super) async fn run(core: &Core, peer: PeerId) {
     let discovery = &core.streams.env.discovery;
@@ -39,11 +51,16 @@ pub(super) async fn run(core: &Core, peer: PeerId) {
     let mut memory = Memory::default();
     let mut live = Some(core.enter());
     let mut synced = false;
+    let tracked = core.attempts.track(peer);
     while let Some(entry) = offer(core, &catalog, &peer) {
         let seen = (entry.version(), catalog.borrow().local().version());
         live.get_or_insert_with(|| core.enter());
+        tracked.set(Phase::Connecting);
         let outcome = subscribe(core, &entry, &mut waits, &mut memory, &mut catalog).await;
         tracing::debug!(%peer, stream = %core.id, ?outcome, "subscription over");
+        if let Some(reason) = outcome.close_reason() {
+            tracked.closed(reason);
+        }
         if matches!(
             outcome,
             Outcome::Closed(CloseReason::TimedOut | CloseReason::Lost)
@@ -80,15 +97,18 @@ pub(super) async fn run(core: &Core, peer: PeerId) {
         };
         synced = false;
         if let Some(wait) = waits.next().filter(|_| retry) {
+            let at = Instant::now() + wait;
+            tracked.set(Phase::Retrying { at });
             tokio::select! {
                 // Triggered when the wait is over.
-                () = sleep(wait) => {}
+                () = sleep_until(at) => {}
                 // Triggered when the peer says something new of itself: it may have restarted or moved.
                 () = news(&mut catalog, &peer, |version, _| version != Some(seen.0)) => {}
             }
             continue;
         }
         live = None;
+        tracked.set(Phase::Resting);
         // Until the peer or this node says something new of itself.
         news(&mut catalog, &peer, |version, own| {
             version != Some(seen.0) || own != seen.1

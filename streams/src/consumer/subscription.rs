@@ -3,7 +3,7 @@
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{core::Core, receiver::Outcome};
+use super::{attempts::Phase, core::Core, receiver::Outcome};
 use crate::{
     Frames,
     discovery::{Catalog, PeerEntry},
@@ -118,6 +118,7 @@ pub(super) async fn subscribe(
             .add(usize::try_from(lost).unwrap_or(usize::MAX));
     }
     entered.channel.set(State::Connected);
+    core.attempts.set(peer.id(), Phase::Connected);
     core.board.touch();
 
     let Link { conn, tx, rx } = link;
@@ -128,11 +129,7 @@ pub(super) async fn subscribe(
         rejected: &rejected,
     };
     let outcome = reading.run(&conn, tx, rx, memory, catalog, peer).await;
-    conn.close(match outcome {
-        Outcome::Closed(reason) => reason,
-        Outcome::Rejected => CloseReason::ProtocolViolation,
-        Outcome::Restarted => CloseReason::Cancelled,
-    });
+    conn.close(outcome.close_reason().unwrap_or(CloseReason::Cancelled));
     outcome
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use futures::{Stream, stream::FusedStream};
 
-use super::{Config, ConsumerStats, FramesConsumer, FramesConsumerBuilder};
+use super::{Attempt, Config, ConsumerStats, FramesConsumer, FramesConsumerBuilder};
 use crate::{
     Criteria, Datum, Frames, StreamId,
     discovery::PeerEntry,
@@ -101,6 +101,11 @@ impl<D: Datum> Consumer<D> {
     /// The producers it is connected or being connected to.
     pub fn producers(&self) -> impl Iterator<Item = ChannelInfo> {
         self.frames.producers().into_iter()
+    }
+
+    /// How it fares with every node elsewhere that offers the stream and meets its requirements.
+    pub fn attempts(&self) -> Vec<Attempt> {
+        self.frames.attempts()
     }
 
     /// The stream.
