@@ -1,0 +1,408 @@
+//! The node: its streams by name, and what is done at a request.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow, bail};
+use iroh::{EndpointAddr, RelayMode, RelayUrl, SecretKey, TransportAddr};
+use mosaik::{
+    Network, PeerId, Tag,
+    discovery::{self, PeerEntry},
+    streams::{Consumer, Producer, producer},
+    tickets::{Expiration, Hs256, Jwt, JwtTicketBuilder},
+};
+use serde_json::{Value, json};
+use tokio::{sync::Mutex, time::timeout};
+
+use crate::{
+    log::Log,
+    reading::Reading,
+    request::{JwtRule, Request, Settings},
+};
+
+/// How long a request waits for what it asks for.
+const WAIT: Duration = Duration::from_secs(40);
+
+pub struct Node {
+    network: Option<Network>,
+    log: Log,
+    producers: HashMap<String, Producer<Reading>>,
+    consumers: HashMap<String, Intake>,
+}
+
+/// A consumer that a task drains.
+struct Intake {
+    consumer: Arc<Mutex<Consumer<Reading>>>,
+    seen: Arc<Seen>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Seen {
+    count: AtomicU64,
+    next: AtomicU64,
+    /// One came that was not the next, or not as its number says.
+    wrong: AtomicBool,
+    ended: AtomicBool,
+}
+
+impl Node {
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let log = Log::install();
+        let relay: RelayUrl = settings.relay.parse()?;
+        let mut discovery = discovery::Config::builder()
+            .no_auto_bootstrap()
+            .with_bootstrap(addresses(&settings.bootstrap)?)
+            .with_tags(tags(&settings.tags));
+        if let Some(ms) = settings.purge_after_ms {
+            discovery = discovery.with_purge_after(Duration::from_millis(ms));
+        }
+        if let Some(ms) = settings.announce_interval_ms {
+            discovery = discovery.with_announce_interval(Duration::from_millis(ms));
+        }
+        let mut builder = Network::builder(settings.network.as_str())
+            .with_relay_mode(RelayMode::custom([relay]))
+            .with_addresses(BTreeSet::from([SocketAddr::from((Ipv4Addr::LOCALHOST, 0))]))
+            .with_discovery(discovery);
+        if let Some(key) = &settings.secret_key {
+            builder = builder.with_secret_key(key.parse::<SecretKey>()?);
+        }
+        Ok(Self {
+            network: Some(builder.build().await?),
+            log,
+            producers: HashMap::new(),
+            consumers: HashMap::new(),
+        })
+    }
+
+    fn network(&self) -> anyhow::Result<&Network> {
+        self.network.as_ref().context("the node has left")
+    }
+
+    /// `<peer id>@<ip>:<port>`, by loopback.
+    pub fn address(&self) -> Value {
+        let Some(network) = &self.network else {
+            return Value::Null;
+        };
+        let addr = network.local().addr();
+        let ip = addr.addrs.iter().find_map(|addr| match addr {
+            TransportAddr::Ip(ip) if ip.ip().is_loopback() => Some(*ip),
+            _ => None,
+        });
+        json!(format!(
+            "{}@{}",
+            addr.id,
+            ip.map_or_else(String::new, |ip| ip.to_string())
+        ))
+    }
+
+    pub async fn handle(&mut self, request: Request) -> anyhow::Result<Value> {
+        match request {
+            Request::Produce {
+                stream,
+                require_tags,
+                require_jwt,
+                max_consumers,
+                buffer_size,
+                disconnect_lagging,
+            } => {
+                let mut builder = self
+                    .network()?
+                    .streams()
+                    .producer::<Reading>()
+                    .with_stream_id(stream.as_str())
+                    .require(carries(tags(&require_tags)));
+                if let Some(rule) = require_jwt {
+                    builder = builder.require_ticket(validator(&rule)?);
+                }
+                if let Some(most) = max_consumers {
+                    builder = builder.with_max_consumers(most);
+                }
+                if let Some(size) = buffer_size {
+                    builder = builder.with_buffer_size(size);
+                }
+                if let Some(disconnect) = disconnect_lagging {
+                    builder = builder.disconnect_lagging(disconnect);
+                }
+                let producer = builder.build().map_err(|error| anyhow!("{error}"))?;
+                self.producers.insert(stream, producer);
+                Ok(Value::Null)
+            }
+            Request::Consume {
+                stream,
+                require_tags,
+                require_jwt,
+            } => {
+                let mut builder = self
+                    .network()?
+                    .streams()
+                    .consumer::<Reading>()
+                    .with_stream_id(stream.as_str())
+                    .require(carries(tags(&require_tags)));
+                if let Some(rule) = require_jwt {
+                    builder = builder.require_ticket(validator(&rule)?);
+                }
+                self.consumers
+                    .insert(stream, Intake::start(builder.build()));
+                Ok(Value::Null)
+            }
+            Request::Send {
+                stream,
+                from,
+                count,
+                padding,
+            } => {
+                let producer = self
+                    .producers
+                    .get_mut(&stream)
+                    .context("no such producer")?;
+                timeout(WAIT, producer.when().online())
+                    .await
+                    .context("the producer is not online")?;
+                for seq in from..from + count {
+                    send(producer, Reading::nth(seq, padding)).await?;
+                }
+                Ok(Value::Null)
+            }
+            Request::Received { stream, at_least } => {
+                let seen = &self
+                    .consumers
+                    .get(&stream)
+                    .context("no such consumer")?
+                    .seen;
+                until("enough came in", || {
+                    seen.count.load(Ordering::Acquire) >= at_least
+                })
+                .await
+                .with_context(|| format!("{} of {at_least}", seen.count.load(Ordering::Acquire)))?;
+                Ok(json!({
+                    "count": seen.count.load(Ordering::Acquire),
+                    "in_order": !seen.wrong.load(Ordering::Acquire),
+                    "ended": seen.ended.load(Ordering::Acquire),
+                }))
+            }
+            Request::Connected { stream, count } => {
+                until("so many are connected", || {
+                    let connected = self.connected(&stream);
+                    connected == count
+                })
+                .await
+                .with_context(|| format!("{} are", self.connected(&stream)))?;
+                Ok(Value::Null)
+            }
+            Request::Drop { stream } => {
+                self.producers.remove(&stream);
+                if let Some(intake) = self.consumers.remove(&stream) {
+                    intake.task.abort();
+                }
+                Ok(Value::Null)
+            }
+            Request::Tags { add, remove } => {
+                let discovery = self.network()?.discovery();
+                if !add.is_empty() {
+                    discovery.add_tags(tags(&add));
+                }
+                if !remove.is_empty() {
+                    discovery.remove_tags(tags(&remove));
+                }
+                Ok(Value::Null)
+            }
+            Request::Ticket {
+                jwt,
+                expires_in_ms,
+                subject,
+            } => {
+                let network = self.network()?;
+                let subject: PeerId = match subject {
+                    Some(id) => id.parse()?,
+                    None => network.local().id(),
+                };
+                let expires = chrono::Utc::now() + chrono::Duration::milliseconds(expires_in_ms);
+                let ticket = JwtTicketBuilder::new(key(&jwt)?)
+                    .issuer(jwt.issuer)
+                    .build(&subject, Expiration::At(expires));
+                network.discovery().add_ticket(ticket);
+                Ok(Value::Null)
+            }
+            Request::Catalog {} => {
+                let catalog = self.network()?.discovery().catalog();
+                let peers: Vec<Value> = catalog
+                    .signed_peers()
+                    .map(|peer| {
+                        json!({
+                            "id": peer.id().to_string(),
+                            "updated_ms": peer.updated_at().timestamp_millis(),
+                            "streams": peer.streams().len(),
+                        })
+                    })
+                    .collect();
+                Ok(json!(peers))
+            }
+            Request::Peer {
+                id,
+                known,
+                tags: marks,
+            } => {
+                let discovery = self.network()?.discovery();
+                let id: PeerId = id.parse()?;
+                let marks = tags(&marks);
+                until("the catalog is so", || {
+                    let catalog = discovery.catalog();
+                    let entry = catalog.get_signed(&id);
+                    entry.is_some() == known
+                        && entry
+                            .is_none_or(|entry| marks.iter().all(|tag| entry.tags().contains(tag)))
+                })
+                .await?;
+                Ok(Value::Null)
+            }
+            Request::Told { entry } => {
+                let entry: PeerEntry = postcard::from_bytes(&entry)?;
+                Ok(json!(self.network()?.discovery().insert(entry)))
+            }
+            Request::Sync { peer } => {
+                let addr = address(&peer)?;
+                timeout(WAIT, self.network()?.discovery().sync_with(addr)).await??;
+                Ok(Value::Null)
+            }
+            Request::Dial { peer } => {
+                timeout(WAIT, self.network()?.discovery().dial(address(&peer)?)).await?;
+                Ok(Value::Null)
+            }
+            Request::Logged { text } => {
+                let logged = until("it is logged", || self.log.contains(&text)).await;
+                logged.with_context(|| self.log.tail(40).join("\n"))?;
+                Ok(Value::Null)
+            }
+            Request::Leave {} => {
+                self.producers.clear();
+                for (_, intake) in self.consumers.drain() {
+                    intake.task.abort();
+                }
+                drop(self.network.take());
+                Ok(Value::Null)
+            }
+        }
+    }
+
+    fn connected(&self, stream: &str) -> usize {
+        if let Some(producer) = self.producers.get(stream) {
+            return producer
+                .consumers()
+                .filter(|info| info.is_connected())
+                .count();
+        }
+        let Some(intake) = self.consumers.get(stream) else {
+            return 0;
+        };
+        // The task holds it only while it takes what is there.
+        intake.consumer.try_lock().map_or(0, |consumer| {
+            consumer
+                .producers()
+                .filter(|info| info.is_connected())
+                .count()
+        })
+    }
+}
+
+impl Intake {
+    fn start(consumer: Consumer<Reading>) -> Self {
+        let consumer = Arc::new(Mutex::new(consumer));
+        let seen = Arc::new(Seen::default());
+        let task = tokio::spawn(drain(consumer.clone(), seen.clone()));
+        Self {
+            consumer,
+            seen,
+            task,
+        }
+    }
+}
+
+async fn drain(consumer: Arc<Mutex<Consumer<Reading>>>, seen: Arc<Seen>) {
+    loop {
+        let taken = {
+            let mut consumer = consumer.lock().await;
+            // Let go of it now and then, for others to look at.
+            timeout(Duration::from_millis(20), consumer.recv()).await
+        };
+        let reading = match taken {
+            Ok(Some(reading)) => reading,
+            Ok(None) => break,
+            Err(_) => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                continue;
+            }
+        };
+        let next = seen.next.load(Ordering::Acquire);
+        let first = seen.count.load(Ordering::Acquire) == 0;
+        if (!first && reading.seq != next)
+            || reading != Reading::nth(reading.seq, reading.padding.len())
+        {
+            seen.wrong.store(true, Ordering::Release);
+        }
+        seen.next.store(reading.seq + 1, Ordering::Release);
+        seen.count.fetch_add(1, Ordering::AcqRel);
+    }
+    seen.ended.store(true, Ordering::Release);
+}
+
+/// Waits for room by itself: a Mosaik producer's sink may refuse what it said it has room for.
+async fn send(producer: &mut Producer<Reading>, mut reading: Reading) -> anyhow::Result<()> {
+    loop {
+        match producer.try_send(reading) {
+            Ok(()) => return Ok(()),
+            Err(producer::Error::Full(back)) => reading = back,
+            Err(error) => bail!("{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn until(what: &str, mut condition: impl FnMut() -> bool) -> anyhow::Result<()> {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(WAIT, waiting)
+        .await
+        .map_err(|_| anyhow!("not within {WAIT:?}: {what}"))
+}
+
+fn tags(names: &[String]) -> Vec<Tag> {
+    names.iter().map(|name| Tag::from(name.as_str())).collect()
+}
+
+fn carries(tags: Vec<Tag>) -> impl Fn(&PeerEntry) -> bool + Send + Sync + 'static {
+    move |peer| tags.iter().all(|tag| peer.tags().contains(tag))
+}
+
+fn key(rule: &JwtRule) -> anyhow::Result<Hs256> {
+    if rule.hs256.len() != 64 {
+        bail!("a key of HS256 has 64 hex digits");
+    }
+    Ok(Hs256::hex(&rule.hs256))
+}
+
+fn validator(rule: &JwtRule) -> anyhow::Result<Jwt> {
+    Ok(Jwt::with_key(key(rule)?).allow_issuer(&rule.issuer))
+}
+
+fn addresses(texts: &[String]) -> anyhow::Result<Vec<EndpointAddr>> {
+    texts.iter().map(|text| address(text)).collect()
+}
+
+fn address(text: &str) -> anyhow::Result<EndpointAddr> {
+    let (id, ip) = text.split_once('@').context("an address is ID@IP:PORT")?;
+    Ok(EndpointAddr::from_parts(
+        id.parse::<PeerId>()?,
+        [TransportAddr::Ip(ip.parse()?)],
+    ))
+}
