@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use super::Generation;
 use crate::{EndpointAddr, Tag, primitives::IntoIterOrSingle};
 
 /// Settings that cannot work.
@@ -29,6 +30,7 @@ pub struct Config {
     pub(super) announce_jitter: f64,
     pub(super) max_time_drift: Duration,
     pub(super) events_backlog: usize,
+    pub(super) generation: Generation,
 }
 
 impl Config {
@@ -55,6 +57,7 @@ impl Default for Config {
             announce_jitter: 0.5,
             max_time_drift: Duration::from_secs(50),
             events_backlog: 1024,
+            generation: Generation::default(),
         }
     }
 }
@@ -104,6 +107,13 @@ impl ConfigBuilder {
     /// How many events wait for a slow receiver before it loses the oldest. Default 1024, at least 1.
     pub const fn with_events_backlog(mut self, events: usize) -> Self {
         self.0.events_backlog = events;
+        self
+    }
+
+    /// Which generation of Mosaik the network speaks. Default: 0.3. Entries of every generation are read; the local one
+    /// is written, and others are passed on, in this one alone.
+    pub const fn with_generation(mut self, generation: Generation) -> Self {
+        self.0.generation = generation;
         self
     }
 

@@ -11,8 +11,27 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use super::{Ticket, address::Transport};
 use crate::{EndpointAddr, NetworkId, PeerId, SecretKey, Signature, StreamId, Tag, UniqueId};
 
-/// The version of Mosaik whose protocols are spoken, and whose entry layout is written.
-pub(super) const PROTOCOL: semver::Version = semver::Version::new(0, 3, 13);
+/// Which generation of Mosaik a network speaks. They differ in the layout of entries alone, and neither reads the
+/// other's: a node passes on only entries of its own generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Generation {
+    /// Mosaik 0.3. The default.
+    #[default]
+    V0_3,
+    /// Mosaik 0.4, whose entries also list functions.
+    V0_4,
+}
+
+impl Generation {
+    /// The version that an entry of the local node names.
+    const fn protocol(self) -> semver::Version {
+        match self {
+            Self::V0_3 => semver::Version::new(0, 3, 13),
+            Self::V0_4 => semver::Version::new(0, 4, 2),
+        }
+    }
+}
 
 /// Milliseconds since 1970, of now.
 pub(super) fn now_ms() -> i64 {
@@ -62,7 +81,7 @@ impl PeerEntry {
         let now = now_ms();
         let transports = address.addrs.iter().copied().map(Transport::Ip).collect();
         Self {
-            protocol: PROTOCOL,
+            protocol: Generation::V0_3.protocol(),
             network: network_id.into(),
             version: PeerEntryVersion {
                 started_ms: now,
@@ -184,9 +203,21 @@ impl PeerEntry {
         self.address = address;
     }
 
-    /// Whether nodes that speak 0.3 can read it.
-    pub(super) const fn is_layout_0_3(&self) -> bool {
-        self.functions.is_none()
+    /// Which nodes can read it.
+    pub(super) const fn generation(&self) -> Generation {
+        if self.functions.is_some() {
+            Generation::V0_4
+        } else {
+            Generation::V0_3
+        }
+    }
+
+    pub(super) fn set_generation(&mut self, generation: Generation) {
+        self.protocol = generation.protocol();
+        self.functions = match generation {
+            Generation::V0_3 => None,
+            Generation::V0_4 => Some(BTreeSet::new()),
+        };
     }
 
     /// What is signed, and the length of what it is the hash of.

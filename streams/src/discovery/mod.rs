@@ -37,7 +37,7 @@ mod wire;
 
 pub use catalog::Catalog;
 pub use config::{Config, ConfigBuilder, ConfigError};
-pub use entry::{InvalidSignature, PeerEntry, PeerEntryVersion, SignedPeerEntry};
+pub use entry::{Generation, InvalidSignature, PeerEntry, PeerEntryVersion, SignedPeerEntry};
 pub use handle::{Discovery, Event};
 pub use store::{MAX_CATALOG_LEN, MAX_ENTRY_LEN, MAX_PEERS, Refusal};
 pub use sync::SyncError;

@@ -60,6 +60,7 @@ impl Shared {
         cancel: CancellationToken,
     ) -> Self {
         let mut local = PeerEntry::new(network, EndpointAddr::from(key.public()));
+        local.set_generation(config.generation);
         local.tags.clone_from(&config.tags);
         let local = local
             .sign(&key)

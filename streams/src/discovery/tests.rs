@@ -368,15 +368,14 @@ mod bytes {
     }
 
     #[test]
-    fn what_a_0_3_node_cannot_read_is_not_sent_on_and_no_more_than_fits() {
+    fn what_the_networks_nodes_cannot_read_is_not_sent_on_and_no_more_than_fits() {
         let now = entry::now_ms();
         let mut store = Store::new(entry(0, now, now), PURGE, DRIFT);
         for seed in 1..5 {
             store.merge(entry(seed, now, now), now).unwrap();
         }
         let mut newer = entry(9, now, now).into_unsigned();
-        newer.protocol = semver::Version::new(0, 4, 0);
-        newer.functions = Some([].into());
+        newer.set_generation(Generation::V0_4);
         store.merge(newer.sign(&key(9)).unwrap(), now).unwrap();
         let catalog = store.catalog();
         assert_eq!(catalog.peers_count(), 5);
@@ -384,6 +383,12 @@ mod bytes {
             Snapshot::decode(&wire::encode(wire::all(&catalog), Say::Hello, 1 << 20)).unwrap();
         assert_eq!(all.entries.len(), 5);
         assert_eq!(all.entries[0].entry.id(), catalog.local().id());
+        store.update_local(&key(0), false, |local| {
+            local.set_generation(Generation::V0_4);
+        });
+        let catalog = store.catalog();
+        let ids: Vec<_> = wire::all(&catalog).map(|entry| *entry.id()).collect();
+        assert_eq!(ids, [key(0).public(), key(9).public()]);
         let room = 70 * 1024;
         let some = wire::encode(std::iter::repeat_n(catalog.local(), 1000), Say::Hello, room);
         assert!(some.len() <= room && Snapshot::decode(&some).unwrap().entries.len() > 2);

@@ -104,10 +104,13 @@ pub(super) fn encode<'a>(
     frame
 }
 
-/// All that nodes of every kind can read: the local entry first, then those of the 0.3 layout, of which a plain 0.3
-/// node would lose the whole snapshot by a single one of another.
+/// All that the network's nodes can read: the local entry first, then those of its generation, of which a Mosaik node
+/// would lose the whole snapshot by a single one of another.
 pub(super) fn all(catalog: &Catalog) -> impl Iterator<Item = &SignedPeerEntry> {
-    let peers = catalog.signed_peers().filter(|entry| entry.is_layout_0_3());
+    let generation = catalog.local().generation();
+    let peers = catalog
+        .signed_peers()
+        .filter(move |entry| entry.generation() == generation);
     std::iter::once(catalog.local()).chain(peers)
 }
 
