@@ -8,6 +8,9 @@ mod node;
 mod reading;
 mod relay;
 mod request;
+#[cfg_attr(feature = "v0_4", path = "v0_4.rs")]
+#[cfg_attr(not(feature = "v0_4"), path = "v0_3.rs")]
+mod version;
 
 use anyhow::{Context, bail};
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};

@@ -14,9 +14,9 @@ use anyhow::{Context, anyhow, bail};
 use iroh::{EndpointAddr, RelayMode, RelayUrl, SecretKey, TransportAddr};
 use mosaik::{
     Network, PeerId, Tag,
-    discovery::{self, PeerEntry},
+    discovery::PeerEntry,
     streams::{Consumer, Producer, producer},
-    tickets::{Expiration, Hs256, Jwt, JwtTicketBuilder},
+    tickets::{Expiration, Hs256, Jwt},
 };
 use serde_json::{Value, json};
 use tokio::{sync::Mutex, time::timeout};
@@ -25,6 +25,7 @@ use crate::{
     log::Log,
     reading::Reading,
     request::{JwtRule, Request, Settings},
+    version,
 };
 
 /// How long a request waits for what it asks for.
@@ -57,8 +58,7 @@ impl Node {
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let log = Log::install();
         let relay: RelayUrl = settings.relay.parse()?;
-        let mut discovery = discovery::Config::builder()
-            .no_auto_bootstrap()
+        let mut discovery = version::discovery()
             .with_bootstrap(addresses(&settings.bootstrap)?)
             .with_tags(tags(&settings.tags));
         if let Some(ms) = settings.purge_after_ms {
@@ -225,9 +225,8 @@ impl Node {
                     None => network.local().id(),
                 };
                 let expires = chrono::Utc::now() + chrono::Duration::milliseconds(expires_in_ms);
-                let ticket = JwtTicketBuilder::new(key(&jwt)?)
-                    .issuer(jwt.issuer)
-                    .build(&subject, Expiration::At(expires));
+                let ticket =
+                    version::ticket(key(&jwt)?, jwt.issuer, &subject, Expiration::At(expires));
                 network.discovery().add_ticket(ticket);
                 Ok(Value::Null)
             }
@@ -380,7 +379,7 @@ fn tags(names: &[String]) -> Vec<Tag> {
     names.iter().map(|name| Tag::from(name.as_str())).collect()
 }
 
-fn carries(tags: Vec<Tag>) -> impl Fn(&PeerEntry) -> bool + Send + Sync + 'static {
+fn carries(tags: Vec<Tag>) -> impl Fn(&version::Asked) -> bool + Send + Sync + 'static {
     move |peer| tags.iter().all(|tag| peer.tags().contains(tag))
 }
 

@@ -3,22 +3,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context;
-use iroh_relay::server::{AccessConfig, Limits, RelayConfig, Server, ServerConfig};
+use iroh_relay::server::Server;
 use tokio::io::{AsyncReadExt, stdin};
+
+use crate::version;
 
 /// Runs until standard input ends.
 pub async fn run() -> anyhow::Result<()> {
-    let config = ServerConfig::<std::io::Error> {
-        relay: Some(RelayConfig {
-            http_bind_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            tls: None,
-            limits: Limits::default(),
-            key_cache_capacity: None,
-            access: AccessConfig::Everyone,
-        }),
-        quic: None,
-        metrics_addr: None,
-    };
+    let config = version::relay(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let server = Server::spawn(config)
         .await
         .context("failed to start the relay")?;

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod common;
+mod generation_0_4;
 mod lives;
 mod reasons;
 mod streams;

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader as StdBufReader},
+    path::PathBuf,
     process::{Command as StdCommand, Stdio},
     sync::OnceLock,
     time::Duration,
@@ -15,10 +16,10 @@ use tokio::{
     time::timeout,
 };
 
+pub mod build;
 #[path = "../../src/reading.rs"]
 pub mod reading;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_mosaik-peer");
 /// Longer than a Mosaik node waits for anything.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
@@ -43,25 +44,44 @@ pub fn until(what: &'static str, mut condition: impl FnMut() -> bool) -> impl Fu
     })
 }
 
-/// The relay that Mosaik nodes wait for: one for all tests of a process, and it ends with the process.
-fn relay() -> &'static str {
-    static URL: OnceLock<String> = OnceLock::new();
-    URL.get_or_init(|| {
-        let mut relay = StdCommand::new(BINARY)
-            .arg("relay")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the relay starts");
-        let mut line = String::new();
-        let stdout = relay.stdout.take().expect("it is piped");
-        StdBufReader::new(stdout)
-            .read_line(&mut line)
-            .expect("the relay says its URL");
-        // It reads its input until this process ends.
-        std::mem::forget(relay);
-        line.trim().to_owned()
-    })
+/// A generation of Mosaik: its program, and the relay that its nodes wait for.
+pub struct Mosaik {
+    binary: fn() -> PathBuf,
+    relay: OnceLock<String>,
+}
+
+/// Mosaik 0.3.13.
+pub static V0_3: Mosaik = Mosaik {
+    binary: || PathBuf::from(env!("CARGO_BIN_EXE_mosaik-peer")),
+    relay: OnceLock::new(),
+};
+
+/// Mosaik 0.4.2.
+pub static V0_4: Mosaik = Mosaik {
+    binary: build::mosaik_0_4,
+    relay: OnceLock::new(),
+};
+
+impl Mosaik {
+    /// One relay for all tests of the process; it ends with the process.
+    fn relay(&self) -> &str {
+        self.relay.get_or_init(|| {
+            let mut relay = StdCommand::new((self.binary)())
+                .arg("relay")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("the relay starts");
+            let mut line = String::new();
+            let stdout = relay.stdout.take().expect("it is piped");
+            StdBufReader::new(stdout)
+                .read_line(&mut line)
+                .expect("the relay says its URL");
+            // It reads its input until this process ends.
+            std::mem::forget(relay);
+            line.trim().to_owned()
+        })
+    }
 }
 
 /// A Mosaik node. Killed when dropped.
@@ -79,9 +99,13 @@ impl Peer {
         Self::start_with(json!({ "network": network })).await
     }
 
-    pub async fn start_with(mut settings: Value) -> Self {
-        settings["relay"] = json!(relay());
-        let mut child = Command::new(BINARY)
+    pub async fn start_with(settings: Value) -> Self {
+        Self::start_as(&V0_3, settings).await
+    }
+
+    pub async fn start_as(mosaik: &'static Mosaik, mut settings: Value) -> Self {
+        settings["relay"] = json!(mosaik.relay());
+        let mut child = Command::new((mosaik.binary)())
             .args(["node", &settings.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
