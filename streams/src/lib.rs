@@ -39,6 +39,7 @@ pub mod discovery;
 mod encoding;
 mod filter;
 pub mod frames;
+mod gate;
 mod id;
 pub mod network;
 pub mod primitives;
@@ -46,6 +47,7 @@ pub mod producer;
 mod queue;
 pub mod status;
 pub mod streams;
+pub mod tickets;
 
 pub use bytes::{Bytes, BytesMut};
 pub use consumer::{Consumer, FramesConsumer};

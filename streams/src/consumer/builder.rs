@@ -8,9 +8,10 @@ use crate::{
     criteria::NotSelectable,
     discovery::PeerEntry,
     filter::{Filter, Lookup},
-    producer::Requirement,
+    gate::Gate,
     status::{Board, ChannelConditions},
     streams::{self, Scope, backoff::ExponentialBackoff},
+    tickets::TicketValidator,
 };
 
 /// Bounds and reach of a consumer.
@@ -45,7 +46,7 @@ pub struct FramesConsumerBuilder {
     id: StreamId,
     config: Config,
     lookup: Option<Lookup>,
-    require: Vec<Requirement>,
+    gate: Gate,
     online_when: OnlineWhen,
 }
 
@@ -67,7 +68,7 @@ impl FramesConsumerBuilder {
             id,
             config,
             lookup: None,
-            require: Vec::new(),
+            gate: Gate::default(),
             online_when,
         }
     }
@@ -124,9 +125,19 @@ impl FramesConsumerBuilder {
         self
     }
 
-    /// Which nodes it takes datums from. Said several times, all must hold. This node's own producer is not asked.
+    /// Which nodes it takes datums from, asked again whenever the node's entry changes. Said several times, all must
+    /// hold. This node's own producer is not asked.
     pub fn require(mut self, from: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static) -> Self {
-        self.require.push(Arc::new(from));
+        self.gate.require(from);
+        self
+    }
+
+    /// Which tickets a node must show for datums to be taken from it. Said several times, all must be shown.
+    ///
+    /// The connection is closed when the first of its tickets expires or is taken back, unless its entry shows another
+    /// by then. This node's own producer needs none.
+    pub fn require_ticket(mut self, validator: impl TicketValidator) -> Self {
+        self.gate.require_ticket(validator);
         self
     }
 
@@ -155,7 +166,7 @@ impl FramesConsumerBuilder {
             id,
             config,
             lookup,
-            require,
+            gate,
             online_when,
         } = self;
         let lookup = lookup.unwrap_or_else(|| Lookup::Encoding(config.encoding.clone()));
@@ -164,7 +175,7 @@ impl FramesConsumerBuilder {
             streams,
             id,
             config,
-            (require, filter),
+            (gate, filter),
             Board::new(online_when),
         ))
     }
@@ -176,24 +187,18 @@ impl FramesConsumerBuilder {
             id,
             config,
             lookup: _,
-            require,
+            gate,
             online_when,
         } = self;
         let filter = filter(&config.criteria);
-        Self::start(
-            streams,
-            id,
-            config,
-            (require, filter),
-            Board::new(online_when),
-        )
+        Self::start(streams, id, config, (gate, filter), Board::new(online_when))
     }
 
     fn start(
         streams: Arc<streams::Inner>,
         id: StreamId,
         config: Config,
-        rules: (Vec<Requirement>, Filter),
+        rules: (Gate, Filter),
         board: Board,
     ) -> FramesConsumer {
         let core = Arc::new(Core::new(id, config, streams.clone(), rules, board));

@@ -11,9 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::{attempts::Attempts, builder::Config, stats::Tally};
 use crate::{
     Criteria, StreamId,
-    discovery::PeerEntry,
     filter::Filter,
-    producer::Requirement,
+    gate::Gate,
     queue::{Queue, Source},
     status::{Board, ChannelInfo},
     streams::{
@@ -26,7 +25,7 @@ pub(crate) struct Core {
     pub(super) id: StreamId,
     pub(super) config: Config,
     pub(super) streams: Arc<streams::Inner>,
-    pub(super) require: Vec<Requirement>,
+    pub(super) gate: Gate,
     /// For what comes from producers that do not select.
     pub(super) filter: Filter,
     /// What this consumer calls itself towards producers elsewhere.
@@ -66,7 +65,7 @@ impl Core {
         id: StreamId,
         config: Config,
         streams: Arc<streams::Inner>,
-        (require, filter): (Vec<Requirement>, Filter),
+        (gate, filter): (Gate, Filter),
         board: Board,
     ) -> Self {
         let subscriber_id = SubscriberId {
@@ -79,7 +78,7 @@ impl Core {
             config,
             cancel: streams.env.cancel.child_token(),
             streams,
-            require,
+            gate,
             filter,
             subscriber_id,
             board,
@@ -108,10 +107,6 @@ impl Core {
     /// Whether it takes what a producer of this node sends.
     pub(crate) fn takes_local(&self) -> bool {
         self.config.local || self.config.scope == Scope::Node
-    }
-
-    pub(super) fn meets(&self, peer: &PeerEntry) -> bool {
-        self.require.iter().all(|require| require(peer))
     }
 
     /// A producer is being connected to.

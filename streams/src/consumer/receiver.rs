@@ -15,6 +15,7 @@ use super::{
 use crate::{
     PeerId,
     discovery::{Catalog, PeerEntry, PeerEntryVersion},
+    gate::Pass,
     network::CloseReason,
 };
 
@@ -30,6 +31,8 @@ pub(super) enum Outcome {
     Rejected,
     /// The peer has a new life, which the link is not to.
     Restarted,
+    /// The peer is no longer one to take datums from.
+    Denied,
 }
 
 impl Outcome {
@@ -38,6 +41,7 @@ impl Outcome {
         match self {
             Self::Closed(reason) => Some(reason),
             Self::Rejected => Some(CloseReason::ProtocolViolation),
+            Self::Denied => Some(CloseReason::NotAllowed),
             Self::Restarted => None,
         }
     }
@@ -52,11 +56,11 @@ pub(super) async fn run(core: &Core, peer: PeerId) {
     let mut live = Some(core.enter());
     let mut synced = false;
     let tracked = core.attempts.track(peer);
-    while let Some(entry) = offer(core, &catalog, &peer) {
+    while let Some((entry, pass)) = offer(core, &catalog, &peer) {
         let seen = (entry.version(), catalog.borrow().local().version());
         live.get_or_insert_with(|| core.enter());
         tracked.set(Phase::Connecting);
-        let outcome = subscribe(core, &entry, &mut waits, &mut memory, &mut catalog).await;
+        let outcome = subscribe(core, &entry, pass, &mut waits, &mut memory, &catalog).await;
         tracing::debug!(%peer, stream = %core.id, ?outcome, "subscription over");
         if let Some(reason) = outcome.close_reason() {
             tracked.closed(reason);
@@ -68,7 +72,7 @@ pub(super) async fn run(core: &Core, peer: PeerId) {
             discovery.suspect(peer);
         }
         let retry = match outcome {
-            Outcome::Restarted => continue,
+            Outcome::Restarted | Outcome::Denied => continue,
             Outcome::Closed(reason @ (CloseReason::UnknownPeer | CloseReason::NotAllowed)) => {
                 // The peer judges what it knows of this node, which a sync makes the latest; once in a row.
                 let address = entry.address().clone();
@@ -119,10 +123,18 @@ pub(super) async fn run(core: &Core, peer: PeerId) {
 }
 
 /// The peer's entry while it offers the stream and is one to take it from.
-fn offer(core: &Core, catalog: &watch::Receiver<Catalog>, peer: &PeerId) -> Option<PeerEntry> {
+fn offer(
+    core: &Core,
+    catalog: &watch::Receiver<Catalog>,
+    peer: &PeerId,
+) -> Option<(PeerEntry, Pass)> {
     let catalog = catalog.borrow().clone();
-    let entry = catalog.get(peer)?;
-    (entry.streams().contains(&core.id) && core.meets(entry)).then(|| entry.clone())
+    let entry = core.gate.entry(&catalog, peer)?;
+    let pass = core.gate.judge(entry)?;
+    entry
+        .streams()
+        .contains(&core.id)
+        .then(|| (entry.clone(), pass))
 }
 
 /// Waits until `is_new` says so of the peer's version and this node's own.

@@ -24,7 +24,7 @@ pub struct Dropped {
     pub too_large: u64,
     /// Sent by a producer while it could not be heard. Known of producers that count, and without criteria.
     pub lost: u64,
-    /// Still queued when the consumer was dropped.
+    /// Still queued when the consumer was dropped, or received and not yet queued when its subscription was cut off.
     pub closed: u64,
 }
 

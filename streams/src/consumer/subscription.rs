@@ -1,5 +1,7 @@
 //! One subscription: the connection to a producer from its handshake to its end.
 
+use std::sync::OnceLock;
+
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -7,6 +9,7 @@ use super::{attempts::Phase, core::Core, receiver::Outcome};
 use crate::{
     Frames,
     discovery::{Catalog, PeerEntry},
+    gate::Pass,
     network::{CloseReason, Link, LinkConn, LinkError, LinkReceiver, LinkSender},
     status::{Channel, State},
     streams::{
@@ -46,15 +49,21 @@ impl Memory {
 struct Entered<'a> {
     core: &'a Core,
     channel: Channel,
-    conn: Option<LinkConn>,
+    conn: OnceLock<LinkConn>,
+}
+
+impl Entered<'_> {
+    /// Does nothing when there is no link, or it was closed before.
+    fn close(&self, reason: CloseReason) {
+        if let Some(conn) = self.conn.get() {
+            conn.close(reason);
+        }
+    }
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        if let Some(conn) = &self.conn {
-            // Does nothing when it was closed before.
-            conn.close(CloseReason::GracefulShutdown);
-        }
+        self.close(CloseReason::GracefulShutdown);
         self.channel.set(State::Terminated);
         self.core.board.remove(&self.channel.info);
         self.core.forget(self.channel.generation());
@@ -65,9 +74,10 @@ impl Drop for Entered<'_> {
 pub(super) async fn subscribe(
     core: &Core,
     peer: &PeerEntry,
+    pass: Pass,
     waits: &mut Waits,
     memory: &mut Memory,
-    catalog: &mut watch::Receiver<Catalog>,
+    catalog: &watch::Receiver<Catalog>,
 ) -> Outcome {
     let ids = (*peer.id(), core.streams.env.local_id);
     let channel = Channel::new(
@@ -77,14 +87,37 @@ pub(super) async fn subscribe(
         peer.clone(),
         State::Connecting,
     );
-    let rejected = core.accept_from(channel.generation());
     core.board.add(&channel.info);
-    let mut entered = Entered {
+    let entered = Entered {
         core,
         channel,
-        conn: None,
+        conn: OnceLock::new(),
     };
+    let denied = async {
+        core.gate.closed(catalog.clone(), peer.id(), pass).await;
+        // Before the stream is let go of, which would look like having read all.
+        entered.close(CloseReason::NotAllowed);
+    };
+    let outcome = tokio::select! {
+        biased;
+        // Triggered when the peer is no longer one to take datums from, whatever is being waited for.
+        () = denied => Outcome::Denied,
+        // Triggered when the subscription is over.
+        outcome = hear(core, peer, &entered, waits, memory, catalog) => outcome,
+    };
+    entered.close(outcome.close_reason().unwrap_or(CloseReason::Cancelled));
+    outcome
+}
 
+async fn hear(
+    core: &Core,
+    peer: &PeerEntry,
+    entered: &Entered<'_>,
+    waits: &mut Waits,
+    memory: &mut Memory,
+    catalog: &watch::Receiver<Catalog>,
+) -> Outcome {
+    let rejected = core.accept_from(entered.channel.generation());
     let connected = tokio::select! {
         // Triggered when the peer has a new life.
         () = restarted(catalog.clone(), peer) => return Outcome::Restarted,
@@ -98,13 +131,10 @@ pub(super) async fn subscribe(
             return Outcome::Closed(CloseReason::Lost);
         }
     };
-    entered.conn = Some(link.conn.clone());
+    let _ = entered.conn.set(link.conn.clone());
     let start = match timeout(HANDSHAKE_TIMEOUT, greet(core, &mut link)).await {
         Ok(Ok(start)) => start,
-        Ok(Err(reason)) => {
-            link.conn.close(reason);
-            return Outcome::Closed(reason);
-        }
+        Ok(Err(reason)) => return Outcome::Closed(reason),
         Err(_) => {
             link.conn.close(CloseReason::Cancelled);
             return Outcome::Closed(CloseReason::TimedOut);
@@ -128,9 +158,7 @@ pub(super) async fn subscribe(
         selects: start.selects,
         rejected: &rejected,
     };
-    let outcome = reading.run(&conn, tx, rx, memory, catalog, peer).await;
-    conn.close(outcome.close_reason().unwrap_or(CloseReason::Cancelled));
-    outcome
+    reading.run(&conn, tx, rx, memory, catalog, peer).await
 }
 
 async fn greet(core: &Core, link: &mut Link) -> Result<Start, CloseReason> {
@@ -172,6 +200,18 @@ async fn restarted(mut catalog: watch::Receiver<Catalog>, peer: &PeerEntry) {
     };
     if catalog.wait_for(later).await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+/// Datums that were received and are not queued; those that never will be count as dropped.
+struct Unqueued<'a> {
+    core: &'a Core,
+    frames: Frames,
+}
+
+impl Drop for Unqueued<'_> {
+    fn drop(&mut self) {
+        self.core.tally.closed.add(self.frames.count());
     }
 }
 
@@ -238,28 +278,27 @@ impl Reading<'_> {
             .info
             .stats()
             .moved(frames.count(), frames.payload_len());
-        let mut wanted = frames;
+        let mut wanted = Unqueued {
+            core: self.core,
+            frames,
+        };
         if !self.selects {
-            let (selected, malformed) = self.core.filter.apply(&wanted);
+            let frames = &wanted.frames;
+            let (selected, malformed) = self.core.filter.apply(frames);
             self.core.tally.malformed.add(malformed);
             self.core
                 .tally
                 .filtered
-                .add(wanted.count() - selected.count() - malformed);
+                .add(frames.count() - selected.count() - malformed);
             self.channel
                 .info
                 .stats()
-                .filtered_more(wanted.count() - selected.count());
-            wanted = selected;
+                .filtered_more(frames.count() - selected.count());
+            wanted.frames = selected;
         }
         tokio::select! {
             // Triggered when all is queued, or the consumer ends.
-            queued = self.core.queue().put_all(self.channel.generation(), &mut wanted) => {
-                if queued.is_err() {
-                    self.core.tally.closed.add(wanted.count());
-                }
-                queued.is_ok()
-            }
+            queued = self.core.queue().put_all(self.channel.generation(), &mut wanted.frames) => queued.is_ok(),
             // Triggered when a datum was not what it should be.
             () = self.rejected.cancelled() => false,
         }

@@ -18,6 +18,7 @@ use crate::{
     queue::Source,
     status::{ChannelConditions, ChannelInfo, When},
     streams::{Scope, backoff::ExponentialBackoff},
+    tickets::TicketValidator,
 };
 
 /// Datums that are decoded from one batch at most; they count as handed out when the batch is taken.
@@ -196,6 +197,11 @@ impl<D: Datum> Builder<D> {
     /// See [`FramesConsumerBuilder::require`].
     pub fn require(self, from: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static) -> Self {
         self.map(|frames| frames.require(from))
+    }
+
+    /// See [`FramesConsumerBuilder::require_ticket`].
+    pub fn require_ticket(self, validator: impl TicketValidator) -> Self {
+        self.map(|frames| frames.require_ticket(validator))
     }
 
     /// See [`FramesConsumerBuilder::online_when`].

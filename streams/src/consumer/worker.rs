@@ -1,11 +1,14 @@
 //! Watches the catalog for nodes that produce a stream, and keeps a receiver for each.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use tokio::task::JoinSet;
 
 use super::{core::Core, receiver};
-use crate::{PeerId, streams::Scope};
+use crate::{PeerId, discovery::PeerEntryVersion, streams::Scope};
 
 /// Runs until the consumer or its network ends.
 pub(super) async fn run(core: Arc<Core>) {
@@ -26,21 +29,33 @@ async fn watch(core: &Arc<Core>) {
     let local_id = core.streams.env.local_id;
     let mut catalog = core.streams.env.discovery.catalog_watch();
     let mut known: HashSet<PeerId> = HashSet::new();
+    // Whose tickets were found wanting, so that the same ones are not judged at every change of the catalog.
+    let mut refused: HashMap<PeerId, PeerEntryVersion> = HashMap::new();
     let mut receivers: JoinSet<PeerId> = JoinSet::new();
     loop {
         let now = catalog.borrow_and_update().clone();
-        for peer in now
-            .peers()
-            .filter(|peer| peer.streams().contains(&core.id) && *peer.id() != local_id)
-        {
-            if !known.contains(peer.id()) && core.meets(peer) {
-                let (core, id) = (core.clone(), *peer.id());
-                known.insert(id);
-                receivers.spawn(async move {
-                    receiver::run(&core, id).await;
-                    id
-                });
+        let before = std::mem::take(&mut refused);
+        let offers = now.peers().filter(|peer| {
+            peer.streams().contains(&core.id)
+                && *peer.id() != local_id
+                && !known.contains(peer.id())
+        });
+        let candidates: Vec<_> = offers
+            .filter_map(|peer| core.gate.entry(&now, peer.id()))
+            .filter(|entry| core.gate.meets(entry))
+            .collect();
+        for entry in candidates {
+            let (id, version) = (*entry.id(), entry.version());
+            if before.get(&id) == Some(&version) || core.gate.judge_tickets(entry).is_none() {
+                refused.insert(id, version);
+                continue;
             }
+            known.insert(id);
+            let core = core.clone();
+            receivers.spawn(async move {
+                receiver::run(&core, id).await;
+                id
+            });
         }
         drop(now);
         tokio::select! {

@@ -6,10 +6,14 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{Ticket, address::Transport};
-use crate::{EndpointAddr, NetworkId, PeerId, SecretKey, Signature, StreamId, Tag, UniqueId};
+use super::address::Transport;
+use crate::{
+    EndpointAddr, NetworkId, PeerId, SecretKey, Signature, StreamId, Tag, UniqueId,
+    tickets::{Expiration, InvalidTicket, Ticket, TicketClass, TicketValidator},
+};
 
 /// Which generation of Mosaik a network speaks. They differ in the layout of entries alone, and neither reads the
 /// other's: a node passes on only entries of its own generation.
@@ -33,6 +37,10 @@ impl Generation {
     }
 }
 
+/// The most tickets of one class that a validator is asked about: a stranger's entry has room for a thousand, each of
+/// which may cost a check of its signature.
+pub const MAX_TICKETS_JUDGED: usize = 64;
+
 /// Milliseconds since 1970, of now.
 pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now()
@@ -41,13 +49,9 @@ pub(super) fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn time(ms: i64) -> SystemTime {
-    let time = if ms < 0 {
-        UNIX_EPOCH.checked_sub(Duration::from_millis(ms.unsigned_abs()))
-    } else {
-        UNIX_EPOCH.checked_add(Duration::from_millis(ms.unsigned_abs()))
-    };
-    time.unwrap_or(UNIX_EPOCH)
+/// 1970 for what no calendar reaches.
+fn time(ms: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(ms).unwrap_or_default()
 }
 
 /// Which of two entries of a peer is newer: the one of its later life, or of its later change. Milliseconds since 1970.
@@ -137,18 +141,72 @@ impl PeerEntry {
         &self.tickets
     }
 
+    /// The tickets of a class.
+    pub fn tickets_of(&self, class: TicketClass) -> impl Iterator<Item = &Ticket> {
+        self.tickets
+            .values()
+            .filter(move |ticket| ticket.class == class)
+    }
+
+    /// The tickets of a class whose data is found good.
+    pub fn valid_tickets(
+        &self,
+        class: TicketClass,
+        is_valid: impl Fn(&[u8]) -> bool,
+    ) -> impl Iterator<Item = &Ticket> {
+        self.tickets_of(class)
+            .filter(move |ticket| is_valid(&ticket.data))
+    }
+
+    /// Whether a ticket of a class is found good.
+    pub fn has_valid_ticket(&self, class: TicketClass, is_valid: impl Fn(&[u8]) -> bool) -> bool {
+        self.valid_tickets(class, is_valid).next().is_some()
+    }
+
+    /// Until when the peer has a good ticket: of those that are, the one that is for longest. At most
+    /// [`MAX_TICKETS_JUDGED`] of the validator's class are looked at, in the order of their ids.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn validate_ticket(
+        &self,
+        validator: &dyn TicketValidator,
+    ) -> Result<Expiration, InvalidTicket> {
+        self.tickets_of(validator.class())
+            .take(MAX_TICKETS_JUDGED)
+            .filter_map(|ticket| validator.validate(&ticket.data, self).ok())
+            .max()
+            .ok_or(InvalidTicket)
+    }
+
+    /// Until when the peer has a good ticket for each validator; `None` when there are no validators.
+    ///
+    /// # Errors
+    /// When it has none for one of them.
+    pub fn validate_tickets(
+        &self,
+        validators: &[impl AsRef<dyn TicketValidator>],
+    ) -> Result<Option<Expiration>, InvalidTicket> {
+        let mut earliest = None;
+        for validator in validators {
+            let until = self.validate_ticket(validator.as_ref())?;
+            earliest = Some(earliest.map_or(until, |earliest: Expiration| earliest.min(until)));
+        }
+        Ok(earliest)
+    }
+
     /// Which life and change of the peer it is of.
     pub const fn version(&self) -> PeerEntryVersion {
         self.version
     }
 
     /// When the peer started.
-    pub fn started_at(&self) -> SystemTime {
+    pub fn started_at(&self) -> DateTime<Utc> {
         time(self.version.started_ms)
     }
 
     /// When the peer last renewed it.
-    pub fn updated_at(&self) -> SystemTime {
+    pub fn updated_at(&self) -> DateTime<Utc> {
         time(self.version.updated_ms)
     }
 
@@ -179,6 +237,13 @@ impl PeerEntry {
     #[must_use]
     pub fn add_stream(mut self, stream: impl Into<StreamId>) -> Self {
         self.streams.insert(stream.into());
+        self
+    }
+
+    /// Adds a ticket.
+    #[must_use]
+    pub fn add_ticket(mut self, ticket: Ticket) -> Self {
+        self.tickets.insert(ticket.id(), ticket);
         self
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Catalog, Config, PeerEntry, Refusal, SignedPeerEntry, Ticket, announce, bootstrap,
+    Catalog, Config, MAX_TICKETS_JUDGED, PeerEntry, Refusal, SignedPeerEntry, announce, bootstrap,
     jobs::{self, Kind},
     ping,
     shared::Shared,
@@ -18,6 +18,7 @@ use crate::{
     EndpointAddr, NetworkId, PeerId, SecretKey, StreamId, Tag, UniqueId,
     network::{BindError, Endpoint, Link},
     primitives::IntoIterOrSingle,
+    tickets::Ticket,
 };
 
 /// Attempts at a peer that the user asked to dial: some two minutes of them when nobody answers.
@@ -283,11 +284,19 @@ impl Discovery {
         });
     }
 
-    /// Carries a ticket. All peers hear of it at once.
+    /// Carries a ticket. All peers hear of it at once, and everyone on the network can read it.
+    ///
+    /// To renew a ticket, add the new one and then [remove](Self::remove_ticket) the old one: only the first
+    /// [`MAX_TICKETS_JUDGED`] of a class are looked at, and more of them are warned about in the log.
     pub fn add_ticket(&self, ticket: impl Into<Ticket>) {
         let ticket = ticket.into();
+        let class = ticket.class;
         self.0.update_local(false, |entry| {
             drop(entry.tickets.insert(ticket.id(), ticket));
+            let count = entry.tickets_of(class).count();
+            if count > MAX_TICKETS_JUDGED {
+                tracing::warn!(%class, count, "more tickets of a class than others look at; remove those that are over");
+            }
         });
     }
 
@@ -302,7 +311,7 @@ impl Discovery {
     pub fn remove_tickets_of(&self, class: impl Into<UniqueId>) {
         let class = class.into();
         self.0.update_local(false, |entry| {
-            entry.tickets.retain(|_, ticket| *ticket.class() != class);
+            entry.tickets.retain(|_, ticket| ticket.class != class);
         });
     }
 

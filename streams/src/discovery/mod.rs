@@ -32,13 +32,13 @@ mod sync;
 mod tests;
 #[cfg(test)]
 mod tests_wire;
-mod ticket;
 mod wire;
 
 pub use catalog::Catalog;
 pub use config::{Config, ConfigBuilder, ConfigError};
-pub use entry::{Generation, InvalidSignature, PeerEntry, PeerEntryVersion, SignedPeerEntry};
+pub use entry::{
+    Generation, InvalidSignature, MAX_TICKETS_JUDGED, PeerEntry, PeerEntryVersion, SignedPeerEntry,
+};
 pub use handle::{Discovery, Event};
 pub use store::{MAX_CATALOG_LEN, MAX_ENTRY_LEN, MAX_PEERS, Refusal};
 pub use sync::SyncError;
-pub use ticket::Ticket;

@@ -14,7 +14,7 @@ use super::{
     wire::{self, Say, Snapshot},
     *,
 };
-use crate::{Digest, EndpointAddr, SecretKey, Signature};
+use crate::{Digest, EndpointAddr, SecretKey, Signature, tickets::Ticket};
 
 const NOW: i64 = 1_800_000_000_000;
 const PURGE: Duration = Duration::from_mins(5);

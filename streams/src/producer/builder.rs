@@ -2,19 +2,16 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{
-    core::{Core, Requirement},
-    frames::FramesProducer,
-    lag::DisconnectLagging,
-    worker,
-};
+use super::{core::Core, frames::FramesProducer, lag::DisconnectLagging, worker};
 use crate::{
     Encoding, StreamId,
     discovery::PeerEntry,
     filter::Lookup,
     frames::DEFAULT_MAX_FRAME_LEN,
+    gate::Gate,
     status::{Board, ChannelConditions},
     streams::{self, Scope},
+    tickets::TicketValidator,
 };
 
 /// Bounds and reach of a producer.
@@ -80,7 +77,7 @@ pub struct FramesProducerBuilder {
     id: StreamId,
     config: Config,
     lookup: Option<Lookup>,
-    require: Vec<Requirement>,
+    gate: Gate,
     online_when: OnlineWhen,
 }
 
@@ -92,7 +89,7 @@ impl FramesProducerBuilder {
             id,
             config: Config::default(),
             lookup: None,
-            require: Vec::new(),
+            gate: Gate::default(),
             online_when,
         }
     }
@@ -152,9 +149,19 @@ impl FramesProducerBuilder {
         self
     }
 
-    /// Which nodes may subscribe. Said several times, all must hold. Consumers of this node always may.
+    /// Which nodes may subscribe, asked again whenever the node's entry changes. Said several times, all must hold.
+    /// Consumers of this node always may.
     pub fn require(mut self, may: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static) -> Self {
-        self.require.push(Arc::new(may));
+        self.gate.require(may);
+        self
+    }
+
+    /// Which tickets a node must show to subscribe, and for as long as it stays. Said several times, all must be shown.
+    ///
+    /// A subscriber is cut off with 10403 when the first of its tickets expires or is taken back, unless its entry shows
+    /// another by then; what it has not been sent counts as dropped. Consumers of this node need none.
+    pub fn require_ticket(mut self, validator: impl TicketValidator) -> Self {
+        self.gate.require_ticket(validator);
         self
     }
 
@@ -174,7 +181,7 @@ impl FramesProducerBuilder {
             id,
             config,
             lookup,
-            require,
+            gate,
             online_when,
         } = self;
         let lookup = lookup.unwrap_or_else(|| Lookup::Encoding(config.encoding.clone()));
@@ -183,7 +190,7 @@ impl FramesProducerBuilder {
                 id,
                 config,
                 streams.clone(),
-                (require, lookup),
+                (gate, lookup),
                 Board::new(online_when),
             )
         });

@@ -23,6 +23,7 @@ use crate::{
     Criteria, StreamId, consumer,
     discovery::PeerEntry,
     filter::{Filter, Lookup},
+    gate::{Gate, Pass},
     network::CloseReason,
     queue::{Closed, Queue},
     status::{Board, Channel, State},
@@ -31,9 +32,6 @@ use crate::{
         protocol::{Epoch, SubscriberId},
     },
 };
-
-/// Whether a peer may subscribe, or is worth subscribing to.
-pub(crate) type Requirement = Arc<dyn Fn(&PeerEntry) -> bool + Send + Sync>;
 
 /// How far a producer's end is.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +49,7 @@ pub(crate) struct Core {
     pub(super) id: StreamId,
     pub(super) config: Config,
     pub(super) streams: Arc<streams::Inner>,
-    pub(super) require: Vec<Requirement>,
+    pub(super) gate: Gate,
     pub(super) lookup: Lookup,
     /// Names this producer's life, so that a returning consumer can tell what it missed.
     pub(super) epoch: Epoch,
@@ -81,6 +79,8 @@ pub(crate) struct Admitted {
     pub(super) subscriber: Arc<Subscriber>,
     /// Datums that were handed out before its first.
     pub(super) position: u64,
+    /// What it was let in by.
+    pub(super) pass: Pass,
 }
 
 impl Admitted {
@@ -88,8 +88,8 @@ impl Admitted {
         self.position
     }
 
-    pub(super) fn into_subscriber(self) -> Arc<Subscriber> {
-        self.subscriber
+    pub(super) fn into_parts(self) -> (Arc<Subscriber>, Pass) {
+        (self.subscriber, self.pass)
     }
 }
 
@@ -98,7 +98,7 @@ impl Core {
         id: StreamId,
         config: Config,
         streams: Arc<streams::Inner>,
-        (require, lookup): (Vec<Requirement>, Lookup),
+        (gate, lookup): (Gate, Lookup),
         board: Board,
     ) -> Self {
         let cancel = streams.env.cancel.child_token();
@@ -107,7 +107,7 @@ impl Core {
             intake: Queue::new(config.buffer_size, config.buffer_bytes),
             config,
             streams,
-            require,
+            gate,
             lookup,
             epoch: Epoch::random(),
             board,
@@ -135,6 +135,10 @@ impl Core {
 
     pub(crate) fn is_remote(&self) -> bool {
         self.scope() == Scope::Network
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     pub(crate) fn lookup(&self) -> &Lookup {
@@ -275,7 +279,7 @@ impl Core {
         filter: Option<Filter>,
         id: Option<SubscriberId>,
     ) -> Result<Admitted, CloseReason> {
-        let allowed = self.require.iter().all(|require| require(peer));
+        let pass = self.gate.judge(peer);
         let penalties = self
             .penalties
             .lock()
@@ -306,9 +310,7 @@ impl Core {
         {
             return Err(CloseReason::NoCapacity);
         }
-        if !allowed {
-            return Err(CloseReason::NotAllowed);
-        }
+        let pass = pass.ok_or(CloseReason::NotAllowed)?;
         if penalised {
             return Err(CloseReason::TooSlow);
         }
@@ -341,6 +343,7 @@ impl Core {
         Ok(Admitted {
             subscriber: self.add(&mut fanout, subscriber),
             position,
+            pass,
         })
     }
 

@@ -12,7 +12,7 @@ mod typed;
 mod worker;
 
 pub use builder::{BuilderError, Config, FramesProducerBuilder};
-pub(crate) use core::{Admitted, Core, Requirement};
+pub(crate) use core::{Admitted, Core};
 pub use error::{EncodingError, Error};
 pub use frames::{FinishReport, FramesProducer};
 pub use lag::DisconnectLagging;

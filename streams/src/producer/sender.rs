@@ -19,11 +19,12 @@ use crate::{
 /// Serves an admitted subscriber until it has left.
 pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start: Start) {
     let Link { conn, tx, rx } = link;
-    let subscriber = admitted.into_subscriber();
+    let (subscriber, pass) = admitted.into_parts();
     let Some(remote) = subscriber.remote() else {
         return;
     };
     let mut cut = remote.cut.subscribe();
+    let catalog = core.streams.env.discovery.catalog_watch();
     let sending = Sending {
         core: &core,
         subscriber: &subscriber,
@@ -35,6 +36,11 @@ pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start
         biased;
         // Triggered when the producer cuts it off.
         cut = cut.wait_for(Option::is_some) => cut.ok().and_then(|cut| *cut).unwrap_or(CloseReason::Cancelled),
+        // Triggered when the peer may not stay: even while a write waits, and while there is nothing to write.
+        () = core.gate.closed(catalog, remote.peer.id(), pass) => {
+            tracing::debug!(peer = %remote.peer.id(), stream = %core.id, "a consumer may not stay");
+            CloseReason::NotAllowed
+        }
         // Triggered when all was sent and read, or nothing can be sent any more.
         reason = sending.run(tx, rx, &start) => reason,
         // Triggered when the connection ends.

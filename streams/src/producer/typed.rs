@@ -21,6 +21,7 @@ use crate::{
     queue::{Closed, PutError},
     status::{ChannelConditions, ChannelInfo, When},
     streams::Scope,
+    tickets::TicketValidator,
 };
 
 /// Takes datums of a type for a stream. Clones are handles to the same producer.
@@ -276,6 +277,11 @@ impl<D: Datum> Builder<D> {
     /// See [`FramesProducerBuilder::require`].
     pub fn require(self, may: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static) -> Self {
         self.map(|frames| frames.require(may))
+    }
+
+    /// See [`FramesProducerBuilder::require_ticket`].
+    pub fn require_ticket(self, validator: impl TicketValidator) -> Self {
+        self.map(|frames| frames.require_ticket(validator))
     }
 
     /// See [`FramesProducerBuilder::disconnect_lagging`].

@@ -48,13 +48,17 @@ async fn greet(
     };
     let hello = Hello::decode(&frame).map_err(|_| CloseReason::ProtocolViolation)?;
     let catalog = inner.env.discovery.catalog();
-    let peer = catalog
-        .get(&link.conn.peer())
-        .ok_or(CloseReason::UnknownPeer)?;
+    let peer = link.conn.peer();
+    catalog.get(&peer).ok_or(CloseReason::UnknownPeer)?;
     if hello.network != inner.env.network_id {
         return Err(CloseReason::DifferentNetwork);
     }
     let core = inner.producer_for_others(&hello.stream)?;
+    // Known by the user's word alone, it is asked for its own where that is what counts.
+    let peer = core
+        .gate()
+        .entry(&catalog, &peer)
+        .ok_or(CloseReason::UnknownPeer)?;
     let filter = core.lookup().filter(&hello.criteria).ok();
     let selects = filter
         .as_ref()
