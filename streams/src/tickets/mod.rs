@@ -1,7 +1,13 @@
 //! Tickets: what nodes show to be let into streams, and how it is judged.
 
+mod jwt;
 mod ticket;
 mod validator;
 
+pub use jwt::{
+    EdDsa, EdDsaSigningKey, Es256, Es256SigningKey, Es384, Es384SigningKey, Es512, Es512SigningKey,
+    Hs256, Hs384, Hs512, InvalidKey, Jwt, JwtTicketBuilder, LEEWAY, MAX_TOKEN_LEN, SigningKey,
+    VerifyingKey,
+};
 pub use ticket::{Ticket, TicketClass};
 pub use validator::{Expiration, InvalidTicket, TicketValidator};
