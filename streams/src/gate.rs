@@ -149,3 +149,6 @@ impl fmt::Debug for Gate {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_never_expires_is_good_for_longest() {
-        let soon = Expiration::after(Duration::from_secs(60));
+        let soon = Expiration::after(Duration::from_mins(1));
         let later = Expiration::after(Duration::from_secs(90));
         assert!(soon < later && later < Expiration::Never);
         assert_eq!(soon.max(Expiration::Never), Expiration::Never);
@@ -174,10 +174,10 @@ mod tests {
 
     #[test]
     fn what_is_left_runs_out() {
-        let soon = Expiration::after(Duration::from_secs(60));
+        let soon = Expiration::after(Duration::from_mins(1));
         assert!(!soon.is_expired());
         let left = soon.remaining().expect("it has not expired");
-        assert!(left > Duration::from_secs(50) && left <= Duration::from_secs(60));
+        assert!(left > Duration::from_secs(50) && left <= Duration::from_mins(1));
         let past = Expiration::from(SystemTime::now() - Duration::from_secs(1));
         assert!(past.is_expired());
         assert_eq!(past.remaining(), None);

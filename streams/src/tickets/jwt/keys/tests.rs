@@ -176,6 +176,7 @@ fn new_keys_go_with_their_public_keys() {
 
 #[test]
 fn keys_are_read_from_hex_digits_of_their_length() {
+    const POINT: &str = "0298a82ebe69ad57e0f7d5c2809a05188ff58572c5a5009015f26643f91e0d3236";
     const KEY: Hs256 =
         Hs256::hex("87e50edd90e2f9d53a7f2a9bd51c1069a454b827f0e1002577c54e1c2a598568");
     assert_eq!(
@@ -189,7 +190,6 @@ fn keys_are_read_from_hex_digits_of_their_length() {
     assert!("ab".repeat(64).parse::<Hs512>().is_ok());
     assert!("zz".repeat(64).parse::<Hs512>().is_err());
 
-    const POINT: &str = "0298a82ebe69ad57e0f7d5c2809a05188ff58572c5a5009015f26643f91e0d3236";
     assert_eq!(POINT.parse(), Ok(Es256::hex(POINT)));
     assert_eq!(Es256::hex(POINT).to_string(), POINT);
     let key = EdDsaSigningKey::random().verifying_key();

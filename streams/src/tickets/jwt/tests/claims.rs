@@ -68,7 +68,7 @@ fn signatures_tell_settings_apart() {
         .derive(0_u64.to_le_bytes());
     assert_eq!(plain.signature(), by_hand);
     assert_eq!(plain.clone().signature(), plain.signature());
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     let others = [
         Jwt::with_key(Hs256::new([8; 32])),
         plain.clone().add_key(Hs256::new([8; 32])),

@@ -1,0 +1,163 @@
+//! Who may pass and for how long, without a socket.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use chrono::TimeDelta;
+use futures::FutureExt;
+
+use super::*;
+use crate::{
+    EndpointAddr, Network, SecretKey, UniqueId,
+    tickets::{InvalidTicket, Ticket, TicketClass},
+};
+
+/// Takes tickets that are a number of milliseconds, for so long; panics at others.
+struct Milliseconds(Arc<AtomicUsize>);
+
+impl TicketValidator for Milliseconds {
+    fn class(&self) -> TicketClass {
+        "ms".into()
+    }
+
+    fn signature(&self) -> UniqueId {
+        self.class()
+    }
+
+    fn validate(&self, ticket: &[u8], peer: &PeerEntry) -> Result<Expiration, InvalidTicket> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let text = std::str::from_utf8(ticket).expect("not text");
+        let lasts = TimeDelta::milliseconds(text.parse().expect("not a number"));
+        Ok(Expiration::At(peer.updated_at() + lasts))
+    }
+}
+
+async fn node() -> Network {
+    let network = Network::builder("test").lazy(true).build().await;
+    network.expect("it needs no socket")
+}
+
+fn key() -> SecretKey {
+    SecretKey::from_bytes([1; 32])
+}
+
+fn entry(ticket: Option<&'static str>) -> PeerEntry {
+    let entry = PeerEntry::new("test", EndpointAddr::from(key().public()));
+    match ticket {
+        Some(ticket) => entry.add_ticket(Ticket::new("ms", ticket)),
+        None => entry,
+    }
+}
+
+/// The peer says this of itself from now on.
+fn say(network: &Network, ticket: Option<&'static str>) {
+    static LAST: Mutex<Option<PeerEntryVersion>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap();
+    let mut entry = entry(ticket);
+    while last.is_some_and(|last| entry.version() <= last) {
+        entry = entry.update_version();
+    }
+    *last = Some(entry.version());
+    assert!(network.discovery().feed(entry.sign(&key()).unwrap()));
+}
+
+fn gate() -> (Gate, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut gate = Gate::default();
+    gate.require_ticket(Milliseconds(asked.clone()));
+    (gate, asked)
+}
+
+#[tokio::test]
+async fn only_what_the_peer_signed_counts_where_tickets_are_asked_for() {
+    let network = node().await;
+    let (gate, _) = gate();
+    let peer = key().public();
+    network.discovery().insert(entry(Some("60000")));
+    let catalog = network.discovery().catalog();
+    assert!(Gate::default().entry(&catalog, &peer).is_some());
+    assert!(gate.entry(&catalog, &peer).is_none());
+    say(&network, None);
+    let catalog = network.discovery().catalog();
+    assert!(gate.judge(gate.entry(&catalog, &peer).unwrap()).is_none());
+}
+
+#[test]
+fn without_rules_everyone_may_pass_and_with_them_all_must_hold() {
+    assert!(Gate::default().judge(&entry(None)).is_some());
+    let (mut gate, asked) = gate();
+    assert!(gate.judge(&entry(None)).is_none());
+    assert!(gate.judge(&entry(Some("60000"))).is_some());
+    assert!(gate.judge(&entry(Some("-1"))).is_none());
+    gate.require(|peer| !peer.tags().is_empty());
+    let before = asked.load(Ordering::Relaxed);
+    assert!(gate.judge(&entry(Some("60000"))).is_none());
+    assert_eq!(asked.load(Ordering::Relaxed), before);
+    assert!(gate.judge(&entry(Some("60000")).add_tag("a")).is_some());
+    gate.require_ticket(Milliseconds(asked));
+    assert!(gate.judge(&entry(Some("60000")).add_tag("a")).is_some());
+}
+
+#[test]
+fn a_panic_refuses() {
+    let (mut gate, _) = gate();
+    assert!(gate.judge(&entry(Some("soon"))).is_none());
+    assert!(gate.judge(&entry(Some("60000"))).is_some());
+    gate.require(|_| panic!("as it should"));
+    assert!(gate.judge(&entry(Some("60000"))).is_none());
+}
+
+#[test]
+fn a_stranger_cannot_have_any_number_of_tickets_judged() {
+    let (gate, asked) = gate();
+    let many = (0..1000).fold(entry(None), |entry, number: u32| {
+        entry.add_ticket(Ticket::new("ms", format!("-{number}")))
+    });
+    assert!(gate.judge(&many).is_none());
+    assert_eq!(
+        asked.load(Ordering::Relaxed),
+        crate::discovery::MAX_TICKETS_JUDGED
+    );
+}
+
+#[tokio::test]
+async fn a_peer_may_stay_until_its_last_ticket_is_over() {
+    let network = node().await;
+    let (gate, _) = gate();
+    let peer = key().public();
+    let watch = || network.discovery().catalog_watch();
+    let judge = || {
+        let catalog = network.discovery().catalog();
+        gate.judge(gate.entry(&catalog, &peer).unwrap())
+    };
+    say(&network, Some("200"));
+    let pass = judge().unwrap();
+    let closed = gate.closed(watch(), &peer, pass);
+    say(&network, Some("600"));
+    let before = std::time::Instant::now();
+    closed.await;
+    let lasted = before.elapsed();
+    assert!(lasted > Duration::from_millis(400), "{lasted:?}");
+
+    // What changed before it was looked at counts too, and so does what is taken back.
+    say(&network, Some("60000"));
+    let pass = judge().unwrap();
+    let mut closed = Box::pin(gate.closed(watch(), &peer, pass));
+    assert!(closed.as_mut().now_or_never().is_none());
+    say(&network, None);
+    closed.await;
+    gate.closed(watch(), &peer, pass).await;
+
+    // A peer that is no longer known may stay as long as its ticket lasts.
+    say(&network, Some("300"));
+    let pass = judge().unwrap();
+    network.discovery().remove(peer);
+    let before = std::time::Instant::now();
+    gate.closed(watch(), &peer, pass).await;
+    assert!(before.elapsed() > Duration::from_millis(100));
+    let anyone = Gate::default();
+    let closed = anyone.closed(watch(), &peer, pass);
+    assert!(closed.now_or_never().is_none());
+}
