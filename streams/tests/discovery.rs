@@ -1,11 +1,15 @@
 //! Nodes that find, follow and lose each other over loopback.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use mosaik_streams::{
     EndpointAddr, Network, SecretKey, StreamId,
     discovery::{self, Catalog, Config, Event, PeerEntry, SyncError},
-    id,
+    futures, id,
     network::Error,
     tag, unique_id,
 };
@@ -321,6 +325,27 @@ async fn addresses_are_those_listened_on_or_those_given() {
         .build()
         .await;
     assert!(matches!(refused, Err(Error::Bind(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_while_nodes_meet_is_told_at_once() {
+    let first = Network::new("net").await.unwrap();
+    // So many at a time that the first exchange of some takes longer than a change is held back for.
+    for round in 0..3 {
+        let nodes = futures::future::join_all((0..16).map(|_| node_knowing(&first))).await;
+        let started = Instant::now();
+        for node in &nodes {
+            node.discovery().add_tags("late");
+        }
+        let ids: Vec<_> = nodes.iter().map(|node| node.local().id()).collect();
+        sees(&first, |catalog| {
+            let is_told = |entry: &PeerEntry| entry.tags().contains(&tag!("late"));
+            ids.iter().all(|id| catalog.get(id).is_some_and(is_told))
+        })
+        .await;
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(8), "round {round}: {took:?}");
+    }
 }
 
 #[tokio::test]

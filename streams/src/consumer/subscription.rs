@@ -131,7 +131,7 @@ async fn hear(
             return Outcome::Closed(CloseReason::Lost);
         }
     };
-    let _ = entered.conn.set(link.conn.clone());
+    entered.conn.get_or_init(|| link.conn.clone());
     let start = match timeout(HANDSHAKE_TIMEOUT, greet(core, &mut link)).await {
         Ok(Ok(start)) => start,
         Ok(Err(reason)) => return Outcome::Closed(reason),
