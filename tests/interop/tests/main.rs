@@ -5,4 +5,6 @@ mod common;
 mod generation_0_4;
 mod lives;
 mod reasons;
+mod requirements;
 mod streams;
+mod tokens;
