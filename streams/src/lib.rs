@@ -32,6 +32,8 @@
 //! # }
 //! ```
 
+#[cfg(doctest)]
+mod book;
 pub mod consumer;
 pub mod criteria;
 mod datum;

@@ -1,0 +1,4 @@
+//! The chapters of the book that show Rust: compiled and run with the tests of the documentation, and in nothing else.
+
+#[doc = include_str!("../../docs/criteria.md")]
+mod criteria {}
