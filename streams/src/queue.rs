@@ -131,17 +131,6 @@ impl Queue {
         Ok(true)
     }
 
-    /// Waits until all of `frames` is in. Cancel safe: `frames` keeps what is not.
-    pub(crate) async fn put_all(&self, source: Source, frames: &mut Frames) -> Result<(), Closed> {
-        loop {
-            self.put(source, frames)?;
-            let Some(first) = frames.iter().next() else {
-                return Ok(());
-            };
-            self.room_for(first.len()).await?;
-        }
-    }
-
     /// Writes one datum of at most `max_len` bytes in place, into room that was `reserved` before or is there now.
     pub(crate) fn put_datum<E>(
         &self,

@@ -26,7 +26,7 @@ pub struct Config {
     /// Datums held for the application, from all producers. Default 1024. When it is full, nothing more is read.
     pub buffer_size: usize,
     /// Bytes held likewise, headers included, whichever bound is reached first. Default 8 MiB. In the worst case each
-    /// connection holds its receive window and one batch beside it.
+    /// producer's connection holds its receive window and one batch beside it, and so does its predecessor that ended.
     pub buffer_bytes: usize,
     /// Bytes of the largest datum taken from elsewhere; a producer that announces a larger one is not listened to any
     /// more. Default: the network's, 16 MiB.

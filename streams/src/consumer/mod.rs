@@ -4,6 +4,7 @@ mod attempts;
 mod builder;
 mod core;
 mod frames;
+mod left;
 mod receiver;
 mod stats;
 mod subscription;

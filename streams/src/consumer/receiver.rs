@@ -10,6 +10,7 @@ use tokio::{
 use super::{
     attempts::Phase,
     core::Core,
+    left::Left,
     subscription::{Memory, subscribe},
 };
 use crate::{
@@ -47,8 +48,19 @@ impl Outcome {
     }
 }
 
-/// Runs for as long as the peer offers the stream. Dropped, it leaves nothing behind.
+/// Runs for as long as the peer offers the stream, and until all that was received is queued. Dropped, it leaves nothing
+/// behind.
 pub(super) async fn run(core: &Core, peer: PeerId) {
+    let left = Left::new(core);
+    tokio::select! {
+        // Never by itself.
+        () = left.drain() => {}
+        // Triggered when the peer offers the stream no more.
+        () = keep(core, peer, &left) => {}
+    }
+}
+
+async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
     let discovery = &core.streams.env.discovery;
     let mut catalog = discovery.catalog_watch();
     let mut waits = core.config.backoff.waits();
@@ -60,7 +72,7 @@ pub(super) async fn run(core: &Core, peer: PeerId) {
         let seen = (entry.version(), catalog.borrow().local().version());
         live.get_or_insert_with(|| core.enter());
         tracked.set(Phase::Connecting);
-        let outcome = subscribe(core, &entry, pass, &mut waits, &mut memory, &catalog).await;
+        let outcome = subscribe(core, &entry, pass, &mut waits, (&mut memory, left), &catalog).await;
         tracing::debug!(%peer, stream = %core.id, ?outcome, "subscription over");
         if let Some(reason) = outcome.close_reason() {
             tracked.closed(reason);
@@ -72,7 +84,11 @@ pub(super) async fn run(core: &Core, peer: PeerId) {
             discovery.suspect(peer);
         }
         let retry = match outcome {
-            Outcome::Restarted | Outcome::Denied => continue,
+            Outcome::Restarted => continue,
+            Outcome::Denied => {
+                left.abandon();
+                continue;
+            }
             Outcome::Closed(reason @ (CloseReason::UnknownPeer | CloseReason::NotAllowed)) => {
                 // The peer judges what it knows of this node, which a sync makes the latest; once in a row.
                 let address = entry.address().clone();
@@ -91,8 +107,11 @@ pub(super) async fn run(core: &Core, peer: PeerId) {
                 core.mark_ended();
                 false
             }
-            Outcome::Rejected
-            | Outcome::Closed(
+            Outcome::Rejected => {
+                left.abandon();
+                false
+            }
+            Outcome::Closed(
                 CloseReason::GracefulShutdown
                 | CloseReason::StreamNotFound
                 | CloseReason::DifferentNetwork,
@@ -111,8 +130,10 @@ pub(super) async fn run(core: &Core, peer: PeerId) {
             }
             continue;
         }
-        live = None;
         tracked.set(Phase::Resting);
+        // What came before an end is handed out before it.
+        left.emptied().await;
+        live = None;
         // Until the peer or this node says something new of itself.
         news(&mut catalog, &peer, |version, own| {
             version != Some(seen.0) || own != seen.1
@@ -120,6 +141,7 @@ pub(super) async fn run(core: &Core, peer: PeerId) {
         .await;
         waits.reset();
     }
+    left.emptied().await;
 }
 
 /// The peer's entry while it offers the stream and is one to take it from.

@@ -24,7 +24,8 @@ pub struct Dropped {
     pub too_large: u64,
     /// Sent by a producer while it could not be heard. Known of producers that count, and without criteria.
     pub lost: u64,
-    /// Still queued when the consumer was dropped, or received and not yet queued when its subscription was cut off.
+    /// Received, but not handed out when the consumer was dropped, its subscription cut off, or a producer of malformed
+    /// datums turned away.
     pub closed: u64,
 }
 

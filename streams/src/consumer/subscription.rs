@@ -2,15 +2,17 @@
 
 use std::sync::OnceLock;
 
+use futures::FutureExt;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{attempts::Phase, core::Core, receiver::Outcome};
+use super::{attempts::Phase, core::Core, left::Left, receiver::Outcome};
 use crate::{
     Frames,
     discovery::{Catalog, PeerEntry},
     gate::Pass,
     network::{CloseReason, Link, LinkConn, LinkError, LinkReceiver, LinkSender},
+    queue::Closed,
     status::{Channel, State},
     streams::{
         HANDSHAKE_TIMEOUT,
@@ -76,7 +78,7 @@ pub(super) async fn subscribe(
     peer: &PeerEntry,
     pass: Pass,
     waits: &mut Waits,
-    memory: &mut Memory,
+    (memory, left): (&mut Memory, &Left<'_>),
     catalog: &watch::Receiver<Catalog>,
 ) -> Outcome {
     let ids = (*peer.id(), core.streams.env.local_id);
@@ -103,7 +105,7 @@ pub(super) async fn subscribe(
         // Triggered when the peer is no longer one to take datums from, whatever is being waited for.
         () = denied => Outcome::Denied,
         // Triggered when the subscription is over.
-        outcome = hear(core, peer, &entered, waits, memory, catalog) => outcome,
+        outcome = hear(core, peer, &entered, waits, (memory, left), catalog) => outcome,
     };
     entered.close(outcome.close_reason().unwrap_or(CloseReason::Cancelled));
     outcome
@@ -114,7 +116,7 @@ async fn hear(
     peer: &PeerEntry,
     entered: &Entered<'_>,
     waits: &mut Waits,
-    memory: &mut Memory,
+    (memory, left): (&mut Memory, &Left<'_>),
     catalog: &watch::Receiver<Catalog>,
 ) -> Outcome {
     let rejected = core.accept_from(entered.channel.generation());
@@ -132,6 +134,7 @@ async fn hear(
         }
     };
     entered.conn.get_or_init(|| link.conn.clone());
+    let _hold = core.streams.env.discovery.hold(*peer.id());
     let start = match timeout(HANDSHAKE_TIMEOUT, greet(core, &mut link)).await {
         Ok(Ok(start)) => start,
         Ok(Err(reason)) => return Outcome::Closed(reason),
@@ -157,6 +160,7 @@ async fn hear(
         channel: &entered.channel,
         selects: start.selects,
         rejected: &rejected,
+        left,
     };
     reading.run(&conn, tx, rx, memory, catalog, peer).await
 }
@@ -203,24 +207,13 @@ async fn restarted(mut catalog: watch::Receiver<Catalog>, peer: &PeerEntry) {
     }
 }
 
-/// Datums that were received and are not queued; those that never will be count as dropped.
-struct Unqueued<'a> {
-    core: &'a Core,
-    frames: Frames,
-}
-
-impl Drop for Unqueued<'_> {
-    fn drop(&mut self) {
-        self.core.tally.closed.add(self.frames.count());
-    }
-}
-
 struct Reading<'a> {
     core: &'a Core,
     channel: &'a Channel,
     /// Whether the producer applies the criteria.
     selects: bool,
     rejected: &'a CancellationToken,
+    left: &'a Left<'a>,
 }
 
 impl Reading<'_> {
@@ -235,19 +228,30 @@ impl Reading<'_> {
     ) -> Outcome {
         let mut restarted = std::pin::pin!(restarted(catalog.clone(), peer));
         loop {
+            // Then nothing is read, so that QUIC pushes back.
+            let is_full = !self.left.is_empty();
             let received = tokio::select! {
                 biased;
                 // Triggered when a datum was not what it should be.
                 () = self.rejected.cancelled() => return Outcome::Rejected,
                 // Triggered when there are datums, the end of them, or the end of the link.
-                received = rx.recv_frames() => received,
+                received = rx.recv_frames(), if !is_full => received,
+                // Triggered when all that was received is queued.
+                () = self.left.emptied(), if is_full => continue,
+                // Triggered when the link ends.
+                reason = conn.closed(), if is_full => {
+                    self.take_rest(&mut rx, memory);
+                    return Outcome::Closed(reason);
+                }
                 // Triggered when the peer has a new life.
-                () = &mut restarted => return Outcome::Restarted,
+                () = &mut restarted => {
+                    self.take_rest(&mut rx, memory);
+                    return Outcome::Restarted;
+                }
             };
             match received {
                 Ok(Some(frames)) => {
-                    memory.advance(frames.count());
-                    if !self.hand_over(frames).await {
+                    if self.take(frames, memory).is_err() {
                         return Outcome::Rejected;
                     }
                 }
@@ -271,36 +275,32 @@ impl Reading<'_> {
         }
     }
 
-    /// Queues what is wanted. While the queue is full nothing is read, so that QUIC pushes back. False when no more is
-    /// wanted from this producer.
-    async fn hand_over(&self, frames: Frames) -> bool {
-        self.channel
-            .info
-            .stats()
-            .moved(frames.count(), frames.payload_len());
-        let mut wanted = Unqueued {
-            core: self.core,
-            frames,
-        };
+    /// Counts what was received, and hands over what is wanted of it.
+    fn take(&self, frames: Frames, memory: &mut Memory) -> Result<(), Closed> {
+        memory.advance(frames.count());
+        let (stats, tally) = (self.channel.info.stats(), &self.core.tally);
+        stats.moved(frames.count(), frames.payload_len());
+        let mut wanted = frames;
         if !self.selects {
-            let frames = &wanted.frames;
-            let (selected, malformed) = self.core.filter.apply(frames);
-            self.core.tally.malformed.add(malformed);
-            self.core
-                .tally
-                .filtered
-                .add(frames.count() - selected.count() - malformed);
-            self.channel
-                .info
-                .stats()
-                .filtered_more(frames.count() - selected.count());
-            wanted.frames = selected;
+            let (selected, malformed) = self.core.filter.apply(&wanted);
+            let unwanted = wanted.count() - selected.count();
+            tally.malformed.add(malformed);
+            tally.filtered.add(unwanted - malformed);
+            stats.filtered_more(unwanted);
+            wanted = selected;
         }
-        tokio::select! {
-            // Triggered when all is queued, or the consumer ends.
-            queued = self.core.queue().put_all(self.channel.generation(), &mut wanted.frames) => queued.is_ok(),
-            // Triggered when a datum was not what it should be.
-            () = self.rejected.cancelled() => false,
+        self.left.take(self.channel.generation(), wanted)
+    }
+
+    /// Takes what had arrived over a link that is of no use any more.
+    fn take_rest(&self, rx: &mut LinkReceiver, memory: &mut Memory) {
+        if !self.left.takes_rest() {
+            return;
+        }
+        while let Some(Ok(Some(frames))) = rx.recv_frames().now_or_never() {
+            if self.take(frames, memory).is_err() {
+                return;
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use super::{
     jobs::{self, Kind},
     ping,
     shared::Shared,
+    standing::Known,
     store::Merged,
     sync::{self, SyncError},
 };
@@ -34,7 +35,7 @@ pub enum Event {
     PeerDiscovered(PeerEntry),
     /// A peer changed or renewed its entry.
     PeerUpdated(PeerEntry),
-    /// A peer left, or was not heard of for the purge time.
+    /// A peer left, was not heard of for the purge time, or had to make room for others.
     PeerDeparted(PeerId),
 }
 
@@ -135,6 +136,11 @@ impl Discovery {
         self.0.subscribe()
     }
 
+    /// How many peers had to make room for others since the start, because the catalog was full.
+    pub fn displaced(&self) -> u64 {
+        self.0.store().displaced()
+    }
+
     /// How many entries were refused for this reason since the start.
     pub fn refused(&self, refusal: Refusal) -> u64 {
         self.0.store().refused(refusal)
@@ -208,7 +214,7 @@ impl Discovery {
 
     /// Takes in an entry that came by another way. False when it is refused, which is counted.
     pub fn feed(&self, entry: SignedPeerEntry) -> bool {
-        let merged = self.0.merge_verified(vec![entry]);
+        let merged = self.0.merge_verified(vec![(entry, Known::InPerson)]);
         for change in &merged {
             if let Merged::Discovered(entry)
             | Merged::Updated {
@@ -327,12 +333,27 @@ impl Discovery {
             .update_local(false, |entry| _ = entry.streams.remove(&stream));
     }
 
+    /// Keeps a peer in the catalog, however full it is, until what this gives is dropped.
+    pub(crate) fn hold(&self, peer: PeerId) -> Hold {
+        self.0.store().standings().hold(peer);
+        Hold(self.0.clone(), peer)
+    }
+
     /// Exchanges entries with a peer whose link broke, with a back-off, so that its return or restart is noticed
     /// sooner than by its next renewal.
     pub(crate) fn suspect(&self, peer: PeerId) {
         if peer != self.0.key.public() {
             jobs::request(&self.0, peer, Kind::Push);
         }
+    }
+}
+
+/// Keeps a peer in the catalog while it lives.
+pub(crate) struct Hold(Arc<Shared>, PeerId);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.store().standings().release(&self.1);
     }
 }
 

@@ -11,14 +11,21 @@ use tracing::debug;
 
 use super::{
     shared::Shared,
+    store::MAX_PEERS,
     sync::{self, SyncError},
 };
 use crate::{EndpointAddr, PeerId};
 
-/// How many peers are dialled at a time.
+/// How many peers are dialled at a time that were met before.
 const AT_A_TIME: usize = 128;
+/// How many are dialled at a time that others told of. Anyone may tell of peers that are not there, and so of whom it
+/// takes long to find out: those that were met do not wait for them.
+const STRANGERS_AT_A_TIME: usize = 64;
 /// After so many failures a peer is left alone until something new is to be said.
 const ATTEMPTS_MAX: u32 = 6;
+/// Peers that are being spoken to or wait for it; what is to be said to more strangers than these is said with the next
+/// announcement.
+const WAITING_MAX: usize = MAX_PEERS;
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 const DELAY_MAX: Duration = Duration::from_secs(5);
 
@@ -35,6 +42,7 @@ pub(super) enum Kind {
 pub(super) struct Jobs {
     wanted: Mutex<HashMap<PeerId, Option<Kind>>>,
     permits: Semaphore,
+    strangers: Semaphore,
 }
 
 impl Jobs {
@@ -42,6 +50,7 @@ impl Jobs {
         Self {
             wanted: Mutex::default(),
             permits: Semaphore::new(AT_A_TIME),
+            strangers: Semaphore::new(STRANGERS_AT_A_TIME),
         }
     }
 
@@ -71,14 +80,19 @@ pub(super) fn request(shared: &Arc<Shared>, peer: PeerId, kind: Kind) {
     if shared.endpoint().is_none() {
         return;
     }
-    match shared.jobs.lock().entry(peer) {
+    let is_met = shared.is_met(&peer);
+    let mut wanted = shared.jobs.lock();
+    let is_crowded = wanted.len() >= WAITING_MAX;
+    match wanted.entry(peer) {
         Entry::Occupied(mut entry) => {
             let wanted = entry.get_mut();
             *wanted = (*wanted).max(Some(kind));
             return;
         }
+        Entry::Vacant(_) if is_crowded && !is_met => return,
         Entry::Vacant(entry) => entry.insert(Some(kind)),
     };
+    drop(wanted);
     let job = run(shared.clone(), peer);
     shared.spawn(job);
 }
@@ -92,11 +106,16 @@ async fn run(shared: Arc<Shared>, peer: PeerId) {
 async fn say(shared: &Arc<Shared>, peer: &PeerId, mut kind: Kind) {
     let mut delay = FIRST_DELAY;
     for attempt in 1..=ATTEMPTS_MAX {
-        let Some(addr) = shared.known_address(EndpointAddr::from(peer)) else {
-            return;
-        };
         let result = {
-            let Ok(_permit) = shared.jobs.permits.acquire().await else {
+            let lane = if shared.is_met(peer) {
+                &shared.jobs.permits
+            } else {
+                &shared.jobs.strangers
+            };
+            let Ok(_permit) = lane.acquire().await else {
+                return;
+            };
+            let Some(addr) = shared.known_address(EndpointAddr::from(peer)) else {
                 return;
             };
             kind = shared.jobs.join(peer, kind);

@@ -26,10 +26,13 @@ mod handle;
 mod jobs;
 mod ping;
 mod shared;
+mod standing;
 mod store;
 mod sync;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_full;
 #[cfg(test)]
 mod tests_wire;
 mod wire;

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
@@ -14,12 +14,16 @@ use super::{
     Catalog, Config, Event, PeerEntry, PeerEntryVersion, Refusal, SignedPeerEntry,
     entry::{Unverified, now_ms},
     jobs::Jobs,
+    standing::Known,
     store::{MAX_PEERS, Merged, Store},
 };
 use crate::{EndpointAddr, NetworkId, PeerId, SecretKey, network::Endpoint};
 
-/// Syncs that are answered at a time. More are refused: they hold a snapshot each.
+/// Syncs that are answered at a time; others wait. They hold what was said and the answer to it.
 const INCOMING_MAX: usize = 256;
+/// Snapshots that are larger than a few entries, and taken in at a time; others wait. In the worst case each holds the
+/// largest frame.
+const LARGE_INCOMING_MAX: usize = 8;
 /// Entries that are taken in between two looks at other tasks.
 const BATCH: usize = 64;
 /// A snapshot with this many bad signatures is no mistake.
@@ -33,7 +37,8 @@ pub(super) struct Shared {
     /// Triggered when the local entry has changed in a way that others should hear of.
     pub(super) local_changed: Notify,
     pub(super) jobs: Jobs,
-    pub(super) incoming: Arc<Semaphore>,
+    pub(super) incoming: Semaphore,
+    pub(super) large_incoming: Semaphore,
     pub(super) key: SecretKey,
     store: Mutex<Store>,
     catalog: watch::Sender<Catalog>,
@@ -71,7 +76,8 @@ impl Shared {
             max_frame_len,
             local_changed: Notify::new(),
             jobs: Jobs::new(),
-            incoming: Arc::new(Semaphore::new(INCOMING_MAX)),
+            incoming: Semaphore::new(INCOMING_MAX),
+            large_incoming: Semaphore::new(LARGE_INCOMING_MAX),
             key,
             catalog: watch::Sender::new(store.catalog()),
             store: Mutex::new(store),
@@ -84,8 +90,15 @@ impl Shared {
         };
         for addr in &shared.config.bootstrap {
             shared.hint(addr);
+            shared.store().standings().name(addr.id);
         }
         shared
+    }
+
+    /// Whether the peer has proved its key on a connection, or is in use.
+    pub(super) fn is_met(&self, peer: &PeerId) -> bool {
+        let mut store = self.store();
+        store.how(peer) == Some(Known::InPerson) || store.standings().is_held(peer)
     }
 
     /// What happens from now on.
@@ -197,16 +210,25 @@ impl Shared {
         }
     }
 
-    /// Takes in entries as they came, and tells what they changed; `None` when too many are forged.
-    pub(super) async fn merge(&self, entries: Vec<Unverified>) -> Option<Vec<Merged>> {
+    /// Takes in entries as a peer told them, and tells what they changed; `None` when too many are forged.
+    pub(super) async fn merge(
+        &self,
+        entries: Vec<Unverified>,
+        from: &PeerId,
+    ) -> Option<Vec<Merged>> {
         let (mut merged, mut bad) = (Vec::new(), 0);
         let mut entries = entries.into_iter().peekable();
         while entries.peek().is_some() {
             let mut batch = Vec::new();
             for entry in entries.by_ref().take(BATCH) {
+                let how = if entry.entry.id() == from {
+                    Known::InPerson
+                } else {
+                    Known::ByHearsay
+                };
                 // The lock is held for one signature at a time.
-                match self.store().verify(entry, now_ms()) {
-                    Ok(entry) => batch.push(entry),
+                match self.store().verify(entry, how, now_ms()) {
+                    Ok(entry) => batch.push((entry, how)),
                     Err(Refusal::BadSignature) => bad += 1,
                     Err(_) => {}
                 }
@@ -217,27 +239,36 @@ impl Shared {
             }
             tokio::task::yield_now().await;
         }
+        // Also when others had told of it before.
+        self.store().met(from);
         Some(merged)
     }
 
-    pub(super) fn merge_verified(&self, entries: Vec<SignedPeerEntry>) -> Vec<Merged> {
-        let merged: Vec<Merged> = {
+    pub(super) fn merge_verified(&self, entries: Vec<(SignedPeerEntry, Known)>) -> Vec<Merged> {
+        let (merged, displaced) = {
             let mut store = self.store();
             let now = now_ms();
             let merged: Vec<_> = entries
                 .into_iter()
-                .filter_map(|entry| store.merge(entry, now).ok())
+                .filter_map(|(entry, how)| store.merge(entry, how, now).ok())
                 .collect();
             if !merged.is_empty() {
                 self.publish(&store);
             }
-            merged
+            let mut displaced = store.take_displaced();
+            // One may have come back meanwhile.
+            displaced.retain(|peer| store.how(peer).is_none());
+            (merged, displaced)
         };
         for change in &merged {
             self.emit(match change {
                 Merged::Discovered(entry) => Event::PeerDiscovered(PeerEntry::clone(entry)),
                 Merged::Updated { entry, .. } => Event::PeerUpdated(PeerEntry::clone(entry)),
             });
+        }
+        for peer in displaced {
+            self.forget(&peer);
+            self.emit(Event::PeerDeparted(peer));
         }
         merged
     }

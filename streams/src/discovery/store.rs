@@ -9,14 +9,17 @@ use std::{
 use super::{
     catalog::{Catalog, Data},
     entry::{PeerEntry, PeerEntryVersion, SignedPeerEntry, Unverified},
+    standing::{Known, Standings},
 };
 use crate::{PeerId, SecretKey};
 
-/// The most peers in a catalog. More are refused, and counted as [`Refusal::Full`].
+/// The most peers in a catalog. Beyond, a newcomer takes the place of a peer that this node has no connection with, known
+/// no better and met longest ago; when there is none, it is refused, and counted as [`Refusal::Full`].
 pub const MAX_PEERS: usize = 16_384;
 /// The most bytes that one entry may take on the wire: 256 KiB, room for 8,000 streams.
 pub const MAX_ENTRY_LEN: usize = 256 * 1024;
-/// The most bytes that all entries of a catalog may take on the wire: 64 MiB.
+/// The most bytes that all entries of a catalog may take on the wire: 64 MiB. Beyond, the largest of those that may be
+/// displaced makes room for smaller ones, so that none of up to 4 KiB is kept out.
 pub const MAX_CATALOG_LEN: usize = 64 * 1024 * 1024;
 
 /// Why an entry did not enter the catalog.
@@ -44,7 +47,7 @@ pub enum Refusal {
     /// Its peer has left since.
     #[error("its peer has left since")]
     Departed,
-    /// There are as many peers or bytes as the catalog takes.
+    /// There are as many peers or bytes as the catalog takes, and none that would make room.
     #[error("the catalog is full")]
     Full,
     /// It takes more bytes than an entry may.
@@ -75,6 +78,11 @@ pub(super) struct Store {
     encoded_len: usize,
     max_time_drift: Duration,
     max_peers: usize,
+    max_len: usize,
+    standings: Standings,
+    /// Those displaced, until someone asks.
+    displaced: Vec<PeerId>,
+    displaced_count: u64,
     refused: [u64; REFUSALS],
 }
 
@@ -96,13 +104,17 @@ impl Store {
             encoded_len: 0,
             max_time_drift,
             max_peers: MAX_PEERS,
+            max_len: MAX_CATALOG_LEN,
+            standings: Standings::default(),
+            displaced: Vec::new(),
+            displaced_count: 0,
             refused: [0; REFUSALS],
         }
     }
 
     #[cfg(test)]
-    pub(super) fn with_max_peers(mut self, max_peers: usize) -> Self {
-        self.max_peers = max_peers;
+    pub(super) fn with_max(mut self, max_peers: usize, max_len: usize) -> Self {
+        (self.max_peers, self.max_len) = (max_peers, max_len);
         self
     }
 
@@ -121,8 +133,35 @@ impl Store {
         self.refused[refusal as usize] += 1;
     }
 
+    /// Who stays when it is full.
+    pub(super) const fn standings(&mut self) -> &mut Standings {
+        &mut self.standings
+    }
+
+    /// How a peer of the catalog came to be known.
+    pub(super) fn how(&self, peer: &PeerId) -> Option<Known> {
+        self.standings.how(peer)
+    }
+
+    /// A peer has proved its key on a connection.
+    pub(super) fn met(&mut self, peer: &PeerId) {
+        if self.data.signed.contains_key(peer) {
+            self.standings.note(*peer, Known::InPerson);
+        }
+    }
+
+    /// Those that had to make room since this was last asked.
+    pub(super) fn take_displaced(&mut self) -> Vec<PeerId> {
+        std::mem::take(&mut self.displaced)
+    }
+
+    /// How many peers had to make room for others.
+    pub(super) const fn displaced(&self) -> u64 {
+        self.displaced_count
+    }
+
     /// Whether an entry would be taken if its signature is good. Counts nothing.
-    pub(super) fn check(&self, entry: &PeerEntry, now: i64) -> Result<(), Refusal> {
+    pub(super) fn check(&self, entry: &PeerEntry, how: Known, now: i64) -> Result<(), Refusal> {
         let version = entry.version;
         if entry.network != self.data.local.network {
             return Err(Refusal::ForeignNetwork);
@@ -146,8 +185,24 @@ impl Store {
         }
         match self.data.signed.get(entry.id()) {
             Some(known) if version <= known.version => Err(Refusal::NotNewer),
-            None if self.data.signed.len() >= self.max_peers => Err(Refusal::Full),
+            None if self.is_crowded() => {
+                let room = self.standings.last_in_line(self.standing(entry.id(), how));
+                room.map(drop).ok_or(Refusal::Full)
+            }
             _ => Ok(()),
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.data.signed.len() >= self.max_peers
+    }
+
+    /// Whoever stays in any case comes in as if it had come in person.
+    fn standing(&self, peer: &PeerId, how: Known) -> Known {
+        if self.standings.is_held(peer) {
+            Known::InPerson
+        } else {
+            how
         }
     }
 
@@ -155,32 +210,42 @@ impl Store {
     pub(super) fn verify(
         &mut self,
         entry: Unverified,
+        how: Known,
         now: i64,
     ) -> Result<SignedPeerEntry, Refusal> {
-        let checked = self.check(&entry.entry, now);
+        let checked = self.check(&entry.entry, how, now);
         let verified = checked.and_then(|()| entry.verify().map_err(|_| Refusal::BadSignature));
         verified.inspect_err(|refusal| self.count(*refusal))
     }
 
     /// Takes an entry, by the rules.
-    pub(super) fn merge(&mut self, entry: SignedPeerEntry, now: i64) -> Result<Merged, Refusal> {
-        self.try_merge(entry, now)
+    pub(super) fn merge(
+        &mut self,
+        entry: SignedPeerEntry,
+        how: Known,
+        now: i64,
+    ) -> Result<Merged, Refusal> {
+        self.try_merge(entry, how, now)
             .inspect_err(|refusal| self.count(*refusal))
     }
 
-    fn try_merge(&mut self, entry: SignedPeerEntry, now: i64) -> Result<Merged, Refusal> {
-        self.check(&entry, now)?;
-        let known_len = self
-            .data
-            .signed
-            .get(entry.id())
-            .map_or(0, |known| known.encoded_len());
-        let encoded_len = self.encoded_len - known_len + entry.encoded_len();
+    fn try_merge(
+        &mut self,
+        entry: SignedPeerEntry,
+        how: Known,
+        now: i64,
+    ) -> Result<Merged, Refusal> {
+        self.check(&entry, how, now)?;
         if entry.encoded_len() > MAX_ENTRY_LEN {
             return Err(Refusal::TooLarge);
         }
-        if encoded_len > MAX_CATALOG_LEN {
-            return Err(Refusal::Full);
+        let how = self.standing(entry.id(), how);
+        self.make_room(&entry, how)?;
+        let known = self.data.signed.get(entry.id());
+        let encoded_len =
+            self.encoded_len - known.map_or(0, |known| known.encoded_len()) + entry.encoded_len();
+        if known.is_none() || how == Known::InPerson {
+            self.standings.note(*entry.id(), how);
         }
         self.encoded_len = encoded_len;
         self.departed.remove(entry.id());
@@ -200,6 +265,37 @@ impl Store {
         )
     }
 
+    /// Displaces whoever must make room for this entry.
+    fn make_room(&mut self, entry: &SignedPeerEntry, how: Known) -> Result<(), Refusal> {
+        let known = self.data.signed.get(entry.id());
+        let grows_by = entry
+            .encoded_len()
+            .saturating_sub(known.map_or(0, |known| known.encoded_len()));
+        let largest = if self.encoded_len + grows_by <= self.max_len {
+            None
+        } else {
+            let len = |peer: &PeerId| self.data.signed.get(peer).map_or(0, |e| e.encoded_len());
+            let others = self.standings.displaceable(how);
+            let largest = others
+                .filter(|peer| *peer != entry.id())
+                .max_by_key(|peer| len(peer));
+            // One larger than the newcomer is enough, and only such a one is in the way.
+            let largest = largest.filter(|peer| len(peer) > entry.encoded_len());
+            Some(*largest.ok_or(Refusal::Full)?)
+        };
+        let oldest = if known.is_none() && largest.is_none() && self.is_crowded() {
+            Some(self.standings.last_in_line(how).ok_or(Refusal::Full)?)
+        } else {
+            None
+        };
+        for peer in largest.into_iter().chain(oldest) {
+            self.remove_signed(&peer);
+            self.displaced.push(peer);
+            self.displaced_count += 1;
+        }
+        Ok(())
+    }
+
     /// Forgets a peer that says itself that it leaves, and every entry of it up to `version`.
     pub(super) fn depart(&mut self, id: &PeerId, version: PeerEntryVersion) -> bool {
         let Some(known) = self.data.signed.get(id) else {
@@ -215,6 +311,7 @@ impl Store {
 
     fn remove_signed(&mut self, id: &PeerId) -> bool {
         let removed = Arc::make_mut(&mut self.data).signed.remove(id);
+        self.standings.forget(id);
         self.encoded_len -= removed.as_ref().map_or(0, |entry| entry.encoded_len());
         removed.is_some()
     }

@@ -3,7 +3,10 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 use tracing::{debug, warn};
 
 use super::{
@@ -23,6 +26,8 @@ pub(super) const ALPN: &[u8] = b"/mosaik/discovery/sync/1.0";
 pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest snapshot taken from a peer that is not in the catalog: about 10,000 entries.
 const STRANGERS_SNAPSHOT_MAX: usize = 4 * 1024 * 1024;
+/// The largest snapshot that is taken in without waiting for others: about 200 entries.
+const SMALL_SNAPSHOT_MAX: usize = 64 * 1024;
 
 /// Why two nodes could not exchange what they know.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -157,7 +162,7 @@ async fn take(
 ) -> Result<(), SyncError> {
     let is_ours = snapshot.is_ours();
     let merged = shared
-        .merge(snapshot.entries)
+        .merge(snapshot.entries, peer)
         .await
         .ok_or(SyncError::ProtocolViolation)?;
     if shared.catalog().get_signed(peer).is_none() {
@@ -185,13 +190,9 @@ async fn take(
 /// Answers a dialler, in its link's task.
 pub(super) async fn serve(shared: Arc<Shared>, mut link: Link) {
     let peer = link.conn.peer();
-    let Ok(_permit) = shared.incoming.clone().try_acquire_owned() else {
-        link.conn.close(CloseReason::NoCapacity);
-        return;
-    };
-    let result = answer(&shared, &mut link).await;
-    match result {
-        Ok(()) => {
+    match answer(&shared, &mut link).await {
+        // Its answer is held until it is read.
+        Ok(_permit) => {
             link.tx.finish();
             // The dialler closes once it has read the answer; if it does not, dropping the link does.
             let _ = timeout(STEP_TIMEOUT, link.conn.closed()).await;
@@ -207,16 +208,36 @@ pub(super) async fn serve(shared: Arc<Shared>, mut link: Link) {
     }
 }
 
-async fn answer(shared: &Arc<Shared>, link: &mut Link) -> Result<(), SyncError> {
+/// Waits for one of these, as long as for any other step.
+async fn turn(permits: &Semaphore) -> Result<SemaphorePermit<'_>, SyncError> {
+    let turn = timeout(STEP_TIMEOUT, permits.acquire()).await;
+    // They are never closed.
+    turn.ok().and_then(Result::ok).ok_or(SyncError::TimedOut)
+}
+
+async fn answer<'a>(
+    shared: &'a Arc<Shared>,
+    link: &mut Link,
+) -> Result<SemaphorePermit<'a>, SyncError> {
     let peer = link.conn.peer();
     let is_known = shared.catalog().get_signed(&peer).is_some();
     if !is_known {
         link.rx
             .set_max_frame_len(shared.max_frame_len.min(STRANGERS_SNAPSHOT_MAX));
     }
+    let len = in_time(link.rx.next_len())
+        .await?
+        .ok_or(SyncError::ProtocolViolation)?;
+    let large = if len > SMALL_SNAPSHOT_MAX {
+        Some(turn(&shared.large_incoming).await?)
+    } else {
+        None
+    };
     let frame: Bytes = in_time(link.rx.recv_frame())
         .await?
         .ok_or(SyncError::ProtocolViolation)?;
+    // Only now: whoever stops half way is in nobody's way.
+    let permit = turn(&shared.incoming).await?;
     let snapshot = Snapshot::decode(&frame)?;
     drop(frame);
     let own = match snapshot.of(&peer) {
@@ -229,6 +250,7 @@ async fn answer(shared: &Arc<Shared>, link: &mut Link) -> Result<(), SyncError> 
     };
     let (is_push, leaves) = (snapshot.is_push(), snapshot.is_departure());
     take(shared, &peer, snapshot, is_push && !leaves).await?;
+    drop(large);
     if let (true, Some(version)) = (leaves, own) {
         shared.depart(&peer, version);
     }
@@ -238,7 +260,8 @@ async fn answer(shared: &Arc<Shared>, link: &mut Link) -> Result<(), SyncError> 
     } else {
         wire::encode(wire::all(&catalog), Say::Hello, shared.max_frame_len)
     };
-    in_time(link.tx.send_frame(&frame)).await
+    in_time(link.tx.send_frame(&frame)).await?;
+    Ok(permit)
 }
 
 const fn reason_for(error: &SyncError) -> CloseReason {

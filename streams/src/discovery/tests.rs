@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::{
     address::{CustomAddress, Transport},
     entry::{PeerEntryVersion, Unverified},
+    standing::Known::InPerson,
     store::{Merged, Store},
     wire::{self, Say, Snapshot},
     *,
@@ -52,9 +53,9 @@ mod rules {
         let mut store = store();
         let first = entry(1, NOW, NOW);
         assert!(
-            matches!(store.merge(first.clone(), NOW), Ok(Merged::Discovered(e)) if *e == first)
+            matches!(store.merge(first.clone(), InPerson, NOW), Ok(Merged::Discovered(e)) if *e == first)
         );
-        let renewed = store.merge(entry(1, NOW, NOW + 1), NOW).unwrap();
+        let renewed = store.merge(entry(1, NOW, NOW + 1), InPerson, NOW).unwrap();
         assert!(matches!(
             renewed,
             Merged::Updated {
@@ -62,7 +63,9 @@ mod rules {
                 ..
             }
         ));
-        let restarted = store.merge(entry(1, NOW + 2, NOW + 2), NOW).unwrap();
+        let restarted = store
+            .merge(entry(1, NOW + 2, NOW + 2), InPerson, NOW)
+            .unwrap();
         assert!(matches!(
             restarted,
             Merged::Updated {
@@ -75,10 +78,10 @@ mod rules {
     #[test]
     fn a_lower_or_equal_version_changes_nothing() {
         let mut store = store();
-        store.merge(entry(1, NOW, NOW + 5), NOW).unwrap();
+        store.merge(entry(1, NOW, NOW + 5), InPerson, NOW).unwrap();
         for (started, updated) in [(NOW, NOW + 5), (NOW, NOW + 4), (NOW - 1, NOW + 9)] {
             assert_eq!(
-                store.merge(entry(1, started, updated), NOW),
+                store.merge(entry(1, started, updated), InPerson, NOW),
                 Err(Refusal::NotNewer)
             );
         }
@@ -93,7 +96,7 @@ mod rules {
             .unwrap();
         let now = foreign.version().updated_ms;
         assert_eq!(
-            store.merge(foreign.clone(), now),
+            store.merge(foreign.clone(), InPerson, now),
             Err(Refusal::ForeignNetwork)
         );
         assert_eq!(
@@ -106,12 +109,15 @@ mod rules {
     fn a_bad_signature_is_refused_and_cannot_be_held() {
         let mut store = store();
         assert_eq!(
-            store.verify(forged(entry(1, NOW, NOW)), NOW),
+            store.verify(forged(entry(1, NOW, NOW)), InPerson, NOW),
             Err(Refusal::BadSignature)
         );
         assert_eq!(store.refused(Refusal::BadSignature), 1);
         let good = entry(1, NOW, NOW);
-        assert_eq!(store.verify(good.clone().into(), NOW), Ok(good.clone()));
+        assert_eq!(
+            store.verify(good.clone().into(), InPerson, NOW),
+            Ok(good.clone())
+        );
         let mut bytes = postcard::to_stdvec(&good).unwrap();
         assert_eq!(
             postcard::from_bytes::<SignedPeerEntry>(&bytes),
@@ -130,14 +136,14 @@ mod rules {
         let mut store = store();
         let oldest = NOW - 300_000;
         assert_eq!(
-            store.merge(entry(1, 0, oldest - 1), NOW),
+            store.merge(entry(1, 0, oldest - 1), InPerson, NOW),
             Err(Refusal::Stale)
         );
         assert_eq!(
-            store.merge(entry(1, i64::MIN, i64::MIN), NOW),
+            store.merge(entry(1, i64::MIN, i64::MIN), InPerson, NOW),
             Err(Refusal::Stale)
         );
-        assert!(store.merge(entry(1, 0, oldest), NOW).is_ok());
+        assert!(store.merge(entry(1, 0, oldest), InPerson, NOW).is_ok());
         assert_eq!(store.oldest(), Some(oldest));
         assert_eq!(store.purge(NOW), []);
         assert_eq!(store.purge(NOW + 1), [key(1).public()]);
@@ -149,11 +155,15 @@ mod rules {
         let mut store = store();
         for (started, updated) in [(NOW, NOW + 50_001), (i64::MAX, NOW), (i64::MAX, i64::MAX)] {
             assert_eq!(
-                store.merge(entry(1, started, updated), NOW),
+                store.merge(entry(1, started, updated), InPerson, NOW),
                 Err(Refusal::FutureDated)
             );
         }
-        assert!(store.merge(entry(1, NOW, NOW + 50_000), NOW).is_ok());
+        assert!(
+            store
+                .merge(entry(1, NOW, NOW + 50_000), InPerson, NOW)
+                .is_ok()
+        );
     }
 
     #[test]
@@ -161,7 +171,7 @@ mod rules {
         let mut store = store();
         let before = store.catalog().local().clone();
         assert_eq!(
-            store.merge(entry(0, NOW + 1, NOW + 1), NOW),
+            store.merge(entry(0, NOW + 1, NOW + 1), InPerson, NOW),
             Err(Refusal::Local)
         );
         assert_eq!(
@@ -182,7 +192,7 @@ mod rules {
             !store.depart(known.id(), known.version()),
             "nobody leaves who is not known"
         );
-        store.merge(known.clone(), NOW).unwrap();
+        store.merge(known.clone(), InPerson, NOW).unwrap();
         assert!(store.depart(
             known.id(),
             PeerEntryVersion {
@@ -190,24 +200,16 @@ mod rules {
                 updated_ms: NOW + 7
             }
         ));
-        assert_eq!(store.merge(known, NOW), Err(Refusal::Departed));
+        assert_eq!(store.merge(known, InPerson, NOW), Err(Refusal::Departed));
         assert_eq!(
-            store.merge(entry(1, NOW, NOW + 7), NOW),
+            store.merge(entry(1, NOW, NOW + 7), InPerson, NOW),
             Err(Refusal::Departed)
         );
-        assert!(store.merge(entry(1, NOW + 8, NOW + 8), NOW).is_ok());
-    }
-
-    #[test]
-    fn a_full_catalog_takes_updates_only() {
-        let mut store = store().with_max_peers(2);
-        store.merge(entry(1, NOW, NOW), NOW).unwrap();
-        store.merge(entry(2, NOW, NOW), NOW).unwrap();
-        assert_eq!(store.merge(entry(3, NOW, NOW), NOW), Err(Refusal::Full));
-        assert_eq!(store.refused(Refusal::Full), 1);
-        assert!(store.merge(entry(2, NOW, NOW + 1), NOW).is_ok());
-        assert!(store.remove(&key(1).public()));
-        assert!(store.merge(entry(3, NOW, NOW), NOW).is_ok());
+        assert!(
+            store
+                .merge(entry(1, NOW + 8, NOW + 8), InPerson, NOW)
+                .is_ok()
+        );
     }
 
     #[test]
@@ -217,7 +219,7 @@ mod rules {
             .map(|n| Digest::hash(n.to_le_bytes()))
             .collect();
         assert_eq!(
-            store().merge(huge.sign(&key(1)).unwrap(), NOW),
+            store().merge(huge.sign(&key(1)).unwrap(), InPerson, NOW),
             Err(Refusal::TooLarge)
         );
     }
@@ -228,9 +230,13 @@ mod rules {
         let mut store = Store::new(entry(0, now, now), PURGE, DRIFT);
         // Stale by now, though it was not when it came.
         store
-            .merge(entry(1, now - 400_000, now - 400_000), now - 400_000)
+            .merge(
+                entry(1, now - 400_000, now - 400_000),
+                InPerson,
+                now - 400_000,
+            )
             .unwrap();
-        store.merge(entry(2, now, now), now).unwrap();
+        store.merge(entry(2, now, now), InPerson, now).unwrap();
         store.insert_unsigned(entry(2, 5, 5).into()).unwrap();
         store.insert_unsigned(entry(3, 6, 6).into()).unwrap();
         let catalog = store.catalog();
@@ -372,11 +378,13 @@ mod bytes {
         let now = entry::now_ms();
         let mut store = Store::new(entry(0, now, now), PURGE, DRIFT);
         for seed in 1..5 {
-            store.merge(entry(seed, now, now), now).unwrap();
+            store.merge(entry(seed, now, now), InPerson, now).unwrap();
         }
         let mut newer = entry(9, now, now).into_unsigned();
         newer.set_generation(Generation::V0_4);
-        store.merge(newer.sign(&key(9)).unwrap(), now).unwrap();
+        store
+            .merge(newer.sign(&key(9)).unwrap(), InPerson, now)
+            .unwrap();
         let catalog = store.catalog();
         assert_eq!(catalog.peers_count(), 5);
         let all =

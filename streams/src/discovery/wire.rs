@@ -1,6 +1,11 @@
 //! The frames of catalog synchronisation. No I/O.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
 
 use super::{
     catalog::Catalog,
@@ -14,6 +19,31 @@ use crate::{
 /// Values of the field [`ENTRY_PUSH`].
 const HELLO: &[u8] = &[];
 const PUSH: &[u8] = &[1];
+
+/// The entries of a frame. Memory grows with those that are there, never with the number that is announced.
+struct Entries(Vec<Unverified>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AsTheyCome;
+        impl<'de> Visitor<'de> for AsTheyCome {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("signed entries")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Entries, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = seq.next_element()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_seq(AsTheyCome)
+    }
+}
 
 /// A frame that is not a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -30,9 +60,6 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// Reads a frame. Signatures are not checked yet.
     pub(super) fn decode(frame: &[u8]) -> Result<Self, Malformed> {
-        #[derive(Deserialize)]
-        struct Entries(Vec<Unverified>);
-
         let (Entries(entries), tail) = postcard::take_from_bytes(frame).map_err(|_| Malformed)?;
         Ok(Self {
             entries,

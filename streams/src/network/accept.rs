@@ -1,4 +1,5 @@
 //! Takes incoming connections: a task for each, a deadline and a cap on those that have not yet said what they want.
+//! That they have is known by their first whole frame.
 
 use std::{
     collections::HashMap,
@@ -11,12 +12,16 @@ use quinn::crypto::rustls::HandshakeData;
 use rustls::pki_types::CertificateDer;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{CloseReason, Link, PeerId, tls};
+use super::{
+    CloseReason, Link, PeerId,
+    pending::{Pending, Seat},
+    tls,
+};
 
 /// What is done with a link that came in under a protocol name.
 pub(crate) type Handler = Arc<dyn Fn(Link) -> BoxFuture<'static, ()> + Send + Sync>;
@@ -51,9 +56,8 @@ impl Handlers {
 /// What the accept loops of a node share.
 pub(super) struct Acceptor {
     pub(super) handlers: Handlers,
-    /// Connections whose handshake or first stream is awaited.
-    pub(super) pending: Arc<Semaphore>,
-    pub(super) pending_max: usize,
+    /// Connections whose first frame is awaited.
+    pub(super) pending: Arc<Pending>,
     /// With more than this many pending, an address must first prove that it is its own.
     pub(super) retry_above: usize,
     /// Connections in the hands of handlers.
@@ -80,8 +84,7 @@ impl Acceptor {
     }
 
     fn admit(self: &Arc<Self>, incoming: quinn::Incoming) {
-        let pending = self.pending_max - self.pending.available_permits();
-        if pending >= self.retry_above
+        if self.pending.len() >= self.retry_above
             && !incoming.remote_address_validated()
             && incoming.may_retry()
         {
@@ -89,39 +92,48 @@ impl Acceptor {
             let _ = incoming.retry();
             return;
         }
-        let (Ok(pending), Ok(established)) = (
-            self.pending.clone().try_acquire_owned(),
-            self.established.clone().try_acquire_owned(),
-        ) else {
+        let Ok(established) = self.established.clone().try_acquire_owned() else {
             debug!(from = %incoming.remote_address(), "connection refused: too many");
             incoming.refuse();
             return;
         };
-        tokio::spawn(self.clone().serve(incoming, pending, established));
+        let seat = self.pending.sit();
+        tokio::spawn(self.clone().serve(incoming, seat, established));
     }
 
     async fn serve(
         self: Arc<Self>,
         incoming: quinn::Incoming,
-        pending: OwnedSemaphorePermit,
+        seat: Seat,
         _established: OwnedSemaphorePermit,
     ) {
         let from = incoming.remote_address();
-        let opened = tokio::select! {
-            // Triggered when the node shuts down.
-            () = self.cancel.cancelled() => return,
-            // Triggered when the first stream is there, or the time for it is over.
-            opened = timeout(self.handshake_timeout, self.open(incoming)) => opened,
+        let deadline = Instant::now() + self.handshake_timeout;
+        let watched = seat.watch();
+        let served = async {
+            if let Some((link, handler)) = self.open(incoming, seat).await {
+                handler(link).await;
+            } else {
+                debug!(%from, "an incoming connection came to nothing");
+            }
         };
-        drop(pending);
-        match opened {
-            Ok(Some((link, handler))) => handler(link).await,
-            Ok(None) => debug!(%from, "an incoming connection came to nothing"),
-            Err(_) => debug!(%from, "an incoming connection was silent for too long"),
+        tokio::select! {
+            // Triggered when it was served, or was not worth it.
+            () = served => {}
+            // Triggered when there is no first frame in time, or others need the seat.
+            () = watched.silent(sleep_until(deadline)) => {
+                debug!(%from, "an incoming connection was silent for too long");
+            }
         }
     }
 
-    async fn open(&self, incoming: quinn::Incoming) -> Option<(Link, Handler)> {
+    /// Gives up when the node shuts down.
+    async fn open(&self, incoming: quinn::Incoming, seat: Seat) -> Option<(Link, Handler)> {
+        let opened = self.open_first(incoming, seat);
+        self.cancel.run_until_cancelled(opened).await.flatten()
+    }
+
+    async fn open_first(&self, incoming: quinn::Incoming, seat: Seat) -> Option<(Link, Handler)> {
         let conn = incoming.accept().ok()?.await.ok()?;
         let guard = CloseOnDrop(&conn);
         let alpn = conn
@@ -136,10 +148,8 @@ impl Acceptor {
         let peer = peer_of(&conn)?;
         let stream = conn.accept_bi().await.ok()?;
         std::mem::forget(guard);
-        Some((
-            Link::new(conn.clone(), peer, stream, self.max_frame_len),
-            handler,
-        ))
+        let link = Link::new(conn.clone(), peer, stream, self.max_frame_len);
+        Some((link.with_seat(seat), handler))
     }
 }
 

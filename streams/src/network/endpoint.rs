@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     CloseReason, EndpointAddr, Link, SecretKey,
     accept::{Acceptor, Handler, Handlers, peer_of},
+    pending::Pending,
     sockets::Sockets,
     tls, transport,
 };
@@ -31,9 +32,10 @@ pub(crate) struct EndpointConfig {
     pub(crate) max_frame_len: usize,
     /// Time for dialling, over all addresses. Default 10 s.
     pub(crate) connect_timeout: Duration,
-    /// Time for an incoming connection to open its stream. Default 10 s.
+    /// Time for an incoming connection to come to its first whole frame. Default 10 s.
     pub(crate) handshake_timeout: Duration,
-    /// Incoming connections that may be without a stream; more are refused. Default 1024.
+    /// Incoming connections that may be without a whole frame; when there are more, the one silent longest is closed.
+    /// Default 1024, at least 1. In the worst case each holds its receive window, 256 KiB.
     pub(crate) pending_max: usize,
     /// With more than this many of them, addresses are validated first. Default 64.
     pub(crate) retry_above: usize,
@@ -141,8 +143,7 @@ impl Endpoint {
         let cancel = CancellationToken::new();
         let acceptor = Arc::new(Acceptor {
             handlers: Handlers::default(),
-            pending: Arc::new(Semaphore::new(config.pending_max)),
-            pending_max: config.pending_max,
+            pending: Pending::new(config.pending_max),
             retry_above: config.retry_above,
             established: Arc::new(Semaphore::new(config.established_max)),
             handshake_timeout: config.handshake_timeout,

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use quinn::{ConnectionError, ReadError, WriteError};
 
-use super::{CloseReason, PeerId, reassembly::Reassembly};
+use super::{CloseReason, PeerId, pending::Seat, reassembly::Reassembly};
 use crate::frames::{Frames, FramesError, HEADER_LEN};
 
 /// Chunks taken by one read, each at most a packet's payload: about 90 KiB.
@@ -54,9 +54,16 @@ impl Link {
                 stream: recv,
                 conn: conn.clone(),
                 pending: Reassembly::new(max_frame_len),
+                seat: None,
             },
             conn,
         }
+    }
+
+    /// The link counts as silent until a whole frame has been read from it.
+    pub(super) fn with_seat(mut self, seat: Seat) -> Self {
+        self.rx.seat = Some(seat);
+        self
     }
 }
 
@@ -227,6 +234,8 @@ pub(crate) struct LinkReceiver {
     stream: quinn::RecvStream,
     conn: LinkConn,
     pending: Reassembly,
+    /// Until the first whole frame, when the peer has dialled.
+    seat: Option<Seat>,
 }
 
 impl LinkReceiver {
@@ -241,6 +250,7 @@ impl LinkReceiver {
     pub(crate) async fn recv_frames(&mut self) -> Result<Option<Frames>, LinkError> {
         loop {
             if let Some(frames) = self.pending.take_frames()? {
+                self.seat = None;
                 return Ok(Some(frames));
             }
             if !self.fill().await? {
@@ -253,7 +263,23 @@ impl LinkReceiver {
     pub(crate) async fn recv_frame(&mut self) -> Result<Option<Bytes>, LinkError> {
         loop {
             if let Some(frame) = self.pending.take_frame()? {
+                self.seat = None;
                 return Ok(Some(frame));
+            }
+            if !self.fill().await? {
+                return self.at_end();
+            }
+        }
+    }
+
+    /// Waits for the header of the next frame, and gives the length that it announces; `None` at the end. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`recv_frame`](Self::recv_frame).
+    pub(crate) async fn next_len(&mut self) -> Result<Option<usize>, LinkError> {
+        loop {
+            if let Some(len) = self.pending.next_len()? {
+                return Ok(Some(len));
             }
             if !self.fill().await? {
                 return self.at_end();

@@ -8,6 +8,7 @@ pub(crate) mod extension;
 mod identity;
 mod link;
 mod node;
+mod pending;
 mod reassembly;
 mod released;
 mod sockets;

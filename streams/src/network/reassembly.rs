@@ -89,8 +89,8 @@ impl Reassembly {
         )))
     }
 
-    /// The first frame's payload, if it is whole.
-    pub(crate) fn take_frame(&mut self) -> Result<Option<Bytes>, FramesError> {
+    /// The length that the first frame announces, if its header is there.
+    pub(crate) fn next_len(&self) -> Result<Option<usize>, FramesError> {
         let Some(header) = self.bytes().first_chunk::<HEADER_LEN>() else {
             return Ok(None);
         };
@@ -102,6 +102,14 @@ impl Reassembly {
                 max: self.max_frame_len,
             });
         }
+        Ok(Some(len))
+    }
+
+    /// The first frame's payload, if it is whole.
+    pub(crate) fn take_frame(&mut self) -> Result<Option<Bytes>, FramesError> {
+        let Some(len) = self.next_len()? else {
+            return Ok(None);
+        };
         if self.bytes().len() < HEADER_LEN + len {
             return Ok(None);
         }

@@ -23,6 +23,7 @@ pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start
     let Some(remote) = subscriber.remote() else {
         return;
     };
+    let _hold = core.streams.env.discovery.hold(conn.peer());
     let mut cut = remote.cut.subscribe();
     let catalog = core.streams.env.discovery.catalog_watch();
     let sending = Sending {
