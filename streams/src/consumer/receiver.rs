@@ -66,7 +66,8 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
     let mut waits = core.config.backoff.waits();
     let mut memory = Memory::default();
     let mut live = Some(core.enter());
-    let mut synced = false;
+    // This node's version of which the peer was told because it refused an earlier one.
+    let mut told = None;
     let tracked = core.attempts.track(peer);
     while let Some((entry, pass)) = offer(core, &catalog, &peer) {
         let seen = (entry.version(), catalog.borrow().local().version());
@@ -90,15 +91,16 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
                 continue;
             }
             Outcome::Closed(reason @ (CloseReason::UnknownPeer | CloseReason::NotAllowed)) => {
-                // The peer judges what it knows of this node, which a sync makes the latest; once in a row.
+                // The peer judges what it knows of this node, which a sync makes the latest; once for each version.
                 let address = entry.address().clone();
-                if !synced
+                let own = catalog.borrow().local().version();
+                if told != Some(seen.1)
                     && matches!(
                         timeout(SYNC_TIMEOUT, discovery.sync_with(address)).await,
                         Ok(Ok(()))
                     )
                 {
-                    synced = true;
+                    told = Some(own);
                     continue;
                 }
                 reason == CloseReason::UnknownPeer
@@ -118,7 +120,7 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
             ) => false,
             Outcome::Closed(_) => true,
         };
-        synced = false;
+        told = None;
         if let Some(wait) = waits.next().filter(|_| retry) {
             let at = Instant::now() + wait;
             tracked.set(Phase::Retrying { at });

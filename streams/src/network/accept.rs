@@ -58,10 +58,11 @@ pub(super) struct Acceptor {
     pub(super) handlers: Handlers,
     /// Connections whose first frame is awaited.
     pub(super) pending: Arc<Pending>,
-    /// With more than this many pending, an address must first prove that it is its own.
+    /// With more than this many pending or dying, an address must first prove that it is its own.
     pub(super) retry_above: usize,
     /// Connections in the hands of handlers.
     pub(super) established: Arc<Semaphore>,
+    pub(super) established_max: usize,
     pub(super) handshake_timeout: Duration,
     pub(super) max_frame_len: usize,
     pub(super) cancel: CancellationToken,
@@ -76,15 +77,20 @@ impl Acceptor {
                 () = self.cancel.cancelled() => return,
                 // Triggered when a connection comes in, or with none once the endpoint is closed.
                 incoming = endpoint.accept() => match incoming {
-                    Some(incoming) => self.admit(incoming),
+                    Some(incoming) => self.admit(&endpoint, incoming),
                     None => return,
                 },
             }
         }
     }
 
-    fn admit(self: &Arc<Self>, incoming: quinn::Incoming) {
-        if self.pending.len() >= self.retry_above
+    fn admit(self: &Arc<Self>, endpoint: &quinn::Endpoint, incoming: quinn::Incoming) {
+        let open = endpoint.open_connections();
+        // Connections that are over keep their memory for some seconds, in which quinn answers stray packets; those that
+        // this node dialled are among them.
+        let in_hand = self.established_max - self.established.available_permits();
+        let dying = open.saturating_sub(in_hand);
+        if self.pending.len() + dying >= self.retry_above
             && !incoming.remote_address_validated()
             && incoming.may_retry()
         {
@@ -92,7 +98,9 @@ impl Acceptor {
             let _ = incoming.retry();
             return;
         }
-        let Ok(established) = self.established.clone().try_acquire_owned() else {
+        let has_room = open < self.established_max + self.pending.max();
+        let permit = self.established.clone().try_acquire_owned();
+        let Some(established) = permit.ok().filter(|_| has_room) else {
             debug!(from = %incoming.remote_address(), "connection refused: too many");
             incoming.refuse();
             return;

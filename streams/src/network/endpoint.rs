@@ -37,9 +37,11 @@ pub(crate) struct EndpointConfig {
     /// Incoming connections that may be without a whole frame; when there are more, the one silent longest is closed.
     /// Default 1024, at least 1. In the worst case each holds its receive window, 256 KiB.
     pub(crate) pending_max: usize,
-    /// With more than this many of them, addresses are validated first. Default 64.
+    /// With more than this many of them, or of such as are over and not yet forgotten, addresses are validated first.
+    /// Default 64.
     pub(crate) retry_above: usize,
-    /// Incoming connections in all; more are refused. Default 8192.
+    /// Incoming connections in all; more are refused. Those that are over and not yet forgotten have as much room again as
+    /// the pending. Default 8192.
     pub(crate) established_max: usize,
 }
 
@@ -146,6 +148,7 @@ impl Endpoint {
             pending: Pending::new(config.pending_max),
             retry_above: config.retry_above,
             established: Arc::new(Semaphore::new(config.established_max)),
+            established_max: config.established_max,
             handshake_timeout: config.handshake_timeout,
             max_frame_len: config.max_frame_len,
             cancel: cancel.clone(),

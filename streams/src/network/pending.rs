@@ -54,6 +54,11 @@ impl Pending {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many seats there are.
+    pub(super) const fn max(&self) -> usize {
+        self.max
+    }
+
     /// How many seats are taken.
     pub(super) fn len(&self) -> usize {
         self.seats().taken.len()

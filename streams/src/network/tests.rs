@@ -319,6 +319,55 @@ async fn silent_clients_are_dropped_capped_and_hold_up_nobody() {
 }
 
 #[tokio::test]
+async fn no_more_links_than_so_many_are_held() {
+    let config = EndpointConfig {
+        established_max: 3,
+        ..EndpointConfig::default()
+    };
+    let mut acceptor = node_with(config);
+    // Serves its links for as long as they live.
+    let (tx, mut served) = mpsc::channel(8);
+    let handler = move |mut link: Link| {
+        let tx = tx.clone();
+        Box::pin(async move {
+            let _ = link.rx.recv_frame().await;
+            let _ = tx.send(()).await;
+            link.conn.closed().await;
+        }) as futures::future::BoxFuture<'static, ()>
+    };
+    acceptor.endpoint.register(ALPN, Arc::new(handler)).unwrap();
+    acceptor.incoming.close();
+    let dialler = node();
+    let mut links = Vec::new();
+    for _ in 0..3 {
+        let mut link = within(dialler.endpoint.connect(&acceptor.addr, ALPN))
+            .await
+            .unwrap();
+        within(link.tx.send_frame(b"hello")).await.unwrap();
+        assert!(within(served.recv()).await.is_some());
+        links.push(link);
+    }
+    let refused = within(dialler.endpoint.connect(&acceptor.addr, ALPN)).await;
+    assert!(
+        matches!(refused, Err(ConnectError::Failed { .. })),
+        "{refused:?}"
+    );
+    assert!(links.iter().all(|link| !link.conn.is_closed()));
+    links.pop();
+    let again = async {
+        while dialler
+            .endpoint
+            .connect(&acceptor.addr, ALPN)
+            .await
+            .is_err()
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(again).await;
+}
+
+#[tokio::test]
 async fn closing_tells_the_peers() {
     let (link, _other, _dialler, acceptor) = linked(EndpointConfig::default()).await;
     within(acceptor.endpoint.close(CloseReason::GracefulShutdown)).await;

@@ -1,6 +1,8 @@
 //! What the tests share: networks on loopback, numbered datums, and waiting with a time limit.
 
-use std::time::Duration;
+pub(crate) mod random;
+
+use std::time::{Duration, Instant};
 
 use mosaik_streams::{
     Frames, FramesConsumer, FramesProducer, Network, SecretKey, discovery,
@@ -62,6 +64,29 @@ pub(crate) async fn joined_as(to: &Network, key: SecretKey) -> Network {
         .build()
         .await
         .expect("it works on loopback")
+}
+
+/// An honest newcomer joins by this node and reads what its producer says; how long that takes.
+pub(crate) async fn honest_join(to: &Network, producer: &FramesProducer) -> Duration {
+    let started = Instant::now();
+    let newcomer = joined(to).await;
+    let mut consumer = newcomer
+        .streams()
+        .consumer_frames(STREAM)
+        .build()
+        .expect("it wants all");
+    within("the newcomer is let in", consumer.when().subscribed()).await;
+    let sent = producer.send_frames(numbered(7..8));
+    within("sending to the newcomer", sent)
+        .await
+        .expect("the producer is there");
+    let seen = within("a datum", some_numbers(&mut consumer, 1)).await;
+    assert_eq!(seen, [7]);
+    let took = started.elapsed();
+    drop(consumer);
+    // It says goodbye in its own time.
+    tokio::spawn(newcomer.shutdown());
+    took
 }
 
 /// A producer with the stream of these tests.

@@ -1,0 +1,246 @@
+//! Many connections that mean no good: what they may hold of a node's time and memory, while honest ones come in. The tests
+//! take turns, because they measure.
+
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+mod attack;
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+mod common;
+
+use std::time::{Duration, Instant};
+
+use attack::{
+    Attacker, Line, STREAMS, SYNC, code, frame,
+    memory::{self, Counting},
+    tap::Tap,
+};
+use common::*;
+use futures::{StreamExt, future::join_all, stream};
+use mosaik_streams::{FramesProducer, Network, StreamId};
+use tokio::{runtime::Runtime, sync::Mutex};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// Joins of honest nodes take a few milliseconds; this is for two busy cores.
+const JOIN_MAX: Duration = Duration::from_secs(1);
+/// Connections that are silent at a time; see `EndpointConfig`.
+const PENDING_MAX: usize = 1024;
+const RETRY_ABOVE: u64 = 64;
+const KIB: usize = 1024;
+
+/// A node whose memory is counted.
+struct Counted {
+    network: Network,
+    producer: FramesProducer,
+    runtime: Option<Runtime>,
+}
+
+impl Counted {
+    async fn start() -> Self {
+        let runtime = memory::runtime();
+        let made = runtime.spawn(async {
+            let network = first().await;
+            let producer = producer(&network).build().expect("the first");
+            (network, producer)
+        });
+        let (network, producer) = made.await.expect("it starts");
+        // What is made once is there before anything is measured.
+        honest_join(&network, &producer).await;
+        Self {
+            network,
+            producer,
+            runtime: Some(runtime),
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let runtime = self.runtime.take().expect("it runs");
+        // A runtime may not wait for another one's end.
+        let ended = std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(5)));
+        assert!(ended.join().is_ok());
+    }
+}
+
+/// Opens this many connections that say `bytes`; what each costs the node, in bytes.
+async fn cost_of_each(count: usize, alpn: &'static [u8], bytes: &'static [u8]) -> usize {
+    let node = Counted::start().await;
+    let attacker = Attacker::new();
+    let before = memory::live();
+    let lines: Vec<Line> = stream::iter(0..count)
+        .map(|_| attacker.say(&node.network, alpn, bytes))
+        .buffer_unordered(32)
+        .collect()
+        .await;
+    // The node has all of it: a newcomer that came later is served.
+    honest_join(&node.network, &node.producer).await;
+    let cost = memory::live().saturating_sub(before) / count;
+    assert!(lines.iter().all(|line| line.conn.close_reason().is_none()));
+    cost
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_length_that_is_announced_costs_no_memory() {
+    let _turn = TURN.lock().await;
+    const COUNT: usize = 200;
+    // One byte is announced, and a handshake or a snapshot of the largest size that is taken from a stranger.
+    let cases: [(&str, &[u8], &[u8], &[u8]); 2] = [
+        ("handshake", STREAMS, &[0, 0, 0, 1], &[0, 1, 0, 0x40]),
+        ("snapshot", SYNC, &[0, 0, 0, 1], &[0, 0x40, 0, 0]),
+    ];
+    for (what, alpn, one, most) in cases {
+        let honest = cost_of_each(COUNT, alpn, one).await;
+        let lying = cost_of_each(COUNT, alpn, most).await;
+        println!(
+            "a connection with a {what} of one byte to come takes {} KiB, with the longest {} KiB",
+            honest / KIB,
+            lying / KIB
+        );
+        assert!(lying < honest + 64 * KIB, "{lying} bytes, not {honest}");
+    }
+}
+
+/// What each producer that announces a datum of this length costs its consumer, in bytes.
+async fn cost_of_producer(announced: u32) -> usize {
+    const COUNT: usize = 100;
+    let node = Counted::start().await;
+    let consumer = node.network.streams().consumer_frames(STREAM).build();
+    let consumer = consumer.expect("it wants all");
+    let ids = ["test", STREAM].map(|text| *StreamId::from(text).as_bytes());
+    let said = [frame(&ids.concat()), announced.to_be_bytes().to_vec()].concat();
+    let liars: Vec<_> = (0..COUNT).map(|_| Attacker::new()).collect();
+    let before = memory::live();
+    for liar in &liars {
+        let said = said.clone();
+        liar.serve(move |mut line| {
+            let said = said.clone();
+            async move {
+                line.answer().await.expect("a handshake");
+                line.tx.write_all(&said).await.expect("it is read");
+                line.conn.closed().await;
+            }
+        });
+        let entry = liar.entry("test").with_stream(STREAM);
+        liar.join(&node.network, &entry).await;
+    }
+    until("all are heard", || {
+        let connected = consumer
+            .producers()
+            .into_iter()
+            .filter(|p| p.is_connected());
+        connected.count() == COUNT
+    })
+    .await;
+    memory::live().saturating_sub(before) / COUNT
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_datum_that_is_announced_costs_its_consumer_no_memory() {
+    let _turn = TURN.lock().await;
+    let honest = cost_of_producer(1).await;
+    let lying = cost_of_producer(16 * 1024 * 1024).await;
+    println!(
+        "a producer with a datum of one byte to come takes {} KiB, with one of 16 MiB {} KiB",
+        honest / KIB,
+        lying / KIB
+    );
+    assert!(lying < honest + 64 * KIB, "{lying} bytes, not {honest}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_silent_connections_are_gone_in_time_and_keep_nobody_out() {
+    let _turn = TURN.lock().await;
+    const COUNT: usize = 1000;
+    let node = first().await;
+    let producer = producer(&node).build().unwrap();
+    let attacker = Attacker::new();
+    let silent: Vec<_> = stream::iter(0..COUNT)
+        .map(|round| {
+            let alpn = attack::ALPNS[round % 3];
+            let (attacker, node) = (&attacker, &node);
+            async move { (attacker.dial(node, alpn).await, Instant::now()) }
+        })
+        .buffer_unordered(64)
+        .collect()
+        .await;
+    let joined = honest_join(&node, &producer).await;
+    let lives = join_all(silent.iter().map(|(conn, since)| async {
+        let closed = within("it is closed", code(conn)).await;
+        assert_eq!(closed, Some(102));
+        since.elapsed()
+    }))
+    .await;
+    let (shortest, longest) = (lives.iter().min().unwrap(), lives.iter().max().unwrap());
+    println!(
+        "{COUNT} silent connections lived {shortest:.1?} to {longest:.1?}; an honest join meanwhile took {joined:?}"
+    );
+    assert!(*longest < Duration::from_secs(13), "{longest:?}");
+    assert!(joined < JOIN_MAX, "{joined:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_connections_stays_within_the_caps() {
+    let _turn = TURN.lock().await;
+    const DEAF: u64 = 10_000;
+    const BATCH: u64 = 500;
+    const SILENT: usize = 1500;
+    let counted = Counted::start().await;
+    let (node, producer) = (&counted.network, &counted.producer);
+    let mut attacker = Attacker::new();
+    let before = memory::live();
+    memory::take_peak();
+
+    // Attempts from addresses that never answer, as forged ones are.
+    let (endpoint, heard) = Tap::deaf_endpoint();
+    let bound = std::mem::replace(&mut attacker.endpoint, endpoint);
+    let addr = node.local().addr();
+    let started = Instant::now();
+    for batch in 1..=DEAF / BATCH {
+        let attempts: Vec<_> = (0..BATCH)
+            .map(|_| attacker.connecting(&addr, SYNC))
+            .collect();
+        until("each has an answer", || {
+            heard.retries() + heard.others() >= batch * BATCH
+        })
+        .await;
+        drop(attempts);
+    }
+    let (took, joined) = (started.elapsed(), honest_join(node, producer).await);
+    let peak = memory::take_peak().saturating_sub(before);
+    println!(
+        "{DEAF} attempts in {took:.1?}: {} Retry packets, {} others, {} KiB more at most; an honest join took {joined:?}",
+        heard.retries(),
+        heard.others(),
+        peak / KIB
+    );
+    assert!(heard.retries() >= DEAF - 10 * RETRY_ABOVE, "{heard:?}");
+    assert!(peak < 32 * KIB * KIB, "{peak}");
+    assert!(joined < JOIN_MAX, "{joined:?}");
+
+    // Connections that are, and say nothing: more than there are seats.
+    attacker.endpoint = bound;
+    let silent: Vec<_> = stream::iter(0..SILENT)
+        .map(|_| attacker.connecting(&addr, SYNC))
+        .buffer_unordered(64)
+        // One that the node has no time for is as good as one that is refused.
+        .filter_map(|made| std::future::ready(made.ok()))
+        .collect()
+        .await;
+    assert!(silent.len() > PENDING_MAX, "{} of {SILENT}", silent.len());
+    let joined = honest_join(node, producer).await;
+    let open = || {
+        silent
+            .iter()
+            .filter(|conn| conn.close_reason().is_none())
+            .count()
+    };
+    until("those without a seat are closed", || open() <= PENDING_MAX).await;
+    println!(
+        "of {SILENT} silent connections {} stay; an honest join took {joined:?}",
+        open()
+    );
+    assert!(joined < JOIN_MAX, "{joined:?}");
+}
