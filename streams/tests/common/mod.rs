@@ -1,6 +1,7 @@
 //! What the tests share: networks on loopback, numbered datums, and waiting with a time limit.
 
 pub(crate) mod random;
+pub(crate) mod relay;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,156 @@
+//! Streams over a network that loses, repeats, delays, reorders and cuts: every datum once and in order for as long as the
+//! connection lives.
+
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{
+    relay::{Profile, Relay},
+    *,
+};
+use mosaik_streams::{Network, discovery, streams::producer::DisconnectLagging};
+
+/// For a handshake and all that follows when three in ten datagrams are lost.
+const LIMIT: Duration = Duration::from_secs(90);
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Sends so many datums over a network like this.
+async fn carry(name: &str, profile: Profile, count: u64) {
+    let relay = Relay::start(profile, 7).await;
+    // Others know it by this address alone.
+    let a = Network::builder("test")
+        .with_advertised([relay.addr])
+        .build()
+        .await
+        .expect("it works on loopback");
+    relay.lead_to(*a.local_addrs().first().expect("it is bound"));
+    let producer = producer(&a)
+        .disconnect_lagging(DisconnectLagging::Wait)
+        .build()
+        .expect("the first");
+    let config = discovery::Config::builder().with_bootstrap(a.local().addr());
+    let b = Network::builder("test")
+        .with_discovery(config)
+        .build()
+        .await
+        .expect("it works on loopback");
+    let mut consumer = b
+        .streams()
+        .consumer_frames(STREAM)
+        .build()
+        .expect("it wants all");
+    let started = Instant::now();
+    let all = async {
+        consumer.when().subscribed().await;
+        let connected = started.elapsed();
+        let reader = some_numbers(&mut consumer, usize::try_from(count).expect("it fits"));
+        let (seen, ()) = tokio::join!(reader, send_numbers(&producer, 0..count));
+        (seen, connected)
+    };
+    let (seen, connected) = tokio::time::timeout(LIMIT, all)
+        .await
+        .unwrap_or_else(|_| panic!("{name}: {:?} after {LIMIT:?}", relay.carried.numbers()));
+    let (passed, lost) = relay.carried.numbers();
+    println!(
+        "{name}: {count} datums in {:.1?}, connected after {connected:.1?}; of {} datagrams {lost} were lost",
+        started.elapsed() - connected,
+        passed + lost
+    );
+    assert_all(&seen, 0..count);
+    // It was one connection from its beginning to its end, so each datum was sent once.
+    let (sent, received) = (producer.stats(), consumer.stats());
+    assert_eq!(
+        (sent.sent_datums, sent.dropped.total()),
+        (count, 0),
+        "{name}"
+    );
+    assert_eq!(
+        (received.datums, received.dropped.total()),
+        (count, 0),
+        "{name}"
+    );
+    assert!(passed > count / 1000, "{name}: it did not go by the relay");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_losses() {
+    for (loss, count) in [(0.001, 200_000), (0.01, 200_000), (0.05, 200_000)] {
+        let profile = Profile {
+            loss,
+            ..Profile::default()
+        };
+        carry(&format!("{} % lost", loss * 100.0), profile, count).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_losses() {
+    for loss in [0.1, 0.3] {
+        let profile = Profile {
+            loss,
+            ..Profile::default()
+        };
+        carry(&format!("{} % lost", loss * 100.0), profile, 20_000).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bursts_of_losses() {
+    let profile = Profile {
+        bursts: (0.005, 12),
+        ..Profile::default()
+    };
+    carry("bursts of 12 lost", profile, 200_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn order_and_copies() {
+    let reordered = Profile {
+        reordered: (0.2, ms(5)),
+        ..Profile::default()
+    };
+    carry("a fifth out of order", reordered, 200_000).await;
+    let duplicates = Profile {
+        duplicates: 0.3,
+        ..Profile::default()
+    };
+    carry("three in ten twice", duplicates, 200_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delays() {
+    let profile = Profile {
+        delay: (ms(15), ms(0)),
+        ..Profile::default()
+    };
+    carry("15 ms late", profile, 200_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cuts_of_one_direction() {
+    let profile = Profile {
+        delay: (ms(5), ms(0)),
+        cuts: Some((ms(330), ms(60))),
+        ..Profile::default()
+    };
+    carry("one direction cut 60 of 330 ms", profile, 200_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_at_once() {
+    let profile = Profile {
+        loss: 0.01,
+        bursts: (0.001, 8),
+        duplicates: 0.1,
+        reordered: (0.05, ms(2)),
+        delay: (ms(2), ms(1)),
+        // Not in step with the times at which a handshake is tried again.
+        cuts: Some((ms(730), ms(50))),
+    };
+    carry("all at once", profile, 200_000).await;
+}
