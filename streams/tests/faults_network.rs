@@ -49,7 +49,20 @@ async fn carry(name: &str, profile: Profile, count: u64) {
         consumer.when().subscribed().await;
         let connected = started.elapsed();
         let reader = some_numbers(&mut consumer, usize::try_from(count).expect("it fits"));
-        let (seen, ()) = tokio::join!(reader, send_numbers(&producer, 0..count));
+        let writer = async {
+            // So slowly that it takes in some cuts of each direction.
+            let parts = if profile.cuts.is_some() { 8 } else { 1 };
+            let mut pace = profile
+                .cuts
+                .map(|(every, _)| tokio::time::interval(every * 3 / 4));
+            for part in 0..parts {
+                send_numbers(&producer, count / parts * part..count / parts * (part + 1)).await;
+                if let Some(pace) = &mut pace {
+                    pace.tick().await;
+                }
+            }
+        };
+        let (seen, ()) = tokio::join!(reader, writer);
         (seen, connected)
     };
     let (seen, connected) = tokio::time::timeout(LIMIT, all)
@@ -74,6 +87,8 @@ async fn carry(name: &str, profile: Profile, count: u64) {
         (count, 0),
         "{name}"
     );
+    let is_lossy = profile.loss > 0.0 || profile.bursts.0 > 0.0 || profile.cuts.is_some();
+    assert_eq!(lost > 0, is_lossy, "{name}");
     assert!(passed > count / 1000, "{name}: it did not go by the relay");
 }
 
@@ -102,10 +117,10 @@ async fn heavy_losses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bursts_of_losses() {
     let profile = Profile {
-        bursts: (0.005, 12),
+        bursts: (0.003, 8),
         ..Profile::default()
     };
-    carry("bursts of 12 lost", profile, 200_000).await;
+    carry("bursts of 8 lost", profile, 200_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,20 +140,20 @@ async fn order_and_copies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn delays() {
     let profile = Profile {
-        delay: (ms(15), ms(0)),
+        delay: (ms(15), ms(10)),
         ..Profile::default()
     };
-    carry("15 ms late", profile, 200_000).await;
+    carry("15 to 25 ms late", profile, 200_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cuts_of_one_direction() {
     let profile = Profile {
         delay: (ms(5), ms(0)),
-        cuts: Some((ms(330), ms(60))),
+        cuts: Some((ms(330), ms(150))),
         ..Profile::default()
     };
-    carry("one direction cut 60 of 330 ms", profile, 200_000).await;
+    carry("one direction cut 150 of 330 ms", profile, 200_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

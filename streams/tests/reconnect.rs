@@ -5,45 +5,8 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::*;
+use common::{process::Process, *};
 use mosaik_streams::{Network, SecretKey, discovery, streams::producer::DisconnectLagging};
-use tokio::runtime::Runtime;
-
-/// A process, as far as the network can tell: killed, it says nothing to anybody.
-struct Process(Option<Runtime>);
-
-impl Process {
-    fn start() -> Self {
-        Self(Some(
-            tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build()
-                .expect("threads start"),
-        ))
-    }
-
-    fn spawn<T: Send + 'static>(
-        &self,
-        task: impl Future<Output = T> + Send + 'static,
-    ) -> tokio::task::JoinHandle<T> {
-        self.0.as_ref().expect("it lives").spawn(task)
-    }
-
-    /// Stops all its tasks where they are; what they hold is never dropped while they could still say goodbye.
-    fn kill(&mut self) {
-        self.0.take().expect("it lives").shutdown_background();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_killed_and_restarted_is_let_in_at_once() {
     let a = first().await;

@@ -1,5 +1,6 @@
 //! What the tests share: networks on loopback, numbered datums, and waiting with a time limit.
 
+pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod relay;
 

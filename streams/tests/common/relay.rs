@@ -4,13 +4,13 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use tokio::{net::UdpSocket, task::JoinSet};
+use tokio::{net::UdpSocket, sync::mpsc, task::JoinSet, time::sleep_until};
 
 use super::random::Random;
 
@@ -27,7 +27,7 @@ pub(crate) struct Profile {
     pub(crate) reordered: (f64, Duration),
     /// How long all take, and how much longer at most.
     pub(crate) delay: (Duration, Duration),
-    /// In every so long a time, one direction is cut for the second time; in turns.
+    /// At the end of every so long a time, one direction is cut for the second one; in turns.
     pub(crate) cuts: Option<(Duration, Duration)>,
 }
 
@@ -65,8 +65,8 @@ struct Way {
 }
 
 impl Way {
-    /// When the copies of the next datagram arrive, if any does.
-    fn next(&mut self) -> Vec<Duration> {
+    /// How late the copies of the next datagram arrive, and whether those that follow pass it.
+    fn next(&mut self) -> Vec<(Duration, bool)> {
         let Profile { loss, bursts, .. } = self.profile;
         if self.burst_left == 0 && self.random.fraction() < bursts.0 {
             self.burst_left = bursts.1;
@@ -76,7 +76,7 @@ impl Way {
         let is_cut = self.profile.cuts.is_some_and(|(every, len)| {
             let elapsed = self.since.elapsed().as_millis();
             let every = every.as_millis();
-            elapsed % every < len.as_millis() && elapsed / every % 2 == self.turn
+            elapsed % every >= every - len.as_millis() && elapsed / every % 2 == self.turn
         });
         if in_burst || is_cut || self.random.fraction() < loss {
             self.carried.lost.fetch_add(1, Ordering::Relaxed);
@@ -87,14 +87,16 @@ impl Way {
         (0..copies).map(|_| self.delay()).collect()
     }
 
-    fn delay(&mut self) -> Duration {
+    fn delay(&mut self) -> (Duration, bool) {
         let (least, spread) = self.profile.delay;
-        let held_back = if self.random.fraction() < self.profile.reordered.0 {
+        let delay = least + spread.mul_f64(self.random.fraction());
+        let is_passed = self.random.fraction() < self.profile.reordered.0;
+        let more = if is_passed {
             self.profile.reordered.1
         } else {
             Duration::ZERO
         };
-        least + spread.mul_f64(self.random.fraction()) + held_back
+        (delay + more, is_passed)
     }
 }
 
@@ -106,20 +108,42 @@ async fn socket() -> Arc<UdpSocket> {
     Arc::new(socket)
 }
 
-async fn pass(way: &Mutex<Way>, datagram: &[u8], from: &Arc<UdpSocket>, to: SocketAddr) {
-    let copies = way.lock().expect("nobody panics with it").next();
-    for delay in copies {
-        if delay.is_zero() {
+/// Carries datagrams one way, in order unless the profile says otherwise.
+async fn carry(
+    mut way: Way,
+    incoming: mpsc::UnboundedReceiver<Vec<u8>>,
+    from: Arc<UdpSocket>,
+    to: SocketAddr,
+) {
+    let (line, mut due) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    let mut incoming = incoming;
+    let last = from.clone();
+    let in_order = async move {
+        while let Some((at, datagram)) = due.recv().await {
+            if at > Instant::now() {
+                sleep_until(at.into()).await;
+            }
             // What the system does not take is lost, as on any network.
-            let _ = from.send_to(datagram, to).await;
-            continue;
+            let _ = last.send_to(&datagram, to).await;
         }
-        let (from, datagram) = (from.clone(), datagram.to_vec());
-        tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
-            let _ = from.send_to(&datagram, to).await;
-        });
-    }
+    };
+    let judged = async move {
+        while let Some(datagram) = incoming.recv().await {
+            for (delay, is_passed) in way.next() {
+                let (at, datagram) = (Instant::now() + delay, datagram.clone());
+                if is_passed {
+                    let from = from.clone();
+                    tokio::spawn(async move {
+                        sleep_until(at.into()).await;
+                        let _ = from.send_to(&datagram, to).await;
+                    });
+                } else if line.send((at, datagram)).is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    tokio::join!(in_order, judged);
 }
 
 impl Relay {
@@ -130,43 +154,38 @@ impl Relay {
         let carried = Arc::new(Carried::default());
         let way = {
             let (carried, since) = (carried.clone(), Instant::now());
-            move |turn: u128, peer: u64| {
-                Mutex::new(Way {
-                    profile,
-                    random: Random(seed ^ (peer << 32) ^ (turn as u64)),
-                    burst_left: 0,
-                    turn,
-                    since,
-                    carried: carried.clone(),
-                })
+            move |turn: u128, peer: u64| Way {
+                profile,
+                random: Random(seed ^ (peer << 32) ^ (turn as u64)),
+                burst_left: 0,
+                turn,
+                since,
+                carried: carried.clone(),
             }
         };
         let to = Arc::new(OnceLock::new());
         let target = to.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
-            let mut backs = HashMap::new();
-            let mut returning = JoinSet::new();
+            let mut clients = HashMap::new();
+            let mut ways = JoinSet::new();
             let mut buffer = vec![0; 65_536];
             loop {
                 let Ok((len, client)) = front.recv_from(&mut buffer).await else {
                     continue;
                 };
-                if !backs.contains_key(&client) {
-                    let back = socket().await;
-                    let peer = backs.len() as u64;
-                    returning.spawn(carry_back(
-                        back.clone(),
-                        front.clone(),
-                        client,
-                        way(1, peer),
-                    ));
-                    backs.insert(client, (back, way(0, peer)));
+                let Some(&to) = target.get() else { continue };
+                if !clients.contains_key(&client) {
+                    let (back, peer) = (socket().await, clients.len() as u64);
+                    let ((there, onward), (here, returning)) =
+                        (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+                    ways.spawn(carry(way(0, peer), onward, back.clone(), to));
+                    ways.spawn(carry(way(1, peer), returning, front.clone(), client));
+                    ways.spawn(receive(back, here));
+                    clients.insert(client, there);
                 }
-                let (back, way) = &backs[&client];
-                if let Some(&to) = target.get() {
-                    pass(way, &buffer[..len], back, to).await;
-                }
+                // Its way lasts as long as this task.
+                let _ = clients[&client].send(buffer[..len].to_vec());
             }
         });
         Self {
@@ -182,16 +201,13 @@ impl Relay {
     }
 }
 
-async fn carry_back(
-    back: Arc<UdpSocket>,
-    front: Arc<UdpSocket>,
-    client: SocketAddr,
-    way: Mutex<Way>,
-) {
+async fn receive(back: Arc<UdpSocket>, here: mpsc::UnboundedSender<Vec<u8>>) {
     let mut buffer = vec![0; 65_536];
     loop {
-        if let Ok((len, _)) = back.recv_from(&mut buffer).await {
-            pass(&way, &buffer[..len], &front, client).await;
+        if let Ok((len, _)) = back.recv_from(&mut buffer).await
+            && here.send(buffer[..len].to_vec()).is_err()
+        {
+            return;
         }
     }
 }
