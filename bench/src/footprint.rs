@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::idle;
+
 const RUNS: usize = 5;
 const IDLE: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_secs(2);
@@ -43,12 +45,13 @@ pub(crate) fn measure() -> Result<String, Box<dyn Error>> {
         times[RUNS / 2],
         times[RUNS - 1]
     )?;
-    let (cpu, resident_kib) = idle(&binary)?;
+    let (cpu, resident_kib) = follow(&binary)?;
     writeln!(
         report,
         "idle `follow` node over {IDLE:?}: {cpu:.0?} of CPU, {} MiB resident",
         resident_kib / 1024
     )?;
+    report.push_str(&idle::measure()?);
     Ok(report)
 }
 
@@ -82,7 +85,7 @@ impl Drop for Running {
     }
 }
 
-fn idle(binary: &Path) -> Result<(Duration, u64), Box<dyn Error>> {
+fn follow(binary: &Path) -> Result<(Duration, u64), Box<dyn Error>> {
     let folder = std::env::temp_dir().join(format!("mosaik-bench-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     let manifest = folder.join("idle.yaml");
@@ -114,7 +117,7 @@ fn idle(binary: &Path) -> Result<(Duration, u64), Box<dyn Error>> {
 }
 
 /// CPU time of all threads, to the nanosecond.
-fn cpu_time(process: &Path) -> Result<Duration, Box<dyn Error>> {
+pub(crate) fn cpu_time(process: &Path) -> Result<Duration, Box<dyn Error>> {
     let mut total = 0;
     for task in fs::read_dir(process.join("task"))? {
         let stat = fs::read_to_string(task?.path().join("schedstat"))?;

@@ -1,6 +1,7 @@
 //! Figures of the release binary, measured in one run; see `bench/README.md` for the commands.
 
 mod footprint;
+mod idle;
 
 use std::process::ExitCode;
 

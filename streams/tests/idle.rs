@@ -1,0 +1,83 @@
+//! Producers without consumers and consumers without producers cost nothing while they wait, told by how often and how
+//! long the runtime's threads wake: tasks that poll wake them often, and tasks that spin for long.
+
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+mod common;
+
+use std::time::Duration;
+
+use common::*;
+use futures::{SinkExt, StreamExt, future::poll_fn};
+use mosaik_streams::{Consumer, Producer};
+
+const HANDLES: u32 = 100;
+/// What is looked at.
+const WINDOW: Duration = Duration::from_secs(2);
+/// Timers that are there: keep-alives, renewals, the look for stale entries.
+const WAKES_MAX: u64 = 100;
+
+/// How often the threads have gone to sleep so far, and how long they were awake.
+fn wakes_and_work() -> (u64, Duration) {
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let workers = || 0..metrics.num_workers();
+    (
+        workers()
+            .map(|worker| metrics.worker_park_count(worker))
+            .sum(),
+        workers()
+            .map(|worker| metrics.worker_total_busy_duration(worker))
+            .sum(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_of_each_that_wait_wake_nobody() {
+    let (a, b) = {
+        let a = first().await;
+        let b = joined(&a).await;
+        (a, b)
+    };
+    let stream = |side: &str, number: u32| format!("{side} {number}");
+    let mut waiting = Vec::new();
+    for number in 0..HANDLES {
+        let build = a.streams().producer::<u32>();
+        let producer = build
+            .with_stream_id(stream("nobody takes", number).as_str())
+            .build();
+        let mut producer: Producer<u32> = producer.expect("the first");
+        // Each way of waiting: for room, and for coming online.
+        waiting.push(tokio::spawn(async move {
+            let when = producer.when().clone();
+            let ready = poll_fn(|cx| producer.poll_ready_unpin(cx));
+            let (_, ()) = tokio::join!(ready, when.online());
+        }));
+        let build = b.streams().consumer::<u32>();
+        let consumer = build
+            .with_stream_id(stream("nobody makes", number).as_str())
+            .build();
+        let mut consumer: Consumer<u32> = consumer;
+        waiting.push(tokio::spawn(async move {
+            let mut subscribed = consumer.when().subscribed();
+            tokio::join!(consumer.next(), &mut subscribed);
+        }));
+    }
+    until("all that is to be told is told", || {
+        let catalog = b.discovery().catalog();
+        let peer = catalog.get(&a.local().id());
+        peer.is_some_and(|peer| peer.streams().len() == HANDLES as usize)
+    })
+    .await;
+    let before = wakes_and_work();
+    // The time that is measured.
+    tokio::time::sleep(WINDOW).await;
+    let after = wakes_and_work();
+    let (wakes, work) = (after.0 - before.0, after.1.saturating_sub(before.1));
+    println!(
+        "{HANDLES} producers and {HANDLES} consumers woke the threads {wakes} times in {WINDOW:?}, for {work:?} in all"
+    );
+    assert!(wakes < WAKES_MAX, "{wakes}");
+    // A task that spins keeps a thread awake all the time.
+    assert!(work < WINDOW / 2, "{work:?}");
+    assert!(waiting.iter().all(|task| !task.is_finished()));
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+}
