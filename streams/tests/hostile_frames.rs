@@ -259,7 +259,7 @@ async fn malicious_producers_do_not_keep_a_consumer_from_the_honest_one() {
         let attacker = Attacker::new();
         let (tx, mut heard) = tokio::sync::mpsc::unbounded_channel();
         attacker.serve(move |line| {
-            if line.conn.handshake_data().is_some() {
+            if line.alpn().as_deref() == Some(STREAMS) {
                 let _ = tx.send(());
             }
             attack(line)

@@ -13,7 +13,7 @@ use std::{
 };
 
 use mosaik_streams::{EndpointAddr, Network, PeerId, SecretKey};
-use quinn::{Connection, ConnectionError, RecvStream, SendStream};
+use quinn::{Connection, ConnectionError, RecvStream, SendStream, crypto::rustls::HandshakeData};
 
 pub(crate) use entry::{Entry, snapshot};
 
@@ -120,6 +120,12 @@ impl Attacker {
 }
 
 impl Line {
+    /// The protocol it is spoken under.
+    pub(crate) fn alpn(&self) -> Option<Vec<u8>> {
+        let data = self.conn.handshake_data()?;
+        data.downcast::<HandshakeData>().ok()?.protocol
+    }
+
     /// The next frame's payload.
     pub(crate) async fn answer(&mut self) -> Option<Vec<u8>> {
         let mut header = [0; 4];

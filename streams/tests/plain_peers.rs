@@ -1,0 +1,278 @@
+//! Peers whose every frame is put together by hand, as another implementation's: who counts as subscribed, what is tried
+//! again and when, and how one that breaks the protocol is told.
+
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+mod attack;
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+mod common;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use attack::{Attacker, Line, STREAMS, SYNC, code, entry::now_ms, frame};
+use common::*;
+use mosaik_streams::{
+    StreamId,
+    streams::{
+        backoff::ExponentialBackoff, backoff::ExponentialBackoffBuilder,
+        producer::DisconnectLagging,
+    },
+};
+use tokio::sync::mpsc;
+
+/// A handshake, or the answer to one, of a peer that adds nothing to Mosaik's.
+fn plain() -> Vec<u8> {
+    let ids = ["test", STREAM].map(|text| *StreamId::from(text).as_bytes());
+    ids.concat()
+}
+
+/// A handshake of one of our own consumers: in this life of its process, by this name.
+fn ours(process: u8, consumer: u8) -> Vec<u8> {
+    let ids = [[process; 16], [consumer; 16]].concat();
+    [&plain()[..], b"MSX1\0\0\0\x26\0\x03\0\0\0\x20", &ids].concat()
+}
+
+/// Attempts every few milliseconds, for less than a tenth of a second.
+fn short() -> ExponentialBackoff {
+    ExponentialBackoffBuilder::new()
+        .with_initial_interval(Duration::from_millis(2))
+        .with_max_interval(Duration::from_millis(5))
+        .with_max_elapsed_time(Some(Duration::from_millis(60)))
+        .build()
+}
+
+fn close(line: &Line, code: u32) {
+    line.conn.close(code.into(), b"");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_counts_before_it_hears_so_and_bytes_before_they_arrive() {
+    let node = first().await;
+    let producer = producer(&node).build().unwrap();
+    let peer = Attacker::new();
+    peer.join(&node, &peer.entry("test")).await;
+    let mut line = peer.say(&node, STREAMS, &frame(&plain())).await;
+    let start = within("the answer", line.answer()).await.unwrap();
+    // A plain peer gets what it knows and nothing else.
+    assert_eq!(start, plain());
+    assert!(producer.consumers().len() == 1 && producer.is_online());
+    producer.send_frames(numbered(0..3)).await.unwrap();
+    let mut bytes = 0;
+    for _ in 0..3 {
+        bytes += within("a datum", line.answer()).await.unwrap().len() as u64;
+        let sent = producer.stats();
+        assert!(
+            sent.sent_datums >= 1 && sent.sent_bytes >= bytes,
+            "{sent:?} after {bytes} bytes"
+        );
+    }
+    assert_eq!(producer.stats().sent_bytes, bytes, "payload alone");
+    // Its goodbye ends its subscription.
+    close(&line, 204);
+    until("it is gone", || producer.consumers().is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_goodbye_does_not_remove_a_successor() {
+    let node = first().await;
+    let producer = producer(&node)
+        .disconnect_lagging(DisconnectLagging::Wait)
+        .build()
+        .unwrap();
+    let peer = Attacker::new();
+    peer.join(&node, &peer.entry("test")).await;
+    let subscribe = async |hello: Vec<u8>| {
+        let mut line = peer.say(&node, STREAMS, &frame(&hello)).await;
+        assert!(within("the answer", line.answer()).await.is_some());
+        line
+    };
+    // The same consumer again, then another of the same process, then one of the next life, and two of a plain peer.
+    let old = subscribe(ours(1, 1)).await;
+    let again = subscribe(ours(1, 1)).await;
+    assert_eq!(within("it is replaced", code(&old.conn)).await, Some(102));
+    let other = subscribe(ours(1, 2)).await;
+    assert_eq!(producer.consumers().len(), 2);
+    let mut next = subscribe(ours(2, 1)).await;
+    for line in [again, other] {
+        assert_eq!(within("it is replaced", code(&line.conn)).await, Some(102));
+        // Its own word comes after it has been replaced.
+        close(&line, 204);
+    }
+    let (mut one, two) = (subscribe(plain()).await, subscribe(plain()).await);
+    assert_eq!(producer.consumers().len(), 3);
+    close(&two, 204);
+    until("one has left", || producer.consumers().len() == 2).await;
+    producer.send_frames(numbered(0..1)).await.unwrap();
+    for line in [&mut next, &mut one] {
+        assert_eq!(
+            within("a datum", line.answer()).await.as_deref(),
+            Some(&b"{\"n\":0}"[..])
+        );
+    }
+    assert!(next.conn.close_reason().is_none() && one.conn.close_reason().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_alone_resets_the_back_off() {
+    let node = first().await;
+    let consumer = node.streams().consumer_frames(STREAM).with_backoff(short());
+    let consumer = consumer.build().unwrap();
+    let peer = Attacker::new();
+    let attempts = Arc::new(AtomicU64::new(0));
+    let counter = attempts.clone();
+    peer.serve(move |mut line| {
+        let counter = counter.clone();
+        async move {
+            if line.answer().await.is_some() {
+                counter.fetch_add(1, Ordering::Relaxed);
+                // It fails when the consumer has given up.
+                let _ = line.tx.write_all(&frame(&plain())).await;
+                // The start is read before the end is.
+                let _ = tokio::time::timeout(Duration::from_millis(20), line.conn.closed()).await;
+            }
+            close(&line, 102);
+        }
+    });
+    peer.join(&node, &peer.entry("test").with_stream(STREAM))
+        .await;
+    // The time for attempts without a success would be over after some 20 of them.
+    until("it tries as often as it takes", || {
+        attempts.load(Ordering::Relaxed) > 60
+    })
+    .await;
+    assert_eq!(consumer.stats().datums, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_consumer_tries_again_at_news_of_either_side_and_at_no_others() {
+    for refusal in [10403, 10404] {
+        let node = first().await;
+        let consumer = node.streams().consumer_frames(STREAM).build().unwrap();
+        let peer = Attacker::new();
+        let (tx, mut dialled) = mpsc::unbounded_channel();
+        let own = attack::snapshot(&[peer.entry("test").with_stream(STREAM).signed(&peer.key)]);
+        peer.serve(move |mut line| {
+            let (tx, own) = (tx.clone(), own.clone());
+            async move {
+                let hello = line.answer().await.unwrap_or_default();
+                if line.alpn().as_deref() == Some(STREAMS) {
+                    let _ = tx.send(hello);
+                    return close(&line, refusal);
+                }
+                // A sync is answered, so that it is not what is missing.
+                let _ = line.tx.write_all(&frame(&own)).await;
+                line.conn.closed().await;
+            }
+        });
+        peer.join(&node, &peer.entry("test").with_stream(STREAM))
+            .await;
+        assert!(within("it tries", dialled.recv()).await.is_some());
+        if refusal == 10403 {
+            // Told anew who asks, the peer is asked once more.
+            assert!(within("it tries", dialled.recv()).await.is_some());
+        }
+        // Others come and go.
+        for _ in 0..3 {
+            let other = Attacker::new();
+            other
+                .join(&node, &other.entry("test").with_stream("another"))
+                .await;
+        }
+        // Its own entry and the peer's are news.
+        let later = peer.entry("test").with_stream(STREAM);
+        let later = later.dated(now_ms() + 5, now_ms() + 5);
+        peer.join(&node, &later).await;
+        assert!(within("it tries again", dialled.recv()).await.is_some());
+        until("it is refused", || consumer.producers().is_empty()).await;
+        let early = std::iter::from_fn(|| dialled.try_recv().ok()).count();
+        assert!(
+            early <= usize::from(refusal == 10403),
+            "{refusal}: {early} attempts too many"
+        );
+        node.discovery().add_tags("news");
+        assert!(within("it tries again", dialled.recv()).await.is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_fails_is_tried_again() {
+    let node = first().await;
+    let eager = ExponentialBackoffBuilder::new()
+        .with_initial_interval(Duration::from_millis(5))
+        .with_max_interval(Duration::from_millis(20))
+        .build();
+    let consumer = node.streams().consumer_frames(STREAM).with_backoff(eager);
+    let mut consumer = consumer.build().unwrap();
+    let peer = Attacker::new();
+    let syncs = Arc::new(AtomicU64::new(0));
+    let counter = syncs.clone();
+    let own = attack::snapshot(&[peer.entry("test").with_stream(STREAM).signed(&peer.key)]);
+    peer.serve(move |mut line| {
+        let (counter, own) = (counter.clone(), own.clone());
+        async move {
+            let is_sync = line.alpn().as_deref() == Some(SYNC);
+            let _ = line.answer().await;
+            let reply = if is_sync {
+                if counter.fetch_add(1, Ordering::Relaxed) < 3 {
+                    return close(&line, 103);
+                }
+                frame(&own)
+            } else if counter.load(Ordering::Relaxed) <= 3 {
+                // It does not know who asks, until a sync has told it.
+                return close(&line, 401);
+            } else {
+                [frame(&plain()), frame(b"{\"n\":5}")].concat()
+            };
+            let _ = line.tx.write_all(&reply).await;
+            line.conn.closed().await;
+        }
+    });
+    peer.join(&node, &peer.entry("test").with_stream(STREAM))
+        .await;
+    let seen = within("a datum after all", some_numbers(&mut consumer, 1)).await;
+    assert_eq!(seen, [5]);
+    assert!(syncs.load(Ordering::Relaxed) > 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_datum_that_is_too_large_ends_the_subscription_with_400_for_good() {
+    let node = first().await;
+    let build = node.streams().consumer_frames(STREAM).with_backoff(short());
+    let consumer = build.with_max_datum_len(1000).build().unwrap();
+    let peer = Attacker::new();
+    let (tx, mut closed) = mpsc::unbounded_channel();
+    peer.serve(move |mut line| {
+        let tx = tx.clone();
+        async move {
+            if line.alpn().as_deref() != Some(STREAMS) {
+                return;
+            }
+            let _ = line.answer().await;
+            let said = [frame(&plain()), frame(b"{\"n\":1}"), frame(&[b' '; 1001])].concat();
+            let _ = line.tx.write_all(&said).await;
+            let _ = tx.send(code(&line.conn).await);
+        }
+    });
+    peer.join(&node, &peer.entry("test").with_stream(STREAM))
+        .await;
+    assert_eq!(within("the end", closed.recv()).await, Some(Some(400)));
+    until("what came before is there", || consumer.queued().0 == 1).await;
+    // Handed out is what counts, and nothing is yet.
+    assert_eq!(
+        (consumer.stats().datums, consumer.stats().dropped.too_large),
+        (0, 1)
+    );
+    // Of another peer's coming and going it makes nothing; of the peer's own news it does.
+    let other = Attacker::new();
+    other.join(&node, &other.entry("test")).await;
+    assert!(closed.try_recv().is_err() && consumer.producers().is_empty());
+    let later = peer.entry("test").with_stream(STREAM);
+    peer.join(&node, &later.dated(now_ms() + 5, now_ms() + 5))
+        .await;
+    assert_eq!(within("the end", closed.recv()).await, Some(Some(400)));
+}
