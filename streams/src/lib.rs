@@ -41,6 +41,9 @@ pub mod discovery;
 mod encoding;
 mod filter;
 pub mod frames;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod id;
 pub mod network;

@@ -1,5 +1,6 @@
 //! A stream that ends does so without loss, and everyone concerned learns how it ended.
 
+#[expect(dead_code, reason = "each test binary uses a part of it")]
 mod common;
 
 use std::time::Duration;

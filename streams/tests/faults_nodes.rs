@@ -152,7 +152,7 @@ async fn what_a_reconnect_misses_is_counted_to_the_datum() {
         .unwrap();
     within("a consumer", producer.when().subscribed()).await;
     let (mut sent, mut seen, mut cuts) = (0, Vec::new(), 0);
-    let mut send = async |count: u64| {
+    let mut produce = async |count: u64| {
         for _ in 0..count {
             let mut datum = vec![0; 100_000];
             datum[..8].copy_from_slice(&u64::to_be_bytes(sent));
@@ -173,13 +173,13 @@ async fn what_a_reconnect_misses_is_counted_to_the_datum() {
         let before = producer.stats().dropped.lagging;
         within("it is cut off", async {
             while producer.stats().dropped.lagging == before {
-                send(1).await;
+                produce(1).await;
             }
         })
         .await;
         cuts += 1;
         // misses some more, and reads until it is back.
-        send(20).await;
+        produce(20).await;
         within("it comes back", async {
             while !(producer.when().subscribed() == true && consumer.when().subscribed() == true) {
                 let taken = tokio::time::timeout(Duration::from_millis(5), consumer.recv_frames(1));
@@ -190,7 +190,7 @@ async fn what_a_reconnect_misses_is_counted_to_the_datum() {
         })
         .await;
     }
-    let total = send(1).await;
+    let total = produce(1).await;
     let (report, ()) = within("the end", async {
         tokio::join!(producer.finish(), async {
             while let Some(frames) = consumer.recv_frames(10).await {

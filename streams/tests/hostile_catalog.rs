@@ -174,7 +174,7 @@ async fn who_has_left_is_not_brought_back_by_a_replay() {
     assert!(catalog().get(&leaver.id()).is_none() && catalog().get(&gossip.id()).is_some());
     assert_eq!(node.discovery().refused(Refusal::Departed), 1);
     // Nobody leaves for another.
-    let lie = [
+    let pretence = [
         &snapshot(&[
             gossip.entry("test").signed(&gossip.key),
             node_entry(&gossip),
@@ -186,7 +186,7 @@ async fn who_has_left_is_not_brought_back_by_a_replay() {
     tell(&other, &node, &[other.entry("test").signed(&other.key)])
         .await
         .unwrap();
-    let mut line = other.say(&node, SYNC, &frame(&lie)).await;
+    let mut line = other.say(&node, SYNC, &frame(&pretence)).await;
     assert!(within("an answer", line.answer()).await.is_some());
     assert!(catalog().get(&gossip.id()).is_some() && catalog().get(&other.id()).is_some());
 }

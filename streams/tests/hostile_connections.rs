@@ -15,7 +15,7 @@ use attack::{
 };
 use common::*;
 use futures::{StreamExt, future::join_all, stream};
-use mosaik_streams::{FramesProducer, Network, StreamId};
+use mosaik_streams::{FramesProducer, Network, StreamId, status::ChannelInfo};
 use tokio::{runtime::Runtime, sync::Mutex};
 
 #[global_allocator]
@@ -84,12 +84,17 @@ async fn cost_of_each(count: usize, alpn: &'static [u8], bytes: &'static [u8]) -
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_length_that_is_announced_costs_no_memory() {
-    let _turn = TURN.lock().await;
     const COUNT: usize = 200;
+    let _turn = TURN.lock().await;
     // One byte is announced, and a handshake or a snapshot of the largest size that is taken from a stranger.
-    let cases: [(&str, &[u8], &[u8], &[u8]); 2] = [
-        ("handshake", STREAMS, &[0, 0, 0, 1], &[0, 1, 0, 0x40]),
-        ("snapshot", SYNC, &[0, 0, 0, 1], &[0, 0x40, 0, 0]),
+    let cases = [
+        (
+            "handshake",
+            STREAMS,
+            &[0, 0, 0, 1][..],
+            &[0, 1, 0, 0x40][..],
+        ),
+        ("snapshot", SYNC, &[0, 0, 0, 1][..], &[0, 0x40, 0, 0][..]),
     ];
     for (what, alpn, one, most) in cases {
         let honest = cost_of_each(COUNT, alpn, one).await;
@@ -130,7 +135,7 @@ async fn cost_of_producer(announced: u32) -> usize {
         let connected = consumer
             .producers()
             .into_iter()
-            .filter(|p| p.is_connected());
+            .filter(ChannelInfo::is_connected);
         connected.count() == COUNT
     })
     .await;
@@ -152,8 +157,8 @@ async fn a_datum_that_is_announced_costs_its_consumer_no_memory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_silent_connections_are_gone_in_time_and_keep_nobody_out() {
-    let _turn = TURN.lock().await;
     const COUNT: usize = 1000;
+    let _turn = TURN.lock().await;
     let node = first().await;
     let producer = producer(&node).build().unwrap();
     let attacker = Attacker::new();
@@ -183,10 +188,10 @@ async fn a_thousand_silent_connections_are_gone_in_time_and_keep_nobody_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_connections_stays_within_the_caps() {
-    let _turn = TURN.lock().await;
     const DEAF: u64 = 10_000;
     const BATCH: u64 = 500;
     const SILENT: usize = 1500;
+    let _turn = TURN.lock().await;
     let counted = Counted::start().await;
     let (node, producer) = (&counted.network, &counted.producer);
     let mut attacker = Attacker::new();

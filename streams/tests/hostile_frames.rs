@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use attack::{ALPNS, Attacker, Line, PING, STREAMS, SYNC, code, frame, snapshot};
 use common::{random::Random, *};
 use futures::future::join_all;
-use mosaik_streams::{Network, StreamId};
+use mosaik_streams::{Criteria, Network, StreamId, status::ChannelInfo};
 
 /// What a connection has for its first frame, and what a busy machine may add to it.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -23,6 +23,9 @@ const JOIN_MAX: Duration = Duration::from_secs(1);
 fn name(alpn: &[u8]) -> &str {
     std::str::from_utf8(alpn).expect("a name")
 }
+
+/// What it is, who says it, under which protocol, the bytes, and the code that it is answered with.
+type Case<'a> = (&'a str, &'a Attacker, &'a [u8], Vec<u8>, u64);
 
 /// The two ids of a handshake.
 fn ids(network: &str, stream: &str) -> Vec<u8> {
@@ -38,7 +41,7 @@ async fn what_is_no_first_frame_closes_the_connection() {
     let (member, stranger) = (Attacker::new(), Attacker::new());
     member.join(&node, &member.entry("test")).await;
     let honest = snapshot(&[member.entry("test").signed(&member.key)]);
-    let cases: [(&str, &Attacker, &[u8], Vec<u8>, u64); 15] = [
+    let cases: [Case<'_>; 15] = [
         ("4 GiB announced", &stranger, STREAMS, vec![0xff; 4], 400),
         ("4 GiB announced", &stranger, SYNC, vec![0xff; 4], 400),
         ("4 GiB announced", &stranger, PING, vec![0xff; 4], 401),
@@ -250,7 +253,7 @@ async fn malicious_producers_do_not_keep_a_consumer_from_the_honest_one() {
     let honest = first().await;
     let producer = producer(&honest).build().unwrap();
     let node = joined(&honest).await;
-    let wanted = mosaik_streams::Criteria::field("n").gte(0);
+    let wanted = Criteria::field("n").gte(0);
     let build = |node: &Network| node.streams().consumer_frames(STREAM);
     let mut consumer = build(&node).with_criteria(wanted).build().unwrap();
     within("the honest producer", producer.when().online()).await;
@@ -284,16 +287,14 @@ async fn malicious_producers_do_not_keep_a_consumer_from_the_honest_one() {
         let connected = consumer
             .producers()
             .into_iter()
-            .filter(|p| p.is_connected());
+            .filter(ChannelInfo::is_connected);
         connected.count() == 3
     })
     .await;
     let left: Vec<_> = attackers
         .iter()
         .filter(|(_, attacker)| {
-            let is_it = |p: &mosaik_streams::status::ChannelInfo| {
-                p.is_connected() && *p.producer_id() == attacker.id()
-            };
+            let is_it = |p: &ChannelInfo| p.is_connected() && *p.producer_id() == attacker.id();
             consumer.producers().iter().any(is_it)
         })
         .map(|(what, _)| *what)

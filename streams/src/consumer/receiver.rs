@@ -73,7 +73,15 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
         let seen = (entry.version(), catalog.borrow().local().version());
         live.get_or_insert_with(|| core.enter());
         tracked.set(Phase::Connecting);
-        let outcome = subscribe(core, &entry, pass, &mut waits, (&mut memory, left), &catalog).await;
+        let outcome = subscribe(
+            core,
+            &entry,
+            pass,
+            &mut waits,
+            (&mut memory, left),
+            &catalog,
+        )
+        .await;
         tracing::debug!(%peer, stream = %core.id, ?outcome, "subscription over");
         if let Some(reason) = outcome.close_reason() {
             tracked.closed(reason);

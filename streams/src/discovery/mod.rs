@@ -22,6 +22,8 @@ mod bootstrap;
 mod catalog;
 mod config;
 mod entry;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod handle;
 mod jobs;
 mod ping;

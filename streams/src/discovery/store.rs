@@ -112,8 +112,8 @@ impl Store {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn with_max(mut self, max_peers: usize, max_len: usize) -> Self {
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) const fn with_max(mut self, max_peers: usize, max_len: usize) -> Self {
         (self.max_peers, self.max_len) = (max_peers, max_len);
         self
     }

@@ -5,6 +5,8 @@ mod builder;
 mod close;
 mod endpoint;
 pub(crate) mod extension;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod identity;
 mod link;
 mod node;

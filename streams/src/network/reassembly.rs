@@ -158,14 +158,6 @@ mod tests {
             prop_assert_eq!(seen, datums);
             prop_assert!(reassembly.is_empty());
         }
-
-        #[test]
-        fn any_bytes_are_taken_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..60), max in 0usize..400) {
-            let mut reassembly = Reassembly::new(max);
-            reassembly.extend(&mut [Bytes::from(bytes)]);
-            let _ = reassembly.take_frame();
-            let _ = reassembly.take_frames();
-        }
     }
 
     #[test]

@@ -160,8 +160,6 @@ fn split(frame: &[u8]) -> Result<(NetworkId, StreamId, Extension), TooShort> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn hello(criteria: Criteria, id: Option<SubscriberId>) -> Hello {
@@ -224,16 +222,5 @@ mod tests {
                 .criteria
                 .is_everything()
         );
-    }
-
-    proptest! {
-        #[test]
-        fn no_frame_makes_the_readers_panic(mut frame in prop::collection::vec(any::<u8>(), 0..160), ours: bool) {
-            if ours && frame.len() > 64 {
-                frame.splice(64..64, b"MSX1\0\0\0\x20\0\x01\0\0\0\x10".iter().copied());
-            }
-            prop_assert_eq!(Hello::decode(&frame).is_ok(), frame.len() >= 64);
-            prop_assert_eq!(Start::decode(&frame).is_ok(), frame.len() >= 64);
-        }
     }
 }

@@ -77,8 +77,8 @@ pub(crate) fn sign(mut entry: Vec<u8>, key: &SecretKey) -> Vec<u8> {
 /// What one says when it syncs.
 pub(crate) fn snapshot(signed: &[Vec<u8>]) -> Vec<u8> {
     let mut snapshot = postcard::to_stdvec(&signed.len()).expect("postcard knows it");
-    signed
-        .iter()
-        .for_each(|entry| snapshot.extend_from_slice(entry));
+    for entry in signed {
+        snapshot.extend_from_slice(entry);
+    }
     snapshot
 }

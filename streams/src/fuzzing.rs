@@ -1,0 +1,157 @@
+//! What must hold of any bytes that come from outside: each function here panics if it does not. The fuzz targets and the
+//! property tests call the same ones. Not part of the crate's surface: it is there with the feature `fuzzing` and in tests.
+
+use bytes::Bytes;
+
+use crate::{
+    Criteria, Encoding, Frames, Schema,
+    discovery::fuzzing as discovery,
+    frames::{HEADER_LEN, scan},
+    network::fuzzing::reassemble,
+    streams::protocol::{Hello, Start},
+};
+
+pub use discovery::{entry, snapshot};
+
+/// However the bytes are cut, the frames come out as a look at all of them finds them, and no more is kept than has come.
+///
+/// The first byte is the limit, the second how the rest is cut.
+pub fn frames(input: &[u8]) {
+    let [max_frame_len, cut, wire @ ..] = input else {
+        return;
+    };
+    let max_frame_len = usize::from(*max_frame_len) * 8;
+    let cut = usize::from(*cut).max(1);
+    let (seen, error) = reassemble(wire, cut, max_frame_len);
+    let (mut expected, mut rest, mut too_large) = (Vec::new(), wire, None);
+    while let Some((header, after)) = rest.split_first_chunk::<HEADER_LEN>() {
+        let len = u32::from_be_bytes(*header) as usize;
+        if len > max_frame_len {
+            too_large = Some(len);
+            break;
+        }
+        let Some((datum, after)) = after.split_at_checked(len) else {
+            break;
+        };
+        expected.push(datum.to_vec());
+        rest = after;
+    }
+    assert_eq!(seen, expected);
+    assert_eq!(error, too_large);
+    let complete = &wire[..wire.len() - rest.len()];
+    let whole = Frames::from_wire(Bytes::copy_from_slice(complete), max_frame_len);
+    let whole = whole.expect("these are whole frames");
+    assert_eq!(whole.count(), expected.len());
+    assert!(whole.iter().eq(expected.iter().map(Vec::as_slice)));
+    assert_eq!(scan(wire, max_frame_len).is_err(), too_large.is_some());
+}
+
+/// Any 64 bytes are a handshake, fewer are none, and what is read of one is what is written of it.
+pub fn handshake(frame: &[u8]) {
+    let hello = Hello::decode(frame);
+    assert_eq!(hello.is_ok(), frame.len() >= 64);
+    if let Ok(hello) = hello {
+        let written = hello.encode();
+        let again = Hello::decode(&written).expect("what was written is read");
+        assert_eq!(again.encode(), written);
+        assert_eq!((again.network, again.stream), (hello.network, hello.stream));
+        assert_eq!(again.id, hello.id);
+    }
+    let start = Start::decode(frame);
+    assert_eq!(start.is_ok(), frame.len() >= 64);
+    if let Ok(start) = start {
+        assert_eq!(Start::decode(&start.encode()), Ok(start));
+    }
+}
+
+/// Criteria are written as they were read, on the wire and by people, and judge any datum without a panic, each by itself
+/// as within a batch.
+///
+/// The first byte says how many of the rest are the criteria; what follows is a datum.
+pub fn criteria(input: &[u8]) {
+    let [len, rest @ ..] = input else { return };
+    let (written, datum) = rest.split_at(rest.len().min(usize::from(*len)));
+    if let Ok(criteria) = Criteria::from_wire(written) {
+        let wire = criteria.to_wire().expect("what was within the bounds is");
+        let again = Criteria::from_wire(&wire).expect("what was written is read");
+        // Bytes, because one number is not equal to itself.
+        assert_eq!(again.to_wire().as_ref(), Ok(&wire));
+        judge(&criteria, datum);
+    }
+    if let Ok(criteria) = serde_json::from_slice::<Criteria>(written) {
+        let text = serde_json::to_string(&criteria).expect("what was read can be written");
+        let again: Criteria = serde_json::from_str(&text).expect("what was written is read");
+        assert_eq!(again, criteria, "{text}");
+        judge(&criteria, datum);
+    }
+}
+
+fn judge(criteria: &Criteria, datum: &[u8]) {
+    let list = Schema::Sequence(Box::new(Schema::Option(Box::new(Schema::Signed(128)))));
+    let schema = Schema::Struct(vec![
+        ("a".to_owned(), Schema::Unsigned(64)),
+        (
+            "b".to_owned(),
+            Schema::Struct(vec![("c".to_owned(), Schema::String)]),
+        ),
+        ("d".to_owned(), Schema::Option(Box::new(Schema::F64))),
+        ("e".to_owned(), list),
+    ]);
+    for encoding in [Encoding::Json, Encoding::Postcard(schema)] {
+        let Ok(selector) = criteria.selector(&encoding) else {
+            continue;
+        };
+        let judged = selector.matches(datum);
+        let (wanted, malformed) = selector.select(&Frames::single(datum));
+        assert_eq!(wanted.count(), usize::from(judged == Ok(true)));
+        assert_eq!(malformed, usize::from(judged.is_err()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    fn bytes(max: usize) -> impl Strategy<Value = Vec<u8>> {
+        // Small numbers are lengths and counts that make sense.
+        prop::collection::vec(prop_oneof![0u8..9, any::<u8>()], 0..max)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn any_bytes_are_cut_into_frames(input in bytes(200)) {
+            super::frames(&input);
+        }
+
+        #[test]
+        fn any_frame_is_a_handshake_or_none(mut frame in bytes(160), ours: bool) {
+            if ours && frame.len() > 64 {
+                frame.splice(64..64, b"MSX1\0\0\0\x20\0\x01\0\0\0\x10".iter().copied());
+            }
+            super::handshake(&frame);
+        }
+
+        #[test]
+        fn any_frame_is_a_snapshot_or_none(frame in bytes(200)) {
+            super::snapshot(&frame);
+        }
+
+        #[test]
+        fn any_bytes_are_an_entry_or_none(entry in bytes(300)) {
+            super::entry(&entry);
+        }
+
+        #[test]
+        fn any_bytes_are_criteria_or_none(input in bytes(120)) {
+            super::criteria(&input);
+        }
+
+        #[test]
+        fn text_is_criteria_or_none(text in "[\\[\\]{},:\"\\\\ 0-9a-e.\\-]{0,40}", datum in "[\\[\\]{},:\"\\\\ 0-9a-e.\\-]{0,30}") {
+            let len = u8::try_from(text.len()).expect("short");
+            super::criteria(&[&[len][..], text.as_bytes(), datum.as_bytes()].concat());
+        }
+    }
+}
