@@ -11,6 +11,7 @@ use crate::{
     streams::protocol::{Hello, Start},
 };
 
+pub use crate::tickets::fuzzing::ticket;
 pub use discovery::{entry, snapshot};
 
 /// However the bytes are cut, the frames come out as a look at all of them finds them, and no more is kept than has come.
@@ -146,6 +147,16 @@ mod tests {
         #[test]
         fn any_bytes_are_criteria_or_none(input in bytes(120)) {
             super::criteria(&input);
+        }
+
+        #[test]
+        fn any_bytes_are_a_good_token_or_none(input in bytes(120)) {
+            super::ticket(&input);
+        }
+
+        #[test]
+        fn claims_are_good_or_not(sub in "s?", exp in prop_oneof![any::<i64>(), 1_800_000_000i64..1_800_007_200], more in "[\\[\\]{},:\" 0-9e.\\-]{0,9}") {
+            super::ticket(format!("{{\"sub\":\"{sub}\",\"exp\":{exp}{more}}}").as_bytes());
         }
 
         #[test]

@@ -4,6 +4,8 @@ mod jwt;
 mod ticket;
 mod validator;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use jwt::fuzzing;
 pub use jwt::{
     EdDsa, EdDsaSigningKey, Es256, Es256SigningKey, Es384, Es384SigningKey, Es512, Es512SigningKey,
     Hs256, Hs384, Hs512, InvalidKey, Jwt, JwtTicketBuilder, LEEWAY, MAX_TOKEN_LEN, SigningKey,

@@ -4,6 +4,8 @@
 //! validator. Whatever a token's header says of keys is not looked at.
 
 mod builder;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod keys;
 mod token;
 
