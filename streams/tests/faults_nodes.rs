@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use common::{process::Process, random::Random, *};
 use mosaik_streams::{
-    EndpointAddr, Frames, FramesConsumer, FramesProducer, Network, SecretKey, discovery,
+    EndpointAddr, Frames, FramesConsumer, FramesProducer, Network, SecretKey,
+    consumer::{Attempt, Phase},
+    discovery,
+    network::CloseReason,
     streams::{backoff::ExponentialBackoffBuilder, producer::DisconnectLagging},
 };
 
@@ -216,11 +219,10 @@ async fn what_a_reconnect_misses_is_counted_to_the_datum() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_producer_that_comes_back_after_the_back_off_has_run_out_is_found() {
     let b = first().await;
-    let window = Duration::from_millis(60);
     let short = ExponentialBackoffBuilder::new()
         .with_initial_interval(Duration::from_millis(5))
         .with_max_interval(Duration::from_millis(10))
-        .with_max_elapsed_time(Some(window))
+        .with_max_elapsed_time(Some(Duration::from_millis(60)))
         .build();
     let mut consumer = b
         .streams()
@@ -232,16 +234,13 @@ async fn a_producer_that_comes_back_after_the_back_off_has_run_out_is_found() {
     for round in 0..3 {
         let a = node(&key, &addr).await;
         let full = producer(&a).with_max_consumers(0).build().unwrap();
-        // Refused for want of room, it tries again until its time is over.
-        within("it tries", async {
-            while consumer.producers().is_empty() {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
-        let since = Instant::now();
-        until("all attempts are over", || {
-            since.elapsed() > 5 * window && consumer.producers().is_empty()
+        // Refused for want of room, it tries again until its time for that is over.
+        until("the time for attempts is over", || {
+            let attempts = consumer.attempts();
+            let gave_up = |one: &Attempt| {
+                one.phase == Phase::Resting && one.last_close == Some(CloseReason::NoCapacity)
+            };
+            attempts.iter().any(gave_up)
         })
         .await;
         drop(full);
