@@ -40,6 +40,15 @@ impl Filter {
         matches!(self, Self::Everything)
     }
 
+    /// Whether a datum is wanted; one that cannot be looked into is not.
+    pub(crate) fn wants(&self, datum: &[u8]) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Encoded(selector) => selector.matches(datum).unwrap_or(false),
+            Self::Decoded(matches, criteria) => matches(datum, criteria).unwrap_or(false),
+        }
+    }
+
     /// The wanted datums, and the number of those that could not be looked into.
     pub(crate) fn apply(&self, frames: &Frames) -> (Frames, usize) {
         match self {

@@ -73,7 +73,7 @@ impl Gate {
     pub(crate) fn judge_tickets(&self, peer: &PeerEntry) -> Option<Pass> {
         let until = guarded(peer, || peer.validate_tickets(&self.validators).ok())?;
         let pass = Pass {
-            version: peer.version(),
+            version: peer.update_version(),
             until: until.unwrap_or(Expiration::Never),
         };
         (!pass.has_expired()).then_some(pass)
@@ -94,7 +94,7 @@ impl Gate {
         }
         loop {
             let news = async {
-                let is_new = |entry: &PeerEntry| entry.version() != pass.version;
+                let is_new = |entry: &PeerEntry| entry.update_version() != pass.version;
                 let changed =
                     catalog.wait_for(|catalog| self.entry(catalog, peer).is_some_and(is_new));
                 if changed.await.is_err() {

@@ -68,6 +68,59 @@ impl Digest {
     }
 }
 
+macro_rules! from_integers {
+    ($($name:ident($int:ty)),*) => {
+        impl Digest {
+            $(
+                #[doc = concat!("The id that is the number in its last bytes, little-endian, and zero before: a ", stringify!($int), ".")]
+                pub const fn $name(number: $int) -> Self {
+                    let (number, mut bytes) = (number.to_le_bytes(), [0; 32]);
+                    let (_, last) = bytes.split_at_mut(32 - number.len());
+                    last.copy_from_slice(&number);
+                    Self(bytes)
+                }
+            )*
+        }
+    };
+}
+
+from_integers!(
+    from_u8(u8),
+    from_u16(u16),
+    from_u32(u32),
+    from_u64(u64),
+    from_u128(u128),
+    from_i8(i8),
+    from_i16(i16),
+    from_i32(i32),
+    from_i64(i64),
+    from_i128(i128)
+);
+
+impl PartialEq<&Self> for Digest {
+    fn eq(&self, other: &&Self) -> bool {
+        self == *other
+    }
+}
+
+impl PartialEq<Digest> for &Digest {
+    fn eq(&self, other: &Digest) -> bool {
+        *self == other
+    }
+}
+
+impl From<Digest> for [u8; 32] {
+    fn from(id: Digest) -> Self {
+        id.0
+    }
+}
+
+impl From<&Digest> for [u8; 32] {
+    fn from(id: &Digest) -> Self {
+        id.0
+    }
+}
+
 impl AsRef<[u8]> for Digest {
     fn as_ref(&self) -> &[u8] {
         &self.0
@@ -77,7 +130,7 @@ impl AsRef<[u8]> for Digest {
 /// 64 hex digits are taken as they are; any other text is hashed.
 impl From<&str> for Digest {
     fn from(text: &str) -> Self {
-        decode_hex(text).map_or_else(|| Self::hash(text), Self)
+        Self::from(text.as_bytes())
     }
 }
 
@@ -87,9 +140,10 @@ impl From<String> for Digest {
     }
 }
 
+/// As of text.
 impl From<&[u8]> for Digest {
-    fn from(data: &[u8]) -> Self {
-        Self::hash(data)
+    fn from(text: &[u8]) -> Self {
+        decode_hex(text).map_or_else(|| Self::hash(text), Self)
     }
 }
 
@@ -107,11 +161,11 @@ impl FromStr for Digest {
     }
 }
 
-fn decode_hex(text: &str) -> Option<[u8; 32]> {
+fn decode_hex(text: &[u8]) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     let decoded = text.len() == 64
         && data_encoding::HEXLOWER_PERMISSIVE
-            .decode_mut(text.as_bytes(), &mut bytes)
+            .decode_mut(text, &mut bytes)
             .is_ok();
     decoded.then_some(bytes)
 }
@@ -147,7 +201,7 @@ impl<'de> Deserialize<'de> for Digest {
             return <[u8; 32]>::deserialize(deserializer).map(Self);
         }
         let text = String::deserialize(deserializer)?;
-        decode_hex(&text)
+        decode_hex(text.as_bytes())
             .map(Self)
             .ok_or_else(|| de::Error::custom("expected 64 hex digits"))
     }
@@ -164,6 +218,29 @@ mod tests {
         assert_eq!(Digest::from(format!("{id:?}").as_str()), id);
         assert_eq!(Digest::from(format!("{id:?}").to_uppercase().as_str()), id);
         assert_ne!(Digest::from("zz".repeat(32).as_str()), Digest::zero());
+    }
+
+    #[test]
+    fn numbers_stand_at_the_end() {
+        const SEVEN: Digest = Digest::from_u64(7);
+        let mut bytes = [0; 32];
+        bytes[24] = 7;
+        assert_eq!(SEVEN, Digest::from_bytes(bytes));
+        assert_eq!(Digest::from_i8(-1).as_bytes()[31], 0xff);
+        bytes[24..].copy_from_slice(&0x0102_0304_0506_0708_u64.to_le_bytes());
+        assert_eq!(
+            <[u8; 32]>::from(Digest::from_u64(0x0102_0304_0506_0708)),
+            bytes
+        );
+        assert_eq!(Digest::from_u128(1).as_bytes()[16], 1);
+        assert_eq!(Digest::from_u8(9).as_bytes()[31], 9);
+    }
+
+    #[test]
+    fn references_compare_either_way_round() {
+        let id = Digest::from("a");
+        assert!(&id == id && id == &id);
+        assert!(&id != Digest::zero() && Digest::zero() != &id);
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod book;
 pub mod consumer;
 pub mod criteria;
 mod datum;
+pub mod declare;
 pub mod discovery;
 mod encoding;
 mod filter;
@@ -58,48 +59,12 @@ pub use bytes::{Bytes, BytesMut};
 pub use consumer::{Consumer, FramesConsumer};
 pub use criteria::Criteria;
 pub use datum::Datum;
+#[doc(hidden)]
+pub use declare::__private;
 pub use encoding::{Encoding, Schema};
 pub use frames::{Frames, FramesBuilder};
 pub use futures;
 pub use id::{Digest, NetworkId, StreamId, Tag, UniqueId};
 pub use network::{EndpointAddr, Network, PeerId, SecretKey, Signature};
 pub use producer::{FramesProducer, Producer};
-pub use streams::{Scope, Streams};
-
-/// An id from a literal, computed when the program is compiled: 64 hex digits are taken as they are, other text is
-/// hashed. May be used in constants.
-///
-/// ```
-/// use mosaik_streams::{StreamId, unique_id};
-///
-/// const PRICES: StreamId = unique_id!("oracle.price");
-/// assert_eq!(PRICES, StreamId::from("oracle.price"));
-/// ```
-#[macro_export]
-macro_rules! unique_id {
-    ($text:literal) => {
-        $crate::UniqueId::from_bytes($crate::__private::id_bytes!($text))
-    };
-}
-
-/// The same as [`unique_id!`].
-#[macro_export]
-macro_rules! id {
-    ($text:literal) => {
-        $crate::unique_id!($text)
-    };
-}
-
-/// The same as [`unique_id!`], for a [`Tag`].
-#[macro_export]
-macro_rules! tag {
-    ($text:literal) => {
-        $crate::unique_id!($text)
-    };
-}
-
-/// What the macros expand to. Not for use by name.
-#[doc(hidden)]
-pub mod __private {
-    pub use mosaik_streams_macros::id_bytes;
-}
+pub use streams::{ConsumerOf, ProducerOf, Scope, StreamConsumer, StreamProducer, Streams};

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::{Digest, PeerId, discovery::PeerEntry};
+use data_encoding::HEXLOWER;
+
+use crate::discovery::{Event, PeerEntry, SignedPeerEntry};
+pub use crate::{Bytes, BytesMut, Datum, Digest, Tag, UniqueId};
 
 /// Marks the way of [`IntoIterOrSingle`] that takes one value.
 #[derive(Debug)]
@@ -30,42 +33,44 @@ impl<T, S: IntoIterator<Item: Into<T>>> IntoIterOrSingle<T, Many> for S {
     }
 }
 
-/// Displays what it holds in few characters, for logs.
+/// Displays what it holds in few characters, for logs: of bytes and ids the first 10 hex digits.
 #[derive(Clone, Copy)]
 pub struct Short<T>(pub T);
 
-impl fmt::Display for Short<PeerId> {
+impl<T: AsRef<[u8]>> fmt::Display for Short<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Display for Short<Digest> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl<T> fmt::Display for Short<&T>
-where
-    T: Clone,
-    Short<T>: fmt::Display,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&Short(self.0.clone()), f)
+        let bytes = self.0.as_ref();
+        f.write_str(&HEXLOWER.encode(&bytes[..bytes.len().min(5)]))
     }
 }
 
 /// The peer, and how many tags, streams and tickets it has.
-impl fmt::Display for Short<PeerEntry> {
+impl fmt::Display for Short<&PeerEntry> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (tags, streams) = (self.0.tags().len(), self.0.streams().len());
         write!(
             f,
             "{} ({tags} tags, {streams} streams, {} tickets)",
-            self.0.id(),
+            Short(self.0.id()),
             self.0.tickets().len()
         )
+    }
+}
+
+impl fmt::Display for Short<&SignedPeerEntry> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Short::<&PeerEntry>(self.0).fmt(f)
+    }
+}
+
+/// What happened, and to which peer.
+impl fmt::Display for Short<&Event> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Event::PeerDiscovered(entry) => write!(f, "discovered {}", Short(entry)),
+            Event::PeerUpdated(entry) => write!(f, "updated {}", Short(entry)),
+            Event::PeerDeparted(peer) => write!(f, "departed {}", Short(peer)),
+        }
     }
 }
 
@@ -81,6 +86,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SecretKey;
 
     fn tags<Way>(tags: impl IntoIterOrSingle<Digest, Way>) -> Vec<Digest> {
         tags.iterator().collect()
@@ -95,5 +101,24 @@ mod tests {
         assert_eq!(tags(vec![a, b]), [a, b]);
         assert_eq!(Short(a).to_string(), a.to_string());
         assert_eq!(Short(&a).to_string(), a.to_string());
+        assert_eq!(Short(b"ab").to_string(), "6162");
+    }
+
+    #[test]
+    fn peers_and_what_happens_to_them_are_shown_in_short() {
+        let peer = SecretKey::from_bytes([7; 32]).public();
+        let entry = PeerEntry::new("net", peer.into()).add_tag("a");
+        let short = &peer.to_string()[..10];
+        assert_eq!(Short(peer).to_string(), short);
+        let shown = format!("{short} (1 tags, 0 streams, 0 tickets)");
+        assert_eq!(Short(&entry).to_string(), shown);
+        assert_eq!(
+            Short(&Event::PeerUpdated(entry)).to_string(),
+            format!("updated {shown}")
+        );
+        assert_eq!(
+            format!("{:?}", Short(&Event::PeerDeparted(peer))),
+            format!("departed {short}")
+        );
     }
 }

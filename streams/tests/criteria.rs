@@ -44,8 +44,8 @@ async fn only_what_is_wanted_crosses_the_network() {
             .consumers()
             .iter()
             .map(|channel| channel.stats().filtered())
-            .sum::<u64>();
-        assert_eq!(seen, stats.stats().filtered);
+            .sum::<usize>();
+        assert_eq!(seen as u64, stats.stats().filtered);
         let sent = stats.stats();
         stats.finish().await;
         sent

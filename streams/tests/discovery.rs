@@ -153,7 +153,7 @@ async fn a_bootstrap_peer_that_starts_later_is_found() {
     knows(&late, &node).await;
 
     // It leaves, and comes back as another life at the same place.
-    let first_life = late.discovery().me().version();
+    let first_life = late.discovery().me().update_version();
     within(late.shutdown()).await;
     sees(&node, |catalog| catalog.get(&peer.id).is_none()).await;
     let again = Network::builder("net")
@@ -166,7 +166,7 @@ async fn a_bootstrap_peer_that_starts_later_is_found() {
     sees(&node, |catalog| {
         catalog
             .get(&peer.id)
-            .is_some_and(|entry| entry.version() > first_life)
+            .is_some_and(|entry| entry.update_version() > first_life)
     })
     .await;
 }

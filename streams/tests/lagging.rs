@@ -116,7 +116,7 @@ async fn never_lets_it_miss_what_it_has_no_room_for() {
         .into_iter()
         .map(|channel| channel.stats().dropped())
         .min();
-    let lost_by_quick = quick_channel.unwrap();
+    let lost_by_quick = quick_channel.unwrap() as u64;
     let (finished, seen) = within("the end", async {
         let producer = setup.producer;
         tokio::join!(producer.finish(), async {

@@ -7,7 +7,7 @@ use common::*;
 use futures::{FutureExt, SinkExt, StreamExt};
 use mosaik_streams::{
     Frames, Scope, StreamId,
-    streams::producer::{BuilderError, Error},
+    streams::producer::{Error, FramesBuilderError},
 };
 
 fn consumer(network: &mosaik_streams::Network) -> mosaik_streams::FramesConsumer {
@@ -170,12 +170,12 @@ async fn one_producer_a_stream_until_its_last_handle_is_dropped() {
         .with_buffer_size(7)
         .build()
         .unwrap();
-    let Err(BuilderError::AlreadyExists(existing)) = producer(&network).build() else {
+    let Err(FramesBuilderError::AlreadyExists(existing)) = producer(&network).build() else {
         panic!("two producers of one stream")
     };
     assert_eq!(existing.config().buffer_size, 7);
     drop(producer_one);
-    let Err(BuilderError::AlreadyExists(again)) = producer(&network).build() else {
+    let Err(FramesBuilderError::AlreadyExists(again)) = producer(&network).build() else {
         panic!("a handle is left")
     };
     assert!(!again.clone().finish().await.ended);

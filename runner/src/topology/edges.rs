@@ -5,7 +5,7 @@ use mosaik_streams::{
     discovery::PeerEntry,
     streams::{
         backoff::ExponentialBackoffBuilder,
-        producer::{BuilderError, DisconnectLagging},
+        producer::{DisconnectLagging, FramesBuilderError},
         status::ChannelConditions,
     },
 };
@@ -17,7 +17,7 @@ use crate::manifest::Bootstrap;
 pub(super) fn open_producer(
     network: &Network,
     stream: &StreamConfig,
-) -> Result<FramesProducer, BuilderError> {
+) -> Result<FramesProducer, FramesBuilderError> {
     let mut builder = network
         .streams()
         .producer_frames(stream.id)

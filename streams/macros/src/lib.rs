@@ -1,61 +1,28 @@
-//! Compile-time ids for `mosaik-streams`, whose macros wrap those of this crate.
+//! What the macros of `mosaik-streams` expand through: ids computed when a program is compiled, and stream definitions.
+//!
+//! Nothing here is for use by name: the macros of `mosaik-streams` tell these the path of their own crate, so that they
+//! work under whatever name it has.
 
 use proc_macro::TokenStream;
 use quote::quote;
 use syn::{LitStr, parse_macro_input};
+
+mod id;
+mod stream;
 
 /// The 32 bytes of the id that a string literal stands for, as an array: 64 hex digits are decoded, other text is
 /// hashed by blake3.
 #[proc_macro]
 pub fn id_bytes(input: TokenStream) -> TokenStream {
     let literal = parse_macro_input!(input as LitStr);
-    match id_of(&literal.value()) {
+    match id::of_literal(&literal) {
         Ok(bytes) => quote!([#(#bytes),*]).into(),
-        Err(message) => syn::Error::new(literal.span(), message)
-            .into_compile_error()
-            .into(),
+        Err(error) => error.into_compile_error().into(),
     }
 }
 
-fn id_of(text: &str) -> Result<[u8; 32], &'static str> {
-    if text.is_empty() {
-        return Err("an id needs a name or 64 hex digits");
-    }
-    Ok(decode_hex(text).unwrap_or_else(|| *blake3::hash(text.as_bytes()).as_bytes()))
-}
-
-fn decode_hex(text: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> = text
-        .chars()
-        .map(|c| c.to_digit(16).map(|d| d as u8))
-        .collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits
-        .chunks_exact(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect();
-    if digits.len() == 64 {
-        bytes.try_into().ok()
-    } else {
-        None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hex_is_taken_and_text_is_hashed() {
-        assert_eq!(id_of(&"aB".repeat(32)), Ok([0xab; 32]));
-        assert_eq!(
-            id_of("oracle.price"),
-            Ok(*blake3::hash(b"oracle.price").as_bytes())
-        );
-        let almost = "ab".repeat(33);
-        assert_eq!(
-            id_of(&almost),
-            Ok(*blake3::hash(almost.as_bytes()).as_bytes())
-        );
-        assert!(id_of("").is_err());
-    }
+/// A stream definition. It opens with the path of `mosaik-streams` in parentheses; see its `stream!` for what follows.
+#[proc_macro]
+pub fn stream(input: TokenStream) -> TokenStream {
+    stream::expand(input.into()).into()
 }

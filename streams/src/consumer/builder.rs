@@ -17,6 +17,8 @@ use crate::{
 /// Bounds and reach of a consumer.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The stream.
+    pub stream_id: StreamId,
     /// Where producers are looked for. Default: the network.
     pub scope: Scope,
     /// What the datums are, for criteria to look into. Default: JSON.
@@ -43,7 +45,6 @@ type OnlineWhen = Box<dyn FnOnce(ChannelConditions) -> ChannelConditions + Send 
 #[must_use = "nothing is consumed before it is built"]
 pub struct FramesConsumerBuilder {
     streams: Arc<streams::Inner>,
-    id: StreamId,
     config: Config,
     lookup: Option<Lookup>,
     gate: Gate,
@@ -53,6 +54,7 @@ pub struct FramesConsumerBuilder {
 impl FramesConsumerBuilder {
     pub(crate) fn new(streams: Arc<streams::Inner>, id: StreamId) -> Self {
         let config = Config {
+            stream_id: id,
             scope: Scope::Network,
             encoding: Encoding::default(),
             criteria: Criteria::default(),
@@ -62,10 +64,9 @@ impl FramesConsumerBuilder {
             local: false,
             backoff: streams.env.config.backoff.clone(),
         };
-        let online_when: OnlineWhen = Box::new(|conditions| conditions);
+        let online_when: OnlineWhen = Box::new(|conditions| conditions.minimum_of(0));
         Self {
             streams,
-            id,
             config,
             lookup: None,
             gate: Gate::default(),
@@ -79,7 +80,7 @@ impl FramesConsumerBuilder {
     }
 
     pub(super) fn with_stream_id(mut self, id: StreamId) -> Self {
-        self.id = id;
+        self.config.stream_id = id;
         self
     }
 
@@ -141,7 +142,7 @@ impl FramesConsumerBuilder {
         self
     }
 
-    /// When it is online, said from conditions that are always met, which is the default.
+    /// When it is online, said from conditions that are met by one producer. Default: from the start.
     pub fn online_when(
         mut self,
         conditions: impl FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync + 'static,
@@ -163,7 +164,6 @@ impl FramesConsumerBuilder {
     pub fn build(self) -> Result<FramesConsumer, NotSelectable> {
         let Self {
             streams,
-            id,
             config,
             lookup,
             gate,
@@ -173,7 +173,6 @@ impl FramesConsumerBuilder {
         let filter = lookup.filter(&config.criteria)?;
         Ok(Self::start(
             streams,
-            id,
             config,
             (gate, filter),
             Board::new(online_when),
@@ -184,24 +183,22 @@ impl FramesConsumerBuilder {
     pub(super) fn build_with(self, filter: impl FnOnce(&Criteria) -> Filter) -> FramesConsumer {
         let Self {
             streams,
-            id,
             config,
             lookup: _,
             gate,
             online_when,
         } = self;
         let filter = filter(&config.criteria);
-        Self::start(streams, id, config, (gate, filter), Board::new(online_when))
+        Self::start(streams, config, (gate, filter), Board::new(online_when))
     }
 
     fn start(
         streams: Arc<streams::Inner>,
-        id: StreamId,
         config: Config,
         rules: (Gate, Filter),
         board: Board,
     ) -> FramesConsumer {
-        let core = Arc::new(Core::new(id, config, streams.clone(), rules, board));
+        let core = Arc::new(Core::new(config, streams.clone(), rules, board));
         streams.env.spawn(worker::run(core.clone()));
         streams.add_consumer(&core);
         FramesConsumer::new(core)
@@ -211,7 +208,6 @@ impl FramesConsumerBuilder {
 impl fmt::Debug for FramesConsumerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FramesConsumerBuilder")
-            .field("id", &self.id)
             .field("config", &self.config)
             .finish_non_exhaustive()
     }

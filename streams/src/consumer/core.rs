@@ -62,7 +62,6 @@ impl Drop for Live<'_> {
 
 impl Core {
     pub(super) fn new(
-        id: StreamId,
         config: Config,
         streams: Arc<streams::Inner>,
         (gate, filter): (Gate, Filter),
@@ -73,7 +72,7 @@ impl Core {
             consumer: random_id(),
         };
         Self {
-            id,
+            id: config.stream_id,
             queue: Queue::new(config.buffer_size, config.buffer_bytes),
             config,
             cancel: streams.env.cancel.child_token(),
@@ -82,7 +81,7 @@ impl Core {
             filter,
             subscriber_id,
             board,
-            tally: Tally::default(),
+            tally: Tally::new(),
             attempts: Attempts::default(),
             sources: Mutex::default(),
         }

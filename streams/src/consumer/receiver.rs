@@ -70,7 +70,10 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
     let mut told = None;
     let tracked = core.attempts.track(peer);
     while let Some((entry, pass)) = offer(core, &catalog, &peer) {
-        let seen = (entry.version(), catalog.borrow().local().version());
+        let seen = (
+            entry.update_version(),
+            catalog.borrow().local().update_version(),
+        );
         live.get_or_insert_with(|| core.enter());
         tracked.set(Phase::Connecting);
         let outcome = subscribe(
@@ -177,8 +180,8 @@ async fn news(
 ) {
     let changed = catalog.wait_for(|catalog| {
         is_new(
-            catalog.get(peer).map(PeerEntry::version),
-            catalog.local().version(),
+            catalog.get(peer).map(PeerEntry::update_version),
+            catalog.local().update_version(),
         )
     });
     if changed.await.is_err() {

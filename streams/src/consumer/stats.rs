@@ -1,5 +1,10 @@
 //! What a consumer has received and what it missed.
 
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
 use crate::status::Counter;
 
 /// What a consumer has done so far. Bytes are those of datums, without their 4-byte headers.
@@ -13,6 +18,37 @@ pub struct ConsumerStats {
     pub filtered: u64,
     /// Datums that were not handed out.
     pub dropped: Dropped,
+    pub(super) since: Option<Instant>,
+}
+
+/// As of one channel's [`Stats`](crate::status::Stats).
+impl ConsumerStats {
+    /// Datums handed to the application.
+    pub const fn datums(&self) -> usize {
+        self.datums as usize
+    }
+
+    /// Their bytes.
+    pub const fn bytes(&self) -> usize {
+        self.bytes as usize
+    }
+
+    /// How long ago the consumer was built; `None` of statistics that are of none.
+    pub fn uptime(&self) -> Option<Duration> {
+        self.since.map(|since| since.elapsed())
+    }
+}
+
+impl fmt::Display for ConsumerStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dropped = self.dropped.total();
+        let uptime = self.uptime().unwrap_or_default().as_secs();
+        write!(
+            f,
+            "{} datums, {} bytes, {dropped} dropped in {uptime} s",
+            self.datums, self.bytes
+        )
+    }
 }
 
 /// Datums that were not handed to the application, by reason.
@@ -37,8 +73,9 @@ impl Dropped {
 }
 
 /// [`ConsumerStats`] while they are being counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tally {
+    since: Instant,
     pub(super) datums: Counter,
     pub(super) bytes: Counter,
     pub(super) filtered: Counter,
@@ -49,6 +86,19 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    pub(super) fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            datums: Counter::default(),
+            bytes: Counter::default(),
+            filtered: Counter::default(),
+            malformed: Counter::default(),
+            too_large: Counter::default(),
+            lost: Counter::default(),
+            closed: Counter::default(),
+        }
+    }
+
     pub(super) fn read(&self) -> ConsumerStats {
         ConsumerStats {
             datums: self.datums.get(),
@@ -60,6 +110,7 @@ impl Tally {
                 lost: self.lost.get(),
                 closed: self.closed.get(),
             },
+            since: Some(self.since),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures::{Stream, stream::FusedStream};
+use tokio::sync::mpsc::error::TryRecvError;
 
 use super::{Attempt, Config, ConsumerStats, FramesConsumer, FramesConsumerBuilder};
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     tickets::TicketValidator,
 };
 
-/// Datums that are decoded from one batch at most; they count as handed out when the batch is taken.
+/// Datums that are taken from the queue at a time at most.
 const BATCH_MAX: usize = 256;
 
 /// Gives the datums of a stream. A producer whose datums cannot be decoded is not listened to any more.
@@ -29,6 +30,8 @@ pub struct Consumer<D> {
     frames: FramesConsumer,
     batch: Frames,
     source: Source,
+    /// Datums that could not be decoded, and their bytes.
+    undecodable: (u64, u64),
     datum: PhantomData<fn() -> D>,
 }
 
@@ -38,6 +41,7 @@ impl<D: Datum> Consumer<D> {
             frames,
             batch: Frames::new(),
             source: 0,
+            undecodable: (0, 0),
             datum: PhantomData,
         }
     }
@@ -48,13 +52,23 @@ impl<D: Datum> Consumer<D> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// The next datum if there is one now.
-    pub fn try_recv(&mut self) -> Option<D> {
+    /// The next datum, if there is one now.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`] when there is none, and [`TryRecvError::Disconnected`] when there will be none any more
+    /// because the stream has ended.
+    pub fn try_recv(&mut self) -> Result<D, TryRecvError> {
         loop {
             if let Some(datum) = self.decode_next() {
-                return Some(datum);
+                return Ok(datum);
             }
-            (self.source, self.batch) = self.frames.try_take(BATCH_MAX)?;
+            // In this order: what came before the end is still there after it.
+            let is_ended = self.frames.is_ended();
+            (self.source, self.batch) = match self.frames.try_take(BATCH_MAX) {
+                Some(taken) => taken,
+                None if is_ended => return Err(TryRecvError::Disconnected),
+                None => return Err(TryRecvError::Empty),
+            };
         }
     }
 
@@ -76,6 +90,8 @@ impl<D: Datum> Consumer<D> {
             match front.iter().next().map(D::decode)? {
                 Ok(datum) => return Some(datum),
                 Err(error) => {
+                    self.undecodable.0 += 1;
+                    self.undecodable.1 += front.payload_len() as u64;
                     tracing::debug!(stream = %self.stream_id(), %error, "a datum cannot be decoded");
                     self.frames.reject(self.source);
                 }
@@ -94,9 +110,15 @@ impl<D: Datum> Consumer<D> {
         self.frames.is_online()
     }
 
-    /// What it has received so far.
+    /// What it has handed out so far, and what not.
     pub fn stats(&self) -> ConsumerStats {
-        self.frames.stats()
+        let taken = self.frames.stats();
+        let (undecodable, undecodable_len) = self.undecodable;
+        ConsumerStats {
+            datums: taken.datums - self.batch.count() as u64 - undecodable,
+            bytes: taken.bytes - self.batch.payload_len() as u64 - undecodable_len,
+            ..taken
+        }
     }
 
     /// The producers it is connected or being connected to.
@@ -187,6 +209,11 @@ impl<D: Datum> Builder<D> {
     /// See [`FramesConsumerBuilder::with_buffer_bytes`].
     pub fn with_buffer_bytes(self, bytes: usize) -> Self {
         self.map(|frames| frames.with_buffer_bytes(bytes))
+    }
+
+    /// See [`FramesConsumerBuilder::with_max_datum_len`].
+    pub fn with_max_datum_len(self, bytes: usize) -> Self {
+        self.map(|frames| frames.with_max_datum_len(bytes))
     }
 
     /// See [`FramesConsumerBuilder::with_local`].

@@ -45,7 +45,7 @@ async fn watch(core: &Arc<Core>) {
             .filter(|entry| core.gate.meets(entry))
             .collect();
         for entry in candidates {
-            let (id, version) = (*entry.id(), entry.version());
+            let (id, version) = (*entry.id(), entry.update_version());
             if before.get(&id) == Some(&version) || core.gate.judge_tickets(entry).is_none() {
                 refused.insert(id, version);
                 continue;

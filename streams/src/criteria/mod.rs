@@ -18,6 +18,8 @@ pub use select::{NotSelectable, Selector};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Datum;
+
 /// The most conditions in one criteria, all alternatives and all values of lists counted: 1024.
 pub const MAX_CONDITIONS: usize = 1024;
 /// The most `not` around each other: 8.
@@ -90,6 +92,24 @@ impl Criteria {
     /// Whether every datum is wanted.
     pub fn is_everything(&self) -> bool {
         self.any.is_empty()
+    }
+
+    /// Whether this datum is wanted. One that cannot be looked into is not, unless every datum is.
+    ///
+    /// ```
+    /// use mosaik_streams::Criteria;
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct Price {
+    ///     cents: u64,
+    /// }
+    ///
+    /// let dear = Criteria::field("cents").gte(100);
+    /// assert!(dear.matches(&Price { cents: 100 }) && !dear.matches(&Price { cents: 99 }));
+    /// ```
+    pub fn matches<D: Datum>(&self, datum: &D) -> bool {
+        let judge = |bytes: bytes::Bytes| D::matches(&bytes, self).unwrap_or(false);
+        self.is_everything() || datum.encode().is_ok_and(judge)
     }
 
     /// The paths it looks at, each time it does.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::entry::{PeerEntry, SignedPeerEntry, now_ms};
-use crate::PeerId;
+use crate::{NetworkId, PeerId};
 
 /// What a node knew of its network at one moment. A clone is cheap and stays as it is.
 ///
@@ -30,6 +30,16 @@ impl Data {
 }
 
 impl Catalog {
+    /// This node.
+    pub fn local_id(&self) -> PeerId {
+        *self.0.local.id()
+    }
+
+    /// The network whose nodes these are.
+    pub fn network_id(&self) -> NetworkId {
+        *self.0.local.network_id()
+    }
+
     /// A peer's entry, the local one included; what it signed goes before what this node was told.
     pub fn get(&self, id: &PeerId) -> Option<&PeerEntry> {
         if id == self.0.local.id() {
@@ -52,7 +62,7 @@ impl Catalog {
     }
 
     /// The entries of all other peers, by id within each kind: first those that are signed.
-    pub fn peers(&self) -> impl Iterator<Item = &PeerEntry> {
+    pub fn peers(&self) -> impl DoubleEndedIterator<Item = &PeerEntry> {
         let unsigned = self
             .unsigned_peers()
             .filter(|entry| self.get_signed(entry.id()).is_none());
@@ -65,7 +75,7 @@ impl Catalog {
     }
 
     /// What other peers have signed, by id.
-    pub fn signed_peers(&self) -> impl Iterator<Item = &SignedPeerEntry> {
+    pub fn signed_peers(&self) -> impl DoubleEndedIterator<Item = &SignedPeerEntry> {
         let now = now_ms();
         let fresh =
             move |signed: &&Arc<SignedPeerEntry>| !self.0.is_stale(signed.version.updated_ms, now);
@@ -73,13 +83,23 @@ impl Catalog {
     }
 
     /// What this node was told of other peers, by id. It does not become stale.
-    pub fn unsigned_peers(&self) -> impl Iterator<Item = &PeerEntry> {
+    pub fn unsigned_peers(&self) -> impl DoubleEndedIterator<Item = &PeerEntry> {
         self.0.unsigned.values().map(AsRef::as_ref)
     }
 
     /// The entries of all peers, the local one first.
-    pub fn iter(&self) -> impl Iterator<Item = &PeerEntry> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &PeerEntry> {
         std::iter::once(&**self.0.local).chain(self.peers())
+    }
+
+    /// What all peers have signed, the local one first.
+    pub fn iter_signed(&self) -> impl DoubleEndedIterator<Item = &SignedPeerEntry> {
+        std::iter::once(&*self.0.local).chain(self.signed_peers())
+    }
+
+    /// How many other peers there are whose entry is signed.
+    pub fn signed_peers_count(&self) -> usize {
+        self.signed_peers().count()
     }
 }
 

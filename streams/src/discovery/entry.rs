@@ -61,6 +61,18 @@ pub struct PeerEntryVersion {
     pub(super) updated_ms: i64,
 }
 
+impl PeerEntryVersion {
+    /// When the peer started.
+    pub fn started_at(&self) -> DateTime<Utc> {
+        time(self.started_ms)
+    }
+
+    /// When the peer last renewed its entry.
+    pub fn updated_at(&self) -> DateTime<Utc> {
+        time(self.updated_ms)
+    }
+}
+
 /// What a node says about itself: where it is, what it offers, and how it is marked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PeerEntry {
@@ -117,7 +129,7 @@ impl PeerEntry {
     }
 
     /// The version of the protocols that the peer speaks.
-    pub const fn protocol(&self) -> &semver::Version {
+    pub const fn protocol_version(&self) -> &semver::Version {
         &self.protocol
     }
 
@@ -196,32 +208,34 @@ impl PeerEntry {
     }
 
     /// Which life and change of the peer it is of.
-    pub const fn version(&self) -> PeerEntryVersion {
+    pub const fn update_version(&self) -> PeerEntryVersion {
         self.version
+    }
+
+    /// Whether it is of a later life or change of the peer than `other`.
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        self.version > other.version
     }
 
     /// When the peer started.
     pub fn started_at(&self) -> DateTime<Utc> {
-        time(self.version.started_ms)
+        self.version.started_at()
     }
 
     /// When the peer last renewed it.
     pub fn updated_at(&self) -> DateTime<Utc> {
-        time(self.version.updated_ms)
+        self.version.updated_at()
     }
 
-    /// How long the peer has been up when it last renewed this entry.
+    /// How long ago, by this node's clock, the peer says that it started.
     pub fn uptime(&self) -> Duration {
-        let PeerEntryVersion {
-            started_ms,
-            updated_ms,
-        } = self.version;
-        Duration::from_millis(u64::try_from(updated_ms.saturating_sub(started_ms)).unwrap_or(0))
+        let uptime = now_ms().saturating_sub(self.version.started_ms);
+        Duration::from_millis(u64::try_from(uptime).unwrap_or(0))
     }
 
     /// The same, renewed now: newer than it was even when the clock has not moved.
     #[must_use]
-    pub fn update_version(mut self) -> Self {
+    pub fn renewed(mut self) -> Self {
         self.version.updated_ms = now_ms().max(self.version.updated_ms.saturating_add(1));
         self
     }
@@ -308,6 +322,24 @@ impl fmt::Debug for PeerEntry {
 impl From<SignedPeerEntry> for PeerEntry {
     fn from(signed: SignedPeerEntry) -> Self {
         signed.entry
+    }
+}
+
+impl From<&SignedPeerEntry> for PeerEntry {
+    fn from(signed: &SignedPeerEntry) -> Self {
+        signed.entry.clone()
+    }
+}
+
+impl From<&PeerEntry> for PeerId {
+    fn from(entry: &PeerEntry) -> Self {
+        *entry.id()
+    }
+}
+
+impl From<&SignedPeerEntry> for PeerId {
+    fn from(signed: &SignedPeerEntry) -> Self {
+        *signed.id()
     }
 }
 

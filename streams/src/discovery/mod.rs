@@ -40,10 +40,10 @@ mod tests_wire;
 mod wire;
 
 pub use catalog::Catalog;
-pub use config::{Config, ConfigBuilder, ConfigError};
+pub use config::{Config, ConfigBuilder, ConfigError, ConfigError as ConfigBuilderError};
 pub use entry::{
     Generation, InvalidSignature, MAX_TICKETS_JUDGED, PeerEntry, PeerEntryVersion, SignedPeerEntry,
 };
 pub use handle::{Discovery, Event};
 pub use store::{MAX_CATALOG_LEN, MAX_ENTRY_LEN, MAX_PEERS, Refusal};
-pub use sync::SyncError;
+pub use sync::{SyncError, SyncError as Error};

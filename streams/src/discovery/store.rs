@@ -394,7 +394,7 @@ impl Store {
             return false;
         }
         let signed = entry
-            .update_version()
+            .renewed()
             .sign(key)
             .expect("the local entry is of the node's own key");
         Arc::make_mut(&mut self.data).local = Arc::new(signed);

@@ -94,7 +94,7 @@ mod rules {
         let foreign = PeerEntry::new("other", key(1).public().into())
             .sign(&key(1))
             .unwrap();
-        let now = foreign.version().updated_ms;
+        let now = foreign.update_version().updated_ms;
         assert_eq!(
             store.merge(foreign.clone(), InPerson, now),
             Err(Refusal::ForeignNetwork)
@@ -181,7 +181,7 @@ mod rules {
         assert_eq!(*store.catalog().local(), before);
         assert!(!store.update_local(&key(0), false, |_| ()));
         assert!(store.update_local(&key(0), false, |entry| _ = entry.tags.insert("t".into())));
-        assert!(store.catalog().local().version() > before.version());
+        assert!(store.catalog().local().update_version() > before.update_version());
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod rules {
         let mut store = store();
         let known = entry(1, NOW, NOW + 2);
         assert!(
-            !store.depart(known.id(), known.version()),
+            !store.depart(known.id(), known.update_version()),
             "nobody leaves who is not known"
         );
         store.merge(known.clone(), InPerson, NOW).unwrap();
@@ -245,7 +245,11 @@ mod rules {
         assert_eq!((catalog.peers_count(), catalog.iter().count()), (2, 3));
         assert!(catalog.get(&key(1).public()).is_none());
         assert_eq!(
-            catalog.get(&key(2).public()).unwrap().version().updated_ms,
+            catalog
+                .get(&key(2).public())
+                .unwrap()
+                .update_version()
+                .updated_ms,
             now
         );
         assert_eq!(catalog.get(&key(0).public()).unwrap(), &**catalog.local());

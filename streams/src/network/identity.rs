@@ -6,6 +6,8 @@ use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeTuple};
 
+use crate::Digest;
+
 /// Text or bytes that are not a key, a peer id or an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -74,6 +76,13 @@ impl SecretKey {
 impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SecretKey(of {})", self.public())
+    }
+}
+
+/// The key whose bytes are those of the id: as secret as the id is.
+impl From<Digest> for SecretKey {
+    fn from(secret: Digest) -> Self {
+        Self::from_bytes(*secret.as_bytes())
     }
 }
 
@@ -189,17 +198,16 @@ impl AsRef<[u8]> for PeerId {
     }
 }
 
-/// The first 10 hex digits: enough to tell peers apart in a log.
+/// All 64 hex digits, the form that [`FromStr`] takes. [`Short`](crate::primitives::Short) shows the first 10.
 impl fmt::Display for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0[..5]))
+        f.write_str(&HEXLOWER.encode(&self.0))
     }
 }
 
-/// All 64 hex digits, the form that [`FromStr`] takes.
 impl fmt::Debug for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
+        fmt::Display::fmt(self, f)
     }
 }
 

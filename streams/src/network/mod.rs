@@ -19,7 +19,7 @@ mod tests;
 mod tls;
 mod transport;
 
-pub use builder::{Error, NetworkBuilder};
+pub use builder::{Error, Error as NetworkError, NetworkBuilder};
 pub use close::CloseReason;
 pub use endpoint::{BindError, ConnectError};
 pub(crate) use endpoint::{Endpoint, EndpointConfig};
@@ -28,3 +28,5 @@ pub use link::LinkError;
 pub(crate) use link::{Link, LinkConn, LinkReceiver, LinkSender};
 pub(crate) use node::Core;
 pub use node::{LocalNode, Network};
+
+pub use crate::NetworkId;

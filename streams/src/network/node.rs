@@ -346,6 +346,12 @@ impl LocalNode {
     }
 }
 
+impl std::fmt::Display for LocalNode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LocalNode({})", self.id())
+    }
+}
+
 impl std::fmt::Debug for LocalNode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "LocalNode({})", self.addr())

@@ -2,9 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{core::Core, frames::FramesProducer, lag::DisconnectLagging, worker};
+use super::{
+    core::Core, frames::FramesProducer, lag::DisconnectLagging, undelivered::GiveBack, worker,
+};
 use crate::{
-    Encoding, StreamId,
+    Encoding, NetworkId, StreamId,
     discovery::PeerEntry,
     filter::Lookup,
     frames::DEFAULT_MAX_FRAME_LEN,
@@ -17,6 +19,10 @@ use crate::{
 /// Bounds and reach of a producer.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The stream.
+    pub stream_id: StreamId,
+    /// The network that it is a stream of.
+    pub network_id: NetworkId,
     /// How far the stream reaches. Default: the network.
     pub scope: Scope,
     /// What its datums are, for criteria to look into. Default: JSON.
@@ -34,9 +40,11 @@ pub struct Config {
     pub disconnect_lagging: DisconnectLagging,
 }
 
-impl Default for Config {
-    fn default() -> Self {
+impl Config {
+    fn new(stream_id: StreamId, network_id: NetworkId) -> Self {
         Self {
+            stream_id,
+            network_id,
             scope: Scope::Network,
             encoding: Encoding::default(),
             buffer_size: 1024,
@@ -48,25 +56,13 @@ impl Default for Config {
     }
 }
 
-/// Why a producer cannot be made.
-pub enum BuilderError<P = FramesProducer> {
+/// Why a producer of wire-format batches cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum FramesBuilderError {
     /// The stream has a producer on this node already: this one. Here is another handle to it.
-    AlreadyExists(P),
+    #[error("the stream has a producer on this node already")]
+    AlreadyExists(FramesProducer),
 }
-
-impl<P> fmt::Debug for BuilderError<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AlreadyExists(..)")
-    }
-}
-
-impl<P> fmt::Display for BuilderError<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the stream has a producer on this node already")
-    }
-}
-
-impl<P> std::error::Error for BuilderError<P> {}
 
 type OnlineWhen = Box<dyn FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync>;
 
@@ -74,22 +70,23 @@ type OnlineWhen = Box<dyn FnOnce(ChannelConditions) -> ChannelConditions + Send 
 #[must_use = "nothing is produced before it is built"]
 pub struct FramesProducerBuilder {
     streams: Arc<streams::Inner>,
-    id: StreamId,
     config: Config,
     lookup: Option<Lookup>,
     gate: Gate,
+    undelivered: Option<GiveBack>,
     online_when: OnlineWhen,
 }
 
 impl FramesProducerBuilder {
     pub(crate) fn new(streams: Arc<streams::Inner>, id: StreamId) -> Self {
-        let online_when: OnlineWhen = Box::new(|conditions| conditions.minimum_of(1));
+        let online_when: OnlineWhen = Box::new(|conditions| conditions);
+        let config = Config::new(id, streams.env.network_id);
         Self {
             streams,
-            id,
-            config: Config::default(),
+            config,
             lookup: None,
             gate: Gate::default(),
+            undelivered: None,
             online_when,
         }
     }
@@ -100,7 +97,12 @@ impl FramesProducerBuilder {
     }
 
     pub(super) fn with_stream_id(mut self, id: StreamId) -> Self {
-        self.id = id;
+        self.config.stream_id = id;
+        self
+    }
+
+    pub(super) fn with_undelivered(mut self, give_back: GiveBack) -> Self {
+        self.undelivered = Some(give_back);
         self
     }
 
@@ -145,7 +147,7 @@ impl FramesProducerBuilder {
         mut self,
         conditions: impl FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync + 'static,
     ) -> Self {
-        self.online_when = Box::new(|from| conditions(from.minimum_of(1)));
+        self.online_when = Box::new(conditions);
         self
     }
 
@@ -175,22 +177,22 @@ impl FramesProducerBuilder {
     ///
     /// # Errors
     /// When the stream has a producer on this node already; the error holds a handle to it.
-    pub fn build(self) -> Result<FramesProducer, BuilderError> {
+    pub fn build(self) -> Result<FramesProducer, FramesBuilderError> {
         let Self {
             streams,
-            id,
             config,
             lookup,
             gate,
+            undelivered,
             online_when,
         } = self;
         let lookup = lookup.unwrap_or_else(|| Lookup::Encoding(config.encoding.clone()));
-        let made = streams.add_producer(id, || {
+        let made = streams.add_producer(config.stream_id, || {
             Core::new(
-                id,
                 config,
                 streams.clone(),
                 (gate, lookup),
+                undelivered,
                 Board::new(online_when),
             )
         });
@@ -199,7 +201,9 @@ impl FramesProducerBuilder {
                 streams.env.spawn(worker::run(core.clone()));
                 Ok(FramesProducer::new(core))
             }
-            Err(existing) => Err(BuilderError::AlreadyExists(FramesProducer::new(existing))),
+            Err(existing) => Err(FramesBuilderError::AlreadyExists(FramesProducer::new(
+                existing,
+            ))),
         }
     }
 }
@@ -207,7 +211,6 @@ impl FramesProducerBuilder {
 impl fmt::Debug for FramesProducerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FramesProducerBuilder")
-            .field("id", &self.id)
             .field("config", &self.config)
             .finish_non_exhaustive()
     }

@@ -18,6 +18,7 @@ use super::{
     lag::{DisconnectLagging, Penalties},
     stats::Tally,
     subscriber::{Local, Remote, Subscriber, Target},
+    undelivered::GiveBack,
 };
 use crate::{
     Criteria, StreamId, consumer,
@@ -51,6 +52,8 @@ pub(crate) struct Core {
     pub(super) streams: Arc<streams::Inner>,
     pub(super) gate: Gate,
     pub(super) lookup: Lookup,
+    /// Where what nobody wants goes.
+    pub(super) undelivered: Option<GiveBack>,
     /// Names this producer's life, so that a returning consumer can tell what it missed.
     pub(super) epoch: Epoch,
     pub(super) intake: Queue,
@@ -95,20 +98,21 @@ impl Admitted {
 
 impl Core {
     pub(super) fn new(
-        id: StreamId,
         config: Config,
         streams: Arc<streams::Inner>,
         (gate, lookup): (Gate, Lookup),
+        undelivered: Option<GiveBack>,
         board: Board,
     ) -> Self {
         let cancel = streams.env.cancel.child_token();
         Self {
-            id,
+            id: config.stream_id,
             intake: Queue::new(config.buffer_size, config.buffer_bytes),
             config,
             streams,
             gate,
             lookup,
+            undelivered,
             epoch: Epoch::random(),
             board,
             tally: Tally::default(),

@@ -9,13 +9,16 @@ mod sender;
 mod stats;
 mod subscriber;
 mod typed;
+mod typed_builder;
+mod undelivered;
 mod worker;
 
-pub use builder::{BuilderError, Config, FramesProducerBuilder};
+pub use builder::{Config, FramesBuilderError, FramesProducerBuilder};
 pub(crate) use core::{Admitted, Core};
 pub use error::{EncodingError, Error};
 pub use frames::{FinishReport, FramesProducer};
 pub use lag::DisconnectLagging;
 pub(crate) use sender::serve;
 pub use stats::{Dropped, ProducerStats};
-pub use typed::{Builder, Producer};
+pub use typed::Producer;
+pub use typed_builder::{Builder, BuilderError};

@@ -9,20 +9,19 @@ use std::{
     time::Duration,
 };
 
-use futures::{Sink, future::BoxFuture};
+use futures::Sink;
 
 use super::{
-    BuilderError, Config, DisconnectLagging, Error, FinishReport, FramesProducer,
-    FramesProducerBuilder, ProducerStats, core::Core, error::EncodingError,
+    Config, Error, FinishReport, FramesProducer, ProducerStats, core::Core, error::EncodingError,
 };
 use crate::{
     Datum, StreamId,
-    discovery::PeerEntry,
     queue::{Closed, PutError},
-    status::{ChannelConditions, ChannelInfo, When},
-    streams::Scope,
-    tickets::TicketValidator,
+    status::{ChannelInfo, When},
 };
+
+/// Shared between threads with the handle it is part of.
+type Waiting = Pin<Box<dyn Future<Output = Result<(), Closed>> + Send + Sync>>;
 
 /// Takes datums of a type for a stream. Clones are handles to the same producer.
 ///
@@ -33,7 +32,7 @@ pub struct Producer<D> {
     /// Room that `poll_ready` has promised to `start_send`.
     permit: bool,
     /// Kept over polls, so that waiting costs nothing.
-    waiting: Option<BoxFuture<'static, Result<(), Closed>>>,
+    waiting: Option<Waiting>,
     datum: PhantomData<fn(D)>,
 }
 
@@ -211,100 +210,5 @@ impl<D> Drop for Producer<D> {
 impl<D> fmt::Debug for Producer<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.core.fmt(f)
-    }
-}
-
-/// Sets up a producer of a type's datums.
-#[must_use = "nothing is produced before it is built"]
-pub struct Builder<D> {
-    frames: FramesProducerBuilder,
-    datum: PhantomData<fn(D)>,
-}
-
-impl<D: Datum> Builder<D> {
-    pub(crate) fn new(frames: FramesProducerBuilder) -> Self {
-        Self {
-            frames,
-            datum: PhantomData,
-        }
-    }
-
-    fn map(self, change: impl FnOnce(FramesProducerBuilder) -> FramesProducerBuilder) -> Self {
-        Self {
-            frames: change(self.frames),
-            datum: PhantomData,
-        }
-    }
-
-    /// Another stream than the type's own.
-    pub fn with_stream_id(self, id: impl Into<StreamId>) -> Self {
-        self.map(|frames| frames.with_stream_id(id.into()))
-    }
-
-    /// See [`FramesProducerBuilder::with_scope`].
-    pub fn with_scope(self, scope: Scope) -> Self {
-        self.map(|frames| frames.with_scope(scope))
-    }
-
-    /// See [`FramesProducerBuilder::with_buffer_size`].
-    pub fn with_buffer_size(self, datums: usize) -> Self {
-        self.map(|frames| frames.with_buffer_size(datums))
-    }
-
-    /// See [`FramesProducerBuilder::with_buffer_bytes`].
-    pub fn with_buffer_bytes(self, bytes: usize) -> Self {
-        self.map(|frames| frames.with_buffer_bytes(bytes))
-    }
-
-    /// See [`FramesProducerBuilder::with_max_consumers`].
-    pub fn with_max_consumers(self, max_consumers: usize) -> Self {
-        self.map(|frames| frames.with_max_consumers(max_consumers))
-    }
-
-    /// See [`FramesProducerBuilder::with_max_datum_len`].
-    pub fn with_max_datum_len(self, bytes: usize) -> Self {
-        self.map(|frames| frames.with_max_datum_len(bytes))
-    }
-
-    /// See [`FramesProducerBuilder::online_when`].
-    pub fn online_when(
-        self,
-        conditions: impl FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync + 'static,
-    ) -> Self {
-        self.map(|frames| frames.online_when(conditions))
-    }
-
-    /// See [`FramesProducerBuilder::require`].
-    pub fn require(self, may: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static) -> Self {
-        self.map(|frames| frames.require(may))
-    }
-
-    /// See [`FramesProducerBuilder::require_ticket`].
-    pub fn require_ticket(self, validator: impl TicketValidator) -> Self {
-        self.map(|frames| frames.require_ticket(validator))
-    }
-
-    /// See [`FramesProducerBuilder::disconnect_lagging`].
-    pub fn disconnect_lagging(self, policy: impl Into<DisconnectLagging>) -> Self {
-        self.map(|frames| frames.disconnect_lagging(policy))
-    }
-
-    /// Starts the producer and announces its stream.
-    ///
-    /// # Errors
-    /// When the stream has a producer on this node already; the error holds a handle to it.
-    pub fn build(self) -> Result<Producer<D>, BuilderError<Producer<D>>> {
-        match self.frames.build() {
-            Ok(frames) => Ok(Producer::new(frames)),
-            Err(BuilderError::AlreadyExists(existing)) => {
-                Err(BuilderError::AlreadyExists(Producer::new(existing)))
-            }
-        }
-    }
-}
-
-impl<D> fmt::Debug for Builder<D> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.frames.fmt(f)
     }
 }

@@ -17,6 +17,7 @@ use super::{
     core::{Core, Life},
     lag::{Budget, DisconnectLagging},
     subscriber::{Subscriber, Target},
+    undelivered::give_back,
 };
 use crate::{Frames, network::CloseReason, streams::FAREWELL};
 
@@ -96,8 +97,12 @@ async fn deliver(
     stopped: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<(), Stopped> {
     let subscribers = core.advance(batch.count());
+    let given_back = core
+        .undelivered
+        .as_ref()
+        .map_or(0, |sink| give_back(sink, &subscribers, &batch));
     if subscribers.is_empty() {
-        core.tally.nobody.add(batch.count());
+        core.tally.nobody.add(batch.count() - given_back);
         return Ok(());
     }
     let mut waiting = Vec::new();

@@ -18,10 +18,10 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    /// `online_when` says, from conditions that are always met, those of being online.
+    /// `online_when` says, from conditions that one channel meets, those of being online.
     pub(crate) fn new(online_when: impl FnOnce(ChannelConditions) -> ChannelConditions) -> Self {
         let (channels, watcher) = watch::channel(Channels::default());
-        let conditions = online_when(ChannelConditions::new(watcher.clone()));
+        let conditions = online_when(ChannelConditions::new(watcher.clone()).minimum_of(1));
         let (online, online_watcher) = watch::channel(conditions.is_condition_met());
         Self {
             channels,

@@ -58,6 +58,8 @@ impl Channel {
         peer: PeerEntry,
         state: State,
     ) -> Self {
+        let stats = Stats::new();
+        stats.set_connected(state == State::Connected);
         let (state, watcher) = watch::channel(state);
         let inner = Inner {
             generation: next_generation(),
@@ -66,7 +68,7 @@ impl Channel {
             producer_id,
             consumer_id,
             peer,
-            stats: Stats::new(),
+            stats,
             state: watcher,
         };
         Self {
@@ -80,6 +82,7 @@ impl Channel {
     }
 
     pub(crate) fn set(&self, state: State) {
+        self.info.0.stats.set_connected(state == State::Connected);
         self.state.send_replace(state);
     }
 }
@@ -145,10 +148,12 @@ impl ChannelInfo {
         self.state() == State::Connected
     }
 
-    /// Waits until it is over. Cancel safe.
-    pub async fn disconnected(&self) {
+    /// Resolves when it is over. Cancel safe.
+    pub fn disconnected(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
         let mut state = self.0.state.clone();
-        // An error means that its sender is gone, and it set the state before it went.
-        let _ = state.wait_for(|state| *state == State::Terminated).await;
+        async move {
+            // An error means that its sender is gone, and it set the state before it went.
+            let _ = state.wait_for(|state| *state == State::Terminated).await;
+        }
     }
 }

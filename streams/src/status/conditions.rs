@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{ChannelInfo, board::Channels};
-use crate::{Tag, discovery::PeerEntry};
+use crate::{Tag, discovery::PeerEntry, primitives::IntoIterOrSingle};
 
 type Predicate = Arc<dyn Fn(&PeerEntry) -> bool + Send + Sync>;
 type Changed = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
@@ -42,16 +42,15 @@ impl ChannelConditions {
         }
     }
 
-    /// At least so many channels. Default: 1 for a producer and for [`subscribed`](super::When::subscribed), 0 for a
-    /// consumer.
+    /// At least so many channels. Default: 1.
     pub fn minimum_of(mut self, minimum: usize) -> Self {
         self.minimum = minimum;
         self
     }
 
-    /// Counts only peers that carry all these tags.
-    pub fn with_tags(self, tags: impl IntoIterator<Item = impl Into<Tag>>) -> Self {
-        let tags: Vec<Tag> = tags.into_iter().map(Into::into).collect();
+    /// Counts only peers that carry this tag, or all these tags.
+    pub fn with_tags<Way>(self, tags: impl IntoIterOrSingle<Tag, Way>) -> Self {
+        let tags: Vec<Tag> = tags.iterator().collect();
         self.with_predicate(move |peer| tags.iter().all(|tag| peer.tags().contains(tag)))
     }
 

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -33,7 +33,8 @@ struct Inner {
     bytes: Counter,
     dropped: Counter,
     filtered: Counter,
-    since: Instant,
+    /// Since when it is connected, while it is.
+    since: Mutex<Option<Instant>>,
 }
 
 impl Stats {
@@ -43,7 +44,7 @@ impl Stats {
             bytes: Counter::default(),
             dropped: Counter::default(),
             filtered: Counter::default(),
-            since: Instant::now(),
+            since: Mutex::default(),
         }))
     }
 
@@ -60,39 +61,45 @@ impl Stats {
         self.0.filtered.add(datums);
     }
 
+    pub(super) fn set_connected(&self, connected: bool) {
+        let mut since = self.0.since.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = connected.then(Instant::now);
+    }
+
     /// Datums sent or received.
-    pub fn datums(&self) -> u64 {
-        self.0.datums.get()
+    pub fn datums(&self) -> usize {
+        self.0.datums.get() as usize
     }
 
     /// Bytes of these datums, without their 4-byte headers.
-    pub fn bytes(&self) -> u64 {
-        self.0.bytes.get()
+    pub fn bytes(&self) -> usize {
+        self.0.bytes.get() as usize
     }
 
     /// Datums that were meant for the channel and did not make it.
-    pub fn dropped(&self) -> u64 {
-        self.0.dropped.get()
+    pub fn dropped(&self) -> usize {
+        self.0.dropped.get() as usize
     }
 
     /// Datums that the subscriber's criteria do not want.
-    pub fn filtered(&self) -> u64 {
-        self.0.filtered.get()
+    pub fn filtered(&self) -> usize {
+        self.0.filtered.get() as usize
     }
 
-    /// Time since the channel was made.
-    pub fn uptime(&self) -> Duration {
-        self.0.since.elapsed()
+    /// For how long it has been connected; `None` while it is not.
+    pub fn uptime(&self) -> Option<Duration> {
+        let since = *self.0.since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map(|since| since.elapsed())
     }
 }
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (datums, bytes, dropped) = (self.datums(), self.bytes(), self.dropped());
-        write!(
-            f,
-            "{datums} datums, {bytes} bytes, {dropped} dropped in {} s",
-            self.uptime().as_secs()
-        )
+        write!(f, "{datums} datums, {bytes} bytes, {dropped} dropped, ")?;
+        match self.uptime() {
+            Some(uptime) => write!(f, "connected for {} s", uptime.as_secs()),
+            None => f.write_str("not connected"),
+        }
     }
 }

@@ -20,12 +20,23 @@ impl When {
 
     /// Resolves when its conditions for being online are met, at once if they are. Cancel safe.
     pub fn online(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
-        wait_for(self.online.clone(), true)
+        let mut online = self.online.clone();
+        async move {
+            if online.wait_for(|online| *online).await.is_err() {
+                // It is gone, and comes online no more.
+                pending::<()>().await;
+            }
+        }
     }
 
-    /// Resolves when its conditions for being online are not met, at once if they are not. Cancel safe.
+    /// Resolves when its conditions for being online are not met, at once if they are not, and when it is gone. Cancel
+    /// safe.
     pub fn offline(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
-        wait_for(self.online.clone(), false)
+        let mut online = self.online.clone();
+        async move {
+            // An error means that it is gone.
+            let _ = online.wait_for(|online| !online).await;
+        }
     }
 
     /// Whether its conditions for being online are met.
@@ -41,12 +52,5 @@ impl When {
     /// The opposite: met while nobody is connected.
     pub fn unsubscribed(&self) -> ChannelConditions {
         self.subscribed().unmet()
-    }
-}
-
-/// Never resolves when whoever decides is gone without deciding so.
-async fn wait_for(mut watched: watch::Receiver<bool>, value: bool) {
-    if watched.wait_for(|now| *now == value).await.is_err() {
-        pending::<()>().await;
     }
 }

@@ -3,7 +3,9 @@
 mod accept;
 pub mod backoff;
 mod config;
+mod definition;
 pub(crate) mod protocol;
+mod refusal;
 mod registry;
 
 use std::sync::Arc;
@@ -12,18 +14,29 @@ use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use accept::HANDSHAKE_TIMEOUT;
-pub use config::{Config, ConfigBuilder, ConfigError, Scope};
+pub use config::{Config, ConfigBuilder, ConfigError, ConfigError as ConfigBuilderError, Scope};
+pub use definition::{
+    ConsumerDef, ConsumerOf, ProducerDef, ProducerOf, StreamConsumer, StreamDef, StreamProducer,
+};
+pub use refusal::{NoCapacity, NotAllowed, StreamNotFound, TooSlow};
 pub(crate) use registry::{FAREWELL, Inner};
 
 use crate::{
-    Datum, NetworkId, PeerId, StreamId,
-    consumer::{Consumer, FramesConsumerBuilder},
+    Datum, NetworkId, PeerId,
+    consumer::FramesConsumerBuilder,
     discovery::{Discovery, PeerEntry},
     filter::Lookup,
     network::{self, ConnectError, Link},
-    producer::{FramesProducerBuilder, Producer},
+    producer::FramesProducerBuilder,
 };
-pub use crate::{consumer, network::CloseReason, producer, status};
+pub use crate::{
+    StreamId,
+    consumer::{self, Consumer},
+    criteria::Criteria,
+    network::CloseReason,
+    producer::{self, Producer},
+    status,
+};
 
 /// What streams need of their network.
 pub(crate) struct Env {
@@ -112,6 +125,15 @@ impl Streams {
         producer::Builder::new(frames)
     }
 
+    /// Starts the producer of a definition.
+    pub fn producer_of<D: Datum>(&self, def: StreamDef<D>) -> producer::Builder<D> {
+        let builder = self.producer();
+        match def.stream_id {
+            Some(id) => builder.with_stream_id(id),
+            None => builder,
+        }
+    }
+
     /// A consumer with all defaults.
     pub fn consume<D: Datum>(&self) -> Consumer<D> {
         self.consumer().build()
@@ -123,6 +145,15 @@ impl Streams {
             .consumer_frames(D::derived_stream_id())
             .with_lookup(Lookup::Datum(D::matches));
         consumer::Builder::new(frames)
+    }
+
+    /// Starts the consumer of a definition.
+    pub fn consumer_of<D: Datum>(&self, def: StreamDef<D>) -> consumer::Builder<D> {
+        let builder = self.consumer();
+        match def.stream_id {
+            Some(id) => builder.with_stream_id(id),
+            None => builder,
+        }
     }
 }
 

@@ -1,0 +1,63 @@
+//! The reasons for which a producer ends a subscription, each as a type of its own.
+
+use crate::network::CloseReason;
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident),*) => {
+        $(
+            $(#[$doc])*
+            ///
+            /// Compares with the [`CloseReason`] of the same name.
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+            #[error("{}", CloseReason::$name)]
+            pub struct $name;
+
+            impl From<$name> for CloseReason {
+                fn from(_: $name) -> Self {
+                    Self::$name
+                }
+            }
+
+            impl PartialEq<CloseReason> for $name {
+                fn eq(&self, reason: &CloseReason) -> bool {
+                    *reason == CloseReason::$name
+                }
+            }
+
+            impl PartialEq<$name> for CloseReason {
+                fn eq(&self, refusal: &$name) -> bool {
+                    refusal == self
+                }
+            }
+        )*
+    };
+}
+
+refusals!(
+    /// Code 10404: the node has no such stream.
+    StreamNotFound,
+    /// Code 10403: the consumer does not meet the producer's requirements.
+    NotAllowed,
+    /// Code 10509: the producer has as many consumers as it takes.
+    NoCapacity,
+    /// Code 10413: the consumer lagged too far behind.
+    TooSlow
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_the_reason_of_its_name() {
+        let reasons: [(CloseReason, u64); 4] = [
+            (StreamNotFound.into(), 10404),
+            (NotAllowed.into(), 10403),
+            (NoCapacity.into(), 10509),
+            (TooSlow.into(), 10413),
+        ];
+        assert!(reasons.iter().all(|(reason, code)| reason.code() == *code));
+        assert!(reasons[3].0 == TooSlow && TooSlow == reasons[3].0 && reasons[3].0 != NotAllowed);
+        assert_eq!(NoCapacity.to_string(), "10509 NoCapacity");
+    }
+}
