@@ -238,9 +238,11 @@ mod tests {
 
     #[test]
     fn references_compare_either_way_round() {
-        let id = Digest::from("a");
-        assert!(&id == id && id == &id);
-        assert!(&id != Digest::zero() && Digest::zero() != &id);
+        let (id, reference) = (Digest::from("a"), &Digest::from("a"));
+        assert_eq!(reference, id);
+        assert_eq!(id, reference);
+        assert_ne!(reference, Digest::zero());
+        assert_ne!(Digest::zero(), reference);
     }
 
     #[test]

@@ -229,7 +229,7 @@ impl Discovery {
     }
 
     /// Takes in what the user says of a peer, until the peer's own word is heard. It is told to nobody else. False when
-    /// it is refused, which is counted.
+    /// it is refused, which is counted; among others when the peer's own word is known already.
     pub fn insert(&self, entry: impl Into<PeerEntry>) -> bool {
         let entry = entry.into();
         let is_known = self.0.catalog().get(entry.id()).is_some();

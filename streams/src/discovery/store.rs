@@ -250,19 +250,19 @@ impl Store {
         self.encoded_len = encoded_len;
         self.departed.remove(entry.id());
         let entry = Arc::new(entry);
-        Ok(
-            match Arc::make_mut(&mut self.data).signed.entry(*entry.id()) {
-                Entry::Vacant(slot) => {
-                    slot.insert(entry.clone());
-                    Merged::Discovered(entry)
-                }
-                Entry::Occupied(mut slot) => {
-                    let restarted = slot.get().version.started_ms != entry.version.started_ms;
-                    slot.insert(entry.clone());
-                    Merged::Updated { entry, restarted }
-                }
-            },
-        )
+        let data = Arc::make_mut(&mut self.data);
+        data.unsigned.remove(entry.id());
+        Ok(match data.signed.entry(*entry.id()) {
+            Entry::Vacant(slot) => {
+                slot.insert(entry.clone());
+                Merged::Discovered(entry)
+            }
+            Entry::Occupied(mut slot) => {
+                let restarted = slot.get().version.started_ms != entry.version.started_ms;
+                slot.insert(entry.clone());
+                Merged::Updated { entry, restarted }
+            }
+        })
     }
 
     /// Displaces whoever must make room for this entry.
@@ -344,12 +344,15 @@ impl Store {
             .min()
     }
 
-    /// Takes what the user says of a peer. Refused for another network's entry and for the node's own.
+    /// Takes what the user says of a peer. Refused for another network's entry, for the node's own, and for that of a
+    /// peer whose own word is known.
     pub(super) fn insert_unsigned(&mut self, entry: PeerEntry) -> Result<bool, Refusal> {
         let refusal = if entry.network != self.data.local.network {
             Some(Refusal::ForeignNetwork)
         } else if entry.id() == self.data.local.id() {
             Some(Refusal::Local)
+        } else if self.data.signed.contains_key(entry.id()) {
+            Some(Refusal::NotNewer)
         } else if self.data.unsigned.len() >= self.max_peers {
             Some(Refusal::Full)
         } else {

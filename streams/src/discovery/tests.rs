@@ -225,7 +225,7 @@ mod rules {
     }
 
     #[test]
-    fn reads_hide_what_is_stale_and_put_signed_before_told() {
+    fn reads_hide_what_is_stale_and_what_is_signed_replaces_what_was_told() {
         let now = entry::now_ms();
         let mut store = Store::new(entry(0, now, now), PURGE, DRIFT);
         // Stale by now, though it was not when it came.
@@ -236,8 +236,14 @@ mod rules {
                 now - 400_000,
             )
             .unwrap();
-        store.merge(entry(2, now, now), InPerson, now).unwrap();
         store.insert_unsigned(entry(2, 5, 5).into()).unwrap();
+        assert_eq!(store.catalog().unsigned_peers().count(), 1);
+        store.merge(entry(2, now, now), InPerson, now).unwrap();
+        assert_eq!(store.catalog().unsigned_peers().count(), 0);
+        assert_eq!(
+            store.insert_unsigned(entry(2, 5, 5).into()),
+            Err(Refusal::NotNewer)
+        );
         store.insert_unsigned(entry(3, 6, 6).into()).unwrap();
         let catalog = store.catalog();
         let ids: Vec<_> = catalog.peers().map(|entry| *entry.id()).collect();

@@ -58,8 +58,8 @@ impl Channel {
         peer: PeerEntry,
         state: State,
     ) -> Self {
-        let stats = Stats::new();
-        stats.set_connected(state == State::Connected);
+        let counts = Stats::new();
+        counts.set_connected(state == State::Connected);
         let (state, watcher) = watch::channel(state);
         let inner = Inner {
             generation: next_generation(),
@@ -68,7 +68,7 @@ impl Channel {
             producer_id,
             consumer_id,
             peer,
-            stats,
+            stats: counts,
             state: watcher,
         };
         Self {

@@ -57,7 +57,10 @@ mod tests {
             (TooSlow.into(), 10413),
         ];
         assert!(reasons.iter().all(|(reason, code)| reason.code() == *code));
-        assert!(reasons[3].0 == TooSlow && TooSlow == reasons[3].0 && reasons[3].0 != NotAllowed);
+        let last = reasons[3].0;
+        assert_eq!(last, TooSlow);
+        assert_eq!(TooSlow, last);
+        assert_ne!(last, NotAllowed);
         assert_eq!(NoCapacity.to_string(), "10509 NoCapacity");
     }
 }
