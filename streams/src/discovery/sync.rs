@@ -91,11 +91,11 @@ pub(super) async fn with(
     };
     let known = exchange(shared, to, &frame, kind).await?;
     if kind == Kind::Full && !is_proved {
-        let said = catalog.local().version();
+        let said = catalog.local().update_version();
         let catalog = shared.catalog();
         let news: Vec<_> = wire::news(&catalog, &to.id, &known).collect();
         // Of what changed since, this peer was not told with the others: it was not one of them yet.
-        if news.len() > 1 || catalog.local().version() != said {
+        if news.len() > 1 || catalog.local().update_version() != said {
             exchange(shared, to, &wire::encode(news, Say::Push, max), kind).await?;
         }
     }

@@ -56,10 +56,10 @@ fn say(network: &Network, ticket: Option<&'static str>) {
     static LAST: Mutex<Option<PeerEntryVersion>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap();
     let mut entry = entry(ticket);
-    while last.is_some_and(|last| entry.version() <= last) {
-        entry = entry.update_version();
+    while last.is_some_and(|last| entry.update_version() <= last) {
+        entry = entry.renewed();
     }
-    *last = Some(entry.version());
+    *last = Some(entry.update_version());
     assert!(network.discovery().feed(entry.sign(&key()).unwrap()));
 }
 
