@@ -104,7 +104,7 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
             Outcome::Closed(reason @ (CloseReason::UnknownPeer | CloseReason::NotAllowed)) => {
                 // The peer judges what it knows of this node, which a sync makes the latest; once for each version.
                 let address = entry.address().clone();
-                let own = catalog.borrow().local().version();
+                let own = catalog.borrow().local().update_version();
                 if told != Some(seen.1)
                     && matches!(
                         timeout(SYNC_TIMEOUT, discovery.sync_with(address)).await,

@@ -64,7 +64,7 @@ fn store() -> Store {
 }
 
 fn merge(store: &mut Store, signed: SignedPeerEntry, seed: u8, now: i64) {
-    let (id, version): (PeerId, _) = (*signed.id(), signed.version());
+    let (id, version): (PeerId, _) = (*signed.id(), signed.update_version());
     let before = store.catalog();
     let how = if seed & 16 != 0 {
         Known::InPerson
@@ -79,8 +79,8 @@ fn merge(store: &mut Store, signed: SignedPeerEntry, seed: u8, now: i64) {
     }
     let after = store.catalog();
     assert_eq!(after.local(), before.local());
-    let known = after.0.signed.get(&id).map(|entry| entry.version());
-    let known_before = before.0.signed.get(&id).map(|entry| entry.version());
+    let known = after.0.signed.get(&id).map(|entry| entry.update_version());
+    let known_before = before.0.signed.get(&id).map(|entry| entry.update_version());
     if merged.is_ok() {
         assert_eq!(known, Some(version));
         assert!(known_before.is_none_or(|before| before < version));
@@ -91,7 +91,7 @@ fn merge(store: &mut Store, signed: SignedPeerEntry, seed: u8, now: i64) {
     // Reads of whatever was taken do not panic.
     for peer in after.iter() {
         let _ = (peer.started_at(), peer.updated_at(), peer.uptime());
-        let _ = peer.clone().update_version();
+        let _ = peer.clone().renewed();
     }
     if seed & 32 != 0 {
         store.depart(&id, version);
