@@ -242,10 +242,16 @@ async fn a_flood_of_connections_stays_within_the_caps() {
             .filter(|conn| conn.close_reason().is_none())
             .count()
     };
+    let since = Instant::now();
     until("those without a seat are closed", || open() <= PENDING_MAX).await;
+    // Long before the time to speak is over for them.
+    assert!(since.elapsed() < Duration::from_secs(3), "{since:?}");
+    let peak = memory::take_peak().saturating_sub(before);
     println!(
-        "of {SILENT} silent connections {} stay; an honest join took {joined:?}",
-        open()
+        "of {SILENT} silent connections {} stay, with {} KiB at most; an honest join took {joined:?}",
+        open(),
+        peak / KIB
     );
+    assert!(peak < PENDING_MAX * 256 * KIB, "{peak}");
     assert!(joined < JOIN_MAX, "{joined:?}");
 }
