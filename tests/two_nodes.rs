@@ -3,7 +3,12 @@
 
 mod support;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
+
+use mosaik_streams::{
+    PeerId,
+    tickets::{EdDsaSigningKey, Expiration, Hs512, JwtTicketBuilder},
+};
 
 use support::{LIMIT, Node, eventually, free_ports, identity, root, run, write};
 
@@ -133,4 +138,74 @@ fn a_killed_desk_comes_back_and_the_feed_waits_in_bounded_memory() {
         seqs[0]
     );
     assert!(away_since.elapsed() < LIMIT);
+}
+
+/// A feed that asks its consumers for a ticket of each kind, and desks with and without them.
+#[test]
+fn a_desk_reads_with_its_tickets_and_not_without_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let [feed_port, desk_port, other_port] = free_ports();
+    let [(feed_key, feed_id), (desk_key, desk_id), (other_key, _)] =
+        [identity(), identity(), identity()];
+    let secret = "0b".repeat(64);
+    let key = EdDsaSigningKey::random();
+    let desk: PeerId = desk_id.parse().unwrap();
+    let token = |issuer: JwtTicketBuilder| {
+        let ticket = issuer.build(&desk, Expiration::after(Duration::from_hours(1)));
+        String::from_utf8(ticket.data.to_vec()).unwrap()
+    };
+    let shared = JwtTicketBuilder::new(secret.parse::<Hs512>().unwrap()).issuer("my-app");
+    write(folder.path(), "shared.jwt", token(shared) + "\n");
+    let signed = JwtTicketBuilder::new(key.clone())
+        .audience("feed")
+        .claim("role", "desk");
+    write(folder.path(), "signed.jwt", token(signed));
+    write(folder.path(), "secret", secret);
+
+    let feed = format!(
+        "mosaik: v1\nnetwork: ticket-test\nnode:\n  secret_key: \"{feed_key}\"\n  listen: [\"127.0.0.1:{feed_port}\"]\n\
+         streams:\n  ticks:\n    scope: network\n    require:\n      consumers:\n        tickets:\n          \
+         - {{jwt: {{issuer: my-app, hs512: \"${{file:secret}}\"}}}}\n          \
+         - {{jwt: {{audience: feed, eddsa: \"{}\"}}}}\n\
+         producers:\n  clock: {{from: {{generate: {{rate: 1000}}}}, to: ticks}}\n",
+        key.verifying_key()
+    );
+    let node = |key: &str, port: u16, tickets: &str| {
+        format!(
+            "mosaik: v1\nnetwork: ticket-test\nnode:\n  secret_key: \"{key}\"\n  listen: [\"127.0.0.1:{port}\"]\n  \
+             bootstrap: [\"{feed_id}@127.0.0.1:{feed_port}\"]\n  tickets: [{tickets}]\n\
+             streams:\n  ticks: {{scope: network}}\nconsumers:\n  print: {{from: ticks, to: {{stdout: {{}}}}}}\n"
+        )
+    };
+    let both = "{jwt: \"${file:shared.jwt}\"}, {jwt: \"${file:signed.jwt}\"}";
+    let one = "{jwt: \"${file:shared.jwt}\"}";
+    let feed_manifest = write(folder.path(), "feed.yaml", feed);
+    let desk_manifest = write(folder.path(), "desk.yaml", node(&desk_key, desk_port, one));
+    // The same tickets in the hands of another node.
+    let other_manifest = write(
+        folder.path(),
+        "other.yaml",
+        node(&other_key, other_port, both),
+    );
+
+    let feed = Node::up(&feed_manifest);
+    let other = Node::up(&other_manifest);
+    let desk = Node::up(&desk_manifest);
+    desk.logged("refused");
+    other.logged("refused");
+
+    // The second ticket comes with an edit of the manifest.
+    fs::write(&desk_manifest, node(&desk_key, desk_port, both)).unwrap();
+    desk.stdout_lines(100);
+    assert_eq!(
+        (other.stdout_count(), feed.stderr_now().contains("error")),
+        (0, false)
+    );
+    let token = fs::read_to_string(folder.path().join("signed.jwt")).unwrap();
+    assert!(!desk.stderr_now().contains(&token));
+
+    // Taken back again, nothing more comes.
+    fs::write(&desk_manifest, node(&desk_key, desk_port, one)).unwrap();
+    feed.logged("cut off");
+    desk.logged_times("refused", 2);
 }

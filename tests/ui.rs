@@ -192,6 +192,7 @@ fn no_secret_is_ever_shown() {
             "mosaik: v1\nconsumers: {a: {from: {stream: a, criteria: SECRET}, to: {stdout: {}}}}",
             "mosaik: v1\nconsumers: {a: {from: {stream: a, criteria: {b: {gte: [SECRET]}}}, to: SECRET}}",
             "mosaik: v1\noperators: {a: {wasm: 'SECRET', digest: 'SECRET', on_error: 'SECRET', tick: 'SECRET'}}",
+            "mosaik: v1\nnode: {tickets: [{jwt: 'SECRET'}]}\nstreams: {a: {scope: network, require: {producers: {tickets: [{jwt: {hs256: 'SECRET', es384: 'SECRET', issuer: 'SECRET'}}]}}}}",
             "mosaik: v1\noperators: {a: {wasm: 'builtin:SECRET', state: 'SECRET', limits: {memory: 'SECRET'}}}",
         ] {
             fs::write(&file, text.replace("SECRET", from)).unwrap();

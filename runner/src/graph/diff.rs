@@ -185,6 +185,7 @@ fn node_changes(old: &Graph, new: &Graph) -> Vec<&'static str> {
         .compare("name", &old.node.name, &new.node.name)
         .compare("bootstrap", &old.node.bootstrap, &new.node.bootstrap)
         .compare("tags", &old.node.tags, &new.node.tags)
+        .compare("tickets", &old.node.tickets, &new.node.tickets)
         .0
 }
 

@@ -3,9 +3,10 @@
 use super::{
     diagnostics::Diagnostic,
     guarded::Guarded,
-    keys::{Section, Shape, key, required},
-    node::{hex_key, tags},
+    keys::{Section, Shape, key},
+    node::tags,
     reader::Reader,
+    tickets::{self, RequiredTicket},
     tree::{Node, Value},
 };
 
@@ -42,12 +43,14 @@ pub struct Require {
 pub struct Requirement {
     /// All of these tags.
     pub tags: Vec<Guarded<String>>,
+    /// All of these tickets.
+    pub tickets: Vec<RequiredTicket>,
 }
 
 impl Requirement {
     /// Whether anyone will do.
     pub fn is_nothing(&self) -> bool {
-        self.tags.is_empty()
+        self.tags.is_empty() && self.tickets.is_empty()
     }
 }
 
@@ -93,25 +96,6 @@ static ONLINE_WHEN: Section = Section {
 pub(crate) const ONLINE_WHEN_SHAPE: Shape =
     Shape::Either(&[Shape::Of(&CONDITION), Shape::Of(&ONLINE_WHEN)]);
 
-static JWT: Section = Section {
-    name: "jwt",
-    doc: "Which JSON Web Tokens are good.",
-    keys: &[
-        required("issuer", Shape::Text, "Who must have issued the token."),
-        required(
-            "hs256",
-            Shape::Hex64,
-            "The key it must be signed with, 64 hex digits.",
-        ),
-    ],
-};
-
-static REQUIRED_TICKET: Section = Section {
-    name: "required_ticket",
-    doc: "A ticket that must be shown.",
-    keys: &[required("jwt", Shape::Of(&JWT), "A JSON Web Token.")],
-};
-
 static REQUIREMENT: Section = Section {
     name: "requirement",
     doc: "What a peer must show.",
@@ -119,8 +103,8 @@ static REQUIREMENT: Section = Section {
         key("tags", Shape::List(&Shape::Text), "All of these tags."),
         key(
             "tickets",
-            Shape::List(&Shape::Of(&REQUIRED_TICKET)),
-            "All of these tickets. Not supported yet.",
+            tickets::REQUIRED_TICKETS_SHAPE,
+            "All of these tickets.",
         ),
     ],
 };
@@ -219,23 +203,14 @@ fn read_requirement(cx: &mut Reader<'_>, node: &Node, what: &str) -> Requirement
     let Some(fields) = cx.section(node, what, &REQUIREMENT) else {
         return Requirement::default();
     };
-    if let Some(entry) = fields.get("tickets") {
-        cx.list(&entry.node, "tickets", |cx, item| {
-            let fields = cx.section(item, "tickets", &REQUIRED_TICKET)?;
-            let jwt = cx.section(fields.node("jwt")?, "jwt", &JWT)?;
-            jwt.node("issuer")
-                .map(|node| cx.text(node, "issuer", "text"));
-            jwt.node("hs256").map(|node| hex_key(cx, node, "hs256"))
-        });
-        cx.unsupported(
-            entry,
-            "without it the stream would be open to all; require `tags` instead",
-        );
-    }
     Requirement {
         tags: fields
             .node("tags")
             .map(|node| tags(cx, node, "tags"))
+            .unwrap_or_default(),
+        tickets: fields
+            .node("tickets")
+            .map(|node| tickets::read_required(cx, node))
             .unwrap_or_default(),
     }
 }

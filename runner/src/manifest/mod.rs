@@ -26,6 +26,7 @@ mod stream_config;
 mod substitute;
 mod syntax;
 mod text;
+mod tickets;
 mod tree;
 mod yaml;
 
@@ -45,6 +46,7 @@ pub use stream_config::{
     Scope, StreamConfig,
 };
 pub use substitute::{Environment, MAX_SUBSTITUTED_BYTES, ProcessEnvironment};
+pub use tickets::RequiredTicket;
 
 pub(crate) use criteria::{both as both_criteria, check as check_criteria};
 pub(crate) use diagnostics::{all_of, did_you_mean, nearest, one_of};
@@ -55,6 +57,7 @@ pub(crate) use stage::{ConsumerDecl, ProducerDecl, sink_path};
 pub(crate) use stream::StreamDecl;
 pub(crate) use substitute::io_reason;
 pub(crate) use text::{Manifest, read};
+pub(crate) use tickets::shown as shown_tickets;
 
 #[cfg(test)]
 mod schema_tests;

@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::{
     diagnostics::Diagnostic,
     guarded::{Guarded, Secret},
-    keys::{Key, Section, Shape, key, required},
+    keys::{Section, Shape, key},
     reader::Reader,
     scalar::{Bootstrap, StageName, parse_address},
     source::Span,
+    tickets,
     tree::{Entry, Node, Value},
 };
 
@@ -27,6 +28,8 @@ pub struct NodeConfig {
     pub bootstrap: Vec<Bootstrap>,
     /// Marks for others to select by.
     pub tags: Vec<Guarded<String>>,
+    /// JSON Web Tokens to show to those who require them.
+    pub tickets: Vec<Guarded<String>>,
 }
 
 impl Default for NodeConfig {
@@ -38,6 +41,7 @@ impl Default for NodeConfig {
             advertise: Vec::new(),
             bootstrap: Vec::new(),
             tags: Vec::new(),
+            tickets: Vec::new(),
         }
     }
 }
@@ -53,13 +57,6 @@ pub(crate) struct NodeDecl {
 const ADDRESS: Shape = Shape::Pattern(r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$");
 const BOOTSTRAP: Shape =
     Shape::Pattern(r"^[0-9A-Fa-f]{64}@(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$");
-
-/// A ticket that is shown to others.
-pub(crate) static TICKET: Section = Section {
-    name: "ticket",
-    doc: "A ticket to show: `{jwt: \"${file:/run/secrets/feed.jwt}\"}`.",
-    keys: &[required("jwt", Shape::Text, "A JSON Web Token.")],
-};
 
 /// `node`.
 pub(crate) static NODE: Section = Section {
@@ -96,16 +93,13 @@ pub(crate) static NODE: Section = Section {
             Shape::List(&Shape::Text),
             "Marks that others select this node by. Default: none.",
         ),
-        TICKETS,
+        key(
+            "tickets",
+            tickets::TICKETS_SHAPE,
+            "Tickets to show to producers and consumers that require them. Everyone on the network can read them. Default: none.",
+        ),
     ],
 };
-
-const TICKET_SHAPE: Shape = Shape::Of(&TICKET);
-const TICKETS: Key = key(
-    "tickets",
-    Shape::List(&TICKET_SHAPE),
-    "Tickets to show to producers and consumers that require them. Not supported yet.",
-);
 
 /// Reads `node`.
 pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> NodeDecl {
@@ -166,23 +160,14 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> NodeDecl {
     if let Some(node) = fields.node("tags") {
         decl.config.tags = tags(cx, node, "tags");
     }
-    if let Some(entry) = fields.get("tickets") {
-        cx.list(&entry.node, "tickets", |cx, item| {
-            let fields = cx.section(item, "tickets", &TICKET)?;
-            let jwt = fields.node("jwt")?;
-            cx.mask(jwt);
-            cx.text(jwt, "jwt", "text")
-        });
-        cx.unsupported(
-            entry,
-            "without it this node could not enter streams that require a ticket",
-        );
+    if let Some(node) = fields.node("tickets") {
+        decl.config.tickets = tickets::read(cx, node);
     }
     decl
 }
 
 /// 64 hex digits that are a secret.
-pub(crate) fn hex_key(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Secret> {
+fn hex_key(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Secret> {
     cx.mask(node);
     let text = cx.text(node, what, "64 hex digits")?;
     let key = Secret::from_hex(text.as_str());

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     graph::{Change, Diff, Edge, Graph, Stage, StageKey, StageKind, StatePolicy, StreamName},
+    manifest::shown_tickets,
     stage::{Blueprint, Drain, Input, Replacement},
 };
 
@@ -125,7 +126,7 @@ impl Node {
         Ok(opened)
     }
 
-    /// What of the node itself can change while it runs: its tags, and whom it asks for the network.
+    /// What of the node itself can change while it runs: its tags and tickets, and whom it asks for the network.
     async fn change_node(&self, graph: &Graph) {
         let discovery = self.network.discovery();
         let (before, after) = (
@@ -138,6 +139,13 @@ impl Node {
                 .copied()
                 .collect()
         };
+        // New tickets first: with a renewed one, whoever asks for it sees no gap.
+        let (old, new) = (&self.graph.node.tickets, &graph.node.tickets);
+        shown_tickets(new).for_each(|ticket| discovery.add_ticket(ticket));
+        let kept: Vec<_> = shown_tickets(new).map(|ticket| ticket.id()).collect();
+        shown_tickets(old)
+            .filter(|ticket| !kept.contains(&ticket.id()))
+            .for_each(|ticket| discovery.remove_ticket(ticket.id()));
         discovery.remove_tags(without(&before, &after));
         discovery.add_tags(without(&after, &before));
         let added = graph

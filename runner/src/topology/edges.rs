@@ -10,7 +10,7 @@ use mosaik_streams::{
     },
 };
 
-use crate::graph::{self, Condition, Edge, Lagging, Requirement, StreamConfig};
+use crate::graph::{self, Condition, Edge, Guarded, Lagging, Requirement, StreamConfig};
 use crate::manifest::Bootstrap;
 
 /// Opens this node's end of a stream for writing.
@@ -32,8 +32,12 @@ pub(super) fn open_producer(
     if let Some(condition) = stream.online_when.producer.clone() {
         builder = builder.online_when(move |channel| apply(channel, &condition));
     }
-    if !stream.require.consumers.is_nothing() {
-        builder = builder.require(requirement(&stream.require.consumers));
+    let Requirement { tags, tickets } = &stream.require.consumers;
+    if !tags.is_empty() {
+        builder = builder.require(carries(tags));
+    }
+    for ticket in tickets {
+        builder = builder.require_ticket(ticket.validator().clone());
     }
     builder.build()
 }
@@ -62,8 +66,12 @@ pub(super) fn open_consumer(
     if let Some(condition) = edge.online_when.clone() {
         builder = builder.online_when(move |channel| apply(channel, &condition));
     }
-    if !stream.require.producers.is_nothing() {
-        builder = builder.require(requirement(&stream.require.producers));
+    let Requirement { tags, tickets } = &stream.require.producers;
+    if !tags.is_empty() {
+        builder = builder.require(carries(tags));
+    }
+    for ticket in tickets {
+        builder = builder.require_ticket(ticket.validator().clone());
     }
     builder.build().map_err(|error| error.to_string())
 }
@@ -93,8 +101,8 @@ fn apply(channel: ChannelConditions, condition: &Condition) -> ChannelConditions
     }
 }
 
-fn requirement(requirement: &Requirement) -> impl Fn(&PeerEntry) -> bool + Send + Sync + 'static {
-    let wanted = tags(&requirement.tags);
+fn carries(names: &[Guarded<String>]) -> impl Fn(&PeerEntry) -> bool + Send + Sync + 'static {
+    let wanted = tags(names);
     move |peer| wanted.iter().all(|tag| peer.tags().contains(tag))
 }
 

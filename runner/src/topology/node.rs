@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     graph::{Edge, Graph, OnError as OnErrorConfig, Scope, Stage, StageKey, StageKind, StreamName},
+    manifest::shown_tickets,
     stage::{
         Blueprint, End, Ended, Input, OnError, OperatorStage, OutputPort, SinkStage, SourceStage,
     },
@@ -352,6 +353,9 @@ async fn join(graph: &Graph, settings: &Settings) -> Result<Network, StartError>
         builder = builder.with_advertised(graph.node.advertise.iter().copied());
     }
     let network = builder.build().await.map_err(StartError::Network)?;
+    for ticket in shown_tickets(&graph.node.tickets) {
+        network.discovery().add_ticket(ticket);
+    }
     if graph.is_networked() {
         network.bind().await.map_err(StartError::Network)?;
     }

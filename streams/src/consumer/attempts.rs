@@ -81,6 +81,12 @@ impl Tracked<'_> {
         self.attempts.set(&self.peer, phase);
     }
 
+    /// Whether the last subscription came to receive.
+    pub(super) fn was_connected(&self) -> bool {
+        let attempts = self.attempts.lock();
+        (attempts.get(&self.peer)).is_some_and(|attempt| attempt.phase == Phase::Connected)
+    }
+
     pub(super) fn closed(&self, reason: CloseReason) {
         if let Some(attempt) = self.attempts.lock().get_mut(&self.peer) {
             attempt.last_close = Some(reason);

@@ -68,6 +68,8 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
     let mut live = Some(core.enter());
     // This node's version of which the peer was told because it refused an earlier one.
     let mut told = None;
+    // Whether that was said, once for each time that it was let in before.
+    let mut refused = false;
     let tracked = core.attempts.track(peer);
     while let Some((entry, pass)) = offer(core, &catalog, &peer) {
         let seen = (
@@ -89,6 +91,7 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
         if let Some(reason) = outcome.close_reason() {
             tracked.closed(reason);
         }
+        refused &= !tracked.was_connected();
         if matches!(
             outcome,
             Outcome::Closed(CloseReason::TimedOut | CloseReason::Lost)
@@ -113,6 +116,9 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
                 {
                     told = Some(own);
                     continue;
+                }
+                if reason == CloseReason::NotAllowed && !std::mem::replace(&mut refused, true) {
+                    tracing::warn!(%peer, stream = %core.id, "refused: this node is or shows not what the stream requires of its consumers");
                 }
                 reason == CloseReason::UnknownPeer
             }

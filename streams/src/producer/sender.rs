@@ -39,7 +39,7 @@ pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start
         cut = cut.wait_for(Option::is_some) => cut.ok().and_then(|cut| *cut).unwrap_or(CloseReason::Cancelled),
         // Triggered when the peer may not stay: even while a write waits, and while there is nothing to write.
         () = core.gate.closed(catalog, remote.peer.id(), pass) => {
-            tracing::debug!(peer = %remote.peer.id(), stream = %core.id, "a consumer may not stay");
+            tracing::info!(peer = %remote.peer.id(), stream = %core.id, "cut off: the consumer is or shows no longer what is required");
             CloseReason::NotAllowed
         }
         // Triggered when all was sent and read, or nothing can be sent any more.
