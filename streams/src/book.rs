@@ -2,3 +2,6 @@
 
 #[doc = include_str!("../../docs/criteria.md")]
 mod criteria {}
+
+#[doc = include_str!("../../docs/tickets.md")]
+mod tickets {}
