@@ -9,6 +9,41 @@ use crate::{Criteria, Encoding, StreamId, criteria::NotSelectable};
 ///
 /// Every type that serde can write and read is one, in postcard. A type that serde cannot handle may bring its own
 /// encoding.
+///
+/// ```
+/// use std::{convert::Infallible, string::FromUtf8Error};
+///
+/// use mosaik_streams::{Bytes, Datum, StreamId};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct PriceUpdate {
+///     symbol: String,
+///     cents: u64,
+/// }
+///
+/// // Its own stream is that of its name, as the compiler spells it.
+/// let name = std::any::type_name::<PriceUpdate>();
+/// assert_eq!(PriceUpdate::derived_stream_id(), StreamId::from(name));
+///
+/// struct Line(String);
+///
+/// impl Datum for Line {
+///     type EncodeError = Infallible;
+///     type DecodeError = FromUtf8Error;
+///
+///     fn encode(&self) -> Result<Bytes, Infallible> {
+///         Ok(Bytes::copy_from_slice(self.0.as_bytes()))
+///     }
+///
+///     fn decode(bytes: &[u8]) -> Result<Self, FromUtf8Error> {
+///         String::from_utf8(bytes.to_vec()).map(Self)
+///     }
+/// }
+///
+/// assert_eq!(Line("one".to_owned()).encode()?, "one");
+/// # Ok::<(), Infallible>(())
+/// ```
 pub trait Datum: Sized + Send + 'static {
     /// Why a datum could not be encoded.
     type EncodeError: std::error::Error + Send + Sync + 'static;

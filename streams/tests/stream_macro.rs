@@ -8,8 +8,14 @@ use std::time::Duration;
 use common::*;
 use mosaik_streams::{
     Criteria, Datum, Network, Scope, StreamConsumer, StreamId, StreamProducer, Tag, declare,
-    futures::SinkExt, stream, streams::backoff::ExponentialBackoffBuilder,
-    streams::producer::DisconnectLagging, tag, unique_id,
+    futures::SinkExt,
+    network::CloseReason,
+    stream,
+    streams::backoff::ExponentialBackoffBuilder,
+    streams::producer::DisconnectLagging,
+    tag,
+    tickets::{Expiration, Hs256, Jwt, JwtTicketBuilder},
+    unique_id,
 };
 
 const TRUSTED: Tag = tag!("trusted");
@@ -201,9 +207,13 @@ async fn what_consumers_must_satisfy_is_checked_by_the_producer() {
     within("the trusted one", producer.when().online()).await;
     within("a datum", producer.send(7)).await.unwrap();
     assert_eq!(within("a datum", friend.recv()).await, Some(7));
+    until("the other one is refused", || {
+        let attempts = stranger.attempts();
+        attempts.first().and_then(|attempt| attempt.last_close) == Some(CloseReason::NotAllowed)
+    })
+    .await;
     let inside: Vec<_> = producer.consumers().map(|c| *c.consumer_id()).collect();
     assert_eq!(inside, [b.local().id()]);
-    assert!(!stranger.when().subscribed().is_condition_met());
     c.discovery().add_tags(TRUSTED);
     within("the other one", stranger.when().subscribed()).await;
 }
@@ -248,4 +258,33 @@ async fn what_names_no_side_is_checked_by_both() {
     a.discovery().add_tags(TRUSTED);
     within("both are", one.when().subscribed()).await;
     assert!(!other.when().subscribed().is_condition_met());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_ticket_that_is_asked_for_must_be_shown() {
+    const KEY: Hs256 = Hs256::new([7; 32]);
+    stream!(
+        Ticketed = u64, "ticketed",
+        consumer require_ticket: Jwt::with_key(KEY).allow_issuer("one"),
+        consumer require_ticket: Jwt::with_key(KEY).allow_issuer("other"),
+    );
+    let a = first().await;
+    let b = joined(&a).await;
+    let ticket = |issuer: &str| {
+        JwtTicketBuilder::new(KEY)
+            .issuer(issuer)
+            .build(&b.local().id(), Expiration::after(Duration::from_hours(1)))
+    };
+    // The producer shows none, nor need it.
+    let mut producer = Ticketed::producer(&a);
+    b.discovery().add_ticket(ticket("one"));
+    let mut consumer = Ticketed::consumer(&b);
+    until("it is refused", || {
+        let attempts = consumer.attempts();
+        attempts.first().and_then(|attempt| attempt.last_close) == Some(CloseReason::NotAllowed)
+    })
+    .await;
+    b.discovery().add_ticket(ticket("other"));
+    within("a datum", producer.send(7)).await.unwrap();
+    assert_eq!(within("a datum", consumer.recv()).await, Some(7));
 }

@@ -26,6 +26,33 @@ use crate::{
 const BATCH_MAX: usize = 256;
 
 /// Gives the datums of a stream. A producer whose datums cannot be decoded is not listened to any more.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use mosaik_streams::{Network, futures::StreamExt};
+///
+/// let network = Network::new("markets").await?;
+/// let mut consumer = network.streams().consumer::<u64>().with_local(true).build();
+/// let producer = network.streams().produce::<u64>();
+///
+/// // Waits until it is connected to at least one producer.
+/// consumer.when().subscribed().await;
+/// for cents in [1, 2, 3] {
+///     producer.try_send(cents)?;
+/// }
+/// assert_eq!(consumer.recv().await, Some(1));
+/// // It is a stream of the `futures` crate, too.
+/// assert_eq!(consumer.next().await, Some(2));
+/// assert_eq!(consumer.stats().datums(), 2);
+///
+/// // Ends when the producer has, which waits for the last datum to be read.
+/// let rest = consumer.collect::<Vec<_>>();
+/// let (_, rest) = tokio::join!(producer.finish(), rest);
+/// assert_eq!(rest, [3]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Consumer<D> {
     frames: FramesConsumer,
     batch: Frames,

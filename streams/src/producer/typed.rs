@@ -25,6 +25,29 @@ type Waiting = Pin<Box<dyn Future<Output = Result<(), Closed>> + Send + Sync>>;
 
 /// Takes datums of a type for a stream. Clones are handles to the same producer.
 ///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use mosaik_streams::{Network, futures::SinkExt};
+///
+/// let network = Network::new("markets").await?;
+/// // Two streams of one type, told apart by their ids.
+/// let mut spot = network.streams().producer::<u64>().with_stream_id("spot").build()?;
+/// let futures = network.streams().producer::<u64>().with_stream_id("futures").build()?;
+/// let mut consumer =
+///     network.streams().consumer::<u64>().with_stream_id("spot").with_local(true).build();
+///
+/// // Waits until at least one consumer is there.
+/// spot.when().online().await;
+/// spot.send(320_000).await?;
+/// // Does not wait; nobody takes futures, so the datum comes back.
+/// let error = futures.try_send(321_000).expect_err("it is offline");
+/// assert_eq!(error.into_datum(), Some(321_000));
+/// assert_eq!(consumer.recv().await, Some(320_000));
+/// # Ok(())
+/// # }
+/// ```
+///
 /// As a [`Sink`] it is ready when it is online and there is room; flushing does not wait, and closing ends this handle alone.
 pub struct Producer<D> {
     frames: Option<FramesProducer>,

@@ -16,6 +16,19 @@ pub enum Scope {
 }
 
 /// What all streams of a network share.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use mosaik_streams::streams::{Config, backoff::ExponentialBackoffBuilder};
+///
+/// let patient = ExponentialBackoffBuilder::default()
+///     .with_max_elapsed_time(Some(Duration::from_secs(600)))
+///     .build();
+/// let config = Config::builder().with_backoff(patient.clone()).build()?;
+/// assert_eq!(config.backoff, patient);
+/// # Ok::<(), mosaik_streams::streams::ConfigError>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     /// How consumers space their attempts, unless they say otherwise.

@@ -1,4 +1,35 @@
 //! The streams of a network: where producers and consumers are made, and where those of one node meet.
+//!
+//! A producer puts its stream into its node's entry; consumers find it in the catalog, connect under the protocol
+//! `/mosaik/streams/1.0`, and say which datums they want. Each remote consumer has a queue and a sender of its own.
+//! Dropping a handle ends what it stands for.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use mosaik_streams::{Network, discovery, futures::SinkExt};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct PriceUpdate {
+//!     symbol: String,
+//!     cents: u64,
+//! }
+//!
+//! let one = Network::new("markets").await?;
+//! let mut producer = one.streams().produce::<PriceUpdate>();
+//!
+//! let known = discovery::Config::builder().with_bootstrap(one.local().addr());
+//! let two = Network::builder("markets").with_discovery(known).build().await?;
+//! let mut consumer = two.streams().consume::<PriceUpdate>();
+//!
+//! producer.when().online().await;
+//! producer.send(PriceUpdate { symbol: "ETH".into(), cents: 320_000 }).await?;
+//! let update = consumer.recv().await.ok_or("the stream has ended")?;
+//! assert_eq!((update.symbol.as_str(), update.cents), ("ETH", 320_000));
+//! # Ok(())
+//! # }
+//! ```
 
 mod accept;
 pub mod backoff;
