@@ -33,7 +33,7 @@ async fn a_sync_that_ours_starts_fills_both_catalogs() {
         entry.tags().iter().copied().collect::<Vec<_>>(),
         [Tag::from("desk")]
     );
-    assert_eq!(entry.protocol().to_string(), "0.3.13");
+    assert_eq!(entry.protocol_version().to_string(), "0.3.13");
     assert!(matches!(events.try_recv(), Ok(Event::PeerDiscovered(found)) if found == entry));
     peer.ask(json!({"peer": {"id": hex(&network), "known": true, "tags": ["feed"]}}))
         .await;

@@ -41,7 +41,7 @@ async fn datums_cross_both_ways_and_entries_are_passed_on() {
         .get(&first.id())
         .cloned()
         .expect("it is known");
-    assert_eq!(entry.protocol().to_string(), "0.4.2");
+    assert_eq!(entry.protocol_version().to_string(), "0.4.2");
 
     first.ask(json!({"produce": {"stream": STREAM}})).await;
     let mut consumer: Consumer<Reading> =
