@@ -295,7 +295,7 @@ impl Node {
         if let Some(producer) = self.producers.get(stream) {
             return producer
                 .consumers()
-                .filter(|info| info.is_connected())
+                .filter(mosaik::streams::status::ChannelInfo::is_connected)
                 .count();
         }
         let Some(intake) = self.consumers.get(stream) else {
@@ -305,7 +305,7 @@ impl Node {
         intake.consumer.try_lock().map_or(0, |consumer| {
             consumer
                 .producers()
-                .filter(|info| info.is_connected())
+                .filter(mosaik::streams::status::ChannelInfo::is_connected)
                 .count()
         })
     }

@@ -33,13 +33,13 @@ impl Reading {
             price: f64::from(small) / 8.0,
             change: i32::from(small) - 500,
             tags: (0..seq % 3).map(|n| format!("t{n}")).collect(),
-            note: (seq % 2 == 0).then(|| format!("note ü {seq}")),
+            note: seq.is_multiple_of(2).then(|| format!("note ü {seq}")),
             side: match seq % 3 {
                 0 => Side::Bid,
                 1 => Side::Ask {
                     size: u32::from(small),
                 },
-                _ => Side::Cross(seq % 2 == 0, 'é'),
+                _ => Side::Cross(seq.is_multiple_of(2), 'é'),
             },
             levels: (0..small % 4).map(|n| (n, f32::from(n) / 2.0)).collect(),
             padding: vec![7; padding],

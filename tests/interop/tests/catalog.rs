@@ -101,8 +101,8 @@ async fn ours_is_kept_past_their_purge_time() {
     // One that does not renew its entry goes, which shows that the time is really so short.
     let config = mosaik_streams::discovery::Config::builder()
         .with_bootstrap(peer.addr())
-        .with_announce_interval(Duration::from_secs(300))
-        .with_purge_after(Duration::from_secs(3_000));
+        .with_announce_interval(Duration::from_mins(5))
+        .with_purge_after(Duration::from_mins(50));
     let silent = Network::builder("purge")
         .with_discovery(config)
         .build()

@@ -59,7 +59,7 @@ async fn until_connected(consumer: &Consumer<Reading>) {
 fn connected(producer: &Producer<Reading>) -> usize {
     producer
         .consumers()
-        .filter(|channel| channel.is_connected())
+        .filter(mosaik_streams::status::ChannelInfo::is_connected)
         .count()
 }
 
@@ -129,7 +129,7 @@ async fn a_mosaik_producer_asks_ours_for_a_ticket() {
     let network = ours("ticket-theirs", &peer).await;
     let mut consumer = consume(&network);
     until_refused(&consumer).await;
-    carry_ticket(&network, Duration::from_secs(600));
+    carry_ticket(&network, Duration::from_mins(10));
     until_connected(&consumer).await;
     peer.ask(json!({"send": {"stream": STREAM, "from": 0, "count": 1}}))
         .await;
@@ -148,7 +148,7 @@ async fn a_mosaik_producer_cuts_an_expired_ticket_and_takes_the_renewed_one() {
     carry_ticket(&network, Duration::from_secs(4));
     let mut consumer = consume(&network);
     until_connected(&consumer).await;
-    carry_ticket(&network, Duration::from_secs(600));
+    carry_ticket(&network, Duration::from_mins(10));
     until("the first has expired", || {
         consumer
             .attempts()
@@ -233,6 +233,6 @@ async fn a_mosaik_consumer_asks_ours_for_a_ticket() {
     peer.ask(json!({"peer": {"id": hex(&network), "known": true}}))
         .await;
     assert_eq!(connected(&producer), 0);
-    carry_ticket(&network, Duration::from_secs(600));
+    carry_ticket(&network, Duration::from_mins(10));
     within("it is connected", producer.when().online()).await;
 }

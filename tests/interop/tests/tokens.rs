@@ -25,7 +25,7 @@ fn assert_understood(
         postcard::from_bytes(&bytes).expect("Mosaik reads it")
     };
     let their_peer = *in_their_words(&entry).id();
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let now = SystemTime::now();
 
     let issue = ours::JwtTicketBuilder::new(ours_signs).issuer(ISSUER);

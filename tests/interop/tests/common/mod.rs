@@ -21,7 +21,7 @@ pub mod build;
 pub mod reading;
 
 /// Longer than a Mosaik node waits for anything.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// Fails the test, naming what it waited for, after a minute.
 #[track_caller]
