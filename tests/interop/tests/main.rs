@@ -4,6 +4,7 @@ mod catalog;
 mod common;
 mod generation_0_4;
 mod lives;
+mod pipeline;
 mod reasons;
 mod requirements;
 mod streams;
