@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{
-    CloseReason, Link, PeerId,
+    CloseReason, Link, LinkConn, PeerId,
     pending::{Pending, Seat},
     tls,
 };
@@ -26,17 +26,28 @@ use super::{
 /// What is done with a link that came in under a protocol name.
 pub(crate) type Handler = Arc<dyn Fn(Link) -> BoxFuture<'static, ()> + Send + Sync>;
 
+/// What is done with a connection that came in under a protocol name, if the protocol opens its streams itself. The
+/// connection is to end when the future is dropped.
+pub(crate) type ConnHandler = Arc<dyn Fn(LinkConn) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Who speaks a protocol.
+#[derive(Clone)]
+pub(super) enum Speaker {
+    Link(Handler),
+    Conn(ConnHandler),
+}
+
 /// Protocol names and who speaks them.
 #[derive(Default)]
-pub(super) struct Handlers(Mutex<HashMap<&'static [u8], Handler>>);
+pub(super) struct Handlers(Mutex<HashMap<&'static [u8], Speaker>>);
 
 impl Handlers {
-    fn lock(&self) -> MutexGuard<'_, HashMap<&'static [u8], Handler>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<&'static [u8], Speaker>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn insert(&self, alpn: &'static [u8], handler: Handler) {
-        self.lock().insert(alpn, handler);
+    pub(super) fn insert(&self, alpn: &'static [u8], speaker: Speaker) {
+        self.lock().insert(alpn, speaker);
     }
 
     /// Lets go of what handlers hold.
@@ -48,7 +59,7 @@ impl Handlers {
         self.lock().keys().map(|alpn| alpn.to_vec()).collect()
     }
 
-    fn get(&self, alpn: &[u8]) -> Option<Handler> {
+    fn get(&self, alpn: &[u8]) -> Option<Speaker> {
         self.lock().get(alpn).cloned()
     }
 }
@@ -119,8 +130,8 @@ impl Acceptor {
         let deadline = Instant::now() + self.handshake_timeout;
         let watched = seat.watch();
         let served = async {
-            if let Some((link, handler)) = self.open(incoming, seat).await {
-                handler(link).await;
+            if let Some(served) = self.open(incoming, seat).await {
+                served.await;
             } else {
                 debug!(%from, "an incoming connection came to nothing");
             }
@@ -136,12 +147,17 @@ impl Acceptor {
     }
 
     /// Gives up when the node shuts down.
-    async fn open(&self, incoming: quinn::Incoming, seat: Seat) -> Option<(Link, Handler)> {
+    async fn open(&self, incoming: quinn::Incoming, seat: Seat) -> Option<BoxFuture<'static, ()>> {
         let opened = self.open_first(incoming, seat);
         self.cancel.run_until_cancelled(opened).await.flatten()
     }
 
-    async fn open_first(&self, incoming: quinn::Incoming, seat: Seat) -> Option<(Link, Handler)> {
+    /// What is to be done with the connection, once it is one and has the stream that its protocol needs.
+    async fn open_first(
+        &self,
+        incoming: quinn::Incoming,
+        seat: Seat,
+    ) -> Option<BoxFuture<'static, ()>> {
         let conn = incoming.accept().ok()?.await.ok()?;
         let guard = CloseOnDrop(&conn);
         let alpn = conn
@@ -149,15 +165,21 @@ impl Acceptor {
             .downcast::<HandshakeData>()
             .ok()?
             .protocol?;
-        let Some(handler) = self.handlers.get(&alpn) else {
+        let Some(speaker) = self.handlers.get(&alpn) else {
             close(&conn, CloseReason::InvalidAlpn);
             return None;
         };
         let peer = peer_of(&conn)?;
-        let stream = conn.accept_bi().await.ok()?;
+        let served = match speaker {
+            Speaker::Link(handler) => {
+                let stream = conn.accept_bi().await.ok()?;
+                let conn = LinkConn::new(conn.clone(), peer);
+                handler(Link::new(conn, stream, self.max_frame_len).with_seat(seat))
+            }
+            Speaker::Conn(handler) => handler(LinkConn::with_seat(conn.clone(), peer, seat)),
+        };
         std::mem::forget(guard);
-        let link = Link::new(conn.clone(), peer, stream, self.max_frame_len);
-        Some((link.with_seat(seat), handler))
+        Some(served)
     }
 }
 

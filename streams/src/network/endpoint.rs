@@ -14,8 +14,8 @@ use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CloseReason, EndpointAddr, Link, SecretKey,
-    accept::{Acceptor, Handler, Handlers, peer_of},
+    CloseReason, EndpointAddr, Link, LinkConn, SecretKey,
+    accept::{Acceptor, ConnHandler, Handler, Handlers, Speaker, peer_of},
     pending::Pending,
     sockets::Sockets,
     tls, transport,
@@ -184,7 +184,23 @@ impl Endpoint {
     /// # Errors
     /// When the key cannot be used; it could at [`bind`](Self::bind).
     pub(crate) fn register(&self, alpn: &'static [u8], handler: Handler) -> Result<(), BindError> {
-        self.0.acceptor.handlers.insert(alpn, handler);
+        self.speak(alpn, Speaker::Link(handler))
+    }
+
+    /// Hands incoming connections of this protocol to `handler`, without waiting for a stream.
+    ///
+    /// # Errors
+    /// When the key cannot be used; it could at [`bind`](Self::bind).
+    pub(crate) fn register_conn(
+        &self,
+        alpn: &'static [u8],
+        handler: ConnHandler,
+    ) -> Result<(), BindError> {
+        self.speak(alpn, Speaker::Conn(handler))
+    }
+
+    fn speak(&self, alpn: &'static [u8], speaker: Speaker) -> Result<(), BindError> {
+        self.0.acceptor.handlers.insert(alpn, speaker);
         let server =
             server_config(&self.0.secret, self.0.acceptor.handlers.alpns()).map_err(tls_failed)?;
         self.0.sockets.set_server_config(&server);
@@ -203,8 +219,33 @@ impl Endpoint {
         to: &EndpointAddr,
         alpn: &'static [u8],
     ) -> Result<Link, ConnectError> {
+        let opened = async {
+            let (conn, addr) = self.connect_any(to, alpn).await?;
+            let stream = conn.open_bi().await.map_err(|error| ended(addr, &error))?;
+            Ok(Link::new(conn, stream, self.0.config.max_frame_len))
+        };
+        self.in_time(opened).await
+    }
+
+    /// The same without a stream, for protocols that open theirs themselves.
+    ///
+    /// # Errors
+    /// After 10 s in all, or when the last address has failed.
+    pub(crate) async fn connect_conn(
+        &self,
+        to: &EndpointAddr,
+        alpn: &'static [u8],
+    ) -> Result<LinkConn, ConnectError> {
+        let connected = async { Ok(self.connect_any(to, alpn).await?.0) };
+        self.in_time(connected).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        connecting: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
         let deadline = self.0.config.connect_timeout;
-        match timeout(deadline, self.connect_any(to, alpn)).await {
+        match timeout(deadline, connecting).await {
             Ok(result) => result,
             Err(_) => Err(ConnectError::TimedOut(deadline)),
         }
@@ -214,7 +255,7 @@ impl Endpoint {
         &self,
         to: &EndpointAddr,
         alpn: &'static [u8],
-    ) -> Result<Link, ConnectError> {
+    ) -> Result<(LinkConn, SocketAddr), ConnectError> {
         let mut waiting = to.addrs.iter();
         let mut attempts = FuturesUnordered::new();
         let mut last_error = ConnectError::NoAddress(to.id);
@@ -235,7 +276,7 @@ impl Endpoint {
             tokio::select! {
                 // Triggered when an address has answered or failed.
                 Some(result) = attempts.next() => match result {
-                    Ok(link) => return Ok(link),
+                    Ok(conn) => return Ok(conn),
                     Err(error) => last_error = error,
                 },
                 // Triggered when it is time for the next address.
@@ -249,7 +290,7 @@ impl Endpoint {
         to: &EndpointAddr,
         addr: SocketAddr,
         alpn: &'static [u8],
-    ) -> Result<Link, ConnectError> {
+    ) -> Result<(LinkConn, SocketAddr), ConnectError> {
         if self.0.cancel.is_cancelled() {
             return Err(ConnectError::EndpointClosed);
         }
@@ -265,17 +306,11 @@ impl Endpoint {
         let connecting = endpoint
             .connect_with(client, addr, &tls::server_name(&to.id))
             .map_err(|error| failed(error.to_string()))?;
-        let ended = |error: quinn::ConnectionError| match CloseReason::from_connection_error(&error)
-        {
-            CloseReason::Lost => failed(error.to_string()),
-            reason => ConnectError::Closed { addr, reason },
-        };
-        let conn = connecting.await.map_err(ended)?;
+        let conn = connecting.await.map_err(|error| ended(addr, &error))?;
         if peer_of(&conn) != Some(to.id) {
             return Err(failed("the peer has another key".to_owned()));
         }
-        let stream = conn.open_bi().await.map_err(ended)?;
-        Ok(Link::new(conn, to.id, stream, self.0.config.max_frame_len))
+        Ok((LinkConn::new(conn, to.id), addr))
     }
 
     fn client_config(&self, alpn: &'static [u8]) -> Result<quinn::ClientConfig, rustls::Error> {
@@ -302,6 +337,16 @@ impl Endpoint {
         self.0.cancel.cancel();
         self.0.acceptor.handlers.clear();
         self.0.sockets.close(reason).await;
+    }
+}
+
+fn ended(addr: SocketAddr, error: &quinn::ConnectionError) -> ConnectError {
+    match CloseReason::from_connection_error(error) {
+        CloseReason::Lost => ConnectError::Failed {
+            addr,
+            message: error.to_string(),
+        },
+        reason => ConnectError::Closed { addr, reason },
     }
 }
 

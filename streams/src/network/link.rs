@@ -1,9 +1,9 @@
-//! A connection to a peer with its one framed stream.
+//! A connection to a peer and its framed streams: one in both directions, or several in one direction each.
 
 use std::{
     fmt,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -33,18 +33,10 @@ pub(crate) struct Link {
 
 impl Link {
     pub(super) fn new(
-        conn: quinn::Connection,
-        peer: PeerId,
+        conn: LinkConn,
         (send, recv): (quinn::SendStream, quinn::RecvStream),
         max_frame_len: usize,
     ) -> Self {
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let conn = LinkConn(Arc::new(Inner {
-            conn,
-            peer,
-            id,
-            closed_by_us: OnceLock::new(),
-        }));
         Self {
             tx: LinkSender {
                 stream: send,
@@ -96,7 +88,8 @@ impl From<FramesError> for LinkError {
     }
 }
 
-/// The connection of a link, apart from its stream. Clones are the same connection.
+/// A connection, apart from its streams. Clones are the same connection; the last one dropped closes it with
+/// [`CloseReason::Cancelled`], unless it was closed before.
 #[derive(Clone)]
 pub(crate) struct LinkConn(Arc<Inner>);
 
@@ -106,6 +99,8 @@ struct Inner {
     id: u64,
     /// The first reason this side closed it with.
     closed_by_us: OnceLock<CloseReason>,
+    /// For the first stream that the peer opens.
+    seat: Mutex<Option<Seat>>,
 }
 
 impl Drop for Inner {
@@ -121,13 +116,70 @@ impl Drop for Inner {
 }
 
 impl LinkConn {
+    pub(super) fn new(conn: quinn::Connection, peer: PeerId) -> Self {
+        Self::open(conn, peer, None)
+    }
+
+    /// The connection counts as silent until a whole frame has been read from a stream that the peer opened.
+    pub(super) fn with_seat(conn: quinn::Connection, peer: PeerId, seat: Seat) -> Self {
+        Self::open(conn, peer, Some(seat))
+    }
+
+    fn open(conn: quinn::Connection, peer: PeerId, seat: Option<Seat>) -> Self {
+        Self(Arc::new(Inner {
+            conn,
+            peer,
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            closed_by_us: OnceLock::new(),
+            seat: Mutex::new(seat),
+        }))
+    }
+
+    /// Opens a stream in both directions. Cancel safe.
+    pub(super) async fn open_bi(
+        &self,
+    ) -> Result<(quinn::SendStream, quinn::RecvStream), ConnectionError> {
+        self.0.conn.open_bi().await
+    }
+
+    /// Lets the peer have `streams` streams open towards this node at a time, and `window` bytes in flight on all of
+    /// them together. Without this it may open none.
+    pub(crate) fn allow_uni(&self, streams: u8, window: u32) {
+        self.0.conn.set_max_concurrent_uni_streams(streams.into());
+        self.0.conn.set_receive_window(window.into());
+    }
+
+    /// Opens a stream towards the peer, who hears of it with the first frame. Waits while the peer allows no more.
+    /// Cancel safe.
+    pub(crate) async fn open_uni(&self) -> Result<LinkSender, LinkError> {
+        match self.0.conn.open_uni().await {
+            Ok(stream) => Ok(LinkSender {
+                stream,
+                conn: self.clone(),
+            }),
+            Err(error) => Err(LinkError::Closed(self.reason(&error))),
+        }
+    }
+
+    /// Waits for a stream that the peer opens towards this node. Cancel safe.
+    pub(crate) async fn accept_uni(&self, max_frame_len: usize) -> Result<LinkReceiver, LinkError> {
+        match self.0.conn.accept_uni().await {
+            Ok(stream) => Ok(LinkReceiver {
+                stream,
+                conn: self.clone(),
+                pending: Reassembly::new(max_frame_len),
+                seat: self.0.seat.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            }),
+            Err(error) => Err(LinkError::Closed(self.reason(&error))),
+        }
+    }
+
     /// Who is at the other end, proved by the handshake.
     pub(crate) fn peer(&self) -> PeerId {
         self.0.peer
     }
 
-    /// A number that no other link of this process has.
-    #[cfg(test)]
+    /// A number that no other connection of this process has.
     pub(crate) fn stable_id(&self) -> u64 {
         self.0.id
     }
@@ -216,6 +268,12 @@ impl LinkSender {
     pub(crate) fn finish(&mut self) {
         // It fails only where the stream has ended already, which the connection tells.
         let _ = self.stream.finish();
+    }
+
+    /// Waits until the peer has all that was written before [`finish`](Self::finish), or does not want it. Cancel safe.
+    pub(crate) async fn delivered(&self) {
+        // Whatever ends it, there is no more to wait for.
+        let _ = self.stream.stopped().await;
     }
 
     fn error(&self, error: &WriteError) -> LinkError {
