@@ -1,4 +1,7 @@
 //! Tells all peers of changes of the local entry, renews it, and forgets peers that no longer renew theirs.
+//!
+//! Changes go out twice: by gossip, which is quick, and to some peers directly, which is tried until it succeeds. Renewals
+//! go by gossip alone as long as there is somebody to gossip with.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,13 +9,16 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     entry::now_ms,
-    handle::Event,
     jobs::{self, Kind, jittered},
     shared::Shared,
 };
+use crate::PeerId;
 
 /// Changes that come within this time are told together.
 const COALESCE: Duration = Duration::from_millis(5);
+/// Peers that are told directly of what gossip carries too: all of a small network, and no more of a large one, where
+/// each node telling each would cost the square of their number.
+const TOLD_DIRECTLY: usize = 64;
 /// The shortest time between two looks for stale entries.
 const PURGE_PAUSE_MIN: Duration = Duration::from_secs(1);
 
@@ -29,16 +35,66 @@ pub(super) async fn run(shared: Arc<Shared>) {
     loop {
         tokio::select! {
             // Triggered when the local entry has changed.
-            () = shared.local_changed.notified() => sleep(COALESCE).await,
+            () = shared.local_changed.notified() => {
+                sleep(COALESCE).await;
+                let is_told = tell(&shared);
+                push(&shared, is_told);
+            }
             // Triggered when others should hear that this node is still there.
             () = sleep_until(renew_at) => {
                 shared.update_local(true, |_| ());
                 renew_at = next();
+                if !tell(&shared) {
+                    push(&shared, false);
+                }
             }
         }
-        let catalog = shared.catalog();
-        for peer in catalog.signed_peers() {
-            jobs::request(&shared, *peer.id(), Kind::Push);
+    }
+}
+
+/// Tells the local entry by gossip; false if that reaches nobody.
+fn tell(shared: &Shared) -> bool {
+    let gossip = shared.gossip.get();
+    gossip.is_some_and(|gossip| gossip.announce(shared))
+}
+
+/// Tells the local entry to peers directly.
+fn push(shared: &Arc<Shared>, is_told: bool) {
+    let catalog = shared.catalog();
+    let peers = catalog.signed_peers().map(|peer| *peer.id()).collect();
+    for peer in some_of(peers, is_told) {
+        jobs::request(shared, peer, Kind::Push);
+    }
+}
+
+/// All peers; or some of them, other ones each time, if they hear of it by gossip too.
+pub(super) fn some_of(mut peers: Vec<PeerId>, is_told: bool) -> Vec<PeerId> {
+    if is_told && peers.len() > TOLD_DIRECTLY {
+        let mut bytes = [0; 4];
+        // Without randomness they are the same ones each time.
+        let _ = getrandom::fill(&mut bytes);
+        let first = u32::from_le_bytes(bytes) as usize % peers.len();
+        peers.rotate_left(first);
+        peers.truncate(TOLD_DIRECTLY);
+    }
+    peers
+}
+
+/// Asks peers for their entry that should have renewed it long since, and to gossip with this node: what they tell does
+/// not come here otherwise.
+fn ask_overdue(shared: &Arc<Shared>) {
+    let config = &shared.config;
+    let longest = config
+        .announce_interval
+        .mul_f64(1.0 + config.announce_jitter);
+    let overdue = longest.max(config.purge_after / 2).as_millis();
+    let since = now_ms().saturating_sub(i64::try_from(overdue).unwrap_or(i64::MAX));
+    for peer in shared.catalog().signed_peers() {
+        if peer.version.updated_ms < since {
+            jobs::request(shared, *peer.id(), Kind::Push);
+            if let Some(gossip) = shared.gossip.get() {
+                gossip.join(*peer.id());
+            }
         }
     }
 }
@@ -48,6 +104,7 @@ pub(super) async fn purge(shared: Arc<Shared>) {
     let purge_after = shared.config.purge_after;
     // What comes in meanwhile may be older than all that is there, so it is looked at again before it could matter.
     let longest = (purge_after / 4).max(PURGE_PAUSE_MIN);
+    let mut asked = Instant::now();
     loop {
         let pause = shared.store().oldest().map_or(longest, |oldest| {
             let age =
@@ -55,6 +112,10 @@ pub(super) async fn purge(shared: Arc<Shared>) {
             purge_after.saturating_sub(age)
         });
         sleep(pause.clamp(PURGE_PAUSE_MIN, longest)).await;
+        if asked.elapsed() >= longest {
+            asked = Instant::now();
+            ask_overdue(&shared);
+        }
         let stale = {
             let mut store = shared.store();
             let stale = store.purge(now_ms());
@@ -64,8 +125,7 @@ pub(super) async fn purge(shared: Arc<Shared>) {
             stale
         };
         for peer in stale {
-            shared.forget(&peer);
-            shared.emit(Event::PeerDeparted(peer));
+            shared.say_departed(peer);
         }
     }
 }

@@ -403,13 +403,18 @@ impl<'de> Deserialize<'de> for SignedPeerEntry {
 }
 
 /// A signed entry as it came: checking the signature costs far more than finding out that it is not wanted.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Unverified {
     pub(super) entry: PeerEntry,
     signature: Signature,
 }
 
 impl Unverified {
+    /// Whether it is this very one.
+    pub(super) fn is(&self, known: &SignedPeerEntry) -> bool {
+        self.entry == known.entry && self.signature == known.signature
+    }
+
     pub(super) fn verify(self) -> Result<SignedPeerEntry, InvalidSignature> {
         let Self { entry, signature } = self;
         let (digest, encoded_len) = entry.digest();

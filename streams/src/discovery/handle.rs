@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Catalog, Config, MAX_TICKETS_JUDGED, PeerEntry, Refusal, SignedPeerEntry, announce, bootstrap,
+    gossip::{self, Gossip},
     jobs::{self, Kind},
     ping,
     shared::Shared,
     standing::Known,
-    store::Merged,
     sync::{self, SyncError},
 };
 use crate::{
@@ -79,6 +79,16 @@ impl Discovery {
             ping::ALPN,
             handler(|shared, link| Box::pin(ping::serve(shared, link))),
         )?;
+        let (gossip, requests) = Gossip::new();
+        let gossip = Arc::new(gossip);
+        let served = gossip.clone();
+        endpoint.register_conn(
+            gossip::ALPN,
+            Arc::new(move |conn| {
+                let served = served.clone();
+                Box::pin(async move { served.serve(conn).await })
+            }),
+        )?;
         let id = shared.key.public();
         shared.update_local(false, |entry| {
             entry.set_addrs(EndpointAddr {
@@ -87,6 +97,9 @@ impl Discovery {
             });
         });
         shared.endpoint.send_replace(Some(endpoint.clone()));
+        shared.spawn(gossip::run(shared.clone(), gossip.clone(), requests));
+        // A network is bound once.
+        let _ = shared.gossip.set(gossip);
         shared.spawn(announce::run(shared.clone()));
         shared.spawn(announce::purge(shared.clone()));
         for addr in shared.config.bootstrap.iter().filter(|addr| addr.id != id) {
@@ -95,11 +108,25 @@ impl Discovery {
         Ok(())
     }
 
-    /// Tells the peers that it means something to that this node leaves. The caller bounds the time.
+    /// Tells all that this node leaves: by gossip, and some of those directly who understand that. The caller bounds
+    /// the time.
     pub(crate) async fn depart(&self) {
         let shared = &self.0;
-        let addrs = shared
-            .ours()
+        let announced = async {
+            if let Some(gossip) = shared.gossip.get() {
+                gossip.depart().await;
+            }
+        };
+        let is_announced = shared
+            .gossip
+            .get()
+            .is_some_and(|gossip| gossip.neighbours() > 0);
+        tokio::join!(announced, self.depart_directly(is_announced));
+    }
+
+    async fn depart_directly(&self, is_announced: bool) {
+        let shared = &self.0;
+        let addrs = announce::some_of(shared.ours(), is_announced)
             .into_iter()
             .filter_map(|peer| shared.known_address(peer.into()));
         let said = futures::stream::iter(addrs).map(|addr| async move {
@@ -144,6 +171,12 @@ impl Discovery {
     /// How many entries were refused for this reason since the start.
     pub fn refused(&self, refusal: Refusal) -> u64 {
         self.0.store().refused(refusal)
+    }
+
+    /// How many nodes this one tells directly of changes, who tell others: up to five. Without any, changes go to all peers
+    /// by sync.
+    pub fn gossip_neighbours(&self) -> usize {
+        self.0.gossip.get().map_or(0, |gossip| gossip.neighbours())
     }
 
     /// Starts to get in touch with peers, and returns at once. Each is tried ten times with a back-off; of a peer
@@ -215,16 +248,7 @@ impl Discovery {
     /// Takes in an entry that came by another way. False when it is refused, which is counted.
     pub fn feed(&self, entry: SignedPeerEntry) -> bool {
         let merged = self.0.merge_verified(vec![(entry, Known::InPerson)]);
-        for change in &merged {
-            if let Merged::Discovered(entry)
-            | Merged::Updated {
-                entry,
-                restarted: true,
-            } = change
-            {
-                jobs::request(&self.0, *entry.id(), Kind::Full);
-            }
-        }
+        jobs::greet(&self.0, &merged);
         !merged.is_empty()
     }
 

@@ -11,7 +11,7 @@ use tracing::debug;
 
 use super::{
     shared::Shared,
-    store::MAX_PEERS,
+    store::{MAX_PEERS, Merged},
     sync::{self, SyncError},
 };
 use crate::{EndpointAddr, PeerId};
@@ -95,6 +95,20 @@ pub(super) fn request(shared: &Arc<Shared>, peer: PeerId, kind: Kind) {
     drop(wanted);
     let job = run(shared.clone(), peer);
     shared.spawn(job);
+}
+
+/// Exchanges all with the peers that are new or have restarted.
+pub(super) fn greet(shared: &Arc<Shared>, merged: &[Merged]) {
+    for change in merged {
+        if let Merged::Discovered(entry)
+        | Merged::Updated {
+            entry,
+            restarted: true,
+        } = change
+        {
+            request(shared, *entry.id(), Kind::Full);
+        }
+    }
 }
 
 async fn run(shared: Arc<Shared>, peer: PeerId) {

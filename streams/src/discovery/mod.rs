@@ -24,6 +24,7 @@ mod config;
 mod entry;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod gossip;
 mod handle;
 mod jobs;
 mod ping;

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     net::SocketAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Catalog, Config, Event, PeerEntry, PeerEntryVersion, Refusal, SignedPeerEntry,
     entry::{Unverified, now_ms},
+    gossip::Gossip,
     jobs::Jobs,
     standing::Known,
     store::{MAX_PEERS, Merged, Store},
@@ -37,6 +38,8 @@ pub(super) struct Shared {
     /// Triggered when the local entry has changed in a way that others should hear of.
     pub(super) local_changed: Notify,
     pub(super) jobs: Jobs,
+    /// None until the network is bound.
+    pub(super) gossip: OnceLock<Arc<Gossip>>,
     pub(super) incoming: Semaphore,
     pub(super) large_incoming: Semaphore,
     pub(super) key: SecretKey,
@@ -76,6 +79,7 @@ impl Shared {
             max_frame_len,
             local_changed: Notify::new(),
             jobs: Jobs::new(),
+            gossip: OnceLock::new(),
             incoming: Semaphore::new(INCOMING_MAX),
             large_incoming: Semaphore::new(LARGE_INCOMING_MAX),
             key,
@@ -205,9 +209,14 @@ impl Shared {
             departed
         };
         if departed {
-            self.forget(peer);
-            self.emit(Event::PeerDeparted(*peer));
+            self.say_departed(*peer);
         }
+    }
+
+    /// Drops what is kept of a peer that is out of the catalog, and says so.
+    pub(super) fn say_departed(&self, peer: PeerId) {
+        self.forget(&peer);
+        self.emit(Event::PeerDeparted(peer));
     }
 
     /// Takes in entries as a peer told them, and tells what they changed; `None` when too many are forged.

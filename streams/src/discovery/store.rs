@@ -53,9 +53,12 @@ pub enum Refusal {
     /// It takes more bytes than an entry may.
     #[error("it is too large")]
     TooLarge,
+    /// It was announced in bytes that are no announcement.
+    #[error("it is malformed")]
+    Malformed,
 }
 
-const REFUSALS: usize = Refusal::TooLarge as usize + 1;
+const REFUSALS: usize = Refusal::Malformed as usize + 1;
 
 /// What an entry changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,11 +72,18 @@ pub(super) enum Merged {
     },
 }
 
+/// How a peer left.
+struct Left {
+    version: PeerEntryVersion,
+    /// Its word has come by gossip.
+    is_announced: bool,
+}
+
 /// The catalog while it changes.
 pub(super) struct Store {
     data: Arc<Data>,
     /// Up to which version peers that left are known to have left.
-    departed: BTreeMap<PeerId, PeerEntryVersion>,
+    departed: BTreeMap<PeerId, Left>,
     /// Bytes of all signed entries on the wire.
     encoded_len: usize,
     max_time_drift: Duration,
@@ -179,7 +189,7 @@ impl Store {
         if self
             .departed
             .get(entry.id())
-            .is_some_and(|left| version <= *left)
+            .is_some_and(|left| version <= left.version)
         {
             return Err(Refusal::Departed);
         }
@@ -296,6 +306,47 @@ impl Store {
         Ok(())
     }
 
+    /// Takes a peer's word that it leaves: `signed` says when it was given, if the peer gave it. True when the peer was
+    /// known. What is refused is counted, but for what is said of peers that are not known and have not left.
+    ///
+    /// One word of a departure is taken and no more, since it can be written in many ways.
+    pub(super) fn take_departure(
+        &mut self,
+        id: &PeerId,
+        version: PeerEntryVersion,
+        signed: impl FnOnce() -> Option<i64>,
+        now: i64,
+    ) -> Result<bool, Refusal> {
+        let known = self.data.signed.get(id).map(|entry| entry.version);
+        let left = self.departed.get(id);
+        let Some(last) = known.or_else(|| left.map(|left| left.version)) else {
+            return Err(Refusal::NotNewer);
+        };
+        let drift = i64::try_from(self.max_time_drift.as_millis()).unwrap_or(i64::MAX);
+        let latest = now.saturating_add(drift);
+        let checked = if known.is_none() && left.is_some_and(|left| left.is_announced) {
+            Err(Refusal::Departed)
+        } else if last.started_ms > version.started_ms {
+            // A later life of the peer has nothing to do with the end of an earlier one.
+            Err(Refusal::NotNewer)
+        } else if version.updated_ms.max(version.started_ms) > latest {
+            Err(Refusal::FutureDated)
+        } else {
+            match signed() {
+                None => Err(Refusal::BadSignature),
+                Some(at) if at > latest => Err(Refusal::FutureDated),
+                Some(at) if at < now.saturating_sub(drift) => Err(Refusal::Stale),
+                Some(_) => Ok(()),
+            }
+        };
+        checked.inspect_err(|refusal| self.count(*refusal))?;
+        self.depart(id, version);
+        if let Some(left) = self.departed.get_mut(id) {
+            left.is_announced = true;
+        }
+        Ok(known.is_some())
+    }
+
     /// Forgets a peer that says itself that it leaves, and every entry of it up to `version`.
     pub(super) fn depart(&mut self, id: &PeerId, version: PeerEntryVersion) -> bool {
         let Some(known) = self.data.signed.get(id) else {
@@ -304,6 +355,10 @@ impl Store {
         let left = known.version.max(version);
         // Without room for it the peer is only forgotten; a replay would bring it back until it is stale.
         if self.departed.len() < self.max_peers {
+            let left = Left {
+                version: left,
+                is_announced: false,
+            };
             self.departed.insert(*id, left);
         }
         self.remove_signed(id)
@@ -321,7 +376,7 @@ impl Store {
         let data = &self.data;
         // What left so long ago would be refused as stale.
         self.departed
-            .retain(|_, left| !data.is_stale(left.updated_ms, now));
+            .retain(|_, left| !data.is_stale(left.version.updated_ms, now));
         let stale = |entry: &&Arc<SignedPeerEntry>| data.is_stale(entry.version.updated_ms, now);
         let stale: Vec<PeerId> = data
             .signed

@@ -160,17 +160,16 @@ async fn take(
     snapshot: Snapshot,
     is_push: bool,
 ) -> Result<(), SyncError> {
-    let is_ours = snapshot.is_ours();
-    let merged = shared
-        .merge(snapshot.entries, peer)
-        .await
-        .ok_or(SyncError::ProtocolViolation)?;
-    if shared.catalog().get_signed(peer).is_none() {
-        return Err(SyncError::EntryRefused);
-    }
-    if is_ours {
+    // Before it is in the catalog: whoever sees it there may leave the next moment, and is to tell it so.
+    if snapshot.is_ours() {
         shared.remember_ours(*peer);
     }
+    let merged = shared.merge(snapshot.entries, peer).await;
+    if shared.catalog().get_signed(peer).is_none() {
+        shared.forget(peer);
+        return Err(merged.map_or(SyncError::ProtocolViolation, |_| SyncError::EntryRefused));
+    }
+    let merged = merged.ok_or(SyncError::ProtocolViolation)?;
     for change in merged {
         let (Merged::Discovered(entry)
         | Merged::Updated {

@@ -168,7 +168,12 @@ impl LinkConn {
                 stream,
                 conn: self.clone(),
                 pending: Reassembly::new(max_frame_len),
-                seat: self.0.seat.lock().unwrap_or_else(PoisonError::into_inner).take(),
+                seat: self
+                    .0
+                    .seat
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take(),
             }),
             Err(error) => Err(LinkError::Closed(self.reason(&error))),
         }
@@ -186,7 +191,8 @@ impl LinkConn {
 
     /// Ends the connection at once, giving up what was not yet delivered. Only the first reason counts.
     pub(crate) fn close(&self, reason: CloseReason) {
-        if self.0.closed_by_us.set(reason).is_ok() {
+        // quinn would forget why the other side closed it.
+        if self.0.conn.close_reason().is_none() && self.0.closed_by_us.set(reason).is_ok() {
             self.0
                 .conn
                 .close(reason.wire_code(), reason.name().as_bytes());

@@ -1,0 +1,356 @@
+//! PlumTree: what is told goes along a tree of neighbours, and the others only hear that it is there. No I/O, no clock.
+//!
+//! See Leitão, Pereira and Rodrigues, "Epidemic broadcast trees", 2007. Other than there and in iroh-gossip, nothing is
+//! passed on before the application has found it good, and all that peers can make a node keep is bounded.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque, hash_map::Entry},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::wire::{IHAVES_PER_MESSAGE, IHave, MessageId, Reach, Tree};
+use crate::PeerId;
+
+/// How long a message can be asked for, and how long it is known that it was received. iroh-gossip's values, as are the
+/// next four.
+const KEEP_CONTENT: Duration = Duration::from_secs(30);
+const KEEP_ID: Duration = Duration::from_secs(90);
+/// How long a message may still come by the tree once its id came otherwise.
+const GRAFT_AFTER: Duration = Duration::from_millis(80);
+/// How long until another peer is asked.
+const GRAFT_NEXT_AFTER: Duration = Duration::from_millis(40);
+/// How long ids are collected before they are told.
+const TELL_IDS_AFTER: Duration = Duration::from_millis(5);
+/// By so many hops a path must be shorter for it to take the place of one that is in the tree.
+const SHORTCUT: u16 = 7;
+/// Ids, and bytes of messages, that are kept; the oldest go first.
+const IDS_MAX: usize = 65_536;
+const CONTENT_MAX: usize = 8 * 1024 * 1024;
+/// Messages that are known to be there and have not come, in all and of one peer's word, and peers kept for each.
+const MISSING_MAX: usize = 4096;
+const MISSING_OF_PEER_MAX: usize = 1024;
+const PROVIDERS_MAX: usize = 5;
+/// Ids that wait to be told to one peer.
+const UNTOLD_MAX: usize = 4096;
+
+/// What the application thinks of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    PassOn,
+    Drop,
+}
+
+struct Missing {
+    providers: VecDeque<(PeerId, u16)>,
+    /// Who spoke of it first.
+    first: PeerId,
+    graft_at: Instant,
+}
+
+#[derive(Default)]
+pub(super) struct Broadcast {
+    /// Neighbours that are sent all messages.
+    eager: BTreeSet<PeerId>,
+    /// Neighbours that are told the ids.
+    lazy: BTreeSet<PeerId>,
+    received: BTreeSet<MessageId>,
+    received_order: VecDeque<(Instant, MessageId)>,
+    contents: HashMap<MessageId, (Bytes, u16)>,
+    contents_order: VecDeque<(Instant, MessageId)>,
+    contents_len: usize,
+    missing: HashMap<MessageId, Missing>,
+    /// How many of `missing` a peer spoke of first.
+    missing_of: HashMap<PeerId, usize>,
+    untold: BTreeMap<PeerId, Vec<IHave>>,
+    tell_at: Option<Instant>,
+    pub(super) out: VecDeque<(PeerId, Tree)>,
+}
+
+impl Broadcast {
+    pub(super) fn on_up(&mut self, peer: PeerId) {
+        self.lazy.remove(&peer);
+        self.eager.insert(peer);
+    }
+
+    pub(super) fn on_down(&mut self, peer: &PeerId) {
+        self.eager.remove(peer);
+        self.lazy.remove(peer);
+        self.untold.remove(peer);
+        for missing in self.missing.values_mut() {
+            missing.providers.retain(|(provider, _)| provider != peer);
+        }
+        let gone = |(id, it): (&MessageId, &Missing)| it.providers.is_empty().then_some(*id);
+        let gone: Vec<MessageId> = self.missing.iter().filter_map(gone).collect();
+        for id in gone {
+            self.forget_missing(&id);
+        }
+    }
+
+    fn forget_missing(&mut self, id: &MessageId) -> Option<Missing> {
+        let missing = self.missing.remove(id)?;
+        if let Entry::Occupied(mut of_peer) = self.missing_of.entry(missing.first) {
+            *of_peer.get_mut() -= 1;
+            if *of_peer.get() == 0 {
+                of_peer.remove();
+            }
+        }
+        Some(missing)
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let graft = self.missing.values().map(|missing| missing.graft_at).min();
+        let expiry = [self.received_order.front(), self.contents_order.front()];
+        let expiry = expiry.into_iter().flatten().map(|(at, _)| *at);
+        expiry.chain(graft).chain(self.tell_at).min()
+    }
+
+    pub(super) fn on_timeout(&mut self, now: Instant) {
+        if self.tell_at.is_some_and(|at| at <= now) {
+            self.tell_at = None;
+            for (peer, ids) in std::mem::take(&mut self.untold) {
+                for ids in ids.chunks(IHAVES_PER_MESSAGE) {
+                    self.out.push_back((peer, Tree::IHave(ids.to_vec())));
+                }
+            }
+        }
+        let due: Vec<MessageId> = self
+            .missing
+            .iter()
+            .filter(|(_, missing)| missing.graft_at <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            self.graft(id, now);
+        }
+        while let Some((at, id)) = self.received_order.front().copied()
+            && (at <= now || self.received_order.len() > IDS_MAX)
+        {
+            self.received_order.pop_front();
+            self.received.remove(&id);
+        }
+        while let Some((at, _)) = self.contents_order.front()
+            && *at <= now
+        {
+            self.drop_oldest_content();
+        }
+    }
+
+    fn graft(&mut self, id: MessageId, now: Instant) {
+        let Some(missing) = self.missing.get_mut(&id) else {
+            return;
+        };
+        let Some((peer, round)) = missing.providers.pop_front() else {
+            self.forget_missing(&id);
+            return;
+        };
+        missing.graft_at = now + GRAFT_NEXT_AFTER;
+        self.make_eager(peer);
+        let id = Some(id);
+        self.out.push_back((peer, Tree::Graft { id, round }));
+    }
+
+    /// Tells all, and neighbours to which a message goes only in part otherwise all of it if `to_lazy`.
+    pub(super) fn tell(&mut self, content: Bytes, to_lazy: bool, now: Instant) {
+        let id = MessageId::of(&content);
+        self.keep(id, &content, 0, now);
+        let all = if to_lazy {
+            self.eager.union(&self.lazy).copied().collect()
+        } else {
+            self.queue_id(id, 0, None, now);
+            self.eager.clone()
+        };
+        for peer in all {
+            self.send(peer, id, &content, 0);
+        }
+    }
+
+    /// Lets one neighbour know that there is something, so that it asks if it lacks it.
+    pub(super) fn offer(&mut self, to: PeerId, content: &Bytes, now: Instant) {
+        let id = MessageId::of(content);
+        self.keep(id, content, 0, now);
+        self.out
+            .push_back((to, Tree::IHave(vec![IHave { id, round: 0 }])));
+    }
+
+    pub(super) fn on_message(
+        &mut self,
+        from: PeerId,
+        message: Tree,
+        now: Instant,
+        judge: &mut impl FnMut(&Bytes) -> Verdict,
+    ) {
+        match message {
+            Tree::Gossip { id, content, scope } => {
+                self.on_gossip(from, id, &content, scope, now, judge);
+            }
+            _ if !self.is_neighbour(&from) => {}
+            Tree::Prune => self.make_lazy(from),
+            Tree::Graft { id, .. } => {
+                self.make_eager(from);
+                if let Some(id) = id
+                    && let Some((content, round)) = self.contents.get(&id).cloned()
+                {
+                    self.send(from, id, &content, round);
+                }
+            }
+            Tree::IHave(ids) => {
+                for IHave { id, round } in ids {
+                    self.on_id(from, id, round, now);
+                }
+            }
+        }
+    }
+
+    fn is_neighbour(&self, peer: &PeerId) -> bool {
+        self.eager.contains(peer) || self.lazy.contains(peer)
+    }
+
+    fn on_gossip(
+        &mut self,
+        from: PeerId,
+        id: MessageId,
+        content: &Bytes,
+        scope: Reach,
+        now: Instant,
+        judge: &mut impl FnMut(&Bytes) -> Verdict,
+    ) {
+        if self.received.contains(&id) {
+            if self.is_neighbour(&from) {
+                self.make_lazy(from);
+                self.out.push_back((from, Tree::Prune));
+            }
+            return;
+        }
+        if id != MessageId::of(content) {
+            return;
+        }
+        let verdict = judge(content);
+        let Reach::Swarm(round) = scope else {
+            return;
+        };
+        let missing = self.forget_missing(&id);
+        if verdict == Verdict::Drop {
+            // Known now, so that it is not looked into again.
+            self.mark_received(id, now);
+            return;
+        }
+        let round = round.saturating_add(1);
+        self.keep(id, content, round, now);
+        let others: Vec<PeerId> = self
+            .eager
+            .iter()
+            .copied()
+            .filter(|to| *to != from)
+            .collect();
+        for to in others {
+            self.send(to, id, content, round);
+        }
+        self.queue_id(id, round, Some(from), now);
+        if let Some(missing) = missing {
+            self.take_shortcut(from, round, &missing);
+        }
+    }
+
+    /// Prefers a neighbour that had the message many hops earlier.
+    fn take_shortcut(&mut self, from: PeerId, round: u16, missing: &Missing) {
+        let nearest = missing.providers.iter().min_by_key(|(_, round)| *round);
+        if let Some((peer, nearer)) = nearest.copied()
+            && nearer.saturating_add(SHORTCUT) <= round
+            && self.is_neighbour(&from)
+        {
+            if self.lazy.contains(&peer) {
+                self.make_eager(peer);
+                let (id, round) = (None, nearer);
+                self.out.push_back((peer, Tree::Graft { id, round }));
+            }
+            self.make_lazy(from);
+            self.out.push_back((from, Tree::Prune));
+        }
+    }
+
+    fn on_id(&mut self, from: PeerId, id: MessageId, round: u16, now: Instant) {
+        if self.received.contains(&id) {
+            return;
+        }
+        if let Some(missing) = self.missing.get_mut(&id) {
+            let is_new = missing.providers.iter().all(|(peer, _)| *peer != from);
+            if is_new && missing.providers.len() < PROVIDERS_MAX {
+                missing.providers.push_back((from, round));
+            }
+            return;
+        }
+        let of_peer = self.missing_of.get(&from).copied().unwrap_or(0);
+        if self.missing.len() < MISSING_MAX && of_peer < MISSING_OF_PEER_MAX {
+            self.missing_of.insert(from, of_peer + 1);
+            let missing = Missing {
+                providers: VecDeque::from([(from, round)]),
+                first: from,
+                graft_at: now + GRAFT_AFTER,
+            };
+            self.missing.insert(id, missing);
+        }
+    }
+
+    fn make_eager(&mut self, peer: PeerId) {
+        if self.lazy.remove(&peer) {
+            self.eager.insert(peer);
+        }
+    }
+
+    fn make_lazy(&mut self, peer: PeerId) {
+        if self.eager.remove(&peer) {
+            self.lazy.insert(peer);
+        }
+    }
+
+    fn send(&mut self, to: PeerId, id: MessageId, content: &Bytes, round: u16) {
+        let (content, scope) = (content.clone(), Reach::Swarm(round));
+        let message = Tree::Gossip { id, content, scope };
+        self.out.push_back((to, message));
+    }
+
+    fn queue_id(&mut self, id: MessageId, round: u16, from: Option<PeerId>, now: Instant) {
+        for peer in self.lazy.iter().filter(|peer| Some(**peer) != from) {
+            let untold = self.untold.entry(*peer).or_default();
+            // Beyond that the peer learns of it by the tree alone, or not.
+            if untold.len() < UNTOLD_MAX {
+                untold.push(IHave { id, round });
+            }
+        }
+        if !self.untold.is_empty() {
+            self.tell_at.get_or_insert(now + TELL_IDS_AFTER);
+        }
+    }
+
+    fn mark_received(&mut self, id: MessageId, now: Instant) {
+        if self.received.insert(id) {
+            self.received_order.push_back((now + KEEP_ID, id));
+        }
+        while self.received_order.len() > IDS_MAX {
+            if let Some((_, oldest)) = self.received_order.pop_front() {
+                self.received.remove(&oldest);
+            }
+        }
+    }
+
+    fn keep(&mut self, id: MessageId, content: &Bytes, round: u16, now: Instant) {
+        self.mark_received(id, now);
+        if self.contents.insert(id, (content.clone(), round)).is_none() {
+            self.contents_len += content.len();
+            self.contents_order.push_back((now + KEEP_CONTENT, id));
+        }
+        while self.contents_len > CONTENT_MAX {
+            self.drop_oldest_content();
+        }
+    }
+
+    fn drop_oldest_content(&mut self) {
+        if let Some((_, oldest)) = self.contents_order.pop_front()
+            && let Some((content, _)) = self.contents.remove(&oldest)
+        {
+            self.contents_len -= content.len();
+        }
+    }
+}
