@@ -5,3 +5,6 @@ mod criteria {}
 
 #[doc = include_str!("../../docs/tickets.md")]
 mod tickets {}
+
+#[doc = include_str!("../../docs/discovery.md")]
+mod discovery {}

@@ -177,6 +177,9 @@ fn restart_reasons(old: &Graph, new: &Graph) -> Vec<&'static str> {
     if old.node.advertise != new.node.advertise {
         reasons.push("the advertised address changes: others know the node by the old one");
     }
+    if old.node.mdns != new.node.mdns {
+        reasons.push("`mdns` changes: how the node finds others is settled when it starts");
+    }
     reasons
 }
 

@@ -71,6 +71,7 @@ node:
   listen: ["0.0.0.0:4433"]
   advertise: ["198.51.100.4:4433"]
   bootstrap: ["0000000000000000000000000000000000000000000000000000000000000002@203.0.113.7:4433"]
+  mdns: true
   tags: [ingest, eu]
 streams:
   prices:
@@ -115,6 +116,7 @@ fn everything_that_can_be_written_arrives() {
     assert_eq!(graph.network.as_ref().unwrap().as_str(), "markets");
     assert_eq!(graph.node.listen, ["0.0.0.0:4433".parse().unwrap()]);
     assert_eq!(graph.node.bootstrap[0].peer[31], 2);
+    assert!(graph.node.mdns);
     assert_eq!(graph.node.secret_key.as_ref().unwrap().expose()[31], 1);
     let prices = &graph.streams["prices"];
     assert_eq!(prices.id, mosaik_streams::StreamId::from("oracle.price"));

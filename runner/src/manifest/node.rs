@@ -26,6 +26,8 @@ pub struct NodeConfig {
     pub advertise: Vec<SocketAddr>,
     /// Whom it asks for the network.
     pub bootstrap: Vec<Bootstrap>,
+    /// Whether nodes of the local network are found by multicast DNS.
+    pub mdns: bool,
     /// Marks for others to select by.
     pub tags: Vec<Guarded<String>>,
     /// JSON Web Tokens to show to those who require them.
@@ -40,6 +42,7 @@ impl Default for NodeConfig {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
             advertise: Vec::new(),
             bootstrap: Vec::new(),
+            mdns: false,
             tags: Vec::new(),
             tickets: Vec::new(),
         }
@@ -87,6 +90,11 @@ pub(crate) static NODE: Section = Section {
             "bootstrap",
             Shape::List(&BOOTSTRAP),
             "Nodes to ask for the network: `<peer id>@<address>:<port>`. Default: none.",
+        ),
+        key(
+            "mdns",
+            Shape::Bool,
+            "Whether nodes of the local network are found by multicast DNS, and find this one. Default: false.",
         ),
         key(
             "tags",
@@ -156,6 +164,17 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> NodeDecl {
             )
         };
         decl.config.bootstrap = cx.list(node, "bootstrap", read).unwrap_or_default();
+    }
+    if let Some(node) = fields.node("mdns") {
+        if let Some(text) = cx.text(node, "mdns", "`true` or `false`") {
+            match Reader::as_bool(&text) {
+                Some(mdns) => decl.config.mdns = mdns,
+                None => cx.note(
+                    Diagnostic::error("`mdns` is neither true nor false")
+                        .at(node.span, "expected `true` or `false`"),
+                ),
+            }
+        }
     }
     if let Some(node) = fields.node("tags") {
         decl.config.tags = tags(cx, node, "tags");

@@ -75,6 +75,7 @@ node:
   secret_key: ${env:MOSAIK_SECRET_KEY}
   listen: ["0.0.0.0:4433"]
   bootstrap: ["0000000000000000000000000000000000000000000000000000000000000000@203.0.113.7:4433"]
+  mdns: true
   tags: [ingest, eu]
   tickets: [{jwt: "${file:/run/secrets/feed.jwt}"}]
 streams:

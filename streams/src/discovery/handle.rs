@@ -10,7 +10,7 @@ use super::{
     Catalog, Config, MAX_TICKETS_JUDGED, PeerEntry, Refusal, SignedPeerEntry, announce, bootstrap,
     gossip::{self, Gossip},
     jobs::{self, Kind},
-    ping,
+    lan, ping,
     shared::Shared,
     standing::Known,
     sync::{self, SyncError},
@@ -60,11 +60,12 @@ impl Discovery {
         )))
     }
 
-    /// Starts to speak, through a socket that others reach at `advertised`.
+    /// Starts to speak, through a socket that others reach at `advertised`; on the local network too with `mdns`.
     pub(crate) fn start(
         &self,
         endpoint: &Endpoint,
         advertised: BTreeSet<SocketAddr>,
+        mdns: bool,
     ) -> Result<(), BindError> {
         let shared = &self.0;
         let handler = |serve: fn(Arc<Shared>, Link) -> BoxFuture<'static, ()>| {
@@ -102,6 +103,9 @@ impl Discovery {
         let _ = shared.gossip.set(gossip);
         shared.spawn(announce::run(shared.clone()));
         shared.spawn(announce::purge(shared.clone()));
+        if mdns {
+            shared.spawn(lan::run(shared.clone()));
+        }
         for addr in shared.config.bootstrap.iter().filter(|addr| addr.id != id) {
             shared.spawn(bootstrap::keep(shared.clone(), addr.clone()));
         }
@@ -180,7 +184,7 @@ impl Discovery {
     }
 
     /// Starts to get in touch with peers, and returns at once. Each is tried ten times with a back-off; of a peer
-    /// without addresses those are taken that the catalog or a bootstrap entry names.
+    /// without addresses those are taken that the catalog, a bootstrap entry or the local network names.
     ///
     /// Cancel safe. Before the network is bound it waits, in the background, until it is.
     #[expect(

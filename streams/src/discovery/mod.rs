@@ -27,6 +27,7 @@ pub(crate) mod fuzzing;
 mod gossip;
 mod handle;
 mod jobs;
+mod lan;
 mod ping;
 mod shared;
 mod standing;

@@ -50,6 +50,9 @@ pub(super) struct Shared {
     pub(super) endpoint: watch::Sender<Option<Endpoint>>,
     /// Addresses given by the user, for peers that the catalog does not know. At most [`MAX_PEERS`].
     hints: Mutex<BTreeMap<PeerId, BTreeSet<SocketAddr>>>,
+    /// Where peers were heard to be on the local network; what the user gives is kept apart, as a stranger can say anything
+    /// there. Few.
+    lan: Mutex<BTreeMap<PeerId, BTreeSet<SocketAddr>>>,
     /// Peers of this implementation, to whom a departure means something. At most [`MAX_PEERS`].
     ours: Mutex<HashSet<PeerId>>,
     cancel: CancellationToken,
@@ -88,6 +91,7 @@ impl Shared {
             events: broadcast::Sender::new(config.events_backlog.max(1)),
             endpoint: watch::Sender::new(None),
             hints: Mutex::default(),
+            lan: Mutex::default(),
             ours: Mutex::default(),
             cancel,
             config,
@@ -176,7 +180,14 @@ impl Shared {
         if let Some(hints) = lock(&self.hints).get(&addr.id) {
             addr.addrs.extend(hints);
         }
+        if let Some(heard) = lock(&self.lan).get(&addr.id) {
+            addr.addrs.extend(heard);
+        }
         (!addr.addrs.is_empty()).then_some(addr)
+    }
+
+    pub(super) fn set_lan(&self, heard: BTreeMap<PeerId, BTreeSet<SocketAddr>>) {
+        *lock(&self.lan) = heard;
     }
 
     pub(super) fn hint(&self, addr: &EndpointAddr) {

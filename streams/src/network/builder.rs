@@ -38,6 +38,7 @@ pub struct NetworkBuilder {
     addresses: BTreeSet<SocketAddr>,
     advertised: Option<BTreeSet<SocketAddr>>,
     discovery: discovery::ConfigBuilder,
+    mdns: bool,
     max_frame_len: usize,
     streams: streams::Config,
     lazy: bool,
@@ -51,6 +52,7 @@ impl NetworkBuilder {
             addresses: BTreeSet::from([SocketAddr::from((Ipv4Addr::LOCALHOST, 0))]),
             advertised: None,
             discovery: discovery::ConfigBuilder::default(),
+            mdns: false,
             max_frame_len: DEFAULT_MAX_FRAME_LEN,
             streams: streams::Config::default(),
             lazy: false,
@@ -80,6 +82,15 @@ impl NetworkBuilder {
     /// How other nodes are found.
     pub fn with_discovery(mut self, config: impl Into<discovery::ConfigBuilder>) -> Self {
         self.discovery = config.into();
+        self
+    }
+
+    /// Whether nodes of the local network are found by multicast DNS, and find this one, IPv4 only. Default: no.
+    ///
+    /// Whoever is on that network can make itself heard, is dialled at most every 2 s, and then learns this node's entry.
+    /// Mosaik's nodes with `mdns_discovery` are found too.
+    pub const fn with_mdns_discovery(mut self, mdns: bool) -> Self {
+        self.mdns = mdns;
         self
     }
 
@@ -115,6 +126,7 @@ impl NetworkBuilder {
             addresses: self.addresses,
             advertised: self.advertised,
             discovery: self.discovery.build()?,
+            mdns: self.mdns,
             max_frame_len: self.max_frame_len,
             streams: self.streams,
         });

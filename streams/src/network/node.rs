@@ -32,6 +32,7 @@ pub(super) struct Settings {
     pub(super) addresses: BTreeSet<SocketAddr>,
     pub(super) advertised: Option<BTreeSet<SocketAddr>>,
     pub(super) discovery: discovery::Config,
+    pub(super) mdns: bool,
     pub(super) max_frame_len: usize,
     pub(super) streams: streams::Config,
 }
@@ -42,6 +43,7 @@ pub(crate) struct Core {
     discovery: Discovery,
     addresses: BTreeSet<SocketAddr>,
     advertised: Option<BTreeSet<SocketAddr>>,
+    mdns: bool,
     max_frame_len: usize,
     /// One binding at a time.
     binding: tokio::sync::Mutex<()>,
@@ -123,7 +125,7 @@ impl Core {
             for (alpn, handler) in handlers.drain(..) {
                 endpoint.register(alpn, handler)?;
             }
-            self.discovery.start(&endpoint, advertised)?;
+            self.discovery.start(&endpoint, advertised, self.mdns)?;
             self.endpoint.send_replace(Some(endpoint.clone()));
         }
         tokio::spawn(self.clone().end(endpoint));
@@ -195,6 +197,7 @@ impl Network {
             addresses,
             advertised,
             discovery,
+            mdns,
             max_frame_len,
             streams,
         } = settings;
@@ -219,6 +222,7 @@ impl Network {
             discovery,
             addresses,
             advertised,
+            mdns,
             max_frame_len,
             binding: tokio::sync::Mutex::new(()),
             endpoint,
