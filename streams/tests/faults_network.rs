@@ -1,5 +1,5 @@
 //! Streams over a network that loses, repeats, delays, reorders and cuts: every datum once and in order for as long as the
-//! connection lives.
+//! connection lives, and what a connection that dies takes with it is counted.
 
 #[expect(dead_code, reason = "each test binary uses a part of it")]
 mod common;
@@ -12,8 +12,8 @@ use common::{
 };
 use mosaik_streams::{Network, discovery, streams::producer::DisconnectLagging};
 
-/// For a handshake and all that follows when three in ten datagrams are lost.
-const LIMIT: Duration = Duration::from_secs(90);
+/// For a few connections that die one after the other, when three in ten datagrams are lost: mostly it takes seconds.
+const LIMIT: Duration = Duration::from_mins(3);
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -49,7 +49,17 @@ async fn carry(name: &str, profile: Profile, count: u64) {
     let all = async {
         consumer.when().subscribed().await;
         let connected = started.elapsed();
-        let reader = some_numbers(&mut consumer, usize::try_from(count).expect("it fits"));
+        let reader = async {
+            let mut seen = Vec::new();
+            // What a connection that died took with it is known by the next one.
+            while seen.len() as u64 + consumer.stats().dropped.lost < count {
+                let taken = tokio::time::timeout(ms(100), consumer.recv_frames(1000)).await;
+                if let Ok(frames) = taken {
+                    seen.extend(numbers(&frames.expect("the stream has not ended")));
+                }
+            }
+            seen
+        };
         let writer = async {
             // So slowly that it takes in some cuts of each direction.
             let parts = if profile.cuts.is_some() { 8 } else { 1 };
@@ -75,19 +85,20 @@ async fn carry(name: &str, profile: Profile, count: u64) {
         started.elapsed().saturating_sub(connected),
         passed + lost
     );
-    assert_all(&seen, 0..count);
-    // It was one connection from its beginning to its end, so each datum was sent once.
+    assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "{name}");
     let (sent, received) = (producer.stats(), consumer.stats());
-    assert_eq!(
-        (sent.sent_datums, sent.dropped.total()),
-        (count, 0),
-        "{name}"
-    );
-    assert_eq!(
-        (received.datums, received.dropped.total()),
-        (count, 0),
-        "{name}"
-    );
+    assert_eq!(received.datums, seen.len() as u64, "{name}");
+    assert_eq!(received.datums + received.dropped.total(), count, "{name}");
+    // Where three in ten datagrams are lost, a connection may not hear anything for so long that it is given up.
+    if profile.loss < 0.3 {
+        assert_all(&seen, 0..count);
+        // It was one connection from its beginning to its end, so each datum was sent once.
+        assert_eq!(
+            (sent.sent_datums, sent.dropped.total()),
+            (count, 0),
+            "{name}"
+        );
+    }
     let is_lossy = profile.loss > 0.0 || profile.bursts.0 > 0.0 || profile.cuts.is_some();
     assert_eq!(lost > 0, is_lossy, "{name}");
     assert!(passed > count / 1000, "{name}: it did not go by the relay");
