@@ -230,6 +230,16 @@ impl Shared {
         self.emit(Event::PeerDeparted(peer));
     }
 
+    /// Checks an entry as it came, and its signature only if it is wanted otherwise. What is refused is counted.
+    pub(super) fn verify(&self, entry: Unverified, how: Known) -> Result<SignedPeerEntry, Refusal> {
+        self.store().wants(&entry.entry, how, now_ms())?;
+        // Without the lock: whoever needs it would wait for one signature after the other.
+        entry.verify().map_err(|_| {
+            self.store().count(Refusal::BadSignature);
+            Refusal::BadSignature
+        })
+    }
+
     /// Takes in entries as a peer told them, and tells what they changed; `None` when too many are forged.
     pub(super) async fn merge(
         &self,
@@ -246,8 +256,7 @@ impl Shared {
                 } else {
                     Known::ByHearsay
                 };
-                // The lock is held for one signature at a time.
-                match self.store().verify(entry, how, now_ms()) {
+                match self.verify(entry, how) {
                     Ok(entry) => batch.push((entry, how)),
                     Err(Refusal::BadSignature) => bad += 1,
                     Err(_) => {}

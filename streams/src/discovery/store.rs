@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     catalog::{Catalog, Data},
-    entry::{PeerEntry, PeerEntryVersion, SignedPeerEntry, Unverified},
+    entry::{PeerEntry, PeerEntryVersion, SignedPeerEntry},
     standing::{Known, Standings},
 };
 use crate::{PeerId, SecretKey};
@@ -170,8 +170,7 @@ impl Store {
         self.displaced_count
     }
 
-    /// Whether an entry would be taken if its signature is good. Counts nothing.
-    pub(super) fn check(&self, entry: &PeerEntry, how: Known, now: i64) -> Result<(), Refusal> {
+    fn check(&self, entry: &PeerEntry, how: Known, now: i64) -> Result<(), Refusal> {
         let version = entry.version;
         if entry.network != self.data.local.network {
             return Err(Refusal::ForeignNetwork);
@@ -216,16 +215,10 @@ impl Store {
         }
     }
 
-    /// Checks an entry as it came, and its signature only if it is wanted otherwise.
-    pub(super) fn verify(
-        &mut self,
-        entry: Unverified,
-        how: Known,
-        now: i64,
-    ) -> Result<SignedPeerEntry, Refusal> {
-        let checked = self.check(&entry.entry, how, now);
-        let verified = checked.and_then(|()| entry.verify().map_err(|_| Refusal::BadSignature));
-        verified.inspect_err(|refusal| self.count(*refusal))
+    /// Whether an entry would be taken if its signature is good; one that would not is counted.
+    pub(super) fn wants(&mut self, entry: &PeerEntry, how: Known, now: i64) -> Result<(), Refusal> {
+        self.check(entry, how, now)
+            .inspect_err(|refusal| self.count(*refusal))
     }
 
     /// Takes an entry, by the rules.

@@ -52,7 +52,7 @@ fn take_entry(shared: &Arc<Shared>, from: &PeerId, entry: Unverified) -> bool {
     } else {
         Known::ByHearsay
     };
-    let verified = shared.store().verify(entry, how, now_ms());
+    let verified = shared.verify(entry, how);
     let Ok(entry) = verified else {
         return false;
     };
