@@ -153,7 +153,8 @@ async fn what_a_reconnect_misses_is_counted_to_the_datum() {
         .with_backoff(eager)
         .build()
         .unwrap();
-    within("a consumer", producer.when().subscribed()).await;
+    // What goes by before its first start it does not miss.
+    within("a consumer", consumer.when().subscribed()).await;
     let (mut sent, mut seen, mut cuts) = (0, Vec::new(), 0);
     let mut produce = async |count: u64| {
         for _ in 0..count {
@@ -214,6 +215,54 @@ async fn what_a_reconnect_misses_is_counted_to_the_datum() {
     );
     assert!(lost > 0 && seen.last() == Some(&(total - 1)));
     assert_eq!(seen.len() as u64 + lost, total);
+}
+
+/// A consumer that was cut off and comes back when all is over is told how much there was.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missed_at_the_very_end_is_counted() {
+    let a = first().await;
+    let producer = producer(&a)
+        .disconnect_lagging(true)
+        .with_buffer_size(8)
+        .build()
+        .unwrap();
+    let b = joined(&a).await;
+    let eager = ExponentialBackoffBuilder::new()
+        .with_initial_interval(Duration::from_millis(300))
+        .with_randomization_factor(0.0)
+        .build();
+    let mut consumer = b
+        .streams()
+        .consumer_frames(STREAM)
+        .with_buffer_size(4)
+        .with_backoff(eager)
+        .build()
+        .unwrap();
+    within("a consumer", consumer.when().subscribed()).await;
+    let mut sent = 0;
+    within("it is cut off", async {
+        while producer.stats().dropped.lagging == 0 {
+            let datum = Frames::single(&vec![0; 100_000]);
+            producer.send_frames(datum).await.unwrap();
+            sent += 1;
+        }
+    })
+    .await;
+    let (report, seen) = within("the end", async {
+        tokio::join!(producer.finish(), async {
+            let mut seen = 0;
+            while let Some(frames) = consumer.recv_frames(10).await {
+                seen += frames.count() as u64;
+            }
+            seen
+        })
+    })
+    .await;
+    assert!(report.ended);
+    let lost = consumer.stats().dropped.lost;
+    assert!(lost > 0);
+    // What was never handed to the fan-out nobody missed.
+    assert_eq!(seen + lost + report.stats.dropped.offline, sent);
 }
 
 #[tokio::test(flavor = "multi_thread")]

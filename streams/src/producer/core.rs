@@ -275,6 +275,11 @@ impl Core {
         self.add(&mut fanout, subscriber);
     }
 
+    /// How many datums were handed to the fan-out.
+    pub(crate) fn position(&self) -> u64 {
+        self.fanout().position
+    }
+
     /// Lets a consumer elsewhere in, or says why not. It counts from here on.
     pub(crate) fn admit(
         &self,

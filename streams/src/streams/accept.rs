@@ -26,9 +26,10 @@ pub(super) async fn accept(inner: Arc<Inner>, mut link: Link) {
         admitted = greet(&inner, &mut link) => admitted,
     };
     match admitted {
-        Ok((core, admitted, start)) => {
+        Ok(Answer::Admitted(core, admitted, start)) => {
             producer::serve(core, admitted, link, start).await;
         }
+        Ok(Answer::Ended(start)) => say_end(link, &start).await,
         Err(reason) => {
             tracing::debug!(peer = %link.conn.peer(), %reason, "consumer refused");
             link.conn.close(reason);
@@ -36,10 +37,28 @@ pub(super) async fn accept(inner: Arc<Inner>, mut link: Link) {
     }
 }
 
-async fn greet(
-    inner: &Inner,
-    link: &mut Link,
-) -> Result<(Arc<producer::Core>, producer::Admitted, Start), CloseReason> {
+/// What a consumer that may have the stream is told.
+enum Answer {
+    /// That it gets it.
+    Admitted(Arc<producer::Core>, producer::Admitted, Start),
+    /// Where it ended.
+    Ended(Start),
+}
+
+/// Tells a consumer that comes back after the end how much there was, so that it knows what it missed.
+async fn say_end(mut link: Link, start: &Start) {
+    let told = async {
+        link.tx.send_frame(&start.encode()).await?;
+        link.tx.finish();
+        // It ends its side when it has read so far; whatever it says instead changes nothing.
+        link.rx.recv_frame().await
+    };
+    // A consumer that does not hear it misses a figure.
+    let _ = timeout(HANDSHAKE_TIMEOUT, told).await;
+    link.conn.close(CloseReason::EndOfStream);
+}
+
+async fn greet(inner: &Inner, link: &mut Link) -> Result<Answer, CloseReason> {
     let frame = match timeout(HANDSHAKE_TIMEOUT, link.rx.recv_frame()).await {
         Ok(Ok(Some(frame))) => frame,
         Ok(Ok(None)) | Err(_) => return Err(CloseReason::Cancelled),
@@ -63,13 +82,23 @@ async fn greet(
     let selects = filter
         .as_ref()
         .is_some_and(|filter| !filter.is_everything());
-    let admitted = core.admit(peer, &hello.criteria, filter, hello.id)?;
-    let start = Start {
+    let start = |selects, position| Start {
         network: hello.network,
         stream: hello.stream,
         selects,
         // Plain Mosaik gets what it knows and nothing else.
-        position: hello.id.map(|_| (core.epoch(), admitted.position())),
+        position: hello.id.map(|_| (core.epoch(), position)),
     };
-    Ok((core, admitted, start))
+    match core.admit(peer, &hello.criteria, filter, hello.id) {
+        Ok(admitted) => {
+            let start = start(selects, admitted.position());
+            Ok(Answer::Admitted(core, admitted, start))
+        }
+        Err(CloseReason::EndOfStream)
+            if hello.id.is_some() && core.gate().judge(peer).is_some() =>
+        {
+            Ok(Answer::Ended(start(selects, core.position())))
+        }
+        Err(reason) => Err(reason),
+    }
 }

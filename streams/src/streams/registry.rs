@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-use super::{Env, Scope, protocol::random_id};
+use super::{Env, protocol::random_id};
 use crate::{StreamId, consumer, network::CloseReason, producer};
 
 /// For so long after a stream has ended for good, whoever asks for it is told so.
@@ -26,8 +26,8 @@ pub(crate) struct Inner {
 struct Slot {
     producer: Option<Arc<producer::Core>>,
     consumers: Vec<Arc<consumer::Core>>,
-    /// It ended for good, which is told until then.
-    farewell_until: Option<Instant>,
+    /// The last producer, which ended for good, and until when that is told.
+    farewell: Option<(Arc<producer::Core>, Instant)>,
 }
 
 impl Inner {
@@ -60,7 +60,7 @@ impl Inner {
         }
         let core = Arc::new(make());
         slot.producer = Some(core.clone());
-        slot.farewell_until = None;
+        slot.farewell = None;
         for consumer in slot
             .consumers
             .iter()
@@ -92,7 +92,7 @@ impl Inner {
             self.env.discovery.remove_stream(core.id());
         }
         if for_good {
-            slot.farewell_until = Some(Instant::now() + FAREWELL);
+            slot.farewell = Some((core.clone(), Instant::now() + FAREWELL));
             let (inner, id) = (self.clone(), core.id());
             self.env.spawn(async move {
                 tokio::select! {
@@ -133,8 +133,9 @@ impl Inner {
         let mut slots = self.slots();
         let unused = slots.get(&id).is_some_and(|slot| {
             let waved = slot
-                .farewell_until
-                .is_none_or(|until| until <= Instant::now());
+                .farewell
+                .as_ref()
+                .is_none_or(|(_, until)| *until <= Instant::now());
             slot.producer.is_none() && slot.consumers.is_empty() && waved
         });
         if unused {
@@ -142,22 +143,20 @@ impl Inner {
         }
     }
 
-    /// The producer that nodes elsewhere may subscribe to, or why there is none.
+    /// The producer that nodes elsewhere may subscribe to, or the one that has just ended for good; or why there is none.
     pub(super) fn producer_for_others(
         &self,
         id: &StreamId,
     ) -> Result<Arc<producer::Core>, CloseReason> {
         let slots = self.slots();
         let slot = slots.get(id).ok_or(CloseReason::StreamNotFound)?;
-        match &slot.producer {
-            Some(producer) if producer.scope() == Scope::Network => Ok(producer.clone()),
-            None if slot
-                .farewell_until
-                .is_some_and(|until| until > Instant::now()) =>
-            {
-                Err(CloseReason::EndOfStream)
-            }
-            _ => Err(CloseReason::StreamNotFound),
-        }
+        let ended = slot.farewell.as_ref();
+        let ended = ended.filter(|(_, until)| *until > Instant::now());
+        slot.producer
+            .as_ref()
+            .or(ended.map(|(producer, _)| producer))
+            .filter(|producer| producer.is_remote())
+            .cloned()
+            .ok_or(CloseReason::StreamNotFound)
     }
 }

@@ -26,7 +26,11 @@ async fn a_native_service_feeds_a_graph_that_feeds_a_native_service() {
     let mut sink = Peer::start("pipeline").await;
     source.ask(json!({"produce": {"stream": "readings"}})).await;
     sink.ask(json!({"consume": {"stream": "chosen"}})).await;
-    std::fs::write(folder.path().join("pass.wasm"), Guest::default().component()).expect("it is written");
+    std::fs::write(
+        folder.path().join("pass.wasm"),
+        Guest::default().component(),
+    )
+    .expect("it is written");
     let text = format!(
         "
 mosaik: v1
@@ -49,9 +53,19 @@ operators:
     let manifest = folder.path().join("graph.yaml");
     std::fs::write(&manifest, text).expect("it is written");
     let _node = up(&manifest);
-    sink.ask(json!({"connected": {"stream": "chosen", "count": 1}})).await;
-    source.ask(json!({"connected": {"stream": "readings", "count": 1}})).await;
-    source.ask(json!({"send": {"stream": "readings", "from": 0, "count": 2_100}})).await;
-    let received = sink.ask(json!({"received": {"stream": "chosen", "at_least": 2_000}})).await;
-    assert_eq!(received, json!({"count": 2_000, "in_order": true, "ended": false}));
+    sink.ask(json!({"connected": {"stream": "chosen", "count": 1}}))
+        .await;
+    source
+        .ask(json!({"connected": {"stream": "readings", "count": 1}}))
+        .await;
+    source
+        .ask(json!({"send": {"stream": "readings", "from": 0, "count": 2_100}}))
+        .await;
+    let received = sink
+        .ask(json!({"received": {"stream": "chosen", "at_least": 2_000}}))
+        .await;
+    assert_eq!(
+        received,
+        json!({"count": 2_000, "in_order": true, "ended": false})
+    );
 }

@@ -180,10 +180,19 @@ async fn our_producer_asks_a_mosaik_consumer_for_a_ticket_and_cuts_it_at_expiry(
     let stranger = format!("{:?}", mosaik_streams::SecretKey::generate().public());
     let others = json!({"jwt": rule(), "expires_in_ms": 60_000, "subject": stranger});
     peer.ask(json!({"ticket": others})).await;
-    let held = 4_000;
+    let held = 8_000;
     peer.ask(json!({"ticket": {"jwt": rule(), "expires_in_ms": held}}))
         .await;
     let since = Instant::now();
+    // Mosaik tries again when its catalog changes, and may have done so before its ticket was here.
+    until("its ticket is here", || {
+        let catalog = network.discovery().catalog();
+        catalog
+            .get(&peer.id())
+            .is_some_and(|entry| entry.tickets().len() == 2)
+    })
+    .await;
+    network.discovery().add_tags("nudge");
     within("it is admitted", producer.when().online()).await;
     until("it is cut", || connected(&producer) == 0).await;
     // A token's times are whole seconds.
