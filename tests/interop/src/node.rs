@@ -15,11 +15,11 @@ use iroh::{EndpointAddr, RelayMode, RelayUrl, SecretKey, TransportAddr};
 use mosaik::{
     Network, PeerId, Tag,
     discovery::PeerEntry,
-    streams::{Consumer, Producer, producer},
+    streams::{Consumer, Producer, producer, status::When},
     tickets::{Expiration, Hs256, Jwt},
 };
 use serde_json::{Value, json};
-use tokio::{sync::Mutex, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     log::Log,
@@ -40,7 +40,7 @@ pub struct Node {
 
 /// A consumer that a task drains.
 struct Intake {
-    consumer: Arc<Mutex<Consumer<Reading>>>,
+    when: When,
     seen: Arc<Seen>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -190,11 +190,9 @@ impl Node {
             }
             Request::Connected { stream, count } => {
                 until("so many are connected", || {
-                    let connected = self.connected(&stream);
-                    connected == count
+                    self.has_connected(&stream, count)
                 })
-                .await
-                .with_context(|| format!("{} are", self.connected(&stream)))?;
+                .await?;
                 Ok(Value::Null)
             }
             Request::Drop { stream } => {
@@ -291,54 +289,28 @@ impl Node {
         }
     }
 
-    fn connected(&self, stream: &str) -> usize {
-        if let Some(producer) = self.producers.get(stream) {
-            return producer
-                .consumers()
-                .filter(mosaik::streams::status::ChannelInfo::is_connected)
-                .count();
-        }
-        let Some(intake) = self.consumers.get(stream) else {
-            return 0;
+    /// Whether exactly so many others are connected.
+    fn has_connected(&self, stream: &str, count: usize) -> bool {
+        let producer = self.producers.get(stream).map(Producer::when);
+        let Some(when) = producer.or(self.consumers.get(stream).map(|intake| &intake.when)) else {
+            return count == 0;
         };
-        // The task holds it only while it takes what is there.
-        intake.consumer.try_lock().map_or(0, |consumer| {
-            consumer
-                .producers()
-                .filter(mosaik::streams::status::ChannelInfo::is_connected)
-                .count()
-        })
+        let at_least = |count| when.subscribed().minimum_of(count).is_condition_met();
+        at_least(count) && !at_least(count + 1)
     }
 }
 
 impl Intake {
     fn start(consumer: Consumer<Reading>) -> Self {
-        let consumer = Arc::new(Mutex::new(consumer));
+        let when = consumer.when().clone();
         let seen = Arc::new(Seen::default());
-        let task = tokio::spawn(drain(consumer.clone(), seen.clone()));
-        Self {
-            consumer,
-            seen,
-            task,
-        }
+        let task = tokio::spawn(drain(consumer, seen.clone()));
+        Self { when, seen, task }
     }
 }
 
-async fn drain(consumer: Arc<Mutex<Consumer<Reading>>>, seen: Arc<Seen>) {
-    loop {
-        let taken = {
-            let mut consumer = consumer.lock().await;
-            // Let go of it now and then, for others to look at.
-            timeout(Duration::from_millis(20), consumer.recv()).await
-        };
-        let reading = match taken {
-            Ok(Some(reading)) => reading,
-            Ok(None) => break,
-            Err(_) => {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-                continue;
-            }
-        };
+async fn drain(mut consumer: Consumer<Reading>, seen: Arc<Seen>) {
+    while let Some(reading) = consumer.recv().await {
         let next = seen.next.load(Ordering::Acquire);
         let first = seen.count.load(Ordering::Acquire) == 0;
         if (!first && reading.seq != next)

@@ -283,14 +283,14 @@ async fn leaving_is_told_with_102_or_204() {
 }
 
 #[tokio::test]
-async fn our_leaving_is_told_with_204() {
+async fn our_leaving_ends_their_subscription() {
     let mut peer = Peer::start("ours-leaves").await;
     peer.ask(json!({"consume": {"stream": STREAM}})).await;
     let network = ours("ours-leaves", &peer).await;
     let producer = produce(&network);
     within("it is connected", producer.when().online()).await;
     within("it ends", network.shutdown()).await;
-    peer.ask(json!({"logged": {"text": "producer is shutting down"}}))
+    peer.ask(json!({"logged": {"text": "stream subscription terminated"}}))
         .await;
     peer.ask(json!({"connected": {"stream": STREAM, "count": 0}}))
         .await;

@@ -18,10 +18,6 @@ use tokio::{
 
 pub mod build;
 #[path = "../../../support/guest.rs"]
-#[expect(
-    dead_code,
-    reason = "the guest that passes everything through is all that is needed"
-)]
 pub mod guest;
 #[path = "../../src/reading.rs"]
 pub mod reading;
