@@ -81,22 +81,27 @@ pub(super) async fn with(
     to: &EndpointAddr,
     kind: Kind,
 ) -> Result<(), SyncError> {
-    let catalog = shared.catalog();
-    let is_proved = catalog.get_signed(&to.id).is_some();
-    let max = shared.max_frame_len;
-    let frame = match kind {
-        Kind::Push => wire::encode([catalog.local()], Say::Push, max),
-        Kind::Full if is_proved => wire::encode(wire::all(&catalog), Say::Hello, max),
-        Kind::Full => wire::encode([catalog.local()], Say::Hello, max),
+    let (is_proved, said) = {
+        let catalog = shared.catalog();
+        let is_proved = catalog.get_signed(&to.id).is_some();
+        (is_proved, catalog.local().update_version())
     };
-    let known = exchange(shared, to, &frame, kind).await?;
+    let max = shared.max_frame_len;
+    let first = || {
+        let catalog = shared.catalog();
+        match kind {
+            Kind::Push => wire::encode([catalog.local()], Say::Push, max),
+            Kind::Full if is_proved => wire::encode(wire::all(&catalog), Say::Hello, max),
+            Kind::Full => wire::encode([catalog.local()], Say::Hello, max),
+        }
+    };
+    let known = exchange(shared, to, kind, first).await?;
     if kind == Kind::Full && !is_proved {
-        let said = catalog.local().update_version();
         let catalog = shared.catalog();
         let news: Vec<_> = wire::news(&catalog, &to.id, &known).collect();
         // Of what changed since, this peer was not told with the others: it was not one of them yet.
         if news.len() > 1 || catalog.local().update_version() != said {
-            exchange(shared, to, &wire::encode(news, Say::Push, max), kind).await?;
+            exchange(shared, to, kind, || wire::encode(news, Say::Push, max)).await?;
         }
     }
     Ok(())
@@ -104,22 +109,27 @@ pub(super) async fn with(
 
 /// Says that this node leaves.
 pub(super) async fn depart(shared: &Arc<Shared>, to: &EndpointAddr) -> Result<(), SyncError> {
-    let catalog = shared.catalog();
-    let frame = wire::encode([catalog.local()], Say::Departure, shared.max_frame_len);
-    exchange(shared, to, &frame, Kind::Full).await.map(drop)
+    let goodbye = || {
+        let catalog = shared.catalog();
+        wire::encode([catalog.local()], Say::Departure, shared.max_frame_len)
+    };
+    exchange(shared, to, Kind::Full, goodbye).await.map(drop)
 }
 
 type Known = HashMap<PeerId, super::PeerEntryVersion>;
 
+/// The frame is made once somebody is there to read it: a whole catalog takes its time, and anyone may tell of peers that
+/// are not there.
 async fn exchange(
     shared: &Arc<Shared>,
     to: &EndpointAddr,
-    frame: &[u8],
     kind: Kind,
+    frame: impl FnOnce() -> Vec<u8>,
 ) -> Result<Known, SyncError> {
     let endpoint = shared.endpoint().ok_or(SyncError::NotBound)?;
     let mut link = endpoint.connect(to, ALPN).await?;
-    let result = ask(shared, &mut link, frame, kind).await;
+    let frame = frame();
+    let result = ask(shared, &mut link, &frame, kind).await;
     link.conn.close(match &result {
         Ok(_) => CloseReason::Success,
         Err(error) => reason_for(error),
