@@ -123,3 +123,27 @@ async fn ours_is_kept_past_their_purge_time() {
         .collect();
     assert_eq!(ids, [&json!(hex(&kept))]);
 }
+
+/// Without a word that it leaves, a node would be known until the purge time, 300 s.
+#[tokio::test]
+async fn ours_tells_by_gossip_that_it_leaves() {
+    let mut peer = Peer::start("we-leave").await;
+    let network = ours("we-leave", &peer).await;
+    let id = hex(&network);
+    peer.ask(json!({"peer": {"id": id, "known": true}})).await;
+    peer.ask(json!({"logged": {"text": "New gossip neighbor connected"}}))
+        .await;
+    within("it leaves", network.shutdown()).await;
+    peer.ask(json!({"peer": {"id": id, "known": false}})).await;
+}
+
+#[tokio::test]
+async fn ours_hears_by_gossip_that_theirs_leaves() {
+    let mut peer = Peer::start("they-leave").await;
+    let network = ours("they-leave", &peer).await;
+    until("it is known", || knows(&network, &peer)).await;
+    peer.ask(json!({"logged": {"text": "New gossip neighbor connected"}}))
+        .await;
+    peer.ask(json!({"leave": {}})).await;
+    until("it is forgotten", || !knows(&network, &peer)).await;
+}

@@ -6,9 +6,7 @@ use mosaik_streams::{
 };
 use serde_json::json;
 
-use crate::common::{Peer, V0_4, addr_of, hex, reading::Reading, until, within};
-
-const STREAM: &str = "readings";
+use crate::common::{Peer, STREAM, V0_4, addr_of, hex, reading::Reading, until, within};
 
 async fn ours(network: &str, peer: &Peer) -> Network {
     let config = Config::builder()

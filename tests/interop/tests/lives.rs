@@ -7,9 +7,7 @@ use mosaik_streams::{
 };
 use serde_json::json;
 
-use crate::common::{Peer, addr_of, hex, ours, reading::Reading, until, within};
-
-const STREAM: &str = "readings";
+use crate::common::{Peer, STREAM, addr_of, hex, ours, reading::Reading, until, within};
 
 /// 64 hex digits, always the same: a node that comes back is the same one.
 fn key(seed: &str) -> String {

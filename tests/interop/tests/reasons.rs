@@ -10,13 +10,9 @@ use mosaik_streams::{
 };
 use serde_json::json;
 
-use crate::common::{Peer, addr_of, ours, reading::Reading, until, within};
-
-const STREAM: &str = "readings";
-
-fn consume(network: &Network) -> Consumer<Reading> {
-    network.streams().consumer().with_stream_id(STREAM).build()
-}
+use crate::common::{
+    Peer, STREAM, addr_of, consume, ours, reading::Reading, until, until_connected, within,
+};
 
 fn produce(network: &Network) -> Producer<Reading> {
     let builder = network.streams().producer().with_stream_id(STREAM);
@@ -29,16 +25,6 @@ async fn until_closed_with(consumer: &Consumer<Reading>, peer: PeerId, reason: C
             .attempts()
             .iter()
             .any(|attempt| attempt.producer == peer && attempt.last_close == Some(reason))
-    })
-    .await;
-}
-
-async fn until_connected(consumer: &Consumer<Reading>) {
-    until("it is connected", || {
-        consumer
-            .attempts()
-            .iter()
-            .any(|attempt| attempt.phase == Phase::Connected)
     })
     .await;
 }

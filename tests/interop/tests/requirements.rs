@@ -10,9 +10,10 @@ use mosaik_streams::{
 };
 use serde_json::{Value, json};
 
-use crate::common::{Peer, hex, ours, reading::Reading, until, within};
+use crate::common::{
+    Peer, STREAM, consume, hex, ours, reading::Reading, until, until_connected, within,
+};
 
-const STREAM: &str = "readings";
 const KEY: [u8; 32] = [0x5a; 32];
 
 /// The rule, as a Mosaik node is told it.
@@ -33,25 +34,11 @@ fn carry_ticket(network: &Network, valid_for: Duration) {
         .add_ticket(issue.build(&network.local().id(), expiration));
 }
 
-fn consume(network: &Network) -> Consumer<Reading> {
-    network.streams().consumer().with_stream_id(STREAM).build()
-}
-
 async fn until_refused(consumer: &Consumer<Reading>) {
     until("it is refused", || {
         consumer.attempts().iter().any(|attempt| {
             attempt.phase == Phase::Resting && attempt.last_close == Some(CloseReason::NotAllowed)
         })
-    })
-    .await;
-}
-
-async fn until_connected(consumer: &Consumer<Reading>) {
-    until("it is connected", || {
-        consumer
-            .attempts()
-            .iter()
-            .any(|attempt| attempt.phase == Phase::Connected)
     })
     .await;
 }

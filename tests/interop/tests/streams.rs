@@ -2,16 +2,11 @@
 
 use std::time::Duration;
 
-use crate::common::{Peer, addr_of, ours, reading::Reading, until, within};
 use futures::{SinkExt, StreamExt, future::join_all};
 use mosaik_streams::{Consumer, Criteria, Network, Producer};
 use serde_json::json;
 
-const STREAM: &str = "readings";
-
-fn consume(network: &Network) -> Consumer<Reading> {
-    network.streams().consumer().with_stream_id(STREAM).build()
-}
+use crate::common::{Peer, STREAM, addr_of, consume, ours, reading::Reading, until, within};
 
 fn produce(network: &Network) -> Producer<Reading> {
     let builder = network.streams().producer().with_stream_id(STREAM);

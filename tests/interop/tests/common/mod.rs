@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use mosaik_streams::{EndpointAddr, Network, PeerId, discovery};
+use mosaik_streams::{Consumer, EndpointAddr, Network, PeerId, consumer::Phase, discovery};
+
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -22,6 +23,10 @@ pub mod guest;
 #[path = "../../src/reading.rs"]
 pub mod reading;
 
+use reading::Reading;
+
+/// The stream of most tests.
+pub const STREAM: &str = "readings";
 /// Longer than a Mosaik node waits for anything.
 pub const LIMIT: Duration = Duration::from_mins(1);
 
@@ -211,4 +216,20 @@ pub fn addr_of(network: &Network) -> String {
 /// The peer id of a node of ours, as Mosaik writes it.
 pub fn hex(network: &Network) -> String {
     format!("{:?}", network.local().id())
+}
+
+/// A consumer of the stream of these tests.
+pub fn consume(network: &Network) -> Consumer<Reading> {
+    network.streams().consumer().with_stream_id(STREAM).build()
+}
+
+/// Waits until the consumer is connected to a producer.
+pub async fn until_connected(consumer: &Consumer<Reading>) {
+    until("it is connected", || {
+        consumer
+            .attempts()
+            .iter()
+            .any(|attempt| attempt.phase == Phase::Connected)
+    })
+    .await;
 }
