@@ -180,6 +180,9 @@ fn restart_reasons(old: &Graph, new: &Graph) -> Vec<&'static str> {
     if old.node.mdns != new.node.mdns {
         reasons.push("`mdns` changes: how the node finds others is settled when it starts");
     }
+    if old.node.protocol != new.node.protocol {
+        reasons.push("`protocol` changes: others know the node by an entry of the old one");
+    }
     reasons
 }
 

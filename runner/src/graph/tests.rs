@@ -72,6 +72,7 @@ node:
   advertise: ["198.51.100.4:4433"]
   bootstrap: ["0000000000000000000000000000000000000000000000000000000000000002@203.0.113.7:4433"]
   mdns: true
+  protocol: mosaik-0.4
   tags: [ingest, eu]
 streams:
   prices:
@@ -117,6 +118,10 @@ fn everything_that_can_be_written_arrives() {
     assert_eq!(graph.node.listen, ["0.0.0.0:4433".parse().unwrap()]);
     assert_eq!(graph.node.bootstrap[0].peer[31], 2);
     assert!(graph.node.mdns);
+    assert_eq!(
+        graph.node.protocol,
+        mosaik_streams::discovery::Generation::V0_4
+    );
     assert_eq!(graph.node.secret_key.as_ref().unwrap().expose()[31], 1);
     let prices = &graph.streams["prices"];
     assert_eq!(prices.id, mosaik_streams::StreamId::from("oracle.price"));

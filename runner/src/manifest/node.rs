@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use mosaik_streams::discovery::Generation;
+
 use super::{
     diagnostics::Diagnostic,
     guarded::{Guarded, Secret},
@@ -28,6 +30,8 @@ pub struct NodeConfig {
     pub bootstrap: Vec<Bootstrap>,
     /// Whether nodes of the local network are found by multicast DNS.
     pub mdns: bool,
+    /// Which generation of Mosaik its network speaks.
+    pub protocol: Generation,
     /// Marks for others to select by.
     pub tags: Vec<Guarded<String>>,
     /// JSON Web Tokens to show to those who require them.
@@ -43,6 +47,7 @@ impl Default for NodeConfig {
             advertise: Vec::new(),
             bootstrap: Vec::new(),
             mdns: false,
+            protocol: Generation::default(),
             tags: Vec::new(),
             tickets: Vec::new(),
         }
@@ -95,6 +100,11 @@ pub(crate) static NODE: Section = Section {
             "mdns",
             Shape::Bool,
             "Whether nodes of the local network are found by multicast DNS, and find this one. Default: false.",
+        ),
+        key(
+            "protocol",
+            Shape::Words(&["mosaik-0.3", "mosaik-0.4"]),
+            "Which generation of Mosaik the network speaks; nodes of different ones do not meet. Default: mosaik-0.3.",
         ),
         key(
             "tags",
@@ -173,6 +183,18 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> NodeDecl {
             None => cx.note(
                 Diagnostic::error("`mdns` is neither true nor false")
                     .at(node.span, "expected `true` or `false`"),
+            ),
+        }
+    }
+    if let Some(node) = fields.node("protocol")
+        && let Some(text) = cx.text(node, "protocol", "`mosaik-0.3` or `mosaik-0.4`")
+    {
+        match text.as_str() {
+            "mosaik-0.3" => decl.config.protocol = Generation::V0_3,
+            "mosaik-0.4" => decl.config.protocol = Generation::V0_4,
+            _ => cx.note(
+                Diagnostic::error(format!("there is no protocol {}", text.shown()))
+                    .at(node.span, "expected `mosaik-0.3` or `mosaik-0.4`"),
             ),
         }
     }

@@ -338,6 +338,7 @@ async fn join(graph: &Graph, settings: &Settings) -> Result<Network, StartError>
     };
     let discovery = discovery::Config::builder()
         .with_bootstrap(edges::bootstrap(&graph.node.bootstrap))
+        .with_generation(graph.node.protocol)
         .with_tags(edges::tags(&graph.node.tags));
     // A graph without a network shares nothing, so nobody ever hears this name.
     let name = graph
