@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Schema;
+
 /// What the bytes of a stream's datums are.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -27,29 +29,4 @@ impl Encoding {
             Self::Postcard(_) => "postcard",
         }
     }
-}
-
-/// The shape of a postcard datum: what a Rust type says by its definition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Schema {
-    /// `bool`.
-    Bool,
-    /// An unsigned integer of so many bits: 8, 16, 32, 64 or 128.
-    Unsigned(u8),
-    /// A signed integer of so many bits: 8, 16, 32, 64 or 128.
-    Signed(u8),
-    /// `f32`.
-    F32,
-    /// `f64`.
-    F64,
-    /// `String`.
-    String,
-    /// A byte string with its length in front.
-    Bytes,
-    /// `Option<_>`.
-    Option(Box<Self>),
-    /// `Vec<_>`.
-    Sequence(Box<Self>),
-    /// A struct: its fields, in the order of its definition.
-    Struct(Vec<(String, Self)>),
 }

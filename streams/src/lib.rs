@@ -19,6 +19,7 @@ pub mod network;
 pub mod primitives;
 pub mod producer;
 mod queue;
+pub mod schema;
 pub mod status;
 pub mod streams;
 pub mod tickets;
@@ -29,12 +30,13 @@ pub use criteria::Criteria;
 pub use datum::Datum;
 #[doc(hidden)]
 pub use declare::__private;
-pub use encoding::{Encoding, Schema};
+pub use encoding::Encoding;
 pub use frames::{Frames, FramesBuilder};
 pub use futures;
 pub use id::{Digest, NetworkId, StreamId, Tag, UniqueId};
 pub use network::{EndpointAddr, Network, PeerId, SecretKey, Signature};
 pub use producer::{FramesProducer, Producer};
+pub use schema::Schema;
 pub use streams::{ConsumerOf, ProducerOf, Scope, StreamConsumer, StreamProducer, Streams};
 
 /// What the book shows of this crate, run as tests.

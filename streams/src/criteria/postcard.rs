@@ -6,7 +6,10 @@ use super::{
     select::{Findings, Malformed, Node, NotSelectable},
     value::{Text, Value},
 };
-use crate::Schema;
+use crate::{
+    Schema,
+    schema::{self, Cursor, Digits},
+};
 
 /// The schema and where in it conditions look.
 #[derive(Debug)]
@@ -18,8 +21,23 @@ pub(super) struct Plan {
 #[derive(Debug)]
 struct Step {
     here: Range<usize>,
-    /// By their place in the struct, ascending.
-    fields: Vec<(usize, Self)>,
+    below: Range<usize>,
+    inside: Inside,
+}
+
+/// What is looked at within a value.
+#[derive(Debug)]
+enum Inside {
+    /// Fields of a struct or variants of an enum, by their place, ascending.
+    Places(Vec<(usize, Step)>),
+    /// Values of a map, by the text of their key.
+    Keys(Vec<(Box<str>, Step)>),
+}
+
+impl From<schema::Malformed> for Malformed {
+    fn from(_: schema::Malformed) -> Self {
+        Self
+    }
 }
 
 impl Plan {
@@ -31,7 +49,13 @@ impl Plan {
     }
 
     pub(super) fn walk(&self, datum: &[u8], findings: &mut Findings<'_>) -> Result<(), Malformed> {
-        Reader { rest: datum }.meet(&self.schema, &self.root, false, findings)
+        meet(
+            &mut Cursor::new(datum),
+            &self.schema,
+            &self.root,
+            false,
+            findings,
+        )
     }
 }
 
@@ -41,173 +65,146 @@ impl Step {
         while let Schema::Option(some) = inner {
             inner = some;
         }
-        let known: &[(String, Schema)] = if let Schema::Struct(fields) = inner {
-            fields
-        } else {
-            &[]
-        };
-        let mut fields = Vec::new();
+        let mut inside = Inside::Places(Vec::new());
+        if let Schema::Map(..) = inner {
+            inside = Inside::Keys(Vec::new());
+        }
         for (name, child) in &node.children {
             let path = if path.is_empty() {
                 name.to_string()
             } else {
                 format!("{path}.{name}")
             };
-            let place = known.iter().position(|(known, _)| **known == **name);
-            let place = place.ok_or_else(|| NotSelectable::UnknownField(path.clone()))?;
-            fields.push((place, Self::new(&known[place].1, child, &path)?));
+            let (place, schema) = match inner {
+                Schema::Struct(fields) => named(fields, name, Some),
+                Schema::Enum(variants) => named(variants, name, Option::as_ref),
+                Schema::Map(_, value) => Some((0, &**value)),
+                _ => None,
+            }
+            .ok_or_else(|| NotSelectable::UnknownField(path.clone()))?;
+            let step = Self::new(schema, child, &path)?;
+            match &mut inside {
+                Inside::Places(places) => places.push((place, step)),
+                Inside::Keys(keys) => keys.push((name.clone(), step)),
+            }
         }
-        fields.sort_by_key(|(place, _)| *place);
+        if let Inside::Places(places) = &mut inside {
+            places.sort_by_key(|(place, _)| *place);
+        }
         Ok(Self {
             here: node.here.clone(),
-            fields,
+            below: node.below.clone(),
+            inside,
         })
     }
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
+/// The place of a name, and the schema there if something can be inside.
+fn named<'s, T>(
+    all: &'s [(String, T)],
+    name: &str,
+    schema: impl Fn(&'s T) -> Option<&'s Schema>,
+) -> Option<(usize, &'s Schema)> {
+    let place = all.iter().position(|(known, _)| known == name)?;
+    Some((place, schema(&all[place].1)?))
 }
 
-impl<'a> Reader<'a> {
-    /// Reads a value that conditions look at or into; all of it only when something `follows` that matters.
-    fn meet(
-        &mut self,
-        schema: &Schema,
-        step: &Step,
-        follows: bool,
-        findings: &mut Findings<'_>,
-    ) -> Result<(), Malformed> {
-        match schema {
-            Schema::Option(some) => {
-                if self.flag()? {
-                    return self.meet(some, step, follows, findings);
-                }
-                findings.meet(&step.here, Value::Null);
-                Ok(())
+/// Reads a value that conditions look at or into; all of it only when something `follows` that matters.
+fn meet(
+    datum: &mut Cursor<'_>,
+    schema: &Schema,
+    step: &Step,
+    follows: bool,
+    findings: &mut Findings<'_>,
+) -> Result<(), Malformed> {
+    match (schema, &step.inside) {
+        (Schema::Option(some), _) => {
+            if datum.flag()? {
+                return meet(datum, some, step, follows, findings);
             }
-            Schema::Struct(fields) => {
-                findings.meet(&step.here, Value::Composite);
-                let mut wanted = step.fields.iter().peekable();
-                for (place, (_, field)) in fields.iter().enumerate() {
-                    match wanted.next_if(|(next, _)| *next == place) {
-                        Some((_, inner)) => {
-                            self.meet(field, inner, follows || wanted.peek().is_some(), findings)?;
-                        }
-                        None if follows || wanted.peek().is_some() => self.pass(field)?,
-                        None => break,
+            findings.meet(&step.here, Value::Null);
+            Ok(())
+        }
+        (Schema::Struct(fields), Inside::Places(wanted)) => {
+            findings.meet(&step.here, Value::Composite);
+            let mut wanted = wanted.iter().peekable();
+            for (place, (_, field)) in fields.iter().enumerate() {
+                match wanted.next_if(|(next, _)| *next == place) {
+                    Some((_, inner)) => {
+                        let follows = follows || wanted.peek().is_some();
+                        meet(datum, field, inner, follows, findings)?;
                     }
+                    None if follows || wanted.peek().is_some() => datum.pass(field)?,
+                    None => break,
                 }
-                Ok(())
             }
-            _ => {
-                let value = self.scalar(schema)?;
-                findings.meet(&step.here, value);
-                Ok(())
+            Ok(())
+        }
+        (Schema::Enum(variants), Inside::Places(wanted)) => {
+            let (index, name, content) = datum.variant(variants)?;
+            let Some(content) = content else {
+                findings.meet(&step.here, Value::Text(Text::Plain(name)));
+                return Ok(());
+            };
+            findings.meet(&step.here, Value::Composite);
+            match wanted.iter().find(|(place, _)| *place == index) {
+                Some((_, inner)) => meet(datum, content, inner, follows, findings),
+                None if follows => Ok(datum.pass(content)?),
+                None => Ok(()),
             }
         }
-    }
-
-    fn scalar(&mut self, schema: &Schema) -> Result<Value<'a>, Malformed> {
-        Ok(match schema {
-            Schema::Bool => Value::Bool(self.flag()?),
-            Schema::Unsigned(8) => Value::Int(i64::from(self.byte()?)),
-            Schema::Signed(8) => Value::Int(i64::from(self.byte()?.cast_signed())),
-            Schema::Unsigned(bits) => {
-                let value = self.varint(*bits)?;
-                i64::try_from(value).map_or(Value::Float(value as f64), Value::Int)
+        (Schema::Map(key, value), Inside::Keys(wanted)) => {
+            findings.meet(&step.here, Value::Composite);
+            if wanted.is_empty() && !follows {
+                return Ok(());
             }
-            Schema::Signed(bits) => {
-                let zigzag = self.varint(*bits)?;
-                let value = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
-                i64::try_from(value).map_or(Value::Float(value as f64), Value::Int)
-            }
-            Schema::F32 => Value::Float(f64::from(f32::from_le_bytes(self.array()?))),
-            Schema::F64 => Value::Float(f64::from_le_bytes(self.array()?)),
-            Schema::String => {
-                let text = self.bytes()?;
-                Value::Text(Text::Plain(
-                    std::str::from_utf8(text).map_err(|_| Malformed)?,
-                ))
-            }
-            other => {
-                self.pass(other)?;
-                Value::Composite
-            }
-        })
-    }
-
-    fn pass(&mut self, schema: &Schema) -> Result<(), Malformed> {
-        match schema {
-            Schema::Bool => self.flag().map(drop),
-            Schema::Unsigned(8) | Schema::Signed(8) => self.byte().map(drop),
-            Schema::Unsigned(bits) | Schema::Signed(bits) => self.varint(*bits).map(drop),
-            Schema::F32 => self.array::<4>().map(drop),
-            Schema::F64 => self.array::<8>().map(drop),
-            Schema::String | Schema::Bytes => self.bytes().map(drop),
-            Schema::Option(some) => {
-                if self.flag()? {
-                    self.pass(some)?;
-                }
-                Ok(())
-            }
-            Schema::Sequence(item) => {
-                for _ in 0..self.varint(64)? {
-                    let before = self.rest.len();
-                    self.pass(item)?;
-                    if self.rest.len() == before {
-                        // Its items take no bytes, so any announced number of them ends here.
-                        break;
+            let mut digits = Digits::default();
+            for _ in 0..datum.len()? {
+                let name = datum.key(key, &mut digits)?;
+                match wanted.iter().find(|(wanted, _)| **wanted == *name) {
+                    Some((_, inner)) => {
+                        // As in JSON, a key that comes twice counts as its last.
+                        findings.forget(&inner.below);
+                        meet(datum, value, inner, true, findings)?;
                     }
+                    None => datum.pass(value)?,
                 }
-                Ok(())
             }
-            Schema::Struct(fields) => fields.iter().try_for_each(|(_, field)| self.pass(field)),
+            Ok(())
+        }
+        _ => {
+            let value = scalar(datum, schema, follows)?;
+            findings.meet(&step.here, value);
+            Ok(())
         }
     }
+}
 
-    fn flag(&mut self) -> Result<bool, Malformed> {
-        match self.byte()? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(Malformed),
+fn scalar<'a>(
+    datum: &mut Cursor<'a>,
+    schema: &Schema,
+    follows: bool,
+) -> Result<Value<'a>, Malformed> {
+    Ok(match schema {
+        Schema::Bool => Value::Bool(datum.flag()?),
+        Schema::Unsigned(bits) => {
+            let value = datum.unsigned(*bits)?;
+            i64::try_from(value).map_or(Value::Float(value as f64), Value::Int)
         }
-    }
-
-    fn byte(&mut self) -> Result<u8, Malformed> {
-        let (first, rest) = self.rest.split_first().ok_or(Malformed)?;
-        self.rest = rest;
-        Ok(*first)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (array, rest) = self.rest.split_first_chunk().ok_or(Malformed)?;
-        self.rest = rest;
-        Ok(*array)
-    }
-
-    fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        let len = usize::try_from(self.varint(64)?).map_err(|_| Malformed)?;
-        let (bytes, rest) = self.rest.split_at_checked(len).ok_or(Malformed)?;
-        self.rest = rest;
-        Ok(bytes)
-    }
-
-    /// At most so many bits.
-    fn varint(&mut self, bits: u8) -> Result<u128, Malformed> {
-        let bits = u32::from(bits.min(128));
-        let (mut value, mut shift) = (0u128, 0);
-        loop {
-            let byte = self.byte()?;
-            let part = u128::from(byte & 0x7f);
-            if shift >= bits || part >> (bits - shift).min(7) != 0 {
-                return Err(Malformed);
-            }
-            value |= part << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-            shift += 7;
+        Schema::Signed(bits) => {
+            let value = datum.signed(*bits)?;
+            i64::try_from(value).map_or(Value::Float(value as f64), Value::Int)
         }
-    }
+        Schema::F32 => Value::Float(f64::from(datum.f32()?)),
+        Schema::F64 => Value::Float(datum.f64()?),
+        Schema::Char => Value::Text(Text::Plain(datum.char()?)),
+        Schema::String => Value::Text(Text::Plain(datum.text()?)),
+        Schema::Unit => Value::Null,
+        other => {
+            if follows {
+                datum.pass(other)?;
+            }
+            Value::Composite
+        }
+    })
 }
