@@ -87,6 +87,7 @@ fn every_example_passes_the_check() {
         "follow.yaml",
         "two-nodes/feed.yaml",
         "two-nodes/desk.yaml",
+        "native/pipeline.yaml",
     ] {
         let path = root().join("manifests").join(example);
         let done = run(["check".into(), path]);

@@ -4,7 +4,8 @@
 //! end with `\n`, `\r\n` or `\r`; blank lines are skipped, and a byte order mark in front. The first row names the columns.
 //! Of a field's value, quoted or not:
 //! an empty one is `null`; one that JSON would spell the same way as a number is that number, digit for digit
-//! ([`is_number`](json::is_number)); all others, `true` and `007` and ` 1` among them, are strings.
+//! ([`is_number`](json::is_number)); all others, `true` and `007` and ` 1` among them, are strings. Where the stream's
+//! schema has the column, it says more: text stays text, whatever it looks like, and `true` and `false` are what they say.
 
 use std::collections::HashSet;
 
@@ -24,6 +25,26 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const FIRST_CONTENT_BYTES: usize = 4096;
 const FIRST_ENDS: usize = 64;
 
+/// What is known of a column.
+#[derive(Debug)]
+struct Column {
+    /// What stands before every value: `{"symbol":`, `,"date":`.
+    before: Vec<u8>,
+    kind: ColumnKind,
+}
+
+/// What the values of a column are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum ColumnKind {
+    /// What they look like.
+    #[default]
+    Any,
+    /// Text, or `null` if that is what an empty one is.
+    Text { empty_is_null: bool },
+    /// `true` and `false`.
+    Bool,
+}
+
 /// Cuts rows.
 #[derive(Debug)]
 pub(super) struct CsvCutter {
@@ -33,8 +54,8 @@ pub(super) struct CsvCutter {
     mark_bytes: Option<usize>,
     /// Whether the reader has been given its first byte, alone: with three it would look for a mark of its own.
     primed: bool,
-    /// What stands before every value (`{"symbol":`, `,"date":`), once the header is read.
-    columns: Option<Vec<Vec<u8>>>,
+    /// Once the header is read.
+    columns: Option<Vec<Column>>,
     /// The values of the row at hand, unquoted, one after the other: grows to one byte more than the longest datum.
     content: Vec<u8>,
     content_len: usize,
@@ -225,7 +246,7 @@ impl CsvCutter {
                     target.tally.refuse(self.row_line, refusal);
                 }
             } else {
-                let columns = self.header()?;
+                let columns = self.header(target)?;
                 self.ends = vec![0; columns.len() + 1];
                 self.columns = Some(columns);
             }
@@ -243,7 +264,7 @@ impl CsvCutter {
             .map(|(start, end)| &self.content[start..*end])
     }
 
-    fn header(&self) -> Result<Vec<Vec<u8>>, HeaderError> {
+    fn header(&self, target: &Target<'_>) -> Result<Vec<Column>, HeaderError> {
         if self.ends_len > MAX_COLUMNS {
             return Err(HeaderError::TooManyColumns { max: MAX_COLUMNS });
         }
@@ -260,30 +281,37 @@ impl CsvCutter {
                 before.put_u8(if names.len() == 1 { b'{' } else { b',' });
                 json::write_string(&mut before, name);
                 before.put_u8(b':');
-                Ok(before.to_vec())
+                let postcard = target.postcard.as_ref();
+                Ok(Column {
+                    before: before.to_vec(),
+                    kind: postcard.map_or(ColumnKind::Any, |postcard| postcard.column(name)),
+                })
             })
             .collect()
     }
 
-    fn add(&self, columns: &[Vec<u8>], target: &mut Target<'_>) -> Result<(), Refusal> {
+    fn add(&self, columns: &[Column], target: &mut Target<'_>) -> Result<(), Refusal> {
         if self.ends_len != columns.len() {
             return Err(Refusal::Columns {
                 expected: columns.len(),
             });
         }
-        target.out.push_with(|out: &mut BytesMut| {
+        target.push_with(|out| {
             let start = out.len();
-            for (before, value) in columns.iter().zip(self.values()) {
-                out.put_slice(before);
-                if value.is_empty() {
-                    out.put_slice(b"null");
-                } else if json::is_number(value) {
-                    out.put_slice(value);
-                } else {
-                    json::write_string(
+            for (column, value) in columns.iter().zip(self.values()) {
+                out.put_slice(&column.before);
+                match column.kind {
+                    ColumnKind::Any if json::is_number(value) => out.put_slice(value),
+                    ColumnKind::Bool if matches!(value, b"true" | b"false") => out.put_slice(value),
+                    ColumnKind::Any
+                    | ColumnKind::Bool
+                    | ColumnKind::Text {
+                        empty_is_null: true,
+                    } if value.is_empty() => out.put_slice(b"null"),
+                    _ => json::write_string(
                         out,
                         std::str::from_utf8(value).map_err(|_| Refusal::NotUtf8)?,
-                    );
+                    ),
                 }
                 // Keys and escapes count too: the datum is what is limited.
                 if out.len() - start >= self.max_datum_bytes {

@@ -2,15 +2,17 @@
 
 use std::{io, path::PathBuf};
 
+use mosaik_streams::schema::SchemaError;
+
 use super::HeaderError;
 
 /// A setting that cannot be.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// No source makes postcard.
-    #[error("a source makes json, text or bytes, not postcard")]
-    Postcard,
+    /// The stream has a schema that nothing can be made of.
+    #[error("the schema cannot be: {0}")]
+    Schema(#[from] SchemaError),
     /// A rate that is not above zero, or not finite.
     #[error("a rate is more than 0 datums a second, not {rate}")]
     Rate {

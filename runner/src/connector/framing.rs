@@ -1,10 +1,12 @@
 //! Bytes to datums: one [`Cutter`] for every [`Format`], fed with chunks of any size. No I/O.
 
-use mosaik_streams::{Encoding, FramesBuilder};
+use bytes::BytesMut;
+use mosaik_streams::{Encoding, FramesBuilder, schema::TranscodeError};
 
 use super::{
     csv::CsvCutter,
     lines::{LineCutter, LineKind},
+    postcard::ToPostcard,
 };
 use crate::manifest::connector::Format;
 
@@ -36,7 +38,7 @@ pub enum HeaderError {
 }
 
 /// Why a line or row became no datum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("makes a datum longer than {max_bytes} bytes")]
     TooLarge { max_bytes: usize },
@@ -44,6 +46,17 @@ pub(super) enum Refusal {
     NotUtf8,
     #[error("does not have the header's {expected} columns")]
     Columns { expected: usize },
+    #[error("is {0}")]
+    Schema(TranscodeError),
+}
+
+impl From<TranscodeError> for Refusal {
+    fn from(error: TranscodeError) -> Self {
+        match error {
+            TranscodeError::TooLarge { max_bytes } => Self::TooLarge { max_bytes },
+            error => Self::Schema(error),
+        }
+    }
 }
 
 /// What became no datum, counted, with the first of it since [`take_first`](Self::take_first) for a warning.
@@ -58,7 +71,7 @@ impl Tally {
     pub(super) fn refuse(&mut self, line: u64, refusal: Refusal) {
         match refusal {
             Refusal::TooLarge { .. } => self.too_large += 1,
-            Refusal::NotUtf8 | Refusal::Columns { .. } => self.invalid += 1,
+            Refusal::NotUtf8 | Refusal::Columns { .. } | Refusal::Schema(_) => self.invalid += 1,
         }
         self.first.get_or_insert((line, refusal));
     }
@@ -73,6 +86,8 @@ impl Tally {
 pub(super) struct Target<'a> {
     pub(super) out: &'a mut FramesBuilder,
     pub(super) tally: &'a mut Tally,
+    /// What makes postcard of the datums' JSON, where the stream is of that.
+    pub(super) postcard: Option<&'a mut ToPostcard>,
     /// The batch is full from so many bytes on, headers included.
     pub(super) full_bytes: usize,
 }
@@ -80,6 +95,26 @@ pub(super) struct Target<'a> {
 impl Target<'_> {
     pub(super) fn is_full(&self) -> bool {
         self.out.wire_len() >= self.full_bytes
+    }
+
+    /// Adds a datum.
+    pub(super) fn push(&mut self, datum: &[u8]) -> Result<(), Refusal> {
+        match &self.postcard {
+            None => self.out.push(datum),
+            Some(postcard) => postcard.push(self.out, datum)?,
+        }
+        Ok(())
+    }
+
+    /// Adds a datum that `write` appends; nothing is added when it fails.
+    pub(super) fn push_with(
+        &mut self,
+        write: impl FnOnce(&mut BytesMut) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        match &mut self.postcard {
+            None => self.out.push_with(write),
+            Some(postcard) => postcard.push_with(self.out, write),
+        }
     }
 }
 
@@ -97,9 +132,9 @@ impl Cutter {
         let kind = match (format, encoding) {
             (Format::Csv, _) => return Self::Csv(Box::new(CsvCutter::new(max_datum_bytes))),
             (Format::Jsonl, _) => LineKind::Jsonl,
-            (Format::Lines, Encoding::Json) => LineKind::JsonString,
+            (Format::Lines, Encoding::Json | Encoding::Postcard(_)) => LineKind::JsonString,
             (Format::Lines, Encoding::Text) => LineKind::Text,
-            (Format::Lines, Encoding::Bytes | Encoding::Postcard(_)) => LineKind::Raw,
+            (Format::Lines, Encoding::Bytes) => LineKind::Raw,
         };
         Self::Lines(LineCutter::new(kind, max_datum_bytes))
     }
@@ -154,6 +189,7 @@ pub(super) fn cut_all(
                     &mut Target {
                         out: &mut out,
                         tally: &mut tally,
+                        postcard: None,
                         full_bytes,
                     },
                 )?;
@@ -164,6 +200,7 @@ pub(super) fn cut_all(
         cutter.finish(&mut Target {
             out: &mut out,
             tally: &mut tally,
+            postcard: None,
             full_bytes,
         })?;
         datums.extend(out.finish().iter().map(<[u8]>::to_vec));

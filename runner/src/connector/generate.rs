@@ -6,10 +6,12 @@
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
-use mosaik_streams::{Frames, FramesBuilder};
+use mosaik_streams::{Frames, FramesBuilder, schema::TranscodeError};
 use tokio::time::{Instant, sleep_until};
 
-use super::{ConfigError, SourceContext, SourceCounts};
+use super::{
+    ConfigError, SourceContext, SourceCounts, intake::WARNING_INTERVAL, postcard::ToPostcard,
+};
 use crate::manifest::connector::Generate;
 
 /// The longest datum generated: 1 MiB.
@@ -17,6 +19,9 @@ const MAX_SIZE_BYTES: u32 = 1024 * 1024;
 
 /// The first datum's time: 2026-01-01T00:00:00Z.
 const FIRST_TIME_MS: u64 = 1_767_225_600_000;
+
+/// Datums made between two looks at the clock and at whoever else wants a turn.
+const BATCH_DATUMS_MAX: u64 = 65_536;
 
 /// After a stall, so much is made up for, and the schedule starts anew: without it, hours of a full stream would end in
 /// one flood.
@@ -33,9 +38,14 @@ pub(super) struct Generator {
     size_bytes: usize,
     batch_bytes: usize,
     out: FramesBuilder,
+    postcard: Option<ToPostcard>,
     /// The number of the next datum.
     seq: u64,
+    datums: u64,
     bytes: u64,
+    too_large: u64,
+    invalid: u64,
+    warned: Option<Instant>,
     /// When pacing began, and with which datum.
     schedule: Option<(Instant, u64)>,
 }
@@ -58,20 +68,35 @@ pub(super) fn check(config: &Generate) -> Result<(), ConfigError> {
 }
 
 impl Generator {
-    pub(super) fn new(config: &Generate, context: &SourceContext) -> Self {
-        Self {
+    pub(super) fn new(config: &Generate, context: &SourceContext) -> Result<Self, ConfigError> {
+        Ok(Self {
             rate: config.rate,
             count: config.count,
             size_bytes: config.size.unwrap_or(0) as usize,
             batch_bytes: context.batch_bytes,
             out: FramesBuilder::with_capacity(context.batch_bytes),
+            postcard: ToPostcard::of(&context.encoding, context.max_datum_bytes)?,
             seq: 0,
+            datums: 0,
             bytes: 0,
+            too_large: 0,
+            invalid: 0,
+            warned: None,
             schedule: None,
-        }
+        })
     }
 
     pub(super) async fn next(&mut self) -> Option<Frames> {
+        loop {
+            let batch = self.next_due().await?;
+            if !batch.is_empty() {
+                return Some(batch);
+            }
+        }
+    }
+
+    /// What is due of the datums, without those that are not of the stream's schema.
+    async fn next_due(&mut self) -> Option<Frames> {
         // Nothing else here waits when no rate is set; others must get their turn.
         tokio::task::consume_budget().await;
         let left = self
@@ -84,22 +109,24 @@ impl Generator {
             Some(rate) => self.wait_until_due(rate).await,
             None => u64::MAX,
         };
-        for _ in 0..due.min(left) {
+        for _ in 0..due.min(left).min(BATCH_DATUMS_MAX) {
             self.add();
             if self.out.wire_len() >= self.batch_bytes {
                 break;
             }
         }
         let batch = self.out.finish();
+        self.datums += batch.count() as u64;
         self.bytes += batch.payload_len() as u64;
         Some(batch)
     }
 
     pub(super) fn counts(&self) -> SourceCounts {
         SourceCounts {
-            datums: self.seq,
+            datums: self.datums,
             bytes: self.bytes,
-            ..SourceCounts::default()
+            too_large: self.too_large,
+            invalid: self.invalid,
         }
     }
 
@@ -147,12 +174,37 @@ impl Generator {
             .rate
             .map_or(seq, |rate| (seq as f64 * 1000.0 / rate) as u64);
         let time_ms = FIRST_TIME_MS.saturating_add(since_first_ms);
-        let added = self.out.push_with(|out| {
-            write_datum(out, seq, time_ms, size_bytes);
-            Ok::<_, std::convert::Infallible>(())
-        });
-        let Ok(()) = added;
         self.seq += 1;
+        let write = |out: &mut BytesMut| {
+            write_datum(out, seq, time_ms, size_bytes);
+            Ok::<_, TranscodeError>(())
+        };
+        let added = match &mut self.postcard {
+            None => self.out.push_with(write),
+            Some(postcard) => postcard.push_with(&mut self.out, write),
+        };
+        if let Err(error) = added {
+            self.refuse(seq, &error);
+        }
+    }
+
+    fn refuse(&mut self, seq: u64, error: &TranscodeError) {
+        match error {
+            TranscodeError::TooLarge { .. } => self.too_large += 1,
+            _ => self.invalid += 1,
+        }
+        if self
+            .warned
+            .is_none_or(|warned| warned.elapsed() >= WARNING_INTERVAL)
+        {
+            self.warned = Some(Instant::now());
+            tracing::warn!(
+                source = "generate",
+                too_large = self.too_large,
+                invalid = self.invalid,
+                "passed over: datum {seq} is {error}"
+            );
+        }
     }
 }
 

@@ -8,8 +8,9 @@ use std::{
 use mosaik_streams::{Frames, FramesBuilder};
 
 use super::{
-    SourceContext, SourceCounts, SourceError,
+    ConfigError, SourceContext, SourceCounts, SourceError,
     framing::{Cutter, Tally, Target},
+    postcard::ToPostcard,
 };
 use crate::manifest::connector::Format;
 
@@ -17,7 +18,7 @@ use crate::manifest::connector::Format;
 pub(super) const CHUNK_BYTES: usize = 128 * 1024;
 
 /// Lines that became no datum are warned of once in this time.
-const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+pub(super) const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Cuts chunks into batches. Holds one chunk, the batch being filled, and what its cutter holds.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub(super) struct Intake {
     /// How messages call the source.
     name: String,
     cutter: Cutter,
+    postcard: Option<ToPostcard>,
     out: FramesBuilder,
     batch_bytes: usize,
     chunk: Vec<u8>,
@@ -37,10 +39,15 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) fn new(name: String, format: Format, context: &SourceContext) -> Self {
-        Self {
+    pub(super) fn new(
+        name: String,
+        format: Format,
+        context: &SourceContext,
+    ) -> Result<Self, ConfigError> {
+        Ok(Self {
             name,
             cutter: Cutter::new(format, &context.encoding, context.max_datum_bytes),
+            postcard: ToPostcard::of(&context.encoding, context.max_datum_bytes)?,
             out: FramesBuilder::with_capacity(context.batch_bytes),
             batch_bytes: context.batch_bytes,
             chunk: Vec::new(),
@@ -49,7 +56,7 @@ impl Intake {
             datums: 0,
             bytes: 0,
             warned: None,
-        }
+        })
     }
 
     /// Cuts on in the chunk: a batch, or `None` when no datum is left in it and the next chunk is due.
@@ -60,6 +67,7 @@ impl Intake {
             let mut target = Target {
                 out: &mut self.out,
                 tally: &mut self.tally,
+                postcard: self.postcard.as_mut(),
                 full_bytes: self.batch_bytes,
             };
             let cut = self.cutter.cut(&self.chunk[self.cut..], &mut target);
@@ -97,6 +105,7 @@ impl Intake {
         let mut target = Target {
             out: &mut self.out,
             tally: &mut self.tally,
+            postcard: self.postcard.as_mut(),
             full_bytes: self.batch_bytes,
         };
         let finished = self.cutter.finish(&mut target);
@@ -155,6 +164,7 @@ impl Intake {
     /// Bytes of memory held, besides the batch being filled.
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
-        self.chunk.capacity() + self.cutter.held_bytes()
+        let json = self.postcard.as_ref().map_or(0, ToPostcard::held_bytes);
+        self.chunk.capacity() + self.cutter.held_bytes() + json
     }
 }

@@ -3,7 +3,6 @@
 //! A line ends with `\n` or `\r\n`, neither of which is part of the datum; the last one may lack it. Of lines of JSON
 //! the blank ones are skipped, and a byte order mark in front of the first.
 
-use bytes::BytesMut;
 use memchr::memchr_iter;
 
 use super::{
@@ -112,11 +111,11 @@ impl LineCutter {
     }
 
     fn add(&self, line: &[u8], target: &mut Target<'_>) -> Result<(), Refusal> {
-        let too_large = Refusal::TooLarge {
+        let too_large = || Refusal::TooLarge {
             max_bytes: self.max_datum_bytes,
         };
         if line.len() > self.max_datum_bytes.saturating_add(1) {
-            return Err(too_large);
+            return Err(too_large());
         }
         let mut line = line.strip_suffix(b"\r").unwrap_or(line);
         if self.kind == LineKind::Jsonl {
@@ -128,29 +127,28 @@ impl LineCutter {
             }
         }
         if line.len() > self.max_datum_bytes {
-            return Err(too_large);
+            return Err(too_large());
         }
         match self.kind {
-            LineKind::Raw | LineKind::Jsonl => target.out.push(line),
-            LineKind::Text => target.out.push(
+            LineKind::Raw | LineKind::Jsonl => target.push(line),
+            LineKind::Text => target.push(
                 std::str::from_utf8(line)
                     .map_err(|_| Refusal::NotUtf8)?
                     .as_bytes(),
             ),
             LineKind::JsonString => {
                 let text = std::str::from_utf8(line).map_err(|_| Refusal::NotUtf8)?;
-                target.out.push_with(|out: &mut BytesMut| {
+                target.push_with(|out| {
                     let start = out.len();
                     json::write_string(out, text);
                     if out.len() - start > self.max_datum_bytes {
-                        Err(too_large)
+                        Err(too_large())
                     } else {
                         Ok(())
                     }
-                })?;
+                })
             }
         }
-        Ok(())
     }
 
     #[cfg(test)]

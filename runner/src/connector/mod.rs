@@ -12,6 +12,7 @@ mod intake;
 mod json;
 mod line_writer;
 mod lines;
+mod postcard;
 mod stdin;
 
 use mosaik_streams::{Encoding, Frames};
@@ -40,7 +41,8 @@ pub const DEFAULT_BATCH_BYTES: usize = 64 * 1024;
 pub struct SourceContext {
     /// The encoding of the stream.
     pub encoding: Encoding,
-    /// The longest datum, in bytes; default [`DEFAULT_MAX_DATUM_BYTES`]. A line or row that makes a longer one is
+    /// The longest datum, in bytes; default [`DEFAULT_MAX_DATUM_BYTES`]. So long may its JSON be, too, for a stream of
+    /// postcard. A line or row that makes a longer one is
     /// passed over to its end and counted as `too_large`. A source holds about twice this at worst.
     pub max_datum_bytes: usize,
     /// A batch is handed out once it has so many bytes, headers included; default [`DEFAULT_BATCH_BYTES`]. It is longer
@@ -68,7 +70,8 @@ pub struct SourceCounts {
     pub bytes: u64,
     /// Lines or rows that would have made a datum longer than allowed.
     pub too_large: u64,
-    /// Lines or rows that are not UTF-8 where they must be, or have not the header's number of columns.
+    /// Lines or rows that are not UTF-8 where they must be, have not the header's number of columns, or are not of the
+    /// stream's schema.
     pub invalid: u64,
 }
 
@@ -98,8 +101,8 @@ enum SourceKind {
 /// # Errors
 /// Says which setting is at fault.
 pub fn check_source(config: &SourceConfig, encoding: &Encoding) -> Result<(), ConfigError> {
-    if let Encoding::Postcard(_) = encoding {
-        return Err(ConfigError::Postcard);
+    if let Encoding::Postcard(schema) = encoding {
+        schema.check()?;
     }
     match config {
         SourceConfig::Generate(config) => generate::check(config),
@@ -125,8 +128,8 @@ pub async fn open_source(
             SourceKind::Follow(Box::new(Follower::open(config, &context).await?))
         }
         SourceConfig::File(config) => SourceKind::File(FileReader::open(config, &context).await?),
-        SourceConfig::Stdin(config) => SourceKind::Stdin(StdinReader::open(config, &context)),
-        SourceConfig::Generate(config) => SourceKind::Generate(Generator::new(config, &context)),
+        SourceConfig::Stdin(config) => SourceKind::Stdin(StdinReader::open(config, &context)?),
+        SourceConfig::Generate(config) => SourceKind::Generate(Generator::new(config, &context)?),
     }))
 }
 

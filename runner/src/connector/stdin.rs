@@ -13,7 +13,7 @@ use mosaik_streams::Frames;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
 use super::{
-    SourceContext, SourceCounts, SourceError,
+    ConfigError, SourceContext, SourceCounts, SourceError,
     intake::{CHUNK_BYTES, Intake},
 };
 use crate::manifest::connector::StdinSource;
@@ -35,20 +35,24 @@ pub(super) struct StdinReader {
 }
 
 impl StdinReader {
-    pub(super) fn open(config: &StdinSource, context: &SourceContext) -> Self {
+    pub(super) fn open(config: &StdinSource, context: &SourceContext) -> Result<Self, ConfigError> {
         static STDIN: OnceLock<Arc<Mutex<Pump>>> = OnceLock::new();
         let pump = STDIN.get_or_init(|| Arc::new(Mutex::new(Pump::new(io::stdin()))));
         Self::of(Arc::clone(pump), config, context)
     }
 
-    fn of(pump: Arc<Mutex<Pump>>, config: &StdinSource, context: &SourceContext) -> Self {
-        let intake = Intake::new("stdin".to_owned(), config.format, context);
-        Self {
+    fn of(
+        pump: Arc<Mutex<Pump>>,
+        config: &StdinSource,
+        context: &SourceContext,
+    ) -> Result<Self, ConfigError> {
+        let intake = Intake::new("stdin".to_owned(), config.format, context)?;
+        Ok(Self {
             pump,
             held: None,
             intake: Some(intake),
             counts: SourceCounts::default(),
-        }
+        })
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Frames>, SourceError> {

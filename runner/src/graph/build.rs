@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use mosaik_streams::Encoding;
+
 use super::{
     ComponentInfo, Components, Edge, Graph, OperatorStage, Role, Stage, StageKey, StageKind, check,
     component, cycle,
@@ -9,8 +11,8 @@ use super::{
     wiring,
 };
 use crate::manifest::{
-    ConsumerDecl, Diagnostic, EdgeDecl, Manifest, OnError, OperatorDecl, Ports, ProducerDecl,
-    Spanned, StageName, StreamDecl, StreamName, both_criteria, check_criteria,
+    ConsumerDecl, Diagnostic, EdgeDecl, Manifest, OnError, OperatorDecl, Ports, PostcardPolicy,
+    ProducerDecl, Spanned, StageName, StreamDecl, StreamName, both_criteria, check_criteria,
 };
 
 /// Wires a manifest. What is wrong is added to `found`; with an error among it, the graph is of no use.
@@ -148,7 +150,10 @@ impl<'m, 'f> Builder<'m, 'f> {
             self.write(&key, stream);
         }
         if let OnError::To(stream) = &decl.on_error {
-            self.write(&key, &Spanned::new(stream.clone(), decl.on_error_span));
+            let stream = Spanned::new(stream.clone(), decl.on_error_span);
+            if let Some(declared) = self.write(&key, &stream) {
+                check::failures(&stream, declared, self.found);
+            }
         }
         let info = match component::inspect(decl, components) {
             Ok(info) => info,
@@ -164,8 +169,31 @@ impl<'m, 'f> Builder<'m, 'f> {
         let outputs = wiring::outputs(decl, &info, self.found);
         Some(Stage {
             key,
-            kind: StageKind::Operator(Box::new(operator_stage(decl, info, inputs?, outputs?))),
+            kind: StageKind::Operator(Box::new(OperatorStage {
+                postcard: self.postcard_policy(decl, inputs.as_ref()?, outputs.as_ref()?),
+                ..operator_stage(decl, info, inputs?, outputs?)
+            })),
         })
+    }
+
+    /// What the operator says of postcard streams, if it has any.
+    fn postcard_policy(
+        &self,
+        decl: &OperatorDecl,
+        inputs: &[super::Input],
+        outputs: &[super::Output],
+    ) -> PostcardPolicy {
+        let read = inputs.iter().map(|input| &input.edge.stream);
+        let written = outputs.iter().map(|output| &output.stream);
+        let is_postcard = |stream: &StreamName| {
+            let stream = self.streams.get(stream.as_str());
+            stream.is_some_and(|stream| matches!(stream.config.encoding, Encoding::Postcard(_)))
+        };
+        if read.chain(written).any(is_postcard) {
+            decl.postcard
+        } else {
+            PostcardPolicy::Native
+        }
     }
 
     /// Every edge of an operator's `from`, in its order; `None` where one is wrong.
@@ -252,5 +280,6 @@ fn operator_stage(
         on_error: decl.on_error.clone(),
         state: decl.state,
         tick: decl.tick,
+        postcard: decl.postcard,
     }
 }

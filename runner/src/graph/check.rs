@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use mosaik_streams::Encoding;
+use mosaik_streams::{BytesMut, Encoding, Schema, schema::Transcoder};
 
 use super::{component::near_file, streams::Uses};
 use crate::manifest::{
-    Diagnostic, Manifest, ProducerDecl, Scope, Span, StreamDecl,
+    Diagnostic, Manifest, ProducerDecl, Scope, Span, Spanned, StreamDecl, StreamName,
     connector::{FileSource, Format, SourceConfig},
-    io_reason, sink_path,
+    io_reason, sink_path, through_options,
 };
 
 /// Checks a producer against the world and the stream it writes.
@@ -30,20 +30,17 @@ pub(super) fn source(
         SourceConfig::Generate(_) => ("JSON objects", None),
     };
     let encoding = &stream.config.encoding;
-    let lines = format == Some(Format::Lines);
-    let fits = match encoding {
-        Encoding::Json => true,
-        Encoding::Text | Encoding::Bytes => lines,
-        Encoding::Postcard(_) => false,
-    };
-    if fits {
-        return;
-    }
-    let help = match (encoding, lines) {
-        (Encoding::Postcard(_), _) => "postcard comes from native programs and operators only",
-        _ => {
+    let help = match encoding {
+        Encoding::Json => return,
+        Encoding::Text | Encoding::Bytes if format == Some(Format::Lines) => return,
+        Encoding::Text | Encoding::Bytes => {
             "give the stream `encoding: json`, which is the default, or the source `format: lines`"
+                .to_owned()
         }
+        Encoding::Postcard(schema) => match unfit(&decl.from, format, schema) {
+            Some(help) => help,
+            None => return,
+        },
     };
     found.push(
         Diagnostic::error(format!(
@@ -58,6 +55,51 @@ pub(super) fn source(
         )
         .help(help),
     );
+}
+
+/// Why no datum of a source can be of a schema; `None` if one can.
+fn unfit(config: &SourceConfig, format: Option<Format>, schema: &Schema) -> Option<String> {
+    let inner = through_options(schema);
+    match (config, format) {
+        (_, Some(Format::Csv)) => (!matches!(inner, Schema::Struct(_) | Schema::Map(..)))
+            .then(|| "a row is an object, which is a struct or a map in a schema".to_owned()),
+        (_, Some(Format::Lines)) => {
+            (!matches!(inner, Schema::String | Schema::Char | Schema::Enum(_)))
+                .then(|| "a line is a string: give the stream `schema: string`".to_owned())
+        }
+        (SourceConfig::Generate(generate), None) => {
+            let sample = generate.sample();
+            let refused = Transcoder::new(schema)
+                .ok()?
+                .to_postcard(sample.as_bytes(), &mut BytesMut::new())
+                .err()?;
+            Some(format!("`{sample}` is {refused}"))
+        }
+        // Whatever a value is, only its text says.
+        _ => None,
+    }
+}
+
+/// Checks the stream that an operator's failures go to.
+pub(super) fn failures(
+    stream: &Spanned<StreamName>,
+    declared: &StreamDecl,
+    found: &mut Vec<Diagnostic>,
+) {
+    if let Encoding::Postcard(_) = declared.config.encoding {
+        found.push(
+            Diagnostic::error(format!(
+                "failures cannot go into stream `{}`, which is `postcard`",
+                stream.value
+            ))
+            .at(stream.span, "JSON objects come here")
+            .also(
+                declared.encoding_span,
+                format!("`{}` is declared here", stream.value),
+            )
+            .help("give the stream `encoding: json`, which is the default"),
+        );
+    }
 }
 
 const fn makes(format: Format) -> &'static str {

@@ -2,7 +2,9 @@
 
 use std::{fs::File, io::Read, path::Path};
 
-use super::{Graph, OperatorStage, Role, Stage, StageKey, StageKind};
+use mosaik_streams::Encoding;
+
+use super::{Graph, OperatorStage, PostcardPolicy, Role, Stage, StageKey, StageKind, StreamName};
 use crate::manifest::{
     ComponentSource, Diagnostic, OperatorDecl, OperatorLimits, Span, io_reason, nearest, show_size,
 };
@@ -52,14 +54,28 @@ pub(super) fn open(
         let StageKind::Operator(operator) = &stage.kind else {
             continue;
         };
-        let mut streams = stage.edges().map(|edge| &edge.stream).chain(stage.writes());
-        if !streams.all(|stream| graph.streams.contains_key(stream)) {
+        if !streams_of(stage).all(|stream| graph.streams.contains_key(stream)) {
             continue;
         }
         if let Err(reason) = components.open(graph, stage, operator) {
-            found.push(refused(decl, span, &reason));
+            let refused = refused(decl, span, &reason);
+            // Most know JSON only.
+            let native = streams_of(stage)
+                .any(|stream| matches!(graph.streams[stream].encoding, Encoding::Postcard(_)))
+                && operator.postcard == PostcardPolicy::Native;
+            found.push(if native && refused.help.is_none() {
+                refused.help(
+                    "it reads and writes postcard as it is; for JSON give it `postcard: json`",
+                )
+            } else {
+                refused
+            });
         }
     }
+}
+
+fn streams_of(stage: &Stage) -> impl Iterator<Item = &StreamName> {
+    stage.edges().map(|edge| &edge.stream).chain(stage.writes())
 }
 
 fn refused(decl: &OperatorDecl, span: Span, reason: &str) -> Diagnostic {

@@ -337,6 +337,7 @@ fn operator_wiring(old: &OperatorStage, new: &OperatorStage) -> Differences {
         .compare("from", &edges(old), &edges(new))
         .compare("to", &old.outputs, &new.outputs)
         .compare("on_error: to", &failures(old), &failures(new))
+        .compare("postcard", &old.postcard, &new.postcard)
 }
 
 fn operator_inside(old: &OperatorStage, new: &OperatorStage) -> Differences {

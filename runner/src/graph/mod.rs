@@ -21,8 +21,8 @@ pub use load::{Loaded, load};
 
 pub use crate::manifest::{
     Backoff, ComponentSource, Condition, Guarded, Lagging, NodeConfig, OnError, OnlineWhen,
-    OperatorLimits, PortName, Require, Requirement, Scope, StageName, StatePolicy, StreamConfig,
-    StreamName,
+    OperatorLimits, PortName, PostcardPolicy, Require, Requirement, Scope, StageName, StatePolicy,
+    StreamConfig, StreamName,
     connector::{SinkConfig, SourceConfig},
 };
 
@@ -116,6 +116,8 @@ pub struct OperatorStage {
     pub state: StatePolicy,
     /// How often it is called without a datum.
     pub tick: Option<Duration>,
+    /// What streams of encoding `postcard` are to it; `Native` where there are none.
+    pub postcard: PostcardPolicy,
 }
 
 /// What a stage does.

@@ -74,6 +74,18 @@ pub struct Generate {
     pub size: Option<u32>,
 }
 
+impl Generate {
+    /// A datum such as are made.
+    pub(crate) fn sample(&self) -> &'static str {
+        // Shorter ones have no room for a pad.
+        if self.size.is_some_and(|size| size > 60) {
+            r#"{"seq":0,"time":1767225600000,"value":0.535,"pad":"x"}"#
+        } else {
+            r#"{"seq":0,"time":1767225600000,"value":0.535}"#
+        }
+    }
+}
+
 /// `file` as a sink.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

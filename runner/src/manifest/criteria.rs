@@ -141,28 +141,52 @@ fn check_path(schema: &Schema, entry: &Entry, found: &mut Vec<Diagnostic>) {
         let span = Span::new(offset, offset + field.len());
         offset += field.len() + 1;
         let inner = through_options(schema);
-        let Schema::Struct(fields) = inner else {
-            let wrong = Diagnostic::error(format!("there is no field `{field}` here"));
-            found.push(wrong.at(
-                span,
-                format!("the schema has {} at this place", describe(inner)),
-            ));
-            return;
+        schema = match inside(inner, field) {
+            Some(Ok(next)) => next,
+            Some(Err(names)) => {
+                let names = || names.iter().copied();
+                found.push(
+                    Diagnostic::error(format!("the schema has no field `{field}`"))
+                        .at(span, format!("expected {}", one_of(names())))
+                        .maybe_help(did_you_mean(field, names())),
+                );
+                return;
+            }
+            None => {
+                let wrong = Diagnostic::error(format!("there is no field `{field}` here"));
+                found.push(wrong.at(
+                    span,
+                    format!("the schema has {} at this place", describe(inner)),
+                ));
+                return;
+            }
         };
-        let Some((_, next)) = fields.iter().find(|(name, _)| name == field) else {
-            let names = || fields.iter().map(|(name, _)| name.as_str());
-            found.push(
-                Diagnostic::error(format!("the schema has no field `{field}`"))
-                    .at(span, format!("expected {}", one_of(names())))
-                    .maybe_help(did_you_mean(field, names())),
-            );
-            return;
-        };
-        schema = next;
     }
 }
 
-fn through_options(schema: &Schema) -> &Schema {
+/// The schema of a field in another, or the names of those it has. `None` if it can have none.
+fn inside<'s>(schema: &'s Schema, field: &str) -> Option<Result<&'s Schema, Vec<&'s str>>> {
+    let named: Vec<(&str, &Schema)> = match schema {
+        Schema::Struct(fields) => fields.iter().map(|(name, of)| (&**name, of)).collect(),
+        Schema::Enum(variants) => variants
+            .iter()
+            .filter_map(|(name, content)| Some((&**name, content.as_ref()?)))
+            .collect(),
+        Schema::Map(_, value) => return Some(Ok(value)),
+        _ => return None,
+    };
+    if named.is_empty() {
+        return None;
+    }
+    let next = named.iter().find(|(name, _)| *name == field);
+    Some(next.map_or_else(
+        || Err(named.iter().map(|(name, _)| *name).collect()),
+        |(_, next)| Ok(*next),
+    ))
+}
+
+/// The schema of what is there when it is not missing.
+pub(crate) fn through_options(schema: &Schema) -> &Schema {
     match schema {
         Schema::Option(inner) => through_options(inner),
         other => other,
@@ -171,10 +195,14 @@ fn through_options(schema: &Schema) -> &Schema {
 
 fn describe(schema: &Schema) -> &'static str {
     match schema {
-        Schema::Sequence(_) => "a list",
+        Schema::Sequence(_) | Schema::Array(..) | Schema::Tuple(_) => "a list",
         Schema::Bytes => "bytes",
         Schema::String => "text",
+        Schema::Char => "a character",
         Schema::Bool => "`true` or `false`",
+        Schema::Unit => "nothing",
+        Schema::Struct(_) => "a struct without fields",
+        Schema::Enum(_) => "an enum whose variants hold nothing",
         _ => "a number",
     }
 }

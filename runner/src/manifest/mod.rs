@@ -34,7 +34,7 @@ pub use conditions::{Condition, OnlineWhen, Require, Requirement};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use guarded::{Guarded, Secret};
 pub use node::NodeConfig;
-pub use operator::{ComponentSource, OnError, OperatorLimits, StatePolicy};
+pub use operator::{ComponentSource, OnError, OperatorLimits, PostcardPolicy, StatePolicy};
 pub use scalar::{
     Bootstrap, MAX_NAME_BYTES, PortName, StageName, StreamName, parse_duration, parse_size,
     show_duration, show_size,
@@ -48,7 +48,7 @@ pub use stream_config::{
 pub use substitute::{Environment, MAX_SUBSTITUTED_BYTES, ProcessEnvironment};
 pub use tickets::RequiredTicket;
 
-pub(crate) use criteria::{both as both_criteria, check as check_criteria};
+pub(crate) use criteria::{both as both_criteria, check as check_criteria, through_options};
 pub(crate) use diagnostics::{all_of, did_you_mean, nearest, one_of};
 pub(crate) use edge::{EdgeDecl, Ports};
 pub(crate) use operator::OperatorDecl;

@@ -78,6 +78,15 @@ pub enum StatePolicy {
     Reset,
 }
 
+/// How an operator meets streams of encoding `postcard`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PostcardPolicy {
+    /// They are JSON for it, converted by their schema in both directions. The default for built-in operators.
+    Json,
+    /// It gets their bytes as they are. The default for all others.
+    Native,
+}
+
 /// An operator as it was written.
 #[derive(Debug, Clone)]
 pub(crate) struct OperatorDecl {
@@ -95,6 +104,7 @@ pub(crate) struct OperatorDecl {
     pub(crate) on_error_span: Span,
     pub(crate) state: StatePolicy,
     pub(crate) tick: Option<Duration>,
+    pub(crate) postcard: PostcardPolicy,
     /// Whether `from` and `to` were read without a mistake, so that ports can be checked.
     pub(crate) wired: bool,
 }
@@ -142,6 +152,7 @@ static ALLOW: Section = Section {
 
 const ON_ERRORS: &[&str] = &["skip", "stop", "restart"];
 const STATES: &[&str] = &["carry", "reset"];
+const POSTCARDS: &[&str] = &["json", "native"];
 
 /// An operator.
 pub(crate) static OPERATOR: Section = Section {
@@ -190,6 +201,11 @@ pub(crate) static OPERATOR: Section = Section {
             "Calls its `tick` so often. Default: never.",
         ),
         key(
+            "postcard",
+            Shape::Words(POSTCARDS),
+            "What `postcard` streams are to it: `json` converts them by their schema, in and out; `native` leaves them as they are. Default: `json` for `builtin:` operators, `native` for others.",
+        ),
+        key(
             "instances",
             Shape::Count(1, MAX_INSTANCES),
             "How many run side by side. Default: 1. More is not supported yet.",
@@ -230,15 +246,23 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         .node("state")
         .and_then(|node| cx.word(node, "state", STATES));
     let tick = fields.node("tick").and_then(|node| tick(cx, node));
+    let postcard = fields
+        .node("postcard")
+        .and_then(|node| cx.word(node, "postcard", POSTCARDS));
     refuse_unsupported(cx, fields);
     let wired = !matches!(from, Some(None)) && !matches!(to, Some(None));
     let (config_span, config) = match config {
         Some((span, config)) => (config.is_some().then_some(span), config),
         None => (Some(entry.key.span), None),
     };
+    let component = component?;
+    let postcard = match (postcard, &*component.value) {
+        (Some("json"), _) | (None, ComponentSource::Builtin(_)) => PostcardPolicy::Json,
+        _ => PostcardPolicy::Native,
+    };
     Some(OperatorDecl {
         name: name?,
-        component: component?,
+        component,
         digest,
         from: from.flatten(),
         to: to.flatten(),
@@ -254,6 +278,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
             StatePolicy::Carry
         },
         tick,
+        postcard,
         wired,
     })
 }

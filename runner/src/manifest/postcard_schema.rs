@@ -1,33 +1,68 @@
 //! `schema`: the shape of a postcard datum, `{symbol: string, price: f64, tags: [string], note: string?}`.
+//!
+//! A word is a simple type, a list of one type a sequence, a mapping a struct. What else Rust has is a mapping with one key
+//! that starts with `$`, which no field does: `{$enum: {Bid: ~, Ask: {size: u32}}}`.
 
 use mosaik_streams::Schema;
 
 use super::{
     diagnostics::{Diagnostic, did_you_mean, one_of},
     reader::Reader,
-    tree::{Node, Value},
+    tree::{Entry, Node, Value},
 };
 
 /// The words for a postcard value.
 pub(crate) const WORDS: &[&str] = &[
     "bool", "u8", "u16", "u32", "u64", "u128", "i8", "i16", "i32", "i64", "i128", "f32", "f64",
-    "string", "bytes",
+    "char", "string", "bytes", "unit",
 ];
+
+/// The words that a map can have as its keys.
+pub(crate) const KEY_WORDS: &[&str] = &[
+    "bool", "u8", "u16", "u32", "u64", "u128", "i8", "i16", "i32", "i64", "i128", "char", "string",
+];
+
+/// What starts with `$`, and how it is written.
+const FORMS: &[(&str, &str)] = &[
+    (
+        "$option",
+        "`{$option: {price: f64}}`, for `Option<_>` of what is no word",
+    ),
+    ("$array", "`{$array: [u8, 32]}`, for `[u8; 32]`"),
+    ("$tuple", "`{$tuple: [string, f64]}`, for `(String, f64)`"),
+    (
+        "$map",
+        "`{$map: [string, f64]}`, for a map from `String` to `f64`",
+    ),
+    (
+        "$enum",
+        "`{$enum: {Bid: ~, Ask: {size: u32}}}`, for `enum { Bid, Ask { size: u32 } }`",
+    ),
+];
+
+/// The longest array: 65,536.
+pub(crate) const MAX_ARRAY_LEN: u64 = 65_536;
 
 /// Reads a schema.
 pub(crate) fn read(cx: &mut Reader<'_>, node: &Node) -> Option<Schema> {
     match &node.value {
-        Value::Mapping(entries) => {
-            // All fields, so that all mistakes are noted.
-            let fields: Vec<_> = entries
-                .iter()
-                .map(|entry| Some((entry.key.text.clone(), read(cx, &entry.node)?)))
-                .collect();
-            fields
-                .into_iter()
-                .collect::<Option<_>>()
-                .map(Schema::Struct)
-        }
+        Value::Mapping(entries) => match entries.iter().find(|entry| is_form(entry)) {
+            Some(entry) => {
+                let [_] = entries.as_slice() else {
+                    let shown = &entry.key.text;
+                    cx.note(
+                        Diagnostic::error(format!("`{shown}` stands alone in its mapping"))
+                            .at(entry.key.span, "a name with `$` is a type, not a field")
+                            .help(format!(
+                                "give it a field of its own: `name: {{{shown}: …}}`"
+                            )),
+                    );
+                    return None;
+                };
+                form(cx, entry)
+            }
+            None => fields(cx, entries).map(Schema::Struct),
+        },
         Value::Sequence(items) => {
             if let [item] = items.as_slice() {
                 return Some(Schema::Sequence(Box::new(read(cx, item)?)));
@@ -35,43 +70,159 @@ pub(crate) fn read(cx: &mut Reader<'_>, node: &Node) -> Option<Schema> {
             cx.note(
                 Diagnostic::error("a list in a schema has one type")
                     .at(node.span, format!("expected one, found {}", items.len()))
-                    .help("write it like `[string]`"),
+                    .help("write it like `[string]`, or as a tuple like `{$tuple: [string, f64]}`"),
             );
             None
         }
-        Value::Scalar(_) => {
-            let text = cx.text(
-                node,
-                "schema",
-                "a type such as `string`, `[f64]` or `{name: type}`",
-            )?;
-            let (word, optional) = match text.as_str().strip_suffix('?') {
-                Some(word) => (word, true),
-                None => (text.as_str(), false),
-            };
-            let Some(schema) = of_word(word) else {
-                cx.note(
-                    Diagnostic::error(format!("{} is not a type", text.shown()))
-                        .at(
-                            node.span,
-                            format!(
-                                "expected {}, with `?` if it can be missing",
-                                one_of(WORDS.iter().copied())
-                            ),
-                        )
-                        .maybe_help(
-                            rust_name(word).or_else(|| did_you_mean(word, WORDS.iter().copied())),
-                        ),
-                );
+        Value::Scalar(_) => word(cx, node),
+    }
+}
+
+fn is_form(entry: &Entry) -> bool {
+    entry.key.text.starts_with('$')
+}
+
+/// All fields, so that all mistakes are noted.
+fn fields(cx: &mut Reader<'_>, entries: &[Entry]) -> Option<Vec<(String, Schema)>> {
+    let fields: Vec<_> = entries
+        .iter()
+        .map(|entry| Some((entry.key.text.clone(), read(cx, &entry.node)?)))
+        .collect();
+    fields.into_iter().collect()
+}
+
+fn form(cx: &mut Reader<'_>, entry: &Entry) -> Option<Schema> {
+    let node = &entry.node;
+    match entry.key.text.as_str() {
+        "$option" => option(cx, node),
+        "$array" => {
+            let [item, len] = parts(cx, node, "$array")?;
+            let item = read(cx, item);
+            let len = cx.count(len, "the length of an array", 0, MAX_ARRAY_LEN);
+            Some(Schema::Array(Box::new(item?), u32::try_from(len?).ok()?))
+        }
+        "$tuple" => {
+            let Value::Sequence(items) = &node.value else {
+                wrong_form(cx, node, "$tuple");
                 return None;
             };
-            Some(if optional {
-                Schema::Option(Box::new(schema))
-            } else {
-                schema
-            })
+            let items: Vec<_> = items.iter().map(|item| read(cx, item)).collect();
+            Some(Schema::Tuple(items.into_iter().collect::<Option<_>>()?))
+        }
+        "$map" => {
+            let [key_node, value] = parts(cx, node, "$map")?;
+            let (key, value) = (read(cx, key_node), read(cx, value));
+            let key = key?;
+            if !key.is_key() {
+                cx.note(
+                    Diagnostic::error("a map cannot have such keys")
+                        .at(
+                            key_node.span,
+                            format!(
+                                "expected {}, or an enum whose variants hold nothing",
+                                one_of(KEY_WORDS.iter().copied())
+                            ),
+                        )
+                        .help("for operators and consumers a map is a JSON object, whose keys are texts"),
+                );
+                return None;
+            }
+            Some(Schema::Map(Box::new(key), Box::new(value?)))
+        }
+        "$enum" => {
+            let Value::Mapping(variants) = &node.value else {
+                wrong_form(cx, node, "$enum");
+                return None;
+            };
+            let variants: Vec<_> = variants.iter().map(|entry| variant(cx, entry)).collect();
+            Some(Schema::Enum(variants.into_iter().collect::<Option<_>>()?))
+        }
+        unknown => {
+            let names = || FORMS.iter().map(|(name, _)| *name);
+            cx.note(
+                Diagnostic::error(format!("`{unknown}` is not a type"))
+                    .at(entry.key.span, format!("expected {}", one_of(names())))
+                    .maybe_help(did_you_mean(unknown, names())),
+            );
+            None
         }
     }
+}
+
+fn option(cx: &mut Reader<'_>, node: &Node) -> Option<Schema> {
+    let inner = read(cx, node)?;
+    if let Value::Scalar(scalar) = &node.value
+        && !matches!(inner, Schema::Option(_))
+    {
+        cx.note(
+            Diagnostic::error("`$option` is for what is no word")
+                .at(node.span, "this can have a `?`")
+                .help(format!("write `{}?`", scalar.text)),
+        );
+        return None;
+    }
+    Some(Schema::Option(Box::new(inner)))
+}
+
+fn variant(cx: &mut Reader<'_>, entry: &Entry) -> Option<(String, Option<Schema>)> {
+    let content = if entry.node.is_null() {
+        None
+    } else {
+        Some(read(cx, &entry.node)?)
+    };
+    Some((entry.key.text.clone(), content))
+}
+
+/// The two parts of a form.
+fn parts<'n>(cx: &mut Reader<'_>, node: &'n Node, name: &str) -> Option<[&'n Node; 2]> {
+    if let Value::Sequence(items) = &node.value
+        && let [first, second] = items.as_slice()
+    {
+        return Some([first, second]);
+    }
+    wrong_form(cx, node, name);
+    None
+}
+
+fn wrong_form(cx: &mut Reader<'_>, node: &Node, name: &str) {
+    let form = FORMS.iter().find(|(form, _)| *form == name);
+    let form = form.map_or("", |(_, form)| *form);
+    cx.note(
+        Diagnostic::error(format!("`{name}` is written otherwise"))
+            .at(node.span, format!("found {}", node.kind()))
+            .help(format!("write it like {form}")),
+    );
+}
+
+fn word(cx: &mut Reader<'_>, node: &Node) -> Option<Schema> {
+    let text = cx.text(
+        node,
+        "schema",
+        "a type such as `string`, `[f64]` or `{name: type}`",
+    )?;
+    let (word, optional) = match text.as_str().strip_suffix('?') {
+        Some(word) => (word, true),
+        None => (text.as_str(), false),
+    };
+    let Some(schema) = of_word(word) else {
+        cx.note(
+            Diagnostic::error(format!("{} is not a type", text.shown()))
+                .at(
+                    node.span,
+                    format!(
+                        "expected {}, with `?` if it can be missing",
+                        one_of(WORDS.iter().copied())
+                    ),
+                )
+                .maybe_help(rust_name(word).or_else(|| did_you_mean(word, WORDS.iter().copied()))),
+        );
+        return None;
+    };
+    Some(if optional {
+        Schema::Option(Box::new(schema))
+    } else {
+        schema
+    })
 }
 
 fn of_word(word: &str) -> Option<Schema> {
@@ -80,8 +231,10 @@ fn of_word(word: &str) -> Option<Schema> {
         "bool" => Some(Schema::Bool),
         "f32" => Some(Schema::F32),
         "f64" => Some(Schema::F64),
+        "char" => Some(Schema::Char),
         "string" => Some(Schema::String),
         "bytes" => Some(Schema::Bytes),
+        "unit" => Some(Schema::Unit),
         _ if !WORDS.contains(&word) => None,
         _ => match word.split_at(1) {
             ("u", digits) => bits(digits).map(Schema::Unsigned),
@@ -99,7 +252,26 @@ fn rust_name(word: &str) -> Option<String> {
         "isize" | "int" | "integer" => "i64",
         "float" | "double" | "number" => "f64",
         "boolean" => "bool",
-        _ => return None,
+        "()" | "null" => "unit",
+        "Vec<u8>" => "bytes",
+        _ => return rust_shape(word),
     };
     Some(format!("did you mean `{ours}`?"))
+}
+
+/// How a Rust type with parts is written.
+fn rust_shape(word: &str) -> Option<String> {
+    let form = |name: &str| {
+        let form = FORMS.iter().find(|(form, _)| *form == name)?;
+        Some(format!("write it like {}", form.1))
+    };
+    let (outer, _) = word.split_once(['<', '(', '['])?;
+    match outer {
+        "Option" => Some("write it like `string?` or `{$option: {price: f64}}`".to_owned()),
+        "Vec" | "VecDeque" | "BTreeSet" | "HashSet" => Some("write it like `[string]`".to_owned()),
+        "BTreeMap" | "HashMap" => form("$map"),
+        "" if word.starts_with('(') => form("$tuple"),
+        "" if word.starts_with('[') => form("$array"),
+        _ => None,
+    }
 }

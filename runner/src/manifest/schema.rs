@@ -168,13 +168,42 @@ fn field_condition() -> Value {
 }
 
 fn postcard() -> Value {
+    let this = || json!({ "$ref": "#/$defs/postcard" });
     let words = postcard_schema::WORDS.join("|");
+    let keys = postcard_schema::KEY_WORDS.join("|");
+    let form = |name: &str, doc: &str, mut of: Value| {
+        if let Value::Object(of) = &mut of {
+            of.insert("description".into(), json!(doc));
+        }
+        json!({
+            "type": "object",
+            "properties": { name: of },
+            "required": [name],
+            "additionalProperties": false,
+        })
+    };
+    let pair = |first: Value, second: Value| json!({ "type": "array", "prefixItems": [first, second], "items": false, "minItems": 2 });
+    let len = json!({ "type": "integer", "minimum": 0, "maximum": postcard_schema::MAX_ARRAY_LEN });
+    let key = json!({ "anyOf": [
+        { "type": "string", "pattern": format!("^({keys})$") },
+        { "type": "object", "properties": { "$enum": {} }, "required": ["$enum"], "additionalProperties": false },
+    ] });
+    let variant = json!({ "anyOf": [this(), { "type": "null" }] });
     json!({
         "description": "The shape of a postcard datum, its fields in the order of the Rust struct; `?` marks what can be missing.",
         "anyOf": [
             { "type": "string", "pattern": format!("^({words})\\??$") },
-            { "type": "array", "items": { "$ref": "#/$defs/postcard" }, "minItems": 1, "maxItems": 1 },
-            { "type": "object", "additionalProperties": { "$ref": "#/$defs/postcard" } },
+            { "type": "array", "items": this(), "minItems": 1, "maxItems": 1 },
+            { "type": "object", "propertyNames": { "pattern": "^[^$]" }, "additionalProperties": this() },
+            form("$option", "What can be missing, of a type that is no word.", this()),
+            form("$array", "So many of one type: `[u8, 32]`.", pair(this(), len)),
+            form("$tuple", "Types one after the other.", json!({ "type": "array", "items": this() })),
+            form("$map", "The type of the keys, and that of the values.", pair(key, this())),
+            form(
+                "$enum",
+                "The variants in the order of the Rust enum, each with what it holds; `~` for nothing.",
+                json!({ "type": "object", "additionalProperties": variant }),
+            ),
         ],
     })
 }

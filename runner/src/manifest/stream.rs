@@ -234,7 +234,15 @@ fn read_encoding(
     match word {
         Some((Some("postcard"), span)) => {
             if let Some(entry) = schema {
-                config.encoding = Encoding::Postcard(postcard_schema::read(cx, &entry.node)?);
+                let schema = postcard_schema::read(cx, &entry.node)?;
+                if let Err(wrong) = schema.check() {
+                    cx.note(
+                        Diagnostic::error(format!("the schema cannot be: {wrong}"))
+                            .at(entry.node.span, "this schema"),
+                    );
+                    return None;
+                }
+                config.encoding = Encoding::Postcard(schema);
             } else {
                 cx.note(
                     Diagnostic::error("`postcard` needs a `schema`")

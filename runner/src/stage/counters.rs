@@ -38,7 +38,8 @@ pub struct Snapshot {
     pub failed: u64,
     /// Datums over the size limit, skipped by a source.
     pub too_large: u64,
-    /// Input that is not of the source's format, skipped.
+    /// What is not of its format or of its stream's schema: input that a source skipped, datums that a sink could not
+    /// print, or an operator could neither be given nor give.
     pub invalid: u64,
     /// Datums that a stage still held when it had to stop.
     pub undelivered: u64,
@@ -61,6 +62,10 @@ impl Counters {
 
     pub(super) fn rejected(&self, datums: usize) {
         self.rejected.fetch_add(datums as u64, Relaxed);
+    }
+
+    pub(super) fn invalid(&self, datums: usize) {
+        self.invalid.fetch_add(datums as u64, Relaxed);
     }
 
     pub(super) fn failed(&self, datums: usize) {

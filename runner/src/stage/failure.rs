@@ -1,27 +1,22 @@
 //! What an operator's stage does when its guest refuses datums or fails: the policy applied, the next instance built.
 
-use std::time::{Duration, Instant};
-
 use mosaik_streams::{Frames, FramesProducer};
 
-use super::{Control, Counters, End, OnError, operator::Running, recovery::letters};
+use super::{Control, Counters, End, OnError, convert::Port, operator::Running, recovery::letters};
 use crate::operator::{CallError, Rejected};
 
-/// How often a stage speaks in the log of what its operator refuses.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
-
 impl Running {
-    /// Applies the policy to single datums of a batch that the guest refused.
+    /// Applies the policy to single datums of a batch that were refused; they are counted already.
     pub(super) async fn refused(
         &mut self,
         control: &Control,
-        batch: Option<(u32, &Frames)>,
+        port: Port,
+        batch: &Frames,
         rejected: &[Rejected],
     ) -> Result<(), End> {
-        let (Some((port, batch)), Some(first)) = (batch, rejected.first()) else {
+        let Some(first) = rejected.first() else {
             return Ok(());
         };
-        self.counters.rejected(rejected.len());
         self.complain(rejected.len(), &first.reason);
         match &self.on_error {
             OnError::Skip => Ok(()),
@@ -78,7 +73,7 @@ impl Running {
             (OnError::To(stream), Some((port, batch))) => {
                 let letters = letters(
                     &self.name,
-                    self.port_name(port),
+                    self.port_name(Port::Input(port)),
                     batch.iter().map(|datum| (datum, reason)),
                 );
                 self.send_letters(control, stream, letters).await
@@ -101,17 +96,17 @@ impl Running {
         sent
     }
 
-    fn port_name(&self, port: u32) -> &str {
-        let inputs = &self.blueprint.component.description().inputs;
-        inputs.get(port as usize).map_or("", String::as_str)
+    fn port_name(&self, port: Port) -> &str {
+        let description = self.blueprint.component.description();
+        let name = match port {
+            Port::Input(port) => description.inputs.get(port as usize),
+            Port::Output(port) => description.outputs.get(port as usize),
+        };
+        name.map_or("", String::as_str)
     }
 
     fn complain(&mut self, count: usize, reason: &str) {
-        if self
-            .last_complaint
-            .is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL)
-        {
-            self.last_complaint = Some(Instant::now());
+        if self.complaints.due() {
             tracing::warn!(
                 operator = self.name,
                 "refused {count} of a batch's datums, the first: {reason}"

@@ -1,6 +1,7 @@
 //! The running vertices of a graph. A stage owns its ends of the edges, runs as a task of its own, listens to
 //! [`Command`]s between two batches, and says at its end how it ended and hands its inputs back.
 
+mod convert;
 mod counters;
 mod drain;
 mod failure;
@@ -10,6 +11,7 @@ mod recovery;
 mod sink;
 mod source;
 
+pub use convert::Converters;
 pub use counters::{Counters, Snapshot};
 pub use drain::{Drain, SHARED_MAX, SHARED_QUIET};
 pub use guest::Guest;

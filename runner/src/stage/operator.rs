@@ -6,8 +6,11 @@ use std::{sync::Arc, time::Duration};
 use mosaik_streams::{Frames, FramesProducer};
 
 use super::{
-    BATCH_DATUMS_MAX, Blueprint, Command, Control, Counters, Drain, End, Ended, Input, OnError,
-    drain::Draining, recovery::Recovery,
+    BATCH_DATUMS_MAX, Blueprint, Command, Control, Converters, Counters, Drain, End, Ended, Input,
+    OnError,
+    convert::{Complaints, Port},
+    drain::Draining,
+    recovery::Recovery,
 };
 use tokio::sync::oneshot;
 
@@ -53,6 +56,8 @@ pub struct OperatorStage {
     pub inputs: Vec<Input>,
     /// Its output ports, in the component's order.
     pub outputs: Vec<OutputPort>,
+    /// Where postcard is JSON for it.
+    pub converters: Converters,
     /// What to do with what it refuses.
     pub on_error: OnError,
     /// How often it is called without a datum; never without this.
@@ -85,6 +90,7 @@ pub(super) struct Running {
     /// Whether the input of the same index can still bring something.
     pub(super) open: Vec<bool>,
     pub(super) outputs: Vec<OutputPort>,
+    pub(super) converters: Converters,
     pub(super) on_error: OnError,
     pub(super) ticks: Option<tokio::time::Interval>,
     pub(super) counters: Arc<Counters>,
@@ -93,7 +99,7 @@ pub(super) struct Running {
     pub(super) restart: bool,
     /// The input to look at first, so that a busy one does not starve the others.
     pub(super) turn: usize,
-    pub(super) last_complaint: Option<std::time::Instant>,
+    pub(super) complaints: Complaints,
 }
 
 enum Event {
@@ -112,13 +118,14 @@ impl Running {
             open: vec![true; stage.inputs.len()],
             inputs: stage.inputs,
             outputs: stage.outputs,
+            converters: stage.converters,
             on_error: stage.on_error,
             ticks: stage.tick.map(interval),
             counters: stage.counters,
             recovery: Recovery::default(),
             restart: false,
             turn: 0,
-            last_complaint: None,
+            complaints: Complaints::default(),
         }
     }
 
@@ -200,6 +207,12 @@ impl Running {
 
     async fn batch(&mut self, control: &Control, port: u32, batch: Frames) -> Result<(), End> {
         self.counters.took(batch.count(), batch.payload_len());
+        if let Some(Some(transcoder)) = self.converters.inputs.get(port as usize) {
+            let transcoder = transcoder.clone();
+            return self
+                .process_as_json(control, port, &transcoder, batch)
+                .await;
+        }
         self.call(control, Some((port, &batch)), |instance| {
             instance.process(port, &batch)
         })
@@ -214,7 +227,7 @@ impl Running {
     }
 
     /// Calls the guest and hands on what it answers, and the rest of the answer, part by part.
-    async fn call(
+    pub(super) async fn call(
         &mut self,
         control: &Control,
         batch: Option<(u32, &Frames)>,
@@ -235,7 +248,11 @@ impl Running {
                 Err(error) => return self.failed(control, batch, error).await,
             };
             self.hand_on(control, processed.outputs).await?;
-            self.refused(control, batch, &processed.rejected).await?;
+            if let Some((port, batch)) = batch {
+                self.counters.rejected(processed.rejected.len());
+                self.refused(control, Port::Input(port), batch, &processed.rejected)
+                    .await?;
+            }
             let (true, Some(instance)) = (processed.more, &mut self.instance) else {
                 self.answered();
                 return Ok(());
@@ -253,7 +270,7 @@ impl Running {
     }
 
     /// After the last answer to a call: a new instance follows if the policy asks for one.
-    fn answered(&mut self) {
+    pub(super) fn answered(&mut self) {
         if std::mem::take(&mut self.restart) {
             self.instance = None;
             self.recovery.failed();
@@ -262,20 +279,29 @@ impl Running {
         }
     }
 
-    async fn hand_on(&self, control: &Control, outputs: Vec<(u32, Frames)>) -> Result<(), End> {
+    async fn hand_on(&mut self, control: &Control, outputs: Vec<(u32, Frames)>) -> Result<(), End> {
         let mut outcome = Ok(());
         for (port, frames) in outputs.into_iter().filter(|(_, frames)| !frames.is_empty()) {
-            match self
-                .outputs
-                .get(port as usize)
-                .and_then(|output| output.producer.as_ref())
-            {
-                None => self.counters.unbound(frames.count()),
-                Some(_) if outcome.is_err() => self.counters.undelivered(frames.count()),
-                Some(producer) => outcome = control.send(producer, frames, &self.counters).await,
+            let converter = self.converters.outputs.get(port as usize);
+            match (self.producer(port), converter) {
+                (None, _) => self.counters.unbound(frames.count()),
+                (Some(_), _) if outcome.is_err() => self.counters.undelivered(frames.count()),
+                (Some(_), Some(Some(transcoder))) => {
+                    let transcoder = transcoder.clone();
+                    outcome = self
+                        .send_as_postcard(control, port, &transcoder, frames)
+                        .await;
+                }
+                (Some(producer), _) => {
+                    outcome = control.send(producer, frames, &self.counters).await;
+                }
             }
         }
         outcome
+    }
+
+    pub(super) fn producer(&self, port: u32) -> Option<&FramesProducer> {
+        self.outputs.get(port as usize)?.producer.as_ref()
     }
 
     /// Goes on with a new instance, with the state of the old one if it is carried. The old one stays if the new one

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use mosaik_streams::Frames;
+use mosaik_streams::{Frames, schema::Transcoder};
 
 use super::{
-    BATCH_DATUMS_MAX, Command, Control, Counters, Drain, End, Ended, Input, drain::Draining,
+    BATCH_DATUMS_MAX, Command, Control, Counters, Drain, End, Ended, Input,
+    convert::{Complaints, for_sink},
+    drain::Draining,
 };
 use crate::connector::{Sink, SinkError};
 
@@ -16,17 +18,26 @@ pub struct SinkStage {
     pub input: Input,
     /// The outside end.
     pub sink: Sink,
+    /// What makes JSON of its datums, if they are postcard.
+    pub transcoder: Option<Transcoder>,
     /// Where it counts.
     pub counters: Arc<Counters>,
 }
 
 impl SinkStage {
     /// Writes until the stream ends, the outside fails, or the stage is told to stop.
-    pub async fn run(mut self, mut control: Control) -> Ended {
-        let mut end = self.pump(&mut control).await;
+    pub async fn run(self, mut control: Control) -> Ended {
+        let mut input = self.input;
+        let mut outlet = Outlet {
+            sink: self.sink,
+            transcoder: self.transcoder,
+            counters: self.counters,
+            complaints: Complaints::default(),
+        };
+        let mut end = outlet.pump(&mut input, &mut control).await;
         let closed = tokio::select! {
             biased;
-            closed = self.sink.close() => closed,
+            closed = outlet.sink.close() => closed,
             // Whatever is at the other end does not take it.
             () = control.abandon.cancelled() => Ok(()),
         };
@@ -37,17 +48,27 @@ impl SinkStage {
         }
         Ended {
             end,
-            inputs: vec![self.input],
+            inputs: vec![input],
             source: None,
         }
     }
+}
 
-    async fn pump(&mut self, control: &mut Control) -> End {
+/// Where batches go, and in what form.
+struct Outlet {
+    sink: Sink,
+    transcoder: Option<Transcoder>,
+    counters: Arc<Counters>,
+    complaints: Complaints,
+}
+
+impl Outlet {
+    async fn pump(&mut self, input: &mut Input, control: &mut Control) -> End {
         loop {
             let batch = tokio::select! {
                 biased;
                 command = control.commands.recv() => match command {
-                    Some(Command::Drain(drain)) => return self.drain(drain, control).await,
+                    Some(Command::Drain(drain)) => return self.drain(input, drain, control).await,
                     None => return End::Stopped,
                     Some(Command::Swap(_, reply)) => {
                         // Only operators are ever asked; a receiver that is gone no longer wants to know.
@@ -55,45 +76,59 @@ impl SinkStage {
                         continue;
                     }
                 },
-                batch = self.input.consumer.recv_frames(BATCH_DATUMS_MAX) => batch,
+                batch = input.consumer.recv_frames(BATCH_DATUMS_MAX) => batch,
             };
             let Some(batch) = batch else {
                 return End::Finished;
             };
-            if let Err(end) = write(&mut self.sink, &self.counters, &batch, control).await {
+            if let Err(end) = self.take(batch, control).await {
                 return end;
             }
         }
     }
 
-    async fn drain(&mut self, drain: Drain, control: &Control) -> End {
-        let mut draining = Draining::new(drain, &mut self.input);
+    async fn drain(&mut self, input: &mut Input, drain: Drain, control: &Control) -> End {
+        let mut draining = Draining::new(drain, input);
         while let Some(batch) = draining.next(&control.abandon).await {
-            if let Err(end) = write(&mut self.sink, &self.counters, &batch, control).await {
+            if let Err(end) = self.take(batch, control).await {
                 return end;
             }
         }
         End::Stopped
     }
-}
 
-async fn write(
-    sink: &mut Sink,
-    counters: &Counters,
-    batch: &Frames,
-    control: &Control,
-) -> Result<(), End> {
-    counters.took(batch.count(), batch.payload_len());
-    let written = tokio::select! {
-        biased;
-        written = sink.write(batch) => written.map_err(failure),
-        () = control.abandon.cancelled() => Err(End::Stopped),
-    };
-    match written {
-        Ok(()) => counters.gave(batch.count(), batch.payload_len()),
-        Err(_) => counters.undelivered(batch.count()),
+    async fn take(&mut self, mut batch: Frames, control: &Control) -> Result<(), End> {
+        self.counters.took(batch.count(), batch.payload_len());
+        let Some(transcoder) = self.transcoder.clone() else {
+            return self.write(&batch, control).await;
+        };
+        while !batch.is_empty() {
+            let json = for_sink(
+                &transcoder,
+                &mut batch,
+                &self.counters,
+                &mut self.complaints,
+            );
+            if let Err(end) = self.write(&json, control).await {
+                self.counters.undelivered(batch.count());
+                return Err(end);
+            }
+        }
+        Ok(())
     }
-    written
+
+    async fn write(&mut self, batch: &Frames, control: &Control) -> Result<(), End> {
+        let written = tokio::select! {
+            biased;
+            written = self.sink.write(batch) => written.map_err(failure),
+            () = control.abandon.cancelled() => Err(End::Stopped),
+        };
+        match written {
+            Ok(()) => self.counters.gave(batch.count(), batch.payload_len()),
+            Err(_) => self.counters.undelivered(batch.count()),
+        }
+        written
+    }
 }
 
 fn failure(error: SinkError) -> End {

@@ -168,6 +168,7 @@ impl Node {
             let Some(Parts::Operator {
                 instance,
                 blueprint,
+                ..
             }) = parts.remove(id)
             else {
                 continue;

@@ -3,14 +3,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use mosaik_streams::Frames;
+use mosaik_streams::{Encoding, Frames, schema::Transcoder};
 
 use super::{Library, setup::setup};
 use crate::{
     connector::{self, Sink, Source, SourceContext},
-    graph::{self, Graph, StageKey, StageKind},
+    graph::{self, Graph, OperatorStage, PostcardPolicy, StageKey, StageKind, StreamName},
     operator::Instance,
-    stage::{Blueprint, Guest},
+    stage::{Blueprint, Converters, Guest},
 };
 
 /// Why a stage could not be built.
@@ -30,8 +30,9 @@ pub(super) enum Parts {
     Operator {
         instance: Box<Instance>,
         blueprint: Box<Blueprint>,
+        converters: Converters,
     },
-    Sink(Sink),
+    Sink(Sink, Option<Transcoder>),
 }
 
 /// Builds the parts of these stages.
@@ -67,10 +68,13 @@ async fn build(
                 .map(|source| Parts::Source(Box::new(source), Frames::new()))
                 .map_err(|error| error.to_string())
         }
-        StageKind::Sink { config, .. } => connector::open_sink(config)
-            .await
-            .map(Parts::Sink)
-            .map_err(|error| error.to_string()),
+        StageKind::Sink { from, config } => {
+            let transcoder = transcoder(graph, &from.stream)?;
+            connector::open_sink(config)
+                .await
+                .map(|sink| Parts::Sink(sink, transcoder))
+                .map_err(|error| error.to_string())
+        }
         StageKind::Operator(operator) => {
             let component = library
                 .get(&operator.info.hash)
@@ -95,7 +99,45 @@ async fn build(
             Ok(Parts::Operator {
                 instance: Box::new(instance),
                 blueprint: Box::new(blueprint),
+                converters: converters(graph, operator)?,
             })
         }
+    }
+}
+
+/// Where postcard is JSON for an operator.
+fn converters(graph: &Graph, operator: &OperatorStage) -> Result<Converters, String> {
+    if operator.postcard == PostcardPolicy::Native {
+        return Ok(Converters::default());
+    }
+    let of = |stream: Option<&StreamName>| match stream {
+        Some(stream) => transcoder(graph, stream),
+        None => Ok(None),
+    };
+    let inputs = operator.info.inputs.iter().map(|port| {
+        let mut wired = operator.inputs.iter();
+        of(wired
+            .find(|wired| wired.port.as_str() == port)
+            .map(|wired| &wired.edge.stream))
+    });
+    let outputs = operator.info.outputs.iter().map(|port| {
+        let mut wired = operator.outputs.iter();
+        of(wired
+            .find(|wired| wired.port.as_str() == port)
+            .map(|wired| &wired.stream))
+    });
+    Ok(Converters {
+        inputs: inputs.collect::<Result<_, _>>()?,
+        outputs: outputs.collect::<Result<_, _>>()?,
+    })
+}
+
+/// What makes JSON of a stream's datums, if they are postcard.
+fn transcoder(graph: &Graph, stream: &StreamName) -> Result<Option<Transcoder>, String> {
+    match &graph.streams[stream].encoding {
+        Encoding::Postcard(schema) => Transcoder::new(schema)
+            .map(Some)
+            .map_err(|error| format!("the schema of stream `{stream}` cannot be: {error}")),
+        _ => Ok(None),
     }
 }

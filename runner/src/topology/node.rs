@@ -253,16 +253,20 @@ impl Node {
                     counters,
                 }))
             }
-            (StageKind::Sink { from, .. }, Parts::Sink(sink)) => Ready::Sink(SinkStage {
-                input: input(0, from)?,
-                sink,
-                counters,
-            }),
+            (StageKind::Sink { from, .. }, Parts::Sink(sink, transcoder)) => {
+                Ready::Sink(SinkStage {
+                    input: input(0, from)?,
+                    sink,
+                    transcoder,
+                    counters,
+                })
+            }
             (
                 StageKind::Operator(operator),
                 Parts::Operator {
                     instance,
                     blueprint,
+                    converters,
                 },
             ) => {
                 let known = &operator.info.inputs;
@@ -288,6 +292,7 @@ impl Node {
                     blueprint: *blueprint,
                     inputs: inputs.collect::<Result<_, _>>()?,
                     outputs: outputs.collect(),
+                    converters,
                     on_error: self.on_error(&operator.on_error),
                     tick: operator.tick,
                     counters,

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use mosaik_streams::Encoding;
+
 use crate::{
-    graph::{Graph, OperatorStage, PortName, Stage, StreamName},
+    graph::{Graph, OperatorStage, PortName, PostcardPolicy, Stage, StreamName},
     operator::{Binding, Events, Limits, Setup},
 };
 
@@ -27,8 +29,8 @@ pub(super) fn setup(
     Setup {
         name: stage.key.name.to_string(),
         config: config.to_string(),
-        inputs: bindings(graph, inputs),
-        outputs: bindings(graph, outputs),
+        inputs: bindings(graph, operator.postcard, inputs),
+        outputs: bindings(graph, operator.postcard, outputs),
         limits: Limits {
             memory_bytes_max: usize::try_from(operator.limits.memory).unwrap_or(usize::MAX),
             call_time_max: operator.limits.time,
@@ -40,13 +42,18 @@ pub(super) fn setup(
 
 fn bindings<'g>(
     graph: &Graph,
+    postcard: PostcardPolicy,
     ports: impl Iterator<Item = (&'g PortName, &'g StreamName)>,
 ) -> Vec<Binding> {
+    let seen_as = |encoding: &Encoding| match (encoding, postcard) {
+        (Encoding::Postcard(_), PostcardPolicy::Json) => Encoding::Json.name(),
+        (encoding, _) => encoding.name(),
+    };
     ports
         .map(|(port, stream)| Binding {
             port: port.to_string(),
             stream: stream.to_string(),
-            encoding: graph.streams[stream].encoding.name().to_owned(),
+            encoding: seen_as(&graph.streams[stream].encoding).to_owned(),
         })
         .collect()
 }

@@ -46,7 +46,7 @@ pub const DEFAULT_PART_BYTES: usize = 1024 * 1024;
 /// let (mut json, mut back) = (BytesMut::new(), BytesMut::new());
 /// transcoder.to_json(&datum, &mut json)?;
 /// assert_eq!(json, r#"{"symbol":"ETH","cents":5}"#);
-/// transcoder.from_json(br#"{"cents":5,"symbol":"ETH"}"#, &mut back)?;
+/// transcoder.to_postcard(br#"{"cents":5,"symbol":"ETH"}"#, &mut back)?;
 /// assert_eq!(back, datum);
 /// # Ok(())
 /// # }
@@ -125,11 +125,11 @@ impl Transcoder {
     ///
     /// # Errors
     /// The datum is not JSON or not of the schema, or its postcard too long.
-    pub fn from_json(&self, datum: &[u8], out: &mut BytesMut) -> Result<(), TranscodeError> {
-        self.from_json_with(&mut State::default(), datum, out)
+    pub fn to_postcard(&self, datum: &[u8], out: &mut BytesMut) -> Result<(), TranscodeError> {
+        self.write_postcard(&mut State::default(), datum, out)
     }
 
-    fn from_json_with(
+    fn write_postcard(
         &self,
         state: &mut State,
         datum: &[u8],
@@ -154,7 +154,11 @@ impl Transcoder {
         } else {
             TranscodeError::Json {
                 path: shown(failed.path),
-                reason: error.to_string(),
+                // A datum is a line, and nothing was found on column 0.
+                reason: error
+                    .to_string()
+                    .replace(" at line 1 column 0", "")
+                    .replace(" at line 1 column ", " at column "),
             }
         })
     }
@@ -165,10 +169,10 @@ impl Transcoder {
     }
 
     /// Takes JSON datums off the front of a batch, at least one if there is one, and makes postcard of them.
-    pub fn frames_from_json(&self, batch: &mut Frames) -> Transcoded {
+    pub fn frames_to_postcard(&self, batch: &mut Frames) -> Transcoded {
         let mut state = State::default();
         transcode(batch, |datum, out| {
-            self.from_json_with(&mut state, datum, out)
+            self.write_postcard(&mut state, datum, out)
         })
     }
 

@@ -154,6 +154,7 @@ fn a_quote_that_never_closes_costs_bounded_memory() {
         let mut target = crate::connector::framing::Target {
             out: &mut out,
             tally: &mut tally,
+            postcard: None,
             full_bytes: usize::MAX,
         };
         assert_eq!(cutter.cut(piece, &mut target), Ok(piece.len()));

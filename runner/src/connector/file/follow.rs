@@ -96,7 +96,7 @@ impl Follower {
                 config.path.display().to_string(),
                 format_of(config),
                 context,
-            ),
+            )?,
             current: None,
             next: None,
             leaving: false,

@@ -30,7 +30,7 @@ impl FileReader {
             config.path.display().to_string(),
             format_of(config),
             context,
-        );
+        )?;
         Ok(Self {
             file: tokio_file(file),
             intake,

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write, path::Path, time::Duration};
 
-use mosaik_streams::{Encoding, Frames};
+use mosaik_streams::{Datum as _, Encoding, Frames, Schema};
 use rustix::fs::{CWD, FileType, Mode};
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -252,4 +252,59 @@ async fn a_full_disk_is_an_error_and_no_end() {
         );
     }
     assert_eq!(sink.counts().datums, 0);
+}
+
+/// What a schema of `id`, `ratio`, `live` and `note` reads of a file, and what it passes over.
+async fn read_typed(
+    name: &str,
+    text: &str,
+) -> (Vec<(String, f64, bool, Option<String>)>, SourceCounts) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    let fields = [
+        ("id", Schema::String),
+        ("ratio", Schema::F64),
+        ("live", Schema::Bool),
+        ("note", Schema::Option(Box::new(Schema::String))),
+    ];
+    let schema = Schema::Struct(fields.map(|(name, field)| (name.to_owned(), field)).into());
+    let context = SourceContext::new(Encoding::Postcard(schema));
+    let mut source = open_source(&SourceConfig::File(config(&path, None)), context)
+        .await
+        .unwrap();
+    let mut found = Vec::new();
+    while let Some(batch) = source.next().await.unwrap() {
+        found.extend(
+            batch
+                .iter()
+                .map(|datum| <(String, f64, bool, Option<String>)>::decode(datum).unwrap()),
+        );
+    }
+    (found, source.counts())
+}
+
+#[tokio::test]
+async fn rows_become_postcard_by_the_columns_that_the_schema_knows() {
+    let rows = "ratio,live,id,extra,note\n0.5,true,007,x,\n7,false,12,,\n,true,a,,n\n1,yes,b,,n\n2,true,,,3\n";
+    let (found, counts) = read_typed("a.csv", rows).await;
+    let expected = [
+        ("007".to_owned(), 0.5, true, None),
+        ("12".to_owned(), 7.0, false, None),
+        (String::new(), 2.0, true, Some("3".to_owned())),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!((counts.datums, counts.invalid, counts.too_large), (3, 2, 0));
+}
+
+#[tokio::test]
+async fn json_lines_become_postcard_and_those_not_of_the_schema_are_counted() {
+    let lines = "{\"live\":true,\"id\":\"a\",\"ratio\":1}\n\n{\"id\":\"b\"}\nnot json\n{\"id\":\"c\",\"ratio\":2,\"live\":false,\"note\":\"n\"}\n";
+    let (found, counts) = read_typed("a.jsonl", lines).await;
+    let expected = [
+        ("a".to_owned(), 1.0, true, None),
+        ("c".to_owned(), 2.0, false, Some("n".to_owned())),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!((counts.datums, counts.invalid), (2, 2));
 }

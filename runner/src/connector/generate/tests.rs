@@ -1,6 +1,6 @@
 //! Values, lengths and pace.
 
-use mosaik_streams::Encoding;
+use mosaik_streams::{Datum as _, Encoding, Schema};
 use serde_json::Value;
 
 use super::*;
@@ -12,7 +12,7 @@ use crate::{
 fn generator(rate: Option<f64>, count: Option<u64>, size: Option<u32>) -> Generator {
     let config = Generate { rate, count, size };
     check(&config).unwrap();
-    Generator::new(&config, &SourceContext::new(Encoding::Json))
+    Generator::new(&config, &SourceContext::new(Encoding::Json)).unwrap()
 }
 
 async fn all(mut generator: Generator) -> Vec<String> {
@@ -122,10 +122,10 @@ async fn settings_that_cannot_be_are_refused() {
     );
     let slowest = generator(Some(f64::MIN_POSITIVE), None, None).next().await;
     assert_eq!(slowest.unwrap().count(), 1);
-    let postcard = Encoding::Postcard(mosaik_streams::Schema::String);
+    let cannot_be = Encoding::Postcard(Schema::Unsigned(7));
     let config = SourceConfig::Generate(Generate::default());
     assert!(
-        open_source(&config, SourceContext::new(postcard))
+        open_source(&config, SourceContext::new(cannot_be))
             .await
             .is_err()
     );
@@ -135,4 +135,64 @@ async fn settings_that_cannot_be_are_refused() {
             .unwrap()
             .is_finite()
     );
+}
+
+#[tokio::test]
+async fn postcard_is_made_as_the_schema_says_and_what_does_not_fit_is_counted() {
+    let fields = [
+        ("time", Schema::Unsigned(64)),
+        ("seq", Schema::Unsigned(8)),
+        ("value", Schema::F64),
+    ];
+    let schema = Schema::Struct(fields.map(|(name, field)| (name.to_owned(), field)).into());
+    let config = Generate {
+        count: Some(300),
+        ..Generate::default()
+    };
+    let context = SourceContext::new(Encoding::Postcard(schema));
+    let mut generator = Generator::new(&config, &context).unwrap();
+    let mut found = Vec::new();
+    while let Some(batch) = generator.next().await {
+        assert!(!batch.is_empty());
+        found.extend(
+            batch
+                .iter()
+                .map(|datum| <(u64, u8, f64)>::decode(datum).unwrap()),
+        );
+    }
+    assert_eq!(found.len(), 256);
+    assert_eq!(found[7].0, FIRST_TIME_MS + 7);
+    assert_eq!((found[255].1, found[0].2), (255, 0.535));
+    let counts = generator.counts();
+    assert_eq!(
+        (counts.datums, counts.invalid, counts.too_large),
+        (256, 44, 0)
+    );
+}
+
+#[tokio::test]
+async fn the_sample_is_a_datum_such_as_are_made() {
+    for size in [None, Some(100)] {
+        let config = Generate {
+            count: Some(1),
+            size,
+            ..Generate::default()
+        };
+        let made: Value =
+            serde_json::from_str(&all(generator(None, Some(1), size)).await[0]).unwrap();
+        let sample: Value = serde_json::from_str(config.sample()).unwrap();
+        let names = |value: &Value| {
+            value
+                .as_object()
+                .unwrap()
+                .keys()
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(&made), names(&sample));
+        assert_eq!(
+            (&made["time"], &made["value"]),
+            (&sample["time"], &sample["value"])
+        );
+    }
 }

@@ -15,6 +15,7 @@ fn reader(pump: &Arc<Mutex<Pump>>) -> StdinReader {
         &StdinSource::default(),
         &SourceContext::new(Encoding::Text),
     )
+    .unwrap()
 }
 
 fn pump() -> (Arc<Mutex<Pump>>, io::PipeWriter) {
@@ -68,7 +69,8 @@ async fn a_second_reader_goes_on_where_the_first_was_dropped() {
             batch_bytes: 1,
             ..SourceContext::new(Encoding::Text)
         },
-    );
+    )
+    .unwrap();
     output.write_all(b"a\nb\nc\n").unwrap();
     assert_eq!(next(&mut first).await.unwrap(), [b"a"]);
     let mut second = reader(&pump);

@@ -132,11 +132,14 @@ fn what_comes_out_is_bounded_whatever_goes_in() {
     let json = format!("[{:?}]", "x".repeat(999));
     let schema = list(Schema::String);
     assert_eq!(
-        limit(&schema).from_json(json.as_bytes(), &mut out),
+        limit(&schema).to_postcard(json.as_bytes(), &mut out),
         too_large
     );
     let json = format!("[{:?}]", "x".repeat(997));
-    assert_eq!(limit(&schema).from_json(json.as_bytes(), &mut out), Ok(()));
+    assert_eq!(
+        limit(&schema).to_postcard(json.as_bytes(), &mut out),
+        Ok(())
+    );
     assert_eq!(out.len(), 1000);
 }
 

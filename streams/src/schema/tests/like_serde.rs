@@ -78,6 +78,8 @@ proptest! {
         }
         let end = (start + 1..=json.len()).find(|end| json.is_char_boundary(*end)).unwrap();
         json.replace_range(start..end, &with);
+        // A schema does not tell a struct around one `Option` from the `Option`, which may be missing.
+        prop_assume!(json.contains("\"wrapped\""));
         let (ours, theirs) = (by_schema(&json), by_serde(&json));
         // The one thing taken beside: an integer written as a fraction or with an exponent.
         prop_assert!(ours == theirs || (theirs.is_none() && with.contains(['.', 'e', 'E'])), "{}", json);
@@ -105,9 +107,8 @@ proptest! {
         let schema = list(list(Schema::Unsigned(16)));
         let json = serde_json::to_string(&items).unwrap();
         prop_assert_eq!(from_json(&schema, &json).unwrap(), ::postcard::to_stdvec(&items).unwrap());
-        let named: BTreeMap<usize, &Vec<u16>> = (0..len.min(400)).map(|key| (key, &items[1])).take(150).collect();
+        let named: BTreeMap<usize, &[u16]> = (0..len.min(150)).map(|key| (key, &items[0][..2.min(len)])).collect();
         let schema = map(Schema::Unsigned(64), list(Schema::Unsigned(16)));
-        prop_assume!(len < 300);
         let json = serde_json::to_string(&named).unwrap();
         prop_assert_eq!(from_json(&schema, &json).unwrap(), ::postcard::to_stdvec(&named).unwrap());
     }
@@ -134,7 +135,7 @@ proptest! {
             taken += part.taken.count();
             let mut json = part.frames;
             while !json.is_empty() {
-                let part = transcoder(&schema).frames_from_json(&mut json);
+                let part = transcoder(&schema).frames_to_postcard(&mut json);
                 prop_assert!(part.refused.is_empty());
                 back.extend(part.frames.iter().map(<[u8]>::to_vec));
             }

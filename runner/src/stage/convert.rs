@@ -1,0 +1,162 @@
+//! Where a stage that wants JSON meets a stream of postcard: converted by the stream's schema, in parts, with what does
+//! not fit counted as `invalid`.
+
+use std::time::{Duration, Instant};
+
+use mosaik_streams::{
+    Frames,
+    schema::{Refused, Transcoder},
+};
+
+use super::{Control, Counters, End, operator::Running};
+use crate::operator::{Instance, Rejected};
+
+/// How often a stage speaks in the log of what it cannot take.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// An operator's ports that are bound to streams of postcard and of JSON for the operator, by number.
+#[derive(Debug, Clone, Default)]
+pub struct Converters {
+    /// Of its input ports.
+    pub inputs: Vec<Option<Transcoder>>,
+    /// Of its output ports.
+    pub outputs: Vec<Option<Transcoder>>,
+}
+
+/// A port of an operator, by number.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Port {
+    Input(u32),
+    Output(u32),
+}
+
+/// When a stage last said what it cannot take.
+#[derive(Debug, Default)]
+pub(super) struct Complaints {
+    last: Option<Instant>,
+}
+
+impl Complaints {
+    /// Whether it is time to speak; then it counts as done.
+    pub(super) fn due(&mut self) -> bool {
+        let due = self
+            .last
+            .is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL);
+        if due {
+            self.last = Some(Instant::now());
+        }
+        due
+    }
+}
+
+impl Running {
+    /// Hands a batch of postcard to the guest as JSON, part by converted.
+    pub(super) async fn process_as_json(
+        &mut self,
+        control: &Control,
+        port: u32,
+        transcoder: &Transcoder,
+        mut rest: Frames,
+    ) -> Result<(), End> {
+        while !rest.is_empty() {
+            let converted = transcoder.frames_to_json(&mut rest);
+            let mut done = self
+                .misfits(
+                    control,
+                    Port::Input(port),
+                    &converted.taken,
+                    converted.refused,
+                )
+                .await;
+            if done.is_err() {
+                self.counters.undelivered(converted.frames.count());
+            } else if !converted.frames.is_empty() {
+                let json = converted.frames;
+                let process = |instance: &mut Instance| instance.process(port, &json);
+                done = self.call(control, Some((port, &json)), process).await;
+            } else if self.restart {
+                self.answered();
+            }
+            if done.is_err() {
+                self.counters.undelivered(rest.count());
+                return done;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends JSON from the guest to a stream of postcard, part by converted.
+    pub(super) async fn send_as_postcard(
+        &mut self,
+        control: &Control,
+        port: u32,
+        transcoder: &Transcoder,
+        mut rest: Frames,
+    ) -> Result<(), End> {
+        while !rest.is_empty() {
+            let converted = transcoder.frames_to_postcard(&mut rest);
+            let sent = match self.producer(port) {
+                Some(producer) => {
+                    control
+                        .send(producer, converted.frames, &self.counters)
+                        .await
+                }
+                None => Ok(()),
+            };
+            let judged = self
+                .misfits(
+                    control,
+                    Port::Output(port),
+                    &converted.taken,
+                    converted.refused,
+                )
+                .await;
+            let done = sent.and(judged);
+            if done.is_err() {
+                self.counters.undelivered(rest.count());
+                return done;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies the policy to datums that are not of a stream's schema.
+    async fn misfits(
+        &mut self,
+        control: &Control,
+        port: Port,
+        batch: &Frames,
+        refused: Vec<Refused>,
+    ) -> Result<(), End> {
+        self.counters.invalid(refused.len());
+        let rejected: Vec<Rejected> = refused
+            .into_iter()
+            .map(|refused| Rejected {
+                index: refused.index as u32,
+                reason: refused.error.to_string(),
+            })
+            .collect();
+        self.refused(control, port, batch, &rejected).await
+    }
+}
+
+/// Makes JSON of the front of a batch of postcard for a sink.
+pub(super) fn for_sink(
+    transcoder: &Transcoder,
+    rest: &mut Frames,
+    counters: &Counters,
+    complaints: &mut Complaints,
+) -> Frames {
+    let converted = transcoder.frames_to_json(rest);
+    counters.invalid(converted.refused.len());
+    if let Some(first) = converted.refused.first()
+        && complaints.due()
+    {
+        tracing::warn!(
+            invalid = converted.refused.len(),
+            "passed over datums of a batch, the first is {}",
+            first.error
+        );
+    }
+    converted.frames
+}
