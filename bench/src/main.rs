@@ -2,6 +2,7 @@
 
 mod footprint;
 mod idle;
+mod transcode;
 
 use std::process::ExitCode;
 
@@ -9,7 +10,8 @@ fn main() -> ExitCode {
     let verb = std::env::args().nth(1);
     let measured = match verb.as_deref() {
         Some("footprint") => footprint::measure(),
-        _ => Err("usage: mosaik-bench footprint".into()),
+        Some("transcode") => transcode::measure(),
+        _ => Err("usage: mosaik-bench footprint | transcode".into()),
     };
     match measured {
         Ok(report) => {

@@ -1,13 +1,14 @@
 //! What must hold of any bytes that come from outside: each function here panics if it does not. The fuzz targets and the
 //! property tests call the same ones. Not part of the crate's surface: it is there with the feature `fuzzing` and in tests.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::{
     Criteria, Encoding, Frames, Schema,
     discovery::fuzzing as discovery,
     frames::{HEADER_LEN, scan},
     network::fuzzing::reassemble,
+    schema::{TranscodeError, Transcoder},
     streams::protocol::{Hello, Start},
 };
 
@@ -87,6 +88,64 @@ pub fn criteria(input: &[u8]) {
     }
 }
 
+/// A postcard datum of a schema with a type of every kind is JSON or refused; the JSON is one value, and comes back as itself
+/// unless a number was none. A JSON datum is postcard or refused; the postcard can be read.
+pub fn transcode(datum: &[u8]) {
+    let list = |item| Schema::Sequence(Box::new(item));
+    let named = |fields: Vec<(&str, Schema)>| {
+        let fields = fields.into_iter();
+        Schema::Struct(
+            fields
+                .map(|(name, field)| (name.to_owned(), field))
+                .collect(),
+        )
+    };
+    let side = Schema::Enum(vec![
+        ("A".to_owned(), None),
+        (
+            "B".to_owned(),
+            Some(Schema::Tuple(vec![Schema::Bool, Schema::Char])),
+        ),
+        (
+            "C".to_owned(),
+            Some(named(vec![
+                ("a", Schema::Unsigned(128)),
+                ("b", Schema::F32),
+            ])),
+        ),
+    ]);
+    let map = Schema::Map(Box::new(Schema::Signed(16)), Box::new(side));
+    let schema = named(vec![
+        ("a", Schema::Option(Box::new(map))),
+        ("b", list(named(Vec::new()))),
+        ("c", Schema::Array(Box::new(Schema::F64), 2)),
+        ("d", Schema::Option(Box::new(list(Schema::String)))),
+        ("e", Schema::Bytes),
+    ]);
+    let transcoder = Transcoder::new(&schema).expect("it is a type's");
+    let transcoder = transcoder.with_max_datum_bytes(datum.len() * 64 + 1024);
+    let (mut json, mut postcard, mut again) = (BytesMut::new(), BytesMut::new(), BytesMut::new());
+    if transcoder.to_json(datum, &mut json).is_ok() {
+        let number = !json.windows(4).any(|text| text == b"null");
+        let back = transcoder.to_postcard(&json, &mut postcard);
+        assert!(back.is_ok() || !number, "{back:?}");
+        if back.is_ok() {
+            transcoder
+                .to_json(&postcard, &mut again)
+                .expect("it was read before");
+            assert_eq!(again, json);
+        }
+    }
+    postcard.clear();
+    if transcoder.to_postcard(datum, &mut postcard).is_ok() {
+        again.clear();
+        match transcoder.to_json(&postcard, &mut again) {
+            Ok(()) | Err(TranscodeError::TooLarge { .. }) => {}
+            Err(error) => panic!("what was made cannot be read: {error}"),
+        }
+    }
+}
+
 fn judge(criteria: &Criteria, datum: &[u8]) {
     let list = Schema::Sequence(Box::new(Schema::Option(Box::new(Schema::Signed(128)))));
     let schema = Schema::Struct(vec![
@@ -147,6 +206,20 @@ mod tests {
         #[test]
         fn any_bytes_are_criteria_or_none(input in bytes(120)) {
             super::criteria(&input);
+        }
+
+        #[test]
+        fn any_bytes_are_postcard_of_a_schema_or_none(input in bytes(80)) {
+            super::transcode(&input);
+        }
+
+        #[test]
+        fn text_is_json_of_a_schema_or_none(
+            a in prop_oneof![Just(String::new()), "\"a\":(null|\\{\"-?[0-9]{1,5}\":(\"A\"|\\{\"B\":\\[true,\"b\"\\]\\})\\},)"],
+            c in "[0-9]{1,3}(\\.[0-9])?(e[0-9])?,-?[0-9]", more in "[\\[\\]{},:\"\\\\ 0-9a-e.\\-]{0,6}",
+        ) {
+            let text = format!("{{{a}\"e\":[7],\"b\":[{{}}],\"c\":[{c}]{more}}}");
+            super::transcode(text.as_bytes());
         }
 
         #[test]
