@@ -314,6 +314,8 @@ fn differences() {
             "to: b, on_error: {to: c}}",
             "replace  operator o (on_error: to)\n",
         ),
+        // There is no stream that it could be about.
+        ("to: b}", "to: b, postcard: native}", ""),
     ];
     let old = graph(BASE);
     for (from, to, expected) in cases {
@@ -336,6 +338,33 @@ fn differences() {
         assert_eq!(plan, *expected, "{from} → {to}");
         assert_eq!(diff.is_empty(), expected.is_empty());
     }
+}
+
+#[test]
+fn what_postcard_is_to_an_operator_matters_where_there_is_some() {
+    let with = |operator: &str| {
+        graph(&format!(
+            "mosaik: v1\nstreams:\n  a: {{encoding: postcard, schema: {{$tuple: [u8, char]}}}}\n  b: {{}}\nproducers:\n  \
+             p: {{from: {{stdin: {{format: jsonl}}}}, to: a}}\noperators:\n  o: {{{operator}, from: a, to: b}}\nconsumers:\n  \
+             s: {{from: b, to: {{stdout: {{}}}}}}\n"
+        ))
+    };
+    let policy = |graph: &Graph| match &graph.stage(&key(Role::Operator, "o")).unwrap().kind {
+        StageKind::Operator(operator) => operator.postcard,
+        _ => panic!(),
+    };
+    let builtin = with("wasm: builtin:x");
+    assert_eq!(policy(&builtin), PostcardPolicy::Json);
+    let native = with("wasm: builtin:x, postcard: native");
+    assert_eq!(policy(&native), PostcardPolicy::Native);
+    assert_eq!(
+        policy(&with("wasm: builtin:x, postcard: json")),
+        PostcardPolicy::Json
+    );
+    let diff = Diff::between(&builtin, &native).to_string();
+    assert!(diff.contains("replace  operator o (postcard)\n"), "{diff}");
+    let nowhere = graph(BASE);
+    assert_eq!(policy(&nowhere), PostcardPolicy::Native);
 }
 
 #[test]
