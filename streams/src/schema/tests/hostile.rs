@@ -117,7 +117,8 @@ proptest! {
         let wanted = [
             field().exists(true), field().eq(scalar), field().eq(text.as_str()), field().not().gte(scalar), field().eq(true),
         ];
-        for criteria in wanted {
+        let of_last = Criteria::field("d").not().eq(scalar);
+        for criteria in wanted.into_iter().flat_map(|one| [one.clone(), one.and(of_last.clone())]) {
             let (Ok(selector), Ok(json)) =
                 (criteria.selector(&Encoding::Postcard(schema.clone())), to_json(&schema, &datum))
             else {

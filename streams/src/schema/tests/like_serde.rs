@@ -7,7 +7,7 @@ use serde_json::{Value, value::RawValue};
 
 use super::{All, all, an_all, from_json, list, map, option, structure, to_json, transcoder};
 use crate::{
-    Datum as _, Frames, Schema,
+    Criteria, Datum as _, Encoding, Frames, Schema,
     schema::{DEFAULT_PART_BYTES, Refused},
 };
 
@@ -178,4 +178,37 @@ fn what_follows_a_postcard_datum_is_passed_over_and_what_follows_json_is_not() {
 fn a_variant_that_holds_nothing_may_say_so() {
     let value: Value = serde_json::from_str(r#"{"Bid":null}"#).unwrap();
     assert_eq!(from_json(&super::side(), &value.to_string()).unwrap(), [0]);
+}
+
+#[test]
+fn criteria_look_behind_an_enum_and_take_the_last_of_equal_keys() {
+    let schema = structure([
+        ("side", super::side()),
+        ("sides", map(Schema::Unsigned(8), super::side())),
+        ("last", Schema::Bool),
+    ]);
+    let ask = |size| super::Side::Ask { size, note: None };
+    // A map that says one key twice, as no Rust map does.
+    let twice = vec![(7_u8, ask(1)), (7, super::Side::Bid)];
+    let datum = ::postcard::to_stdvec(&(ask(300), twice, true)).unwrap();
+    let encoding = Encoding::Postcard(schema);
+    let holds = |criteria: Criteria| criteria.selector(&encoding).unwrap().matches(&datum);
+    let last = || Criteria::field("last").eq(true);
+    assert_eq!(
+        holds(Criteria::field("side.Cross").exists(true).or(last())),
+        Ok(true)
+    );
+    assert_eq!(
+        holds(Criteria::field("side.Ask.size").eq(300).and(last())),
+        Ok(true)
+    );
+    assert_eq!(
+        holds(Criteria::field("sides.7").eq("Bid").and(last())),
+        Ok(true)
+    );
+    assert_eq!(
+        holds(Criteria::field("sides.7.Ask.size").exists(true)),
+        Ok(false)
+    );
+    assert_eq!(holds(Criteria::field("sides.8").exists(false)), Ok(true));
 }
