@@ -112,10 +112,11 @@ impl Discovery {
         Ok(())
     }
 
-    /// Tells all that this node leaves: by gossip, and some of those directly who understand that. The caller bounds
+    /// Ends what is being exchanged, and tells all that this node leaves: by gossip, and some of those directly who understand that. The caller bounds
     /// the time.
     pub(crate) async fn depart(&self) {
         let shared = &self.0;
+        shared.exchanges.settle().await;
         let announced = async {
             if let Some(gossip) = shared.gossip.get() {
                 gossip.depart().await;

@@ -22,6 +22,7 @@ mod bootstrap;
 mod catalog;
 mod config;
 mod entry;
+mod exchanges;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod gossip;

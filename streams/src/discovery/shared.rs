@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Catalog, Config, Event, PeerEntry, PeerEntryVersion, Refusal, SignedPeerEntry,
     entry::{Unverified, now_ms},
+    exchanges::Exchanges,
     gossip::Gossip,
     jobs::Jobs,
     standing::Known,
@@ -38,6 +39,7 @@ pub(super) struct Shared {
     /// Triggered when the local entry has changed in a way that others should hear of.
     pub(super) local_changed: Notify,
     pub(super) jobs: Jobs,
+    pub(super) exchanges: Exchanges,
     /// None until the network is bound.
     pub(super) gossip: OnceLock<Arc<Gossip>>,
     pub(super) incoming: Semaphore,
@@ -82,6 +84,7 @@ impl Shared {
             max_frame_len,
             local_changed: Notify::new(),
             jobs: Jobs::new(),
+            exchanges: Exchanges::default(),
             gossip: OnceLock::new(),
             incoming: Semaphore::new(INCOMING_MAX),
             large_incoming: Semaphore::new(LARGE_INCOMING_MAX),

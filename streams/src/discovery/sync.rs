@@ -109,26 +109,43 @@ pub(super) async fn with(
 
 /// Says that this node leaves.
 pub(super) async fn depart(shared: &Arc<Shared>, to: &EndpointAddr) -> Result<(), SyncError> {
-    let goodbye = || {
-        let catalog = shared.catalog();
-        wire::encode([catalog.local()], Say::Departure, shared.max_frame_len)
-    };
-    exchange(shared, to, Kind::Full, goodbye).await.map(drop)
+    let link = connect(shared, to).await?;
+    let catalog = shared.catalog();
+    let goodbye = wire::encode([catalog.local()], Say::Departure, shared.max_frame_len);
+    // Not one of those that leaving ends.
+    speak(shared, link, Kind::Full, goodbye).await.map(drop)
 }
 
 type Known = HashMap<PeerId, super::PeerEntryVersion>;
 
-/// The frame is made once somebody is there to read it: a whole catalog takes its time, and anyone may tell of peers that
-/// are not there.
+/// Exchanges with a peer, unless this node leaves. The frame is made once somebody is there to read it: a whole catalog
+/// takes its time, and anyone may tell of peers that are not there.
 async fn exchange(
     shared: &Arc<Shared>,
     to: &EndpointAddr,
     kind: Kind,
     frame: impl FnOnce() -> Vec<u8>,
 ) -> Result<Known, SyncError> {
+    let link = connect(shared, to).await?;
+    let conn = link.conn.clone();
+    let said = shared.exchanges.run(speak(shared, link, kind, frame()));
+    said.await.unwrap_or_else(|| {
+        conn.close(CloseReason::GracefulShutdown);
+        Err(SyncError::NotBound)
+    })
+}
+
+async fn connect(shared: &Shared, to: &EndpointAddr) -> Result<Link, SyncError> {
     let endpoint = shared.endpoint().ok_or(SyncError::NotBound)?;
-    let mut link = endpoint.connect(to, ALPN).await?;
-    let frame = frame();
+    Ok(endpoint.connect(to, ALPN).await?)
+}
+
+async fn speak(
+    shared: &Arc<Shared>,
+    mut link: Link,
+    kind: Kind,
+    frame: Vec<u8>,
+) -> Result<Known, SyncError> {
     let result = ask(shared, &mut link, &frame, kind).await;
     link.conn.close(match &result {
         Ok(_) => CloseReason::Success,
@@ -197,9 +214,16 @@ async fn take(
 }
 
 /// Answers a dialler, in its link's task.
-pub(super) async fn serve(shared: Arc<Shared>, mut link: Link) {
+pub(super) async fn serve(shared: Arc<Shared>, link: Link) {
+    let conn = link.conn.clone();
+    if shared.exchanges.run(hear(&shared, link)).await.is_none() {
+        conn.close(CloseReason::GracefulShutdown);
+    }
+}
+
+async fn hear(shared: &Arc<Shared>, mut link: Link) {
     let peer = link.conn.peer();
-    match answer(&shared, &mut link).await {
+    match answer(shared, &mut link).await {
         // Its answer is held until it is read.
         Ok(_permit) => {
             link.tx.finish();

@@ -250,14 +250,15 @@ impl Node {
                 let discovery = self.network()?.discovery();
                 let id: PeerId = id.parse()?;
                 let marks = tags(&marks);
-                until("the catalog is so", || {
+                let known = until("the catalog is so", || {
                     let catalog = discovery.catalog();
                     let entry = catalog.get_signed(&id);
                     entry.is_some() == known
                         && entry
                             .is_none_or(|entry| marks.iter().all(|tag| entry.tags().contains(tag)))
                 })
-                .await?;
+                .await;
+                known.with_context(|| self.log.tail(40).join("\n"))?;
                 Ok(Value::Null)
             }
             Request::Told { entry } => {

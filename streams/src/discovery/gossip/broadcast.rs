@@ -151,18 +151,23 @@ impl Broadcast {
         self.out.push_back((peer, Tree::Graft { id, round }));
     }
 
-    /// Tells all, and neighbours to which a message goes only in part otherwise all of it if `to_lazy`.
-    pub(super) fn tell(&mut self, content: Bytes, to_lazy: bool, now: Instant) {
-        let id = MessageId::of(&content);
-        self.keep(id, &content, 0, now);
-        let all = if to_lazy {
-            self.eager.union(&self.lazy).copied().collect()
-        } else {
-            self.queue_id(id, 0, None, now);
-            self.eager.clone()
-        };
+    /// Tells all: some neighbours the whole, the others that it is there.
+    pub(super) fn tell(&mut self, content: &Bytes, now: Instant) {
+        let id = MessageId::of(content);
+        self.keep(id, content, 0, now);
+        self.queue_id(id, 0, None, now);
+        for peer in self.eager.clone() {
+            self.send(peer, id, content, 0);
+        }
+    }
+
+    /// Tells all neighbours, and some others, what they will not be able to ask for.
+    pub(super) fn farewell(&mut self, content: &Bytes, also: impl IntoIterator<Item = PeerId>) {
+        let id = MessageId::of(content);
+        let neighbours = self.eager.union(&self.lazy).copied();
+        let all: BTreeSet<PeerId> = neighbours.chain(also).collect();
         for peer in all {
-            self.send(peer, id, &content, 0);
+            self.send(peer, id, content, 0);
         }
     }
 

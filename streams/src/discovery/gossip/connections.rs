@@ -211,6 +211,14 @@ impl Connections {
         }
     }
 
+    /// Peers that can be told something without dialling.
+    pub(super) fn open(&self) -> Vec<PeerId> {
+        let open = self.ways.iter();
+        open.filter(|(_, way)| matches!(way, Way::Open(..)))
+            .map(|(peer, _)| *peer)
+            .collect()
+    }
+
     /// Nothing more will be said to the peer; what was said still goes out.
     pub(super) fn leave(&mut self, peer: &PeerId) {
         if let Some(Way::Open(..)) = self.ways.get(peer) {

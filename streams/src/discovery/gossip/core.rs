@@ -129,7 +129,7 @@ impl Core {
         if !Self::carries(content.len()) {
             return None;
         }
-        self.broadcast.tell(content, false, now);
+        self.broadcast.tell(&content, now);
         Some(self.outputs())
     }
 
@@ -141,9 +141,14 @@ impl Core {
         self.outputs()
     }
 
-    /// Tells all neighbours one last thing, which nobody will be able to ask for, and leaves them.
-    pub(super) fn quit(&mut self, farewell: Bytes, now: Instant) -> Vec<Output> {
-        self.broadcast.tell(farewell, true, now);
+    /// Tells all neighbours, and who may be about to be one, one last thing, which nobody will be able to ask for, and
+    /// leaves them.
+    pub(super) fn quit(
+        &mut self,
+        farewell: &Bytes,
+        also: impl IntoIterator<Item = PeerId>,
+    ) -> Vec<Output> {
+        self.broadcast.farewell(farewell, also);
         let mut outputs = self.outputs();
         self.membership.quit();
         outputs.extend(self.outputs());

@@ -312,7 +312,9 @@ impl Driver {
     async fn depart(&mut self) {
         let version = self.shared.catalog().local().update_version();
         let departure = Departure::new(&self.shared.key, version, now_ms());
-        let outputs = self.core.quit(departure.encode().into(), Instant::now());
+        // Whoever took this node in may not have been heard of it yet.
+        let open = self.connections.open();
+        let outputs = self.core.quit(&departure.encode().into(), open);
         self.gossip.neighbours.store(0, Ordering::Relaxed);
         for output in outputs {
             if let Output::Send(to, message) = output {

@@ -156,10 +156,34 @@ fn a_swarm_survives_the_loss_of_every_third_node() {
 fn a_farewell_reaches_all_though_its_node_is_gone() {
     let mut swarm = swarm(12);
     let farewell = Bytes::from_static(b"bye");
-    swarm.act(peer(5), |core, now| core.quit(farewell, now));
+    swarm.act(peer(5), |core, _| core.quit(&farewell, []));
     swarm.nodes.remove(&peer(5));
     swarm.pass(Duration::from_secs(3));
     assert_eq!(swarm.have_heard("bye"), 11);
+}
+
+/// A node joins, is taken in, and leaves before it hears so.
+#[test]
+fn a_farewell_reaches_who_is_not_known_to_be_a_neighbour() {
+    let now = Instant::now();
+    let (mut leaver, mut other) = (Core::new(peer(1), 1, now), Core::new(peer(2), 2, now));
+    for output in leaver.join(peer(2)) {
+        if let Output::Send(_, message) = output {
+            other.on_message(peer(1), message, now, |_| Verdict::PassOn);
+        }
+    }
+    assert_eq!((leaver.neighbours(), other.neighbours()), (0, 1));
+    let mut heard = Vec::new();
+    for output in leaver.quit(&Bytes::from_static(b"bye"), [peer(2)]) {
+        if let Output::Send(to, message) = output {
+            assert_eq!(to, peer(2));
+            other.on_message(peer(1), message, now, |content| {
+                heard.push(content.clone());
+                Verdict::PassOn
+            });
+        }
+    }
+    assert_eq!(heard, ["bye"]);
 }
 
 #[test]
