@@ -222,6 +222,8 @@ async fn what_a_reconnect_misses_is_counted_to_the_datum() {
 async fn what_is_missed_at_the_very_end_is_counted() {
     let a = first().await;
     let producer = producer(&a)
+        // It does not wait for the consumer to come back.
+        .online_when(|c| c.minimum_of(0))
         .disconnect_lagging(true)
         .with_buffer_size(8)
         .build()

@@ -70,8 +70,10 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
     let mut told = None;
     // Whether that was said, once for each time that it was let in before.
     let mut refused = false;
+    // Whether the peer is to be asked, once, how the stream ended if it offers it no more: it was cut off before that.
+    let mut is_owed = false;
     let tracked = core.attempts.track(peer);
-    while let Some((entry, pass)) = offer(core, &catalog, &peer) {
+    while let Some((entry, pass)) = offer(core, &catalog, &peer, std::mem::take(&mut is_owed)) {
         let seen = (
             entry.update_version(),
             catalog.borrow().local().update_version(),
@@ -138,6 +140,7 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
             Outcome::Closed(_) => true,
         };
         told = None;
+        is_owed = retry && memory.is_known() && entry.streams().contains(&core.id);
         if let Some(wait) = waits.next().filter(|_| retry) {
             let at = Instant::now() + wait;
             tracked.set(Phase::Retrying { at });
@@ -163,19 +166,18 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
     left.emptied().await;
 }
 
-/// The peer's entry while it offers the stream and is one to take it from.
+/// The peer's entry while it offers the stream, or `also_ended`, and is one to take it from.
 fn offer(
     core: &Core,
     catalog: &watch::Receiver<Catalog>,
     peer: &PeerId,
+    also_ended: bool,
 ) -> Option<(PeerEntry, Pass)> {
     let catalog = catalog.borrow().clone();
     let entry = core.gate.entry(&catalog, peer)?;
     let pass = core.gate.judge(entry)?;
-    entry
-        .streams()
-        .contains(&core.id)
-        .then(|| (entry.clone(), pass))
+    let is_offered = also_ended || entry.streams().contains(&core.id);
+    is_offered.then(|| (entry.clone(), pass))
 }
 
 /// Waits until `is_new` says so of the peer's version and this node's own.

@@ -40,6 +40,11 @@ impl Memory {
         missed
     }
 
+    /// Whether the producer said where its stream was.
+    pub(super) const fn is_known(&self) -> bool {
+        self.next.is_some()
+    }
+
     fn advance(&mut self, count: usize) {
         if let Some((_, next)) = &mut self.next {
             *next += count as u64;
