@@ -19,7 +19,11 @@ use super::{
     subscriber::{Subscriber, Target},
     undelivered::give_back,
 };
-use crate::{Frames, network::CloseReason, streams::FAREWELL};
+use crate::{Frames, network::CloseReason};
+
+/// A node that ends a stream and then itself stays for this long, for plain Mosaik consumers that come back to see what
+/// happened.
+const RETURN_TIME: Duration = Duration::from_secs(2);
 
 /// The worker must stop, whatever is left.
 struct Stopped;
@@ -298,7 +302,7 @@ async fn wind_up(core: &Arc<Core>) {
             // Triggered when the network ends.
             () = core.cancel.cancelled() => {}
             // Triggered when whoever came back has its answer, and at the latest when the time to drain is over.
-            () = sleep_until(deadline.min(tokio::time::Instant::now() + FAREWELL)) => {}
+            () = sleep_until(deadline.min(tokio::time::Instant::now() + RETURN_TIME)) => {}
         }
     }
     let incomplete = subscribers.len() - complete;

@@ -50,7 +50,7 @@ pub use definition::{
     ConsumerDef, ConsumerOf, ProducerDef, ProducerOf, StreamConsumer, StreamDef, StreamProducer,
 };
 pub use refusal::{NoCapacity, NotAllowed, StreamNotFound, TooSlow};
-pub(crate) use registry::{FAREWELL, Inner};
+pub(crate) use registry::Inner;
 
 use crate::{
     Datum, NetworkId, PeerId,

@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep};
 use super::{Env, protocol::random_id};
 use crate::{StreamId, consumer, network::CloseReason, producer};
 
-/// For so long after a stream has ended for good, whoever asks for it is told so.
-pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
+/// For so long after a stream has ended for good, whoever asks for it is told so: longer than it takes to notice that a
+/// connection is gone.
+const FAREWELL: Duration = Duration::from_secs(45);
 
 /// What the handles and tasks of one network's streams share.
 pub(crate) struct Inner {
