@@ -1,5 +1,8 @@
 //! Nodes that find, follow and lose each other over loopback.
 
+#[path = "common/process.rs"]
+mod process;
+
 use std::{
     collections::BTreeSet,
     net::SocketAddr,
@@ -14,6 +17,8 @@ use mosaik_streams::{
     tag, unique_id,
 };
 use tokio::time::timeout;
+
+use process::Process;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -180,7 +185,9 @@ async fn who_shuts_down_is_gone_at_once_and_who_falls_silent_is_forgotten() {
     };
     let hub = node_with(config()).await;
     let graceful = node_with(config().with_bootstrap(hub.local().addr())).await;
-    let silent = node_with(config().with_bootstrap(hub.local().addr())).await;
+    let mut process = Process::start();
+    let silent = node_with(config().with_bootstrap(hub.local().addr()));
+    let silent = process.spawn(silent).await.unwrap();
     knows(&hub, &graceful).await;
     knows(&hub, &silent).await;
     knows(&graceful, &silent).await;
@@ -194,7 +201,7 @@ async fn who_shuts_down_is_gone_at_once_and_who_falls_silent_is_forgotten() {
         hub.discovery().catalog().get(&silent_id).is_some(),
         "renewed all the while"
     );
-    drop(silent);
+    process.kill();
     let gone = departure(silent_id);
     while !gone(&within(events.recv()).await.unwrap()) {}
     assert_eq!(hub.discovery().catalog().peers_count(), 0);
@@ -211,6 +218,8 @@ async fn a_clone_keeps_a_network_and_the_last_drop_ends_it() {
     let (discovery, local) = (clone.discovery().clone(), clone.local().clone());
     drop(clone);
     within(local.online()).await;
+    // Long before the time after which silent nodes are forgotten.
+    sees(&hub, |catalog| catalog.get(&local.id()).is_none()).await;
     let ended = async {
         while !matches!(discovery.sync_with(&addr).await, Err(SyncError::NotBound)) {
             tokio::task::yield_now().await;

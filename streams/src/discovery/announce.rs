@@ -54,6 +54,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
 
 /// Tells the local entry by gossip; false if that reaches nobody.
 fn tell(shared: &Shared) -> bool {
+    if shared.exchanges.are_over() {
+        // That the streams end goes without saying.
+        return false;
+    }
     let gossip = shared.gossip.get();
     gossip.is_some_and(|gossip| gossip.announce(shared))
 }

@@ -27,6 +27,11 @@ impl Exchanges {
         self.cut.run_until_cancelled(exchange).await
     }
 
+    /// Whether none begins any more, as the node leaves.
+    pub(super) fn are_over(&self) -> bool {
+        self.under_way.is_closed()
+    }
+
     /// Has no exchange begin from now on, and waits for those that have, 250 ms at most; then they are cut.
     pub(super) async fn settle(&self) {
         self.under_way.close();

@@ -4,7 +4,6 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::{broadcast, watch};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Catalog, Config, MAX_TICKETS_JUDGED, PeerEntry, Refusal, SignedPeerEntry, announce, bootstrap,
@@ -49,15 +48,8 @@ impl Discovery {
         key: SecretKey,
         config: Config,
         max_frame_len: usize,
-        cancel: CancellationToken,
     ) -> Self {
-        Self(Arc::new(Shared::new(
-            network,
-            key,
-            config,
-            max_frame_len,
-            cancel,
-        )))
+        Self(Arc::new(Shared::new(network, key, config, max_frame_len)))
     }
 
     /// Starts to speak, through a socket that others reach at `advertised`; on the local network too with `mdns`.
@@ -143,8 +135,9 @@ impl Discovery {
             .await;
     }
 
-    /// Lets go of the socket.
+    /// Ends all that was started, and lets go of the socket.
     pub(crate) fn stop(&self) {
+        self.0.cancel.cancel();
         self.0.endpoint.send_replace(None);
     }
 

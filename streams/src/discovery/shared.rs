@@ -57,7 +57,8 @@ pub(super) struct Shared {
     lan: Mutex<BTreeMap<PeerId, BTreeSet<SocketAddr>>>,
     /// Peers of this implementation, to whom a departure means something. At most [`MAX_PEERS`].
     ours: Mutex<HashSet<PeerId>>,
-    cancel: CancellationToken,
+    /// Ends the tasks of discovery.
+    pub(super) cancel: CancellationToken,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -70,7 +71,6 @@ impl Shared {
         key: SecretKey,
         config: Config,
         max_frame_len: usize,
-        cancel: CancellationToken,
     ) -> Self {
         let mut local = PeerEntry::new(network, EndpointAddr::from(key.public()));
         local.set_generation(config.generation);
@@ -96,7 +96,7 @@ impl Shared {
             hints: Mutex::default(),
             lan: Mutex::default(),
             ours: Mutex::default(),
-            cancel,
+            cancel: CancellationToken::new(),
             config,
         };
         for addr in &shared.config.bootstrap {

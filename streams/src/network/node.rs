@@ -136,8 +136,11 @@ impl Core {
     async fn end(self: Arc<Self>, endpoint: Endpoint) {
         self.cancel.cancelled().await;
         self.tasks.close();
-        // Tasks that take longer lose their links below.
-        let _ = timeout(TASKS_TIMEOUT, self.tasks.wait()).await;
+        // Whoever is not told in time finds out by the purge time, and tasks that take longer lose their links below.
+        let _ = tokio::join!(
+            timeout(DEPARTURE_TIMEOUT, self.discovery.depart()),
+            timeout(TASKS_TIMEOUT, self.tasks.wait()),
+        );
         self.discovery.stop();
         self.endpoint.send_replace(None);
         endpoint.close(CloseReason::GracefulShutdown).await;
@@ -202,13 +205,7 @@ impl Network {
             streams,
         } = settings;
         let cancel = CancellationToken::new();
-        let discovery = Discovery::new(
-            network_id,
-            secret_key.clone(),
-            discovery,
-            max_frame_len,
-            cancel.child_token(),
-        );
+        let discovery = Discovery::new(network_id, secret_key.clone(), discovery, max_frame_len);
         let endpoint = watch::Sender::new(None);
         let local = LocalNodeInner {
             network_id,
@@ -284,14 +281,11 @@ impl Network {
     /// its addresses can be listened on again.
     /// Other handles of the same network are useless afterwards.
     ///
-    /// Once begun it goes on though this future is dropped, unless that is before the peers were told.
+    /// Dropping the last handle ends the node the same way, in the background. Once begun it goes on though this future is
+    /// dropped.
     pub async fn shutdown(self) {
         let core = self.0.core.clone();
         let is_bound = core.endpoint().is_some();
-        if is_bound && !core.cancel.is_cancelled() {
-            // Whoever is not told in time finds out by the purge time.
-            let _ = timeout(DEPARTURE_TIMEOUT, core.discovery.depart()).await;
-        }
         core.cancel.cancel();
         if is_bound {
             core.ended.cancelled().await;
