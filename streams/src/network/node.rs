@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long an ending node waits for others to hear of it.
-const DEPARTURE_TIMEOUT: Duration = Duration::from_secs(1);
+const DEPARTURE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long an ending node waits for its tasks, for streams to end without loss.
 const TASKS_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -128,13 +128,19 @@ async fn ours_is_kept_past_their_purge_time() {
 #[tokio::test]
 async fn ours_tells_by_gossip_that_it_leaves() {
     let mut peer = Peer::start("we-leave").await;
-    let network = ours("we-leave", &peer).await;
-    let id = hex(&network);
-    peer.ask(json!({"peer": {"id": id, "known": true}})).await;
-    peer.ask(json!({"logged": {"text": "New gossip neighbor connected"}}))
-        .await;
-    within("it leaves", network.shutdown()).await;
-    peer.ask(json!({"peer": {"id": id, "known": false}})).await;
+    for is_dropped in [false, true] {
+        let network = ours("we-leave", &peer).await;
+        let id = hex(&network);
+        peer.ask(json!({"peer": {"id": id, "known": true}})).await;
+        peer.ask(json!({"logged": {"text": "New gossip neighbor connected"}}))
+            .await;
+        if is_dropped {
+            drop(network);
+        } else {
+            within("it leaves", network.shutdown()).await;
+        }
+        peer.ask(json!({"peer": {"id": id, "known": false}})).await;
+    }
 }
 
 #[tokio::test]

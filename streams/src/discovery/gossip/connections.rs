@@ -241,15 +241,37 @@ impl Connections {
         }
     }
 
+    /// Waits until peers have what was said to them over connections that others have taken the place of, so that it does
+    /// not come after what is said next. Cancel safe.
+    pub(super) async fn flush_former(&mut self) {
+        while self.is_writing_over(|this, id, peer| match this.ways.get(peer) {
+            Some(Way::Open(current, _)) => current != id,
+            _ => true,
+        }) {
+            self.hear().await;
+        }
+    }
+
     /// Lets go of all peers, and waits until they have what was said to them, or will not have it. Cancel safe.
     pub(super) async fn flush(&mut self) {
         self.ways.clear();
         self.dials.clear();
-        while self.open.values().any(|connection| connection.is_writing) {
-            match self.incoming.recv().await {
-                Some(incoming) => drop(self.on_incoming(incoming)),
-                None => return,
-            }
+        while self.is_writing_over(|_, _, _| true) {
+            self.hear().await;
+        }
+    }
+
+    /// Whether something is still on its way over one of these connections.
+    fn is_writing_over(&self, these: impl Fn(&Self, &u64, &PeerId) -> bool) -> bool {
+        let mut writing = self.open.iter().filter(|(_, it)| it.is_writing);
+        writing.any(|(id, it)| these(self, id, &it.conn.peer()))
+    }
+
+    /// Takes note of how connections go on, and of no message.
+    async fn hear(&mut self) {
+        // There is a sender here, so it never closes.
+        if let Some(incoming) = self.incoming.recv().await {
+            let _ = self.on_incoming(incoming);
         }
     }
 }

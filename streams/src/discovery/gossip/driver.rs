@@ -42,6 +42,8 @@ const JOIN_MAX: Duration = Duration::from_secs(15);
 const INVITE_MAX: Duration = Duration::from_mins(1);
 /// How often connections are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How long a leaving node waits for its neighbours to have what was said before.
+const FORMER_TIMEOUT: Duration = Duration::from_millis(150);
 /// How long a leaving node waits for its neighbours to know.
 const FAREWELL_TIMEOUT: Duration = Duration::from_millis(700);
 
@@ -85,7 +87,7 @@ impl Gossip {
         self.neighbours.load(Ordering::Relaxed)
     }
 
-    /// Says that this node leaves, and waits until its neighbours know, 700 ms at most. It says nothing afterwards.
+    /// Says that this node leaves, and waits until its neighbours know, 850 ms at most. It says nothing afterwards.
     pub(in crate::discovery) async fn depart(&self) {
         let (done, told) = oneshot::channel();
         if self.requests.send(Request::Depart(done)).await.is_ok() {
@@ -310,6 +312,7 @@ impl Driver {
     }
 
     async fn depart(&mut self) {
+        let _ = timeout(FORMER_TIMEOUT, self.connections.flush_former()).await;
         let version = self.shared.catalog().local().update_version();
         let departure = Departure::new(&self.shared.key, version, now_ms());
         // Whoever took this node in may not have been heard of it yet.
