@@ -17,7 +17,7 @@ use std::{
 use attack::{Attacker, Line, STREAMS, SYNC, code, entry::now_ms, frame};
 use common::*;
 use mosaik_streams::{
-    StreamId,
+    StreamId, Tag,
     streams::{
         backoff::ExponentialBackoff, backoff::ExponentialBackoffBuilder,
         producer::DisconnectLagging,
@@ -115,6 +115,26 @@ async fn a_late_goodbye_does_not_remove_a_successor() {
         );
     }
     assert!(next.conn.close_reason().is_none() && one.conn.close_reason().is_none());
+}
+
+/// Refused, plain Mosaik would not come back by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_consumer_that_is_here_before_word_of_its_tag_is_let_in() {
+    let node = first().await;
+    let trusted = Tag::from("trusted");
+    let producer = producer(&node).require(move |peer| peer.tags().contains(&trusted));
+    let producer = producer.build().unwrap();
+    let peer = Attacker::new();
+    let mut entry = peer.entry("test");
+    peer.join(&node, &entry).await;
+    let line = peer.say(&node, STREAMS, &frame(&plain())).await;
+    assert_eq!(within("it is refused", code(&line.conn)).await, Some(10403));
+    let mut line = peer.say(&node, STREAMS, &frame(&plain())).await;
+    entry.updated_ms += 1;
+    entry.tags.push("trusted".into());
+    peer.join(&node, &entry).await;
+    assert_eq!(within("the answer", line.answer()).await, Some(plain()));
+    assert!(producer.is_online());
 }
 
 #[tokio::test(flavor = "multi_thread")]

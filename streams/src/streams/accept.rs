@@ -9,12 +9,18 @@ use super::{
     registry::Inner,
 };
 use crate::{
+    PeerId,
+    discovery::Catalog,
+    gate::Gate,
     network::{CloseReason, Link, LinkError},
     producer,
 };
 
 /// How long a consumer has to send its handshake, and a producer to answer it.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long word of a change may take that lets a plain Mosaik consumer pass.
+const NEWS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Judges the handshake, then sends the stream until it or the link is over.
 pub(super) async fn accept(inner: Arc<Inner>, mut link: Link) {
@@ -35,6 +41,21 @@ pub(super) async fn accept(inner: Arc<Inner>, mut link: Link) {
             link.conn.close(reason);
         }
     }
+}
+
+/// The catalog once the peer may pass by it, or as it is after [`NEWS_TIMEOUT`]: a peer that has just become what it must
+/// be can be here before word of that is, and plain Mosaik, once refused, does not come back by itself.
+async fn heard_of(inner: &Inner, gate: &Gate, peer: &PeerId) -> Catalog {
+    let mut catalog = inner.env.discovery.catalog_watch();
+    let mut judged = None;
+    let passes = |catalog: &Catalog| {
+        gate.entry(catalog, peer).is_none_or(|entry| {
+            let is_new = judged.replace(entry.update_version()) != Some(entry.update_version());
+            is_new && gate.judge(entry).is_some()
+        })
+    };
+    let _ = timeout(NEWS_TIMEOUT, catalog.wait_for(passes)).await;
+    catalog.borrow().clone()
 }
 
 /// What a consumer that may have the stream is told.
@@ -73,6 +94,12 @@ async fn greet(inner: &Inner, link: &mut Link) -> Result<Answer, CloseReason> {
         return Err(CloseReason::DifferentNetwork);
     }
     let core = inner.producer_for_others(&hello.stream)?;
+    let catalog = if hello.id.is_some() {
+        // It tells of itself anew and comes back.
+        catalog
+    } else {
+        heard_of(inner, core.gate(), &peer).await
+    };
     // Known by the user's word alone, it is asked for its own where that is what counts.
     let peer = core
         .gate()
