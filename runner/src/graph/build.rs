@@ -167,10 +167,17 @@ impl<'m, 'f> Builder<'m, 'f> {
         }
         let inputs = wiring::inputs(decl, &info, from, self.found);
         let outputs = wiring::outputs(decl, &info, self.found);
+        let postcard = self.postcard_policy(decl, inputs.as_ref()?, outputs.as_ref()?);
+        if let (Some(fields), Some(inputs)) = (&decl.key, &inputs) {
+            let read = inputs
+                .iter()
+                .filter_map(|input| self.streams.get(input.edge.stream.as_str()).copied());
+            check::key(fields, postcard, read, self.found);
+        }
         Some(Stage {
             key,
             kind: StageKind::Operator(Box::new(OperatorStage {
-                postcard: self.postcard_policy(decl, inputs.as_ref()?, outputs.as_ref()?),
+                postcard,
                 ..operator_stage(decl, info, inputs?, outputs?)
             })),
         })
@@ -280,6 +287,8 @@ fn operator_stage(
         on_error: decl.on_error.clone(),
         state: decl.state,
         tick: decl.tick,
+        instances: decl.instances,
+        key: decl.key.as_ref().map(|key| key.value.clone()),
         postcard: decl.postcard,
     }
 }

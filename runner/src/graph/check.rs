@@ -6,7 +6,8 @@ use mosaik_streams::{BytesMut, Encoding, Schema, schema::Transcoder};
 
 use super::{component::near_file, streams::Uses};
 use crate::manifest::{
-    Diagnostic, Manifest, ProducerDecl, Scope, Span, Spanned, StreamDecl, StreamName,
+    Diagnostic, Manifest, PostcardPolicy, ProducerDecl, Scope, Span, Spanned, StreamDecl,
+    StreamName,
     connector::{FileSource, Format, SourceConfig},
     io_reason, sink_path, through_options,
 };
@@ -55,6 +56,37 @@ pub(super) fn source(
         )
         .help(help),
     );
+}
+
+/// Checks that the streams an operator reads have fields to pick an instance by.
+pub(super) fn key<'m>(
+    fields: &Spanned<Vec<String>>,
+    postcard: PostcardPolicy,
+    read: impl Iterator<Item = &'m StreamDecl>,
+    found: &mut Vec<Diagnostic>,
+) {
+    for stream in read {
+        let encoding = &stream.config.encoding;
+        let help = match encoding {
+            Encoding::Json => continue,
+            Encoding::Postcard(_) if postcard == PostcardPolicy::Json => continue,
+            Encoding::Postcard(_) => "give the operator `postcard: json`, or leave `key` out",
+            Encoding::Text | Encoding::Bytes => "leave `key` out: any instance gets any datum then",
+        };
+        found.push(
+            Diagnostic::error(format!(
+                "stream `{}` has no field to pick an instance by, as it is `{}`",
+                stream.name.value,
+                encoding.name()
+            ))
+            .at(fields.span, "needs JSON")
+            .also(
+                stream.encoding_span,
+                format!("`{}` is declared here", stream.name.value),
+            )
+            .help(help),
+        );
+    }
 }
 
 /// Why no datum of a source can be of a schema; `None` if one can.

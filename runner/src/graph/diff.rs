@@ -352,7 +352,9 @@ fn operator_inside(old: &OperatorStage, new: &OperatorStage) -> Differences {
         .compare("config", &old.config, &new.config)
         .compare("limits", &old.limits, &new.limits)
         .compare("state", &old.state, &new.state)
-        .compare("tick", &old.tick, &new.tick);
+        .compare("tick", &old.tick, &new.tick)
+        .compare("instances", &old.instances, &new.instances)
+        .compare("key", &old.key, &new.key);
     if old_policy.is_some() && new_policy.is_some() {
         differences.compare("on_error", &old_policy, &new_policy)
     } else {

@@ -116,6 +116,10 @@ pub struct OperatorStage {
     pub state: StatePolicy,
     /// How often it is called without a datum.
     pub tick: Option<Duration>,
+    /// How many instances run side by side.
+    pub instances: usize,
+    /// The fields, written with dots, whose values say which instance gets a datum; without any, whichever is free.
+    pub key: Option<Vec<String>>,
     /// What streams of encoding `postcard` are to it; `Native` where there are none.
     pub postcard: PostcardPolicy,
 }

@@ -14,6 +14,7 @@ mod guarded;
 mod keys;
 mod node;
 mod operator;
+mod parallel;
 mod postcard_schema;
 mod reader;
 mod render;

@@ -8,6 +8,7 @@ use super::{
     edge::{self, EDGE_SHAPE, EdgeDecl, Ports},
     guarded::{Guarded, decode_hex},
     keys::{Section, Shape, key, required},
+    parallel,
     reader::{Fields, Reader},
     scalar::{StageName, StreamName, show_duration},
     source::{Span, Spanned},
@@ -104,6 +105,8 @@ pub(crate) struct OperatorDecl {
     pub(crate) on_error_span: Span,
     pub(crate) state: StatePolicy,
     pub(crate) tick: Option<Duration>,
+    pub(crate) instances: usize,
+    pub(crate) key: Option<Spanned<Vec<String>>>,
     pub(crate) postcard: PostcardPolicy,
     /// Whether `from` and `to` were read without a mistake, so that ports can be checked.
     pub(crate) wired: bool,
@@ -114,7 +117,6 @@ const MAX_MEMORY: u64 = 4 << 30;
 const MAX_BINARY: u64 = 256 << 20;
 const MIN_TIME: Duration = Duration::from_millis(1);
 const MAX_TIME: Duration = Duration::from_mins(1);
-const MAX_INSTANCES: u64 = 256;
 
 static LIMITS: Section = Section {
     name: "limits",
@@ -207,13 +209,13 @@ pub(crate) static OPERATOR: Section = Section {
         ),
         key(
             "instances",
-            Shape::Count(1, MAX_INSTANCES),
-            "How many run side by side. Default: 1. More is not supported yet.",
+            Shape::Count(1, parallel::MAX_INSTANCES),
+            "How many run side by side, each on a thread of its own. Default: 1.",
         ),
         key(
             "key",
-            Shape::Text,
-            "The field whose value picks the instance. Not supported yet.",
+            parallel::KEY,
+            "The field, or list of fields, whose value says which instance gets a datum; needs JSON. Default: whichever is free, with the order of what leaves restored.",
         ),
         key(
             "allow",
@@ -249,6 +251,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
     let postcard = fields
         .node("postcard")
         .and_then(|node| cx.word(node, "postcard", POSTCARDS));
+    let (instances, key) = parallel::read(cx, fields);
     refuse_unsupported(cx, fields);
     let wired = !matches!(from, Some(None)) && !matches!(to, Some(None));
     let (config_span, config) = match config {
@@ -278,6 +281,8 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
             StatePolicy::Carry
         },
         tick,
+        instances,
+        key,
         postcard,
         wired,
     })
@@ -382,20 +387,6 @@ fn on_error(cx: &mut Reader<'_>, node: &Node) -> Option<(OnError, Span)> {
 }
 
 fn refuse_unsupported(cx: &mut Reader<'_>, fields: Fields<'_>) {
-    if let Some(entry) = fields.get("instances")
-        && let Some(instances) = cx.count(&entry.node, "instances", 1, MAX_INSTANCES)
-        && instances > 1
-    {
-        cx.unsupported(entry, "every operator runs as one instance");
-    }
-    if let Some(entry) = fields.get("key")
-        && cx.text(&entry.node, "key", "a field").is_some()
-    {
-        cx.unsupported(
-            entry,
-            "it spreads datums over `instances`; with one there is nothing to spread",
-        );
-    }
     if let Some(entry) = fields.get("allow")
         && let Some(grants) = cx.mapping(&entry.node, "allow")
         && !grants.is_empty()

@@ -8,7 +8,10 @@ use mosaik_streams::{
     schema::{Refused, Transcoder},
 };
 
-use super::{Control, Counters, End, operator::Running};
+use super::{
+    Counters, End,
+    worker::{Outfit, Worker},
+};
 use crate::operator::{Instance, Rejected};
 
 /// How often a stage speaks in the log of what it cannot take.
@@ -49,11 +52,10 @@ impl Complaints {
     }
 }
 
-impl Running {
+impl Worker {
     /// Hands a batch of postcard to the guest as JSON, part by converted.
     pub(super) async fn process_as_json(
         &mut self,
-        control: &Control,
         port: u32,
         transcoder: &Transcoder,
         mut rest: Frames,
@@ -61,24 +63,19 @@ impl Running {
         while !rest.is_empty() {
             let converted = transcoder.frames_to_json(&mut rest);
             let mut done = self
-                .misfits(
-                    control,
-                    Port::Input(port),
-                    &converted.taken,
-                    converted.refused,
-                )
+                .misfits(Port::Input(port), &converted.taken, converted.refused)
                 .await;
             if done.is_err() {
-                self.counters.undelivered(converted.frames.count());
+                self.outfit.counters.undelivered(converted.frames.count());
             } else if !converted.frames.is_empty() {
                 let json = converted.frames;
                 let process = |instance: &mut Instance| instance.process(port, &json);
-                done = self.call(control, Some((port, &json)), process).await;
+                done = self.call(Some((port, &json)), process).await;
             } else if self.restart {
                 self.answered();
             }
             if done.is_err() {
-                self.counters.undelivered(rest.count());
+                self.outfit.counters.undelivered(rest.count());
                 return done;
             }
         }
@@ -88,7 +85,6 @@ impl Running {
     /// Sends JSON from the guest to a stream of postcard, part by converted.
     pub(super) async fn send_as_postcard(
         &mut self,
-        control: &Control,
         port: u32,
         transcoder: &Transcoder,
         mut rest: Frames,
@@ -97,23 +93,19 @@ impl Running {
             let converted = transcoder.frames_to_postcard(&mut rest);
             let sent = match self.producer(port) {
                 Some(producer) => {
-                    control
-                        .send(producer, converted.frames, &self.counters)
-                        .await
+                    let Outfit {
+                        handoff, counters, ..
+                    } = &self.outfit;
+                    handoff.send(producer, converted.frames, counters).await
                 }
                 None => Ok(()),
             };
             let judged = self
-                .misfits(
-                    control,
-                    Port::Output(port),
-                    &converted.taken,
-                    converted.refused,
-                )
+                .misfits(Port::Output(port), &converted.taken, converted.refused)
                 .await;
             let done = sent.and(judged);
             if done.is_err() {
-                self.counters.undelivered(rest.count());
+                self.outfit.counters.undelivered(rest.count());
                 return done;
             }
         }
@@ -123,12 +115,11 @@ impl Running {
     /// Applies the policy to datums that are not of a stream's schema.
     async fn misfits(
         &mut self,
-        control: &Control,
         port: Port,
         batch: &Frames,
         refused: Vec<Refused>,
     ) -> Result<(), End> {
-        self.counters.invalid(refused.len());
+        self.outfit.counters.invalid(refused.len());
         let rejected: Vec<Rejected> = refused
             .into_iter()
             .map(|refused| Rejected {
@@ -136,7 +127,7 @@ impl Running {
                 reason: refused.error.to_string(),
             })
             .collect();
-        self.refused(control, port, batch, &rejected).await
+        self.refused(port, batch, &rejected).await
     }
 }
 

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use mosaik_streams::Frames;
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
 
-use super::{BATCH_DATUMS_MAX, Input};
+use super::{BATCH_DATUMS_MAX, Handoff, Input};
 
 /// How far a stage reads on when it is told to come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +42,7 @@ impl<'a> Draining<'a> {
     }
 
     /// The next batch; `None` when the input is empty as far as it is read, or abandoned.
-    pub(super) async fn next(&mut self, abandon: &CancellationToken) -> Option<Frames> {
+    pub(super) async fn next(&mut self, handoff: &Handoff) -> Option<Frames> {
         let consumer = &mut self.input.consumer;
         match self.drain {
             Drain::Queued if self.left == 0 => None,
@@ -62,7 +61,7 @@ impl<'a> Draining<'a> {
                 tokio::select! {
                     biased;
                     batch = timeout_at(quiet, consumer.recv_frames(BATCH_DATUMS_MAX)) => batch.ok().flatten(),
-                    () = abandon.cancelled() => None,
+                    () = handoff.abandoned() => None,
                 }
             }
         }

@@ -2,14 +2,13 @@
 
 use mosaik_streams::{Frames, FramesProducer};
 
-use super::{Control, Counters, End, OnError, convert::Port, operator::Running, recovery::letters};
+use super::{Counters, End, OnError, convert::Port, recovery::letters, worker::Worker};
 use crate::operator::{CallError, Rejected};
 
-impl Running {
+impl Worker {
     /// Applies the policy to single datums of a batch that were refused; they are counted already.
     pub(super) async fn refused(
         &mut self,
-        control: &Control,
         port: Port,
         batch: &Frames,
         rejected: &[Rejected],
@@ -18,7 +17,7 @@ impl Running {
             return Ok(());
         };
         self.complain(rejected.len(), &first.reason);
-        match &self.on_error {
+        match &self.outfit.on_error {
             OnError::Skip => Ok(()),
             OnError::Stop => Err(End::Failed(format!("refused a datum: {}", first.reason))),
             OnError::Restart => {
@@ -31,8 +30,8 @@ impl Running {
                     let (_, bytes) = datums.find(|(index, _)| *index == rejected.index as usize)?;
                     Some((bytes, rejected.reason.as_str()))
                 });
-                let letters = letters(&self.name, self.port_name(port), refused);
-                self.send_letters(control, stream, letters).await
+                let letters = letters(&self.outfit.name, self.port_name(port), refused);
+                self.send_letters(stream, letters).await
             }
         }
     }
@@ -40,7 +39,6 @@ impl Running {
     /// Applies the policy to a batch during which the guest failed, and gives the instance up.
     pub(super) async fn failed(
         &mut self,
-        control: &Control,
         batch: Option<(u32, &Frames)>,
         error: CallError,
     ) -> Result<(), End> {
@@ -49,55 +47,51 @@ impl Running {
             self.instance = None;
             let pause = self.recovery.failed();
             tracing::error!(
-                operator = self.name,
+                operator = self.outfit.name,
                 ?pause,
                 "failed: {reason}; a new instance follows"
             );
         }
-        self.lost(control, batch, &reason).await
+        self.lost(batch, &reason).await
     }
 
     pub(super) async fn lost(
         &mut self,
-        control: &Control,
         batch: Option<(u32, &Frames)>,
         reason: &str,
     ) -> Result<(), End> {
         let count = batch.map_or(0, |(_, batch)| batch.count());
-        self.counters.failed(count);
+        self.outfit.counters.failed(count);
         if count > 0 {
             self.complain(count, reason);
         }
-        match (&self.on_error, batch) {
+        match (&self.outfit.on_error, batch) {
             (OnError::Stop, _) => Err(End::Failed(reason.to_owned())),
             (OnError::To(stream), Some((port, batch))) => {
                 let letters = letters(
-                    &self.name,
+                    &self.outfit.name,
                     self.port_name(Port::Input(port)),
                     batch.iter().map(|datum| (datum, reason)),
                 );
-                self.send_letters(control, stream, letters).await
+                self.send_letters(stream, letters).await
             }
             _ => Ok(()),
         }
     }
 
     /// Letters count at the stream they go to, not as this operator's output; those that do not get there count here.
-    async fn send_letters(
-        &self,
-        control: &Control,
-        stream: &FramesProducer,
-        mut letters: Frames,
-    ) -> Result<(), End> {
-        let sent = control
+    async fn send_letters(&self, stream: &FramesProducer, mut letters: Frames) -> Result<(), End> {
+        let sent = self
+            .outfit
+            .handoff
             .send_rest(stream, &mut letters, &Counters::default())
             .await;
-        self.counters.undelivered(letters.count());
+        self.outfit.counters.undelivered(letters.count());
         sent
     }
 
     fn port_name(&self, port: Port) -> &str {
-        let description = self.blueprint.component.description();
+        let description = self.outfit.blueprint.component.description();
         let name = match port {
             Port::Input(port) => description.inputs.get(port as usize),
             Port::Output(port) => description.outputs.get(port as usize),
@@ -108,7 +102,7 @@ impl Running {
     fn complain(&mut self, count: usize, reason: &str) {
         if self.complaints.due() {
             tracing::warn!(
-                operator = self.name,
+                operator = self.outfit.name,
                 "refused {count} of a batch's datums, the first: {reason}"
             );
         }
@@ -117,6 +111,7 @@ impl Running {
     /// Builds the next instance after a failure, from the last snapshot if there is one.
     pub(super) fn rebuild(&mut self) -> Result<(), End> {
         let built = self
+            .outfit
             .blueprint
             .instantiate()
             .map_err(|error| error.to_string())
@@ -136,18 +131,20 @@ impl Running {
                     "empty state"
                 };
                 tracing::info!(
-                    operator = self.name,
+                    operator = self.outfit.name,
                     "goes on with a new instance from {start}"
                 );
                 self.instance = Some(instance);
-                self.counters.restarted();
+                self.outfit.counters.restarted();
                 Ok(())
             }
-            Err(reason) if matches!(self.on_error, OnError::Stop) => Err(End::Failed(reason)),
+            Err(reason) if matches!(self.outfit.on_error, OnError::Stop) => {
+                Err(End::Failed(reason))
+            }
             Err(reason) => {
                 let pause = self.recovery.failed();
                 tracing::error!(
-                    operator = self.name,
+                    operator = self.outfit.name,
                     ?pause,
                     "cannot be built anew: {reason}"
                 );

@@ -6,24 +6,33 @@ mod counters;
 mod drain;
 mod failure;
 mod guest;
+mod handoff;
+mod key;
 mod operator;
+mod order;
+mod pool;
 mod recovery;
 mod sink;
 mod source;
+mod spread;
+mod worker;
 
 pub use convert::Converters;
 pub use counters::{Counters, Snapshot};
 pub use drain::{Drain, SHARED_MAX, SHARED_QUIET};
 pub use guest::Guest;
-pub use operator::{OperatorStage, OutputPort, Replacement};
+pub use handoff::Handoff;
+pub use key::Key;
+pub use operator::{OperatorStage, Replacement};
 pub use recovery::{Blueprint, OnError};
 pub use sink::SinkStage;
 pub use source::SourceStage;
+pub use spread::Spread;
+pub use worker::OutputPort;
 
-use mosaik_streams::{Frames, FramesConsumer, FramesProducer};
+use mosaik_streams::{Frames, FramesConsumer};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 
 use crate::connector::Source;
 
@@ -48,39 +57,8 @@ pub enum Command {
 pub struct Control {
     /// What it is told, one after the other; a sender that is gone means to stop where it is.
     pub commands: mpsc::Receiver<Command>,
-    /// Cancelled when the time to come to an end is over: what is still held is counted as undelivered.
-    pub abandon: CancellationToken,
-}
-
-impl Control {
-    /// Hands a batch to a stream, for as long as nobody abandons it, and counts what was given and what was not.
-    async fn send(
-        &self,
-        output: &FramesProducer,
-        mut batch: Frames,
-        counters: &Counters,
-    ) -> Result<(), End> {
-        let sent = self.send_rest(output, &mut batch, counters).await;
-        counters.undelivered(batch.count());
-        sent
-    }
-
-    /// As [`send`](Self::send); what was not given stays in `batch`, uncounted.
-    async fn send_rest(
-        &self,
-        output: &FramesProducer,
-        batch: &mut Frames,
-        counters: &Counters,
-    ) -> Result<(), End> {
-        let (datums, bytes) = (batch.count(), batch.payload_len());
-        let sent = tokio::select! {
-            biased;
-            sent = output.send_rest(batch) => sent.map_err(|error| End::Failed(error.to_string())),
-            () = self.abandon.cancelled() => Err(End::Stopped),
-        };
-        counters.gave(datums - batch.count(), bytes - batch.payload_len());
-        sent
-    }
+    /// How it hands batches on; when the time to come to an end is over, what is still held is counted as undelivered.
+    pub handoff: Handoff,
 }
 
 /// One subscription of a stage.

@@ -1,41 +1,31 @@
 //! Streams through a WebAssembly operator to streams. It runs on a thread of its own, so that a busy guest delays
-//! neither I/O nor other stages.
+//! neither I/O nor other stages; several instances run on one each.
 
 use std::{sync::Arc, time::Duration};
 
-use mosaik_streams::{Frames, FramesProducer};
-
-use super::{
-    BATCH_DATUMS_MAX, Blueprint, Command, Control, Converters, Counters, Drain, End, Ended, Input,
-    OnError,
-    convert::{Complaints, Port},
-    drain::Draining,
-    recovery::Recovery,
-};
+use mosaik_streams::Frames;
 use tokio::sync::oneshot;
 
-use crate::operator::{CallError, Instance, Processed, State};
-
-/// The most answers that an operator may give to one batch by saying that there is more: 1,048,576.
-///
-/// Each is handed on before the next is asked for, so the bound is on time, not on memory.
-const ANSWERS_MAX: u32 = 1 << 20;
-
-/// Where the datums of an output port go.
-#[derive(Debug)]
-pub struct OutputPort {
-    /// The stream; without one, what is sent here is counted as `unbound`.
-    pub producer: Option<FramesProducer>,
-}
+use super::{
+    BATCH_DATUMS_MAX, Blueprint, Command, Control, Converters, Counters, Drain, End, Ended,
+    Handoff, Input, OnError, OutputPort, Spread,
+    drain::Draining,
+    pool::Pool,
+    spread::spread,
+    worker::{Outfit, Worker},
+};
+use crate::operator::{Instance, State};
 
 /// What a running operator goes on with after a swap.
 #[derive(Debug)]
 pub struct Replacement {
-    /// The new instance, opened.
-    pub instance: Instance,
-    /// How to build it again.
+    /// The new instances, opened; as many as `spread` says.
+    pub instances: Vec<Instance>,
+    /// Which of them gets what.
+    pub spread: Spread,
+    /// How to build them again.
     pub blueprint: Blueprint,
-    /// Whether it takes over the state of the old one.
+    /// Whether they take over the state of the old ones.
     pub carry: bool,
     /// The new policy.
     pub on_error: OnError,
@@ -48,9 +38,11 @@ pub struct Replacement {
 pub struct OperatorStage {
     /// The operator's name in the manifest.
     pub name: String,
-    /// The instance, opened.
-    pub instance: Instance,
-    /// How to build it again.
+    /// The instances, opened; as many as `spread` says.
+    pub instances: Vec<Instance>,
+    /// Which of them gets what.
+    pub spread: Spread,
+    /// How to build them again.
     pub blueprint: Blueprint,
     /// Its subscriptions.
     pub inputs: Vec<Input>,
@@ -70,8 +62,16 @@ impl OperatorStage {
     /// Works until all inputs have ended, the operator fails for good, or the stage is told to stop. Blocks the thread
     /// it is polled on during guest calls.
     pub async fn run(self, mut control: Control) -> Ended {
-        let mut running = Running::new(self);
-        let end = running.pump(&mut control).await;
+        let (mut running, instances) = Running::new(self, control.handoff.clone());
+        let members = instances.into_iter().map(|instance| (instance, None));
+        let end = match Crew::new(&running.outfit, members.collect(), &running.spread) {
+            Ok(mut crew) => {
+                let end = running.pump(&mut crew, &mut control).await;
+                crew.end(!matches!(end, End::Finished)).await;
+                end
+            }
+            Err(reason) => End::Failed(reason),
+        };
         Ended {
             end,
             inputs: running.inputs,
@@ -80,72 +80,143 @@ impl OperatorStage {
     }
 }
 
+/// The instances of a stage.
+enum Crew {
+    /// One, on the stage's own thread.
+    One(Box<Worker>),
+    Many(Pool),
+}
+
+impl Crew {
+    /// Instances with the state they were given.
+    fn new(
+        outfit: &Outfit,
+        members: Vec<(Instance, Option<State>)>,
+        spread: &Spread,
+    ) -> Result<Self, String> {
+        let mut workers: Vec<Worker> = members
+            .into_iter()
+            .map(|(instance, state)| Worker::new(outfit.clone(), instance, state))
+            .collect();
+        if workers.len() > 1 {
+            return Pool::start(workers, spread).map(Self::Many);
+        }
+        let alone = workers.pop().ok_or("it has no instance")?;
+        Ok(Self::One(Box::new(alone)))
+    }
+
+    /// Whether batches can be taken. A pool takes them while an instance is being brought back.
+    const fn is_ready(&self) -> bool {
+        match self {
+            Self::One(worker) => worker.instance.is_some(),
+            Self::Many(_) => true,
+        }
+    }
+
+    /// Goes on once there is an instance again, or when one of a pool has the stage end. Cancel safe.
+    async fn changes(&mut self) -> Result<(), End> {
+        match self {
+            Self::One(worker) => worker.revive().await,
+            Self::Many(pool) => Err(pool.failed().await),
+        }
+    }
+
+    async fn batch(&mut self, port: u32, batch: Frames) -> Result<(), End> {
+        match self {
+            Self::One(worker) => worker.batch(port, batch, None).await,
+            Self::Many(pool) => pool.batch(port, batch).await,
+        }
+    }
+
+    async fn tick(&mut self) -> Result<(), End> {
+        match self {
+            Self::One(worker) => worker.tick(None).await,
+            Self::Many(pool) => pool.tick().await,
+        }
+    }
+
+    async fn finish(&mut self, port: u32) -> Result<(), End> {
+        match self {
+            Self::One(worker) => worker.finish(port, None).await,
+            Self::Many(pool) => pool.finish(port).await,
+        }
+    }
+
+    async fn snapshots(&mut self) -> Result<Vec<Option<State>>, String> {
+        match self {
+            Self::One(worker) => Ok(vec![worker.snapshot()?]),
+            Self::Many(pool) => pool.snapshots().await,
+        }
+    }
+
+    async fn end(self, at_once: bool) {
+        if let Self::Many(pool) = self {
+            pool.end(at_once).await;
+        }
+    }
+}
+
 /// The state of a running stage.
-pub(super) struct Running {
-    pub(super) name: String,
-    /// `None` after a failure, until the next instance is built.
-    pub(super) instance: Option<Instance>,
-    pub(super) blueprint: Blueprint,
-    pub(super) inputs: Vec<Input>,
+struct Running {
+    outfit: Outfit,
+    spread: Spread,
+    inputs: Vec<Input>,
     /// Whether the input of the same index can still bring something.
-    pub(super) open: Vec<bool>,
-    pub(super) outputs: Vec<OutputPort>,
-    pub(super) converters: Converters,
-    pub(super) on_error: OnError,
-    pub(super) ticks: Option<tokio::time::Interval>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) recovery: Recovery,
-    /// Whether the policy asks for a new instance once the answers to the call at hand have come.
-    pub(super) restart: bool,
+    open: Vec<bool>,
+    ticks: Option<tokio::time::Interval>,
     /// The input to look at first, so that a busy one does not starve the others.
-    pub(super) turn: usize,
-    pub(super) complaints: Complaints,
+    turn: usize,
 }
 
 enum Event {
     Command(Option<Command>),
     Tick,
-    Rebuild,
+    Crew(Result<(), End>),
     Batch(usize, Option<Frames>),
 }
 
 impl Running {
-    fn new(stage: OperatorStage) -> Self {
-        Self {
+    fn new(stage: OperatorStage, handoff: Handoff) -> (Self, Vec<Instance>) {
+        let outfit = Outfit {
             name: stage.name,
-            instance: Some(stage.instance),
             blueprint: stage.blueprint,
-            open: vec![true; stage.inputs.len()],
-            inputs: stage.inputs,
             outputs: stage.outputs,
             converters: stage.converters,
             on_error: stage.on_error,
-            ticks: stage.tick.map(interval),
             counters: stage.counters,
-            recovery: Recovery::default(),
-            restart: false,
+            handoff,
+        };
+        let running = Self {
+            outfit,
+            spread: stage.spread,
+            open: vec![true; stage.inputs.len()],
+            inputs: stage.inputs,
+            ticks: stage.tick.map(interval),
             turn: 0,
-            complaints: Complaints::default(),
-        }
+        };
+        (running, stage.instances)
     }
 
-    async fn pump(&mut self, control: &mut Control) -> End {
+    async fn pump(&mut self, crew: &mut Crew, control: &mut Control) -> End {
         loop {
-            let handled = match self.next_event(control).await {
+            let handled = match self.next_event(crew, control).await {
                 Event::Command(Some(Command::Drain(drain))) => {
-                    return self.drain(drain, control).await;
+                    return self.drain(crew, drain).await;
                 }
                 Event::Command(None) => return End::Stopped,
                 Event::Command(Some(Command::Swap(replacement, reply))) => {
-                    self.swap(*replacement, reply);
+                    self.swap(crew, *replacement, reply).await;
                     Ok(())
                 }
-                Event::Rebuild => self.rebuild(),
-                Event::Tick => self.call(control, None, Instance::tick).await,
+                Event::Crew(changed) => changed,
+                Event::Tick => crew.tick().await,
                 Event::Batch(index, Some(batch)) => {
-                    self.batch(control, self.inputs[index].port, batch).await
+                    self.batch(crew, self.inputs[index].port, batch).await
                 }
-                Event::Batch(index, None) => self.input_ended(control, index).await,
+                Event::Batch(index, None) => {
+                    self.open[index] = false;
+                    crew.finish(self.inputs[index].port).await
+                }
             };
             if let Err(end) = handled {
                 return end;
@@ -158,30 +229,37 @@ impl Running {
 
     /// Waits for what comes first. Without an instance, no batch is taken: the edges hold them.
     ///
-    /// Triggered when: a command arrives; the pause after a failure is over; a tick is due; an open input has a batch
-    /// or has ended.
-    async fn next_event(&mut self, control: &mut Control) -> Event {
-        let ready = self.instance.is_some();
-        let not_before = self.recovery.not_before();
+    /// Triggered when: a command arrives; the pause after a failure is over, or an instance has the stage end; a tick is
+    /// due; an open input has a batch or has ended.
+    async fn next_event(&mut self, crew: &mut Crew, control: &mut Control) -> Event {
+        let ready = crew.is_ready();
+        let is_pool = matches!(crew, Crew::Many(_));
         self.turn = self.turn.wrapping_add(1);
         tokio::select! {
             biased;
             command = control.commands.recv() => Event::Command(command),
-            () = tokio::time::sleep_until(not_before.into()), if !ready => Event::Rebuild,
+            changed = crew.changes(), if !ready || is_pool => Event::Crew(changed),
             () = next_tick(self.ticks.as_mut()), if ready => Event::Tick,
             (index, batch) = next_batch(&mut self.inputs, &self.open, self.turn), if ready => Event::Batch(index, batch),
         }
     }
 
+    async fn batch(&mut self, crew: &mut Crew, port: u32, batch: Frames) -> Result<(), End> {
+        self.outfit
+            .counters
+            .took(batch.count(), batch.payload_len());
+        crew.batch(port, batch).await
+    }
+
     /// Works off the edges, then ends every input.
-    async fn drain(&mut self, drain: Drain, control: &Control) -> End {
+    async fn drain(&mut self, crew: &mut Crew, drain: Drain) -> End {
         let mut inputs = std::mem::take(&mut self.inputs);
         let mut end = End::Stopped;
         for (index, input) in inputs.iter_mut().enumerate() {
             if !std::mem::replace(&mut self.open[index], false) {
                 continue;
             }
-            if let Err(early) = self.drain_input(drain, control, input).await {
+            if let Err(early) = self.drain_input(crew, drain, input).await {
                 end = early;
                 break;
             }
@@ -192,151 +270,74 @@ impl Running {
 
     async fn drain_input(
         &mut self,
+        crew: &mut Crew,
         drain: Drain,
-        control: &Control,
         input: &mut Input,
     ) -> Result<(), End> {
         let port = input.port;
+        let handoff = self.outfit.handoff.clone();
         let mut draining = Draining::new(drain, input);
-        while let Some(batch) = draining.next(&control.abandon).await {
-            self.batch(control, port, batch).await?;
+        while let Some(batch) = draining.next(&handoff).await {
+            self.batch(crew, port, batch).await?;
         }
-        self.call(control, None, |instance| instance.finish(port))
-            .await
+        crew.finish(port).await
     }
 
-    async fn batch(&mut self, control: &Control, port: u32, batch: Frames) -> Result<(), End> {
-        self.counters.took(batch.count(), batch.payload_len());
-        if let Some(Some(transcoder)) = self.converters.inputs.get(port as usize) {
-            let transcoder = transcoder.clone();
-            return self
-                .process_as_json(control, port, &transcoder, batch)
-                .await;
-        }
-        self.call(control, Some((port, &batch)), |instance| {
-            instance.process(port, &batch)
-        })
-        .await
-    }
-
-    async fn input_ended(&mut self, control: &Control, index: usize) -> Result<(), End> {
-        self.open[index] = false;
-        let port = self.inputs[index].port;
-        self.call(control, None, |instance| instance.finish(port))
-            .await
-    }
-
-    /// Calls the guest and hands on what it answers, and the rest of the answer, part by part.
-    pub(super) async fn call(
+    /// Goes on with new instances, with the state of the old ones if it is carried. Those stay if the new ones refuse
+    /// the state, or if whoever asked no longer waits.
+    async fn swap(
         &mut self,
-        control: &Control,
-        batch: Option<(u32, &Frames)>,
-        first: impl FnOnce(&mut Instance) -> Result<Processed, CallError>,
-    ) -> Result<(), End> {
-        if self.instance.is_none() {
-            self.rebuild()?;
-        }
-        let Some(instance) = &mut self.instance else {
-            return self
-                .lost(control, batch, "the operator could not be built anew")
-                .await;
+        crew: &mut Crew,
+        replacement: Replacement,
+        reply: oneshot::Sender<Result<(), String>>,
+    ) {
+        let outfit = Outfit {
+            blueprint: replacement.blueprint,
+            on_error: replacement.on_error,
+            ..self.outfit.clone()
         };
-        let mut answer = first(instance);
-        for _ in 0..ANSWERS_MAX {
-            let processed = match answer {
-                Ok(processed) => processed,
-                Err(error) => return self.failed(control, batch, error).await,
-            };
-            self.hand_on(control, processed.outputs).await?;
-            if let Some((port, batch)) = batch {
-                self.counters.rejected(processed.rejected.len());
-                self.refused(control, Port::Input(port), batch, &processed.rejected)
-                    .await?;
-            }
-            let (true, Some(instance)) = (processed.more, &mut self.instance) else {
-                self.answered();
-                return Ok(());
-            };
-            if control.abandon.is_cancelled() {
-                return Err(End::Stopped);
-            }
-            answer = instance.resume();
-        }
-        let endless = CallError::Malformed {
-            call: "resume",
-            what: format!("more than {ANSWERS_MAX} answers to one batch"),
-        };
-        self.failed(control, batch, endless).await
-    }
-
-    /// After the last answer to a call: a new instance follows if the policy asks for one.
-    pub(super) fn answered(&mut self) {
-        if std::mem::take(&mut self.restart) {
-            self.instance = None;
-            self.recovery.failed();
+        let states = if replacement.carry {
+            let states = crew.snapshots().await;
+            states.and_then(|states| spread(states, &self.spread, &replacement.spread))
         } else {
-            self.recovery.succeeded();
-        }
-    }
-
-    async fn hand_on(&mut self, control: &Control, outputs: Vec<(u32, Frames)>) -> Result<(), End> {
-        let mut outcome = Ok(());
-        for (port, frames) in outputs.into_iter().filter(|(_, frames)| !frames.is_empty()) {
-            let converter = self.converters.outputs.get(port as usize);
-            match (self.producer(port), converter) {
-                (None, _) => self.counters.unbound(frames.count()),
-                (Some(_), _) if outcome.is_err() => self.counters.undelivered(frames.count()),
-                (Some(_), Some(Some(transcoder))) => {
-                    let transcoder = transcoder.clone();
-                    outcome = self
-                        .send_as_postcard(control, port, &transcoder, frames)
-                        .await;
-                }
-                (Some(producer), _) => {
-                    outcome = control.send(producer, frames, &self.counters).await;
-                }
+            Ok(vec![None; replacement.spread.instances])
+        };
+        let made = states
+            .and_then(|states| restored(replacement.instances, states))
+            .and_then(|members| Crew::new(&outfit, members, &replacement.spread));
+        let next = match made {
+            Ok(next) => next,
+            Err(reason) => {
+                // Nobody waits for it any more, at worst.
+                let _ = reply.send(Err(reason));
+                return;
             }
-        }
-        outcome
-    }
-
-    pub(super) fn producer(&self, port: u32) -> Option<&FramesProducer> {
-        self.outputs.get(port as usize)?.producer.as_ref()
-    }
-
-    /// Goes on with a new instance, with the state of the old one if it is carried. The old one stays if the new one
-    /// refuses the state, or if whoever asked no longer waits.
-    fn swap(&mut self, mut replacement: Replacement, reply: oneshot::Sender<Result<(), String>>) {
-        let carried = if replacement.carry {
-            self.carry_state(&mut replacement.instance)
-        } else {
-            Ok(None)
         };
-        let answered = match &carried {
-            Ok(_) => reply.send(Ok(())),
-            Err(reason) => reply.send(Err(reason.clone())),
-        };
-        if let (Ok(state), Ok(())) = (carried, answered) {
-            self.recovery.last_state = state;
-            self.instance = Some(replacement.instance);
-            self.blueprint = replacement.blueprint;
-            self.on_error = replacement.on_error;
+        if reply.send(Ok(())).is_ok() {
+            let before = std::mem::replace(crew, next);
+            self.outfit = outfit;
+            self.spread = replacement.spread;
             self.ticks = replacement.tick.map(interval);
+            before.end(false).await;
         }
     }
+}
 
-    fn carry_state(&mut self, next: &mut Instance) -> Result<Option<State>, String> {
-        let Some(old) = &mut self.instance else {
-            return Ok(None);
-        };
-        let state = old
-            .snapshot()
-            .map_err(|error| format!("its state could not be taken: {error}"))?;
-        let restored = next.restore(&state);
-        restored
-            .map_err(|error| format!("the new one refuses the state of the old one: {error}"))?;
-        Ok(Some(state))
+/// Gives each instance its state.
+fn restored(
+    instances: Vec<Instance>,
+    states: Vec<Option<State>>,
+) -> Result<Vec<(Instance, Option<State>)>, String> {
+    let mut members = Vec::new();
+    for (mut instance, state) in instances.into_iter().zip(states) {
+        if let Some(state) = &state {
+            instance.restore(state).map_err(|error| {
+                format!("the new one refuses the state of the old one: {error}")
+            })?;
+        }
+        members.push((instance, state));
     }
+    Ok(members)
 }
 
 fn interval(period: Duration) -> tokio::time::Interval {

@@ -45,12 +45,20 @@ impl Blueprint {
     pub fn instantiate(&self) -> Result<Instance, OpenError> {
         self.component.instantiate(self.setup.clone())
     }
+
+    /// Builds so many instances. Blocks as [`instantiate`](Self::instantiate) for each.
+    ///
+    /// # Errors
+    /// The guest refuses its configuration, or fails.
+    pub fn instances(&self, count: usize) -> Result<Vec<Instance>, OpenError> {
+        (0..count).map(|_| self.instantiate()).collect()
+    }
 }
 
 /// Brings back an operator that failed: at once at first, then after growing pauses while it keeps failing.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
-    /// What the operator knew at the last swap.
+    /// What the instance knew when it was made.
     pub(super) last_state: Option<State>,
     failures: u32,
     not_before: Option<Instant>,
@@ -59,6 +67,14 @@ pub(super) struct Recovery {
 impl Recovery {
     const PAUSE_MIN: Duration = Duration::from_millis(100);
     const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+    /// Of an instance that has this state.
+    pub(super) fn knowing(state: Option<State>) -> Self {
+        Self {
+            last_state: state,
+            ..Self::default()
+        }
+    }
 
     pub(super) fn succeeded(&mut self) {
         self.failures = 0;

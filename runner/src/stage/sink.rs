@@ -39,7 +39,7 @@ impl SinkStage {
             biased;
             closed = outlet.sink.close() => closed,
             // Whatever is at the other end does not take it.
-            () = control.abandon.cancelled() => Ok(()),
+            () = control.handoff.abandoned() => Ok(()),
         };
         if let Err(error) = closed
             && !matches!(end, End::Closed | End::Failed(_))
@@ -89,7 +89,7 @@ impl Outlet {
 
     async fn drain(&mut self, input: &mut Input, drain: Drain, control: &Control) -> End {
         let mut draining = Draining::new(drain, input);
-        while let Some(batch) = draining.next(&control.abandon).await {
+        while let Some(batch) = draining.next(&control.handoff).await {
             if let Err(end) = self.take(batch, control).await {
                 return end;
             }
@@ -121,7 +121,7 @@ impl Outlet {
         let written = tokio::select! {
             biased;
             written = self.sink.write(batch) => written.map_err(failure),
-            () = control.abandon.cancelled() => Err(End::Stopped),
+            () = control.handoff.abandoned() => Err(End::Stopped),
         };
         match written {
             Ok(()) => self.counters.gave(batch.count(), batch.payload_len()),

@@ -70,6 +70,7 @@ impl SourceStage {
     /// Hands on what is held. What could not be handed on stays held, for a successor.
     async fn hand_on(&mut self, control: &Control) -> Result<(), End> {
         control
+            .handoff
             .send_rest(&self.output, &mut self.held, &self.counters)
             .await
     }

@@ -9,7 +9,7 @@ use mosaik_streams::Tag;
 
 use super::{
     Receipt,
-    build::{Parts, parts_of},
+    build::{Parts, parts_of, spread_of},
     edges,
     node::{Node, StartError},
     plan::Plan,
@@ -166,7 +166,7 @@ impl Node {
         let mut swapped: Vec<(StageKey, Blueprint)> = Vec::new();
         for id in stages {
             let Some(Parts::Operator {
-                instance,
+                instances,
                 blueprint,
                 ..
             }) = parts.remove(id)
@@ -178,7 +178,8 @@ impl Node {
                 continue;
             };
             let replacement = Replacement {
-                instance: *instance,
+                instances,
+                spread: spread_of(operator),
                 blueprint: (*blueprint).clone(),
                 carry: operator.state == StatePolicy::Carry,
                 on_error: self.on_error(&operator.on_error),
@@ -210,12 +211,14 @@ impl Node {
                 continue;
             };
             let (on_error, tick) = (self.on_error(&operator.on_error), operator.tick);
-            let blueprint = before.clone();
-            let instance = tokio::task::spawn_blocking(move || blueprint.instantiate()).await;
-            let outcome = match (instance, self.stages.get(&id)) {
-                (Ok(Ok(instance)), Some(running)) => {
+            let spread = spread_of(operator);
+            let (blueprint, count) = (before.clone(), spread.instances);
+            let made = tokio::task::spawn_blocking(move || blueprint.instances(count)).await;
+            let outcome = match (made, self.stages.get(&id)) {
+                (Ok(Ok(instances)), Some(running)) => {
                     let replacement = Replacement {
-                        instance,
+                        instances,
+                        spread,
                         blueprint: before.clone(),
                         carry: true,
                         on_error,

@@ -10,7 +10,7 @@ use crate::{
     connector::{self, Sink, Source, SourceContext},
     graph::{self, Graph, OperatorStage, PostcardPolicy, StageKey, StageKind, StreamName},
     operator::Instance,
-    stage::{Blueprint, Converters, Guest},
+    stage::{Blueprint, Converters, Guest, Key, Spread},
 };
 
 /// Why a stage could not be built.
@@ -28,7 +28,7 @@ pub struct BuildError {
 pub(super) enum Parts {
     Source(Box<Source>, Frames),
     Operator {
-        instance: Box<Instance>,
+        instances: Vec<Instance>,
         blueprint: Box<Blueprint>,
         converters: Converters,
     },
@@ -87,21 +87,32 @@ async fn build(
             );
             let blueprint = Blueprint { component, setup };
             // Opening runs the guest, within its limits, so it must not run on a thread that does I/O.
+            let count = spread_of(operator).instances;
             let opened = tokio::task::spawn_blocking(move || {
-                blueprint
-                    .instantiate()
-                    .map(|instance| (instance, blueprint))
+                let instances = blueprint.instances(count);
+                instances.map(|instances| (instances, blueprint))
             });
-            let (instance, blueprint) = opened
+            let (instances, blueprint) = opened
                 .await
                 .map_err(|error| format!("could not be opened: {error}"))?
                 .map_err(|error| error.to_string())?;
             Ok(Parts::Operator {
-                instance: Box::new(instance),
+                instances,
                 blueprint: Box::new(blueprint),
                 converters: converters(graph, operator)?,
             })
         }
+    }
+}
+
+/// How many instances an operator has, and which gets what.
+pub(super) fn spread_of(operator: &OperatorStage) -> Spread {
+    Spread {
+        instances: operator.instances,
+        key: operator
+            .key
+            .as_ref()
+            .map(|fields| Key::new(fields.iter().map(String::as_str))),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
     IdentityError, Library,
-    build::{BuildError, Parts, parts_of},
+    build::{BuildError, Parts, parts_of, spread_of},
     edges,
     identity::kept_key,
     running::{EndNotice, Ready, Running},
@@ -264,7 +264,7 @@ impl Node {
             (
                 StageKind::Operator(operator),
                 Parts::Operator {
-                    instance,
+                    instances,
                     blueprint,
                     converters,
                 },
@@ -288,7 +288,8 @@ impl Node {
                 });
                 Ready::Operator(Box::new(OperatorStage {
                     name: stage.key.name.to_string(),
-                    instance: *instance,
+                    instances,
+                    spread: spread_of(operator),
                     blueprint: *blueprint,
                     inputs: inputs.collect::<Result<_, _>>()?,
                     outputs: outputs.collect(),

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     graph::StageKey,
     stage::{
-        COMMANDS_MAX, Command, Control, Drain, Ended, OperatorStage, Replacement, SinkStage,
-        SourceStage,
+        COMMANDS_MAX, Command, Control, Drain, Ended, Handoff, OperatorStage, Replacement,
+        SinkStage, SourceStage,
     },
 };
 
@@ -58,7 +58,7 @@ impl Running {
         let abandon = CancellationToken::new();
         let control = Control {
             commands: receiver,
-            abandon: abandon.clone(),
+            handoff: Handoff::until(abandon.clone()),
         };
         let notice = EndNotice {
             stage: stage.clone(),

@@ -1,0 +1,63 @@
+//! `instances` and `key` of an operator: how many run side by side, and what each gets.
+
+use super::{
+    diagnostics::Diagnostic,
+    keys::Shape,
+    reader::{Fields, Reader},
+    source::Spanned,
+    tree::{Node, Value},
+};
+
+/// The most instances of one operator: 256.
+pub(super) const MAX_INSTANCES: u64 = 256;
+/// The most fields of a key.
+const MAX_FIELDS: usize = 8;
+
+/// One field, or a list.
+pub(super) const KEY: Shape = Shape::Either(&[Shape::Text, Shape::List(&Shape::Text)]);
+
+/// Reads how many instances there are, and the fields that say which gets a datum.
+pub(super) fn read(
+    cx: &mut Reader<'_>,
+    fields: Fields<'_>,
+) -> (usize, Option<Spanned<Vec<String>>>) {
+    let instances = fields
+        .node("instances")
+        .and_then(|node| cx.count(node, "instances", 1, MAX_INSTANCES))
+        .and_then(|instances| usize::try_from(instances).ok())
+        .unwrap_or(1);
+    let key = fields.node("key").and_then(|node| key(cx, node));
+    (instances, key)
+}
+
+fn key(cx: &mut Reader<'_>, node: &Node) -> Option<Spanned<Vec<String>>> {
+    let names = match &node.value {
+        Value::Sequence(items) if items.is_empty() || items.len() > MAX_FIELDS => {
+            cx.note(
+                Diagnostic::error(format!("`key` has {} fields", items.len())).at(
+                    node.span,
+                    format!("expected a field, or a list of 1 to {MAX_FIELDS}"),
+                ),
+            );
+            return None;
+        }
+        Value::Sequence(items) => {
+            let names: Vec<_> = items.iter().map(|item| field(cx, item)).collect();
+            names.into_iter().collect::<Option<Vec<_>>>()?
+        }
+        _ => vec![field(cx, node)?],
+    };
+    Some(Spanned::new(names, node.span))
+}
+
+fn field(cx: &mut Reader<'_>, node: &Node) -> Option<String> {
+    cx.parse(node, "key", "a field", |text| {
+        let is_path = text.split('.').all(|name| !name.is_empty());
+        is_path.then(|| text.to_owned()).ok_or_else(|| {
+            (
+                "expected a name like `symbol` or `user.id`".to_owned(),
+                None,
+            )
+        })
+    })
+}

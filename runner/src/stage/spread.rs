@@ -1,0 +1,172 @@
+//! Which instance of an operator gets which part of the state, when their number changes.
+
+use super::key::Key;
+use crate::operator::{Entry, State};
+
+/// How many instances there are, and what says which of them gets a datum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spread {
+    /// At least one.
+    pub instances: usize,
+    /// Without one, any of them gets it.
+    pub key: Option<Key>,
+}
+
+/// The states of the instances that follow these, each where the datums of its key go.
+///
+/// # Errors
+/// Says why the state cannot be spread anew.
+pub(super) fn spread(
+    states: Vec<Option<State>>,
+    from: &Spread,
+    to: &Spread,
+) -> Result<Vec<Option<State>>, String> {
+    let stays = from.instances == to.instances && (from.key == to.key || from.instances == 1);
+    if stays {
+        return Ok(states);
+    }
+    let mut spread: Vec<Option<State>> = vec![None; to.instances];
+    for state in states.into_iter().flatten() {
+        for entry in state.entries {
+            let places = match &entry.key {
+                // It belongs to all keys.
+                Some(key) if key.is_empty() => 0..to.instances,
+                _ => {
+                    let place = place(&entry, from, to)?;
+                    place..place + 1
+                }
+            };
+            for part in &mut spread[places] {
+                let part = part.get_or_insert_with(|| State {
+                    version: state.version,
+                    entries: Vec::new(),
+                });
+                part.entries.push(entry.clone());
+            }
+        }
+    }
+    Ok(spread)
+}
+
+fn place(entry: &Entry, from: &Spread, to: &Spread) -> Result<usize, String> {
+    let why = match (&entry.key, &to.key) {
+        (None, _) => "its state is not kept by key",
+        // It holds all that there is of each key.
+        (Some(_), None) if to.instances == 1 && from.key.is_some() => return Ok(0),
+        (Some(_), None) => "there is no `key`",
+        (Some(_), Some(key)) if from.instances > 1 && from.key.as_ref() != Some(key) => {
+            "its `key` changed"
+        }
+        (Some(key), Some(_)) => return Ok(Key::instance(key, to.instances)),
+    };
+    Err(format!(
+        "its state cannot go from {} to {} instances: {why}; `state: reset` starts without it",
+        from.instances, to.instances
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn of(instances: usize, key: Option<&str>) -> Spread {
+        Spread {
+            instances,
+            key: key.map(|field| Key::new([field])),
+        }
+    }
+
+    fn entries(keys: &[Option<&str>]) -> State {
+        let entry = |key: Option<&str>| Entry {
+            key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
+            value: Bytes::from_static(b"v"),
+        };
+        State {
+            version: 3,
+            entries: keys.iter().copied().map(entry).collect(),
+        }
+    }
+
+    fn keys(states: &[Option<State>]) -> Vec<Vec<String>> {
+        let keys = |state: &Option<State>| {
+            let entries = state.iter().flat_map(|state| &state.entries);
+            let keys = entries.map(|entry| entry.key.as_deref().unwrap_or_default());
+            keys.map(|key| String::from_utf8_lossy(key).into_owned())
+                .collect()
+        };
+        states.iter().map(keys).collect()
+    }
+
+    #[test]
+    fn every_key_goes_where_its_datums_go_and_none_is_lost() {
+        let (one, three, two) = (of(1, Some("k")), of(3, Some("k")), of(2, Some("k")));
+        let all: Vec<String> = (0..50).map(|n| n.to_string()).collect();
+        let names: Vec<_> = all.iter().map(|key| Some(key.as_str())).collect();
+        let mut states = vec![Some(entries(&names))];
+        for (from, to) in [(&one, &three), (&three, &two), (&two, &one)] {
+            states = spread(states, from, to).unwrap();
+            let keys = keys(&states);
+            for (place, keys) in keys.iter().enumerate() {
+                let stay = |key: &String| Key::instance(key.as_bytes(), to.instances) == place;
+                assert!(keys.iter().all(stay));
+            }
+            let mut found: Vec<_> = keys.concat();
+            found.sort_by_key(|key| key.parse::<u32>().unwrap());
+            assert_eq!(found, all);
+            assert!(states.iter().flatten().all(|state| state.version == 3));
+        }
+    }
+
+    #[test]
+    fn the_same_instances_keep_what_they_have() {
+        let before = vec![Some(entries(&[None])), Some(entries(&[Some("a")]))];
+        for key in [None, Some("k")] {
+            let same = of(2, key);
+            assert_eq!(spread(before.clone(), &same, &same).unwrap(), before);
+        }
+        // One instance has all of every key, whichever that is.
+        let alone = vec![Some(entries(&[Some("a"), None]))];
+        assert_eq!(
+            spread(alone.clone(), &of(1, None), &of(1, Some("k"))).unwrap(),
+            alone
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_spread_is_refused_with_the_reason() {
+        let refused = |states, from, to| spread(states, &from, &to).unwrap_err();
+        let keyed = || vec![Some(entries(&[Some("a")])), None];
+        assert_eq!(
+            refused(vec![Some(entries(&[None]))], of(1, None), of(2, Some("k"))),
+            "its state cannot go from 1 to 2 instances: its state is not kept by key; `state: reset` starts without it"
+        );
+        assert!(refused(keyed(), of(2, Some("k")), of(3, None)).contains("there is no `key`"));
+        assert!(refused(keyed(), of(2, None), of(1, None)).contains("there is no `key`"));
+        assert!(refused(keyed(), of(2, Some("k")), of(3, Some("l"))).contains("its `key` changed"));
+        assert!(refused(keyed(), of(2, None), of(2, Some("k"))).contains("its `key` changed"));
+    }
+
+    #[test]
+    fn what_belongs_to_all_keys_goes_to_all() {
+        let (two, three) = (of(2, Some("k")), of(3, Some("k")));
+        let states = vec![
+            Some(entries(&[Some("")])),
+            Some(entries(&[Some(""), Some("a")])),
+        ];
+        let states = spread(states, &two, &three).unwrap();
+        assert!(states.iter().flatten().all(|state| state.len() >= 2));
+        assert_eq!(keys(&states).concat().len(), 2 * 3 + 1);
+    }
+
+    #[test]
+    fn no_state_goes_anywhere() {
+        let none = spread(
+            vec![Some(entries(&[])), None],
+            &of(2, None),
+            &of(3, Some("k")),
+        )
+        .unwrap();
+        assert_eq!(none, [None, None, None]);
+    }
+}

@@ -1,0 +1,216 @@
+//! [`Worker`]: one instance of an operator, and what becomes of what it answers.
+
+use std::sync::Arc;
+
+use mosaik_streams::{Frames, FramesProducer};
+
+use super::{
+    Blueprint, Converters, Counters, End, Handoff, OnError,
+    convert::{Complaints, Port},
+    order::Turn,
+    recovery::Recovery,
+};
+use crate::operator::{CallError, Instance, Processed, State};
+
+/// The most answers that an operator may give to one batch by saying that there is more: 1,048,576.
+///
+/// Each is handed on before the next is asked for, so the bound is on time, not on memory.
+const ANSWERS_MAX: u32 = 1 << 20;
+
+/// Where the datums of an output port go.
+#[derive(Debug, Clone)]
+pub struct OutputPort {
+    /// The stream; without one, what is sent here is counted as `unbound`.
+    pub producer: Option<FramesProducer>,
+}
+
+/// What all instances of an operator have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Outfit {
+    pub(super) name: String,
+    pub(super) blueprint: Blueprint,
+    pub(super) outputs: Vec<OutputPort>,
+    pub(super) converters: Converters,
+    pub(super) on_error: OnError,
+    pub(super) counters: Arc<Counters>,
+    pub(super) handoff: Handoff,
+}
+
+/// An instance at work.
+pub(super) struct Worker {
+    pub(super) outfit: Outfit,
+    /// `None` after a failure, until the next instance is built.
+    pub(super) instance: Option<Instance>,
+    pub(super) recovery: Recovery,
+    /// Whether the policy asks for a new instance once the answers to the call at hand have come.
+    pub(super) restart: bool,
+    pub(super) complaints: Complaints,
+    /// When to hand on what comes of the batch at hand, where others work beside this one.
+    turn: Option<Turn>,
+}
+
+impl Worker {
+    /// With an instance that has that state.
+    pub(super) fn new(outfit: Outfit, instance: Instance, state: Option<State>) -> Self {
+        Self {
+            outfit,
+            instance: Some(instance),
+            recovery: Recovery::knowing(state),
+            restart: false,
+            complaints: Complaints::default(),
+            turn: None,
+        }
+    }
+
+    /// Hands a batch to the instance, and what it answers to the streams, once it is this batch's turn.
+    pub(super) async fn batch(
+        &mut self,
+        port: u32,
+        batch: Frames,
+        turn: Option<Turn>,
+    ) -> Result<(), End> {
+        self.turn = turn;
+        let done = match self.outfit.converters.inputs.get(port as usize) {
+            Some(Some(transcoder)) => {
+                let transcoder = transcoder.clone();
+                self.process_as_json(port, &transcoder, batch).await
+            }
+            _ => {
+                self.call(Some((port, &batch)), |instance| {
+                    instance.process(port, &batch)
+                })
+                .await
+            }
+        };
+        self.turn = None;
+        done
+    }
+
+    /// Lets the instance see the clock; one that is lost is not brought back for it.
+    pub(super) async fn tick(&mut self, turn: Option<Turn>) -> Result<(), End> {
+        if self.instance.is_none() {
+            return Ok(());
+        }
+        self.turn = turn;
+        let done = self.call(None, Instance::tick).await;
+        self.turn = None;
+        done
+    }
+
+    /// Tells the instance that an input has ended.
+    pub(super) async fn finish(&mut self, port: u32, turn: Option<Turn>) -> Result<(), End> {
+        self.turn = turn;
+        let done = self.call(None, |instance| instance.finish(port)).await;
+        self.turn = None;
+        done
+    }
+
+    /// Waits until there is an instance, or the stage is to give up what it holds. Cancel safe.
+    pub(super) async fn revive(&mut self) -> Result<(), End> {
+        while self.instance.is_none() {
+            let not_before = self.recovery.not_before();
+            tokio::select! {
+                biased;
+                // Triggered when the time to come to an end is over.
+                () = self.outfit.handoff.abandoned() => return Ok(()),
+                // Triggered when the pause after a failure is over.
+                () = tokio::time::sleep_until(not_before.into()) => self.rebuild()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What the instance remembers; if it is lost, what the next one would start from.
+    pub(super) fn snapshot(&mut self) -> Result<Option<State>, String> {
+        let Some(instance) = &mut self.instance else {
+            return Ok(self.recovery.last_state.clone());
+        };
+        instance
+            .snapshot()
+            .map(Some)
+            .map_err(|error| format!("its state could not be taken: {error}"))
+    }
+
+    /// Calls the guest and hands on what it answers, and the rest of the answer, part by part.
+    pub(super) async fn call(
+        &mut self,
+        batch: Option<(u32, &Frames)>,
+        first: impl FnOnce(&mut Instance) -> Result<Processed, CallError>,
+    ) -> Result<(), End> {
+        if self.instance.is_none() {
+            self.rebuild()?;
+        }
+        let Some(instance) = &mut self.instance else {
+            return self
+                .lost(batch, "the operator could not be built anew")
+                .await;
+        };
+        let mut answer = first(instance);
+        for _ in 0..ANSWERS_MAX {
+            let processed = match answer {
+                Ok(processed) => processed,
+                Err(error) => return self.failed(batch, error).await,
+            };
+            if let Some(turn) = &self.turn {
+                turn.comes().await;
+            }
+            self.hand_on(processed.outputs).await?;
+            if let Some((port, batch)) = batch {
+                self.outfit.counters.rejected(processed.rejected.len());
+                self.refused(Port::Input(port), batch, &processed.rejected)
+                    .await?;
+            }
+            let (true, Some(instance)) = (processed.more, &mut self.instance) else {
+                self.answered();
+                return Ok(());
+            };
+            if self.outfit.handoff.is_abandoned() {
+                return Err(End::Stopped);
+            }
+            answer = instance.resume();
+        }
+        let endless = CallError::Malformed {
+            call: "resume",
+            what: format!("more than {ANSWERS_MAX} answers to one batch"),
+        };
+        self.failed(batch, endless).await
+    }
+
+    /// After the last answer to a call: a new instance follows if the policy asks for one.
+    pub(super) fn answered(&mut self) {
+        if std::mem::take(&mut self.restart) {
+            self.instance = None;
+            self.recovery.failed();
+        } else {
+            self.recovery.succeeded();
+        }
+    }
+
+    async fn hand_on(&mut self, outputs: Vec<(u32, Frames)>) -> Result<(), End> {
+        let mut outcome = Ok(());
+        for (port, frames) in outputs.into_iter().filter(|(_, frames)| !frames.is_empty()) {
+            let converter = self.outfit.converters.outputs.get(port as usize);
+            match (self.producer(port), converter) {
+                (None, _) => self.outfit.counters.unbound(frames.count()),
+                (Some(_), _) if outcome.is_err() => {
+                    self.outfit.counters.undelivered(frames.count());
+                }
+                (Some(_), Some(Some(transcoder))) => {
+                    let transcoder = transcoder.clone();
+                    outcome = self.send_as_postcard(port, &transcoder, frames).await;
+                }
+                (Some(producer), _) => {
+                    let Outfit {
+                        handoff, counters, ..
+                    } = &self.outfit;
+                    outcome = handoff.send(producer, frames, counters).await;
+                }
+            }
+        }
+        outcome
+    }
+
+    pub(super) fn producer(&self, port: u32) -> Option<&FramesProducer> {
+        self.outfit.outputs.get(port as usize)?.producer.as_ref()
+    }
+}
