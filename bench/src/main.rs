@@ -1,7 +1,11 @@
 //! Figures of the release binary, measured in one run; see `bench/README.md` for the commands.
 
 mod footprint;
+#[expect(dead_code, reason = "others use the rest of it")]
+#[path = "../../tests/support/guest.rs"]
+mod guest;
 mod idle;
+mod operators;
 mod transcode;
 
 use std::process::ExitCode;
@@ -10,8 +14,9 @@ fn main() -> ExitCode {
     let verb = std::env::args().nth(1);
     let measured = match verb.as_deref() {
         Some("footprint") => footprint::measure(),
+        Some("operators") => operators::measure(),
         Some("transcode") => transcode::measure(),
-        _ => Err("usage: mosaik-bench footprint | transcode".into()),
+        _ => Err("usage: mosaik-bench footprint | operators | transcode".into()),
     };
     match measured {
         Ok(report) => {
