@@ -12,7 +12,10 @@ use mosaik_streams::{
     consumer::{Attempt, Phase},
     discovery,
     network::CloseReason,
-    streams::{backoff::ExponentialBackoffBuilder, producer::DisconnectLagging},
+    streams::{
+        backoff::{ExponentialBackoff, ExponentialBackoffBuilder},
+        producer::DisconnectLagging,
+    },
 };
 
 /// Lives of one peer each.
@@ -131,28 +134,36 @@ async fn a_producer_killed_again_and_again_is_followed_each_time() {
     );
 }
 
+/// A producer that waits for nobody, and a consumer on another node that comes back by that back-off when it is cut off.
+async fn hasty_and_slow(
+    backoff: ExponentialBackoff,
+) -> ([Network; 2], FramesProducer, FramesConsumer) {
+    let a = first().await;
+    let producer = producer(&a)
+        .online_when(|c| c.minimum_of(0))
+        .disconnect_lagging(true)
+        .with_buffer_size(8)
+        .build()
+        .expect("its settings are good");
+    let b = joined(&a).await;
+    let consumer = b
+        .streams()
+        .consumer_frames(STREAM)
+        .with_buffer_size(4)
+        .with_backoff(backoff)
+        .build()
+        .expect("its settings are good");
+    ([a, b], producer, consumer)
+}
+
 /// What is not received is counted, to the datum, when the connection comes back within the producer's life.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_reconnect_misses_is_counted_to_the_datum() {
-    let a = first().await;
-    let producer = producer(&a)
-        .disconnect_lagging(true)
-        .with_buffer_size(8)
-        .online_when(|c| c.minimum_of(0))
-        .build()
-        .unwrap();
-    let b = joined(&a).await;
     let eager = ExponentialBackoffBuilder::new()
         .with_initial_interval(Duration::from_millis(10))
         .with_max_interval(Duration::from_millis(50))
         .build();
-    let mut consumer = b
-        .streams()
-        .consumer_frames(STREAM)
-        .with_buffer_size(4)
-        .with_backoff(eager)
-        .build()
-        .unwrap();
+    let (_nodes, producer, mut consumer) = hasty_and_slow(eager).await;
     // What goes by before its first start it does not miss.
     within("a consumer", consumer.when().subscribed()).await;
     let (mut sent, mut seen, mut cuts) = (0, Vec::new(), 0);
@@ -220,26 +231,11 @@ async fn what_a_reconnect_misses_is_counted_to_the_datum() {
 /// A consumer that was cut off and comes back when all is over is told how much there was.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missed_at_the_very_end_is_counted() {
-    let a = first().await;
-    let producer = producer(&a)
-        // It does not wait for the consumer to come back.
-        .online_when(|c| c.minimum_of(0))
-        .disconnect_lagging(true)
-        .with_buffer_size(8)
-        .build()
-        .unwrap();
-    let b = joined(&a).await;
     let eager = ExponentialBackoffBuilder::new()
         .with_initial_interval(Duration::from_millis(300))
         .with_randomization_factor(0.0)
         .build();
-    let mut consumer = b
-        .streams()
-        .consumer_frames(STREAM)
-        .with_buffer_size(4)
-        .with_backoff(eager)
-        .build()
-        .unwrap();
+    let (_nodes, producer, mut consumer) = hasty_and_slow(eager).await;
     within("a consumer", consumer.when().subscribed()).await;
     let mut sent = 0;
     within("it is cut off", async {

@@ -90,12 +90,13 @@ async fn our_consumer_asks_mosaik_producers_for_tags() {
     until_connected(&consumer).await;
 }
 
-#[tokio::test]
-async fn a_mosaik_consumer_asks_ours_for_tags() {
-    let mut peer = Peer::start("tags-consumer").await;
-    peer.ask(json!({"consume": {"stream": STREAM, "require_tags": ["primary"]}}))
-        .await;
-    let network = ours("tags-consumer", &peer).await;
+/// A Mosaik consumer that wants something of producers: a node of ours is nothing to it until it complies.
+async fn asks_ours(name: &str, wanted: Value, comply: impl FnOnce(&Network)) {
+    let mut peer = Peer::start(name).await;
+    let mut consume = wanted;
+    consume["stream"] = json!(STREAM);
+    peer.ask(json!({ "consume": consume })).await;
+    let network = ours(name, &peer).await;
     let builder = network
         .streams()
         .producer::<Reading>()
@@ -104,8 +105,17 @@ async fn a_mosaik_consumer_asks_ours_for_tags() {
     peer.ask(json!({"peer": {"id": hex(&network), "known": true}}))
         .await;
     assert_eq!(connected(&producer), 0);
-    network.discovery().add_tags("primary");
+    comply(&network);
     within("it is connected", producer.when().online()).await;
+}
+
+#[tokio::test]
+async fn a_mosaik_consumer_asks_ours_for_tags() {
+    let wanted = json!({"require_tags": ["primary"]});
+    asks_ours("tags-consumer", wanted, |network| {
+        network.discovery().add_tags("primary");
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -217,18 +227,9 @@ async fn our_consumer_asks_a_mosaik_producer_for_a_ticket() {
 
 #[tokio::test]
 async fn a_mosaik_consumer_asks_ours_for_a_ticket() {
-    let mut peer = Peer::start("ticket-of-ours").await;
-    peer.ask(json!({"consume": {"stream": STREAM, "require_jwt": rule()}}))
-        .await;
-    let network = ours("ticket-of-ours", &peer).await;
-    let builder = network
-        .streams()
-        .producer::<Reading>()
-        .with_stream_id(STREAM);
-    let producer = builder.build().expect("it is the first");
-    peer.ask(json!({"peer": {"id": hex(&network), "known": true}}))
-        .await;
-    assert_eq!(connected(&producer), 0);
-    carry_ticket(&network, Duration::from_mins(10));
-    within("it is connected", producer.when().online()).await;
+    let wanted = json!({"require_jwt": rule()});
+    asks_ours("ticket-of-ours", wanted, |network| {
+        carry_ticket(network, Duration::from_mins(10));
+    })
+    .await;
 }
