@@ -1,11 +1,13 @@
 //! The command line: one file a verb, and the only place that prints.
 
+mod build;
 mod check;
 mod completions;
 mod graph;
 mod keygen;
 mod load;
 mod log;
+mod new;
 mod schema;
 mod summary;
 mod up;
@@ -109,6 +111,8 @@ enum Verb {
     Up(up::UpArgs),
     Check(check::CheckArgs),
     Graph(graph::GraphArgs),
+    New(new::NewArgs),
+    Build(build::BuildArgs),
     Schema(schema::SchemaArgs),
     Keygen(keygen::KeygenArgs),
     Completions(completions::CompletionsArgs),
@@ -122,6 +126,8 @@ pub fn main() -> ExitCode {
         Verb::Up(args) => up::run(args, cli.output),
         Verb::Check(args) => check::run(&args, cli.output),
         Verb::Graph(args) => graph::run(&args, cli.output),
+        Verb::New(args) => new::run(&args),
+        Verb::Build(args) => build::run(&args, cli.output),
         Verb::Schema(args) => schema::run(&args),
         Verb::Keygen(args) => keygen::run(&args),
         Verb::Completions(args) => completions::run(&args),

@@ -12,6 +12,11 @@ use super::{Exit, print};
 pub(super) struct SchemaArgs {}
 
 pub(super) fn run(_: &SchemaArgs) -> anyhow::Result<Exit> {
-    print(&format!("{:#}\n", crate::manifest::schema()))?;
+    print(&text())?;
     Ok(Exit::Success)
+}
+
+/// The schema as a file.
+pub(super) fn text() -> String {
+    format!("{:#}\n", crate::manifest::schema())
 }

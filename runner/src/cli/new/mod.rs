@@ -1,0 +1,84 @@
+//! `mosaik-runner new`: what one begins with, written so that it runs as it is.
+
+mod names;
+mod operator;
+mod pipeline;
+mod sdk;
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    path::Path,
+};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+use super::Exit;
+
+/// The schema of manifests, beside every manifest that names it.
+const SCHEMA: &str = "mosaik.schema.json";
+
+/// Makes an operator or a pipeline to begin with.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  mosaik-runner new operator hello\n  mosaik-runner build hello\n  mosaik-runner up hello/manifest.yaml"
+)]
+pub(super) struct NewArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Operator(operator::OperatorArgs),
+    Pipeline(pipeline::PipelineArgs),
+}
+
+pub(super) fn run(args: &NewArgs) -> anyhow::Result<Exit> {
+    match &args.what {
+        What::Operator(args) => operator::run(args),
+        What::Pipeline(args) => pipeline::run(args),
+    }
+}
+
+/// A template with its `{{name}}`s filled in.
+fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let mut text = template.to_owned();
+    for (name, value) in values {
+        text = text.replace(&format!("{{{{{name}}}}}"), value);
+    }
+    text
+}
+
+/// Writes a file that is not there yet.
+fn create(path: &Path, text: &str) -> anyhow::Result<()> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("cannot create {}", path.display()))
+}
+
+/// Makes the folder that `path` will lie in, and those above it.
+fn create_parent(path: &Path) -> anyhow::Result<()> {
+    match path.parent() {
+        Some(parent) => fs::create_dir_all(parent)
+            .with_context(|| format!("cannot create {}", parent.display())),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fill;
+
+    #[test]
+    fn only_what_is_named_is_filled_in() {
+        assert_eq!(
+            fill("{{a}} {b} {{a}}{{c}}", &[("a", "1"), ("b", "2")]),
+            "1 {b} 1{{c}}"
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! What a new operator or pipeline may be called. NAME on the command line is a path whose last part is the name.
+
+use std::path::{Path, PathBuf};
+
+/// The longest name: 64 bytes, as in a manifest.
+const NAME_BYTES_MAX: usize = 64;
+
+const RULE: &str =
+    "a name has 1 to 64 lowercase letters, digits, `-` or `_`, of which the first is a letter";
+
+/// Names that would hide a crate that every operator is built with.
+const CRATES: &[&str] = &[
+    "alloc",
+    "core",
+    "mosaik_wasm_sdk",
+    "proc_macro",
+    "serde",
+    "std",
+    "test",
+];
+
+const KEYWORDS: &[&str] = &[
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
+    "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl",
+    "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref",
+    "return", "self", "static", "struct", "super", "trait", "true", "try", "type", "typeof",
+    "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
+];
+
+/// A path whose last part is a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Named {
+    /// The path as it was given.
+    pub(super) path: PathBuf,
+    /// Its last part.
+    pub(super) name: String,
+}
+
+impl Named {
+    /// For an operator, whose name is a crate's too.
+    ///
+    /// # Errors
+    /// What is wrong with the name, and one that would do.
+    pub(super) fn operator(text: &str) -> Result<Self, String> {
+        let named = Self::pipeline(text)?;
+        let module = named.module();
+        let taken = if KEYWORDS.contains(&module.as_str()) {
+            "a word of the Rust language"
+        } else if CRATES.contains(&module.as_str()) {
+            "a crate that operators are built with"
+        } else {
+            return Ok(named);
+        };
+        let name = named.name;
+        Err(format!("`{name}` is {taken}; `{name}-operator` would do"))
+    }
+
+    /// For a pipeline, whose name becomes a file's.
+    ///
+    /// # Errors
+    /// What is wrong with the name, and one that would do.
+    pub(super) fn pipeline(text: &str) -> Result<Self, String> {
+        let path = Path::new(text);
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| format!("there is no name in it; {RULE}"))?;
+        if is_name(name) {
+            return Ok(Self {
+                path: path.to_owned(),
+                name: name.to_owned(),
+            });
+        }
+        match close_to(name) {
+            Some(close) => Err(format!("{RULE}; `{close}` would do")),
+            None => Err(RULE.to_owned()),
+        }
+    }
+
+    /// The name as Rust writes it.
+    pub(super) fn module(&self) -> String {
+        self.name.replace('-', "_")
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() <= NAME_BYTES_MAX
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'))
+}
+
+/// A name that was most likely meant.
+fn close_to(text: &str) -> Option<String> {
+    let text = text.strip_suffix(".yaml").unwrap_or(text);
+    let close: String = text
+        .chars()
+        .map(|c| match c.to_ascii_lowercase() {
+            c if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' => c,
+            _ => '-',
+        })
+        .collect();
+    let close = close.trim_matches('-');
+    is_name(close).then(|| close.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_part_of_the_path_is_the_name() {
+        let named = Named::operator("operators/price-spread2/").unwrap();
+        assert_eq!(named.name, "price-spread2");
+        assert_eq!(named.module(), "price_spread2");
+        assert_eq!(named.path, Path::new("operators/price-spread2/"));
+        assert!(Named::operator(&"a".repeat(64)).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_with_one_that_would_do() {
+        for (text, close) in [
+            ("Spread", Some("spread")),
+            ("price spread", Some("price-spread")),
+            ("hello.yaml", Some("hello")),
+            ("übung", Some("bung")),
+            ("2fast", None),
+            ("_x", None),
+            ("", None),
+            ("..", None),
+            ("/", None),
+            ("a\nb", Some("a-b")),
+            (&"a".repeat(65), None),
+        ] {
+            let refused = Named::pipeline(text).unwrap_err();
+            assert!(refused.contains(RULE), "{text}: {refused}");
+            assert_eq!(
+                refused.split_once("; `").map(|(_, close)| close),
+                close.map(|close| format!("{close}` would do")).as_deref(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_operator_is_not_called_as_the_language_or_its_crates_are() {
+        for name in ["match", "self", "serde", "mosaik-wasm-sdk", "proc_macro"] {
+            let refused = Named::operator(name).unwrap_err();
+            assert!(refused.contains(&format!("`{name}-operator` would do")));
+            assert!(Named::operator(&format!("{name}-operator")).is_ok());
+            assert!(Named::pipeline(name).is_ok(), "{name}");
+        }
+    }
+}

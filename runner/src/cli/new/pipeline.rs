@@ -1,0 +1,89 @@
+//! `mosaik-runner new pipeline`.
+
+use std::{fs, io, path::Path};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use super::{SCHEMA, create, create_parent, fill, names::Named};
+use crate::cli::{Exit, print, schema};
+
+/// Makes a manifest that runs as it is: NAME.yaml, and the schema that editors check it by.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  mosaik-runner new pipeline hello\n  mosaik-runner up hello.yaml"
+)]
+pub(super) struct PipelineArgs {
+    /// The pipeline's name; a path makes it elsewhere.
+    #[arg(value_parser = Named::pipeline)]
+    name: Named,
+}
+
+/// What became of the schema.
+#[derive(Debug, PartialEq, Eq)]
+enum Schema {
+    Written,
+    Same,
+    /// There is another file of its name, which is left as it is.
+    Another,
+}
+
+pub(super) fn run(args: &PipelineArgs) -> anyhow::Result<Exit> {
+    let manifest = args
+        .name
+        .path
+        .with_file_name(format!("{}.yaml", args.name.name));
+    create_parent(&manifest)?;
+    if manifest.symlink_metadata().is_ok() {
+        bail!("{} is there already", manifest.display());
+    }
+    let file = format!("{}.yaml", args.name.name);
+    let text = fill(
+        include_str!("../../../templates/pipeline.yaml"),
+        &[("file", &file)],
+    );
+    // The schema first: a manifest that is there is complete.
+    let schema_file = manifest.with_file_name(SCHEMA);
+    let schema = write_schema(&schema_file)?;
+    create(&manifest, &text)?;
+
+    let shown = manifest.display();
+    let mut said = format!("made {shown}; next:\n\n  mosaik-runner up {shown}\n");
+    if schema == Schema::Another {
+        said += &format!(
+            "\n{0} is not of this version; to renew it:\n\n  mosaik-runner schema > {0}\n",
+            schema_file.display()
+        );
+    }
+    print(&said)?;
+    Ok(Exit::Success)
+}
+
+fn write_schema(path: &Path) -> anyhow::Result<Schema> {
+    let text = schema::text();
+    match fs::read(path) {
+        Ok(there) if there == text.as_bytes() => Ok(Schema::Same),
+        Ok(_) => Ok(Schema::Another),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create(path, &text)?;
+            Ok(Schema::Written)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_that_is_there_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(SCHEMA);
+        assert_eq!(write_schema(&path).unwrap(), Schema::Written);
+        assert_eq!(write_schema(&path).unwrap(), Schema::Same);
+        fs::write(&path, "mine").unwrap();
+        assert_eq!(write_schema(&path).unwrap(), Schema::Another);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+    }
+}

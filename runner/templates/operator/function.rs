@@ -1,0 +1,60 @@
+//! `{{name}}`: tells of readings above a limit.
+
+use mosaik_wasm_sdk::prelude::*;
+
+/// What comes.
+#[derive(Deserialize)]
+struct Reading {
+    seq: u64,
+    value: f64,
+}
+
+/// What leaves.
+#[derive(Serialize)]
+struct Alert {
+    seq: u64,
+    message: String,
+}
+
+/// `config` in the manifest.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// The limit.
+    above: f64,
+}
+
+/// Called for each datum. `None` drops it; an error rejects it with its reason, and the next one goes on.
+#[operator]
+fn alert(reading: Reading, config: &Config) -> Result<Option<Alert>> {
+    let Reading { seq, value } = reading;
+    let limit = config.above;
+    ensure!(value >= 0.0, "a value of {value} cannot be");
+    Ok((value > limit).then(|| Alert {
+        seq,
+        message: format!("{value} is above {limit}"),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readings_above_the_limit_are_told_of() {
+        let ran = testing::run::<alert>(
+            json!({"above": 0.5}),
+            [
+                json!({"seq": 0, "value": 0.25}),
+                json!({"seq": 1, "value": 0.75}),
+                json!({"seq": 2, "value": -1.0}),
+            ],
+        )
+        .unwrap();
+        assert_eq!(
+            ran.outputs,
+            [json!({"seq": 1, "message": "0.75 is above 0.5"})]
+        );
+        assert_eq!(ran.rejected, [(2, "a value of -1 cannot be".to_owned())]);
+    }
+}

@@ -1,0 +1,100 @@
+//! `{{name}}`: the highest of the last few readings.
+
+use std::collections::VecDeque;
+
+use mosaik_wasm_sdk::prelude::*;
+
+/// What comes.
+#[derive(Deserialize)]
+struct Reading {
+    seq: u64,
+    value: f64,
+}
+
+/// What leaves.
+#[derive(Serialize)]
+struct High {
+    seq: u64,
+    high: f64,
+}
+
+/// `config` in the manifest.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// Of how many readings, 1 to 1000.
+    last: usize,
+}
+
+/// The operator: its configuration, and what it remembers.
+struct Highs {
+    last: usize,
+    values: VecDeque<f64>,
+}
+
+// `values` is saved and restored when the operator is changed while it runs; `last` comes from the manifest.
+#[operator(state = values)]
+impl Operator for Highs {
+    type Config = Config;
+    type Input = Reading;
+    type Output = High;
+
+    fn open(config: Config) -> Result<Self> {
+        ensure!(
+            (1..=1000).contains(&config.last),
+            "`last` is 1 to 1000, not {}",
+            config.last
+        );
+        Ok(Self {
+            last: config.last,
+            values: VecDeque::new(),
+        })
+    }
+
+    /// Called for each datum. An error rejects it with its reason, and the next one goes on.
+    fn process(&mut self, reading: Reading, out: &mut Out<'_, High>) -> Result<()> {
+        let Reading { seq, value } = reading;
+        ensure!(value >= 0.0, "a value of {value} cannot be");
+        self.values.push_back(value);
+        // More than one may go: what was restored may be of a larger `last`.
+        while self.values.len() > self.last {
+            self.values.pop_front();
+        }
+        let high = self.values.iter().copied().fold(0.0, f64::max);
+        out.push(&High { seq, high })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_high_is_of_the_last_readings() {
+        let ran = testing::run::<Highs>(
+            json!({"last": 2}),
+            [
+                json!({"seq": 0, "value": 3}),
+                json!({"seq": 1, "value": 1}),
+                json!({"seq": 2, "value": -1}),
+                json!({"seq": 3, "value": 2}),
+            ],
+        )
+        .unwrap();
+        assert_eq!(
+            ran.outputs,
+            [
+                json!({"seq": 0, "high": 3.0}),
+                json!({"seq": 1, "high": 3.0}),
+                json!({"seq": 3, "high": 2.0}),
+            ]
+        );
+        assert_eq!(ran.rejected, [(2, "a value of -1 cannot be".to_owned())]);
+    }
+
+    #[test]
+    fn highs_of_none_are_refused() {
+        let refused = testing::run::<Highs>(json!({"last": 0}), [(); 0]).unwrap_err();
+        assert_eq!(refused.reason(), "`last` is 1 to 1000, not 0");
+    }
+}
