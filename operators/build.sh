@@ -8,6 +8,9 @@
 #
 # Exit codes: 0 done, 1 failed or different, 2 different but built by another compiler, 3 no toolchain.
 #
+# It does by itself what `mosaik-runner build` does for other people's operators, for the runner holds what this builds:
+# where an operator is missing or of another world, there is no runner to call.
+#
 # Uses the target wasm32-unknown-unknown of the toolchain if it is installed, else Debian's rustc-web and rust-web-src.
 # MOSAIK_WASM_TARGET_DIR (target/operators by default) is cargo's folder for these builds.
 set -eu

@@ -19,7 +19,16 @@ fn every_verb_has_help_with_an_example() {
     let help = run(["--help"]);
     assert!(help.status.success());
     assert!(help.stdout.contains("Exit codes:"), "{}", help.stdout);
-    for verb in ["up", "check", "graph", "schema", "keygen", "completions"] {
+    for verb in [
+        "up",
+        "check",
+        "graph",
+        "new",
+        "build",
+        "schema",
+        "keygen",
+        "completions",
+    ] {
         assert!(help.stdout.contains(verb), "{verb} is not listed");
         let own = run([verb, "--help"]);
         assert!(

@@ -221,15 +221,21 @@ impl Node {
 
     /// Waits for its end.
     #[track_caller]
-    pub(crate) fn wait(mut self) -> Done {
-        let until = Instant::now() + LIMIT;
+    pub(crate) fn wait(self) -> Done {
+        self.wait_within(LIMIT)
+    }
+
+    /// Waits for its end, for what takes longer than most.
+    #[track_caller]
+    pub(crate) fn wait_within(mut self, limit: Duration) -> Done {
+        let until = Instant::now() + limit;
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("it is our child") {
                 break status;
             }
             assert!(
                 Instant::now() < until,
-                "still running after {LIMIT:?}; its log:\n{}",
+                "still running after {limit:?}; its log:\n{}",
                 self.stderr_now()
             );
             thread::yield_now();

@@ -25,6 +25,11 @@ pub use mosaik_wasm_sdk_macros::operator;
 pub use operator::{Operator, Out, Typed};
 pub use outputs::{Outputs, PENDING_LEN_MAX};
 
+/// The book's page, whose programs run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/operators.md")]
+struct OperatorsPage;
+
 /// All that an operator usually needs.
 pub mod prelude {
     pub use crate::{

@@ -1,0 +1,173 @@
+//! docs/operators.md, word for word: its files are written and its commands run in an empty folder, from `new operator` to
+//! what leaves the pipeline.
+//!
+//! That takes a Rust that builds WebAssembly, and a network for crates that are not yet in cargo's cache. Where one is
+//! missing, the page cannot be tried: the test says so and passes, unless `MOSAIK_TEST_OPERATORS_PAGE` is set.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use support::{Done, Node, root, run, runner};
+
+/// How long the commands of one block may take: they build the standard library, on a machine that may be busy.
+const BLOCK_TIME_MAX: Duration = Duration::from_mins(20);
+
+/// What a reader of the page does, block by block.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Saves this file.
+    File { path: PathBuf, text: String },
+    /// Types these commands.
+    Commands(String),
+    /// Sees this at the end of what they print.
+    Printed(String),
+}
+
+/// The steps of a page: blocks of `sh`; blocks below a line that is a file's name and a colon; blocks of `json` below a
+/// line that ends with "print" or "prints". All other blocks are for reading only.
+fn steps(page: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut above = "";
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let Some(language) = line.strip_prefix("```") else {
+            if !line.trim().is_empty() {
+                above = line;
+            }
+            continue;
+        };
+        let text: String = lines
+            .by_ref()
+            .take_while(|line| *line != "```")
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let file = above
+            .strip_prefix('`')
+            .and_then(|line| line.strip_suffix("`:"));
+        if let Some(path) = file {
+            let path = path.into();
+            steps.push(Step::File { path, text });
+        } else if language == "sh" {
+            steps.push(Step::Commands(text));
+        } else if language == "json" && (above.ends_with("print") || above.ends_with("prints")) {
+            steps.push(Step::Printed(text));
+        }
+        above = "";
+    }
+    steps
+}
+
+/// A folder with nothing in it. The same every time, so that cargo knows the crates in it again.
+fn empty_folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("operators-page");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Types commands in a shell, with the runner under test in the path and a target folder that is kept from run to run.
+fn type_in(folder: &Path, commands: &str) -> Done {
+    let mut path: OsString = Path::new(env!("CARGO_BIN_EXE_mosaik-runner"))
+        .parent()
+        .unwrap()
+        .into();
+    path.push(":");
+    path.push(env::var_os("PATH").unwrap());
+    let mut shell = Command::new("timeout");
+    shell
+        .arg("--kill-after=10")
+        .arg(BLOCK_TIME_MAX.as_secs().to_string())
+        .args(["sh", "-eu", "-c", commands])
+        .current_dir(folder)
+        .env("PATH", path)
+        .env(
+            "CARGO_TARGET_DIR",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("operators-page-target"),
+        );
+    for (name, value) in runner().get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    Node::spawn(shell).wait_within(BLOCK_TIME_MAX + Duration::from_secs(20))
+}
+
+/// Why the page cannot be tried here, if a command failed for that.
+fn missing(done: &Done) -> Option<&'static str> {
+    let said = |text: &str| done.stderr.contains(text);
+    if said("no Rust here builds for wasm32-unknown-unknown") {
+        return Some("a Rust that builds WebAssembly");
+    }
+    (said("spurious network error") || said("failed to query replaced source registry"))
+        .then_some("a network to fetch crates by")
+}
+
+#[test]
+fn the_page_does_what_it_says() {
+    let page = fs::read_to_string(root().join("docs/operators.md")).unwrap();
+    let steps = steps(&page);
+    let printed = steps.iter().filter(|step| matches!(step, Step::Printed(_)));
+    assert_eq!(printed.count(), 3, "the page shows what it prints");
+    let folder = empty_folder();
+    let mut last = String::new();
+    for step in steps {
+        match step {
+            Step::File { path, text } => fs::write(folder.join(path), text).unwrap(),
+            Step::Commands(commands) => {
+                let done = type_in(&folder, &commands);
+                if let Some(missing) = missing(&done).filter(|_| !done.status.success()) {
+                    let must = env::var_os("MOSAIK_TEST_OPERATORS_PAGE").is_some();
+                    assert!(!must, "there is not {missing}:\n{}", done.stderr);
+                    println!("docs/operators.md was not tried: there is not {missing}");
+                    return;
+                }
+                assert!(done.status.success(), "{commands}\n{}", done.stderr);
+                last = done.stdout;
+            }
+            Step::Printed(text) => assert!(
+                last.ends_with(&text),
+                "the page says\n{text}\nand there was\n{last}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn the_steps_are_those_that_the_page_means() {
+    let page = "text\n\n```sh\na\nb\n```\n\nIt prints\n\n```json\n1\n```\n`x/y.rs`:\n\n```rust\nfn\n```\n\n\
+                For reading:\n```json\n2\n```\n`z` is\n```yaml\n3\n```\n";
+    assert_eq!(
+        steps(page),
+        [
+            Step::Commands("a\nb\n".to_owned()),
+            Step::Printed("1\n".to_owned()),
+            Step::File {
+                path: "x/y.rs".into(),
+                text: "fn\n".to_owned()
+            },
+        ]
+    );
+}
+
+#[test]
+fn the_page_names_every_command_that_there_is_for_operators() {
+    let page = fs::read_to_string(root().join("docs/operators.md")).unwrap();
+    for verb in ["new operator", "build", "check", "up"] {
+        assert!(page.contains(&format!("mosaik-runner {verb} ")), "{verb}");
+        let mut command: Vec<_> = verb.split(' ').collect();
+        command.push("--help");
+        assert!(run(command).status.success(), "{verb}");
+    }
+}
