@@ -48,14 +48,16 @@ pub(super) fn run(args: &PipelineArgs) -> anyhow::Result<Exit> {
     create(&manifest, &text)?;
 
     let shown = manifest.display();
-    let mut said = format!("made {shown}; next:\n\n  mosaik-runner up {shown}\n");
-    if schema == Schema::Another {
-        said += &format!(
+    let renew = match schema {
+        Schema::Written | Schema::Same => String::new(),
+        Schema::Another => format!(
             "\n{0} is not of this version; to renew it:\n\n  mosaik-runner schema > {0}\n",
             schema_file.display()
-        );
-    }
-    print(&said)?;
+        ),
+    };
+    print(&format!(
+        "made {shown}; next:\n\n  mosaik-runner up {shown}\n{renew}"
+    ))?;
     Ok(Exit::Success)
 }
 
