@@ -72,7 +72,17 @@ fn create_parent(path: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::fill;
+    use super::{create, fill};
+
+    #[test]
+    fn a_file_that_is_there_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        create(&path, "1").unwrap();
+        let refused = create(&path, "2").unwrap_err().to_string();
+        assert_eq!(refused, format!("cannot create {}", path.display()));
+        assert_eq!(std::fs::read(path).unwrap(), b"1");
+    }
 
     #[test]
     fn only_what_is_named_is_filled_in() {

@@ -103,10 +103,10 @@ mod tests {
         for elsewhere in ["/src/a", "/src/repository/a"] {
             assert_eq!(dependency(elsewhere), r#"{ path = "/src/repo/wasm-sdk" }"#);
         }
-        let quoted = Sdk::Folder(r#"/a"b\c"#.into());
+        let quoted = Sdk::Folder(r#"/src/a"b\c"#.into());
         assert_eq!(
             quoted.dependency(Path::new("/x")).unwrap(),
-            r#"{ path = "/a\"b\\c" }"#
+            r#"{ path = "/src/a\"b\\c" }"#
         );
         let version = Sdk::Version("1.2.3").dependency(Path::new("/x")).unwrap();
         assert_eq!(version, r#""1.2.3""#);
