@@ -18,6 +18,10 @@ pub(crate) struct Guest<'a> {
     pub(crate) finish: &'a str,
     pub(crate) snapshot: &'a str,
     pub(crate) restore: &'a str,
+    /// Gives memory to the host, which is how it hands anything in.
+    pub(crate) realloc: &'a str,
+    /// Pages of memory, the most of them too if there is such a bound.
+    pub(crate) memory: &'a str,
     /// More fields of the module.
     pub(crate) fields: &'a str,
 }
@@ -48,6 +52,18 @@ const SNAPSHOT: &str = "
     (i64.store (i32.const 268) (i64.const 0x2_0000_0010))
     (i32.const 320)";
 
+/// Takes what follows on the heap, and grows it.
+const REALLOC: &str = "(local $at i32)
+    (local.set $at
+        (i32.and (i32.add (global.get $heap) (i32.sub (local.get $align) (i32.const 1)))
+            (i32.sub (i32.const 0) (local.get $align))))
+    (global.set $heap (i32.add (local.get $at) (local.get $len)))
+    (block $enough (loop $grow
+        (br_if $enough (i32.le_u (global.get $heap) (i32.shl (memory.size) (i32.const 16))))
+        (br_if $grow (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))
+        unreachable))
+    (local.get $at)";
+
 impl Default for Guest<'_> {
     fn default() -> Self {
         Self {
@@ -59,12 +75,23 @@ impl Default for Guest<'_> {
             finish: NOTHING,
             snapshot: SNAPSHOT,
             restore: FINE,
+            realloc: REALLOC,
+            memory: "2",
             fields: "",
         }
     }
 }
 
 impl Guest<'_> {
+    /// Stores the description: ports `in` and `out`, schema `{}`, state version 7.
+    pub(crate) const DESCRIBE: &'static str = DESCRIBE;
+    /// Answers with nothing.
+    pub(crate) const NOTHING: &'static str = NOTHING;
+    /// Answers `ok` where there is nothing else to say.
+    pub(crate) const FINE: &'static str = FINE;
+    /// Takes what follows on the heap, and grows it.
+    pub(crate) const REALLOC: &'static str = REALLOC;
+
     /// The core module with its component type.
     pub(crate) fn module(&self) -> Vec<u8> {
         with_type(&self.text())
@@ -91,6 +118,8 @@ impl Guest<'_> {
             finish,
             snapshot,
             restore,
+            realloc,
+            memory,
             fields,
         } = self;
         format!(
@@ -98,20 +127,11 @@ impl Guest<'_> {
             (import "mosaik:operator/host@1.0.0" "log" (func $log (param i32 i32 i32)))
             (import "mosaik:operator/host@1.0.0" "now" (func $now (result i64)))
             (import "mosaik:operator/host@1.0.0" "count" (func $count (param i32 i32 i64)))
-            (memory (export "memory") 2)
+            (memory (export "memory") {memory})
             (global $heap (mut i32) (i32.const 65536))
             (data (i32.const 16) "in") (data (i32.const 32) "out") (data (i32.const 48) "{{}}")
             (func $realloc (export "cabi_realloc") (param $old i32) (param $old_len i32) (param $align i32) (param $len i32)
-                (result i32) (local $at i32)
-                (local.set $at
-                    (i32.and (i32.add (global.get $heap) (i32.sub (local.get $align) (i32.const 1)))
-                        (i32.sub (i32.const 0) (local.get $align))))
-                (global.set $heap (i32.add (local.get $at) (local.get $len)))
-                (block $enough (loop $grow
-                    (br_if $enough (i32.le_u (global.get $heap) (i32.shl (memory.size) (i32.const 16))))
-                    (br_if $grow (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))
-                    unreachable))
-                (local.get $at))
+                (result i32) {realloc})
             (func (export "cabi_post_process") (param i32) (global.set $heap (i32.const 65536)))
             (func $answer (param $port i32) (param $ptr i32) (param $len i32) (param $more i32) (result i32)
                 (i32.store (i32.const 256) (local.get $port))

@@ -287,6 +287,7 @@ fn operator_stage(
         on_error: decl.on_error.clone(),
         state: decl.state,
         tick: decl.tick,
+        checkpoint: decl.checkpoint,
         instances: decl.instances,
         key: decl.key.as_ref().map(|key| key.value.clone()),
         postcard: decl.postcard,

@@ -353,6 +353,7 @@ fn operator_inside(old: &OperatorStage, new: &OperatorStage) -> Differences {
         .compare("limits", &old.limits, &new.limits)
         .compare("state", &old.state, &new.state)
         .compare("tick", &old.tick, &new.tick)
+        .compare("checkpoint", &old.checkpoint, &new.checkpoint)
         .compare("instances", &old.instances, &new.instances)
         .compare("key", &old.key, &new.key);
     if old_policy.is_some() && new_policy.is_some() {

@@ -116,6 +116,8 @@ pub struct OperatorStage {
     pub state: StatePolicy,
     /// How often it is called without a datum.
     pub tick: Option<Duration>,
+    /// How often what it knows is kept for the instance that follows a failure.
+    pub checkpoint: Option<Duration>,
     /// How many instances run side by side.
     pub instances: usize,
     /// The fields, written with dots, whose values say which instance gets a datum; without any, whichever is free.

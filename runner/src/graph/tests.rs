@@ -103,6 +103,7 @@ operators:
     on_error: {to: rejected}
     state: reset
     tick: 1s
+    checkpoint: 30s
     instances: 1
     allow: {}
 consumers:
@@ -160,8 +161,12 @@ fn everything_that_can_be_written_arrives() {
         OnError::To(StreamName::new("rejected").unwrap())
     );
     assert_eq!(
-        (operator.state, operator.tick),
-        (StatePolicy::Reset, Some(Duration::from_secs(1)))
+        (operator.state, operator.tick, operator.checkpoint),
+        (
+            StatePolicy::Reset,
+            Some(Duration::from_secs(1)),
+            Some(Duration::from_secs(30))
+        )
     );
     assert_eq!(operator.limits.memory, 1 << 20);
     assert_eq!(
@@ -266,6 +271,11 @@ fn differences() {
             "to: b}",
             "to: b, config: {x: 1}, tick: 1s}",
             "swap     operator o (config, tick)\n",
+        ),
+        (
+            "to: b}",
+            "to: b, checkpoint: 1m}",
+            "swap     operator o (checkpoint)\n",
         ),
         (
             "to: b}",

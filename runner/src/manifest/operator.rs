@@ -105,6 +105,7 @@ pub(crate) struct OperatorDecl {
     pub(crate) on_error_span: Span,
     pub(crate) state: StatePolicy,
     pub(crate) tick: Option<Duration>,
+    pub(crate) checkpoint: Option<Duration>,
     pub(crate) instances: usize,
     pub(crate) key: Option<Spanned<Vec<String>>>,
     pub(crate) postcard: PostcardPolicy,
@@ -203,6 +204,11 @@ pub(crate) static OPERATOR: Section = Section {
             "Calls its `tick` so often. Default: never.",
         ),
         key(
+            "checkpoint",
+            Shape::Duration,
+            "Keeps its state so often, in memory, for the instance that follows a failure; 1ms to 24h. Default: never.",
+        ),
+        key(
             "postcard",
             Shape::Words(POSTCARDS),
             "What `postcard` streams are to it: `json` converts them by their schema, in and out; `native` leaves them as they are. Default: `json` for `builtin:` operators, `native` for others.",
@@ -247,7 +253,12 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
     let state = fields
         .node("state")
         .and_then(|node| cx.word(node, "state", STATES));
-    let tick = fields.node("tick").and_then(|node| tick(cx, node));
+    let tick = fields
+        .node("tick")
+        .and_then(|node| interval(cx, node, "tick"));
+    let checkpoint = fields
+        .node("checkpoint")
+        .and_then(|node| interval(cx, node, "checkpoint"));
     let postcard = fields
         .node("postcard")
         .and_then(|node| cx.word(node, "postcard", POSTCARDS));
@@ -281,6 +292,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
             StatePolicy::Carry
         },
         tick,
+        checkpoint,
         instances,
         key,
         postcard,
@@ -345,8 +357,8 @@ fn read_limits(cx: &mut Reader<'_>, node: &Node) -> OperatorLimits {
     limits
 }
 
-fn tick(cx: &mut Reader<'_>, node: &Node) -> Option<Duration> {
-    within(cx, node, "tick", MIN_TIME, Duration::from_hours(24))
+fn interval(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Duration> {
+    within(cx, node, what, MIN_TIME, Duration::from_hours(24))
 }
 
 fn within(

@@ -106,6 +106,7 @@ operators:
     on_error: {to: spreads}
     state: carry
     tick: 1s
+    checkpoint: 30s
     postcard: json
     instances: 2
     key: symbol

@@ -38,6 +38,7 @@ pub(super) fn hold<R>(
 ) -> Result<R, CallError> {
     store.set_epoch_deadline(ticks(terms.time));
     store.set_hostcall_fuel(terms.answer_bytes_max);
+    store.data_mut().begin_call(terms.time);
     let in_call = engine.ticker.enter();
     let said = call(store);
     drop(in_call);

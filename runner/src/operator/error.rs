@@ -65,6 +65,9 @@ pub enum LoadError {
     /// WebAssembly that does not validate, needs a feature that is off, or does not compile.
     #[error("not a valid component: {0}")]
     Invalid(String),
+    /// The component is valid, as far as can be seen, but would cost too much to compile.
+    #[error("asks too much of the compiler: {0}")]
+    TooComplex(String),
     /// The component wants to reach what it was not granted.
     #[error("imports {}, which nothing grants; an operator can reach `{host}` only", list(.0), host = super::host::HOST)]
     Imports(Vec<String>),

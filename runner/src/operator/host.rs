@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, WasmStr};
+use wasmtime::{StoreContextMut, Trap};
 
 use super::bindings::types;
 use super::limits::{Limiter, Limits};
@@ -67,6 +67,8 @@ pub(super) struct HostState {
     pub(super) limiter: Limiter,
     limits: Limits,
     events: Arc<dyn Events>,
+    /// When the call at hand has had its time.
+    deadline: Option<Instant>,
     /// Lines that the call at hand may still log.
     lines_left: u32,
     /// Lines of the call at hand that were not passed on.
@@ -83,11 +85,26 @@ impl HostState {
             limiter: Limiter::new(limits.memory_bytes_max),
             limits,
             events,
+            deadline: None,
             lines_left: limits.log_lines_max,
             lines_dropped: 0,
             last_error: None,
             counters: HashSet::new(),
             counter_refused: false,
+        }
+    }
+
+    /// Starts the clock of a call.
+    pub(super) fn begin_call(&mut self, time: Duration) {
+        self.deadline = Instant::now().checked_add(time);
+    }
+
+    /// Guests look at the clock where they loop or enter a function of their own. One that does neither, but calls the
+    /// host a million times in a row, is stopped here.
+    fn in_time(&self) -> wasmtime::Result<()> {
+        match self.deadline {
+            Some(deadline) if Instant::now() > deadline => Err(Trap::Interrupt.into()),
+            _ => Ok(()),
         }
     }
 
@@ -156,6 +173,7 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
         "log",
         |mut store: StoreContextMut<'_, HostState>, (level, message): (types::Level, WasmStr)| {
             let state = store.data_mut();
+            state.in_time()?;
             if state.lines_left == 0 {
                 state.lines_dropped += 1;
                 return Ok(());
@@ -167,7 +185,8 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
             Ok(())
         },
     )?;
-    host.func_wrap("now", |_: StoreContextMut<'_, HostState>, (): ()| {
+    host.func_wrap("now", |store: StoreContextMut<'_, HostState>, (): ()| {
+        store.data().in_time()?;
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -176,6 +195,7 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     host.func_wrap(
         "count",
         |mut store: StoreContextMut<'_, HostState>, (name, delta): (WasmStr, u64)| {
+            store.data().in_time()?;
             // One byte more than a name may have, so that one that is too long is still seen to be.
             let name_bytes_max = store.data().limits.counter_name_bytes_max.saturating_add(4);
             let name = cut(&name.to_str(&store)?, name_bytes_max).to_owned();

@@ -10,11 +10,13 @@ use wasmtime::component::types::ComponentItem;
 
 use super::bindings::OperatorPre;
 use super::component::{Compiled, Component, Description};
+use super::encode::encode;
 use super::engine::{Engine, Inner};
 use super::error::LoadError;
 use super::host::{HOST, TYPES};
 use super::instance;
 use super::limits::LoadLimits;
+use super::vet::vet;
 
 /// The world that every operator implements.
 pub(super) const WORLD: &str = "mosaik:operator/operator@1.0.0";
@@ -143,6 +145,7 @@ impl Inner {
     }
 
     fn compile(&self, bytes: &[u8]) -> Result<wasmtime::component::Component, LoadError> {
+        vet(bytes)?;
         wasmtime::component::Component::from_binary(&self.wasm, bytes)
             .map_err(|error| LoadError::Invalid(format!("{error:#}")))
     }
@@ -229,22 +232,6 @@ impl Kind {
             "it doesn't start with `\\0asm`"
         }))
     }
-}
-
-/// Makes a component of a core module that says which.
-fn encode(module: &[u8]) -> Result<Vec<u8>, LoadError> {
-    let failed = |error| LoadError::Encode(format!("{error:#}"));
-    // Nothing is returned for a module without the section.
-    let (carried, _) = wit_component::metadata::decode(module).map_err(failed)?;
-    if carried.is_none() {
-        return Err(LoadError::NoComponentType);
-    }
-    wit_component::ComponentEncoder::default()
-        .module(module)
-        .map_err(failed)?
-        .validate(true)
-        .encode()
-        .map_err(failed)
 }
 
 /// A [`Hasher`] that cannot be made to collide, for what only offers itself to one.

@@ -16,6 +16,7 @@ mod bindings;
 mod cache;
 mod call;
 mod component;
+mod encode;
 mod engine;
 mod error;
 mod host;
@@ -23,6 +24,7 @@ mod instance;
 mod limits;
 mod load;
 mod ticker;
+mod vet;
 
 #[cfg(test)]
 mod tests;

@@ -36,14 +36,21 @@ impl Worker {
         }
     }
 
-    /// Applies the policy to a batch during which the guest failed, and gives the instance up.
+    /// Applies the policy to a batch during which the guest failed, but for those of its datums that were `rejected`
+    /// before, and gives the instance up.
     pub(super) async fn failed(
         &mut self,
         batch: Option<(u32, &Frames)>,
+        rejected: &[u32],
         error: CallError,
     ) -> Result<(), End> {
         let reason = error.to_string();
-        if error.is_fatal() {
+        self.restart = false;
+        let restarts = matches!(
+            (&error, &self.outfit.on_error),
+            (CallError::Refused(_), OnError::Restart)
+        );
+        if error.is_fatal() || restarts {
             self.instance = None;
             let pause = self.recovery.failed();
             tracing::error!(
@@ -52,15 +59,16 @@ impl Worker {
                 "failed: {reason}; a new instance follows"
             );
         }
-        self.lost(batch, &reason).await
+        self.lost(batch, rejected, &reason).await
     }
 
     pub(super) async fn lost(
         &mut self,
         batch: Option<(u32, &Frames)>,
+        rejected: &[u32],
         reason: &str,
     ) -> Result<(), End> {
-        let count = batch.map_or(0, |(_, batch)| batch.count());
+        let count = batch.map_or(0, |(_, batch)| batch.count() - rejected.len());
         self.outfit.counters.failed(count);
         if count > 0 {
             self.complain(count, reason);
@@ -68,10 +76,12 @@ impl Worker {
         match (&self.outfit.on_error, batch) {
             (OnError::Stop, _) => Err(End::Failed(reason.to_owned())),
             (OnError::To(stream), Some((port, batch))) => {
+                let rest = (0..).zip(batch.iter());
+                let rest = rest.filter(|(index, _)| !rejected.contains(index));
                 let letters = letters(
                     &self.outfit.name,
                     self.port_name(Port::Input(port)),
-                    batch.iter().map(|datum| (datum, reason)),
+                    rest.map(|(_, datum)| (datum, reason)),
                 );
                 self.send_letters(stream, letters).await
             }
@@ -80,7 +90,12 @@ impl Worker {
     }
 
     /// Letters count at the stream they go to, not as this operator's output; those that do not get there count here.
-    async fn send_letters(&self, stream: &FramesProducer, mut letters: Frames) -> Result<(), End> {
+    async fn send_letters(
+        &self,
+        stream: &FramesProducer,
+        (mut letters, too_large): (Frames, u64),
+    ) -> Result<(), End> {
+        self.outfit.counters.skipped(too_large, 0);
         let sent = self
             .outfit
             .handoff
@@ -116,20 +131,11 @@ impl Worker {
             .instantiate()
             .map_err(|error| error.to_string())
             .and_then(|mut instance| {
-                if let Some(state) = self.recovery.last_state.clone() {
-                    instance
-                        .restore(&state)
-                        .map_err(|error| error.to_string())?;
-                }
-                Ok(instance)
+                let start = self.recovery.restore(&mut instance)?;
+                Ok((instance, start))
             });
         match built {
-            Ok(instance) => {
-                let start = if self.recovery.last_state.is_some() {
-                    "its last snapshot"
-                } else {
-                    "empty state"
-                };
+            Ok((instance, start)) => {
                 tracing::info!(
                     operator = self.outfit.name,
                     "goes on with a new instance from {start}"
@@ -150,6 +156,29 @@ impl Worker {
                 );
                 Ok(())
             }
+        }
+    }
+    /// Keeps what the instance knows now, if it was called since it was last asked. One that refuses goes on, with what
+    /// was kept before.
+    pub(super) async fn checkpoint(&mut self) -> Result<(), End> {
+        let Some(instance) = self.instance.as_mut().filter(|_| self.changed) else {
+            return Ok(());
+        };
+        self.changed = false;
+        match instance.snapshot() {
+            Ok(state) => {
+                tracing::debug!(operator = self.outfit.name, bytes = state.len(), "saved");
+                self.recovery.save(Some(state));
+                Ok(())
+            }
+            Err(CallError::Refused(reason)) => {
+                tracing::warn!(
+                    operator = self.outfit.name,
+                    "does not save what it knows: {reason}"
+                );
+                Ok(())
+            }
+            Err(error) => self.failed(None, &[], error).await,
         }
     }
 }

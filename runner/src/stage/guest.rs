@@ -3,15 +3,63 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use crate::operator::{Events, Level};
+
+/// Names of counters of one operator, over all its instances: 64. Each instance is held to as many by the host, but one
+/// that fails again and again has many.
+const COUNTERS_MAX: usize = 64;
+/// Log lines of one operator in a second: 1,000. Others are counted, and their number is told.
+const LINES_MAX: u32 = 1000;
+/// Bytes of those lines: 1 MiB.
+const LOG_BYTES_MAX: usize = 1024 * 1024;
+/// The time that those bounds are for.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The outside of one operator's instances.
 #[derive(Debug)]
 pub struct Guest {
     operator: String,
     counters: Mutex<BTreeMap<String, u64>>,
+    pace: Mutex<Pace>,
+}
+
+/// How much an operator has logged lately.
+#[derive(Debug)]
+struct Pace {
+    since: Instant,
+    lines: u32,
+    bytes: usize,
+    dropped: u64,
+}
+
+impl Pace {
+    /// Whether a line of so many bytes may be logged at this moment, and how many before it were not.
+    fn admit(&mut self, now: Instant, bytes: usize) -> (bool, u64) {
+        let mut missed = 0;
+        if now.saturating_duration_since(self.since) >= SECOND {
+            missed = self.dropped;
+            *self = Self::at(now);
+        }
+        if self.lines >= LINES_MAX || self.bytes.saturating_add(bytes) > LOG_BYTES_MAX {
+            self.dropped += 1;
+            return (false, missed);
+        }
+        self.lines += 1;
+        self.bytes += bytes;
+        (true, missed)
+    }
+
+    const fn at(since: Instant) -> Self {
+        Self {
+            since,
+            lines: 0,
+            bytes: 0,
+            dropped: 0,
+        }
+    }
 }
 
 impl Guest {
@@ -20,20 +68,47 @@ impl Guest {
         Self {
             operator: operator.into(),
             counters: Mutex::default(),
+            pace: Mutex::new(Pace::at(Instant::now())),
         }
     }
 
-    /// The operator's own counters; the host bounds their number.
+    /// The operator's own counters, at most 64.
     pub fn counters(&self) -> BTreeMap<String, u64> {
         self.counters
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
+
+    fn tell_missed(&self, missed: u64) {
+        if missed > 0 {
+            tracing::warn!(
+                operator = self.operator,
+                "{missed} of its log lines were dropped: more than {LINES_MAX} or {LOG_BYTES_MAX} bytes in a second"
+            );
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let pace = self.pace.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let missed = std::mem::take(&mut pace.dropped);
+        self.tell_missed(missed);
+    }
 }
 
 impl Events for Guest {
     fn log(&self, level: Level, message: &str) {
+        let (admitted, missed) = self
+            .pace
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .admit(Instant::now(), message.len());
+        self.tell_missed(missed);
+        if !admitted {
+            return;
+        }
         let operator = self.operator.as_str();
         match level {
             Level::Trace => tracing::trace!(operator, "{message}"),
@@ -48,8 +123,39 @@ impl Events for Guest {
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(total) = counters.get_mut(name) {
             *total = total.saturating_add(delta);
-        } else {
+        } else if counters.len() < COUNTERS_MAX {
             counters.insert(name.to_owned(), delta);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operator_has_so_many_counters_however_often_it_is_built_anew() {
+        let guest = Guest::new("flood");
+        for instance in 0..100 {
+            for counter in 0..64 {
+                guest.count(&format!("{instance}-{counter}"), 1);
+            }
+        }
+        guest.count("0-0", u64::MAX);
+        let counters = guest.counters();
+        assert_eq!(counters.len(), COUNTERS_MAX);
+        assert_eq!(counters["0-0"], u64::MAX);
+    }
+
+    #[test]
+    fn a_flood_of_log_lines_is_cut_by_the_second_and_counted() {
+        let start = Instant::now();
+        let mut pace = Pace::at(start);
+        let admitted = (0..5000).filter(|_| pace.admit(start, 10).0).count();
+        assert_eq!(admitted, 1000);
+        assert_eq!(pace.admit(start + SECOND, 10), (true, 4000));
+        assert_eq!(pace.admit(start + SECOND, LOG_BYTES_MAX), (false, 0));
+        assert_eq!(pace.admit(start + SECOND, LOG_BYTES_MAX - 10), (true, 0));
+        assert_eq!(pace.admit(start + 2 * SECOND, 10), (true, 1));
     }
 }

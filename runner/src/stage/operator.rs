@@ -31,6 +31,8 @@ pub struct Replacement {
     pub on_error: OnError,
     /// The new interval of ticks.
     pub tick: Option<Duration>,
+    /// The new interval of checkpoints.
+    pub checkpoint: Option<Duration>,
 }
 
 /// A running operator of the manifest.
@@ -54,6 +56,8 @@ pub struct OperatorStage {
     pub on_error: OnError,
     /// How often it is called without a datum; never without this.
     pub tick: Option<Duration>,
+    /// How often it is asked what it knows, for the instance that follows a failure; never without this.
+    pub checkpoint: Option<Duration>,
     /// Where it counts.
     pub counters: Arc<Counters>,
 }
@@ -135,6 +139,13 @@ impl Crew {
         }
     }
 
+    async fn checkpoint(&mut self) -> Result<(), End> {
+        match self {
+            Self::One(worker) => worker.checkpoint().await,
+            Self::Many(pool) => pool.checkpoint().await,
+        }
+    }
+
     async fn finish(&mut self, port: u32) -> Result<(), End> {
         match self {
             Self::One(worker) => worker.finish(port, None).await,
@@ -164,6 +175,7 @@ struct Running {
     /// Whether the input of the same index can still bring something.
     open: Vec<bool>,
     ticks: Option<tokio::time::Interval>,
+    checkpoints: Option<tokio::time::Interval>,
     /// The input to look at first, so that a busy one does not starve the others.
     turn: usize,
 }
@@ -171,6 +183,7 @@ struct Running {
 enum Event {
     Command(Option<Command>),
     Tick,
+    Checkpoint,
     Crew(Result<(), End>),
     Batch(usize, Option<Frames>),
 }
@@ -192,6 +205,7 @@ impl Running {
             open: vec![true; stage.inputs.len()],
             inputs: stage.inputs,
             ticks: stage.tick.map(interval),
+            checkpoints: stage.checkpoint.map(interval),
             turn: 0,
         };
         (running, stage.instances)
@@ -209,6 +223,7 @@ impl Running {
                     Ok(())
                 }
                 Event::Crew(changed) => changed,
+                Event::Checkpoint => crew.checkpoint().await,
                 Event::Tick => crew.tick().await,
                 Event::Batch(index, Some(batch)) => {
                     self.batch(crew, self.inputs[index].port, batch).await
@@ -229,8 +244,8 @@ impl Running {
 
     /// Waits for what comes first. Without an instance, no batch is taken: the edges hold them.
     ///
-    /// Triggered when: a command arrives; the pause after a failure is over, or an instance has the stage end; a tick is
-    /// due; an open input has a batch or has ended.
+    /// Triggered when: a command arrives; the pause after a failure is over, or an instance has the stage end; a
+    /// checkpoint or a tick is due; an open input has a batch or has ended.
     async fn next_event(&mut self, crew: &mut Crew, control: &mut Control) -> Event {
         let ready = crew.is_ready();
         let is_pool = matches!(crew, Crew::Many(_));
@@ -239,6 +254,7 @@ impl Running {
             biased;
             command = control.commands.recv() => Event::Command(command),
             changed = crew.changes(), if !ready || is_pool => Event::Crew(changed),
+            () = next_tick(self.checkpoints.as_mut()), if ready => Event::Checkpoint,
             () = next_tick(self.ticks.as_mut()), if ready => Event::Tick,
             (index, batch) = next_batch(&mut self.inputs, &self.open, self.turn), if ready => Event::Batch(index, batch),
         }
@@ -318,6 +334,7 @@ impl Running {
             self.outfit = outfit;
             self.spread = replacement.spread;
             self.ticks = replacement.tick.map(interval);
+            self.checkpoints = replacement.checkpoint.map(interval);
             before.end(false).await;
         }
     }

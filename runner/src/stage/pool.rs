@@ -29,6 +29,7 @@ enum Work {
     Batch(u32, Frames, Option<Turn>),
     Tick(Option<Turn>),
     Finish(u32, Option<Turn>, oneshot::Sender<()>),
+    Checkpoint,
     Snapshot(oneshot::Sender<Result<Option<State>, String>>),
 }
 
@@ -163,6 +164,14 @@ impl Pool {
         for lane in 0..self.lanes.len() {
             let turn = self.turn();
             self.give(lane, Work::Tick(turn)).await?;
+        }
+        Ok(())
+    }
+
+    /// Has every instance keep what it knows.
+    pub(super) async fn checkpoint(&mut self) -> Result<(), End> {
+        for lane in 0..self.lanes.len() {
+            self.give(lane, Work::Checkpoint).await?;
         }
         Ok(())
     }
@@ -312,6 +321,7 @@ impl LaneThread {
                     self.worker.finish(port, turn).await?;
                     let _ = done.send(());
                 }
+                Work::Checkpoint => self.worker.checkpoint().await?,
                 Work::Snapshot(reply) => _ = reply.send(self.worker.snapshot()),
             }
         }

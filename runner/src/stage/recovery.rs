@@ -2,10 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use mosaik_streams::{Frames, FramesBuilder, FramesProducer};
+use mosaik_streams::{
+    Frames, FramesBuilder, FramesProducer,
+    frames::{DEFAULT_MAX_FRAME_LEN, HEADER_LEN},
+};
 use serde::Serialize;
 
 use crate::operator::{Component, Instance, OpenError, Setup, State};
+
+/// Times in a row that a snapshot may be refused before it is given up: a time-out on a busy machine is one, too.
+const RESTORES_MAX: u32 = 3;
+/// Bytes of a reason in a letter; the rest is cut off.
+const REASON_BYTES_MAX: usize = 1024;
 
 /// What to do with datums that an operator refuses, and with those of a batch during which it failed.
 #[derive(Debug, Clone)]
@@ -55,11 +63,20 @@ impl Blueprint {
     }
 }
 
+/// What an operator knew at some time.
+#[derive(Debug)]
+struct Saved {
+    state: State,
+    at: Instant,
+}
+
 /// Brings back an operator that failed: at once at first, then after growing pauses while it keeps failing.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
-    /// What the instance knew when it was made.
-    pub(super) last_state: Option<State>,
+    /// What the instance knew when it was made, or at the last checkpoint.
+    saved: Option<Saved>,
+    /// Times in a row that this was refused.
+    refusals: u32,
     failures: u32,
     not_before: Option<Instant>,
 }
@@ -70,9 +87,48 @@ impl Recovery {
 
     /// Of an instance that has this state.
     pub(super) fn knowing(state: Option<State>) -> Self {
-        Self {
-            last_state: state,
-            ..Self::default()
+        let mut recovery = Self::default();
+        recovery.save(state);
+        recovery
+    }
+
+    /// Keeps what the instance knows now, for the next instance; `None` is nothing at all.
+    pub(super) fn save(&mut self, state: Option<State>) {
+        self.refusals = 0;
+        self.saved = state.map(|state| Saved {
+            state,
+            at: Instant::now(),
+        });
+    }
+
+    /// What was kept.
+    pub(super) fn saved(&self) -> Option<&State> {
+        self.saved.as_ref().map(|saved| &saved.state)
+    }
+
+    /// Gives a new instance what was kept. Says what it starts from.
+    ///
+    /// # Errors
+    /// The instance refuses it, or fails. After [`RESTORES_MAX`] times it is given up, and the next one starts empty.
+    pub(super) fn restore(&mut self, instance: &mut Instance) -> Result<String, String> {
+        let Some(saved) = &self.saved else {
+            return Ok("empty state".to_owned());
+        };
+        match instance.restore(&saved.state) {
+            Ok(()) => {
+                self.refusals = 0;
+                let age = saved.at.elapsed();
+                Ok(format!("its last snapshot, {:.1}s old", age.as_secs_f64()))
+            }
+            Err(error) => {
+                self.refusals += 1;
+                let given_up = self.refusals >= RESTORES_MAX;
+                if given_up {
+                    self.save(None);
+                }
+                let then = if given_up { ", which is given up" } else { "" };
+                Err(format!("it does not take its last snapshot{then}: {error}"))
+            }
         }
     }
 
@@ -110,30 +166,45 @@ struct Letter<'a> {
     datum: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     datum_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    datum_bytes: Option<usize>,
 }
 
 /// The datums as they go to a stream of rejected ones: JSON objects with `operator`, `port`, `reason`, and the original
-/// bytes as `datum` if they are text, else as `datum_base64`.
+/// bytes as `datum` if they are text, else as `datum_base64`. One that a stream has no room for in this form leaves its
+/// size, as `datum_bytes`; the second number says how many those are.
 pub(super) fn letters<'a>(
     operator: &str,
     port: &str,
     refused: impl Iterator<Item = (&'a [u8], &'a str)>,
-) -> Frames {
+) -> (Frames, u64) {
     let mut builder = FramesBuilder::new();
+    let mut too_large = 0;
     for (bytes, reason) in refused {
         let datum = std::str::from_utf8(bytes).ok();
         let datum_base64 = datum.is_none().then(|| data_encoding::BASE64.encode(bytes));
-        let letter = Letter {
+        let mut letter = Letter {
             operator,
             port,
-            reason,
+            reason: &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)],
             datum,
             datum_base64,
+            datum_bytes: None,
         };
-        let json = serde_json::to_vec(&letter).expect("strings always serialise to JSON");
+        let mut json = written(&letter);
+        if json.len() > DEFAULT_MAX_FRAME_LEN - HEADER_LEN {
+            too_large += 1;
+            (letter.datum, letter.datum_base64) = (None, None);
+            letter.datum_bytes = Some(bytes.len());
+            json = written(&letter);
+        }
         builder.push(&json);
     }
-    builder.finish()
+    (builder.finish(), too_large)
+}
+
+fn written(letter: &Letter<'_>) -> Vec<u8> {
+    serde_json::to_vec(letter).expect("strings always serialise to JSON")
 }
 
 #[cfg(test)]
@@ -154,7 +225,8 @@ mod tests {
     #[test]
     fn a_letter_carries_the_original_bytes_whether_text_or_not() {
         let refused: [(&[u8], &str); 2] = [(b"{\"a\":1}", "no price"), (&[0xff, 0], "not text")];
-        let frames = letters("spread", "in", refused.into_iter());
+        let (frames, too_large) = letters("spread", "in", refused.into_iter());
+        assert_eq!(too_large, 0);
         let letters: Vec<serde_json::Value> = frames
             .iter()
             .map(|d| serde_json::from_slice(d).unwrap())
@@ -164,5 +236,26 @@ mod tests {
             serde_json::json!({"operator": "spread", "port": "in", "reason": "no price", "datum": "{\"a\":1}"})
         );
         assert_eq!(letters[1]["datum_base64"], "/wA=");
+    }
+
+    /// A datum of the largest size a stream takes is larger once it is escaped.
+    #[test]
+    fn a_letter_that_no_stream_takes_leaves_its_datum_out() {
+        let (text, bytes) = (vec![1; 4 << 20], vec![0xff; 13 << 20]);
+        let refused: [(&[u8], &str); 3] = [(&text, "no"), (&bytes, "no"), (b"small", "no")];
+        let (frames, too_large) = letters("spread", "in", refused.into_iter());
+        assert_eq!(too_large, 2);
+        let sizes: Vec<serde_json::Value> = frames
+            .iter()
+            .map(|d| serde_json::from_slice::<serde_json::Value>(d).unwrap())
+            .map(|letter| letter["datum_bytes"].clone())
+            .collect();
+        assert_eq!(
+            sizes,
+            [(4 << 20).into(), (13 << 20).into(), serde_json::Value::Null]
+        );
+        let longest = "é".repeat(5000);
+        let (frames, _) = letters("spread", "in", [(b"".as_slice(), &*longest)].into_iter());
+        assert!(frames.payload_len() < REASON_BYTES_MAX + 100);
     }
 }

@@ -1,6 +1,9 @@
 //! [`Worker`]: one instance of an operator, and what becomes of what it answers.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mosaik_streams::{Frames, FramesProducer};
 
@@ -16,6 +19,11 @@ use crate::operator::{CallError, Instance, Processed, State};
 ///
 /// Each is handed on before the next is asked for, so the bound is on time, not on memory.
 const ANSWERS_MAX: u32 = 1 << 20;
+/// The time that an operator may take for all its answers to one batch, in times of what one call may take: 100, which
+/// is 10 s by default. What it waits for others does not count.
+const ANSWERS_TIME: u32 = 100;
+/// Bytes of all answers to one batch: 4 GiB.
+const ANSWERS_BYTES_MAX: usize = 4 << 30;
 
 /// Where the datums of an output port go.
 #[derive(Debug, Clone)]
@@ -45,6 +53,8 @@ pub(super) struct Worker {
     /// Whether the policy asks for a new instance once the answers to the call at hand have come.
     pub(super) restart: bool,
     pub(super) complaints: Complaints,
+    /// Whether the instance was called since the last checkpoint.
+    pub(super) changed: bool,
     /// When to hand on what comes of the batch at hand, where others work beside this one.
     turn: Option<Turn>,
 }
@@ -58,6 +68,7 @@ impl Worker {
             recovery: Recovery::knowing(state),
             restart: false,
             complaints: Complaints::default(),
+            changed: false,
             turn: None,
         }
     }
@@ -123,7 +134,7 @@ impl Worker {
     /// What the instance remembers; if it is lost, what the next one would start from.
     pub(super) fn snapshot(&mut self) -> Result<Option<State>, String> {
         let Some(instance) = &mut self.instance else {
-            return Ok(self.recovery.last_state.clone());
+            return Ok(self.recovery.saved().cloned());
         };
         instance
             .snapshot()
@@ -142,21 +153,26 @@ impl Worker {
         }
         let Some(instance) = &mut self.instance else {
             return self
-                .lost(batch, "the operator could not be built anew")
+                .lost(batch, &[], "the operator could not be built anew")
                 .await;
         };
-        let mut answer = first(instance);
+        self.changed = true;
+        let mut spent = Spent::of(self.outfit.blueprint.setup.limits.call_time_max);
+        let mut rejected = Vec::new();
+        let mut answer = spent.in_call(|| first(instance));
         for _ in 0..ANSWERS_MAX {
             let processed = match answer {
                 Ok(processed) => processed,
-                Err(error) => return self.failed(batch, error).await,
+                Err(error) => return self.failed(batch, &rejected, error).await,
             };
+            spent.note(&processed);
             if let Some(turn) = &self.turn {
                 turn.comes().await;
             }
             self.hand_on(processed.outputs).await?;
             if let Some((port, batch)) = batch {
                 self.outfit.counters.rejected(processed.rejected.len());
+                rejected.extend(processed.rejected.iter().map(|rejected| rejected.index));
                 self.refused(Port::Input(port), batch, &processed.rejected)
                     .await?;
             }
@@ -167,13 +183,16 @@ impl Worker {
             if self.outfit.handoff.is_abandoned() {
                 return Err(End::Stopped);
             }
-            answer = instance.resume();
+            answer = match spent.too_much() {
+                None => spent.in_call(|| instance.resume()),
+                Some(error) => return self.failed(batch, &rejected, error).await,
+            };
         }
         let endless = CallError::Malformed {
             call: "resume",
             what: format!("more than {ANSWERS_MAX} answers to one batch"),
         };
-        self.failed(batch, endless).await
+        self.failed(batch, &rejected, endless).await
     }
 
     /// After the last answer to a call: a new instance follows if the policy asks for one.
@@ -212,5 +231,77 @@ impl Worker {
 
     pub(super) fn producer(&self, port: u32) -> Option<&FramesProducer> {
         self.outfit.outputs.get(port as usize)?.producer.as_ref()
+    }
+}
+
+/// What all answers to one batch have cost so far.
+struct Spent {
+    time: Duration,
+    time_max: Duration,
+    bytes: usize,
+}
+
+impl Spent {
+    const fn of(call_time_max: Duration) -> Self {
+        Self {
+            time: Duration::ZERO,
+            time_max: call_time_max.saturating_mul(ANSWERS_TIME),
+            bytes: 0,
+        }
+    }
+
+    /// Measures a call.
+    fn in_call<T>(&mut self, call: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let said = call();
+        self.time += began.elapsed();
+        said
+    }
+
+    fn note(&mut self, processed: &Processed) {
+        let frames = processed.outputs.iter().map(|(_, frames)| frames);
+        self.bytes += frames.map(Frames::wire_len).sum::<usize>();
+    }
+
+    /// Why there may be no more of it.
+    fn too_much(&self) -> Option<CallError> {
+        let call = "resume";
+        if self.bytes > ANSWERS_BYTES_MAX {
+            let what = format!("more than {ANSWERS_BYTES_MAX} bytes in answer to one batch");
+            return Some(CallError::Malformed { call, what });
+        }
+        (self.time > self.time_max).then_some(CallError::TimedOut {
+            call,
+            limit: self.time_max,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_to_one_batch_are_bounded_in_time_and_bytes() {
+        let mut spent = Spent::of(Duration::from_millis(1));
+        let flood = Processed {
+            outputs: vec![(0, Frames::single(&vec![0; 1 << 20]))],
+            ..Processed::default()
+        };
+        for _ in 0..4095 {
+            spent.note(&flood);
+        }
+        assert_eq!(spent.too_much(), None);
+        spent.note(&flood);
+        assert_eq!(
+            spent.too_much().unwrap().to_string(),
+            "`resume` gave a malformed answer: more than 4294967296 bytes in answer to one batch"
+        );
+        let mut spent = Spent::of(Duration::from_millis(1));
+        spent.in_call(|| std::thread::sleep(Duration::from_millis(101)));
+        assert_eq!(
+            spent.too_much().unwrap().to_string(),
+            "`resume` took longer than 100ms"
+        );
     }
 }

@@ -184,6 +184,7 @@ impl Node {
                 carry: operator.state == StatePolicy::Carry,
                 on_error: self.on_error(&operator.on_error),
                 tick: operator.tick,
+                checkpoint: operator.checkpoint,
             };
             let Some(running) = self.stages.get(id) else {
                 continue;
@@ -210,7 +211,8 @@ impl Node {
             else {
                 continue;
             };
-            let (on_error, tick) = (self.on_error(&operator.on_error), operator.tick);
+            let on_error = self.on_error(&operator.on_error);
+            let (tick, checkpoint) = (operator.tick, operator.checkpoint);
             let spread = spread_of(operator);
             let (blueprint, count) = (before.clone(), spread.instances);
             let made = tokio::task::spawn_blocking(move || blueprint.instances(count)).await;
@@ -223,6 +225,7 @@ impl Node {
                         carry: true,
                         on_error,
                         tick,
+                        checkpoint,
                     };
                     running.swap(replacement, SWAP_DEADLINE).await
                 }

@@ -296,6 +296,7 @@ impl Node {
                     converters,
                     on_error: self.on_error(&operator.on_error),
                     tick: operator.tick,
+                    checkpoint: operator.checkpoint,
                     counters,
                 }))
             }

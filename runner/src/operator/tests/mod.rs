@@ -8,7 +8,6 @@ mod cost;
 mod guest;
 mod hostile;
 mod loading;
-mod mutation;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,0 +1,133 @@
+//! From a core module to the component it says it is.
+//!
+//! A module carries its component type in a custom section. That section is not read: there is one world it can be of,
+//! and the library that would decode it recurses without bound on packages that depend on each other in a circle. What
+//! the module imports and exports is held against the world itself instead.
+
+use std::sync::LazyLock;
+
+use wasmparser::{Encoding, Parser, Payload};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::{Resolve, WorldId};
+
+use super::error::LoadError;
+use super::host::{HOST, TYPES};
+
+/// The custom sections that a component type comes in.
+const COMPONENT_TYPE: &str = "component-type";
+/// The custom section in there that says how text is encoded: a version, then the encoding.
+const TEXT: &str = "wit-component-encoding";
+
+/// The world that every operator implements, as the interface file has it.
+static OPERATOR: LazyLock<(Resolve, WorldId)> = LazyLock::new(|| {
+    let mut resolve = Resolve::default();
+    let package = resolve
+        .push_str(
+            "operator.wit",
+            include_str!("../../../wasm-sdk/wit/operator.wit"),
+        )
+        .expect("the interface is valid: the bindings are made of it, too");
+    let world = resolve
+        .select_world(&[package], Some("operator"))
+        .expect("the interface has this world: the bindings are made of it, too");
+    (resolve, world)
+});
+
+/// Makes a component of a core module of the operator world.
+pub(super) fn encode(module: &[u8]) -> Result<Vec<u8>, LoadError> {
+    let failed = |error: &dyn std::fmt::Display| LoadError::Encode(error.to_string());
+    let Stripped {
+        mut module,
+        text,
+        foreign,
+    } = strip(module).map_err(|error| failed(&error))?;
+    let text = text.ok_or(LoadError::NoComponentType)?;
+    if !foreign.is_empty() {
+        return Err(LoadError::Imports(foreign));
+    }
+    let (resolve, world) = &*OPERATOR;
+    let failed = |error: anyhow::Error| LoadError::Encode(format!("{error:#}"));
+    embed_component_metadata(&mut module, resolve, *world, text).map_err(failed)?;
+    ComponentEncoder::default()
+        .module(&module)
+        .map_err(failed)?
+        .validate(true)
+        .encode()
+        .map_err(failed)
+}
+
+/// A module without its component type.
+struct Stripped {
+    module: Vec<u8>,
+    /// How it says that text is encoded; `None` if it carried no component type.
+    text: Option<StringEncoding>,
+    /// What it imports from beside what every operator may, each once.
+    foreign: Vec<String>,
+}
+
+fn strip(module: &[u8]) -> wasmparser::Result<Stripped> {
+    let mut stripped = Stripped {
+        module: Vec::with_capacity(module.len()),
+        text: None,
+        foreign: Vec::new(),
+    };
+    for payload in Parser::new(0).parse_all(module) {
+        let payload = payload?;
+        match &payload {
+            Payload::Version { range, .. } => {
+                stripped.module.extend_from_slice(&module[range.clone()]);
+            }
+            Payload::CustomSection(section) if section.name().starts_with(COMPONENT_TYPE) => {
+                stripped.text = Some(text_encoding(section.data()));
+                continue;
+            }
+            Payload::ImportSection(imports) => {
+                for import in imports.clone().into_imports() {
+                    let from = import?.module;
+                    if from != HOST && from != TYPES && !stripped.foreign.iter().any(|f| f == from)
+                    {
+                        stripped.foreign.push(from.to_owned());
+                    }
+                }
+            }
+            _ => {}
+        }
+        // The code section is announced before it is all there.
+        if let Some((id, range)) = payload.as_section() {
+            let Some(section) = module.get(range) else {
+                continue;
+            };
+            stripped.module.push(id);
+            push_leb(&mut stripped.module, section.len());
+            stripped.module.extend_from_slice(section);
+        }
+    }
+    Ok(stripped)
+}
+
+/// What a component type says of text; UTF-8 if nothing.
+fn text_encoding(component_type: &[u8]) -> StringEncoding {
+    for payload in Parser::new(0).parse_all(component_type) {
+        match payload {
+            Ok(Payload::Version { encoding, .. }) if encoding != Encoding::Component => break,
+            Ok(Payload::CustomSection(section)) if section.name() == TEXT => {
+                return match section.data() {
+                    [_, 1] => StringEncoding::UTF16,
+                    [_, 2] => StringEncoding::CompactUTF16,
+                    _ => StringEncoding::UTF8,
+                };
+            }
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    StringEncoding::UTF8
+}
+
+fn push_leb(into: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        into.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    into.push(number as u8);
+}

@@ -1,0 +1,226 @@
+//! What a component may ask of the compiler, measured before it is compiled: nothing can stop a compiler midway.
+//!
+//! Compiling spreads a component out: one that is instantiated twice is there twice, and so is all that it instantiates.
+//! Thirty of them, each with two of the one before, are two kilobytes that become more than any machine holds. And the
+//! time for a function grows with the square of its size.
+
+use wasmparser::{
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind,
+    ComponentTypeRef, Encoding, Parser, Payload,
+};
+
+use super::error::LoadError;
+
+/// Instances, functions between parts, and names for either, spread out: 100,000. A component linked from the shared
+/// libraries of a language runtime has some thousand. Worst case: a second and some ten MiB.
+const PARTS_MAX: u64 = 100_000;
+/// Bytes of one function's code: 512 KiB, some times what the interpreter loops of language runtimes have. Worst case:
+/// some twenty seconds.
+const FUNCTION_BYTES_MAX: usize = 512 * 1024;
+
+/// A component that is being read.
+#[derive(Default)]
+struct Scope {
+    /// Whether it is a module, within which nothing is instantiated.
+    is_module: bool,
+    /// What it becomes each time it is instantiated.
+    parts: u64,
+    /// The same of the components in its index space.
+    components: Vec<u64>,
+}
+
+impl Scope {
+    fn add(&mut self, parts: u64) {
+        self.parts = self.parts.saturating_add(parts);
+    }
+
+    /// What a component of this one's index space becomes; an index that is out of range is for the compiler to name.
+    fn component(&self, index: u32) -> u64 {
+        self.components.get(index as usize).copied().unwrap_or(0)
+    }
+}
+
+/// Looks through a component for what would cost too much to compile.
+pub(super) fn vet(component: &[u8]) -> Result<(), LoadError> {
+    let mut scopes: Vec<Scope> = Vec::new();
+    for payload in Parser::new(0).parse_all(component) {
+        // What cannot be read is for the compiler to name.
+        let Ok(payload) = payload else { return Ok(()) };
+        match payload {
+            Payload::Version { encoding, .. } => scopes.push(Scope {
+                is_module: encoding == Encoding::Module,
+                ..Scope::default()
+            }),
+            Payload::End(_) => {
+                let ended = scopes.pop().unwrap_or_default();
+                if let (Some(outer), false) = (scopes.last_mut(), ended.is_module) {
+                    outer.components.push(ended.parts);
+                }
+            }
+            Payload::CodeSectionEntry(body) if body.range().len() > FUNCTION_BYTES_MAX => {
+                return Err(LoadError::TooComplex(format!(
+                    "a function of {} bytes, more than {FUNCTION_BYTES_MAX}",
+                    body.range().len()
+                )));
+            }
+            payload => {
+                if let Err(refused) = measure(payload, &mut scopes) {
+                    return refused.map_or(Ok(()), Err);
+                }
+            }
+        }
+        if scopes.last().is_some_and(|scope| scope.parts > PARTS_MAX) {
+            return Err(LoadError::TooComplex(format!(
+                "more than {PARTS_MAX} parts when it is spread out"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A section that cannot be read is no error of this kind.
+type Unreadable = Option<LoadError>;
+
+/// Counts what a section of the innermost component defines.
+fn measure(payload: Payload<'_>, scopes: &mut [Scope]) -> Result<(), Unreadable> {
+    let unreadable = |_| None;
+    let Some((scope, outer)) = scopes.split_last_mut() else {
+        return Ok(());
+    };
+    match payload {
+        Payload::InstanceSection(section) => scope.add(section.count().into()),
+        Payload::ComponentCanonicalSection(section) => scope.add(section.count().into()),
+        Payload::ComponentInstanceSection(section) => {
+            for instance in section {
+                scope.add(1);
+                if let ComponentInstance::Instantiate {
+                    component_index, ..
+                } = instance.map_err(unreadable)?
+                {
+                    scope.add(scope.component(component_index));
+                }
+            }
+        }
+        Payload::ComponentAliasSection(section) => {
+            for alias in section {
+                scope.add(1);
+                match alias.map_err(unreadable)? {
+                    ComponentAlias::Outer {
+                        kind: ComponentOuterAliasKind::Component,
+                        count,
+                        index,
+                    } => {
+                        let from = match count {
+                            0 => Some(&*scope),
+                            count => outer.iter().rev().nth(count as usize - 1),
+                        };
+                        let parts = from.map_or(0, |from| from.component(index));
+                        scope.components.push(parts);
+                    }
+                    ComponentAlias::InstanceExport {
+                        kind: ComponentExternalKind::Component,
+                        ..
+                    } => return Err(Some(handed_on())),
+                    _ => {}
+                }
+            }
+        }
+        Payload::ComponentImportSection(section) => {
+            for import in section {
+                if let ComponentTypeRef::Component(_) = import.map_err(unreadable)?.ty {
+                    return Err(Some(handed_on()));
+                }
+            }
+        }
+        Payload::ComponentExportSection(section) => {
+            for export in section {
+                let export = export.map_err(unreadable)?;
+                if export.kind == ComponentExternalKind::Component {
+                    scope.components.push(scope.component(export.index));
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// How often one that is handed on would be instantiated cannot be told without doing it.
+fn handed_on() -> LoadError {
+    LoadError::TooComplex("components that are handed on from one to another".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vetted(text: &str) -> Result<(), String> {
+        let bytes = wat::parse_str(text).unwrap();
+        vet(&bytes).map_err(|error| error.to_string())
+    }
+
+    /// Components within each other, each with two of the one before.
+    fn nested(levels: usize) -> String {
+        let mut text =
+            "(component $c0 (core module $m) (core instance (instantiate $m)))".to_owned();
+        for level in 1..=levels {
+            let two = format!("(instance (instantiate $c{}))", level - 1).repeat(2);
+            text = format!("(component $c{level} {text} {two})");
+        }
+        format!("(component {text} (instance (instantiate $c{levels})))")
+    }
+
+    #[test]
+    fn what_doubles_with_each_level_is_refused_before_it_does() {
+        assert_eq!(vetted(&nested(12)), Ok(()));
+        let refused = vetted(&nested(40)).unwrap_err();
+        assert_eq!(
+            refused,
+            "asks too much of the compiler: more than 100000 parts when it is spread out"
+        );
+    }
+
+    #[test]
+    fn a_component_is_counted_by_whatever_name_it_is_instantiated() {
+        let inner = nested(15);
+        let once = inner.replacen("(component", "(component $big", 1);
+        for used in [
+            "(instance (instantiate $big)) (instance (instantiate $big))",
+            "(export $again \"big\" (component $big)) (instance (instantiate $big)) (instance (instantiate $again))",
+            "(component $in (alias outer 1 $big (component $mine)) (instance (instantiate $mine)) (instance (instantiate $mine)))
+             (instance (instantiate $in))",
+        ] {
+            let text = format!("(component {once} {used})");
+            assert!(vetted(&text).unwrap_err().contains("parts"), "{used}");
+        }
+        assert_eq!(
+            vetted(&format!("(component {once} (instance (instantiate $big)))")),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn components_are_not_handed_on() {
+        for text in [
+            "(component (import \"c\" (component)))",
+            "(component (component $c (component $d) (export \"d\" (component $d))) (instance $i (instantiate $c))
+                (alias export $i \"d\" (component)))",
+        ] {
+            assert!(vetted(text).unwrap_err().contains("handed on"), "{text}");
+        }
+    }
+
+    #[test]
+    fn functions_have_a_size_that_compiles_in_bounded_time() {
+        let of = |count| {
+            let body = "(drop (i32.const 1))".repeat(count);
+            vetted(&format!("(component (core module (func {body})))"))
+        };
+        assert_eq!(of(1000), Ok(()));
+        assert!(
+            of(FUNCTION_BYTES_MAX / 3 + 1)
+                .unwrap_err()
+                .contains("a function of")
+        );
+    }
+}

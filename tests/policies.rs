@@ -1,0 +1,440 @@
+//! What becomes of datums that an operator refuses or fails on, by each policy, through the real runner: where they go,
+//! what is counted, that the rest of the graph goes on, and what the next instance starts from.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+use support::{Done, Node, guest::Guest, runner, write};
+
+/// Datums of each of the two pipelines.
+const COUNT: usize = 300;
+
+/// `suspect` and an honest operator, each with a pipeline of its own, and letters to the dead.
+fn manifest(folder: &Path, suspect: &str, on_error: &str) -> PathBuf {
+    let (stream, consumer) = if on_error.contains("to:") {
+        (
+            ", letters: {}",
+            "  letters: {from: letters, to: {file: {path: letters.jsonl}}}\n",
+        )
+    } else {
+        ("", "")
+    };
+    let text = format!(
+        "mosaik: v1\nstreams: {{a: {{}}, b: {{}}, c: {{}}, d: {{}}{stream}}}\n\
+         producers:\n  first: {{from: {{generate: {{count: {COUNT}, rate: 300}}}}, to: a}}\n  second: {{from: {{generate: {{count: {COUNT}, rate: 300}}}}, to: c}}\n\
+         operators:\n  suspect: {{{suspect}, from: a, to: b, on_error: {on_error}}}\n  \
+         honest: {{wasm: 'builtin:jq', from: c, to: d, config: {{filter: .seq}}, limits: {{time: 10s}}}}\n\
+         consumers:\n  theirs: {{from: b, to: {{file: {{path: theirs.jsonl}}}}}}\n  ours: {{from: d, to: {{file: {{path: ours.jsonl}}}}}}\n{consumer}"
+    );
+    write(folder, "m.yaml", text)
+}
+
+/// One that rejects every third datum, with a reason.
+const PICKY: &str = "wasm: 'builtin:jq', limits: {time: 10s}, config: {filter: 'if .seq % 3 == 0 then error(\"a third\") else .seq end'}";
+
+fn guest(folder: &Path, guest: &Guest<'_>) -> String {
+    write(folder, "suspect.wasm", guest.module());
+    "wasm: suspect.wasm, limits: {memory: 16MiB, time: 100ms}".to_owned()
+}
+
+fn lines(folder: &Path, name: &str) -> Vec<String> {
+    let text = fs::read_to_string(folder.join(name)).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// What the summary says of a stage: in, out, and how many of each reason.
+#[track_caller]
+fn counts(done: &Done, stage: &str) -> (usize, usize, impl Fn(&str) -> usize + use<>) {
+    let find = |line: &&str| line.split_whitespace().nth(1) == Some(stage);
+    let line = done.stderr.lines().rev().find(find);
+    let line = line.unwrap_or_else(|| panic!("no summary of {stage}:\n{}", done.stderr));
+    let words: Vec<String> = line
+        .split([' ', ','])
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let before = move |what: &str| {
+        let at = words.iter().skip(2).position(|word| word == what);
+        at.map_or(0, |at| words[at + 1].parse().unwrap())
+    };
+    (before("in"), before("out"), before)
+}
+
+/// That the honest operator noticed nothing, and that the suspect's datums are all accounted for.
+#[track_caller]
+fn accounted(folder: &Path, done: &Done) -> (usize, usize, usize) {
+    let ours: Vec<String> = (0..COUNT).map(|seq| seq.to_string()).collect();
+    assert_eq!(lines(folder, "ours.jsonl"), ours, "{}", done.stderr);
+    let (taken, out, of) = counts(done, "suspect");
+    assert_eq!(taken, COUNT, "{}", done.stderr);
+    let (rejected, failed) = (of("rejected"), of("failed"));
+    assert_eq!(taken, out + rejected + failed, "{}", done.stderr);
+    assert_eq!(lines(folder, "theirs.jsonl").len(), out);
+    (rejected, failed, of("restarts"))
+}
+
+#[test]
+fn skip_counts_what_is_rejected_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = Node::up(&manifest(folder.path(), PICKY, "skip")).wait();
+    assert!(done.status.success(), "{}", done.stderr);
+    assert_eq!(
+        accounted(folder.path(), &done),
+        (COUNT / 3, 0, 0),
+        "{}",
+        done.stderr
+    );
+    assert!(done.stderr.contains("a third"), "{}", done.stderr);
+}
+
+#[test]
+fn restart_counts_what_is_rejected_and_starts_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = Node::up(&manifest(folder.path(), PICKY, "restart")).wait();
+    assert!(done.status.success(), "{}", done.stderr);
+    let (rejected, failed, restarts) = accounted(folder.path(), &done);
+    assert_eq!((rejected, failed), (COUNT / 3, 0), "{}", done.stderr);
+    assert!(restarts > 0, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("new instance from empty state"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn restart_starts_anew_after_a_whole_batch_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refuses = guest(
+        folder.path(),
+        &Guest {
+            process: "(call $refuse (i32.const 32) (i32.const 3))",
+            ..Guest::default()
+        },
+    );
+    let done = Node::up(&manifest(folder.path(), &refuses, "restart")).wait();
+    assert!(done.status.success(), "{}", done.stderr);
+    let (_, failed, restarts) = accounted(folder.path(), &done);
+    assert_eq!(failed, COUNT, "{}", done.stderr);
+    assert!(restarts > 0, "{}", done.stderr);
+}
+
+#[test]
+fn stop_ends_the_operator_and_only_what_fed_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = Node::up(&manifest(folder.path(), PICKY, "stop")).wait();
+    assert_eq!(done.status.code(), Some(3), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("refused a datum: a third"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(
+        lines(folder.path(), "ours.jsonl").len(),
+        COUNT,
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn what_is_rejected_goes_to_a_stream_with_all_that_is_known_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = Node::up(&manifest(folder.path(), PICKY, "{to: letters}")).wait();
+    assert!(done.status.success(), "{}", done.stderr);
+    assert_eq!(accounted(folder.path(), &done), (COUNT / 3, 0, 0));
+    let letters = lines(folder.path(), "letters.jsonl");
+    assert_eq!(letters.len(), COUNT / 3);
+    for (index, letter) in letters.iter().enumerate() {
+        let letter: Value = serde_json::from_str(letter).unwrap();
+        assert_eq!(
+            (&letter["operator"], &letter["port"]),
+            (&"suspect".into(), &"in".into())
+        );
+        assert!(
+            letter["reason"].as_str().unwrap().contains("a third"),
+            "{letter}"
+        );
+        let datum: Value = serde_json::from_str(letter["datum"].as_str().unwrap()).unwrap();
+        assert_eq!(datum["seq"], index * 3);
+    }
+}
+
+#[test]
+fn what_an_operator_fails_on_goes_to_a_stream_however_it_fails() {
+    for (process, reason) in [
+        ("unreachable", "trapped in `process`: wasm `unreachable`"),
+        (
+            "(loop $l (br $l)) unreachable",
+            "`process` took longer than 100ms",
+        ),
+        (
+            "(loop $l (drop (memory.grow (i32.const 16))) (br $l)) unreachable",
+            "`process` needs more memory than",
+        ),
+        (
+            "(call $answer (i32.const 9) (local.get $ptr) (local.get $len) (i32.const 0))",
+            "`process` gave a malformed answer: output port 9 of 1",
+        ),
+        ("(call $refuse (i32.const 32) (i32.const 3))", "out"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let hostile = Guest {
+            process,
+            ..Guest::default()
+        };
+        let suspect = guest(folder.path(), &hostile);
+        let done = Node::up(&manifest(folder.path(), &suspect, "{to: letters}")).wait();
+        assert!(done.status.success(), "{}", done.stderr);
+        assert_eq!(accounted(folder.path(), &done).1, COUNT, "{}", done.stderr);
+        let letters = lines(folder.path(), "letters.jsonl");
+        assert_eq!(letters.len(), COUNT, "{reason}");
+        for (seq, letter) in letters.iter().enumerate() {
+            let letter: Value = serde_json::from_str(letter).unwrap();
+            assert!(
+                letter["reason"].as_str().unwrap().contains(reason),
+                "{letter}"
+            );
+            let datum: Value = serde_json::from_str(letter["datum"].as_str().unwrap()).unwrap();
+            assert_eq!(datum["seq"], seq);
+        }
+    }
+}
+
+#[test]
+fn an_operator_that_fails_again_and_again_is_built_anew_after_growing_pauses() {
+    let folder = tempfile::tempdir().unwrap();
+    let traps = Guest {
+        process: "unreachable",
+        ..Guest::default()
+    };
+    let suspect = guest(folder.path(), &traps);
+    let done = Node::up(&manifest(folder.path(), &suspect, "skip")).wait();
+    assert!(done.status.success(), "{}", done.stderr);
+    let (_, failed, restarts) = accounted(folder.path(), &done);
+    assert_eq!(failed, COUNT);
+    // A second of datums at 300 a second: at once, then after 200 ms, 400 ms, 800 ms, and what is left at the end.
+    assert!((1..10).contains(&restarts), "{}", done.stderr);
+    for pause in ["pause=0ns", "pause=200ms"] {
+        assert!(done.stderr.contains(pause), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn answers_without_end_come_to_an_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let more =
+        "(drop (call $answer (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1))) (i32.const 320)";
+    let endless = Guest {
+        process: more,
+        resume: more,
+        ..Guest::default()
+    };
+    write(folder.path(), "suspect.wasm", endless.module());
+    let suspect = "wasm: suspect.wasm, limits: {time: 10ms}";
+    let done = Node::up(&manifest(folder.path(), suspect, "skip")).wait();
+    assert!(done.status.success(), "{}", done.stderr);
+    assert_eq!(accounted(folder.path(), &done).1, COUNT, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("`resume` took longer than")
+            || done.stderr.contains("answers to one batch"),
+        "{}",
+        done.stderr
+    );
+}
+
+/// A stream's encoding and the source's format, what is in the file, and what a letter says of each datum.
+#[test]
+fn a_letter_has_the_original_bytes_whatever_the_encoding() {
+    let postcard = b"\x03IBM\0\0\0\0\0\0\xf0\x3f".as_slice();
+    for (encoding, format, file, datum) in [
+        (
+            "json",
+            "jsonl",
+            b"{\"a\": 1}\n".as_slice(),
+            b"{\"a\": 1}".as_slice(),
+        ),
+        (
+            "text",
+            "lines",
+            "d\u{e9}j\u{e0} \"vu\"\n".as_bytes(),
+            "d\u{e9}j\u{e0} \"vu\"".as_bytes(),
+        ),
+        ("bytes", "lines", b"\xff\x00\xfe\n", b"\xff\x00\xfe"),
+        (
+            "postcard, schema: {symbol: string, price: f64}",
+            "jsonl",
+            b"{\"symbol\": \"IBM\", \"price\": 1}\n",
+            postcard,
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let refuses = Guest {
+            process: "(call $refuse (i32.const 32) (i32.const 3))",
+            ..Guest::default()
+        };
+        write(folder.path(), "suspect.wasm", refuses.module());
+        write(folder.path(), "in.txt", file);
+        let path = write(
+            folder.path(),
+            "m.yaml",
+            format!(
+                "mosaik: v1\nstreams: {{a: {{encoding: {encoding}}}, b: {{encoding: {encoding}}}, letters: {{}}}}\n\
+                 producers: {{p: {{from: {{file: {{path: in.txt, format: {format}}}}}, to: a}}}}\n\
+                 operators: {{suspect: {{wasm: suspect.wasm, from: a, to: b, on_error: {{to: letters}}}}}}\n\
+                 consumers: {{theirs: {{from: b, to: {{file: {{path: theirs}}}}}}, letters: {{from: letters, to: {{file: {{path: letters.jsonl}}}}}}}}\n"
+            ),
+        );
+        let done = Node::up(&path).wait();
+        assert!(done.status.success(), "{}", done.stderr);
+        let letters = lines(folder.path(), "letters.jsonl");
+        assert_eq!(letters.len(), 1, "{encoding}: {}", done.stderr);
+        let letter: Value = serde_json::from_str(&letters[0]).unwrap();
+        let original = match (letter["datum"].as_str(), letter["datum_base64"].as_str()) {
+            (Some(text), None) => text.as_bytes().to_vec(),
+            (None, Some(base64)) => data_encoding::BASE64.decode(base64.as_bytes()).unwrap(),
+            both => panic!("{both:?}"),
+        };
+        assert_eq!(original, datum, "{encoding}");
+        assert_eq!(
+            (&letter["operator"], &letter["port"], &letter["reason"]),
+            (&"suspect".into(), &"in".into(), &"out".into())
+        );
+    }
+}
+
+/// One that counts its batches, says the count as a letter from `A` on, traps when a batch begins with `X`, and saves the
+/// count as its state.
+const COUNTING: Guest<'_> = Guest {
+    describe: Guest::DESCRIBE,
+    open: Guest::FINE,
+    process: "
+        (if (i32.eq (i32.load8_u offset=4 (local.get $ptr)) (i32.const 0x58)) (then unreachable))
+        (global.set $seen (i32.add (global.get $seen) (i32.const 1)))
+        (i32.store (i32.const 512) (i32.const 0x01000000))
+        (i32.store8 (i32.const 516) (i32.add (global.get $seen) (i32.const 0x40)))
+        (call $answer (i32.const 0) (i32.const 512) (i32.const 5) (i32.const 0))",
+    resume: Guest::NOTHING,
+    tick: Guest::NOTHING,
+    finish: Guest::NOTHING,
+    snapshot: "
+        (i32.store8 (i32.const 520) (global.get $seen))
+        (i32.store8 (i32.const 320) (i32.const 0)) (i32.store (i32.const 324) (i32.const 7))
+        (i64.store (i32.const 328) (i64.const 0x1_0000_0100)) (i32.store8 (i32.const 256) (i32.const 0))
+        (i64.store (i32.const 268) (i64.const 0x1_0000_0208)) (i32.const 320)",
+    restore: "
+        (global.set $seen (i32.load8_u (i32.load offset=12 (local.get $ptr))))
+        (i32.store8 (i32.const 320) (i32.const 0)) (i32.const 320)",
+    realloc: Guest::REALLOC,
+    memory: "2",
+    fields: "(global $seen (mut i32) (i32.const 0))",
+};
+
+/// A counting operator that follows a file, and prints.
+struct Counting {
+    folder: tempfile::TempDir,
+    node: Node,
+}
+
+impl Counting {
+    fn start(guest: &Guest<'_>, more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "suspect.wasm", guest.module());
+        write(folder.path(), "in.txt", "");
+        let path = write(
+            folder.path(),
+            "m.yaml",
+            format!(
+                "mosaik: v1\nstreams: {{a: {{encoding: text}}, b: {{encoding: text}}}}\n\
+                 producers: {{p: {{from: {{file: {{path: in.txt, format: lines, follow: true}}}}, to: a}}}}\n\
+                 operators: {{suspect: {{wasm: suspect.wasm, from: a, to: b, limits: {{time: 5s}}{more}}}}}\n\
+                 consumers: {{c: {{from: b, to: {{stdout: {{}}}}}}}}\n"
+            ),
+        );
+        let mut command = runner();
+        command.arg("up").arg(path).env("RUST_LOG", "debug");
+        Self {
+            folder,
+            node: Node::spawn(command),
+        }
+    }
+
+    fn say(&self, line: &str) {
+        let path = self.folder.path().join("in.txt");
+        let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        writeln!(file, "{line}").unwrap();
+    }
+}
+
+#[test]
+fn after_a_failure_an_operator_knows_what_it_knew_at_its_last_checkpoint() {
+    let counting = Counting::start(&COUNTING, ", checkpoint: 10ms");
+    counting.say("one");
+    assert_eq!(counting.node.stdout_lines(1), ["A"]);
+    counting.node.logged("saved");
+    counting.say("X");
+    counting.node.logged("trapped in `process`");
+    counting
+        .node
+        .logged("goes on with a new instance from its last snapshot, ");
+    counting.say("two");
+    assert_eq!(counting.node.stdout_lines(2), ["A", "B"]);
+}
+
+#[test]
+fn without_a_checkpoint_it_starts_empty_and_says_so() {
+    let counting = Counting::start(&COUNTING, "");
+    counting.say("one");
+    assert_eq!(counting.node.stdout_lines(1), ["A"]);
+    counting.say("X");
+    counting
+        .node
+        .logged("goes on with a new instance from empty state");
+    counting.say("two");
+    assert_eq!(counting.node.stdout_lines(2), ["A", "A"]);
+    assert!(!counting.node.stderr_now().contains("saved"));
+}
+
+#[test]
+fn a_snapshot_that_is_refused_three_times_is_given_up() {
+    let refuses = Guest {
+        restore: "unreachable",
+        ..COUNTING
+    };
+    let counting = Counting::start(&refuses, ", checkpoint: 10ms");
+    counting.say("one");
+    counting.node.logged("saved");
+    counting.say("X");
+    counting
+        .node
+        .logged("it does not take its last snapshot, which is given up");
+    counting.node.logged_times("it does not take its last snapshot", 3);
+    counting
+        .node
+        .logged("goes on with a new instance from empty state");
+    counting.say("two");
+    assert_eq!(counting.node.stdout_lines(2), ["A", "A"]);
+}
+
+#[test]
+fn a_checkpoint_that_fails_costs_the_instance_and_nothing_else() {
+    let traps = Guest {
+        snapshot: "unreachable",
+        ..COUNTING
+    };
+    let counting = Counting::start(&traps, ", checkpoint: 10ms");
+    counting.say("one");
+    counting.node.logged("trapped in `snapshot`");
+    counting
+        .node
+        .logged("goes on with a new instance from empty state");
+    counting.say("two");
+    assert_eq!(counting.node.stdout_lines(2), ["A", "A"]);
+}

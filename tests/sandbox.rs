@@ -1,0 +1,29 @@
+//! The sandbox, proven: a corpus of hostile components, what becomes of each, and what that costs everybody else.
+//!
+//! `docs/sandbox.md` says what is proven here, and how to run it. `--nocapture` shows the figures.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "sandbox/cases.rs"]
+mod cases;
+#[path = "sandbox/containment.rs"]
+mod containment;
+#[path = "sandbox/corpus.rs"]
+mod corpus;
+#[path = "support/guest.rs"]
+mod guest;
+#[path = "sandbox/lab.rs"]
+mod lab;
+#[path = "sandbox/memory.rs"]
+mod memory;
+#[path = "sandbox/siblings.rs"]
+mod siblings;
+#[path = "support/usage.rs"]
+mod usage;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// These tests measure, so one runs at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,183 @@
+//! The table: every component of the corpus, when it does what it does, and what must come of it.
+
+/// When a component does what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum At {
+    /// While it is compiled, instantiated the first time, or asked what it is.
+    Load,
+    /// While it is instantiated, or opened.
+    Open,
+    Process,
+    Resume,
+    Tick,
+    Finish,
+    Snapshot,
+    Restore,
+}
+
+/// One component.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) text: &'static str,
+    pub(crate) at: At,
+    /// What the error says, in part; nothing when there is none because what it does is cut to size. With a `|` between
+    /// two that are as good, where it depends on the machine's speed which limit is met first.
+    pub(crate) end: &'static str,
+    /// The memory that it may have, in MiB.
+    pub(crate) memory_mib: usize,
+}
+
+impl Case {
+    pub(crate) const fn memory_bytes_max(&self) -> usize {
+        self.memory_mib << 20
+    }
+
+    /// Whether it ended as it must.
+    pub(crate) fn is_end(&self, error: &str) -> bool {
+        self.end.split('|').any(|end| match end {
+            "" => error.is_empty(),
+            end => error.contains(end),
+        })
+    }
+}
+
+macro_rules! cases {
+    ($($name:ident $at:ident $end:literal $($memory_mib:literal)?;)*) => {
+        &[$(Case {
+            name: stringify!($name),
+            text: include_str!(concat!("corpus/", stringify!($name), ".wat")),
+            at: At::$at,
+            end: $end,
+            memory_mib: memory_mib!($($memory_mib)?),
+        }),*]
+    };
+}
+
+macro_rules! memory_mib {
+    () => {
+        16
+    };
+    ($mib:literal) => {
+        $mib
+    };
+}
+
+pub(crate) const CASES: &[Case] = cases! {
+    trap_unreachable Process "trapped in `process`: wasm `unreachable`";
+    trap_divide Process "integer divide by zero";
+    trap_overflow Process "integer overflow";
+    trap_convert Process "invalid conversion to integer";
+    trap_load Process "out of bounds memory access";
+    trap_store Process "out of bounds memory access";
+    trap_copy Process "out of bounds memory access";
+    trap_call_null Process "uninitialized element";
+    trap_call_type Process "indirect call type mismatch";
+    trap_call_beyond Process "undefined element: out of bounds table access";
+    trap_describe Load "cannot be asked what it is: trapped in `describe`";
+    trap_start Load "trapped in `describe`: wasm `unreachable`";
+    trap_data Load "out of bounds memory access";
+
+    loop_describe Load "`describe` took longer than 100ms";
+    loop_start Load "`describe` took longer than 100ms";
+    loop_start_beside Load "`describe` took longer than 100ms";
+    loop_open Open "`open` took longer than 100ms";
+    loop_process Process "`process` took longer than 100ms";
+    loop_resume Resume "`resume` took longer than 100ms";
+    loop_tick Tick "`tick` took longer than 100ms";
+    loop_finish Finish "`finish` took longer than 100ms";
+    loop_snapshot Snapshot "`snapshot` took longer than 100ms";
+    loop_restore Restore "`restore` took longer than 100ms";
+    loop_post_return Tick "`tick` took longer than 100ms";
+    loop_recursion Process "`process` took longer than 100ms";
+    loop_trampoline Process "`process` took longer than 100ms";
+    loop_now Process "`process` took longer than 100ms";
+    straight_counts Process "`process` took longer than 100ms";
+    straight_logs Process "`process` took longer than 100ms";
+    straight_fills Process "`process` took longer than 100ms";
+    straight_copies Process "`process` took longer than 100ms" 320;
+    straight_tables Process "`process` took longer than 100ms";
+
+    memory_grow Process "`process` needs more memory than the 16777216 bytes allowed";
+    memory_grow_at_once Process "`process` needs more memory than";
+    memory_touch Process "`process` needs more memory than";
+    memory_initial Load "`describe` needs more memory than the 67108864 bytes allowed";
+    memory_initial_open Open "`open` needs more memory than the 16777216 bytes allowed";
+    memory_many Load "memory count too high at 17";
+    memory_sum Open "`open` needs more memory than the 16777216 bytes allowed";
+    instances_many Load "instance count too high at 65";
+    tables_many Load "more table elements wanted than the 262144 allowed";
+    table_grow Process "more table elements wanted than the 262144 allowed";
+    table_initial Load "more table elements wanted than the 262144 allowed";
+
+    stack_recursion Process "call stack exhausted";
+    stack_locals Process "call stack exhausted";
+    stack_mutual Process "call stack exhausted";
+
+    answer_huge Process "more than the 67108864 bytes allowed" 192;
+    answer_overlapping Process "more than the 67108864 bytes allowed";
+    answer_beyond Process "out of bounds of memory";
+    answer_nowhere Process "out of bounds";
+    answer_misaligned Process "align";
+    answer_discriminant Process "discriminant";
+    answer_port Process "output port 2147483647 of 1";
+    list_billion Process "out of bounds of memory";
+    list_empty_outputs Process "more than the 67108864 bytes allowed" 192;
+    list_empty_outputs_fit Process "|`process` took longer than 100ms" 192;
+    list_small_outputs_fit Process "|`process` took longer than 100ms" 192;
+    list_rejections Process "more than the 67108864 bytes allowed" 192;
+    list_rejections_fit Process "it rejects datum 0 twice|`process` took longer than 100ms" 192;
+    reject_beyond Process "it rejects datum 2147483647 of a batch of 3";
+    reject_at_length Process "";
+    frame_cut Process "the frame at byte 0 is cut short";
+    frame_lie Process "more than the limit of 16777216";
+    frame_header_cut Process "is cut short";
+    refuse_at_length Process "\0";
+    refuse_not_text Process "utf-8";
+    more_for_ever Resume "";
+
+    realloc_logs Open "cannot leave component instance";
+    post_return_logs Tick "cannot leave component instance";
+    realloc_processes Process "";
+    realloc_beyond Open "beyond end of memory";
+    realloc_last Open "realloc return";
+    realloc_misaligned Open "realloc return: result not aligned";
+    realloc_overlapping Process "";
+    realloc_null Process "";
+    realloc_traps Open "trapped in `open`: wasm `unreachable`";
+    realloc_grows Open "`open` needs more memory than";
+    realloc_loops Open "`open` took longer than 100ms";
+
+    log_flood Tick "";
+    log_for_ever Tick "`tick` took longer than 100ms";
+    log_huge Tick "";
+    log_beyond Tick "out of bounds";
+    log_not_text Tick "utf-8";
+    log_level Tick "discriminant";
+    count_flood Tick "";
+    count_huge Tick "";
+    count_beyond Tick "out of bounds";
+    count_not_text Tick "utf-8";
+
+    describe_ports Load "`describe` gave a malformed answer: more than the 67108864 bytes allowed" 192;
+    describe_ports_beyond Load "out of bounds of memory";
+    describe_name Load "an input port's name is not 1 to 128 bytes of printable text";
+    describe_schema Load "a configuration schema of 15728640 bytes, more than 1048576";
+    describe_deep Load "a configuration schema that is not JSON";
+    describe_not_text Load "utf-8";
+
+    snapshot_huge Snapshot "more than the 67108864 bytes allowed" 192;
+    snapshot_entries Snapshot "more than the 67108864 bytes allowed" 192;
+    restore_traps Restore "trapped in `restore`";
+
+    export_missing Load "the core module cannot be made a component";
+    export_type Load "the core module cannot be made a component";
+    import_module Load "imports `wasi_snapshot_preview1`, which nothing grants";
+    import_function Load "the core module cannot be made a component";
+    import_component Load "imports `wasi:sockets/tcp-create-socket@0.2.0`, which nothing grants";
+    world_command Load "does not export `describe`";
+    world_types Load "does not fit the world";
+    threads Load "not a valid component";
+    memory64 Load "not a valid component";
+    compile_doubling Load "asks too much of the compiler: more than 100000 parts";
+    compile_function Load "asks too much of the compiler: a function of";
+};

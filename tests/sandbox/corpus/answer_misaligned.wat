@@ -1,0 +1,3 @@
+;; Says that its answer lies where none may begin.
+;;@process
+(i32.const 321)

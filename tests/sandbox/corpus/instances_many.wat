@@ -1,0 +1,3 @@
+;; Has a hundred instances of a module.
+;;@beside 100
+(module)

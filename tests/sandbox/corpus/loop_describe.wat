@@ -1,0 +1,3 @@
+;; Never comes back from `describe`.
+;;@describe
+(loop $forever (br $forever)) unreachable

@@ -1,0 +1,3 @@
+;; Never comes back from `finish`.
+;;@finish
+(loop $forever (br $forever)) unreachable

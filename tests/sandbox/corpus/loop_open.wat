@@ -1,0 +1,3 @@
+;; Never comes back from `open`.
+;;@open
+(loop $forever (br $forever)) unreachable

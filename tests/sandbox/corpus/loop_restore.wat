@@ -1,0 +1,3 @@
+;; Never comes back from `restore`.
+;;@restore
+(loop $forever (br $forever)) unreachable

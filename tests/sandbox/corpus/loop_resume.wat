@@ -1,0 +1,3 @@
+;; Never comes back from `resume`.
+;;@resume
+(loop $forever (br $forever)) unreachable

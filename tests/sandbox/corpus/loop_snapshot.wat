@@ -1,0 +1,3 @@
+;; Never comes back from `snapshot`.
+;;@snapshot
+(loop $forever (br $forever)) unreachable

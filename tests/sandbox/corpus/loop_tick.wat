@@ -1,0 +1,3 @@
+;; Never comes back from `tick`.
+;;@tick
+(loop $forever (br $forever)) unreachable

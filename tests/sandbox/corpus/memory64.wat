@@ -1,0 +1,2 @@
+;; Has a memory of 64 bits.
+(component (core module (memory i64 1)))

@@ -1,0 +1,3 @@
+;; Has no memory for the host.
+;;@realloc
+unreachable

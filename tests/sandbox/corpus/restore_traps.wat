@@ -1,0 +1,3 @@
+;; Gives up over what its predecessor remembered.
+;;@restore
+unreachable

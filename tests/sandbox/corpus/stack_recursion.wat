@@ -1,0 +1,3 @@
+;; Calls itself for ever.
+;;@process
+(call $process (i32.const 0) (i32.const 0) (i32.const 0))

@@ -1,0 +1,3 @@
+;; Has a table of ten million elements to begin with.
+;;@fields
+(table 10000000 funcref)

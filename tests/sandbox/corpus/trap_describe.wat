@@ -1,0 +1,3 @@
+;; Gives up when it is asked what it is.
+;;@describe
+unreachable

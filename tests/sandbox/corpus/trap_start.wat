@@ -1,0 +1,3 @@
+;; Gives up before it is asked anything.
+;;@fields
+(func $start unreachable) (start $start)

@@ -1,0 +1,3 @@
+;; Gives up.
+;;@process
+unreachable

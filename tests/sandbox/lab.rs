@@ -1,0 +1,169 @@
+//! Where a hostile component is tried: loaded, opened, called, and gone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mosaik_runner::operator::{
+    Binding, CallError, Component, Engine, EngineConfig, Events, Instance, Level, Limits,
+    LoadLimits, Setup,
+};
+use mosaik_streams::Frames;
+
+use super::cases::{At, Case};
+use super::corpus::assemble;
+use super::usage;
+
+/// What a call may take, and opening, and being asked what it is.
+pub(crate) const LIMIT: Duration = Duration::from_millis(100);
+
+/// An engine, and what guests say.
+pub(crate) struct Lab {
+    pub(crate) engine: Engine,
+    pub(crate) said: Arc<Said>,
+}
+
+/// Counts what guests log and count, and holds it to its bounds.
+#[derive(Default)]
+pub(crate) struct Said {
+    pub(crate) lines: AtomicU64,
+    pub(crate) counts: AtomicU64,
+}
+
+impl Events for Said {
+    fn log(&self, _: Level, message: &str) {
+        assert!(message.len() <= Limits::default().log_line_bytes_max);
+        self.lines.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count(&self, name: &str, _: u64) {
+        assert!(name.len() <= Limits::default().counter_name_bytes_max);
+        self.counts.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How a case ended.
+pub(crate) struct Ran {
+    /// The error, or nothing when it is contained without one.
+    pub(crate) error: String,
+    /// Processor time of the call that is the case's, which is at most what the clock on the wall says.
+    pub(crate) took: Duration,
+}
+
+impl Lab {
+    pub(crate) fn new() -> Self {
+        Self {
+            engine: Engine::new(EngineConfig::default()).unwrap(),
+            said: Arc::default(),
+        }
+    }
+
+    /// Loads what can be loaded.
+    pub(crate) fn load(&self, case: &Case) -> Result<Component, String> {
+        self.load_bytes(case, &assemble(case.text))
+    }
+
+    fn load_bytes(&self, case: &Case, bytes: &[u8]) -> Result<Component, String> {
+        let limits = LoadLimits {
+            memory_bytes_max: (64 << 20).max(case.memory_bytes_max()),
+            describe_time_max: LIMIT,
+            ..LoadLimits::default()
+        };
+        self.engine
+            .load(bytes, limits)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Tries a case from the beginning.
+    pub(crate) fn run(&self, case: &Case) -> Ran {
+        let bytes = assemble(case.text);
+        let before = usage::thread_cpu();
+        match self.load_bytes(case, &bytes) {
+            Err(error) => Ran {
+                error,
+                took: usage::thread_cpu().saturating_sub(before),
+            },
+            Ok(component) => self.run_loaded(case, &component),
+        }
+    }
+
+    /// Opens and calls.
+    pub(crate) fn run_loaded(&self, case: &Case, component: &Component) -> Ran {
+        let before = usage::thread_cpu();
+        let opened = component.instantiate(self.setup(case));
+        let took = usage::thread_cpu().saturating_sub(before);
+        let ran = |error: String| Ran { error, took };
+        let mut instance = match opened {
+            Err(error) => return ran(error.to_string()),
+            Ok(_) if matches!(case.at, At::Load | At::Open) => return ran(String::new()),
+            Ok(instance) => instance,
+        };
+        if case.at == At::Resume
+            && let Err(error) = instance.process(0, &batch())
+        {
+            return ran(error.to_string());
+        }
+        let before = usage::thread_cpu();
+        let answer = call(case.at, &mut instance);
+        let took = usage::thread_cpu().saturating_sub(before);
+        let error = match answer {
+            Ok(()) => String::new(),
+            Err(error) => {
+                assert_eq!(instance.is_poisoned(), error.is_fatal(), "{}", case.name);
+                if error.is_fatal() {
+                    assert_eq!(instance.memory_bytes(), 0, "{}", case.name);
+                    assert_eq!(instance.tick(), Err(CallError::Poisoned), "{}", case.name);
+                }
+                error.to_string()
+            }
+        };
+        Ran { error, took }
+    }
+
+    pub(crate) fn setup(&self, case: &Case) -> Setup {
+        let events = Arc::clone(&self.said) as Arc<dyn Events>;
+        setup(events, case.memory_bytes_max(), LIMIT)
+    }
+}
+
+/// What an instance is opened with.
+pub(crate) fn setup(events: Arc<dyn Events>, memory_bytes_max: usize, time: Duration) -> Setup {
+    let binding = |port: &str| Binding {
+        port: port.into(),
+        stream: format!("{port}s"),
+        encoding: "bytes".into(),
+    };
+    Setup {
+        name: "hostile".into(),
+        config: r#"{"a":1}"#.into(),
+        inputs: vec![binding("in")],
+        outputs: vec![binding("out")],
+        limits: Limits {
+            memory_bytes_max,
+            call_time_max: time,
+            open_time_max: Some(time),
+            ..Limits::default()
+        },
+        events,
+    }
+}
+
+/// A small batch.
+pub(crate) fn batch() -> Frames {
+    [b"one".as_slice(), b"", b"three"].into_iter().collect()
+}
+
+fn call(at: At, instance: &mut Instance) -> Result<(), CallError> {
+    match at {
+        At::Load | At::Open => unreachable!("those are no calls"),
+        At::Process => instance.process(0, &batch()).map(drop),
+        At::Resume => instance.resume().map(drop),
+        At::Tick => instance.tick().map(drop),
+        At::Finish => instance.finish(0).map(drop),
+        At::Snapshot => instance.snapshot().map(drop),
+        At::Restore => {
+            let state = mosaik_runner::operator::State::default();
+            instance.restore(&state)
+        }
+    }
+}
