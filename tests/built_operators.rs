@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mosaik_runner::operator::{
-    Binding, CallError, Component, Engine, EngineConfig, Instance, Limits, LoadLimits, NoEvents,
-    OpenError, Processed, Setup,
+    Binding, CallError, Component, Engine, EngineConfig, Grants, Instance, Limits, LoadLimits,
+    NoEvents, OpenError, Processed, Setup,
 };
 use mosaik_streams::Frames;
 
@@ -37,6 +37,7 @@ fn open(component: &Component, config: &str, outputs: &[&str]) -> Result<Instanc
             call_time_max: std::time::Duration::from_secs(2),
             ..Limits::default()
         },
+        grants: Grants::default(),
         events: Arc::new(NoEvents),
     })
 }

@@ -6,6 +6,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/guest.rs"]
+#[expect(
+    dead_code,
+    reason = "each of the tests that share it uses a part of it"
+)]
 mod guest;
 #[path = "support/usage.rs"]
 mod usage;
@@ -20,7 +24,7 @@ use std::{
 
 use guest::Guest;
 use mosaik_runner::operator::{
-    Binding, Engine, EngineConfig, Limits, LoadError, LoadLimits, NoEvents, Setup,
+    Binding, Engine, EngineConfig, Grants, Limits, LoadError, LoadLimits, NoEvents, Setup,
 };
 use mosaik_streams::Frames;
 
@@ -193,7 +197,9 @@ impl Bench {
             Err(LoadError::Encode(_)) => return "not encoded",
             Err(LoadError::Invalid(_)) => return "invalid",
             Err(LoadError::TooComplex(_)) => return "too complex",
-            Err(LoadError::Imports(_)) => return "foreign imports",
+            Err(LoadError::Imports { .. } | LoadError::ModuleImports(_)) => {
+                return "foreign imports";
+            }
             Err(LoadError::MissingExports(_)) => return "missing exports",
             Err(LoadError::World(_)) => return "other world",
             Err(LoadError::Describe(_)) => return "describe failed",
@@ -296,6 +302,7 @@ fn setup() -> Setup {
             ..Limits::default()
         },
         events: Arc::new(NoEvents),
+        grants: Grants::default(),
     }
 }
 

@@ -230,8 +230,7 @@ fn an_operator_that_fails_again_and_again_is_built_anew_after_growing_pauses() {
 #[test]
 fn answers_without_end_come_to_an_end() {
     let folder = tempfile::tempdir().unwrap();
-    let more =
-        "(drop (call $answer (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1))) (i32.const 320)";
+    let more = "(drop (call $answer (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1))) (i32.const 320)";
     let endless = Guest {
         process: more,
         resume: more,
@@ -335,6 +334,7 @@ const COUNTING: Guest<'_> = Guest {
     realloc: Guest::REALLOC,
     memory: "2",
     fields: "(global $seen (mut i32) (i32.const 0))",
+    imports: &[],
 };
 
 /// A counting operator that follows a file, and prints.
@@ -415,7 +415,9 @@ fn a_snapshot_that_is_refused_three_times_is_given_up() {
     counting
         .node
         .logged("it does not take its last snapshot, which is given up");
-    counting.node.logged_times("it does not take its last snapshot", 3);
+    counting
+        .node
+        .logged_times("it does not take its last snapshot", 3);
     counting
         .node
         .logged("goes on with a new instance from empty state");

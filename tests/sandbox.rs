@@ -10,6 +10,10 @@ mod containment;
 #[path = "sandbox/corpus.rs"]
 mod corpus;
 #[path = "support/guest.rs"]
+#[expect(
+    dead_code,
+    reason = "each of the tests that share it uses a part of it"
+)]
 mod guest;
 #[path = "sandbox/lab.rs"]
 mod lab;

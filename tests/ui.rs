@@ -38,7 +38,8 @@ fn check(file: &Path) -> String {
     done.stderr
 }
 
-/// The operators that the manifests name: one with a port on each side, one with two. Made by hand, so that they are
+/// The operators that the manifests name: one with a port on each side, one with two, one that imports what the runtime
+/// of a language does. Made by hand, so that they are
 /// small and the same everywhere; written by `MOSAIK_BLESS=1`, else compared.
 fn components() {
     let two = Guest {
@@ -53,9 +54,27 @@ fn components() {
         fields: r#"(data (i32.const 512) "trades  quotes  out     late")"#,
         ..Guest::default()
     };
+    let runtime = Guest {
+        imports: &[
+            [
+                "wasi:cli/environment@0.2.0",
+                "get-environment",
+                "$environment",
+                "(param i32)",
+            ],
+            [
+                "wasi:random/insecure-seed@0.2.0",
+                "insecure-seed",
+                "$seed",
+                "(param i32)",
+            ],
+        ],
+        ..Guest::default()
+    };
     for (name, module) in [
         ("one.wasm", Guest::default().module()),
         ("two.wasm", two.module()),
+        ("python.wasm", runtime.module()),
     ] {
         let path = folder().join("components").join(name);
         if blessing() {
@@ -193,6 +212,7 @@ fn no_secret_is_ever_shown() {
             "mosaik: v1\nconsumers: {a: {from: {stream: a, criteria: {b: {gte: [SECRET]}}}, to: SECRET}}",
             "mosaik: v1\noperators: {a: {wasm: 'SECRET', digest: 'SECRET', on_error: 'SECRET', tick: 'SECRET'}}",
             "mosaik: v1\nnode: {tickets: [{jwt: 'SECRET'}]}\nstreams: {a: {scope: network, require: {producers: {tickets: [{jwt: {hs256: 'SECRET', es384: 'SECRET', issuer: 'SECRET'}}]}}}}",
+            "mosaik: v1\noperators: {a: {wasm: x, allow: {env: ['SECRET'], http: ['SECRET/'], dirs: [{path: 'SECRET', mode: 'SECRET'}], random: 'SECRET'}}}",
             "mosaik: v1\noperators: {a: {wasm: 'builtin:SECRET', state: 'SECRET', limits: {memory: 'SECRET'}}}",
         ] {
             fs::write(&file, text.replace("SECRET", from)).unwrap();

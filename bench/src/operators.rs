@@ -15,7 +15,8 @@ use std::{
 
 use mosaik_runner::{
     operator::{
-        Binding, Component, Engine, EngineConfig, Instance, Limits, LoadLimits, NoEvents, Setup,
+        Binding, Component, Engine, EngineConfig, Grants, Instance, Limits, LoadLimits, NoEvents,
+        Setup,
     },
     topology::BUILTINS,
 };
@@ -125,6 +126,7 @@ fn open(component: &Component, config: &str) -> Result<Instance> {
             call_time_max: Duration::from_secs(10),
             ..Limits::default()
         },
+        grants: Grants::default(),
         events: Arc::new(NoEvents),
     })?)
 }

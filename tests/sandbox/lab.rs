@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mosaik_runner::operator::{
-    Binding, CallError, Component, Engine, EngineConfig, Events, Instance, Level, Limits,
+    Binding, CallError, Component, Engine, EngineConfig, Events, Grants, Instance, Level, Limits,
     LoadLimits, Setup,
 };
 use mosaik_streams::Frames;
@@ -145,6 +145,7 @@ pub(crate) fn setup(events: Arc<dyn Events>, memory_bytes_max: usize, time: Dura
             ..Limits::default()
         },
         events,
+        grants: Grants::default(),
     }
 }
 

@@ -22,7 +22,7 @@ const SHARE_MIN: f64 = 0.5;
 const WINDOW: Duration = Duration::from_millis(30);
 const BATCHES: u64 = 50;
 /// How long that may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Times that a share below the least is measured again, since what else the machine does is not known.
 const TRIES: usize = 5;
 
@@ -119,7 +119,7 @@ impl Beat {
 /// Passes batches through an operator that behaves, as fast as it can.
 fn work(component: &Component, beat: &Beat) {
     let thread = rustix::thread::gettid().as_raw_pid();
-    beat.thread.store(thread as u32, Relaxed);
+    beat.thread.store(thread.cast_unsigned(), Relaxed);
     let setup = setup(Arc::new(NoEvents), 16 << 20, Duration::from_secs(10));
     let mut honest = component.instantiate(setup).unwrap();
     let batch: Frames = (0..64).map(|_| [b'x'; 64]).collect();

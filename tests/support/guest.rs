@@ -4,6 +4,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 const WIT: &str = include_str!("../../wasm-sdk/wit/operator.wit");
+const WASI: &str = include_str!("wasi.wit");
 
 /// A guest, by the bodies of its functions. The default passes everything through, from port to port of the same number.
 ///
@@ -24,6 +25,8 @@ pub(crate) struct Guest<'a> {
     pub(crate) memory: &'a str,
     /// More fields of the module.
     pub(crate) fields: &'a str,
+    /// Functions of WASI that it imports: interface, name, the name in the module, its type.
+    pub(crate) imports: &'a [[&'a str; 4]],
 }
 
 /// Stores the description: ports `in` and `out`, schema `{}`, state version 7.
@@ -78,6 +81,7 @@ impl Default for Guest<'_> {
             realloc: REALLOC,
             memory: "2",
             fields: "",
+            imports: &[],
         }
     }
 }
@@ -94,7 +98,7 @@ impl Guest<'_> {
 
     /// The core module with its component type.
     pub(crate) fn module(&self) -> Vec<u8> {
-        with_type(&self.text())
+        with_type_of(&self.text(), self.imports)
     }
 
     /// The component made of it.
@@ -121,12 +125,21 @@ impl Guest<'_> {
             realloc,
             memory,
             fields,
+            imports,
         } = self;
+        let imports: Vec<_> = imports
+            .iter()
+            .map(|[interface, name, known, ty]| {
+                format!(r#"(import "{interface}" "{name}" (func {known} {ty}))"#)
+            })
+            .collect();
+        let imports = imports.concat();
         format!(
             r#"(module
             (import "mosaik:operator/host@1.0.0" "log" (func $log (param i32 i32 i32)))
             (import "mosaik:operator/host@1.0.0" "now" (func $now (result i64)))
             (import "mosaik:operator/host@1.0.0" "count" (func $count (param i32 i32 i64)))
+            {imports}
             (memory (export "memory") {memory})
             (global $heap (mut i32) (i32.const 65536))
             (data (i32.const 16) "in") (data (i32.const 32) "out") (data (i32.const 48) "{{}}")
@@ -167,13 +180,37 @@ impl Guest<'_> {
 
 /// Assembles a core module and adds the component type of the operator world.
 pub(crate) fn with_type(text: &str) -> Vec<u8> {
+    with_type_of(text, &[])
+}
+
+/// Assembles a core module and adds the component type of the operator world with these imports.
+fn with_type_of(text: &str, imports: &[[&str; 4]]) -> Vec<u8> {
     let mut module = wat::parse_str(text).expect("the text is WebAssembly");
     let mut resolve = Resolve::default();
-    let package = resolve
+    let mut package = resolve
         .push_str("operator.wit", WIT)
         .expect("the interface is WIT");
+    let mut name = "operator";
+    if !imports.is_empty() {
+        let mut interfaces: Vec<_> = imports.iter().map(|[interface, ..]| *interface).collect();
+        interfaces.sort_unstable();
+        interfaces.dedup();
+        let imports: Vec<_> = interfaces
+            .iter()
+            .map(|interface| format!("import {interface};"))
+            .collect();
+        let imports = imports.concat();
+        let wider = format!(
+            "package test:guest; world guest {{ include mosaik:operator/operator@1.0.0; {imports} }}"
+        );
+        resolve.push_str("wasi.wit", WASI).expect("WASI is WIT");
+        package = resolve
+            .push_str("guest.wit", &wider)
+            .expect("the world is WIT");
+        name = "guest";
+    }
     let world = resolve
-        .select_world(&[package], Some("operator"))
+        .select_world(&[package], Some(name))
         .expect("it has the world");
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
         .expect("a module can carry a type");

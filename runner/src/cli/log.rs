@@ -14,7 +14,7 @@ pub(super) fn init(output: OutputArgs) {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
         EnvFilter::new(format!(
-            "warn,mosaik_runner={ours},mosaik_streams={ours},quinn=error"
+            "warn,mosaik_runner={ours},mosaik_streams={ours},quinn=error,wasmtime_wasi_http=error"
         ))
     });
     let registry = tracing_subscriber::registry().with(filter);

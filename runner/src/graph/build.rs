@@ -284,6 +284,7 @@ fn operator_stage(
         outputs,
         config: decl.config.clone(),
         limits: decl.limits,
+        grants: decl.grants.clone(),
         on_error: decl.on_error.clone(),
         state: decl.state,
         tick: decl.tick,

@@ -6,7 +6,8 @@ use mosaik_streams::Encoding;
 
 use super::{Graph, OperatorStage, PostcardPolicy, Role, Stage, StageKey, StageKind, StreamName};
 use crate::manifest::{
-    ComponentSource, Diagnostic, OperatorDecl, OperatorLimits, Span, io_reason, nearest, show_size,
+    ComponentSource, Diagnostic, Grants, OperatorDecl, OperatorLimits, Span, io_reason, nearest,
+    show_size,
 };
 
 /// What a component says of itself.
@@ -24,11 +25,13 @@ pub struct ComponentInfo {
 
 /// Whoever can look into a component.
 pub trait Components {
-    /// What a component says of itself. The error is one clear sentence, in lower case and without a full stop.
+    /// What a component says of itself, if what it imports is granted. The error is one clear sentence, in lower case
+    /// and without a full stop; what helps against it may follow on a second line.
     fn describe(
         &self,
         component: &ComponentSource,
         limits: &OperatorLimits,
+        grants: &Grants,
     ) -> Result<ComponentInfo, String>;
 
     /// Opens an operator of a graph as it would be run, and lets it go: whether it takes its configuration. The error
@@ -115,8 +118,12 @@ pub(super) fn inspect(
     }
     let component = &decl.component.value;
     let info = components
-        .describe(component, &decl.limits)
+        .describe(component, &decl.limits, &decl.grants)
         .map_err(|reason| {
+            let (reason, help) = match reason.split_once('\n') {
+                Some((reason, help)) => (reason, Some(help.to_owned())),
+                None => (reason.as_str(), None),
+            };
             let message = match &**component {
                 // The reason may name it.
                 ComponentSource::Builtin(name) if component.is_secret() => {
@@ -134,7 +141,11 @@ pub(super) fn inspect(
                     format!("`builtin:{name}` cannot be used: {reason}")
                 }
             };
-            Box::new(Diagnostic::error(message).at(span, "this component"))
+            Box::new(
+                Diagnostic::error(message)
+                    .at(span, "this component")
+                    .maybe_help(help),
+            )
         })?;
     if let ComponentSource::Builtin(_) = &**component {
         check_digest(decl, &info.hash)?;

@@ -351,6 +351,7 @@ fn operator_inside(old: &OperatorStage, new: &OperatorStage) -> Differences {
         .compare("wasm", &old.info.hash, &new.info.hash)
         .compare("config", &old.config, &new.config)
         .compare("limits", &old.limits, &new.limits)
+        .compare("allow", &old.grants, &new.grants)
         .compare("state", &old.state, &new.state)
         .compare("tick", &old.tick, &new.tick)
         .compare("checkpoint", &old.checkpoint, &new.checkpoint)

@@ -20,7 +20,7 @@ pub use diff::{Change, Diff, StageChange, StreamChange};
 pub use load::{Loaded, load};
 
 pub use crate::manifest::{
-    Backoff, ComponentSource, Condition, Guarded, Lagging, NodeConfig, OnError, OnlineWhen,
+    Backoff, ComponentSource, Condition, Grants, Guarded, Lagging, NodeConfig, OnError, OnlineWhen,
     OperatorLimits, PortName, PostcardPolicy, Require, Requirement, Scope, StageName, StatePolicy,
     StreamConfig, StreamName,
     connector::{SinkConfig, SourceConfig},
@@ -110,6 +110,8 @@ pub struct OperatorStage {
     pub config: Guarded<serde_json::Value>,
     /// What it may use.
     pub limits: OperatorLimits,
+    /// What it may reach beyond its streams.
+    pub grants: Grants,
     /// What becomes of datums that it fails on.
     pub on_error: OnError,
     /// What becomes of its state over a reload.

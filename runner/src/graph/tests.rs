@@ -15,6 +15,7 @@ impl Components for Described {
         &self,
         component: &ComponentSource,
         _: &OperatorLimits,
+        _: &Grants,
     ) -> Result<ComponentInfo, String> {
         let ports = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let name = component.to_string();
@@ -281,6 +282,11 @@ fn differences() {
             "to: b}",
             "to: b, limits: {time: 1s}, on_error: stop}",
             "swap     operator o (limits, on_error)\n",
+        ),
+        (
+            "to: b}",
+            "to: b, allow: {random: true}}",
+            "swap     operator o (allow)\n",
         ),
         (
             "from: a,",

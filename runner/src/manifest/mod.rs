@@ -10,6 +10,7 @@ mod criteria;
 mod de;
 mod diagnostics;
 mod edge;
+mod grants;
 mod guarded;
 mod keys;
 mod node;
@@ -33,6 +34,7 @@ mod yaml;
 
 pub use conditions::{Condition, OnlineWhen, Require, Requirement};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use grants::{GrantedDir, GrantedHost, Grants};
 pub use guarded::{Guarded, Secret};
 pub use node::NodeConfig;
 pub use operator::{ComponentSource, OnError, OperatorLimits, PostcardPolicy, StatePolicy};

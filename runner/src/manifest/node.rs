@@ -175,16 +175,8 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> NodeDecl {
         };
         decl.config.bootstrap = cx.list(node, "bootstrap", read).unwrap_or_default();
     }
-    if let Some(node) = fields.node("mdns")
-        && let Some(text) = cx.text(node, "mdns", "`true` or `false`")
-    {
-        match Reader::as_bool(&text) {
-            Some(mdns) => decl.config.mdns = mdns,
-            None => cx.note(
-                Diagnostic::error("`mdns` is neither true nor false")
-                    .at(node.span, "expected `true` or `false`"),
-            ),
-        }
+    if let Some(node) = fields.node("mdns") {
+        decl.config.mdns = cx.flag(node, "mdns").unwrap_or_default();
     }
     if let Some(node) = fields.node("protocol")
         && let Some(text) = cx.text(node, "protocol", "`mosaik-0.3` or `mosaik-0.4`")

@@ -6,10 +6,11 @@ use super::{
     de,
     diagnostics::Diagnostic,
     edge::{self, EDGE_SHAPE, EdgeDecl, Ports},
+    grants::{self, Grants},
     guarded::{Guarded, decode_hex},
     keys::{Section, Shape, key, required},
     parallel,
-    reader::{Fields, Reader},
+    reader::Reader,
     scalar::{StageName, StreamName, show_duration},
     source::{Span, Spanned},
     stream::{duration, size},
@@ -100,6 +101,7 @@ pub(crate) struct OperatorDecl {
     /// Where `config` is written, or the operator's name; `None` if it could not be read.
     pub(crate) config_span: Option<Span>,
     pub(crate) limits: OperatorLimits,
+    pub(crate) grants: Grants,
     pub(crate) on_error: OnError,
     /// Where `{to: …}` names its stream.
     pub(crate) on_error_span: Span,
@@ -145,12 +147,6 @@ static ON_ERROR_TO: Section = Section {
     name: "on_error_to",
     doc: "Where datums go that the operator fails on.",
     keys: &[required("to", Shape::Name, "The stream.")],
-};
-
-static ALLOW: Section = Section {
-    name: "allow",
-    doc: "What the operator may reach: nothing so far.",
-    keys: &[],
 };
 
 const ON_ERRORS: &[&str] = &["skip", "stop", "restart"];
@@ -225,8 +221,8 @@ pub(crate) static OPERATOR: Section = Section {
         ),
         key(
             "allow",
-            Shape::Of(&ALLOW),
-            "What it may reach. Default: nothing.",
+            Shape::Of(&grants::ALLOW),
+            "What it may reach beyond its streams. Default: nothing.",
         ),
     ],
 };
@@ -263,7 +259,10 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         .node("postcard")
         .and_then(|node| cx.word(node, "postcard", POSTCARDS));
     let (instances, key) = parallel::read(cx, fields);
-    refuse_unsupported(cx, fields);
+    let grants = fields
+        .get("allow")
+        .map(|entry| grants::read(cx, entry))
+        .unwrap_or_default();
     let wired = !matches!(from, Some(None)) && !matches!(to, Some(None));
     let (config_span, config) = match config {
         Some((span, config)) => (config.is_some().then_some(span), config),
@@ -284,6 +283,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
             .unwrap_or_else(|| Guarded::open(serde_json::Value::Object(serde_json::Map::new()))),
         config_span,
         limits,
+        grants,
         on_error,
         on_error_span,
         state: if state == Some("reset") {
@@ -396,13 +396,4 @@ fn on_error(cx: &mut Reader<'_>, node: &Node) -> Option<(OnError, Span)> {
         _ => OnError::Skip,
     };
     Some((on_error, node.span))
-}
-
-fn refuse_unsupported(cx: &mut Reader<'_>, fields: Fields<'_>) {
-    if let Some(entry) = fields.get("allow")
-        && let Some(grants) = cx.mapping(&entry.node, "allow")
-        && !grants.is_empty()
-    {
-        cx.unsupported(entry, "operators reach nothing but their streams");
-    }
 }

@@ -110,6 +110,11 @@ impl<'a> Reader<'a> {
         self.found.push(found);
     }
 
+    /// An environment variable, if it is set to text.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        self.env.var(name)
+    }
+
     /// A path as the manifest means it: relative to itself.
     pub(crate) fn path(&self, text: &str) -> PathBuf {
         self.base.join(text)
@@ -420,6 +425,19 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// `true` or `false`.
+    pub(crate) fn flag(&mut self, node: &Node, what: &str) -> Option<bool> {
+        let text = self.text(node, what, "`true` or `false`")?;
+        let flag = Self::as_bool(&text);
+        if flag.is_none() {
+            self.note(
+                Diagnostic::error(format!("`{what}` is neither true nor false"))
+                    .at(node.span, "expected `true` or `false`"),
+            );
+        }
+        flag
+    }
+
     /// `true` or `false`, if it is one of them.
     pub(crate) fn as_bool(text: &Text) -> Option<bool> {
         let plain = Scalar {
@@ -430,17 +448,5 @@ impl<'a> Reader<'a> {
             Plain::Bool(value) => Some(value),
             _ => None,
         }
-    }
-
-    /// Notes a key that this version reads but cannot do.
-    pub(crate) fn unsupported(&mut self, entry: &Entry, why: &str) {
-        self.note(
-            Diagnostic::error(format!(
-                "`{}` is not supported yet by this version",
-                entry.key.text
-            ))
-            .at(entry.key.span, "not supported yet")
-            .help(why),
-        );
     }
 }

@@ -3,6 +3,8 @@
 wasmtime::component::bindgen!({
     path: "../wasm-sdk/wit",
     world: "operator",
+    // A call is a future, so that one that waits in the host can be ended.
+    exports: { default: async },
     // Parameters are borrowed, so that a batch is copied once: into the guest's memory.
     ownership: Borrowing { duplicate_if_necessary: true },
 });

@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use wasmtime::{Store, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
 
 use super::engine::Inner;
 use super::error::CallError;
 use super::host::{HostState, cut};
 use super::limits::{MemoryExceeded, TableExceeded};
 use super::ticker::ticks;
+use super::wait;
 
 /// Frames of a backtrace that a message shows.
 const FRAMES_SHOWN: usize = 8;
@@ -34,16 +36,26 @@ pub(super) fn hold<R>(
     engine: &Inner,
     store: &mut Store<HostState>,
     terms: Terms<'_>,
-    call: impl FnOnce(&mut Store<HostState>) -> wasmtime::Result<R>,
+    call: impl AsyncFnOnce(&mut Store<HostState>) -> wasmtime::Result<R>,
 ) -> Result<R, CallError> {
+    let runtime = store.data().wasi.as_ref().map(|wasi| wasi.runtime.clone());
     store.set_epoch_deadline(ticks(terms.time));
     store.set_hostcall_fuel(terms.answer_bytes_max);
     store.data_mut().begin_call(terms.time);
     let in_call = engine.ticker.enter();
-    let said = call(store);
+    let said = match runtime {
+        None => Some(wait::run(call(store))),
+        Some(runtime) => wait::run_within(&runtime, terms.time, call(store)),
+    };
     drop(in_call);
-    let said = said.map_err(|error| classify(&error, terms, store.data()));
-    store.data_mut().end_call();
+    let said = match said {
+        Some(said) => said.map_err(|error| classify(&error, terms, store.data())),
+        None => Err(CallError::TimedOut {
+            call: terms.call,
+            limit: terms.time,
+        }),
+    };
+    store.data().log.end_call();
     said
 }
 
@@ -65,6 +77,13 @@ fn classify(error: &wasmtime::Error, terms: Terms<'_>, state: &HostState) -> Cal
             message: trapped(&trap.to_string(), error, terms, state),
         },
         None if error.is::<TableExceeded>() => CallError::Trapped {
+            message: trapped(&error.root_cause().to_string(), error, terms, state),
+        },
+        None if let Some(I32Exit(status)) = error.downcast_ref() => CallError::Trapped {
+            message: trapped(&format!("it exited with {status}"), error, terms, state),
+        },
+        // The world's own functions fail on malformed values only; those of WASI have bounds of their own.
+        None if state.wasi.is_some() && error.is::<WasmBacktrace>() => CallError::Trapped {
             message: trapped(&error.root_cause().to_string(), error, terms, state),
         },
         None => {
@@ -101,7 +120,7 @@ fn trapped(trap: &str, error: &wasmtime::Error, terms: Terms<'_>, state: &HostSt
             let _ = write!(message, "@{offset:#x}");
         }
     }
-    if let Some(last) = state.last_error() {
+    if let Some(last) = state.log.last_error() {
         let _ = write!(message, "; it logged: {last}");
     }
     message

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bindings::{OperatorPre, types};
 use super::engine::Inner;
+use super::grants::Interfaces;
 use super::host::HostState;
 
 /// Ports of one direction.
@@ -95,6 +96,8 @@ pub(super) struct Compiled {
     pub(super) hash: Hash,
     pub(super) len: usize,
     pub(super) imports: Vec<String>,
+    /// What it is linked with beyond the operator's world.
+    pub(super) interfaces: Interfaces,
 }
 
 impl Component {

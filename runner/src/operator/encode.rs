@@ -11,6 +11,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, WorldId};
 
 use super::error::LoadError;
+use super::grants::Interfaces;
 use super::host::{HOST, TYPES};
 
 /// The custom sections that a component type comes in.
@@ -33,8 +34,8 @@ static OPERATOR: LazyLock<(Resolve, WorldId)> = LazyLock::new(|| {
     (resolve, world)
 });
 
-/// Makes a component of a core module of the operator world.
-pub(super) fn encode(module: &[u8]) -> Result<Vec<u8>, LoadError> {
+/// Makes a component of a core module of the operator world, which imports from the host alone whatever is granted.
+pub(super) fn encode(module: &[u8], granted: Interfaces) -> Result<Vec<u8>, LoadError> {
     let failed = |error: &dyn std::fmt::Display| LoadError::Encode(error.to_string());
     let Stripped {
         mut module,
@@ -43,7 +44,14 @@ pub(super) fn encode(module: &[u8]) -> Result<Vec<u8>, LoadError> {
     } = strip(module).map_err(|error| failed(&error))?;
     let text = text.ok_or(LoadError::NoComponentType)?;
     if !foreign.is_empty() {
-        return Err(LoadError::Imports(foreign));
+        return Err(if foreign.iter().all(|name| Interfaces::ALL.cover(name)) {
+            LoadError::ModuleImports(foreign)
+        } else {
+            LoadError::Imports {
+                names: foreign,
+                granted,
+            }
+        });
     }
     let (resolve, world) = &*OPERATOR;
     let failed = |error: anyhow::Error| LoadError::Encode(format!("{error:#}"));

@@ -12,8 +12,10 @@ use wasmtime::{Config, OptLevel, Strategy};
 use super::cache::Cache;
 use super::component::Compiled;
 use super::error::EngineError;
+use super::grants::Interfaces;
 use super::host::{self, HostState};
 use super::ticker::Ticker;
+use super::wait::Waits;
 
 /// Frames of a trap's backtrace that are looked at.
 const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(32).expect("32 is not zero");
@@ -37,11 +39,13 @@ pub struct Engine {
 /// What all clones of an [`Engine`] share.
 pub(super) struct Inner {
     pub(super) wasm: wasmtime::Engine,
+    /// What every operator reaches.
     pub(super) linker: Linker<HostState>,
     pub(super) ticker: Ticker,
+    pub(super) waits: Waits,
     pub(super) cache: Option<Cache>,
     /// What is loaded, so that many stages of one operator share its code. Holds no more than what is in use.
-    pub(super) loaded: Mutex<HashMap<Hash, Weak<Compiled>>>,
+    pub(super) loaded: Mutex<HashMap<(Hash, Interfaces), Weak<Compiled>>>,
 }
 
 impl Engine {
@@ -62,6 +66,7 @@ impl Engine {
                 wasm,
                 linker,
                 ticker,
+                waits: Waits::default(),
                 cache,
                 loaded: Mutex::default(),
             }),

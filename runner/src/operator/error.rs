@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::grants::Interfaces;
+
 /// Why [`Engine::new`](super::Engine::new) failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -68,9 +70,17 @@ pub enum LoadError {
     /// The component is valid, as far as can be seen, but would cost too much to compile.
     #[error("asks too much of the compiler: {0}")]
     TooComplex(String),
-    /// The component wants to reach what it was not granted.
-    #[error("imports {}, which nothing grants; an operator can reach `{host}` only", list(.0), host = super::host::HOST)]
-    Imports(Vec<String>),
+    /// The component wants to reach what it was not granted; [`hint`](Self::hint) says how to grant it.
+    #[error("imports {}, which nothing grants", list(.names))]
+    Imports {
+        /// The interfaces by their names.
+        names: Vec<String>,
+        /// What it was granted.
+        granted: Interfaces,
+    },
+    /// A core module wants to reach what only a component can be granted.
+    #[error("is a core module that imports {}: only a component can be granted more than `{host}`", list(.0), host = super::host::HOST)]
+    ModuleImports(Vec<String>),
     /// The component is not an operator.
     #[error("does not export {}, which an operator of the world `{world}` must", list(.0), world = super::load::WORLD)]
     MissingExports(Vec<String>),
@@ -88,6 +98,19 @@ pub enum LoadError {
     Internal(String),
 }
 
+impl LoadError {
+    /// What would mend it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Imports { names, granted } => Some(granted.hint(names)),
+            Self::ModuleImports(_) => Some(
+                "build it for a target that makes components, as `wasm32-wasip2` does".to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}
+
 /// Why [`Component::instantiate`](super::Component::instantiate) failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
@@ -101,6 +124,9 @@ pub enum OpenError {
         /// The ports it describes.
         known: Vec<String>,
     },
+    /// What it is granted cannot be had: a folder is gone.
+    #[error("{0}")]
+    Grant(String),
     /// Instantiation or the guest's `open` failed; [`CallError::Refused`] is the guest's own word on its configuration.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -175,9 +201,9 @@ impl CallError {
     }
 }
 
-/// `` `a`, `b` and `c` ``, at most eight of them.
+/// `` `a`, `b` and `c` ``, at most so many as a component of a language's runtime imports.
 fn list(names: &[String]) -> String {
-    const SHOWN_MAX: usize = 8;
+    const SHOWN_MAX: usize = 32;
     let quoted: Vec<_> = names
         .iter()
         .take(SHOWN_MAX)
@@ -202,8 +228,11 @@ mod tests {
         assert_eq!(list(&names(1)), "`0`");
         assert_eq!(list(&names(3)), "`0`, `1` and `2`");
         assert_eq!(
-            list(&names(10)),
-            "`0`, `1`, `2`, `3`, `4`, `5`, `6`, `7` and 2 more"
+            list(&names(34)).rsplit_once(", "),
+            list(&names(32))
+                .replace(" and ", ", ")
+                .rsplit_once(", ")
+                .map(|(first, _)| (first, "`31` and 2 more"))
         );
     }
 }

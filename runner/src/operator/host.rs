@@ -1,4 +1,4 @@
-//! What an operator can reach: `log`, `now` and `count`, each bounded. Nothing else is linked.
+//! What every operator can reach: `log`, `now` and `count`, each bounded. What more it may be granted is in `wasi`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,6 +9,8 @@ use wasmtime::{StoreContextMut, Trap};
 
 use super::bindings::types;
 use super::limits::{Limiter, Limits};
+use super::log::Log;
+use super::wasi::Wasi;
 
 /// The interface that every operator may import.
 pub(super) const HOST: &str = "mosaik:operator/host@1.0.0";
@@ -65,30 +67,26 @@ impl Events for NoEvents {
 /// What a store carries.
 pub(super) struct HostState {
     pub(super) limiter: Limiter,
+    pub(super) log: Log,
+    /// What a component that was granted more reaches besides.
+    pub(super) wasi: Option<Box<Wasi>>,
     limits: Limits,
     events: Arc<dyn Events>,
     /// When the call at hand has had its time.
     deadline: Option<Instant>,
-    /// Lines that the call at hand may still log.
-    lines_left: u32,
-    /// Lines of the call at hand that were not passed on.
-    lines_dropped: u64,
-    /// The last error line of the call at hand: a guest that panics says why here, then traps.
-    last_error: Option<String>,
     counters: HashSet<Box<str>>,
     counter_refused: bool,
 }
 
 impl HostState {
-    pub(super) fn new(limits: Limits, events: Arc<dyn Events>) -> Self {
+    pub(super) fn new(limits: Limits, events: Arc<dyn Events>, log: Log) -> Self {
         Self {
             limiter: Limiter::new(limits.memory_bytes_max),
+            log,
+            wasi: None,
             limits,
             events,
             deadline: None,
-            lines_left: limits.log_lines_max,
-            lines_dropped: 0,
-            last_error: None,
             counters: HashSet::new(),
             counter_refused: false,
         }
@@ -105,33 +103,6 @@ impl HostState {
         match self.deadline {
             Some(deadline) if Instant::now() > deadline => Err(Trap::Interrupt.into()),
             _ => Ok(()),
-        }
-    }
-
-    /// The last error line since the last [`end_call`](Self::end_call).
-    pub(super) fn last_error(&self) -> Option<&str> {
-        self.last_error.as_deref()
-    }
-
-    /// Tells how many lines were dropped and starts counting anew.
-    pub(super) fn end_call(&mut self) {
-        self.lines_left = self.limits.log_lines_max;
-        if self.lines_dropped > 0 {
-            let dropped = std::mem::take(&mut self.lines_dropped);
-            self.events.log(
-                Level::Warn,
-                &format!("{dropped} more log lines of this call were dropped"),
-            );
-        }
-        if self.last_error.is_some() {
-            self.last_error = None;
-        }
-    }
-
-    fn log(&mut self, level: Level, message: String) {
-        self.events.log(level, &message);
-        if level == Level::Error {
-            self.last_error = Some(message);
         }
     }
 
@@ -171,17 +142,12 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     // Strings are looked at in the guest's memory, so that the host never holds more of one than it keeps.
     host.func_wrap(
         "log",
-        |mut store: StoreContextMut<'_, HostState>, (level, message): (types::Level, WasmStr)| {
-            let state = store.data_mut();
+        |store: StoreContextMut<'_, HostState>, (level, message): (types::Level, WasmStr)| {
+            let state = store.data();
             state.in_time()?;
-            if state.lines_left == 0 {
-                state.lines_dropped += 1;
-                return Ok(());
+            if state.log.has_room() {
+                state.log.line(level.into(), &message.to_str(&store)?);
             }
-            state.lines_left -= 1;
-            let line_bytes_max = state.limits.log_line_bytes_max;
-            let line = cut(&message.to_str(&store)?, line_bytes_max).to_owned();
-            store.data_mut().log(level.into(), line);
             Ok(())
         },
     )?;
@@ -237,7 +203,9 @@ mod tests {
             counter_name_bytes_max: 3,
             ..Limits::default()
         };
-        let mut state = HostState::new(limits, Arc::clone(&seen) as Arc<dyn Events>);
+        let events = Arc::clone(&seen) as Arc<dyn Events>;
+        let log = Log::new(limits, Arc::clone(&events), Vec::new());
+        let mut state = HostState::new(limits, events, log);
         for name in ["a", "long", "b", "c", "a", ""] {
             state.count(name, 1);
         }

@@ -12,8 +12,11 @@ use super::call::{Terms, hold};
 use super::component::Component;
 use super::engine::Inner;
 use super::error::{CallError, OpenError};
+use super::grants::{Grants, Interfaces};
 use super::host::{Events, HostState, NoEvents};
 use super::limits::{Limits, LoadLimits};
+use super::log::Log;
+use super::wasi::Wasi;
 
 /// A stream on a port, as the guest is told in `open`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub struct Setup {
     pub outputs: Vec<Binding>,
     /// What it may use.
     pub limits: Limits,
+    /// What it may reach. What its component was loaded without is not reached either way.
+    pub grants: Grants,
     /// Where its log lines and counters go.
     pub events: Arc<dyn Events>,
 }
@@ -60,6 +65,14 @@ pub struct Instance {
 struct Live {
     store: Store<HostState>,
     operator: Operator,
+}
+
+impl Live {
+    /// What the guest said when it said no, without secrets.
+    fn refused(&self, refusal: String, limits: &Limits) -> CallError {
+        let refusal = self.store.data().log.masked(refusal);
+        CallError::Refused(shorten(refusal, limits.reason_bytes_max))
+    }
 }
 
 impl Component {
@@ -93,6 +106,7 @@ impl Component {
             inputs,
             outputs,
             limits,
+            grants,
             events,
         } = setup;
         let terms = Terms {
@@ -103,17 +117,14 @@ impl Component {
             memory_bytes_max: limits.memory_bytes_max,
         };
         let engine = &self.inner.engine;
-        let mut live = start(
-            engine,
-            &self.inner.pre,
-            HostState::new(limits, events),
-            terms,
-        )?;
+        let state = state(engine, limits, events, &grants, self.inner.interfaces)
+            .map_err(OpenError::Grant)?;
+        let mut live = start(engine, &self.inner.pre, state, terms)?;
         let (inputs, outputs) = (lower(&inputs), lower(&outputs));
-        enter(engine, &mut live, terms, |operator, store| {
-            operator.call_open(store, &config, &inputs, &outputs)
+        enter(engine, &mut live, terms, async |operator, store| {
+            operator.call_open(store, &config, &inputs, &outputs).await
         })?
-        .map_err(|refusal| CallError::Refused(shorten(refusal, limits.reason_bytes_max)))?;
+        .map_err(|refusal| live.refused(refusal, &limits))?;
         Ok(Instance {
             component: self.clone(),
             name,
@@ -135,8 +146,8 @@ impl Instance {
         if len > max {
             return Err(CallError::BatchTooLarge { len, max });
         }
-        self.answer("process", Some(batch.count()), |operator, store| {
-            operator.call_process(store, port, batch.as_wire())
+        self.answer("process", Some(batch.count()), async |operator, store| {
+            operator.call_process(store, port, batch.as_wire()).await
         })
     }
 
@@ -145,8 +156,8 @@ impl Instance {
     /// # Errors
     /// See [`CallError`].
     pub fn resume(&mut self) -> Result<Processed, CallError> {
-        self.answer("resume", None, |operator, store| {
-            operator.call_resume(store)
+        self.answer("resume", None, async |operator, store| {
+            operator.call_resume(store).await
         })
     }
 
@@ -156,7 +167,9 @@ impl Instance {
     /// See [`CallError`]. An operator may refuse this and every other call while [`Processed::more`] waits for
     /// [`resume`](Self::resume).
     pub fn tick(&mut self) -> Result<Processed, CallError> {
-        self.answer("tick", Some(0), |operator, store| operator.call_tick(store))
+        self.answer("tick", Some(0), async |operator, store| {
+            operator.call_tick(store).await
+        })
     }
 
     /// Tells it that nothing more comes on an input port.
@@ -165,8 +178,8 @@ impl Instance {
     /// See [`CallError`].
     pub fn finish(&mut self, port: u32) -> Result<Processed, CallError> {
         self.check_input(port)?;
-        self.answer("finish", Some(0), |operator, store| {
-            operator.call_finish(store, port)
+        self.answer("finish", Some(0), async |operator, store| {
+            operator.call_finish(store, port).await
         })
     }
 
@@ -176,9 +189,12 @@ impl Instance {
     /// See [`CallError`].
     pub fn snapshot(&mut self) -> Result<State, CallError> {
         let (time, answer_bytes_max) = (self.limits.open_time(), self.limits.state_bytes_max);
-        let said = self.call("snapshot", time, answer_bytes_max, |operator, store| {
-            operator.call_snapshot(store)
-        })?;
+        let said = self.call(
+            "snapshot",
+            time,
+            answer_bytes_max,
+            async |operator, store| operator.call_snapshot(store).await,
+        )?;
         said.map(State::lift)
             .map_err(|refusal| self.refused(refusal))
     }
@@ -189,10 +205,15 @@ impl Instance {
     /// See [`CallError`]; [`Refused`](CallError::Refused) if it can't make anything of that state.
     pub fn restore(&mut self, saved: &State) -> Result<(), CallError> {
         let (time, answer_bytes_max) = (self.limits.open_time(), self.limits.output_bytes_max);
-        let call = |operator: &Operator, store: &mut Store<HostState>| {
-            saved.lower(|saved| operator.call_restore(store, saved))
-        };
-        self.call("restore", time, answer_bytes_max, call)?
+        saved
+            .lower(|saved| {
+                self.call(
+                    "restore",
+                    time,
+                    answer_bytes_max,
+                    async |operator, store| operator.call_restore(store, saved).await,
+                )
+            })?
             .map_err(|refusal| self.refused(refusal))
     }
 
@@ -228,7 +249,10 @@ impl Instance {
     }
 
     fn refused(&self, refusal: String) -> CallError {
-        CallError::Refused(shorten(refusal, self.limits.reason_bytes_max))
+        match &self.live {
+            Some(live) => live.refused(refusal, &self.limits),
+            None => CallError::Poisoned,
+        }
     }
 
     /// A call that answers with what leaves, about a batch of so many `datums`, or about the one before.
@@ -236,7 +260,7 @@ impl Instance {
         &mut self,
         call: &'static str,
         datums: Option<usize>,
-        f: impl FnOnce(
+        f: impl AsyncFnOnce(
             &Operator,
             &mut Store<HostState>,
         ) -> wasmtime::Result<Result<types::Processed, String>>,
@@ -250,10 +274,18 @@ impl Instance {
             self.pending.begin(datums);
         }
         let ports = self.component.description().outputs.len();
-        answer::check(said, ports, &self.limits, &mut self.pending).map_err(|what| {
-            self.live = None;
-            CallError::Malformed { call, what }
-        })
+        let mut processed =
+            answer::check(said, ports, &self.limits, &mut self.pending).map_err(|what| {
+                self.live = None;
+                CallError::Malformed { call, what }
+            })?;
+        if let Some(live) = &self.live {
+            for rejected in &mut processed.rejected {
+                let reason = std::mem::take(&mut rejected.reason);
+                rejected.reason = live.store.data().log.masked(reason);
+            }
+        }
+        Ok(processed)
     }
 
     fn call<R>(
@@ -261,7 +293,7 @@ impl Instance {
         call: &'static str,
         time: Duration,
         answer_bytes_max: usize,
-        f: impl FnOnce(&Operator, &mut Store<HostState>) -> wasmtime::Result<R>,
+        f: impl AsyncFnOnce(&Operator, &mut Store<HostState>) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
         let live = self.live.as_mut().ok_or(CallError::Poisoned)?;
         let memory_bytes_max = self.limits.memory_bytes_max;
@@ -295,6 +327,7 @@ pub(super) fn describe(
     engine: &Inner,
     pre: &OperatorPre<HostState>,
     limits: LoadLimits,
+    interfaces: Interfaces,
 ) -> Result<types::Description, CallError> {
     let LoadLimits {
         memory_bytes_max,
@@ -312,14 +345,16 @@ pub(super) fn describe(
         answer_bytes_max: limits.output_bytes_max,
         memory_bytes_max,
     };
-    let mut live = start(
+    let state = state(
         engine,
-        pre,
-        HostState::new(limits, Arc::new(NoEvents)),
-        terms,
-    )?;
-    enter(engine, &mut live, terms, |operator, store| {
-        operator.call_describe(store)
+        limits,
+        Arc::new(NoEvents),
+        &Grants::default(),
+        interfaces,
+    );
+    let mut live = start(engine, pre, state.map_err(CallError::Refused)?, terms)?;
+    enter(engine, &mut live, terms, async |operator, store| {
+        operator.call_describe(store).await
     })
 }
 
@@ -332,6 +367,27 @@ fn lower<'a>(bindings: &'a [Binding]) -> Vec<types::Binding<'a>> {
     bindings.iter().map(binding).collect()
 }
 
+/// What a store begins with, which is all that its guest will reach.
+fn state(
+    engine: &Inner,
+    limits: Limits,
+    events: Arc<dyn Events>,
+    grants: &Grants,
+    interfaces: Interfaces,
+) -> Result<HostState, String> {
+    let secrets = grants.env.iter().map(|(_, value)| value.clone()).collect();
+    let log = Log::new(limits, Arc::clone(&events), secrets);
+    let mut state = HostState::new(limits, events, log);
+    if interfaces != Interfaces::default() {
+        let runtime = engine
+            .waits
+            .handle()
+            .map_err(|error| format!("the threads that wait for it cannot be started: {error}"))?;
+        state.wasi = Some(Box::new(Wasi::new(grants, &state.log, runtime)?));
+    }
+    Ok(state)
+}
+
 /// Instantiates in a fresh store. What a component runs while it is instantiated is held to the terms, too.
 fn start(
     engine: &Inner,
@@ -341,7 +397,9 @@ fn start(
 ) -> Result<Live, CallError> {
     let mut store = Store::new(&engine.wasm, state);
     store.limiter(|state| &mut state.limiter);
-    let operator = hold(engine, &mut store, terms, |store| pre.instantiate(store))?;
+    let operator = hold(engine, &mut store, terms, async |store| {
+        pre.instantiate_async(store).await
+    })?;
     Ok(Live { store, operator })
 }
 
@@ -349,8 +407,10 @@ fn enter<R>(
     engine: &Inner,
     live: &mut Live,
     terms: Terms<'_>,
-    call: impl FnOnce(&Operator, &mut Store<HostState>) -> wasmtime::Result<R>,
+    call: impl AsyncFnOnce(&Operator, &mut Store<HostState>) -> wasmtime::Result<R>,
 ) -> Result<R, CallError> {
     let Live { store, operator } = live;
-    hold(engine, store, terms, |store| call(operator, store))
+    hold(engine, store, terms, async |store| {
+        call(operator, store).await
+    })
 }

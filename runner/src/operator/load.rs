@@ -13,10 +13,12 @@ use super::component::{Compiled, Component, Description};
 use super::encode::encode;
 use super::engine::{Engine, Inner};
 use super::error::LoadError;
+use super::grants::Interfaces;
 use super::host::{HOST, TYPES};
 use super::instance;
 use super::limits::LoadLimits;
 use super::vet::vet;
+use super::wasi;
 
 /// The world that every operator implements.
 pub(super) const WORLD: &str = "mosaik:operator/operator@1.0.0";
@@ -31,7 +33,16 @@ const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
 impl Engine {
-    /// Compiles an operator, or takes it from the cache, and asks it to describe itself.
+    /// Compiles an operator that is granted nothing, or takes it from the cache, and asks it to describe itself.
+    ///
+    /// # Errors
+    /// As [`load_granted`](Self::load_granted).
+    pub fn load(&self, bytes: &[u8], limits: LoadLimits) -> Result<Component, LoadError> {
+        self.load_granted(bytes, limits, Interfaces::default())
+    }
+
+    /// Compiles an operator that may import these interfaces, or takes it from the cache, and asks it to describe
+    /// itself; while it does, all that it reaches of them is empty.
     ///
     /// Takes a component, or a core module that carries its component type, as `cargo build --target
     /// wasm32-unknown-unknown` makes of a crate that uses `wit-bindgen`. Bytes that are loaded already are not compiled
@@ -44,18 +55,23 @@ impl Engine {
     /// # Errors
     /// When the bytes are too many, no WebAssembly, no operator, want more than an operator may reach, or cannot say
     /// what they are within the limits. A cache that fails is only logged.
-    pub fn load(&self, bytes: &[u8], limits: LoadLimits) -> Result<Component, LoadError> {
+    pub fn load_granted(
+        &self,
+        bytes: &[u8],
+        limits: LoadLimits,
+        interfaces: Interfaces,
+    ) -> Result<Component, LoadError> {
         let (len, max) = (bytes.len(), limits.binary_bytes_max);
         if len > max {
             return Err(LoadError::TooLarge { len, max });
         }
         let hash = blake3::hash(bytes);
-        if let Some(inner) = self.loaded(&hash) {
+        if let Some(inner) = self.loaded(hash, interfaces) {
             return Ok(Component { inner });
         }
         let kind = Kind::of(bytes)?;
         // Encoder and compiler are not ours, and what they are given comes from outside.
-        let load = AssertUnwindSafe(|| self.inner.obtain(bytes, kind, hash, limits));
+        let load = AssertUnwindSafe(|| self.inner.obtain(bytes, kind, hash, limits, interfaces));
         let compiled = panic::catch_unwind(load)
             .unwrap_or_else(|panic| Err(LoadError::Internal(message(&*panic))))?;
         Ok(Component {
@@ -63,13 +79,13 @@ impl Engine {
         })
     }
 
-    fn loaded(&self, hash: &Hash) -> Option<Arc<Compiled>> {
+    fn loaded(&self, hash: Hash, interfaces: Interfaces) -> Option<Arc<Compiled>> {
         let loaded = self
             .inner
             .loaded
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        loaded.get(hash)?.upgrade()
+        loaded.get(&(hash, interfaces))?.upgrade()
     }
 
     /// Shares what was compiled, or drops it for what another thread compiled in the meantime.
@@ -80,14 +96,12 @@ impl Engine {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, compiled| compiled.strong_count() > 0);
-        if let Some(earlier) = loaded
-            .get(&compiled.hash)
-            .and_then(std::sync::Weak::upgrade)
-        {
+        let key = (compiled.hash, compiled.interfaces);
+        if let Some(earlier) = loaded.get(&key).and_then(std::sync::Weak::upgrade) {
             return earlier;
         }
         let compiled = Arc::new(compiled);
-        loaded.insert(compiled.hash, Arc::downgrade(&compiled));
+        loaded.insert(key, Arc::downgrade(&compiled));
         compiled
     }
 }
@@ -99,6 +113,7 @@ impl Inner {
         kind: Kind,
         hash: Hash,
         limits: LoadLimits,
+        interfaces: Interfaces,
     ) -> Result<Compiled, LoadError> {
         let id = self.artefact_id(&hash);
         if let Some((wasm, description)) = self
@@ -106,7 +121,7 @@ impl Inner {
             .as_ref()
             .and_then(|cache| cache.get(&id, |path| self.map(path)))
         {
-            let (pre, imports) = self.link(&wasm)?;
+            let (pre, imports) = self.link(&wasm, interfaces)?;
             return Ok(Compiled {
                 engine: Arc::clone(self),
                 pre,
@@ -114,14 +129,16 @@ impl Inner {
                 hash,
                 len: bytes.len(),
                 imports,
+                interfaces,
             });
         }
         let wasm = match kind {
-            Kind::Module => self.compile(&encode(bytes)?),
+            Kind::Module => self.compile(&encode(bytes, interfaces)?),
             Kind::Component => self.compile(bytes),
         }?;
-        let (pre, imports) = self.link(&wasm)?;
-        let said = instance::describe(self, &pre, limits).map_err(LoadError::Describe)?;
+        let (pre, imports) = self.link(&wasm, interfaces)?;
+        let said =
+            instance::describe(self, &pre, limits, interfaces).map_err(LoadError::Describe)?;
         let description = Description::parse(said).map_err(LoadError::Description)?;
         if let Some(cache) = &self.cache {
             let stored = wasm.serialize().map_err(|error| format!("{error:#}"));
@@ -141,6 +158,7 @@ impl Inner {
             hash,
             len: bytes.len(),
             imports,
+            interfaces,
         })
     }
 
@@ -164,6 +182,7 @@ impl Inner {
     fn link(
         &self,
         wasm: &wasmtime::component::Component,
+        interfaces: Interfaces,
     ) -> Result<(OperatorPre<super::host::HostState>, Vec<String>), LoadError> {
         let ty = wasm.component_type();
         let imports: Vec<String> = ty
@@ -172,11 +191,14 @@ impl Inner {
             .collect();
         let foreign: Vec<String> = imports
             .iter()
-            .filter(|name| *name != HOST && *name != TYPES)
+            .filter(|name| *name != HOST && *name != TYPES && !interfaces.cover(name))
             .cloned()
             .collect();
         if !foreign.is_empty() {
-            return Err(LoadError::Imports(foreign));
+            return Err(LoadError::Imports {
+                names: foreign,
+                granted: interfaces,
+            });
         }
         let missing = EXPORTS.iter().filter(|name| {
             let export = ty.get_export(&self.wasm, name);
@@ -187,7 +209,13 @@ impl Inner {
             return Err(LoadError::MissingExports(missing));
         }
         let misfit = |error: wasmtime::Error| LoadError::World(format!("{error:#}"));
-        let pre = self.linker.instantiate_pre(wasm).map_err(misfit)?;
+        let pre = if interfaces == Interfaces::default() {
+            self.linker.instantiate_pre(wasm)
+        } else {
+            let mut linker = self.linker.clone();
+            wasi::link(&mut linker, interfaces).and_then(|()| linker.instantiate_pre(wasm))
+        };
+        let pre = pre.map_err(misfit)?;
         Ok((OperatorPre::new(pre).map_err(misfit)?, imports))
     }
 

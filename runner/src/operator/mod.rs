@@ -4,8 +4,8 @@
 //! code from the cache; [`Component::instantiate`] makes an [`Instance`] with a configuration; its methods hand batches
 //! of [`Frames`](mosaik_streams::Frames) in and out with one copy each.
 //!
-//! A guest can hurt nobody else. It reaches three functions of ours: `log`, `now` and `count`. It has a store, memory
-//! and a time limit of its own, and what it says is checked before it is believed. After a trap, a time-out, too much
+//! A guest can hurt nobody else. It reaches three functions of ours, `log`, `now` and `count`, and what its [`Grants`]
+//! name. It has a store, memory and a time limit of its own, and what it says is checked before it is believed. After a trap, a time-out, too much
 //! memory or a malformed answer its instance is gone and the error says why; whether and when there is a new one is
 //! for the caller to decide.
 //!
@@ -19,12 +19,16 @@ mod component;
 mod encode;
 mod engine;
 mod error;
+mod grants;
 mod host;
 mod instance;
 mod limits;
 mod load;
+mod log;
 mod ticker;
 mod vet;
+mod wait;
+mod wasi;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +37,7 @@ pub use answer::{Entry, Processed, Rejected, State};
 pub use component::{Component, Description};
 pub use engine::{Engine, EngineConfig};
 pub use error::{CacheError, CallError, EngineError, LoadError, OpenError};
+pub use grants::{Directory, Grants, HttpHost, Interfaces};
 pub use host::{Events, Level, NoEvents};
 pub use instance::{Binding, Instance, Setup};
 pub use limits::{Limits, LoadLimits};

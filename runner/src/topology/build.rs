@@ -77,7 +77,7 @@ async fn build(
         }
         StageKind::Operator(operator) => {
             let component = library
-                .get(&operator.info.hash)
+                .get(&operator.info.hash, &operator.grants)
                 .ok_or("its component is no longer loaded")?;
             let setup = setup(
                 graph,

@@ -12,12 +12,13 @@ use std::{
     time::Duration,
 };
 
-use super::setup::setup;
+use super::setup::{granted, setup};
 use crate::{
     graph::{
-        ComponentInfo, ComponentSource, Components, Graph, OperatorLimits, OperatorStage, Stage,
+        ComponentInfo, ComponentSource, Components, Grants, Graph, OperatorLimits, OperatorStage,
+        Stage,
     },
-    operator::{Component, Engine, LoadLimits, NoEvents},
+    operator::{Component, Engine, Interfaces, LoadLimits, NoEvents},
 };
 
 /// The operators that come with the runner, by name.
@@ -32,11 +33,11 @@ pub const BUILTINS: &[(&str, &[u8])] = &[
 /// How long a component may take to compile: 60 s, some twenty times what the largest operator here takes.
 pub const COMPILE_TIME_MAX: Duration = Duration::from_mins(1);
 
-/// Loads components and keeps them, by the hash of their bytes.
+/// Loads components and keeps them, by the hash of their bytes and what they are linked with.
 #[derive(Debug)]
 pub struct Library {
     engine: Engine,
-    loaded: Mutex<HashMap<String, Component>>,
+    loaded: Mutex<HashMap<(String, Interfaces), Component>>,
 }
 
 impl Library {
@@ -48,12 +49,16 @@ impl Library {
         }
     }
 
-    /// The component of this hash, if a check has loaded it.
-    pub fn get(&self, hash: &str) -> Option<Component> {
+    /// The component of this hash, linked with what these grants cover, if a check has loaded it.
+    pub fn get(&self, hash: &str, grants: &Grants) -> Option<Component> {
+        self.find(&(hash.to_owned(), granted(grants).interfaces()))
+    }
+
+    fn find(&self, key: &(String, Interfaces)) -> Option<Component> {
         self.loaded
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(hash)
+            .get(key)
             .cloned()
     }
 
@@ -62,24 +67,36 @@ impl Library {
         self.loaded
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .retain(|hash, _| hashes.contains(&hash.as_str()));
+            .retain(|(hash, _), _| hashes.contains(&hash.as_str()));
     }
 
     /// Blocks while it reads and, the first time, compiles.
-    fn load(&self, bytes: &[u8], limits: &OperatorLimits) -> Result<Component, String> {
+    fn load(
+        &self,
+        bytes: &[u8],
+        limits: &OperatorLimits,
+        grants: &Grants,
+    ) -> Result<Component, String> {
         let hash = blake3::hash(bytes).to_hex().to_string();
-        if let Some(component) = self.get(&hash) {
+        let key = (hash, granted(grants).interfaces());
+        if let Some(component) = self.find(&key) {
             return Ok(component);
         }
         let limits = LoadLimits {
             binary_bytes_max: binary_bytes(limits),
             ..LoadLimits::default()
         };
-        let component = compile(&self.engine, bytes.to_vec(), limits, COMPILE_TIME_MAX)?;
+        let component = compile(
+            &self.engine,
+            bytes.to_vec(),
+            limits,
+            key.1,
+            COMPILE_TIME_MAX,
+        )?;
         self.loaded
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(hash, component.clone());
+            .insert(key, component.clone());
         Ok(component)
     }
 }
@@ -87,7 +104,7 @@ impl Library {
 impl Components for Library {
     fn open(&self, graph: &Graph, stage: &Stage, operator: &OperatorStage) -> Result<(), String> {
         let component = self
-            .get(&operator.info.hash)
+            .get(&operator.info.hash, &operator.grants)
             .ok_or("its component is no longer loaded")?;
         let setup = setup(graph, stage, operator, Arc::new(NoEvents));
         component
@@ -100,6 +117,7 @@ impl Components for Library {
         &self,
         source: &ComponentSource,
         limits: &OperatorLimits,
+        grants: &Grants,
     ) -> Result<ComponentInfo, String> {
         let component = match source {
             ComponentSource::Builtin(name) => {
@@ -113,9 +131,11 @@ impl Components for Library {
                             names.join(", ")
                         )
                     })?;
-                self.load(bytes, limits)?
+                self.load(bytes, limits, grants)?
             }
-            ComponentSource::Path(path) => self.load(&read(path, binary_bytes(limits))?, limits)?,
+            ComponentSource::Path(path) => {
+                self.load(&read(path, binary_bytes(limits))?, limits, grants)?
+            }
         };
         let description = component.description();
         Ok(ComponentInfo {
@@ -133,6 +153,7 @@ fn compile(
     engine: &Engine,
     bytes: Vec<u8>,
     limits: LoadLimits,
+    interfaces: Interfaces,
     time_max: Duration,
 ) -> Result<Component, String> {
     let (answer, answered) = mpsc::sync_channel(1);
@@ -141,11 +162,14 @@ fn compile(
         .name("compile".into())
         .spawn(move || {
             // Nobody waits any more when the limit has passed.
-            let _ = answer.send(engine.load(&bytes, limits));
+            let _ = answer.send(engine.load_granted(&bytes, limits, interfaces));
         });
     compiling.map_err(|error| format!("there is no thread to compile it on: {error}"))?;
     match answered.recv_timeout(time_max) {
-        Ok(loaded) => loaded.map_err(|error| error.to_string()),
+        Ok(loaded) => loaded.map_err(|error| match error.hint() {
+            Some(hint) => format!("{error}\n{hint}"),
+            None => error.to_string(),
+        }),
         Err(RecvTimeoutError::Timeout) => {
             Err(format!("it takes longer than {time_max:?} to compile"))
         }
@@ -176,7 +200,15 @@ mod tests {
     fn a_component_has_to_be_compiled_in_time() {
         let engine = Engine::new(EngineConfig::default()).unwrap();
         let (_, window) = BUILTINS.iter().find(|(name, _)| *name == "window").unwrap();
-        let within = |limit| compile(&engine, window.to_vec(), LoadLimits::default(), limit);
+        let within = |limit| {
+            compile(
+                &engine,
+                window.to_vec(),
+                LoadLimits::default(),
+                Interfaces::default(),
+                limit,
+            )
+        };
         let late = within(Duration::ZERO).unwrap_err();
         assert_eq!(late, "it takes longer than 0ns to compile");
         assert_eq!(within(COMPILE_TIME_MAX).unwrap().len(), window.len());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use mosaik_streams::Encoding;
 
 use crate::{
-    graph::{Graph, OperatorStage, PortName, PostcardPolicy, Stage, StreamName},
-    operator::{Binding, Events, Limits, Setup},
+    graph::{self, Graph, Guarded, OperatorStage, PortName, PostcardPolicy, Stage, StreamName},
+    operator::{Binding, Directory, Events, Grants, HttpHost, Limits, Setup},
 };
 
 /// What an operator is opened with: its configuration as JSON, the streams on its ports, its limits.
@@ -36,7 +36,40 @@ pub(super) fn setup(
             call_time_max: operator.limits.time,
             ..Limits::default()
         },
+        grants: granted(&operator.grants),
         events,
+    }
+}
+
+/// What a manifest allows, for the host that gives it.
+pub(super) fn granted(allowed: &graph::Grants) -> Grants {
+    let graph::Grants {
+        wasi,
+        env,
+        http,
+        dirs,
+        random,
+    } = allowed;
+    let variable = |(name, value): &(String, Guarded<String>)| (name.clone(), (**value).clone());
+    Grants {
+        wasi: *wasi,
+        env: env.iter().map(variable).collect(),
+        dirs: dirs
+            .iter()
+            .map(|dir| Directory {
+                path: (*dir.path).clone(),
+                name: (*dir.name).clone(),
+                write: dir.write,
+            })
+            .collect(),
+        http: http
+            .iter()
+            .map(|granted| HttpHost {
+                host: granted.host.clone(),
+                port: granted.port,
+            })
+            .collect(),
+        random: *random,
     }
 }
 

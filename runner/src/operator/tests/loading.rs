@@ -124,8 +124,7 @@ fn an_import_that_nothing_grants_is_named() {
     .unwrap();
     assert_eq!(
         refused(&component).to_string(),
-        "imports `wasi:clocks/wall-clock@0.2.0` and `wasi:random/random@0.2.0`, which nothing grants; an operator can reach \
-         `mosaik:operator/host@1.0.0` only"
+        "imports `wasi:clocks/wall-clock@0.2.0` and `wasi:random/random@0.2.0`, which nothing grants"
     );
 }
 
@@ -135,8 +134,24 @@ fn a_core_import_that_the_world_does_not_have_is_named() {
     let module = guest::with_type(&text);
     assert_eq!(
         refused(&module).to_string(),
-        "imports `wasi_snapshot_preview1`, which nothing grants; an operator can reach `mosaik:operator/host@1.0.0` only"
+        "imports `wasi_snapshot_preview1`, which nothing grants"
     );
+}
+
+#[test]
+fn a_module_that_imports_what_a_component_can_be_granted_is_told_so() {
+    let text = Guest::default().text().replacen(
+        "(module",
+        r#"(module (import "wasi:random/random@0.2.6" "get-random-u64" (func (result i64)))"#,
+        1,
+    );
+    let error = refused(&guest::with_type(&text));
+    assert_eq!(
+        error.to_string(),
+        "is a core module that imports `wasi:random/random@0.2.6`: only a component can be granted more than \
+         `mosaik:operator/host@1.0.0`"
+    );
+    assert!(error.hint().unwrap().contains("wasm32-wasip2"));
 }
 
 #[test]

@@ -4,7 +4,12 @@ mod answers;
 mod behaviour;
 mod cache;
 mod cost;
+mod granted;
 #[path = "../../../../tests/support/guest.rs"]
+#[expect(
+    dead_code,
+    reason = "each of the tests that share it uses a part of it"
+)]
 mod guest;
 mod hostile;
 mod loading;
@@ -62,6 +67,7 @@ fn setup(limits: Limits) -> Setup {
         inputs: vec![binding("in")],
         outputs: vec![binding("out")],
         limits,
+        grants: Grants::default(),
         events: Arc::new(NoEvents),
     }
 }

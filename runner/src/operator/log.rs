@@ -1,0 +1,283 @@
+//! What an operator says: lines, bounded by the call, from `host.log` and from what it prints.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::host::{Events, Level, cut};
+use super::limits::Limits;
+
+/// What stands for a secret in a line.
+const MASK: &str = "***";
+
+/// A shorter value is no secret, and masking it would only garble lines.
+const SECRET_BYTES_MIN: usize = 4;
+
+/// The lines of one instance, shared by all that it can speak through.
+#[derive(Clone)]
+pub(super) struct Log(Arc<Mutex<Lines>>);
+
+struct Lines {
+    limits: Limits,
+    events: Arc<dyn Events>,
+    /// Never shown: a guest that prints what it was given in confidence does so by mistake.
+    secrets: Vec<String>,
+    /// Lines that the call at hand may still log.
+    left: u32,
+    /// Lines of the call at hand that were not passed on.
+    dropped: u64,
+    /// The last error line of the call at hand: a guest that panics says why here, then traps.
+    last_error: Option<String>,
+    /// What was printed without a line break so far, by stream.
+    printed: [Partial; 2],
+}
+
+#[derive(Default)]
+struct Partial {
+    bytes: Vec<u8>,
+    /// Whether the rest of this line is passed over, since it is longer than a line may be.
+    full: bool,
+}
+
+/// What a guest prints to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Printed {
+    Out,
+    Err,
+}
+
+impl Log {
+    pub(super) fn new(limits: Limits, events: Arc<dyn Events>, secrets: Vec<String>) -> Self {
+        Self(Arc::new(Mutex::new(Lines {
+            limits,
+            events,
+            secrets: secrets
+                .into_iter()
+                .filter(|secret| secret.len() >= SECRET_BYTES_MIN)
+                .collect(),
+            left: limits.log_lines_max,
+            dropped: 0,
+            last_error: None,
+            printed: [Partial::default(), Partial::default()],
+        })))
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the call at hand may say one more line; if not, it is counted as dropped.
+    pub(super) fn has_room(&self) -> bool {
+        let mut lines = self.lines();
+        let room = lines.left > 0;
+        if !room {
+            lines.dropped += 1;
+        }
+        room
+    }
+
+    /// A line, cut to what one may have.
+    pub(super) fn line(&self, level: Level, text: &str) {
+        self.lines().line(level, text);
+    }
+
+    /// Bytes that were printed: their whole lines are passed on, the rest waits for its end.
+    pub(super) fn print(&self, stream: Printed, bytes: &[u8]) {
+        self.lines().print(stream, bytes);
+    }
+
+    /// `text` without secrets.
+    pub(super) fn masked(&self, text: String) -> String {
+        self.lines().masked(text)
+    }
+
+    /// The last error line since the last [`end_call`](Self::end_call).
+    pub(super) fn last_error(&self) -> Option<String> {
+        let mut lines = self.lines();
+        lines.end_printed();
+        lines.last_error.clone()
+    }
+
+    /// Tells how many lines were dropped and starts counting anew.
+    pub(super) fn end_call(&self) {
+        let mut lines = self.lines();
+        lines.end_printed();
+        lines.left = lines.limits.log_lines_max;
+        if lines.dropped > 0 {
+            let dropped = std::mem::take(&mut lines.dropped);
+            lines.events.log(
+                Level::Warn,
+                &format!("{dropped} more log lines of this call were dropped"),
+            );
+        }
+        lines.last_error = None;
+    }
+}
+
+impl Lines {
+    fn line(&mut self, level: Level, text: &str) {
+        if self.left == 0 {
+            self.dropped += 1;
+            return;
+        }
+        self.left -= 1;
+        let text = self.shown(text);
+        self.events.log(level, &text);
+        if level == Level::Error {
+            self.last_error = Some(text);
+        }
+    }
+
+    /// Bytes of a line that have to be looked at, so that no secret is cut in two and its front shown.
+    fn room(&self) -> usize {
+        let longest = self.secrets.iter().map(String::len).max().unwrap_or(0);
+        self.limits.log_line_bytes_max.saturating_add(longest)
+    }
+
+    /// A line as it is passed on.
+    fn shown(&self, text: &str) -> String {
+        let mut text = self.masked(cut(text, self.room()).to_owned());
+        text.truncate(text.floor_char_boundary(self.limits.log_line_bytes_max));
+        text
+    }
+
+    fn masked(&self, text: String) -> String {
+        let mask = |text: String, secret: &String| {
+            if text.contains(secret.as_str()) {
+                text.replace(secret.as_str(), MASK)
+            } else {
+                text
+            }
+        };
+        self.secrets.iter().fold(text, mask)
+    }
+
+    fn print(&mut self, stream: Printed, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (piece, ended) = match piece.strip_suffix(b"\n") {
+                Some(piece) => (piece, true),
+                None => (piece, false),
+            };
+            let room = self.room();
+            let partial = &mut self.printed[stream as usize];
+            if !partial.full {
+                let fits = room.saturating_sub(partial.bytes.len()).min(piece.len());
+                partial.bytes.extend_from_slice(&piece[..fits]);
+                partial.full = fits < piece.len();
+            }
+            if ended {
+                self.end_line(stream);
+            }
+        }
+    }
+
+    fn end_printed(&mut self) {
+        for stream in [Printed::Out, Printed::Err] {
+            if !self.printed[stream as usize].bytes.is_empty() {
+                self.end_line(stream);
+            }
+        }
+    }
+
+    fn end_line(&mut self, stream: Printed) {
+        let Partial { bytes, .. } = std::mem::take(&mut self.printed[stream as usize]);
+        let text = String::from_utf8_lossy(&bytes);
+        let text = text.trim_end();
+        if text.is_empty() {
+            return;
+        }
+        match stream {
+            Printed::Out => self.line(Level::Info, text),
+            Printed::Err => {
+                self.line(Level::Warn, text);
+                // A language's runtime says here why it then traps.
+                self.last_error = Some(self.shown(text));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<String>>);
+
+    impl Events for Seen {
+        fn log(&self, level: Level, message: &str) {
+            self.0.lock().unwrap().push(format!("{level:?} {message}"));
+        }
+        fn count(&self, _: &str, _: u64) {}
+    }
+
+    fn log(limits: Limits, secrets: &[&str]) -> (Log, Arc<Seen>) {
+        let seen = Arc::new(Seen::default());
+        let secrets = secrets.iter().map(|&secret| secret.to_owned()).collect();
+        let log = Log::new(limits, Arc::clone(&seen) as Arc<dyn Events>, secrets);
+        (log, seen)
+    }
+
+    fn taken(seen: &Seen) -> Vec<String> {
+        std::mem::take(&mut seen.0.lock().unwrap())
+    }
+
+    #[test]
+    fn what_is_printed_comes_line_by_line_and_its_rest_at_the_end_of_the_call() {
+        let (log, seen) = log(Limits::default(), &[]);
+        log.print(Printed::Out, b"one\ntw");
+        log.print(Printed::Err, b"oh\n\n");
+        log.print(Printed::Out, b"o\r\nthr\xffee");
+        assert_eq!(taken(&seen), ["Info one", "Warn oh", "Info two"]);
+        assert_eq!(log.last_error().as_deref(), Some("oh"));
+        log.end_call();
+        assert_eq!(taken(&seen), ["Info thr\u{fffd}ee"]);
+        assert_eq!(log.last_error(), None);
+    }
+
+    #[test]
+    fn what_is_printed_is_bounded_in_lines_and_their_length() {
+        let limits = Limits {
+            log_lines_max: 2,
+            log_line_bytes_max: 4,
+            ..Limits::default()
+        };
+        let (log, seen) = log(limits, &[]);
+        for _ in 0..1000 {
+            log.print(Printed::Out, b"abcdefgh");
+        }
+        assert!(log.lines().printed[0].bytes.len() <= 4);
+        log.print(Printed::Out, b"\nb\nc\nd\n");
+        assert!(!log.has_room());
+        log.end_call();
+        assert_eq!(
+            taken(&seen),
+            [
+                "Info abcd",
+                "Info b",
+                "Warn 3 more log lines of this call were dropped"
+            ]
+        );
+        assert!(log.has_room());
+    }
+
+    #[test]
+    fn secrets_are_masked_wherever_they_are_said() {
+        let (log, seen) = log(Limits::default(), &["hunter2", "a"]);
+        log.line(Level::Error, "key=hunter2, a");
+        log.print(Printed::Err, b"hunter2hunter2\n");
+        assert_eq!(taken(&seen), ["Error key=***, a", "Warn ******"]);
+        assert_eq!(log.last_error().as_deref(), Some("******"));
+        assert_eq!(log.masked("no hunter2".into()), "no ***");
+    }
+
+    #[test]
+    fn no_part_of_a_secret_is_left_where_a_line_is_cut() {
+        let limits = Limits {
+            log_line_bytes_max: 8,
+            ..Limits::default()
+        };
+        let (log, seen) = log(limits, &["hunter2"]);
+        log.line(Level::Info, "it is hunter2");
+        log.print(Printed::Out, b"it is hunter2, he said\n");
+        assert_eq!(taken(&seen), ["Info it is **", "Info it is **"]);
+    }
+}

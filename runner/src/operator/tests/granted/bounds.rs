@@ -1,0 +1,66 @@
+//! The limits of an operator hold with WASI linked, and what it prints is bounded as what it logs.
+
+use super::probes::*;
+use super::*;
+
+#[test]
+fn sleeping_ends_at_the_time_limit() {
+    let probe = sleeps();
+    ends_in_time(&probe.guest(), wasi(), &[100]);
+    let mut instance = granted(&probe.guest(), wasi(), setup(limits()));
+    let start = Instant::now();
+    assert_eq!(asked(&mut instance, &[&[0]]), [Vec::<Vec<u8>>::new()]);
+    assert!(start.elapsed() >= Duration::from_millis(20));
+}
+
+#[test]
+fn a_loop_ends_at_the_time_limit_with_wasi_linked_too() {
+    let probe = Probe {
+        process: "(loop $l (br $l)) unreachable".into(),
+        ..sleeps()
+    };
+    ends_in_time(&probe.guest(), wasi(), b"");
+}
+
+#[test]
+fn memory_is_bounded_with_wasi_linked_too() {
+    let probe = Probe {
+        process: "(loop $l (drop (memory.grow (i32.const 16))) (br $l)) unreachable".into(),
+        ..sleeps()
+    };
+    let mut instance = granted(&probe.guest(), wasi(), setup(limits()));
+    let error = instance.process(0, &batch()).unwrap_err();
+    assert!(matches!(error, CallError::OutOfMemory { .. }), "{error:?}");
+}
+
+#[test]
+fn what_a_guest_holds_of_the_host_is_bounded() {
+    let probe = holds_timers();
+    let mut instance = granted(&probe.guest(), wasi(), setup(limits()));
+    let error = instance.process(0, &batch()).unwrap_err();
+    assert!(matches!(error, CallError::Trapped { .. }), "{error:?}");
+    assert!(error.to_string().contains("resource table"), "{error}");
+}
+
+#[test]
+fn what_is_printed_goes_to_the_log_and_a_trap_says_what_was_printed_last() {
+    let probe = prints_then_traps();
+    let recorder = Arc::new(Recorder::default());
+    let setup = Setup {
+        events: Arc::clone(&recorder) as Arc<dyn Events>,
+        ..setup(limits())
+    };
+    let mut instance = granted(&probe.guest(), wasi(), setup);
+    let error = instance.process(0, &batch()).unwrap_err().to_string();
+    assert!(error.ends_with("; it logged: bad price"), "{error}");
+    assert_eq!(recorder.seen(), ["Info to the log", "Warn bad price"]);
+}
+
+#[test]
+fn an_exit_ends_the_instance_and_not_the_node() {
+    let probe = exits();
+    let mut instance = granted(&probe.guest(), wasi(), setup(limits()));
+    let error = instance.process(0, &batch()).unwrap_err();
+    assert!(matches!(error, CallError::Trapped { .. }), "{error:?}");
+    assert!(error.to_string().contains("it exited with 1"), "{error}");
+}

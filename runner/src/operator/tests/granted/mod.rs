@@ -1,0 +1,119 @@
+//! Operators that were granted something: they get exactly that, within their limits, and nothing else.
+
+mod bounds;
+mod folders;
+mod http;
+mod probes;
+mod reach;
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::guest::Guest;
+use super::*;
+
+/// Answers of a guest to these datums, each a batch of its own.
+fn asked(instance: &mut Instance, datums: &[&[u8]]) -> Vec<Vec<Vec<u8>>> {
+    datums
+        .iter()
+        .map(|datum| {
+            let processed = instance.process(0, &Frames::single(datum)).unwrap();
+            let frames = processed
+                .outputs
+                .into_iter()
+                .flat_map(|(_, frames)| frames.iter().map(<[u8]>::to_vec).collect::<Vec<_>>());
+            frames.collect()
+        })
+        .collect()
+}
+
+fn granted(guest: &Guest<'_>, grants: Grants, setup: Setup) -> Instance {
+    let component = engine()
+        .load_granted(
+            &guest.component(),
+            LoadLimits::default(),
+            grants.interfaces(),
+        )
+        .unwrap();
+    component.instantiate(Setup { grants, ..setup }).unwrap()
+}
+
+fn run(guest: &Guest<'_>, grants: Grants, datums: &[&[u8]]) -> Vec<Vec<Vec<u8>>> {
+    asked(&mut granted(guest, grants, setup(limits())), datums)
+}
+
+fn wasi() -> Grants {
+    Grants {
+        wasi: true,
+        ..Grants::default()
+    }
+}
+
+fn dir(path: &Path, write: bool) -> Grants {
+    Grants {
+        dirs: vec![Directory {
+            path: path.to_owned(),
+            name: "data".into(),
+            write,
+        }],
+        ..Grants::default()
+    }
+}
+
+fn hosts(hosts: &[(&str, Option<u16>)]) -> Grants {
+    Grants {
+        http: hosts
+            .iter()
+            .map(|(host, port)| HttpHost {
+                host: (*host).into(),
+                port: *port,
+            })
+            .collect(),
+        ..Grants::default()
+    }
+}
+
+fn everything() -> Grants {
+    Grants {
+        wasi: true,
+        env: vec![("A".into(), "1".into())],
+        dirs: vec![Directory {
+            path: ".".into(),
+            name: ".".into(),
+            write: false,
+        }],
+        http: hosts(&[("example.org", None)]).http,
+        random: true,
+    }
+}
+
+/// That a call which waits for the host is ended, that only its instance is lost, and the engine works on.
+#[track_caller]
+fn ends_in_time(guest: &Guest<'_>, grants: Grants, datum: &[u8]) {
+    let limit = Duration::from_millis(100);
+    let engine = engine();
+    let component = engine
+        .load_granted(
+            &guest.component(),
+            LoadLimits::default(),
+            grants.interfaces(),
+        )
+        .unwrap();
+    let mut instance = component
+        .instantiate(Setup {
+            grants,
+            ..setup(Limits {
+                call_time_max: limit,
+                ..limits()
+            })
+        })
+        .unwrap();
+    let start = Instant::now();
+    let error = instance.process(0, &Frames::single(datum)).unwrap_err();
+    let took = start.elapsed();
+    let call = "process";
+    assert_eq!(error, CallError::TimedOut { call, limit });
+    assert!(took >= limit && took < 20 * limit, "it took {took:?}");
+    assert!(instance.is_poisoned());
+    assert_engine_works(&engine);
+}

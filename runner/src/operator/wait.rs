@@ -1,0 +1,62 @@
+//! Where guest calls wait for the host: a file to be read, a timer, an answer.
+//!
+//! A call is a future, so that one that waits in the host can be ended at its time limit, which the epoch cannot: it
+//! only ends guest code. What it waits for is done on a small runtime of its own, which is started with the first
+//! operator that was granted something; files that never answer (a FIFO) take its threads and no other.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// Threads for timers and connections.
+const WORKERS: usize = 1;
+/// Threads for files and names: as many can be read or looked up at once, in all operators together.
+const BLOCKING_MAX: usize = 32;
+
+/// The runtime, once it is needed. Dropping it leaves behind what cannot be stopped.
+#[derive(Debug, Default)]
+pub(super) struct Waits(Mutex<Option<Runtime>>);
+
+impl Waits {
+    /// The runtime, started now if it does not run yet.
+    pub(super) fn handle(&self) -> io::Result<Handle> {
+        let mut runtime = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = &*runtime {
+            return Ok(runtime.handle().clone());
+        }
+        let started = Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .max_blocking_threads(BLOCKING_MAX)
+            .thread_name("operator-wait")
+            .enable_io()
+            .enable_time()
+            .build()?;
+        Ok(runtime.insert(started).handle().clone())
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        let runtime = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Runs a call of a guest that reaches nothing but functions of the host that do not wait.
+pub(super) fn run<R>(call: impl Future<Output = R>) -> R {
+    futures::executor::block_on(call)
+}
+
+/// Runs a call that may wait for the host, for so long; `None` if it waited longer.
+pub(super) fn run_within<R>(
+    runtime: &Handle,
+    time: Duration,
+    call: impl Future<Output = R>,
+) -> Option<R> {
+    let _entered = runtime.enter();
+    futures::executor::block_on(async { tokio::time::timeout(time, call).await.ok() })
+}

@@ -1,0 +1,181 @@
+//! Requests of an operator: to the hosts it was granted, over HTTP/1.1, in plain or with TLS. Nothing here follows a
+//! redirect: where an answer points to is a request of its own, which is checked as any other.
+
+use std::sync::Arc;
+
+use http::Uri;
+use http_body_util::BodyExt;
+use tokio::sync::Semaphore;
+use wasmtime_wasi_http::p2::bindings::http::types::{DnsErrorPayload, ErrorCode};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
+
+use crate::operator::grants::HttpHost;
+
+/// Connections that an instance may have at once; a request beyond is refused with `connection-limit-reached`.
+const CONNECTIONS_MAX: usize = 32;
+
+/// What an answer is: a response, and what has to be polled for it to arrive.
+type Answer = Result<
+    (
+        http::Response<WasiBody>,
+        Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ),
+    Error,
+>;
+
+/// How requests are sent.
+pub(super) struct Hooks {
+    hosts: Vec<HttpHost>,
+    connections: Arc<Semaphore>,
+}
+
+impl Hooks {
+    pub(super) fn new(hosts: Vec<HttpHost>) -> Self {
+        Self {
+            hosts,
+            connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        }
+    }
+}
+
+/// Whether a request may be sent there.
+fn allows(hosts: &[HttpHost], uri: &Uri) -> bool {
+    let Some(authority) = uri.authority() else {
+        return false;
+    };
+    // Credentials before the host would hide which one it is.
+    if authority.as_str().contains('@') {
+        return false;
+    }
+    let own_port = match uri.scheme_str() {
+        Some("http") => 80,
+        Some("https") => 443,
+        _ => return false,
+    };
+    let port = match authority.port() {
+        Some(port) => port.as_u16(),
+        // A port that is no number.
+        None if authority.as_str() != authority.host() => return false,
+        None => own_port,
+    };
+    hosts.iter().any(|granted| {
+        granted.host.eq_ignore_ascii_case(authority.host())
+            && port == granted.port.unwrap_or(own_port)
+    })
+}
+
+impl WasiHttpHooks for Hooks {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Answer> + Send> {
+        let permit = if allows(&self.hosts, request.uri()) {
+            Arc::clone(&self.connections)
+                .try_acquire_owned()
+                .map_err(|_| Error::ConnectionLimitReached)
+        } else {
+            Err(Error::HttpRequestDenied)
+        };
+        Box::new(async move {
+            let permit = permit?;
+            let (response, connection) = default_send_request(request, options).await?;
+            let connection = async move {
+                let _permit = permit;
+                connection.await
+            };
+            Ok((
+                response.map(BodyExt::boxed_unsync),
+                Box::new(connection) as Box<_>,
+            ))
+        })
+    }
+
+    // What goes wrong with a request is the guest's to log, within its bounds: it is not told here besides.
+
+    fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {
+        if error.is_timeout() {
+            ErrorCode::HttpResponseTimeout
+        } else if error.is_incomplete_message() {
+            ErrorCode::HttpResponseIncomplete
+        } else {
+            ErrorCode::HttpProtocolError
+        }
+    }
+
+    fn p2_error_from_connect(&mut self, error: &std::io::Error) -> ErrorCode {
+        use std::io::ErrorKind;
+        match error.kind() {
+            ErrorKind::ConnectionRefused => ErrorCode::ConnectionRefused,
+            ErrorKind::TimedOut => ErrorCode::ConnectionTimeout,
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+                ErrorCode::DestinationUnavailable
+            }
+            _ => ErrorCode::DestinationNotFound,
+        }
+    }
+
+    fn p2_error_from_tls(&mut self, error: &std::io::Error) -> ErrorCode {
+        // The TLS library says so in the error's kind alone.
+        if error.kind() == std::io::ErrorKind::InvalidData {
+            ErrorCode::TlsCertificateError
+        } else {
+            ErrorCode::TlsProtocolError
+        }
+    }
+
+    fn p2_error_from_dns(&mut self, _: &rustls::pki_types::InvalidDnsNameError) -> ErrorCode {
+        ErrorCode::DnsError(DnsErrorPayload {
+            rcode: Some("invalid dns name".to_owned()),
+            info_code: None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_listed_is_allowed() {
+        let host = |host: &str, port| HttpHost {
+            host: host.into(),
+            port,
+        };
+        let hosts = [
+            host("example.org", None),
+            host("127.0.0.1", Some(8080)),
+            host("[::1]", Some(8080)),
+        ];
+        for (uri, expected) in [
+            ("http://example.org/a?b", true),
+            ("https://EXAMPLE.org", true),
+            ("http://example.org:80/", true),
+            ("https://example.org:443/", true),
+            ("http://example.org:443/", false),
+            ("https://example.org:80/", false),
+            ("http://example.org:8080/", false),
+            ("http://example.org./", false),
+            ("http://a.example.org/", false),
+            ("http://example.org.evil.net/", false),
+            ("http://example.org@evil.net/", false),
+            ("http://evil.net@example.org/", false),
+            ("ftp://example.org/", false),
+            ("/example.org", false),
+            ("http://127.0.0.1:8080/", true),
+            ("https://127.0.0.1:8080/", true),
+            ("http://127.0.0.1/", false),
+            ("http://127.0.0.1:8081/", false),
+            ("http://127.1:8080/", false),
+            ("http://localhost:8080/", false),
+            ("http://[::1]:8080/", true),
+            ("http://[::1]/", false),
+            ("http://example.org:/", false),
+            ("http://example.org:99999/", false),
+        ] {
+            let uri: Uri = uri.parse().unwrap();
+            assert_eq!(allows(&hosts, &uri), expected, "{uri}");
+        }
+    }
+}
