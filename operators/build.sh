@@ -1,10 +1,11 @@
 #!/bin/sh
 # Builds operators to operators/built/NAME.wasm: core modules that carry their component type, which the runner encodes
-# as components when it loads them.
+# as components when it loads them. The one that tests run, `test`, is in tests/operator and is built to
+# tests/operator/built.wasm.
 #
-#   operators/build.sh              all of them
+#   operators/build.sh              all of them, `test` too
 #   operators/build.sh window jq    those named
-#   operators/build.sh --check ...  into a temporary folder, and compares with what is committed
+#   operators/build.sh --check ...  compares what they build to with what is committed
 #
 # Exit codes: 0 done, 1 failed or different, 2 different but built by another compiler, 3 no toolchain.
 #
@@ -44,6 +45,7 @@ if [ -z "$names" ]; then
     for manifest in "$here"/*/Cargo.toml; do
         names="$names $(basename "$(dirname "$manifest")")"
     done
+    names="$names test"
 fi
 
 sysroot=$(rustc --print sysroot)
@@ -72,28 +74,34 @@ remap="$remap --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
 remap="$remap --remap-path-prefix=$library=rust --remap-path-prefix=$(readlink -f "$library" || echo "$library")=rust"
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="$remap"
 
+# The package of an operator, and where it is committed built.
+package() {
+    [ "$1" = test ] && echo mosaik-test-operator || echo "mosaik-operator-$1"
+}
+committed() {
+    [ "$1" = test ] && echo "$root/tests/operator/built.wasm" || echo "$here/built/$1.wasm"
+}
+
 packages=
 for name in $names; do
-    [ -f "$here/$name/Cargo.toml" ] || fail "there is no operator '$name'"
-    packages="$packages -p mosaik-operator-$name"
+    [ "$name" = test ] || [ -f "$here/$name/Cargo.toml" ] || fail "there is no operator '$name'"
+    packages="$packages -p $(package "$name")"
 done
 # shellcheck disable=SC2086 # lists of words
 (cd "$root" && CARGO_TARGET_DIR="$target_dir" cargo build --locked $std --profile operator --target "$target" $packages)
 
-out=$here/built
-if [ "$check" = yes ]; then
-    out=$(mktemp -d)
-    trap 'rm -rf "$out"' EXIT
-fi
-mkdir -p "$out"
+[ "$check" = yes ] || mkdir -p "$here/built"
 differing=
 for name in $names; do
-    cp "$target_dir/$target/operator/mosaik_operator_$name.wasm" "$out/$name.wasm"
-    chmod 644 "$out/$name.wasm"
-    if [ "$check" = yes ] && ! cmp -s "$out/$name.wasm" "$here/built/$name.wasm"; then
+    built=$target_dir/$target/operator/$(package "$name" | tr - _).wasm
+    committed=$(committed "$name")
+    if [ "$check" = no ]; then
+        cp "$built" "$committed"
+        chmod 644 "$committed"
+    elif ! cmp -s "$built" "$committed"; then
         differing="$differing $name"
     fi
-    echo "$name.wasm: $(wc -c <"$out/$name.wasm") bytes"
+    echo "$name: $(wc -c <"$built") bytes"
 done
 if [ "$check" = yes ]; then
     version="rustc $("$rustc" -V | cut -d' ' -f2)"
@@ -107,5 +115,5 @@ if [ "$check" = yes ]; then
         fail "not what these sources build:$differing; run operators/build.sh and commit the result"
     fi
 else
-    echo "rustc $("$rustc" -V | cut -d' ' -f2)" >"$out/RUSTC"
+    echo "rustc $("$rustc" -V | cut -d' ' -f2)" >"$here/built/RUSTC"
 fi

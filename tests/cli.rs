@@ -25,6 +25,8 @@ fn every_verb_has_help_with_an_example() {
         "graph",
         "new",
         "build",
+        "run-operator",
+        "inspect",
         "schema",
         "keygen",
         "completions",

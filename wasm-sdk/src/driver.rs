@@ -273,6 +273,7 @@ impl<O: FramesOperator> Running<O> {
                 Some(Err(error)) => break Err(Error::new(error)),
             };
             self.out.mark(self.port);
+            at_datum(Some(self.index));
             if let Err(error) = self.operator.process(self.port, datum, &mut self.out) {
                 self.out.rollback();
                 let reason = cut(error.into_reason());
@@ -288,9 +289,22 @@ impl<O: FramesOperator> Running<O> {
                 break Ok(());
             }
         };
+        at_datum(None);
         self.at = self.batch.len() - frames.rest().len();
         result
     }
+}
+
+/// Notes which datum is being processed, for the message of a panic.
+#[inline]
+fn at_datum(index: Option<u32>) {
+    #[cfg(target_arch = "wasm32")]
+    crate::guest::DATUM.store(
+        index.map_or(crate::guest::NO_DATUM, u64::from),
+        std::sync::atomic::Ordering::Relaxed,
+    );
+    #[cfg(not(target_arch = "wasm32"))]
+    let _ = index;
 }
 
 fn cut(mut reason: String) -> String {

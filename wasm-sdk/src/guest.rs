@@ -2,6 +2,7 @@
 
 use crate::{Binding, Driver, Entry, FramesOperator, State};
 use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The world, generated.
 #[expect(
@@ -118,12 +119,33 @@ fn answer(answer: crate::Result<crate::Answer>) -> Result<types::Processed, Stri
     })
 }
 
-/// Has a panic say what and where in the host's log, before it traps.
+/// The index in its batch of the datum being processed, while one is: what a panic says beside its place.
+pub(crate) static DATUM: AtomicU64 = AtomicU64::new(NO_DATUM);
+
+/// More than any index.
+pub(crate) const NO_DATUM: u64 = u64::MAX;
+
+/// Has a panic say what, where and at which datum in the host's log, before it traps. The host gives the line on as the
+/// reason for which it lost the batch.
 fn log_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         std::panic::set_hook(Box::new(|panic| {
-            host::log(crate::host::Level::Error, &panic.to_string());
+            let payload = panic.payload();
+            let message = payload
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+                .unwrap_or("no message");
+            let mut line = "panicked".to_owned();
+            if let Some(place) = panic.location() {
+                line.push_str(&format!(" at {place}"));
+            }
+            match DATUM.load(Ordering::Relaxed) {
+                NO_DATUM => {}
+                index => line.push_str(&format!(", processing datum {index} of its batch")),
+            }
+            host::log(crate::host::Level::Error, &format!("{line}: {message}"));
         }));
     });
 }

@@ -61,6 +61,8 @@ pub(crate) mod imp {
     thread_local! {
         pub(crate) static LOGGED: RefCell<VecDeque<(Level, String)>> = const { RefCell::new(VecDeque::new()) };
         pub(crate) static COUNTED: RefCell<BTreeMap<String, u64>> = const { RefCell::new(BTreeMap::new()) };
+        /// Lines logged so far, also those that are gone.
+        pub(crate) static LINES: Cell<u64> = const { Cell::new(0) };
         pub(crate) static NOW: Cell<Option<u64>> = const { Cell::new(None) };
         pub(crate) static LOG_TO_STDERR: Cell<bool> = const { Cell::new(false) };
     }
@@ -72,6 +74,7 @@ pub(crate) mod imp {
                 eprintln!("{level:?}: {message}");
             }
         }
+        LINES.set(LINES.get() + 1);
         LOGGED.with_borrow_mut(|lines| {
             if lines.len() == LOG_LINES_MAX {
                 lines.pop_front();

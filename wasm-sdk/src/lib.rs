@@ -10,6 +10,9 @@ pub mod host;
 mod operator;
 mod outputs;
 mod plain;
+mod ports;
+mod state;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
 #[cfg(target_arch = "wasm32")]
@@ -21,9 +24,11 @@ pub use encoding::{Bytes, Encoding};
 pub use error::{Error, Result};
 pub use frames::{Frames, MalformedFrames};
 pub use frames_operator::{Binding, Description, Entry, FramesOperator, State};
-pub use mosaik_wasm_sdk_macros::operator;
+pub use mosaik_wasm_sdk_macros::{InputPorts, OutputPorts, operator};
 pub use operator::{Operator, Out, Typed};
 pub use outputs::{Outputs, PENDING_LEN_MAX};
+pub use ports::{InputPorts, OutputPorts};
+pub use state::{KeyedState, Saved};
 
 /// The book's page, whose programs run as tests.
 #[cfg(doctest)]
@@ -32,10 +37,13 @@ struct OperatorsPage;
 
 /// All that an operator usually needs.
 pub mod prelude {
+    #[cfg(not(target_arch = "wasm32"))]
+    pub use crate::testing;
     pub use crate::{
-        Bytes, Error, NoConfig, Operator, Out, Result, bail, ensure,
+        Bytes, Error, InputPorts, NoConfig, Operator, Out, OutputPorts, Result, Saved, bail,
+        ensure,
         host::{self, count},
-        log, operator, testing,
+        log, operator,
     };
     pub use serde::{Deserialize, Serialize};
     pub use serde_json::json;
@@ -44,7 +52,7 @@ pub mod prelude {
 /// What the macros of this crate expand to; not for direct use.
 #[doc(hidden)]
 pub mod private {
-    pub use crate::operator::{load, save};
+    pub use crate::state::{load, load_keyed, save, save_keyed};
 
     #[cfg(target_arch = "wasm32")]
     pub use crate::guest::{Component, bindings};

@@ -2,8 +2,8 @@
 
 use crate::encoding::Encoding;
 use crate::frames_operator::{Binding, Entry, FramesOperator, State};
-use crate::{Error, Outputs, Result, bail, parse_config};
-use serde::Serialize;
+use crate::ports::{InputPorts, OutputPorts};
+use crate::{Error, Outputs, Result, parse_config};
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 
@@ -11,19 +11,18 @@ use std::marker::PhantomData;
 ///
 /// Put [`#[operator]`](macro@crate::operator) on the implementation to make it the operator of its crate, and
 /// `#[operator(state)]` to have its state carried over reloads.
+///
+/// An `Err` of any function takes back what that call pushed. From [`process`](Self::process) it rejects the one datum,
+/// from the others it fails the host's call.
 pub trait Operator: Sized {
     /// Its configuration, as the manifest gives it; [`NoConfig`](crate::NoConfig) for none.
     type Config: DeserializeOwned;
-    /// What comes, on every input port: a datum of the stream's encoding.
-    type Input: DeserializeOwned;
-    /// What leaves, on every output port.
-    type Output: Serialize;
+    /// What comes: a type that serde reads, or an enum with a variant an input port.
+    type Input: InputPorts;
+    /// What leaves: a type that serde writes, or an enum with a variant an output port.
+    type Output: OutputPorts;
 
-    /// The names of the input ports.
-    const INPUTS: &'static [&'static str] = &["in"];
-    /// The names of the output ports. What is pushed without naming one goes to the first.
-    const OUTPUTS: &'static [&'static str] = &["out"];
-    /// A JSON schema of the configuration; empty for none.
+    /// A JSON schema of the configuration; empty for none. `#[operator(config_schema = …)]` sets it.
     const CONFIG_SCHEMA: &'static str = "";
     /// The version of the saved state's layout; 0 when none is kept. `#[operator(state, version = 2)]` sets it.
     const STATE_VERSION: u32 = 0;
@@ -34,8 +33,13 @@ pub trait Operator: Sized {
     /// Takes one datum. An `Err` rejects it, with all that it pushed taken back, and the batch goes on.
     fn process(&mut self, input: Self::Input, out: &mut Out<'_, Self::Output>) -> Result<()>;
 
-    /// Called every now and then; `now` is the host's clock, in ms since 1970.
+    /// Called as often as the manifest's `tick` says; `now` is the host's clock, in ms since 1970.
     fn tick(&mut self, _now: u64, _out: &mut Out<'_, Self::Output>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Nothing more comes on the input port of that name.
+    fn input_ended(&mut self, _port: &str, _out: &mut Out<'_, Self::Output>) -> Result<()> {
         Ok(())
     }
 
@@ -44,13 +48,20 @@ pub trait Operator: Sized {
         Ok(())
     }
 
-    /// The state to be carried over; none when none is kept. `#[operator(state)]` writes it.
-    fn snapshot(&self) -> Result<Option<Vec<u8>>> {
-        Ok(None)
+    /// The state to be carried over, in parts; none when none is kept. `#[operator(state)]` writes it.
+    ///
+    /// A part with a key belongs to that key, which is the value of the datums' key field as compact JSON (`"IBM"` with
+    /// its quotes, `7`, `["IBM",7]` of two fields, `null` where it is missing), so that it can go where those datums go.
+    fn snapshot(&self) -> Result<Vec<Entry>> {
+        Ok(Vec::new())
     }
 
-    /// Takes up a state that [`snapshot`](Self::snapshot) of that version gave. `#[operator(state)]` writes it.
-    fn restore(&mut self, _version: u32, _state: &[u8]) -> Result<()> {
+    /// Takes up the parts that [`snapshot`](Self::snapshot) of some version gave; called right after
+    /// [`open`](Self::open). `#[operator(state)]` writes it.
+    fn restore(&mut self, saved: State) -> Result<()> {
+        if saved.entries.is_empty() {
+            return Ok(());
+        }
         Err(Error::new("this operator keeps no state"))
     }
 }
@@ -63,41 +74,30 @@ pub struct Out<'a, T: ?Sized> {
     of: PhantomData<fn(&T)>,
 }
 
-impl<T: Serialize + ?Sized> Out<'_, T> {
-    /// Sends a datum to the first output port.
+impl<'a, T: OutputPorts + ?Sized> Out<'a, T> {
+    fn new(outputs: &'a mut Outputs, encodings: &'a [Encoding]) -> Self {
+        Self {
+            outputs,
+            encodings,
+            of: PhantomData,
+        }
+    }
+
+    /// Sends a datum, by the port of its variant if there are several. Where no stream is bound to it, nothing is sent.
     ///
     /// # Errors
     /// When it cannot be had in the stream's encoding, or [`PENDING_LEN_MAX`](crate::PENDING_LEN_MAX) is passed.
     pub fn push(&mut self, datum: &T) -> Result<()> {
-        self.push_at(0, datum)
+        let port = T::port(datum);
+        let encoding = self.encodings.get(port).copied().unwrap_or(Encoding::Json);
+        self.outputs.write(port, |to| T::write(datum, encoding, to))
     }
 
-    /// Sends a datum to the output port of that name.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push), or when there is no such port.
-    pub fn push_to(&mut self, port: &str, datum: &T) -> Result<()> {
-        match self.outputs.port(port) {
-            Some(index) => self.push_at(index, datum),
-            None => bail!("there is no output port `{port}`"),
-        }
-    }
-
-    /// Whether a stream is bound to the output port of that name.
+    /// Whether a stream is bound to the output port of that name, so that what is sent there goes somewhere.
     pub fn is_bound(&self, port: &str) -> bool {
         self.outputs
             .port(port)
             .is_some_and(|index| self.outputs.is_bound(index))
-    }
-
-    /// The index of the input port whose datum is being processed.
-    pub fn input_port(&self) -> usize {
-        self.outputs.input_port()
-    }
-
-    fn push_at(&mut self, port: usize, datum: &T) -> Result<()> {
-        let encoding = self.encodings.get(port).copied().unwrap_or(Encoding::Json);
-        self.outputs.write(port, |to| encoding.encode(datum, to))
     }
 }
 
@@ -117,8 +117,8 @@ impl<T> Typed<T> {
 }
 
 impl<T: Operator> FramesOperator for Typed<T> {
-    const INPUTS: &'static [&'static str] = T::INPUTS;
-    const OUTPUTS: &'static [&'static str] = T::OUTPUTS;
+    const INPUTS: &'static [&'static str] = T::Input::PORTS;
+    const OUTPUTS: &'static [&'static str] = T::Output::PORTS;
     const CONFIG_SCHEMA: &'static str = T::CONFIG_SCHEMA;
     const STATE_VERSION: u32 = T::STATE_VERSION;
 
@@ -126,70 +126,43 @@ impl<T: Operator> FramesOperator for Typed<T> {
         let operator = T::open(parse_config(config)?)?;
         Ok(Self {
             operator,
-            inputs: encodings(T::INPUTS, inputs)?,
-            outputs: encodings(T::OUTPUTS, outputs)?,
+            inputs: encodings(Self::INPUTS, inputs)?,
+            outputs: encodings(Self::OUTPUTS, outputs)?,
         })
     }
 
     fn process(&mut self, port: usize, datum: &[u8], outputs: &mut Outputs) -> Result<()> {
-        let input = self
-            .inputs
-            .get(port)
-            .copied()
-            .unwrap_or(Encoding::Json)
-            .decode(datum)?;
-        self.operator.process(
-            input,
-            &mut Out {
-                outputs,
-                encodings: &self.outputs,
-                of: PhantomData,
-            },
-        )
+        let encoding = self.inputs.get(port).copied().unwrap_or(Encoding::Json);
+        let input = T::Input::read(port, encoding, datum)?;
+        self.operator
+            .process(input, &mut Out::new(outputs, &self.outputs))
     }
 
     fn tick(&mut self, now_ms: u64, outputs: &mut Outputs) -> Result<()> {
-        self.operator.tick(
-            now_ms,
-            &mut Out {
-                outputs,
-                encodings: &self.outputs,
-                of: PhantomData,
-            },
-        )
+        self.operator
+            .tick(now_ms, &mut Out::new(outputs, &self.outputs))
     }
 
-    fn finish(&mut self, _port: usize, last: bool, outputs: &mut Outputs) -> Result<()> {
+    fn finish(&mut self, port: usize, last: bool, outputs: &mut Outputs) -> Result<()> {
+        let mut out = Out::new(outputs, &self.outputs);
+        if let Some(port) = Self::INPUTS.get(port) {
+            self.operator.input_ended(port, &mut out)?;
+        }
         if last {
-            self.operator.finish(&mut Out {
-                outputs,
-                encodings: &self.outputs,
-                of: PhantomData,
-            })?;
+            self.operator.finish(&mut out)?;
         }
         Ok(())
     }
 
     fn snapshot(&self) -> Result<State> {
-        let entries = self
-            .operator
-            .snapshot()?
-            .map(|value| Entry { key: None, value });
         Ok(State {
             version: T::STATE_VERSION,
-            entries: entries.into_iter().collect(),
+            entries: self.operator.snapshot()?,
         })
     }
 
     fn restore(&mut self, saved: State) -> Result<()> {
-        match saved.entries.as_slice() {
-            [] => Ok(()),
-            [entry] => self.operator.restore(saved.version, &entry.value),
-            several => bail!(
-                "the saved state has {} parts, and this operator's is one",
-                several.len()
-            ),
-        }
+        self.operator.restore(saved)
     }
 }
 
@@ -204,23 +177,4 @@ fn encodings(ports: &[&str], bindings: &[Binding]) -> Result<Vec<Encoding>> {
             },
         )
         .collect()
-}
-
-/// What `#[operator(state)]` saves: JSON, which reads a state whose type has since gained optional fields.
-#[doc(hidden)]
-pub fn save<T: Serialize>(state: &T) -> Result<Vec<u8>> {
-    serde_json::to_vec(state)
-        .map_err(|error| Error::new(format_args!("the state cannot be saved: {error}")))
-}
-
-/// Reads what [`save`] gave.
-#[doc(hidden)]
-pub fn load<T: DeserializeOwned>(version: u32, expected: u32, state: &[u8]) -> Result<T> {
-    if version != expected {
-        bail!(
-            "the saved state is of version {version}, and this operator reads version {expected}"
-        );
-    }
-    serde_json::from_slice(state)
-        .map_err(|error| Error::new(format_args!("the saved state cannot be read: {error}")))
 }

@@ -35,6 +35,34 @@ mod function {
         (0..n).filter(|i| i % 2 == 0)
     }
 
+    #[operator]
+    fn input(out: u32) -> Result<Option<u32>, String> {
+        out.checked_add(1)
+            .map(Some)
+            .ok_or_else(|| "full".to_owned())
+    }
+
+    mod names {
+        use super::*;
+
+        #[operator]
+        pub(super) fn out(n: u32) -> Vec<u32> {
+            vec![n]
+        }
+
+        #[operator]
+        pub(super) fn datum(n: u32) -> Vec<u32> {
+            vec![n]
+        }
+    }
+
+    #[test]
+    fn a_function_may_be_called_as_it_likes() {
+        assert_eq!(testing::run::<input>((), [1]).unwrap().outputs, [json!(2)]);
+        let out = testing::run::<names::out>((), [1]).unwrap().outputs;
+        assert_eq!(testing::run::<names::datum>((), [1]).unwrap().outputs, out);
+    }
+
     #[test]
     fn functions_are_operators() {
         assert_eq!(
@@ -93,14 +121,24 @@ mod stateful {
         sums: BTreeMap<String, u64>,
     }
 
-    #[operator(state = sums, version = 3)]
+    #[derive(InputPorts)]
+    pub(crate) enum Input {
+        Left((String, u64)),
+        FarRight(String),
+    }
+
+    #[derive(OutputPorts)]
+    pub(crate) enum Output {
+        Out((String, u64)),
+        #[port = "odd-ones"]
+        Odd(u64),
+    }
+
+    #[operator(state = sums, version = 3, config_schema = r#"{"type":"object"}"#)]
     impl Operator for Sums {
         type Config = Config;
-        type Input = (String, u64);
-        type Output = (String, u64);
-
-        const INPUTS: &'static [&'static str] = &["left", "right"];
-        const OUTPUTS: &'static [&'static str] = &["out", "odd"];
+        type Input = Input;
+        type Output = Output;
 
         fn open(config: Config) -> Result<Self> {
             Ok(Self {
@@ -109,88 +147,124 @@ mod stateful {
             })
         }
 
-        fn process(
-            &mut self,
-            (key, n): (String, u64),
-            out: &mut Out<'_, (String, u64)>,
-        ) -> Result<()> {
-            log!(debug, "{key} by {}", out.input_port());
+        fn process(&mut self, input: Input, out: &mut Out<'_, Output>) -> Result<()> {
+            let (key, n) = match input {
+                Input::Left(left) => left,
+                Input::FarRight(key) => (key, 1),
+            };
+            log!(debug, "{key} by {n}");
             count("seen", 1);
             if n % 2 == 1 {
-                out.push_to("odd", &(key.clone(), n))?;
+                out.push(&Output::Odd(n))?;
             }
             ensure!(n < 100, "{n} is too large");
             let sum = self.sums.entry(key.clone()).or_default();
             *sum += n * self.config.times;
-            out.push(&(key, *sum))
+            out.push(&Output::Out((key, *sum)))
         }
 
-        fn tick(&mut self, now: u64, out: &mut Out<'_, (String, u64)>) -> Result<()> {
-            out.push(&("now".to_owned(), now))
+        fn tick(&mut self, now: u64, out: &mut Out<'_, Output>) -> Result<()> {
+            out.push(&Output::Out(("now".to_owned(), now)))
         }
 
-        fn finish(&mut self, out: &mut Out<'_, (String, u64)>) -> Result<()> {
-            out.push(&("keys".to_owned(), self.sums.len() as u64))
+        fn input_ended(&mut self, port: &str, out: &mut Out<'_, Output>) -> Result<()> {
+            out.push(&Output::Out((port.to_owned(), 0)))
         }
+
+        fn finish(&mut self, out: &mut Out<'_, Output>) -> Result<()> {
+            out.push(&Output::Out(("keys".to_owned(), self.sums.len() as u64)))
+        }
+    }
+
+    #[test]
+    fn each_port_has_its_type_and_the_end_comes_when_all_have_ended() {
+        let mut session = testing::Session::<Sums>::open(json!({"times": 1})).unwrap();
+        session
+            .send("left", [json!(["a", 1]), json!(["a", 101]), json!("b")])
+            .unwrap();
+        session
+            .send("far_right", [json!("b"), json!(["b", 2])])
+            .unwrap();
+        session.tick(7).unwrap();
+        session.end_input("left").unwrap();
+        let seen = session.take();
+        assert_eq!(
+            seen.outputs,
+            [
+                json!(["a", 1]),
+                json!(["b", 1]),
+                json!(["now", 7]),
+                json!(["left", 0])
+            ],
+            "a rejected datum leaves by no port, and one ended input of two is not the end"
+        );
+        assert_eq!(seen.on("odd-ones"), [&json!(1), &json!(1)]);
+        let refused: Vec<_> = seen.rejected.iter().map(|(index, _)| *index).collect();
+        assert_eq!(refused, [1, 2, 4], "numbered over all that was sent");
+        assert_eq!(seen.rejected[0].1, "101 is too large");
+        assert_eq!((seen.counters["seen"], seen.log.len()), (3, 3));
+        assert_eq!(seen.log[0], (host::Level::Debug, "a by 1".to_owned()));
+        let end = session.finish().unwrap();
+        assert_eq!(end.outputs, [json!(["far_right", 0]), json!(["keys", 2])]);
+        assert_eq!(end.counters.len(), 0, "told already");
+
+        let unknown = testing::run_on::<Sums>(json!({"times": 1}), [("right", 1)]).unwrap_err();
+        assert_eq!(
+            unknown.reason(),
+            "there is no input port `right`; there is `left`, `far_right`"
+        );
+    }
+
+    #[test]
+    fn a_reload_keeps_the_state_and_brings_the_new_configuration() {
+        let mut session = testing::Session::<Sums>::open(json!({"times": 1})).unwrap();
+        session.send("left", [json!(["a", 2])]).unwrap();
+        session.reload(json!({"times": 10})).unwrap();
+        session.send("left", [json!(["a", 2])]).unwrap();
+        assert_eq!(session.take().outputs, [json!(["a", 2]), json!(["a", 22])]);
+        let refused = session.reload(json!({"time": 1})).unwrap_err();
+        assert_eq!(refused.reason(), "config: missing field `times`");
+
+        let saved = session.snapshot().unwrap();
+        assert_eq!((saved.version, saved.entries.len()), (3, 1));
+        let older = mosaik_wasm_sdk::State {
+            version: 2,
+            ..saved
+        };
+        assert_eq!(
+            session.restore(older).unwrap_err().reason(),
+            "the saved state is of version 2, and this operator reads version 3"
+        );
     }
 }
 
 #[test]
-fn state_ports_clock_and_end() {
-    let mut first = Harness::<Typed<stateful::Sums>>::open(r#"{"times":1}"#).unwrap();
-    first
-        .send(1, [r#"["a",1]"#, r#"["a",101]"#, r#"["b",2]"#])
-        .unwrap();
-    first.tick(7).unwrap();
-    first.finish(0).unwrap();
-    assert_eq!(
-        first
-            .take()
-            .into_iter()
-            .map(|(port, datum)| (port, String::from_utf8(datum).unwrap()))
-            .collect::<Vec<_>>(),
-        [
-            (0, r#"["a",1]"#),
-            (0, r#"["b",2]"#),
-            (1, r#"["a",1]"#),
-            (0, r#"["now",7]"#)
-        ]
-        .map(|(port, datum)| (port, datum.to_owned())),
-        "a rejected datum leaves by no port, and one ended input of two is not the end"
-    );
-    assert_eq!(mosaik_wasm_sdk::testing::counted("seen"), 3);
-    assert_eq!(mosaik_wasm_sdk::testing::logged()[0].1, "a by 1");
-
-    let saved = first.snapshot().unwrap();
-    assert_eq!(saved.version, 3);
-    let mut second = Harness::<Typed<stateful::Sums>>::open(r#"{"times":10}"#).unwrap();
-    second.restore(saved.clone()).unwrap();
-    second.send(0, [r#"["a",2]"#]).unwrap();
-    second.finish(0).unwrap();
-    second.finish(1).unwrap();
-    assert_eq!(
-        second.take_text().unwrap(),
-        [r#"["a",21]"#, r#"["keys",2]"#],
-        "the state is the old one, the configuration new"
-    );
-
-    let older = mosaik_wasm_sdk::State {
-        version: 2,
-        ..saved
-    };
-    assert_eq!(
-        second.restore(older).unwrap_err().reason(),
-        "the saved state is of version 2, and this operator reads version 3"
-    );
+fn an_operator_describes_its_ports_state_and_configuration() {
     let described = Driver::<Typed<stateful::Sums>>::describe();
-    assert_eq!(
-        (
-            described.inputs.len(),
-            described.outputs.len(),
-            described.state_version
-        ),
-        (2, 2, 3)
-    );
+    assert_eq!(described.inputs, ["left", "far_right"]);
+    assert_eq!(described.outputs, ["out", "odd-ones"]);
+    assert_eq!(described.state_version, 3);
+    assert_eq!(described.config_schema, r#"{"type":"object"}"#);
+}
+
+mod schema {
+    use mosaik_wasm_sdk::prelude::*;
+
+    #[operator(config_schema = "{")]
+    fn broken(n: u32) -> u32 {
+        n
+    }
+
+    #[test]
+    fn a_schema_that_is_not_json_is_found_by_every_test() {
+        let error = testing::run::<broken>((), [1]).unwrap_err();
+        assert!(
+            error
+                .reason()
+                .starts_with("the configuration's schema is not JSON: EOF"),
+            "{error}"
+        );
+    }
 }
 
 mod encodings {

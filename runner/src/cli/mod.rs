@@ -4,10 +4,13 @@ mod build;
 mod check;
 mod completions;
 mod graph;
+mod inspect;
 mod keygen;
 mod load;
 mod log;
 mod new;
+mod operator_args;
+mod run_operator;
 mod schema;
 mod summary;
 mod up;
@@ -21,12 +24,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub enum Exit {
     /// All went well.
     Success = 0,
-    /// The manifest has mistakes.
+    /// The manifest has mistakes; an operator cannot be used, or refuses its configuration or state.
     Mistakes = 1,
     /// The command line is wrong; clap's own number.
     Usage = 2,
     /// It could not start, or a stage failed while it ran.
     Failed = 3,
+    /// An operator that was tried refused some of its input.
+    Rejected = 4,
 }
 
 impl From<Exit> for ExitCode {
@@ -37,9 +42,10 @@ impl From<Exit> for ExitCode {
 
 const EXIT_CODES: &str = "Exit codes:
   0  all went well
-  1  the manifest has mistakes
+  1  the manifest has mistakes, or an operator cannot be used or refuses its configuration
   2  the command line is wrong
-  3  it could not start, or a stage failed while it ran";
+  3  it could not start, or a stage failed while it ran
+  4  an operator that was tried with run-operator refused some of its input";
 
 /// Runs YAML graphs of streams and WebAssembly operators.
 ///
@@ -113,6 +119,8 @@ enum Verb {
     Graph(graph::GraphArgs),
     New(new::NewArgs),
     Build(build::BuildArgs),
+    RunOperator(Box<run_operator::RunOperatorArgs>),
+    Inspect(inspect::InspectArgs),
     Schema(schema::SchemaArgs),
     Keygen(keygen::KeygenArgs),
     Completions(completions::CompletionsArgs),
@@ -128,6 +136,8 @@ pub fn main() -> ExitCode {
         Verb::Graph(args) => graph::run(&args, cli.output),
         Verb::New(args) => new::run(&args),
         Verb::Build(args) => build::run(&args, cli.output),
+        Verb::RunOperator(args) => run_operator::run(&args),
+        Verb::Inspect(args) => inspect::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Keygen(args) => keygen::run(&args),
         Verb::Completions(args) => completions::run(&args),
@@ -145,6 +155,19 @@ pub fn main() -> ExitCode {
 fn complain(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// A text of somebody else's with control characters as pictures, so that it cannot steer a terminal; lines stay lines.
+fn harmless(text: &str) -> String {
+    let picture = |c: char| match c {
+        '\n' | '\t' => c,
+        '\0'..='\x1f' => {
+            char::from_u32(0x2400 + u32::from(c)).unwrap_or(char::REPLACEMENT_CHARACTER)
+        }
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.chars().map(picture).collect()
 }
 
 /// Writes to stdout.
@@ -167,7 +190,15 @@ fn print(text: &str) -> anyhow::Result<()> {
 mod tests {
     use clap::CommandFactory as _;
 
-    use super::Cli;
+    use super::{Cli, harmless};
+
+    #[test]
+    fn what_others_say_does_not_steer_the_terminal() {
+        assert_eq!(
+            harmless("é\n\x1b[31m\r\u{9b}"),
+            "é\n\u{241b}[31m\u{240d}\u{fffd}"
+        );
+    }
 
     #[test]
     fn the_command_line_is_well_formed() {

@@ -1,14 +1,20 @@
 //! `allow`: what an operator may reach beyond its streams.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
-    diagnostics::Diagnostic,
+    diagnostics::{Diagnostic, Diagnostics},
     guarded::Guarded,
     keys::{Section, Shape, key, required},
     reader::Reader,
-    substitute::io_reason,
-    tree::{Entry, Node},
+    source::Source,
+    substitute::{Environment, io_reason},
+    tree::Node,
+    yaml,
 };
 
 /// What an operator may reach beyond its streams. The default is nothing.
@@ -101,10 +107,50 @@ pub(crate) static ALLOW: Section = Section {
     ],
 };
 
+impl Grants {
+    /// All that can be granted, of nothing in particular: enough for an operator to say what it is.
+    pub fn to_describe() -> Self {
+        Self {
+            wasi: true,
+            http: vec![Guarded::new(
+                GrantedHost {
+                    host: "localhost".to_owned(),
+                    port: None,
+                },
+                false,
+            )],
+            random: true,
+            ..Self::default()
+        }
+    }
+
+    /// Reads a text that is the value of `allow`: `{env: [HOME], random: true}`. Folders are relative to `base`.
+    ///
+    /// # Errors
+    /// With all mistakes in it.
+    pub fn parse(text: &str, env: &dyn Environment, base: &Path) -> Result<Self, Diagnostics> {
+        let source = Arc::new(Source::new("allow", text));
+        let mut cx = Reader::new(&source, env, base);
+        let grants = match yaml::parse(source.text(), &mut cx.found) {
+            Ok(Some(root)) => read(&mut cx, &root),
+            Ok(None) => Self::default(),
+            Err(wrong) => {
+                cx.note(wrong);
+                Self::default()
+            }
+        };
+        if cx.found.is_empty() {
+            return Ok(grants);
+        }
+        let (found, masked) = (cx.found, cx.masked);
+        Err(Diagnostics::new(source, found, masked))
+    }
+}
+
 /// Reads `allow`.
-pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Grants {
+pub(crate) fn read(cx: &mut Reader<'_>, node: &Node) -> Grants {
     let mut grants = Grants::default();
-    let Some(fields) = cx.section(&entry.node, "allow", &ALLOW) else {
+    let Some(fields) = cx.section(node, "allow", &ALLOW) else {
         return grants;
     };
     if let Some(node) = fields.node("wasi") {

@@ -115,11 +115,11 @@ pub(crate) struct OperatorDecl {
     pub(crate) wired: bool,
 }
 
-const MIN_MEMORY: u64 = 1 << 20;
-const MAX_MEMORY: u64 = 4 << 30;
-const MAX_BINARY: u64 = 256 << 20;
-const MIN_TIME: Duration = Duration::from_millis(1);
-const MAX_TIME: Duration = Duration::from_mins(1);
+pub(crate) const MIN_MEMORY: u64 = 1 << 20;
+pub(crate) const MAX_MEMORY: u64 = 4 << 30;
+pub(crate) const MAX_BINARY: u64 = 256 << 20;
+pub(crate) const MIN_TIME: Duration = Duration::from_millis(1);
+pub(crate) const MAX_TIME: Duration = Duration::from_mins(1);
 
 static LIMITS: Section = Section {
     name: "limits",
@@ -261,7 +261,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
     let (instances, key) = parallel::read(cx, fields);
     let grants = fields
         .get("allow")
-        .map(|entry| grants::read(cx, entry))
+        .map(|entry| grants::read(cx, &entry.node))
         .unwrap_or_default();
     let wired = !matches!(from, Some(None)) && !matches!(to, Some(None));
     let (config_span, config) = match config {

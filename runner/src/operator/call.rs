@@ -17,6 +17,8 @@ use super::wait;
 const FRAMES_SHOWN: usize = 8;
 /// Bytes of a function's name that a message shows; mangled names can be very long.
 const FUNCTION_NAME_BYTES_MAX: usize = 120;
+/// Bytes of the guest's own last words that a message shows: every datum of a lost batch may be filed with them.
+const LOGGED_BYTES_MAX: usize = 1024;
 /// How wasmtime says that an answer was larger than its fuel for host calls; the error's type is private.
 const FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
 
@@ -104,12 +106,21 @@ fn trapped(trap: &str, error: &wasmtime::Error, terms: Terms<'_>, state: &HostSt
         "" => format!("trapped in `{}`: {trap}", terms.call),
         operator => format!("operator `{operator}` trapped in `{}`: {trap}", terms.call),
     };
+    // What the guest says itself comes first: a panic's text and place tell more than addresses in its code.
+    let logged = state.log.last_error();
+    if let Some(last) = &logged {
+        let _ = write!(message, "; it logged: {}", cut(last, LOGGED_BYTES_MAX));
+    }
     let frames = error
         .downcast_ref::<WasmBacktrace>()
         .map(WasmBacktrace::frames)
         .unwrap_or_default();
     for (index, frame) in frames.iter().take(FRAMES_SHOWN).enumerate() {
-        message.push_str(if index == 0 { ", at " } else { " < " });
+        message.push_str(match (index, &logged) {
+            (0, None) => ", at ",
+            (0, Some(_)) => "; at ",
+            _ => " < ",
+        });
         match frame.func_name() {
             Some(name) => message.push_str(cut(name, FUNCTION_NAME_BYTES_MAX)),
             None => {
@@ -119,9 +130,6 @@ fn trapped(trap: &str, error: &wasmtime::Error, terms: Terms<'_>, state: &HostSt
         if let Some(offset) = frame.module_offset() {
             let _ = write!(message, "@{offset:#x}");
         }
-    }
-    if let Some(last) = state.log.last_error() {
-        let _ = write!(message, "; it logged: {last}");
     }
     message
 }

@@ -36,13 +36,16 @@ static OPERATOR: LazyLock<(Resolve, WorldId)> = LazyLock::new(|| {
 
 /// Makes a component of a core module of the operator world, which imports from the host alone whatever is granted.
 pub(super) fn encode(module: &[u8], granted: Interfaces) -> Result<Vec<u8>, LoadError> {
-    let failed = |error: &dyn std::fmt::Display| LoadError::Encode(error.to_string());
     let Stripped {
         mut module,
         text,
-        foreign,
-    } = strip(module).map_err(|error| failed(&error))?;
+        imports,
+    } = strip(module)?;
     let text = text.ok_or(LoadError::NoComponentType)?;
+    let foreign: Vec<_> = imports
+        .into_iter()
+        .filter(|name| name != HOST && name != TYPES)
+        .collect();
     if !foreign.is_empty() {
         return Err(if foreign.iter().all(|name| Interfaces::ALL.cover(name)) {
             LoadError::ModuleImports(foreign)
@@ -69,15 +72,28 @@ struct Stripped {
     module: Vec<u8>,
     /// How it says that text is encoded; `None` if it carried no component type.
     text: Option<StringEncoding>,
-    /// What it imports from beside what every operator may, each once.
-    foreign: Vec<String>,
+    /// What it imports from, each once.
+    imports: Vec<String>,
 }
 
-fn strip(module: &[u8]) -> wasmparser::Result<Stripped> {
+/// What a core module imports from, each once.
+pub(super) fn imports_of_module(module: &[u8]) -> Result<Vec<String>, LoadError> {
+    let stripped = strip(module)?;
+    match stripped.text {
+        Some(_) => Ok(stripped.imports),
+        None => Err(LoadError::NoComponentType),
+    }
+}
+
+fn strip(module: &[u8]) -> Result<Stripped, LoadError> {
+    try_strip(module).map_err(|error| LoadError::Encode(error.to_string()))
+}
+
+fn try_strip(module: &[u8]) -> wasmparser::Result<Stripped> {
     let mut stripped = Stripped {
         module: Vec::with_capacity(module.len()),
         text: None,
-        foreign: Vec::new(),
+        imports: Vec::new(),
     };
     for payload in Parser::new(0).parse_all(module) {
         let payload = payload?;
@@ -92,9 +108,8 @@ fn strip(module: &[u8]) -> wasmparser::Result<Stripped> {
             Payload::ImportSection(imports) => {
                 for import in imports.clone().into_imports() {
                     let from = import?.module;
-                    if from != HOST && from != TYPES && !stripped.foreign.iter().any(|f| f == from)
-                    {
-                        stripped.foreign.push(from.to_owned());
+                    if !stripped.imports.iter().any(|known| known == from) {
+                        stripped.imports.push(from.to_owned());
                     }
                 }
             }

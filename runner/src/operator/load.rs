@@ -21,7 +21,7 @@ use super::vet::vet;
 use super::wasi;
 
 /// The world that every operator implements.
-pub(super) const WORLD: &str = "mosaik:operator/operator@1.0.0";
+pub const WORLD: &str = "mosaik:operator/operator@1.0.0";
 
 /// What it exports.
 const EXPORTS: [&str; 8] = [
@@ -233,13 +233,13 @@ impl Inner {
 
 /// What a binary is, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Module,
     Component,
 }
 
 impl Kind {
-    fn of(bytes: &[u8]) -> Result<Self, LoadError> {
+    pub(super) fn of(bytes: &[u8]) -> Result<Self, LoadError> {
         let text = bytes.trim_ascii_start();
         Err(LoadError::NotWasm(if bytes.starts_with(MODULE) {
             return Ok(Self::Module);

@@ -11,6 +11,7 @@
 //!
 //! Everything here blocks: it belongs on threads that serve no sockets. Nothing here knows of manifests or networks.
 
+mod anatomy;
 mod answer;
 mod bindings;
 mod cache;
@@ -33,6 +34,7 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
+pub use anatomy::{Anatomy, Given, Import};
 pub use answer::{Entry, Processed, Rejected, State};
 pub use component::{Component, Description};
 pub use engine::{Engine, EngineConfig};
@@ -41,3 +43,4 @@ pub use grants::{Directory, Grants, HttpHost, Interfaces};
 pub use host::{Events, Level, NoEvents};
 pub use instance::{Binding, Instance, Setup};
 pub use limits::{Limits, LoadLimits};
+pub use load::WORLD;

@@ -28,7 +28,7 @@ pub use recovery::{Blueprint, OnError};
 pub use sink::SinkStage;
 pub use source::SourceStage;
 pub use spread::Spread;
-pub use worker::OutputPort;
+pub use worker::{ANSWERS_MAX, OutputPort};
 
 use mosaik_streams::{Frames, FramesConsumer};
 

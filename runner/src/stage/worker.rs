@@ -18,7 +18,7 @@ use crate::operator::{CallError, Instance, Processed, State};
 /// The most answers that an operator may give to one batch by saying that there is more: 1,048,576.
 ///
 /// Each is handed on before the next is asked for, so the bound is on time, not on memory.
-const ANSWERS_MAX: u32 = 1 << 20;
+pub const ANSWERS_MAX: u32 = 1 << 20;
 /// The time that an operator may take for all its answers to one batch, in times of what one call may take: 100, which
 /// is 10 s by default. What it waits for others does not count.
 const ANSWERS_TIME: u32 = 100;

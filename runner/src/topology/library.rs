@@ -1,6 +1,7 @@
 //! The components of the graph: read, compiled once, described to the check and instantiated by the build.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     io::Read as _,
     path::Path,
@@ -70,8 +71,37 @@ impl Library {
             .retain(|(hash, _), _| hashes.contains(&hash.as_str()));
     }
 
-    /// Blocks while it reads and, the first time, compiles.
-    fn load(
+    /// Reads an operator's code, at most one byte more than its limit. Blocks.
+    ///
+    /// # Errors
+    /// One clear sentence: there is no such built-in operator, or the file cannot be read.
+    pub fn code(
+        source: &ComponentSource,
+        limits: &OperatorLimits,
+    ) -> Result<Cow<'static, [u8]>, String> {
+        let name = match source {
+            ComponentSource::Builtin(name) => name,
+            ComponentSource::Path(path) => {
+                return read(path, binary_bytes(limits)).map(Cow::Owned);
+            }
+        };
+        let builtin = BUILTINS.iter().find(|(builtin, _)| builtin == name);
+        builtin
+            .map(|(_, bytes)| Cow::Borrowed(*bytes))
+            .ok_or_else(|| {
+                let names: Vec<_> = BUILTINS.iter().map(|(name, _)| *name).collect();
+                format!(
+                    "there is no built-in operator `{name}`; there are {}",
+                    names.join(", ")
+                )
+            })
+    }
+
+    /// The component of this code, which may import what is granted. Blocks while it compiles, the first time.
+    ///
+    /// # Errors
+    /// One clear sentence: why it is no operator that can be used.
+    pub fn load(
         &self,
         bytes: &[u8],
         limits: &OperatorLimits,
@@ -119,24 +149,7 @@ impl Components for Library {
         limits: &OperatorLimits,
         grants: &Grants,
     ) -> Result<ComponentInfo, String> {
-        let component = match source {
-            ComponentSource::Builtin(name) => {
-                let (_, bytes) = BUILTINS
-                    .iter()
-                    .find(|(builtin, _)| builtin == name)
-                    .ok_or_else(|| {
-                        let names: Vec<_> = BUILTINS.iter().map(|(name, _)| *name).collect();
-                        format!(
-                            "there is no built-in operator `{name}`; there are {}",
-                            names.join(", ")
-                        )
-                    })?;
-                self.load(bytes, limits, grants)?
-            }
-            ComponentSource::Path(path) => {
-                self.load(&read(path, binary_bytes(limits))?, limits, grants)?
-            }
-        };
+        let component = self.load(&Self::code(source, limits)?, limits, grants)?;
         let description = component.description();
         Ok(ComponentInfo {
             inputs: description.inputs.clone(),

@@ -42,7 +42,7 @@ pub(super) fn setup(
 }
 
 /// What a manifest allows, for the host that gives it.
-pub(super) fn granted(allowed: &graph::Grants) -> Grants {
+pub fn granted(allowed: &graph::Grants) -> Grants {
     let graph::Grants {
         wasi,
         env,

@@ -1,13 +1,24 @@
 //! `#[operator]` on a function: a type of its name that implements `Operator` by calling it.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::{
-    Error, FnArg, GenericArgument, GenericParam, ItemFn, PathArguments, Result, ReturnType, Type,
-    TypeParamBound,
+    Error, FnArg, GenericArgument, GenericParam, Ident, ItemFn, PathArguments, Result, ReturnType,
+    Type, TypeParamBound,
 };
 
-pub(crate) fn expand(function: &ItemFn) -> Result<TokenStream> {
+use crate::arguments::{Arguments, State};
+
+pub(crate) fn expand(arguments: Arguments, function: &ItemFn) -> Result<TokenStream> {
+    if let Some(State::Whole(state) | State::Field(state)) = &arguments.state {
+        return Err(Error::new_spanned(
+            state,
+            "a function keeps no state: implement `Operator` for a type",
+        ));
+    }
+    let schema = arguments
+        .config_schema
+        .map(|schema| quote!(const CONFIG_SCHEMA: &'static str = #schema;));
     let signature = &function.sig;
     if let Some(asyncness) = signature.asyncness {
         return Err(Error::new_spanned(
@@ -15,7 +26,12 @@ pub(crate) fn expand(function: &ItemFn) -> Result<TokenStream> {
             "an operator's function cannot be async",
         ));
     }
-    if let Some(GenericParam::Type(_) | GenericParam::Const(_)) = signature.generics.params.first()
+    let generic = |parameter: &&GenericParam| !matches!(parameter, GenericParam::Lifetime(_));
+    if signature
+        .generics
+        .params
+        .iter()
+        .any(|parameter| generic(&parameter))
     {
         return Err(Error::new_spanned(
             &signature.generics,
@@ -38,6 +54,12 @@ pub(crate) fn expand(function: &ItemFn) -> Result<TokenStream> {
                 "the second argument is the configuration: `config: &Config`",
             ));
         }
+        [] => {
+            return Err(Error::new_spanned(
+                &signature.ident,
+                "an operator's function takes a datum, and optionally `config: &Config`",
+            ));
+        }
         _ => {
             return Err(Error::new_spanned(
                 &signature.inputs,
@@ -58,21 +80,32 @@ pub(crate) fn expand(function: &ItemFn) -> Result<TokenStream> {
     let name = &signature.ident;
     let visibility = &function.vis;
     let documentation = format!("The operator that calls the function `{name}`.");
+    // Names of their own, since the function may be called so.
+    let local = |name| Ident::new(name, Span::mixed_site());
+    let (input_datum, out, datum, error) =
+        (local("input"), local("out"), local("datum"), local("error"));
     let (config_type, call) = match config {
-        Some(config) => (quote!(#config), quote!(#name(input, &self.config))),
-        None => (quote!(::mosaik_wasm_sdk::NoConfig), quote!(#name(input))),
+        Some(config) => (quote!(#config), quote!(#name(#input_datum, &self.config))),
+        None => (
+            quote!(::mosaik_wasm_sdk::NoConfig),
+            quote!(#name(#input_datum)),
+        ),
     };
     let returned = Returned::of(returned);
     let output = returned.datum;
     let value = if returned.fallible {
-        quote!(#call.map_err(|error| ::mosaik_wasm_sdk::Error::new(error))?)
+        quote!(#call.map_err(|#error| ::mosaik_wasm_sdk::Error::new(#error))?)
     } else {
         call
     };
     let push = if returned.many {
-        quote!(for datum in ::core::iter::IntoIterator::into_iter(#value) { out.push(&datum)?; })
+        quote! {
+            for #datum in ::core::iter::IntoIterator::into_iter(#value) {
+                #out.push(&#datum)?;
+            }
+        }
     } else {
-        quote!(out.push(&#value)?;)
+        quote!(#out.push(&#value)?;)
     };
     Ok(quote! {
         #function
@@ -90,14 +123,16 @@ pub(crate) fn expand(function: &ItemFn) -> Result<TokenStream> {
                 type Input = #input;
                 type Output = #output;
 
+                #schema
+
                 fn open(config: #config_type) -> ::mosaik_wasm_sdk::Result<Self> {
                     ::core::result::Result::Ok(Self { config })
                 }
 
                 fn process(
                     &mut self,
-                    input: #input,
-                    out: &mut ::mosaik_wasm_sdk::Out<'_, #output>,
+                    #input_datum: #input,
+                    #out: &mut ::mosaik_wasm_sdk::Out<'_, #output>,
                 ) -> ::mosaik_wasm_sdk::Result<()> {
                     #push
                     ::core::result::Result::Ok(())

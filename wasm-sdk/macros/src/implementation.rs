@@ -1,61 +1,11 @@
 //! `#[operator]` on an `impl Operator for …`: exports it, and with `state` writes what saves and restores it.
 
 use proc_macro2::TokenStream;
-use quote::quote;
-use syn::parse::{Parse, ParseStream};
-use syn::{Error, Ident, ItemImpl, LitInt, Result, Token, parse_quote};
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned as _;
+use syn::{Error, Ident, ImplItem, ItemImpl, Path, Result, Type, parse_quote, parse2};
 
-/// `state`, `state = field`, `version = 2`.
-#[derive(Default)]
-pub(crate) struct Arguments {
-    state: Option<State>,
-    version: Option<LitInt>,
-}
-
-enum State {
-    Whole,
-    Field(Ident),
-}
-
-impl Parse for Arguments {
-    fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let mut arguments = Self::default();
-        while !input.is_empty() {
-            let name: Ident = input.parse()?;
-            if name == "state" && arguments.state.is_none() {
-                arguments.state = Some(match input.parse::<Option<Token![=]>>()? {
-                    Some(_) => State::Field(input.parse()?),
-                    None => State::Whole,
-                });
-            } else if name == "version" && arguments.version.is_none() {
-                input.parse::<Token![=]>()?;
-                let version: LitInt = input.parse()?;
-                if version.base10_parse::<u32>()? == 0 {
-                    return Err(Error::new_spanned(
-                        version,
-                        "versions start at 1; 0 means that no state is kept",
-                    ));
-                }
-                arguments.version = Some(version);
-            } else {
-                return Err(Error::new_spanned(
-                    name,
-                    "expected `state`, `state = field` or `version = 2`, each once",
-                ));
-            }
-            if !input.is_empty() {
-                input.parse::<Token![,]>()?;
-            }
-        }
-        if let (None, Some(version)) = (&arguments.state, &arguments.version) {
-            return Err(Error::new_spanned(
-                version,
-                "a version is one of a state: `#[operator(state, version = …)]`",
-            ));
-        }
-        Ok(arguments)
-    }
-}
+use crate::arguments::{Arguments, State};
 
 pub(crate) fn expand(arguments: Arguments, mut item: ItemImpl) -> Result<TokenStream> {
     let is_operator = item
@@ -75,29 +25,77 @@ pub(crate) fn expand(arguments: Arguments, mut item: ItemImpl) -> Result<TokenSt
             "the operator of a crate cannot be generic",
         ));
     }
-    if let Some(state) = arguments.state {
-        let version = arguments
-            .version
-            .map_or_else(|| quote!(1), |version| quote!(#version));
-        let place = match state {
-            State::Whole => quote!(*self),
-            State::Field(field) => quote!(self.#field),
-        };
+    if let Some(schema) = &arguments.config_schema {
+        not_written_twice(&item, "config_schema", &["CONFIG_SCHEMA"])?;
         item.items
-            .push(parse_quote!(const STATE_VERSION: u32 = #version;));
-        item.items.push(parse_quote! {
-            fn snapshot(&self) -> ::mosaik_wasm_sdk::Result<::core::option::Option<::std::vec::Vec<u8>>> {
-                ::mosaik_wasm_sdk::private::save(&#place).map(::core::option::Option::Some)
-            }
-        });
-        item.items.push(parse_quote! {
-            fn restore(&mut self, version: u32, state: &[u8]) -> ::mosaik_wasm_sdk::Result<()> {
-                #place = ::mosaik_wasm_sdk::private::load(version, #version, state)?;
-                ::core::result::Result::Ok(())
-            }
-        });
+            .push(parse_quote!(const CONFIG_SCHEMA: &'static str = #schema;));
+    }
+    if let Some(state) = &arguments.state {
+        not_written_twice(&item, "state", &["STATE_VERSION", "snapshot", "restore"])?;
+        let written = write_state(&arguments, state, &item.self_ty)?;
+        item.items.extend(written);
     }
     let operator = &item.self_ty;
     let export = quote!(::mosaik_wasm_sdk::export!(::mosaik_wasm_sdk::Typed<#operator>););
     Ok(quote!(#item #export))
+}
+
+/// `STATE_VERSION`, `snapshot` and `restore`. What is wrong with the state's type is shown at what names the state.
+fn write_state(arguments: &Arguments, state: &State, operator: &Type) -> Result<[ImplItem; 3]> {
+    let first = || quote!(1);
+    let version = (arguments.version.as_ref()).map_or_else(first, |version| quote!(#version));
+    let (place, span) = match state {
+        State::Whole(_) => (quote_spanned!(operator.span()=> *self), operator.span()),
+        State::Field(field) => (quote_spanned!(field.span()=> self.#field), field.span()),
+    };
+    let keyed = arguments.keyed.is_some();
+    let function = |plain: &str, by_key: &str| {
+        let name = Ident::new(if keyed { by_key } else { plain }, span);
+        quote_spanned!(span=> ::mosaik_wasm_sdk::private::#name)
+    };
+    let (save, load) = (
+        function("save", "save_keyed"),
+        function("load", "load_keyed"),
+    );
+    let none = || quote!(::core::option::Option::None);
+    let some =
+        |migrate: &Path| quote_spanned!(migrate.span()=> ::core::option::Option::Some(#migrate));
+    let migrate = arguments.migrate.as_ref().map_or_else(none, some);
+    let saved = quote_spanned!(span=> #save(&#place));
+    Ok([
+        parse_quote!(const STATE_VERSION: u32 = #version;),
+        parse2(quote! {
+            fn snapshot(&self)
+                -> ::mosaik_wasm_sdk::Result<::std::vec::Vec<::mosaik_wasm_sdk::Entry>>
+            {
+                #saved
+            }
+        })?,
+        parse2(quote! {
+            fn restore(&mut self, saved: ::mosaik_wasm_sdk::State) -> ::mosaik_wasm_sdk::Result<()> {
+                if let ::core::option::Option::Some(state) = #load(&saved, #version, #migrate)? {
+                    #place = state;
+                }
+                ::core::result::Result::Ok(())
+            }
+        })?,
+    ])
+}
+
+/// That the implementation has none of the items that an argument writes.
+fn not_written_twice(item: &ItemImpl, argument: &str, names: &[&str]) -> Result<()> {
+    for item in &item.items {
+        let name = match item {
+            ImplItem::Const(item) => &item.ident,
+            ImplItem::Fn(item) => &item.sig.ident,
+            _ => continue,
+        };
+        if names.iter().any(|written| name == written) {
+            return Err(Error::new_spanned(
+                name,
+                format!("`#[operator({argument})]` writes `{name}`: leave one of them out"),
+            ));
+        }
+    }
+    Ok(())
 }

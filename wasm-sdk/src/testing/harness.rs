@@ -1,62 +1,7 @@
-//! Running operators natively, without WebAssembly: [`run`] for a typed one, [`Harness`] for the calls one by one.
+//! [`Harness`]: an open operator on raw datums, call by call.
 
 use crate::frames::{Frames, push_frame};
-use crate::{Binding, Driver, Error, FramesOperator, Operator, Result, State, Typed};
-use serde::Serialize;
-use serde_json::Value;
-
-/// What [`run`] saw.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Ran {
-    /// What left by the first output port.
-    pub outputs: Vec<Value>,
-    /// What left by the others, with the port's name.
-    pub others: Vec<(String, Value)>,
-    /// Inputs that were refused, by index, and why.
-    pub rejected: Vec<(usize, String)>,
-}
-
-/// Opens `T`, hands it the inputs on its first port as one batch of JSON, and finishes it.
-///
-/// # Errors
-/// When the configuration is refused, or a call fails.
-pub fn run<T: Operator>(
-    config: impl Serialize,
-    inputs: impl IntoIterator<Item = impl Serialize>,
-) -> Result<Ran> {
-    run_frames::<Typed<T>>(config, inputs)
-}
-
-/// [`run`] for a [`FramesOperator`].
-///
-/// # Errors
-/// As [`run`].
-pub fn run_frames<O: FramesOperator>(
-    config: impl Serialize,
-    inputs: impl IntoIterator<Item = impl Serialize>,
-) -> Result<Ran> {
-    let mut harness = Harness::<O>::open(&serde_json::to_string(&config)?)?;
-    let inputs = inputs.into_iter().map(|input| serde_json::to_vec(&input));
-    harness.send(0, inputs.collect::<Result<Vec<_>, _>>()?)?;
-    for port in 0..O::INPUTS.len() {
-        harness.finish(port)?;
-    }
-    let mut ran = Ran {
-        rejected: std::mem::take(&mut harness.rejected),
-        ..Ran::default()
-    };
-    for (port, datum) in harness.take() {
-        let datum = serde_json::from_slice(&datum)?;
-        match port {
-            0 => ran.outputs.push(datum),
-            _ => ran.others.push((
-                O::OUTPUTS.get(port).copied().unwrap_or_default().to_owned(),
-                datum,
-            )),
-        }
-    }
-    Ok(ran)
-}
+use crate::{Binding, Driver, Error, FramesOperator, Result, State};
 
 /// An open operator, its calls answered whole (`resume` is called as long as there is more).
 #[derive(Debug)]
@@ -87,8 +32,15 @@ impl<O: FramesOperator> Harness<O> {
     /// Opens with these streams.
     ///
     /// # Errors
-    /// The operator's.
+    /// The operator's; and if its configuration's schema is not JSON, which a runner refuses.
     pub fn open_on(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
+        if !O::CONFIG_SCHEMA.is_empty() {
+            serde_json::from_str::<serde::de::IgnoredAny>(O::CONFIG_SCHEMA).map_err(|error| {
+                Error::new(format_args!(
+                    "the configuration's schema is not JSON: {error}"
+                ))
+            })?;
+        }
         let mut driver = Driver::new();
         driver.open(config, inputs, outputs)?;
         Ok(Self {
@@ -198,33 +150,5 @@ pub fn binding(port: &str, encoding: &str) -> Binding {
         port: port.to_owned(),
         stream_name: "test".to_owned(),
         encoding: encoding.to_owned(),
-    }
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-pub use stand_ins::{counted, log_to_stderr, logged, set_now};
-
-#[cfg(not(target_arch = "wasm32"))]
-mod stand_ins {
-    use crate::host::{Level, imp};
-
-    /// What this thread has counted under the name since the last call.
-    pub fn counted(name: &str) -> u64 {
-        imp::COUNTED.with_borrow_mut(|counters| counters.remove(name).unwrap_or_default())
-    }
-
-    /// What this thread has logged since the last call; at most the last thousand lines.
-    pub fn logged() -> Vec<(Level, String)> {
-        imp::LOGGED.with_borrow_mut(|lines| lines.drain(..).collect())
-    }
-
-    /// Whether what this thread logs goes to stderr too. Off by default.
-    pub fn log_to_stderr(on: bool) {
-        imp::LOG_TO_STDERR.set(on);
-    }
-
-    /// Sets this thread's clock, in ms since 1970; `None` for the system's.
-    pub fn set_now(now_ms: Option<u64>) {
-        imp::NOW.set(now_ms);
     }
 }

@@ -1,0 +1,232 @@
+//! `mosaik-runner inspect`.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Exit, complain, harmless, load, operator_args, print};
+use crate::{
+    manifest::{ComponentSource, Grants, OperatorLimits, show_size},
+    operator::{Anatomy, Description, Given, Import, WORLD},
+    topology::Library,
+};
+
+/// Tells what an operator is: ports, state, configuration, what it wants to reach, its digest.
+///
+/// Takes a component, or a core module that carries its component type. Ends with 1 if it is no operator, or wants to
+/// reach what nothing grants.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mosaik-runner inspect builtin:window")]
+pub(super) struct InspectArgs {
+    /// A `.wasm` file, or `builtin:<name>`.
+    operator: String,
+    /// Prints a JSON object, with the whole schema of the configuration.
+    #[arg(long)]
+    json: bool,
+    /// Bytes of code that are looked at, at most 256MiB.
+    #[arg(long, value_parser = operator_args::binary, default_value = "10MiB", value_name = "SIZE")]
+    binary: u64,
+}
+
+/// What there is to tell.
+struct Told {
+    operator: String,
+    len: usize,
+    digest: String,
+    anatomy: Anatomy,
+    /// Unknown where it cannot be asked, since it wants to reach what nothing grants.
+    description: Option<Description>,
+}
+
+pub(super) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
+    let limits = OperatorLimits {
+        binary: args.binary,
+        ..OperatorLimits::default()
+    };
+    let told = match look(&operator_args::source(&args.operator), &limits) {
+        Ok(told) => told,
+        Err(reason) => {
+            let reason = harmless(&reason);
+            complain(&format!("error: {}: {reason}", args.operator));
+            return Ok(Exit::Mistakes);
+        }
+    };
+    print(&if args.json {
+        format!("{:#}\n", told.json())
+    } else {
+        told.text()
+    })?;
+    let missing = missing(&told.anatomy);
+    if missing.is_empty() {
+        return Ok(Exit::Success);
+    }
+    complain(&format!(
+        "error: {}: nothing grants {}, so it cannot run",
+        args.operator,
+        missing.join(", ")
+    ));
+    Ok(Exit::Mistakes)
+}
+
+fn look(operator: &ComponentSource, limits: &OperatorLimits) -> Result<Told, String> {
+    let code = Library::code(operator, limits)?;
+    if code.len() as u64 > limits.binary {
+        let limit = show_size(limits.binary);
+        return Err(format!("it is larger than {limit}; `--binary` raises that"));
+    }
+    let anatomy = Anatomy::of(&code).map_err(|error| format!("not an operator: {error}"))?;
+    let description = if missing(&anatomy).is_empty() {
+        let library = load::library().map_err(|error| format!("{error:#}"))?;
+        let component = library
+            .load(&code, limits, &Grants::to_describe())
+            .map_err(|reason| format!("not an operator: {reason}"))?;
+        Some(component.description().clone())
+    } else {
+        None
+    };
+    Ok(Told {
+        operator: operator.to_string(),
+        len: code.len(),
+        digest: format!("blake3:{}", blake3::hash(&code).to_hex()),
+        anatomy,
+        description,
+    })
+}
+
+/// The imports that nobody gives.
+fn missing(anatomy: &Anatomy) -> Vec<&str> {
+    let never = |import: &&Import| import.given == Given::Never;
+    let missing = anatomy.imports.iter().filter(never);
+    missing.map(|import| import.name.as_str()).collect()
+}
+
+impl Told {
+    fn kind(&self) -> &'static str {
+        if self.anatomy.is_component {
+            "component"
+        } else {
+            "module"
+        }
+    }
+
+    fn json(&self) -> Value {
+        let import = |import: &Import| {
+            let given = match import.given {
+                Given::Always => "always",
+                Given::Allowed => "allow",
+                Given::Never => "never",
+            };
+            json!({"name": import.name, "given": given})
+        };
+        let mut told = json!({
+            "operator": self.operator,
+            "kind": self.kind(),
+            "bytes": self.len,
+            "digest": self.digest,
+            "imports": self.anatomy.imports.iter().map(import).collect::<Vec<_>>(),
+        });
+        if let Some(description) = &self.description {
+            told["world"] = WORLD.into();
+            told["inputs"] = json!(description.inputs);
+            told["outputs"] = json!(description.outputs);
+            told["state_version"] = description.state_version.into();
+            told["config_schema"] = schema(description).unwrap_or_default();
+        }
+        told
+    }
+
+    fn text(&self) -> String {
+        let kind = if self.anatomy.is_component {
+            "a component"
+        } else {
+            "a core module with its component type"
+        };
+        let mut lines = vec![
+            ("operator", self.operator.clone()),
+            ("code", format!("{} bytes, {kind}", self.len)),
+            ("digest", self.digest.clone()),
+        ];
+        match &self.description {
+            Some(description) => {
+                lines.push(("world", WORLD.to_owned()));
+                lines.push(("inputs", names(&description.inputs)));
+                lines.push(("outputs", names(&description.outputs)));
+                lines.push((
+                    "state",
+                    match description.state_version {
+                        0 => "none".to_owned(),
+                        version => format!("version {version}"),
+                    },
+                ));
+            }
+            None => lines.push((
+                "ports",
+                "unknown: it cannot be asked without what it imports".to_owned(),
+            )),
+        }
+        for (index, import) in self.anatomy.imports.iter().enumerate() {
+            let given = match import.given {
+                Given::Always => "",
+                Given::Allowed => "  (has to be allowed)",
+                Given::Never => "  (nothing grants it)",
+            };
+            let label = if index == 0 { "imports" } else { "" };
+            lines.push((label, format!("{}{given}", import.name)));
+        }
+        if let Some(allow) = self.anatomy.allow() {
+            lines.push(("allow", allow));
+        }
+        if let Some(description) = &self.description {
+            for (index, line) in config(description).into_iter().enumerate() {
+                lines.push((if index == 0 { "config" } else { "" }, line));
+            }
+        }
+        let line = |(label, text): &(&str, String)| format!("{label:<9} {}\n", harmless(text));
+        lines.iter().map(line).collect::<Vec<_>>().concat()
+    }
+}
+
+fn names(names: &[String]) -> String {
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+fn schema(description: &Description) -> Option<Value> {
+    serde_json::from_str(&description.config_schema).ok()
+}
+
+/// A line a field of the configuration, where its schema is that of an object; else the schema as it is.
+fn config(description: &Description) -> Vec<String> {
+    let Some(schema) = schema(description) else {
+        return vec!["not documented".to_owned()];
+    };
+    let Some(fields) = schema["properties"].as_object() else {
+        return format!("{schema:#}").lines().map(str::to_owned).collect();
+    };
+    let required = schema["required"].as_array();
+    if fields.is_empty() {
+        return vec!["takes none".to_owned()];
+    }
+    let field = |(name, field): (&String, &Value)| {
+        let kind = match &field["type"] {
+            Value::String(kind) => format!(": {kind}"),
+            Value::Array(kinds) => {
+                let kinds: Vec<_> = kinds.iter().filter_map(Value::as_str).collect();
+                format!(": {}", kinds.join(" or "))
+            }
+            _ => String::new(),
+        };
+        let is_required = required.is_some_and(|required| required.iter().any(|one| one == name));
+        let default = match field.get("default") {
+            _ if is_required => ", required".to_owned(),
+            Some(default) => format!(", default {default}"),
+            None => String::new(),
+        };
+        let text = field["description"].as_str().unwrap_or_default();
+        let stop = if text.is_empty() { "" } else { ". " };
+        [name, &*kind, &default, stop, text].concat()
+    };
+    fields.iter().map(field).collect()
+}

@@ -1,0 +1,90 @@
+//! How verbs are told which operator, and what it may use.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+
+use crate::manifest::{
+    ComponentSource, Grants, MAX_BINARY, MAX_MEMORY, MAX_TIME, MIN_MEMORY, MIN_TIME,
+    OperatorLimits, ProcessEnvironment, parse_duration, parse_size, show_duration, show_size,
+};
+
+/// Reads what the manifest calls `wasm`.
+pub(super) fn source(text: &str) -> ComponentSource {
+    match text.strip_prefix("builtin:") {
+        Some(name) => ComponentSource::Builtin(name.to_owned()),
+        None => ComponentSource::Path(PathBuf::from(text)),
+    }
+}
+
+/// What an operator is called in messages: its file's name without the ending, or its own.
+pub(super) fn name(source: &ComponentSource) -> String {
+    match source {
+        ComponentSource::Builtin(name) => name.clone(),
+        ComponentSource::Path(path) => path
+            .file_stem()
+            .unwrap_or(Path::new("operator").as_os_str())
+            .to_string_lossy()
+            .into_owned(),
+    }
+}
+
+/// Reads what the manifest calls `allow`; folders are relative to the working directory.
+pub(super) fn grants(text: &str) -> Result<Grants, String> {
+    Grants::parse(text, &ProcessEnvironment, Path::new("."))
+        .map_err(|wrong| format!("\n{}", wrong.render(false)))
+}
+
+/// The manifest's `limits`.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct LimitArgs {
+    /// Its memory, 1MiB to 4GiB [default: 64MiB].
+    #[arg(long, value_parser = memory, value_name = "SIZE")]
+    memory: Option<u64>,
+    /// One call, 1ms to 1m [default: 100ms].
+    #[arg(long, value_parser = time, value_name = "DURATION")]
+    time: Option<Duration>,
+    /// Its code, at most 256MiB [default: 10MiB].
+    #[arg(long, value_parser = binary, value_name = "SIZE")]
+    binary: Option<u64>,
+}
+
+impl LimitArgs {
+    pub(super) fn limits(self) -> OperatorLimits {
+        let default = OperatorLimits::default();
+        OperatorLimits {
+            memory: self.memory.unwrap_or(default.memory),
+            time: self.time.unwrap_or(default.time),
+            binary: self.binary.unwrap_or(default.binary),
+        }
+    }
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    size(text, MIN_MEMORY, MAX_MEMORY)
+}
+
+/// The most bytes of code that are looked at.
+pub(super) fn binary(text: &str) -> Result<u64, String> {
+    size(text, 1, MAX_BINARY)
+}
+
+fn size(text: &str, min: u64, max: u64) -> Result<u64, String> {
+    let size = parse_size(text)?;
+    if (min..=max).contains(&size) {
+        return Ok(size);
+    }
+    Err(format!("not {} to {}", show_size(min), show_size(max)))
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text)?;
+    if (MIN_TIME..=MAX_TIME).contains(&time) {
+        return Ok(time);
+    }
+    let (min, max) = (show_duration(MIN_TIME), show_duration(MAX_TIME));
+    Err(format!("not {min} to {max}"))
+}

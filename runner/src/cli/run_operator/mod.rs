@@ -1,0 +1,182 @@
+//! `mosaik-runner run-operator`: one operator without a manifest, from lines to lines.
+
+mod input;
+mod listener;
+mod output;
+mod state;
+mod trial;
+
+use std::{fs, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use self::trial::Trial;
+use super::{
+    Exit, complain, harmless, load,
+    operator_args::{self, LimitArgs},
+};
+use crate::{manifest::Grants, topology::Library};
+
+/// Tries an operator: lines from stdin to its input, what leaves it to stdout.
+///
+/// Without `--in`, stdin goes to its first input port. What leaves by one port is a line a datum; by several ports, a line
+/// is `{"port":…,"datum":…}`. At the end of all input all input ports end. What it refuses and what it logs goes to
+/// stderr. Lines of JSON are datums as they are, blank ones are passed over; lines of text and bytes are datums, too;
+/// those of postcard are base64.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  mosaik-runner run-operator builtin:jq --config '\".price * 2\"' < in.jsonl > out.jsonl"
+)]
+pub(super) struct RunOperatorArgs {
+    /// A `.wasm` file, or `builtin:<name>`.
+    operator: String,
+    /// Its configuration: JSON, or `@file` that holds it.
+    #[arg(
+        long,
+        default_value = "{}",
+        hide_default_value = true,
+        value_name = "JSON"
+    )]
+    config: String,
+    /// Reads an input port from a file, `-` for stdin. Several are read one after the other.
+    #[arg(long = "in", value_parser = port_file, value_name = "PORT=FILE")]
+    inputs: Vec<(String, PathBuf)>,
+    /// Lines of stdin name their port: `{"port":…,"datum":…}`, or with `datum_base64`.
+    #[arg(long, conflicts_with = "inputs")]
+    tagged: bool,
+    /// Writes an output port to a file, `-` for stdout. Ports that are not named go to stdout.
+    #[arg(long = "out", value_parser = port_file, value_name = "PORT=FILE")]
+    outputs: Vec<(String, PathBuf)>,
+    /// What its streams are encoded in, all of them or those of one port. Default: json.
+    #[arg(long, value_parser = port_encoding, value_name = "[PORT=]ENCODING")]
+    encoding: Vec<(Option<String>, StreamEncoding)>,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// What it may reach beyond its streams, as in a manifest: `{env: [HOME], dirs: [{path: data}]}`. Default: nothing.
+    #[arg(long, value_parser = operator_args::grants, value_name = "YAML")]
+    allow: Option<Grants>,
+    /// Calls its `tick` after the last datum.
+    #[arg(long)]
+    tick: bool,
+    /// Has it take up the state in this file, which `--save-state` wrote.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Saves its state to this file in place of ending its inputs, as a reload does.
+    #[arg(long, value_name = "FILE")]
+    save_state: Option<PathBuf>,
+    /// Writes all that happens to stdout, for programs: `start`, `output`, `rejected`, `log`, at last `done`.
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "outputs")]
+    report: Option<ReportFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    /// A JSON object a line.
+    Json,
+}
+
+/// What a stream is encoded in. A schema is not needed: the operator reads postcard itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum StreamEncoding {
+    #[default]
+    Json,
+    Text,
+    Bytes,
+    Postcard,
+}
+
+impl StreamEncoding {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Text => "text",
+            Self::Bytes => "bytes",
+            Self::Postcard => "postcard",
+        }
+    }
+}
+
+/// What keeps a trial from its end.
+#[derive(Debug)]
+enum Stop {
+    /// The command line is wrong.
+    Usage(String),
+    /// The operator cannot be used, or refuses its configuration or state.
+    Unusable(String),
+    /// It failed while it ran.
+    Failed(String),
+    /// A file or a pipe failed.
+    Io(anyhow::Error),
+    /// Whoever read stdout is gone.
+    Closed,
+}
+
+impl From<anyhow::Error> for Stop {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+pub(super) fn run(args: &RunOperatorArgs) -> anyhow::Result<Exit> {
+    let (reason, exit) = match try_out(args) {
+        Ok(exit) => return Ok(exit),
+        Err(Stop::Closed) => return Ok(Exit::Success),
+        Err(Stop::Io(error)) => return Err(error),
+        Err(Stop::Usage(reason)) => (reason, Exit::Usage),
+        Err(Stop::Unusable(reason)) => (reason, Exit::Mistakes),
+        Err(Stop::Failed(reason)) => (reason, Exit::Failed),
+    };
+    let reason = harmless(&reason);
+    complain(&format!("error: {}: {reason}", args.operator));
+    Ok(exit)
+}
+
+fn try_out(args: &RunOperatorArgs) -> Result<Exit, Stop> {
+    let config = config(&args.config)?;
+    let limits = args.limits.limits();
+    let library = load::library()?;
+    let component = Library::code(&operator_args::source(&args.operator), &limits)
+        .and_then(|code| library.load(&code, &limits, &args.allow.clone().unwrap_or_default()))
+        .map_err(Stop::Unusable);
+    match component {
+        Ok(component) => Trial::new(args, component, config, &limits)?.run(),
+        Err(Stop::Unusable(reason)) if args.report.is_some() => {
+            output::report_failure(&reason)?;
+            Err(Stop::Unusable(reason))
+        }
+        Err(stop) => Err(stop),
+    }
+}
+
+/// The configuration, which has to be JSON.
+fn config(text: &str) -> Result<String, Stop> {
+    let text = match text.strip_prefix('@') {
+        Some(file) => fs::read_to_string(file)
+            .map_err(|error| Stop::Usage(format!("--config {text}: {error}")))?,
+        None => text.to_owned(),
+    };
+    match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Stop::Usage(format!("--config is not JSON: {error}"))),
+    }
+}
+
+fn port_file(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((port, file)) if !port.is_empty() && !file.is_empty() => {
+            Ok((port.to_owned(), PathBuf::from(file)))
+        }
+        _ => Err("expected PORT=FILE".to_owned()),
+    }
+}
+
+fn port_encoding(text: &str) -> Result<(Option<String>, StreamEncoding), String> {
+    let (port, encoding) = match text.rsplit_once('=') {
+        Some((port, encoding)) => (Some(port.to_owned()), encoding),
+        None => (None, text),
+    };
+    let encoding = StreamEncoding::from_str(encoding, false).map_err(|_| {
+        "expected json, text, bytes or postcard, or PORT= and one of them".to_owned()
+    })?;
+    Ok((port, encoding))
+}

@@ -1,0 +1,429 @@
+//! `run-operator` and `inspect` as their users meet them.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    path::PathBuf,
+    process::{Output, Stdio},
+    thread,
+};
+
+use serde_json::{Value, json};
+use support::{guest::Guest, runner, write};
+
+fn accounts() -> PathBuf {
+    support::root().join("tests/operator/built.wasm")
+}
+
+/// Runs a verb to its end, with this on stdin.
+fn with_stdin(args: &[&str], stdin: &str) -> Output {
+    let mut child = runner()
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut to = child.stdin.take().unwrap();
+    let stdin = stdin.to_owned();
+    // One that ends without reading all of it is looked at below.
+    let writing = thread::spawn(move || to.write_all(stdin.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    let _ = writing.join().unwrap();
+    output
+}
+
+#[track_caller]
+fn tried(args: &[&str], stdin: &str, code: i32) -> (String, String) {
+    let output = with_stdin(&[&["run-operator"], args].concat(), stdin);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{stdout}\n{stderr}");
+    (stdout, stderr)
+}
+
+#[test]
+fn lines_go_through_an_operator_and_what_is_refused_is_told() {
+    let jq = ["builtin:jq", "--config", r#"".a * 2""#];
+    let (stdout, stderr) = tried(&jq, "{\"a\":1}\n\n{\"a\":2}", 0);
+    assert_eq!(stdout, "2\n4\n");
+    assert!(
+        stderr.contains("datums_in=2 datums_out=2 rejected=0"),
+        "{stderr}"
+    );
+    let (stdout, stderr) = tried(&jq, "{\"a\":1}\n\nx\n{\"a\":3}\n", 4);
+    assert_eq!(stdout, "2\n6\n");
+    let refused = stderr
+        .lines()
+        .find(|line| line.contains("rejected: not JSON"));
+    let refused = refused.unwrap_or_else(|| panic!("{stderr}"));
+    assert!(
+        refused.contains("line=3") && refused.contains("datum=\"x\""),
+        "{refused}"
+    );
+    let (stdout, _) = tried(&["builtin:jq", "--config", "\".\""], "", 0);
+    assert_eq!(stdout, "");
+}
+
+#[test]
+fn the_configuration_comes_from_a_file_too_and_has_to_be_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "config.json", "\".a\"");
+    let at_file = format!("@{}", file.display());
+    let (stdout, _) = tried(&["builtin:jq", "--config", &at_file], "{\"a\":1}", 0);
+    assert_eq!(stdout, "1\n");
+    let (_, stderr) = tried(&["builtin:jq", "--config", "{"], "", 2);
+    assert!(stderr.contains("--config is not JSON"), "{stderr}");
+    tried(&["builtin:jq", "--config", "@/no/such"], "", 2);
+    let accounts = accounts();
+    let (_, stderr) = tried(
+        &[accounts.to_str().unwrap(), "--config", r#"{"least":"x"}"#],
+        "",
+        1,
+    );
+    assert!(
+        stderr.contains("config.least: invalid type: string"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn several_ports_are_read_and_written_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    write(folder.path(), "o", "{\"customer\":\"ann\",\"amount\":5}\n");
+    let payments = "{\"customer\":\"ann\",\"paid\":2}\n{\"customer\":\"bob\",\"paid\":2}\n";
+    let accounts = accounts();
+    let base = [accounts.to_str().unwrap(), "--config", r#"{"least":0}"#];
+    let ins = [&*format!("--in=orders={}", place("o")), "--in=payments=-"];
+    let (stdout, _) = tried(&[&base[..], &ins].concat(), payments, 0);
+    let lines: Vec<Value> = stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let owes = |customer: &str, owes: &str| json!({"port": "balances", "datum": {"customer": customer, "owes": owes}});
+    assert_eq!(
+        lines,
+        [
+            owes("ann", "5"),
+            owes("ann", "3"),
+            json!({"port": "unknown", "datum": "bob"}),
+            owes("all", "3")
+        ]
+    );
+    let out = format!("--out=unknown={}", place("u"));
+    let (stdout, _) = tried(&[&base[..], &ins, &[&*out]].concat(), payments, 0);
+    assert_eq!(
+        stdout.lines().next(),
+        Some(r#"{"customer":"ann","owes":"5"}"#)
+    );
+    assert_eq!(fs::read_to_string(place("u")).unwrap(), "\"bob\"\n");
+
+    let tagged = "{\"port\":\"payments\",\"datum\":{\"customer\":\"c\",\"paid\":1}}\n{\"port\":\"no\",\"datum\":1}\n";
+    let (stdout, stderr) = tried(&[&base[..], &["--tagged", &*out]].concat(), tagged, 4);
+    assert_eq!(stdout, "{\"customer\":\"all\",\"owes\":\"0\"}\n");
+    assert!(stderr.contains("there is no input port `no`"), "{stderr}");
+    for wrong in ["--in=no=x", "--out=no=x", "--encoding=no=text"] {
+        let (_, stderr) = tried(&[&base[..], &[wrong]].concat(), "", 2);
+        assert!(stderr.contains("port `no`; it has `"), "{wrong}: {stderr}");
+    }
+}
+
+#[test]
+fn streams_have_the_encoding_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let echo = write(folder.path(), "echo.wasm", Guest::default().module());
+    let echo = echo.to_str().unwrap();
+    for (encoding, stdin, stdout) in [
+        ("text", "a \n\nb", "a \n\nb\n"),
+        ("postcard", "AAE=\n\n", "AAE=\n"),
+    ] {
+        assert_eq!(tried(&[echo, "--encoding", encoding], stdin, 0).0, stdout);
+    }
+    let mixed = [
+        "--encoding=postcard",
+        "--encoding=out=json",
+        "--report=json",
+    ];
+    let (stdout, _) = tried(&[&[echo][..], &mixed].concat(), "MQ==\n", 0);
+    assert!(
+        stdout.contains(r#"{"output":{"port":"out","datum":1}}"#),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn a_failure_ends_it_and_says_what_was_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = |name: &str, process: &str| {
+        let guest = Guest {
+            process,
+            ..Guest::default()
+        };
+        let path = write(folder.path(), name, guest.module());
+        path.to_str().unwrap().to_owned()
+    };
+    let trap = module("trap.wasm", "unreachable");
+    let (stdout, stderr) = tried(&[&trap], "1\n2\n", 3);
+    assert_eq!(stdout, "");
+    assert!(
+        stderr.contains("the batch of lines 1 to 2, which is lost"),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("operator `trap` trapped in `process`"),
+        "{stderr}"
+    );
+    let (stdout, _) = tried(&[&trap, "--report", "json"], "1\n2\n", 3);
+    let done: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&done["done"]["lost"], &done["done"]["datums_in"]),
+        (&json!(2), &json!(2))
+    );
+    let why = done["done"]["failed"].as_str().unwrap();
+    assert!(why.contains("trapped"), "{why}");
+
+    let forever = module("forever.wasm", "(loop $l (br $l)) unreachable");
+    let (_, stderr) = tried(&[&forever, "--time", "20ms"], "1", 3);
+    assert!(stderr.contains("took longer than 20ms"), "{stderr}");
+    let greedy = module(
+        "greedy.wasm",
+        "(loop $l (drop (memory.grow (i32.const 16))) (br $l)) unreachable",
+    );
+    let (_, stderr) = tried(&[&greedy, "--memory", "2MiB", "--time", "10s"], "1", 3);
+    assert!(
+        stderr.contains("needs more memory than the 2097152 bytes"),
+        "{stderr}"
+    );
+    tried(&[&greedy, "--memory", "1KiB"], "", 2);
+    tried(&["/no/such.wasm"], "", 1);
+    let (_, stderr) = tried(&["builtin:nosuch"], "", 1);
+    assert!(
+        stderr.contains("there is no built-in operator `nosuch`"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn lines_are_answered_as_they_come() {
+    let mut child = runner()
+        .args(["run-operator", "builtin:jq", "--config", "\".\""])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut to = child.stdin.take().unwrap();
+    let mut from = BufReader::new(child.stdout.take().unwrap());
+    for n in 0..3 {
+        writeln!(to, "{n}").unwrap();
+        let mut line = String::new();
+        from.read_line(&mut line).unwrap();
+        assert_eq!(
+            line,
+            format!("{n}\n"),
+            "not answered before the next is sent"
+        );
+    }
+    drop(to);
+    let mut rest = String::new();
+    from.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_reader_that_leaves_ends_it_without_an_error() {
+    let mut child = runner()
+        .args(["run-operator", "builtin:jq", "--config", "\".\""])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut to = child.stdin.take().unwrap();
+    // The pipe is gone as soon as the child has seen that nobody reads.
+    while to.write_all(b"1\n").is_ok() {}
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn input_without_end_takes_no_more_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let echo = write(folder.path(), "echo.wasm", Guest::default().module());
+    let mut command = runner();
+    command
+        .arg("run-operator")
+        .arg(&echo)
+        .args(["--in=in=/dev/zero", "--encoding=text"]);
+    // Zeros are one line without end, so nothing is a datum and nothing is held.
+    let node = support::Node::spawn(command);
+    let read = || {
+        let io = fs::read_to_string(format!("/proc/{}/io", node.pid())).unwrap();
+        let line = io.lines().find(|line| line.starts_with("rchar:")).unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+    };
+    let resident_after = |bytes: u64| {
+        support::eventually(&format!("{bytes} bytes have been read"), || read() > bytes);
+        node.resident_kib()
+    };
+    let (early, late) = (resident_after(16 << 20), resident_after(144 << 20));
+    assert!(late < early + (32 << 10), "from {early} to {late} KiB");
+}
+
+#[track_caller]
+fn inspected(args: &[&str], code: i32) -> (String, String) {
+    let output = with_stdin(&[&["inspect"], args].concat(), "");
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{stdout}\n{stderr}");
+    (stdout, stderr)
+}
+
+#[test]
+fn an_operator_is_told_apart_to_its_configuration() {
+    let accounts = accounts();
+    let path = accounts.to_str().unwrap();
+    let digest = format!(
+        "blake3:{}",
+        blake3::hash(&fs::read(&accounts).unwrap()).to_hex()
+    );
+    let (stdout, _) = inspected(&[path], 0);
+    for line in [
+        "digest    ".to_owned() + &digest,
+        "world     mosaik:operator/operator@1.0.0".to_owned(),
+        "inputs    orders, payments".to_owned(),
+        "outputs   balances, unknown".to_owned(),
+        "state     version 2".to_owned(),
+        "config    least: integer, required. Amounts below are refused.".to_owned(),
+        "          unit: string or null, default null. Follows the sum.".to_owned(),
+    ] {
+        assert!(
+            stdout.lines().any(|found| found == line),
+            "{line} is not in:\n{stdout}"
+        );
+    }
+    assert!(
+        stdout.contains("a core module with its component type"),
+        "{stdout}"
+    );
+    assert!(stdout.contains("imports   mosaik:operator/"), "{stdout}");
+    assert!(!stdout.contains("nothing grants"), "{stdout}");
+
+    let (stdout, _) = inspected(&[path, "--json"], 0);
+    let told: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(told["digest"], digest);
+    assert_eq!(told["inputs"], json!(["orders", "payments"]));
+    assert_eq!(told["state_version"], 2);
+    assert_eq!(told["kind"], "module");
+    assert_eq!(told["config_schema"]["required"], json!(["least"]));
+    let granted = told["imports"].as_array().unwrap();
+    assert!(
+        granted.iter().all(|import| import["given"] == "always"),
+        "{told}"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let red = Guest {
+        open: "(call $refuse (i32.const 512) (i32.const 8))",
+        fields: r#"(data (i32.const 512) "\1b[31mred")"#,
+        ..Guest::default()
+    };
+    let red = write(folder.path(), "red.wasm", red.module());
+    let (_, stderr) = tried(&[red.to_str().unwrap()], "", 1);
+    assert!(stderr.contains("\u{241b}[31mred"), "{stderr}");
+    let component = write(folder.path(), "echo.wasm", Guest::default().component());
+    let (stdout, _) = inspected(&[component.to_str().unwrap(), "--json"], 0);
+    let told: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (&told["kind"], &told["state_version"]),
+        (&json!("component"), &json!(7))
+    );
+    for builtin in ["builtin:jq", "builtin:window"] {
+        assert!(inspected(&[builtin], 0).0.contains("inputs    in"));
+    }
+}
+
+#[test]
+fn what_wants_more_than_it_gets_is_told_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let greedy = r#"(component (import "wasi:clocks/now@0.2.0" (instance (export "now" (func (result u64))))))"#;
+    let path = write(
+        folder.path(),
+        "greedy.wasm",
+        wat::parse_str(greedy).unwrap(),
+    );
+    let path = path.to_str().unwrap();
+    let (stdout, stderr) = inspected(&[path], 1);
+    assert!(
+        stdout.contains("wasi:clocks/now@0.2.0  (nothing grants it)"),
+        "{stdout}"
+    );
+    assert!(stdout.contains("digest    blake3:"), "{stdout}");
+    assert!(
+        stderr.contains("nothing grants wasi:clocks/now@0.2.0, so it cannot run"),
+        "{stderr}"
+    );
+    let told: Value = serde_json::from_str(&inspected(&[path, "--json"], 1).0).unwrap();
+    assert_eq!(
+        told["imports"],
+        json!([{"name": "wasi:clocks/now@0.2.0", "given": "never"}])
+    );
+    assert_eq!(told["inputs"], Value::Null);
+}
+
+#[test]
+fn what_is_no_operator_is_said_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |name: &str, bytes: &[u8]| {
+        write(folder.path(), name, bytes)
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    let core = wat::parse_str("(module)").unwrap();
+    let component = wat::parse_str("(component)").unwrap();
+    for (path, reason) in [
+        (
+            of("text", b"hello"),
+            "not an operator: not a WebAssembly binary",
+        ),
+        (of("empty", b""), "it is empty"),
+        (of("core.wasm", &core), "without its component type"),
+        (
+            of("component.wasm", &component),
+            "does not export `describe`",
+        ),
+        (of("cut.wasm", &component[..8]), "does not export"),
+        (
+            of("bad.wasm", b"\0asm\x0d\0\x01\0\xff\xff"),
+            "not a valid component",
+        ),
+        ("/no/such.wasm".to_owned(), "cannot be opened: No such file"),
+        (
+            "builtin:nosuch".to_owned(),
+            "there is no built-in operator `nosuch`",
+        ),
+    ] {
+        let (stdout, stderr) = inspected(&[&path], 1);
+        assert_eq!(stdout, "");
+        assert!(
+            stderr.contains(reason),
+            "{path}: {reason:?} is not in {stderr}"
+        );
+    }
+    let large = of("large.wasm", &[0; 2048]);
+    let (_, stderr) = inspected(&[&large, "--binary", "1KiB"], 1);
+    assert!(
+        stderr.contains("it is larger than 1KiB; `--binary` raises that"),
+        "{stderr}"
+    );
+}

@@ -1,0 +1,105 @@
+//! [`InputPorts`] and [`OutputPorts`]: what comes and leaves by which port, as types.
+//!
+//! A type that serde reads or writes is a datum of one port. An enum that derives these has a port a variant.
+
+use crate::Result;
+use crate::encoding::Encoding;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// What an operator takes, by input port.
+///
+/// Every type that serde can read is that of one port called `in`. For several ports, each with a type of its own, derive
+/// this for an enum that has a variant a port:
+///
+/// ```
+/// use mosaik_wasm_sdk::prelude::*;
+/// # #[derive(Deserialize)] struct Order { id: u64 }
+/// # #[derive(Deserialize)] struct Payment { order: u64 }
+///
+/// #[derive(InputPorts)]
+/// enum Input {
+///     Orders(Order),
+///     #[port = "paid"]
+///     Payments(Payment),
+/// }
+///
+/// assert_eq!(<Input as InputPorts>::PORTS, ["orders", "paid"]);
+/// ```
+///
+/// A port is called as its variant, in snake case, unless `#[port = "…"]` says otherwise.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be read from a stream",
+    note = "derive `serde::Deserialize` for the datums of one port, or `InputPorts` for an enum with a variant a port"
+)]
+pub trait InputPorts: Sized {
+    /// The names of the ports; their index is their number.
+    const PORTS: &'static [&'static str];
+
+    /// Reads a datum that came on the port.
+    ///
+    /// # Errors
+    /// What does not fit the port's type.
+    fn read(port: usize, encoding: Encoding, datum: &[u8]) -> Result<Self>;
+}
+
+impl<T: DeserializeOwned> InputPorts for T {
+    const PORTS: &'static [&'static str] = &["in"];
+
+    fn read(_port: usize, encoding: Encoding, datum: &[u8]) -> Result<Self> {
+        encoding.decode(datum)
+    }
+}
+
+/// What leaves an operator, by output port.
+///
+/// Every type that serde can write leaves by one port called `out`. For several ports, derive this for an enum that has a
+/// variant a port:
+///
+/// ```
+/// use mosaik_wasm_sdk::prelude::*;
+/// # #[derive(Serialize)] struct Bar { close: f64 }
+/// # #[derive(Deserialize)] struct Price { price: f64, late: bool }
+///
+/// #[derive(OutputPorts)]
+/// enum Output {
+///     Out(Bar),
+///     Late(f64),
+/// }
+///
+/// #[operator]
+/// fn bars(price: Price) -> Output {
+///     if price.late { Output::Late(price.price) } else { Output::Out(Bar { close: price.price }) }
+/// }
+/// ```
+///
+/// Ports are named as those of [`InputPorts`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be written to a stream",
+    note = "derive `serde::Serialize` for the datums of one port, or `OutputPorts` for an enum with a variant a port"
+)]
+pub trait OutputPorts {
+    /// The names of the ports; their index is their number.
+    const PORTS: &'static [&'static str];
+
+    /// The number of the port that the datum leaves by.
+    fn port(datum: &Self) -> usize;
+
+    /// Appends the datum to `to`.
+    ///
+    /// # Errors
+    /// When it cannot be had in this encoding.
+    fn write(datum: &Self, encoding: Encoding, to: &mut Vec<u8>) -> Result<()>;
+}
+
+impl<T: Serialize + ?Sized> OutputPorts for T {
+    const PORTS: &'static [&'static str] = &["out"];
+
+    fn port(_datum: &Self) -> usize {
+        0
+    }
+
+    fn write(datum: &Self, encoding: Encoding, to: &mut Vec<u8>) -> Result<()> {
+        encoding.encode(datum, to)
+    }
+}

@@ -1,0 +1,227 @@
+//! What `#[operator(state)]` saves and restores: JSON, so that a type may gain optional fields without a new version.
+
+use crate::frames_operator::{Entry, State};
+use crate::{Error, Result, bail};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, Hash};
+
+/// A state, or one key's part of it, that an older version of the operator has saved: what a `migrate` is given.
+///
+/// ```
+/// use mosaik_wasm_sdk::prelude::*;
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Mean { sum: f64, count: u64 }
+///
+/// /// Version 1 knew the last value only.
+/// fn from_older(saved: &Saved<'_>) -> Result<Mean> {
+///     match saved.version {
+///         1 => Ok(Mean { sum: saved.read()?, count: 1 }),
+///         other => bail!("version {other} is not known"),
+///     }
+/// }
+///
+/// #[operator(state, version = 2, migrate = from_older)]
+/// impl Operator for Mean {
+///     type Config = NoConfig;
+///     type Input = f64;
+///     type Output = f64;
+///
+///     fn open(_config: NoConfig) -> Result<Self> {
+///         Ok(Self { sum: 0.0, count: 0 })
+///     }
+///
+///     fn process(&mut self, value: f64, out: &mut Out<'_, f64>) -> Result<()> {
+///         self.sum += value;
+///         self.count += 1;
+///         out.push(&(self.sum / self.count as f64))
+///     }
+/// }
+///
+/// let mut session = testing::Session::<Mean>::open(()).unwrap();
+/// session.restore(testing::saved(1, b"10.0")).unwrap();
+/// session.send("in", [20.0]).unwrap();
+/// assert_eq!(session.finish().unwrap().outputs, [json!(15.0)]);
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Saved<'a> {
+    /// The version that saved it, lower than the operator's own.
+    pub version: u32,
+    /// The key it belongs to, as compact JSON, if the state was kept by key.
+    pub key: Option<&'a [u8]>,
+    /// What was saved: JSON, if `#[operator(state)]` has saved it.
+    pub bytes: &'a [u8],
+}
+
+impl Saved<'_> {
+    /// Reads it as a type that says how it was laid out.
+    ///
+    /// # Errors
+    /// Says what does not fit.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        parse(self.bytes)
+    }
+}
+
+/// A map that `#[operator(state = field, keyed)]` saves an entry a key of.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` keeps no state by key",
+    label = "not a map",
+    note = "`keyed` takes a `BTreeMap` or a `HashMap`"
+)]
+pub trait KeyedState: Sized {
+    /// What state is kept by: the value of the field of the datums that the manifest's `key` names.
+    type Key: Serialize + DeserializeOwned;
+    /// What is kept of each.
+    type Value: Serialize + DeserializeOwned;
+
+    /// An empty one, with room for so many keys.
+    fn with_capacity(keys: usize) -> Self;
+    /// Adds a key; says whether it was not there yet.
+    fn add(&mut self, key: Self::Key, value: Self::Value) -> bool;
+    /// All keys, with what is kept of each.
+    fn entries(&self) -> impl Iterator<Item = (&Self::Key, &Self::Value)>;
+}
+
+impl<K: Serialize + DeserializeOwned + Ord, V: Serialize + DeserializeOwned> KeyedState
+    for BTreeMap<K, V>
+{
+    type Key = K;
+    type Value = V;
+
+    fn with_capacity(_keys: usize) -> Self {
+        Self::new()
+    }
+
+    fn add(&mut self, key: K, value: V) -> bool {
+        self.insert(key, value).is_none()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.iter()
+    }
+}
+
+impl<K, V, S> KeyedState for HashMap<K, V, S>
+where
+    K: Serialize + DeserializeOwned + Eq + Hash,
+    V: Serialize + DeserializeOwned,
+    S: BuildHasher + Default,
+{
+    type Key = K;
+    type Value = V;
+
+    fn with_capacity(keys: usize) -> Self {
+        Self::with_capacity_and_hasher(keys, S::default())
+    }
+
+    fn add(&mut self, key: K, value: V) -> bool {
+        self.insert(key, value).is_none()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.iter()
+    }
+}
+
+/// How an older state becomes a new one.
+pub(crate) type Migrate<T> = fn(&Saved<'_>) -> Result<T>;
+
+/// The one entry of a state that is a single piece.
+pub fn save<T: Serialize>(state: &T) -> Result<Vec<Entry>> {
+    Ok(vec![Entry {
+        key: None,
+        value: text(state)?,
+    }])
+}
+
+/// Reads what [`save`] gave; `None` if nothing was saved.
+pub fn load<T: DeserializeOwned>(
+    saved: &State,
+    version: u32,
+    migrate: Option<Migrate<T>>,
+) -> Result<Option<T>> {
+    match saved.entries.as_slice() {
+        [] => Ok(None),
+        [entry @ Entry { key: None, .. }] => {
+            read_entry(saved.version, entry, version, migrate).map(Some)
+        }
+        entries => bail!(
+            "the saved state has {} parts by key, and this operator's is one piece",
+            entries.len()
+        ),
+    }
+}
+
+/// An entry a key.
+pub fn save_keyed<M: KeyedState>(state: &M) -> Result<Vec<Entry>> {
+    let entry = |(key, value)| {
+        Ok(Entry {
+            key: Some(text(key)?),
+            value: text(value)?,
+        })
+    };
+    state.entries().map(entry).collect()
+}
+
+/// Reads what [`save_keyed`] gave, or [`save`] did of the same map before it was kept by key.
+pub fn load_keyed<M: KeyedState + DeserializeOwned>(
+    saved: &State,
+    version: u32,
+    migrate: Option<Migrate<M::Value>>,
+) -> Result<Option<M>> {
+    if let [entry @ Entry { key: None, .. }] = saved.entries.as_slice() {
+        return read_entry(saved.version, entry, version, None).map(Some);
+    }
+    let mut state = M::with_capacity(saved.entries.len());
+    for entry in &saved.entries {
+        let Some(key) = &entry.key else {
+            bail!("a part of the saved state has no key, and this operator keeps its state by key");
+        };
+        let shown = || String::from_utf8_lossy(key);
+        let of_key = |error: Error| Error::new(format_args!("at the key {}: {error}", shown()));
+        let value = read_entry(saved.version, entry, version, migrate).map_err(of_key)?;
+        if !state.add(parse(key).map_err(of_key)?, value) {
+            bail!("the saved state has the key {} twice", shown());
+        }
+    }
+    Ok(Some(state))
+}
+
+fn read_entry<T: DeserializeOwned>(
+    saved: u32,
+    entry: &Entry,
+    version: u32,
+    migrate: Option<Migrate<T>>,
+) -> Result<T> {
+    if saved == version {
+        return parse(&entry.value);
+    }
+    match migrate {
+        Some(migrate) if saved < version => migrate(&Saved {
+            version: saved,
+            key: entry.key.as_deref(),
+            bytes: &entry.value,
+        })
+        .map_err(|error| {
+            Error::new(format_args!(
+                "the saved state of version {saved} cannot be made one of version {version}: {error}"
+            ))
+        }),
+        _ => bail!(
+            "the saved state is of version {saved}, and this operator reads version {version}"
+        ),
+    }
+}
+
+fn text<T: Serialize + ?Sized>(state: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(state)
+        .map_err(|error| Error::new(format_args!("the state cannot be saved: {error}")))
+}
+
+fn parse<T: DeserializeOwned>(state: &[u8]) -> Result<T> {
+    serde_json::from_slice(state)
+        .map_err(|error| Error::new(format_args!("the saved state cannot be read: {error}")))
+}
