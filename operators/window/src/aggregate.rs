@@ -1,6 +1,6 @@
 //! Aggregates: how they are configured, what they hold, what they say.
 
-use crate::fields::Field;
+use mosaik_operator_common::fields::{Field, short};
 use mosaik_wasm_sdk::{Result, ensure};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
@@ -143,13 +143,6 @@ impl Aggregate {
     }
 }
 
-/// The front of a text, for an error.
-pub(crate) fn short(text: &str) -> &str {
-    text.char_indices()
-        .nth(40)
-        .map_or(text, |(end, _)| &text[..end])
-}
-
 /// A number whose saved form is exact, infinities included.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Exact(pub(crate) f64);
@@ -194,12 +187,7 @@ impl Seen {
             (_, Value::Null) => {}
             (Self::Count(count), _) => *count += 1,
             (Self::Sum(sum, lost, count), Value::Number(number)) => {
-                let total = sum.0 + number;
-                let rounded = if sum.0.abs() >= number.abs() {
-                    (sum.0 - total) + number
-                } else {
-                    (number - total) + sum.0
-                };
+                let (total, rounded) = sum_and_loss(sum.0, number);
                 sum.0 = total;
                 lost.0 += rounded;
                 *count += 1;
@@ -234,6 +222,27 @@ impl Seen {
         }
     }
 
+    /// Takes in what another window has seen: of the same aggregate, over times of its own.
+    pub(crate) fn merge(&mut self, kind: Kind, other: Self) {
+        match (self, other) {
+            (Self::Count(count), Self::Count(more)) => *count += more,
+            (Self::Sum(sum, lost, count), Self::Sum(more, more_lost, more_count)) => {
+                let (total, rounded) = sum_and_loss(sum.0, more.0);
+                sum.0 = total;
+                lost.0 += rounded + more_lost.0;
+                *count += more_count;
+            }
+            (seen @ Self::Extreme(_), Self::Extreme(Some(number))) => {
+                seen.see(kind, Value::Number(number.0), 0);
+            }
+            (seen @ Self::Held(_), Self::Held(Some((time_ms, text)))) => {
+                seen.see(kind, Value::Any(&text), time_ms);
+            }
+            // Nothing was seen there; two of one aggregate are alike.
+            _ => {}
+        }
+    }
+
     /// Appends the outcome as JSON; null where nothing was seen.
     pub(crate) fn write(&self, kind: Kind, to: &mut Vec<u8>) {
         match self {
@@ -256,6 +265,17 @@ impl Seen {
             Self::Extreme(None) | Self::Held(None) => to.extend_from_slice(b"null"),
         }
     }
+}
+
+/// A sum, and what rounding took from it.
+fn sum_and_loss(one: f64, other: f64) -> (f64, f64) {
+    let total = one + other;
+    let rounded = if one.abs() >= other.abs() {
+        (one - total) + other
+    } else {
+        (other - total) + one
+    };
+    (total, rounded)
 }
 
 fn write_integer(number: impl fmt::Display, to: &mut Vec<u8>) {

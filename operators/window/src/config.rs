@@ -1,35 +1,37 @@
 //! [`Config`]: what the manifest says of a window operator.
 
 use crate::aggregate::{Aggregates, VALUES_MAX};
-use crate::every::{Every, Span};
-use crate::fields::Field;
-use crate::time::Unit;
+use crate::every::Every;
+use crate::windowing::Windowing;
+use mosaik_operator_common::fields::Field;
+use mosaik_operator_common::key::By;
+use mosaik_operator_common::shape::shape;
+use mosaik_operator_common::span::Span;
+use mosaik_operator_common::time::TimeField;
 use mosaik_wasm_sdk::{Result, bail, ensure, parse_config};
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use std::fmt;
 
 /// The configuration.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The length of windows.
-    pub(crate) every: Every,
+    /// How far apart windows start.
+    every: Option<Every>,
+    /// How long they are; as far as the next one starts if not given.
+    length: Option<Every>,
+    /// After how much time without a datum a window ends, where windows go by that.
+    session: Option<Span>,
     /// The fields whose values have windows of their own.
     #[serde(default)]
     pub(crate) by: By,
-    /// The field with the event time.
-    pub(crate) time: Time,
+    /// The field with the event time; the host's clock when a datum arrives, if not given.
+    pub(crate) time: Option<TimeField>,
     /// What is made of a window's datums.
     pub(crate) aggregate: Aggregates,
     /// How long a window stays open for datums that come late.
-    #[serde(default)]
-    pub(crate) lateness: Span,
+    pub(crate) lateness: Option<Span>,
     /// Whose newest time closes windows.
-    #[serde(default)]
-    pub(crate) watermark: Watermark,
+    pub(crate) watermark: Option<Watermark>,
     /// After how much of the host's time without a datum a key's windows are closed anyway; never if not given.
-    #[serde(default)]
     pub(crate) idle: Option<Span>,
     /// Keys that are held.
     #[serde(default = "max_keys")]
@@ -62,6 +64,19 @@ impl Config {
     /// Reads and checks a configuration.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let config: Self = parse_config(text)?;
+        config.windowing()?;
+        if config.time.is_none() {
+            let given = [
+                ("lateness", config.lateness.is_some()),
+                ("watermark", config.watermark.is_some()),
+                ("idle", config.idle.is_some()),
+            ];
+            if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
+                bail!(
+                    "config.{name}: without `time`, windows close by the host's clock, and nothing is late"
+                );
+            }
+        }
         let aggregates = &config.aggregate.0;
         ensure!(
             !aggregates.is_empty(),
@@ -88,80 +103,39 @@ impl Config {
         Ok(config)
     }
 
-    /// What must be the same for saved windows to make sense.
-    pub(crate) fn shape(&self) -> String {
-        format!("{:?} {:?} {:?}", self.every, self.by, self.aggregate)
+    /// Which windows there are.
+    pub(crate) fn windowing(&self) -> Result<Windowing> {
+        match (self.every, self.length, self.session) {
+            (Some(every), length, None) => Windowing::every(every, length),
+            (None, None, Some(gap)) => Windowing::session(gap),
+            (None, _, None) => bail!("config: missing field `every` or `session`"),
+            (Some(_), _, Some(_)) => bail!(
+                "config.session: a window ends with `every` or after a `session`, it cannot be both"
+            ),
+            (None, Some(_), Some(_)) => {
+                bail!("config.length: windows by `session` are as long as their datums make them")
+            }
+        }
     }
-}
 
-/// `by: symbol` or `by: [symbol, exchange]`
-#[derive(Debug, Clone, Default)]
-pub(crate) struct By(pub(crate) Vec<Field>);
-
-impl<'de> Deserialize<'de> for By {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ByVisitor;
-
-        impl<'de> Visitor<'de> for ByVisitor {
-            type Value = By;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a field or a list of fields")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<By, E> {
-                Ok(By(vec![Field::parse(text)?]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<By, A::Error> {
-                Ok(By(Vec::deserialize(SeqAccessDeserializer::new(seq))?))
-            }
+    /// Whose newest time closes windows.
+    pub(crate) fn watermark(&self) -> Watermark {
+        match self.time {
+            // The clock is everyone's.
+            None => Watermark::All,
+            Some(_) => self.watermark.unwrap_or_default(),
         }
-
-        deserializer.deserialize_any(ByVisitor)
     }
-}
 
-/// `time: date` or `time: {field: at, unit: ms}`
-#[derive(Debug, Clone)]
-pub(crate) struct Time {
-    pub(crate) field: Field,
-    pub(crate) unit: Option<Unit>,
-}
+    /// How long a window stays open for datums that come late, in ms.
+    pub(crate) fn lateness_ms(&self) -> i64 {
+        self.lateness.unwrap_or_default().0
+    }
 
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(serde::Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct WithUnit {
-            field: Field,
-            unit: Option<Unit>,
-        }
-
-        struct TimeVisitor;
-
-        impl<'de> Visitor<'de> for TimeVisitor {
-            type Value = Time;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a field, or a field and a unit like {field: at, unit: ms}")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Time, E> {
-                Ok(Time {
-                    field: Field::parse(text)?,
-                    unit: None,
-                })
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Time, A::Error> {
-                let WithUnit { field, unit } =
-                    WithUnit::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Time { field, unit })
-            }
-        }
-
-        deserializer.deserialize_any(TimeVisitor)
+    /// A hash of what must be the same for saved windows to make sense.
+    pub(crate) fn shape(&self) -> u64 {
+        let windows = (self.every, self.length, self.session);
+        shape(&(windows, &self.by, &self.aggregate, self.time.is_none()))
     }
 }
 
@@ -172,10 +146,50 @@ mod tests {
     #[test]
     fn errors_say_what_and_where() {
         for (config, expected) in [
-            ("{}", "config: missing field `every`"),
+            ("{}", "config: missing field `aggregate`"),
+            (
+                r#"{"aggregate":{"n":"count"}}"#,
+                "config: missing field `every` or `session`",
+            ),
             (
                 r#"{"every":"fortnight","time":"t","aggregate":{}}"#,
                 "config.every: `fortnight` is neither year, quarter",
+            ),
+            (
+                r#"{"every":"day","session":"1h","aggregate":{"n":"count"}}"#,
+                "config.session: a window ends with `every` or after a `session`",
+            ),
+            (
+                r#"{"session":"1h","length":"1h","aggregate":{"n":"count"}}"#,
+                "config.length: windows by `session`",
+            ),
+            (
+                r#"{"session":"0s","aggregate":{"n":"count"}}"#,
+                "config.session: a session",
+            ),
+            (
+                r#"{"every":"1h","length":"30m","aggregate":{"n":"count"}}"#,
+                "config.length: shorter than",
+            ),
+            (
+                r#"{"every":"1h","length":"year","aggregate":{"n":"count"}}"#,
+                "config.length: windows that start by months",
+            ),
+            (
+                r#"{"every":"1s","length":"1h","aggregate":{"n":"count"}}"#,
+                "config.length: each datum would be in 3600 windows, more than 400",
+            ),
+            (
+                r#"{"every":"day","lateness":"1s","aggregate":{"n":"count"}}"#,
+                "config.lateness: without `time`",
+            ),
+            (
+                r#"{"every":"day","watermark":"all","aggregate":{"n":"count"}}"#,
+                "config.watermark: without `time`",
+            ),
+            (
+                r#"{"every":"day","idle":"1s","aggregate":{"n":"count"}}"#,
+                "config.idle: without `time`",
             ),
             (
                 r#"{"every":"day","time":"t","aggregate":{}}"#,

@@ -1,10 +1,11 @@
-//! [`Every`]: how long windows are and where they start, and [`Span`], a length of time as configured.
+//! [`Every`]: a calendar unit or a length of time, by which windows start and how long they are.
 
-use crate::civil::{DAY_MS, civil_from_days, days_from_civil};
+use mosaik_operator_common::civil::{DAY_MS, civil_from_days, days_from_civil};
+use mosaik_operator_common::span::Span;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use std::borrow::Cow;
 
-/// The length of windows.
+/// A calendar unit or a length of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Every {
     /// Calendar months; they start where a multiple of that many months since year 0 does.
@@ -27,12 +28,25 @@ impl Every {
                 (start, start + len_ms)
             }
             Self::Months(count) => {
-                let (year, month, _) = civil_from_days(time_ms.div_euclid(DAY_MS));
-                let months = (year * 12 + i64::from(month) - 1).div_euclid(count) * count;
+                let months = month_of(time_ms).div_euclid(count) * count;
                 (month_start(months), month_start(months + count))
             }
         }
     }
+
+    /// Where a window of this length ends that starts there: for months, where one of them starts.
+    pub(crate) fn after(self, start_ms: i64) -> i64 {
+        match self {
+            Self::Fixed { len_ms, .. } => start_ms + len_ms,
+            Self::Months(count) => month_start(month_of(start_ms) + count),
+        }
+    }
+}
+
+/// The month that a time is in, counted from the beginning of year 0.
+fn month_of(time_ms: i64) -> i64 {
+    let (year, month, _) = civil_from_days(time_ms.div_euclid(DAY_MS));
+    year * 12 + i64::from(month) - 1
 }
 
 fn month_start(months: i64) -> i64 {
@@ -41,9 +55,6 @@ fn month_start(months: i64) -> i64 {
 
 /// A Monday: weeks start there.
 const MONDAY_MS: i64 = 4 * DAY_MS;
-
-/// The longest span: 1000 years. Sums of it and a time stay far from the bounds of 64 bits.
-const SPAN_MS_MAX: i64 = 1000 * 366 * DAY_MS;
 
 impl<'de> Deserialize<'de> for Every {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -64,8 +75,8 @@ impl<'de> Deserialize<'de> for Every {
             "hour" => fixed(3_600_000),
             "minute" => fixed(60_000),
             "second" => fixed(1000),
-            other => match span_ms(other) {
-                Some(len_ms) if len_ms > 0 => fixed(len_ms),
+            other => match Span::parse(other) {
+                Some(Span(len_ms)) if len_ms > 0 => fixed(len_ms),
                 _ => {
                     return Err(D::Error::custom(format_args!(
                         "`{other}` is neither year, quarter, month, week, day, hour, minute, second nor a time like 90s, 15m, 1h, 7d"
@@ -76,45 +87,11 @@ impl<'de> Deserialize<'de> for Every {
     }
 }
 
-/// A length of time, like `90s`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Span(pub(crate) i64);
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        let span = span_ms(&text).map(Self);
-        span.ok_or_else(|| {
-            D::Error::custom(format_args!(
-                "`{text}` is not a time like 500ms, 90s, 15m, 1h, 7d"
-            ))
-        })
-    }
-}
-
-fn span_ms(text: &str) -> Option<i64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => DAY_MS,
-        "w" => 7 * DAY_MS,
-        _ => return None,
-    };
-    number
-        .parse::<i64>()
-        .ok()?
-        .checked_mul(unit_ms)
-        .filter(|span| *span <= SPAN_MS_MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::civil::{EARLIEST_MS, LATEST_MS};
+    use mosaik_operator_common::civil::{EARLIEST_MS, LATEST_MS, write_rfc3339};
+    use mosaik_operator_common::time;
     use proptest::prelude::*;
 
     fn every(text: &str) -> Every {
@@ -123,12 +100,12 @@ mod tests {
 
     #[test]
     fn calendar_windows() {
-        let time = crate::time::parse("2004-02-29T12:34:56.789Z").unwrap();
+        let time = time::parse("2004-02-29T12:34:56.789Z").unwrap();
         let window = |text| {
             let (start, end) = every(text).window(time);
             [start, end].map(|time| {
                 let mut text = Vec::new();
-                crate::civil::write_rfc3339(time, &mut text);
+                write_rfc3339(time, &mut text);
                 String::from_utf8(text).unwrap().replace("T00:00:00Z", "")
             })
         };
@@ -168,7 +145,6 @@ mod tests {
                 "{text}"
             );
         }
-        assert_eq!(span_ms("0s"), Some(0));
     }
 
     proptest! {

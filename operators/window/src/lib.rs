@@ -1,64 +1,67 @@
-//! The built-in operator `window`: aggregates of JSON datums over windows of event time, by key.
+//! The built-in operator `window`: aggregates of JSON datums over windows of time, by key.
 //!
 //! What it does and how it is configured is in its README; this file puts the parts together.
 
 mod aggregate;
-mod civil;
 mod config;
 mod every;
-mod fields;
-mod time;
+mod windowing;
 mod windows;
 
 #[cfg(test)]
 mod tests;
 
 use aggregate::{Aggregate, Seen, VALUES_MAX, Value};
-use config::Config;
-use fields::Wanted;
+use config::{Config, Watermark};
+use mosaik_operator_common::civil::{LATEST_MS, write_rfc3339};
+use mosaik_operator_common::fields::Wanted;
+use mosaik_operator_common::key::KeyFields;
 use mosaik_wasm_sdk::{
     Binding, Entry, Error, FramesOperator, Outputs, Result, State, bail, ensure, host,
 };
 use serde::{Deserialize, Serialize};
-use windows::{Bounds, Closed, Key, Place, Windows};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use windowing::Windowing;
+use windows::{Arrival, Bounds, Closed, Key, Windows};
 
 /// The version of the saved state.
-const STATE_VERSION: u32 = 1;
+const STATE_VERSION: u32 = 2;
 
 /// The output port for what comes too late.
 const LATE: usize = 1;
-
-/// Bytes of a key.
-const KEY_LEN_MAX: usize = 1024;
 
 /// The operator.
 #[derive(Debug)]
 pub struct WindowOperator {
     config: Config,
+    windowing: Windowing,
     wanted: Wanted,
-    /// The place of the event time among the wanted values.
-    time_at: usize,
-    /// The places of the key's fields.
-    by_at: Vec<usize>,
+    /// The place of the event time among the wanted values; none where the clock is taken.
+    time_at: Option<usize>,
+    keys: KeyFields,
     /// The places of the aggregates' fields.
     values_at: Vec<Option<usize>>,
     /// The names of the aggregates as they stand in an output: `,"average":`.
     labels: Vec<Vec<u8>>,
     windows: Windows,
-    /// The host's clock as it was last seen.
-    clock_ms: u64,
+    /// Whether it matters when a datum comes.
+    needs_clock: bool,
     /// Holds the key of the datum at hand.
     key: Vec<u8>,
+    /// Holds the windows of the datum at hand.
+    spans: Vec<(i64, i64)>,
 }
 
 mosaik_wasm_sdk::export!(WindowOperator);
 
-/// What is saved beside the keys.
+/// A part of the state. Each says what its windows were made by, so that it can be taken up alone.
 #[derive(Serialize, Deserialize)]
-struct Common {
-    shape: String,
-    newest: i64,
-    next_number: u64,
+enum Saved<'a> {
+    /// A key and its windows.
+    Key { shape: u64, key: Cow<'a, Key> },
+    /// The newest time of all, where no key holds it any more.
+    Newest { shape: u64, time_ms: i64 },
 }
 
 impl FramesOperator for WindowOperator {
@@ -76,8 +79,8 @@ impl FramesOperator for WindowOperator {
             );
         }
         let mut wanted = Wanted::default();
-        let time_at = wanted.add(&config.time.field);
-        let by_at = config.by.0.iter().map(|field| wanted.add(field)).collect();
+        let time_at = config.time.as_ref().map(|time| wanted.add(&time.field));
+        let keys = KeyFields::new(&config.by, &mut wanted);
         let aggregates = &config.aggregate.0;
         let values_at = aggregates
             .iter()
@@ -86,42 +89,26 @@ impl FramesOperator for WindowOperator {
         let labels = aggregates.iter().map(|aggregate| {
             Ok(format!(",{}:", serde_json::to_string(&aggregate.name)?).into_bytes())
         });
-        let bounds = Bounds {
-            keys: config.max_keys,
-            windows: config.max_windows,
-        };
         Ok(Self {
+            windowing: config.windowing()?,
             wanted,
             time_at,
-            by_at,
+            keys,
             values_at,
             labels: labels.collect::<Result<_>>()?,
-            windows: Windows::new(config.watermark, config.lateness.0, bounds),
-            clock_ms: host::now(),
+            windows: empty(&config),
+            needs_clock: config.time.is_none() || config.idle.is_some(),
             key: Vec::new(),
+            spans: Vec::new(),
             config,
         })
     }
 
     fn process(&mut self, _port: usize, datum: &[u8], out: &mut Outputs) -> Result<()> {
         let found = self.wanted.find::<VALUES_MAX>(datum)?;
-        let time_ms = self.time_of(&found)?;
-        self.key.clear();
-        for (field, at) in self.config.by.0.iter().zip(&self.by_at) {
-            if !self.key.is_empty() {
-                self.key.push(b',');
-            }
-            fields::write_member(
-                field.name(),
-                self.wanted.required(&found, *at)?,
-                &mut self.key,
-            )?;
-        }
-        ensure!(
-            self.key.len() <= KEY_LEN_MAX,
-            "the key has {} bytes, more than {KEY_LEN_MAX}",
-            self.key.len()
-        );
+        let clock_ms = if self.needs_clock { host::now() } else { 0 };
+        let time_ms = self.time_of(&found, clock_ms)?;
+        self.keys.read(&self.wanted, &found, &mut self.key)?;
         let aggregates = &self.config.aggregate.0;
         let mut values = [Value::Null; VALUES_MAX];
         for ((value, aggregate), at) in values.iter_mut().zip(aggregates).zip(&self.values_at) {
@@ -131,30 +118,34 @@ impl FramesOperator for WindowOperator {
             };
         }
 
-        let (start, end) = self.config.every.window(time_ms);
-        let slot = match self.windows.place(&self.key, end) {
-            Place::Open(slot) => slot,
-            Place::Late => return late(datum, out),
-        };
+        let arrival = self.windows.arrival(&self.key, time_ms, clock_ms);
+        self.windowing.holding(time_ms, &mut self.spans);
+        if !reaches_open(&self.windows, self.windowing, arrival, &mut self.spans) {
+            return late(datum, out);
+        }
         let nothing = || {
-            aggregates
+            let seen = aggregates
                 .iter()
-                .map(|aggregate| Seen::nothing(aggregate.kind))
-                .collect()
+                .map(|aggregate| Seen::nothing(aggregate.kind));
+            seen.collect()
         };
         let see = |seen: &mut [Seen]| {
             for ((seen, aggregate), value) in seen.iter_mut().zip(aggregates).zip(values) {
                 seen.see(aggregate.kind, value, time_ms);
             }
         };
-        self.windows.add(
-            slot,
-            &self.key,
-            (start, end),
-            (time_ms, self.clock_ms),
-            nothing,
-            see,
-        )?;
+        match (self.windowing, &self.spans[..]) {
+            (Windowing::Session(_), [span, ..]) => {
+                let merge = |seen: &mut [Seen], other: Vec<Seen>| {
+                    for ((seen, aggregate), other) in seen.iter_mut().zip(aggregates).zip(other) {
+                        seen.merge(aggregate.kind, other);
+                    }
+                };
+                self.windows
+                    .add_to_session(arrival, *span, nothing, see, merge)?;
+            }
+            (_, spans) => self.windows.add(arrival, spans, nothing, see)?,
+        }
         self.write_closed(out)
     }
 
@@ -163,12 +154,13 @@ impl FramesOperator for WindowOperator {
     }
 
     fn tick(&mut self, now_ms: u64, out: &mut Outputs) -> Result<()> {
-        self.clock_ms = now_ms;
-        if let Some(idle) = self.config.idle {
-            let idle_ms = u64::try_from(idle.0).unwrap_or_default();
-            if let Some(heard_ms) = now_ms.checked_sub(idle_ms) {
-                self.windows.close_idle(heard_ms);
-            }
+        if self.config.time.is_none() {
+            self.windows.advance(clock_time(now_ms));
+        }
+        if let Some(idle) = self.config.idle
+            && let Some(heard_ms) = now_ms.checked_sub(idle.as_clock_ms())
+        {
+            self.windows.close_idle(heard_ms);
         }
         self.write_closed(out)
     }
@@ -179,24 +171,28 @@ impl FramesOperator for WindowOperator {
     }
 
     fn snapshot(&self) -> Result<State> {
-        let Windows {
-            newest,
-            next_number,
-            ..
-        } = self.windows;
-        let common = Common {
-            shape: self.config.shape(),
-            newest,
-            next_number,
-        };
-        let mut entries = vec![Entry {
-            key: None,
-            value: save(&common)?,
-        }];
-        for key in self.windows.keys() {
+        let shape = self.config.shape();
+        let keys = self.windows.keys();
+        let held = keys.iter().map(|key| key.newest).max();
+        let mut entries = Vec::new();
+        let newest = self.windows.newest;
+        if self.config.watermark() == Watermark::All && held.unwrap_or(i64::MIN) < newest {
             entries.push(Entry {
-                key: Some(key.text.to_vec()),
-                value: save(key)?,
+                key: None,
+                value: save(&Saved::Newest {
+                    shape,
+                    time_ms: newest,
+                })?,
+            });
+        }
+        for key in keys {
+            let is_keyed = !self.keys.names().is_empty();
+            entries.push(Entry {
+                key: is_keyed.then(|| key.text.to_vec()),
+                value: save(&Saved::Key {
+                    shape,
+                    key: Cow::Borrowed(key),
+                })?,
             });
         }
         Ok(State {
@@ -211,28 +207,18 @@ impl FramesOperator for WindowOperator {
             version == STATE_VERSION,
             "the saved state is of version {version}, and this window reads {STATE_VERSION}"
         );
-        let bounds = Bounds {
-            keys: self.config.max_keys,
-            windows: self.config.max_windows,
-        };
-        let mut windows = Windows::new(self.config.watermark, self.config.lateness.0, bounds);
-        for Entry { key, value } in saved.entries {
-            match key {
-                None => {
-                    let common: Common = load(&value)?;
-                    if common.shape != self.config.shape() {
-                        bail!(
-                            "the saved windows were made with another `every`, `by` or `aggregate`"
-                        );
-                    }
-                    windows.newest = windows.newest.max(common.newest);
-                    windows.next_number = windows.next_number.max(common.next_number);
-                }
-                Some(text) => {
-                    let key: Key = load(&value)?;
+        let own = self.config.shape();
+        let mut windows = empty(&self.config);
+        for Entry { key: text, value } in saved.entries {
+            match load(&value)? {
+                Saved::Key { shape, .. } | Saved::Newest { shape, .. } if shape != own => bail!(
+                    "the saved windows were made with another `every`, `length`, `session`, `by`, `time` or `aggregate`"
+                ),
+                Saved::Newest { time_ms, .. } => windows.newest = windows.newest.max(time_ms),
+                Saved::Key { key, .. } => {
                     windows.insert(Key {
-                        text: text.into(),
-                        ..key
+                        text: text.unwrap_or_default().into(),
+                        ..key.into_owned()
                     })?;
                 }
             }
@@ -242,21 +228,45 @@ impl FramesOperator for WindowOperator {
     }
 }
 
+/// No windows, within the bounds of the configuration.
+fn empty(config: &Config) -> Windows {
+    let bounds = Bounds {
+        keys: config.max_keys,
+        windows: config.max_windows,
+    };
+    Windows::new(config.watermark(), config.lateness_ms(), bounds)
+}
+
+/// The host's clock as a time of a datum.
+fn clock_time(clock_ms: u64) -> i64 {
+    i64::try_from(clock_ms).map_or(LATEST_MS - 1, |time_ms| time_ms.min(LATEST_MS - 1))
+}
+
+/// Leaves of a datum's windows those that are open. Whether there is one.
+fn reaches_open(
+    windows: &Windows,
+    windowing: Windowing,
+    arrival: Arrival<'_>,
+    spans: &mut Vec<(i64, i64)>,
+) -> bool {
+    if let (Windowing::Session(_), [span, ..]) = (windowing, &spans[..]) {
+        return !arrival.is_late_for(windows.session(arrival, *span).1);
+    }
+    let all = spans.len();
+    spans.retain(|(_, end)| !arrival.is_late_for(*end));
+    if !spans.is_empty() && spans.len() < all {
+        host::count("late_in_part", 1);
+    }
+    !spans.is_empty()
+}
+
 impl WindowOperator {
-    fn time_of(&self, found: &[Option<&serde_json::value::RawValue>]) -> Result<i64> {
-        let raw = self.wanted.required(found, self.time_at)?;
-        let time = match fields::text(raw) {
-            Some(text) => time::parse(&text),
-            None if raw.get() == "null" => Err(time::NoTime::Format),
-            None => time::from_number(raw.get(), self.config.time.unit),
-        };
-        time.map_err(|error| {
-            Error::new(format_args!(
-                "`{}`: {} {error}",
-                self.config.time.field,
-                aggregate::short(raw.get())
-            ))
-        })
+    fn time_of(&self, found: &[Option<&RawValue>], clock_ms: u64) -> Result<i64> {
+        match (&self.config.time, self.time_at) {
+            (Some(time), Some(at)) => time.read(self.wanted.required(found, at)?),
+            // A clock that is set back does not make anything late.
+            _ => Ok(clock_time(clock_ms).max(self.windows.newest)),
+        }
     }
 
     fn write_closed(&mut self, out: &mut Outputs) -> Result<()> {
@@ -265,8 +275,13 @@ impl WindowOperator {
                 return Ok(());
             };
             out.write(0, |to| {
-                write_window(&closed, &self.config.aggregate.0, &self.labels, to);
-                Ok(())
+                write_window(
+                    &closed,
+                    &self.keys,
+                    &self.config.aggregate.0,
+                    &self.labels,
+                    to,
+                )
             })?;
         }
         if self.windows.has_closed() {
@@ -276,22 +291,29 @@ impl WindowOperator {
     }
 }
 
-fn write_window(closed: &Closed, aggregates: &[Aggregate], labels: &[Vec<u8>], to: &mut Vec<u8>) {
+fn write_window(
+    closed: &Closed,
+    keys: &KeyFields,
+    aggregates: &[Aggregate],
+    labels: &[Vec<u8>],
+    to: &mut Vec<u8>,
+) -> Result<()> {
     to.push(b'{');
-    to.extend_from_slice(&closed.key);
+    keys.write_members(&closed.key, to)?;
     if !closed.key.is_empty() {
         to.push(b',');
     }
     to.extend_from_slice(br#""start":""#);
-    civil::write_rfc3339(closed.window.start, to);
+    write_rfc3339(closed.window.start, to);
     to.extend_from_slice(br#"","end":""#);
-    civil::write_rfc3339(closed.window.end, to);
+    write_rfc3339(closed.window.end, to);
     to.push(b'"');
     for ((seen, aggregate), label) in closed.window.seen.iter().zip(aggregates).zip(labels) {
         to.extend_from_slice(label);
         seen.write(aggregate.kind, to);
     }
     to.push(b'}');
+    Ok(())
 }
 
 /// A part of the state, in as many bytes as it takes: all keys' parts are in memory at once.

@@ -18,7 +18,7 @@ pub(crate) struct Window {
 /// A key, with all that is kept of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Key {
-    /// Its members as they stand in an output, `"symbol":"MSFT"`.
+    /// The key itself, as JSON.
     #[serde(skip, default = "no_text")]
     pub(crate) text: Rc<[u8]>,
     /// Keys are numbered as they come.
@@ -64,17 +64,30 @@ pub(crate) struct Windows {
     /// Under one watermark for all: end, key's number and slot of every open window.
     due: BTreeSet<(i64, u64, usize)>,
     pub(crate) newest: i64,
-    pub(crate) next_number: u64,
+    next_number: u64,
     closed: VecDeque<Closed>,
 }
 
-/// Where a datum goes.
+/// A datum on its way into windows.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Place {
-    /// Into a window of the key in that slot, if it is known.
-    Open(Option<usize>),
-    /// Its window is closed.
-    Late,
+pub(crate) struct Arrival<'a> {
+    /// Its key, as JSON.
+    pub(crate) text: &'a [u8],
+    /// The slot of its key, if the key is known.
+    slot: Option<usize>,
+    /// The time up to which windows are closed.
+    closed_to: i64,
+    /// Its event time.
+    pub(crate) time_ms: i64,
+    /// The host's clock.
+    pub(crate) clock_ms: u64,
+}
+
+impl Arrival<'_> {
+    /// Whether a window that ends there is closed.
+    pub(crate) fn is_late_for(&self, end: i64) -> bool {
+        end <= self.closed_to
+    }
 }
 
 impl Windows {
@@ -95,91 +108,177 @@ impl Windows {
         }
     }
 
-    /// Where a datum goes whose window ends there.
-    pub(crate) fn place(&self, text: &[u8], end: i64) -> Place {
+    /// A datum of a key, with its time and the host's.
+    pub(crate) fn arrival<'a>(&self, text: &'a [u8], time_ms: i64, clock_ms: u64) -> Arrival<'a> {
         let slot = match self.slots.get(self.last) {
             Some(Some(key)) if *key.text == *text => Some(self.last),
             _ => self.by_text.get(text).copied(),
         };
         let newest = match self.watermark {
             Watermark::All => self.newest,
-            Watermark::Key => slot
-                .and_then(|slot| self.slots.get(slot)?.as_ref())
-                .map_or(i64::MIN, |key| key.newest),
+            Watermark::Key => self.key(slot).map_or(i64::MIN, |key| key.newest),
         };
-        if end.saturating_add(self.lateness_ms) <= newest {
-            Place::Late
-        } else {
-            Place::Open(slot)
+        Arrival {
+            text,
+            slot,
+            closed_to: newest.saturating_sub(self.lateness_ms),
+            time_ms,
+            clock_ms,
         }
     }
 
-    /// Lets the aggregates of a window see a datum, and closes what its time makes due.
+    /// Lets the aggregates of windows see a datum, and closes what its time makes due. The windows are in order, and none
+    /// of them is closed.
     pub(crate) fn add(
         &mut self,
-        slot: Option<usize>,
-        text: &[u8],
-        (start, end): (i64, i64),
-        (time_ms, clock_ms): (i64, u64),
-        nothing: impl FnOnce() -> Vec<Seen>,
-        see: impl FnOnce(&mut [Seen]),
+        arrival: Arrival<'_>,
+        spans: &[(i64, i64)],
+        nothing: impl Fn() -> Vec<Seen>,
+        see: impl Fn(&mut [Seen]),
     ) -> Result<()> {
-        let known = slot.and_then(|slot| self.slots.get(slot)?.as_ref());
-        let is_open =
-            known.is_some_and(|key| key.windows.iter().any(|window| window.start == start));
-        if !is_open {
-            let most = self.bounds.windows;
-            ensure!(
-                self.open < most,
-                "{most} windows are open already (max_windows)"
-            );
+        let is_open = |start| {
+            self.key(arrival.slot).is_some_and(|key| {
+                key.windows
+                    .binary_search_by_key(&start, |window| window.start)
+                    .is_ok()
+            })
+        };
+        let new = spans.iter().filter(|(start, _)| !is_open(*start)).count();
+        let slot = self.enter(arrival, new)?;
+        let Some(Some(key)) = self.slots.get_mut(slot) else {
+            bail!("the key has gone");
+        };
+        let first = spans.first().map_or(i64::MIN, |(start, _)| *start);
+        let mut at = key.windows.partition_point(|window| window.start < first);
+        for (start, end) in spans {
+            while key
+                .windows
+                .get(at)
+                .is_some_and(|window| window.start < *start)
+            {
+                at += 1;
+            }
+            if key
+                .windows
+                .get(at)
+                .is_none_or(|window| window.start != *start)
+            {
+                let window = Window {
+                    start: *start,
+                    end: *end,
+                    seen: nothing(),
+                };
+                key.windows.insert(at, window);
+                if self.watermark == Watermark::All {
+                    self.due.insert((*end, key.number, slot));
+                }
+            }
+            if let Some(window) = key.windows.get_mut(at) {
+                see(&mut window.seen);
+            }
         }
-        let slot = match slot.filter(|_| known.is_some()) {
+        self.open += new;
+        self.close_after(slot);
+        Ok(())
+    }
+
+    /// The session that a datum would be in: from `start` to `end`, and further by those of the key that it meets.
+    pub(crate) fn session(&self, arrival: Arrival<'_>, (start, end): (i64, i64)) -> (i64, i64) {
+        let met = self.key(arrival.slot).map(|key| {
+            let met = meeting(&key.windows, (start, end));
+            key.windows.get(met).unwrap_or_default()
+        });
+        match met {
+            Some([first, .., last]) => (start.min(first.start), end.max(last.end)),
+            Some([one]) => (start.min(one.start), end.max(one.end)),
+            _ => (start, end),
+        }
+    }
+
+    /// As [`add`](Self::add), into one session, which is made of those that it meets.
+    pub(crate) fn add_to_session(
+        &mut self,
+        arrival: Arrival<'_>,
+        span: (i64, i64),
+        nothing: impl Fn() -> Vec<Seen>,
+        see: impl Fn(&mut [Seen]),
+        merge: impl Fn(&mut [Seen], Vec<Seen>),
+    ) -> Result<()> {
+        let is_new = self
+            .key(arrival.slot)
+            .is_none_or(|key| meeting(&key.windows, span).is_empty());
+        let slot = self.enter(arrival, usize::from(is_new))?;
+        let Some(Some(key)) = self.slots.get_mut(slot) else {
+            bail!("the key has gone");
+        };
+        let met = meeting(&key.windows, span);
+        let at = met.start;
+        let (mut start, mut end) = span;
+        let mut session: Option<Vec<Seen>> = None;
+        let before = key.windows.len();
+        for window in key.windows.drain(met) {
+            start = start.min(window.start);
+            end = end.max(window.end);
+            self.due.remove(&(window.end, key.number, slot));
+            match &mut session {
+                None => session = Some(window.seen),
+                Some(seen) => merge(seen, window.seen),
+            }
+        }
+        let mut seen = session.unwrap_or_else(nothing);
+        see(&mut seen);
+        key.windows.insert(at, Window { start, end, seen });
+        self.open = self.open + key.windows.len() - before;
+        if self.watermark == Watermark::All {
+            self.due.insert((end, key.number, slot));
+        }
+        self.close_after(slot);
+        Ok(())
+    }
+
+    /// Closes what is due by that time, which is everyone's.
+    pub(crate) fn advance(&mut self, time_ms: i64) {
+        self.newest = self.newest.max(time_ms);
+        if self.watermark == Watermark::All {
+            self.close_due();
+        }
+    }
+
+    fn key(&self, slot: Option<usize>) -> Option<&Key> {
+        self.slots.get(slot?)?.as_ref()
+    }
+
+    /// Makes sure of the datum's key, and of room for so many more windows.
+    fn enter(&mut self, arrival: Arrival<'_>, windows: usize) -> Result<usize> {
+        let most = self.bounds.windows;
+        ensure!(
+            windows == 0 || self.open.saturating_add(windows) <= most,
+            "more than {most} windows would be open (max_windows)"
+        );
+        let slot = match arrival.slot {
             Some(slot) => slot,
             None => self.insert(Key {
-                text: text.into(),
+                text: arrival.text.into(),
                 number: self.next_number,
                 newest: i64::MIN,
-                heard_ms: clock_ms,
+                heard_ms: arrival.clock_ms,
                 windows: Vec::new(),
             })?,
         };
         self.last = slot;
-        let Some(Some(key)) = self.slots.get_mut(slot) else {
-            bail!("the key has gone");
-        };
-        key.newest = key.newest.max(time_ms);
-        key.heard_ms = clock_ms;
-        self.newest = self.newest.max(time_ms);
-        let at = match key
-            .windows
-            .binary_search_by_key(&start, |window| window.start)
-        {
-            Ok(at) => at,
-            Err(at) => {
-                key.windows.insert(
-                    at,
-                    Window {
-                        start,
-                        end,
-                        seen: nothing(),
-                    },
-                );
-                self.open += 1;
-                if self.watermark == Watermark::All {
-                    self.due.insert((end, key.number, slot));
-                }
-                at
-            }
-        };
-        if let Some(window) = key.windows.get_mut(at) {
-            see(&mut window.seen);
+        if let Some(Some(key)) = self.slots.get_mut(slot) {
+            key.newest = key.newest.max(arrival.time_ms);
+            key.heard_ms = arrival.clock_ms;
         }
+        self.newest = self.newest.max(arrival.time_ms);
+        Ok(slot)
+    }
+
+    fn close_after(&mut self, slot: usize) {
         match self.watermark {
             Watermark::Key => self.close_key(slot),
             Watermark::All => self.close_due(),
         }
-        Ok(())
     }
 
     /// The next window that waits to be written.
@@ -232,7 +331,8 @@ impl Windows {
                     .map(|window| (window.end, key.number, slot)),
             );
         }
-        self.next_number = self.next_number.max(key.number + 1);
+        self.next_number = self.next_number.max(key.number.saturating_add(1));
+        self.newest = self.newest.max(key.newest);
         self.by_text.insert(Rc::clone(&key.text), slot);
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Some(key);
@@ -320,4 +420,11 @@ impl Windows {
         self.free.push(slot);
         Some(key)
     }
+}
+
+/// Those windows, which do not meet each other, that share a moment with a span.
+fn meeting(windows: &[Window], (start, end): (i64, i64)) -> std::ops::Range<usize> {
+    let first = windows.partition_point(|window| window.end <= start);
+    let past = windows.partition_point(|window| window.start < end);
+    first..past.max(first)
 }

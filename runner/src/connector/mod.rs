@@ -14,6 +14,7 @@ mod line_writer;
 mod lines;
 mod postcard;
 mod stdin;
+mod whole;
 
 use mosaik_streams::{Encoding, Frames};
 
@@ -21,6 +22,7 @@ pub use self::{
     csv::MAX_COLUMNS,
     error::{ConfigError, OpenError, SinkError, SourceError},
     framing::HeaderError,
+    whole::to_json,
 };
 use self::{
     file::{FileReader, Follower},

@@ -6,7 +6,7 @@ use mosaik_streams::Encoding;
 
 use super::{
     ComponentInfo, Components, Edge, Graph, OperatorStage, Role, Stage, StageKey, StageKind, check,
-    component, cycle,
+    component, cycle, data_file,
     streams::{self, Uses},
     wiring,
 };
@@ -155,6 +155,7 @@ impl<'m, 'f> Builder<'m, 'f> {
                 check::failures(&stream, declared, self.found);
             }
         }
+        let files = data_file::read(decl, components, self.found);
         let info = match component::inspect(decl, components) {
             Ok(info) => info,
             Err(wrong) => {
@@ -178,6 +179,7 @@ impl<'m, 'f> Builder<'m, 'f> {
             key,
             kind: StageKind::Operator(Box::new(OperatorStage {
                 postcard,
+                files: files?,
                 ..operator_stage(decl, info, inputs?, outputs?)
             })),
         })
@@ -283,6 +285,7 @@ fn operator_stage(
         inputs,
         outputs,
         config: decl.config.clone(),
+        files: Vec::new(),
         limits: decl.limits,
         grants: decl.grants.clone(),
         on_error: decl.on_error.clone(),

@@ -4,10 +4,12 @@ use std::{fs::File, io::Read, path::Path};
 
 use mosaik_streams::Encoding;
 
-use super::{Graph, OperatorStage, PostcardPolicy, Role, Stage, StageKey, StageKind, StreamName};
+use super::{
+    DataFormat, Graph, OperatorStage, PostcardPolicy, Role, Stage, StageKey, StageKind, StreamName,
+};
 use crate::manifest::{
-    ComponentSource, Diagnostic, Grants, OperatorDecl, OperatorLimits, Span, io_reason, nearest,
-    show_size,
+    ComponentSource, DataFileDecl, Diagnostic, Grants, OperatorDecl, OperatorLimits, Span,
+    io_reason, nearest, show_size,
 };
 
 /// What a component says of itself.
@@ -33,6 +35,9 @@ pub trait Components {
         limits: &OperatorLimits,
         grants: &Grants,
     ) -> Result<ComponentInfo, String>;
+
+    /// The content of a data file as JSON. The error says what is wrong with it, in lower case and without a full stop.
+    fn to_json(&self, format: DataFormat, bytes: &[u8]) -> Result<String, String>;
 
     /// Opens an operator of a graph as it would be run, and lets it go: whether it takes its configuration. The error
     /// says why not, in lower case and without a full stop; its first line must be enough to understand it.
@@ -101,9 +106,22 @@ fn refused(decl: &OperatorDecl, span: Span, reason: &str) -> Diagnostic {
     } else {
         "opened with this"
     };
+    let (span, opened_with) = match file_at_fault(decl, first) {
+        Some(file) => (file.path.span, "opened with what stands in this file"),
+        None => (span, opened_with),
+    };
     Diagnostic::error(format!("operator `{name}` does not open: {first}"))
         .at(span, opened_with)
         .maybe_help((!rest.is_empty()).then(|| format!("it says\n{rest}")))
+}
+
+/// The file that a reason is about, if it starts with the name of what was read from it, as those of the SDK do.
+fn file_at_fault<'d>(decl: &'d OperatorDecl, reason: &str) -> Option<&'d DataFileDecl> {
+    let field = reason.strip_prefix("config.")?;
+    decl.files.iter().find(|file| {
+        let rest = field.strip_prefix(&file.name);
+        rest.is_some_and(|rest| rest.starts_with([':', '[', '.']))
+    })
 }
 
 /// What a component says of itself, or what is wrong with it.

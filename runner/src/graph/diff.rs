@@ -350,6 +350,7 @@ fn operator_inside(old: &OperatorStage, new: &OperatorStage) -> Differences {
     let differences = Differences::default()
         .compare("wasm", &old.info.hash, &new.info.hash)
         .compare("config", &old.config, &new.config)
+        .compare("files", &old.files, &new.files)
         .compare("limits", &old.limits, &new.limits)
         .compare("allow", &old.grants, &new.grants)
         .compare("state", &old.state, &new.state)

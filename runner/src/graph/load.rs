@@ -19,7 +19,7 @@ pub struct Loaded {
     pub graph: Graph,
     /// What it perhaps does not mean.
     pub warnings: Diagnostics,
-    /// The manifest, every `${file:…}` and every component, absolute and each once: a change of one is a change of all.
+    /// The manifest, every `${file:…}`, component and data file, absolute and each once: a change of one is a change of all.
     pub files: Vec<PathBuf>,
     /// The blake3 hash of the manifest's text, 64 hex digits.
     pub hash: String,
@@ -54,6 +54,8 @@ pub fn load(
         .manifest
         .iter()
         .flat_map(|manifest| &manifest.operators);
+    let data = operators.clone().flat_map(|operator| &operator.files);
+    files.extend(data.map(|file| file.path.value.to_path_buf()));
     files.extend(
         operators.filter_map(|operator| match &*operator.component.value {
             ComponentSource::Path(path) => Some(path.clone()),

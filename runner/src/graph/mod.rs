@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod component;
 mod cycle;
+mod data_file;
 mod diff;
 mod load;
 mod render;
@@ -16,13 +17,14 @@ use mosaik_streams::Criteria;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 pub use component::{ComponentInfo, Components};
+pub use data_file::{DataFile, MAX_DATA_FILE_BYTES};
 pub use diff::{Change, Diff, StageChange, StreamChange};
 pub use load::{Loaded, load};
 
 pub use crate::manifest::{
-    Backoff, ComponentSource, Condition, Grants, Guarded, Lagging, NodeConfig, OnError, OnlineWhen,
-    OperatorLimits, PortName, PostcardPolicy, Require, Requirement, Scope, StageName, StatePolicy,
-    StreamConfig, StreamName,
+    Backoff, ComponentSource, Condition, DataFormat, Grants, Guarded, Lagging, NodeConfig, OnError,
+    OnlineWhen, OperatorLimits, PortName, PostcardPolicy, Require, Requirement, Scope, StageName,
+    StatePolicy, StreamConfig, StreamName,
     connector::{SinkConfig, SourceConfig},
 };
 
@@ -106,8 +108,10 @@ pub struct OperatorStage {
     pub inputs: Vec<Input>,
     /// What it writes, in the component's order of ports. A port that is missing here goes nowhere.
     pub outputs: Vec<Output>,
-    /// What it is opened with.
+    /// What it is opened with, together with `files`.
     pub config: Guarded<serde_json::Value>,
+    /// What of `config` stands in files: then `config` is an object that has none of these.
+    pub files: Vec<DataFile>,
     /// What it may use.
     pub limits: OperatorLimits,
     /// What it may reach beyond its streams.

@@ -32,6 +32,15 @@ impl Components for Described {
         })
     }
 
+    fn to_json(&self, _: DataFormat, bytes: &[u8]) -> Result<String, String> {
+        let text = String::from_utf8(bytes.to_vec()).map_err(|error| error.to_string())?;
+        if text.starts_with('[') {
+            Ok(text)
+        } else {
+            Err("no list".to_owned())
+        }
+    }
+
     fn open(&self, _: &Graph, _: &Stage, operator: &OperatorStage) -> Result<(), String> {
         let refuses = operator.config.get("refuse").is_some();
         if refuses {

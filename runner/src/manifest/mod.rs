@@ -7,6 +7,7 @@ pub mod connector;
 
 mod conditions;
 mod criteria;
+mod data_file;
 mod de;
 mod diagnostics;
 mod edge;
@@ -33,6 +34,7 @@ mod tree;
 mod yaml;
 
 pub use conditions::{Condition, OnlineWhen, Require, Requirement};
+pub use data_file::DataFormat;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use grants::{GrantedDir, GrantedHost, Grants};
 pub use guarded::{Guarded, Secret};
@@ -52,6 +54,7 @@ pub use substitute::{Environment, MAX_SUBSTITUTED_BYTES, ProcessEnvironment};
 pub use tickets::RequiredTicket;
 
 pub(crate) use criteria::{both as both_criteria, check as check_criteria, through_options};
+pub(crate) use data_file::DataFileDecl;
 pub(crate) use diagnostics::{all_of, did_you_mean, nearest, one_of};
 pub(crate) use edge::{EdgeDecl, Ports};
 pub(crate) use operator::{MAX_BINARY, MAX_MEMORY, MAX_TIME, MIN_MEMORY, MIN_TIME, OperatorDecl};

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
+    data_file::{self, DataFileDecl},
     de,
     diagnostics::Diagnostic,
     edge::{self, EDGE_SHAPE, EdgeDecl, Ports},
@@ -100,6 +101,8 @@ pub(crate) struct OperatorDecl {
     pub(crate) config: Guarded<serde_json::Value>,
     /// Where `config` is written, or the operator's name; `None` if it could not be read.
     pub(crate) config_span: Option<Span>,
+    /// What is read from files to go into `config`.
+    pub(crate) files: Vec<DataFileDecl>,
     pub(crate) limits: OperatorLimits,
     pub(crate) grants: Grants,
     pub(crate) on_error: OnError,
@@ -182,6 +185,11 @@ pub(crate) static OPERATOR: Section = Section {
             "config",
             Shape::Anything,
             "Handed to the operator as JSON. Default: `{}`.",
+        ),
+        key(
+            "files",
+            data_file::FILES,
+            "Files beside the manifest whose content goes into `config`, by the key there: `{table: cities.csv}`. At most 8 MiB each.",
         ),
         key("limits", Shape::Of(&LIMITS), "What it may use."),
         key(
@@ -268,6 +276,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         Some((span, config)) => (config.is_some().then_some(span), config),
         None => (Some(entry.key.span), None),
     };
+    let files = data_file::read(cx, fields, config.as_deref());
     let component = component?;
     let postcard = match (postcard, &*component.value) {
         (Some("json"), _) | (None, ComponentSource::Builtin(_)) => PostcardPolicy::Json,
@@ -281,7 +290,9 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         to: to.flatten(),
         config: config
             .unwrap_or_else(|| Guarded::open(serde_json::Value::Object(serde_json::Map::new()))),
-        config_span,
+        // Without its files it is not whole.
+        config_span: config_span.filter(|_| files.is_some()),
+        files: files.unwrap_or_default(),
         limits,
         grants,
         on_error,

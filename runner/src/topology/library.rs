@@ -15,15 +15,21 @@ use std::{
 
 use super::setup::{granted, setup};
 use crate::{
+    connector,
     graph::{
-        ComponentInfo, ComponentSource, Components, Grants, Graph, OperatorLimits, OperatorStage,
-        Stage,
+        ComponentInfo, ComponentSource, Components, DataFormat, Grants, Graph, OperatorLimits,
+        OperatorStage, Stage,
     },
     operator::{Component, Engine, Interfaces, LoadLimits, NoEvents},
 };
 
 /// The operators that come with the runner, by name.
 pub const BUILTINS: &[(&str, &[u8])] = &[
+    (
+        "enrich",
+        include_bytes!("../../../operators/built/enrich.wasm"),
+    ),
+    ("join", include_bytes!("../../../operators/built/join.wasm")),
     ("jq", include_bytes!("../../../operators/built/jq.wasm")),
     (
         "window",
@@ -141,6 +147,10 @@ impl Components for Library {
             .instantiate(setup)
             .map(drop)
             .map_err(|error| error.to_string())
+    }
+
+    fn to_json(&self, format: DataFormat, bytes: &[u8]) -> Result<String, String> {
+        connector::to_json(format, bytes)
     }
 
     fn describe(

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use mosaik_streams::Encoding;
 
 use crate::{
-    graph::{self, Graph, Guarded, OperatorStage, PortName, PostcardPolicy, Stage, StreamName},
+    graph::{
+        self, DataFile, Graph, Guarded, OperatorStage, PortName, PostcardPolicy, Stage, StreamName,
+    },
     operator::{Binding, Directory, Events, Grants, HttpHost, Limits, Setup},
 };
 
@@ -28,7 +30,7 @@ pub(super) fn setup(
     let config: &serde_json::Value = &operator.config;
     Setup {
         name: stage.key.name.to_string(),
-        config: config.to_string(),
+        config: with_files(config, &operator.files),
         inputs: bindings(graph, operator.postcard, inputs),
         outputs: bindings(graph, operator.postcard, outputs),
         limits: Limits {
@@ -71,6 +73,27 @@ pub fn granted(allowed: &graph::Grants) -> Grants {
             .collect(),
         random: *random,
     }
+}
+
+/// The configuration, with what was read from files in it.
+fn with_files(config: &serde_json::Value, files: &[DataFile]) -> String {
+    let mut text = config.to_string();
+    if files.is_empty() {
+        return text;
+    }
+    let is_empty = config.as_object().is_none_or(serde_json::Map::is_empty);
+    // The files go before the brace that ends the object.
+    text.pop();
+    for (index, DataFile { name, json }) in files.iter().enumerate() {
+        if index > 0 || !is_empty {
+            text.push(',');
+        }
+        text.push_str(&serde_json::Value::from(name.as_str()).to_string());
+        text.push(':');
+        text.push_str(json);
+    }
+    text.push('}');
+    text
 }
 
 fn bindings<'g>(

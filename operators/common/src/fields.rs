@@ -8,12 +8,16 @@ use std::fmt;
 
 /// A field by name, or by a path of names with dots between.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Field {
+pub struct Field {
     path: Vec<Box<str>>,
 }
 
 impl Field {
-    pub(crate) fn parse<E: serde::de::Error>(text: &str) -> Result<Self, E> {
+    /// Reads a path.
+    ///
+    /// # Errors
+    /// When a name of it is empty.
+    pub fn parse<E: serde::de::Error>(text: &str) -> Result<Self, E> {
         let path: Vec<Box<str>> = text.split('.').map(Into::into).collect();
         if path.iter().any(|name| name.is_empty()) {
             return Err(E::custom(format_args!(
@@ -24,7 +28,7 @@ impl Field {
     }
 
     /// What the field is called in an output: the last name of its path.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.path.last().map_or("", |name| name)
     }
 }
@@ -43,7 +47,7 @@ impl<'de> Deserialize<'de> for Field {
 
 /// Fields taken together: one pass over a datum finds them all.
 #[derive(Debug, Default)]
-pub(crate) struct Wanted {
+pub struct Wanted {
     fields: Vec<Field>,
     /// The first names of the fields' paths, each once.
     tops: Vec<Box<str>>,
@@ -53,7 +57,7 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// Adds a field; gives its place among the values.
-    pub(crate) fn add(&mut self, field: &Field) -> usize {
+    pub fn add(&mut self, field: &Field) -> usize {
         if let Some(place) = self.fields.iter().position(|known| known == field) {
             return place;
         }
@@ -71,11 +75,12 @@ impl Wanted {
         self.fields.len() - 1
     }
 
-    /// The values of all fields in a datum, by place; none where there is no such field.
-    pub(crate) fn find<'a, const N: usize>(
-        &self,
-        datum: &'a [u8],
-    ) -> Result<[Option<&'a RawValue>; N]> {
+    /// The values of all fields in a datum, by place; none where there is no such field. Room for `N` values is given;
+    /// whoever adds more fields than that does not see the last ones.
+    ///
+    /// # Errors
+    /// When the datum is no JSON object.
+    pub fn find<'a, const N: usize>(&self, datum: &'a [u8]) -> Result<[Option<&'a RawValue>; N]> {
         let mut json = serde_json::Deserializer::from_slice(datum);
         let read = Members { names: &self.tops }.deserialize(&mut json);
         let read = read.and_then(|tops: [Option<&'a RawValue>; N]| json.end().map(|()| tops));
@@ -91,7 +96,10 @@ impl Wanted {
     }
 
     /// The value at a place, which must be there.
-    pub(crate) fn required<'a>(
+    ///
+    /// # Errors
+    /// Names the field that is missing.
+    pub fn required<'a>(
         &self,
         values: &[Option<&'a RawValue>],
         place: usize,
@@ -173,28 +181,18 @@ impl Visitor<'_> for Place<'_> {
     }
 }
 
-/// Appends `"name":value` of a value that can be a key: a string, number, boolean or null.
-pub(crate) fn write_member(name: &str, value: &RawValue, to: &mut Vec<u8>) -> Result<()> {
-    let text = value.get();
-    serde_json::to_writer(&mut *to, name)?;
-    to.push(b':');
-    match text.as_bytes().first() {
-        Some(b'{' | b'[') => bail!("`{name}` is an object or an array, which cannot be a key"),
-        // The same text can be escaped in several ways; one of them is the key.
-        Some(b'"') if text.contains('\\') => {
-            let unescaped: String = serde_json::from_str(text)?;
-            serde_json::to_writer(to, &unescaped)?;
-        }
-        _ => to.extend_from_slice(text.as_bytes()),
-    }
-    Ok(())
-}
-
 /// The text of a JSON string.
-pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
         return serde_json::from_str(value.get()).ok().map(Cow::Owned);
     }
     Some(Cow::Borrowed(inner))
+}
+
+/// The front of a text, for an error.
+pub fn short(text: &str) -> &str {
+    text.char_indices()
+        .nth(40)
+        .map_or(text, |(end, _)| &text[..end])
 }

@@ -2,16 +2,16 @@
 //! <https://howardhinnant.github.io/date_algorithms.html>.
 
 /// Milliseconds of a day.
-pub(crate) const DAY_MS: i64 = 86_400_000;
+pub const DAY_MS: i64 = 86_400_000;
 
 /// The first ms of year 1, the earliest time that is taken.
-pub(crate) const EARLIEST_MS: i64 = days_from_civil(1, 1, 1) * DAY_MS;
+pub const EARLIEST_MS: i64 = days_from_civil(1, 1, 1) * DAY_MS;
 
 /// The first ms of year 9999, past the latest time that is taken.
-pub(crate) const LATEST_MS: i64 = days_from_civil(9999, 1, 1) * DAY_MS;
+pub const LATEST_MS: i64 = days_from_civil(9999, 1, 1) * DAY_MS;
 
 /// Days from 1970-01-01 to a date; `month` and `day` from 1.
-pub(crate) const fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
+pub const fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
@@ -23,7 +23,7 @@ pub(crate) const fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
 
 /// The date that many days from 1970-01-01: year, month from 1, day from 1.
 #[expect(clippy::cast_sign_loss, reason = "months and days are positive")]
-pub(crate) const fn civil_from_days(days: i64) -> (i64, u32, u32) {
+pub const fn civil_from_days(days: i64) -> (i64, u32, u32) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
@@ -42,7 +42,7 @@ pub(crate) const fn civil_from_days(days: i64) -> (i64, u32, u32) {
 }
 
 /// Days of a month.
-pub(crate) const fn days_in_month(year: i64, month: u32) -> u32 {
+pub const fn days_in_month(year: i64, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
@@ -51,11 +51,15 @@ pub(crate) const fn days_in_month(year: i64, month: u32) -> u32 {
     }
 }
 
-/// Appends a time as RFC 3339 in UTC, with ms only where there are some.
-pub(crate) fn write_rfc3339(time_ms: i64, to: &mut Vec<u8>) {
+/// Appends a time as RFC 3339 in UTC, with ms only where there are some. A year outside of 0 to 9999, where a long window
+/// may start or end, has a sign and as many digits as it takes, as in ISO 8601.
+pub fn write_rfc3339(time_ms: i64, to: &mut Vec<u8>) {
     let (year, month, day) = civil_from_days(time_ms.div_euclid(DAY_MS));
     let of_day = time_ms.rem_euclid(DAY_MS);
-    digits(year, 4, to);
+    if !(0..=9999).contains(&year) {
+        to.push(if year < 0 { b'-' } else { b'+' });
+    }
+    digits(year.abs(), if year.abs() > 9999 { 5 } else { 4 }, to);
     to.push(b'-');
     digits(i64::from(month), 2, to);
     to.push(b'-');
@@ -111,6 +115,19 @@ mod tests {
             };
         }
         assert_eq!(date, (9999, 1, 1));
+    }
+
+    #[test]
+    fn years_that_no_calendar_has_are_signed() {
+        for (days, text) in [
+            (days_from_civil(0, 3, 1), "0000-03-01T00:00:00Z"),
+            (days_from_civil(-28, 1, 1), "-0028-01-01T00:00:00Z"),
+            (days_from_civil(10_998, 12, 31), "+10998-12-31T00:00:00Z"),
+        ] {
+            let mut written = Vec::new();
+            write_rfc3339(days * DAY_MS, &mut written);
+            assert_eq!(String::from_utf8(written).unwrap(), text);
+        }
     }
 
     proptest! {

@@ -1,10 +1,17 @@
-//! Event times: texts and numbers as they occur in data, to ms since 1970 in UTC.
+//! Event times: texts and numbers as they occur in data, to ms since 1970 in UTC; and [`TimeField`], where they are found.
+
+use crate::fields::{self, Field};
+use mosaik_wasm_sdk::Error;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
 
 use crate::civil::{DAY_MS, EARLIEST_MS, LATEST_MS, days_from_civil, days_in_month};
 
 /// Why a text is no time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NoTime {
+pub enum NoTime {
     /// It is written in none of the ways that are known.
     Format,
     /// There is no such day or time of day.
@@ -13,8 +20,8 @@ pub(crate) enum NoTime {
     Range,
 }
 
-impl std::fmt::Display for NoTime {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for NoTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Format => {
                 "is not a time like 2004-01-31, 2004-01-31T12:00:00Z, Jan 31 2004 or 31 Jan 2004"
@@ -27,7 +34,7 @@ impl std::fmt::Display for NoTime {
 
 /// The unit of times that are numbers since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-pub(crate) enum Unit {
+pub enum Unit {
     /// Seconds.
     #[serde(rename = "s")]
     Seconds,
@@ -42,11 +49,80 @@ pub(crate) enum Unit {
     Nanos,
 }
 
+/// The field with the event time, as configured: `date`, or `{field: at, unit: ms}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeField {
+    /// The field.
+    pub field: Field,
+    /// The unit of numbers; without one their size tells.
+    pub unit: Option<Unit>,
+}
+
+impl TimeField {
+    /// The time that a value of the field says, in ms since 1970.
+    ///
+    /// # Errors
+    /// Names the field, the value and what is wrong with it.
+    pub fn read(&self, raw: &RawValue) -> mosaik_wasm_sdk::Result<i64> {
+        let time = match fields::text(raw) {
+            Some(text) => parse(&text),
+            None if raw.get() == "null" => Err(NoTime::Format),
+            None => from_number(raw.get(), self.unit),
+        };
+        time.map_err(|error| {
+            Error::new(format_args!(
+                "`{}`: {} {error}",
+                self.field,
+                fields::short(raw.get())
+            ))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct WithUnit {
+            field: Field,
+            unit: Option<Unit>,
+        }
+
+        struct TimeVisitor;
+
+        impl<'de> Visitor<'de> for TimeVisitor {
+            type Value = TimeField;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a field, or a field and a unit like {field: at, unit: ms}")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TimeField, E> {
+                Ok(TimeField {
+                    field: Field::parse(text)?,
+                    unit: None,
+                })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TimeField, A::Error> {
+                let WithUnit { field, unit } =
+                    WithUnit::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(TimeField { field, unit })
+            }
+        }
+
+        deserializer.deserialize_any(TimeVisitor)
+    }
+}
+
 /// Numbers from here up are ms (seconds reach it in the year 5138), and so on by thousands.
 const SECONDS_BELOW: f64 = 1e11;
 
 /// Reads a number since 1970; without a unit, its size tells which: below 1e11 seconds, 1e14 ms, 1e17 µs, else ns.
-pub(crate) fn from_number(text: &str, unit: Option<Unit>) -> Result<i64, NoTime> {
+///
+/// # Errors
+/// Says why it is no time.
+pub fn from_number(text: &str, unit: Option<Unit>) -> Result<i64, NoTime> {
     let number: f64 = text.parse().map_err(|_| NoTime::Format)?;
     let unit = unit.unwrap_or_else(|| match number.abs() {
         size if size < SECONDS_BELOW => Unit::Seconds,
@@ -73,7 +149,10 @@ pub(crate) fn from_number(text: &str, unit: Option<Unit>) -> Result<i64, NoTime>
 
 /// Reads a text: ISO 8601 / RFC 3339, or a day with the month's English name, either with or without a time of day.
 /// Without an offset it is UTC.
-pub(crate) fn parse(text: &str) -> Result<i64, NoTime> {
+///
+/// # Errors
+/// Says why it is no time.
+pub fn parse(text: &str) -> Result<i64, NoTime> {
     let text = text.trim();
     let mut reader = Reader {
         rest: text.as_bytes(),

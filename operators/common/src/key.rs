@@ -1,0 +1,240 @@
+//! Keys: the values of one or several fields, as one text that is the same whenever the values are.
+
+use crate::fields::{Field, Wanted};
+use mosaik_wasm_sdk::{Result, bail, ensure};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use serde_json::Number;
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// Bytes of a key: 1 KiB.
+pub const KEY_LEN_MAX: usize = 1024;
+
+/// The fields of a key, as configured: `symbol`, or `[symbol, exchange]`. None: one key for all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct By(pub Vec<Field>);
+
+impl<'de> Deserialize<'de> for By {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ByVisitor;
+
+        impl<'de> Visitor<'de> for ByVisitor {
+            type Value = By;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a field or a list of fields")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<By, E> {
+                Ok(By(vec![Field::parse(text)?]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<By, A::Error> {
+                Ok(By(Vec::deserialize(SeqAccessDeserializer::new(seq))?))
+            }
+        }
+
+        deserializer.deserialize_any(ByVisitor)
+    }
+}
+
+/// Takes keys out of datums.
+#[derive(Debug)]
+pub struct KeyFields {
+    names: Vec<Box<str>>,
+    places: Vec<usize>,
+}
+
+impl KeyFields {
+    /// For these fields, which are added to those wanted.
+    pub fn new(by: &By, wanted: &mut Wanted) -> Self {
+        Self {
+            names: by.0.iter().map(|field| field.name().into()).collect(),
+            places: by.0.iter().map(|field| wanted.add(field)).collect(),
+        }
+    }
+
+    /// The names of the fields, the last one of each path.
+    pub fn names(&self) -> &[Box<str>] {
+        &self.names
+    }
+
+    /// Puts the key of a datum into `key`: the compact JSON of the value, or of the array of the values of several
+    /// fields; nothing where there is no field. It is what a saved state's entry is known by.
+    ///
+    /// # Errors
+    /// When a field is missing, is an object or an array, or the key is longer than [`KEY_LEN_MAX`].
+    pub fn read(
+        &self,
+        wanted: &Wanted,
+        found: &[Option<&RawValue>],
+        key: &mut Vec<u8>,
+    ) -> Result<()> {
+        key.clear();
+        let is_array = self.places.len() > 1;
+        for (index, (name, place)) in self.names.iter().zip(&self.places).enumerate() {
+            if is_array {
+                key.push(if index == 0 { b'[' } else { b',' });
+            }
+            write_scalar(name, wanted.required(found, *place)?, key)?;
+        }
+        if is_array {
+            key.push(b']');
+        }
+        ensure!(
+            key.len() <= KEY_LEN_MAX,
+            "the key has {} bytes, more than {KEY_LEN_MAX}",
+            key.len()
+        );
+        Ok(())
+    }
+
+    /// Whether all of the fields are there.
+    pub fn is_there(&self, found: &[Option<&RawValue>]) -> bool {
+        self.places
+            .iter()
+            .all(|place| found.get(*place).is_some_and(Option::is_some))
+    }
+
+    /// Whether any of the fields is `null`.
+    pub fn any_null(&self, found: &[Option<&RawValue>]) -> bool {
+        let mut values = self
+            .places
+            .iter()
+            .filter_map(|place| found.get(*place).copied().flatten());
+        values.any(|value| value.get() == "null")
+    }
+
+    /// Appends the fields of a key as members of an object, `"symbol":"IBM","exchange":"N"`.
+    ///
+    /// # Errors
+    /// When it is no key of these fields.
+    pub fn write_members(&self, key: &[u8], to: &mut Vec<u8>) -> Result<()> {
+        let values: Vec<&RawValue> = match self.names.len() {
+            0 => Vec::new(),
+            1 => vec![serde_json::from_slice(key)?],
+            _ => serde_json::from_slice(key)?,
+        };
+        for (index, (name, value)) in self.names.iter().zip(values).enumerate() {
+            if index > 0 {
+                to.push(b',');
+            }
+            serde_json::to_writer(&mut *to, name)?;
+            to.push(b':');
+            to.extend_from_slice(value.get().as_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// Appends a value that can be a key, as serde_json writes it: the same value can be spelled in several ways.
+fn write_scalar(name: &str, value: &RawValue, to: &mut Vec<u8>) -> Result<()> {
+    let text = value.get();
+    match text.as_bytes().first() {
+        Some(b'{' | b'[') => bail!("`{name}` is an object or an array, which cannot be a key"),
+        Some(b'"') if text.contains('\\') => {
+            let unescaped: String = serde_json::from_str(text)?;
+            serde_json::to_writer(to, &unescaped)?;
+        }
+        Some(b'-' | b'0'..=b'9') if !is_short_integer(text) => {
+            let number: Number = serde_json::from_str(text)?;
+            serde_json::to_writer(to, &number)?;
+        }
+        _ => to.extend_from_slice(text.as_bytes()),
+    }
+    Ok(())
+}
+
+/// Whether JSON's number is spelled as serde_json would.
+fn is_short_integer(text: &str) -> bool {
+    const ALWAYS_FITS: usize = 18;
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    digits.len() <= ALWAYS_FITS && text != "-0" && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn key(by: &Value, datum: &str) -> Result<String> {
+        let by: By = serde_json::from_value(by.clone()).unwrap();
+        let mut wanted = Wanted::default();
+        let fields = KeyFields::new(&by, &mut wanted);
+        let found = wanted.find::<4>(datum.as_bytes())?;
+        let mut key = Vec::new();
+        fields.read(&wanted, &found, &mut key)?;
+        Ok(String::from_utf8(key).unwrap())
+    }
+
+    #[test]
+    fn one_value_or_the_array_of_several() {
+        let datum = r#"{"a":"\u0078\"","b":{"c":7},"n":null,"t":true}"#;
+        assert_eq!(key(&json!("a"), datum).unwrap(), r#""x\"""#);
+        assert_eq!(key(&json!(["a"]), datum).unwrap(), r#""x\"""#);
+        assert_eq!(
+            key(&json!(["b.c", "n", "t"]), datum).unwrap(),
+            "[7,null,true]"
+        );
+        assert_eq!(key(&json!([]), datum).unwrap(), "");
+        for (by, reason) in [
+            (json!("b"), "`b` is an object"),
+            (json!("x"), "there is no field `x`"),
+        ] {
+            let said = key(&by, datum).unwrap_err().into_reason();
+            assert!(said.starts_with(reason), "{said}");
+        }
+        let long = json!({"a": "x".repeat(KEY_LEN_MAX)}).to_string();
+        assert!(
+            key(&json!("a"), &long)
+                .unwrap_err()
+                .reason()
+                .contains("1026 bytes")
+        );
+    }
+
+    #[test]
+    fn numbers_have_one_spelling() {
+        for (spelled, written) in [
+            ("7", "7"),
+            ("-7", "-7"),
+            ("1.50", "1.5"),
+            ("1e2", "100.0"),
+            ("-0", "-0.0"),
+            ("18446744073709551615", "18446744073709551615"),
+        ] {
+            assert_eq!(
+                key(&json!("a"), &format!("{{\"a\":{spelled}}}")).unwrap(),
+                written
+            );
+        }
+        assert!(key(&json!("a"), r#"{"a":1e999}"#).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_is_what_serde_json_writes(text in any::<String>(), number in any::<f64>().prop_filter("JSON has no others", |n| n.is_finite()), whole in any::<i64>()) {
+            prop_assume!(text.len() < 100);
+            let text = json!({"a": text, "b": number, "c": whole}).to_string();
+            // Reading a fraction may change its last bit.
+            let datum: Value = serde_json::from_str(&text).unwrap();
+            for name in ["a", "b", "c"] {
+                prop_assert_eq!(key(&json!(name), &text).unwrap(), datum[name].to_string());
+            }
+            let all = json!([datum["a"], datum["b"], datum["c"]]);
+            let written = key(&json!(["a", "b", "c"]), &text).unwrap();
+            prop_assert_eq!(&written, &all.to_string());
+
+            let mut wanted = Wanted::default();
+            let fields = KeyFields::new(&serde_json::from_value(json!(["a", "b", "c"])).unwrap(), &mut wanted);
+            let mut members = vec![b'{'];
+            fields.write_members(written.as_bytes(), &mut members).unwrap();
+            members.push(b'}');
+            let read: Value = serde_json::from_slice(&members).unwrap();
+            prop_assert_eq!((&read["a"], &read["c"]), (&datum["a"], &datum["c"]));
+            prop_assert_eq!(read.as_object().map(serde_json::Map::len), Some(3));
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What several of the built-in operators share: fields, keys and times of JSON datums. No operator of its own.
+
+pub mod civil;
+pub mod fields;
+pub mod key;
+pub mod members;
+pub mod pair;
+pub mod shape;
+pub mod span;
+pub mod time;

@@ -1,0 +1,75 @@
+//! [`Span`]: a length of time as configured, `90s`.
+
+use crate::civil::DAY_MS;
+use serde::de::{Deserialize, Deserializer, Error as _};
+use std::borrow::Cow;
+
+/// The longest span: 1000 years. Sums of a few of it and a time stay far from the bounds of 64 bits.
+const SPAN_MS_MAX: i64 = 1000 * 366 * DAY_MS;
+
+/// A length of time in ms, written like `500ms`, `90s`, `15m`, `1h`, `7d` or `2w`; at most 1000 years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span(pub i64);
+
+impl Span {
+    /// Reads one; none if it is not written so, or too long.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = text.split_at(digits);
+        let unit_ms = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => DAY_MS,
+            "w" => 7 * DAY_MS,
+            _ => return None,
+        };
+        let span_ms = number.parse::<i64>().ok()?.checked_mul(unit_ms)?;
+        (span_ms <= SPAN_MS_MAX).then_some(Self(span_ms))
+    }
+
+    /// As ms of the host's clock.
+    pub fn as_clock_ms(self) -> u64 {
+        u64::try_from(self.0).unwrap_or_default()
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            D::Error::custom(format_args!(
+                "`{text}` is not a time like 500ms, 90s, 15m, 1h, 7d"
+            ))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_a_span() {
+        for (text, ms) in [
+            ("0s", 0),
+            ("250ms", 250),
+            ("90s", 90_000),
+            ("2w", 14 * DAY_MS),
+        ] {
+            assert_eq!(Span::parse(text), Some(Span(ms)), "{text}");
+        }
+        for text in [
+            "",
+            "1",
+            "s",
+            "-1s",
+            "1.5h",
+            "9999999999d",
+            "99999999999999999999s",
+        ] {
+            assert_eq!(Span::parse(text), None, "{text}");
+        }
+    }
+}

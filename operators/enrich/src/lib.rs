@@ -1,0 +1,94 @@
+//! The built-in operator `enrich`: adds fields of a table to JSON datums, by key.
+//!
+//! What it does and how it is configured is in its README; this file puts the parts together.
+
+mod config;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use config::{Config, Missing};
+use mosaik_operator_common::members::members;
+use mosaik_wasm_sdk::{Binding, FramesOperator, Outputs, Result, bail, ensure, host};
+use table::{KeyReader, Table};
+
+/// The operator.
+#[derive(Debug)]
+pub struct EnrichOperator {
+    table: Table,
+    keys: KeyReader,
+    missing: Missing,
+    overwrite: bool,
+    /// Holds the key of the datum at hand.
+    key: Vec<u8>,
+}
+
+mosaik_wasm_sdk::export!(EnrichOperator);
+
+impl FramesOperator for EnrichOperator {
+    const CONFIG_SCHEMA: &'static str = include_str!("../config.schema.json");
+
+    fn open(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
+        let mut config = Config::parse(config)?;
+        for binding in inputs.iter().chain(outputs) {
+            let Binding { port, encoding, .. } = binding;
+            ensure!(
+                encoding == "json",
+                "the stream on port `{port}` is {encoding}; enrich takes and gives json"
+            );
+        }
+        Ok(Self {
+            table: Table::read(&mut config)?,
+            keys: KeyReader::new(&config.by[0]),
+            missing: config.missing,
+            overwrite: config.overwrite,
+            key: Vec::new(),
+        })
+    }
+
+    fn process(&mut self, _port: usize, datum: &[u8], out: &mut Outputs) -> Result<()> {
+        let lacks = self.keys.read(datum, &mut self.key)?;
+        if lacks.is_none()
+            && let Some(row) = self.table.get(&self.key)
+        {
+            return out.write(0, |to| add(datum, row, self.overwrite, to));
+        }
+        host::count("missing", 1);
+        match self.missing {
+            Missing::Pass => out.push(0, datum),
+            Missing::Drop => Ok(()),
+            Missing::Reject => match lacks {
+                Some(name) => bail!("there is no `{name}`, or it is null"),
+                None => bail!("the table has no row for it"),
+            },
+        }
+    }
+}
+
+/// Writes a datum with what a row adds. A field that both have is the row's only if it overwrites.
+fn add(datum: &[u8], row: &str, overwrite: bool, to: &mut Vec<u8>) -> Result<()> {
+    let mut added = members(row.as_bytes())?;
+    let mut before = b'{';
+    let mut write = |name: &str, value: &str| -> Result<()> {
+        to.push(before);
+        before = b',';
+        serde_json::to_writer(&mut *to, name)?;
+        to.push(b':');
+        to.extend_from_slice(value.as_bytes());
+        Ok(())
+    };
+    for (name, own) in members(datum)? {
+        let both = added.iter().position(|(other, _)| *other == name);
+        let value = match both.map(|at| added.remove(at)) {
+            Some((_, value)) if overwrite => value,
+            _ => own,
+        };
+        write(&name, value.get())?;
+    }
+    for (name, value) in added {
+        write(&name, value.get())?;
+    }
+    to.push(b'}');
+    Ok(())
+}

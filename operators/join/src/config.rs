@@ -1,0 +1,271 @@
+//! [`Config`]: what the manifest says of a join.
+
+use mosaik_operator_common::key::By;
+use mosaik_operator_common::pair::pair;
+use mosaik_operator_common::shape::shape;
+use mosaik_operator_common::span::Span;
+use mosaik_operator_common::time::TimeField;
+use mosaik_wasm_sdk::{Result, bail, ensure, parse_config};
+use serde::Deserializer;
+
+/// The names of the sides, which are those of the input ports.
+pub(crate) const SIDES: [&str; 2] = ["left", "right"];
+
+/// Fields of a key.
+const KEY_FIELDS_MAX: usize = 8;
+
+/// The configuration.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The fields whose values must be the same on both sides.
+    #[serde(deserialize_with = "by_sides")]
+    pub(crate) by: [By; 2],
+    /// How far apart in time two datums may be.
+    pub(crate) within: Span,
+    /// The fields with the event time; the host's clock when a datum arrives, if not given.
+    #[serde(default, deserialize_with = "time_by_sides")]
+    pub(crate) time: Option<[TimeField; 2]>,
+    /// What becomes of datums without another.
+    #[serde(default, rename = "type")]
+    pub(crate) kind: Kind,
+    /// By how much a datum may be behind the newest one of its side.
+    lateness: Option<Span>,
+    /// After how much of the host's time a datum is not held any longer; never if not given.
+    pub(crate) idle: Option<Span>,
+    /// What leaves.
+    #[serde(default)]
+    pub(crate) output: Output,
+    /// What stands before the names of a side's fields where both are put together.
+    prefix: Option<Prefix>,
+    /// Datums that are held of one side.
+    #[serde(default = "max_datums")]
+    pub(crate) max_datums: usize,
+    /// Their bytes.
+    #[serde(default = "max_bytes")]
+    pub(crate) max_bytes: usize,
+}
+
+fn max_datums() -> usize {
+    20_000
+}
+
+fn max_bytes() -> usize {
+    4 * 1024 * 1024
+}
+
+/// What becomes of datums without another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// They are left out.
+    #[default]
+    Inner,
+    /// Those of the left leave alone.
+    Left,
+    /// Those of the right leave alone.
+    Right,
+    /// All leave alone.
+    Outer,
+}
+
+impl Kind {
+    /// Whether a datum of that side leaves alone if it found no other.
+    pub(crate) fn keeps(self, side: usize) -> bool {
+        match self {
+            Self::Inner => false,
+            Self::Left => side == 0,
+            Self::Right => side == 1,
+            Self::Outer => true,
+        }
+    }
+}
+
+/// What leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Output {
+    /// Both datums, each under the name of its side.
+    #[default]
+    Pair,
+    /// One object with the fields of both.
+    Merged,
+}
+
+/// What stands before the names of a side's fields.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Prefix {
+    #[serde(default)]
+    left: String,
+    #[serde(default)]
+    right: String,
+}
+
+fn by_sides<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[By; 2], D::Error> {
+    pair(deserializer, SIDES)
+}
+
+fn time_by_sides<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<[TimeField; 2]>, D::Error> {
+    pair(deserializer, SIDES).map(Some)
+}
+
+impl Config {
+    /// Reads and checks a configuration.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let config: Self = parse_config(text)?;
+        let [left, right] = &config.by;
+        let (count, other) = (left.0.len(), right.0.len());
+        ensure!(
+            count == other,
+            "config.by: {count} fields on the left, and {other} on the right"
+        );
+        ensure!(
+            (1..=KEY_FIELDS_MAX).contains(&count),
+            "config.by: a key has 1 to {KEY_FIELDS_MAX} fields, not {count}"
+        );
+        if config.time.is_none() {
+            for (name, given) in [("lateness", config.lateness), ("idle", config.idle)] {
+                if given.is_some() {
+                    bail!(
+                        "config.{name}: without `time`, datums are held for as long as `within` says, and nothing is late"
+                    );
+                }
+            }
+        }
+        ensure!(
+            config.prefix.is_none() || config.output == Output::Merged,
+            "config.prefix: goes with `output: merged`, where both datums are put together"
+        );
+        let [left, right] = config.prefixes();
+        ensure!(
+            left != right || config.output == Output::Pair,
+            "config.prefix: the same on both sides, so that equal names would clash"
+        );
+        for (name, most) in [
+            ("max_datums", config.max_datums),
+            ("max_bytes", config.max_bytes),
+        ] {
+            ensure!(
+                most > 0,
+                "config.{name}: with 0, no datum could wait for another"
+            );
+        }
+        Ok(config)
+    }
+
+    /// What stands before the names of each side's fields.
+    pub(crate) fn prefixes(&self) -> [&str; 2] {
+        match &self.prefix {
+            None => ["", "right_"],
+            Some(Prefix { left, right }) => [left, right],
+        }
+    }
+
+    /// By how much a datum may be behind the newest one of its side, in ms.
+    pub(crate) fn lateness_ms(&self) -> i64 {
+        self.lateness.unwrap_or_default().0
+    }
+
+    /// A hash of what must be the same for saved datums to make sense.
+    pub(crate) fn shape(&self) -> u64 {
+        shape(&(&self.by, &self.time))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_say_what_and_where() {
+        for (config, expected) in [
+            ("{}", "config: missing field `by`"),
+            (r#"{"by":"k"}"#, "config: missing field `within`"),
+            (
+                r#"{"by":"k","within":"5"}"#,
+                "config.within: `5` is not a time",
+            ),
+            (
+                r#"{"by":{"left":"k"},"within":"5s"}"#,
+                "config.by: `right` is missing",
+            ),
+            (
+                r#"{"by":{"left":"k","right":7},"within":"5s"}"#,
+                "config.by: right: invalid type",
+            ),
+            (
+                r#"{"by":{"left":"k","right":"k","both":"k"},"within":"5s"}"#,
+                "config.by: unknown side `both`",
+            ),
+            (
+                r#"{"by":{"left":["a","b"],"right":"k"},"within":"5s"}"#,
+                "config.by: 2 fields on the left, and 1 on the right",
+            ),
+            (
+                r#"{"by":[],"within":"5s"}"#,
+                "config.by: a key has 1 to 8 fields",
+            ),
+            (
+                r#"{"by":"k","within":"5s","time":{"left":"t","right":{"field":"t","unit":"h"}}}"#,
+                "config.time: right: unknown variant `h`",
+            ),
+            (
+                r#"{"by":"k","within":"5s","lateness":"1s"}"#,
+                "config.lateness: without `time`",
+            ),
+            (
+                r#"{"by":"k","within":"5s","idle":"1s"}"#,
+                "config.idle: without `time`",
+            ),
+            (
+                r#"{"by":"k","within":"5s","type":"full"}"#,
+                "config.type: unknown variant `full`",
+            ),
+            (
+                r#"{"by":"k","within":"5s","prefix":{"left":"l_"}}"#,
+                "config.prefix: goes with `output: merged`",
+            ),
+            (
+                r#"{"by":"k","within":"5s","output":"merged","prefix":{}}"#,
+                "config.prefix: the same on both sides",
+            ),
+            (
+                r#"{"by":"k","within":"5s","max_datums":0}"#,
+                "config.max_datums: with 0",
+            ),
+            (
+                r#"{"by":"k","within":"5s","on":"k"}"#,
+                "config.on: unknown field `on`",
+            ),
+        ] {
+            let error = Config::parse(config).unwrap_err().into_reason();
+            assert!(
+                error.starts_with(expected),
+                "{config}\n  gave {error}\n  not  {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn sides_may_differ() {
+        let text = r#"{"by":{"left":["a","b.c"],"right":["x","y"]},"within":"5s","time":{"left":"t","right":{"field":"at","unit":"ms"}}}"#;
+        let config = Config::parse(text).unwrap();
+        let names = |side: usize| {
+            let fields = config.by[side].0.iter();
+            fields.map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (names(0), names(1)),
+            (vec!["a".into(), "b.c".into()], vec!["x".into(), "y".into()])
+        );
+        let [left, right] = config.time.unwrap();
+        assert_eq!(left.field.to_string(), "t");
+        assert_eq!(
+            (right.field.to_string(), right.unit.is_some()),
+            ("at".into(), true)
+        );
+    }
+}

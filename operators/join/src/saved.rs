@@ -1,0 +1,117 @@
+//! The state: an entry for each key, which is complete in itself; one without a key where no datum waits.
+
+use crate::side::{At, Held, Key};
+use crate::{Clock, JoinOperator};
+use mosaik_wasm_sdk::{Entry, Error, Result, State, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+/// The version of the saved state.
+pub(crate) const VERSION: u32 = 1;
+
+/// What every entry says.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Common {
+    shape: u64,
+    newest: [i64; 2],
+    finished: [bool; 2],
+}
+
+/// A datum that waits.
+#[derive(Serialize, Deserialize)]
+struct Waiting<'a> {
+    side: u8,
+    at: At,
+    arrived_ms: u64,
+    matched: bool,
+    #[serde(borrow)]
+    datum: &'a [u8],
+}
+
+impl JoinOperator {
+    pub(crate) fn save(&self) -> Result<State> {
+        let common = Common {
+            shape: self.config.shape(),
+            newest: self.clocks.map(|clock| clock.newest),
+            finished: self.clocks.map(|clock| clock.finished),
+        };
+        let [left, right] = &self.sides;
+        let mut left = left.by_key().peekable();
+        let mut right = right.by_key().peekable();
+        let mut entries = Vec::new();
+        loop {
+            let next = [&mut left, &mut right].map(|side| side.peek().map(|(key, ..)| *key));
+            let Some(key) = next.into_iter().flatten().min() else {
+                break;
+            };
+            let mut waiting = Vec::new();
+            for (index, side) in (0u8..).zip([&mut left, &mut right]) {
+                while let Some((_, at, held)) = side.next_if(|(next, ..)| *next == key) {
+                    waiting.push(Waiting {
+                        side: index,
+                        at: *at,
+                        arrived_ms: held.arrived_ms,
+                        matched: held.matched,
+                        datum: &held.datum,
+                    });
+                }
+            }
+            entries.push(Entry {
+                key: Some(key.to_vec()),
+                value: save(&(common, waiting))?,
+            });
+        }
+        if entries.is_empty() && self.clocks != [Clock::default(); 2] {
+            entries.push(Entry {
+                key: None,
+                value: save(&(common, Vec::<Waiting<'_>>::new()))?,
+            });
+        }
+        Ok(State {
+            version: VERSION,
+            entries,
+        })
+    }
+
+    /// Takes up a state, also one that is put together of parts of several.
+    pub(crate) fn load(&mut self, saved: State) -> Result<()> {
+        let version = saved.version;
+        ensure!(
+            version == VERSION,
+            "the saved state is of version {version}, and this join reads {VERSION}"
+        );
+        for Entry { key, value } in saved.entries {
+            let (common, waiting): (Common, Vec<Waiting<'_>>) = postcard::from_bytes(&value)
+                .map_err(|error| {
+                    Error::new(format_args!("the saved state cannot be read: {error}"))
+                })?;
+            if common.shape != self.config.shape() {
+                bail!("the saved datums were held by another `by` or `time`");
+            }
+            for (index, clock) in self.clocks.iter_mut().enumerate() {
+                clock.newest = clock.newest.max(common.newest[index]);
+                clock.finished |= common.finished[index];
+            }
+            let key = Key::from(key.unwrap_or_default());
+            for held in waiting {
+                let Some(side) = self.sides.get_mut(usize::from(held.side)) else {
+                    bail!("the saved state has a side that is neither left nor right");
+                };
+                self.next_number = self.next_number.max(held.at.1.saturating_add(1));
+                let datum = Held {
+                    datum: held.datum.into(),
+                    matched: held.matched,
+                    arrived_ms: held.arrived_ms,
+                };
+                side.insert(&key, held.at, datum);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A part of the state, in as many bytes as it takes: all keys' parts are in memory at once.
+fn save(part: &impl Serialize) -> Result<Vec<u8>> {
+    let mut saved = postcard::to_extend(part, Vec::new())?;
+    saved.shrink_to_fit();
+    Ok(saved)
+}

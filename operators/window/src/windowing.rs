@@ -1,0 +1,119 @@
+//! [`Windowing`]: which windows there are, and which of them hold a time.
+
+use crate::every::Every;
+use mosaik_operator_common::span::Span;
+use mosaik_wasm_sdk::{Result, bail, ensure};
+
+/// Windows that hold one time.
+const OVERLAP_MAX: i64 = 400;
+
+/// Which windows there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Windowing {
+    /// They start by `every` and are as long as `length` says.
+    Every {
+        /// How far apart they start.
+        every: Every,
+        /// How long they are, at least as far as the next one starts.
+        length: Every,
+    },
+    /// One ends when no datum came for so many ms.
+    Session(i64),
+}
+
+impl Windowing {
+    /// Windows that start by `every`, and end where the next one starts unless a length is given.
+    pub(crate) fn every(every: Every, length: Option<Every>) -> Result<Self> {
+        let length = length.unwrap_or(every);
+        let (apart, long) = match (every, length) {
+            (Every::Fixed { len_ms, .. }, Every::Fixed { len_ms: length, .. }) => (len_ms, length),
+            (Every::Months(months), Every::Months(length)) => (months, length),
+            _ => bail!(
+                "config.length: windows that start by months, quarters or years are so long, and no others"
+            ),
+        };
+        ensure!(
+            long >= apart,
+            "config.length: shorter than `every`, so that datums between the windows would be in none"
+        );
+        let overlap = (long + apart - 1) / apart;
+        ensure!(
+            overlap <= OVERLAP_MAX,
+            "config.length: each datum would be in {overlap} windows, more than {OVERLAP_MAX}"
+        );
+        Ok(Self::Every { every, length })
+    }
+
+    /// Windows that end when no datum came for so long.
+    pub(crate) fn session(gap: Span) -> Result<Self> {
+        ensure!(
+            gap.0 > 0,
+            "config.session: a session ends after some time without a datum, not after none"
+        );
+        Ok(Self::Session(gap.0))
+    }
+
+    /// Puts the windows that hold a time into `windows`, by start, each with its end. Of a session it is the shortest
+    /// that holds it, one that has a datum only then.
+    pub(crate) fn holding(self, time_ms: i64, windows: &mut Vec<(i64, i64)>) {
+        windows.clear();
+        match self {
+            Self::Session(gap_ms) => windows.push((time_ms, time_ms + gap_ms)),
+            Self::Every { every, length } => {
+                let mut start = every.window(time_ms).0;
+                loop {
+                    let end = length.after(start);
+                    if end <= time_ms {
+                        break;
+                    }
+                    windows.push((start, end));
+                    start = every.window(start - 1).0;
+                }
+                windows.reverse();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mosaik_operator_common::civil::{EARLIEST_MS, LATEST_MS};
+    use proptest::prelude::*;
+
+    fn every(text: &str) -> Every {
+        serde_json::from_value(serde_json::json!(text)).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_the_windows_that_hold_a_time(time in EARLIEST_MS..LATEST_MS, which in 0usize..7) {
+            let (apart, long) = [
+                ("hour", "hour"), ("1m", "1h"), ("7m", "20m"), ("month", "year"), ("quarter", "year"), ("day", "week"), ("week", "30d"),
+            ][which];
+            let (apart, long) = (every(apart), every(long));
+            let windowing = Windowing::every(apart, Some(long)).unwrap();
+            let mut windows = Vec::new();
+            windowing.holding(time, &mut windows);
+            // All windows there are around the time, looked at one by one.
+            let mut start = apart.window(time - 800 * 86_400_000).0;
+            let mut expected = Vec::new();
+            while start <= time {
+                let end = long.after(start);
+                if time < end {
+                    expected.push((start, end));
+                }
+                start = apart.window(start).1;
+            }
+            prop_assert_eq!(windows, expected);
+        }
+    }
+
+    #[test]
+    fn windows_of_one_length_are_the_same_without_a_length() {
+        assert_eq!(
+            Windowing::every(every("60s"), None).unwrap(),
+            Windowing::every(every("60s"), Some(every("60s"))).unwrap()
+        );
+    }
+}

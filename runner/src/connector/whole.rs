@@ -1,0 +1,201 @@
+//! A whole data file as one JSON value, cut as the sources cut theirs; but where a source passes over a line and
+//! counts it, here it is a mistake. No I/O.
+
+use mosaik_streams::FramesBuilder;
+use serde::de::IgnoredAny;
+
+use super::{
+    DEFAULT_MAX_DATUM_BYTES,
+    csv::CsvCutter,
+    framing::{Tally, Target},
+};
+use crate::manifest::DataFormat;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Cut at once, so that no more than a little is held twice.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// What stands in a file, as JSON: of `csv` a list of objects, of `jsonl` a list, of `json` the value as it stands.
+///
+/// # Errors
+/// Says which line is wrong, and why.
+pub fn to_json(format: DataFormat, bytes: &[u8]) -> Result<String, String> {
+    let json = match format {
+        DataFormat::Csv => csv(bytes)?,
+        DataFormat::Jsonl => lines(content(bytes))?,
+        DataFormat::Json => {
+            let content = content(bytes);
+            serde_json::from_slice::<IgnoredAny>(content).map_err(|error| error.to_string())?;
+            content.to_vec()
+        }
+    };
+    String::from_utf8(json).map_err(|_| "it is not UTF-8".to_owned())
+}
+
+fn content(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
+/// Puts values into a list.
+struct List(Vec<u8>);
+
+impl List {
+    fn add(&mut self, value: &[u8]) {
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        self.0.extend_from_slice(value);
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.0.push(b']');
+        self.0
+    }
+}
+
+fn lines(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let mut list = List(vec![b'[']);
+    for (line, number) in bytes.split(|byte| *byte == b'\n').zip(1u32..) {
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        if let Err(error) = serde_json::from_slice::<IgnoredAny>(line) {
+            // The line that it names is always the first.
+            let (error, column) = (error.to_string(), error.column());
+            let reason = error.split(" at line ").next().unwrap_or_default();
+            return Err(format!("line {number}, column {column}: {reason}"));
+        }
+        list.add(line);
+    }
+    Ok(list.finish())
+}
+
+fn csv(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let mut cutter = CsvCutter::new(DEFAULT_MAX_DATUM_BYTES);
+    let (mut out, mut tally) = (FramesBuilder::new(), Tally::default());
+    let mut list = List(vec![b'[']);
+    let mut rest = Some(bytes);
+    while let Some(bytes) = rest {
+        let mut target = Target {
+            out: &mut out,
+            tally: &mut tally,
+            postcard: None,
+            full_bytes: BATCH_BYTES,
+        };
+        let cut = if bytes.is_empty() {
+            rest = None;
+            cutter.finish(&mut target)
+        } else {
+            let cut = cutter.cut(bytes, &mut target);
+            cut.map(|taken| rest = bytes.get(taken..))
+        };
+        cut.map_err(|error| error.to_string())?;
+        if let Some((line, refusal)) = tally.take_first() {
+            return Err(format!("the row of line {line} {refusal}"));
+        }
+        for row in &out.finish() {
+            list.add(row);
+        }
+    }
+    Ok(list.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn what_stands_in_a_file() {
+        for (format, text, expected) in [
+            (
+                DataFormat::Csv,
+                "\u{feff}city,people,zip\r\nLisbon,545796,\n\"Oslo, NO\",1.5,007\n",
+                r#"[{"city":"Lisbon","people":545796,"zip":null},{"city":"Oslo, NO","people":1.5,"zip":"007"}]"#,
+            ),
+            (DataFormat::Csv, "a,b\n", "[]"),
+            (DataFormat::Csv, "", "[]"),
+            (
+                DataFormat::Jsonl,
+                "\u{feff}{\"a\": 1}\r\n\n [2] \n3",
+                r#"[{"a": 1},[2],3]"#,
+            ),
+            (DataFormat::Jsonl, "", "[]"),
+            (DataFormat::Json, " {\"a\":\n[1]}\n", " {\"a\":\n[1]}\n"),
+        ] {
+            assert_eq!(
+                to_json(format, text.as_bytes()).as_deref(),
+                Ok(expected),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        for (format, text, expected) in [
+            (
+                DataFormat::Csv,
+                &b"a,b\n1,2\n1,2,3\n"[..],
+                "the row of line 3 does not have the header's 2 columns",
+            ),
+            (
+                DataFormat::Csv,
+                b"a,a\n",
+                "the header names the column \"a\" twice",
+            ),
+            (
+                DataFormat::Csv,
+                b"a\n\xff\n",
+                "the row of line 2 is not UTF-8",
+            ),
+            (
+                DataFormat::Jsonl,
+                b"1\n\n{\"a\":}\n",
+                "line 3, column 6: expected value",
+            ),
+            (
+                DataFormat::Json,
+                b"[1,\n2",
+                "EOF while parsing a list at line 2 column 1",
+            ),
+            (
+                DataFormat::Json,
+                b"",
+                "EOF while parsing a value at line 1 column 0",
+            ),
+            (DataFormat::Json, b"\"\xff\"", "it is not UTF-8"),
+        ] {
+            assert_eq!(to_json(format, text), Err(expected.to_owned()), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn rows_come_out_as_they_went_in(rows in proptest::collection::vec((any::<i64>(), "[^\0]{0,12}"), 0..300)) {
+            let mut writer = ::csv::Writer::from_writer(Vec::new());
+            writer.write_record(["n", "text"]).unwrap();
+            for (number, text) in &rows {
+                writer.write_record([&number.to_string(), &format!("t{text}")]).unwrap();
+            }
+            let made = to_json(DataFormat::Csv, &writer.into_inner().unwrap()).unwrap();
+            let expected: Vec<Value> = rows.iter().map(|(n, text)| json!({"n": n, "text": format!("t{text}")})).collect();
+            prop_assert_eq!(serde_json::from_str::<Vec<Value>>(&made).unwrap(), expected);
+        }
+
+        #[test]
+        fn what_is_taken_is_json(bytes in proptest::collection::vec(any::<u8>(), 0..60), text in "[\\[\\]{}\",:0-9a\\n\\r ]{0,40}") {
+            for format in [DataFormat::Csv, DataFormat::Json, DataFormat::Jsonl] {
+                for bytes in [&bytes[..], text.as_bytes()] {
+                    if let Ok(json) = to_json(format, bytes) {
+                        prop_assert!(serde_json::from_str::<Value>(&json).is_ok(), "{}", json);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Reads the files that go into an operator's `config`, within their bounds.
+
+use std::{fmt, fs::File, io::Read, path::Path, sync::Arc};
+
+use super::{Components, component::near_file};
+use crate::manifest::{DataFileDecl, DataFormat, Diagnostic, OperatorDecl, io_reason, show_size};
+
+/// The largest file that goes into a `config`, and the largest JSON that is made of one: 8 MiB.
+pub const MAX_DATA_FILE_BYTES: usize = 8 << 20;
+
+/// What stood in a file, to go into `config`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DataFile {
+    /// The key in `config` that it goes under.
+    pub name: String,
+    /// Its content as JSON.
+    pub json: Arc<str>,
+}
+
+impl fmt::Debug for DataFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} bytes", self.name, self.json.len())
+    }
+}
+
+/// Reads an operator's files; `None` if one of them is wrong, with every mistake added to `found`.
+pub(super) fn read(
+    decl: &OperatorDecl,
+    components: &dyn Components,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Vec<DataFile>> {
+    let mut files = Some(Vec::new());
+    for file in &decl.files {
+        match read_one(file, components) {
+            Ok(read) => {
+                if let Some(files) = &mut files {
+                    files.push(read);
+                }
+            }
+            Err(wrong) => {
+                found.push(*wrong);
+                files = None;
+            }
+        }
+    }
+    files
+}
+
+fn read_one(file: &DataFileDecl, components: &dyn Components) -> Result<DataFile, Box<Diagnostic>> {
+    let (span, name) = (file.path.span, &file.name);
+    let path: &Path = &file.path.value;
+    let unreadable = |reason: String, help: Option<String>| {
+        Box::new(
+            Diagnostic::error(format!("the file for `{name}` cannot be read: {reason}"))
+                .at(span, reason)
+                .maybe_help(help),
+        )
+    };
+    let failed = |error: std::io::Error| {
+        let look = error.kind() == std::io::ErrorKind::NotFound && !file.path.value.is_secret();
+        unreadable(io_reason(&error), look.then(|| near_file(path)).flatten())
+    };
+    // A pipe would be waited for.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(unreadable("it is not a regular file".to_owned(), None));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)
+        .map_err(failed)?
+        .take(MAX_DATA_FILE_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    let limit = show_size(MAX_DATA_FILE_BYTES as u64);
+    if bytes.len() > MAX_DATA_FILE_BYTES {
+        let help = "a table so large is better kept by a service that the data passes through";
+        return Err(unreadable(
+            format!("it is larger than {limit}"),
+            Some(help.to_owned()),
+        ));
+    }
+    let format = match file.format {
+        DataFormat::Csv => "CSV",
+        DataFormat::Json => "JSON",
+        DataFormat::Jsonl => "lines of JSON",
+    };
+    let wrong = |reason: String| {
+        Box::new(
+            Diagnostic::error(format!("the file for `{name}` is not {format}: {reason}"))
+                .at(span, reason),
+        )
+    };
+    let json = components.to_json(file.format, &bytes).map_err(wrong)?;
+    if json.len() > MAX_DATA_FILE_BYTES {
+        let makes = format!("it makes {} bytes of JSON, more than {limit}", json.len());
+        return Err(unreadable(makes, None));
+    }
+    Ok(DataFile {
+        name: name.clone(),
+        json: json.into(),
+    })
+}
