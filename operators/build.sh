@@ -84,13 +84,14 @@ committed() {
     [ "$1" = test ] && echo "$root/tests/operator/built.wasm" || echo "$here/built/$1.wasm"
 }
 
-packages=
 for name in $names; do
     [ "$name" = test ] || [ -f "$here/$name/Cargo.toml" ] || fail "there is no operator '$name'"
-    packages="$packages -p $(package "$name")"
 done
-# shellcheck disable=SC2086 # lists of words
-(cd "$root" && CARGO_TARGET_DIR="$target_dir" cargo build --locked $std --profile operator --target "$target" $packages)
+for name in $names; do
+    # Each by itself: built together, they would have the features that any of them wants of a dependency, and other bytes.
+    # shellcheck disable=SC2086 # a list of words
+    (cd "$root" && CARGO_TARGET_DIR="$target_dir" cargo build --locked $std --profile operator --target "$target" -p "$(package "$name")")
+done
 
 [ "$check" = yes ] || mkdir -p "$here/built"
 differing=

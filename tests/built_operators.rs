@@ -78,6 +78,70 @@ fn drain(instance: &mut Instance, mut answer: Processed) -> (Vec<String>, usize)
 }
 
 #[test]
+fn dedupe() {
+    let component = load("dedupe");
+    assert_eq!(component.description().state_version, 1);
+    assert_eq!(component.description().outputs, ["out", "duplicates"]);
+    let config = r#"{"by":["k","l"],"within":"1h"}"#;
+    let mut first = open(&component, config, &["out", "duplicates"]).unwrap();
+    let datums = [
+        r#"{"k":1,"l":"a"}"#,
+        r#"{"k":2,"l":"a"}"#,
+        r#"{"l":"a","k":1}"#,
+        "[]",
+    ];
+    let answer = first.process(0, &frames(&datums)).unwrap();
+    assert_eq!(texts(&answer, 0), datums[..2]);
+    assert_eq!(texts(&answer, 1), [datums[2]]);
+    assert_eq!(answer.rejected[0].index, 3);
+
+    let saved = first.snapshot().unwrap();
+    assert_eq!(saved.entries[0].key.as_deref(), Some(&br#"[2,"a"]"#[..]));
+    let mut second = open(&component, config, &["out"]).unwrap();
+    second.restore(&saved).unwrap();
+    let more = [datums[1], r#"{"k":3,"l":"a"}"#];
+    let answer = second.process(0, &frames(&more)).unwrap();
+    assert_eq!(texts(&answer, 0), more[1..]);
+
+    let refused = open(&component, r#"{"within":"soon"}"#, &["out"]);
+    let refused = refused.err().unwrap().to_string();
+    assert!(
+        refused.contains("config.within: `soon` is not"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn as_many_keys_as_dedupe_takes_fit_the_default_memory() {
+    let component = load("dedupe");
+    // The bound of keys is reached first, then that of bytes.
+    for (padding, held) in [(0, 100_000), (1000, 15_000)] {
+        let mut dedupe = open(&component, r#"{"by":"k"}"#, &["out"]).unwrap();
+        let mut next = 0..130_000;
+        while let Some(start) = next.next() {
+            let numbers = (start..).take(1000);
+            let padding = "x".repeat(padding);
+            let datum = |i| format!(r#"{{"k":"{i:0>10}{padding}"}}"#).into_bytes();
+            let answer = dedupe.process(0, &numbers.map(datum).collect()).unwrap();
+            assert!(answer.rejected.is_empty());
+            drain(&mut dedupe, answer);
+            if next.nth(998).is_none() || start > 2 * held {
+                break;
+            }
+        }
+        let saved = dedupe.snapshot().unwrap();
+        assert!(
+            (held - held / 10..=held).contains(&saved.entries.len()),
+            "{}",
+            saved.entries.len()
+        );
+        let mut other = open(&component, r#"{"by":"k"}"#, &["out"]).unwrap();
+        other.restore(&saved).unwrap();
+        assert_eq!(other.snapshot().unwrap(), saved);
+    }
+}
+
+#[test]
 fn jq() {
     let component = load("jq");
     assert_eq!(
@@ -146,6 +210,61 @@ fn jq() {
     ));
     let mut recursive = open(&component, r#""def f: 1 + f; f""#, &["out"]).unwrap();
     assert!(recursive.process(0, &frames(&["1"])).is_err());
+}
+
+#[test]
+fn sample() {
+    let component = load("sample");
+    assert_eq!(component.description().outputs, ["out", "rest"]);
+    let config = r#"{"every":3,"by":"k"}"#;
+    let datums = [r#"{"k":1}"#, r#"{"k":2}"#, r#"{"k":1}"#, r#"{"k":1}"#];
+    let mut first = open(&component, config, &["out", "rest"]).unwrap();
+    let answer = first.process(0, &frames(&datums)).unwrap();
+    assert_eq!(texts(&answer, 0), datums[..2]);
+    assert_eq!(texts(&answer, 1), datums[2..]);
+    let mut second = open(&component, config, &["out"]).unwrap();
+    second.restore(&first.snapshot().unwrap()).unwrap();
+    let answer = second.process(0, &frames(&datums)).unwrap();
+    assert_eq!(texts(&answer, 0), datums[..1]);
+
+    // Within a batch the clock hardly moves.
+    let rate = r#"{"rate":"2/d"}"#;
+    let mut rate = open(&component, rate, &["out"]).unwrap();
+    let answer = rate.process(0, &frames(&datums)).unwrap();
+    assert_eq!(texts(&answer, 0), datums[..2]);
+
+    let half = r#"{"fraction":0.5,"by":"k"}"#;
+    let many: Vec<String> = (0..1000).map(|k| format!(r#"{{"k":{k}}}"#)).collect();
+    let many = many.iter().map(|datum| datum.as_bytes().to_vec()).collect();
+    let passing = || {
+        let mut half = open(&component, half, &["out"]).unwrap();
+        texts(&half.process(0, &many).unwrap(), 0)
+    };
+    assert!((400..600).contains(&passing().len()));
+    assert_eq!(passing(), passing());
+    let refused = open(&component, r#"{"every":0}"#, &["out"]);
+    let refused = refused.err().unwrap().to_string();
+    assert!(refused.contains("config.every: at least 1"), "{refused}");
+}
+
+#[test]
+fn split() {
+    let component = load("split");
+    assert_eq!(component.description().outputs.len(), 17);
+    let config =
+        r#"{"routes":[{"to":"a","when":{"n":{"gte":0.1}}},{"to":"p","when":{"s":["x"]}}]}"#;
+    let mut split = open(&component, config, &["p", "a", "other"]).unwrap();
+    let datums = [r#"{"n":0.1,"s":"x"}"#, r#"{"s":"x"}"#, "{}", "{"];
+    let answer = split.process(0, &frames(&datums)).unwrap();
+    for (port, datum) in [(0, datums[0]), (15, datums[1]), (16, datums[2])] {
+        assert_eq!(texts(&answer, port), [datum]);
+    }
+    assert_eq!(answer.rejected[0].index, 3);
+    let refused = open(&component, config, &["a"]).err().unwrap().to_string();
+    assert!(
+        refused.contains("config.routes[1].to: no stream is bound to the port `p`"),
+        "{refused}"
+    );
 }
 
 #[test]

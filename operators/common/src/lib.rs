@@ -2,9 +2,13 @@
 
 pub mod civil;
 pub mod fields;
+pub mod hash;
 pub mod key;
 pub mod members;
 pub mod pair;
+pub mod passing;
+pub mod recent;
 pub mod shape;
+pub mod size;
 pub mod span;
 pub mod time;

@@ -13,7 +13,7 @@ use crate::{Criteria, Encoding, StreamId, criteria::NotSelectable};
 /// ```
 /// use std::{convert::Infallible, string::FromUtf8Error};
 ///
-/// use mosaik_streams::{Bytes, Datum, StreamId};
+/// use mosaik_datum::{Bytes, Datum, StreamId};
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Serialize, Deserialize)]

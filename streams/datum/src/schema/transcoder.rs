@@ -29,7 +29,7 @@ pub const DEFAULT_PART_BYTES: usize = 1024 * 1024;
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use mosaik_streams::{BytesMut, Datum, Schema, schema::Transcoder};
+/// use mosaik_datum::{BytesMut, Datum, Schema, schema::Transcoder};
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{wire::WireError, *};
+use super::*;
 use crate::{Encoding, Frames, Schema};
 
 fn lookup<'v>(value: &'v Value, path: &Path) -> Option<&'v Value> {
@@ -367,7 +367,7 @@ fn criteria_beyond_their_bounds_are_refused_wherever_they_enter() {
         Err(NotSelectable::TooCostly(_))
     ));
     assert!(matches!(many.to_wire(), Err(WireError::TooCostly(_))));
-    let long = Criteria::field("a").eq("x".repeat(wire::MAX_WIRE_LEN));
+    let long = Criteria::field("a").eq("x".repeat(MAX_WIRE_LEN));
     assert!(matches!(long.to_wire(), Err(WireError::TooLong(_))));
     let deep = (0..=MAX_NEGATIONS).fold(Condition::Exists(true), |inner, _| {
         Condition::Not(Box::new(inner))

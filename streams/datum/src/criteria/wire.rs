@@ -5,15 +5,18 @@ use serde::{Deserialize, Serialize};
 use super::{Alternative, Condition, Criteria, MAX_NEGATIONS, Path, Range, Scalar};
 
 /// The most bytes that encoded criteria may take: 60 KiB, so that they fit the 64 KiB of a frame's extension.
-pub(crate) const MAX_WIRE_LEN: usize = 60 * 1024;
+pub const MAX_WIRE_LEN: usize = 60 * 1024;
 
-/// Why criteria could not be written or read.
+/// Why criteria could not be written to bytes or read from them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum WireError {
+pub enum WireError {
+    /// More bytes than [`MAX_WIRE_LEN`].
     #[error("criteria of {0} bytes, more than {MAX_WIRE_LEN}")]
     TooLong(usize),
+    /// Beyond the bounds of what is evaluated for a stranger.
     #[error("criteria too costly: {0}")]
     TooCostly(String),
+    /// Bytes that are no criteria.
     #[error("malformed criteria")]
     Malformed,
 }
@@ -36,7 +39,10 @@ type WireCriteria = Vec<Vec<(Path, WireCondition)>>;
 
 impl Criteria {
     /// The bytes that a handshake carries.
-    pub(crate) fn to_wire(&self) -> Result<Vec<u8>, WireError> {
+    ///
+    /// # Errors
+    /// When the criteria are beyond their bounds, or longer than [`MAX_WIRE_LEN`].
+    pub fn to_wire(&self) -> Result<Vec<u8>, WireError> {
         self.check_bounds().map_err(WireError::TooCostly)?;
         let alternatives: WireCriteria = self
             .any
@@ -57,7 +63,10 @@ impl Criteria {
     }
 
     /// Reads what [`to_wire`](Self::to_wire) wrote, possibly elsewhere.
-    pub(crate) fn from_wire(bytes: &[u8]) -> Result<Self, WireError> {
+    ///
+    /// # Errors
+    /// When the bytes are more than [`MAX_WIRE_LEN`], no criteria, or criteria beyond their bounds.
+    pub fn from_wire(bytes: &[u8]) -> Result<Self, WireError> {
         if bytes.len() > MAX_WIRE_LEN {
             return Err(WireError::TooLong(bytes.len()));
         }

@@ -19,7 +19,7 @@ impl Criteria {
     /// Starts a condition on the field at this dotted path.
     ///
     /// ```
-    /// use mosaik_streams::Criteria;
+    /// use mosaik_datum::Criteria;
     ///
     /// let wanted = Criteria::field("price").gte(100).and(Criteria::field("symbol").one_of(["ETH", "BTC"]));
     /// assert!(!wanted.is_everything());

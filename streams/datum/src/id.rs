@@ -28,10 +28,11 @@ impl Digest {
         Self([0; 32])
     }
 
-    /// Drawn from the operating system's randomness.
+    /// Drawn from the operating system's randomness; not there where there is no operating system.
     ///
     /// # Panics
     /// When the operating system has none to give.
+    #[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
     pub fn random() -> Self {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).expect("the operating system gives random bytes");

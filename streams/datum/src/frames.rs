@@ -108,8 +108,11 @@ impl Frames {
         })
     }
 
-    /// For bytes whose frames [`scan`] has just counted.
-    pub(crate) fn from_scanned(bytes: Bytes, count: usize) -> Self {
+    /// Takes bytes whose frames [`scan`] has just counted, and found to be whole.
+    ///
+    /// # Panics
+    /// In debug builds, when they are not so many whole frames. Otherwise the batch's count is wrong then.
+    pub fn from_scanned(bytes: Bytes, count: usize) -> Self {
         debug_assert_eq!(
             scan(&bytes, usize::MAX).map(|s| (s.complete_len, s.count)),
             Ok((bytes.len(), count))

@@ -15,6 +15,7 @@ mod wire;
 
 pub use build::Field;
 pub use select::{NotSelectable, Selector};
+pub use wire::{MAX_WIRE_LEN, WireError};
 
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +98,7 @@ impl Criteria {
     /// Whether this datum is wanted. One that cannot be looked into is not, unless every datum is.
     ///
     /// ```
-    /// use mosaik_streams::Criteria;
+    /// use mosaik_datum::Criteria;
     ///
     /// #[derive(serde::Serialize, serde::Deserialize)]
     /// struct Price {

@@ -1,0 +1,78 @@
+//! For operators that hand datums on as they came: whether their streams allow it.
+
+use mosaik_wasm_sdk::{Binding, Result, ensure};
+
+/// Checks that all streams of the operator are of one encoding; of JSON, if it looks into them.
+///
+/// # Errors
+/// Names the port whose stream does not fit.
+pub fn check_encodings(
+    operator: &str,
+    looks_into: bool,
+    inputs: &[Binding],
+    outputs: &[Binding],
+) -> Result<()> {
+    let mut first: Option<&Binding> = None;
+    for binding in inputs.iter().chain(outputs) {
+        let Binding { port, encoding, .. } = binding;
+        ensure!(
+            !looks_into || encoding == "json",
+            "the stream on port `{port}` is {encoding}; {operator} finds the fields of `by` and `time` in json only"
+        );
+        // Its schema might be another on each port.
+        ensure!(
+            encoding != "postcard",
+            "the stream on port `{port}` is postcard; {operator} takes it as json (postcard: json)"
+        );
+        let first = *first.get_or_insert(binding);
+        ensure!(
+            *encoding == first.encoding,
+            "the stream on port `{port}` is {encoding}, that on port `{}` is {}; {operator} hands datums on as they came",
+            first.port,
+            first.encoding
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mosaik_wasm_sdk::testing::binding;
+
+    #[test]
+    fn streams_are_of_one_encoding() {
+        let check = |looks_into, input, output| {
+            let (input, output) = (binding("in", input), binding("out", output));
+            let checked = check_encodings("dedupe", looks_into, &[input], &[output]);
+            checked.map_err(mosaik_wasm_sdk::Error::into_reason)
+        };
+        for encoding in ["json", "text", "bytes"] {
+            assert_eq!(check(false, encoding, encoding), Ok(()));
+        }
+        assert_eq!(check(true, "json", "json"), Ok(()));
+        for (looks_into, input, output, reason) in [
+            (
+                true,
+                "text",
+                "text",
+                "the stream on port `in` is text; dedupe finds the fields",
+            ),
+            (
+                false,
+                "json",
+                "text",
+                "the stream on port `out` is text, that on port `in` is json",
+            ),
+            (
+                false,
+                "postcard",
+                "postcard",
+                "the stream on port `in` is postcard; dedupe takes",
+            ),
+        ] {
+            let said = check(looks_into, input, output).unwrap_err();
+            assert!(said.starts_with(reason), "{said}");
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! [`Recent`]: keys and what is kept of each, bounded in number and in bytes. The key that was not used for longest goes first.
+
+use crate::size::Size;
+use lru::LruCache;
+use mosaik_wasm_sdk::{Entry, Error, Result, ensure};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Bytes that a key takes beside its own, nearly: its place in the order, in the table, and what is kept of it.
+pub const KEY_OVERHEAD: usize = 100;
+
+/// How many keys there may be, and how many bytes they may take, each with [`KEY_OVERHEAD`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Keys.
+    pub keys: usize,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+impl Bounds {
+    /// Unless configured otherwise, 100 000 keys.
+    pub const DEFAULT_KEYS: usize = 100_000;
+    /// Unless configured otherwise, 16 MiB: with a snapshot being taken, it fits the memory that operators have by default.
+    pub const DEFAULT_BYTES: Size = Size(16 * 1024 * 1024);
+
+    /// Of the fields `max_keys` and `max_bytes` of a configuration.
+    ///
+    /// # Errors
+    /// When there is no room for a single key.
+    pub fn new(max_keys: usize, max_bytes: Size) -> Result<Self> {
+        const ONE_KEY: usize = crate::key::KEY_LEN_MAX + KEY_OVERHEAD;
+        ensure!(max_keys > 0, "config.max_keys: at least 1");
+        ensure!(
+            max_bytes.0 >= ONE_KEY,
+            "config.max_bytes: at least {ONE_KEY}, the most that one key takes"
+        );
+        Ok(Self {
+            keys: max_keys,
+            bytes: max_bytes.0,
+        })
+    }
+}
+
+/// Keys, in the order in which they were used, and what is kept of each.
+#[derive(Debug)]
+pub struct Recent<V> {
+    bounds: Bounds,
+    entries: LruCache<Box<[u8]>, Kept<V>>,
+    bytes: usize,
+    newest_ms: u64,
+}
+
+/// What is kept of a key, also when it is saved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept<V> {
+    /// When the key was used last, by the host's clock: by it, keys of several instances can be put in one order.
+    used_ms: u64,
+    value: V,
+}
+
+impl<V> Recent<V> {
+    /// None so far.
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            entries: LruCache::unbounded(),
+            bytes: 0,
+            newest_ms: 0,
+        }
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// What is kept of a key, which is now the last one used.
+    pub fn touch(&mut self, key: &[u8], now_ms: u64) -> Option<&mut V> {
+        let used_ms = self.at(now_ms);
+        let kept = self.entries.get_mut(key)?;
+        kept.used_ms = used_ms;
+        Some(&mut kept.value)
+    }
+
+    /// Puts a key, or what is kept of it, in the place of the last one used. Gives the number of other keys that had to go.
+    pub fn insert(&mut self, key: impl Into<Box<[u8]>>, value: V, now_ms: u64) -> usize {
+        let used_ms = self.at(now_ms);
+        let key = key.into();
+        self.bytes += size_of_key(&key);
+        if let Some((replaced, _)) = self.entries.push(key, Kept { used_ms, value }) {
+            self.bytes -= size_of_key(&replaced);
+        }
+        let mut gone = 0;
+        // What has just come stays, whatever it takes.
+        while (self.len() > self.bounds.keys || self.bytes > self.bounds.bytes) && self.len() > 1 {
+            self.pop();
+            gone += 1;
+        }
+        gone
+    }
+
+    /// Forgets the keys that were not used for longest, as long as what is kept of them may go.
+    pub fn forget_while(&mut self, may_go: impl Fn(&V) -> bool) {
+        while let Some((_, oldest)) = self.entries.peek_lru()
+            && may_go(&oldest.value)
+        {
+            self.pop();
+        }
+    }
+
+    /// The keys and what is kept of each; the one not used for longest comes first.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
+        let oldest_first = self.entries.iter().rev();
+        oldest_first.map(|(key, kept)| (&**key, &kept.value))
+    }
+
+    fn pop(&mut self) {
+        if let Some((key, _)) = self.entries.pop_lru() {
+            self.bytes -= size_of_key(&key);
+        }
+    }
+
+    /// The clock, which here does not go backwards, so that the order of keys is that of their times.
+    fn at(&mut self, now_ms: u64) -> u64 {
+        self.newest_ms = self.newest_ms.max(now_ms);
+        self.newest_ms
+    }
+}
+
+impl<V: Serialize + DeserializeOwned> Recent<V> {
+    /// One entry a key, known by it; the key not used for longest comes first. `shape` is a hash of what must be the same in
+    /// the configuration for the state to make sense.
+    ///
+    /// # Errors
+    /// When a value cannot be saved.
+    pub fn save(&self, shape: u64) -> Result<Vec<Entry>> {
+        let mut entries = Vec::with_capacity(self.len());
+        for (key, kept) in self.entries.iter().rev() {
+            entries.push(Entry {
+                key: Some(key.to_vec()),
+                value: save(&(shape, kept))?,
+            });
+        }
+        Ok(entries)
+    }
+
+    /// Takes up saved keys, in whatever order they come and of however many instances. Gives the number of those that are
+    /// beyond the bounds: the ones not used for longest.
+    ///
+    /// # Errors
+    /// When a value cannot be read, an entry has no key, or the shape is another.
+    pub fn restore(bounds: Bounds, shape: u64, entries: Vec<Entry>) -> Result<(Self, usize)> {
+        let mut saved: Vec<(Vec<u8>, Kept<V>)> = Vec::with_capacity(entries.len());
+        for Entry { key, value } in entries {
+            let key = key.ok_or_else(|| Error::new("a part of the saved state has no key"))?;
+            let (saved_shape, kept): (u64, _) = load(&value)?;
+            ensure!(
+                saved_shape == shape,
+                "the saved state was made with another configuration"
+            );
+            saved.push((key, kept));
+        }
+        saved.sort_by_key(|(_, kept)| kept.used_ms);
+        let (mut recent, mut gone) = (Self::new(bounds), 0);
+        for (key, Kept { used_ms, value }) in saved {
+            gone += recent.insert(key, value, used_ms);
+        }
+        Ok((recent, gone))
+    }
+}
+
+fn size_of_key(key: &[u8]) -> usize {
+    key.len() + KEY_OVERHEAD
+}
+
+/// A part of a state, in as many bytes as it takes: all parts are in memory at once.
+///
+/// # Errors
+/// When serde refuses the part.
+pub fn save(part: &impl Serialize) -> Result<Vec<u8>> {
+    let mut saved = postcard::to_extend(part, Vec::new())?;
+    saved.shrink_to_fit();
+    Ok(saved)
+}
+
+/// Reads what [`save`] wrote.
+///
+/// # Errors
+/// When it is something else.
+pub fn load<'de, T: Deserialize<'de>>(saved: &'de [u8]) -> Result<T> {
+    postcard::from_bytes(saved)
+        .map_err(|error| Error::new(format_args!("the saved state cannot be read: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bounds(keys: usize, bytes: usize) -> Bounds {
+        Bounds { keys, bytes }
+    }
+
+    fn list(recent: &Recent<u32>) -> Vec<(Vec<u8>, u32)> {
+        recent
+            .iter()
+            .map(|(key, value)| (key.to_vec(), *value))
+            .collect()
+    }
+
+    #[test]
+    fn a_key_larger_than_all_bounds_is_held_alone() {
+        let mut recent = Recent::new(bounds(10, 300));
+        assert_eq!(recent.insert(*b"a", 1, 0), 0);
+        assert_eq!(recent.insert(*b"b", 2, 0), 0);
+        assert_eq!(recent.insert(vec![0; 1000], 3, 0), 2);
+        assert_eq!(recent.len(), 1);
+        assert_eq!(recent.insert(*b"a", 4, 0), 1);
+        assert_eq!(list(&recent), [(b"a".to_vec(), 4)]);
+    }
+
+    #[test]
+    fn keys_of_several_instances_are_put_in_one_order() {
+        let (mut one, mut two) = (Recent::new(bounds(9, 9999)), Recent::new(bounds(9, 9999)));
+        one.insert(*b"a", 1, 10);
+        two.insert(*b"b", 2, 15);
+        one.insert(*b"c", 3, 20);
+        // The clock has gone back.
+        two.insert(*b"d", 4, 12);
+        let entries = [one.save(7).unwrap(), two.save(7).unwrap()].concat();
+        let (all, gone) = Recent::<u32>::restore(bounds(3, 9999), 7, entries).unwrap();
+        assert_eq!(gone, 1);
+        let keys: Vec<&[u8]> = all.iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, [b"b", b"d", b"c"]);
+
+        let others = one.save(8).unwrap();
+        let error = Recent::<u32>::restore(bounds(3, 9999), 7, others).unwrap_err();
+        assert!(error.reason().contains("another configuration"));
+        let keyless = Entry {
+            key: None,
+            value: Vec::new(),
+        };
+        assert!(Recent::<u32>::restore(bounds(3, 9999), 7, vec![keyless]).is_err());
+        let broken = Entry {
+            key: Some(Vec::new()),
+            value: vec![255; 3],
+        };
+        let error = Recent::<u32>::restore(bounds(3, 9999), 7, vec![broken]).unwrap_err();
+        assert!(error.reason().starts_with("the saved state cannot be read"));
+    }
+
+    #[test]
+    fn bounds_have_room_for_a_key() {
+        let error = |keys, bytes| Bounds::new(keys, Size(bytes)).unwrap_err().into_reason();
+        assert_eq!(error(0, 9999), "config.max_keys: at least 1");
+        assert!(error(1, 1000).starts_with("config.max_bytes: at least 1124"));
+        assert!(Bounds::new(1, Size(1124)).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn as_a_list_that_is_searched(
+            uses in prop::collection::vec((0u8..12, any::<bool>(), 0u64..3), 0..80),
+            keys_max in 1usize..8, bytes_max in 100usize..700, at in 0usize..80,
+        ) {
+            let bounds = bounds(keys_max, bytes_max);
+            let mut recent = Recent::<u32>::new(bounds);
+            // Oldest first.
+            let mut model: Vec<(Vec<u8>, u32)> = Vec::new();
+            let mut now_ms = 0;
+            for (index, (key, insert, passed_ms)) in uses.into_iter().enumerate() {
+                now_ms += passed_ms;
+                // As long as the key says.
+                let key = vec![key; usize::from(key) * 5];
+                let known = model.iter().position(|(known, _)| *known == key);
+                let value = index as u32;
+                if insert {
+                    if let Some(place) = known {
+                        model.remove(place);
+                    }
+                    model.push((key.clone(), value));
+                    let before = model.len();
+                    while model.len() > 1 && (model.len() > keys_max || model.iter().map(|(key, _)| key.len() + KEY_OVERHEAD).sum::<usize>() > bytes_max) {
+                        model.remove(0);
+                    }
+                    prop_assert_eq!(recent.insert(key, value, now_ms), before - model.len());
+                } else {
+                    let found = known.map(|place| model.remove(place));
+                    prop_assert_eq!(recent.touch(&key, now_ms).copied(), found.as_ref().map(|(_, value)| *value));
+                    model.extend(found);
+                }
+                prop_assert_eq!(list(&recent), model.clone());
+                if index == at {
+                    let (taken_up, gone) = Recent::restore(bounds, 7, recent.save(7).unwrap()).unwrap();
+                    prop_assert_eq!(gone, 0);
+                    recent = taken_up;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! [`Config`]: what the manifest says of a dedupe operator.
+
+use mosaik_operator_common::hash::hash_64;
+use mosaik_operator_common::key::By;
+use mosaik_operator_common::recent::Bounds;
+use mosaik_operator_common::size::Size;
+use mosaik_operator_common::span::Span;
+use mosaik_operator_common::time::TimeField;
+use mosaik_wasm_sdk::{Result, ensure, parse_config};
+
+/// The most fields of a key.
+const KEY_FIELDS_MAX: usize = 16;
+
+/// Fields that are looked for in a datum: the key's and the time.
+pub(crate) const FIELDS_MAX: usize = KEY_FIELDS_MAX + 1;
+
+/// The configuration.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The fields that make a datum the same as another; the whole datum if there are none.
+    #[serde(default)]
+    pub(crate) by: By,
+    /// How long a key is known; as long as there is room if not given.
+    pub(crate) within: Option<Span>,
+    /// The field with the event time, which `within` then goes by.
+    pub(crate) time: Option<TimeField>,
+    /// Keys that are known.
+    #[serde(default = "max_keys")]
+    pub(crate) max_keys: usize,
+    /// Bytes that they take.
+    #[serde(default = "max_bytes")]
+    pub(crate) max_bytes: Size,
+}
+
+fn max_keys() -> usize {
+    Bounds::DEFAULT_KEYS
+}
+
+fn max_bytes() -> Size {
+    Bounds::DEFAULT_BYTES
+}
+
+impl Config {
+    /// Reads and checks a configuration.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let config: Self = parse_config(text)?;
+        ensure!(
+            config.by.0.len() <= KEY_FIELDS_MAX,
+            "config.by: {} fields are more than {KEY_FIELDS_MAX}",
+            config.by.0.len()
+        );
+        ensure!(
+            config.within != Some(Span(0)),
+            "config.within: a time longer than none; leave it out to know keys as long as there is room"
+        );
+        ensure!(
+            config.time.is_none() || config.within.is_some(),
+            "config.time: only `within` goes by the time, and it is not given"
+        );
+        config.bounds()?;
+        Ok(config)
+    }
+
+    pub(crate) fn bounds(&self) -> Result<Bounds> {
+        Bounds::new(self.max_keys, self.max_bytes)
+    }
+
+    /// A hash of what must be the same for saved keys to make sense.
+    pub(crate) fn shape(&self) -> u64 {
+        hash_64(
+            "dedupe",
+            format!("{:?} {:?}", self.by, self.time).as_bytes(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_say_what_and_where() {
+        for (config, expected) in [
+            (
+                r#"{"by":7}"#,
+                "config.by: invalid type: integer `7`, expected a field or a list of fields",
+            ),
+            (r#"{"by":"a..b"}"#, "config.by: a field has a name"),
+            (r#"{"by":["a",""]}"#, "config.by[1]: a field has a name"),
+            (
+                r#"{"within":"soon"}"#,
+                "config.within: `soon` is not a time like 500ms",
+            ),
+            (
+                r#"{"within":"0s"}"#,
+                "config.within: a time longer than none",
+            ),
+            (
+                r#"{"time":"at"}"#,
+                "config.time: only `within` goes by the time",
+            ),
+            (
+                r#"{"within":"1s","time":{"field":"at","unit":"days"}}"#,
+                "config.time.unit: unknown variant `days`",
+            ),
+            (r#"{"max_keys":0}"#, "config.max_keys: at least 1"),
+            (
+                r#"{"max_keys":-1}"#,
+                "config.max_keys: invalid value: integer `-1`",
+            ),
+            (
+                r#"{"max_bytes":"1MB"}"#,
+                "config.max_bytes: invalid value: string \"1MB\", expected a size like 64KiB",
+            ),
+            (r#"{"max_bytes":1}"#, "config.max_bytes: at least 1124"),
+            (r#"{"keys":1}"#, "config.keys: unknown field `keys`"),
+        ] {
+            let error = Config::parse(config).unwrap_err().into_reason();
+            assert!(
+                error.starts_with(expected),
+                "{config}\n  gave {error}\n  not  {expected}"
+            );
+        }
+        let fields = vec!["a"; KEY_FIELDS_MAX + 1];
+        let error = Config::parse(&serde_json::json!({"by": fields}).to_string()).unwrap_err();
+        assert_eq!(error.reason(), "config.by: 17 fields are more than 16");
+        Config::parse("").unwrap();
+    }
+}

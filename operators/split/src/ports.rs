@@ -1,0 +1,34 @@
+//! The output ports: fixed, because an operator names them before it sees its configuration.
+
+use serde::de::{Deserialize, Deserializer, Error as _};
+use std::borrow::Cow;
+
+/// The names of the ports, by number.
+pub(crate) const PORTS: &[&str] = &[
+    "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "other",
+];
+
+/// The port for what matches nothing, unless configured otherwise.
+pub(crate) const OTHER: Port = Port(PORTS.len() - 1);
+
+/// An output port by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Port(pub(crate) usize);
+
+impl Port {
+    pub(crate) fn name(self) -> &'static str {
+        PORTS.get(self.0).copied().unwrap_or_default()
+    }
+}
+
+impl<'de> Deserialize<'de> for Port {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = Cow::<str>::deserialize(deserializer)?;
+        let port = PORTS.iter().position(|port| *port == name);
+        port.map(Self).ok_or_else(|| {
+            D::Error::custom(format_args!(
+                "there is no port `{name}`; there are `a` to `p` and `other`"
+            ))
+        })
+    }
+}
