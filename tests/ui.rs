@@ -74,7 +74,7 @@ fn components() {
     for (name, module) in [
         ("one.wasm", Guest::default().module()),
         ("two.wasm", two.module()),
-        ("python.wasm", runtime.module()),
+        ("python.wasm", runtime.component()),
     ] {
         let path = folder().join("components").join(name);
         if blessing() {

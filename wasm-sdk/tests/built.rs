@@ -7,7 +7,7 @@ use wit_component::{ComponentEncoder, DecodedWasm, decode};
 fn they_are_components_of_the_world() {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../operators/built");
     let mut checked = 0;
-    for entry in std::fs::read_dir(built).unwrap() {
+    for entry in std::fs::read_dir(&built).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "wasm") {
             continue;
@@ -52,5 +52,14 @@ fn they_are_components_of_the_world() {
         );
         checked += 1;
     }
-    assert_eq!(checked, 2);
+    let operators = std::fs::read_dir(built.join("..")).unwrap();
+    let operators = operators.filter(|entry| {
+        let folder = entry.as_ref().unwrap().path();
+        folder.join("config.schema.json").is_file()
+    });
+    assert_eq!(
+        checked,
+        operators.count(),
+        "each operator is committed built"
+    );
 }
