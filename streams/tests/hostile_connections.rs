@@ -182,7 +182,9 @@ async fn a_thousand_silent_connections_are_gone_in_time_and_keep_nobody_out() {
     println!(
         "{COUNT} silent connections lived {shortest:.1?} to {longest:.1?}; an honest join meanwhile took {joined:?}"
     );
-    assert!(*longest < Duration::from_secs(13), "{longest:?}");
+    // They are closed after 10 s. A thousand notices at once overflow the receive buffer of the attacker's socket, and one
+    // that is lost there is only known of when later packets of its connection are refused.
+    assert!(*longest < Duration::from_secs(25), "{longest:?}");
     assert!(joined < JOIN_MAX, "{joined:?}");
 }
 
