@@ -20,6 +20,15 @@ fn load(name: &str) -> Component {
 }
 
 fn open(component: &Component, config: &str, outputs: &[&str]) -> Result<Instance, OpenError> {
+    open_on(component, config, &["in"], outputs)
+}
+
+fn open_on(
+    component: &Component,
+    config: &str,
+    inputs: &[&str],
+    outputs: &[&str],
+) -> Result<Instance, OpenError> {
     let bind = |ports: &[&str]| {
         let binding = |port: &&str| Binding {
             port: (*port).into(),
@@ -31,7 +40,7 @@ fn open(component: &Component, config: &str, outputs: &[&str]) -> Result<Instanc
     component.instantiate(Setup {
         name: "test".into(),
         config: config.into(),
-        inputs: bind(&["in"]),
+        inputs: bind(inputs),
         outputs: bind(outputs),
         limits: Limits {
             call_time_max: std::time::Duration::from_secs(2),
@@ -77,6 +86,71 @@ fn drain(instance: &mut Instance, mut answer: Processed) -> (Vec<String>, usize)
     (all, answers)
 }
 
+/// Bytes that one may have; `jq` carries a language.
+#[test]
+fn they_are_small() {
+    for (name, bytes) in mosaik_runner::topology::BUILTINS {
+        let most = if *name == "jq" { 2_000_000 } else { 300_000 };
+        assert!(bytes.len() <= most, "{name} has {} bytes", bytes.len());
+    }
+}
+
+#[test]
+fn enrich() {
+    let component = load("enrich");
+    assert_eq!(component.description().state_version, 0);
+    let config = r#"{"by":"city","table":[{"city":"Oslo","country":"NO"}],"missing":"drop"}"#;
+    let mut enrich = open(&component, config, &["out"]).unwrap();
+    let datums = [r#"{"city":"Oslo"}"#, r#"{"city":"Rome"}"#, "[]"];
+    let answer = enrich.process(0, &frames(&datums)).unwrap();
+    assert_eq!(texts(&answer, 0), [r#"{"city":"Oslo","country":"NO"}"#]);
+    assert_eq!(answer.rejected[0].index, 2);
+    let refused = open(
+        &component,
+        r#"{"by":"city","table":[{"town":"Oslo"}]}"#,
+        &["out"],
+    );
+    let refused = refused.err().unwrap().to_string();
+    assert!(refused.contains("config.table"), "{refused}");
+}
+
+#[test]
+fn as_many_rows_as_enrich_takes_fit_the_default_memory() {
+    let row = |i| format!(r#"{{"id":{i},"name":"a name of {i:0>30}","city":"in a city"}}"#);
+    let rows: Vec<_> = (0..100_000).map(row).collect();
+    let config = format!(r#"{{"by":"id","table":[{}]}}"#, rows.join(","));
+    let mut enrich = open(&load("enrich"), &config, &["out"]).unwrap();
+    let answer = enrich.process(0, &frames(&[r#"{"id":99999}"#])).unwrap();
+    assert_eq!(texts(&answer, 0), [row(99_999)]);
+}
+
+#[test]
+fn join() {
+    let component = load("join");
+    assert_eq!(component.description().state_version, 1);
+    assert_eq!(component.description().inputs, ["left", "right"]);
+    let config = r#"{"by":"k","time":"t","within":"10s"}"#;
+    let inputs = ["left", "right"];
+    let mut first = open_on(&component, config, &inputs, &["out"]).unwrap();
+    let answer = first
+        .process(0, &frames(&[r#"{"k":1,"t":0}"#, r#"{"t":0}"#]))
+        .unwrap();
+    assert!(texts(&answer, 0).is_empty());
+
+    let mut second = open_on(&component, config, &inputs, &["out"]).unwrap();
+    second.restore(&first.snapshot().unwrap()).unwrap();
+    let answer = second
+        .process(1, &frames(&[r#"{"k":1,"t":9}"#, r#"{"k":1,"t":11}"#]))
+        .unwrap();
+    assert_eq!(
+        texts(&answer, 0),
+        [r#"{"left":{"k":1,"t":0},"right":{"k":1,"t":9}}"#]
+    );
+    let refused = open_on(&component, r#"{"by":"k"}"#, &inputs, &["out"]);
+    let refused = refused.err().unwrap().to_string();
+    assert!(refused.contains("missing field `within`"), "{refused}");
+}
+
 #[test]
 fn dedupe() {
     let component = load("dedupe");
@@ -115,7 +189,7 @@ fn dedupe() {
 fn as_many_keys_as_dedupe_takes_fit_the_default_memory() {
     let component = load("dedupe");
     // The bound of keys is reached first, then that of bytes.
-    for (padding, held) in [(0, 100_000), (1000, 15_000)] {
+    for (padding, held) in [(0, 100_000), (1000, 15_100)] {
         let mut dedupe = open(&component, r#"{"by":"k"}"#, &["out"]).unwrap();
         let mut next = 0..130_000;
         while let Some(start) = next.next() {
@@ -270,7 +344,7 @@ fn split() {
 #[test]
 fn window() {
     let component = load("window");
-    assert_eq!(component.description().state_version, 1);
+    assert_eq!(component.description().state_version, 2);
     assert_eq!(component.description().outputs, ["out", "late"]);
     let config = r#"{"every":"year","by":"symbol","time":"date","aggregate":{"average":{"avg":"price"},"n":"count"}}"#;
     let mut first = open(&component, config, &["out", "late"]).unwrap();
@@ -351,7 +425,7 @@ fn as_many_keys_as_window_takes_fit_the_default_memory() {
         answer.rejected
     );
     let saved = window.snapshot().unwrap();
-    assert_eq!(saved.entries.len(), 100_001);
+    assert_eq!(saved.entries.len(), 100_000);
     let mut other = open(&component, config, &["out"]).unwrap();
     other.restore(&saved).unwrap();
     let answer = other.finish(0).unwrap();

@@ -6,10 +6,12 @@ mod support;
 
 use std::fs;
 
+use mosaik_runner::topology::BUILTINS;
 use support::{Node, root, write};
 
-/// Runs the manifest of a README, the block that starts with `mosaik: v1`. Beside it lie the blocks that have a file's name
-/// behind their language; what it prints must be the block `output`.
+/// Runs the manifest of a README, the block that starts with `mosaik: v1`. The blocks that have a file's name behind their
+/// language lie beside it, or are what the file has afterwards where the manifest writes to it. What is printed must be the
+/// block `output`.
 struct Example {
     printed: Vec<String>,
     expected: Vec<String>,
@@ -21,21 +23,30 @@ impl Example {
     fn run(operator: &str) -> Self {
         let readme = root().join("operators").join(operator).join("README.md");
         let readme = fs::read_to_string(readme).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let (mut manifest, mut expected) = (None, None);
+        let (mut manifest, mut expected, mut files) = (None, None, Vec::new());
         for block in readme.split("```").skip(1).step_by(2) {
             let (info, text) = block.split_once('\n').unwrap();
             match info.split_once(' ') {
                 Some((_, "output")) => expected = Some(text.lines().map(str::to_owned).collect()),
-                Some((_, name)) => drop(write(folder.path(), name, text)),
-                None if text.starts_with("mosaik: v1\n") => {
-                    manifest = Some(write(folder.path(), "mosaik.yaml", text));
-                }
+                Some((_, name)) => files.push((name, text)),
+                None if text.starts_with("mosaik: v1\n") => manifest = Some(text),
                 None => {}
             }
         }
-        let done = Node::up(&manifest.expect("the README shows a manifest")).wait();
+        let manifest = manifest.expect("the README shows a manifest");
+        let folder = tempfile::tempdir().unwrap();
+        let is_written = |name: &str| manifest.contains(&format!("to: {{file: {{path: {name}}}}}"));
+        let (written, read): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|(name, _)| is_written(name));
+        for (name, text) in read {
+            write(folder.path(), name, text);
+        }
+        let done = Node::up(&write(folder.path(), "mosaik.yaml", manifest)).wait();
         assert!(done.status.success(), "{}", done.stderr);
+        for (name, text) in written {
+            let found = fs::read_to_string(folder.path().join(name)).unwrap();
+            assert_eq!(found, text, "{name}: {}", done.stderr);
+        }
         Self {
             printed: done.stdout.lines().map(str::to_owned).collect(),
             expected: expected.expect("the README says what is printed"),
@@ -59,16 +70,12 @@ impl Example {
 }
 
 #[test]
-fn enrich() {
-    Example::run("enrich").prints_in_order();
-}
-
-#[test]
-fn join() {
-    Example::run("join").prints_in_any_order();
-}
-
-#[test]
-fn window() {
-    Example::run("window").prints_in_order();
+fn every_built_in_operator_has_an_example_that_does_what_it_says() {
+    for (name, _) in BUILTINS {
+        let example = Example::run(name);
+        match *name {
+            "join" => example.prints_in_any_order(),
+            _ => example.prints_in_order(),
+        }
+    }
 }

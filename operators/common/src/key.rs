@@ -11,6 +11,9 @@ use std::fmt;
 /// Bytes of a key: 1 KiB.
 pub const KEY_LEN_MAX: usize = 1024;
 
+/// The key of an entry of state that belongs to all keys: every instance gets a copy. No key is empty, as JSON is not.
+pub const ALL_KEYS: &[u8] = b"";
+
 /// The fields of a key, as configured: `symbol`, or `[symbol, exchange]`. None: one key for all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct By(pub Vec<Field>);

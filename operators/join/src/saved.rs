@@ -1,7 +1,8 @@
-//! The state: an entry for each key, which is complete in itself; one without a key where no datum waits.
+//! The state: an entry for each key, which is complete in itself, and one that belongs to all keys.
 
 use crate::side::{At, Held, Key};
 use crate::{Clock, JoinOperator};
+use mosaik_operator_common::key::ALL_KEYS;
 use mosaik_wasm_sdk::{Entry, Error, Result, State, bail, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -60,9 +61,9 @@ impl JoinOperator {
                 value: save(&(common, waiting))?,
             });
         }
-        if entries.is_empty() && self.clocks != [Clock::default(); 2] {
+        if self.clocks != [Clock::default(); 2] {
             entries.push(Entry {
-                key: None,
+                key: Some(ALL_KEYS.to_vec()),
                 value: save(&(common, Vec::<Waiting<'_>>::new()))?,
             });
         }

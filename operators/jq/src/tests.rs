@@ -32,14 +32,7 @@ fn gives(filter: &str, datum: &str, expected: &[&str]) {
 }
 
 #[test]
-fn the_readme_tells_the_truth() {
-    let readme = include_str!("../README.md");
-    let blocks: Vec<&str> = readme.split("```").skip(1).step_by(2).collect();
-    let lines = |block: &str| block.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
-    let config: Value = serde_saphyr::from_str(&lines(blocks[0]).join("\n")).unwrap();
-    let mut harness = Harness::<JqOperator>::open(&config.to_string()).unwrap();
-    harness.send(0, lines(blocks[1])).unwrap();
-    assert_eq!(harness.take_text().unwrap(), lines(blocks[2]));
+fn decimals_leave_as_they_came_until_they_are_computed_with() {
     gives(".price", r#"{"price":1.10}"#, &["1.10"]);
     gives("1.5 * .", "2", &["3.0"]);
 }

@@ -15,7 +15,7 @@ use aggregate::{Aggregate, Seen, VALUES_MAX, Value};
 use config::{Config, Watermark};
 use mosaik_operator_common::civil::{LATEST_MS, write_rfc3339};
 use mosaik_operator_common::fields::Wanted;
-use mosaik_operator_common::key::KeyFields;
+use mosaik_operator_common::key::{ALL_KEYS, KeyFields};
 use mosaik_wasm_sdk::{
     Binding, Entry, Error, FramesOperator, Outputs, Result, State, bail, ensure, host,
 };
@@ -60,7 +60,7 @@ mosaik_wasm_sdk::export!(WindowOperator);
 enum Saved<'a> {
     /// A key and its windows.
     Key { shape: u64, key: Cow<'a, Key> },
-    /// The newest time of all, where no key holds it any more.
+    /// The newest time of all, by which every key's windows close.
     Newest { shape: u64, time_ms: i64 },
 }
 
@@ -173,16 +173,12 @@ impl FramesOperator for WindowOperator {
     fn snapshot(&self) -> Result<State> {
         let shape = self.config.shape();
         let keys = self.windows.keys();
-        let held = keys.iter().map(|key| key.newest).max();
         let mut entries = Vec::new();
-        let newest = self.windows.newest;
-        if self.config.watermark() == Watermark::All && held.unwrap_or(i64::MIN) < newest {
+        let time_ms = self.windows.newest;
+        if self.config.watermark() == Watermark::All && time_ms > i64::MIN {
             entries.push(Entry {
-                key: None,
-                value: save(&Saved::Newest {
-                    shape,
-                    time_ms: newest,
-                })?,
+                key: Some(ALL_KEYS.to_vec()),
+                value: save(&Saved::Newest { shape, time_ms })?,
             });
         }
         for key in keys {

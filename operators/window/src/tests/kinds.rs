@@ -205,7 +205,7 @@ fn the_state_of_each_key_can_be_taken_up_alone() {
         .iter()
         .map(|entry| entry.key.as_deref())
         .collect();
-    assert_eq!(keys, [Some(&b"1"[..]), Some(&b"2"[..])]);
+    assert_eq!(keys, [Some(ALL_KEYS), Some(&b"1"[..]), Some(&b"2"[..])]);
     whole.take();
     whole.finish(0).unwrap();
     let mut parts = Vec::new();
