@@ -175,6 +175,29 @@ fn a_component_that_is_rebuilt_is_swapped_in() {
 }
 
 #[test]
+fn a_table_that_is_saved_takes_effect_and_one_that_is_broken_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = "mosaik: v1\nstreams: {a: {}, b: {}}\n\
+                    producers: {p: {from: {file: {path: live.jsonl, follow: true}}, to: a}}\n\
+                    operators: {o: {wasm: 'builtin:enrich', from: a, to: b, files: {table: t.csv}, config: {by: k}}}\n\
+                    consumers: {c: {from: b, to: {stdout: {}}}}\n";
+    let live = write(folder.path(), "live.jsonl", "{\"k\":1}\n");
+    write(folder.path(), "t.csv", "k,v\n1,one\n");
+    let node = Node::up(&write(folder.path(), "mosaik.yaml", manifest));
+    node.stdout_line("the first row", |line| line == r#"{"k":1,"v":"one"}"#);
+    write(folder.path(), "t.csv", "k,v\n1,uno\n");
+    node.logged("generation 2");
+    append(&live, "{\"k\":1}\n");
+    node.stdout_line("the new row", |line| line == r#"{"k":1,"v":"uno"}"#);
+    write(folder.path(), "t.csv", "k,v\n1,uno,too much\n");
+    node.logged("the file for `table` is not CSV");
+    append(&live, "{\"k\":1,\"n\":2}\n");
+    node.stdout_line("the row as it was", |line| {
+        line == r#"{"k":1,"n":2,"v":"uno"}"#
+    });
+}
+
+#[test]
 fn a_component_that_comes_later_is_noticed() {
     let mut following = Following::start();
     following.edit("wasm: builtin:jq", "wasm: later.wasm");

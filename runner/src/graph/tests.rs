@@ -192,15 +192,37 @@ fn everything_that_can_be_written_arrives() {
 }
 
 #[test]
+fn an_operator_is_swapped_when_a_file_of_its_configuration_is_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "mosaik: v1\nstreams: {a: {}, b: {}}\nproducers: {p: {from: {stdin: {}}, to: a}}\n\
+                operators: {o: {wasm: 'builtin:x', from: a, to: b, files: {table: t.json}}}\n\
+                consumers: {c: {from: b, to: {stdout: {}}}}\n";
+    let with = |table: &str| {
+        std::fs::write(folder.path().join("t.json"), table).unwrap();
+        let file = folder.path().join("mosaik.yaml");
+        std::fs::write(&file, text).unwrap();
+        load(&file, &BTreeMap::new(), &Described).unwrap().graph
+    };
+    let plan = |new| {
+        let lines = Diff::between(&with("[1]"), &with(new)).to_string();
+        let changed = lines.lines().filter(|line| !line.starts_with("keep"));
+        changed.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(plan("[1]"), [""; 0]);
+    assert_eq!(plan("[2]"), ["swap     operator o (files)"]);
+}
+
+#[test]
 fn loading_lists_what_to_watch() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
     write("key", "1".repeat(64).as_bytes());
     write("x.wasm", b"\0asm....");
+    write("t.json", b"[1]");
     write(
         "mosaik.yaml",
         b"mosaik: v1\nnode: {secret_key: \"${file:key}\"}\nstreams: {a: {}, b: {}}\n\
-          producers: {p: {from: {stdin: {}}, to: a}}\noperators: {o: {wasm: x.wasm, from: a, to: b}}\n\
+          producers: {p: {from: {stdin: {}}, to: a}}\noperators: {o: {wasm: x.wasm, from: a, to: b, files: {table: t.json}}}\n\
           consumers: {c: {from: b, to: {stdout: {}}}}\n",
     );
     let loaded = load(
@@ -214,7 +236,7 @@ fn loading_lists_what_to_watch() {
         .iter()
         .map(|file| file.file_name().unwrap().to_str().unwrap())
         .collect();
-    assert_eq!(names, ["key", "mosaik.yaml", "x.wasm"]);
+    assert_eq!(names, ["key", "mosaik.yaml", "t.json", "x.wasm"]);
     assert!(loaded.files.iter().all(|file| file.is_absolute()));
     assert_eq!(loaded.hash.len(), 64);
 }
