@@ -91,7 +91,9 @@ fn sandbox() -> Config {
         .cranelift_opt_level(OptLevel::Speed)
         .wasm_component_model(true)
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
+        // What passes between the parts of a component that is made of several is copied by code that sees the memories
+        // of both; without this the compiler panics on such a component.
+        .wasm_multi_memory(true)
         // Its results depend on the machine.
         .wasm_relaxed_simd(false)
         .epoch_interruption(true)

@@ -49,8 +49,15 @@ pub const BUILTINS: &[(&str, &[u8])] = &[
     ),
 ];
 
-/// How long a component may take to compile: 60 s, some twenty times what the largest operator here takes.
+/// How long a component may take to compile whose `limits.binary` is at most 10 MiB: 60 s, some twenty times what the
+/// largest operator here takes. Each MiB more gives it 10 s more, up to [`COMPILE_TIME_CAP`], since the components that
+/// need that carry the runtime of their language.
 pub const COMPILE_TIME_MAX: Duration = Duration::from_mins(1);
+
+/// The longest that any component may take to compile: 5 minutes.
+pub const COMPILE_TIME_CAP: Duration = Duration::from_mins(5);
+
+const COMPILE_TIME_PER_MIB_MORE: Duration = Duration::from_secs(10);
 
 /// Loads components and keeps them, by the hash of their bytes and what they are linked with.
 #[derive(Debug)]
@@ -130,17 +137,12 @@ impl Library {
         if let Some(component) = self.find(&key) {
             return Ok(component);
         }
+        let time_max = compile_time_max(limits);
         let limits = LoadLimits {
             binary_bytes_max: binary_bytes(limits),
             ..LoadLimits::default()
         };
-        let component = compile(
-            &self.engine,
-            bytes.to_vec(),
-            limits,
-            key.1,
-            COMPILE_TIME_MAX,
-        )?;
+        let component = compile(&self.engine, bytes.to_vec(), limits, key.1, time_max)?;
         self.loaded
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -212,6 +214,16 @@ fn compile(
     }
 }
 
+fn compile_time_max(limits: &OperatorLimits) -> Duration {
+    let more = limits
+        .binary
+        .saturating_sub(OperatorLimits::default().binary);
+    let mib_more = u32::try_from(more.div_ceil(1 << 20)).unwrap_or(u32::MAX);
+    COMPILE_TIME_MAX
+        .saturating_add(COMPILE_TIME_PER_MIB_MORE.saturating_mul(mib_more))
+        .min(COMPILE_TIME_CAP)
+}
+
 fn binary_bytes(limits: &OperatorLimits) -> usize {
     usize::try_from(limits.binary).unwrap_or(usize::MAX)
 }
@@ -247,5 +259,19 @@ mod tests {
         let late = within(Duration::ZERO).unwrap_err();
         assert_eq!(late, "it takes longer than 0ns to compile");
         assert_eq!(within(COMPILE_TIME_MAX).unwrap().len(), window.len());
+    }
+
+    #[test]
+    fn a_component_that_may_be_larger_has_more_time_to_be_compiled() {
+        let of = |binary| {
+            compile_time_max(&OperatorLimits {
+                binary,
+                ..OperatorLimits::default()
+            })
+        };
+        assert_eq!(of(1), COMPILE_TIME_MAX);
+        assert_eq!(of(10 << 20), COMPILE_TIME_MAX);
+        assert_eq!(of((10 << 20) + 1), Duration::from_secs(70));
+        assert_eq!(of(256 << 20), COMPILE_TIME_CAP);
     }
 }

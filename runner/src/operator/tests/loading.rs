@@ -210,10 +210,44 @@ fn component_text(imports: &str, tick: &str) -> String {
 }
 
 #[test]
+fn a_component_whose_parts_pass_text_to_each_other_compiles() {
+    let component = wat::parse_str(
+        r#"(component
+            (component $asked
+                (core module $m
+                    (memory (export "memory") 1)
+                    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 16))
+                    (func (export "take") (param i32 i32)))
+                (core instance $i (instantiate $m))
+                (func (export "take") (param "text" string)
+                    (canon lift (core func $i "take") (memory $i "memory") (realloc (func $i "realloc")))))
+            (component $asking
+                (import "take" (func $take (param "text" string)))
+                (core module $memory (memory (export "memory") 1))
+                (core instance $memory (instantiate $memory))
+                (core func $take (canon lower (func $take) (memory $memory "memory")))
+                (core module $m
+                    (import "" "take" (func $take (param i32 i32)))
+                    (func (export "tick") (call $take (i32.const 0) (i32.const 4))))
+                (core instance $i (instantiate $m (with "" (instance (export "take" (func $take))))))
+                (func (export "tick") (canon lift (core func $i "tick"))))
+            (instance $asked (instantiate $asked))
+            (instance $asking (instantiate $asking (with "take" (func $asked "take"))))
+            (export "tick" (func $asking "tick")))"#,
+    )
+    .unwrap();
+    // It is no operator, but that is all that is wrong with it.
+    let error = refused(&component);
+    assert!(
+        matches!(&error, LoadError::MissingExports(names) if names.len() == 7),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn features_that_are_off_are_refused() {
     for (feature, fields) in [
         ("memory64", "(memory i64 1)"),
-        ("multi-memory", "(memory 1) (memory 1)"),
         ("threads", "(memory $shared 1 2 shared)"),
         ("exceptions", "(tag)"),
         ("gc", "(type (struct))"),

@@ -1,0 +1,147 @@
+//! The operators in other languages, `operators/examples`: built by their own scripts, run by their own manifests.
+//!
+//! That takes compilers that not every machine has. Where one is missing, its operator cannot be built: the test says so and
+//! passes, unless `MOSAIK_TEST_LANGUAGES` names the language (`c,javascript`).
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::{
+    env, fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use support::{Done, Node, root, runner};
+
+/// How long the first start of a component may take that carries its language's runtime: 12 MB are compiled.
+const START_MAX: Duration = Duration::from_mins(5);
+
+/// A build script's word that something which it needs is not here.
+const MISSING: i32 = 3;
+
+/// An example in a folder of its own, built.
+struct Example {
+    folder: tempfile::TempDir,
+    operator: PathBuf,
+}
+
+impl Example {
+    /// `None` where the language's tools are not here and need not be.
+    fn build(language: &str, operator: &str) -> Option<Self> {
+        let source = root().join("operators/examples").join(language);
+        let folder = tempfile::tempdir().unwrap();
+        copy(&source, folder.path());
+        let operator = folder.path().join(operator);
+        let built = Command::new("sh")
+            .arg(source.join("build.sh"))
+            .arg(&operator)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&built.stderr);
+        let required = env::var("MOSAIK_TEST_LANGUAGES").unwrap_or_default();
+        let is_required = required.split(',').any(|name| name == language);
+        if built.status.code() == Some(MISSING) && !is_required {
+            println!("skipped: {said}");
+            return None;
+        }
+        assert!(built.status.success(), "{said}");
+        Some(Self { folder, operator })
+    }
+
+    fn up(&self) -> Done {
+        let done = Node::up(&self.folder.path().join("manifest.yaml")).wait_within(START_MAX);
+        assert!(done.status.success(), "{}", done.stderr);
+        done
+    }
+
+    /// Tries it on lines of text; what leaves, and the exit code.
+    fn run(&self, input: &str, more: &[&str]) -> (Vec<Value>, Option<i32>) {
+        let mut child = runner()
+            .arg("run-operator")
+            .arg(&self.operator)
+            .args(["--encoding", "in=text"])
+            .args(more)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        drop(stdin);
+        let done = child.wait_with_output().unwrap();
+        let lines = String::from_utf8(done.stdout).unwrap();
+        let lines = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        (lines.collect(), done.status.code())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let (from, to) = {
+            let name = entry.unwrap().file_name();
+            (from.join(&name), to.join(&name))
+        };
+        if from.is_dir() {
+            fs::create_dir(&to).unwrap();
+            copy(&from, &to);
+        } else {
+            fs::copy(from, to).unwrap();
+        }
+    }
+}
+
+#[test]
+fn c() {
+    let Some(example) = Example::build("c", "anomaly.wasm") else {
+        return;
+    };
+    let done = example.up();
+    let found: Vec<Value> = done
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let values: Vec<_> = found.iter().map(|outlier| &outlier["value"]).collect();
+    assert_eq!(values, [&json!(48.9), &json!(-39)], "{}", done.stdout);
+    assert!(done.stderr.contains("2 rejected"), "{}", done.stderr);
+
+    // What it has learnt goes from one instance to the next; 6 is far from those, and would be near without them.
+    let state = example.path("state");
+    let learnt = ["--save-state", &state];
+    let numbers = "1\n1.1\n0.9\n1\n1\n1.2\n0.8\n1\n1\nx\n1\n";
+    assert_eq!(example.run(numbers, &learnt), (Vec::new(), Some(4)));
+    let (outliers, code) = example.run("6\n", &["--state", &state]);
+    assert_eq!((outliers.len(), code), (1, Some(0)), "{outliers:?}");
+    assert_eq!(outliers[0]["number"], json!(11));
+    assert_eq!(example.run("6\n", &[]), (Vec::new(), Some(0)));
+    let refused = example.run("", &["--config", r#"{"warm_up":1}"#]);
+    assert_eq!(refused, (Vec::new(), Some(1)));
+}
+
+#[test]
+fn javascript() {
+    let Some(example) = Example::build("javascript", "lines.wasm") else {
+        return;
+    };
+    let done = example.up();
+    assert_eq!(
+        done.stdout.lines().collect::<Vec<_>>(),
+        [
+            "1001  Ada Rocha (PT)  2 × A17 at 9.50",
+            "1001  Ada Rocha (PT)  1 × C03 at 120.00",
+            "1002  Bo Lind (SE)  10 × B44 at 0.99",
+            "1005  Émile Noël (FR)  3 × C03 at 119.25",
+        ]
+    );
+    assert!(done.stderr.contains("1 rejected"), "{}", done.stderr);
+}
