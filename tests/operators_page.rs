@@ -119,7 +119,7 @@ fn the_page_does_what_it_says() {
     let page = fs::read_to_string(root().join("docs/operators.md")).unwrap();
     let steps = steps(&page);
     let printed = steps.iter().filter(|step| matches!(step, Step::Printed(_)));
-    assert_eq!(printed.count(), 3, "the page shows what it prints");
+    assert_eq!(printed.count(), 4, "the page shows what it prints");
     let folder = empty_folder();
     let mut last = String::new();
     for step in steps {
@@ -164,7 +164,14 @@ fn the_steps_are_those_that_the_page_means() {
 #[test]
 fn the_page_names_every_command_that_there_is_for_operators() {
     let page = fs::read_to_string(root().join("docs/operators.md")).unwrap();
-    for verb in ["new operator", "build", "check", "up"] {
+    for verb in [
+        "new operator",
+        "build",
+        "check",
+        "up",
+        "inspect",
+        "run-operator",
+    ] {
         assert!(page.contains(&format!("mosaik-runner {verb} ")), "{verb}");
         let mut command: Vec<_> = verb.split(' ').collect();
         command.push("--help");

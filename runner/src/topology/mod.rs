@@ -18,7 +18,7 @@ mod watch;
 pub use apply::{ApplyError, REPLACE_DEADLINE, SWAP_DEADLINE};
 pub use build::BuildError;
 pub use identity::{IdentityError, cache_folder, state_folder};
-pub use library::{BUILTINS, COMPILE_TIME_MAX, Library};
+pub use library::{BUILTINS, COMPILE_TIME_CAP, COMPILE_TIME_MAX, Library};
 pub use node::{DRAIN_DEADLINE, Node, Settings, StartError};
 pub use receipt::Receipt;
 pub use setup::granted;
