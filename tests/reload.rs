@@ -198,6 +198,46 @@ fn a_table_that_is_saved_takes_effect_and_one_that_is_broken_does_not() {
 }
 
 #[test]
+fn an_instance_that_comes_later_knows_which_inputs_have_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let operator = root().join("tests/operator/built.wasm");
+    let manifest = |least: u32| {
+        format!(
+            "mosaik: v1\nstreams: {{orders: {{}}, payments: {{}}, balances: {{}}}}\nproducers:\n  \
+             o: {{from: {{file: {{path: orders.jsonl}}}}, to: orders}}\n  \
+             p: {{from: {{file: {{path: payments.jsonl, follow: true}}}}, to: payments}}\noperators:\n  accounts:\n    \
+             wasm: {}\n    from: {{orders: orders, payments: payments}}\n    to: {{balances: balances}}\n    \
+             config: {{least: {least}}}\nconsumers: {{c: {{from: balances, to: {{stdout: {{}}}}}}}}\n",
+            operator.display()
+        )
+    };
+    write(
+        folder.path(),
+        "orders.jsonl",
+        "{\"customer\":\"ann\",\"amount\":7}\n",
+    );
+    let payments = write(folder.path(), "payments.jsonl", "");
+    let node = Node::up(&write(folder.path(), "mosaik.yaml", &manifest(1)));
+    node.logged("orders ended");
+    write(folder.path(), "mosaik.yaml", &manifest(2));
+    node.logged("generation 2");
+    append(&payments, "{\"customer\":\"ann\",\"paid\":3}\n");
+    node.stdout_line("the payment", |line| {
+        line == r#"{"customer":"ann","owes":"4"}"#
+    });
+    node.signal(rustix::process::Signal::INT);
+    let done = node.wait();
+    assert!(done.status.success(), "{}", done.stderr);
+    let last = done.stdout.lines().last();
+    assert_eq!(
+        last,
+        Some(r#"{"customer":"all","owes":"4"}"#),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
 fn a_component_that_comes_later_is_noticed() {
     let mut following = Following::start();
     following.edit("wasm: builtin:jq", "wasm: later.wasm");

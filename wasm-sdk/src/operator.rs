@@ -38,7 +38,8 @@ pub trait Operator: Sized {
         Ok(())
     }
 
-    /// Nothing more comes on the input port of that name.
+    /// Nothing more comes on the input port of that name. An instance that follows another, after a reload or a failure, is
+    /// told anew of the ports that ended before.
     fn input_ended(&mut self, _port: &str, _out: &mut Out<'_, Self::Output>) -> Result<()> {
         Ok(())
     }

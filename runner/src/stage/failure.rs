@@ -141,6 +141,7 @@ impl Worker {
                     "goes on with a new instance from {start}"
                 );
                 self.instance = Some(instance);
+                self.untold.clone_from(&self.ended);
                 self.outfit.counters.restarted();
                 Ok(())
             }

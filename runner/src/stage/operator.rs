@@ -68,7 +68,7 @@ impl OperatorStage {
     pub async fn run(self, mut control: Control) -> Ended {
         let (mut running, instances) = Running::new(self, control.handoff.clone());
         let members = instances.into_iter().map(|instance| (instance, None));
-        let end = match Crew::new(&running.outfit, members.collect(), &running.spread) {
+        let end = match Crew::new(&running.outfit, members.collect(), &running.spread, &[]) {
             Ok(mut crew) => {
                 let end = running.pump(&mut crew, &mut control).await;
                 crew.end(!matches!(end, End::Finished)).await;
@@ -92,15 +92,16 @@ enum Crew {
 }
 
 impl Crew {
-    /// Instances with the state they were given.
+    /// Instances with the state they were given, after these input ports have ended.
     fn new(
         outfit: &Outfit,
         members: Vec<(Instance, Option<State>)>,
         spread: &Spread,
+        ended: &[u32],
     ) -> Result<Self, String> {
         let mut workers: Vec<Worker> = members
             .into_iter()
-            .map(|(instance, state)| Worker::new(outfit.clone(), instance, state))
+            .map(|(instance, state)| Worker::new(outfit.clone(), instance, state, ended.to_vec()))
             .collect();
         if workers.len() > 1 {
             return Pool::start(workers, spread).map(Self::Many);
@@ -318,9 +319,13 @@ impl Running {
         } else {
             Ok(vec![None; replacement.spread.instances])
         };
+        let inputs = self.inputs.iter().zip(&self.open);
+        let ended: Vec<_> = inputs
+            .filter_map(|(input, open)| (!open).then_some(input.port))
+            .collect();
         let made = states
             .and_then(|states| restored(replacement.instances, states))
-            .and_then(|members| Crew::new(&outfit, members, &replacement.spread));
+            .and_then(|members| Crew::new(&outfit, members, &replacement.spread, &ended));
         let next = match made {
             Ok(next) => next,
             Err(reason) => {

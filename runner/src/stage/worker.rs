@@ -55,13 +55,22 @@ pub(super) struct Worker {
     pub(super) complaints: Complaints,
     /// Whether the instance was called since the last checkpoint.
     pub(super) changed: bool,
+    /// Input ports that have ended.
+    pub(super) ended: Vec<u32>,
+    /// Those of them that the instance was not told of: they ended before it was there.
+    pub(super) untold: Vec<u32>,
     /// When to hand on what comes of the batch at hand, where others work beside this one.
     turn: Option<Turn>,
 }
 
 impl Worker {
-    /// With an instance that has that state.
-    pub(super) fn new(outfit: Outfit, instance: Instance, state: Option<State>) -> Self {
+    /// With an instance that has that state, and comes after these input ports have ended.
+    pub(super) fn new(
+        outfit: Outfit,
+        instance: Instance,
+        state: Option<State>,
+        ended: Vec<u32>,
+    ) -> Self {
         Self {
             outfit,
             instance: Some(instance),
@@ -69,6 +78,8 @@ impl Worker {
             restart: false,
             complaints: Complaints::default(),
             changed: false,
+            untold: ended.clone(),
+            ended,
             turn: None,
         }
     }
@@ -112,6 +123,7 @@ impl Worker {
     pub(super) async fn finish(&mut self, port: u32, turn: Option<Turn>) -> Result<(), End> {
         self.turn = turn;
         let done = self.call(None, |instance| instance.finish(port)).await;
+        self.ended.push(port);
         self.turn = None;
         done
     }
@@ -151,6 +163,20 @@ impl Worker {
         if self.instance.is_none() {
             self.rebuild()?;
         }
+        while self.instance.is_some()
+            && let Some(port) = self.untold.pop()
+        {
+            self.call_as_it_is(None, |instance| instance.finish(port))
+                .await?;
+        }
+        self.call_as_it_is(batch, first).await
+    }
+
+    async fn call_as_it_is(
+        &mut self,
+        batch: Option<(u32, &Frames)>,
+        first: impl FnOnce(&mut Instance) -> Result<Processed, CallError>,
+    ) -> Result<(), End> {
         let Some(instance) = &mut self.instance else {
             return self
                 .lost(batch, &[], "the operator could not be built anew")
