@@ -9,6 +9,9 @@ use super::usage;
 
 /// Times that the whole corpus is tried between two looks.
 const ROUNDS: usize = 4;
+/// How often it is tried: the allocator takes a region of 64 MiB more when it sees fit, and keeps it. What leaks does so
+/// every time.
+const TRIES: usize = 3;
 /// What the process may have grown in that time: the allocator keeps some of what was freed. One round leaks more if any
 /// case keeps what it was given.
 const RESIDENT_KIB_MAX: u64 = 32 * 1024;
@@ -34,23 +37,22 @@ fn memory_is_back_where_it_was() {
     };
     round();
     let look = || (usage::resident_kib(), usage::reserved_kib(), threads());
-    let before = look();
-    for _ in 0..ROUNDS {
-        round();
-    }
-    let after = look();
-    println!(
-        "KiB resident, KiB reserved, threads: {before:?} before, {after:?} after {ROUNDS} rounds"
-    );
-    assert!(
-        after.0 < before.0 + RESIDENT_KIB_MAX,
-        "{before:?} {after:?}"
-    );
-    assert!(
-        after.1 < before.1 + RESERVED_KIB_MAX,
-        "{before:?} {after:?}"
-    );
-    assert!(after.2 <= before.2, "{before:?} {after:?}");
+    let mut tries = Vec::new();
+    let stays = (0..TRIES).any(|_| {
+        let before = look();
+        for _ in 0..ROUNDS {
+            round();
+        }
+        let after = look();
+        println!(
+            "KiB resident, KiB reserved, threads: {before:?} before, {after:?} after {ROUNDS} rounds"
+        );
+        tries.push((before, after));
+        after.0 < before.0 + RESIDENT_KIB_MAX
+            && after.1 < before.1 + RESERVED_KIB_MAX
+            && after.2 <= before.2
+    });
+    assert!(stays, "{tries:?}");
 }
 
 fn threads() -> usize {
