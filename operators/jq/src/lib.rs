@@ -4,6 +4,8 @@
 
 mod compile;
 mod config;
+#[cfg(any(target_family = "wasm", test))]
+mod heap;
 mod json;
 
 #[cfg(test)]
