@@ -6,9 +6,10 @@ use clap::Args;
 
 use super::{Exit, OutputArgs, load};
 
-/// Tells all mistakes of a manifest, and runs nothing.
+/// Tells all mistakes of a manifest, and starts nothing.
 ///
-/// Components are compiled and asked for their ports; no file is written, no socket opened. Mistakes and warnings go
+/// Operators are compiled, asked for their ports and opened with what they are allowed, to see whether they take their
+/// configuration. The runner itself writes no file but its cache, and opens no socket. Mistakes and warnings go
 /// to stderr, each with its place underlined.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner check manifests/quickstart.yaml && echo valid")]

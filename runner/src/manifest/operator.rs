@@ -63,7 +63,7 @@ pub enum OnError {
     /// They are dropped and counted. The default.
     #[default]
     Skip,
-    /// The node stops.
+    /// The operator fails, and what only fed it ends.
     Stop,
     /// They are dropped and counted, and the operator starts anew.
     Restart,
@@ -195,7 +195,7 @@ pub(crate) static OPERATOR: Section = Section {
         key(
             "on_error",
             Shape::Either(&[Shape::Words(ON_ERRORS), Shape::Of(&ON_ERROR_TO)]),
-            "Datums that it fails on: `skip` (default) drops and counts them, `stop` stops the node, `restart` starts the operator anew, `{to: stream}` sends them there.",
+            "Datums that it fails on: `skip` (default) drops and counts them, `stop` fails the operator, `restart` starts the operator anew, `{to: stream}` sends them there.",
         ),
         key(
             "state",

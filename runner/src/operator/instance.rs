@@ -266,26 +266,25 @@ impl Instance {
         ) -> wasmtime::Result<Result<types::Processed, String>>,
     ) -> Result<Processed, CallError> {
         let (time, answer_bytes_max) = (self.limits.call_time_max, self.limits.output_bytes_max);
-        let said = self
+        let mut said = self
             .call(call, time, answer_bytes_max, f)?
             .map_err(|refusal| self.refused(refusal))?;
+        // Before they are cut, so that no front of a secret is left.
+        if let Some(live) = &self.live {
+            for rejected in &mut said.rejected {
+                let reason = std::mem::take(&mut rejected.reason);
+                rejected.reason = live.store.data().log.masked(reason);
+            }
+        }
         // Only now: a guest that refuses a call because the rest of its last answer is due still owes that rest.
         if let Some(datums) = datums {
             self.pending.begin(datums);
         }
         let ports = self.component.description().outputs.len();
-        let mut processed =
-            answer::check(said, ports, &self.limits, &mut self.pending).map_err(|what| {
-                self.live = None;
-                CallError::Malformed { call, what }
-            })?;
-        if let Some(live) = &self.live {
-            for rejected in &mut processed.rejected {
-                let reason = std::mem::take(&mut rejected.reason);
-                rejected.reason = live.store.data().log.masked(reason);
-            }
-        }
-        Ok(processed)
+        answer::check(said, ports, &self.limits, &mut self.pending).map_err(|what| {
+            self.live = None;
+            CallError::Malformed { call, what }
+        })
     }
 
     fn call<R>(
