@@ -238,6 +238,51 @@ fn the_newest_time_outlives_the_key_that_brought_it() {
     assert_eq!(counted("late"), 1);
 }
 
+#[test]
+fn the_newest_time_of_several_instances_is_that_of_the_furthest() {
+    let config = of(json!({"every": "10s"}), json!({"watermark": "all"}));
+    let (mut ahead, mut behind) = (open(&config), open(&config));
+    ahead.send(0, [datum(1, 5, 1), datum(1, 100, 1)]).unwrap();
+    behind.send(0, [datum(2, 33, 1)]).unwrap();
+    assert_eq!(counts(&outputs(&mut ahead)).len(), 1);
+    let (ahead, behind) = (ahead.snapshot().unwrap(), behind.snapshot().unwrap());
+    for states in [[&ahead, &behind], [&behind, &ahead]] {
+        let entries = states.iter().flat_map(|state| state.entries.clone());
+        let mut whole = open(&config);
+        whole
+            .restore(State {
+                version: STATE_VERSION,
+                entries: entries.collect(),
+            })
+            .unwrap();
+        whole.send(0, [datum(1, 6, 1), datum(2, 34, 1)]).unwrap();
+        assert_eq!(counted("late"), 2);
+        whole.take();
+        whole.send(0, [datum(3, 100, 1)]).unwrap();
+        let due = counts(&outputs(&mut whole));
+        assert_eq!(due, [((2, rfc3339(30), rfc3339(40)), 1)].into());
+        whole.finish(0).unwrap();
+        assert_eq!(counts(&outputs(&mut whole)).len(), 2);
+    }
+}
+
+#[test]
+fn a_key_that_moves_to_another_instance_brings_the_newest_time() {
+    let config = of(json!({"every": "10s"}), json!({"watermark": "all"}));
+    let mut one = open(&config);
+    one.send(0, [datum(1, 100, 1), datum(2, 99, 1)]).unwrap();
+    one.take();
+    let mut state = one.snapshot().unwrap();
+    // What the instance gets that key 1 does not go to.
+    state
+        .entries
+        .retain(|entry| entry.key.as_deref() != Some(b"1"));
+    let mut two = open(&config);
+    two.restore(state).unwrap();
+    two.send(0, [datum(3, 89, 1)]).unwrap();
+    assert_eq!(counted("late"), 2, "99 came late, and so does 89");
+}
+
 /// The sessions of a key's times, from the definition: sorted, cut where a gap is as long as a session's.
 fn sessions(times: &BTreeMap<u8, Vec<i64>>, gap: i64) -> BTreeMap<(u64, String, String), u64> {
     let mut all = BTreeMap::new();
