@@ -217,9 +217,9 @@ fn an_instance_that_comes_later_knows_which_inputs_have_ended() {
         "{\"customer\":\"ann\",\"amount\":7}\n",
     );
     let payments = write(folder.path(), "payments.jsonl", "");
-    let node = Node::up(&write(folder.path(), "mosaik.yaml", &manifest(1)));
+    let node = Node::up(&write(folder.path(), "mosaik.yaml", manifest(1)));
     node.logged("orders ended");
-    write(folder.path(), "mosaik.yaml", &manifest(2));
+    write(folder.path(), "mosaik.yaml", manifest(2));
     node.logged("generation 2");
     append(&payments, "{\"customer\":\"ann\",\"paid\":3}\n");
     node.stdout_line("the payment", |line| {
