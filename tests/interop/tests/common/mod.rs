@@ -19,6 +19,10 @@ use tokio::{
 
 pub mod build;
 #[path = "../../../support/guest.rs"]
+#[expect(
+    dead_code,
+    reason = "each of the tests that share it uses a part of it"
+)]
 pub mod guest;
 #[path = "../../src/reading.rs"]
 pub mod reading;
