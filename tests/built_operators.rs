@@ -152,6 +152,34 @@ fn join() {
 }
 
 #[test]
+fn as_much_as_join_holds_fits_the_default_memory() {
+    let component = load("join");
+    let config = r#"{"by":"k","time":"t","within":"1d"}"#;
+    let sides = ["left", "right"];
+    // The bound of datums is reached first, then that of bytes.
+    for (padding, held) in [(80, 20_000), (1000, 4_100)] {
+        let padding = "x".repeat(padding);
+        let mut join = open_on(&component, config, &sides, &["out"]).unwrap();
+        for start in (0..25_000).step_by(1000) {
+            for side in 0..2 {
+                let numbers = (start..).take(1000);
+                let datum = |i| format!(r#"{{"k":"{side}{i}","t":0,"v":"{padding}"}}"#);
+                let batch = numbers.map(|i| datum(i).into_bytes()).collect();
+                let answer = join.process(side, &batch).unwrap();
+                assert!(answer.rejected.is_empty());
+            }
+        }
+        let saved = join.snapshot().unwrap();
+        // One entry belongs to all keys.
+        let keys = saved.entries.len() - 1;
+        assert!((2 * held - held / 10..=2 * held).contains(&keys), "{keys}");
+        let mut other = open_on(&component, config, &sides, &["out"]).unwrap();
+        other.restore(&saved).unwrap();
+        assert_eq!(other.snapshot().unwrap(), saved);
+    }
+}
+
+#[test]
 fn dedupe() {
     let component = load("dedupe");
     assert_eq!(component.description().state_version, 1);
@@ -186,30 +214,38 @@ fn dedupe() {
 }
 
 #[test]
-fn as_many_keys_as_dedupe_takes_fit_the_default_memory() {
-    let component = load("dedupe");
+fn as_many_keys_as_dedupe_and_sample_take_fit_the_default_memory() {
+    for (name, config) in [
+        ("dedupe", r#"{"by":"k"}"#),
+        ("sample", r#"{"by":"k","every":2}"#),
+    ] {
+        fill_with_keys(&load(name), config);
+    }
+}
+
+fn fill_with_keys(component: &Component, config: &str) {
     // The bound of keys is reached first, then that of bytes.
     for (padding, held) in [(0, 100_000), (1000, 15_100)] {
-        let mut dedupe = open(&component, r#"{"by":"k"}"#, &["out"]).unwrap();
+        let mut holder = open(component, config, &["out"]).unwrap();
         let mut next = 0..130_000;
         while let Some(start) = next.next() {
             let numbers = (start..).take(1000);
             let padding = "x".repeat(padding);
             let datum = |i| format!(r#"{{"k":"{i:0>10}{padding}"}}"#).into_bytes();
-            let answer = dedupe.process(0, &numbers.map(datum).collect()).unwrap();
+            let answer = holder.process(0, &numbers.map(datum).collect()).unwrap();
             assert!(answer.rejected.is_empty());
-            drain(&mut dedupe, answer);
+            drain(&mut holder, answer);
             if next.nth(998).is_none() || start > 2 * held {
                 break;
             }
         }
-        let saved = dedupe.snapshot().unwrap();
+        let saved = holder.snapshot().unwrap();
         assert!(
             (held - held / 10..=held).contains(&saved.entries.len()),
             "{}",
             saved.entries.len()
         );
-        let mut other = open(&component, r#"{"by":"k"}"#, &["out"]).unwrap();
+        let mut other = open(component, config, &["out"]).unwrap();
         other.restore(&saved).unwrap();
         assert_eq!(other.snapshot().unwrap(), saved);
     }
@@ -218,6 +254,7 @@ fn as_many_keys_as_dedupe_takes_fit_the_default_memory() {
 #[test]
 fn jq() {
     let component = load("jq");
+    assert_eq!(component.description().state_version, 0);
     assert_eq!(
         (
             &component.description().inputs[..],
@@ -289,6 +326,7 @@ fn jq() {
 #[test]
 fn sample() {
     let component = load("sample");
+    assert_eq!(component.description().state_version, 1);
     assert_eq!(component.description().outputs, ["out", "rest"]);
     let config = r#"{"every":3,"by":"k"}"#;
     let datums = [r#"{"k":1}"#, r#"{"k":2}"#, r#"{"k":1}"#, r#"{"k":1}"#];
@@ -300,6 +338,14 @@ fn sample() {
     second.restore(&first.snapshot().unwrap()).unwrap();
     let answer = second.process(0, &frames(&datums)).unwrap();
     assert_eq!(texts(&answer, 0), datums[..1]);
+
+    // Without keys, too, counting goes on where it was.
+    let mut first = open(&component, r#"{"every":3}"#, &["out"]).unwrap();
+    first.process(0, &frames(&datums[..2])).unwrap();
+    let mut second = open(&component, r#"{"every":3}"#, &["out"]).unwrap();
+    second.restore(&first.snapshot().unwrap()).unwrap();
+    let answer = second.process(0, &frames(&datums)).unwrap();
+    assert_eq!(texts(&answer, 0), datums[1..2]);
 
     // Within a batch the clock hardly moves.
     let rate = r#"{"rate":"2/d"}"#;
@@ -324,6 +370,7 @@ fn sample() {
 #[test]
 fn split() {
     let component = load("split");
+    assert_eq!(component.description().state_version, 0);
     assert_eq!(component.description().outputs.len(), 17);
     let config =
         r#"{"routes":[{"to":"a","when":{"n":{"gte":0.1}}},{"to":"p","when":{"s":["x"]}}]}"#;

@@ -21,7 +21,8 @@ pub fn parse_config<T: DeserializeOwned>(text: &str) -> Result<T> {
 }
 
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
-    let mut json = serde_json::Deserializer::from_str(text);
+    // As datums are read: a second one of serde_json's readers would be code of its own.
+    let mut json = serde_json::Deserializer::from_slice(text.as_bytes());
     let config = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let message = error.into_inner().to_string();

@@ -72,6 +72,7 @@ impl Frames<'_> {
 }
 
 /// Appends one datum with its length.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn push_frame(frames: &mut Vec<u8>, datum: &[u8]) {
     let len = u32::try_from(datum.len())
         .expect("a datum handed over fits the 32-bit memory of an operator");

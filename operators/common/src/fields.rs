@@ -1,4 +1,6 @@
 //! Fields of JSON datums: taking the few that are wanted out of an object, without building the rest.
+//!
+//! All of it goes by `from_slice`, also where there is a `str`: two readers of serde_json are twice the code in a component.
 
 use mosaik_wasm_sdk::{Error, Result, bail};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -113,7 +115,7 @@ impl Wanted {
 }
 
 fn member<'a>(object: &'a RawValue, name: &str) -> Option<&'a RawValue> {
-    let mut json = serde_json::Deserializer::from_str(object.get());
+    let mut json = serde_json::Deserializer::from_slice(object.get().as_bytes());
     let [found] = Members {
         names: &[name.into()],
     }
@@ -185,7 +187,9 @@ impl Visitor<'_> for Place<'_> {
 pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
-        return serde_json::from_str(value.get()).ok().map(Cow::Owned);
+        return serde_json::from_slice(value.get().as_bytes())
+            .ok()
+            .map(Cow::Owned);
     }
     Some(Cow::Borrowed(inner))
 }

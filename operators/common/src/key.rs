@@ -18,6 +18,21 @@ pub const ALL_KEYS: &[u8] = b"";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct By(pub Vec<Field>);
 
+impl By {
+    /// Checks that there are not more fields than this.
+    ///
+    /// # Errors
+    /// Says how many there are.
+    pub fn at_most(&self, fields: usize) -> Result<()> {
+        let count = self.0.len();
+        ensure!(
+            count <= fields,
+            "config.by: {count} fields are more than {fields}"
+        );
+        Ok(())
+    }
+}
+
 impl<'de> Deserialize<'de> for By {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ByVisitor;
@@ -137,11 +152,11 @@ fn write_scalar(name: &str, value: &RawValue, to: &mut Vec<u8>) -> Result<()> {
     match text.as_bytes().first() {
         Some(b'{' | b'[') => bail!("`{name}` is an object or an array, which cannot be a key"),
         Some(b'"') if text.contains('\\') => {
-            let unescaped: String = serde_json::from_str(text)?;
+            let unescaped: String = serde_json::from_slice(text.as_bytes())?;
             serde_json::to_writer(to, &unescaped)?;
         }
         Some(b'-' | b'0'..=b'9') if !is_short_integer(text) => {
-            let number: Number = serde_json::from_str(text)?;
+            let number: Number = serde_json::from_slice(text.as_bytes())?;
             serde_json::to_writer(to, &number)?;
         }
         _ => to.extend_from_slice(text.as_bytes()),

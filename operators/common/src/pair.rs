@@ -38,7 +38,7 @@ fn read<T: DeserializeOwned + Clone>(raw: &RawValue, names: [&str; 2]) -> Result
 
 /// A value, or what is wrong with it; where in its JSON is of no use to whoever wrote YAML.
 fn value<T: DeserializeOwned>(raw: &RawValue) -> Result<T, String> {
-    serde_json::from_str(raw.get()).map_err(|error| {
+    serde_json::from_slice(raw.get().as_bytes()).map_err(|error| {
         let reason = error.to_string();
         reason
             .split_once(" at line ")

@@ -1,5 +1,6 @@
 //! [`Recent`]: keys and what is kept of each, bounded in number and in bytes. The key that was not used for longest goes first.
 
+use crate::saved::{load, save};
 use crate::size::Size;
 use lru::LruCache;
 use mosaik_wasm_sdk::{Entry, Error, Result, ensure};
@@ -177,25 +178,6 @@ impl<V: Serialize + DeserializeOwned> Recent<V> {
 
 fn size_of_key(key: &[u8]) -> usize {
     key.len() + KEY_OVERHEAD
-}
-
-/// A part of a state, in as many bytes as it takes: all parts are in memory at once.
-///
-/// # Errors
-/// When serde refuses the part.
-pub fn save(part: &impl Serialize) -> Result<Vec<u8>> {
-    let mut saved = postcard::to_extend(part, Vec::new())?;
-    saved.shrink_to_fit();
-    Ok(saved)
-}
-
-/// Reads what [`save`] wrote.
-///
-/// # Errors
-/// When it is something else.
-pub fn load<'de, T: Deserialize<'de>>(saved: &'de [u8]) -> Result<T> {
-    postcard::from_bytes(saved)
-        .map_err(|error| Error::new(format_args!("the saved state cannot be read: {error}")))
 }
 
 #[cfg(test)]

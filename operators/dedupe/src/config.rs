@@ -1,8 +1,8 @@
 //! [`Config`]: what the manifest says of a dedupe operator.
 
-use mosaik_operator_common::hash::hash_64;
 use mosaik_operator_common::key::By;
 use mosaik_operator_common::recent::Bounds;
+use mosaik_operator_common::shape::shape;
 use mosaik_operator_common::size::Size;
 use mosaik_operator_common::span::Span;
 use mosaik_operator_common::time::TimeField;
@@ -45,11 +45,7 @@ impl Config {
     /// Reads and checks a configuration.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let config: Self = parse_config(text)?;
-        ensure!(
-            config.by.0.len() <= KEY_FIELDS_MAX,
-            "config.by: {} fields are more than {KEY_FIELDS_MAX}",
-            config.by.0.len()
-        );
+        config.by.at_most(KEY_FIELDS_MAX)?;
         ensure!(
             config.within != Some(Span(0)),
             "config.within: a time longer than none; leave it out to know keys as long as there is room"
@@ -68,10 +64,7 @@ impl Config {
 
     /// A hash of what must be the same for saved keys to make sense.
     pub(crate) fn shape(&self) -> u64 {
-        hash_64(
-            "dedupe",
-            format!("{:?} {:?}", self.by, self.time).as_bytes(),
-        )
+        shape(&(&self.by, &self.time))
     }
 }
 

@@ -8,10 +8,10 @@ mod config;
 mod tests;
 
 use config::{Config, FIELDS_MAX};
+use mosaik_operator_common::encodings::all_alike;
 use mosaik_operator_common::fields::Wanted;
 use mosaik_operator_common::hash::hash_128;
 use mosaik_operator_common::key::KeyFields;
-use mosaik_operator_common::passing::check_encodings;
 use mosaik_operator_common::recent::Recent;
 use mosaik_wasm_sdk::{
     Binding, Entry, Error, FramesOperator, Outputs, Result, State, ensure, host,
@@ -50,7 +50,7 @@ impl FramesOperator for DedupeOperator {
     fn open(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
         let config = Config::parse(config)?;
         let looks_into = !config.by.0.is_empty() || config.time.is_some();
-        check_encodings("dedupe", looks_into, inputs, outputs)?;
+        all_alike("dedupe", looks_into, inputs, outputs)?;
         let mut wanted = Wanted::default();
         let keys = KeyFields::new(&config.by, &mut wanted);
         let time_at = config.time.as_ref().map(|time| wanted.add(&time.field));

@@ -9,8 +9,9 @@ mod table;
 mod tests;
 
 use config::{Config, Missing};
+use mosaik_operator_common::encodings::only_json;
 use mosaik_operator_common::members::members;
-use mosaik_wasm_sdk::{Binding, FramesOperator, Outputs, Result, bail, ensure, host};
+use mosaik_wasm_sdk::{Binding, FramesOperator, Outputs, Result, bail, host};
 use table::{KeyReader, Table};
 
 /// The operator.
@@ -31,13 +32,7 @@ impl FramesOperator for EnrichOperator {
 
     fn open(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
         let mut config = Config::parse(config)?;
-        for binding in inputs.iter().chain(outputs) {
-            let Binding { port, encoding, .. } = binding;
-            ensure!(
-                encoding == "json",
-                "the stream on port `{port}` is {encoding}; enrich takes and gives json"
-            );
-        }
+        only_json("enrich", inputs, outputs)?;
         Ok(Self {
             table: Table::read(&mut config)?,
             keys: KeyReader::new(&config.by[0]),

@@ -11,10 +11,11 @@ mod side;
 mod tests;
 
 use config::Config;
-use mosaik_operator_common::civil::LATEST_MS;
+use mosaik_operator_common::clock::{clock_time, late};
+use mosaik_operator_common::encodings::only_json;
 use mosaik_operator_common::fields::Wanted;
 use mosaik_operator_common::key::KeyFields;
-use mosaik_wasm_sdk::{Binding, Error, FramesOperator, Outputs, Result, State, ensure, host};
+use mosaik_wasm_sdk::{Binding, FramesOperator, Outputs, Result, State, ensure, host};
 use serde_json::value::RawValue;
 use side::{At, Held, Key, Side};
 use std::collections::VecDeque;
@@ -92,13 +93,7 @@ impl FramesOperator for JoinOperator {
 
     fn open(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
         let config = Config::parse(config)?;
-        for binding in inputs.iter().chain(outputs) {
-            let Binding { port, encoding, .. } = binding;
-            ensure!(
-                encoding == "json",
-                "the stream on port `{port}` is {encoding}; join takes and gives json"
-            );
-        }
+        only_json("join", inputs, outputs)?;
         let input = |side: usize| {
             let mut wanted = Wanted::default();
             let keys = KeyFields::new(&config.by[side], &mut wanted);
@@ -137,7 +132,12 @@ impl FramesOperator for JoinOperator {
         let clock_ms = host::now();
         let time_ms = self.time_of(port, &found, clock_ms)?;
         if time_ms < self.closed_to(port) {
-            return late(datum, out);
+            return late(
+                datum,
+                LATE,
+                "late: others of its side are newer by more than `lateness`",
+                out,
+            );
         }
         self.advance(port, time_ms);
         if key_is_null {
@@ -349,20 +349,4 @@ fn write(config: &Config, datums: [Option<&[u8]>; 2], out: &mut Outputs) {
     } else if clashes > 0 {
         host::count("name_clashes", clashes);
     }
-}
-
-/// The host's clock as a time of a datum.
-fn clock_time(clock_ms: u64) -> i64 {
-    i64::try_from(clock_ms).map_or(LATEST_MS - 1, |time_ms| time_ms.min(LATEST_MS - 1))
-}
-
-/// A datum that comes too late goes to the port for such, or is rejected.
-fn late(datum: &[u8], out: &mut Outputs) -> Result<()> {
-    host::count("late", 1);
-    if out.is_bound(LATE) {
-        return out.push(LATE, datum);
-    }
-    Err(Error::new(
-        "late: others of its side are newer by more than `lateness`",
-    ))
 }

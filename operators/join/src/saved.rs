@@ -3,7 +3,8 @@
 use crate::side::{At, Held, Key};
 use crate::{Clock, JoinOperator};
 use mosaik_operator_common::key::ALL_KEYS;
-use mosaik_wasm_sdk::{Entry, Error, Result, State, bail, ensure};
+use mosaik_operator_common::saved::{load, save};
+use mosaik_wasm_sdk::{Entry, Result, State, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 /// The version of the saved state.
@@ -81,10 +82,7 @@ impl JoinOperator {
             "the saved state is of version {version}, and this join reads {VERSION}"
         );
         for Entry { key, value } in saved.entries {
-            let (common, waiting): (Common, Vec<Waiting<'_>>) = postcard::from_bytes(&value)
-                .map_err(|error| {
-                    Error::new(format_args!("the saved state cannot be read: {error}"))
-                })?;
+            let (common, waiting): (Common, Vec<Waiting<'_>>) = load(&value)?;
             if common.shape != self.config.shape() {
                 bail!("the saved datums were held by another `by` or `time`");
             }
@@ -108,11 +106,4 @@ impl JoinOperator {
         }
         Ok(())
     }
-}
-
-/// A part of the state, in as many bytes as it takes: all keys' parts are in memory at once.
-fn save(part: &impl Serialize) -> Result<Vec<u8>> {
-    let mut saved = postcard::to_extend(part, Vec::new())?;
-    saved.shrink_to_fit();
-    Ok(saved)
 }

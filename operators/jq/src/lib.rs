@@ -14,7 +14,8 @@ mod tests;
 use compile::Filter;
 use config::Config;
 use jaq_core::{Ctx, Vars};
-use mosaik_wasm_sdk::{Binding, FramesOperator, Outputs, Result, bail, ensure, parse_config};
+use mosaik_operator_common::encodings::only_json;
+use mosaik_wasm_sdk::{Binding, FramesOperator, Outputs, Result, bail, parse_config};
 
 /// The operator.
 pub struct JqOperator {
@@ -40,13 +41,7 @@ impl FramesOperator for JqOperator {
             filter,
             max_outputs,
         } = parse_config(config)?;
-        for binding in inputs.iter().chain(outputs) {
-            let Binding { port, encoding, .. } = binding;
-            ensure!(
-                encoding == "json",
-                "the stream on port `{port}` is {encoding}; jq takes and gives json"
-            );
-        }
+        only_json("jq", inputs, outputs)?;
         Ok(Self {
             filter: compile::compile(&filter)?,
             max_outputs,

@@ -1,9 +1,9 @@
 //! [`Config`]: what the manifest says of a sample operator.
 
 use crate::rate::{COUNT_MAX, Rate};
-use mosaik_operator_common::hash::hash_64;
 use mosaik_operator_common::key::By;
 use mosaik_operator_common::recent::Bounds;
+use mosaik_operator_common::shape::shape;
 use mosaik_operator_common::size::Size;
 use mosaik_wasm_sdk::{Error, Result, bail, ensure, parse_config};
 
@@ -50,11 +50,7 @@ impl Config {
     /// Reads and checks a configuration.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let config: Self = parse_config(text)?;
-        ensure!(
-            config.by.0.len() <= KEY_FIELDS_MAX,
-            "config.by: {} fields are more than {KEY_FIELDS_MAX}",
-            config.by.0.len()
-        );
+        config.by.at_most(KEY_FIELDS_MAX)?;
         config.method()?;
         config.bounds()?;
         Ok(config)
@@ -114,10 +110,7 @@ impl Config {
 
     /// A hash of what must be the same for a saved state to make sense.
     pub(crate) fn shape(&self) -> u64 {
-        let Self {
-            every, rate, by, ..
-        } = self;
-        hash_64("sample", format!("{every:?} {rate:?} {by:?}").as_bytes())
+        shape(&(self.every, self.rate, &self.by))
     }
 }
 

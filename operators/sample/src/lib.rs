@@ -9,11 +9,12 @@ mod rate;
 mod tests;
 
 use config::{Config, KEY_FIELDS_MAX, Method, Turn};
+use mosaik_operator_common::encodings::all_alike;
 use mosaik_operator_common::fields::Wanted;
 use mosaik_operator_common::hash::hash_64;
 use mosaik_operator_common::key::KeyFields;
-use mosaik_operator_common::passing::check_encodings;
-use mosaik_operator_common::recent::{Recent, load, save};
+use mosaik_operator_common::recent::Recent;
+use mosaik_operator_common::saved::{load, save};
 use mosaik_wasm_sdk::{Binding, Entry, FramesOperator, Outputs, Result, State, ensure, host};
 use rate::Bucket;
 use serde::{Deserialize, Serialize};
@@ -56,7 +57,7 @@ impl FramesOperator for SampleOperator {
 
     fn open(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
         let config = Config::parse(config)?;
-        check_encodings("sample", !config.by.0.is_empty(), inputs, outputs)?;
+        all_alike("sample", !config.by.0.is_empty(), inputs, outputs)?;
         let mut wanted = Wanted::default();
         Ok(Self {
             method: config.method()?,

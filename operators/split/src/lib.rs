@@ -11,7 +11,8 @@ mod tests;
 use config::{Config, Matching};
 use mosaik_datum::criteria::Selector;
 use mosaik_datum::{Criteria, Encoding};
-use mosaik_wasm_sdk::{Binding, Error, FramesOperator, Outputs, Result, ensure, host};
+use mosaik_operator_common::encodings::only_json;
+use mosaik_wasm_sdk::{Binding, Error, FramesOperator, Outputs, Result, host};
 use ports::{PORTS, Port};
 
 /// The operator.
@@ -30,13 +31,7 @@ impl FramesOperator for SplitOperator {
 
     fn open(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
         let config = Config::parse(config, outputs)?;
-        for binding in inputs.iter().chain(outputs) {
-            let Binding { port, encoding, .. } = binding;
-            ensure!(
-                encoding == "json",
-                "the stream on port `{port}` is {encoding}; split takes and gives json"
-            );
-        }
+        only_json("split", inputs, outputs)?;
         let ready = |(index, when): (usize, &Criteria)| {
             when.selector(&Encoding::Json)
                 .map_err(|error| Error::new(format_args!("config.routes[{index}].when: {error}")))

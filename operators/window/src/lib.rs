@@ -13,12 +13,13 @@ mod tests;
 
 use aggregate::{Aggregate, Seen, VALUES_MAX, Value};
 use config::{Config, Watermark};
-use mosaik_operator_common::civil::{LATEST_MS, write_rfc3339};
+use mosaik_operator_common::civil::write_rfc3339;
+use mosaik_operator_common::clock::{clock_time, late};
+use mosaik_operator_common::encodings::only_json;
 use mosaik_operator_common::fields::Wanted;
 use mosaik_operator_common::key::{ALL_KEYS, KeyFields};
-use mosaik_wasm_sdk::{
-    Binding, Entry, Error, FramesOperator, Outputs, Result, State, bail, ensure, host,
-};
+use mosaik_operator_common::saved::{load, save};
+use mosaik_wasm_sdk::{Binding, Entry, FramesOperator, Outputs, Result, State, bail, ensure, host};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -71,13 +72,7 @@ impl FramesOperator for WindowOperator {
 
     fn open(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
         let config = Config::parse(config)?;
-        for binding in inputs.iter().chain(outputs) {
-            let Binding { port, encoding, .. } = binding;
-            ensure!(
-                encoding == "json",
-                "the stream on port `{port}` is {encoding}; window takes and gives json"
-            );
-        }
+        only_json("window", inputs, outputs)?;
         let mut wanted = Wanted::default();
         let time_at = config.time.as_ref().map(|time| wanted.add(&time.field));
         let keys = KeyFields::new(&config.by, &mut wanted);
@@ -121,7 +116,7 @@ impl FramesOperator for WindowOperator {
         let arrival = self.windows.arrival(&self.key, time_ms, clock_ms);
         self.windowing.holding(time_ms, &mut self.spans);
         if !reaches_open(&self.windows, self.windowing, arrival, &mut self.spans) {
-            return late(datum, out);
+            return late(datum, LATE, "late: its window is closed", out);
         }
         let nothing = || {
             let seen = aggregates
@@ -233,11 +228,6 @@ fn empty(config: &Config) -> Windows {
     Windows::new(config.watermark(), config.lateness_ms(), bounds)
 }
 
-/// The host's clock as a time of a datum.
-fn clock_time(clock_ms: u64) -> i64 {
-    i64::try_from(clock_ms).map_or(LATEST_MS - 1, |time_ms| time_ms.min(LATEST_MS - 1))
-}
-
 /// Leaves of a datum's windows those that are open. Whether there is one.
 fn reaches_open(
     windows: &Windows,
@@ -310,25 +300,4 @@ fn write_window(
     }
     to.push(b'}');
     Ok(())
-}
-
-/// A part of the state, in as many bytes as it takes: all keys' parts are in memory at once.
-fn save(part: &impl Serialize) -> Result<Vec<u8>> {
-    let mut saved = postcard::to_extend(part, Vec::new())?;
-    saved.shrink_to_fit();
-    Ok(saved)
-}
-
-fn load<'de, T: Deserialize<'de>>(saved: &'de [u8]) -> Result<T> {
-    postcard::from_bytes(saved)
-        .map_err(|error| Error::new(format_args!("the saved state cannot be read: {error}")))
-}
-
-/// A datum whose window is closed goes to the port for such, or is rejected.
-fn late(datum: &[u8], out: &mut Outputs) -> Result<()> {
-    host::count("late", 1);
-    if out.is_bound(LATE) {
-        return out.push(LATE, datum);
-    }
-    Err(Error::new("late: its window is closed"))
 }

@@ -352,6 +352,36 @@ fn run(config: &str, inputs: &[(u8, i64, i32)]) -> (Vec<Json>, usize) {
     )
 }
 
+/// What leaves, by port, when another instance takes over the state after the first of the inputs, and when one has all.
+fn in_parts_and_whole(
+    config: &str,
+    inputs: &[(u8, i64, i32)],
+    at: usize,
+) -> [Vec<(usize, Vec<u8>)>; 2] {
+    let datums = inputs
+        .iter()
+        .map(|(key, time, value)| datum(*key, *time, *value));
+    let datums: Vec<String> = datums.collect();
+    let (before, after) = datums.split_at(at.min(datums.len()));
+    let mut whole = open(config);
+    whole.send(0, &datums).unwrap();
+    whole.finish(0).unwrap();
+    let mut first = open(config);
+    first.send(0, before).unwrap();
+    let mut second = open(config);
+    second.restore(first.snapshot().unwrap()).unwrap();
+    assert_eq!(second.snapshot().unwrap(), first.snapshot().unwrap());
+    second.send(0, after).unwrap();
+    second.finish(0).unwrap();
+    let by_port = |mut sent: Vec<(usize, Vec<u8>)>| {
+        sent.sort_by_key(|(port, _)| *port);
+        sent
+    };
+    let mut parts = first.take();
+    parts.extend(second.take());
+    [parts, whole.take()].map(by_port)
+}
+
 proptest! {
     #[test]
     fn nothing_is_lost_or_counted_twice(inputs in inputs(), watermark in prop_oneof![Just("key"), Just("all")]) {
@@ -387,25 +417,8 @@ proptest! {
         inputs in inputs(), at in 0usize..80, watermark in prop_oneof![Just("key"), Just("all")],
     ) {
         let config = config("60s", json!({"lateness": "90s", "watermark": watermark}));
-        let datums: Vec<String> = inputs.iter().map(|(key, time, value)| datum(*key, *time, *value)).collect();
-        let (before, after) = datums.split_at(at.min(datums.len()));
-
-        let mut whole = open(&config);
-        whole.send(0, &datums).unwrap();
-        whole.finish(0).unwrap();
-
-        let mut first = open(&config);
-        first.send(0, before).unwrap();
-        let mut second = open(&config);
-        second.restore(first.snapshot().unwrap()).unwrap();
-        prop_assert_eq!(second.snapshot().unwrap(), first.snapshot().unwrap());
-        second.send(0, after).unwrap();
-        second.finish(0).unwrap();
-
-        let by_port = |mut sent: Vec<(usize, Vec<u8>)>| { sent.sort_by_key(|(port, _)| *port); sent };
-        let mut parts = first.take();
-        parts.extend(second.take());
-        prop_assert_eq!(by_port(parts), by_port(whole.take()));
+        let [parts, whole] = in_parts_and_whole(&config, &inputs, at);
+        prop_assert_eq!(parts, whole);
     }
 
     #[test]

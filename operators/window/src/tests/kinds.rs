@@ -395,21 +395,7 @@ proptest! {
         inputs in inputs(), at in 0usize..80, kind in kinds(), watermark in watermarks(),
     ) {
         let config = of(kind, json!({"lateness": "40s", "watermark": watermark}));
-        let datums: Vec<String> = inputs.iter().map(|(key, time, value)| datum(*key, *time, *value)).collect();
-        let (before, after) = datums.split_at(at.min(datums.len()));
-        let mut whole = open(&config);
-        whole.send(0, &datums).unwrap();
-        whole.finish(0).unwrap();
-        let mut first = open(&config);
-        first.send(0, before).unwrap();
-        let mut second = open(&config);
-        second.restore(first.snapshot().unwrap()).unwrap();
-        prop_assert_eq!(second.snapshot().unwrap(), first.snapshot().unwrap());
-        second.send(0, after).unwrap();
-        second.finish(0).unwrap();
-        let by_port = |mut sent: Vec<(usize, Vec<u8>)>| { sent.sort_by_key(|(port, _)| *port); sent };
-        let mut parts = first.take();
-        parts.extend(second.take());
-        prop_assert_eq!(by_port(parts), by_port(whole.take()));
+        let [parts, whole] = in_parts_and_whole(&config, &inputs, at);
+        prop_assert_eq!(parts, whole);
     }
 }

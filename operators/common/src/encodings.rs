@@ -1,12 +1,26 @@
-//! For operators that hand datums on as they came: whether their streams allow it.
+//! Whether the streams of an operator are of an encoding that it can do with.
 
 use mosaik_wasm_sdk::{Binding, Result, ensure};
 
-/// Checks that all streams of the operator are of one encoding; of JSON, if it looks into them.
+/// Checks that all streams of an operator are of JSON.
+///
+/// # Errors
+/// Names the port whose stream is not.
+pub fn only_json(operator: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<()> {
+    for Binding { port, encoding, .. } in inputs.iter().chain(outputs) {
+        ensure!(
+            encoding == "json",
+            "the stream on port `{port}` is {encoding}; {operator} takes and gives json"
+        );
+    }
+    Ok(())
+}
+
+/// For operators that hand datums on as they came: checks that all streams of the operator are of one encoding; of JSON, if it looks into them.
 ///
 /// # Errors
 /// Names the port whose stream does not fit.
-pub fn check_encodings(
+pub fn all_alike(
     operator: &str,
     looks_into: bool,
     inputs: &[Binding],
@@ -44,7 +58,7 @@ mod tests {
     fn streams_are_of_one_encoding() {
         let check = |looks_into, input, output| {
             let (input, output) = (binding("in", input), binding("out", output));
-            let checked = check_encodings("dedupe", looks_into, &[input], &[output]);
+            let checked = all_alike("dedupe", looks_into, &[input], &[output]);
             checked.map_err(mosaik_wasm_sdk::Error::into_reason)
         };
         for encoding in ["json", "text", "bytes"] {
