@@ -9,14 +9,13 @@ mod support;
 
 use std::{
     env, fs,
-    io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
 use serde_json::{Value, json};
-use support::{Done, Node, root, runner};
+use support::{Done, Node, root, run_with_stdin};
 
 /// How long the first start of a component may take that carries its language's runtime: 12 MB are compiled.
 const START_MAX: Duration = Duration::from_mins(5);
@@ -61,21 +60,11 @@ impl Example {
 
     /// Tries it on lines of text; what leaves, and the exit code.
     fn run(&self, input: &str, more: &[&str]) -> (Vec<Value>, Option<i32>) {
-        let mut child = runner()
-            .arg("run-operator")
-            .arg(&self.operator)
-            .args(["--encoding", "in=text"])
-            .args(more)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(input.as_bytes()).unwrap();
-        drop(stdin);
-        let done = child.wait_with_output().unwrap();
-        let lines = String::from_utf8(done.stdout).unwrap();
-        let lines = lines
+        let operator = self.operator.to_str().unwrap();
+        let verb = ["run-operator", operator, "--encoding", "in=text"];
+        let done = run_with_stdin(verb.iter().chain(more), input);
+        let lines = done
+            .stdout
             .lines()
             .map(|line| serde_json::from_str(line).unwrap());
         (lines.collect(), done.status.code())

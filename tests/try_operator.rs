@@ -7,41 +7,33 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     path::PathBuf,
-    process::{Output, Stdio},
-    thread,
+    process::{Child, Stdio},
 };
 
 use serde_json::{Value, json};
-use support::{guest::Guest, runner, write};
+use support::{Done, guest::Guest, run_with_stdin, runner, write};
 
 fn accounts() -> PathBuf {
     support::root().join("tests/operator/built.wasm")
 }
 
-/// Runs a verb to its end, with this on stdin.
-fn with_stdin(args: &[&str], stdin: &str) -> Output {
-    let mut child = runner()
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut to = child.stdin.take().unwrap();
-    let stdin = stdin.to_owned();
-    // One that ends without reading all of it is looked at below.
-    let writing = thread::spawn(move || to.write_all(stdin.as_bytes()));
-    let output = child.wait_with_output().unwrap();
-    let _ = writing.join().unwrap();
-    output
-}
-
 #[track_caller]
 fn tried(args: &[&str], stdin: &str, code: i32) -> (String, String) {
-    let output = with_stdin(&[&["run-operator"], args].concat(), stdin);
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{stdout}\n{stderr}");
+    ended(
+        run_with_stdin([&["run-operator"], args].concat(), stdin),
+        code,
+    )
+}
+
+/// What a process wrote that has ended with this code.
+#[track_caller]
+fn ended(done: Done, code: i32) -> (String, String) {
+    let Done {
+        status,
+        stdout,
+        stderr,
+    } = done;
+    assert_eq!(status.code(), Some(code), "{stdout}\n{stderr}");
     (stdout, stderr)
 }
 
@@ -207,15 +199,19 @@ fn a_failure_ends_it_and_says_what_was_lost() {
     );
 }
 
-#[test]
-fn lines_are_answered_as_they_come() {
-    let mut child = runner()
+fn jq_in_a_pipe() -> Child {
+    runner()
         .args(["run-operator", "builtin:jq", "--config", "\".\""])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+#[test]
+fn lines_are_answered_as_they_come() {
+    let mut child = jq_in_a_pipe();
     let mut to = child.stdin.take().unwrap();
     let mut from = BufReader::new(child.stdout.take().unwrap());
     for n in 0..3 {
@@ -237,13 +233,7 @@ fn lines_are_answered_as_they_come() {
 
 #[test]
 fn a_reader_that_leaves_ends_it_without_an_error() {
-    let mut child = runner()
-        .args(["run-operator", "builtin:jq", "--config", "\".\""])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = jq_in_a_pipe();
     drop(child.stdout.take());
     let mut to = child.stdin.take().unwrap();
     // The pipe is gone as soon as the child has seen that nobody reads.
@@ -281,11 +271,7 @@ fn input_without_end_takes_no_more_memory() {
 
 #[track_caller]
 fn inspected(args: &[&str], code: i32) -> (String, String) {
-    let output = with_stdin(&[&["inspect"], args].concat(), "");
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{stdout}\n{stderr}");
-    (stdout, stderr)
+    ended(run_with_stdin([&["inspect"], args].concat(), ""), code)
 }
 
 #[test]

@@ -8,7 +8,7 @@ pub(crate) mod guest;
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write as _},
     net::UdpSocket,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -54,6 +54,33 @@ pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) 
     let mut command = runner();
     command.args(args);
     Node::spawn(command).wait()
+}
+
+/// As [`run`], with this on stdin.
+#[track_caller]
+pub(crate) fn run_with_stdin<S: AsRef<std::ffi::OsStr>>(
+    args: impl IntoIterator<Item = S>,
+    stdin: &str,
+) -> Done {
+    let mut child = runner()
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary under test starts");
+    let mut to = child.stdin.take().expect("piped");
+    let stdin = stdin.to_owned();
+    // One that ends without reading all of it says why by itself.
+    let writing = thread::spawn(move || to.write_all(stdin.as_bytes()));
+    let output = child.wait_with_output().expect("it is our child");
+    let _ = writing.join();
+    let text = |bytes| String::from_utf8(bytes).expect("it writes text");
+    Done {
+        status: output.status,
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
 }
 
 /// The lines that a process has written to one of its outputs so far.

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{Exit, complain, harmless, load, operator_args, print};
 use crate::{
-    manifest::{ComponentSource, Grants, OperatorLimits, show_size},
-    operator::{Anatomy, Description, Given, Import, WORLD},
+    manifest::{ComponentSource, OperatorLimits, show_size},
+    operator::{Anatomy, Description, Given, Import, Interfaces, WORLD},
     topology::Library,
 };
 
@@ -77,7 +77,7 @@ fn look(operator: &ComponentSource, limits: &OperatorLimits) -> Result<Told, Str
     let description = if missing(&anatomy).is_empty() {
         let library = load::library().map_err(|error| format!("{error:#}"))?;
         let component = library
-            .load(&code, limits, &Grants::to_describe())
+            .load(&code, limits, Interfaces::ALL)
             .map_err(|reason| format!("not an operator: {reason}"))?;
         Some(component.description().clone())
     } else {

@@ -1,5 +1,7 @@
 //! Graphs made from small manifests: what is wired, how two of them differ, how one is drawn.
 
+mod data_files;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use proptest::prelude::*;
@@ -189,27 +191,6 @@ fn everything_that_can_be_written_arrives() {
         graph.writers(&StreamName::new("rejected").unwrap()).count(),
         1
     );
-}
-
-#[test]
-fn an_operator_is_swapped_when_a_file_of_its_configuration_is_another() {
-    let folder = tempfile::tempdir().unwrap();
-    let text = "mosaik: v1\nstreams: {a: {}, b: {}}\nproducers: {p: {from: {stdin: {}}, to: a}}\n\
-                operators: {o: {wasm: 'builtin:x', from: a, to: b, files: {table: t.json}}}\n\
-                consumers: {c: {from: b, to: {stdout: {}}}}\n";
-    let with = |table: &str| {
-        std::fs::write(folder.path().join("t.json"), table).unwrap();
-        let file = folder.path().join("mosaik.yaml");
-        std::fs::write(&file, text).unwrap();
-        load(&file, &BTreeMap::new(), &Described).unwrap().graph
-    };
-    let plan = |new| {
-        let lines = Diff::between(&with("[1]"), &with(new)).to_string();
-        let changed = lines.lines().filter(|line| !line.starts_with("keep"));
-        changed.map(str::to_owned).collect::<Vec<_>>()
-    };
-    assert_eq!(plan("[1]"), [""; 0]);
-    assert_eq!(plan("[2]"), ["swap     operator o (files)"]);
 }
 
 #[test]

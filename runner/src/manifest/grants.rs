@@ -108,22 +108,6 @@ pub(crate) static ALLOW: Section = Section {
 };
 
 impl Grants {
-    /// All that can be granted, of nothing in particular: enough for an operator to say what it is.
-    pub fn to_describe() -> Self {
-        Self {
-            wasi: true,
-            http: vec![Guarded::new(
-                GrantedHost {
-                    host: "localhost".to_owned(),
-                    port: None,
-                },
-                false,
-            )],
-            random: true,
-            ..Self::default()
-        }
-    }
-
     /// Reads a text that is the value of `allow`: `{env: [HOME], random: true}`. Folders are relative to `base`.
     ///
     /// # Errors

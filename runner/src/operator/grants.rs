@@ -140,7 +140,7 @@ fn kind(import: &str) -> Kind {
 
 impl Interfaces {
     /// All that can be granted.
-    pub(super) const ALL: Self = Self {
+    pub const ALL: Self = Self {
         wasi: true,
         http: true,
         random: true,

@@ -122,7 +122,7 @@ impl Library {
             })
     }
 
-    /// The component of this code, which may import what is granted. Blocks while it compiles, the first time.
+    /// The component of this code, which may import these interfaces. Blocks while it compiles, the first time.
     ///
     /// # Errors
     /// One clear sentence: why it is no operator that can be used.
@@ -130,10 +130,9 @@ impl Library {
         &self,
         bytes: &[u8],
         limits: &OperatorLimits,
-        grants: &Grants,
+        interfaces: Interfaces,
     ) -> Result<Component, String> {
-        let hash = blake3::hash(bytes).to_hex().to_string();
-        let key = (hash, granted(grants).interfaces());
+        let key = (blake3::hash(bytes).to_hex().to_string(), interfaces);
         if let Some(component) = self.find(&key) {
             return Ok(component);
         }
@@ -142,7 +141,7 @@ impl Library {
             binary_bytes_max: binary_bytes(limits),
             ..LoadLimits::default()
         };
-        let component = compile(&self.engine, bytes.to_vec(), limits, key.1, time_max)?;
+        let component = compile(&self.engine, bytes.to_vec(), limits, interfaces, time_max)?;
         self.loaded
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -173,7 +172,11 @@ impl Components for Library {
         limits: &OperatorLimits,
         grants: &Grants,
     ) -> Result<ComponentInfo, String> {
-        let component = self.load(&Self::code(source, limits)?, limits, grants)?;
+        let component = self.load(
+            &Self::code(source, limits)?,
+            limits,
+            granted(grants).interfaces(),
+        )?;
         let description = component.description();
         Ok(ComponentInfo {
             inputs: description.inputs.clone(),

@@ -21,6 +21,6 @@ pub use identity::{IdentityError, cache_folder, state_folder};
 pub use library::{BUILTINS, COMPILE_TIME_CAP, COMPILE_TIME_MAX, Library};
 pub use node::{DRAIN_DEADLINE, Node, Settings, StartError};
 pub use receipt::Receipt;
-pub use setup::granted;
+pub use setup::{granted, limits};
 pub use summary::{StageSummary, StreamSummary, Summary};
 pub use watch::{FileWatch, QUIET, QUIET_MAX};

@@ -6,7 +6,8 @@ use mosaik_streams::Encoding;
 
 use crate::{
     graph::{
-        self, DataFile, Graph, Guarded, OperatorStage, PortName, PostcardPolicy, Stage, StreamName,
+        self, DataFile, Graph, Guarded, OperatorLimits, OperatorStage, PortName, PostcardPolicy,
+        Stage, StreamName,
     },
     operator::{Binding, Directory, Events, Grants, HttpHost, Limits, Setup},
 };
@@ -33,13 +34,18 @@ pub(super) fn setup(
         config: with_files(config, &operator.files),
         inputs: bindings(graph, operator.postcard, inputs),
         outputs: bindings(graph, operator.postcard, outputs),
-        limits: Limits {
-            memory_bytes_max: usize::try_from(operator.limits.memory).unwrap_or(usize::MAX),
-            call_time_max: operator.limits.time,
-            ..Limits::default()
-        },
+        limits: limits(&operator.limits),
         grants: granted(&operator.grants),
         events,
+    }
+}
+
+/// What a manifest lets an instance use, for the host that holds it to that.
+pub fn limits(of: &OperatorLimits) -> Limits {
+    Limits {
+        memory_bytes_max: usize::try_from(of.memory).unwrap_or(usize::MAX),
+        call_time_max: of.time,
+        ..Limits::default()
     }
 }
 

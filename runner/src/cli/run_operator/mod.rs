@@ -15,7 +15,10 @@ use super::{
     Exit, complain, harmless, load,
     operator_args::{self, LimitArgs},
 };
-use crate::{manifest::Grants, topology::Library};
+use crate::{
+    manifest::Grants,
+    topology::{Library, granted},
+};
 
 /// Tries an operator: lines from stdin to its input, what leaves it to stdout.
 ///
@@ -134,12 +137,13 @@ pub(super) fn run(args: &RunOperatorArgs) -> anyhow::Result<Exit> {
 fn try_out(args: &RunOperatorArgs) -> Result<Exit, Stop> {
     let config = config(&args.config)?;
     let limits = args.limits.limits();
+    let grants = args.allow.as_ref().map(granted).unwrap_or_default();
     let library = load::library()?;
     let component = Library::code(&operator_args::source(&args.operator), &limits)
-        .and_then(|code| library.load(&code, &limits, &args.allow.clone().unwrap_or_default()))
+        .and_then(|code| library.load(&code, &limits, grants.interfaces()))
         .map_err(Stop::Unusable);
     match component {
-        Ok(component) => Trial::new(args, component, config, &limits)?.run(),
+        Ok(component) => Trial::new(args, component, config, &limits, grants)?.run(),
         Err(Stop::Unusable(reason)) if args.report.is_some() => {
             output::report_failure(&reason)?;
             Err(Stop::Unusable(reason))

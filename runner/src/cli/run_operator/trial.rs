@@ -12,9 +12,9 @@ use super::{
 use crate::{
     cli::{Exit, operator_args},
     manifest::OperatorLimits,
-    operator::{Binding, CallError, Component, Description, Instance, Limits, Processed, Setup},
+    operator::{Binding, CallError, Component, Description, Grants, Instance, Processed, Setup},
     stage::ANSWERS_MAX,
-    topology::granted,
+    topology,
 };
 
 /// Bytes of a refused datum that the log shows.
@@ -52,6 +52,7 @@ impl<'a> Trial<'a> {
         component: Component,
         config: String,
         limits: &OperatorLimits,
+        grants: Grants,
     ) -> Result<Self, Stop> {
         let description = component.description();
         let (inputs, outputs) = (&description.inputs, &description.outputs);
@@ -80,13 +81,9 @@ impl<'a> Trial<'a> {
             // All of them, as a manifest has to.
             inputs: inputs.iter().map(binding).collect(),
             outputs: outputs.iter().map(binding).collect(),
-            limits: Limits {
-                memory_bytes_max: usize::try_from(limits.memory).unwrap_or(usize::MAX),
-                call_time_max: limits.time,
-                ..Limits::default()
-            },
+            limits: topology::limits(limits),
             events: Arc::clone(&listener) as _,
-            grants: args.allow.as_ref().map(granted).unwrap_or_default(),
+            grants,
         };
         let places = outputs.iter().map(|port| {
             let mut named = args.outputs.iter().rev();
