@@ -371,6 +371,15 @@ impl Counting {
         let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
         writeln!(file, "{line}").unwrap();
     }
+
+    /// That a new instance has come, which knows nothing.
+    #[track_caller]
+    fn begins_again(&self) {
+        self.node
+            .logged("goes on with a new instance from empty state");
+        self.say("two");
+        assert_eq!(self.node.stdout_lines(2), ["A", "A"]);
+    }
 }
 
 #[test]
@@ -394,11 +403,7 @@ fn without_a_checkpoint_it_starts_empty_and_says_so() {
     counting.say("one");
     assert_eq!(counting.node.stdout_lines(1), ["A"]);
     counting.say("X");
-    counting
-        .node
-        .logged("goes on with a new instance from empty state");
-    counting.say("two");
-    assert_eq!(counting.node.stdout_lines(2), ["A", "A"]);
+    counting.begins_again();
     assert!(!counting.node.stderr_now().contains("saved"));
 }
 
@@ -418,11 +423,7 @@ fn a_snapshot_that_is_refused_three_times_is_given_up() {
     counting
         .node
         .logged_times("it does not take its last snapshot", 3);
-    counting
-        .node
-        .logged("goes on with a new instance from empty state");
-    counting.say("two");
-    assert_eq!(counting.node.stdout_lines(2), ["A", "A"]);
+    counting.begins_again();
 }
 
 #[test]
@@ -434,9 +435,5 @@ fn a_checkpoint_that_fails_costs_the_instance_and_nothing_else() {
     let counting = Counting::start(&traps, ", checkpoint: 10ms");
     counting.say("one");
     counting.node.logged("trapped in `snapshot`");
-    counting
-        .node
-        .logged("goes on with a new instance from empty state");
-    counting.say("two");
-    assert_eq!(counting.node.stdout_lines(2), ["A", "A"]);
+    counting.begins_again();
 }

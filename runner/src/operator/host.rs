@@ -179,25 +179,12 @@ pub(super) fn cut(text: &str, max: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
-
-    #[derive(Default)]
-    struct Seen(Mutex<Vec<String>>);
-
-    impl Events for Seen {
-        fn log(&self, level: Level, message: &str) {
-            self.0.lock().unwrap().push(format!("{level:?} {message}"));
-        }
-        fn count(&self, name: &str, delta: u64) {
-            self.0.lock().unwrap().push(format!("{name} +{delta}"));
-        }
-    }
+    use crate::operator::tests::Recorder;
 
     #[test]
     fn counters_past_the_bound_are_ignored_and_told_once() {
-        let seen = Arc::new(Seen::default());
+        let seen = Arc::new(Recorder::default());
         let limits = Limits {
             counters_max: 2,
             counter_name_bytes_max: 3,
@@ -209,7 +196,7 @@ mod tests {
         for name in ["a", "long", "b", "c", "a", ""] {
             state.count(name, 1);
         }
-        let seen = seen.0.lock().unwrap();
+        let seen = seen.seen();
         assert_eq!(seen.len(), 4, "{seen:?}");
         assert_eq!((&*seen[0], &*seen[2], &*seen[3]), ("a +1", "b +1", "a +1"));
         assert!(

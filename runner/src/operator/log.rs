@@ -198,26 +198,13 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::tests::Recorder;
 
-    #[derive(Default)]
-    struct Seen(Mutex<Vec<String>>);
-
-    impl Events for Seen {
-        fn log(&self, level: Level, message: &str) {
-            self.0.lock().unwrap().push(format!("{level:?} {message}"));
-        }
-        fn count(&self, _: &str, _: u64) {}
-    }
-
-    fn log(limits: Limits, secrets: &[&str]) -> (Log, Arc<Seen>) {
-        let seen = Arc::new(Seen::default());
+    fn log(limits: Limits, secrets: &[&str]) -> (Log, Arc<Recorder>) {
+        let seen = Arc::new(Recorder::default());
         let secrets = secrets.iter().map(|&secret| secret.to_owned()).collect();
         let log = Log::new(limits, Arc::clone(&seen) as Arc<dyn Events>, secrets);
         (log, seen)
-    }
-
-    fn taken(seen: &Seen) -> Vec<String> {
-        std::mem::take(&mut seen.0.lock().unwrap())
     }
 
     #[test]
@@ -226,10 +213,10 @@ mod tests {
         log.print(Printed::Out, b"one\ntw");
         log.print(Printed::Err, b"oh\n\n");
         log.print(Printed::Out, b"o\r\nthr\xffee");
-        assert_eq!(taken(&seen), ["Info one", "Warn oh", "Info two"]);
+        assert_eq!(seen.take(), ["Info one", "Warn oh", "Info two"]);
         assert_eq!(log.last_error().as_deref(), Some("oh"));
         log.end_call();
-        assert_eq!(taken(&seen), ["Info thr\u{fffd}ee"]);
+        assert_eq!(seen.take(), ["Info thr\u{fffd}ee"]);
         assert_eq!(log.last_error(), None);
     }
 
@@ -249,7 +236,7 @@ mod tests {
         assert!(!log.has_room());
         log.end_call();
         assert_eq!(
-            taken(&seen),
+            seen.take(),
             [
                 "Info abcd",
                 "Info b",
@@ -264,7 +251,7 @@ mod tests {
         let (log, seen) = log(Limits::default(), &["hunter2", "a"]);
         log.line(Level::Error, "key=hunter2, a");
         log.print(Printed::Err, b"hunter2hunter2\n");
-        assert_eq!(taken(&seen), ["Error key=***, a", "Warn ******"]);
+        assert_eq!(seen.take(), ["Error key=***, a", "Warn ******"]);
         assert_eq!(log.last_error().as_deref(), Some("******"));
         assert_eq!(log.masked("no hunter2".into()), "no ***");
     }
@@ -278,6 +265,6 @@ mod tests {
         let (log, seen) = log(limits, &["hunter2"]);
         log.line(Level::Info, "it is hunter2");
         log.print(Printed::Out, b"it is hunter2, he said\n");
-        assert_eq!(taken(&seen), ["Info it is **", "Info it is **"]);
+        assert_eq!(seen.take(), ["Info it is **", "Info it is **"]);
     }
 }

@@ -23,7 +23,7 @@ use super::*;
 
 /// Keeps what an operator logs and counts.
 #[derive(Default)]
-struct Recorder(Mutex<Vec<String>>);
+pub(super) struct Recorder(Mutex<Vec<String>>);
 
 impl Events for Recorder {
     fn log(&self, level: Level, message: &str) {
@@ -36,8 +36,12 @@ impl Events for Recorder {
 }
 
 impl Recorder {
-    fn seen(&self) -> Vec<String> {
+    pub(super) fn seen(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
+    }
+
+    pub(super) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
     }
 }
 

@@ -133,6 +133,32 @@ fn a_value_of_the_environment_is_masked_in_all_that_the_operator_says() {
 }
 
 #[test]
+fn no_part_of_a_secret_is_left_where_a_reason_is_cut() {
+    // Rejects the first datum with its own text.
+    let guest = Guest {
+        process: "
+            (i32.store (i32.const 1024) (i32.const 0))
+            (i32.store (i32.const 1028) (i32.add (local.get $ptr) (i32.const 4)))
+            (i32.store (i32.const 1032) (i32.sub (local.get $len) (i32.const 4)))
+            (drop (call $nothing))
+            (i32.store (i32.const 332) (i32.const 1024)) (i32.store (i32.const 336) (i32.const 1))
+            (i32.const 320)",
+        ..Guest::default()
+    };
+    let grants = Grants {
+        env: vec![("KEY".into(), "hunter2".into())],
+        ..Grants::default()
+    };
+    let short = Limits {
+        reason_bytes_max: 8,
+        ..limits()
+    };
+    let mut instance = granted(&guest, grants, setup(short));
+    let processed = instance.process(0, &Frames::single(b"it is hunter2"));
+    assert_eq!(processed.unwrap().rejected[0].reason, "it is **");
+}
+
+#[test]
 fn random_numbers_are_random_and_bounded() {
     let grants = || Grants {
         random: true,
