@@ -21,6 +21,14 @@ fn every_verb_has_help_with_an_example() {
     assert!(help.stdout.contains("Exit codes:"), "{}", help.stdout);
     for verb in [
         "up",
+        "status",
+        "top",
+        "tap",
+        "explain",
+        "peers",
+        "plan",
+        "reload",
+        "down",
         "check",
         "graph",
         "new",

@@ -1,11 +1,12 @@
 //! A declarative dataflow runner: reads a YAML graph of stream producers, WASM operators and consumers, builds every
 //! edge from [`mosaik_streams`], and moves to a changed manifest while it runs.
 //!
-//! The arrows between the modules: `cli → topology → stage → {operator, connector, streams}` and
-//! `topology → graph → manifest`. `manifest` and `graph` know no runtime, no network and no WebAssembly.
+//! The arrows between the modules: `cli → control → topology → stage → {operator, connector, streams}`
+//! and `topology → graph → manifest`. `manifest` and `graph` know no runtime, no network and no WebAssembly.
 
 pub mod cli;
 pub mod connector;
+pub mod control;
 pub mod graph;
 pub mod manifest;
 pub mod operator;

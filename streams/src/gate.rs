@@ -22,30 +22,81 @@ type Requirement = Arc<dyn Fn(&PeerEntry) -> bool + Send + Sync>;
 
 /// What a peer must be and show. All of it must hold; without any, every peer may pass.
 #[derive(Clone, Default)]
-pub(crate) struct Gate {
+pub struct Requirements {
     requirements: Vec<Requirement>,
     validators: Vec<Arc<dyn TicketValidator>>,
+}
+
+impl Requirements {
+    /// None: every peer may pass.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What must be true of a peer's entry, asked again whenever it changes. Said several times, all must hold.
+    pub fn require(mut self, may: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static) -> Self {
+        self.requirements.push(Arc::new(may));
+        self
+    }
+
+    /// Which tickets a peer must show, and for as long as it stays. Said several times, all must be shown.
+    pub fn require_ticket(mut self, validator: impl TicketValidator) -> Self {
+        self.validators.push(Arc::new(validator));
+        self
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.requirements.is_empty() && self.validators.is_empty()
+    }
+}
+
+/// Holds peers to [`Requirements`], which may be replaced by others.
+#[derive(Default)]
+pub(crate) struct Gate(watch::Sender<Rules>);
+
+/// One edition of the requirements.
+#[derive(Clone, Default)]
+struct Rules {
+    edition: u64,
+    all: Arc<Requirements>,
 }
 
 /// A peer was let pass, by this version of its entry.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pass {
+    edition: u64,
     version: PeerEntryVersion,
     until: Expiration,
 }
 
 impl Gate {
-    pub(crate) fn require(&mut self, may: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static) {
-        self.requirements.push(Arc::new(may));
+    pub(crate) fn new(requirements: Requirements) -> Self {
+        Self(watch::Sender::new(Rules {
+            edition: 0,
+            all: Arc::new(requirements),
+        }))
     }
 
-    pub(crate) fn require_ticket(&mut self, validator: impl TicketValidator) {
-        self.validators.push(Arc::new(validator));
+    fn rules(&self) -> Rules {
+        self.0.borrow().clone()
+    }
+
+    /// From now on, peers are held to these: those that were let pass, too.
+    pub(crate) fn replace(&self, requirements: Requirements) {
+        self.0.send_modify(|rules| {
+            rules.edition += 1;
+            rules.all = Arc::new(requirements);
+        });
+    }
+
+    /// Tells of replacements from now on.
+    pub(crate) fn watch(&self) -> GateWatch {
+        GateWatch(self.0.subscribe())
     }
 
     /// The entry that a peer is judged by: where tickets are asked for, only what it has signed counts.
     pub(crate) fn entry<'a>(&self, catalog: &'a Catalog, peer: &PeerId) -> Option<&'a PeerEntry> {
-        if self.validators.is_empty() {
+        if self.0.borrow().all.validators.is_empty() {
             catalog.get(peer)
         } else {
             catalog.get_signed(peer).map(|signed| &**signed)
@@ -54,8 +105,9 @@ impl Gate {
 
     /// Whether a peer may pass.
     pub(crate) fn judge(&self, peer: &PeerEntry) -> Option<Pass> {
-        if self.meets(peer) {
-            self.judge_tickets(peer)
+        let rules = self.rules();
+        if rules.are_met(peer) {
+            rules.judge_tickets(peer)
         } else {
             None
         }
@@ -63,24 +115,16 @@ impl Gate {
 
     /// Whether a peer is what it must be, whatever it shows.
     pub(crate) fn meets(&self, peer: &PeerEntry) -> bool {
-        guarded(peer, || {
-            self.requirements.iter().all(|may| may(peer)).then_some(())
-        })
-        .is_some()
+        self.rules().are_met(peer)
     }
 
     /// Whether a peer shows what it must, whatever it is.
     pub(crate) fn judge_tickets(&self, peer: &PeerEntry) -> Option<Pass> {
-        let until = guarded(peer, || peer.validate_tickets(&self.validators).ok())?;
-        let pass = Pass {
-            version: peer.update_version(),
-            until: until.unwrap_or(Expiration::Never),
-        };
-        (!pass.has_expired()).then_some(pass)
+        self.rules().judge_tickets(peer)
     }
 
-    /// Resolves when a peer that was let pass may not stay: its ticket expires and it has shown no other, or its entry
-    /// changes to one that would not be let pass. Cancel safe.
+    /// Resolves when a peer that was let pass may not stay: its ticket expires and it has shown no other, its entry
+    /// changes to one that would not be let pass, or so do the requirements. Cancel safe.
     ///
     /// While nothing is known of the peer, what it showed last counts until it expires.
     pub(crate) async fn closed(
@@ -89,12 +133,12 @@ impl Gate {
         peer: &PeerId,
         mut pass: Pass,
     ) {
-        if self.requirements.is_empty() && self.validators.is_empty() {
-            return std::future::pending().await;
-        }
+        let mut rules = self.0.subscribe();
         loop {
+            let is_free = rules.borrow_and_update().all.is_empty();
+            let (edition, version) = (pass.edition, pass.version);
             let news = async {
-                let is_new = |entry: &PeerEntry| entry.update_version() != pass.version;
+                let is_new = |entry: &PeerEntry| entry.update_version() != version;
                 let changed =
                     catalog.wait_for(|catalog| self.entry(catalog, peer).is_some_and(is_new));
                 if changed.await.is_err() {
@@ -102,8 +146,10 @@ impl Gate {
                 }
             };
             tokio::select! {
+                // Triggered when other requirements hold than when it was let pass; they live as long as this does.
+                _ = rules.wait_for(|rules| rules.edition != edition) => {}
                 // Triggered when the peer's entry changes.
-                () = news => {}
+                () = news, if !is_free => {}
                 // Triggered when what it showed expires, or is to be looked at again.
                 () = pass.expiring() => if !pass.has_expired() {
                     continue;
@@ -114,6 +160,35 @@ impl Gate {
                 Some(renewed) => pass = renewed,
                 None => return,
             }
+        }
+    }
+}
+
+impl Rules {
+    fn are_met(&self, peer: &PeerEntry) -> bool {
+        let all = || self.all.requirements.iter().all(|may| may(peer));
+        guarded(peer, || all().then_some(())).is_some()
+    }
+
+    fn judge_tickets(&self, peer: &PeerEntry) -> Option<Pass> {
+        let until = guarded(peer, || peer.validate_tickets(&self.all.validators).ok())?;
+        let pass = Pass {
+            edition: self.edition,
+            version: peer.update_version(),
+            until: until.unwrap_or(Expiration::Never),
+        };
+        (!pass.has_expired()).then_some(pass)
+    }
+}
+
+/// Tells when the requirements of a gate are replaced.
+pub(crate) struct GateWatch(watch::Receiver<Rules>);
+
+impl GateWatch {
+    /// Resolves when they were replaced since the last time. Cancel safe.
+    pub(crate) async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -141,12 +216,18 @@ fn guarded<T>(peer: &PeerEntry, judge: impl FnOnce() -> Option<T>) -> Option<T> 
     })
 }
 
-impl fmt::Debug for Gate {
+impl fmt::Debug for Requirements {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate")
+        f.debug_struct("Requirements")
             .field("requirements", &self.requirements.len())
             .field("validators", &self.validators.len())
             .finish()
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gate").field(&self.rules().all).finish()
     }
 }
 

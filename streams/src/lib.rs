@@ -16,12 +16,14 @@ pub mod producer;
 mod queue;
 pub mod status;
 pub mod streams;
+pub mod tap;
 pub mod tickets;
 
 pub use consumer::{Consumer, FramesConsumer};
 #[doc(hidden)]
 pub use declare::__private;
 pub use futures;
+pub use gate::Requirements;
 pub use mosaik_datum::{
     Bytes, BytesMut, Criteria, Datum, Digest, Encoding, Frames, FramesBuilder, NetworkId, Schema,
     StreamId, Tag, UniqueId, criteria, frames, schema,

@@ -40,14 +40,14 @@ pub(crate) enum PutError<E> {
 /// Holds at most `max_count` datums and `max_bytes` bytes (headers included), but always takes one datum when it is empty.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    max_count: usize,
-    max_bytes: usize,
     state: Mutex<State>,
     room: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    max_count: usize,
+    max_bytes: usize,
     batches: VecDeque<(Source, Frames)>,
     /// Behind all `batches`: small ones, being joined.
     joining: FramesBuilder,
@@ -73,13 +73,24 @@ pub(crate) struct Chunks {
 
 impl Queue {
     pub(crate) fn new(max_count: usize, max_bytes: usize) -> Self {
-        let (max_count, max_bytes) = (max_count.max(1), max_bytes.max(1));
+        let state = State {
+            max_count: max_count.max(1),
+            max_bytes: max_bytes.max(1),
+            ..State::default()
+        };
         Self {
-            max_count,
-            max_bytes,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             room: Notify::new(),
         }
+    }
+
+    /// Other bounds from now on. What is in stays in, even if it is more.
+    pub(crate) fn set_bounds(&self, max_count: usize, max_bytes: usize) {
+        let mut state = self.state();
+        state.max_count = max_count.max(1);
+        state.max_bytes = max_bytes.max(1);
+        drop(state);
+        self.room.notify_waiters();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -94,12 +105,12 @@ impl Queue {
         }
         let before = state.count;
         while let Some(first) = frames.iter().next() {
-            if !self.fits(&state, first.len()) {
+            if !state.fits(first.len()) {
                 break;
             }
             let room = (
-                self.max_count - state.count - state.reserved,
-                self.max_bytes.saturating_sub(state.bytes),
+                state.max_count - state.count - state.reserved,
+                state.max_bytes.saturating_sub(state.bytes),
             );
             state.append(source, frames.split_front(room.0, room.1));
         }
@@ -119,8 +130,8 @@ impl Queue {
         if state.closed {
             return Err(Closed);
         }
-        let fits = state.count + state.reserved + frames.count() <= self.max_count
-            && state.bytes + frames.wire_len() <= self.max_bytes;
+        let fits = state.count + state.reserved + frames.count() <= state.max_count
+            && state.bytes + frames.wire_len() <= state.max_bytes;
         if !fits && state.count + state.reserved > 0 {
             return Ok(false);
         }
@@ -145,7 +156,7 @@ impl Queue {
         if state.closed {
             return Err(PutError::Closed);
         }
-        if !reserved && !self.fits(&state, 0) {
+        if !reserved && !state.fits(0) {
             return Err(PutError::Full);
         }
         state.join_for(0);
@@ -171,14 +182,14 @@ impl Queue {
 
     /// Waits for room for a datum of this length. Cancel safe.
     pub(crate) async fn room_for(&self, len: usize) -> Result<(), Closed> {
-        self.wait_until(|state| self.fits(state, len)).await
+        self.wait_until(|state| state.fits(len)).await
     }
 
     /// Waits for room for one datum and keeps it for the caller, who must use it or [`release`](Self::release) it.
     /// Cancel safe.
     pub(crate) async fn reserve(&self) -> Result<(), Closed> {
         self.wait_until(|state| {
-            let fits = self.fits(state, 0);
+            let fits = state.fits(0);
             state.reserved += usize::from(fits);
             fits
         })
@@ -205,13 +216,6 @@ impl Queue {
             }
             changed.await;
         }
-    }
-
-    fn fits(&self, state: &State, len: usize) -> bool {
-        state.count + state.reserved < self.max_count
-            && (state.count == 0
-                || (state.bytes < self.max_bytes
-                    && state.bytes + HEADER_LEN + len <= self.max_bytes))
     }
 
     /// The next batch, all from one source and of at most `max_count` datums; `None` when it is closed and empty.
@@ -320,6 +324,12 @@ impl Queue {
 }
 
 impl State {
+    fn fits(&self, len: usize) -> bool {
+        self.count + self.reserved < self.max_count
+            && (self.count == 0
+                || (self.bytes < self.max_bytes && self.bytes + HEADER_LEN + len <= self.max_bytes))
+    }
+
     fn append(&mut self, source: Source, frames: Frames) {
         self.count += frames.count();
         self.bytes += frames.wire_len();

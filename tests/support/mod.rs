@@ -35,9 +35,16 @@ pub(crate) fn runner() -> Command {
     command
         .env("XDG_CACHE_HOME", scratch.join("cache"))
         .env("XDG_STATE_HOME", scratch.join("state"))
+        .env("XDG_RUNTIME_DIR", runtime_folder())
         .env_remove("RUST_LOG")
         .env("NO_COLOR", "1");
     command
+}
+
+/// Where the control sockets of tests are: in a folder with a short path, which sockets need.
+pub(crate) fn runtime_folder() -> PathBuf {
+    let user = rustix::process::geteuid().as_raw();
+    std::env::temp_dir().join(format!("mosaik-tests-{user}"))
 }
 
 /// A process that has ended.

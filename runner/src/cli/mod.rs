@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod completions;
+mod control;
 mod graph;
 mod inspect;
 mod keygen;
@@ -115,6 +116,14 @@ impl Color {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Up(up::UpArgs),
+    Status(control::status::StatusArgs),
+    Top(control::top::TopArgs),
+    Tap(control::tap::TapArgs),
+    Explain(control::explain::ExplainArgs),
+    Peers(control::peers::PeersArgs),
+    Plan(control::plan::PlanArgs),
+    Reload(control::reload::ReloadArgs),
+    Down(control::down::DownArgs),
     Check(check::CheckArgs),
     Graph(graph::GraphArgs),
     New(new::NewArgs),
@@ -132,6 +141,14 @@ pub fn main() -> ExitCode {
     log::init(cli.output);
     let done = match cli.verb {
         Verb::Up(args) => up::run(args, cli.output),
+        Verb::Status(args) => control::status::run(&args),
+        Verb::Top(args) => control::top::run(&args),
+        Verb::Tap(args) => control::tap::run(&args, cli.output.color.on_stderr()),
+        Verb::Explain(args) => control::explain::run(&args),
+        Verb::Peers(args) => control::peers::run(&args),
+        Verb::Plan(args) => control::plan::run(&args),
+        Verb::Reload(args) => control::reload::run(&args),
+        Verb::Down(args) => control::down::run(&args),
         Verb::Check(args) => check::run(&args, cli.output),
         Verb::Graph(args) => graph::run(&args, cli.output),
         Verb::New(args) => new::run(&args),

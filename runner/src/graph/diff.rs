@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use super::{
-    Edge, Graph, OnError, OperatorStage, Stage, StageKey, StageKind, StreamConfig, StreamName,
+    Edge, Graph, OperatorStage, Stage, StageKey, StageKind, StatePolicy, StreamConfig, StreamName,
 };
 
 /// What becomes of a stage or a stream.
@@ -11,10 +11,12 @@ use super::{
 pub enum Change {
     /// Nothing: it lives on, connections included.
     Keep,
+    /// Settings change in place: it lives on, connections and queues included.
+    Retune,
     /// An operator's inside changes between two batches; its wiring and its streams are the same.
     Swap,
-    /// It is ended and made anew.
-    Replace,
+    /// It is drained, ended and made anew.
+    Rewire,
     /// It is new.
     Add,
     /// It is drained and ended.
@@ -25,8 +27,9 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Keep => "keep",
+            Self::Retune => "retune",
             Self::Swap => "swap",
-            Self::Replace => "replace",
+            Self::Rewire => "rewire",
             Self::Add => "add",
             Self::Remove => "remove",
         })
@@ -40,8 +43,21 @@ pub struct StageChange {
     pub key: StageKey,
     /// What becomes of it.
     pub change: Change,
-    /// The keys of the manifest that differ, for swap and replace.
+    /// The keys of the manifest that differ, for retune, swap and rewire.
     pub changed: Vec<&'static str>,
+    /// Whether what an operator remembers is lost on the way.
+    pub forgets: bool,
+}
+
+impl StageChange {
+    /// What is lost on the way, to be said behind the change.
+    pub const fn loss(&self) -> &'static str {
+        if self.forgets {
+            ", its state starts empty"
+        } else {
+            ""
+        }
+    }
 }
 
 /// What becomes of a stream.
@@ -51,7 +67,7 @@ pub struct StreamChange {
     pub name: StreamName,
     /// What becomes of it; never [`Change::Swap`].
     pub change: Change,
-    /// The keys of the manifest that differ, for replace.
+    /// The keys of the manifest that differ, for retune and rewire.
     pub changed: Vec<&'static str>,
 }
 
@@ -76,7 +92,7 @@ impl Diff {
         let streams = stream_changes(old, new);
         let moved: BTreeSet<&StreamName> = streams
             .iter()
-            .filter(|stream| stream.change != Change::Keep)
+            .filter(|stream| !matches!(stream.change, Change::Keep | Change::Retune))
             .map(|stream| &stream.name)
             .collect();
         let stages = stage_changes(old, new, &moved);
@@ -122,7 +138,7 @@ impl fmt::Display for Diff {
             writeln!(f, "{:<8} node: {reason}", "restart")?;
         }
         if !self.node.is_empty() {
-            writeln!(f, "{:<8} node ({})", "change", self.node.join(", "))?;
+            writeln!(f, "{:<8} node ({})", "retune", self.node.join(", "))?;
         }
         let because = |changed: &[&str]| match changed {
             [] => String::new(),
@@ -140,10 +156,11 @@ impl fmt::Display for Diff {
         for stage in &self.stages {
             writeln!(
                 f,
-                "{:<8} {}{}",
+                "{:<8} {}{}{}",
                 stage.change,
                 stage.key,
-                because(&stage.changed)
+                because(&stage.changed),
+                stage.loss()
             )?;
         }
         Ok(())
@@ -199,17 +216,7 @@ fn stream_changes(old: &Graph, new: &Graph) -> Vec<StreamChange> {
     let names: BTreeSet<&StreamName> = old.streams.keys().chain(new.streams.keys()).collect();
     let change = |name: &StreamName| {
         let (change, changed) = match (old.streams.get(name), new.streams.get(name)) {
-            (Some(old), Some(new)) => {
-                let changed = stream_differences(old, new);
-                (
-                    if changed.is_empty() {
-                        Change::Keep
-                    } else {
-                        Change::Replace
-                    },
-                    changed,
-                )
-            }
+            (Some(old), Some(new)) => stream_change(old, new),
             (None, _) => (Change::Add, Vec::new()),
             (Some(_), None) => (Change::Remove, Vec::new()),
         };
@@ -222,11 +229,13 @@ fn stream_changes(old: &Graph, new: &Graph) -> Vec<StreamChange> {
     names.into_iter().map(change).collect()
 }
 
-fn stream_differences(old: &StreamConfig, new: &StreamConfig) -> Vec<&'static str> {
-    Differences::default()
+fn stream_change(old: &StreamConfig, new: &StreamConfig) -> (Change, Vec<&'static str>) {
+    let mut rewired = Differences::default()
         .compare("scope", &old.scope, &new.scope)
         .compare("id", &old.id, &new.id)
         .compare("encoding", &old.encoding, &new.encoding)
+        .0;
+    let retuned = Differences::default()
         .compare("buffer_size", &old.buffer_size, &new.buffer_size)
         .compare("buffer_bytes", &old.buffer_bytes, &new.buffer_bytes)
         .compare("max_consumers", &old.max_consumers, &new.max_consumers)
@@ -238,7 +247,14 @@ fn stream_differences(old: &StreamConfig, new: &StreamConfig) -> Vec<&'static st
         .compare("online_when", &old.online_when, &new.online_when)
         .compare("require", &old.require, &new.require)
         .compare("backoff", &old.backoff, &new.backoff)
-        .0
+        .0;
+    let change = match (rewired.is_empty(), retuned.is_empty()) {
+        (true, true) => Change::Keep,
+        (true, false) => Change::Retune,
+        (false, _) => Change::Rewire,
+    };
+    rewired.extend(retuned);
+    (change, rewired)
 }
 
 fn stage_changes(old: &Graph, new: &Graph, moved: &BTreeSet<&StreamName>) -> Vec<StageChange> {
@@ -248,15 +264,16 @@ fn stage_changes(old: &Graph, new: &Graph, moved: &BTreeSet<&StreamName>) -> Vec
         .map(|stage| &stage.key)
         .collect();
     let change = |key: &StageKey| {
-        let (change, changed) = match (old.stage(key), new.stage(key)) {
+        let (change, changed, forgets) = match (old.stage(key), new.stage(key)) {
             (Some(old), Some(new)) => stage_change(old, new, moved),
-            (None, _) => (Change::Add, Vec::new()),
-            (Some(_), None) => (Change::Remove, Vec::new()),
+            (None, _) => (Change::Add, Vec::new(), false),
+            (Some(_), None) => (Change::Remove, Vec::new(), false),
         };
         StageChange {
             key: key.clone(),
             change,
             changed,
+            forgets,
         }
     };
     stages.into_iter().map(change).collect()
@@ -266,8 +283,9 @@ fn stage_change(
     old: &Stage,
     new: &Stage,
     moved: &BTreeSet<&StreamName>,
-) -> (Change, Vec<&'static str>) {
-    let (mut rewired, mut inside) = (Differences::default(), Differences::default());
+) -> (Change, Vec<&'static str>, bool) {
+    let mut found = Found::default();
+    let mut forgets = (false, false);
     match (&old.kind, &new.kind) {
         (
             StageKind::Source { config, to },
@@ -276,7 +294,7 @@ fn stage_change(
                 to: new_to,
             },
         ) => {
-            rewired = rewired
+            found.rewired = Differences::default()
                 .compare("from", config, new_config)
                 .compare("to", to, new_to);
         }
@@ -287,16 +305,21 @@ fn stage_change(
                 config: new_config,
             },
         ) => {
-            rewired = rewired
-                .compare("from", from, new_from)
+            found.rewired = Differences::default()
+                .compare("from", &from.stream, &new_from.stream)
                 .compare("to", config, new_config);
+            if from.stream == new_from.stream {
+                found.retuned = edge_settings(std::iter::once((from, new_from)));
+            }
         }
         (StageKind::Operator(old), StageKind::Operator(new)) => {
-            rewired = operator_wiring(old, new);
-            inside = operator_inside(old, new);
+            forgets = (new.state == StatePolicy::Reset, true);
+            found.rewired = operator_wiring(old, new);
+            found.swapped = operator_inside(old, new);
+            found.retuned = operator_settings(old, new);
         }
         // A key holds the role, so that two stages of one key are of one kind.
-        _ => rewired.0.push("kind"),
+        _ => found.rewired.0.push("kind"),
     }
     let touched = old
         .edges()
@@ -304,63 +327,93 @@ fn stage_change(
         .map(|edge| &edge.stream)
         .chain(old.writes())
         .chain(new.writes());
-    let mut touched: Vec<_> = touched.filter(|stream| moved.contains(stream)).collect();
-    touched.sort();
-    let change = match (
-        rewired.0.is_empty() && touched.is_empty(),
-        inside.0.is_empty(),
-    ) {
-        (true, true) => Change::Keep,
-        (true, false) => Change::Swap,
-        (false, _) => Change::Replace,
-    };
-    if !touched.is_empty() && rewired.0.is_empty() {
-        rewired.0.push("its streams");
+    if found.rewired.0.is_empty() && touched.into_iter().any(|stream| moved.contains(stream)) {
+        found.rewired.0.push("its streams");
     }
-    rewired.0.extend(inside.0);
-    (change, rewired.0)
+    let change = found.change();
+    let forgets = match change {
+        Change::Swap => forgets.0,
+        Change::Rewire => forgets.1,
+        _ => false,
+    };
+    (change, found.names(), forgets)
+}
+
+/// What differs between two stages of one key, by what it takes.
+#[derive(Default)]
+struct Found {
+    rewired: Differences,
+    swapped: Differences,
+    retuned: Differences,
+}
+
+impl Found {
+    /// The one that takes the most says what is done.
+    const fn change(&self) -> Change {
+        match (
+            self.rewired.0.is_empty(),
+            self.swapped.0.is_empty(),
+            self.retuned.0.is_empty(),
+        ) {
+            (false, _, _) => Change::Rewire,
+            (true, false, _) => Change::Swap,
+            (true, true, false) => Change::Retune,
+            (true, true, true) => Change::Keep,
+        }
+    }
+
+    fn names(self) -> Vec<&'static str> {
+        [self.rewired.0, self.swapped.0, self.retuned.0].concat()
+    }
+}
+
+/// What can change in place of subscriptions to the same streams.
+fn edge_settings<'g>(edges: impl Iterator<Item = (&'g Edge, &'g Edge)>) -> Differences {
+    let mut all = Differences::default();
+    for (old, new) in edges {
+        all = all
+            .compare("criteria", &old.criteria, &new.criteria)
+            .compare("buffer_size", &old.buffer_size, &new.buffer_size)
+            .compare("buffer_bytes", &old.buffer_bytes, &new.buffer_bytes)
+            .compare("online_when", &old.online_when, &new.online_when);
+    }
+    all.0.sort_unstable();
+    all.0.dedup();
+    all
 }
 
 fn operator_wiring(old: &OperatorStage, new: &OperatorStage) -> Differences {
-    let edges = |stage: &OperatorStage| -> Vec<(String, Edge)> {
-        stage
-            .inputs
-            .iter()
-            .map(|input| (input.port.to_string(), input.edge.clone()))
+    let edges = |stage: &OperatorStage| -> Vec<(String, StreamName)> {
+        let inputs = stage.inputs.iter();
+        inputs
+            .map(|input| (input.port.to_string(), input.edge.stream.clone()))
             .collect()
-    };
-    let failures = |stage: &OperatorStage| match &stage.on_error {
-        OnError::To(stream) => Some(stream.clone()),
-        _ => None,
     };
     Differences::default()
         .compare("from", &edges(old), &edges(new))
         .compare("to", &old.outputs, &new.outputs)
-        .compare("on_error: to", &failures(old), &failures(new))
         .compare("postcard", &old.postcard, &new.postcard)
 }
 
 fn operator_inside(old: &OperatorStage, new: &OperatorStage) -> Differences {
-    // Where the failures go is wiring; that they go somewhere is not a difference of its own.
-    let policy = |stage: &OperatorStage| match &stage.on_error {
-        OnError::To(_) => None,
-        other => Some(other.clone()),
-    };
-    let (old_policy, new_policy) = (policy(old), policy(new));
-    let differences = Differences::default()
+    Differences::default()
         .compare("wasm", &old.info.hash, &new.info.hash)
         .compare("config", &old.config, &new.config)
         .compare("files", &old.files, &new.files)
-        .compare("limits", &old.limits, &new.limits)
         .compare("allow", &old.grants, &new.grants)
         .compare("state", &old.state, &new.state)
-        .compare("tick", &old.tick, &new.tick)
-        .compare("checkpoint", &old.checkpoint, &new.checkpoint)
         .compare("instances", &old.instances, &new.instances)
-        .compare("key", &old.key, &new.key);
-    if old_policy.is_some() && new_policy.is_some() {
-        differences.compare("on_error", &old_policy, &new_policy)
-    } else {
-        differences
-    }
+        .compare("key", &old.key, &new.key)
+}
+
+fn operator_settings(old: &OperatorStage, new: &OperatorStage) -> Differences {
+    let mut settings = Differences::default()
+        .compare("limits", &old.limits, &new.limits)
+        .compare("on_error", &old.on_error, &new.on_error)
+        .compare("tick", &old.tick, &new.tick)
+        .compare("checkpoint", &old.checkpoint, &new.checkpoint);
+    let edges = old.inputs.iter().zip(&new.inputs);
+    let edges = edge_settings(edges.map(|(old, new)| (&old.edge, &new.edge)));
+    settings.0.extend(edges.0);
+    settings
 }

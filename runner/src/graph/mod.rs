@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod classes;
 mod component;
 mod cycle;
 mod data_file;
@@ -16,6 +17,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use mosaik_streams::Criteria;
 use petgraph::graph::{DiGraph, NodeIndex};
 
+pub use classes::{CLASSES, Class};
 pub use component::{ComponentInfo, Components};
 pub use data_file::{DataFile, MAX_DATA_FILE_BYTES};
 pub use diff::{Change, Diff, StageChange, StreamChange};
@@ -171,6 +173,20 @@ impl Stage {
             StageKind::Operator(operator) => (None, operator.inputs.as_slice()),
         };
         one.into_iter().chain(many.iter().map(|input| &input.edge))
+    }
+
+    /// The subscription at an input port, by the port's number as the component has it; 0 of a consumer.
+    pub fn edge_at(&self, port: u32) -> Option<&Edge> {
+        match &self.kind {
+            StageKind::Source { .. } => None,
+            StageKind::Sink { from, .. } => (port == 0).then_some(from),
+            StageKind::Operator(operator) => {
+                let name = operator.info.inputs.get(port as usize)?;
+                let mut inputs = operator.inputs.iter();
+                let wired = inputs.find(|input| input.port.as_str() == name.as_str());
+                wired.map(|input| &input.edge)
+            }
+        }
     }
 
     /// The hash of its code, if it is an operator.

@@ -1,14 +1,17 @@
 //! `criteria`: what a subscriber wants, of a stream and of an edge, and both together.
 
+use std::sync::Arc;
+
 use mosaik_streams::{Criteria, Encoding, Schema};
 
 use super::{
     de,
-    diagnostics::{Diagnostic, did_you_mean, one_of},
+    diagnostics::{Diagnostic, Diagnostics, did_you_mean, one_of},
     guarded::Guarded,
     reader::Reader,
-    source::Span,
+    source::{Source, Span},
     tree::{Entry, Node, Value},
+    yaml,
 };
 
 /// Criteria as they were written.
@@ -17,6 +20,30 @@ pub(crate) struct CriteriaDecl {
     /// A list of mappings from fields to conditions, substituted.
     alternatives: Vec<Vec<Entry>>,
     criteria: Guarded<Criteria>,
+}
+
+/// Criteria on their own, written as in a manifest: `{city: Oslo}`.
+///
+/// # Errors
+/// What is wrong with them, with its place.
+pub fn parse(text: &str) -> Result<Criteria, Diagnostics> {
+    let mut found = Vec::new();
+    let criteria = yaml::parse(text, &mut found).and_then(|node| match node {
+        Some(node) => de::from_node::<Criteria>(&node).map_err(|wrong| *wrong),
+        None => Err(Diagnostic::error("there are no criteria").help("like `{city: Oslo}`")),
+    });
+    match criteria {
+        Ok(criteria) if found.is_empty() => Ok(criteria),
+        Ok(_) => Err(mistakes(text, found)),
+        Err(wrong) => {
+            found.push(wrong);
+            Err(mistakes(text, found))
+        }
+    }
+}
+
+fn mistakes(text: &str, found: Vec<Diagnostic>) -> Diagnostics {
+    Diagnostics::new(Arc::new(Source::new("criteria", text)), found, Vec::new())
 }
 
 /// Reads criteria.

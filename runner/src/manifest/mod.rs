@@ -34,6 +34,7 @@ mod tree;
 mod yaml;
 
 pub use conditions::{Condition, OnlineWhen, Require, Requirement};
+pub use criteria::parse as parse_criteria;
 pub use data_file::DataFormat;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use grants::{GrantedDir, GrantedHost, Grants};
@@ -41,8 +42,8 @@ pub use guarded::{Guarded, Secret};
 pub use node::NodeConfig;
 pub use operator::{ComponentSource, OnError, OperatorLimits, PostcardPolicy, StatePolicy};
 pub use scalar::{
-    Bootstrap, MAX_NAME_BYTES, PortName, StageName, StreamName, parse_duration, parse_size,
-    show_duration, show_size,
+    Bootstrap, MAX_NAME_BYTES, PortName, StageName, StreamName, is_name, parse_duration,
+    parse_size, show_duration, show_size,
 };
 pub use schema::schema;
 pub use source::{MAX_MANIFEST_BYTES, Source, Span};

@@ -70,7 +70,8 @@ name! {
     PortName
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether a text can be a name: of letters, digits, `_`, `-` and `.`, the first a letter or digit, at most 64 bytes.
+pub fn is_name(text: &str) -> bool {
     text.len() <= MAX_NAME_BYTES
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text

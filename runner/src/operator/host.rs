@@ -92,6 +92,11 @@ impl HostState {
         }
     }
 
+    pub(super) fn set_limits(&mut self, limits: Limits) {
+        self.limiter.set_max(limits.memory_bytes_max);
+        self.limits = limits;
+    }
+
     /// Starts the clock of a call.
     pub(super) fn begin_call(&mut self, time: Duration) {
         self.deadline = Instant::now().checked_add(time);

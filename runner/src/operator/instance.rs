@@ -136,6 +136,14 @@ impl Component {
 }
 
 impl Instance {
+    /// Holds it to other limits from its next call on. Memory that it has already stays, even if it is more.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+        if let Some(live) = &mut self.live {
+            live.store.data_mut().set_limits(limits);
+        }
+    }
+
     /// Hands a batch to the input port of that number.
     ///
     /// # Errors

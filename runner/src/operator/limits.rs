@@ -127,6 +127,11 @@ impl Limiter {
         }
     }
 
+    /// Another bound from now on. What is in use stays, even if it is more.
+    pub(super) const fn set_max(&mut self, memory_bytes_max: usize) {
+        self.memory_bytes_max = memory_bytes_max;
+    }
+
     /// Bytes of all memories now.
     pub(super) const fn memory_bytes(&self) -> usize {
         self.memory_bytes

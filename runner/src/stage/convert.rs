@@ -8,10 +8,7 @@ use mosaik_streams::{
     schema::{Refused, Transcoder},
 };
 
-use super::{
-    Counters, End,
-    worker::{Outfit, Worker},
-};
+use super::{Counters, End, worker::Worker};
 use crate::operator::{Instance, Rejected};
 
 /// How often a stage speaks in the log of what it cannot take.
@@ -82,8 +79,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends JSON from the guest to a stream of postcard, part by converted.
-    pub(super) async fn send_as_postcard(
+    /// Holds JSON from the guest for a stream of postcard, part by part converted.
+    pub(super) async fn hold_as_postcard(
         &mut self,
         port: u32,
         transcoder: &Transcoder,
@@ -91,22 +88,15 @@ impl Worker {
     ) -> Result<(), End> {
         while !rest.is_empty() {
             let converted = transcoder.frames_to_postcard(&mut rest);
-            let sent = match self.producer(port) {
-                Some(producer) => {
-                    let Outfit {
-                        handoff, counters, ..
-                    } = &self.outfit;
-                    handoff.send(producer, converted.frames, counters).await
-                }
-                None => Ok(()),
-            };
+            if !converted.frames.is_empty() {
+                self.held.push_back((port, converted.frames));
+            }
             let judged = self
                 .misfits(Port::Output(port), &converted.taken, converted.refused)
                 .await;
-            let done = sent.and(judged);
-            if done.is_err() {
+            if judged.is_err() {
                 self.outfit.counters.undelivered(rest.count());
-                return done;
+                return judged;
             }
         }
         Ok(())

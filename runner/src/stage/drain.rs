@@ -12,6 +12,8 @@ use super::{BATCH_DATUMS_MAX, Handoff, Input};
 pub enum Drain {
     /// What its edges hold at this moment: others go on writing.
     Queued,
+    /// As [`Queued`](Self::Queued); a source stops at once, and what it has read goes to its successor.
+    HandOver,
     /// To the end of the node's own streams, whose writers have ended. A shared stream has writers elsewhere and does
     /// not end: it is read until nothing comes for [`SHARED_QUIET`], and for [`SHARED_MAX`] at the most.
     ToEnd,
@@ -45,8 +47,8 @@ impl<'a> Draining<'a> {
     pub(super) async fn next(&mut self, handoff: &Handoff) -> Option<Frames> {
         let consumer = &mut self.input.consumer;
         match self.drain {
-            Drain::Queued if self.left == 0 => None,
-            Drain::Queued => {
+            Drain::Queued | Drain::HandOver if self.left == 0 => None,
+            Drain::Queued | Drain::HandOver => {
                 let batch = consumer.try_recv_frames(self.left.min(BATCH_DATUMS_MAX))?;
                 self.left = self.left.saturating_sub(batch.count());
                 Some(batch)

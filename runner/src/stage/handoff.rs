@@ -25,34 +25,48 @@ impl Handoff {
         self.0.cancelled()
     }
 
-    /// Hands a batch to a stream, and counts what was given and what was not.
-    pub(super) async fn send(
-        &self,
-        output: &FramesProducer,
-        mut batch: Frames,
-        counters: &Counters,
-    ) -> Result<(), End> {
-        let sent = self.send_rest(output, &mut batch, counters).await;
-        counters.undelivered(batch.count());
-        sent
-    }
-
-    /// As [`send`](Self::send); what was not given stays in `batch`, uncounted.
+    /// Hands a batch to a stream, and counts what was given. What was not stays in `batch`. Cancel safe.
     pub(super) async fn send_rest(
         &self,
         output: &FramesProducer,
         batch: &mut Frames,
         counters: &Counters,
     ) -> Result<(), End> {
-        let (datums, bytes) = (batch.count(), batch.payload_len());
-        let sent = tokio::select! {
+        let counted = Counted::of(batch, counters);
+        tokio::select! {
             biased;
             // Triggered when the stream has taken all, or takes no more.
-            sent = output.send_rest(batch) => sent.map_err(|error| End::Failed(error.to_string())),
+            sent = output.send_rest(counted.batch) => sent.map_err(|error| End::Failed(error.to_string())),
             // Triggered when the time to come to an end is over.
             () = self.0.cancelled() => Err(End::Stopped),
-        };
-        counters.gave(datums - batch.count(), bytes - batch.payload_len());
-        sent
+        }
+    }
+}
+
+/// Counts what has gone from a batch when it is dropped, however that comes.
+struct Counted<'a> {
+    batch: &'a mut Frames,
+    before: (usize, usize),
+    counters: &'a Counters,
+}
+
+impl<'a> Counted<'a> {
+    fn of(batch: &'a mut Frames, counters: &'a Counters) -> Self {
+        let before = (batch.count(), batch.payload_len());
+        Self {
+            batch,
+            before,
+            counters,
+        }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let (datums, bytes) = self.before;
+        self.counters.gave(
+            datums - self.batch.count(),
+            bytes - self.batch.payload_len(),
+        );
     }
 }

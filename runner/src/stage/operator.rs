@@ -1,20 +1,21 @@
 //! Streams through a WebAssembly operator to streams. It runs on a thread of its own, so that a busy guest delays
 //! neither I/O nor other stages; several instances run on one each.
 
-use std::{sync::Arc, time::Duration};
-
-use mosaik_streams::Frames;
-use tokio::sync::oneshot;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     BATCH_DATUMS_MAX, Blueprint, Command, Control, Converters, Counters, Drain, End, Ended,
-    Handoff, Input, OnError, OutputPort, Spread,
+    Handoff, Input, OnError, OutputPort, Reply, Spread,
     drain::Draining,
     pool::Pool,
     spread::spread,
     worker::{Outfit, Worker},
 };
-use crate::operator::{Instance, State};
+use crate::operator::{Instance, Limits, State};
+use mosaik_streams::Frames;
 
 /// What a running operator goes on with after a swap.
 #[derive(Debug)]
@@ -27,11 +28,20 @@ pub struct Replacement {
     pub blueprint: Blueprint,
     /// Whether they take over the state of the old ones.
     pub carry: bool,
-    /// The new policy.
+    /// What else changes.
+    pub settings: Settings,
+}
+
+/// What of a running operator can change without another instance.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What its instances are held to.
+    pub limits: Limits,
+    /// What to do with what it refuses.
     pub on_error: OnError,
-    /// The new interval of ticks.
+    /// How often it is called without a datum; never without this.
     pub tick: Option<Duration>,
-    /// The new interval of checkpoints.
+    /// How often it is asked what it knows, for the instance that follows a failure; never without this.
     pub checkpoint: Option<Duration>,
 }
 
@@ -52,12 +62,8 @@ pub struct OperatorStage {
     pub outputs: Vec<OutputPort>,
     /// Where postcard is JSON for it.
     pub converters: Converters,
-    /// What to do with what it refuses.
-    pub on_error: OnError,
-    /// How often it is called without a datum; never without this.
-    pub tick: Option<Duration>,
-    /// How often it is asked what it knows, for the instance that follows a failure; never without this.
-    pub checkpoint: Option<Duration>,
+    /// What can change while it runs. The limits are those of `blueprint`.
+    pub settings: Settings,
     /// Where it counts.
     pub counters: Arc<Counters>,
 }
@@ -126,6 +132,26 @@ impl Crew {
         }
     }
 
+    /// Whether something that was answered waits to be handed on, before anything else is taken.
+    fn holds(&self) -> bool {
+        matches!(self, Self::One(worker) if worker.holds())
+    }
+
+    /// Hands on what waits for that. Cancel safe.
+    async fn hand_on(&mut self) -> Result<(), End> {
+        match self {
+            Self::One(worker) => worker.hand_on().await,
+            Self::Many(_) => Ok(()),
+        }
+    }
+
+    /// Goes on with what the instances before had answered, and not handed on.
+    fn inherit(&mut self, before: &mut Self) {
+        if let (Self::One(worker), Self::One(before)) = (self, before) {
+            worker.held.append(&mut before.held);
+        }
+    }
+
     async fn batch(&mut self, port: u32, batch: Frames) -> Result<(), End> {
         match self {
             Self::One(worker) => worker.batch(port, batch, None).await,
@@ -147,6 +173,16 @@ impl Crew {
         }
     }
 
+    async fn retune(&mut self, settings: &Settings) -> Result<(), End> {
+        match self {
+            Self::One(worker) => {
+                worker.retune(settings);
+                Ok(())
+            }
+            Self::Many(pool) => pool.retune(settings).await,
+        }
+    }
+
     async fn finish(&mut self, port: u32) -> Result<(), End> {
         match self {
             Self::One(worker) => worker.finish(port, None).await,
@@ -162,8 +198,9 @@ impl Crew {
     }
 
     async fn end(self, at_once: bool) {
-        if let Self::Many(pool) = self {
-            pool.end(at_once).await;
+        match self {
+            Self::One(mut worker) => worker.give_up(),
+            Self::Many(pool) => pool.end(at_once).await,
         }
     }
 }
@@ -186,6 +223,7 @@ enum Event {
     Tick,
     Checkpoint,
     Crew(Result<(), End>),
+    HandedOn(Result<(), End>),
     Batch(usize, Option<Frames>),
 }
 
@@ -196,7 +234,7 @@ impl Running {
             blueprint: stage.blueprint,
             outputs: stage.outputs,
             converters: stage.converters,
-            on_error: stage.on_error,
+            on_error: stage.settings.on_error,
             counters: stage.counters,
             handoff,
         };
@@ -205,8 +243,8 @@ impl Running {
             spread: stage.spread,
             open: vec![true; stage.inputs.len()],
             inputs: stage.inputs,
-            ticks: stage.tick.map(interval),
-            checkpoints: stage.checkpoint.map(interval),
+            ticks: stage.settings.tick.map(interval),
+            checkpoints: stage.settings.checkpoint.map(interval),
             turn: 0,
         };
         (running, stage.instances)
@@ -220,10 +258,13 @@ impl Running {
                 }
                 Event::Command(None) => return End::Stopped,
                 Event::Command(Some(Command::Swap(replacement, reply))) => {
-                    self.swap(crew, *replacement, reply).await;
-                    Ok(())
+                    self.swap(crew, *replacement, reply).await
+                }
+                Event::Command(Some(Command::Retune(settings, reply))) => {
+                    self.retune(crew, *settings, reply).await
                 }
                 Event::Crew(changed) => changed,
+                Event::HandedOn(handed_on) => handed_on,
                 Event::Checkpoint => crew.checkpoint().await,
                 Event::Tick => crew.tick().await,
                 Event::Batch(index, Some(batch)) => {
@@ -237,7 +278,7 @@ impl Running {
             if let Err(end) = handled {
                 return end;
             }
-            if !self.open.contains(&true) {
+            if !self.open.contains(&true) && !crew.holds() {
                 return End::Finished;
             }
         }
@@ -245,9 +286,16 @@ impl Running {
 
     /// Waits for what comes first. Without an instance, no batch is taken: the edges hold them.
     ///
-    /// Triggered when: a command arrives; the pause after a failure is over, or an instance has the stage end; a
+    /// Triggered when: a command arrives; what was answered is handed on; the pause after a failure is over, or an instance has the stage end; a
     /// checkpoint or a tick is due; an open input has a batch or has ended.
     async fn next_event(&mut self, crew: &mut Crew, control: &mut Control) -> Event {
+        if crew.holds() {
+            return tokio::select! {
+                biased;
+                command = control.commands.recv() => Event::Command(command),
+                handed_on = crew.hand_on() => Event::HandedOn(handed_on),
+            };
+        }
         let ready = crew.is_ready();
         let is_pool = matches!(crew, Crew::Many(_));
         self.turn = self.turn.wrapping_add(1);
@@ -282,6 +330,11 @@ impl Running {
             }
         }
         self.inputs = inputs;
+        if end == End::Stopped
+            && let Err(early) = crew.hand_on().await
+        {
+            end = early;
+        }
         end
     }
 
@@ -306,11 +359,17 @@ impl Running {
         &mut self,
         crew: &mut Crew,
         replacement: Replacement,
-        reply: oneshot::Sender<Result<(), String>>,
-    ) {
+        reply: Reply,
+    ) -> Result<(), End> {
+        if replacement.spread.instances > 1 {
+            // They hand on in turns, of which what is held has none.
+            crew.hand_on().await?;
+        }
+        let began = Instant::now();
+        let settings = replacement.settings;
         let outfit = Outfit {
             blueprint: replacement.blueprint,
-            on_error: replacement.on_error,
+            on_error: settings.on_error,
             ..self.outfit.clone()
         };
         let states = if replacement.carry {
@@ -331,17 +390,36 @@ impl Running {
             Err(reason) => {
                 // Nobody waits for it any more, at worst.
                 let _ = reply.send(Err(reason));
-                return;
+                return Ok(());
             }
         };
-        if reply.send(Ok(())).is_ok() {
-            let before = std::mem::replace(crew, next);
+        if reply.send(Ok(began.elapsed())).is_ok() {
+            let mut before = std::mem::replace(crew, next);
+            crew.inherit(&mut before);
             self.outfit = outfit;
             self.spread = replacement.spread;
-            self.ticks = replacement.tick.map(interval);
-            self.checkpoints = replacement.checkpoint.map(interval);
+            self.ticks = settings.tick.map(interval);
+            self.checkpoints = settings.checkpoint.map(interval);
             before.end(false).await;
         }
+        Ok(())
+    }
+
+    /// Goes on with other settings, unless whoever asked no longer waits.
+    async fn retune(
+        &mut self,
+        crew: &mut Crew,
+        settings: Settings,
+        reply: Reply,
+    ) -> Result<(), End> {
+        if reply.send(Ok(Duration::ZERO)).is_err() {
+            return Ok(());
+        }
+        self.outfit.on_error = settings.on_error.clone();
+        self.outfit.blueprint.setup.limits = settings.limits;
+        retime(&mut self.ticks, settings.tick);
+        retime(&mut self.checkpoints, settings.checkpoint);
+        crew.retune(&settings).await
     }
 }
 
@@ -366,6 +444,13 @@ fn interval(period: Duration) -> tokio::time::Interval {
     let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     interval
+}
+
+/// Another period from now on; the same one goes on as it was.
+fn retime(ticks: &mut Option<tokio::time::Interval>, period: Option<Duration>) {
+    if ticks.as_ref().map(tokio::time::Interval::period) != period {
+        *ticks = period.map(interval);
+    }
 }
 
 async fn next_tick(ticks: Option<&mut tokio::time::Interval>) {

@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Counters, End, Key, Spread,
+    Counters, End, Key, Settings, Spread,
     order::{Order, Turn},
     worker::Worker,
 };
@@ -30,6 +30,7 @@ enum Work {
     Tick(Option<Turn>),
     Finish(u32, Option<Turn>, oneshot::Sender<()>),
     Checkpoint,
+    Retune(Box<Settings>),
     Snapshot(oneshot::Sender<Result<Option<State>, String>>),
 }
 
@@ -63,7 +64,9 @@ impl Pool {
             .first()
             .map_or_else(Arc::default, |worker| worker.outfit.counters.clone());
         let mut lanes = Vec::new();
-        for (index, worker) in workers.into_iter().enumerate() {
+        for (index, mut worker) in workers.into_iter().enumerate() {
+            // Where others work beside it, what it answers is handed on in its turn.
+            worker.eager = true;
             let (work, todo) = mpsc::channel(WAITING_MAX);
             let (over_tx, over) = oneshot::channel();
             for _ in 0..WAITING_MAX {
@@ -176,6 +179,15 @@ impl Pool {
         Ok(())
     }
 
+    /// Has every instance go on with other settings.
+    pub(super) async fn retune(&mut self, settings: &Settings) -> Result<(), End> {
+        for lane in 0..self.lanes.len() {
+            let settings = Box::new(settings.clone());
+            self.give(lane, Work::Retune(settings)).await?;
+        }
+        Ok(())
+    }
+
     /// Tells every instance that an input has ended, and waits until all have heard it and said what they have to say.
     pub(super) async fn finish(&mut self, port: u32) -> Result<(), End> {
         let mut heard = Vec::new();
@@ -280,6 +292,7 @@ struct LaneThread {
 impl LaneThread {
     async fn run(mut self) -> Result<(), End> {
         let end = self.work().await;
+        self.worker.give_up();
         self.todo.close();
         while let Some(work) = self.todo.recv().await {
             self.worker.outfit.counters.undelivered(work.datums());
@@ -322,6 +335,7 @@ impl LaneThread {
                     let _ = done.send(());
                 }
                 Work::Checkpoint => self.worker.checkpoint().await?,
+                Work::Retune(settings) => self.worker.retune(&settings),
                 Work::Snapshot(reply) => _ = reply.send(self.worker.snapshot()),
             }
         }

@@ -70,9 +70,8 @@ impl Outlet {
                 command = control.commands.recv() => match command {
                     Some(Command::Drain(drain)) => return self.drain(input, drain, control).await,
                     None => return End::Stopped,
-                    Some(Command::Swap(_, reply)) => {
-                        // Only operators are ever asked; a receiver that is gone no longer wants to know.
-                        let _ = reply.send(Err("a sink has no instance to swap".into()));
+                    Some(other) => {
+                        other.refuse();
                         continue;
                     }
                 },

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mosaik_streams::{Frames, FramesProducer};
 
-use super::{Command, Control, Counters, End, Ended};
+use super::{Command, Control, Counters, Drain, End, Ended};
 use crate::connector::Source;
 
 /// A running producer of the manifest.
@@ -32,46 +32,51 @@ impl SourceStage {
     }
 
     async fn pump(&mut self, control: &mut Control) -> End {
-        let counts = self.source.counts();
+        let Self {
+            source,
+            held,
+            output,
+            counters,
+        } = self;
+        let Control { commands, handoff } = control;
+        let counts = source.counts();
         let (mut too_large, mut invalid) = (counts.too_large, counts.invalid);
         loop {
-            if !self.held.is_empty()
-                && let Err(end) = self.hand_on(control).await
-            {
-                return end;
-            }
+            let is_held = !held.is_empty();
             let batch = tokio::select! {
                 biased;
-                command = control.commands.recv() => match command {
-                    Some(Command::Swap(_, reply)) => {
-                        // Only operators are ever asked; a receiver that is gone no longer wants to know.
-                        let _ = reply.send(Err("a producer has no instance to swap".into()));
+                // Triggered when the stage is told something.
+                command = commands.recv() => match command {
+                    Some(Command::Drain(Drain::HandOver)) | None => return End::Stopped,
+                    Some(Command::Drain(_)) => {
+                        // What cannot be handed on stays held, for a successor.
+                        let handed_on = handoff.send_rest(output, held, counters).await;
+                        return handed_on.err().unwrap_or(End::Stopped);
+                    }
+                    Some(other) => {
+                        other.refuse();
                         continue;
                     }
-                    Some(Command::Drain(_)) | None => return End::Stopped,
                 },
-                batch = self.source.next() => batch,
+                // Triggered when the stream has taken what was read, or takes no more.
+                handed_on = handoff.send_rest(output, held, counters), if is_held => match handed_on {
+                    Ok(()) => continue,
+                    Err(end) => return end,
+                },
+                // Triggered when there is something to read.
+                batch = source.next(), if !is_held => batch,
             };
-            let counts = self.source.counts();
-            self.counters
-                .skipped(counts.too_large - too_large, counts.invalid - invalid);
+            let counts = source.counts();
+            counters.skipped(counts.too_large - too_large, counts.invalid - invalid);
             (too_large, invalid) = (counts.too_large, counts.invalid);
             match batch {
                 Ok(Some(batch)) => {
-                    self.counters.took(batch.count(), batch.payload_len());
-                    self.held = batch;
+                    counters.took(batch.count(), batch.payload_len());
+                    *held = batch;
                 }
                 Ok(None) => return End::Finished,
                 Err(error) => return End::Failed(error.to_string()),
             }
         }
-    }
-
-    /// Hands on what is held. What could not be handed on stays held, for a successor.
-    async fn hand_on(&mut self, control: &Control) -> Result<(), End> {
-        control
-            .handoff
-            .send_rest(&self.output, &mut self.held, &self.counters)
-            .await
     }
 }

@@ -1,6 +1,7 @@
 //! [`Worker`]: one instance of an operator, and what becomes of what it answers.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -8,7 +9,7 @@ use std::{
 use mosaik_streams::{Frames, FramesProducer};
 
 use super::{
-    Blueprint, Converters, Counters, End, Handoff, OnError,
+    Blueprint, Converters, Counters, End, Handoff, OnError, Settings,
     convert::{Complaints, Port},
     order::Turn,
     recovery::Recovery,
@@ -59,6 +60,11 @@ pub(super) struct Worker {
     pub(super) ended: Vec<u32>,
     /// Those of them that the instance was not told of: they ended before it was there.
     pub(super) untold: Vec<u32>,
+    /// What it answered, by port, that is not handed on yet. At most what one call may answer.
+    pub(super) held: VecDeque<(u32, Frames)>,
+    /// Whether what it answers is handed on before the call is over. Else its stage does it between two batches, where it
+    /// also hears what it is told: nobody may take it for a long time.
+    pub(super) eager: bool,
     /// When to hand on what comes of the batch at hand, where others work beside this one.
     turn: Option<Turn>,
 }
@@ -80,6 +86,8 @@ impl Worker {
             changed: false,
             untold: ended.clone(),
             ended,
+            held: VecDeque::new(),
+            eager: false,
             turn: None,
         }
     }
@@ -128,6 +136,15 @@ impl Worker {
         done
     }
 
+    /// Goes on with other settings; so do the instances that follow.
+    pub(super) fn retune(&mut self, settings: &Settings) {
+        self.outfit.on_error = settings.on_error.clone();
+        self.outfit.blueprint.setup.limits = settings.limits;
+        if let Some(instance) = &mut self.instance {
+            instance.set_limits(settings.limits);
+        }
+    }
+
     /// Waits until there is an instance, or the stage is to give up what it holds. Cancel safe.
     pub(super) async fn revive(&mut self) -> Result<(), End> {
         while self.instance.is_none() {
@@ -160,6 +177,7 @@ impl Worker {
         batch: Option<(u32, &Frames)>,
         first: impl FnOnce(&mut Instance) -> Result<Processed, CallError>,
     ) -> Result<(), End> {
+        self.hand_on().await?;
         if self.instance.is_none() {
             self.rebuild()?;
         }
@@ -195,7 +213,10 @@ impl Worker {
             if let Some(turn) = &self.turn {
                 turn.comes().await;
             }
-            self.hand_on(processed.outputs).await?;
+            self.hold(processed.outputs).await?;
+            if processed.more || self.eager {
+                self.hand_on().await?;
+            }
             if let Some((port, batch)) = batch {
                 self.outfit.counters.rejected(processed.rejected.len());
                 rejected.extend(processed.rejected.iter().map(|rejected| rejected.index));
@@ -231,7 +252,8 @@ impl Worker {
         }
     }
 
-    async fn hand_on(&mut self, outputs: Vec<(u32, Frames)>) -> Result<(), End> {
+    /// Holds an answer's datums for the streams they are for, those before them in front.
+    async fn hold(&mut self, outputs: Vec<(u32, Frames)>) -> Result<(), End> {
         let mut outcome = Ok(());
         for (port, frames) in outputs.into_iter().filter(|(_, frames)| !frames.is_empty()) {
             let converter = self.outfit.converters.outputs.get(port as usize);
@@ -242,17 +264,44 @@ impl Worker {
                 }
                 (Some(_), Some(Some(transcoder))) => {
                     let transcoder = transcoder.clone();
-                    outcome = self.send_as_postcard(port, &transcoder, frames).await;
+                    outcome = self.hold_as_postcard(port, &transcoder, frames).await;
                 }
-                (Some(producer), _) => {
-                    let Outfit {
-                        handoff, counters, ..
-                    } = &self.outfit;
-                    outcome = handoff.send(producer, frames, counters).await;
-                }
+                (Some(_), _) => self.held.push_back((port, frames)),
             }
         }
         outcome
+    }
+
+    /// Whether something waits to be handed on.
+    pub(super) fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Hands on what is held. Cancel safe: what is not handed on stays held.
+    pub(super) async fn hand_on(&mut self) -> Result<(), End> {
+        while let Some((port, frames)) = self.held.front_mut() {
+            let Outfit {
+                handoff,
+                counters,
+                outputs,
+                ..
+            } = &self.outfit;
+            let output = outputs.get(*port as usize);
+            if let Some(producer) = output.and_then(|output| output.producer.as_ref())
+                && let Err(end) = handoff.send_rest(producer, frames, counters).await
+            {
+                self.give_up();
+                return Err(end);
+            }
+            self.held.pop_front();
+        }
+        Ok(())
+    }
+
+    /// What is held is handed on by nobody.
+    pub(super) fn give_up(&mut self) {
+        let left = self.held.drain(..).map(|(_, frames)| frames.count());
+        self.outfit.counters.undelivered(left.sum());
     }
 
     pub(super) fn producer(&self, port: u32) -> Option<&FramesProducer> {

@@ -2,27 +2,24 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use mosaik_streams::Tag;
-
 use super::{
     Receipt,
-    build::{Parts, parts_of, spread_of},
-    edges,
+    build::{Parts, parts_of},
     node::{Node, StartError},
     plan::Plan,
 };
 use crate::{
-    graph::{Change, Diff, Edge, Graph, Stage, StageKey, StageKind, StatePolicy, StreamName},
-    manifest::shown_tickets,
-    stage::{Blueprint, Drain, Input, Replacement},
+    graph::{Change, Diff, Graph, Stage, StageKey, StreamConfig},
+    stage::{Drain, Input},
 };
 
 /// How long an operator may take to come to a batch boundary for a swap: 10 s.
 pub const SWAP_DEADLINE: Duration = Duration::from_secs(10);
-/// How long a stage that is replaced or removed may take to work off its edges: 10 s.
+/// How long a stage that is rewired or removed may take to work off its edges: 10 s.
 pub const REPLACE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why a node stays with the generation it has.
@@ -81,15 +78,21 @@ impl Node {
             .filter_map(|key| graph.stage(key))
             .flat_map(Stage::writes)
             .try_for_each(|stream| self.refuse_while_ending(stream))?;
+        let dropped = self.dropped_so_far();
         let opened = self.open_for_swaps(&graph, &plan.swap)?;
-        if let Err(error) = self.swap_all(&graph, &plan.swap, &mut parts).await {
-            self.producers.retain(|stream, _| !opened.contains(stream));
-            return Err(error);
-        }
+        let pauses = match self.swap_all(&graph, &plan.swap, &mut parts).await {
+            Ok(pauses) => pauses,
+            Err(error) => {
+                self.producers.retain(|stream, _| !opened.contains(stream));
+                return Err(error);
+            }
+        };
         let inherited = self.stop_all(&plan, &graph, &mut parts).await;
         self.close_streams(&diff, &graph).await;
-        self.change_node(&graph).await;
-        self.graph = graph;
+        self.retune_streams(&graph);
+        self.retune_edges(&graph);
+        self.retune_node(&graph).await;
+        self.graph = Arc::new(graph);
         self.generation += 1;
         self.open_streams_for(&parts)
             .map_err(ApplyError::Incomplete)?;
@@ -98,148 +101,19 @@ impl Node {
         self.end_streams_without_writers();
         self.stop_writers_without_readers();
         self.library.retain(&self.graph.component_hashes());
-        Ok(Some(Receipt {
+        let receipt = Receipt {
             generation: self.generation,
             diff,
             built_in,
             applied_in: started.elapsed(),
-        }))
-    }
-
-    /// Opens the streams to which operators send their failures from now on. Tells which were not open before.
-    fn open_for_swaps(
-        &mut self,
-        graph: &Graph,
-        swaps: &[StageKey],
-    ) -> Result<Vec<StreamName>, StartError> {
-        let mut opened = Vec::new();
-        for stream in swaps
-            .iter()
-            .filter_map(|key| graph.stage(key))
-            .flat_map(Stage::writes)
-        {
-            if !self.producers.contains_key(stream) {
-                self.open_stream(stream, &graph.streams[stream])?;
-                opened.push(stream.clone());
-            }
-        }
-        Ok(opened)
-    }
-
-    /// What of the node itself can change while it runs: its tags and tickets, and whom it asks for the network.
-    async fn change_node(&self, graph: &Graph) {
-        let discovery = self.network.discovery();
-        let (before, after) = (
-            edges::tags(&self.graph.node.tags),
-            edges::tags(&graph.node.tags),
-        );
-        let without = |tags: &[Tag], others: &[Tag]| -> Vec<Tag> {
-            tags.iter()
-                .filter(|tag| !others.contains(tag))
-                .copied()
-                .collect()
+            pauses,
+            dropped: self.dropped_so_far().saturating_sub(dropped),
         };
-        // New tickets first: with a renewed one, whoever asks for it sees no gap.
-        let (old, new) = (&self.graph.node.tickets, &graph.node.tickets);
-        shown_tickets(new).for_each(|ticket| discovery.add_ticket(ticket));
-        let kept: Vec<_> = shown_tickets(new).map(|ticket| ticket.id()).collect();
-        shown_tickets(old)
-            .filter(|ticket| !kept.contains(&ticket.id()))
-            .for_each(|ticket| discovery.remove_ticket(ticket.id()));
-        discovery.remove_tags(without(&before, &after));
-        discovery.add_tags(without(&after, &before));
-        let added = graph
-            .node
-            .bootstrap
-            .iter()
-            .filter(|peer| !self.graph.node.bootstrap.contains(peer));
-        discovery.dial(edges::bootstrap(added)).await;
+        self.show();
+        Ok(Some(receipt))
     }
 
-    /// Swaps operators one after the other; when one refuses, those before it are swapped back.
-    async fn swap_all(
-        &mut self,
-        graph: &Graph,
-        stages: &[StageKey],
-        parts: &mut BTreeMap<StageKey, Parts>,
-    ) -> Result<(), ApplyError> {
-        let mut swapped: Vec<(StageKey, Blueprint)> = Vec::new();
-        for id in stages {
-            let Some(Parts::Operator {
-                instances,
-                blueprint,
-                ..
-            }) = parts.remove(id)
-            else {
-                continue;
-            };
-            let Some(StageKind::Operator(operator)) = graph.stage(id).map(|stage| &stage.kind)
-            else {
-                continue;
-            };
-            let replacement = Replacement {
-                instances,
-                spread: spread_of(operator),
-                blueprint: (*blueprint).clone(),
-                carry: operator.state == StatePolicy::Carry,
-                on_error: self.on_error(&operator.on_error),
-                tick: operator.tick,
-                checkpoint: operator.checkpoint,
-            };
-            let Some(running) = self.stages.get(id) else {
-                continue;
-            };
-            if let Err(reason) = running.swap(replacement, SWAP_DEADLINE).await {
-                self.swap_back(swapped).await;
-                return Err(ApplyError::Swap {
-                    stage: id.clone(),
-                    reason,
-                });
-            }
-            if let Some(before) = self.blueprints.insert(id.clone(), *blueprint) {
-                swapped.push((id.clone(), before));
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts the instances of before back, with the state as it is now.
-    async fn swap_back(&mut self, swapped: Vec<(StageKey, Blueprint)>) {
-        for (id, before) in swapped.into_iter().rev() {
-            let Some(StageKind::Operator(operator)) =
-                self.graph.stage(&id).map(|stage| &stage.kind)
-            else {
-                continue;
-            };
-            let on_error = self.on_error(&operator.on_error);
-            let (tick, checkpoint) = (operator.tick, operator.checkpoint);
-            let spread = spread_of(operator);
-            let (blueprint, count) = (before.clone(), spread.instances);
-            let made = tokio::task::spawn_blocking(move || blueprint.instances(count)).await;
-            let outcome = match (made, self.stages.get(&id)) {
-                (Ok(Ok(instances)), Some(running)) => {
-                    let replacement = Replacement {
-                        instances,
-                        spread,
-                        blueprint: before.clone(),
-                        carry: true,
-                        on_error,
-                        tick,
-                        checkpoint,
-                    };
-                    running.swap(replacement, SWAP_DEADLINE).await
-                }
-                (Ok(Err(error)), _) => Err(error.to_string()),
-                (_, _) => Err("it has ended".to_owned()),
-            };
-            match outcome {
-                Ok(()) => _ = self.blueprints.insert(id, before),
-                Err(reason) => tracing::error!("{id} could not be swapped back: {reason}"),
-            }
-        }
-    }
-
-    /// Stops what is replaced or removed, writers before readers, and keeps the subscriptions that go on.
+    /// Stops what is rewired or removed, writers before readers, and keeps the subscriptions that go on.
     async fn stop_all(
         &mut self,
         plan: &Plan,
@@ -259,7 +133,12 @@ impl Node {
                 continue;
             };
             let left = until.saturating_duration_since(Instant::now());
-            let mut ended = running.stop(Drain::Queued, left).await;
+            let drain = if plan.hand_over.contains(&id) {
+                Drain::HandOver
+            } else {
+                Drain::Queued
+            };
+            let mut ended = running.stop(drain, left).await;
             if let Some(ended) = &mut ended {
                 let (kept, dropped) = ended
                     .inputs
@@ -278,20 +157,26 @@ impl Node {
         inherited
     }
 
-    /// Whether a stage's subscription at a port is the same in both graphs, its stream included.
+    /// Whether a stage's subscription at a port is to the same stream in both graphs, so that all that may differ can
+    /// change in place.
     fn keeps_edge(&self, graph: &Graph, id: &StageKey, port: u32) -> bool {
-        let edge = |graph: &Graph| {
-            let edge = edge_at(graph.stage(id)?, port)?.clone();
-            let stream = graph.streams.get(&edge.stream)?.clone();
-            Some((edge, stream))
+        let stream = |graph: &Graph| {
+            let name = graph.stage(id)?.edge_at(port)?.stream.clone();
+            let StreamConfig {
+                id,
+                scope,
+                encoding,
+                ..
+            } = graph.streams.get(&name)?.clone();
+            Some((name, id, scope, encoding))
         };
-        edge(&self.graph).is_some_and(|old| edge(graph) == Some(old))
+        stream(&self.graph).is_some_and(|old| stream(graph) == Some(old))
     }
 
     /// Closes this node's end of the streams that changed or are no longer written here; nobody here uses them now.
     async fn close_streams(&mut self, diff: &Diff, graph: &Graph) {
         let replaced: Vec<_> = diff
-            .streams_to(Change::Replace)
+            .streams_to(Change::Rewire)
             .chain(diff.streams_to(Change::Remove))
             .collect();
         let closed: Vec<_> = self
@@ -305,21 +190,6 @@ impl Node {
                 let report = producer.close_within(REPLACE_DEADLINE).await;
                 self.ledger.note_producer(&stream, &report.stats);
             }
-        }
-    }
-}
-
-fn edge_at(stage: &Stage, port: u32) -> Option<&Edge> {
-    match &stage.kind {
-        StageKind::Source { .. } => None,
-        StageKind::Sink { from, .. } => Some(from),
-        StageKind::Operator(operator) => {
-            let name = operator.info.inputs.get(port as usize)?;
-            operator
-                .inputs
-                .iter()
-                .find(|input| input.port.as_str() == name.as_str())
-                .map(|input| &input.edge)
         }
     }
 }

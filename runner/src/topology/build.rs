@@ -144,7 +144,7 @@ fn converters(graph: &Graph, operator: &OperatorStage) -> Result<Converters, Str
 }
 
 /// What makes JSON of a stream's datums, if they are postcard.
-fn transcoder(graph: &Graph, stream: &StreamName) -> Result<Option<Transcoder>, String> {
+pub(super) fn transcoder(graph: &Graph, stream: &StreamName) -> Result<Option<Transcoder>, String> {
     match &graph.streams[stream].encoding {
         Encoding::Postcard(schema) => Transcoder::new(schema)
             .map(Some)

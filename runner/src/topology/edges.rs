@@ -1,10 +1,12 @@
 //! From what the graph says of streams and edges to producers and consumers of the streams library.
 
 use mosaik_streams::{
-    EndpointAddr, FramesConsumer, FramesProducer, Network, PeerId, Scope, Tag,
+    EndpointAddr, FramesConsumer, FramesProducer, Network, PeerId, Requirements, Scope, Tag,
+    consumer::ConsumerControl,
     discovery::PeerEntry,
+    producer::ProducerControl,
     streams::{
-        backoff::ExponentialBackoffBuilder,
+        backoff::{ExponentialBackoff, ExponentialBackoffBuilder},
         producer::{DisconnectLagging, FramesBuilderError},
         status::ChannelConditions,
     },
@@ -18,28 +20,18 @@ pub(super) fn open_producer(
     network: &Network,
     stream: &StreamConfig,
 ) -> Result<FramesProducer, FramesBuilderError> {
-    let mut builder = network
+    network
         .streams()
         .producer_frames(stream.id)
         .with_scope(scope(stream))
         .with_encoding(stream.encoding.clone())
         .with_buffer_size(stream.buffer_size)
         .with_buffer_bytes(stream.buffer_bytes)
-        .disconnect_lagging(lagging(stream.disconnect_lagging));
-    if let Some(max_consumers) = stream.max_consumers {
-        builder = builder.with_max_consumers(max_consumers);
-    }
-    if let Some(condition) = stream.online_when.producer.clone() {
-        builder = builder.online_when(move |channel| apply(channel, &condition));
-    }
-    let Requirement { tags, tickets } = &stream.require.consumers;
-    if !tags.is_empty() {
-        builder = builder.require(carries(tags));
-    }
-    for ticket in tickets {
-        builder = builder.require_ticket(ticket.validator().clone());
-    }
-    builder.build()
+        .with_max_consumers(stream.max_consumers.unwrap_or(usize::MAX))
+        .disconnect_lagging(lagging(stream.disconnect_lagging))
+        .online_when(producer_online_when(stream))
+        .with_requirements(requirements(&stream.require.consumers))
+        .build()
 }
 
 /// Opens a subscription to a stream.
@@ -48,12 +40,7 @@ pub(super) fn open_consumer(
     stream: &StreamConfig,
     edge: &Edge,
 ) -> Result<FramesConsumer, String> {
-    let backoff = ExponentialBackoffBuilder::default()
-        .with_initial_interval(stream.backoff.initial)
-        .with_max_interval(stream.backoff.max)
-        .with_max_elapsed_time(Some(stream.backoff.max_elapsed))
-        .build();
-    let mut builder = network
+    network
         .streams()
         .consumer_frames(stream.id)
         .with_scope(scope(stream))
@@ -62,18 +49,95 @@ pub(super) fn open_consumer(
         .with_criteria((*edge.criteria).clone())
         .with_buffer_size(edge.buffer_size)
         .with_buffer_bytes(edge.buffer_bytes)
-        .with_backoff(backoff);
-    if let Some(condition) = edge.online_when.clone() {
-        builder = builder.online_when(move |channel| apply(channel, &condition));
+        .with_backoff(backoff(stream))
+        .online_when(consumer_online_when(edge))
+        .with_requirements(requirements(&stream.require.producers))
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+/// Gives this node's end of a stream the settings that it has now, where they differ.
+pub(super) fn retune_producer(producer: &ProducerControl, old: &StreamConfig, new: &StreamConfig) {
+    if (old.buffer_size, old.buffer_bytes) != (new.buffer_size, new.buffer_bytes) {
+        producer.set_buffer(new.buffer_size, new.buffer_bytes);
     }
-    let Requirement { tags, tickets } = &stream.require.producers;
-    if !tags.is_empty() {
-        builder = builder.require(carries(tags));
+    if old.max_consumers != new.max_consumers {
+        producer.set_max_consumers(new.max_consumers.unwrap_or(usize::MAX));
     }
-    for ticket in tickets {
-        builder = builder.require_ticket(ticket.validator().clone());
+    if old.disconnect_lagging != new.disconnect_lagging {
+        producer.set_disconnect_lagging(lagging(new.disconnect_lagging));
     }
-    builder.build().map_err(|error| error.to_string())
+    if old.online_when.producer != new.online_when.producer {
+        producer.set_online_when(producer_online_when(new));
+    }
+    if old.require.consumers != new.require.consumers {
+        producer.set_requirements(requirements(&new.require.consumers));
+    }
+}
+
+/// Gives a subscription the settings that it has now, where they differ.
+pub(super) fn retune_consumer(
+    consumer: &ConsumerControl,
+    (old_stream, old): (&StreamConfig, &Edge),
+    (new_stream, new): (&StreamConfig, &Edge),
+) {
+    if (old.buffer_size, old.buffer_bytes) != (new.buffer_size, new.buffer_bytes) {
+        consumer.set_buffer(new.buffer_size, new.buffer_bytes);
+    }
+    if old.criteria != new.criteria
+        && let Err(error) = consumer.set_criteria((*new.criteria).clone())
+    {
+        // The check of the manifest has tried them on the encoding.
+        tracing::error!("criteria on stream {} are as before: {error}", new.stream);
+    }
+    if old.online_when != new.online_when {
+        consumer.set_online_when(consumer_online_when(new));
+    }
+    if old_stream.backoff != new_stream.backoff {
+        consumer.set_backoff(backoff(new_stream));
+    }
+    if old_stream.require.producers != new_stream.require.producers {
+        consumer.set_requirements(requirements(&new_stream.require.producers));
+    }
+}
+
+fn backoff(stream: &StreamConfig) -> ExponentialBackoff {
+    ExponentialBackoffBuilder::default()
+        .with_initial_interval(stream.backoff.initial)
+        .with_max_interval(stream.backoff.max)
+        .with_max_elapsed_time(Some(stream.backoff.max_elapsed))
+        .build()
+}
+
+fn producer_online_when(
+    stream: &StreamConfig,
+) -> impl FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync + 'static {
+    let condition = stream.online_when.producer.clone();
+    move |channel| match condition {
+        Some(condition) => apply(channel, &condition),
+        None => channel,
+    }
+}
+
+fn consumer_online_when(
+    edge: &Edge,
+) -> impl FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync + 'static {
+    let condition = edge.online_when.clone();
+    move |channel| match condition {
+        Some(condition) => apply(channel, &condition),
+        None => channel.minimum_of(0),
+    }
+}
+
+fn requirements(of: &Requirement) -> Requirements {
+    let mut requirements = Requirements::new();
+    if !of.tags.is_empty() {
+        requirements = requirements.require(carries(&of.tags));
+    }
+    for ticket in &of.tickets {
+        requirements = requirements.require_ticket(ticket.validator().clone());
+    }
+    requirements
 }
 
 fn scope(stream: &StreamConfig) -> Scope {

@@ -1,6 +1,11 @@
 //! A node that runs a graph.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use mosaik_streams::{
     EndpointAddr, FramesProducer, Network, SecretKey, discovery, network::Error as NetworkError,
@@ -12,6 +17,7 @@ use super::{
     build::{BuildError, Parts, parts_of, spread_of},
     edges,
     identity::kept_key,
+    observer::{Observer, View},
     running::{EndNotice, Ready, Running},
     streams::Ending,
     summary::Ledger,
@@ -68,11 +74,20 @@ pub enum StartError {
     },
 }
 
+/// What a node goes on from that starts anew.
+pub(super) struct Past {
+    pub(super) generation: u64,
+    pub(super) ledger: Ledger,
+    pub(super) observer: Option<Observer>,
+}
+
 /// A node that runs a graph.
 #[derive(Debug)]
 pub struct Node {
-    pub(super) graph: Graph,
+    pub(super) graph: Arc<Graph>,
+    pub(super) observer: Observer,
     pub(super) generation: u64,
+    pub(super) settings: Settings,
     pub(super) library: Arc<Library>,
     pub(super) network: Network,
     /// This node's own handle to every stream that is written here.
@@ -99,18 +114,54 @@ impl Node {
         library: Arc<Library>,
         settings: &Settings,
     ) -> Result<Self, StartError> {
+        let past = Past {
+            generation: 1,
+            ledger: Ledger::default(),
+            observer: None,
+        };
+        Self::start_after(past, graph, library, settings).await
+    }
+
+    pub(super) async fn start_after(
+        past: Past,
+        graph: Graph,
+        library: Arc<Library>,
+        settings: &Settings,
+    ) -> Result<Self, StartError> {
         let network = join(&graph, settings).await?;
         let parts = parts_of(&graph, graph.stages(), &library).await?;
         let (notify, notices) = mpsc::channel(NOTICES_MAX);
+        let Past {
+            generation,
+            ledger,
+            observer,
+        } = past;
+        let graph = Arc::new(graph);
+        let view = View {
+            graph: Arc::clone(&graph),
+            generation,
+            discovery: network.discovery().clone(),
+            ledger: ledger.clone(),
+            edges: BTreeMap::new(),
+            producers: BTreeMap::new(),
+            running: BTreeSet::new(),
+            reloads: VecDeque::new(),
+        };
+        let observer = match observer {
+            Some(observer) => observer.of_next_life(view),
+            None => Observer::new(view),
+        };
         let mut node = Self {
             graph,
-            generation: 1,
+            observer,
+            generation,
+            settings: settings.clone(),
             library,
             network,
             producers: BTreeMap::new(),
             stages: BTreeMap::new(),
             blueprints: BTreeMap::new(),
-            ledger: Ledger::default(),
+            ledger,
             ending: JoinSet::new(),
             endings: BTreeMap::new(),
             notices,
@@ -119,6 +170,7 @@ impl Node {
         };
         node.open_streams_for(&parts)?;
         node.launch(parts, BTreeMap::new())?;
+        node.show();
         Ok(node)
     }
 
@@ -128,7 +180,7 @@ impl Node {
     }
 
     /// The graph that runs.
-    pub const fn graph(&self) -> &Graph {
+    pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
@@ -171,6 +223,7 @@ impl Node {
         self.settle(&notice.stage, ended);
         self.end_streams_without_writers();
         self.stop_writers_without_readers();
+        self.show();
     }
 
     /// Takes note of how a stage ended, and lets go of its subscriptions.
@@ -205,7 +258,8 @@ impl Node {
         mut inherited: BTreeMap<StageKey, Vec<Input>>,
     ) -> Result<(), StartError> {
         let mut ready = Vec::new();
-        for stage in self.graph.stages() {
+        let graph = Arc::clone(&self.graph);
+        for stage in graph.stages() {
             let id = stage.key.clone();
             if let Some(parts) = parts.remove(&id) {
                 let inherited = inherited.remove(&id).unwrap_or_default();
@@ -242,7 +296,7 @@ impl Node {
             .collect();
         let mut input = |port: u32, edge: &Edge| match inherited.remove(&port) {
             Some(input) => Ok(input),
-            None => self.subscribe(port, edge),
+            None => self.subscribe(&stage.key, port, edge),
         };
         Ok(match (&stage.kind, parts) {
             (StageKind::Source { to, .. }, Parts::Source(source, held)) => {
@@ -294,9 +348,7 @@ impl Node {
                     inputs: inputs.collect::<Result<_, _>>()?,
                     outputs: outputs.collect(),
                     converters,
-                    on_error: self.on_error(&operator.on_error),
-                    tick: operator.tick,
-                    checkpoint: operator.checkpoint,
+                    settings: self.settings(operator),
                     counters,
                 }))
             }
@@ -313,7 +365,7 @@ impl Node {
         }
     }
 
-    fn subscribe(&self, port: u32, edge: &Edge) -> Result<Input, StartError> {
+    fn subscribe(&self, key: &StageKey, port: u32, edge: &Edge) -> Result<Input, StartError> {
         let stream = &self.graph.streams[&edge.stream];
         let consumer = edges::open_consumer(&self.network, stream, edge).map_err(|reason| {
             StartError::Stream {
@@ -321,6 +373,9 @@ impl Node {
                 reason,
             }
         })?;
+        let mut view = self.observer.view();
+        view.edges.insert((key.clone(), port), consumer.control());
+        drop(view);
         Ok(Input {
             port,
             shared: stream.scope == Scope::Network,

@@ -1,11 +1,11 @@
 //! What a difference between two graphs means for the stages of a node that runs.
 
 use super::node::Node;
-use crate::graph::{Change, Diff, Graph, StageChange, StageKey, StageKind};
+use crate::graph::{Change, Diff, Graph, Role, StageChange, StageKey, StageKind};
 
 /// What has to be done to which stage.
 pub(super) struct Plan {
-    /// Operators to swap.
+    /// Operators to swap, or whose settings change: those of them that are in `build` are swapped.
     pub(super) swap: Vec<StageKey>,
     /// Stages to stop.
     pub(super) stop: Vec<StageKey>,
@@ -31,19 +31,24 @@ impl Plan {
                     plan.build.push(key.clone());
                 }
                 Change::Keep => {}
+                Change::Retune if runs && key.role == Role::Operator => plan.swap.push(key.clone()),
+                Change::Retune if !runs && !node.ledger.has_ended(key) => {
+                    plan.build.push(key.clone());
+                }
+                Change::Retune => {}
                 // An operator that has ended has nothing to swap between batches: it starts anew.
                 Change::Swap if runs => {
                     plan.swap.push(key.clone());
                     plan.build.push(key.clone());
                 }
-                Change::Replace if reads_on(node, graph, key) => {
+                Change::Rewire if reads_on(node, graph, key) => {
                     // One that has come to its end stays there.
                     if runs {
                         plan.stop.push(key.clone());
                         plan.hand_over.push(key.clone());
                     }
                 }
-                Change::Swap | Change::Replace | Change::Add => {
+                Change::Swap | Change::Rewire | Change::Add => {
                     plan.stop.push(key.clone());
                     plan.build.push(key.clone());
                 }

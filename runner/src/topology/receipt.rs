@@ -1,8 +1,8 @@
 //! What a reload did.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
-use crate::graph::{Change, Diff};
+use crate::graph::{Change, Diff, StageKey};
 
 /// What a reload did: the difference it made, and what it took.
 #[derive(Debug, Clone)]
@@ -15,6 +15,10 @@ pub struct Receipt {
     pub built_in: Duration,
     /// How long going over to the new one took: the longest that any edge can have been held.
     pub applied_in: Duration,
+    /// For how long each operator that was swapped held up its edges.
+    pub pauses: BTreeMap<StageKey, Duration>,
+    /// Datums that were dropped while it was going over, whoever dropped them.
+    pub dropped: u64,
 }
 
 /// One line: what is not as before, and how much is.
@@ -28,6 +32,12 @@ impl fmt::Display for Receipt {
                 format!(" ({})", changed.join(", "))
             }
         };
+        if !self.diff.restart.is_empty() {
+            write!(f, "restart; ")?;
+        }
+        if !self.diff.node.is_empty() {
+            write!(f, "retune node{}; ", because(&self.diff.node))?;
+        }
         for stream in self
             .diff
             .streams
@@ -50,18 +60,26 @@ impl fmt::Display for Receipt {
         {
             write!(
                 f,
-                "{} {}{}; ",
+                "{} {}{}{}; ",
                 stage.change,
                 stage.key,
-                because(&stage.changed)
+                because(&stage.changed),
+                stage.loss()
             )?;
         }
         let kept = self.diff.stages_to(Change::Keep).count();
         let stages = if kept == 1 { "stage" } else { "stages" };
         write!(
             f,
-            "{kept} {stages} kept (built in {:.1?}, applied in {:.1?})",
+            "{kept} {stages} kept (built in {:.1?}, applied in {:.1?}",
             self.built_in, self.applied_in
-        )
+        )?;
+        if let Some(longest) = self.pauses.values().max() {
+            write!(f, ", paused for {longest:.1?}")?;
+        }
+        match self.dropped {
+            0 => write!(f, ", nothing dropped)"),
+            dropped => write!(f, ", {dropped} dropped)"),
+        }
     }
 }

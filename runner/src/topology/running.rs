@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     graph::StageKey,
     stage::{
-        COMMANDS_MAX, Command, Control, Drain, Ended, Handoff, OperatorStage, Replacement,
-        SinkStage, SourceStage,
+        COMMANDS_MAX, Command, Control, Drain, Ended, Handoff, OperatorStage, Replacement, Reply,
+        Settings, SinkStage, SourceStage,
     },
 };
 
@@ -125,7 +125,7 @@ impl Running {
         self.ended.take()?.try_recv().ok()
     }
 
-    /// Puts another instance into a running operator.
+    /// Puts other instances into a running operator. Tells for how long that held up its edges.
     ///
     /// # Errors
     /// The operator refuses it, has ended, or does not come to a batch boundary in time.
@@ -133,19 +133,38 @@ impl Running {
         &self,
         replacement: Replacement,
         deadline: Duration,
-    ) -> Result<(), String> {
+    ) -> Result<Duration, String> {
+        let swap = |reply| Command::Swap(Box::new(replacement), reply);
+        self.ask(swap, deadline).await
+    }
+
+    /// Changes the settings of a running operator.
+    ///
+    /// # Errors
+    /// The operator has ended, or does not come to a batch boundary in time.
+    pub(super) async fn retune(
+        &self,
+        settings: Settings,
+        deadline: Duration,
+    ) -> Result<Duration, String> {
+        let retune = |reply| Command::Retune(Box::new(settings), reply);
+        self.ask(retune, deadline).await
+    }
+
+    async fn ask(
+        &self,
+        command: impl FnOnce(Reply) -> Command,
+        deadline: Duration,
+    ) -> Result<Duration, String> {
         let (reply, mut answer) = oneshot::channel();
-        let swapped = timeout(deadline, async {
-            let sent = self
-                .commands
-                .send(Command::Swap(Box::new(replacement), reply))
-                .await;
+        let answered = timeout(deadline, async {
+            let sent = self.commands.send(command(reply)).await;
             sent.map_err(|_| "it has ended".to_owned())?;
             (&mut answer).await.map_err(|_| "it has ended".to_owned())?
         })
         .await;
-        swapped.unwrap_or_else(|_| {
-            // Closing first makes the outcome one of two: the swap was answered, or it never happens.
+        answered.unwrap_or_else(|_| {
+            // Closing first makes the outcome one of two: it was done and answered, or it never happens.
             answer.close();
             answer.try_recv().unwrap_or_else(|_| {
                 Err(format!(

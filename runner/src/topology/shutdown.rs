@@ -21,6 +21,12 @@ impl Node {
     /// Stops the sources, works off what is under way, says good-bye to the network, and tells what was done. What is
     /// left at the deadline counts as undelivered.
     pub async fn shutdown(mut self, deadline: Duration) -> Summary {
+        self.wind_up(deadline).await;
+        self.ledger.summary(self.generation)
+    }
+
+    /// As [`shutdown`](Self::shutdown); afterwards nothing of it runs.
+    pub(super) async fn wind_up(&mut self, deadline: Duration) {
         let until = Instant::now() + deadline;
         let left = |online: bool| {
             let left = until.saturating_duration_since(Instant::now());
@@ -71,8 +77,7 @@ impl Node {
                 );
             }
         }
-        self.network.shutdown().await;
-        self.ledger.summary(self.generation)
+        self.network.clone().shutdown().await;
     }
 
     /// Whether the streams that have ended were read to their ends within a time.

@@ -7,8 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mosaik_streams::{FramesConsumer, streams::producer::ProducerStats};
+use mosaik_streams::{FramesConsumer, consumer::ConsumerControl, streams::producer::ProducerStats};
 
+use super::node::Node;
 use crate::{
     graph::{StageKey, StreamName},
     stage::{Counters, End, Snapshot},
@@ -167,6 +168,25 @@ impl Ledger {
             stages: stages.collect(),
             streams: pages.produced.clone(),
         }
+    }
+}
+
+impl Node {
+    /// Datums that did not get where they were going since the node started, in what has ended and in what runs.
+    pub(super) fn dropped_so_far(&self) -> u64 {
+        let edges = self.observer.view().edges.clone();
+        let reading = edges.values().filter_map(ConsumerControl::read);
+        let consumers = reading.map(|reading| reading.stats.dropped);
+        let consumed =
+            consumers.map(|dropped| dropped.malformed + dropped.too_large + dropped.lost);
+        let producers = self
+            .producers
+            .values()
+            .map(|producer| producer.stats().dropped);
+        let produced = producers
+            .map(|dropped| dropped.offline + dropped.lagging + dropped.closed + dropped.nobody);
+        let past = self.ledger.summary(self.generation).dropped();
+        past + consumed.sum::<u64>() + produced.sum::<u64>()
     }
 }
 

@@ -2,13 +2,17 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{core::Core, frames::FramesConsumer, worker};
+use super::{
+    core::{Core, Wanted},
+    frames::FramesConsumer,
+    worker,
+};
 use crate::{
     Criteria, Encoding, StreamId,
     criteria::NotSelectable,
     discovery::PeerEntry,
     filter::{Filter, Lookup},
-    gate::Gate,
+    gate::{Gate, Requirements},
     status::{Board, ChannelConditions},
     streams::{self, Scope, backoff::ExponentialBackoff},
     tickets::TicketValidator,
@@ -47,7 +51,7 @@ pub struct FramesConsumerBuilder {
     streams: Arc<streams::Inner>,
     config: Config,
     lookup: Option<Lookup>,
-    gate: Gate,
+    requirements: Requirements,
     online_when: OnlineWhen,
 }
 
@@ -69,7 +73,7 @@ impl FramesConsumerBuilder {
             streams,
             config,
             lookup: None,
-            gate: Gate::default(),
+            requirements: Requirements::new(),
             online_when,
         }
     }
@@ -129,7 +133,13 @@ impl FramesConsumerBuilder {
     /// Which nodes it takes datums from, asked again whenever the node's entry changes. Said several times, all must
     /// hold. This node's own producer is not asked.
     pub fn require(mut self, from: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static) -> Self {
-        self.gate.require(from);
+        self.requirements = self.requirements.require(from);
+        self
+    }
+
+    /// Which nodes it takes datums from, all at once; those said before count no more.
+    pub fn with_requirements(mut self, requirements: Requirements) -> Self {
+        self.requirements = requirements;
         self
     }
 
@@ -138,7 +148,7 @@ impl FramesConsumerBuilder {
     /// The connection is closed when the first of its tickets expires or is taken back, unless its entry shows another
     /// by then. This node's own producer needs none.
     pub fn require_ticket(mut self, validator: impl TicketValidator) -> Self {
-        self.gate.require_ticket(validator);
+        self.requirements = self.requirements.require_ticket(validator);
         self
     }
 
@@ -166,17 +176,17 @@ impl FramesConsumerBuilder {
             streams,
             config,
             lookup,
-            gate,
+            requirements,
             online_when,
         } = self;
         let lookup = lookup.unwrap_or_else(|| Lookup::Encoding(config.encoding.clone()));
         let filter = lookup.filter(&config.criteria)?;
-        Ok(Self::start(
-            streams,
-            config,
-            (gate, filter),
-            Board::new(online_when),
-        ))
+        let wanted = Wanted {
+            criteria: config.criteria.clone(),
+            filter,
+        };
+        let rules = (Gate::new(requirements), lookup, wanted);
+        Ok(Self::start(streams, config, rules, Board::new(online_when)))
     }
 
     /// For types that judge their datums themselves, which cannot fail here.
@@ -184,18 +194,23 @@ impl FramesConsumerBuilder {
         let Self {
             streams,
             config,
-            lookup: _,
-            gate,
+            lookup,
+            requirements,
             online_when,
         } = self;
-        let filter = filter(&config.criteria);
-        Self::start(streams, config, (gate, filter), Board::new(online_when))
+        let lookup = lookup.unwrap_or_else(|| Lookup::Encoding(config.encoding.clone()));
+        let wanted = Wanted {
+            filter: filter(&config.criteria),
+            criteria: config.criteria.clone(),
+        };
+        let rules = (Gate::new(requirements), lookup, wanted);
+        Self::start(streams, config, rules, Board::new(online_when))
     }
 
     fn start(
         streams: Arc<streams::Inner>,
         config: Config,
-        rules: (Gate, Filter),
+        rules: (Gate, Lookup, Wanted),
         board: Board,
     ) -> FramesConsumer {
         let core = Arc::new(Core::new(config, streams.clone(), rules, board));

@@ -6,28 +6,44 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{attempts::Attempts, builder::Config, stats::Tally};
 use crate::{
-    Criteria, StreamId,
-    filter::Filter,
+    Criteria, PeerId, StreamId,
+    criteria::NotSelectable,
+    discovery::{Catalog, PeerEntry},
+    filter::{Filter, Lookup},
     gate::Gate,
     queue::{Queue, Source},
     status::{Board, ChannelInfo},
     streams::{
         self, Scope,
+        backoff::ExponentialBackoff,
         protocol::{SubscriberId, random_id},
     },
+    tap::Taps,
 };
+
+/// Which datums a consumer wants.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(super) criteria: Criteria,
+    /// For what comes from producers that do not select.
+    pub(super) filter: Filter,
+}
 
 pub(crate) struct Core {
     pub(super) id: StreamId,
     pub(super) config: Config,
     pub(super) streams: Arc<streams::Inner>,
     pub(super) gate: Gate,
-    /// For what comes from producers that do not select.
-    pub(super) filter: Filter,
+    pub(super) lookup: Lookup,
+    pub(super) wanted: watch::Sender<Arc<Wanted>>,
+    backoff: Mutex<ExponentialBackoff>,
+    /// Those who look on at what is taken.
+    pub(super) taps: Taps,
     /// What this consumer calls itself towards producers elsewhere.
     pub(super) subscriber_id: SubscriberId,
     pub(super) board: Board,
@@ -64,7 +80,7 @@ impl Core {
     pub(super) fn new(
         config: Config,
         streams: Arc<streams::Inner>,
-        (gate, filter): (Gate, Filter),
+        (gate, lookup, wanted): (Gate, Lookup, Wanted),
         board: Board,
     ) -> Self {
         let subscriber_id = SubscriberId {
@@ -74,11 +90,14 @@ impl Core {
         Self {
             id: config.stream_id,
             queue: Queue::new(config.buffer_size, config.buffer_bytes),
+            backoff: Mutex::new(config.backoff.clone()),
             config,
             cancel: streams.env.cancel.child_token(),
             streams,
             gate,
-            filter,
+            lookup,
+            wanted: watch::Sender::new(Arc::new(wanted)),
+            taps: Taps::default(),
             subscriber_id,
             board,
             tally: Tally::new(),
@@ -95,8 +114,51 @@ impl Core {
         self.id
     }
 
-    pub(crate) fn criteria(&self) -> &Criteria {
-        &self.config.criteria
+    pub(super) fn wanted(&self) -> Arc<Wanted> {
+        self.wanted.borrow().clone()
+    }
+
+    pub(crate) fn criteria(&self) -> Criteria {
+        self.wanted().criteria.clone()
+    }
+
+    /// Other criteria from the next datum on that is put into the queue.
+    pub(super) fn set_criteria(self: &Arc<Self>, criteria: Criteria) -> Result<(), NotSelectable> {
+        let filter = self.lookup.filter(&criteria)?;
+        self.wanted
+            .send_replace(Arc::new(Wanted { criteria, filter }));
+        self.streams.consumer_wants(self);
+        Ok(())
+    }
+
+    pub(super) fn backoff(&self) -> ExponentialBackoff {
+        let backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
+        backoff.clone()
+    }
+
+    pub(super) fn set_backoff(&self, policy: ExponentialBackoff) {
+        *self.backoff.lock().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    /// How many nodes elsewhere offer the stream and are not, or do not show, what is required.
+    pub(super) fn unfit(&self) -> usize {
+        if self.config.scope == Scope::Node {
+            return 0;
+        }
+        let catalog: Catalog = self.streams.env.discovery.catalog();
+        let offers = |id: &&PeerId| **id != self.streams.env.local_id;
+        let peers = catalog
+            .peers()
+            .filter(|peer| peer.streams().contains(&self.id));
+        let unfit = |id: &&PeerId| {
+            let entry = self.gate.entry(&catalog, id);
+            entry.is_none_or(|entry| self.gate.judge(entry).is_none())
+        };
+        peers
+            .map(PeerEntry::id)
+            .filter(offers)
+            .filter(unfit)
+            .count()
     }
 
     pub(crate) fn queue(&self) -> &Queue {

@@ -6,7 +6,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::{attempts::Attempt, builder::Config, core::Core, stats::ConsumerStats};
+use super::{
+    attempts::Attempt, builder::Config, control::ConsumerControl, core::Core, stats::ConsumerStats,
+};
 use crate::{
     Frames, StreamId,
     queue::Source,
@@ -64,6 +66,7 @@ impl FramesConsumer {
     fn count(&self, frames: &Frames) {
         self.core.tally.datums.add(frames.count());
         self.core.tally.bytes.add(frames.payload_len());
+        self.core.taps.offer(frames);
     }
 
     /// A datum of this source was not what it should be: ends that subscription.
@@ -111,7 +114,12 @@ impl FramesConsumer {
         &self.core.id
     }
 
-    /// Its bounds and reach.
+    /// To look on and to change settings from elsewhere, without keeping the consumer.
+    pub fn control(&self) -> ConsumerControl {
+        ConsumerControl::new(&self.core)
+    }
+
+    /// Its bounds and reach, as it was built with them.
     pub fn config(&self) -> &Config {
         &self.core.config
     }
@@ -122,6 +130,7 @@ impl Drop for FramesConsumer {
         self.core.cancel.cancel();
         let left = self.core.queue().abandon();
         self.core.tally.closed.add(left);
+        self.core.taps.close();
         self.core.streams.remove_consumer(&self.core);
     }
 }

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod builder;
+mod control;
 mod core;
 mod frames;
 mod left;
@@ -13,6 +14,7 @@ mod worker;
 
 pub use attempts::{Attempt, Phase};
 pub use builder::{Config, FramesConsumerBuilder};
+pub use control::{ConsumerControl, ConsumerReading};
 pub(crate) use core::Core;
 pub use frames::FramesConsumer;
 pub use stats::{ConsumerStats, Dropped};

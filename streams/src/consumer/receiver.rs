@@ -63,7 +63,7 @@ pub(super) async fn run(core: &Core, peer: PeerId) {
 async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
     let discovery = &core.streams.env.discovery;
     let mut catalog = discovery.catalog_watch();
-    let mut waits = core.config.backoff.waits();
+    let mut waits = core.backoff().waits();
     let mut memory = Memory::default();
     let mut live = Some(core.enter());
     // This node's version of which the peer was told because it refused an earlier one.
@@ -79,6 +79,7 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
             catalog.borrow().local().update_version(),
         );
         live.get_or_insert_with(|| core.enter());
+        waits.adopt(&core.backoff());
         tracked.set(Phase::Connecting);
         let outcome = subscribe(
             core,

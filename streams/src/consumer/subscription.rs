@@ -1,14 +1,22 @@
 //! One subscription: the connection to a producer from its handshake to its end.
 
-use std::sync::OnceLock;
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use futures::FutureExt;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{attempts::Phase, core::Core, left::Left, receiver::Outcome};
+use super::{
+    attempts::Phase,
+    core::{Core, Wanted},
+    left::Left,
+    receiver::Outcome,
+};
 use crate::{
-    Frames,
+    Criteria, Frames,
     discovery::{Catalog, PeerEntry},
     gate::Pass,
     network::{CloseReason, Link, LinkConn, LinkError, LinkReceiver, LinkSender},
@@ -17,7 +25,7 @@ use crate::{
     streams::{
         HANDSHAKE_TIMEOUT,
         backoff::Waits,
-        protocol::{Epoch, Hello, Start},
+        protocol::{Epoch, Hello, Retune, Start},
     },
 };
 
@@ -89,7 +97,7 @@ pub(super) async fn subscribe(
     let ids = (*peer.id(), core.streams.env.local_id);
     let channel = Channel::new(
         core.id,
-        core.criteria().clone(),
+        core.criteria(),
         ids,
         peer.clone(),
         State::Connecting,
@@ -140,7 +148,10 @@ async fn hear(
     };
     entered.conn.get_or_init(|| link.conn.clone());
     let _hold = core.streams.env.discovery.hold(*peer.id());
-    let start = match timeout(HANDSHAKE_TIMEOUT, greet(core, &mut link)).await {
+    let mut wanted = core.wanted.subscribe();
+    let asked = wanted.borrow_and_update().clone();
+    let greeted = timeout(HANDSHAKE_TIMEOUT, greet(core, &mut link, &asked.criteria));
+    let start = match greeted.await {
         Ok(Ok(start)) => start,
         Ok(Err(reason)) => return Outcome::Closed(reason),
         Err(_) => {
@@ -163,19 +174,22 @@ async fn hear(
     let reading = Reading {
         core,
         channel: &entered.channel,
-        selects: start.selects,
+        selects: AtomicBool::new(start.selects),
+        retunes: start.position.is_some(),
         rejected: &rejected,
         left,
     };
-    reading.run(&conn, tx, rx, memory, catalog, peer).await
+    reading
+        .run(&conn, (tx, rx), wanted, memory, catalog, peer)
+        .await
 }
 
-async fn greet(core: &Core, link: &mut Link) -> Result<Start, CloseReason> {
+async fn greet(core: &Core, link: &mut Link, criteria: &Criteria) -> Result<Start, CloseReason> {
     let network = core.streams.env.network_id;
     let hello = Hello {
         network,
         stream: core.id,
-        criteria: core.criteria().clone(),
+        criteria: criteria.clone(),
         id: Some(core.subscriber_id),
     };
     let why = |error: LinkError| match error {
@@ -215,8 +229,11 @@ async fn restarted(mut catalog: watch::Receiver<Catalog>, peer: &PeerEntry) {
 struct Reading<'a> {
     core: &'a Core,
     channel: &'a Channel,
-    /// Whether the producer applies the criteria.
-    selects: bool,
+    /// Whether the producer applies the criteria. Once they have changed nobody can say of a datum on its way which
+    /// were applied, so all are applied here.
+    selects: AtomicBool,
+    /// Whether the producer understands it when the criteria change.
+    retunes: bool,
     rejected: &'a CancellationToken,
     left: &'a Left<'a>,
 }
@@ -225,8 +242,8 @@ impl Reading<'_> {
     async fn run(
         &self,
         conn: &LinkConn,
-        mut tx: LinkSender,
-        mut rx: LinkReceiver,
+        (mut tx, mut rx): (LinkSender, LinkReceiver),
+        mut wanted: watch::Receiver<Arc<Wanted>>,
         memory: &mut Memory,
         catalog: &watch::Receiver<Catalog>,
         peer: &PeerEntry,
@@ -247,6 +264,12 @@ impl Reading<'_> {
                 reason = conn.closed(), if is_full => {
                     self.take_rest(&mut rx, memory);
                     return Outcome::Closed(reason);
+                }
+                // Triggered when other datums are wanted than before.
+                Ok(()) = wanted.changed() => {
+                    let criteria = wanted.borrow_and_update().criteria.clone();
+                    self.tell(&mut tx, &criteria).await;
+                    continue;
                 }
                 // Triggered when the peer has a new life.
                 () = &mut restarted => {
@@ -280,14 +303,23 @@ impl Reading<'_> {
         }
     }
 
+    /// Has the producer select by other criteria, if it can.
+    async fn tell(&self, tx: &mut LinkSender, criteria: &Criteria) {
+        self.selects.store(false, Ordering::Relaxed);
+        if self.retunes {
+            // What is not told is merely sent in vain: the criteria are applied here too.
+            let _ = timeout(HANDSHAKE_TIMEOUT, tx.send_frame(&Retune::encode(criteria))).await;
+        }
+    }
+
     /// Counts what was received, and hands over what is wanted of it.
     fn take(&self, frames: Frames, memory: &mut Memory) -> Result<(), Closed> {
         memory.advance(frames.count());
         let (stats, tally) = (self.channel.info.stats(), &self.core.tally);
         stats.moved(frames.count(), frames.payload_len());
         let mut wanted = frames;
-        if !self.selects {
-            let (selected, malformed) = self.core.filter.apply(&wanted);
+        if !self.selects.load(Ordering::Relaxed) {
+            let (selected, malformed) = self.core.wanted().filter.apply(&wanted);
             let unwanted = wanted.count() - selected.count();
             tally.malformed.add(malformed);
             tally.filtered.add(unwanted - malformed);

@@ -32,6 +32,7 @@ async fn watch(core: &Arc<Core>) {
     // Whose tickets were found wanting, so that the same ones are not judged at every change of the catalog.
     let mut refused: HashMap<PeerId, PeerEntryVersion> = HashMap::new();
     let mut receivers: JoinSet<PeerId> = JoinSet::new();
+    let mut requirements = core.gate.watch();
     loop {
         let now = catalog.borrow_and_update().clone();
         let before = std::mem::take(&mut refused);
@@ -63,6 +64,8 @@ async fn watch(core: &Arc<Core>) {
             changed = catalog.changed() => if changed.is_err() {
                 std::future::pending::<()>().await;
             },
+            // Triggered when other nodes are to be heard than before.
+            () = requirements.changed() => refused.clear(),
             // Triggered when a receiver ends, because its peer offers the stream no more.
             Some(ended) = receivers.join_next() => match ended {
                 Ok(peer) => drop(known.remove(&peer)),

@@ -299,6 +299,13 @@ impl Discovery {
         !removed.is_empty()
     }
 
+    /// Tells all peers of this node anew, so that those it refused look again.
+    pub(crate) fn renew(&self) {
+        if self.0.update_local(true, |_| {}) {
+            self.0.local_changed.notify_one();
+        }
+    }
+
     /// Marks this node. All peers hear of it at once.
     pub fn add_tags<Way>(&self, tags: impl IntoIterOrSingle<Tag, Way>) {
         self.0

@@ -65,9 +65,8 @@ fn say(network: &Network, ticket: Option<&'static str>) {
 
 fn gate() -> (Gate, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
-    let mut gate = Gate::default();
-    gate.require_ticket(Milliseconds(asked.clone()));
-    (gate, asked)
+    let requirements = Requirements::new().require_ticket(Milliseconds(asked.clone()));
+    (Gate::new(requirements), asked)
 }
 
 #[tokio::test]
@@ -87,25 +86,28 @@ async fn only_what_the_peer_signed_counts_where_tickets_are_asked_for() {
 #[test]
 fn without_rules_everyone_may_pass_and_with_them_all_must_hold() {
     assert!(Gate::default().judge(&entry(None)).is_some());
-    let (mut gate, asked) = gate();
+    let (gate, asked) = gate();
     assert!(gate.judge(&entry(None)).is_none());
     assert!(gate.judge(&entry(Some("60000"))).is_some());
     assert!(gate.judge(&entry(Some("-1"))).is_none());
-    gate.require(|peer| !peer.tags().is_empty());
+    let ticket = || Requirements::new().require_ticket(Milliseconds(asked.clone()));
+    let tagged = || ticket().require(|peer| !peer.tags().is_empty());
+    gate.replace(tagged());
     let before = asked.load(Ordering::Relaxed);
     assert!(gate.judge(&entry(Some("60000"))).is_none());
     assert_eq!(asked.load(Ordering::Relaxed), before);
     assert!(gate.judge(&entry(Some("60000")).add_tag("a")).is_some());
-    gate.require_ticket(Milliseconds(asked));
+    gate.replace(tagged().require_ticket(Milliseconds(asked.clone())));
     assert!(gate.judge(&entry(Some("60000")).add_tag("a")).is_some());
 }
 
 #[test]
 fn a_panic_refuses() {
-    let (mut gate, _) = gate();
+    let (gate, asked) = gate();
     assert!(gate.judge(&entry(Some("soon"))).is_none());
     assert!(gate.judge(&entry(Some("60000"))).is_some());
-    gate.require(|_| panic!("as it should"));
+    let ticket = Requirements::new().require_ticket(Milliseconds(asked));
+    gate.replace(ticket.require(|_| panic!("as it should")));
     assert!(gate.judge(&entry(Some("60000"))).is_none());
 }
 

@@ -10,7 +10,7 @@ use crate::{
     discovery::PeerEntry,
     filter::Lookup,
     frames::DEFAULT_MAX_FRAME_LEN,
-    gate::Gate,
+    gate::{Gate, Requirements},
     status::{Board, ChannelConditions},
     streams::{self, Scope},
     tickets::TicketValidator,
@@ -72,7 +72,7 @@ pub struct FramesProducerBuilder {
     streams: Arc<streams::Inner>,
     config: Config,
     lookup: Option<Lookup>,
-    gate: Gate,
+    requirements: Requirements,
     undelivered: Option<GiveBack>,
     online_when: OnlineWhen,
 }
@@ -85,7 +85,7 @@ impl FramesProducerBuilder {
             streams,
             config,
             lookup: None,
-            gate: Gate::default(),
+            requirements: Requirements::new(),
             undelivered: None,
             online_when,
         }
@@ -154,7 +154,13 @@ impl FramesProducerBuilder {
     /// Which nodes may subscribe, asked again whenever the node's entry changes. Said several times, all must hold.
     /// Consumers of this node always may.
     pub fn require(mut self, may: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static) -> Self {
-        self.gate.require(may);
+        self.requirements = self.requirements.require(may);
+        self
+    }
+
+    /// Which nodes may subscribe, all at once; those said before count no more.
+    pub fn with_requirements(mut self, requirements: Requirements) -> Self {
+        self.requirements = requirements;
         self
     }
 
@@ -163,7 +169,7 @@ impl FramesProducerBuilder {
     /// A subscriber is cut off with 10403 when the first of its tickets expires or is taken back, unless its entry shows
     /// another by then; what it has not been sent counts as dropped. Consumers of this node need none.
     pub fn require_ticket(mut self, validator: impl TicketValidator) -> Self {
-        self.gate.require_ticket(validator);
+        self.requirements = self.requirements.require_ticket(validator);
         self
     }
 
@@ -182,7 +188,7 @@ impl FramesProducerBuilder {
             streams,
             config,
             lookup,
-            gate,
+            requirements,
             undelivered,
             online_when,
         } = self;
@@ -191,7 +197,7 @@ impl FramesProducerBuilder {
             Core::new(
                 config,
                 streams.clone(),
-                (gate, lookup),
+                (Gate::new(requirements), lookup),
                 undelivered,
                 Board::new(online_when),
             )

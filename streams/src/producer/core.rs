@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     FinishReport,
     builder::Config,
+    control::Live,
     lag::{DisconnectLagging, Penalties},
     stats::Tally,
     subscriber::{Local, Remote, Subscriber, Target},
@@ -32,6 +33,7 @@ use crate::{
         self, Scope,
         protocol::{Epoch, SubscriberId},
     },
+    tap::Taps,
 };
 
 /// How far a producer's end is.
@@ -63,6 +65,9 @@ pub(crate) struct Core {
     pub(super) report: watch::Sender<Option<FinishReport>>,
     /// Ends the worker, and with it everything, at once.
     pub(super) cancel: CancellationToken,
+    /// Those who look on at what is handed out.
+    pub(super) taps: Taps,
+    live: Mutex<Live>,
     fanout: Mutex<Fanout>,
     penalties: Mutex<Penalties>,
     handles: AtomicUsize,
@@ -105,6 +110,12 @@ impl Core {
         board: Board,
     ) -> Self {
         let cancel = streams.env.cancel.child_token();
+        let live = Live {
+            buffer_size: config.buffer_size,
+            buffer_bytes: config.buffer_bytes,
+            max_consumers: config.max_consumers,
+            disconnect_lagging: config.disconnect_lagging,
+        };
         Self {
             id: config.stream_id,
             intake: Queue::new(config.buffer_size, config.buffer_bytes),
@@ -119,6 +130,8 @@ impl Core {
             life: watch::Sender::new(Life::Open),
             report: watch::Sender::new(None),
             cancel,
+            taps: Taps::default(),
+            live: Mutex::new(live),
             fanout: Mutex::default(),
             penalties: Mutex::default(),
             handles: AtomicUsize::new(1),
@@ -127,6 +140,10 @@ impl Core {
 
     fn fanout(&self) -> MutexGuard<'_, Fanout> {
         self.fanout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn id(&self) -> StreamId {
@@ -247,14 +264,14 @@ impl Core {
         let local = self.streams.env.local_id;
         let channel = Channel::new(
             self.id,
-            consumer.criteria().clone(),
+            consumer.criteria(),
             (local, local),
             me,
             State::Connected,
         );
         let filter = self
             .lookup
-            .filter(consumer.criteria())
+            .filter(&consumer.criteria())
             .unwrap_or(Filter::Everything);
         let mut fanout = self.fanout();
         if fanout.over.is_some() || consumer.queue().is_closed() {
@@ -267,7 +284,7 @@ impl Core {
         });
         let subscriber = Subscriber {
             channel,
-            filter,
+            filter: Mutex::new(Arc::new(filter)),
             target,
             gone: CancellationToken::new(),
             done: CancellationToken::new(),
@@ -297,6 +314,7 @@ impl Core {
         drop(penalties);
 
         let mut fanout = self.fanout();
+        let live = *self.live();
         if let Some(reason) = fanout.over {
             return Err(reason);
         }
@@ -315,7 +333,7 @@ impl Core {
             .iter()
             .filter(|s| s.remote().is_some())
             .count()
-            >= self.config.max_consumers
+            >= live.max_consumers
         {
             return Err(CloseReason::NoCapacity);
         }
@@ -332,7 +350,7 @@ impl Core {
             State::Connected,
         );
         let remote = Remote {
-            queue: Queue::new(self.config.buffer_size, self.config.buffer_bytes),
+            queue: Queue::new(live.buffer_size, live.buffer_bytes),
             peer: peer.clone(),
             id,
             cut: watch::Sender::new(None),
@@ -343,7 +361,7 @@ impl Core {
         let filter = filter.unwrap_or(Filter::Everything);
         let subscriber = Subscriber {
             channel,
-            filter,
+            filter: Mutex::new(Arc::new(filter)),
             target,
             gone: CancellationToken::new(),
             done: CancellationToken::new(),
@@ -394,6 +412,22 @@ impl Core {
         subscriber.gone.cancel();
     }
 
+    /// A consumer of this node wants other datums than before.
+    pub(crate) fn local_wants(&self, consumer: &Arc<consumer::Core>) {
+        for subscriber in self.fanout().subscribers.iter() {
+            if matches!(&subscriber.target, Target::Local(l) if Arc::ptr_eq(&l.consumer, consumer))
+            {
+                self.select_for(subscriber, &consumer.criteria());
+            }
+        }
+    }
+
+    /// Hands a subscriber what meets these criteria, from the next batch on.
+    pub(super) fn select_for(&self, subscriber: &Subscriber, criteria: &Criteria) {
+        let filter = self.lookup.filter(criteria).unwrap_or(Filter::Everything);
+        subscriber.set_filter(filter);
+    }
+
     /// A consumer of this node is gone.
     pub(crate) fn remove_local(&self, consumer: &Arc<consumer::Core>) {
         let mut fanout = self.fanout();
@@ -406,7 +440,7 @@ impl Core {
 
     /// Cuts a subscriber off because it does not keep up.
     pub(super) fn cut_lagging(&self, subscriber: &Arc<Subscriber>) {
-        if matches!(self.config.disconnect_lagging, DisconnectLagging::After(_)) {
+        if matches!(self.live().disconnect_lagging, DisconnectLagging::After(_)) {
             let mut penalties = self
                 .penalties
                 .lock()

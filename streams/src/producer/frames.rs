@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{builder::Config, core::Core, error::Error, stats::ProducerStats, worker::DRAIN};
+use super::{
+    builder::Config, control::ProducerControl, core::Core, error::Error, stats::ProducerStats,
+    worker::DRAIN,
+};
 use crate::{
     Frames, StreamId,
     queue::Closed,
@@ -214,7 +217,12 @@ impl FramesProducer {
         &self.core.id
     }
 
-    /// Its bounds and reach.
+    /// To look on and to change settings from elsewhere, without keeping the producer.
+    pub fn control(&self) -> ProducerControl {
+        ProducerControl::new(&self.core)
+    }
+
+    /// Its bounds and reach, as it was built with them.
     pub fn config(&self) -> &Config {
         &self.core.config
     }

@@ -60,6 +60,17 @@ impl Budget {
         }
     }
 
+    /// Makes it the one that a policy asks for, and leaves it if it is.
+    pub(super) fn keep(budget: &mut Option<Self>, policy: DisconnectLagging, now: Instant) {
+        match policy {
+            DisconnectLagging::After(most) if budget.as_ref().is_none_or(|b| b.most != most) => {
+                *budget = Some(Self::new(most, now));
+            }
+            DisconnectLagging::After(_) => {}
+            _ => *budget = None,
+        }
+    }
+
     /// What is left now. Time passes for it here alone.
     pub(super) fn left(&mut self, now: Instant) -> Duration {
         let refill = now.saturating_duration_since(self.counted_at) / 10;

@@ -1,6 +1,7 @@
 //! The producing end of a stream: handles, the fan-out to subscribers, and a sender for each of those elsewhere.
 
 mod builder;
+mod control;
 mod core;
 mod error;
 mod frames;
@@ -14,6 +15,7 @@ mod undelivered;
 mod worker;
 
 pub use builder::{Config, FramesBuilderError, FramesProducerBuilder};
+pub use control::{ProducerControl, ProducerReading};
 pub(crate) use core::{Admitted, Core};
 pub use error::{EncodingError, Error};
 pub use frames::{FinishReport, FramesProducer};

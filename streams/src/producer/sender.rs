@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use futures::future::try_join;
 use tokio::time::timeout;
 
 use super::{
@@ -13,7 +14,10 @@ use super::{
 };
 use crate::{
     network::{CloseReason, Link, LinkReceiver, LinkSender},
-    streams::{HANDSHAKE_TIMEOUT, protocol::Start},
+    streams::{
+        HANDSHAKE_TIMEOUT,
+        protocol::{Retune, Start},
+    },
 };
 
 /// Serves an admitted subscriber until it has left.
@@ -81,6 +85,22 @@ impl Sending<'_> {
         ) {
             return CloseReason::Cancelled;
         }
+        let heard = async {
+            match self.remote.id {
+                Some(_) => Ok(self.hear(&mut rx).await),
+                // Plain Mosaik says nothing and closes, which the caller sees.
+                None => std::future::pending().await,
+            }
+        };
+        match try_join(self.write(tx), heard).await {
+            Ok(((), read_all)) => self.remote.complete.send_replace(read_all),
+            Err(reason) => return reason,
+        };
+        *self.remote.ending.borrow()
+    }
+
+    /// Writes until there is nothing more to write.
+    async fn write(&self, mut tx: LinkSender) -> Result<(), CloseReason> {
         while let Some(mut all) = self.remote.queue.take_all().await {
             self.in_flight.store(all.count, Ordering::Release);
             // Counted before the bytes can arrive, so that no one sees more received than sent.
@@ -91,19 +111,27 @@ impl Sending<'_> {
                 .moved(all.count, all.payload_len);
             self.core.tally.sent_datums.add(all.count);
             self.core.tally.sent_bytes.add(all.payload_len);
-            if tx.send_wire(&mut all.batches).await.is_err() {
-                return CloseReason::Cancelled;
-            }
+            let sent = tx.send_wire(&mut all.batches).await;
+            sent.map_err(|_| CloseReason::Cancelled)?;
             self.in_flight.store(0, Ordering::Release);
         }
         tx.finish();
         self.all_written.store(true, Ordering::Release);
-        // Our own consumers end their side when they have read all; plain Mosaik closes, which the caller sees.
-        let read_all = match self.remote.id {
-            Some(_) => matches!(rx.recv_frame().await, Ok(None)),
-            None => std::future::pending().await,
-        };
-        self.remote.complete.send_replace(read_all);
-        *self.remote.ending.borrow()
+        Ok(())
+    }
+
+    /// Selects as the consumer asks, until it ends its side, which says that it has read all, or the link ends.
+    async fn hear(&self, rx: &mut LinkReceiver) -> bool {
+        loop {
+            match rx.recv_frame().await {
+                Ok(Some(frame)) => {
+                    if let Some(criteria) = Retune::decode(&frame) {
+                        self.core.select_for(self.subscriber, &criteria);
+                    }
+                }
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A subscriber of a producer: in this process, or at the other end of a connection.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     pub(super) channel: Channel,
-    pub(super) filter: Filter,
+    pub(super) filter: Mutex<Arc<Filter>>,
     pub(super) target: Target,
     /// Cancelled when it has been taken out of the fan-out's list.
     pub(super) gone: CancellationToken,
@@ -105,12 +105,23 @@ impl Subscriber {
 
     /// The part of a batch that it wants.
     pub(super) fn select(&self, batch: &Frames) -> Frames {
-        let (wanted, _) = self.filter.apply(batch);
+        let (wanted, _) = self.filter().apply(batch);
         self.channel
             .info
             .stats()
             .filtered_more(batch.count() - wanted.count());
         wanted
+    }
+
+    /// What it wants now.
+    pub(super) fn filter(&self) -> Arc<Filter> {
+        let filter = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&filter)
+    }
+
+    /// It gets what this lets through, from the next batch on.
+    pub(super) fn set_filter(&self, filter: Filter) {
+        *self.filter.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(filter);
     }
 
     /// Whether `peer`, which is here again, is what this subscriber was before it died: the same consumer, or a process

@@ -14,10 +14,11 @@ pub(super) fn give_back(
     subscribers: &[Arc<Subscriber>],
     batch: &Frames,
 ) -> usize {
-    if subscribers.iter().any(|one| one.filter.is_everything()) {
+    let filters: Vec<_> = subscribers.iter().map(|one| one.filter()).collect();
+    if filters.iter().any(|filter| filter.is_everything()) {
         return 0;
     }
-    let is_unwanted = |datum: &&[u8]| !subscribers.iter().any(|one| one.filter.wants(datum));
+    let is_unwanted = |datum: &&[u8]| !filters.iter().any(|filter| filter.wants(datum));
     batch
         .iter()
         .filter(is_unwanted)

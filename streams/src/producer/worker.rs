@@ -32,10 +32,7 @@ struct Stopped;
 pub(super) async fn run(core: Arc<Core>) {
     {
         let mut stopped = pin!(core.stopped());
-        let mut budget = match core.config.disconnect_lagging {
-            DisconnectLagging::After(most) => Some(Budget::new(most, Instant::now())),
-            _ => None,
-        };
+        let mut budget = None;
         loop {
             let batch = tokio::select! {
                 biased;
@@ -45,6 +42,8 @@ pub(super) async fn run(core: Arc<Core>) {
                 batch = next(&core) => batch,
             };
             let Some(batch) = batch else { break };
+            let policy = core.live().disconnect_lagging;
+            Budget::keep(&mut budget, policy, Instant::now());
             if deliver(&core, batch, budget.as_mut(), stopped.as_mut())
                 .await
                 .is_err()
@@ -100,6 +99,7 @@ async fn deliver(
     budget: Option<&mut Budget>,
     stopped: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<(), Stopped> {
+    core.taps.offer(&batch);
     let subscribers = core.advance(batch.count());
     let given_back = core
         .undelivered
@@ -157,7 +157,7 @@ async fn wait(
     mut budget: Option<&mut Budget>,
     mut stopped: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<(), Stopped> {
-    let policy = core.config.disconnect_lagging;
+    let policy = core.live().disconnect_lagging;
     if matches!(policy, DisconnectLagging::AtOnce) {
         // A sender that merely had no turn yet takes its datums now.
         yield_now().await;
@@ -290,6 +290,7 @@ async fn wind_up(core: &Arc<Core>) {
         subscriber.cut(reason);
         core.remove(subscriber);
     }
+    core.taps.close();
     core.streams.remove_producer(core, for_good);
     let foreign = |subscriber: &Arc<Subscriber>| {
         subscriber

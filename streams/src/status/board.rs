@@ -1,6 +1,6 @@
 //! The channels of one producer or consumer, and whether they make it online.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -13,7 +13,7 @@ pub(super) type Channels = Arc<Vec<ChannelInfo>>;
 pub(crate) struct Board {
     channels: watch::Sender<Channels>,
     online: watch::Sender<bool>,
-    conditions: ChannelConditions,
+    conditions: Mutex<ChannelConditions>,
     when: When,
 }
 
@@ -26,7 +26,7 @@ impl Board {
         Self {
             channels,
             online,
-            conditions,
+            conditions: Mutex::new(conditions),
             when: When::new(watcher, online_watcher),
         }
     }
@@ -36,7 +36,7 @@ impl Board {
     }
 
     pub(crate) fn remove(&self, channel: &ChannelInfo) {
-        self.change(|channels| channels.retain(|other| other.generation() != channel.generation()));
+        self.change(|channels| channels.retain(|other| other.number() != channel.number()));
     }
 
     /// Makes watchers look again, after a channel's state has changed.
@@ -47,9 +47,34 @@ impl Board {
     fn change(&self, change: impl FnOnce(&mut Vec<ChannelInfo>)) {
         self.channels
             .send_modify(|channels| change(Arc::make_mut(channels)));
+        self.judge();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ChannelConditions> {
+        self.conditions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Other conditions from now on, said as those of [`new`](Self::new).
+    pub(crate) fn set_conditions(
+        &self,
+        online_when: impl FnOnce(ChannelConditions) -> ChannelConditions,
+    ) {
+        let conditions = online_when(self.when.subscribed());
+        *self.lock() = conditions;
+        self.judge();
+    }
+
+    /// The conditions for being online.
+    pub(crate) fn conditions(&self) -> ChannelConditions {
+        self.lock().clone()
+    }
+
+    fn judge(&self) {
         // Judged inside the lock of `online`, so that of two changes at once the later one has the last word.
         self.online.send_if_modified(|online| {
-            let now = self.conditions.is_condition_met();
+            let now = self.lock().is_condition_met();
             std::mem::replace(online, now) != now
         });
     }

@@ -94,7 +94,8 @@ impl Drop for Channel {
 }
 
 impl ChannelInfo {
-    pub(super) fn generation(&self) -> u64 {
+    /// Tells it from every other channel of this process, before and after it.
+    pub fn number(&self) -> u64 {
         self.0.generation
     }
 

@@ -69,8 +69,17 @@ impl ChannelConditions {
         self
     }
 
-    /// Whether they are met now.
-    pub fn is_condition_met(&self) -> bool {
+    /// How many channels they ask for.
+    pub const fn minimum(&self) -> usize {
+        self.minimum
+    }
+
+    /// How many channels count now.
+    pub fn count(&self) -> usize {
+        self.count_to(usize::MAX)
+    }
+
+    fn count_to(&self, most: usize) -> usize {
         let counts = |channel: &&ChannelInfo| {
             channel.is_connected()
                 && self
@@ -78,15 +87,13 @@ impl ChannelConditions {
                     .iter()
                     .all(|predicate| predicate(channel.peer()))
         };
-        let met = self
-            .channels
-            .borrow()
-            .iter()
-            .filter(counts)
-            .take(self.minimum)
-            .count()
-            >= self.minimum;
-        met != self.unmet
+        let channels = self.channels.borrow();
+        channels.iter().filter(counts).take(most).count()
+    }
+
+    /// Whether they are met now.
+    pub fn is_condition_met(&self) -> bool {
+        (self.count_to(self.minimum) >= self.minimum) != self.unmet
     }
 }
 

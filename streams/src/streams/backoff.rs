@@ -96,6 +96,14 @@ impl Waits {
         self.waited = Duration::ZERO;
     }
 
+    /// Goes on by another policy; what was waited so far counts.
+    pub(crate) fn adopt(&mut self, policy: &ExponentialBackoff) {
+        if self.policy != *policy {
+            self.policy = policy.clone();
+            self.next = self.next.min(policy.max_interval);
+        }
+    }
+
     /// `random` is between 0 and 1.
     fn draw(&mut self, random: f64) -> Option<Duration> {
         if self

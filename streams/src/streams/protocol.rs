@@ -49,6 +49,9 @@ pub(crate) struct Start {
     pub(crate) position: Option<(Epoch, u64)>,
 }
 
+/// A consumer that was granted its stream wants other datums than it asked for: an extension alone, at most 64 KiB.
+pub(crate) struct Retune;
+
 /// A frame that is no handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a handshake of {0} bytes, fewer than {IDS_LEN}")]
@@ -141,6 +144,26 @@ impl Start {
     }
 }
 
+impl Retune {
+    /// Criteria that do not fit stay here, and everything is asked for.
+    pub(crate) fn encode(criteria: &Criteria) -> Vec<u8> {
+        let mut extension = Extension::new();
+        let fitting = criteria.to_wire();
+        let wire = fitting.or_else(|_| Criteria::default().to_wire());
+        if let Ok(wire) = wire {
+            extension.set(extension::CRITERIA, wire);
+        }
+        let mut frame = Vec::new();
+        extension.append_to(&mut frame);
+        frame
+    }
+
+    /// `None` when it is something else; whoever sent it selects for itself.
+    pub(crate) fn decode(frame: &[u8]) -> Option<Criteria> {
+        Criteria::from_wire(Extension::parse(frame).get(extension::CRITERIA)?).ok()
+    }
+}
+
 fn frame(network: &NetworkId, stream: &StreamId, extension: &Extension) -> Vec<u8> {
     let mut frame = [*network.as_bytes(), *stream.as_bytes()].concat();
     extension.append_to(&mut frame);
@@ -211,6 +234,17 @@ mod tests {
             position,
         };
         assert_eq!(Start::decode(&start.encode()), Ok(start));
+    }
+
+    #[test]
+    fn criteria_change_while_datums_flow() {
+        let criteria = Criteria::field("price").gte(100);
+        assert_eq!(Retune::decode(&Retune::encode(&criteria)), Some(criteria));
+        let all = Criteria::default();
+        assert_eq!(Retune::decode(&Retune::encode(&all)), Some(all.clone()));
+        let long = Criteria::field("a").eq("x".repeat(70_000));
+        assert_eq!(Retune::decode(&Retune::encode(&long)), Some(all));
+        assert_eq!(Retune::decode(b"something else"), None);
     }
 
     #[test]

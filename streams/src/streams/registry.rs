@@ -116,6 +116,17 @@ impl Inner {
         }
     }
 
+    /// A consumer wants other datums than before.
+    pub(crate) fn consumer_wants(&self, core: &Arc<consumer::Core>) {
+        let slots = self.slots();
+        if let Some(producer) = slots
+            .get(&core.id())
+            .and_then(|slot| slot.producer.as_ref())
+        {
+            producer.local_wants(core);
+        }
+    }
+
     pub(crate) fn remove_consumer(&self, core: &Arc<consumer::Core>) {
         let mut slots = self.slots();
         let Some(slot) = slots.get_mut(&core.id()) else {

@@ -1,0 +1,50 @@
+//! Which node is meant.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::{
+    control::{Address, AskError, Found, find},
+    manifest::is_name,
+};
+
+/// Which node is meant: the one that runs a manifest, or the one of a name. With one node on the machine neither is needed.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct NodeArgs {
+    /// The manifest that it runs. Default: the only node of this machine.
+    #[arg(value_name = "MANIFEST")]
+    manifest: Option<PathBuf>,
+    /// The name that `up --name` gave it.
+    #[arg(long, value_name = "NAME", conflicts_with = "manifest", value_parser = node_name)]
+    name: Option<String>,
+}
+
+impl NodeArgs {
+    /// The only node of this machine.
+    pub(in crate::cli) const fn only(name: Option<String>) -> Self {
+        Self {
+            manifest: None,
+            name,
+        }
+    }
+
+    /// A connection to it.
+    pub(in crate::cli) fn find(&self) -> Result<Found, AskError> {
+        let address = match (&self.name, &self.manifest) {
+            (Some(name), _) => Some(Address::of_name(name)),
+            (None, Some(manifest)) => Some(Address::of_manifest(manifest)),
+            (None, None) => None,
+        };
+        find(address.as_ref())
+    }
+}
+
+/// A name for a node on this machine.
+pub(in crate::cli) fn node_name(text: &str) -> Result<String, String> {
+    if is_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected letters, digits, `_`, `-` and `.`, the first a letter or digit, as in the names of stages".to_owned())
+    }
+}

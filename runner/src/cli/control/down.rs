@@ -1,0 +1,30 @@
+//! `mosaik-runner down`.
+
+use clap::Args;
+
+use super::NodeArgs;
+use crate::{
+    cli::Exit,
+    control::{AskError, Request},
+};
+
+/// Stops a running node as Ctrl-C does, and waits until it has ended.
+///
+/// It stops reading, works off what is under way within 30 s, and exits with 0.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mosaik-runner down pipeline.yaml")]
+pub(in crate::cli) struct DownArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+pub(in crate::cli) fn run(args: &DownArgs) -> anyhow::Result<Exit> {
+    let mut found = args.node.find()?;
+    found.client.ask(&Request::Down)?;
+    // The connection lasts as long as the node.
+    match found.client.more() {
+        Err(AskError::Gone) => Ok(Exit::Success),
+        Err(error) => Err(error.into()),
+        Ok(_) => Err(AskError::Unexpected.into()),
+    }
+}

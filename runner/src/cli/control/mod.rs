@@ -1,0 +1,15 @@
+//! The verbs that ask or tell a node that runs.
+
+mod args;
+pub(super) mod down;
+pub(super) mod explain;
+mod figures;
+pub(super) mod peers;
+pub(super) mod plan;
+pub(super) mod reload;
+pub(super) mod status;
+pub(super) mod tap;
+pub(super) mod top;
+
+use args::NodeArgs;
+pub(super) use args::node_name;

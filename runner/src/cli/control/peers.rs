@@ -1,0 +1,67 @@
+//! `mosaik-runner peers`.
+
+use clap::Args;
+
+use super::{
+    NodeArgs,
+    figures::{span, table},
+};
+use crate::{
+    cli::{Exit, harmless, print},
+    control::{Answer, AskError, Request},
+    topology::report::PeerStatus,
+};
+
+/// Lists the other nodes that a running node knows: who they are, where, and what they offer.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mosaik-runner peers pipeline.yaml")]
+pub(in crate::cli) struct PeersArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// As JSON, in a line.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in crate::cli) fn run(args: &PeersArgs) -> anyhow::Result<Exit> {
+    let mut found = args.node.find()?;
+    let Answer::Status(status) = found.client.ask(&Request::Status { window_ms: 0 })? else {
+        return Err(AskError::Unexpected.into());
+    };
+    let text = match (args.json, status.peer, status.peers.as_slice()) {
+        (true, _, peers) => serde_json::to_string(peers)? + "\n",
+        (false, None, _) => {
+            "nothing is shared: no stream of the manifest has `scope: network`\n".to_owned()
+        }
+        (false, Some(me), []) => format!("peer {me} knows no other node\n"),
+        (false, Some(_), peers) => harmless(&shown(peers)),
+    };
+    print(&text)?;
+    Ok(Exit::Success)
+}
+
+fn shown(peers: &[PeerStatus]) -> String {
+    let rows: Vec<_> = peers
+        .iter()
+        .map(|peer| {
+            let others = match (peer.others, peer.offers.is_empty()) {
+                (0, true) => "nothing".to_owned(),
+                (0, false) => String::new(),
+                (others, true) => format!("{others} other streams"),
+                (others, false) => format!(" and {others} other streams"),
+            };
+            vec![
+                peer.id.clone(),
+                peer.addresses.join(" "),
+                span(peer.uptime_ms),
+                span(peer.heard_ms),
+                format!("{}{others}", peer.offers.join(", ")),
+            ]
+        })
+        .collect();
+    table(
+        &["PEER", "ADDRESSES", "UP", "HEARD AGO", "OFFERS"],
+        2,
+        &rows,
+    )
+}

@@ -1,0 +1,73 @@
+//! `mosaik-runner plan`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::{NodeArgs, args::node_name};
+use crate::{
+    cli::{Exit, complain, harmless, print},
+    control::{Address, Answer, AskError, Request, find},
+    topology::report::Step,
+};
+
+/// Tells what a running node would do to go over to a manifest, and does nothing.
+///
+/// The node that runs the same file is asked, unless --name says which.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  mosaik-runner plan pipeline.yaml\n  mosaik-runner plan next.yaml --name prod"
+)]
+pub(in crate::cli) struct PlanArgs {
+    /// The manifest to go over to.
+    manifest: PathBuf,
+    /// The name that `up --name` gave the node.
+    #[arg(long, value_name = "NAME", value_parser = node_name)]
+    name: Option<String>,
+    /// As JSON, in a line.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in crate::cli) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
+    let by_name = || NodeArgs::only(args.name.clone()).find();
+    let mut found = if args.name.is_some() {
+        by_name()?
+    } else {
+        match find(Some(&Address::of_manifest(&args.manifest))) {
+            // Another file than it runs: then it is the only node that is meant.
+            Err(AskError::NoNode(..)) => by_name()?,
+            found => found?,
+        }
+    };
+    let path = std::path::absolute(&args.manifest).context("no such manifest")?;
+    let steps = match found.client.ask(&Request::Plan { path }) {
+        Ok(Answer::Plan { steps }) => steps,
+        Ok(_) => return Err(AskError::Unexpected.into()),
+        Err(AskError::Refused(mistakes)) => {
+            complain(&harmless(&mistakes));
+            return Ok(Exit::Mistakes);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let text = if args.json {
+        serde_json::to_string(&steps)? + "\n"
+    } else {
+        harmless(&shown(&steps))
+    };
+    print(&text)?;
+    Ok(Exit::Success)
+}
+
+fn shown(steps: &[Step]) -> String {
+    if steps.iter().all(|step| step.change == "keep") {
+        return "nothing changes\n".to_owned();
+    }
+    let lines: Vec<_> = steps.iter().map(ToString::to_string).collect();
+    let mut text = lines.join("\n") + "\n";
+    if steps.iter().any(|step| step.change == "restart") {
+        text.push_str("a reload refuses this, unless the node was started with --allow-restart\n");
+    }
+    text
+}

@@ -1,0 +1,50 @@
+//! `mosaik-runner reload`.
+
+use clap::Args;
+
+use super::NodeArgs;
+use crate::{
+    cli::{Exit, complain, harmless, print},
+    control::{Answer, AskError, Request},
+    topology::report::Outcome,
+};
+
+/// Has a running node go over to what its manifest says now, and waits until it has.
+///
+/// It does so by itself a moment after a file has changed, unless it was started with --no-watch.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mosaik-runner reload pipeline.yaml && echo done")]
+pub(in crate::cli) struct ReloadArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// The receipt as JSON, in a line.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in crate::cli) fn run(args: &ReloadArgs) -> anyhow::Result<Exit> {
+    let mut found = args.node.find()?;
+    let Answer::Reloaded(reload) = found.client.ask(&Request::Reload)? else {
+        return Err(AskError::Unexpected.into());
+    };
+    if args.json {
+        print(&(serde_json::to_string(&reload)? + "\n"))?;
+    }
+    let text = harmless(&reload.text);
+    Ok(match reload.outcome {
+        Outcome::Applied | Outcome::Unchanged => {
+            if !args.json {
+                print(&format!("{text}\n"))?;
+            }
+            Exit::Success
+        }
+        Outcome::Refused => {
+            complain(&text);
+            Exit::Mistakes
+        }
+        Outcome::Incomplete => {
+            complain(&text);
+            Exit::Failed
+        }
+    })
+}

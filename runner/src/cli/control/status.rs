@@ -1,0 +1,198 @@
+//! `mosaik-runner status`.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+
+use super::{
+    NodeArgs,
+    figures::{rate, reasons, short, span, table},
+};
+use crate::{
+    cli::{Exit, harmless, print},
+    control::{Answer, AskError, Request},
+    topology::report::{ChannelStatus, Outcome, Status},
+};
+
+/// For how long rates are measured by default, in milliseconds.
+const WINDOW_MS: u64 = 500;
+
+/// Tells what a running node does: its stages, subscriptions, streams and peers, and its last reload.
+///
+/// Rates are of the half second after the question.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mosaik-runner status pipeline.yaml --json | jq .generation")]
+pub(in crate::cli) struct StatusArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// As JSON, in a line.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in crate::cli) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
+    let mut found = args.node.find()?;
+    let Answer::Status(status) = found.client.ask(&Request::Status {
+        window_ms: WINDOW_MS,
+    })?
+    else {
+        return Err(AskError::Unexpected.into());
+    };
+    let text = if args.json {
+        serde_json::to_string(&status)? + "\n"
+    } else {
+        harmless(&shown(&status))
+    };
+    print(&text)?;
+    Ok(Exit::Success)
+}
+
+fn shown(status: &Status) -> String {
+    let mut text = String::new();
+    // Nothing can go wrong in writing to a text.
+    let _ = writeln!(text, "{}", headline(status));
+    if let Some(peer) = &status.peer {
+        let _ = writeln!(text, "peer {peer} listens on {}", status.listens.join(", "));
+    }
+    text.push('\n');
+    let rows: Vec<_> = status
+        .stages
+        .iter()
+        .map(|stage| {
+            vec![
+                stage.role.clone(),
+                stage.name.clone(),
+                stage.state.clone(),
+                short(stage.datums_in as f64),
+                rate(stage.rate_in),
+                short(stage.datums_out as f64),
+                rate(stage.rate_out),
+                match &stage.reason {
+                    Some(reason) => reason.clone(),
+                    None => reasons(&stage.dropped),
+                },
+            ]
+        })
+        .collect();
+    text.push_str(&table(
+        &["STAGE", "", "STATE", "IN", "", "OUT", "", "DROPPED"],
+        3,
+        &rows,
+    ));
+    if !status.edges.is_empty() {
+        text.push('\n');
+        let rows: Vec<_> = status
+            .edges
+            .iter()
+            .map(|edge| {
+                vec![
+                    format!("{} -> {}", edge.stream, edge.stage),
+                    online(edge.online).to_owned(),
+                    short(edge.datums as f64),
+                    rate(edge.rate),
+                    format!(
+                        "{}/{}",
+                        short(edge.queued as f64),
+                        short(edge.buffer_size as f64)
+                    ),
+                    channels(&edge.producers),
+                    reasons(&edge.dropped),
+                ]
+            })
+            .collect();
+        text.push_str(&table(
+            &["EDGE", "", "TAKEN", "", "QUEUED", "FROM", "DROPPED"],
+            2,
+            &rows,
+        ));
+    }
+    text.push('\n');
+    let rows: Vec<_> = status
+        .streams
+        .iter()
+        .map(|stream| {
+            vec![
+                stream.name.clone(),
+                stream.scope.clone(),
+                if stream.written {
+                    online(stream.online)
+                } else {
+                    "-"
+                }
+                .to_owned(),
+                short(stream.datums as f64),
+                rate(stream.rate),
+                short(stream.queued as f64),
+                short(stream.sent_remote as f64),
+                channels(&stream.consumers),
+                reasons(&stream.dropped),
+            ]
+        })
+        .collect();
+    text.push_str(&table(
+        &[
+            "STREAM", "SCOPE", "", "WRITTEN", "", "QUEUED", "SENT", "TO", "DROPPED",
+        ],
+        3,
+        &rows,
+    ));
+    if status.peer.is_some() {
+        let count = status.peers.len();
+        let s = if count == 1 { "" } else { "s" };
+        let offering = status
+            .peers
+            .iter()
+            .filter(|peer| !peer.offers.is_empty())
+            .count();
+        let _ = writeln!(
+            text,
+            "\n{count} peer{s} known, {offering} of them with streams of this manifest"
+        );
+    }
+    if let Some(reload) = status.reloads.last() {
+        let ago = span(status.uptime_ms.saturating_sub(reload.at_ms));
+        let how = match reload.outcome {
+            Outcome::Applied => "applied",
+            Outcome::Unchanged => "nothing to do",
+            Outcome::Refused => "REFUSED",
+            Outcome::Incomplete => "INCOMPLETE",
+        };
+        let _ = writeln!(text, "\nlast reload, {ago} ago: {how}\n{}", reload.text);
+    }
+    text
+}
+
+/// `pipeline.yaml, generation 3, up 2m 10s, process 4711`.
+pub(in crate::cli) fn headline(status: &Status) -> String {
+    let name = status
+        .name
+        .as_ref()
+        .map_or_else(String::new, |name| format!(" ({name})"));
+    format!(
+        "{}{name}, generation {}, up {}, process {}",
+        status.manifest,
+        status.generation,
+        span(status.uptime_ms),
+        status.pid
+    )
+}
+
+pub(in crate::cli) const fn online(online: bool) -> &'static str {
+    if online { "online" } else { "offline" }
+}
+
+/// `2 here, 1 elsewhere`.
+pub(in crate::cli) fn channels(channels: &[ChannelStatus]) -> String {
+    let connected = || {
+        channels
+            .iter()
+            .filter(|channel| channel.state == "connected")
+    };
+    let here = connected().filter(|channel| channel.peer.is_none()).count();
+    match (here, connected().count() - here) {
+        (0, 0) => "nobody".to_owned(),
+        (here, 0) => format!("{here} here"),
+        (0, elsewhere) => format!("{elsewhere} elsewhere"),
+        (here, elsewhere) => format!("{here} here, {elsewhere} elsewhere"),
+    }
+}

@@ -1,0 +1,94 @@
+//! `mosaik-runner tap`.
+
+use std::io::{self, BufWriter};
+
+use clap::Args;
+use mosaik_streams::Criteria;
+
+use super::NodeArgs;
+use crate::{
+    cli::{Exit, complain},
+    control::{Answer, AskError, Request, Shown},
+    manifest::parse_criteria,
+};
+
+/// Shows the datums of a stream as they go by in a running node, one a line.
+///
+/// It never slows the pipeline: what is not taken in time is missed, and stderr says how many. It goes on over reloads,
+/// until Ctrl-C or --limit. A datum that is not text is shown in base64, with a `=` before it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  mosaik-runner tap prices pipeline.yaml\n  mosaik-runner tap prices --where '{symbol: ETH, price: {gte: 3000}}' --limit 10"
+)]
+pub(in crate::cli) struct TapArgs {
+    /// The stream, by its name in the manifest.
+    stream: String,
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Which datums: criteria as in a manifest, like `{city: Oslo}`. Default: all.
+    #[arg(long = "where", value_name = "CRITERIA")]
+    criteria: Option<String>,
+    /// Ends after so many datums.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+}
+
+pub(in crate::cli) fn run(args: &TapArgs, colored: bool) -> anyhow::Result<Exit> {
+    let criteria = match args.criteria.as_deref().map(parse_criteria) {
+        None => Criteria::default(),
+        Some(Ok(criteria)) => criteria,
+        Some(Err(mistakes)) => {
+            complain(mistakes.render(colored).trim_end());
+            return Ok(Exit::Mistakes);
+        }
+    };
+    let mut found = args.node.find()?;
+    let mut answer = found.client.ask(&Request::Tap {
+        stream: args.stream.clone(),
+        criteria,
+        limit: args.limit,
+    });
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    let mut missed_before = 0;
+    loop {
+        match answer {
+            Ok(Answer::Tapped { datums, missed }) => {
+                match show(&mut stdout, &datums) {
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                        return Ok(Exit::Success);
+                    }
+                    shown => shown?,
+                }
+                if missed > missed_before {
+                    complain(&format!(
+                        "missed {} datums: they came faster than they were shown",
+                        missed - missed_before
+                    ));
+                    missed_before = missed;
+                }
+            }
+            Ok(Answer::Waiting) => complain(&format!(
+                "stream {} does not run at the moment; waiting for it",
+                args.stream
+            )),
+            Ok(Answer::Done) => return Ok(Exit::Success),
+            Ok(_) => return Err(AskError::Unexpected.into()),
+            Err(AskError::Gone) => {
+                complain("the node has stopped");
+                return Ok(Exit::Success);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        answer = found.client.more();
+    }
+}
+
+fn show(out: &mut impl io::Write, datums: &[Shown]) -> io::Result<()> {
+    for datum in datums {
+        match datum {
+            Shown::Text(text) => writeln!(out, "{text}")?,
+            Shown::Base64(text) => writeln!(out, "={text}")?,
+        }
+    }
+    out.flush()
+}

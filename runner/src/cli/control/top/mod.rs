@@ -1,0 +1,107 @@
+//! `mosaik-runner top`.
+
+mod screen;
+
+use std::{
+    io::{self, IsTerminal as _},
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use ratatui::{
+    DefaultTerminal,
+    crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
+};
+
+use self::screen::Screen;
+use super::NodeArgs;
+use crate::{
+    cli::{Exit, complain},
+    control::{Answer, AskError, Client, Request},
+    topology::report::Status,
+};
+
+/// How often the node is asked.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Shows live what a running node does: stages, subscriptions, rates, queues, drops, and reloads as they happen.
+///
+/// Keys: q, Esc or Ctrl-C ends, the arrows and Page Up and Down scroll, Space holds the picture.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mosaik-runner top pipeline.yaml")]
+pub(in crate::cli) struct TopArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+pub(in crate::cli) fn run(args: &TopArgs) -> anyhow::Result<Exit> {
+    let mut found = args.node.find()?;
+    anyhow::ensure!(
+        io::stdout().is_terminal(),
+        "top draws on a terminal; `status` prints the same once"
+    );
+    let mut terminal = ratatui::try_init()?;
+    let ended = watch(&mut terminal, &mut found.client);
+    ratatui::try_restore()?;
+    match ended {
+        Ok(()) => Ok(Exit::Success),
+        Err(End::Node(AskError::Gone)) => {
+            complain("the node has stopped");
+            Ok(Exit::Success)
+        }
+        Err(End::Node(error)) => Err(error.into()),
+        Err(End::Terminal(error)) => Err(error.into()),
+    }
+}
+
+/// Why the picture ended by itself.
+enum End {
+    Node(AskError),
+    Terminal(io::Error),
+}
+
+impl From<AskError> for End {
+    fn from(error: AskError) -> Self {
+        Self::Node(error)
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Terminal(error)
+    }
+}
+
+fn watch(terminal: &mut DefaultTerminal, client: &mut Client) -> Result<(), End> {
+    let mut screen = Screen::new(ask(client)?);
+    let mut asked = Instant::now();
+    loop {
+        terminal.draw(|frame| screen.draw(frame))?;
+        let left = INTERVAL.saturating_sub(asked.elapsed());
+        if event::poll(left)? {
+            match event::read()? {
+                Event::Key(key) if key.kind != KeyEventKind::Release && ends(key) => return Ok(()),
+                Event::Key(key) if key.kind != KeyEventKind::Release => screen.press(key.code),
+                // A new size is drawn like everything else.
+                _ => {}
+            }
+            continue;
+        }
+        asked = Instant::now();
+        let status = ask(client)?;
+        screen.show(status);
+    }
+}
+
+fn ask(client: &mut Client) -> Result<Status, AskError> {
+    match client.ask(&Request::Status { window_ms: 0 })? {
+        Answer::Status(status) => Ok(*status),
+        _ => Err(AskError::Unexpected),
+    }
+}
+
+/// Whether a key ends it.
+fn ends(key: KeyEvent) -> bool {
+    matches!(key.code, KeyCode::Char('q') | KeyCode::Esc)
+        || (key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL))
+}

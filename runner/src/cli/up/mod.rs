@@ -1,0 +1,190 @@
+//! `mosaik-runner up`.
+
+mod reload;
+mod signals;
+
+use std::{
+    path::PathBuf,
+    pin::pin,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use anyhow::Context as _;
+use clap::Args;
+use futures::future::{Either, select};
+use tokio::sync::mpsc;
+
+use self::{
+    reload::Reloader,
+    signals::{Signals, Told},
+};
+use super::{Exit, OutputArgs, control::node_name, load};
+use crate::{
+    control::{Address, Load, Order, Server},
+    graph::Loaded,
+    topology::{DRAIN_DEADLINE, FileWatch, Library, Node, Settings, Summary, state_folder},
+};
+
+/// Orders that wait while the node is busy with another; whoever orders more waits.
+const ORDERS_MAX: usize = 8;
+
+/// Runs a manifest, and moves to its new form whenever it changes.
+///
+/// Data goes to stdout, the log and a summary at the end to stderr. It ends by itself when all sources have ended;
+/// else Ctrl-C or SIGTERM stops reading, works off what is under way within 30 s, and exits with 0. A second signal
+/// stops at once. SIGHUP reloads at once.
+///
+/// While it runs, `status`, `top`, `tap`, `explain`, `peers`, `plan`, `reload` and `down` speak to it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  mosaik-runner up manifests/quickstart.yaml\n  mosaik-runner up pipeline.yaml --log json 2> node.log | head"
+)]
+pub(super) struct UpArgs {
+    /// The manifest.
+    manifest: PathBuf,
+    /// Leaves the node as it started, whatever becomes of its files.
+    #[arg(long)]
+    no_watch: bool,
+    /// What the node is called on this machine, to tell it from another that runs the same manifest.
+    #[arg(long, value_name = "NAME", value_parser = node_name)]
+    name: Option<String>,
+    /// Lets a reload stop the node and start it anew, where only that can bring about what has changed: its key, its
+    /// addresses, its network. What operators remember is lost then, and connections are made anew.
+    #[arg(long)]
+    allow_restart: bool,
+}
+
+pub(super) fn run(args: UpArgs, output: OutputArgs) -> anyhow::Result<Exit> {
+    let started = Instant::now();
+    let library = load::library()?;
+    let read_at = SystemTime::now();
+    let Some(loaded) = load::graph(&args.manifest, &library, output) else {
+        return Ok(Exit::Mistakes);
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    let summary = runtime.block_on(up(args, output, library, loaded, (started, read_at)));
+    // A guest that loops or a read that blocks must not hold the process.
+    runtime.shutdown_background();
+    let summary = summary?;
+    if !output.quiet {
+        super::summary::show(&summary, output);
+    }
+    Ok(if summary.has_failures() {
+        Exit::Failed
+    } else {
+        Exit::Success
+    })
+}
+
+async fn up(
+    args: UpArgs,
+    output: OutputArgs,
+    library: Arc<Library>,
+    loaded: Loaded,
+    (started, read_at): (Instant, SystemTime),
+) -> anyhow::Result<Summary> {
+    let mut signals = Signals::new()?;
+    let settings = Settings {
+        manifest: args.manifest.clone(),
+        state_folder: state_folder(),
+    };
+    let watch = (!args.no_watch).then(|| FileWatch::since(read_at, loaded.files));
+    let mut node = Node::start(loaded.graph, Arc::clone(&library), &settings).await?;
+    let (ordering, mut orders) = mpsc::channel(ORDERS_MAX);
+    // It answers until the node has ended.
+    let server = serve(&args, &node, &library, ordering);
+    introduce(&node);
+    let stages = node.graph().stages().count();
+    let s = if stages == 1 { "" } else { "s" };
+    tracing::info!(
+        "generation 1 runs {stages} stage{s}, ready in {:.0?}",
+        started.elapsed()
+    );
+    let mut reloader = Reloader::new(&args, output, library, watch, started);
+
+    loop {
+        // Who waits for the outcome of a reload.
+        let mut asked = None;
+        // Triggered when: all stages have ended; a watched file changed; somebody asks at the socket; a signal came.
+        tokio::select! {
+            () = node.done() => break,
+            () = reloader.changed() => {}
+            Some(order) = orders.recv() => match order {
+                Order::Reload(reply) => asked = Some(reply),
+                Order::Down => {
+                    tracing::info!("stopping, as told");
+                    break;
+                }
+            },
+            signal = signals.next() => if signal == Told::Stop {
+                tracing::info!("stopping; once more to stop at once");
+                break;
+            }
+        }
+        let mut stop = false;
+        let reload = {
+            let mut reload = pin!(reloader.reload(&mut node));
+            loop {
+                // Triggered when the reload is done; a signal came meanwhile.
+                let signal = match select(&mut reload, pin!(signals.next())).await {
+                    Either::Left((reload, _)) => break reload,
+                    Either::Right((signal, _)) => signal,
+                };
+                anyhow::ensure!(
+                    !(stop && signal == Told::Stop),
+                    "stopped at once, in the middle of a reload"
+                );
+                stop |= signal == Told::Stop;
+                if stop {
+                    tracing::info!("stopping after the reload; once more to stop at once");
+                }
+            }
+        };
+        if let Some(reply) = asked {
+            // Whoever asked may have gone.
+            let _ = reply.send(reload);
+        }
+        if stop {
+            break;
+        }
+    }
+    drop(orders);
+    let summary = tokio::select! {
+        summary = node.shutdown(DRAIN_DEADLINE) => Ok(summary),
+        () = signals.stop() => Err(anyhow::anyhow!("stopped at once, before everything was worked off")),
+    };
+    drop(server);
+    summary
+}
+
+/// Listens for those who ask. A node that cannot be asked runs all the same.
+fn serve(
+    args: &UpArgs,
+    node: &Node,
+    library: &Arc<Library>,
+    orders: mpsc::Sender<Order>,
+) -> Option<Server> {
+    let address = match &args.name {
+        Some(name) => Address::of_name(name),
+        None => Address::of_manifest(&args.manifest),
+    };
+    let manifest = std::path::absolute(&args.manifest).unwrap_or_else(|_| args.manifest.clone());
+    let library = Arc::clone(library);
+    let load: Load = Arc::new(move |path| load::manifest(path, &library));
+    let who = (manifest, args.name.clone());
+    Server::start(&address, who, node.observer(), load, orders)
+        .inspect_err(|error| tracing::warn!("this node cannot be asked or told anything: {error}"))
+        .ok()
+}
+
+/// Says who the node is and where it listens, once it does.
+fn introduce(node: &Node) {
+    if let Some(address) = node.address() {
+        let addrs: Vec<_> = address.addrs.iter().map(ToString::to_string).collect();
+        tracing::info!("peer {:?} listens on {}", address.id, addrs.join(", "));
+    }
+}

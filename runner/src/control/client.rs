@@ -1,0 +1,189 @@
+//! The asking side of a control socket. Blocks.
+
+use std::{
+    fs,
+    io::{self, Read as _, Write as _},
+    os::unix::net::UnixStream,
+    path::Path,
+    time::Duration,
+};
+
+use super::{
+    Address,
+    protocol::{ANSWER_BYTES_MAX, Answer, Hello, Request, decode, encode, length},
+    socket::runtime_folder,
+};
+
+/// How long a node may take to say who it is: 2 s.
+const HELLO_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Why a node could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// There is none.
+    #[error("no node {0} runs on this machine under this user{1}")]
+    NoNode(String, String),
+    /// There is none at all.
+    #[error(
+        "no node runs on this machine under this user; start one with `mosaik-runner up <manifest>`"
+    )]
+    None,
+    /// There are several.
+    #[error("several nodes run here; say which, by manifest or by --name:\n{0}")]
+    Several(String),
+    /// The connection broke.
+    #[error("the node does not answer: {0}")]
+    Io(#[from] io::Error),
+    /// It has stopped.
+    #[error("the node has stopped")]
+    Gone,
+    /// It said no.
+    #[error("{0}")]
+    Refused(String),
+    /// It is of another version.
+    #[error("the node answers something else than was asked; is it of another version?")]
+    Unexpected,
+}
+
+/// A connection to a node.
+#[derive(Debug)]
+pub struct Client {
+    socket: UnixStream,
+}
+
+/// A node of this machine.
+#[derive(Debug)]
+pub struct Found {
+    /// Who it is.
+    pub hello: Hello,
+    /// A connection to it.
+    pub client: Client,
+}
+
+impl Client {
+    fn connect(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            socket: UnixStream::connect(path)?,
+        })
+    }
+
+    /// Asks, and waits for the first answer.
+    ///
+    /// # Errors
+    /// The node refuses, stops, or the connection breaks.
+    pub fn ask(&mut self, request: &Request) -> Result<Answer, AskError> {
+        self.socket.write_all(&encode(request)?)?;
+        self.more()
+    }
+
+    /// Waits for one more answer.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub fn more(&mut self) -> Result<Answer, AskError> {
+        let mut header = [0; 4];
+        match self.socket.read_exact(&mut header) {
+            Err(error) if is_over(&error) => return Err(AskError::Gone),
+            read => read?,
+        }
+        let mut answer = vec![0; length(header, ANSWER_BYTES_MAX)?];
+        match self.socket.read_exact(&mut answer) {
+            Err(error) if is_over(&error) => return Err(AskError::Gone),
+            read => read?,
+        }
+        match decode(&answer)? {
+            Answer::Refused { reason } => Err(AskError::Refused(reason)),
+            answer => Ok(answer),
+        }
+    }
+
+    fn hello(&mut self) -> Result<Hello, AskError> {
+        self.socket.set_read_timeout(Some(HELLO_TIME_MAX))?;
+        let answer = self.ask(&Request::Hello)?;
+        self.socket.set_read_timeout(None)?;
+        match answer {
+            Answer::Hello(hello) => Ok(hello),
+            _ => Err(AskError::Unexpected),
+        }
+    }
+}
+
+fn is_over(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
+}
+
+/// The nodes that run on this machine under this user and answer, by manifest.
+pub fn list() -> Vec<Found> {
+    let entries = fs::read_dir(runtime_folder())
+        .into_iter()
+        .flatten()
+        .flatten();
+    let sockets = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "sock"));
+    let mut found: Vec<Found> = sockets.filter_map(|path| reach(&path).ok()).collect();
+    found.sort_by(|a, b| {
+        (&a.hello.manifest, &a.hello.name).cmp(&(&b.hello.manifest, &b.hello.name))
+    });
+    found
+}
+
+fn reach(path: &Path) -> Result<Found, AskError> {
+    let mut client = Client::connect(path)?;
+    let hello = client.hello()?;
+    Ok(Found { hello, client })
+}
+
+/// The node at an address; without one, the only one there is.
+///
+/// # Errors
+/// There is none, or without an address there are several.
+pub fn find(address: Option<&Address>) -> Result<Found, AskError> {
+    let Some(address) = address else {
+        let mut all = list();
+        return match (all.pop(), all.is_empty()) {
+            (None, _) => Err(AskError::None),
+            (Some(only), true) => Ok(only),
+            (Some(last), false) => {
+                all.push(last);
+                Err(AskError::Several(shown(&all)))
+            }
+        };
+    };
+    match reach(&address.path()) {
+        Ok(found) => Ok(found),
+        Err(AskError::Io(error))
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            let others = list();
+            let others = if others.is_empty() {
+                String::new()
+            } else {
+                format!("; there are:\n{}", shown(&others))
+            };
+            Err(AskError::NoNode(address.shown().to_owned(), others))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn shown(nodes: &[Found]) -> String {
+    let lines = nodes.iter().map(|Found { hello, .. }| {
+        let name = hello
+            .name
+            .as_ref()
+            .map_or_else(String::new, |name| format!(" --name {name}"));
+        format!(
+            "  {}{name} (process {})",
+            hello.manifest.display(),
+            hello.pid
+        )
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,15 @@
+//! How a running node is asked and told from the same machine: a Unix domain socket in the user's runtime folder, and a
+//! small framed protocol of JSON on it. Nobody but the user can reach it.
+
+mod client;
+mod protocol;
+mod server;
+mod socket;
+mod tap;
+
+pub use client::{AskError, Client, Found, find, list};
+pub use protocol::{
+    ANSWER_BYTES_MAX, Answer, Hello, REQUEST_BYTES_MAX, Request, Shown, WINDOW_MAX,
+};
+pub use server::{CONNECTIONS_MAX, Load, Order, Server};
+pub use socket::{Address, SocketError, runtime_folder};

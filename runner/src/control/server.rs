@@ -1,0 +1,235 @@
+//! The node's side of a control socket.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use super::{
+    Address, SocketError,
+    protocol::{Answer, Hello, REQUEST_BYTES_MAX, Request, WINDOW_MAX, decode, encode, length},
+    socket::Bound,
+    tap,
+};
+use crate::{
+    graph::{Diff, Loaded},
+    manifest::Diagnostics,
+    topology::{
+        Observer,
+        report::{Reload, Step},
+    },
+};
+
+/// Connections to a node at a time; more wait until one ends.
+pub const CONNECTIONS_MAX: usize = 64;
+/// How long a connection may be silent before it is closed: 5 minutes.
+const IDLE_MAX: Duration = Duration::from_mins(5);
+/// How long a request may take to arrive, once it has begun: 10 s.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Reads and checks a manifest; blocks.
+pub type Load = Arc<dyn Fn(&Path) -> Result<Loaded, Diagnostics> + Send + Sync>;
+
+/// What a node is told to do by whoever asked.
+#[derive(Debug)]
+pub enum Order {
+    /// Go over to what the manifest says now, and say how it went.
+    Reload(oneshot::Sender<Reload>),
+    /// Stop.
+    Down,
+}
+
+/// Answers on a control socket until it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    // Dropping it ends the tasks that it spawned.
+    _tasks: JoinSet<()>,
+}
+
+/// What all connections share.
+struct Desk {
+    hello: Hello,
+    observer: Observer,
+    load: Load,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Server {
+    /// Listens at an address.
+    ///
+    /// # Errors
+    /// Another node has it, or the folder cannot be used.
+    pub fn start(
+        address: &Address,
+        (manifest, name): (PathBuf, Option<String>),
+        observer: Observer,
+        load: Load,
+        orders: mpsc::Sender<Order>,
+    ) -> Result<Self, SocketError> {
+        let bound = Bound::new(address)?;
+        let desk = Arc::new(Desk {
+            hello: Hello {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+                manifest,
+                name,
+            },
+            observer,
+            load,
+            orders,
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(bound, desk));
+        Ok(Self { _tasks: tasks })
+    }
+}
+
+async fn serve(bound: Bound, desk: Arc<Desk>) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        // It is never closed.
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
+        while connections.try_join_next().is_some() {}
+        match bound.listener.accept().await {
+            Ok((socket, _)) => {
+                let desk = Arc::clone(&desk);
+                connections.spawn(async move {
+                    if let Err(error) = converse(socket, &desk).await {
+                        tracing::debug!("a control connection ended: {error}");
+                    }
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: they come back.
+                tracing::warn!("no control connection can be taken: {error}");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn converse(mut socket: UnixStream, desk: &Desk) -> io::Result<()> {
+    let ours = rustix::process::geteuid().as_raw();
+    let theirs = socket.peer_cred()?.uid();
+    if theirs != ours && theirs != 0 {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    while let Some(request) = receive(&mut socket).await? {
+        let request = match decode(&request) {
+            Ok(request) => request,
+            Err(error) => {
+                let reason = format!("not a request: {error}");
+                send(&mut socket, &Answer::Refused { reason }).await?;
+                continue;
+            }
+        };
+        let answer = match request {
+            Request::Tap {
+                stream,
+                criteria,
+                limit,
+            } => {
+                return tap::follow(&mut socket, &desk.observer, &stream, &criteria, limit).await;
+            }
+            other => answer(desk, other).await,
+        };
+        send(&mut socket, &answer).await?;
+    }
+    Ok(())
+}
+
+/// The next request; `None` when there are no more.
+async fn receive(socket: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
+    let mut header = [0; 4];
+    match timeout(IDLE_MAX, socket.read_exact(&mut header)).await {
+        Err(_) => return Ok(None),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Ok(read) => _ = read?,
+    }
+    let mut request = vec![0; length(header, REQUEST_BYTES_MAX)?];
+    timeout(REQUEST_TIME_MAX, socket.read_exact(&mut request)).await??;
+    Ok(Some(request))
+}
+
+pub(super) async fn send(socket: &mut UnixStream, answer: &Answer) -> io::Result<()> {
+    socket.write_all(&encode(answer)?).await
+}
+
+async fn answer(desk: &Desk, request: Request) -> Answer {
+    match request {
+        Request::Hello => Answer::Hello(desk.hello.clone()),
+        Request::Status { window_ms } => status(desk, Duration::from_millis(window_ms)).await,
+        Request::Explain { stream } => match desk.observer.explain(&stream) {
+            Ok(lines) => Answer::Explained { lines },
+            Err(error) => Answer::Refused {
+                reason: error.to_string(),
+            },
+        },
+        Request::Plan { path } => plan(desk, path).await,
+        Request::Reload => {
+            let (reply, done) = oneshot::channel();
+            let ordered = desk.orders.send(Order::Reload(reply)).await.is_ok();
+            match done.await {
+                Ok(reload) if ordered => Answer::Reloaded(Box::new(reload)),
+                _ => Answer::Refused {
+                    reason: "the node is stopping".into(),
+                },
+            }
+        }
+        Request::Down => match desk.orders.send(Order::Down).await {
+            Ok(()) => Answer::Done,
+            Err(_) => Answer::Refused {
+                reason: "the node is stopping already".into(),
+            },
+        },
+        // The caller follows it.
+        Request::Tap { .. } => Answer::Done,
+    }
+}
+
+async fn status(desk: &Desk, window: Duration) -> Answer {
+    let named = || {
+        let mut status = desk.observer.status();
+        status.manifest = desk.hello.manifest.display().to_string();
+        status.name.clone_from(&desk.hello.name);
+        status
+    };
+    let mut status = named();
+    if !window.is_zero() {
+        sleep(window.min(WINDOW_MAX)).await;
+        let earlier = std::mem::replace(&mut status, named());
+        status.measure(&earlier);
+    }
+    Answer::Status(Box::new(status))
+}
+
+async fn plan(desk: &Desk, path: PathBuf) -> Answer {
+    let load = Arc::clone(&desk.load);
+    // Compiling blocks.
+    let loaded = tokio::task::spawn_blocking(move || load(&path)).await;
+    match loaded {
+        Ok(Ok(loaded)) => Answer::Plan {
+            steps: Step::all(&Diff::between(&desk.observer.graph(), &loaded.graph)),
+        },
+        Ok(Err(mistakes)) => Answer::Refused {
+            reason: mistakes.render(false).trim_end().to_owned(),
+        },
+        Err(error) => Answer::Refused {
+            reason: format!("it could not be read: {error}"),
+        },
+    }
+}

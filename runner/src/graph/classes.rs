@@ -1,0 +1,83 @@
+//! What a change of each key of the manifest takes, as a table: for the docs, and for the tests that hold [`Diff`] to it.
+//!
+//! [`Diff`]: super::Diff
+
+use super::Change;
+
+/// What a change of a key takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The most that a change of it takes for the stages and streams that have it.
+    Takes(Change),
+    /// The node starts anew.
+    Restart,
+}
+
+const KEEP: Class = Class::Takes(Change::Keep);
+const RETUNE: Class = Class::Takes(Change::Retune);
+const SWAP: Class = Class::Takes(Change::Swap);
+const REWIRE: Class = Class::Takes(Change::Rewire);
+const RESTART: Class = Class::Restart;
+
+/// Every key of a manifest whose class is not that of the key above it, written with dots; `*` is any name.
+///
+/// What stands in a list or below a key that is not in this table has that key's class.
+pub const CLASSES: &[(&str, Class)] = &[
+    ("mosaik", KEEP),
+    ("network", RESTART),
+    ("node", RETUNE),
+    ("node.name", RETUNE),
+    ("node.secret_key", RESTART),
+    ("node.listen", RESTART),
+    ("node.advertise", RESTART),
+    ("node.mdns", RESTART),
+    ("node.protocol", RESTART),
+    ("node.bootstrap", RETUNE),
+    ("node.tags", RETUNE),
+    ("node.tickets", RETUNE),
+    ("streams", REWIRE),
+    ("streams.*.scope", REWIRE),
+    ("streams.*.id", REWIRE),
+    ("streams.*.encoding", REWIRE),
+    ("streams.*.schema", REWIRE),
+    ("streams.*.criteria", RETUNE),
+    ("streams.*.buffer_size", RETUNE),
+    ("streams.*.buffer_bytes", RETUNE),
+    ("streams.*.max_consumers", RETUNE),
+    ("streams.*.disconnect_lagging", RETUNE),
+    ("streams.*.online_when", RETUNE),
+    ("streams.*.require", RETUNE),
+    ("streams.*.backoff", RETUNE),
+    ("producers", REWIRE),
+    ("producers.*.from", REWIRE),
+    ("producers.*.to", REWIRE),
+    ("consumers", REWIRE),
+    ("consumers.*.from", REWIRE),
+    ("consumers.*.from.stream", REWIRE),
+    ("consumers.*.from.criteria", RETUNE),
+    ("consumers.*.from.buffer_size", RETUNE),
+    ("consumers.*.from.buffer_bytes", RETUNE),
+    ("consumers.*.from.online_when", RETUNE),
+    ("consumers.*.to", REWIRE),
+    ("operators", REWIRE),
+    ("operators.*.from", REWIRE),
+    ("operators.*.from.stream", REWIRE),
+    ("operators.*.from.criteria", RETUNE),
+    ("operators.*.from.buffer_size", RETUNE),
+    ("operators.*.from.buffer_bytes", RETUNE),
+    ("operators.*.from.online_when", RETUNE),
+    ("operators.*.to", REWIRE),
+    ("operators.*.postcard", REWIRE),
+    ("operators.*.wasm", SWAP),
+    ("operators.*.digest", KEEP),
+    ("operators.*.config", SWAP),
+    ("operators.*.files", SWAP),
+    ("operators.*.allow", SWAP),
+    ("operators.*.state", SWAP),
+    ("operators.*.instances", SWAP),
+    ("operators.*.key", SWAP),
+    ("operators.*.limits", RETUNE),
+    ("operators.*.on_error", RETUNE),
+    ("operators.*.tick", RETUNE),
+    ("operators.*.checkpoint", RETUNE),
+];

@@ -1,0 +1,220 @@
+//! Why nothing flows on a stream, in words.
+
+use std::{fmt::Write as _, time::Duration};
+
+use mosaik_streams::{
+    consumer::{Attempt, ConsumerReading, Phase},
+    network::CloseReason,
+    producer::ProducerControl,
+    status::ChannelConditions,
+};
+
+use super::{Observer, TapError, observer::View};
+use crate::graph::{Condition, Scope, Stage, StreamConfig, StreamName};
+
+impl Observer {
+    /// What is the matter with a stream, line by line: first what writes it here, then every reader of it.
+    ///
+    /// # Errors
+    /// There is no such stream.
+    pub fn explain(&self, stream: &str) -> Result<Vec<String>, TapError> {
+        let view = self.view();
+        let found = view
+            .graph
+            .streams
+            .iter()
+            .find(|(name, _)| name.as_str() == stream);
+        let (name, config) = found.ok_or_else(|| TapError::NoStream(stream.to_owned()))?;
+        let mut lines = writing(&view, name, config);
+        for ((key, port), consumer) in &view.edges {
+            let edge = view.graph.stage(key).and_then(|stage| stage.edge_at(*port));
+            let Some(edge) = edge.filter(|edge| edge.stream == *name) else {
+                continue;
+            };
+            match consumer.read() {
+                Some(reading) => {
+                    lines.push(reading_line(
+                        &key.to_string(),
+                        &reading,
+                        edge.online_when.as_ref(),
+                    ));
+                    lines.extend(sources(&view, name, config, &reading));
+                }
+                None => lines.push(format!("{key} has ended and reads no more")),
+            }
+        }
+        for reader in view
+            .graph
+            .readers(name)
+            .filter(|reader| !view.running.contains(&reader.key))
+        {
+            if !view.edges.keys().any(|(key, _)| *key == reader.key) {
+                lines.push(format!("{} does not run", reader.key));
+            }
+        }
+        Ok(lines)
+    }
+}
+
+fn writing(view: &View, name: &StreamName, config: &StreamConfig) -> Vec<String> {
+    let writers: Vec<&Stage> = view.graph.writers(name).collect();
+    if writers.is_empty() {
+        return vec!["nothing here writes it: it comes from other nodes".to_owned()];
+    }
+    let reading = view.producers.get(name).and_then(ProducerControl::read);
+    let Some(reading) = reading else {
+        let ended: Vec<_> = writers.iter().map(|stage| stage.key.to_string()).collect();
+        return vec![format!("it has ended: {} wrote it", ended.join(", "))];
+    };
+    let mut line = if reading.online {
+        format!("online here: {}", subscribers(&reading.conditions))
+    } else {
+        let condition = config.online_when.producer.as_ref();
+        format!(
+            "offline here: online_when wants {} {}, {}",
+            reading.conditions.minimum(),
+            plural(reading.conditions.minimum(), "subscriber", condition),
+            has(reading.conditions.count()),
+        )
+    };
+    if reading.queued.0 > 0 {
+        let _ = write!(line, "; {} datums wait", reading.queued.0);
+    }
+    if !reading.online && reading.queued.0 == 0 {
+        line.push_str("; what is written waits in its stages");
+    }
+    let limit = config.max_consumers;
+    let remote = reading
+        .consumers
+        .iter()
+        .filter(|channel| !channel.is_local())
+        .count();
+    if limit.is_some_and(|limit| remote >= limit) {
+        let _ = write!(
+            line,
+            "; more subscribers are refused with 10509: max_consumers is {remote}"
+        );
+    }
+    vec![line]
+}
+
+fn reading_line(stage: &str, reading: &ConsumerReading, condition: Option<&Condition>) -> String {
+    let connected = reading
+        .producers
+        .iter()
+        .filter(|channel| channel.is_connected())
+        .count();
+    let mut line = if reading.online {
+        format!(
+            "{stage} is online, connected to {} {}",
+            connected,
+            plural(connected, "producer", None)
+        )
+    } else {
+        format!(
+            "{stage} is offline: online_when wants {} {}, {}",
+            reading.conditions.minimum(),
+            plural(reading.conditions.minimum(), "producer", condition),
+            has(reading.conditions.count()),
+        )
+    };
+    if reading.queued.0 > 0 {
+        let _ = write!(line, "; {} datums wait for it", reading.queued.0);
+    }
+    line
+}
+
+/// Where a reader's datums could come from, and why they do not.
+fn sources(
+    view: &View,
+    name: &StreamName,
+    config: &StreamConfig,
+    reading: &ConsumerReading,
+) -> Vec<String> {
+    let mut lines: Vec<String> = reading
+        .attempts
+        .iter()
+        .map(|attempt| format!("  {}", said_of(attempt)))
+        .collect();
+    if reading.unfit > 0 {
+        lines.push(format!(
+            "  {} found, but not {}: `require` of stream {name} refuses to take from them",
+            nodes(reading.unfit),
+            if reading.unfit == 1 {
+                "what it must be or show"
+            } else {
+                "what they must be or show"
+            },
+        ));
+    }
+    let is_written_here = view.graph.writers(name).next().is_some();
+    if config.scope == Scope::Network && lines.is_empty() && !is_written_here {
+        let known = view.discovery.catalog().peers_count();
+        lines.push(match known {
+            0 => "  no producer known, and no other node: is a `bootstrap` address missing?"
+                .to_owned(),
+            known => format!(
+                "  no producer known: none of the {} known offers it",
+                nodes(known)
+            ),
+        });
+    }
+    lines
+}
+
+fn said_of(attempt: &Attempt) -> String {
+    let peer = format!("{:?}", attempt.producer);
+    let last = match attempt.last_close {
+        Some(CloseReason::NotAllowed) => "; it refused this node with 10403: this node is or shows not what the stream requires of its consumers".to_owned(),
+        Some(CloseReason::NoCapacity) => "; it refused this node with 10509: it has as many consumers as it takes".to_owned(),
+        Some(CloseReason::StreamNotFound) => "; it refused this node with 10404: it does not offer the stream any more".to_owned(),
+        Some(CloseReason::TooSlow) => "; it cut this node off with 10413: it did not keep up".to_owned(),
+        Some(CloseReason::EndOfStream) => "; it ended the stream for good".to_owned(),
+        Some(reason) => format!("; the last connection closed with {reason}"),
+        None => String::new(),
+    };
+    match attempt.phase {
+        Phase::Connecting => format!("{peer}: connecting{last}"),
+        Phase::Connected => format!("{peer}: connected"),
+        Phase::Retrying { at } => {
+            let left = at.saturating_duration_since(tokio::time::Instant::now());
+            format!("{peer}: tries again in {}{last}", short(left))
+        }
+        Phase::Resting => format!("{peer}: tries again when that node or this one changes{last}"),
+    }
+}
+
+fn short(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+fn subscribers(conditions: &ChannelConditions) -> String {
+    let count = conditions.count();
+    format!("{count} {}", plural(count, "subscriber", None))
+}
+
+fn plural(count: usize, noun: &str, condition: Option<&Condition>) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    let tags = condition
+        .map(|condition| condition.with_tags.len())
+        .unwrap_or_default();
+    match tags {
+        0 => format!("{noun}{s}"),
+        1 => format!("{noun}{s} with a tag"),
+        _ => format!("{noun}{s} with {tags} tags"),
+    }
+}
+
+fn has(count: usize) -> String {
+    match count {
+        0 => "has none".to_owned(),
+        count => format!("has {count}"),
+    }
+}
+
+fn nodes(count: usize) -> String {
+    match count {
+        1 => "1 node".to_owned(),
+        count => format!("{count} nodes"),
+    }
+}

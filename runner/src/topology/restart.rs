@@ -1,0 +1,53 @@
+//! What cannot change in a running node: it is drained and ended, and starts anew in the same process.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use super::{
+    ApplyError, DRAIN_DEADLINE, Receipt, StartError,
+    node::{Node, Past},
+};
+use crate::graph::{Diff, Graph};
+
+impl Node {
+    /// Ends in order and starts with another graph, in which anything may differ. What operators remember is lost, and so
+    /// are connections; counters go on.
+    ///
+    /// # Errors
+    /// The other graph does not start: then the one before has started anew. [`ApplyError::Incomplete`] when that does not
+    /// start either, and nothing runs.
+    pub async fn restart(&mut self, graph: Graph) -> Result<Receipt, ApplyError> {
+        let before = (*self.graph).clone();
+        let diff = Diff::between(&before, &graph);
+        let started = Instant::now();
+        let dropped = self.dropped_so_far();
+        self.wind_up(DRAIN_DEADLINE).await;
+        let applied = self.start_anew(graph).await;
+        if let Err(error) = applied {
+            self.start_anew(before)
+                .await
+                .map_err(ApplyError::Incomplete)?;
+            return Err(error.into());
+        }
+        self.generation += 1;
+        self.show();
+        Ok(Receipt {
+            generation: self.generation,
+            diff,
+            built_in: std::time::Duration::ZERO,
+            applied_in: started.elapsed(),
+            pauses: BTreeMap::new(),
+            dropped: self.dropped_so_far().saturating_sub(dropped),
+        })
+    }
+
+    async fn start_anew(&mut self, graph: Graph) -> Result<(), StartError> {
+        let past = Past {
+            generation: self.generation,
+            ledger: self.ledger.clone(),
+            observer: Some(self.observer()),
+        };
+        let library = Arc::clone(&self.library);
+        *self = Self::start_after(past, graph, library, &self.settings.clone()).await?;
+        Ok(())
+    }
+}

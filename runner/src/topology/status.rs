@@ -1,0 +1,249 @@
+//! What a node shows, as a [`Status`].
+
+use std::collections::BTreeMap;
+
+use mosaik_streams::{
+    producer::ProducerControl,
+    status::{ChannelInfo, State},
+};
+
+use super::{
+    Observer,
+    observer::View,
+    report::{ChannelStatus, EdgeStatus, PeerStatus, StageStatus, Status, StreamStatus},
+    summary::StageSummary,
+};
+use crate::{graph::Scope, stage::End};
+
+/// Other nodes that a status lists; there are more in a large network.
+pub const PEERS_SHOWN_MAX: usize = 1000;
+
+impl Observer {
+    /// The node at this moment, without rates.
+    pub fn status(&self) -> Status {
+        let view = self.view();
+        let summary = view.ledger.summary(view.generation);
+        let counted: BTreeMap<_, _> = summary
+            .stages
+            .iter()
+            .map(|stage| (&stage.stage, stage))
+            .collect();
+        let stages = view.graph.stages().map(|stage| {
+            let running = view.running.contains(&stage.key);
+            stage_status(
+                &stage.key.role.to_string(),
+                stage.key.name.as_str(),
+                running,
+                counted.get(&stage.key).copied(),
+            )
+        });
+        let is_shared = view.graph.is_networked();
+        let catalog = view.discovery.catalog();
+        let me = catalog.local();
+        let listens = me.address().addrs.iter().map(ToString::to_string);
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            manifest: String::new(),
+            name: None,
+            generation: view.generation,
+            uptime_ms: u64::try_from(summary.uptime.as_millis()).unwrap_or(u64::MAX),
+            window_ms: 0,
+            peer: is_shared.then(|| format!("{:?}", me.id())),
+            listens: if is_shared {
+                listens.collect()
+            } else {
+                Vec::new()
+            },
+            stages: stages.collect(),
+            edges: edges(&view),
+            streams: streams(&view),
+            peers: if is_shared { peers(&view) } else { Vec::new() },
+            reloads: view.reloads.iter().cloned().collect(),
+        }
+    }
+}
+
+fn stage_status(
+    role: &str,
+    name: &str,
+    running: bool,
+    counted: Option<&StageSummary>,
+) -> StageStatus {
+    let counts = counted.map(|counted| counted.counts).unwrap_or_default();
+    let end = counted
+        .and_then(|counted| counted.end.as_ref())
+        .filter(|_| !running);
+    let (state, reason) = match end {
+        None if running => ("running", None),
+        None => ("stopped", None),
+        Some(End::Finished) => ("finished", None),
+        Some(End::Stopped) => ("stopped", None),
+        Some(End::Closed) => ("closed", None),
+        Some(End::Failed(reason)) => ("failed", Some(reason.clone())),
+    };
+    let past = counted.into_iter().flat_map(|counted| {
+        counted
+            .dropped
+            .iter()
+            .map(|(reason, count)| (*reason, *count))
+    });
+    StageStatus {
+        role: role.to_owned(),
+        name: name.to_owned(),
+        state: state.to_owned(),
+        reason,
+        datums_in: counts.datums_in,
+        datums_out: counts.datums_out,
+        bytes_in: counts.bytes_in,
+        bytes_out: counts.bytes_out,
+        dropped: sum(counts.dropped().chain(past)),
+        restarts: counts.restarts,
+        rate_in: None,
+        rate_out: None,
+    }
+}
+
+fn edges(view: &View) -> Vec<EdgeStatus> {
+    let read = view.edges.iter().filter_map(|((key, port), consumer)| {
+        let edge = view.graph.stage(key)?.edge_at(*port)?;
+        let reading = consumer.read()?;
+        let dropped = reading.stats.dropped;
+        Some(EdgeStatus {
+            stage: key.to_string(),
+            port: *port,
+            stream: edge.stream.to_string(),
+            online: reading.online,
+            datums: reading.stats.datums,
+            filtered: reading.stats.filtered,
+            dropped: sum([
+                ("malformed", dropped.malformed),
+                ("too_large", dropped.too_large),
+                ("lost", dropped.lost),
+                ("closed", dropped.closed),
+            ]),
+            queued: reading.queued.0 as u64,
+            queued_bytes: reading.queued.1 as u64,
+            buffer_size: edge.buffer_size as u64,
+            buffer_bytes: edge.buffer_bytes as u64,
+            producers: reading
+                .producers
+                .iter()
+                .map(|channel| channel_status(channel, true))
+                .collect(),
+            rate: None,
+        })
+    });
+    read.collect()
+}
+
+fn streams(view: &View) -> Vec<StreamStatus> {
+    let all = view.graph.streams.iter().map(|(name, stream)| {
+        let reading = view.producers.get(name).and_then(ProducerControl::read);
+        let written = reading.is_some();
+        let stats = reading
+            .as_ref()
+            .map(|reading| reading.stats)
+            .unwrap_or_default();
+        let dropped = stats.dropped;
+        let scope = match stream.scope {
+            Scope::Node => "node",
+            Scope::Network => "network",
+        };
+        StreamStatus {
+            name: name.to_string(),
+            scope: scope.to_owned(),
+            written,
+            online: reading.as_ref().is_some_and(|reading| reading.online),
+            datums: stats.datums,
+            sent_remote: stats.sent_datums,
+            dropped: sum([
+                ("offline", dropped.offline),
+                ("lagging", dropped.lagging),
+                ("too_large", dropped.too_large),
+                ("closed", dropped.closed),
+                ("nobody", dropped.nobody),
+            ]),
+            queued: reading
+                .as_ref()
+                .map_or(0, |reading| reading.queued.0 as u64),
+            consumers: reading
+                .iter()
+                .flat_map(|reading| &reading.consumers)
+                .map(|channel| channel_status(channel, false))
+                .collect(),
+            rate: None,
+        }
+    });
+    all.collect()
+}
+
+fn peers(view: &View) -> Vec<PeerStatus> {
+    let catalog = view.discovery.catalog();
+    let now = chrono_ms(std::time::SystemTime::now());
+    let since = |then: i64| u64::try_from(now.saturating_sub(then)).unwrap_or(0);
+    let ours: BTreeMap<_, _> = view
+        .graph
+        .streams
+        .iter()
+        .filter(|(_, stream)| stream.scope == Scope::Network)
+        .map(|(name, stream)| (stream.id, name.to_string()))
+        .collect();
+    let listed = catalog.peers().take(PEERS_SHOWN_MAX).map(|peer| {
+        let offers: Vec<String> = peer
+            .streams()
+            .iter()
+            .filter_map(|id| ours.get(id).cloned())
+            .collect();
+        PeerStatus {
+            id: format!("{:?}", peer.id()),
+            addresses: peer
+                .address()
+                .addrs
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            heard_ms: since(peer.updated_at().timestamp_millis()),
+            uptime_ms: since(peer.started_at().timestamp_millis()),
+            others: (peer.streams().len() - offers.len()) as u64,
+            offers,
+            tags: peer.tags().len() as u64,
+        }
+    });
+    listed.collect()
+}
+
+fn chrono_ms(time: std::time::SystemTime) -> i64 {
+    let since = time
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn channel_status(channel: &ChannelInfo, is_consumer: bool) -> ChannelStatus {
+    let other = if is_consumer {
+        channel.producer_id()
+    } else {
+        channel.consumer_id()
+    };
+    let state = match channel.state() {
+        State::Connecting => "connecting",
+        State::Connected => "connected",
+        State::Terminated => "terminated",
+    };
+    ChannelStatus {
+        peer: (!channel.is_local()).then(|| format!("{other:?}")),
+        state: state.to_owned(),
+        connection: channel.number(),
+        datums: channel.stats().datums() as u64,
+    }
+}
+
+/// Those that happened, by reason.
+fn sum(counts: impl IntoIterator<Item = (&'static str, u64)>) -> BTreeMap<String, u64> {
+    let mut totals = BTreeMap::new();
+    for (reason, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        *totals.entry(reason.to_owned()).or_default() += count;
+    }
+    totals
+}

@@ -1,0 +1,142 @@
+//! [`Tap`]: looks on at the datums of a producer or consumer, and never holds them up.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, Weak,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use std::future::poll_fn;
+
+use crate::{Frames, filter::Filter, queue::Queue, status::Counter};
+
+/// Datums that wait for whoever looks on: 4096, the newest of which are missed when there are more.
+pub const TAP_DATUMS_MAX: usize = 4096;
+/// Their bytes, headers included: 4 MiB.
+pub const TAP_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What goes by at a producer or consumer, as far as whoever looks on keeps up. Dropped, it looks on no more.
+#[derive(Debug)]
+pub struct Tap(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    filter: Filter,
+    queue: Queue,
+    missed: Counter,
+}
+
+impl Tap {
+    /// Waits for datums and takes a batch of them: at least one, at most `max_count`. `None` when what it looks on at is
+    /// gone. Cancel safe.
+    pub async fn recv_frames(&mut self, max_count: usize) -> Option<Frames> {
+        let taken = poll_fn(|cx| self.0.queue.poll_take(cx, max_count.max(1))).await;
+        taken.map(|(_, frames)| frames)
+    }
+
+    /// How many datums went by while there was no room for them.
+    pub fn missed(&self) -> u64 {
+        self.0.missed.get()
+    }
+}
+
+/// Those who look on. Without any, an offer costs one load.
+#[derive(Debug, Default)]
+pub(crate) struct Taps {
+    count: AtomicUsize,
+    list: Mutex<List>,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    taps: Vec<Weak<Inner>>,
+    closed: bool,
+}
+
+impl Taps {
+    fn lock(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, filter: Filter) -> Tap {
+        let inner = Arc::new(Inner {
+            filter,
+            queue: Queue::new(TAP_DATUMS_MAX, TAP_BYTES_MAX),
+            missed: Counter::default(),
+        });
+        let mut list = self.lock();
+        if list.closed {
+            inner.queue.close();
+        }
+        list.taps.push(Arc::downgrade(&inner));
+        self.count.store(list.taps.len(), Ordering::Relaxed);
+        Tap(inner)
+    }
+
+    /// Shows a batch that goes by.
+    pub(crate) fn offer(&self, batch: &Frames) {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut list = self.lock();
+        list.taps.retain(|tap| {
+            let Some(tap) = tap.upgrade() else {
+                return false;
+            };
+            let (mut wanted, _) = tap.filter.apply(batch);
+            // It is closed only when this ends.
+            let _ = tap.queue.put(0, &mut wanted);
+            tap.missed.add(wanted.count());
+            true
+        });
+        self.count.store(list.taps.len(), Ordering::Relaxed);
+    }
+
+    /// Nothing goes by any more.
+    pub(crate) fn close(&self) {
+        let mut list = self.lock();
+        list.closed = true;
+        for tap in &list.taps {
+            if let Some(tap) = tap.upgrade() {
+                tap.queue.close();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_nobody_fetches_is_missed_and_holds_nothing_up() {
+        let taps = Taps::default();
+        taps.offer(&Frames::single(b"before"));
+        let mut tap = taps.add(Filter::Everything);
+        let batch: Frames = std::iter::repeat_n(b"datum", TAP_DATUMS_MAX + 10).collect();
+        taps.offer(&batch);
+        assert_eq!(tap.missed(), 10);
+        let seen = tap.recv_frames(usize::MAX).now_or_never().flatten();
+        assert_eq!(seen.map(|seen| seen.count()), Some(TAP_DATUMS_MAX));
+        taps.offer(&Frames::single(b"after"));
+        taps.close();
+        let last = tap.recv_frames(usize::MAX).now_or_never().flatten();
+        assert_eq!(last.map(|last| last.count()), Some(1));
+        assert!(matches!(tap.recv_frames(1).now_or_never(), Some(None)));
+        let mut late = taps.add(Filter::Everything);
+        assert!(matches!(late.recv_frames(1).now_or_never(), Some(None)));
+    }
+
+    #[test]
+    fn whoever_looks_on_no_more_is_forgotten() {
+        let taps = Taps::default();
+        let (one, two) = (taps.add(Filter::Everything), taps.add(Filter::Everything));
+        drop(one);
+        taps.offer(&Frames::single(b"datum"));
+        assert_eq!(taps.count.load(Ordering::Relaxed), 1);
+        drop(two);
+        taps.offer(&Frames::single(b"datum"));
+        assert_eq!(taps.count.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,164 @@
+//! What changes while a producer or consumer runs, its connection, queue and subscribers kept.
+
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+mod common;
+
+use common::*;
+use mosaik_streams::{Criteria, FramesConsumer, Requirements, Tag, network::CloseReason};
+
+/// The connection to the only producer.
+fn connection(consumer: &FramesConsumer) -> u64 {
+    let producers = consumer.producers();
+    assert_eq!(producers.len(), 1);
+    producers[0].number()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn criteria_change_at_the_producer_over_the_same_connection() {
+    let a = first().await;
+    let producer = producer(&a)
+        .online_when(|c| c.minimum_of(2))
+        .build()
+        .unwrap();
+    let b = joined(&a).await;
+    let few = Criteria::field("n").lt(10);
+    let build = |network: &mosaik_streams::Network, local| {
+        let builder = network.streams().consumer_frames(STREAM);
+        let builder = builder.with_criteria(few.clone()).with_local(local);
+        builder.build().unwrap()
+    };
+    let (mut remote, mut local) = (build(&b, false), build(&a, true));
+    within("both are there", producer.when().online()).await;
+    let before = connection(&remote);
+    send_numbers(&producer, 0..100).await;
+    for consumer in [&mut remote, &mut local] {
+        let seen = within("ten numbers", some_numbers(consumer, 10)).await;
+        assert_all(&seen, 0..10);
+    }
+
+    let more = Criteria::field("n").gte(150);
+    for consumer in [&remote, &local] {
+        consumer.control().set_criteria(more.clone()).unwrap();
+    }
+    // The producer hears of it over the network: from then on it is that one which sorts out.
+    let mut next = 200;
+    loop {
+        send_numbers(&producer, next..next + 1).await;
+        next += 1;
+        if remote.queued().0 > 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        assert!(next < 5000, "the producer never heard of it");
+    }
+    // What is on its way to the sender counts when it gets there.
+    let mut sent = 0;
+    while sent != producer.stats().sent_datums {
+        sent = producer.stats().sent_datums;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    send_numbers(&producer, 100..149).await;
+    send_numbers(&producer, 10_000..10_001).await;
+    for consumer in [&mut remote, &mut local] {
+        let last = async {
+            loop {
+                let frames = consumer.recv_frames(100).await.expect("the stream goes on");
+                let seen = numbers(&frames);
+                assert!(seen.iter().all(|n| *n >= 150), "{seen:?}");
+                if seen.contains(&10_000) {
+                    break;
+                }
+            }
+        };
+        within("the last number", last).await;
+    }
+    assert_eq!(producer.stats().sent_datums, sent + 1, "others were sent");
+    assert_eq!(connection(&remote), before);
+    assert_eq!(remote.stats().dropped.total(), 0);
+
+    let text = Criteria::field("n").gte(1);
+    assert!(local.control().set_criteria(text).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_requirements_cut_off_and_let_in_again() {
+    let a = first().await;
+    let producer = producer(&a).build().unwrap();
+    let b = joined(&a).await;
+    b.discovery().add_tags(Tag::from("guest"));
+    let mut consumer = b.streams().consumer_frames(STREAM).build().unwrap();
+    within("it is let in", producer.when().online()).await;
+
+    let tag = |name: &str| {
+        let tag = Tag::from(name);
+        Requirements::new().require(move |peer| peer.tags().contains(&tag))
+    };
+    producer.control().set_requirements(tag("house"));
+    within("it is cut off", producer.when().offline()).await;
+    until("it knows why", || {
+        let attempts = consumer.attempts();
+        attempts.len() == 1 && attempts[0].last_close == Some(CloseReason::NotAllowed)
+    })
+    .await;
+    producer.control().set_requirements(tag("guest"));
+    within("it has come back", producer.when().online()).await;
+
+    // And the other way round.
+    consumer.control().set_requirements(tag("house"));
+    until("it has let go", || consumer.producers().is_empty()).await;
+    until("it counts the producer as unfit", || {
+        consumer.control().read().is_some_and(|now| now.unfit == 1)
+    })
+    .await;
+    consumer.control().set_requirements(Requirements::new());
+    within("it takes it again", producer.when().online()).await;
+    send_numbers(&producer, 0..3).await;
+    let seen = within("three numbers", some_numbers(&mut consumer, 3)).await;
+    assert_all(&seen, 0..3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bounds_and_conditions_change_in_place() {
+    let a = first().await;
+    let producer = producer(&a).with_max_consumers(0).build().unwrap();
+    let b = joined(&a).await;
+    let mut consumer = b.streams().consumer_frames(STREAM).build().unwrap();
+    until("it is refused", || {
+        let attempts = consumer.attempts();
+        attempts.len() == 1 && attempts[0].last_close == Some(CloseReason::NoCapacity)
+    })
+    .await;
+    producer.control().set_max_consumers(1);
+    within("it is let in", producer.when().online()).await;
+
+    producer.control().set_online_when(|c| c.minimum_of(2));
+    assert!(!producer.is_online());
+    let reading = producer.control().read().unwrap();
+    assert_eq!(
+        (reading.conditions.minimum(), reading.conditions.count()),
+        (2, 1)
+    );
+    producer.control().set_online_when(|c| c);
+    assert!(producer.is_online());
+    assert!(consumer.is_online());
+    consumer.control().set_online_when(|c| c.minimum_of(2));
+    assert!(!consumer.is_online());
+
+    // A queue of two is full, and then takes ten more.
+    let local = a.streams().consumer_frames(STREAM).with_local(true);
+    let local = local.with_buffer_size(2).build().unwrap();
+    within("the first two", producer.send_frames(numbered(0..20)))
+        .await
+        .unwrap();
+    until("it is full", || local.queued().0 == 2).await;
+    local.control().set_buffer(12, 1 << 20);
+    until("it has taken more", || local.queued().0 == 12).await;
+    local.control().set_buffer(1, 1 << 20);
+    assert_eq!(local.queued().0, 12, "what is queued stays");
+    let seen = within("numbers elsewhere", some_numbers(&mut consumer, 12)).await;
+    assert_all(&seen, 0..12);
+
+    let control = local.control();
+    drop(local);
+    assert!(control.read().is_none_or(|now| now.producers.is_empty()));
+}

@@ -1,0 +1,564 @@
+//! Asking and telling a node that runs, as its user does: with the binary's own verbs.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/socket.rs"]
+mod socket;
+mod support;
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+use socket::{alone, ask, by_name, sockets, up};
+use support::{Done, Node, eventually, free_ports, identity, write};
+
+/// A manifest that counts for ever, without hurry, through an operator.
+const COUNT: &str = "mosaik: v1
+streams:
+  raw: {}
+  odd: {}
+producers:
+  count: {from: {generate: {rate: 500}}, to: raw}
+operators:
+  keep: {wasm: 'builtin:jq', from: raw, to: odd, config: {filter: 'select(.seq % 2 == 1)'}}
+consumers:
+  file: {from: odd, to: {file: {path: out.jsonl}}}
+";
+
+/// A node of its own, with sockets of its own.
+struct Counting {
+    folder: tempfile::TempDir,
+    manifest: PathBuf,
+    node: Node,
+}
+
+impl Counting {
+    fn start(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = write(folder.path(), "count.yaml", text);
+        let node = up(folder.path(), &["--no-watch"], &manifest);
+        Self {
+            folder,
+            manifest,
+            node,
+        }
+    }
+
+    fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(&self.manifest).unwrap();
+        assert!(text.contains(from), "{from} is not in {text}");
+        fs::write(&self.manifest, text.replace(from, to)).unwrap();
+    }
+
+    fn ask(&self, args: &[&str]) -> Done {
+        ask(self.folder.path(), args)
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let done = self.ask(args);
+        serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{error}: {done:?}"))
+    }
+}
+
+#[test]
+fn status_tells_what_flows_where() {
+    let counting = Counting::start(COUNT);
+    let mut status = Value::Null;
+    eventually("all stages have seen datums", || {
+        status = counting.json(&["status", "--json"]);
+        by_name(&status["stages"], "file")["datums_out"].as_u64() > Some(100)
+    });
+    assert_eq!(status["generation"], 1);
+    assert_eq!(status["pid"], counting.node.pid());
+    assert_eq!(status["peer"], Value::Null);
+    let keep = by_name(&status["stages"], "keep");
+    assert_eq!(
+        (&keep["role"], &keep["state"]),
+        (&"operator".into(), &"running".into())
+    );
+    let rate = keep["rate_in"].as_f64().unwrap();
+    assert!(
+        (100.0..1500.0).contains(&rate),
+        "500 a second are read as {rate}"
+    );
+    let edges = status["edges"].as_array().unwrap();
+    let edge = edges
+        .iter()
+        .find(|edge| edge["stage"] == "operator keep")
+        .unwrap();
+    assert_eq!(
+        (&edge["stream"], &edge["online"]),
+        (&"raw".into(), &true.into())
+    );
+    assert_eq!(edge["producers"][0]["peer"], Value::Null);
+    assert_eq!(by_name(&status["streams"], "odd")["written"], true);
+
+    let text = counting.ask(&["status"]).stdout;
+    for part in [
+        "count.yaml, generation 1, up ",
+        "raw -> operator keep",
+        "online",
+        "/s",
+    ] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+    // A node is meant by its manifest, too.
+    let same = counting.ask(&["status", counting.manifest.to_str().unwrap()]);
+    assert!(same.status.success(), "{same:?}");
+}
+
+#[test]
+fn a_plan_says_what_a_reload_then_does() {
+    let counting = Counting::start(COUNT);
+    let manifest = counting.manifest.to_str().unwrap();
+    assert_eq!(
+        counting.ask(&["plan", manifest]).stdout,
+        "nothing changes\n"
+    );
+    counting.edit("% 2 == 1", "% 2 == 0");
+    counting.edit("raw: {}", "raw: {buffer_size: 77}");
+    let text = counting.ask(&["plan", manifest]).stdout;
+    assert!(
+        text.contains("swap     operator keep (config, buffer_size)\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("retune   stream raw (buffer_size)\n"),
+        "{text}"
+    );
+    assert!(text.contains("keep     consumer file\n"), "{text}");
+    let plan = counting.json(&["plan", manifest, "--json"]);
+    assert_eq!(
+        counting.json(&["status", "--json"])["generation"],
+        1,
+        "a plan changes nothing"
+    );
+
+    let reload = counting.json(&["reload", "--json"]);
+    assert_eq!(reload["steps"], plan);
+    assert_eq!(
+        (&reload["outcome"], &reload["generation"]),
+        (&"applied".into(), &2.into())
+    );
+    assert_eq!(reload["dropped"], 0);
+    assert!(reload["paused_ms"]["operator keep"].as_f64().unwrap() < 10_000.0);
+    let status = counting.json(&["status", "--json"]);
+    assert_eq!(status["reloads"][0]["text"], reload["text"]);
+    let edges = status["edges"].as_array().unwrap();
+    let edge = edges
+        .iter()
+        .find(|edge| edge["stage"] == "operator keep")
+        .unwrap();
+    assert_eq!(edge["buffer_size"], 77);
+
+    let again = counting.ask(&["reload"]);
+    assert_eq!(again.stdout, "nothing has changed; generation 2 goes on\n");
+}
+
+#[test]
+fn a_mistake_is_told_to_whoever_asked_and_changes_nothing() {
+    let counting = Counting::start(COUNT);
+    counting.edit("from: raw", "from: rwa");
+    for verb in ["plan", "reload"] {
+        let done = counting.ask(&[verb, counting.manifest.to_str().unwrap()]);
+        assert_eq!(done.status.code(), Some(1), "{done:?}");
+        assert!(done.stderr.contains("there is no stream `rwa`"), "{done:?}");
+        assert!(
+            done.stderr.contains("count.yaml:"),
+            "the place is missing: {done:?}"
+        );
+    }
+    let status = counting.json(&["status", "--json"]);
+    assert_eq!(status["generation"], 1);
+    assert_eq!(status["reloads"][0]["outcome"], "refused");
+    let text = counting.ask(&["status"]).stdout;
+    assert!(
+        text.contains("REFUSED") && text.contains("there is no stream `rwa`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_tap_selects_counts_to_its_limit_and_slows_nobody() {
+    let counting = Counting::start(COUNT);
+    let shown = counting.ask(&["tap", "raw", "--where", "{seq: {gte: 3}}", "--limit", "5"]);
+    assert!(shown.status.success(), "{shown:?}");
+    let seen: Vec<u64> = shown
+        .stdout
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["seq"]
+                .as_u64()
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(seen.len(), 5);
+    assert!(
+        seen.iter().all(|seq| *seq >= 3) && seen.is_sorted(),
+        "{seen:?}"
+    );
+
+    let wrong = counting.ask(&["tap", "raw", "--where", "{seq: {gtee: 3}}"]);
+    assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
+    assert!(
+        wrong.stderr.contains("criteria:1"),
+        "the place is missing: {wrong:?}"
+    );
+    let nothing = counting.ask(&["tap", "rwa", "--limit", "1"]);
+    assert_eq!(nothing.status.code(), Some(3));
+    assert!(nothing.stderr.contains("no stream `rwa`"), "{nothing:?}");
+}
+
+#[test]
+fn a_tap_goes_on_over_a_reload_that_makes_its_stream_anew() {
+    let shared = COUNT
+        .replace("mosaik: v1", "mosaik: v1\nnetwork: tap-test")
+        .replace("odd: {}", "odd: {scope: network}");
+    let counting = Counting::start(&shared);
+    let mut command = alone(counting.folder.path());
+    command.args(["tap", "odd"]);
+    let tap = Node::spawn(command);
+    tap.stdout_line("an odd number", |line| line.contains("\"seq\":"));
+    counting.edit("odd: {scope: network}", "odd: {scope: network, id: other}");
+    counting.edit("% 2 == 1)", "% 2 == 1) | .new = true");
+    let reload = counting.json(&["reload", "--json"]);
+    assert_eq!(reload["outcome"], "applied", "{reload}");
+    tap.stdout_line("a datum of the new operator", |line| line.contains("new"));
+    // When the node ends, so does the tap.
+    let down = counting.ask(&["down"]);
+    assert!(down.status.success(), "{down:?}");
+    let tap = tap.wait();
+    assert!(
+        tap.status.success() && tap.stderr.contains("the node has stopped"),
+        "{tap:?}"
+    );
+    let ended = counting.node.wait();
+    assert!(
+        ended.status.success() && ended.stderr.contains("nothing was dropped"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_tap_that_nobody_reads_misses_datums_and_holds_nothing_up() {
+    let counting = Counting::start(&COUNT.replace("{generate: {rate: 500}}", "{generate: {}}"));
+    // A client that asks and never reads.
+    let mut client = UnixStream::connect(&sockets(counting.folder.path())[0]).unwrap();
+    let request = br#"{"verb":"tap","stream":"raw"}"#;
+    client
+        .write_all(&u32::try_from(request.len()).unwrap().to_be_bytes())
+        .unwrap();
+    client.write_all(request).unwrap();
+    let taken = || {
+        by_name(&counting.json(&["status", "--json"])["stages"], "keep")["datums_in"]
+            .as_u64()
+            .unwrap()
+    };
+    let before = taken();
+    eventually("the pipeline has gone on by 200,000 datums", || {
+        taken() > before + 200_000
+    });
+    let mut answers = Vec::new();
+    eventually("the client hears how many it has missed", || {
+        let mut part = vec![0; 1 << 16];
+        let read = client.read(&mut part).unwrap();
+        answers.extend_from_slice(&part[..read]);
+        String::from_utf8_lossy(&answers)
+            .split("\"missed\":")
+            .skip(1)
+            .any(|rest| !rest.starts_with("0}"))
+    });
+}
+
+#[test]
+fn nodes_of_one_machine_are_told_apart() {
+    let counting = Counting::start(COUNT);
+    let folder = counting.folder.path();
+    let up = |name: &[&str]| {
+        let mut command = alone(folder);
+        command
+            .args(["up", "--no-watch"])
+            .args(name)
+            .arg(&counting.manifest);
+        Node::spawn(command)
+    };
+    let same = up(&[]);
+    same.logged("this node cannot be asked or told anything: another node of ");
+    drop(same);
+    let second = up(&["--name", "second"]);
+    second.logged("generation 1 runs");
+    let which = counting.ask(&["status"]);
+    assert_eq!(which.status.code(), Some(3));
+    for part in [
+        "several nodes run here",
+        "--name second",
+        "count.yaml (process",
+    ] {
+        assert!(which.stderr.contains(part), "{part} is missing: {which:?}");
+    }
+    let named = counting.json(&["status", "--name", "second", "--json"]);
+    assert_eq!(
+        (&named["name"], &named["pid"]),
+        (&"second".into(), &second.pid().into())
+    );
+    let missing = counting.ask(&["down", "--name", "third"]);
+    assert!(
+        missing.stderr.contains("no node called `third` runs"),
+        "{missing:?}"
+    );
+    assert!(missing.stderr.contains("--name second"), "{missing:?}");
+    let down = counting.ask(&["down", "--name", "second"]);
+    assert!(down.status.success() && second.wait().status.success());
+    // The name is free again, also after a kill.
+    let third = up(&["--name", "second"]);
+    third.logged("generation 1 runs");
+    third.kill();
+    let fourth = up(&["--name", "second"]);
+    fourth.logged("generation 1 runs");
+    assert!(!fourth.stderr_now().contains("cannot be asked"));
+    drop(fourth);
+    assert!(
+        counting.ask(&["status"]).status.success(),
+        "a dead socket is no node"
+    );
+}
+
+#[test]
+fn nobody_else_gets_at_the_socket_and_nonsense_does_no_harm() {
+    let counting = Counting::start(COUNT);
+    let folder = counting.folder.path().join("run/mosaik-runner");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    let socket = sockets(counting.folder.path()).remove(0);
+    assert_eq!(mode(&socket), 0o600);
+    let answer = |bytes: &[u8]| {
+        let mut client = UnixStream::connect(&socket).unwrap();
+        client.write_all(bytes).unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        let _ = client.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    assert_eq!(answer(&[0xff; 64]), "", "a length that is too large");
+    assert_eq!(answer(&[0, 0, 0, 9, b'{']), "", "half a request");
+    let refused = answer(b"\0\0\0\x0e{\"verb\":\"fly\"}");
+    assert!(
+        refused.contains("refused") && refused.contains("fly"),
+        "{refused}"
+    );
+    assert!(answer(b"\0\0\0\x10{\"verb\":\"hello\"}").contains("\"pid\":"));
+    assert!(counting.ask(&["status"]).status.success());
+
+    // A folder that others can enter is not used.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = alone(counting.folder.path());
+    command
+        .args(["up", "--no-watch", "--name", "other"])
+        .arg(&counting.manifest);
+    let exposed = Node::spawn(command);
+    exposed.logged("does not belong to this user alone");
+    exposed.logged("generation 1 runs");
+}
+
+#[test]
+fn explain_says_what_an_edge_waits_for() {
+    let text = COUNT.replace("raw: {}", "raw: {online_when: {minimum_of: 2}}");
+    let counting = Counting::start(&text);
+    let lines = counting.ask(&["explain", "raw"]).stdout;
+    assert!(
+        lines.contains("offline here: online_when wants 2 subscribers, has 1"),
+        "{lines}"
+    );
+    assert!(
+        lines.contains("operator keep is offline: online_when wants 2 producers, has 1"),
+        "{lines}"
+    );
+    let other = counting.ask(&["explain", "odd"]).stdout;
+    assert!(other.contains("online here: 1 subscriber"), "{other}");
+    assert!(
+        other.contains("consumer file is online, connected to 1 producer"),
+        "{other}"
+    );
+}
+
+/// Manifests of two nodes that know each other: one writes `ticks`, one reads it.
+fn two_nodes(folder: &Path) -> [PathBuf; 2] {
+    let [writer_port, reader_port] = free_ports();
+    let [(writer_key, writer_id), (reader_key, reader_id)] = [identity(), identity()];
+    let node = |key: &str, port: u16, peer: &str, peer_port: u16| {
+        format!(
+            "mosaik: v1\nnetwork: control-test\nnode: {{secret_key: '{key}', listen: ['127.0.0.1:{port}'], tags: [trusted], \
+             bootstrap: ['{peer}@127.0.0.1:{peer_port}']}}\n"
+        )
+    };
+    let writer = node(&writer_key, writer_port, &reader_id, reader_port)
+        + "streams:\n  ticks: {scope: network}\nproducers:\n  clock: {from: {generate: {rate: 500}}, to: ticks}\n";
+    let reader = node(&reader_key, reader_port, &writer_id, writer_port)
+        + "streams:\n  ticks: {scope: network}\nconsumers:\n  print: {from: {stream: ticks}, to: {file: {path: ticks.jsonl}}}\n";
+    [
+        write(folder, "writer.yaml", writer),
+        write(folder, "reader.yaml", reader),
+    ]
+}
+
+#[test]
+fn explain_says_why_another_node_is_not_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let [writer, reader] = two_nodes(folder);
+    let explain = |manifest: &Path, wanted: &str| {
+        let mut said = String::new();
+        let what = format!("`{wanted}` is explained");
+        eventually(&what, || {
+            said = ask(folder, &["explain", "ticks", manifest.to_str().unwrap()]).stdout;
+            said.contains(wanted)
+        });
+    };
+    let _reading = up(folder, &["--no-watch"], &reader);
+    explain(&reader, "no producer known, and no other node");
+    let writing = up(folder, &["--no-watch"], &writer);
+    explain(&reader, ": connected");
+    explain(&writer, "online here: 1 subscriber");
+    let peers = ask(folder, &["peers", reader.to_str().unwrap()]).stdout;
+    assert!(
+        peers.contains("ticks") && peers.contains("127.0.0.1:"),
+        "{peers}"
+    );
+
+    // The writer takes nobody any more who is not of the house.
+    let edit = |manifest: &Path, from: &str, to: &str| {
+        let text = fs::read_to_string(manifest).unwrap();
+        assert!(text.contains(from), "{from} is not in {text}");
+        fs::write(manifest, text.replace(from, to)).unwrap();
+        let done = ask(folder, &["reload", manifest.to_str().unwrap()]);
+        assert!(done.status.success(), "{done:?}");
+        done.stdout
+    };
+    let receipt = edit(
+        &writer,
+        "{scope: network}",
+        "{scope: network, require: {consumers: {tags: [house]}}}",
+    );
+    assert!(
+        receipt.contains("retune stream ticks (require)"),
+        "{receipt}"
+    );
+    explain(&reader, "refused this node with 10403");
+    explain(
+        &writer,
+        "offline here: online_when wants 1 subscriber, has none",
+    );
+    // Now the reader is: it is let in again without anybody starting anew.
+    edit(&reader, "tags: [trusted]", "tags: [trusted, house]");
+    explain(&reader, ": connected");
+    // And the reader takes from nobody who is not.
+    edit(
+        &reader,
+        "ticks: {scope: network}",
+        "ticks: {scope: network, require: {producers: {tags: [house]}}}",
+    );
+    explain(
+        &reader,
+        "1 node found, but not what it must be or show: `require` of stream ticks",
+    );
+    edit(
+        &reader,
+        "{producers: {tags: [house]}}",
+        "{producers: {tags: [trusted]}}",
+    );
+    explain(&reader, ": connected");
+    drop(writing);
+    explain(&reader, "tries again");
+}
+
+#[test]
+fn what_is_retuned_keeps_its_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let [writer, reader] = two_nodes(folder);
+    let (_writing, _reading) = (
+        up(folder, &["--no-watch"], &writer),
+        up(folder, &["--no-watch"], &reader),
+    );
+    let edge = || {
+        let done = ask(folder, &["status", reader.to_str().unwrap(), "--json"]);
+        let status: Value = serde_json::from_str(&done.stdout).unwrap();
+        status["edges"][0].clone()
+    };
+    eventually("datums come", || edge()["datums"].as_u64() > Some(10));
+    let connection = edge()["producers"][0]["connection"].clone();
+    assert!(connection.is_u64());
+    let edits = [
+        (
+            &reader,
+            "{stream: ticks}",
+            "{stream: ticks, buffer_size: 50, buffer_bytes: 64KiB, online_when: {minimum_of: 1}}",
+        ),
+        (
+            &reader,
+            "buffer_size: 50,",
+            "buffer_size: 50, criteria: {seq: {gte: 5}},",
+        ),
+        (
+            &reader,
+            "ticks: {scope: network}",
+            "ticks: {scope: network, backoff: {max: 5s}, require: {producers: {tags: [trusted]}}}",
+        ),
+        (
+            &writer,
+            "ticks: {scope: network}",
+            "ticks: {scope: network, buffer_size: 99, max_consumers: 4, disconnect_lagging: 5s, online_when: {producer: {minimum_of: 1}}, require: {consumers: {tags: [trusted]}}}",
+        ),
+        (
+            &writer,
+            "tags: [trusted], bootstrap",
+            "tags: [trusted, more], bootstrap",
+        ),
+    ];
+    for (manifest, from, to) in edits {
+        let text = fs::read_to_string(manifest).unwrap();
+        assert!(text.contains(from), "{from} is not in {text}");
+        fs::write(manifest, text.replace(from, to)).unwrap();
+        let done = ask(folder, &["reload", manifest.to_str().unwrap()]);
+        assert!(done.stdout.contains("retune"), "{done:?}");
+        assert!(!done.stdout.contains("rewire"), "{done:?}");
+    }
+    let before = edge()["datums"].as_u64().unwrap();
+    eventually("datums still come", || {
+        edge()["datums"].as_u64() > Some(before + 10)
+    });
+    let now = edge();
+    assert_eq!(now["producers"][0]["connection"], connection, "{now}");
+    assert_eq!(now["buffer_size"], 50);
+
+    // Nothing meets these, and the other node sends nothing: it selects, not this one.
+    let text = fs::read_to_string(&reader)
+        .unwrap()
+        .replace("gte: 5", "lt: 0");
+    fs::write(&reader, text).unwrap();
+    assert!(
+        ask(folder, &["reload", reader.to_str().unwrap()])
+            .status
+            .success()
+    );
+    let sent = || {
+        let done = ask(folder, &["status", writer.to_str().unwrap(), "--json"]);
+        let status: Value = serde_json::from_str(&done.stdout).unwrap();
+        (
+            status["streams"][0]["sent_remote"].as_u64().unwrap(),
+            status["streams"][0]["datums"].as_u64().unwrap(),
+        )
+    };
+    let mut last = sent();
+    eventually("the writer sends nothing more", || {
+        let now = sent();
+        let quiet = now.0 == last.0 && now.1 > last.1 + 50;
+        last = now;
+        quiet
+    });
+    assert_eq!(edge()["producers"][0]["connection"], connection);
+}
