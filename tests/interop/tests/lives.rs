@@ -122,11 +122,14 @@ async fn a_mosaik_producer_that_is_stopped_goes_on_where_it_was() {
         network.streams().consumer().with_stream_id(STREAM).build();
     peer.ask(json!({"send": {"stream": STREAM, "from": 0, "count": 10}}))
         .await;
-    peer.signal("STOP");
+    // Before it is stopped: what it has taken it may not have written yet.
     for seq in 0..10 {
         let reading = within("it arrives", consumer.recv()).await;
         assert_eq!(reading, Some(Reading::nth(seq, 0)));
     }
+    peer.signal("STOP");
+    // It hangs for a moment, shorter than any side waits before it gives a connection up.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     peer.signal("CONT");
     peer.ask(json!({"peer": {"id": hex(&network), "known": true}}))
         .await;

@@ -20,9 +20,9 @@ pub(in crate::cli) struct DownArgs {
 
 pub(in crate::cli) fn run(args: &DownArgs) -> anyhow::Result<Exit> {
     let mut found = args.node.find()?;
-    found.client.ask(&Request::Down)?;
-    // The connection lasts as long as the node.
-    match found.client.more() {
+    // The connection lasts as long as the node, which may have ended before it could answer.
+    let ordered = found.client.ask(&Request::Down);
+    match ordered.and_then(|_| found.client.more()) {
         Err(AskError::Gone) => Ok(Exit::Success),
         Err(error) => Err(error.into()),
         Ok(_) => Err(AskError::Unexpected.into()),

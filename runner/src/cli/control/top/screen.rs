@@ -294,14 +294,18 @@ fn edges(edges: &[EdgeStatus], hidden: usize) -> Table<'static> {
 }
 
 fn streams(streams: &[StreamStatus], hidden: usize) -> Table<'static> {
-    let rows = streams.iter().map(|stream| {
+    let names: Vec<String> = streams
+        .iter()
+        .map(|stream| format!(" {}", stream.name))
+        .collect();
+    let rows = streams.iter().zip(&names).map(|(stream, name)| {
         let online = if stream.written {
             state(stream.online)
         } else {
             Cell::new("-")
         };
         Row::new(vec![
-            Cell::new(format!(" {}", stream.name)),
+            Cell::new(name.clone()),
             online,
             right(rate(stream.rate)),
             right(short(stream.queued as f64)),
@@ -320,7 +324,7 @@ fn streams(streams: &[StreamStatus], hidden: usize) -> Table<'static> {
         "dropped",
     ];
     let widths = [
-        widest(streams.iter().map(|stream| stream.name.as_str()), 39),
+        widest(names.iter().map(String::as_str), 40),
         Constraint::Length(7),
         Constraint::Length(10),
         Constraint::Length(9),
@@ -349,161 +353,4 @@ fn bar(queued: u64, size: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use ratatui::{Terminal, backend::TestBackend};
-
-    use super::*;
-    use crate::topology::report::ChannelStatus;
-
-    fn status() -> Status {
-        let channel = |peer: Option<&str>| ChannelStatus {
-            peer: peer.map(str::to_owned),
-            state: "connected".into(),
-            connection: 1,
-            datums: 10,
-        };
-        let stage = |role: &str, name: &str, count: u64| StageStatus {
-            role: role.into(),
-            name: name.into(),
-            state: "running".into(),
-            reason: None,
-            datums_in: count,
-            datums_out: count,
-            bytes_in: 0,
-            bytes_out: 0,
-            dropped: BTreeMap::new(),
-            restarts: 0,
-            rate_in: None,
-            rate_out: None,
-        };
-        let mut rejecting = stage("operator", "mean", 48_000);
-        rejecting.dropped.insert("rejected".into(), 12);
-        let edge = |stage: &str, stream: &str, queued| EdgeStatus {
-            stage: stage.into(),
-            port: 0,
-            stream: stream.into(),
-            online: true,
-            datums: 48_000,
-            filtered: 0,
-            dropped: BTreeMap::new(),
-            queued,
-            queued_bytes: 0,
-            buffer_size: 1024,
-            buffer_bytes: 0,
-            producers: vec![channel(None)],
-            rate: None,
-        };
-        Status {
-            version: "0.1.0".into(),
-            pid: 4711,
-            manifest: "/srv/weather/pipeline.yaml".into(),
-            name: None,
-            generation: 3,
-            uptime_ms: 61_000,
-            window_ms: 0,
-            peer: None,
-            listens: vec![],
-            stages: vec![
-                stage("producer", "sensors", 50_000),
-                rejecting,
-                stage("consumer", "file", 480),
-            ],
-            edges: vec![
-                edge("operator mean", "raw", 512),
-                edge("consumer file", "means", 0),
-            ],
-            streams: vec![StreamStatus {
-                name: "raw".into(),
-                scope: "node".into(),
-                written: true,
-                online: true,
-                datums: 50_000,
-                sent_remote: 0,
-                dropped: BTreeMap::new(),
-                queued: 3,
-                consumers: vec![channel(None), channel(Some("abc"))],
-                rate: None,
-            }],
-            peers: vec![],
-            reloads: vec![
-                Reload::refused(
-                    20_000,
-                    2,
-                    None,
-                    "error: there is no stream `menas`\n --> 3".into(),
-                ),
-                Reload {
-                    outcome: Outcome::Applied,
-                    ..Reload::refused(
-                        30_000,
-                        3,
-                        None,
-                        "generation 3: swap operator mean (config); 2 stages kept".into(),
-                    )
-                },
-            ],
-        }
-    }
-
-    fn drawn(screen: &mut Screen, width: u16, height: u16) -> String {
-        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| screen.draw(frame)).unwrap();
-        terminal.backend().to_string()
-    }
-
-    #[test]
-    fn the_picture_shows_rates_queues_drops_and_reloads() {
-        let mut screen = Screen::new(status());
-        let mut later = status();
-        later.uptime_ms += 1000;
-        later.stages[1].datums_in += 2500;
-        later.edges[0].datums += 2500;
-        screen.show(later);
-        let picture = drawn(&mut screen, 120, 24);
-        for part in [
-            "pipeline.yaml, generation 3, up 1m 2s",
-            "2.5 k/s",
-            "12 rejected",
-            "raw -> operator mean",
-            "#####..... 512/1.0 k",
-            "1 here, 1 elsewhere",
-            "32.0s ago  generation 3: swap operator mean (config)",
-            "42.0s ago  error: there is no stream `menas`",
-        ] {
-            assert!(picture.contains(part), "{part} is missing:\n{picture}");
-        }
-    }
-
-    #[test]
-    fn it_fits_any_size_and_scrolls_to_its_end() {
-        let mut screen = Screen::new(status());
-        for (width, height) in [(1, 1), (20, 5), (80, 12), (300, 100)] {
-            drawn(&mut screen, width, height);
-        }
-        assert!(!drawn(&mut screen, 100, 14).contains("STREAMS"));
-        for _ in 0..50 {
-            screen.press(KeyCode::Down);
-        }
-        let end = drawn(&mut screen, 100, 14);
-        assert!(
-            end.contains("STREAMS") && end.contains("1 here, 1 elsewhere"),
-            "{end}"
-        );
-        screen.press(KeyCode::Home);
-        assert!(drawn(&mut screen, 100, 14).contains("STAGES"));
-    }
-
-    #[test]
-    fn a_held_picture_stays() {
-        let mut screen = Screen::new(status());
-        screen.press(KeyCode::Char(' '));
-        let before = drawn(&mut screen, 100, 30);
-        let mut later = status();
-        later.generation = 9;
-        screen.show(later);
-        assert_eq!(drawn(&mut screen, 100, 30), before);
-        assert!(before.contains("(held)"));
-    }
-}
+mod tests;
