@@ -29,6 +29,8 @@ const POLL: Duration = Duration::from_secs(5);
 pub struct FileWatch {
     files: BTreeSet<PathBuf>,
     seen: BTreeMap<PathBuf, Fingerprint>,
+    /// Whether a file may have changed since it was read, so that there is something to report whatever becomes of it.
+    unsettled: bool,
     folders: BTreeSet<PathBuf>,
     watcher: Option<RecommendedWatcher>,
     shared: Arc<Shared>,
@@ -72,6 +74,7 @@ impl FileWatch {
         let mut watch = Self {
             files: BTreeSet::new(),
             seen: BTreeMap::new(),
+            unsettled: false,
             folders: BTreeSet::new(),
             watcher,
             shared,
@@ -85,7 +88,8 @@ impl FileWatch {
     pub fn retarget(&mut self, read_at: SystemTime, files: impl IntoIterator<Item = PathBuf>) {
         let before = std::mem::take(&mut self.seen);
         self.files = files.into_iter().collect();
-        self.seen = self.fingerprints();
+        let found = self.fingerprints();
+        self.seen.clone_from(&found);
         // The clock of files lags behind the other one.
         let read_at = read_at.checked_sub(CLOCK_LAG).unwrap_or(UNIX_EPOCH);
         let read_at = read_at
@@ -99,6 +103,7 @@ impl FileWatch {
                 .into_iter()
                 .filter(|(file, _)| self.files.contains(file)),
         );
+        self.unsettled = found.keys().any(|file| !self.seen.contains_key(file));
         self.watch_folders();
     }
 
@@ -106,7 +111,7 @@ impl FileWatch {
     ///
     /// Cancel safe: a change that was noticed is noticed again.
     pub async fn changed(&mut self) {
-        while self.fingerprints() == self.seen {
+        while !self.unsettled && self.fingerprints() == self.seen {
             // The time-out is the safety net for folders on which nothing is told.
             let _ = tokio::time::timeout(POLL, self.shared.changed.notified()).await;
         }
@@ -117,6 +122,7 @@ impl FileWatch {
             }
         }
         self.seen = self.fingerprints();
+        self.unsettled = false;
         self.watch_folders();
     }
 
@@ -226,6 +232,19 @@ mod tests {
         fs::remove_file(&file).unwrap();
         notices(&mut watch, "removed").await;
         fs::write(&file, "d").unwrap();
+        notices(&mut watch, "created again").await;
+    }
+
+    #[tokio::test]
+    async fn notices_that_a_file_is_gone_which_was_just_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("m.yaml");
+        let read_at = SystemTime::now();
+        fs::write(&file, "a").unwrap();
+        let mut watch = FileWatch::since(read_at, [file.clone()]);
+        fs::remove_file(&file).unwrap();
+        notices(&mut watch, "removed before anybody looked").await;
+        fs::write(&file, "b").unwrap();
         notices(&mut watch, "created again").await;
     }
 
