@@ -1,9 +1,6 @@
 //! One subscription: the connection to a producer from its handshake to its end.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt;
 use tokio::{sync::watch, time::timeout};
@@ -174,7 +171,7 @@ async fn hear(
     let reading = Reading {
         core,
         channel: &entered.channel,
-        selects: AtomicBool::new(start.selects),
+        selects: start.selects,
         retunes: start.position.is_some(),
         rejected: &rejected,
         left,
@@ -231,7 +228,7 @@ struct Reading<'a> {
     channel: &'a Channel,
     /// Whether the producer applies the criteria. Once they have changed nobody can say of a datum on its way which
     /// were applied, so all are applied here.
-    selects: AtomicBool,
+    selects: bool,
     /// Whether the producer understands it when the criteria change.
     retunes: bool,
     rejected: &'a CancellationToken,
@@ -240,7 +237,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     async fn run(
-        &self,
+        mut self,
         conn: &LinkConn,
         (mut tx, mut rx): (LinkSender, LinkReceiver),
         mut wanted: watch::Receiver<Arc<Wanted>>,
@@ -256,6 +253,12 @@ impl Reading<'_> {
                 biased;
                 // Triggered when a datum was not what it should be.
                 () = self.rejected.cancelled() => return Outcome::Rejected,
+                // Triggered when other datums are wanted than before: first, since datums may come without a pause.
+                Ok(()) = wanted.changed() => {
+                    let criteria = wanted.borrow_and_update().criteria.clone();
+                    self.tell(&mut tx, &criteria).await;
+                    continue;
+                }
                 // Triggered when there are datums, the end of them, or the end of the link.
                 received = rx.recv_frames(), if !is_full => received,
                 // Triggered when all that was received is queued.
@@ -264,12 +267,6 @@ impl Reading<'_> {
                 reason = conn.closed(), if is_full => {
                     self.take_rest(&mut rx, memory);
                     return Outcome::Closed(reason);
-                }
-                // Triggered when other datums are wanted than before.
-                Ok(()) = wanted.changed() => {
-                    let criteria = wanted.borrow_and_update().criteria.clone();
-                    self.tell(&mut tx, &criteria).await;
-                    continue;
                 }
                 // Triggered when the peer has a new life.
                 () = &mut restarted => {
@@ -304,8 +301,8 @@ impl Reading<'_> {
     }
 
     /// Has the producer select by other criteria, if it can.
-    async fn tell(&self, tx: &mut LinkSender, criteria: &Criteria) {
-        self.selects.store(false, Ordering::Relaxed);
+    async fn tell(&mut self, tx: &mut LinkSender, criteria: &Criteria) {
+        self.selects = false;
         if self.retunes {
             // What is not told is merely sent in vain: the criteria are applied here too.
             let _ = timeout(HANDSHAKE_TIMEOUT, tx.send_frame(&Retune::encode(criteria))).await;
@@ -318,7 +315,7 @@ impl Reading<'_> {
         let (stats, tally) = (self.channel.info.stats(), &self.core.tally);
         stats.moved(frames.count(), frames.payload_len());
         let mut wanted = frames;
-        if !self.selects.load(Ordering::Relaxed) {
+        if !self.selects {
             let (selected, malformed) = self.core.wanted().filter.apply(&wanted);
             let unwanted = wanted.count() - selected.count();
             tally.malformed.add(malformed);
