@@ -94,10 +94,11 @@ impl Node {
         self.retune_node(&graph).await;
         self.graph = Arc::new(graph);
         self.generation += 1;
-        self.open_streams_for(&parts)
-            .map_err(ApplyError::Incomplete)?;
-        self.launch(parts, inherited)
-            .map_err(ApplyError::Incomplete)?;
+        let launched = self.open_streams_for(&parts);
+        if let Err(error) = launched.and_then(|()| self.launch(parts, inherited)) {
+            self.show();
+            return Err(ApplyError::Incomplete(error));
+        }
         self.end_streams_without_writers();
         self.stop_writers_without_readers();
         self.library.retain(&self.graph.component_hashes());
