@@ -129,10 +129,8 @@ fn ctrl_c_drains_and_exits_with_success() {
     let following = Following::start();
     following.append("Lisbon", 20.0);
     following.prints(r#"{"city":"Lisbon","fahrenheit":68.0}"#);
-    following.node.signal(rustix::process::Signal::INT);
     let Following { node, .. } = following;
-    let done = node.wait();
-    assert!(done.status.success(), "{}", done.stderr);
+    let done = node.interrupt();
     assert!(
         done.stderr.contains("nothing was dropped"),
         "{}",

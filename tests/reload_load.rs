@@ -69,9 +69,7 @@ fn a_thousand_swaps_of_stateful_operators_lose_nothing() {
     }
     let took = began.elapsed();
     let through = counted(&mut desk, "sample") - before;
-    node.signal(rustix::process::Signal::INT);
-    let done = node.wait();
-    assert!(done.status.success(), "{}", done.stderr);
+    let done = node.interrupt();
     assert!(
         done.stderr.contains("nothing was dropped"),
         "{}",
@@ -186,8 +184,7 @@ consumers:
         "{last} writes in {STORM:?}, one in five wrong: {generations} generations, the last file is in effect; memory grew by {grown} KiB"
     );
     assert!(grown < 32 * 1024, "memory grew by {grown} KiB");
-    node.signal(rustix::process::Signal::INT);
-    let done = node.wait();
+    let done = node.interrupt();
     assert!(
         done.stderr.contains("nothing was dropped"),
         "{}",

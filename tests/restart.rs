@@ -27,7 +27,7 @@ fn a_restart_is_done_where_it_is_allowed_and_undone_where_it_fails() {
     fs::write(&manifest, text(second)).unwrap();
     let plan = ask(folder, &["plan", manifest.to_str().unwrap()]).stdout;
     assert!(
-        plan.contains("restart  node (the listen address changes"),
+        plan.contains("restart  node: the listen address changes"),
         "{plan}"
     );
     assert!(plan.contains("--allow-restart"), "{plan}");

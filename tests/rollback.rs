@@ -186,9 +186,7 @@ fn a_failure_at_any_step_leaves_the_old_generation_as_it_was() {
         let (mended, _) = desk.reload();
         assert_eq!(mended["outcome"], "unchanged", "{}: {mended}", failure.step);
 
-        node.signal(rustix::process::Signal::INT);
-        let done = node.wait();
-        assert!(done.status.success(), "{}: {done:?}", failure.step);
+        let done = node.interrupt();
         let lines = fs::read_to_string(folder.join("out.jsonl")).unwrap();
         for (seq, line) in lines.lines().enumerate() {
             assert!(

@@ -28,14 +28,23 @@ pub(crate) enum Filter {
 impl Lookup {
     pub(crate) fn filter(&self, criteria: &Criteria) -> Result<Filter, NotSelectable> {
         Ok(match self {
-            _ if criteria.is_everything() => Filter::Everything,
+            Self::Datum(matches) => Filter::decoded(*matches, criteria),
+            Self::Encoding(_) if criteria.is_everything() => Filter::Everything,
             Self::Encoding(encoding) => Filter::Encoded(Box::new(criteria.selector(encoding)?)),
-            Self::Datum(matches) => Filter::Decoded(*matches, criteria.clone()),
         })
     }
 }
 
 impl Filter {
+    /// Of datums that their type looks into, on which no criteria fail beforehand.
+    pub(crate) fn decoded(matches: Matches, criteria: &Criteria) -> Self {
+        if criteria.is_everything() {
+            Self::Everything
+        } else {
+            Self::Decoded(matches, criteria.clone())
+        }
+    }
+
     pub(crate) const fn is_everything(&self) -> bool {
         matches!(self, Self::Everything)
     }

@@ -56,7 +56,7 @@ pub(crate) struct Gate(watch::Sender<Rules>);
 
 /// One edition of the requirements.
 #[derive(Clone, Default)]
-struct Rules {
+pub(crate) struct Rules {
     edition: u64,
     all: Arc<Requirements>,
 }
@@ -90,8 +90,8 @@ impl Gate {
     }
 
     /// Tells of replacements from now on.
-    pub(crate) fn watch(&self) -> GateWatch {
-        GateWatch(self.0.subscribe())
+    pub(crate) fn watch(&self) -> watch::Receiver<Rules> {
+        self.0.subscribe()
     }
 
     /// The entry that a peer is judged by: where tickets are asked for, only what it has signed counts.
@@ -178,18 +178,6 @@ impl Rules {
             until: until.unwrap_or(Expiration::Never),
         };
         (!pass.has_expired()).then_some(pass)
-    }
-}
-
-/// Tells when the requirements of a gate are replaced.
-pub(crate) struct GateWatch(watch::Receiver<Rules>);
-
-impl GateWatch {
-    /// Resolves when they were replaced since the last time. Cancel safe.
-    pub(crate) async fn changed(&mut self) {
-        if self.0.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
     }
 }
 

@@ -1,13 +1,20 @@
 //! [`Tap`]: looks on at the datums of a producer or consumer, and never holds them up.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, Weak,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
-use std::future::poll_fn;
-
-use crate::{Frames, filter::Filter, queue::Queue, status::Counter};
+use crate::{
+    Criteria, Frames,
+    criteria::NotSelectable,
+    filter::{Filter, Lookup},
+    queue::Queue,
+    status::Counter,
+};
 
 /// Datums that wait for whoever looks on: 4096, the newest of which are missed when there are more.
 pub const TAP_DATUMS_MAX: usize = 4096;
@@ -57,9 +64,10 @@ impl Taps {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn add(&self, filter: Filter) -> Tap {
+    /// One more, who sees what meets these criteria.
+    pub(crate) fn add(&self, lookup: &Lookup, criteria: &Criteria) -> Result<Tap, NotSelectable> {
         let inner = Arc::new(Inner {
-            filter,
+            filter: lookup.filter(criteria)?,
             queue: Queue::new(TAP_DATUMS_MAX, TAP_BYTES_MAX),
             missed: Counter::default(),
         });
@@ -69,7 +77,7 @@ impl Taps {
         }
         list.taps.push(Arc::downgrade(&inner));
         self.count.store(list.taps.len(), Ordering::Relaxed);
-        Tap(inner)
+        Ok(Tap(inner))
     }
 
     /// Shows a batch that goes by.
@@ -108,12 +116,18 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
+    use crate::Encoding;
+
+    fn all_of(taps: &Taps) -> Tap {
+        let lookup = Lookup::Encoding(Encoding::default());
+        taps.add(&lookup, &Criteria::default()).unwrap()
+    }
 
     #[test]
     fn what_nobody_fetches_is_missed_and_holds_nothing_up() {
         let taps = Taps::default();
         taps.offer(&Frames::single(b"before"));
-        let mut tap = taps.add(Filter::Everything);
+        let mut tap = all_of(&taps);
         let batch: Frames = std::iter::repeat_n(b"datum", TAP_DATUMS_MAX + 10).collect();
         taps.offer(&batch);
         assert_eq!(tap.missed(), 10);
@@ -124,14 +138,14 @@ mod tests {
         let last = tap.recv_frames(usize::MAX).now_or_never().flatten();
         assert_eq!(last.map(|last| last.count()), Some(1));
         assert!(matches!(tap.recv_frames(1).now_or_never(), Some(None)));
-        let mut late = taps.add(Filter::Everything);
+        let mut late = all_of(&taps);
         assert!(matches!(late.recv_frames(1).now_or_never(), Some(None)));
     }
 
     #[test]
     fn whoever_looks_on_no_more_is_forgotten() {
         let taps = Taps::default();
-        let (one, two) = (taps.add(Filter::Everything), taps.add(Filter::Everything));
+        let (one, two) = (all_of(&taps), all_of(&taps));
         drop(one);
         taps.offer(&Frames::single(b"datum"));
         assert_eq!(taps.count.load(Ordering::Relaxed), 1);

@@ -107,7 +107,7 @@ async fn other_requirements_cut_off_and_let_in_again() {
     consumer.control().set_requirements(tag("house"));
     until("it has let go", || consumer.producers().is_empty()).await;
     until("it counts the producer as unfit", || {
-        consumer.control().read().is_some_and(|now| now.unfit == 1)
+        consumer.control().unfit() == 1
     })
     .await;
     consumer.control().set_requirements(Requirements::new());

@@ -247,6 +247,15 @@ impl Node {
         rustix::process::kill_process(pid, signal).expect("the process is there");
     }
 
+    /// Ends it as Ctrl-C does, and waits for that.
+    #[track_caller]
+    pub(crate) fn interrupt(self) -> Done {
+        self.signal(rustix::process::Signal::INT);
+        let done = self.wait();
+        assert!(done.status.success(), "{}", done.stderr);
+        done
+    }
+
     /// Kills it as `kill -9` does.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("the process is there");

@@ -13,6 +13,7 @@ use super::{
     protocol::{ANSWER_BYTES_MAX, Answer, Hello, Request, decode, encode, length},
     socket::runtime_folder,
 };
+use crate::topology::report::Status;
 
 /// How long a node may take to say who it is: 2 s.
 const HELLO_TIME_MAX: Duration = Duration::from_secs(2);
@@ -94,6 +95,17 @@ impl Client {
         match decode(&answer)? {
             Answer::Refused { reason } => Err(AskError::Refused(reason)),
             answer => Ok(answer),
+        }
+    }
+
+    /// All about the node, with rates of so many milliseconds if there are any.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub fn status(&mut self, window_ms: u64) -> Result<Status, AskError> {
+        match self.ask(&Request::Status { window_ms })? {
+            Answer::Status(status) => Ok(*status),
+            _ => Err(AskError::Unexpected),
         }
     }
 

@@ -5,7 +5,10 @@ use std::{io, path::PathBuf, time::Duration};
 use mosaik_streams::Criteria;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::topology::report::{Reload, Status, Step};
+use crate::{
+    graph::Step,
+    topology::report::{Reload, Status},
+};
 
 /// Bytes of the largest request: 64 KiB.
 pub const REQUEST_BYTES_MAX: usize = 64 << 10;

@@ -24,10 +24,7 @@ use super::{
 use crate::{
     graph::{Diff, Loaded},
     manifest::Diagnostics,
-    topology::{
-        Observer,
-        report::{Reload, Step},
-    },
+    topology::{Observer, report::Reload},
 };
 
 /// Connections to a node at a time; more wait until one ends.
@@ -223,7 +220,7 @@ async fn plan(desk: &Desk, path: PathBuf) -> Answer {
     let loaded = tokio::task::spawn_blocking(move || load(&path)).await;
     match loaded {
         Ok(Ok(loaded)) => Answer::Plan {
-            steps: Step::all(&Diff::between(&desk.observer.graph(), &loaded.graph)),
+            steps: Diff::between(&desk.observer.graph(), &loaded.graph).steps(),
         },
         Ok(Err(mistakes)) => Answer::Refused {
             reason: mistakes.render(false).trim_end().to_owned(),

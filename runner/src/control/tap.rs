@@ -99,11 +99,6 @@ async fn pass_on(
         };
         while !rest.is_empty() {
             let part: Frames = rest.split_front(DATUMS_MAX, BYTES_MAX);
-            let part = if part.is_empty() {
-                rest.split_front(1, usize::MAX)
-            } else {
-                part
-            };
             told.left = told.left.saturating_sub(part.count() as u64);
             told.missed = missed_before + tapped.tap.missed();
             let answer = Answer::Tapped {

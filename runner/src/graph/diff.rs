@@ -49,17 +49,6 @@ pub struct StageChange {
     pub forgets: bool,
 }
 
-impl StageChange {
-    /// What is lost on the way, to be said behind the change.
-    pub const fn loss(&self) -> &'static str {
-        if self.forgets {
-            ", its state starts empty"
-        } else {
-            ""
-        }
-    }
-}
-
 /// What becomes of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamChange {
@@ -129,41 +118,6 @@ impl Diff {
             .iter()
             .filter(move |stream| stream.change == change)
             .map(|stream| &stream.name)
-    }
-}
-
-impl fmt::Display for Diff {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for reason in &self.restart {
-            writeln!(f, "{:<8} node: {reason}", "restart")?;
-        }
-        if !self.node.is_empty() {
-            writeln!(f, "{:<8} node ({})", "retune", self.node.join(", "))?;
-        }
-        let because = |changed: &[&str]| match changed {
-            [] => String::new(),
-            changed => format!(" ({})", changed.join(", ")),
-        };
-        for stream in &self.streams {
-            writeln!(
-                f,
-                "{:<8} stream {}{}",
-                stream.change,
-                stream.name,
-                because(&stream.changed)
-            )?;
-        }
-        for stage in &self.stages {
-            writeln!(
-                f,
-                "{:<8} {}{}{}",
-                stage.change,
-                stage.key,
-                because(&stage.changed),
-                stage.loss()
-            )?;
-        }
-        Ok(())
     }
 }
 

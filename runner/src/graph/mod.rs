@@ -9,6 +9,7 @@ mod data_file;
 mod diff;
 mod load;
 mod render;
+mod steps;
 mod streams;
 mod wiring;
 
@@ -22,6 +23,7 @@ pub use component::{ComponentInfo, Components};
 pub use data_file::{DataFile, MAX_DATA_FILE_BYTES};
 pub use diff::{Change, Diff, StageChange, StreamChange};
 pub use load::{Loaded, load};
+pub use steps::Step;
 
 pub use crate::manifest::{
     Backoff, ComponentSource, Condition, DataFormat, Grants, Guarded, Lagging, NodeConfig, OnError,

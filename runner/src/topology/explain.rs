@@ -19,18 +19,9 @@ impl Observer {
     /// There is no such stream.
     pub fn explain(&self, stream: &str) -> Result<Vec<String>, TapError> {
         let view = self.view();
-        let found = view
-            .graph
-            .streams
-            .iter()
-            .find(|(name, _)| name.as_str() == stream);
-        let (name, config) = found.ok_or_else(|| TapError::NoStream(stream.to_owned()))?;
+        let (name, config) = view.stream(stream)?;
         let mut lines = writing(&view, name, config);
-        for ((key, port), consumer) in &view.edges {
-            let edge = view.graph.stage(key).and_then(|stage| stage.edge_at(*port));
-            let Some(edge) = edge.filter(|edge| edge.stream == *name) else {
-                continue;
-            };
+        for (key, edge, consumer) in view.edges_of(name) {
             match consumer.read() {
                 Some(reading) => {
                     lines.push(reading_line(
@@ -38,7 +29,7 @@ impl Observer {
                         &reading,
                         edge.online_when.as_ref(),
                     ));
-                    lines.extend(sources(&view, name, config, &reading));
+                    lines.extend(sources(&view, name, config, &reading, consumer.unfit()));
                 }
                 None => lines.push(format!("{key} has ended and reads no more")),
             }
@@ -70,12 +61,8 @@ fn writing(view: &View, name: &StreamName, config: &StreamConfig) -> Vec<String>
         format!("online here: {}", subscribers(&reading.conditions))
     } else {
         let condition = config.online_when.producer.as_ref();
-        format!(
-            "offline here: online_when wants {} {}, {}",
-            reading.conditions.minimum(),
-            plural(reading.conditions.minimum(), "subscriber", condition),
-            has(reading.conditions.count()),
-        )
+        let wants = wants(&reading.conditions, "subscriber", condition);
+        format!("offline here: {wants}")
     };
     if reading.queued.0 > 0 {
         let _ = write!(line, "; {} datums wait", reading.queued.0);
@@ -111,12 +98,8 @@ fn reading_line(stage: &str, reading: &ConsumerReading, condition: Option<&Condi
             plural(connected, "producer", None)
         )
     } else {
-        format!(
-            "{stage} is offline: online_when wants {} {}, {}",
-            reading.conditions.minimum(),
-            plural(reading.conditions.minimum(), "producer", condition),
-            has(reading.conditions.count()),
-        )
+        let wants = wants(&reading.conditions, "producer", condition);
+        format!("{stage} is offline: {wants}")
     };
     if reading.queued.0 > 0 {
         let _ = write!(line, "; {} datums wait for it", reading.queued.0);
@@ -130,17 +113,18 @@ fn sources(
     name: &StreamName,
     config: &StreamConfig,
     reading: &ConsumerReading,
+    unfit: usize,
 ) -> Vec<String> {
     let mut lines: Vec<String> = reading
         .attempts
         .iter()
         .map(|attempt| format!("  {}", said_of(attempt)))
         .collect();
-    if reading.unfit > 0 {
+    if unfit > 0 {
         lines.push(format!(
             "  {} found, but not {}: `require` of stream {name} refuses to take from them",
-            nodes(reading.unfit),
-            if reading.unfit == 1 {
+            nodes(unfit),
+            if unfit == 1 {
                 "what it must be or show"
             } else {
                 "what they must be or show"
@@ -193,6 +177,17 @@ fn subscribers(conditions: &ChannelConditions) -> String {
     format!("{count} {}", plural(count, "subscriber", None))
 }
 
+/// Which conditions are not met.
+fn wants(conditions: &ChannelConditions, noun: &str, condition: Option<&Condition>) -> String {
+    let minimum = conditions.minimum();
+    let whom = plural(minimum, noun, condition);
+    let has = match conditions.count() {
+        0 => "none".to_owned(),
+        count => count.to_string(),
+    };
+    format!("online_when wants {minimum} {whom}, has {has}")
+}
+
 fn plural(count: usize, noun: &str, condition: Option<&Condition>) -> String {
     let s = if count == 1 { "" } else { "s" };
     let tags = condition
@@ -202,13 +197,6 @@ fn plural(count: usize, noun: &str, condition: Option<&Condition>) -> String {
         0 => format!("{noun}{s}"),
         1 => format!("{noun}{s} with a tag"),
         _ => format!("{noun}{s} with {tags} tags"),
-    }
-}
-
-fn has(count: usize) -> String {
-    match count {
-        0 => "has none".to_owned(),
-        count => format!("has {count}"),
     }
 }
 

@@ -12,7 +12,7 @@ use mosaik_streams::{
 use tokio::sync::watch;
 
 use super::{build::transcoder, node::Node, report::Reload, summary::Ledger};
-use crate::graph::{Graph, StageKey, StreamName};
+use crate::graph::{Edge, Graph, StageKey, StreamConfig, StreamName};
 
 /// Reloads that are remembered, the oldest forgotten first.
 pub const RELOADS_MAX: usize = 32;
@@ -90,11 +90,6 @@ impl Observer {
         Arc::clone(&self.view().graph)
     }
 
-    /// The generation that runs.
-    pub fn generation(&self) -> u64 {
-        self.view().generation
-    }
-
     /// Remembers how a reload went.
     pub fn note(&self, reload: Reload) {
         let mut view = self.view();
@@ -116,28 +111,41 @@ impl Observer {
     /// There is no such stream, or it cannot be selected from so.
     pub fn tap(&self, stream: &str, criteria: &Criteria) -> Result<Option<Tapped>, TapError> {
         let view = self.view();
-        let names = view.graph.streams.keys();
-        let name = names
-            .into_iter()
-            .find(|name| name.as_str() == stream)
-            .cloned();
-        let name = name.ok_or_else(|| TapError::NoStream(stream.to_owned()))?;
+        let (name, _) = view.stream(stream)?;
         // One whose schema cannot be was refused with its manifest.
-        let transcoder = transcoder(&view.graph, &name).unwrap_or_default();
-        if let Some(producer) = view.producers.get(&name)
+        let transcoder = transcoder(&view.graph, name).unwrap_or_default();
+        if let Some(producer) = view.producers.get(name)
             && let Some(tap) = producer.tap(criteria)?
         {
             return Ok(Some(Tapped { tap, transcoder }));
         }
-        for ((key, port), consumer) in &view.edges {
-            let edge = view.graph.stage(key).and_then(|stage| stage.edge_at(*port));
-            if edge.is_some_and(|edge| edge.stream == name)
-                && let Some(tap) = consumer.tap(criteria)?
-            {
+        for (_, _, consumer) in view.edges_of(name) {
+            if let Some(tap) = consumer.tap(criteria)? {
                 return Ok(Some(Tapped { tap, transcoder }));
             }
         }
         Ok(None)
+    }
+}
+
+impl View {
+    /// A stream of the graph by its name.
+    pub(super) fn stream(&self, name: &str) -> Result<(&StreamName, &StreamConfig), TapError> {
+        let found = self.graph.streams.get_key_value(name);
+        found.ok_or_else(|| TapError::NoStream(name.to_owned()))
+    }
+
+    /// The subscriptions to a stream, and whose they are.
+    pub(super) fn edges_of<'v>(
+        &'v self,
+        stream: &'v StreamName,
+    ) -> impl Iterator<Item = (&'v StageKey, &'v Edge, &'v ConsumerControl)> {
+        self.edges
+            .iter()
+            .filter_map(move |((key, port), consumer)| {
+                let edge = self.graph.stage(key)?.edge_at(*port)?;
+                (edge.stream == *stream).then_some((key, edge, consumer))
+            })
     }
 }
 

@@ -27,15 +27,11 @@ impl Plan {
             let runs = node.stages.contains_key(key);
             match change {
                 // One that could not be started last time has neither run nor ended.
-                Change::Keep if !runs && !node.ledger.has_ended(key) => {
+                Change::Keep | Change::Retune if !runs && !node.ledger.has_ended(key) => {
                     plan.build.push(key.clone());
                 }
-                Change::Keep => {}
                 Change::Retune if runs && key.role == Role::Operator => plan.swap.push(key.clone()),
-                Change::Retune if !runs && !node.ledger.has_ended(key) => {
-                    plan.build.push(key.clone());
-                }
-                Change::Retune => {}
+                Change::Keep | Change::Retune => {}
                 // An operator that has ended has nothing to swap between batches: it starts anew.
                 Change::Swap if runs => {
                     plan.swap.push(key.clone());

@@ -25,47 +25,8 @@ pub struct Receipt {
 impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "generation {}: ", self.generation)?;
-        let because = |changed: &[&str]| {
-            if changed.is_empty() {
-                String::new()
-            } else {
-                format!(" ({})", changed.join(", "))
-            }
-        };
-        if !self.diff.restart.is_empty() {
-            write!(f, "restart; ")?;
-        }
-        if !self.diff.node.is_empty() {
-            write!(f, "retune node{}; ", because(&self.diff.node))?;
-        }
-        for stream in self
-            .diff
-            .streams
-            .iter()
-            .filter(|stream| stream.change != Change::Keep)
-        {
-            write!(
-                f,
-                "{} stream {}{}; ",
-                stream.change,
-                stream.name,
-                because(&stream.changed)
-            )?;
-        }
-        for stage in self
-            .diff
-            .stages
-            .iter()
-            .filter(|stage| stage.change != Change::Keep)
-        {
-            write!(
-                f,
-                "{} {}{}{}; ",
-                stage.change,
-                stage.key,
-                because(&stage.changed),
-                stage.loss()
-            )?;
+        for step in self.diff.steps().iter().filter(|step| !step.is_keep()) {
+            write!(f, "{step}; ")?;
         }
         let kept = self.diff.stages_to(Change::Keep).count();
         let stages = if kept == 1 { "stage" } else { "stages" };

@@ -1,11 +1,11 @@
 //! What a node says of itself to whoever asks: plain data, made to be sent as JSON and shown.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::Receipt;
-use crate::graph::{Change, Diff};
+use crate::graph::Step;
 
 /// A node at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -157,19 +157,6 @@ pub struct PeerStatus {
     pub tags: u64,
 }
 
-/// What becomes of one thing, or became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// `keep`, `retune`, `swap`, `rewire`, `add`, `remove` or `restart`.
-    pub change: String,
-    /// The thing: `stream raw`, `operator double`, `node`.
-    pub what: String,
-    /// The keys of the manifest that differ, or for a restart the reason.
-    pub because: Vec<String>,
-    /// Whether what it remembers is lost.
-    pub forgets: bool,
-}
-
 /// How a reload went.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reload {
@@ -209,57 +196,6 @@ pub enum Outcome {
     Incomplete,
 }
 
-impl Step {
-    /// Every step of a difference, in the order in which people are told of them.
-    pub fn all(diff: &Diff) -> Vec<Self> {
-        let owned = |keys: &[&str]| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let mut steps = Vec::new();
-        for reason in &diff.restart {
-            steps.push(Self {
-                change: "restart".into(),
-                what: "node".into(),
-                because: vec![(*reason).to_owned()],
-                forgets: true,
-            });
-        }
-        if !diff.node.is_empty() {
-            steps.push(Self {
-                change: Change::Retune.to_string(),
-                what: "node".into(),
-                because: owned(&diff.node),
-                forgets: false,
-            });
-        }
-        steps.extend(diff.streams.iter().map(|stream| Self {
-            change: stream.change.to_string(),
-            what: format!("stream {}", stream.name),
-            because: owned(&stream.changed),
-            forgets: false,
-        }));
-        steps.extend(diff.stages.iter().map(|stage| Self {
-            change: stage.change.to_string(),
-            what: stage.key.to_string(),
-            because: owned(&stage.changed),
-            forgets: stage.forgets,
-        }));
-        steps
-    }
-}
-
-/// `swap     operator double (config), its state starts empty`.
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<8} {}", self.change, self.what)?;
-        if !self.because.is_empty() {
-            write!(f, " ({})", self.because.join(", "))?;
-        }
-        if self.forgets && self.change != "restart" {
-            f.write_str(", its state starts empty")?;
-        }
-        Ok(())
-    }
-}
-
 impl Reload {
     /// One that changed nothing, with what was wrong.
     pub fn refused(at_ms: u64, generation: u64, hash: Option<String>, text: String) -> Self {
@@ -283,7 +219,7 @@ impl Reload {
         let paused = receipt.pauses.iter();
         Self {
             outcome: Outcome::Applied,
-            steps: Step::all(&receipt.diff),
+            steps: receipt.diff.steps(),
             built_ms: ms(&receipt.built_in),
             applied_ms: ms(&receipt.applied_in),
             paused_ms: paused

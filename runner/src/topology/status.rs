@@ -1,6 +1,9 @@
 //! What a node shows, as a [`Status`].
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use mosaik_streams::{
     producer::ProducerControl,
@@ -47,7 +50,7 @@ impl Observer {
             manifest: String::new(),
             name: None,
             generation: view.generation,
-            uptime_ms: u64::try_from(summary.uptime.as_millis()).unwrap_or(u64::MAX),
+            uptime_ms: ms(summary.uptime),
             window_ms: 0,
             peer: is_shared.then(|| format!("{:?}", me.id())),
             listens: if is_shared {
@@ -180,8 +183,6 @@ fn streams(view: &View) -> Vec<StreamStatus> {
 
 fn peers(view: &View) -> Vec<PeerStatus> {
     let catalog = view.discovery.catalog();
-    let now = chrono_ms(std::time::SystemTime::now());
-    let since = |then: i64| u64::try_from(now.saturating_sub(then)).unwrap_or(0);
     let ours: BTreeMap<_, _> = view
         .graph
         .streams
@@ -203,8 +204,10 @@ fn peers(view: &View) -> Vec<PeerStatus> {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
-            heard_ms: since(peer.updated_at().timestamp_millis()),
-            uptime_ms: since(peer.started_at().timestamp_millis()),
+            heard_ms: ms(SystemTime::from(peer.updated_at())
+                .elapsed()
+                .unwrap_or_default()),
+            uptime_ms: ms(peer.uptime()),
             others: (peer.streams().len() - offers.len()) as u64,
             offers,
             tags: peer.tags().len() as u64,
@@ -213,11 +216,8 @@ fn peers(view: &View) -> Vec<PeerStatus> {
     listed.collect()
 }
 
-fn chrono_ms(time: std::time::SystemTime) -> i64 {
-    let since = time
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn channel_status(channel: &ChannelInfo, is_consumer: bool) -> ChannelStatus {

@@ -11,7 +11,7 @@ use crate::{
     Criteria, Encoding, StreamId,
     criteria::NotSelectable,
     discovery::PeerEntry,
-    filter::{Filter, Lookup},
+    filter::{Filter, Lookup, Matches},
     gate::{Gate, Requirements},
     status::{Board, ChannelConditions},
     streams::{self, Scope, backoff::ExponentialBackoff},
@@ -50,7 +50,6 @@ type OnlineWhen = Box<dyn FnOnce(ChannelConditions) -> ChannelConditions + Send 
 pub struct FramesConsumerBuilder {
     streams: Arc<streams::Inner>,
     config: Config,
-    lookup: Option<Lookup>,
     requirements: Requirements,
     online_when: OnlineWhen,
 }
@@ -72,15 +71,9 @@ impl FramesConsumerBuilder {
         Self {
             streams,
             config,
-            lookup: None,
             requirements: Requirements::new(),
             online_when,
         }
-    }
-
-    pub(crate) fn with_lookup(mut self, lookup: Lookup) -> Self {
-        self.lookup = Some(lookup);
-        self
     }
 
     pub(super) fn with_stream_id(mut self, id: StreamId) -> Self {
@@ -172,47 +165,30 @@ impl FramesConsumerBuilder {
     /// # Errors
     /// When the criteria cannot be applied to datums of the encoding.
     pub fn build(self) -> Result<FramesConsumer, NotSelectable> {
+        let lookup = Lookup::Encoding(self.config.encoding.clone());
+        let filter = lookup.filter(&self.config.criteria)?;
+        Ok(self.start(lookup, filter))
+    }
+
+    /// For types that judge their datums themselves, which cannot fail here.
+    pub(super) fn build_typed(self, matches: Matches) -> FramesConsumer {
+        let filter = Filter::decoded(matches, &self.config.criteria);
+        self.start(Lookup::Datum(matches), filter)
+    }
+
+    fn start(self, lookup: Lookup, filter: Filter) -> FramesConsumer {
         let Self {
             streams,
             config,
-            lookup,
             requirements,
             online_when,
         } = self;
-        let lookup = lookup.unwrap_or_else(|| Lookup::Encoding(config.encoding.clone()));
-        let filter = lookup.filter(&config.criteria)?;
         let wanted = Wanted {
             criteria: config.criteria.clone(),
             filter,
         };
         let rules = (Gate::new(requirements), lookup, wanted);
-        Ok(Self::start(streams, config, rules, Board::new(online_when)))
-    }
-
-    /// For types that judge their datums themselves, which cannot fail here.
-    pub(super) fn build_with(self, filter: impl FnOnce(&Criteria) -> Filter) -> FramesConsumer {
-        let Self {
-            streams,
-            config,
-            lookup,
-            requirements,
-            online_when,
-        } = self;
-        let lookup = lookup.unwrap_or_else(|| Lookup::Encoding(config.encoding.clone()));
-        let wanted = Wanted {
-            filter: filter(&config.criteria),
-            criteria: config.criteria.clone(),
-        };
-        let rules = (Gate::new(requirements), lookup, wanted);
-        Self::start(streams, config, rules, Board::new(online_when))
-    }
-
-    fn start(
-        streams: Arc<streams::Inner>,
-        config: Config,
-        rules: (Gate, Lookup, Wanted),
-        board: Board,
-    ) -> FramesConsumer {
+        let board = Board::new(online_when);
         let core = Arc::new(Core::new(config, streams.clone(), rules, board));
         streams.env.spawn(worker::run(core.clone()));
         streams.add_consumer(&core);

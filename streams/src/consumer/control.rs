@@ -32,8 +32,6 @@ pub struct ConsumerReading {
     pub producers: Vec<ChannelInfo>,
     /// How it fares with every node elsewhere that offers the stream and meets its requirements.
     pub attempts: Vec<Attempt>,
-    /// How many nodes elsewhere offer the stream and do not meet its requirements.
-    pub unfit: usize,
 }
 
 impl ConsumerControl {
@@ -57,8 +55,13 @@ impl ConsumerControl {
             queued: core.queue().held(),
             producers: core.board.list(),
             attempts: core.attempts.list(),
-            unfit: core.unfit(),
         })
+    }
+
+    /// How many nodes elsewhere offer the stream and do not meet its requirements; each is judged anew. None when the
+    /// consumer is gone.
+    pub fn unfit(&self) -> usize {
+        self.0.upgrade().map_or(0, |core| core.unfit())
     }
 
     /// Looks on at what the application takes from now on, as far as it meets these criteria. `None` when the consumer is
@@ -67,11 +70,9 @@ impl ConsumerControl {
     /// # Errors
     /// When the criteria cannot be applied to datums of the encoding.
     pub fn tap(&self, criteria: &Criteria) -> Result<Option<Tap>, NotSelectable> {
-        let Some(core) = self.0.upgrade() else {
-            return Ok(None);
-        };
-        let filter = core.lookup.filter(criteria)?;
-        Ok(Some(core.taps.add(filter)))
+        let core = self.0.upgrade();
+        core.map(|core| core.taps.add(&core.lookup, criteria))
+            .transpose()
     }
 
     /// Other bounds of what is held for the application, in datums and in bytes with headers, each at least 1. What is

@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{attempts::Attempts, builder::Config, stats::Tally};
 use crate::{
-    Criteria, PeerId, StreamId,
+    Criteria, StreamId,
     criteria::NotSelectable,
-    discovery::{Catalog, PeerEntry},
+    discovery::PeerEntry,
     filter::{Filter, Lookup},
     gate::Gate,
     queue::{Queue, Source},
@@ -145,20 +145,15 @@ impl Core {
         if self.config.scope == Scope::Node {
             return 0;
         }
-        let catalog: Catalog = self.streams.env.discovery.catalog();
-        let offers = |id: &&PeerId| **id != self.streams.env.local_id;
-        let peers = catalog
-            .peers()
-            .filter(|peer| peer.streams().contains(&self.id));
-        let unfit = |id: &&PeerId| {
-            let entry = self.gate.entry(&catalog, id);
+        let catalog = self.streams.env.discovery.catalog();
+        let local_id = self.streams.env.local_id;
+        let offers =
+            |peer: &&PeerEntry| peer.streams().contains(&self.id) && *peer.id() != local_id;
+        let unfit = |peer: &&PeerEntry| {
+            let entry = self.gate.entry(&catalog, peer.id());
             entry.is_none_or(|entry| self.gate.judge(entry).is_none())
         };
-        peers
-            .map(PeerEntry::id)
-            .filter(offers)
-            .filter(unfit)
-            .count()
+        catalog.peers().filter(offers).filter(unfit).count()
     }
 
     pub(crate) fn queue(&self) -> &Queue {

@@ -15,7 +15,6 @@ use super::{Attempt, Config, ConsumerStats, FramesConsumer, FramesConsumerBuilde
 use crate::{
     Criteria, Datum, Frames, StreamId,
     discovery::PeerEntry,
-    filter::Filter,
     queue::Source,
     status::{ChannelConditions, ChannelInfo, When},
     streams::{Scope, backoff::ExponentialBackoff},
@@ -273,14 +272,7 @@ impl<D: Datum> Builder<D> {
 
     /// Starts the consumer.
     pub fn build(self) -> Consumer<D> {
-        let filter = |criteria: &Criteria| {
-            if criteria.is_everything() {
-                Filter::Everything
-            } else {
-                Filter::Decoded(D::matches, criteria.clone())
-            }
-        };
-        Consumer::new(self.frames.build_with(filter))
+        Consumer::new(self.frames.build_typed(D::matches))
     }
 }
 

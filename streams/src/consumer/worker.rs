@@ -65,7 +65,7 @@ async fn watch(core: &Arc<Core>) {
                 std::future::pending::<()>().await;
             },
             // Triggered when other nodes are to be heard than before.
-            () = requirements.changed() => refused.clear(),
+            Ok(()) = requirements.changed() => refused.clear(),
             // Triggered when a receiver ends, because its peer offers the stream no more.
             Some(ended) = receivers.join_next() => match ended {
                 Ok(peer) => drop(known.remove(&peer)),

@@ -69,11 +69,9 @@ impl ProducerControl {
     /// # Errors
     /// When the criteria cannot be applied to datums of the encoding.
     pub fn tap(&self, criteria: &Criteria) -> Result<Option<Tap>, NotSelectable> {
-        let Some(core) = self.0.upgrade() else {
-            return Ok(None);
-        };
-        let filter = core.lookup.filter(criteria)?;
-        Ok(Some(core.taps.add(filter)))
+        let core = self.0.upgrade();
+        core.map(|core| core.taps.add(&core.lookup, criteria))
+            .transpose()
     }
 
     /// Other bounds of what is held for the fan-out, and again for each subscriber elsewhere, in datums and in bytes with

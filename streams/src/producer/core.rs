@@ -262,17 +262,9 @@ impl Core {
     pub(crate) fn add_local(self: &Arc<Self>, consumer: &Arc<consumer::Core>) {
         let me = self.streams.env.discovery.me().into_unsigned();
         let local = self.streams.env.local_id;
-        let channel = Channel::new(
-            self.id,
-            consumer.criteria(),
-            (local, local),
-            me,
-            State::Connected,
-        );
-        let filter = self
-            .lookup
-            .filter(&consumer.criteria())
-            .unwrap_or(Filter::Everything);
+        let criteria = consumer.criteria();
+        let filter = self.filter_for(&criteria);
+        let channel = Channel::new(self.id, criteria, (local, local), me, State::Connected);
         let mut fanout = self.fanout();
         if fanout.over.is_some() || consumer.queue().is_closed() {
             return;
@@ -424,8 +416,12 @@ impl Core {
 
     /// Hands a subscriber what meets these criteria, from the next batch on.
     pub(super) fn select_for(&self, subscriber: &Subscriber, criteria: &Criteria) {
-        let filter = self.lookup.filter(criteria).unwrap_or(Filter::Everything);
-        subscriber.set_filter(filter);
+        subscriber.set_filter(self.filter_for(criteria));
+    }
+
+    /// What meets criteria; everything where they cannot be applied, for the consumer to select from.
+    fn filter_for(&self, criteria: &Criteria) -> Filter {
+        self.lookup.filter(criteria).unwrap_or(Filter::Everything)
     }
 
     /// A consumer of this node is gone.

@@ -172,10 +172,7 @@ impl Streams {
 
     /// Starts a consumer.
     pub fn consumer<D: Datum>(&self) -> consumer::Builder<D> {
-        let frames = self
-            .consumer_frames(D::derived_stream_id())
-            .with_lookup(Lookup::Datum(D::matches));
-        consumer::Builder::new(frames)
+        consumer::Builder::new(self.consumer_frames(D::derived_stream_id()))
     }
 
     /// Starts the consumer of a definition.

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     cli::{Exit, harmless, print},
-    control::{Answer, AskError, Request},
     topology::report::PeerStatus,
 };
 
@@ -25,9 +24,7 @@ pub(in crate::cli) struct PeersArgs {
 
 pub(in crate::cli) fn run(args: &PeersArgs) -> anyhow::Result<Exit> {
     let mut found = args.node.find()?;
-    let Answer::Status(status) = found.client.ask(&Request::Status { window_ms: 0 })? else {
-        return Err(AskError::Unexpected.into());
-    };
+    let status = found.client.status(0)?;
     let text = match (args.json, status.peer, status.peers.as_slice()) {
         (true, _, peers) => serde_json::to_string(peers)? + "\n",
         (false, None, _) => {

@@ -9,7 +9,7 @@ use super::{NodeArgs, args::node_name};
 use crate::{
     cli::{Exit, complain, harmless, print},
     control::{Address, Answer, AskError, Request, find},
-    topology::report::Step,
+    graph::Step,
 };
 
 /// Tells what a running node would do to go over to a manifest, and does nothing.
@@ -61,12 +61,12 @@ pub(in crate::cli) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
 }
 
 fn shown(steps: &[Step]) -> String {
-    if steps.iter().all(|step| step.change == "keep") {
+    if steps.iter().all(Step::is_keep) {
         return "nothing changes\n".to_owned();
     }
-    let lines: Vec<_> = steps.iter().map(ToString::to_string).collect();
+    let lines: Vec<_> = steps.iter().map(|step| format!("{step:8}")).collect();
     let mut text = lines.join("\n") + "\n";
-    if steps.iter().any(|step| step.change == "restart") {
+    if steps.iter().any(Step::is_restart) {
         text.push_str("a reload refuses this, unless the node was started with --allow-restart\n");
     }
     text

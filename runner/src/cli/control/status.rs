@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     cli::{Exit, harmless, print},
-    control::{Answer, AskError, Request},
     topology::report::{ChannelStatus, Outcome, Status},
 };
 
@@ -32,12 +31,7 @@ pub(in crate::cli) struct StatusArgs {
 
 pub(in crate::cli) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
     let mut found = args.node.find()?;
-    let Answer::Status(status) = found.client.ask(&Request::Status {
-        window_ms: WINDOW_MS,
-    })?
-    else {
-        return Err(AskError::Unexpected.into());
-    };
+    let status = found.client.status(WINDOW_MS)?;
     let text = if args.json {
         serde_json::to_string(&status)? + "\n"
     } else {

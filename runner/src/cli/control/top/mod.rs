@@ -17,8 +17,7 @@ use self::screen::Screen;
 use super::NodeArgs;
 use crate::{
     cli::{Exit, complain},
-    control::{Answer, AskError, Client, Request},
-    topology::report::Status,
+    control::{AskError, Client},
 };
 
 /// How often the node is asked.
@@ -73,7 +72,7 @@ impl From<io::Error> for End {
 }
 
 fn watch(terminal: &mut DefaultTerminal, client: &mut Client) -> Result<(), End> {
-    let mut screen = Screen::new(ask(client)?);
+    let mut screen = Screen::new(client.status(0)?);
     let mut asked = Instant::now();
     loop {
         terminal.draw(|frame| screen.draw(frame))?;
@@ -88,15 +87,7 @@ fn watch(terminal: &mut DefaultTerminal, client: &mut Client) -> Result<(), End>
             continue;
         }
         asked = Instant::now();
-        let status = ask(client)?;
-        screen.show(status);
-    }
-}
-
-fn ask(client: &mut Client) -> Result<Status, AskError> {
-    match client.ask(&Request::Status { window_ms: 0 })? {
-        Answer::Status(status) => Ok(*status),
-        _ => Err(AskError::Unexpected),
+        screen.show(client.status(0)?);
     }
 }
 
