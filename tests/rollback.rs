@@ -5,7 +5,7 @@
 mod socket;
 mod support;
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use serde_json::Value;
 use socket::{Desk, by_name, up};
@@ -78,6 +78,17 @@ const FAILURES: &[Failure] = &[
         says: "there is no stream `eno`",
     },
     Failure {
+        step: "file value",
+        breaks: |folder| {
+            edit(
+                folder,
+                "second.wasm, from",
+                "second.wasm, digest: '${file:gone}', from",
+            )
+        },
+        says: "gone",
+    },
+    Failure {
         step: "compile",
         breaks: |folder| {
             write(folder, "broken.wasm", b"\0asm\x01\0\0\0\xff");
@@ -120,6 +131,18 @@ const FAILURES: &[Failure] = &[
     },
     Failure {
         step: "restore",
+        breaks: |folder| {
+            let refuses = Guest {
+                restore: REFUSES,
+                ..Guest::default()
+            };
+            guest(folder, "refuses.wasm", &refuses);
+            edit(folder, "second.wasm", "refuses.wasm");
+        },
+        says: "refuses the state",
+    },
+    Failure {
+        step: "resume",
         breaks: |folder| {
             let refuses = Guest {
                 restore: REFUSES,
@@ -364,36 +387,4 @@ operators:
     assert_eq!(reload["outcome"], "applied", "{reload}");
     assert!(took < Duration::from_secs(30), "{took:?}");
     println!("while nobody listened an operator was removed after {took:.1?}");
-}
-
-#[test]
-fn a_manifest_that_cannot_be_read_for_a_while_is_taken_when_it_can() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    guest(folder, "first.wasm", &Guest::default());
-    guest(folder, "second.wasm", &Guest::default());
-    let inner = folder.join("config");
-    fs::create_dir(&inner).unwrap();
-    for name in ["first.wasm", "second.wasm"] {
-        fs::copy(folder.join(name), inner.join(name)).unwrap();
-    }
-    let manifest = write(&inner, "m.yaml", MANIFEST);
-    let node = up(folder, &[], &manifest);
-    // The whole folder goes, and another one comes.
-    let away = folder.join("away");
-    fs::rename(&inner, &away).unwrap();
-    node.logged("the manifest cannot be read");
-    write(
-        &away,
-        "m.yaml",
-        MANIFEST.replace("config: {}", "config: {back: true}"),
-    );
-    fs::rename(&away, &inner).unwrap();
-    node.logged("generation 2: ");
-    // A file that may not be read is no reason to stop, either.
-    if rustix::process::geteuid().is_root() {
-        return;
-    }
-    fs::set_permissions(&manifest, fs::Permissions::from_mode(0o000)).unwrap();
-    node.logged_times("the manifest cannot be read", 2);
 }

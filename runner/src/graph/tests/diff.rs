@@ -146,3 +146,123 @@ fn what_postcard_is_to_an_operator_matters_where_there_is_some() {
     let nowhere = graph(BASE);
     assert_eq!(policy(&nowhere), PostcardPolicy::Native);
 }
+
+/// What may be written of each part of a manifest; `0` leaves it out where it may be missing.
+const PARTS: [&[&str]; 7] = [
+    &[
+        "{}",
+        "{buffer_size: 9}",
+        "{criteria: {x: 1}}",
+        "{scope: network}",
+    ],
+    &[
+        "{}",
+        "{encoding: bytes}",
+        "{scope: network, max_consumers: 2}",
+    ],
+    &[
+        "{generate: {rate: 1}}",
+        "{generate: {rate: 2}}",
+        "{file: {path: in.jsonl, follow: true}}",
+    ],
+    &[
+        "",
+        "{wasm: 'builtin:v1', from: a, to: b}",
+        "{wasm: 'builtin:v2', from: a, to: b}",
+        "{wasm: 'builtin:v1', from: a, to: b, config: {x: 1}, state: reset}",
+        "{wasm: 'builtin:v1', from: {stream: a, buffer_size: 3}, to: b, limits: {time: 1s}}",
+    ],
+    &[
+        "",
+        "{from: a, to: {stdout: {}}}",
+        "{from: a, to: {file: {path: x}}}",
+        "{from: {stream: a, criteria: {y: 1}}, to: {stdout: {}}}",
+    ],
+    &[
+        "",
+        "{from: b, to: {stdout: {}}}",
+        "{from: {stream: b, online_when: {minimum_of: 2}}, to: {stdout: {}}}",
+    ],
+    &["{}", "{tags: [eu]}", "{name: x}"],
+];
+
+/// Puts a manifest together by one choice for each part, in the order of [`PARTS`].
+fn assembled(choices: &[usize]) -> String {
+    let part = |at: usize| PARTS[at][choices[at] % PARTS[at].len()];
+    let mut text = format!(
+        "mosaik: v1\nnetwork: n\nnode: {}\nstreams:\n  a: {}\n  b: {}\nproducers:\n  p: {{from: {}, to: a}}\n",
+        part(6),
+        part(0),
+        part(1),
+        part(2)
+    );
+    // Something writes `b`, and something reads both, whatever else there is.
+    text.push_str("  q: {from: {stdin: {format: lines}}, to: b}\n");
+    if !part(3).is_empty() {
+        let operator = part(3).replace("to: b", "to: c");
+        text = text.replace("producers:", "  c: {}\nproducers:");
+        text.push_str(&["operators:\n  o: ", &operator, "\n"].concat());
+    }
+    text.push_str(
+        "consumers:\n  k: {from: a, to: {stdout: {}}}\n  l: {from: b, to: {stdout: {}}}\n",
+    );
+    if !part(3).is_empty() {
+        text.push_str("  m: {from: c, to: {stdout: {}}}\n");
+    }
+    for (name, at) in [("s", 4), ("t", 5)] {
+        if !part(at).is_empty() {
+            text.push_str(&["  ", name, ": ", part(at), "\n"].concat());
+        }
+    }
+    text
+}
+
+fn choices() -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(0..64_usize, PARTS.len())
+}
+
+proptest! {
+    #[test]
+    fn a_difference_names_everything_once_and_only_what_differs(from in choices(), to in choices()) {
+        let (old, new) = (graph(&assembled(&from)), graph(&assembled(&to)));
+        prop_assert!(Diff::between(&old, &old).is_empty());
+        let (there, back) = (Diff::between(&old, &new), Diff::between(&new, &old));
+
+        let both: BTreeMap<_, _> = old.stages().chain(new.stages()).map(|stage| (&stage.key, stage)).collect();
+        let named: Vec<_> = there.stages.iter().map(|stage| &stage.key).collect();
+        prop_assert_eq!(named, both.into_keys().collect::<Vec<_>>());
+        let streams: std::collections::BTreeSet<_> = old.streams.keys().chain(new.streams.keys()).collect();
+        prop_assert_eq!(there.streams.iter().map(|stream| &stream.name).collect::<Vec<_>>(), Vec::from_iter(streams));
+
+        let mirrored = |change: Change| match change {
+            Change::Add => Change::Remove,
+            Change::Remove => Change::Add,
+            other => other,
+        };
+        let has_reason = |change: Change| matches!(change, Change::Retune | Change::Swap | Change::Rewire);
+        for (stage, again) in there.stages.iter().zip(&back.stages) {
+            prop_assert_eq!(stage.change, mirrored(again.change));
+            prop_assert_eq!(&stage.changed, &again.changed);
+            prop_assert_eq!(has_reason(stage.change), !stage.changed.is_empty());
+            // What is the same, with streams that are the same, is left alone; and the other way round.
+            let same = |stage: &Stage, graph: &Graph| {
+                let streams: Vec<_> = stage.edges().map(|edge| &edge.stream).chain(stage.writes()).collect();
+                let wired = |name: &&StreamName| {
+                    let stream = &graph.streams[*name];
+                    (stream.scope, stream.encoding.clone(), stream.id)
+                };
+                (stage.clone(), streams.iter().map(wired).collect::<Vec<_>>())
+            };
+            let (was, is) = (old.stage(&stage.key), new.stage(&stage.key));
+            if let (Some(was), Some(is)) = (was, is) {
+                prop_assert_eq!(stage.change == Change::Keep, same(was, &old) == same(is, &new));
+            }
+        }
+        for (stream, again) in there.streams.iter().zip(&back.streams) {
+            prop_assert_eq!(stream.change, mirrored(again.change));
+            prop_assert_eq!(has_reason(stream.change), !stream.changed.is_empty());
+        }
+        prop_assert_eq!(there.is_empty(), back.is_empty());
+        prop_assert_eq!(there.is_empty(), there.steps().iter().all(Step::is_keep));
+    }
+}
