@@ -84,7 +84,7 @@ const FAILURES: &[Failure] = &[
                 folder,
                 "second.wasm, from",
                 "second.wasm, digest: '${file:gone}', from",
-            )
+            );
         },
         says: "gone",
     },
@@ -130,6 +130,11 @@ const FAILURES: &[Failure] = &[
         says: "its state could not be taken",
     },
     Failure {
+        step: "snapshot, by a trap",
+        breaks: |folder| edit(folder, "to: two, config: {}", "to: two, config: {a: 1}"),
+        says: "its state could not be taken",
+    },
+    Failure {
         step: "restore",
         breaks: |folder| {
             let refuses = Guest {
@@ -149,11 +154,16 @@ const FAILURES: &[Failure] = &[
                 ..Guest::default()
             };
             guest(folder, "refuses.wasm", &refuses);
-            // The first goes over and resumes, and has to go back when the second refuses.
+            // The first is ready to go over to code that answers nothing, and has to stay when the second refuses.
+            let silent = Guest {
+                process: Guest::NOTHING,
+                ..Guest::default()
+            };
+            guest(folder, "silent.wasm", &silent);
             edit(
                 folder,
-                "config: {}}\n  second: {wasm: second.wasm",
-                "config: {a: 1}}\n  second: {wasm: refuses.wasm",
+                "first.wasm, from: raw, to: one, config: {}}\n  second: {wasm: second.wasm",
+                "silent.wasm, from: raw, to: one, config: {}}\n  second: {wasm: refuses.wasm",
             );
         },
         says: "refuses the state",
@@ -167,13 +177,16 @@ fn a_failure_at_any_step_leaves_the_old_generation_as_it_was() {
         let folder = folder.path();
         let counts = Guest::default();
         guest(folder, "first.wasm", &counts);
-        let second = if failure.step == "snapshot" {
-            Guest {
+        let second = match failure.step {
+            "snapshot" => Guest {
                 snapshot: REFUSES,
                 ..Guest::default()
-            }
-        } else {
-            Guest::default()
+            },
+            "snapshot, by a trap" => Guest {
+                snapshot: "unreachable",
+                ..Guest::default()
+            },
+            _ => Guest::default(),
         };
         guest(folder, "second.wasm", &second);
         let manifest = write(folder, "m.yaml", MANIFEST);

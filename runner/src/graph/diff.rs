@@ -317,7 +317,13 @@ impl Found {
     }
 
     fn names(self) -> Vec<&'static str> {
-        [self.rewired.0, self.swapped.0, self.retuned.0].concat()
+        let mut names: Vec<&'static str> = Vec::new();
+        for name in [self.rewired.0, self.swapped.0, self.retuned.0].concat() {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
     }
 }
 
@@ -347,6 +353,8 @@ fn operator_wiring(old: &OperatorStage, new: &OperatorStage) -> Differences {
         .compare("from", &edges(old), &edges(new))
         .compare("to", &old.outputs, &new.outputs)
         .compare("postcard", &old.postcard, &new.postcard)
+        // Subscriptions belong to ports by their numbers.
+        .compare("wasm", &old.info.inputs, &new.info.inputs)
 }
 
 fn operator_inside(old: &OperatorStage, new: &OperatorStage) -> Differences {

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use mosaik_streams::{
-    Frames,
+    Frames, FramesProducer,
     schema::{Refused, Transcoder},
 };
 
@@ -82,14 +82,14 @@ impl Worker {
     /// Holds JSON from the guest for a stream of postcard, part by part converted.
     pub(super) async fn hold_as_postcard(
         &mut self,
-        port: u32,
+        (port, producer): (u32, &FramesProducer),
         transcoder: &Transcoder,
         mut rest: Frames,
     ) -> Result<(), End> {
         while !rest.is_empty() {
             let converted = transcoder.frames_to_postcard(&mut rest);
             if !converted.frames.is_empty() {
-                self.held.push_back((port, converted.frames));
+                self.held.push_back((producer.clone(), converted.frames));
             }
             let judged = self
                 .misfits(Port::Output(port), &converted.taken, converted.refused)

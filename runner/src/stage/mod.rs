@@ -3,6 +3,7 @@
 
 mod convert;
 mod counters;
+mod crew;
 mod drain;
 mod failure;
 mod guest;
@@ -15,6 +16,7 @@ mod recovery;
 mod sink;
 mod source;
 mod spread;
+mod update;
 mod worker;
 
 pub use convert::Converters;
@@ -23,17 +25,16 @@ pub use drain::{Drain, SHARED_MAX, SHARED_QUIET};
 pub use guest::Guest;
 pub use handoff::Handoff;
 pub use key::Key;
-pub use operator::{OperatorStage, Replacement, Settings};
+pub use operator::OperatorStage;
 pub use recovery::{Blueprint, OnError};
 pub use sink::SinkStage;
 pub use source::SourceStage;
 pub use spread::Spread;
+pub use update::{Asked, Replacement, Settings, Update};
 pub use worker::{ANSWERS_MAX, OutputPort};
 
-use std::time::Duration;
-
 use mosaik_streams::{Frames, FramesConsumer};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::connector::Source;
 
@@ -43,26 +44,21 @@ pub const BATCH_DATUMS_MAX: usize = 4096;
 /// Commands that may wait for one stage; a sender waits when there are more.
 pub const COMMANDS_MAX: usize = 4;
 
-/// Where a stage says that it did what it was told, and for how long that held up its edges; or why it did not.
-pub type Reply = oneshot::Sender<Result<Duration, String>>;
-
 /// What a running stage can be told. It listens between two batches.
 #[derive(Debug)]
 pub enum Command {
     /// Come to an end: a source stops reading; an operator or sink works off its edges as far as it is told, as at the
     /// end of its input.
     Drain(Drain),
-    /// Replace the operator's instances between two batches.
-    Swap(Box<Replacement>, Reply),
-    /// Change an operator's settings between two batches, its instances kept.
-    Retune(Box<Settings>, Reply),
+    /// Go over to something else between two batches; only operators can.
+    Update(Box<Update>, Asked),
 }
 
 impl Command {
     /// Answers what only operators can do; a receiver that is gone no longer wants to know.
     fn refuse(self) {
-        if let Self::Swap(_, reply) | Self::Retune(_, reply) = self {
-            let _ = reply.send(Err("it has no instance".into()));
+        if let Self::Update(_, asked) = self {
+            let _ = asked.ready.send(Err("it has no instance".into()));
         }
     }
 }

@@ -60,8 +60,8 @@ pub(super) struct Worker {
     pub(super) ended: Vec<u32>,
     /// Those of them that the instance was not told of: they ended before it was there.
     pub(super) untold: Vec<u32>,
-    /// What it answered, by port, that is not handed on yet. At most what one call may answer.
-    pub(super) held: VecDeque<(u32, Frames)>,
+    /// What it answered that is not handed on yet, and where it goes. At most what one call may answer.
+    pub(super) held: VecDeque<(FramesProducer, Frames)>,
     /// Whether what it answers is handed on before the call is over. Else its stage does it between two batches, where it
     /// also hears what it is told: nobody may take it for a long time.
     pub(super) eager: bool,
@@ -165,10 +165,14 @@ impl Worker {
         let Some(instance) = &mut self.instance else {
             return Ok(self.recovery.saved().cloned());
         };
-        instance
-            .snapshot()
-            .map(Some)
-            .map_err(|error| format!("its state could not be taken: {error}"))
+        instance.snapshot().map(Some).map_err(|error| {
+            if error.is_fatal() {
+                // It answers no more. Another one follows before the next batch.
+                self.instance = None;
+                self.recovery.failed();
+            }
+            format!("its state could not be taken: {error}")
+        })
     }
 
     /// Calls the guest and hands on what it answers, and the rest of the answer, part by part.
@@ -257,16 +261,18 @@ impl Worker {
         let mut outcome = Ok(());
         for (port, frames) in outputs.into_iter().filter(|(_, frames)| !frames.is_empty()) {
             let converter = self.outfit.converters.outputs.get(port as usize);
-            match (self.producer(port), converter) {
+            match (self.producer(port).cloned(), converter) {
                 (None, _) => self.outfit.counters.unbound(frames.count()),
                 (Some(_), _) if outcome.is_err() => {
                     self.outfit.counters.undelivered(frames.count());
                 }
-                (Some(_), Some(Some(transcoder))) => {
+                (Some(producer), Some(Some(transcoder))) => {
                     let transcoder = transcoder.clone();
-                    outcome = self.hold_as_postcard(port, &transcoder, frames).await;
+                    outcome = self
+                        .hold_as_postcard((port, &producer), &transcoder, frames)
+                        .await;
                 }
-                (Some(_), _) => self.held.push_back((port, frames)),
+                (Some(producer), _) => self.held.push_back((producer, frames)),
             }
         }
         outcome
@@ -279,17 +285,11 @@ impl Worker {
 
     /// Hands on what is held. Cancel safe: what is not handed on stays held.
     pub(super) async fn hand_on(&mut self) -> Result<(), End> {
-        while let Some((port, frames)) = self.held.front_mut() {
+        while let Some((producer, frames)) = self.held.front_mut() {
             let Outfit {
-                handoff,
-                counters,
-                outputs,
-                ..
+                handoff, counters, ..
             } = &self.outfit;
-            let output = outputs.get(*port as usize);
-            if let Some(producer) = output.and_then(|output| output.producer.as_ref())
-                && let Err(end) = handoff.send_rest(producer, frames, counters).await
-            {
+            if let Err(end) = handoff.send_rest(producer, frames, counters).await {
                 self.give_up();
                 return Err(end);
             }

@@ -1,21 +1,17 @@
 //! Going over to a new generation: built beside the one that runs, then swapped in, or not at all.
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
     Receipt,
-    build::{Parts, parts_of},
+    build::parts_of,
     node::{Node, StartError},
     plan::Plan,
 };
-use crate::{
-    graph::{Change, Diff, Graph, Stage, StageKey, StreamConfig},
-    stage::{Drain, Input},
-};
+use crate::graph::{Diff, Graph, Stage, StageKey};
 
 /// How long an operator may take to come to a batch boundary for a swap: 10 s.
 pub const SWAP_DEADLINE: Duration = Duration::from_secs(10);
@@ -54,7 +50,7 @@ impl Node {
         if !diff.restart.is_empty() {
             return Err(ApplyError::NeedsRestart(diff.restart.join("; ")));
         }
-        if diff.is_empty() {
+        if diff.is_empty() && self.owed.is_empty() {
             return Ok(None);
         }
         let started = Instant::now();
@@ -87,13 +83,13 @@ impl Node {
                 return Err(error);
             }
         };
-        let inherited = self.stop_all(&plan, &graph, &mut parts).await;
-        self.close_streams(&diff, &graph).await;
+        let inherited = self.stop_all(&plan, &diff, &graph, &mut parts).await;
         self.retune_streams(&graph);
         self.retune_edges(&graph);
         self.retune_node(&graph).await;
         self.graph = Arc::new(graph);
         self.generation += 1;
+        self.owed = plan.launches().cloned().collect();
         let launched = self.open_streams_for(&parts);
         if let Err(error) = launched.and_then(|()| self.launch(parts, inherited)) {
             self.show();
@@ -112,85 +108,5 @@ impl Node {
         };
         self.show();
         Ok(Some(receipt))
-    }
-
-    /// Stops what is rewired or removed, writers before readers, and keeps the subscriptions that go on.
-    async fn stop_all(
-        &mut self,
-        plan: &Plan,
-        graph: &Graph,
-        parts: &mut BTreeMap<StageKey, Parts>,
-    ) -> BTreeMap<StageKey, Vec<Input>> {
-        let until = Instant::now() + REPLACE_DEADLINE;
-        let mut inherited = BTreeMap::new();
-        let order: Vec<StageKey> = self
-            .graph
-            .in_order()
-            .map(|stage| stage.key.clone())
-            .filter(|id| plan.stop.contains(id))
-            .collect();
-        for id in order {
-            let Some(running) = self.stages.remove(&id) else {
-                continue;
-            };
-            let left = until.saturating_duration_since(Instant::now());
-            let drain = if plan.hand_over.contains(&id) {
-                Drain::HandOver
-            } else {
-                Drain::Queued
-            };
-            let mut ended = running.stop(drain, left).await;
-            if let Some(ended) = &mut ended {
-                let (kept, dropped) = ended
-                    .inputs
-                    .drain(..)
-                    .partition(|input| self.keeps_edge(graph, &id, input.port));
-                ended.inputs = dropped;
-                inherited.insert(id.clone(), kept);
-                if plan.hand_over.contains(&id)
-                    && let Some((source, held)) = ended.source.take()
-                {
-                    parts.insert(id.clone(), Parts::Source(source, held));
-                }
-            }
-            self.settle(&id, ended);
-        }
-        inherited
-    }
-
-    /// Whether a stage's subscription at a port is to the same stream in both graphs, so that all that may differ can
-    /// change in place.
-    fn keeps_edge(&self, graph: &Graph, id: &StageKey, port: u32) -> bool {
-        let stream = |graph: &Graph| {
-            let name = graph.stage(id)?.edge_at(port)?.stream.clone();
-            let StreamConfig {
-                id,
-                scope,
-                encoding,
-                ..
-            } = graph.streams.get(&name)?.clone();
-            Some((name, id, scope, encoding))
-        };
-        stream(&self.graph).is_some_and(|old| stream(graph) == Some(old))
-    }
-
-    /// Closes this node's end of the streams that changed or are no longer written here; nobody here uses them now.
-    async fn close_streams(&mut self, diff: &Diff, graph: &Graph) {
-        let replaced: Vec<_> = diff
-            .streams_to(Change::Rewire)
-            .chain(diff.streams_to(Change::Remove))
-            .collect();
-        let closed: Vec<_> = self
-            .producers
-            .keys()
-            .filter(|stream| replaced.contains(stream) || graph.writers(stream).next().is_none())
-            .cloned()
-            .collect();
-        for stream in closed {
-            if let Some(producer) = self.producers.remove(&stream) {
-                let report = producer.close_within(REPLACE_DEADLINE).await;
-                self.ledger.note_producer(&stream, &report.stats);
-            }
-        }
     }
 }

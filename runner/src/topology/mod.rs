@@ -17,6 +17,7 @@ mod running;
 mod setup;
 mod shutdown;
 mod status;
+mod stop;
 mod streams;
 mod summary;
 mod swap;

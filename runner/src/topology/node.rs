@@ -23,7 +23,9 @@ use super::{
     summary::Ledger,
 };
 use crate::{
-    graph::{Edge, Graph, OnError as OnErrorConfig, Scope, Stage, StageKey, StageKind, StreamName},
+    graph::{
+        self, Edge, Graph, OnError as OnErrorConfig, Scope, Stage, StageKey, StageKind, StreamName,
+    },
     manifest::shown_tickets,
     stage::{
         Blueprint, End, Ended, Input, OnError, OperatorStage, OutputPort, SinkStage, SourceStage,
@@ -99,6 +101,10 @@ pub struct Node {
     /// Streams that have ended and whose readers still read.
     pub(super) ending: JoinSet<StreamName>,
     pub(super) endings: BTreeMap<StreamName, Ending>,
+    /// Stages that are to run, and could not be started.
+    pub(super) owed: BTreeSet<StageKey>,
+    /// Stages that were told to stop because nobody read what they write.
+    pub(super) unread: BTreeSet<StageKey>,
     notices: mpsc::Receiver<EndNotice>,
     notify: mpsc::Sender<EndNotice>,
     starts: u64,
@@ -164,6 +170,8 @@ impl Node {
             ledger,
             ending: JoinSet::new(),
             endings: BTreeMap::new(),
+            owed: BTreeSet::new(),
+            unread: BTreeSet::new(),
             notices,
             notify,
             starts: 0,
@@ -228,26 +236,36 @@ impl Node {
 
     /// Takes note of how a stage ended, and lets go of its subscriptions.
     pub(super) fn settle(&mut self, stage: &StageKey, ended: Option<Ended>) {
-        let ended = ended.unwrap_or_else(|| Ended {
-            end: End::Failed("it did not stop in time and was left behind".into()),
-            inputs: Vec::new(),
-            source: None,
+        let ended = ended.unwrap_or_else(|| {
+            // What its edges hold is lost with it.
+            let view = self.observer.view();
+            let edges = view.edges.iter().filter(|((key, _), _)| key == stage);
+            let queued = edges.filter_map(|(_, edge)| Some(edge.read()?.queued.0));
+            self.ledger.counters(stage).undelivered(queued.sum());
+            Ended {
+                end: End::Failed("it did not stop in time and was left behind".into()),
+                inputs: Vec::new(),
+                source: None,
+            }
         });
         match &ended.end {
             End::Failed(reason) => tracing::error!("{stage} failed: {reason}"),
             end => tracing::debug!("{stage} has ended: {end:?}"),
         }
-        for input in &ended.inputs {
-            self.ledger.note_consumer(stage, &input.consumer);
-        }
-        let queued = ended
-            .inputs
-            .iter()
-            .map(|input| input.consumer.queued().0)
-            .sum::<usize>();
+        self.let_go(stage, ended.inputs);
         let held = ended.source.as_ref().map_or(0, |(_, held)| held.count());
-        self.ledger.counters(stage).undelivered(queued + held);
+        self.ledger.counters(stage).undelivered(held);
         self.ledger.note_end(stage, ended.end);
+    }
+
+    /// Ends subscriptions of a stage. What they hold is delivered to nobody.
+    fn let_go(&self, stage: &StageKey, inputs: Vec<Input>) {
+        for input in inputs {
+            let stats = input.consumer.close();
+            self.ledger.note_consumer(stage, &stats);
+            let closed = usize::try_from(stats.dropped.closed).unwrap_or(usize::MAX);
+            self.ledger.counters(stage).undelivered(closed);
+        }
     }
 
     /// Joins parts and edges to stages and starts them, readers before writers. `inherited` are subscriptions of
@@ -257,20 +275,37 @@ impl Node {
         mut parts: BTreeMap<StageKey, Parts>,
         mut inherited: BTreeMap<StageKey, Vec<Input>>,
     ) -> Result<(), StartError> {
-        let mut ready = Vec::new();
-        let graph = Arc::clone(&self.graph);
-        for stage in graph.stages() {
-            let id = stage.key.clone();
-            if let Some(parts) = parts.remove(&id) {
-                let inherited = inherited.remove(&id).unwrap_or_default();
-                if let Parts::Operator { blueprint, .. } = &parts {
-                    self.blueprints.insert(id.clone(), (**blueprint).clone());
-                }
-                ready.push((id, self.assemble(stage, parts, inherited)?));
+        let launched = self.launch_all(&mut parts, &mut inherited);
+        // What is left after a failure, or of a stage that is no more.
+        for (key, inputs) in inherited {
+            self.let_go(&key, inputs);
+        }
+        for (key, parts) in parts {
+            if let Parts::Source(_, held) = parts {
+                self.ledger.counters(&key).undelivered(held.count());
             }
         }
-        ready.sort_by_key(|(key, _): &(StageKey, Ready)| std::cmp::Reverse(key.role));
-        for (id, ready) in ready {
+        launched
+    }
+
+    fn launch_all(
+        &mut self,
+        parts: &mut BTreeMap<StageKey, Parts>,
+        inherited: &mut BTreeMap<StageKey, Vec<Input>>,
+    ) -> Result<(), StartError> {
+        let graph = Arc::clone(&self.graph);
+        let mut stages: Vec<&Stage> = graph.stages().collect();
+        stages.sort_by_key(|stage| std::cmp::Reverse(stage.key.role));
+        for stage in stages {
+            let id = stage.key.clone();
+            let Some(parts) = parts.remove(&id) else {
+                continue;
+            };
+            let inherited = inherited.remove(&id).unwrap_or_default();
+            if let Parts::Operator { blueprint, .. } = &parts {
+                self.blueprints.insert(id.clone(), (**blueprint).clone());
+            }
+            let ready = self.assemble(stage, parts, inherited)?;
             self.starts += 1;
             let running = Running::start(ready, id.clone(), self.starts, self.notify.clone())
                 .map_err(|reason| StartError::Thread {
@@ -278,6 +313,8 @@ impl Node {
                     reason,
                 })?;
             self.ledger.note_start(&id);
+            self.owed.remove(&id);
+            self.unread.remove(&id);
             self.stages.insert(id, running);
         }
         Ok(())
@@ -331,22 +368,13 @@ impl Node {
                         .unwrap_or_default();
                     input(port as u32, &wired.edge)
                 });
-                let outputs = operator.info.outputs.iter().map(|port| {
-                    let wired = operator
-                        .outputs
-                        .iter()
-                        .find(|wired| wired.port.as_str() == port);
-                    OutputPort {
-                        producer: wired.map(|wired| self.producers[&wired.stream].clone()),
-                    }
-                });
                 Ready::Operator(Box::new(OperatorStage {
                     name: stage.key.name.to_string(),
                     instances,
                     spread: spread_of(operator),
                     blueprint: *blueprint,
                     inputs: inputs.collect::<Result<_, _>>()?,
-                    outputs: outputs.collect(),
+                    outputs: self.outputs(operator),
                     converters,
                     settings: self.settings(operator),
                     counters,
@@ -354,6 +382,18 @@ impl Node {
             }
             (_, _) => unreachable!("the parts of a stage are built by its kind"),
         })
+    }
+
+    /// Where what an operator answers goes, by its component's ports.
+    pub(super) fn outputs(&self, operator: &graph::OperatorStage) -> Vec<OutputPort> {
+        let outputs = operator.info.outputs.iter().map(|port| {
+            let mut wired = operator.outputs.iter();
+            let wired = wired.find(|wired| wired.port.as_str() == port);
+            OutputPort {
+                producer: wired.map(|wired| self.producers[&wired.stream].clone()),
+            }
+        });
+        outputs.collect()
     }
 
     pub(super) fn on_error(&self, policy: &OnErrorConfig) -> OnError {

@@ -26,7 +26,10 @@ impl Plan {
         for StageChange { key, change, .. } in &diff.stages {
             let runs = node.stages.contains_key(key);
             match change {
-                // One that could not be started last time has neither run nor ended.
+                // One that could not be started last time is started now.
+                _ if !runs && *change != Change::Remove && node.owed.contains(key) => {
+                    plan.build.push(key.clone());
+                }
                 Change::Keep | Change::Retune if !runs && !node.ledger.has_ended(key) => {
                     plan.build.push(key.clone());
                 }
@@ -51,13 +54,35 @@ impl Plan {
                 Change::Remove => plan.stop.push(key.clone()),
             }
         }
-        plan.wake_readers(node, graph);
+        let mut found = usize::MAX;
+        while std::mem::replace(&mut found, plan.build.len()) != plan.build.len() {
+            plan.wake_writers(node, graph);
+            plan.wake_readers(node, graph);
+        }
         plan
     }
 
     /// What will run under a new hold: built anew, or going on where it was.
     pub(super) fn launches(&self) -> impl Iterator<Item = &StageKey> {
         self.build.iter().chain(&self.hand_over)
+    }
+
+    /// Starts those again that were told to stop because nobody read what they write, if somebody does now.
+    fn wake_writers(&mut self, node: &Node, graph: &Graph) {
+        for stage in graph
+            .stages()
+            .filter(|stage| node.unread.contains(&stage.key))
+        {
+            let runs = |key: &StageKey| {
+                node.stages.contains_key(key) || self.launches().any(|launched| launched == key)
+            };
+            let is_read = stage
+                .writes()
+                .any(|stream| graph.readers(stream).any(|reader| runs(&reader.key)));
+            if is_read && !runs(&stage.key) {
+                self.build.push(stage.key.clone());
+            }
+        }
     }
 
     /// Starts those again that had come to the end of a stream which is now written anew, and those after them.

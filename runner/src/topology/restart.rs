@@ -4,18 +4,29 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use super::{
     ApplyError, DRAIN_DEADLINE, Receipt, StartError,
+    build::parts_of,
     node::{Node, Past},
 };
-use crate::graph::{Diff, Graph};
+use crate::{
+    graph::{Diff, Graph, Role},
+    stage::End,
+};
 
 impl Node {
     /// Ends in order and starts with another graph, in which anything may differ. What operators remember is lost, and so
-    /// are connections; counters go on.
+    /// are connections; sources read from the start; counters go on.
     ///
     /// # Errors
     /// The other graph does not start: then the one before has started anew. [`ApplyError::Incomplete`] when that does not
     /// start either, and nothing runs.
     pub async fn restart(&mut self, graph: Graph) -> Result<Receipt, ApplyError> {
+        // What can be tried before anything is taken down. Sources are not: a second reader would take from the first.
+        let tried = graph
+            .stages()
+            .filter(|stage| stage.key.role != Role::Producer);
+        parts_of(&graph, tried, &self.library)
+            .await
+            .map_err(StartError::from)?;
         let before = (*self.graph).clone();
         let diff = Diff::between(&before, &graph);
         let started = Instant::now();
@@ -23,9 +34,15 @@ impl Node {
         self.wind_up(DRAIN_DEADLINE).await;
         let applied = self.start_anew(graph).await;
         if let Err(error) = applied {
-            self.start_anew(before)
-                .await
-                .map_err(ApplyError::Incomplete)?;
+            let stages: Vec<_> = before.stages().map(|stage| stage.key.clone()).collect();
+            if let Err(lost) = self.start_anew(before).await {
+                // Nothing runs, which is no good end.
+                for stage in stages {
+                    let reason = format!("it could not be started anew: {lost}");
+                    self.ledger.note_end(&stage, End::Failed(reason));
+                }
+                return Err(ApplyError::Incomplete(lost));
+            }
             return Err(error.into());
         }
         self.generation += 1;

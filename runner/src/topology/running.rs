@@ -5,15 +5,16 @@ use std::time::Duration;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
+use super::apply::SWAP_DEADLINE;
 use crate::{
     graph::StageKey,
     stage::{
-        COMMANDS_MAX, Command, Control, Drain, Ended, Handoff, OperatorStage, Replacement, Reply,
-        Settings, SinkStage, SourceStage,
+        Asked, COMMANDS_MAX, Command, Control, Drain, Ended, Handoff, OperatorStage, SinkStage,
+        SourceStage, Update,
     },
 };
 
@@ -125,52 +126,47 @@ impl Running {
         self.ended.take()?.try_recv().ok()
     }
 
-    /// Puts other instances into a running operator. Tells for how long that held up its edges.
+    /// Has a running operator make ready for an update, and wait for the word to go over. Dropping what comes of it has it
+    /// stay as it was.
     ///
     /// # Errors
     /// The operator refuses it, has ended, or does not come to a batch boundary in time.
-    pub(super) async fn swap(
+    pub(super) async fn make_ready(
         &self,
-        replacement: Replacement,
-        deadline: Duration,
-    ) -> Result<Duration, String> {
-        let swap = |reply| Command::Swap(Box::new(replacement), reply);
-        self.ask(swap, deadline).await
-    }
-
-    /// Changes the settings of a running operator.
-    ///
-    /// # Errors
-    /// The operator has ended, or does not come to a batch boundary in time.
-    pub(super) async fn retune(
-        &self,
-        settings: Settings,
-        deadline: Duration,
-    ) -> Result<Duration, String> {
-        let retune = |reply| Command::Retune(Box::new(settings), reply);
-        self.ask(retune, deadline).await
-    }
-
-    async fn ask(
-        &self,
-        command: impl FnOnce(Reply) -> Command,
-        deadline: Duration,
-    ) -> Result<Duration, String> {
-        let (reply, mut answer) = oneshot::channel();
-        let answered = timeout(deadline, async {
-            let sent = self.commands.send(command(reply)).await;
+        update: Update,
+        until: Instant,
+    ) -> Result<Agreement, String> {
+        let (ready, mut answer) = oneshot::channel();
+        let (word, go) = oneshot::channel();
+        let command = Command::Update(Box::new(update), Asked { ready, go });
+        let answered = timeout_at(until, async {
+            let sent = self.commands.send(command).await;
             sent.map_err(|_| "it has ended".to_owned())?;
             (&mut answer).await.map_err(|_| "it has ended".to_owned())?
         })
         .await;
-        answered.unwrap_or_else(|_| {
-            // Closing first makes the outcome one of two: it was done and answered, or it never happens.
+        let ready = answered.unwrap_or_else(|_| {
+            // Closing first makes the outcome one of two: it is ready, or it never will be.
             answer.close();
             answer.try_recv().unwrap_or_else(|_| {
                 Err(format!(
-                    "it did not come to a batch boundary within {deadline:?}"
+                    "it did not come to a batch boundary within {SWAP_DEADLINE:?}"
                 ))
             })
-        })
+        });
+        ready.map(|()| Agreement(word))
+    }
+}
+
+/// An operator that is ready to go over, and holds up its edges until it hears whether it is to. Dropped, it is not.
+#[derive(Debug)]
+pub(super) struct Agreement(oneshot::Sender<oneshot::Sender<Duration>>);
+
+impl Agreement {
+    /// Has it go over. Tells for how long that held up its edges; `None` if it has ended.
+    pub(super) async fn go(self) -> Option<Duration> {
+        let (done, took) = oneshot::channel();
+        self.0.send(done).ok()?;
+        took.await.ok()
     }
 }

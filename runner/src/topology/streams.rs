@@ -28,7 +28,8 @@ impl Node {
 
     /// Stops the stages whose output nobody can ever take any more, so that they do not wait for ever: all they write
     /// is private to this node, and the stages that read it have ended.
-    pub(super) fn stop_writers_without_readers(&self) {
+    pub(super) fn stop_writers_without_readers(&mut self) {
+        let mut unread = Vec::new();
         for (key, running) in &self.stages {
             let Some(stage) = self.graph.stage(key) else {
                 continue;
@@ -38,8 +39,10 @@ impl Node {
                 && running.give_up()
             {
                 tracing::info!("{key} stops: nobody reads what it writes any more");
+                unread.push(key.clone());
             }
         }
+        self.unread.extend(unread);
     }
 
     /// Whether somebody may still read a stream: a stage here, or another node.
@@ -52,7 +55,7 @@ impl Node {
     }
 
     /// Whether a stage here still writes a stream.
-    fn is_written(&self, stream: &StreamName) -> bool {
+    pub(super) fn is_written(&self, stream: &StreamName) -> bool {
         self.graph
             .writers(stream)
             .any(|writer| self.stages.contains_key(&writer.key))

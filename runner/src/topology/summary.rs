@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mosaik_streams::{FramesConsumer, consumer::ConsumerControl, streams::producer::ProducerStats};
+use mosaik_streams::{
+    consumer::{ConsumerControl, ConsumerStats},
+    streams::producer::ProducerStats,
+};
 
 use super::node::Node;
 use crate::{
@@ -123,9 +126,9 @@ impl Ledger {
         matches!(self.pages().ends.get(stage), Some(End::Failed(_)))
     }
 
-    /// Adds what a subscription has seen, when it is let go.
-    pub(super) fn note_consumer(&self, stage: &StageKey, consumer: &FramesConsumer) {
-        let dropped = consumer.stats().dropped;
+    /// Adds what a subscription has seen, when it is let go. What it held then is its stage's to count.
+    pub(super) fn note_consumer(&self, stage: &StageKey, stats: &ConsumerStats) {
+        let dropped = stats.dropped;
         let mut pages = self.pages();
         let totals = pages.consumed.entry(stage.clone()).or_default();
         let reasons = [

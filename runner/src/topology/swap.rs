@@ -1,26 +1,30 @@
-//! Operators going over to a new generation between two batches: other instances, or other settings for those there are.
-//! When one refuses, those before it go back.
+//! Operators going over to a new generation between two batches, all of them or none: other instances, or other settings
+//! for those there are.
 
 use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::Instant;
 
 use super::{
     ApplyError, StartError,
     apply::SWAP_DEADLINE,
     build::{Parts, spread_of},
     node::Node,
+    running::Agreement,
     setup::limits,
 };
 use crate::{
     graph::{Graph, OperatorStage, Stage, StageKey, StageKind, StatePolicy, StreamName},
-    stage::{Blueprint, Replacement, Settings},
+    stage::{Blueprint, Replacement, Settings, Update},
 };
 
-/// What an operator has gone over from.
-enum Before {
-    /// Instances that were built so.
-    Instances(Box<Blueprint>),
-    /// The same instances, with other settings.
-    Settings,
+/// An operator that is ready to go over, and how its instances are then built.
+struct Agreed<'g> {
+    key: &'g StageKey,
+    agreement: Agreement,
+    /// `None` where the instances stay.
+    blueprint: Option<Box<Blueprint>>,
+    settings: Settings,
 }
 
 impl Node {
@@ -44,115 +48,77 @@ impl Node {
         Ok(opened)
     }
 
-    /// Has operators go over one after the other; when one refuses, those before it go back. Tells for how long each held
-    /// up its edges.
+    /// Has operators go over: each makes ready and then holds up its edges until all are ready, writers before readers, so
+    /// that nobody waits for one that already does. When one refuses, all stay as they were. Tells for how long each
+    /// held up its edges.
     pub(super) async fn swap_all(
         &mut self,
         graph: &Graph,
         stages: &[StageKey],
         parts: &mut BTreeMap<StageKey, Parts>,
     ) -> Result<BTreeMap<StageKey, Duration>, ApplyError> {
-        let mut done: Vec<(StageKey, Before)> = Vec::new();
-        let mut pauses = BTreeMap::new();
-        for id in stages {
-            let Some(operator) = operator_of(graph, id) else {
+        let until = Instant::now() + SWAP_DEADLINE;
+        let mut agreed = Vec::new();
+        for stage in graph.in_order().filter(|stage| stages.contains(&stage.key)) {
+            let (key, StageKind::Operator(operator)) = (&stage.key, &stage.kind) else {
                 continue;
             };
-            let (outcome, before) = if let Some(Parts::Operator {
-                instances,
-                blueprint,
-                ..
-            }) = parts.remove(id)
-            {
-                let replacement = Replacement {
-                    instances,
-                    spread: spread_of(operator),
-                    blueprint: (*blueprint).clone(),
-                    carry: operator.state == StatePolicy::Carry,
-                    settings: self.settings(operator),
-                };
-                let outcome = self.swap_in(id, replacement).await;
-                let before = self.blueprints.get(id).cloned();
-                if outcome.is_ok() {
-                    self.blueprints.insert(id.clone(), *blueprint);
-                }
-                let before = before.map(Box::new).map(Before::Instances);
-                (outcome.map(Some), before)
-            } else {
-                let settings = self.settings(operator);
-                let outcome = self.retune_in(id, settings).await;
-                (outcome.map(|()| None), Some(Before::Settings))
+            // One that has come to its end by itself has nothing that could have settings.
+            let Some(running) = self.stages.get(key) else {
+                continue;
             };
-            match outcome {
-                Ok(pause) => {
-                    pauses.extend(pause.map(|pause| (id.clone(), pause)));
-                    done.extend(before.map(|before| (id.clone(), before)));
+            let settings = self.settings(operator);
+            let (replacement, blueprint) = match parts.remove(key) {
+                Some(Parts::Operator {
+                    instances,
+                    blueprint,
+                    converters,
+                }) => {
+                    let replacement = Replacement {
+                        instances,
+                        spread: spread_of(operator),
+                        blueprint: (*blueprint).clone(),
+                        outputs: self.outputs(operator),
+                        converters,
+                        carry: operator.state == StatePolicy::Carry,
+                    };
+                    (Some(replacement), Some(blueprint))
                 }
-                Err(reason) => {
-                    self.go_back(done).await;
-                    let stage = id.clone();
-                    return Err(ApplyError::Swap { stage, reason });
-                }
+                _ => (None, None),
+            };
+            let update = Update {
+                settings: settings.clone(),
+                replacement,
+            };
+            // Returning early has those before hear that they are to stay.
+            let agreement = running.make_ready(update, until).await.map_err(|reason| {
+                let stage = key.clone();
+                ApplyError::Swap { stage, reason }
+            })?;
+            agreed.push(Agreed {
+                key,
+                agreement,
+                blueprint,
+                settings,
+            });
+        }
+        let mut pauses = BTreeMap::new();
+        for Agreed {
+            key,
+            agreement,
+            blueprint,
+            settings,
+        } in agreed
+        {
+            let pause = agreement.go().await;
+            if let Some(blueprint) = blueprint {
+                self.blueprints.insert(key.clone(), *blueprint);
+                pauses.extend(pause.map(|pause| (key.clone(), pause)));
+            } else if let Some(blueprint) = self.blueprints.get_mut(key) {
+                blueprint.setup.limits = settings.limits;
             }
         }
         Ok(pauses)
-    }
-
-    /// Puts things back as the running graph has them, with the state as it is now.
-    async fn go_back(&mut self, done: Vec<(StageKey, Before)>) {
-        for (id, before) in done.into_iter().rev() {
-            let graph = std::sync::Arc::clone(&self.graph);
-            let Some(operator) = operator_of(&graph, &id) else {
-                continue;
-            };
-            let (settings, spread) = (self.settings(operator), spread_of(operator));
-            let outcome = match before {
-                Before::Settings => self.retune_in(&id, settings).await,
-                Before::Instances(blueprint) => {
-                    let (again, count) = ((*blueprint).clone(), spread.instances);
-                    let made = tokio::task::spawn_blocking(move || again.instances(count)).await;
-                    let outcome = match made {
-                        Ok(Ok(instances)) => {
-                            let replacement = Replacement {
-                                instances,
-                                spread,
-                                blueprint: (*blueprint).clone(),
-                                carry: true,
-                                settings,
-                            };
-                            self.swap_in(&id, replacement).await.map(|_| ())
-                        }
-                        Ok(Err(error)) => Err(error.to_string()),
-                        Err(error) => Err(error.to_string()),
-                    };
-                    if outcome.is_ok() {
-                        self.blueprints.insert(id.clone(), *blueprint);
-                    }
-                    outcome
-                }
-            };
-            if let Err(reason) = outcome {
-                tracing::error!("{id} could not go back: {reason}");
-            }
-        }
-    }
-
-    async fn swap_in(&self, id: &StageKey, replacement: Replacement) -> Result<Duration, String> {
-        match self.stages.get(id) {
-            Some(running) => running.swap(replacement, SWAP_DEADLINE).await,
-            None => Err("it has ended".to_owned()),
-        }
-    }
-
-    async fn retune_in(&mut self, id: &StageKey, settings: Settings) -> Result<(), String> {
-        // One that has come to its end by itself has nothing that could have settings.
-        if let Some(running) = self.stages.get(id) {
-            running.retune(settings.clone(), SWAP_DEADLINE).await?;
-        }
-        if let Some(blueprint) = self.blueprints.get_mut(id) {
-            blueprint.setup.limits = settings.limits;
-        }
-        Ok(())
     }
 
     /// What of an operator can change without another instance.
@@ -163,12 +129,5 @@ impl Node {
             tick: operator.tick,
             checkpoint: operator.checkpoint,
         }
-    }
-}
-
-fn operator_of<'g>(graph: &'g Graph, key: &StageKey) -> Option<&'g OperatorStage> {
-    match &graph.stage(key)?.kind {
-        StageKind::Operator(operator) => Some(operator),
-        _ => None,
     }
 }

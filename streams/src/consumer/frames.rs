@@ -114,6 +114,14 @@ impl FramesConsumer {
         &self.core.id
     }
 
+    /// Takes nothing more, as a drop does, and tells what it has received in its whole life. What waited to be taken counts
+    /// as closed.
+    pub fn close(self) -> ConsumerStats {
+        let core = Arc::clone(&self.core);
+        drop(self);
+        core.tally.read()
+    }
+
     /// To look on and to change settings from elsewhere, without keeping the consumer.
     pub fn control(&self) -> ConsumerControl {
         ConsumerControl::new(&self.core)

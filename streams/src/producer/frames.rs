@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     builder::Config, control::ProducerControl, core::Core, error::Error, stats::ProducerStats,
@@ -166,6 +166,16 @@ impl FramesProducer {
         self.end_within(false, limit).await
     }
 
+    /// As [`close_within`](Self::close_within), whoever has other handles: they are closed too, and the stream's id is free.
+    pub async fn retire_within(mut self, limit: Duration) -> FinishReport {
+        let mut report = self.core.report.subscribe();
+        self.open = false;
+        self.core.close_handle();
+        self.core.streams.remove_producer(&self.core, false);
+        self.core.end(false, Instant::now() + limit);
+        self.ended(&mut report).await
+    }
+
     async fn end_within(mut self, for_good: bool, limit: Duration) -> FinishReport {
         let mut report = self.core.report.subscribe();
         self.open = false;
@@ -179,6 +189,11 @@ impl FramesProducer {
             self.core.streams.remove_producer(&self.core, false);
         }
         self.core.end(for_good, Instant::now() + limit);
+        self.ended(&mut report).await
+    }
+
+    /// Waits for an end that has begun.
+    async fn ended(&self, report: &mut watch::Receiver<Option<FinishReport>>) -> FinishReport {
         let ended = report.wait_for(Option::is_some).await;
         let ended = ended.ok().and_then(|report| *report).unwrap_or_default();
         FinishReport {

@@ -1,0 +1,135 @@
+//! Stopping what a new generation replaces or does without: writers before readers, so that what is under way arrives.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use mosaik_streams::producer::FinishReport;
+use tokio::{task::JoinHandle, time::timeout};
+
+use super::{apply::REPLACE_DEADLINE, build::Parts, node::Node, plan::Plan};
+use crate::{
+    graph::{Change, Diff, Edge, Graph, StageKey, StreamConfig, StreamName},
+    stage::{Drain, Input},
+};
+
+/// What a reader gets for its edges though those before it have used up the time: 1 s.
+const DRAIN_LEAST: Duration = Duration::from_secs(1);
+
+/// Streams of which this node's end is being closed: what they hold goes to their readers.
+type Closing = BTreeMap<StreamName, JoinHandle<FinishReport>>;
+
+impl Node {
+    /// Stops what is rewired or removed, writers before readers, closes the streams that change or that nobody writes
+    /// here any more, and keeps the subscriptions that go on.
+    pub(super) async fn stop_all(
+        &mut self,
+        plan: &Plan,
+        diff: &Diff,
+        graph: &Graph,
+        parts: &mut BTreeMap<StageKey, Parts>,
+    ) -> BTreeMap<StageKey, Vec<Input>> {
+        let until = Instant::now() + REPLACE_DEADLINE;
+        let left = || until.saturating_duration_since(Instant::now());
+        let old = std::sync::Arc::clone(&self.graph);
+        let over: Vec<StreamName> = self.streams_to_close(diff, graph);
+        let mut closing = Closing::new();
+        let mut inherited = BTreeMap::new();
+        for stage in old
+            .in_order()
+            .filter(|stage| plan.stop.contains(&stage.key))
+        {
+            let id = &stage.key;
+            for Edge { stream, .. } in stage.edges() {
+                if let Some(task) = closing.get_mut(stream)
+                    && let Ok(report) = timeout(left(), &mut *task).await
+                {
+                    self.note_closed(stream, report.ok());
+                    closing.remove(stream);
+                }
+            }
+            if let Some(running) = self.stages.remove(id) {
+                let drain = if plan.hand_over.contains(id) {
+                    Drain::HandOver
+                } else {
+                    Drain::Queued
+                };
+                let mut ended = running.stop(drain, left().max(DRAIN_LEAST)).await;
+                if let Some(ended) = &mut ended {
+                    let (kept, dropped) = ended
+                        .inputs
+                        .drain(..)
+                        .partition(|input| self.keeps_edge(graph, id, input.port));
+                    ended.inputs = dropped;
+                    inherited.insert(id.clone(), kept);
+                    if plan.hand_over.contains(id)
+                        && let Some((source, held)) = ended.source.take()
+                    {
+                        parts.insert(id.clone(), Parts::Source(source, held));
+                    }
+                }
+                self.settle(id, ended);
+            }
+            let written: Vec<_> = stage
+                .writes()
+                .filter(|stream| over.contains(stream))
+                .collect();
+            for stream in written {
+                if !self.is_written(stream) {
+                    self.close_stream(stream, &mut closing);
+                }
+            }
+        }
+        for stream in &over {
+            self.close_stream(stream, &mut closing);
+        }
+        for (stream, task) in closing {
+            let report = task.await.ok();
+            self.note_closed(&stream, report);
+        }
+        inherited
+    }
+
+    fn streams_to_close(&self, diff: &Diff, graph: &Graph) -> Vec<StreamName> {
+        let replaced: Vec<_> = diff
+            .streams_to(Change::Rewire)
+            .chain(diff.streams_to(Change::Remove))
+            .collect();
+        let streams = self.producers.keys();
+        streams
+            .filter(|stream| replaced.contains(stream) || graph.writers(stream).next().is_none())
+            .cloned()
+            .collect()
+    }
+
+    /// Begins to close this node's end of a stream, whoever else still has a hold on it.
+    fn close_stream(&mut self, stream: &StreamName, closing: &mut Closing) {
+        if let Some(producer) = self.producers.remove(stream) {
+            let closed = tokio::spawn(producer.retire_within(REPLACE_DEADLINE));
+            closing.insert(stream.clone(), closed);
+        }
+    }
+
+    fn note_closed(&self, stream: &StreamName, report: Option<FinishReport>) {
+        if let Some(report) = report {
+            self.ledger.note_producer(stream, &report.stats);
+        }
+    }
+
+    /// Whether a stage's subscription at a port is to the same stream in both graphs, so that all that may differ can
+    /// change in place.
+    fn keeps_edge(&self, graph: &Graph, id: &StageKey, port: u32) -> bool {
+        let stream = |graph: &Graph| {
+            let name = graph.stage(id)?.edge_at(port)?.stream.clone();
+            let StreamConfig {
+                id,
+                scope,
+                encoding,
+                ..
+            } = graph.streams.get(&name)?.clone();
+            Some((name, id, scope, encoding))
+        };
+        stream(&self.graph).is_some_and(|old| stream(graph) == Some(old))
+    }
+}
