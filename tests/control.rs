@@ -353,8 +353,17 @@ fn nobody_else_gets_at_the_socket_and_nonsense_does_no_harm() {
     assert!(answer(b"\0\0\0\x10{\"verb\":\"hello\"}").contains("\"pid\":"));
     assert!(counting.ask(&["status"]).status.success());
 
-    // A folder that others can enter is not used.
+    // A folder that others can enter is not used, nor is any node in it asked.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    for which in [None, counting.manifest.to_str()] {
+        let args: Vec<_> = std::iter::once("status").chain(which).collect();
+        let asked = counting.ask(&args);
+        assert_eq!(asked.status.code(), Some(3), "{asked:?}");
+        let place = folder.to_str().unwrap();
+        for part in [place, "does not belong to this user alone", "with mode 755"] {
+            assert!(asked.stderr.contains(part), "{part} is missing: {asked:?}");
+        }
+    }
     let mut command = alone(counting.folder.path());
     command
         .args(["up", "--no-watch", "--name", "other"])

@@ -1,37 +1,141 @@
-//! Figures of the release binary, measured in one run; see `bench/README.md` for the commands.
+//! Measures what this project promises about its speed, side by side with what it is compared to; see `bench/README.md`.
 
-mod footprint;
 #[expect(dead_code, reason = "others use the rest of it")]
 #[path = "../../tests/support/guest.rs"]
 mod guest;
-mod idle;
-mod operators;
-mod transcode;
+mod measure;
+mod part;
+mod peers;
+mod process;
+mod report;
+mod rows;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-fn main() -> ExitCode {
-    let verb = std::env::args().nth(1);
-    let measured = match verb.as_deref() {
-        Some("footprint") => footprint::measure(),
-        Some("operators") => operators::measure(),
-        Some("transcode") => transcode::measure(),
-        _ => Err("usage: mosaik-bench footprint | operators | transcode".into()),
-    };
-    match measured {
-        Ok(report) => {
-            report::print(&report);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            report::complain(&error.to_string());
-            ExitCode::FAILURE
-        }
+use clap::{Parser, Subcommand};
+use measure::{Result, Setting};
+use report::Report;
+
+/// Measures all rows in turns and prints a table of figures and of the ratios between them.
+#[derive(Debug, Parser)]
+#[command(name = "bench", version)]
+struct Cli {
+    /// Only the rows whose name starts so; may be given several times.
+    #[arg(long, value_name = "ROW")]
+    only: Vec<String>,
+    /// How long a case is measured in each round.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    seconds: f64,
+    /// How often each row is measured; the table shows medians.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Builds real Mosaik and Zenoh nodes and measures them too.
+    #[arg(long)]
+    peers: bool,
+    /// Keeps what was measured.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Shows what has changed since a run that was kept.
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+    /// Names the rows, and measures nothing.
+    #[arg(long)]
+    list: bool,
+    #[command(subcommand)]
+    part: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What the other processes of a measurement do.
+    #[command(hide = true)]
+    Part {
+        #[command(subcommand)]
+        part: part::Part,
+    },
+}
+
+fn seconds(text: &str) -> std::result::Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.1..=600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds from 0.1 to 600".to_owned()),
     }
 }
 
+fn main() -> ExitCode {
+    if std::env::var_os(process::AS_RUNNER).is_some() {
+        return mosaik_runner::cli::main();
+    }
+    let cli = Cli::parse();
+    let done = match &cli.part {
+        Some(Command::Part { part }) => part::run(part).map(|()| ExitCode::SUCCESS),
+        None => bench(&cli),
+    };
+    done.unwrap_or_else(|error| {
+        output::complain(&format!("error: {error}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn bench(cli: &Cli) -> Result<ExitCode> {
+    let mut rows = rows::all();
+    if !cli.only.is_empty() {
+        if let Some(unknown) = cli
+            .only
+            .iter()
+            .find(|only| !rows.iter().any(|row| row.name.starts_with(only.as_str())))
+        {
+            return Err(format!("there is no row `{unknown}`; --list names them").into());
+        }
+        rows.retain(|row| {
+            cli.only
+                .iter()
+                .any(|only| row.name.starts_with(only.as_str()))
+        });
+    }
+    if cli.list {
+        for row in &rows {
+            output::print(&format!("{:<14} {}\n", row.name, row.about));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let old: Option<Report> = match &cli.compare {
+        Some(path) => Some(serde_json::from_slice(
+            &std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?,
+        )?),
+        None => None,
+    };
+    if cli.peers {
+        peers::build()?;
+    }
+    let setting = Setting {
+        window: Duration::from_secs_f64(cli.seconds),
+        peers: cli.peers,
+    };
+    let report = report::measure(&rows, &setting, cli.rounds.into(), output::complain)?;
+    output::print(&report.table()?);
+    if let Some(path) = &cli.json {
+        std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;
+    }
+    if let Some(old) = old {
+        output::print(&format!(
+            "\nsince {}:\n{}",
+            cli.compare
+                .as_deref()
+                .unwrap_or_else(|| std::path::Path::new(""))
+                .display(),
+            report.changes_since(&old)?
+        ));
+    }
+    let missed = report.missed();
+    if missed > 0 {
+        output::print(&format!("\n{missed} goals were missed\n"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The only place that prints.
-mod report {
+mod output {
     #![expect(
         clippy::print_stdout,
         clippy::print_stderr,
@@ -43,6 +147,6 @@ mod report {
     }
 
     pub(crate) fn complain(text: &str) {
-        eprintln!("error: {text}");
+        eprintln!("{text}");
     }
 }

@@ -3,8 +3,18 @@
 #[expect(dead_code, reason = "each test binary uses a part of it")]
 mod common;
 
+use std::time::Duration;
+
 use common::*;
-use mosaik_streams::{Criteria, FramesConsumer, Requirements, Tag, network::CloseReason};
+use mosaik_streams::{
+    Criteria, Frames, FramesConsumer, Requirements, Tag, network::CloseReason,
+    producer::DisconnectLagging,
+};
+
+/// So large that the windows of a connection are soon full.
+const LARGE: &[u8] = &[0; 100_000];
+/// The last datum of a test that sends large ones.
+const LAST: &[u8] = b"last";
 
 /// The connection to the only producer.
 fn connection(consumer: &FramesConsumer) -> u64 {
@@ -48,14 +58,14 @@ async fn criteria_change_at_the_producer_over_the_same_connection() {
         if remote.queued().0 > 0 {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
         assert!(next < 5000, "the producer never heard of it");
     }
     // What is on its way to the sender counts when it gets there.
     let mut sent = 0;
     while sent != producer.stats().sent_datums {
         sent = producer.stats().sent_datums;
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     send_numbers(&producer, 100..149).await;
     send_numbers(&producer, 10_000..10_001).await;
@@ -161,4 +171,117 @@ async fn bounds_and_conditions_change_in_place() {
     let control = local.control();
     drop(local);
     assert!(control.read().is_none_or(|now| now.producers.is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_policy_holds_for_whom_the_stream_waits_already() {
+    let policies = [
+        DisconnectLagging::AtOnce,
+        DisconnectLagging::After(Duration::from_millis(50)),
+        DisconnectLagging::Never,
+    ];
+    for policy in policies {
+        let a = first().await;
+        let producer = producer(&a)
+            .disconnect_lagging(DisconnectLagging::Wait)
+            .with_buffer_size(2)
+            .build()
+            .unwrap();
+        let b = joined(&a).await;
+        let stalled = b.streams().consumer_frames(STREAM).with_buffer_size(1);
+        let _stalled = stalled.build().unwrap();
+        let reading = a.streams().consumer_frames(STREAM).with_local(true);
+        let mut reading = reading.build().unwrap();
+        within("both are there", producer.when().subscribed().minimum_of(2)).await;
+        let reading = tokio::spawn(async move {
+            while let Some(frames) = reading.recv_frames(100).await {
+                if frames.iter().any(|datum| datum == LAST) {
+                    return true;
+                }
+            }
+            false
+        });
+        // Until the one that does not read holds up the stream, and not merely a busy machine.
+        let one_more = || {
+            let sent = producer.send_frames(Frames::single(LARGE));
+            tokio::time::timeout(Duration::from_millis(500), sent)
+        };
+        within("the stream is held up", async {
+            while one_more().await.is_ok() || one_more().await.is_ok() {}
+        })
+        .await;
+        assert_eq!(producer.stats().dropped.total(), 0);
+
+        producer.control().set_disconnect_lagging(policy);
+        let rest = async {
+            for _ in 0..20 {
+                producer.send_frames(Frames::single(LARGE)).await.unwrap();
+            }
+            producer.send_frames(Frames::single(LAST)).await.unwrap();
+            reading.await.unwrap()
+        };
+        assert!(within("the others get on", rest).await, "{policy:?}");
+        assert!(producer.stats().dropped.lagging > 0, "{policy:?}");
+        if policy == DisconnectLagging::Never {
+            let stalled = b.local().id();
+            let mut left = producer.consumers().into_iter();
+            assert!(
+                left.any(|channel| *channel.consumer_id() == stalled),
+                "it is cut off"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_wanted_is_not_lost_when_all_is_wanted_later() {
+    let a = first().await;
+    let producer = producer(&a).build().unwrap();
+    let b = joined(&a).await;
+    let mut consumer = b.streams().consumer_frames(STREAM).build().unwrap();
+    within("it is let in", producer.when().online()).await;
+    send_numbers(&producer, 0..5).await;
+    let seen = within("all numbers", some_numbers(&mut consumer, 5)).await;
+    assert_all(&seen, 0..5);
+    let before = connection(&consumer);
+
+    // For a while the producer sorts out.
+    let few = Criteria::field("n").gte(1_000_000);
+    consumer.control().set_criteria(few).unwrap();
+    let mut next = 5;
+    within("the producer has sorted out a hundred", async {
+        while producer.stats().filtered < 100 {
+            send_numbers(&producer, next..next + 1).await;
+            next += 1;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    let all = Criteria::default();
+    consumer.control().set_criteria(all).unwrap();
+
+    // Over another connection it cannot be told from its position that those were none to be heard.
+    let house = Tag::from("house");
+    let members = Requirements::new().require(move |peer| peer.tags().contains(&house));
+    producer.control().set_requirements(members);
+    within("it is cut off", producer.when().offline()).await;
+    until("it knows why", || {
+        let attempts = consumer.attempts();
+        attempts.len() == 1 && attempts[0].last_close == Some(CloseReason::NotAllowed)
+    })
+    .await;
+    producer.control().set_requirements(Requirements::new());
+    within("it has come back", producer.when().online()).await;
+    send_numbers(&producer, next..next + 1).await;
+    within("the last number", async {
+        loop {
+            let frames = consumer.recv_frames(100).await;
+            if numbers(&frames.expect("the stream goes on")).contains(&next) {
+                break;
+            }
+        }
+    })
+    .await;
+    assert_ne!(connection(&consumer), before);
+    assert_eq!(consumer.stats().dropped.lost, 0);
 }

@@ -12,13 +12,17 @@ use crate::{
     topology::{Library, cache_folder},
 };
 
-/// A library of components on an engine that keeps compiled code in the user's cache folder.
-pub(super) fn library() -> anyhow::Result<Arc<Library>> {
+/// An engine that keeps compiled code in the user's cache folder.
+pub(super) fn engine() -> anyhow::Result<Engine> {
     let config = EngineConfig {
         cache_dir: Some(cache_folder().join("compiled")),
     };
-    let engine = Engine::new(config).context("cannot start the WebAssembly engine")?;
-    Ok(Arc::new(Library::new(engine)))
+    Engine::new(config).context("cannot start the WebAssembly engine")
+}
+
+/// A library of components on an engine of its own.
+pub(super) fn library() -> anyhow::Result<Arc<Library>> {
+    Ok(Arc::new(Library::new(engine()?)))
 }
 
 /// Reads and checks a manifest. Blocks while it compiles components.

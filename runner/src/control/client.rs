@@ -4,14 +4,16 @@ use std::{
     fs,
     io::{self, Read as _, Write as _},
     os::unix::net::UnixStream,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
+use tokio::{net, runtime};
+
 use super::{
-    Address,
+    Address, SocketError,
     protocol::{ANSWER_BYTES_MAX, Answer, Hello, Request, decode, encode, length},
-    socket::runtime_folder,
+    socket::{check_folder, is_trusted, runtime_folder},
 };
 use crate::topology::report::Status;
 
@@ -32,6 +34,17 @@ pub enum AskError {
     /// There are several.
     #[error("several nodes run here; say which, by manifest or by --name:\n{0}")]
     Several(String),
+    /// Others could have put sockets where those of nodes are.
+    #[error(transparent)]
+    Folder(#[from] SocketError),
+    /// Somebody else listens on the socket.
+    #[error("{path} is the socket of user {owner}, whose nodes are not asked")]
+    Foreign {
+        /// The socket.
+        path: PathBuf,
+        /// Who listens, by number.
+        owner: u32,
+    },
     /// The connection broke.
     #[error("the node does not answer: {0}")]
     Io(#[from] io::Error),
@@ -62,10 +75,14 @@ pub struct Found {
 }
 
 impl Client {
-    fn connect(path: &Path) -> io::Result<Self> {
-        Ok(Self {
-            socket: UnixStream::connect(path)?,
-        })
+    fn connect(path: &Path) -> Result<Self, AskError> {
+        let socket = UnixStream::connect(path)?;
+        let owner = peer_of(&socket)?;
+        if !is_trusted(owner) {
+            let path = path.to_path_buf();
+            return Err(AskError::Foreign { path, owner });
+        }
+        Ok(Self { socket })
     }
 
     /// Asks, and waits for the first answer.
@@ -127,12 +144,34 @@ fn is_over(error: &io::Error) -> bool {
     )
 }
 
+/// The user at the other end of a socket.
+fn peer_of(socket: &UnixStream) -> io::Result<u32> {
+    // The standard library does not tell. A socket of tokio does, which wants a runtime to be there, but not to run.
+    let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+    let _inside = runtime.enter();
+    socket.set_nonblocking(true)?;
+    let peer = net::UnixStream::from_std(socket.try_clone()?)?.peer_cred();
+    // Which both had become.
+    socket.set_nonblocking(false)?;
+    Ok(peer?.uid())
+}
+
+/// Sees to it that nodes are looked for where only the user can have put them. Where there is no folder there are none.
+fn check(folder: &Path) -> Result<(), AskError> {
+    match check_folder(folder) {
+        Err(SocketError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        checked => Ok(checked?),
+    }
+}
+
 /// The nodes that run on this machine under this user and answer, by manifest.
-pub fn list() -> Vec<Found> {
-    let entries = fs::read_dir(runtime_folder())
-        .into_iter()
-        .flatten()
-        .flatten();
+///
+/// # Errors
+/// Somebody else can put sockets where theirs are.
+pub fn list() -> Result<Vec<Found>, AskError> {
+    let folder = runtime_folder();
+    check(&folder)?;
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let sockets = entries
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|end| end == "sock"));
@@ -140,7 +179,7 @@ pub fn list() -> Vec<Found> {
     found.sort_by(|a, b| {
         (&a.hello.manifest, &a.hello.name).cmp(&(&b.hello.manifest, &b.hello.name))
     });
-    found
+    Ok(found)
 }
 
 fn reach(path: &Path) -> Result<Found, AskError> {
@@ -152,10 +191,10 @@ fn reach(path: &Path) -> Result<Found, AskError> {
 /// The node at an address; without one, the only one there is.
 ///
 /// # Errors
-/// There is none, or without an address there are several.
+/// There is none, without an address there are several, or somebody else can put sockets where those of nodes are.
 pub fn find(address: Option<&Address>) -> Result<Found, AskError> {
     let Some(address) = address else {
-        let mut all = list();
+        let mut all = list()?;
         return match (all.pop(), all.is_empty()) {
             (None, _) => Err(AskError::None),
             (Some(only), true) => Ok(only),
@@ -165,6 +204,7 @@ pub fn find(address: Option<&Address>) -> Result<Found, AskError> {
             }
         };
     };
+    check(&runtime_folder())?;
     match reach(&address.path()) {
         Ok(found) => Ok(found),
         Err(AskError::Io(error))
@@ -173,7 +213,7 @@ pub fn find(address: Option<&Address>) -> Result<Found, AskError> {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
             ) =>
         {
-            let others = list();
+            let others = list()?;
             let others = if others.is_empty() {
                 String::new()
             } else {
@@ -198,4 +238,48 @@ fn shown(nodes: &[Found]) -> String {
         )
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::Permissions,
+        os::unix::{fs::PermissionsExt as _, net::UnixListener},
+        time::Instant,
+    };
+
+    use super::*;
+
+    #[test]
+    fn who_listens_is_known_and_the_socket_still_waits_for_answers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.sock");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let mut socket = UnixStream::connect(&path).unwrap();
+        let user = rustix::process::geteuid().as_raw();
+        assert_eq!(peer_of(&socket).unwrap(), user);
+        assert!(Client::connect(&path).is_ok());
+
+        let patience = Duration::from_millis(50);
+        socket.set_read_timeout(Some(patience)).unwrap();
+        let asked = Instant::now();
+        assert!(socket.read_exact(&mut [0]).is_err());
+        assert!(asked.elapsed() >= patience / 2, "it did not wait");
+    }
+
+    #[test]
+    fn nodes_are_not_looked_for_where_others_can_put_sockets() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sockets");
+        check(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+        check(&path).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
+        let exposed = check(&path).unwrap_err().to_string();
+        assert!(
+            exposed.contains("does not belong to this user alone"),
+            "{exposed}"
+        );
+    }
 }

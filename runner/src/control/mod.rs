@@ -9,7 +9,7 @@ mod tap;
 
 pub use client::{AskError, Client, Found, find, list};
 pub use protocol::{
-    ANSWER_BYTES_MAX, Answer, Hello, REQUEST_BYTES_MAX, Request, Shown, WINDOW_MAX,
+    ANSWER_BYTES_MAX, Answer, Form, Hello, REQUEST_BYTES_MAX, Request, Shown, WINDOW_MAX,
 };
-pub use server::{CONNECTIONS_MAX, Load, Order, Server};
+pub use server::{ANSWER_TIME_MAX, CONNECTIONS_MAX, Load, Order, Server};
 pub use socket::{Address, SocketError, runtime_folder};

@@ -12,8 +12,12 @@ use crate::{
 
 /// Bytes of the largest request: 64 KiB.
 pub const REQUEST_BYTES_MAX: usize = 64 << 10;
-/// Bytes of the largest answer: 64 MiB, room for the largest datum in base64.
+/// Bytes of the largest answer: 64 MiB, room for a datum of 16 MiB in base64.
 pub const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Bytes of a datum in an answer, as JSON writes it: all but 4 KiB for what is around it.
+const SHOWN_BYTES_MAX: usize = ANSWER_BYTES_MAX - (4 << 10);
+/// The most bytes that JSON makes of one: `\u001b`.
+const ESCAPE_BYTES: usize = 6;
 /// The longest that rates are measured for: 10 s.
 pub const WINDOW_MAX: Duration = Duration::from_secs(10);
 
@@ -110,8 +114,19 @@ pub struct Hello {
 
 /// A datum, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// It, or its beginning when it is too large for an answer.
+    #[serde(flatten)]
+    pub form: Form,
+    /// Only of one that is too large: how many bytes all of it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+/// How a datum is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Shown {
+pub enum Form {
     /// It is text, or was made JSON by its stream's schema.
     Text(String),
     /// It is not.
@@ -121,11 +136,43 @@ pub enum Shown {
 impl Shown {
     /// A datum as it is shown.
     pub fn new(datum: &[u8]) -> Self {
-        match std::str::from_utf8(datum) {
-            Ok(text) => Self::Text(text.to_owned()),
-            Err(_) => Self::Base64(data_encoding::BASE64.encode(datum)),
+        Self::within(datum, SHOWN_BYTES_MAX)
+    }
+
+    /// As much of a datum as takes no more than so many bytes in an answer.
+    fn within(datum: &[u8], max: usize) -> Self {
+        let (form, length) = if let Ok(text) = std::str::from_utf8(datum) {
+            let part = beginning(text, max);
+            (Form::Text(part.to_owned()), part.len())
+        } else {
+            let part = &datum[..datum.len().min(max / 4 * 3)];
+            let text = data_encoding::BASE64.encode(part);
+            (Form::Base64(text), part.len())
+        };
+        Self {
+            form,
+            bytes: (length < datum.len()).then_some(datum.len() as u64),
         }
     }
+}
+
+/// As much of a text as takes no more than so many bytes in JSON.
+fn beginning(text: &str, max: usize) -> &str {
+    if text.len() <= max / ESCAPE_BYTES {
+        return text;
+    }
+    let mut written = 0;
+    for (at, letter) in text.char_indices() {
+        written += match letter {
+            '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+            '\0'..='\u{1f}' => ESCAPE_BYTES,
+            other => other.len_utf8(),
+        };
+        if written > max {
+            return &text[..at];
+        }
+    }
+    text
 }
 
 /// A message with its length before it.
@@ -135,6 +182,21 @@ pub(super) fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
     let length = u32::try_from(frame.len() - 4).map_err(io::Error::other)?;
     frame[..4].copy_from_slice(&length.to_be_bytes());
     Ok(frame)
+}
+
+/// An answer with its length before it. One that is larger than whoever asked takes is refused instead.
+pub(super) fn encode_answer(answer: &Answer) -> io::Result<Vec<u8>> {
+    encode_within(answer, ANSWER_BYTES_MAX)
+}
+
+fn encode_within(answer: &Answer, max: usize) -> io::Result<Vec<u8>> {
+    let frame = encode(answer)?;
+    let length = frame.len() - 4;
+    if length <= max {
+        return Ok(frame);
+    }
+    let reason = format!("the answer has {length} bytes, more than the {max} that it may have");
+    encode(&Answer::Refused { reason })
 }
 
 /// The length that a frame announces.
@@ -178,6 +240,67 @@ mod tests {
         assert_eq!(length(header, 1 << 10).unwrap(), frame.len() - 4);
         assert_eq!(decode::<Request>(&frame[4..]).unwrap(), request);
         assert!(decode::<Request>(br#"{"verb":"status"}"#).is_ok());
+    }
+
+    /// An answer with one datum.
+    fn tapped(shown: Shown) -> Answer {
+        Answer::Tapped {
+            datums: vec![shown],
+            missed: u64::MAX,
+        }
+    }
+
+    #[test]
+    fn datums_are_shown_as_the_docs_say() {
+        let shown = |datum: &[u8], max| {
+            serde_json::to_string(&Shown::within(datum, max)).expect("it can be written")
+        };
+        assert_eq!(shown(b"abc", 9), r#"{"text":"abc"}"#);
+        assert_eq!(shown(b"\xffbc", 9), r#"{"base64":"/2Jj"}"#);
+        assert_eq!(
+            shown(b"abcdefghij", 9),
+            r#"{"text":"abcdefghi","bytes":10}"#
+        );
+        assert_eq!(
+            shown(b"\xffbcdefgh", 9),
+            r#"{"base64":"/2JjZGVm","bytes":8}"#
+        );
+        let cut = Shown::within("\"\u{1}é\n".as_bytes(), 9);
+        assert_eq!(cut.form, Form::Text("\"\u{1}".into()), "8 bytes, with é 10");
+        assert_eq!(cut.bytes, Some(5));
+        for shown in [cut, Shown::new(b"abc"), Shown::new(b"\xff")] {
+            let answer = tapped(shown);
+            let frame = encode(&answer).unwrap();
+            assert_eq!(decode::<Answer>(&frame[4..]).unwrap(), answer);
+        }
+    }
+
+    #[test]
+    fn no_datum_is_too_large_for_an_answer() {
+        // JSON makes six bytes of each of these, and base64 four of three of those.
+        for datum in [vec![1_u8; 16 << 20], vec![0xff; 60 << 20]] {
+            let shown = Shown::new(&datum);
+            assert_eq!(shown.bytes, Some(datum.len() as u64));
+            let length = encode(&tapped(shown)).unwrap().len() - 4;
+            assert!(length <= ANSWER_BYTES_MAX, "{length} bytes");
+            assert!(length > SHOWN_BYTES_MAX, "{length} bytes are too few");
+        }
+        let large = Shown::new(&[b'x'].repeat(16 << 20));
+        assert_eq!(large.bytes, None, "there is room for all of it");
+    }
+
+    #[test]
+    fn an_answer_that_nobody_would_take_is_refused() {
+        let answer = Answer::Explained {
+            lines: vec!["x".repeat(200)],
+        };
+        let whole = encode_within(&answer, 1000).unwrap();
+        assert_eq!(decode::<Answer>(&whole[4..]).unwrap(), answer);
+        let instead = encode_within(&answer, 200).unwrap();
+        let Answer::Refused { reason } = decode(&instead[4..]).unwrap() else {
+            panic!("it was sent");
+        };
+        assert!(reason.contains("more than the 200"), "{reason}");
     }
 
     #[test]

@@ -17,8 +17,10 @@ use tokio::{
 
 use super::{
     Address, SocketError,
-    protocol::{Answer, Hello, REQUEST_BYTES_MAX, Request, WINDOW_MAX, decode, encode, length},
-    socket::Bound,
+    protocol::{
+        Answer, Hello, REQUEST_BYTES_MAX, Request, WINDOW_MAX, decode, encode_answer, length,
+    },
+    socket::{Bound, is_trusted},
     tap,
 };
 use crate::{
@@ -33,6 +35,8 @@ pub const CONNECTIONS_MAX: usize = 64;
 const IDLE_MAX: Duration = Duration::from_mins(5);
 /// How long a request may take to arrive, once it has begun: 10 s.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long whoever asked may take to read an answer, before the connection is closed: 30 s.
+pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Reads and checks a manifest; blocks.
 pub type Load = Arc<dyn Fn(&Path) -> Result<Loaded, Diagnostics> + Send + Sync>;
@@ -120,9 +124,7 @@ async fn serve(bound: Bound, desk: Arc<Desk>) {
 }
 
 async fn converse(mut socket: UnixStream, desk: &Desk) -> io::Result<()> {
-    let ours = rustix::process::geteuid().as_raw();
-    let theirs = socket.peer_cred()?.uid();
-    if theirs != ours && theirs != 0 {
+    if !is_trusted(socket.peer_cred()?.uid()) {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     while let Some(request) = receive(&mut socket).await? {
@@ -162,8 +164,21 @@ async fn receive(socket: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(request))
 }
 
+/// Sends an answer.
+///
+/// # Errors
+/// The connection is broken, or it was not read in time; then it is of no use any more.
 pub(super) async fn send(socket: &mut UnixStream, answer: &Answer) -> io::Result<()> {
-    socket.write_all(&encode(answer)?).await
+    send_within(socket, answer, ANSWER_TIME_MAX).await
+}
+
+async fn send_within(
+    socket: &mut UnixStream,
+    answer: &Answer,
+    time_max: Duration,
+) -> io::Result<()> {
+    let frame = encode_answer(answer)?;
+    timeout(time_max, socket.write_all(&frame)).await?
 }
 
 async fn answer(desk: &Desk, request: Request) -> Answer {
@@ -228,5 +243,29 @@ async fn plan(desk: &Desk, path: PathBuf) -> Answer {
         Err(error) => Answer::Refused {
             reason: format!("it could not be read: {error}"),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_does_not_read_is_given_up() {
+        let large = Answer::Explained {
+            lines: vec!["x".repeat(8 << 20)],
+        };
+        let (mut node, _client) = UnixStream::pair().unwrap();
+        let unread = send_within(&mut node, &large, Duration::from_millis(100)).await;
+        assert_eq!(unread.unwrap_err().kind(), io::ErrorKind::TimedOut);
+
+        let (mut node, mut client) = UnixStream::pair().unwrap();
+        let reading = tokio::spawn(async move {
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).await
+        });
+        send(&mut node, &large).await.unwrap();
+        drop(node);
+        assert!(reading.await.unwrap().unwrap() > 8 << 20);
     }
 }

@@ -28,11 +28,15 @@ pub enum SocketError {
     },
     /// Others could put something else there.
     #[error(
-        "{path} does not belong to this user alone; remove it, or set XDG_RUNTIME_DIR to a folder of your own"
+        "{path} does not belong to this user alone: it is of user {owner}, with mode {mode:03o}; remove it, or set XDG_RUNTIME_DIR to a folder of your own"
     )]
     Exposed {
         /// The path.
         path: PathBuf,
+        /// Whose it is, by number.
+        owner: u32,
+        /// Who may do what with it.
+        mode: u32,
     },
     /// A socket cannot have so long a path.
     #[error(
@@ -155,21 +159,116 @@ impl Drop for Bound {
 
 /// Makes the folder if there is none, and sees to it that nobody else can enter it.
 fn own_folder(folder: &Path) -> Result<(), SocketError> {
-    let io = |source| SocketError::Io {
-        path: folder.to_path_buf(),
-        source,
-    };
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .map_err(io)?;
-    let found = fs::symlink_metadata(folder).map_err(io)?;
+        .map_err(|source| SocketError::Io {
+            path: folder.to_path_buf(),
+            source,
+        })?;
+    check_folder(folder)
+}
+
+/// Sees to it that a folder is the user's own and that nobody else can enter it: whoever can could put a socket there and
+/// pass for a node.
+///
+/// # Errors
+/// Somebody else can, it is no folder, or there is none.
+pub(super) fn check_folder(folder: &Path) -> Result<(), SocketError> {
+    let found = fs::symlink_metadata(folder).map_err(|source| SocketError::Io {
+        path: folder.to_path_buf(),
+        source,
+    })?;
     let is_ours = found.is_dir() && found.uid() == rustix::process::geteuid().as_raw();
-    if !is_ours || found.mode() & 0o077 != 0 {
+    let mode = found.mode() & 0o777;
+    if !is_ours || mode & 0o077 != 0 {
         return Err(SocketError::Exposed {
             path: folder.to_path_buf(),
+            owner: found.uid(),
+            mode,
         });
     }
     Ok(())
+}
+
+/// Whether whoever is at the other end of a socket is to be believed: the user, and root, who can do all that the user can.
+pub(super) fn is_trusted(user: u32) -> bool {
+    user == 0 || user == rustix::process::geteuid().as_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{chown, symlink};
+
+    use super::*;
+
+    /// A folder of the user's own below a temporary one.
+    fn own(folder: &Path) -> PathBuf {
+        let path = folder.join("sockets");
+        own_folder(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_folder_is_used_when_nobody_else_can_enter_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = check_folder(&folder.path().join("sockets"));
+        assert!(
+            matches!(&missing, Err(SocketError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound),
+            "{missing:?}"
+        );
+        let path = own(folder.path());
+        check_folder(&path).unwrap();
+        own_folder(&path).unwrap();
+        for mode in [0o777, 0o710, 0o702] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let exposed = check_folder(&path).unwrap_err().to_string();
+            let place = path.display().to_string();
+            assert!(
+                exposed.starts_with(&place) && exposed.contains(&format!("with mode {mode:o}")),
+                "{exposed}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_only_leads_to_a_folder_of_ones_own_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        symlink(own(folder.path()), &link).unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        for path in [link, file] {
+            let found = check_folder(&path);
+            assert!(
+                matches!(found, Err(SocketError::Exposed { .. })),
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_folder_of_somebody_else_is_told_with_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = own(folder.path());
+        // Only root can give something away.
+        if chown(&path, Some(4321), None).is_err() {
+            return;
+        }
+        let foreign = check_folder(&path).unwrap_err().to_string();
+        assert!(foreign.contains("it is of user 4321"), "{foreign}");
+        let other_user = own_folder(&path);
+        assert!(
+            matches!(other_user, Err(SocketError::Exposed { owner: 4321, .. })),
+            "{other_user:?}"
+        );
+    }
+
+    #[test]
+    fn the_user_and_root_are_believed() {
+        let user = rustix::process::geteuid().as_raw();
+        assert!(is_trusted(user) && is_trusted(0));
+        assert!(!is_trusted(user + 1));
+    }
 }

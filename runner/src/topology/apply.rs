@@ -89,12 +89,17 @@ impl Node {
         self.retune_node(&graph).await;
         self.graph = Arc::new(graph);
         self.generation += 1;
-        self.owed = plan.launches().cloned().collect();
+        self.owed = plan
+            .launches()
+            .filter(|key| !plan.swap.contains(key))
+            .cloned()
+            .collect();
         let launched = self.open_streams_for(&parts);
         if let Err(error) = launched.and_then(|()| self.launch(parts, inherited)) {
             self.show();
             return Err(ApplyError::Incomplete(error));
         }
+        self.owed.clear();
         self.end_streams_without_writers();
         self.stop_writers_without_readers();
         self.library.retain(&self.graph.component_hashes());

@@ -30,19 +30,28 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     next: Option<(Epoch, u64)>,
+    /// Whether the producer may have sorted datums out since the last subscription started. `next` then says too little.
+    selects: bool,
 }
 
 impl Memory {
-    /// A subscription starts at this place; how many datums went by unheard.
-    fn resume(&mut self, position: Option<(Epoch, u64)>) -> u64 {
-        let missed = match (self.next, position) {
+    /// A subscription starts at this place, at which the producer sorts datums out or not; how many went by unheard, as
+    /// far as that can be told.
+    fn resume(&mut self, position: Option<(Epoch, u64)>, selects: bool) -> u64 {
+        let known = self.next.filter(|_| !self.selects);
+        let missed = match (known, position) {
             (Some((before, next)), Some((epoch, position))) if before == epoch => {
                 position.saturating_sub(next)
             }
             _ => 0,
         };
-        self.next = position;
+        (self.next, self.selects) = (position, selects);
         missed
+    }
+
+    /// From here on the producer may sort datums out.
+    const fn selected(&mut self) {
+        self.selects = true;
     }
 
     /// Whether the producer said where its stream was.
@@ -157,7 +166,7 @@ async fn hear(
         }
     };
     waits.reset();
-    let lost = memory.resume(start.position);
+    let lost = memory.resume(start.position, start.selects);
     if core.criteria().is_everything() {
         core.tally
             .lost
@@ -256,7 +265,7 @@ impl Reading<'_> {
                 // Triggered when other datums are wanted than before: first, since datums may come without a pause.
                 Ok(()) = wanted.changed() => {
                     let criteria = wanted.borrow_and_update().criteria.clone();
-                    self.tell(&mut tx, &criteria).await;
+                    self.tell(&mut tx, &criteria, memory).await;
                     continue;
                 }
                 // Triggered when there are datums, the end of them, or the end of the link.
@@ -301,8 +310,11 @@ impl Reading<'_> {
     }
 
     /// Has the producer select by other criteria, if it can.
-    async fn tell(&mut self, tx: &mut LinkSender, criteria: &Criteria) {
+    async fn tell(&mut self, tx: &mut LinkSender, criteria: &Criteria, memory: &mut Memory) {
         self.selects = false;
+        if !criteria.is_everything() {
+            memory.selected();
+        }
         if self.retunes {
             // What is not told is merely sent in vain: the criteria are applied here too.
             let _ = timeout(HANDSHAKE_TIMEOUT, tx.send_frame(&Retune::encode(criteria))).await;
@@ -347,12 +359,32 @@ mod tests {
     fn what_was_missed_is_known_within_one_life_of_the_producer() {
         let (first, second) = (Epoch([1; 16]), Epoch([2; 16]));
         let mut memory = Memory::default();
-        assert_eq!(memory.resume(Some((first, 100))), 0);
+        assert_eq!(memory.resume(Some((first, 100)), false), 0);
         memory.advance(20);
-        assert_eq!(memory.resume(Some((first, 125))), 5);
+        assert_eq!(memory.resume(Some((first, 125)), false), 5);
         memory.advance(1);
-        assert_eq!(memory.resume(Some((first, 126))), 0);
-        assert_eq!(memory.resume(Some((second, 9000))), 0);
-        assert_eq!(memory.resume(None), 0);
+        assert_eq!(memory.resume(Some((first, 126)), false), 0);
+        assert_eq!(memory.resume(Some((second, 9000)), false), 0);
+        assert_eq!(memory.resume(None, false), 0);
+    }
+
+    #[test]
+    fn what_the_producer_sorted_out_is_not_missed() {
+        let epoch = Epoch([1; 16]);
+        let mut memory = Memory::default();
+        memory.resume(Some((epoch, 100)), false);
+        memory.advance(20);
+        // Others are wanted in the middle of a subscription, and then all again.
+        memory.selected();
+        memory.advance(3);
+        assert_eq!(memory.resume(Some((epoch, 900)), false), 0);
+        assert!(memory.is_known());
+        // All of this subscription is heard.
+        memory.advance(10);
+        assert_eq!(memory.resume(Some((epoch, 915)), true), 5);
+        // Of this one a part.
+        memory.advance(2);
+        assert_eq!(memory.resume(Some((epoch, 2000)), false), 0);
+        assert_eq!(memory.resume(Some((epoch, 2001)), false), 1);
     }
 }

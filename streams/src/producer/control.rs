@@ -31,13 +31,12 @@ pub struct ProducerReading {
     pub consumers: Vec<ChannelInfo>,
 }
 
-/// The settings of a producer that can change while it runs.
+/// The settings of a producer that can change while it runs and that nobody waits for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Live {
     pub(super) buffer_size: usize,
     pub(super) buffer_bytes: usize,
     pub(super) max_consumers: usize,
-    pub(super) disconnect_lagging: DisconnectLagging,
 }
 
 impl ProducerControl {
@@ -96,9 +95,11 @@ impl ProducerControl {
         self.set(|core| core.live().max_consumers = max_consumers);
     }
 
-    /// Another way with subscribers elsewhere that do not keep up, from the next batch on.
+    /// Another way with subscribers elsewhere that do not keep up, at once: also with those that are being waited for.
     pub fn set_disconnect_lagging(&self, policy: impl Into<DisconnectLagging>) {
-        self.set(|core| core.live().disconnect_lagging = policy.into());
+        self.set(|core| {
+            core.lagging.send_replace(policy.into());
+        });
     }
 
     /// Other conditions for being online, said from such as are met by one subscriber, and judged at once.

@@ -67,6 +67,8 @@ pub(crate) struct Core {
     pub(super) cancel: CancellationToken,
     /// Those who look on at what is handed out.
     pub(super) taps: Taps,
+    /// What to do about subscribers elsewhere that do not keep up. The worker hears of a change while it waits for them.
+    pub(super) lagging: watch::Sender<DisconnectLagging>,
     live: Mutex<Live>,
     fanout: Mutex<Fanout>,
     penalties: Mutex<Penalties>,
@@ -114,11 +116,11 @@ impl Core {
             buffer_size: config.buffer_size,
             buffer_bytes: config.buffer_bytes,
             max_consumers: config.max_consumers,
-            disconnect_lagging: config.disconnect_lagging,
         };
         Self {
             id: config.stream_id,
             intake: Queue::new(config.buffer_size, config.buffer_bytes),
+            lagging: watch::Sender::new(config.disconnect_lagging),
             config,
             streams,
             gate,
@@ -436,7 +438,7 @@ impl Core {
 
     /// Cuts a subscriber off because it does not keep up.
     pub(super) fn cut_lagging(&self, subscriber: &Arc<Subscriber>) {
-        if matches!(self.live().disconnect_lagging, DisconnectLagging::After(_)) {
+        if matches!(*self.lagging.borrow(), DisconnectLagging::After(_)) {
             let mut penalties = self
                 .penalties
                 .lock()

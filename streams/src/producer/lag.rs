@@ -150,6 +150,23 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_is_kept_while_its_policy_is() {
+        use DisconnectLagging::{After, AtOnce, Never, Wait};
+        let start = Instant::now();
+        let (mut budget, spent) = (None, start + SECOND);
+        for other in [AtOnce, Never, Wait] {
+            Budget::keep(&mut budget, After(5 * SECOND), start);
+            budget.as_mut().unwrap().spend(start, spent);
+            Budget::keep(&mut budget, After(5 * SECOND), spent);
+            assert_eq!(budget.as_mut().unwrap().left(spent), 4 * SECOND);
+            Budget::keep(&mut budget, After(9 * SECOND), spent);
+            assert_eq!(budget.as_mut().unwrap().left(spent), 9 * SECOND);
+            Budget::keep(&mut budget, other, spent);
+            assert!(budget.is_none());
+        }
+    }
+
+    #[test]
     fn penalties_grow_end_and_are_forgiven() {
         let (peer, start) = (SecretKey::generate().public(), Instant::now());
         let mut penalties = Penalties::default();

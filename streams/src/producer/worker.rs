@@ -8,6 +8,7 @@ use std::{
 
 use futures::future::{join_all, select_all};
 use tokio::{
+    sync::watch,
     task::yield_now,
     time::{sleep, sleep_until},
 };
@@ -42,9 +43,7 @@ pub(super) async fn run(core: Arc<Core>) {
                 batch = next(&core) => batch,
             };
             let Some(batch) = batch else { break };
-            let policy = core.live().disconnect_lagging;
-            Budget::keep(&mut budget, policy, Instant::now());
-            if deliver(&core, batch, budget.as_mut(), stopped.as_mut())
+            if deliver(&core, batch, &mut budget, stopped.as_mut())
                 .await
                 .is_err()
             {
@@ -96,7 +95,7 @@ async fn next(core: &Core) -> Option<Frames> {
 async fn deliver(
     core: &Core,
     batch: Frames,
-    budget: Option<&mut Budget>,
+    budget: &mut Option<Budget>,
     stopped: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<(), Stopped> {
     core.taps.offer(&batch);
@@ -150,33 +149,25 @@ fn hand_over(core: &Core, subscriber: &Arc<Subscriber>, mut frames: Frames, wait
     }
 }
 
+/// Why those that have no room are looked at again.
+enum Again {
+    /// One of them has room, or has left.
+    Room,
+    /// The time that may be spent waiting is spent.
+    OutOfTime,
+    /// The stream has another policy.
+    OtherPolicy,
+}
+
 /// Waits for those that have no room, as long as the stream waits for such.
 async fn wait(
     core: &Core,
     mut waiting: Waiting,
-    mut budget: Option<&mut Budget>,
+    budget: &mut Option<Budget>,
     mut stopped: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<(), Stopped> {
-    let policy = core.live().disconnect_lagging;
-    if matches!(policy, DisconnectLagging::AtOnce) {
-        // A sender that merely had no turn yet takes its datums now.
-        yield_now().await;
-        try_again(core, &mut waiting);
-    }
-    waiting.retain(|(subscriber, rest)| {
-        let waited_for = matches!(
-            policy,
-            DisconnectLagging::After(_) | DisconnectLagging::Wait
-        );
-        if waited_for || subscriber.remote().is_none() {
-            return true;
-        }
-        subscriber.missed(rest.count(), &core.tally.lagging);
-        if matches!(policy, DisconnectLagging::AtOnce) {
-            core.cut_lagging(subscriber);
-        }
-        false
-    });
+    let mut policies = core.lagging.subscribe();
+    apply_policy(core, &mut policies, budget, &mut waiting).await;
     while !waiting.is_empty() {
         let since = Instant::now();
         let any_remote = waiting
@@ -197,7 +188,7 @@ async fn wait(
                 .iter()
                 .map(|(subscriber, rest)| Box::pin(has_room(subscriber, rest))),
         );
-        let patient = tokio::select! {
+        let again = tokio::select! {
             biased;
             // Triggered when the network ends or the time to drain is over.
             () = &mut stopped => {
@@ -206,27 +197,63 @@ async fn wait(
                 }
                 return Err(Stopped);
             }
+            // Triggered when the policy changes, which holds for those that are being waited for, too.
+            Ok(()) = policies.changed(), if any_remote => Again::OtherPolicy,
             // Triggered when one of them has room, or has left.
-            _ = room => true,
+            _ = room => Again::Room,
             // Triggered when the time that may be spent waiting is spent.
-            () = out_of_patience => false,
+            () = out_of_patience => Again::OutOfTime,
         };
-        if !patient {
-            waiting.retain(|(subscriber, rest)| {
-                let cut = subscriber.remote().is_some();
-                if cut {
-                    subscriber.missed(rest.count(), &core.tally.lagging);
-                    core.cut_lagging(subscriber);
-                }
-                !cut
-            });
-        }
+        // First: the time was spent under the policy, and out of the budget, that there was until now.
         if let Some(budget) = budget.as_mut().filter(|_| any_remote) {
             budget.spend(since, Instant::now());
+        }
+        match again {
+            Again::Room => {}
+            Again::OutOfTime => give_up(core, &mut waiting, true),
+            Again::OtherPolicy => {
+                apply_policy(core, &mut policies, budget, &mut waiting).await;
+            }
         }
         try_again(core, &mut waiting);
     }
     Ok(())
+}
+
+/// Does with those that have no room what the policy says now; whom it waits for is left. The budget becomes the one of
+/// the same policy, so that nobody is waited for without it.
+async fn apply_policy(
+    core: &Core,
+    policies: &mut watch::Receiver<DisconnectLagging>,
+    budget: &mut Option<Budget>,
+    waiting: &mut Waiting,
+) {
+    let policy = *policies.borrow_and_update();
+    Budget::keep(budget, policy, Instant::now());
+    match policy {
+        DisconnectLagging::After(_) | DisconnectLagging::Wait => {}
+        DisconnectLagging::AtOnce => {
+            // A sender that merely had no turn yet takes its datums now.
+            yield_now().await;
+            try_again(core, waiting);
+            give_up(core, waiting, true);
+        }
+        DisconnectLagging::Never => give_up(core, waiting, false),
+    }
+}
+
+/// Waits no more for those elsewhere: they miss what they have no room for, and are cut off if so said.
+fn give_up(core: &Core, waiting: &mut Waiting, cut: bool) {
+    waiting.retain(|(subscriber, rest)| {
+        if subscriber.remote().is_none() {
+            return true;
+        }
+        subscriber.missed(rest.count(), &core.tally.lagging);
+        if cut {
+            core.cut_lagging(subscriber);
+        }
+        false
+    });
 }
 
 fn try_again(core: &Core, waiting: &mut Waiting) {

@@ -8,14 +8,15 @@ use mosaik_streams::Criteria;
 use super::NodeArgs;
 use crate::{
     cli::{Exit, complain},
-    control::{Answer, AskError, Request, Shown},
+    control::{ANSWER_TIME_MAX, Answer, AskError, Form, Found, Request, Shown},
     manifest::parse_criteria,
 };
 
 /// Shows the datums of a stream as they go by in a running node, one a line.
 ///
 /// It never slows the pipeline: what is not taken in time is missed, and stderr says how many. It goes on over reloads,
-/// until Ctrl-C or --limit. A datum that is not text is shown in base64, with a `=` before it.
+/// until Ctrl-C or --limit. A datum that is not text is shown in base64, with a `=` before it; one that is too large as its
+/// beginning and how many bytes it has. Whoever takes nothing at all for 30 s is let go of.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner tap prices pipeline.yaml\n  mosaik-runner tap prices --where '{symbol: ETH, price: {gte: 3000}}' --limit 10"
@@ -74,6 +75,11 @@ pub(in crate::cli) fn run(args: &TapArgs, colored: bool) -> anyhow::Result<Exit>
             Ok(Answer::Done) => return Ok(Exit::Success),
             Ok(_) => return Err(AskError::Unexpected.into()),
             Err(AskError::Gone) => {
+                let lives = |again: Found| again.hello.pid == found.hello.pid;
+                anyhow::ensure!(
+                    !args.node.find().is_ok_and(lives),
+                    "the node has closed the connection: nothing was read for {ANSWER_TIME_MAX:?}"
+                );
                 complain("the node has stopped");
                 return Ok(Exit::Success);
             }
@@ -84,11 +90,38 @@ pub(in crate::cli) fn run(args: &TapArgs, colored: bool) -> anyhow::Result<Exit>
 }
 
 fn show(out: &mut impl io::Write, datums: &[Shown]) -> io::Result<()> {
-    for datum in datums {
-        match datum {
-            Shown::Text(text) => writeln!(out, "{text}")?,
-            Shown::Base64(text) => writeln!(out, "={text}")?,
+    for Shown { form, bytes } in datums {
+        match form {
+            Form::Text(text) => write!(out, "{text}")?,
+            Form::Base64(text) => write!(out, "={text}")?,
+        }
+        match bytes {
+            Some(bytes) => writeln!(out, "… ({bytes} bytes)")?,
+            None => writeln!(out)?,
         }
     }
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_datum_is_a_line_and_one_that_was_cut_says_so() {
+        let text = |text: &str, bytes| Shown {
+            form: Form::Text(text.into()),
+            bytes,
+        };
+        let binary = Shown {
+            form: Form::Base64("/w==".into()),
+            bytes: Some(7),
+        };
+        let mut lines = Vec::new();
+        show(&mut lines, &[text("a", None), text("b", Some(9)), binary]).unwrap();
+        assert_eq!(
+            String::from_utf8(lines).unwrap(),
+            "a\nb… (9 bytes)\n=/w==… (7 bytes)\n"
+        );
+    }
 }

@@ -23,6 +23,7 @@ use super::{Exit, OutputArgs, control::node_name, load};
 use crate::{
     control::{Address, Load, Order, Server},
     graph::Loaded,
+    operator::Engine,
     topology::{DRAIN_DEADLINE, FileWatch, Library, Node, Settings, Summary, state_folder},
 };
 
@@ -57,7 +58,8 @@ pub(super) struct UpArgs {
 
 pub(super) fn run(args: UpArgs, output: OutputArgs) -> anyhow::Result<Exit> {
     let started = Instant::now();
-    let library = load::library()?;
+    let engine = load::engine()?;
+    let library = Arc::new(Library::new(engine.clone()));
     let read_at = SystemTime::now();
     let Some(loaded) = load::graph(&args.manifest, &library, output) else {
         return Ok(Exit::Mistakes);
@@ -66,7 +68,8 @@ pub(super) fn run(args: UpArgs, output: OutputArgs) -> anyhow::Result<Exit> {
         .enable_all()
         .build()
         .context("cannot start")?;
-    let summary = runtime.block_on(up(args, output, library, loaded, (started, read_at)));
+    let components = (engine, library);
+    let summary = runtime.block_on(up(args, output, components, loaded, (started, read_at)));
     // A guest that loops or a read that blocks must not hold the process.
     runtime.shutdown_background();
     let summary = summary?;
@@ -83,7 +86,7 @@ pub(super) fn run(args: UpArgs, output: OutputArgs) -> anyhow::Result<Exit> {
 async fn up(
     args: UpArgs,
     output: OutputArgs,
-    library: Arc<Library>,
+    (engine, library): (Engine, Arc<Library>),
     loaded: Loaded,
     (started, read_at): (Instant, SystemTime),
 ) -> anyhow::Result<Summary> {
@@ -96,7 +99,7 @@ async fn up(
     let mut node = Node::start(loaded.graph, Arc::clone(&library), &settings).await?;
     let (ordering, mut orders) = mpsc::channel(ORDERS_MAX);
     // It answers until the node has ended.
-    let server = serve(&args, &node, &library, ordering);
+    let server = serve(&args, &node, engine, ordering);
     introduce(&node);
     let stages = node.graph().stages().count();
     let s = if stages == 1 { "" } else { "s" };
@@ -165,7 +168,7 @@ async fn up(
 fn serve(
     args: &UpArgs,
     node: &Node,
-    library: &Arc<Library>,
+    engine: Engine,
     orders: mpsc::Sender<Order>,
 ) -> Option<Server> {
     let address = match &args.name {
@@ -173,8 +176,9 @@ fn serve(
         None => Address::of_manifest(&args.manifest),
     };
     let manifest = std::path::absolute(&args.manifest).unwrap_or_else(|_| args.manifest.clone());
-    let library = Arc::clone(library);
-    let load: Load = Arc::new(move |path| load::manifest(path, &library));
+    // What is asked about has a library of its own, let go of with the answer: neither does the node keep what it may
+    // never run, nor does a reload meanwhile let go of what the answer needs. Code that runs is shared by the engine.
+    let load: Load = Arc::new(move |path| load::manifest(path, &Library::new(engine.clone())));
     let who = (manifest, args.name.clone());
     Server::start(&address, who, node.observer(), load, orders)
         .inspect_err(|error| tracing::warn!("this node cannot be asked or told anything: {error}"))

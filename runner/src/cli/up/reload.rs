@@ -55,6 +55,8 @@ impl Reloader {
     /// Moves the node to what the manifest says now. Whatever is wrong is shown, and changes nothing.
     pub(super) async fn reload(&mut self, node: &mut Node) -> Reload {
         let reload = self.attempt(node).await;
+        // A reload that was refused has loaded what nobody runs. Nobody else loads anything into this library.
+        self.library.retain(&node.graph().component_hashes());
         match reload.outcome {
             Outcome::Applied => tracing::info!("{}", reload.text),
             Outcome::Unchanged => tracing::info!("{}", reload.text),
@@ -146,5 +148,76 @@ impl Reloader {
                 Err(text)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use super::*;
+    use crate::{
+        cli::{Color, LogFormat},
+        graph::Grants,
+        operator::{Engine, EngineConfig},
+        topology::{BUILTINS, Settings},
+    };
+
+    /// A manifest that runs one operator, and with `more` also these.
+    fn manifest(more: &str, read: &str) -> String {
+        format!(
+            "mosaik: v1\nstreams: {{raw: {{}}, out: {{}}}}\n\
+             producers: {{count: {{from: {{generate: {{rate: 10}}}}, to: raw}}}}\n\
+             operators:\n  pass: {{wasm: 'builtin:jq', from: raw, to: out, config: {{filter: .}}}}\n{more}\
+             consumers: {{file: {{from: {read}, to: {{file: {{path: out.jsonl}}}}}}}}\n"
+        )
+    }
+
+    fn holds(library: &Library, builtin: &str) -> bool {
+        let found = BUILTINS.iter().find(|(name, _)| *name == builtin);
+        let (_, code) = found.expect("it comes with the runner");
+        let hash = blake3::hash(code).to_hex();
+        library.get(&hash, &Grants::default()).is_some()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_refused_reload_has_loaded_is_let_go_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.yaml");
+        fs::write(&path, manifest("", "out")).unwrap();
+        let engine = Engine::new(EngineConfig::default()).unwrap();
+        let library = Arc::new(Library::new(engine));
+        let loaded = load::manifest(&path, &library).unwrap();
+        let settings = Settings {
+            manifest: path.clone(),
+            state_folder: folder.path().join("state"),
+        };
+        let mut node = Node::start(loaded.graph, Arc::clone(&library), &settings)
+            .await
+            .unwrap();
+        let args = UpArgs {
+            manifest: path.clone(),
+            no_watch: true,
+            name: None,
+            allow_restart: false,
+        };
+        let output = OutputArgs {
+            log: LogFormat::Text,
+            verbose: 0,
+            quiet: true,
+            color: Color::Never,
+        };
+        let shared = Arc::clone(&library);
+        let mut reloader = Reloader::new(&args, output, shared, None, Instant::now());
+
+        // The operators are looked into before the reader of a stream that is not there is found wrong.
+        let more = "  last: {wasm: 'builtin:sample', from: raw, to: out, config: {every: 2}}\n";
+        fs::write(&path, manifest(more, "uot")).unwrap();
+        assert!(load::manifest(&path, &library).is_err() && holds(&library, "sample"));
+        let reload = reloader.reload(&mut node).await;
+        assert_eq!(reload.outcome, Outcome::Refused, "{reload:?}");
+        assert!(!holds(&library, "sample"), "nobody runs it");
+        assert!(holds(&library, "jq"), "it runs");
+        node.shutdown(Duration::from_secs(10)).await;
     }
 }

@@ -1,0 +1,323 @@
+//! What was measured: kept as JSON, shown as a table, compared with what was measured before.
+
+use std::{collections::BTreeMap, fmt::Write as _, process::Command};
+
+use serde::{Deserialize, Serialize};
+
+use crate::measure::{Figure, Goal, Result, Row, Setting, Spread, scaled};
+
+/// One run of the program.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) machine: Machine,
+    /// What a case was measured for, in seconds.
+    pub(crate) seconds: f64,
+    pub(crate) rows: Vec<Measured>,
+}
+
+/// What it ran on.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    cores: usize,
+    cpu: String,
+    system: String,
+    rustc: String,
+}
+
+/// A row with its figures.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    pub(crate) name: String,
+    pub(crate) about: String,
+    pub(crate) figures: Vec<Samples>,
+    pub(crate) goals: Vec<Judged>,
+}
+
+/// A figure, once for each round.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Samples {
+    pub(crate) name: String,
+    pub(crate) unit: String,
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+    pub(crate) values: Vec<f64>,
+}
+
+/// A goal, and whether it was met.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Judged {
+    pub(crate) what: String,
+    pub(crate) bound: String,
+    /// `None` where something of it was not measured.
+    pub(crate) median: Option<f64>,
+    pub(crate) min: Option<f64>,
+    pub(crate) max: Option<f64>,
+    pub(crate) met: Option<bool>,
+}
+
+/// Measures the rows in turns, so many rounds.
+pub(crate) fn measure(
+    rows: &[Row],
+    setting: &Setting,
+    rounds: usize,
+    mut tell: impl FnMut(&str),
+) -> Result<Report> {
+    let mut seen: Vec<Vec<Samples>> = rows.iter().map(|_| Vec::new()).collect();
+    for round in 0..rounds {
+        for (row, seen) in rows.iter().zip(&mut seen) {
+            if round >= row.rounds_max {
+                continue;
+            }
+            tell(&format!("round {} of {rounds}: {}", round + 1, row.name));
+            for case in &row.cases {
+                if case.needs_peers && !setting.peers {
+                    continue;
+                }
+                let figures =
+                    (case.measure)(setting).map_err(|error| format!("{}: {error}", row.name))?;
+                for figure in figures {
+                    note(seen, figure);
+                }
+            }
+        }
+    }
+    let measured = rows
+        .iter()
+        .zip(seen)
+        .map(|(row, figures)| judge(row, figures));
+    Ok(Report {
+        machine: Machine::this(),
+        seconds: setting.window.as_secs_f64(),
+        rows: measured.collect(),
+    })
+}
+
+fn note(seen: &mut Vec<Samples>, figure: Figure) {
+    match seen.iter_mut().find(|seen| seen.name == figure.name) {
+        Some(seen) => seen.values.push(figure.value),
+        None => seen.push(Samples {
+            name: figure.name,
+            unit: figure.unit.to_owned(),
+            median: 0.0,
+            min: 0.0,
+            max: 0.0,
+            values: vec![figure.value],
+        }),
+    }
+}
+
+fn judge(row: &Row, mut figures: Vec<Samples>) -> Measured {
+    let by_name: BTreeMap<&str, &[f64]> = figures
+        .iter()
+        .map(|figure| (figure.name.as_str(), figure.values.as_slice()))
+        .collect();
+    let goals = row
+        .goals
+        .iter()
+        .map(|goal| judged(goal, &by_name))
+        .collect();
+    for figure in &mut figures {
+        if let Some(spread) = Spread::of(&figure.values) {
+            (figure.median, figure.min, figure.max) = (spread.median, spread.min, spread.max);
+        }
+    }
+    Measured {
+        name: row.name.to_owned(),
+        about: row.about.to_owned(),
+        figures,
+        goals,
+    }
+}
+
+/// A ratio is one of each round, so that what slows the machine for a while slows both of its sides.
+fn judged(goal: &Goal, figures: &BTreeMap<&str, &[f64]>) -> Judged {
+    let of = figures.get(goal.of.as_str()).copied().unwrap_or_default();
+    let values: Vec<f64> = match &goal.to {
+        None => of.to_vec(),
+        Some(to) => {
+            let to = figures.get(to.as_str()).copied().unwrap_or_default();
+            of.iter().zip(to).map(|(of, to)| of / to).collect()
+        }
+    };
+    let spread = Spread::of(&values);
+    Judged {
+        what: goal.text(),
+        bound: goal.bound.text(),
+        median: spread.map(|spread| spread.median),
+        min: spread.map(|spread| spread.min),
+        max: spread.map(|spread| spread.max),
+        met: spread.map(|spread| goal.bound.is_met(spread.median)),
+    }
+}
+
+impl Machine {
+    fn this() -> Self {
+        let said = |program: &str, arg: &str| {
+            let output = Command::new(program).arg(arg).output().ok()?;
+            Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        };
+        let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let cpu = cpu
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        Self {
+            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            cpu: cpu.map_or_else(String::new, |(_, name)| name.to_owned()),
+            system: said("uname", "-sr").unwrap_or_default(),
+            rustc: said("rustc", "--version").unwrap_or_default(),
+        }
+    }
+}
+
+impl Report {
+    /// As people read it.
+    pub(crate) fn table(&self) -> Result<String> {
+        let mut text = String::new();
+        let Machine {
+            cores,
+            cpu,
+            system,
+            rustc,
+        } = &self.machine;
+        writeln!(
+            text,
+            "{cores} cores, {cpu}, {system}, {rustc}; each case for {} s",
+            self.seconds
+        )?;
+        for row in &self.rows {
+            writeln!(text, "\n{}: {}", row.name, row.about)?;
+            for figure in &row.figures {
+                let [median, min, max] = [figure.median, figure.min, figure.max].map(scaled);
+                write!(text, "  {:<44} {median:>9} {}", figure.name, figure.unit)?;
+                if figure.values.len() > 1 {
+                    write!(text, "  ({min} to {max} in {})", figure.values.len())?;
+                }
+                text.push('\n');
+            }
+            for goal in &row.goals {
+                let Some((median, met)) = goal.median.zip(goal.met) else {
+                    writeln!(text, "  {:<44} {:>9} {}", goal.what, "?", goal.bound)?;
+                    continue;
+                };
+                let met = if met { "met" } else { "MISSED" };
+                writeln!(
+                    text,
+                    "  {:<44} {:>9} {}  {met}",
+                    goal.what,
+                    scaled(median),
+                    goal.bound
+                )?;
+            }
+        }
+        Ok(text)
+    }
+
+    /// What differs from an earlier run, figure by figure.
+    pub(crate) fn changes_since(&self, old: &Self) -> Result<String> {
+        let mut text = String::new();
+        for row in &self.rows {
+            let Some(before) = old.rows.iter().find(|old| old.name == row.name) else {
+                continue;
+            };
+            for figure in &row.figures {
+                let mut figures = before.figures.iter();
+                let Some(before) = figures.find(|old| old.name == figure.name) else {
+                    continue;
+                };
+                let change = (figure.median / before.median - 1.0) * 100.0;
+                // What the spreads share may be chance.
+                let apart = figure.min > before.max || figure.max < before.min;
+                writeln!(
+                    text,
+                    "{:<14} {:<44} {:>9} → {:>9} {}  {change:+.1} %{}",
+                    row.name,
+                    figure.name,
+                    scaled(before.median),
+                    scaled(figure.median),
+                    figure.unit,
+                    if apart { "" } else { " (within the spread)" },
+                )?;
+            }
+        }
+        Ok(text)
+    }
+
+    /// Whether each goal that was measured was met.
+    pub(crate) fn missed(&self) -> usize {
+        let goals = self.rows.iter().flat_map(|row| &row.goals);
+        goals.filter(|goal| goal.met == Some(false)).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::{Bound, Case};
+
+    /// Two figures that move together, so that only ratios within a round are steady.
+    fn row() -> Row {
+        let round = std::cell::Cell::new(0.0);
+        let case = Case::new(move |_| {
+            round.set(round.get() + 1.0);
+            Ok(vec![
+                Figure::new("fast", "x/s", 30.0 * round.get()),
+                Figure::new("slow", "x/s", 10.0 * round.get()),
+            ])
+        });
+        Row::new(
+            "row",
+            "about",
+            vec![case],
+            vec![
+                Goal::ratio("fast", "slow", Bound::AtLeast(3.0)),
+                Goal::ratio("fast", "slow", Bound::AtMost(2.0)),
+                Goal::ratio("fast", "missing", Bound::AtLeast(1.0)),
+            ],
+        )
+    }
+
+    fn report() -> Report {
+        let setting = Setting {
+            window: std::time::Duration::ZERO,
+            peers: false,
+        };
+        measure(&[row()], &setting, 3, |_| {}).unwrap()
+    }
+
+    #[test]
+    fn ratios_are_taken_within_a_round_and_judged() {
+        let report = report();
+        let [met, missed, unknown] = &report.rows[0].goals[..] else {
+            panic!("{report:?}");
+        };
+        assert_eq!(
+            (met.min, met.max, met.met),
+            (Some(3.0), Some(3.0), Some(true))
+        );
+        assert_eq!(missed.met, Some(false));
+        assert_eq!(unknown.met, None);
+        assert_eq!(report.missed(), 1);
+        let fast = &report.rows[0].figures[0];
+        assert_eq!((fast.median, fast.min, fast.max), (60.0, 30.0, 90.0));
+        let table = report.table().unwrap();
+        assert!(
+            table.contains("MISSED") && table.contains("60 x/s  (30 to 90 in 3)"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn a_run_is_compared_with_one_that_was_kept() {
+        let kept = serde_json::to_string(&report()).unwrap();
+        let mut old: Report = serde_json::from_str(&kept).unwrap();
+        old.rows[0].figures[0].median = 50.0;
+        old.rows[0].figures[0].max = 20.0;
+        let changes = report().changes_since(&old).unwrap();
+        assert!(
+            changes.contains("50 →        60 x/s  +20.0 %\n"),
+            "{changes}"
+        );
+        assert!(changes.contains("+0.0 % (within the spread)"), "{changes}");
+    }
+}

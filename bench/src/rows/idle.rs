@@ -1,0 +1,74 @@
+//! What streams cost on which nothing is sent.
+
+use std::time::Duration;
+
+use crate::{
+    measure::{Bound, Case, Figure, Goal, Result, Row, Setting},
+    process::Process,
+};
+
+const COUNTS: [usize; 4] = [1, 10, 100, 1000];
+/// For what follows a start to be over.
+const SETTLE: Duration = Duration::from_secs(3);
+
+fn measure(setting: &Setting, streams: usize) -> Result<Vec<Figure>> {
+    let count = streams.to_string();
+    let mut offering = Process::part(["offer", &count])?;
+    let addr = offering.says("ready")?;
+    let mut subscribing = Process::part(["subscribe", &addr, &count])?;
+    offering.says("began")?;
+    subscribing.says("began")?;
+    std::thread::sleep(SETTLE);
+    // Long enough that what is done every few seconds counts.
+    let window = setting.window * 5;
+    let both = |what: &dyn Fn(&Process) -> Result<f64>| {
+        Ok::<_, Box<dyn std::error::Error>>(what(&offering)? + what(&subscribing)?)
+    };
+    let cpu = |process: &Process| Ok(process.cpu_time()?.as_secs_f64());
+    let before = both(&cpu)?;
+    std::thread::sleep(window);
+    let used = both(&cpu)? - before;
+    let kib = both(&|process| Ok(process.resident_kib()? as f64))?;
+    Ok(vec![
+        Figure::new(
+            format!("{streams} streams, CPU"),
+            "ms/s",
+            used * 1e3 / window.as_secs_f64(),
+        ),
+        Figure::new(format!("{streams} streams, memory of both"), "KiB", kib),
+    ])
+}
+
+pub(super) fn row() -> Row {
+    let case = Case::new(|setting| {
+        let mut all = Vec::new();
+        for streams in COUNTS {
+            all.extend(measure(setting, streams)?);
+        }
+        let memory: Vec<f64> = all
+            .iter()
+            .filter(|figure| figure.unit == "KiB")
+            .map(|figure| figure.value)
+            .collect();
+        if let [few, .., many] = memory[..] {
+            // Each stream has an end in either process.
+            let each = (many - few) / (COUNTS[3] - COUNTS[0]) as f64 / 2.0;
+            all.push(Figure::new(
+                "memory of a stream, in either process",
+                "KiB",
+                each,
+            ));
+        }
+        Ok(all)
+    });
+    Row::new(
+        "idle",
+        "streams over QUIC on which nothing is sent, each subscribed to",
+        vec![case],
+        vec![
+            Goal::alone("memory of a stream, in either process", Bound::AtMost(32.0)),
+            Goal::alone("1000 streams, CPU", Bound::AtMost(10.0)),
+        ],
+    )
+    .at_most(1)
+}
