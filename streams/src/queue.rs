@@ -57,8 +57,9 @@ struct State {
     /// Room promised to writers of single datums.
     reserved: usize,
     closed: bool,
-    /// Datums ever put in and ever taken out.
+    /// Datums ever put in, and their bytes without headers, and datums ever taken out.
     put: u64,
+    put_len: u64,
     taken: u64,
     reader: Option<Waker>,
 }
@@ -143,12 +144,15 @@ impl Queue {
     }
 
     /// Writes one datum of at most `max_len` bytes in place, into room that was `reserved` before or is there now.
+    ///
+    /// Room for the next one is kept for whoever had reserved this one, if no more than half is taken: so that those who
+    /// send one after the other need not ask each time, and those who do not send cannot take all there is. Whether it is.
     pub(crate) fn put_datum<E>(
         &self,
         reserved: bool,
         max_len: usize,
         write: impl FnOnce(&mut BytesMut) -> Result<(), E>,
-    ) -> Result<(), PutError<E>> {
+    ) -> Result<bool, PutError<E>> {
         let mut state = self.state();
         if reserved {
             state.reserved -= 1;
@@ -174,10 +178,13 @@ impl Queue {
         state.count += 1;
         state.bytes += len;
         state.put += 1;
+        state.put_len += (len - HEADER_LEN) as u64;
+        let again =
+            reserved && state.count + state.reserved < state.max_count / 2 && state.reserve();
         let reader = state.reader.take();
         drop(state);
         reader.into_iter().for_each(Waker::wake);
-        Ok(())
+        Ok(again)
     }
 
     /// Waits for room for a datum of this length. Cancel safe.
@@ -188,12 +195,13 @@ impl Queue {
     /// Waits for room for one datum and keeps it for the caller, who must use it or [`release`](Self::release) it.
     /// Cancel safe.
     pub(crate) async fn reserve(&self) -> Result<(), Closed> {
-        self.wait_until(|state| {
-            let fits = state.fits(0);
-            state.reserved += usize::from(fits);
-            fits
-        })
-        .await
+        self.wait_until(State::reserve).await
+    }
+
+    /// As [`reserve`](Self::reserve), if there is room now.
+    pub(crate) fn try_reserve(&self) -> bool {
+        let mut state = self.state();
+        !state.closed && state.reserve()
     }
 
     pub(crate) fn release(&self) {
@@ -299,9 +307,10 @@ impl Queue {
         self.state().closed
     }
 
-    /// Datums ever put in.
-    pub(crate) fn put_so_far(&self) -> u64 {
-        self.state().put
+    /// Datums ever put in, and their bytes without headers.
+    pub(crate) fn put_so_far(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.put, state.put_len)
     }
 
     /// Waits until as many datums have been taken out, by whomever. Cancel safe.
@@ -330,10 +339,17 @@ impl State {
                 || (self.bytes < self.max_bytes && self.bytes + HEADER_LEN + len <= self.max_bytes))
     }
 
+    fn reserve(&mut self) -> bool {
+        let fits = self.fits(0);
+        self.reserved += usize::from(fits);
+        fits
+    }
+
     fn append(&mut self, source: Source, frames: Frames) {
         self.count += frames.count();
         self.bytes += frames.wire_len();
         self.put += frames.count() as u64;
+        self.put_len += frames.payload_len() as u64;
         if frames.wire_len() < JOIN_BELOW {
             self.join_for(source);
             self.joining.extend(&frames);

@@ -49,6 +49,9 @@ pub(crate) struct Consume {
     /// How many more that never take anything.
     #[arg(long, default_value_t = 0)]
     stalled: usize,
+    /// How long datums flow before they count, in seconds.
+    #[arg(long, default_value_t = WARM_UP.as_secs_f64())]
+    warm_up: f64,
     /// Value by value, as its type.
     #[arg(long)]
     typed: bool,
@@ -195,7 +198,7 @@ pub(super) async fn consume(what: &Consume) -> Result<()> {
     while seen.iter().any(|seen| seen.0.load(Ordering::Relaxed) == 0) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    tokio::time::sleep(WARM_UP).await;
+    tokio::time::sleep(Duration::from_secs_f64(what.warm_up)).await;
     say("began")?;
     let (start, before) = (Instant::now(), sum());
     tokio::time::sleep(Duration::from_secs_f64(what.seconds)).await;

@@ -205,7 +205,8 @@ pub(super) fn stalled() -> Row {
             let flow = ours(
                 setting,
                 &["1024", "--unhurried"],
-                &["--consumers", "9", "--stalled", stalled],
+                // Until the one that takes nothing has all that it can hold.
+                &["--consumers", "9", "--stalled", stalled, "--warm-up", "2"],
             )?;
             Ok(Figure::alone(name, BYTES, flow.bytes))
         })

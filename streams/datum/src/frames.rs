@@ -5,6 +5,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+pub use crate::cursor::Cursor;
+
 /// Bytes of the length in front of every datum.
 pub const HEADER_LEN: usize = 4;
 
@@ -69,7 +71,7 @@ pub fn scan(bytes: &[u8], max_frame_len: usize) -> Result<Scan, FramesError> {
     Ok(found)
 }
 
-fn header_len(header: &[u8]) -> usize {
+pub(crate) fn header_len(header: &[u8]) -> usize {
     u32::from_be_bytes([header[0], header[1], header[2], header[3]]) as usize
 }
 

@@ -4,6 +4,7 @@
 //! `mosaik-streams` hands all of it on; whoever uses that crate needs no other.
 
 pub mod criteria;
+mod cursor;
 mod datum;
 mod encoding;
 pub mod frames;

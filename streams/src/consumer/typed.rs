@@ -15,6 +15,7 @@ use super::{Attempt, Config, ConsumerStats, FramesConsumer, FramesConsumerBuilde
 use crate::{
     Criteria, Datum, Frames, StreamId,
     discovery::PeerEntry,
+    frames::Cursor,
     queue::Source,
     status::{ChannelConditions, ChannelInfo, When},
     streams::{Scope, backoff::ExponentialBackoff},
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// Datums that are taken from the queue at a time at most.
-const BATCH_MAX: usize = 256;
+const BATCH_MAX: usize = 4096;
 
 /// Gives the datums of a stream. A producer whose datums cannot be decoded is not listened to any more.
 ///
@@ -54,7 +55,7 @@ const BATCH_MAX: usize = 256;
 /// ```
 pub struct Consumer<D> {
     frames: FramesConsumer,
-    batch: Frames,
+    batch: Cursor,
     source: Source,
     /// Datums that could not be decoded, and their bytes.
     undecodable: (u64, u64),
@@ -65,7 +66,7 @@ impl<D: Datum> Consumer<D> {
     fn new(frames: FramesConsumer) -> Self {
         Self {
             frames,
-            batch: Frames::new(),
+            batch: Cursor::default(),
             source: 0,
             undecodable: (0, 0),
             datum: PhantomData,
@@ -90,11 +91,11 @@ impl<D: Datum> Consumer<D> {
             }
             // In this order: what came before the end is still there after it.
             let is_ended = self.frames.is_ended();
-            (self.source, self.batch) = match self.frames.try_take(BATCH_MAX) {
-                Some(taken) => taken,
+            match self.frames.try_take(BATCH_MAX) {
+                Some(taken) => self.begin(taken),
                 None if is_ended => return Err(TryRecvError::Disconnected),
                 None => return Err(TryRecvError::Empty),
-            };
+            }
         }
     }
 
@@ -104,26 +105,29 @@ impl<D: Datum> Consumer<D> {
                 return Poll::Ready(Some(datum));
             }
             match ready!(self.frames.poll_take(cx, BATCH_MAX)) {
-                Some(taken) => (self.source, self.batch) = taken,
+                Some(taken) => self.begin(taken),
                 None => return Poll::Ready(None),
             }
         }
     }
 
+    fn begin(&mut self, (source, batch): (Source, Frames)) {
+        (self.source, self.batch) = (source, batch.into());
+    }
+
     fn decode_next(&mut self) -> Option<D> {
-        while !self.batch.is_empty() {
-            let front = self.batch.split_front(1, usize::MAX);
-            match front.iter().next().map(D::decode)? {
+        loop {
+            let datum = self.batch.take_one()?;
+            match D::decode(datum) {
                 Ok(datum) => return Some(datum),
                 Err(error) => {
                     self.undecodable.0 += 1;
-                    self.undecodable.1 += front.payload_len() as u64;
+                    self.undecodable.1 += datum.len() as u64;
                     tracing::debug!(stream = %self.stream_id(), %error, "a datum cannot be decoded");
                     self.frames.reject(self.source);
                 }
             }
         }
-        None
     }
 
     /// To wait for being online and for producers.
@@ -178,7 +182,7 @@ impl<D: Datum> Stream for Consumer<D> {
 
 impl<D: Datum> FusedStream for Consumer<D> {
     fn is_terminated(&self) -> bool {
-        self.batch.is_empty() && self.frames.is_ended()
+        self.batch.count() == 0 && self.frames.is_ended()
     }
 }
 

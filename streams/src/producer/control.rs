@@ -56,7 +56,7 @@ impl ProducerControl {
         Some(ProducerReading {
             online: core.board.is_online(),
             conditions: core.board.conditions(),
-            stats: core.tally.read(),
+            stats: core.stats(),
             queued: core.intake.held(),
             consumers: core.board.list(),
         })

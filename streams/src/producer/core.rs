@@ -17,7 +17,7 @@ use super::{
     builder::Config,
     control::Live,
     lag::{DisconnectLagging, Penalties},
-    stats::Tally,
+    stats::{ProducerStats, Tally},
     subscriber::{Local, Remote, Subscriber, Target},
     undelivered::GiveBack,
 };
@@ -243,6 +243,16 @@ impl Core {
         tokio::select! {
             () = self.cancel.cancelled() => {}
             () = overdue => {}
+        }
+    }
+
+    /// What it has done so far.
+    pub(super) fn stats(&self) -> ProducerStats {
+        let (datums, bytes) = self.intake.put_so_far();
+        ProducerStats {
+            datums,
+            bytes,
+            ..self.tally.read()
         }
     }
 

@@ -76,14 +76,12 @@ impl FramesProducer {
                 .online()
                 .await
                 .map_err(|Closed| Error::Closed(None))?;
-            let before = (frames.count(), frames.payload_len());
+            let before = frames.count();
             self.core
                 .intake
                 .put(0, frames)
                 .map_err(|Closed| Error::Closed(None))?;
-            self.core.tally.datums.add(before.0 - frames.count());
-            self.core.tally.bytes.add(before.1 - frames.payload_len());
-            if before.0 == frames.count() {
+            if before == frames.count() {
                 self.core
                     .intake
                     .room_for(first_len)
@@ -111,11 +109,7 @@ impl FramesProducer {
         match self.core.intake.put_whole(0, &frames) {
             Err(Closed) => Err(Error::Closed(Some(frames))),
             Ok(false) => Err(Error::Full(frames)),
-            Ok(true) => {
-                self.core.tally.datums.add(frames.count());
-                self.core.tally.bytes.add(frames.payload_len());
-                Ok(())
-            }
+            Ok(true) => Ok(()),
         }
     }
 
@@ -181,7 +175,7 @@ impl FramesProducer {
         self.open = false;
         if !self.core.close_handle() {
             return FinishReport {
-                stats: self.core.tally.read(),
+                stats: self.core.stats(),
                 ..FinishReport::default()
             };
         }
@@ -197,7 +191,7 @@ impl FramesProducer {
         let ended = report.wait_for(Option::is_some).await;
         let ended = ended.ok().and_then(|report| *report).unwrap_or_default();
         FinishReport {
-            stats: self.core.tally.read(),
+            stats: self.core.stats(),
             ..ended
         }
     }
@@ -219,7 +213,7 @@ impl FramesProducer {
 
     /// What it has done so far.
     pub fn stats(&self) -> ProducerStats {
-        self.core.tally.read()
+        self.core.stats()
     }
 
     /// Datums and bytes (headers included) taken but not yet handed to subscribers.

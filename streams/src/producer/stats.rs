@@ -43,11 +43,9 @@ impl Dropped {
     }
 }
 
-/// [`ProducerStats`] while they are being counted.
+/// [`ProducerStats`] while they are being counted. What was taken is counted by the queue that it is put into.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    pub(super) datums: Counter,
-    pub(super) bytes: Counter,
     pub(super) sent_datums: Counter,
     pub(super) sent_bytes: Counter,
     pub(super) delivered_local: Counter,
@@ -62,8 +60,6 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn read(&self) -> ProducerStats {
         ProducerStats {
-            datums: self.datums.get(),
-            bytes: self.bytes.get(),
             sent_datums: self.sent_datums.get(),
             sent_bytes: self.sent_bytes.get(),
             delivered_local: self.delivered_local.get(),
@@ -75,6 +71,7 @@ impl Tally {
                 closed: self.closed.get(),
                 nobody: self.nobody.get(),
             },
+            ..ProducerStats::default()
         }
     }
 }

@@ -76,32 +76,29 @@ impl<D: Datum> Producer<D> {
     /// # Errors
     /// Says why, with the datum.
     pub fn try_send(&self, datum: D) -> Result<(), Error<D>> {
-        if self.frames.is_none() || self.core.intake.is_closed() {
+        if self.frames.is_none() {
             return Err(Error::Closed(Some(datum)));
         }
         if !self.is_online() {
-            return Err(Error::Offline(datum));
+            return Err(if self.core.intake.is_closed() {
+                Error::Closed(Some(datum))
+            } else {
+                Error::Offline(datum)
+            });
         }
-        self.put(false, datum)
+        self.put(false, datum).map(|_| ())
     }
 
-    fn put(&self, reserved: bool, datum: D) -> Result<(), Error<D>> {
-        let mut len = 0;
+    /// Whether there is room for the next one, too, which is kept for this handle.
+    fn put(&self, reserved: bool, datum: D) -> Result<bool, Error<D>> {
         let put = self
             .core
             .intake
             .put_datum(reserved, self.core.config.max_datum_len, |bytes| {
-                let before = bytes.len();
-                datum.encode_into(bytes)?;
-                len = bytes.len() - before;
-                Ok::<_, D::EncodeError>(())
+                datum.encode_into(bytes)
             });
         match put {
-            Ok(()) => {
-                self.core.tally.datums.add(1);
-                self.core.tally.bytes.add(len);
-                Ok(())
-            }
+            Ok(again) => Ok(again),
             Err(PutError::Closed) => Err(Error::Closed(Some(datum))),
             Err(PutError::Full) => Err(Error::Full(datum)),
             Err(PutError::TooLarge) => {
@@ -147,7 +144,7 @@ impl<D: Datum> Producer<D> {
 
     /// What it has done so far.
     pub fn stats(&self) -> ProducerStats {
-        self.core.tally.read()
+        self.core.stats()
     }
 
     /// The stream.
@@ -165,11 +162,20 @@ impl<D: Datum> Sink<D> for Producer<D> {
     type Error = Error<D>;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error<D>>> {
-        if self.permit {
-            return Poll::Ready(Ok(()));
-        }
         if self.frames.is_none() {
             return Poll::Ready(Err(Error::Closed(None)));
+        }
+        if self.permit {
+            if self.core.board.is_online() {
+                return Poll::Ready(Ok(()));
+            }
+            self.permit = false;
+            self.core.intake.release();
+        }
+        // Most of the time there is nothing to wait for.
+        if self.waiting.is_none() && self.core.board.is_online() && self.core.intake.try_reserve() {
+            self.permit = true;
+            return Poll::Ready(Ok(()));
         }
         let mut waiting = self.waiting.take().unwrap_or_else(|| {
             // Not a handle, which would keep the stream open.
@@ -194,7 +200,8 @@ impl<D: Datum> Sink<D> for Producer<D> {
 
     fn start_send(mut self: Pin<&mut Self>, datum: D) -> Result<(), Error<D>> {
         let reserved = std::mem::take(&mut self.permit);
-        self.put(reserved, datum)
+        self.permit = self.put(reserved, datum)?;
+        Ok(())
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Error<D>>> {

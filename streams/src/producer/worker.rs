@@ -33,6 +33,7 @@ struct Stopped;
 pub(super) async fn run(core: Arc<Core>) {
     {
         let mut stopped = pin!(core.stopped());
+        let mut watchers = (core.board.online_watcher(), core.life.subscribe());
         let mut budget = None;
         loop {
             let batch = tokio::select! {
@@ -40,7 +41,7 @@ pub(super) async fn run(core: Arc<Core>) {
                 // Triggered when the network ends or the time to drain is over.
                 () = &mut stopped => break,
                 // Triggered when there are datums and someone to send them to, or there never will be.
-                batch = next(&core) => batch,
+                batch = next(&core, &mut watchers) => batch,
             };
             let Some(batch) = batch else { break };
             if deliver(&core, batch, &mut budget, stopped.as_mut())
@@ -55,10 +56,16 @@ pub(super) async fn run(core: Arc<Core>) {
 }
 
 /// What is held while offline stays held. `None` at the end.
-async fn next(core: &Core) -> Option<Frames> {
-    let mut online = core.board.online_watcher();
-    let mut life = core.life.subscribe();
+async fn next(
+    core: &Core,
+    (online, life): &mut (watch::Receiver<bool>, watch::Receiver<Life>),
+) -> Option<Frames> {
     loop {
+        if core.board.is_online()
+            && let Some((_, batch)) = core.intake.try_take(usize::MAX)
+        {
+            return Some(batch);
+        }
         if *online.borrow_and_update() {
             tokio::select! {
                 // Triggered when there are datums, or there never will be.
@@ -338,7 +345,7 @@ async fn wind_up(core: &Arc<Core>) {
         ended: for_good,
         complete,
         incomplete,
-        stats: core.tally.read(),
+        stats: core.stats(),
     }));
     core.cancel.cancel();
 }
@@ -347,7 +354,7 @@ async fn leave(core: &Core, subscriber: &Arc<Subscriber>, for_good: bool, reason
     match &subscriber.target {
         Target::Local(local) => {
             let queue = local.consumer.queue();
-            let mark = queue.put_so_far();
+            let (mark, _) = queue.put_so_far();
             core.remove_ended(subscriber, for_good);
             if for_good {
                 queue.taken(mark).await;

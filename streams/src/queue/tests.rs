@@ -131,3 +131,36 @@ fn closing_lets_out_what_is_in_and_abandoning_does_not() {
     assert_eq!(queue.taken(3).now_or_never(), Some(()));
     assert!(queue.take_all().now_or_never().unwrap().is_none());
 }
+
+#[test]
+fn room_for_the_next_one_is_kept_while_there_is_more_than_enough() {
+    let queue = Queue::new(8, 1000);
+    let put = |reserved| {
+        queue
+            .put_datum(reserved, 9, |bytes| {
+                bytes.extend_from_slice(b"x");
+                Ok::<_, Infallible>(())
+            })
+            .unwrap()
+    };
+    assert!(!put(false), "nothing was kept for it before");
+    // Those who hold room, one after the other, and send nothing more.
+    let mut kept = 0;
+    while queue.try_reserve() {
+        if !put(true) {
+            break;
+        }
+        kept += 1;
+    }
+    assert!(kept > 0);
+    queue.try_take(usize::MAX);
+    let (mut free, taken) = (0, queue.held().0);
+    while queue.try_reserve() {
+        free += 1;
+    }
+    assert_eq!(taken, 0);
+    assert!(
+        free >= 4,
+        "{free} of 8 are left for others, {kept} are kept"
+    );
+}

@@ -1,6 +1,9 @@
 //! The channels of one producer or consumer, and whether they make it online.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::sync::watch;
 
@@ -13,6 +16,8 @@ pub(super) type Channels = Arc<Vec<ChannelInfo>>;
 pub(crate) struct Board {
     channels: watch::Sender<Channels>,
     online: watch::Sender<bool>,
+    /// What `online` says, for those who ask with each datum.
+    online_now: AtomicBool,
     conditions: Mutex<ChannelConditions>,
     when: When,
 }
@@ -22,9 +27,11 @@ impl Board {
     pub(crate) fn new(online_when: impl FnOnce(ChannelConditions) -> ChannelConditions) -> Self {
         let (channels, watcher) = watch::channel(Channels::default());
         let conditions = online_when(ChannelConditions::new(watcher.clone()).minimum_of(1));
-        let (online, online_watcher) = watch::channel(conditions.is_condition_met());
+        let met = conditions.is_condition_met();
+        let (online, online_watcher) = watch::channel(met);
         Self {
             channels,
+            online_now: AtomicBool::new(met),
             online,
             conditions: Mutex::new(conditions),
             when: When::new(watcher, online_watcher),
@@ -75,12 +82,13 @@ impl Board {
         // Judged inside the lock of `online`, so that of two changes at once the later one has the last word.
         self.online.send_if_modified(|online| {
             let now = self.lock().is_condition_met();
+            self.online_now.store(now, Ordering::Release);
             std::mem::replace(online, now) != now
         });
     }
 
     pub(crate) fn is_online(&self) -> bool {
-        *self.online.borrow()
+        self.online_now.load(Ordering::Acquire)
     }
 
     pub(crate) fn online_watcher(&self) -> watch::Receiver<bool> {
