@@ -70,7 +70,6 @@ pub(super) fn file_to_file() -> Row {
         write_lines(&at("warm.jsonl"), 1)?;
         run_to_end(&at("warm.yaml"))?;
         fs::remove_file(at("out.jsonl"))?;
-        fs::remove_file(at("out.jsonl"))?;
         let took = timed(|| run_to_end(&manifest))?;
         if fs::metadata(at("in.jsonl"))?.len() != fs::metadata(at("out.jsonl"))?.len() {
             return Err("the file that was written is not as long as the one that was read".into());
