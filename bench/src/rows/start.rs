@@ -17,9 +17,9 @@ const MANIFEST: &str = "mosaik: v1
 streams: {a: {}, b: {}, c: {}, d: {}}
 producers: {made: {from: {generate: {count: 10}}, to: a}}
 operators:
-  jq: {wasm: 'builtin:jq', from: a, to: b, config: {filter: '.seq'}}
+  jq: {wasm: 'builtin:jq', from: a, to: b, config: {filter: .}}
   sample: {wasm: 'builtin:sample', from: b, to: c, config: {every: 2}}
-  dedupe: {wasm: 'builtin:dedupe', from: c, to: d, config: {by: .}}
+  dedupe: {wasm: 'builtin:dedupe', from: c, to: d, config: {by: [seq]}}
 consumers: {out: {from: d, to: {stdout: {}}}}
 ";
 
