@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt::Write as _, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// One number that a case measured.
@@ -146,7 +148,7 @@ impl Row {
 }
 
 /// The one in the middle, the least and the most.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) min: f64,

@@ -38,9 +38,8 @@ pub(crate) struct Measured {
 pub(crate) struct Samples {
     pub(crate) name: String,
     pub(crate) unit: String,
-    pub(crate) median: f64,
-    pub(crate) min: f64,
-    pub(crate) max: f64,
+    #[serde(flatten)]
+    pub(crate) spread: Spread,
     pub(crate) values: Vec<f64>,
 }
 
@@ -50,11 +49,19 @@ pub(crate) struct Judged {
     pub(crate) what: String,
     pub(crate) bound: String,
     /// `None` where something of it was not measured.
-    pub(crate) median: Option<f64>,
-    pub(crate) min: Option<f64>,
-    pub(crate) max: Option<f64>,
-    pub(crate) met: Option<bool>,
+    pub(crate) outcome: Option<Outcome>,
 }
+
+/// What came of a goal.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    #[serde(flatten)]
+    pub(crate) spread: Spread,
+    pub(crate) met: bool,
+}
+
+/// The figures of a row while they are being measured.
+type Seen = Vec<(Figure, Vec<f64>)>;
 
 /// Measures the rows in turns, so many rounds.
 pub(crate) fn measure(
@@ -63,7 +70,7 @@ pub(crate) fn measure(
     rounds: usize,
     mut tell: impl FnMut(&str),
 ) -> Report {
-    let mut seen: Vec<Vec<Samples>> = rows.iter().map(|_| Vec::new()).collect();
+    let mut seen: Vec<Seen> = rows.iter().map(|_| Vec::new()).collect();
     for round in 0..rounds {
         for (row, seen) in rows.iter().zip(&mut seen) {
             if round >= row.rounds_max {
@@ -93,39 +100,35 @@ pub(crate) fn measure(
     }
 }
 
-fn note(seen: &mut Vec<Samples>, figure: Figure) {
-    match seen.iter_mut().find(|seen| seen.name == figure.name) {
-        Some(seen) => seen.values.push(figure.value),
-        None => seen.push(Samples {
-            name: figure.name,
-            unit: figure.unit.to_owned(),
-            median: 0.0,
-            min: 0.0,
-            max: 0.0,
-            values: vec![figure.value],
-        }),
+fn note(seen: &mut Seen, figure: Figure) {
+    match seen.iter_mut().find(|(seen, _)| seen.name == figure.name) {
+        Some((_, values)) => values.push(figure.value),
+        None => seen.push((figure.clone(), vec![figure.value])),
     }
 }
 
-fn judge(row: &Row, mut figures: Vec<Samples>) -> Measured {
-    let by_name: BTreeMap<&str, &[f64]> = figures
+fn judge(row: &Row, seen: Seen) -> Measured {
+    let by_name: BTreeMap<&str, &[f64]> = seen
         .iter()
-        .map(|figure| (figure.name.as_str(), figure.values.as_slice()))
+        .map(|(figure, values)| (figure.name.as_str(), values.as_slice()))
         .collect();
     let goals = row
         .goals
         .iter()
         .map(|goal| judged(goal, &by_name))
         .collect();
-    for figure in &mut figures {
-        if let Some(spread) = Spread::of(&figure.values) {
-            (figure.median, figure.min, figure.max) = (spread.median, spread.min, spread.max);
-        }
-    }
+    let figures = seen.into_iter().filter_map(|(figure, values)| {
+        Some(Samples {
+            name: figure.name,
+            unit: figure.unit.to_owned(),
+            spread: Spread::of(&values)?,
+            values,
+        })
+    });
     Measured {
         name: row.name.to_owned(),
         about: row.about.to_owned(),
-        figures,
+        figures: figures.collect(),
         goals,
     }
 }
@@ -140,14 +143,13 @@ fn judged(goal: &Goal, figures: &BTreeMap<&str, &[f64]>) -> Judged {
             of.iter().zip(to).map(|(of, to)| of / to).collect()
         }
     };
-    let spread = Spread::of(&values);
     Judged {
         what: goal.text(),
         bound: goal.bound.text(),
-        median: spread.map(|spread| spread.median),
-        min: spread.map(|spread| spread.min),
-        max: spread.map(|spread| spread.max),
-        met: spread.map(|spread| goal.bound.is_met(spread.median)),
+        outcome: Spread::of(&values).map(|spread| Outcome {
+            spread,
+            met: goal.bound.is_met(spread.median),
+        }),
     }
 }
 
@@ -188,7 +190,8 @@ impl Report {
         for row in &self.rows {
             writeln!(text, "\n{}: {}", row.name, row.about)?;
             for figure in &row.figures {
-                let [median, min, max] = [figure.median, figure.min, figure.max].map(scaled);
+                let Spread { median, min, max } = figure.spread;
+                let [median, min, max] = [median, min, max].map(scaled);
                 write!(text, "  {:<44} {median:>9} {}", figure.name, figure.unit)?;
                 if figure.values.len() > 1 {
                     write!(text, "  ({min} to {max} in {})", figure.values.len())?;
@@ -196,7 +199,7 @@ impl Report {
                 text.push('\n');
             }
             for goal in &row.goals {
-                let Some((median, met)) = goal.median.zip(goal.met) else {
+                let Some(Outcome { spread, met }) = goal.outcome else {
                     writeln!(text, "  {:<44} {:>9} {}", goal.what, "?", goal.bound)?;
                     continue;
                 };
@@ -205,7 +208,7 @@ impl Report {
                     text,
                     "  {:<44} {:>9} {}  {met}",
                     goal.what,
-                    scaled(median),
+                    scaled(spread.median),
                     goal.bound
                 )?;
             }
@@ -225,16 +228,17 @@ impl Report {
                 let Some(before) = figures.find(|old| old.name == figure.name) else {
                     continue;
                 };
-                let change = (figure.median / before.median - 1.0) * 100.0;
+                let (old, new) = (before.spread, figure.spread);
+                let change = (new.median / old.median - 1.0) * 100.0;
                 // What the spreads share may be chance.
-                let apart = figure.min > before.max || figure.max < before.min;
+                let apart = new.min > old.max || new.max < old.min;
                 writeln!(
                     text,
                     "{:<14} {:<44} {:>9} → {:>9} {}  {change:+.1} %{}",
                     row.name,
                     figure.name,
-                    scaled(before.median),
-                    scaled(figure.median),
+                    scaled(old.median),
+                    scaled(new.median),
                     figure.unit,
                     if apart { "" } else { " (within the spread)" },
                 )?;
@@ -246,7 +250,8 @@ impl Report {
     /// Whether each goal that was measured was met.
     pub(crate) fn missed(&self) -> usize {
         let goals = self.rows.iter().flat_map(|row| &row.goals);
-        goals.filter(|goal| goal.met == Some(false)).count()
+        let outcomes = goals.filter_map(|goal| goal.outcome);
+        outcomes.filter(|outcome| !outcome.met).count()
     }
 }
 
@@ -291,15 +296,14 @@ mod tests {
         let [met, missed, unknown] = &report.rows[0].goals[..] else {
             panic!("{report:?}");
         };
-        assert_eq!(
-            (met.min, met.max, met.met),
-            (Some(3.0), Some(3.0), Some(true))
-        );
-        assert_eq!(missed.met, Some(false));
-        assert_eq!(unknown.met, None);
+        let met = met.outcome.unwrap();
+        assert_eq!((met.spread.min, met.spread.max, met.met), (3.0, 3.0, true));
+        assert!(!missed.outcome.unwrap().met);
+        assert!(unknown.outcome.is_none());
         assert_eq!(report.missed(), 1);
         let fast = &report.rows[0].figures[0];
-        assert_eq!((fast.median, fast.min, fast.max), (60.0, 30.0, 90.0));
+        let Spread { median, min, max } = fast.spread;
+        assert_eq!((median, min, max), (60.0, 30.0, 90.0));
         let table = report.table().unwrap();
         assert!(
             table.contains("MISSED") && table.contains("60 x/s  (30 to 90 in 3)"),
@@ -311,8 +315,8 @@ mod tests {
     fn a_run_is_compared_with_one_that_was_kept() {
         let kept = serde_json::to_string(&report()).unwrap();
         let mut old: Report = serde_json::from_str(&kept).unwrap();
-        old.rows[0].figures[0].median = 50.0;
-        old.rows[0].figures[0].max = 20.0;
+        old.rows[0].figures[0].spread.median = 50.0;
+        old.rows[0].figures[0].spread.max = 20.0;
         let changes = report().changes_since(&old).unwrap();
         assert!(
             changes.contains("50 →        60 x/s  +20.0 %\n"),

@@ -1,6 +1,7 @@
 //! What the other processes of a measurement do. They say `ready ADDRESS` when others may come, `began` when a
 //! measurement begins, and `ended NUMBER…` with what it came to.
 
+mod idle;
 mod latency;
 mod quinn;
 pub(crate) mod throughput;
@@ -77,10 +78,8 @@ pub(crate) fn run(part: &Part) -> Result<()> {
             Part::QuinnRead(reach) => quinn::read(reach).await,
             Part::QuinnEcho => quinn::echo().await,
             Part::QuinnPing(reach) => quinn::ping(reach).await,
-            Part::Offer { streams } => throughput::offer(*streams).await,
-            Part::Subscribe { addr, streams } => {
-                throughput::subscribe(addr.clone(), *streams).await
-            }
+            Part::Offer { streams } => idle::offer(*streams).await,
+            Part::Subscribe { addr, streams } => idle::subscribe(addr.clone(), *streams).await,
         }
     })
 }

@@ -211,34 +211,3 @@ pub(super) async fn consume(what: &Consume) -> Result<()> {
     ))?;
     std::future::pending().await
 }
-
-fn idle(number: usize) -> String {
-    format!("idle {number}")
-}
-
-pub(super) async fn offer(streams: usize) -> Result<()> {
-    let network = node(None).await?;
-    let mut producers = Vec::new();
-    for number in 0..streams {
-        producers.push(network.streams().producer_frames(idle(number)).build()?);
-    }
-    say(&format!("ready {}", network.local().addr()))?;
-    for producer in &producers {
-        producer.when().online().await;
-    }
-    say("began")?;
-    std::future::pending().await
-}
-
-pub(super) async fn subscribe(addr: EndpointAddr, streams: usize) -> Result<()> {
-    let network = node(Some(addr)).await?;
-    let mut consumers = Vec::new();
-    for number in 0..streams {
-        consumers.push(network.streams().consumer_frames(idle(number)).build()?);
-    }
-    for consumer in &consumers {
-        consumer.when().online().await;
-    }
-    say("began")?;
-    std::future::pending().await
-}

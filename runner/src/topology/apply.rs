@@ -102,7 +102,6 @@ impl Node {
         self.owed.clear();
         self.end_streams_without_writers();
         self.stop_writers_without_readers();
-        self.library.retain(&self.graph.component_hashes());
         let receipt = Receipt {
             generation: self.generation,
             diff,

@@ -27,9 +27,7 @@ use crate::{
         self, Edge, Graph, OnError as OnErrorConfig, Scope, Stage, StageKey, StageKind, StreamName,
     },
     manifest::shown_tickets,
-    stage::{
-        Blueprint, End, Ended, Input, OnError, OperatorStage, OutputPort, SinkStage, SourceStage,
-    },
+    stage::{End, Ended, Input, OnError, OperatorStage, OutputPort, SinkStage, SourceStage},
 };
 
 /// How long a node may take to come to its end when told to: 30 s.
@@ -95,8 +93,6 @@ pub struct Node {
     /// This node's own handle to every stream that is written here.
     pub(super) producers: BTreeMap<StreamName, FramesProducer>,
     pub(super) stages: BTreeMap<StageKey, Running>,
-    /// How each operator's instance that runs now was built.
-    pub(super) blueprints: BTreeMap<StageKey, Blueprint>,
     pub(super) ledger: Ledger,
     /// Streams that have ended and whose readers still read.
     pub(super) ending: JoinSet<StreamName>,
@@ -166,7 +162,6 @@ impl Node {
             network,
             producers: BTreeMap::new(),
             stages: BTreeMap::new(),
-            blueprints: BTreeMap::new(),
             ledger,
             ending: JoinSet::new(),
             endings: BTreeMap::new(),
@@ -302,9 +297,6 @@ impl Node {
                 continue;
             };
             let inherited = inherited.remove(&id).unwrap_or_default();
-            if let Parts::Operator { blueprint, .. } = &parts {
-                self.blueprints.insert(id.clone(), (**blueprint).clone());
-            }
             let ready = self.assemble(stage, parts, inherited)?;
             self.starts += 1;
             let running = Running::start(ready, id.clone(), self.starts, self.notify.clone())

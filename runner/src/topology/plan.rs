@@ -54,11 +54,8 @@ impl Plan {
                 Change::Remove => plan.stop.push(key.clone()),
             }
         }
-        let mut found = usize::MAX;
-        while std::mem::replace(&mut found, plan.build.len()) != plan.build.len() {
-            plan.wake_writers(node, graph);
-            plan.wake_readers(node, graph);
-        }
+        // Whoever is woken may wake others.
+        while plan.wake_writers(node, graph) | plan.wake_readers(node, graph) {}
         plan
     }
 
@@ -67,15 +64,19 @@ impl Plan {
         self.build.iter().chain(&self.hand_over)
     }
 
-    /// Starts those again that were told to stop because nobody read what they write, if somebody does now.
-    fn wake_writers(&mut self, node: &Node, graph: &Graph) {
+    fn starts(&self, key: &StageKey) -> bool {
+        self.launches().any(|launched| launched == key)
+    }
+
+    /// Starts those again that were told to stop because nobody read what they write, if somebody does now. Whether there
+    /// are any.
+    fn wake_writers(&mut self, node: &Node, graph: &Graph) -> bool {
+        let before = self.build.len();
         for stage in graph
             .stages()
             .filter(|stage| node.unread.contains(&stage.key))
         {
-            let runs = |key: &StageKey| {
-                node.stages.contains_key(key) || self.launches().any(|launched| launched == key)
-            };
+            let runs = |key: &StageKey| node.stages.contains_key(key) || self.starts(key);
             let is_read = stage
                 .writes()
                 .any(|stream| graph.readers(stream).any(|reader| runs(&reader.key)));
@@ -83,22 +84,24 @@ impl Plan {
                 self.build.push(stage.key.clone());
             }
         }
+        self.build.len() > before
     }
 
-    /// Starts those again that had come to the end of a stream which is now written anew, and those after them.
-    fn wake_readers(&mut self, node: &Node, graph: &Graph) {
+    /// Starts those again that had come to the end of a stream which is now written anew, and those after them. Whether
+    /// there are any.
+    fn wake_readers(&mut self, node: &Node, graph: &Graph) -> bool {
+        let before = self.build.len();
         for stage in graph.in_order() {
-            let starts = |key: &StageKey| self.launches().any(|launched| launched == key);
             let fed = stage.edges().any(|edge| {
                 graph
                     .writers(&edge.stream)
-                    .any(|writer| starts(&writer.key))
+                    .any(|writer| self.starts(&writer.key))
             });
-            let wake = fed && !starts(&stage.key) && !node.stages.contains_key(&stage.key);
-            if wake {
+            if fed && !self.starts(&stage.key) && !node.stages.contains_key(&stage.key) {
                 self.build.push(stage.key.clone());
             }
         }
+        self.build.len() > before
     }
 }
 

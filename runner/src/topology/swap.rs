@@ -10,22 +10,12 @@ use super::{
     apply::SWAP_DEADLINE,
     build::{Parts, spread_of},
     node::Node,
-    running::Agreement,
     setup::limits,
 };
 use crate::{
     graph::{Graph, OperatorStage, Stage, StageKey, StageKind, StatePolicy, StreamName},
-    stage::{Blueprint, Replacement, Settings, Update},
+    stage::{Replacement, Settings, Update},
 };
-
-/// An operator that is ready to go over, and how its instances are then built.
-struct Agreed<'g> {
-    key: &'g StageKey,
-    agreement: Agreement,
-    /// `None` where the instances stay.
-    blueprint: Option<Box<Blueprint>>,
-    settings: Settings,
-}
 
 impl Node {
     /// Opens the streams to which operators send their failures from now on. Tells which were not open before.
@@ -67,27 +57,24 @@ impl Node {
             let Some(running) = self.stages.get(key) else {
                 continue;
             };
-            let settings = self.settings(operator);
-            let (replacement, blueprint) = match parts.remove(key) {
+            let replacement = match parts.remove(key) {
                 Some(Parts::Operator {
                     instances,
                     blueprint,
                     converters,
-                }) => {
-                    let replacement = Replacement {
-                        instances,
-                        spread: spread_of(operator),
-                        blueprint: (*blueprint).clone(),
-                        outputs: self.outputs(operator),
-                        converters,
-                        carry: operator.state == StatePolicy::Carry,
-                    };
-                    (Some(replacement), Some(blueprint))
-                }
-                _ => (None, None),
+                }) => Some(Replacement {
+                    instances,
+                    spread: spread_of(operator),
+                    blueprint: *blueprint,
+                    outputs: self.outputs(operator),
+                    converters,
+                    carry: operator.state == StatePolicy::Carry,
+                }),
+                _ => None,
             };
+            let is_swap = replacement.is_some();
             let update = Update {
-                settings: settings.clone(),
+                settings: self.settings(operator),
                 replacement,
             };
             // Returning early has those before hear that they are to stay.
@@ -95,28 +82,12 @@ impl Node {
                 let stage = key.clone();
                 ApplyError::Swap { stage, reason }
             })?;
-            agreed.push(Agreed {
-                key,
-                agreement,
-                blueprint,
-                settings,
-            });
+            agreed.push((key, agreement, is_swap));
         }
         let mut pauses = BTreeMap::new();
-        for Agreed {
-            key,
-            agreement,
-            blueprint,
-            settings,
-        } in agreed
-        {
-            let pause = agreement.go().await;
-            if let Some(blueprint) = blueprint {
-                self.blueprints.insert(key.clone(), *blueprint);
-                pauses.extend(pause.map(|pause| (key.clone(), pause)));
-            } else if let Some(blueprint) = self.blueprints.get_mut(key) {
-                blueprint.setup.limits = settings.limits;
-            }
+        for (key, agreement, is_swap) in agreed {
+            let pause = agreement.go().await.filter(|_| is_swap);
+            pauses.extend(pause.map(|pause| (key.clone(), pause)));
         }
         Ok(pauses)
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::frames::{Frames, HEADER_LEN, header_len};
+use crate::frames::{Frames, HEADER_LEN, Iter};
 
 /// The datums of a batch that are left, one after the other. Unlike [`Frames::iter`] it keeps the batch, and unlike taking
 /// them off with [`Frames::split_front`] it costs nothing but the length of each.
@@ -26,9 +26,10 @@ pub struct Cursor {
 impl Cursor {
     /// The next datum, if there is one.
     pub fn take_one(&mut self) -> Option<&[u8]> {
-        let rest = self.bytes.get(self.at..)?;
-        let (header, rest) = rest.split_at_checked(HEADER_LEN)?;
-        let datum = rest.get(..header_len(header))?;
+        let datum = Iter {
+            rest: self.bytes.get(self.at..)?,
+        }
+        .next()?;
         self.at += HEADER_LEN + datum.len();
         self.count -= 1;
         Some(datum)

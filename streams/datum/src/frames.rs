@@ -71,7 +71,7 @@ pub fn scan(bytes: &[u8], max_frame_len: usize) -> Result<Scan, FramesError> {
     Ok(found)
 }
 
-pub(crate) fn header_len(header: &[u8]) -> usize {
+fn header_len(header: &[u8]) -> usize {
     u32::from_be_bytes([header[0], header[1], header[2], header[3]]) as usize
 }
 
@@ -249,7 +249,7 @@ impl<D: AsRef<[u8]>> FromIterator<D> for Frames {
 /// The datums of a [`Frames`], in order.
 #[derive(Debug, Clone)]
 pub struct Iter<'a> {
-    rest: &'a [u8],
+    pub(crate) rest: &'a [u8],
 }
 
 impl<'a> Iterator for Iter<'a> {

@@ -71,12 +71,7 @@ async fn next(
                 // Triggered when there are datums, or there never will be.
                 there = core.intake.filled() => if !there { return None },
                 // Triggered when it goes offline.
-                _ = online.changed() => continue,
-            }
-            if core.board.is_online()
-                && let Some((_, batch)) = core.intake.try_take(usize::MAX)
-            {
-                return Some(batch);
+                _ = online.changed() => {}
             }
             continue;
         }

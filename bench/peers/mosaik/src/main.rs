@@ -2,6 +2,10 @@
 //!
 //! Says `ready ADDRESS`, `began` and `ended NUMBER…` on standard output.
 
+#[expect(dead_code, unused_imports, reason = "tests use the rest of it")]
+#[path = "../../../../tests/interop/src/v0_3.rs"]
+mod v0_3;
+
 use std::{
     collections::BTreeSet,
     io::Write as _,
@@ -9,12 +13,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use bytes::Bytes;
 use futures::{SinkExt as _, StreamExt as _};
 use iroh::{EndpointAddr, RelayMode, RelayUrl, TransportAddr};
-use iroh_relay::server::{AccessConfig, Limits, RelayConfig, Server, ServerConfig};
-use mosaik::{Network, PeerId, discovery, streams::producer};
+use iroh_relay::server::Server;
+use mosaik::{
+    Network, PeerId,
+    streams::{Consumer, Producer, producer},
+};
 use serde::{Deserialize, Serialize};
 
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -55,18 +62,7 @@ fn say(text: &str) -> Result<()> {
 }
 
 async fn relay() -> Result<()> {
-    let config = ServerConfig::<std::io::Error> {
-        relay: Some(RelayConfig {
-            http_bind_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            tls: None,
-            limits: Limits::default(),
-            key_cache_capacity: None,
-            access: AccessConfig::Everyone,
-        }),
-        quic: None,
-        metrics_addr: None,
-    };
-    let server = Server::spawn(config).await?;
+    let server = Server::spawn(v0_3::relay(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))).await?;
     let addr = server.http_addr().context("the relay has no address")?;
     say(&format!("ready http://{addr}"))?;
     std::future::pending().await
@@ -74,7 +70,7 @@ async fn relay() -> Result<()> {
 
 async fn node(relay: &str, bootstrap: Option<&str>) -> Result<Network> {
     let relay: RelayUrl = relay.parse()?;
-    let mut discovery = discovery::Config::builder().no_auto_bootstrap();
+    let mut discovery = v0_3::discovery();
     if let Some(addr) = bootstrap {
         discovery = discovery.with_bootstrap(address(addr)?);
     }
@@ -119,7 +115,7 @@ async fn produce(relay: &str, size: usize) -> Result<()> {
         .with_buffer_size(BUFFER_SIZE)
         .disconnect_lagging(false)
         .build();
-    let producer = producer.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let producer = producer.map_err(|error| anyhow!("{error}"))?;
     say_ready(&network)?;
     producer.when().online().await;
     let mut message = Message::of(size);
@@ -178,49 +174,41 @@ async fn consume(relay: &str, addr: &str, seconds: f64) -> Result<()> {
     bail!("the stream ended")
 }
 
+/// What a node answers or asks on, and what it hears on.
+fn streams(
+    network: &Network,
+    to: &str,
+    from: &str,
+) -> Result<(Producer<Message>, Consumer<Message>)> {
+    let streams = network.streams();
+    let producer = streams.producer().with_stream_id(to).build();
+    let producer = producer.map_err(|error| anyhow!("{error}"))?;
+    Ok((producer, streams.consumer().with_stream_id(from).build()))
+}
+
 async fn echo(relay: &str) -> Result<()> {
     let network = node(relay, None).await?;
-    let answers = network
-        .streams()
-        .producer::<Message>()
-        .with_stream_id("pong")
-        .build();
-    let mut answers = answers.map_err(|error| anyhow::anyhow!("{error}"))?;
-    let mut questions = network
-        .streams()
-        .consumer::<Message>()
-        .with_stream_id("ping")
-        .build();
+    let (mut answers, mut questions) = streams(&network, "pong", "ping")?;
     say_ready(&network)?;
     while let Some(question) = questions.next().await {
         answers
             .send(question)
             .await
-            .map_err(|error| anyhow::anyhow!("{error}"))?;
+            .map_err(|error| anyhow!("{error}"))?;
     }
     Ok(())
 }
 
 async fn ping(relay: &str, addr: &str, seconds: f64) -> Result<()> {
     let network = node(relay, Some(addr)).await?;
-    let questions = network
-        .streams()
-        .producer::<Message>()
-        .with_stream_id("ping")
-        .build();
-    let mut questions = questions.map_err(|error| anyhow::anyhow!("{error}"))?;
-    let mut answers = network
-        .streams()
-        .consumer::<Message>()
-        .with_stream_id("pong")
-        .build();
+    let (mut questions, mut answers) = streams(&network, "ping", "pong")?;
     answers.when().online().await;
     questions.when().online().await;
     let (start, mut waits) = (Instant::now(), Vec::new());
     while start.elapsed() < WARM_UP + Duration::from_secs_f64(seconds) {
         let asked = Instant::now();
         let sent = questions.send(Message::of(PING_SIZE)).await;
-        sent.map_err(|error| anyhow::anyhow!("{error}"))?;
+        sent.map_err(|error| anyhow!("{error}"))?;
         answers.recv().await.context("the stream ended")?;
         if start.elapsed() > WARM_UP {
             waits.push(asked.elapsed());
