@@ -1,6 +1,7 @@
 //! Going over to a new generation: built beside the one that runs, then swapped in, or not at all.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -57,19 +58,25 @@ impl Node {
         if graph.is_networked() {
             self.network.bind().await.map_err(StartError::Network)?;
         }
-        let mut plan = Plan::new(self, &graph, &diff);
-        let new = graph
-            .stages()
-            .filter(|stage| plan.build.contains(&stage.key));
-        let mut parts = parts_of(&graph, new, &self.library)
-            .await
-            .map_err(StartError::from)?;
+        let mut parts = BTreeMap::new();
+        self.settle_down().await;
+        let plan = loop {
+            let plan = Plan::new(self, &graph, &diff);
+            let running = self.stages.len();
+            let new = graph
+                .stages()
+                .filter(|stage| plan.build.contains(&stage.key) && !parts.contains_key(&stage.key));
+            let built = parts_of(&graph, new, &self.library).await;
+            parts.extend(built.map_err(StartError::from)?);
+            self.settle_down().await;
+            // What ends while the new generation is being built is not to be swapped, but to be started, and others with it.
+            if self.stages.len() == running {
+                break plan;
+            }
+        };
         let built_in = started.elapsed();
 
         let started = Instant::now();
-        // What ended while the new generation was being built is not to be swapped, but to be started.
-        self.catch_up();
-        plan.swap.retain(|key| self.stages.contains_key(key));
         plan.launches()
             .filter_map(|key| graph.stage(key))
             .flat_map(Stage::writes)

@@ -10,7 +10,11 @@ use std::{
 use mosaik_streams::{
     EndpointAddr, FramesProducer, Network, SecretKey, discovery, network::Error as NetworkError,
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     IdentityError, Library,
@@ -32,6 +36,8 @@ use crate::{
 
 /// How long a node may take to come to its end when told to: 30 s.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+/// How long stages that are at their end are waited for before a reload: 2 s.
+const SETTLE: Duration = Duration::from_secs(2);
 /// Ends of stages that may wait to be noticed; a stage that ends waits when there are more.
 const NOTICES_MAX: usize = 64;
 
@@ -213,6 +219,27 @@ impl Node {
         while let Some(ended) = self.ending.try_join_next() {
             self.stream_ended(ended);
         }
+    }
+
+    /// As [`catch_up`](Self::catch_up), and waits for stages that are at their end and have not said so, [`SETTLE`] at most:
+    /// those who are told what runs must not take them for running.
+    pub(super) async fn settle_down(&mut self) {
+        let until = Instant::now() + SETTLE;
+        self.catch_up();
+        while self.stages.keys().any(|key| self.is_ending(key))
+            && let Ok(Some(notice)) = timeout_at(until, self.notices.recv()).await
+        {
+            self.stage_ended(&notice);
+            self.catch_up();
+        }
+    }
+
+    /// Whether a stage has nothing more to do: it was told to stop, or all that it reads has ended and was read.
+    fn is_ending(&self, key: &StageKey) -> bool {
+        let reads_nothing_more = |stage: &Stage| {
+            stage.edges().next().is_some() && stage.edges().all(|edge| self.is_over(&edge.stream))
+        };
+        self.unread.contains(key) || self.graph.stage(key).is_some_and(reads_nothing_more)
     }
 
     fn stage_ended(&mut self, notice: &EndNotice) {

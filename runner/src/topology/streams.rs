@@ -61,6 +61,13 @@ impl Node {
             .any(|writer| self.stages.contains_key(&writer.key))
     }
 
+    /// Whether a stream of this node alone has been written and read to its end.
+    pub(super) fn is_over(&self, stream: &StreamName) -> bool {
+        self.graph.streams[stream].scope == Scope::Node
+            && !self.producers.contains_key(stream)
+            && !self.endings.contains_key(stream)
+    }
+
     /// A stream that has ended and is still being read cannot be written anew before it has been.
     pub(super) fn refuse_while_ending(&self, stream: &StreamName) -> Result<(), StartError> {
         if !self.endings.contains_key(stream) {
