@@ -124,7 +124,7 @@ fn what_is_retuned_keeps_its_connection() {
         (
             &reader,
             "{stream: ticks}",
-            "{stream: ticks, buffer_size: 50, buffer_bytes: 64KiB, online_when: {minimum_of: 1}}",
+            "{stream: ticks, batch_size: 20, buffer_size: 50, buffer_bytes: 64KiB, online_when: {minimum_of: 1}}",
         ),
         (
             &reader,
@@ -139,7 +139,7 @@ fn what_is_retuned_keeps_its_connection() {
         (
             &writer,
             "ticks: {scope: network}",
-            "ticks: {scope: network, buffer_size: 99, max_consumers: 4, disconnect_lagging: 5s, online_when: {producer: {minimum_of: 1}}, require: {consumers: {tags: [trusted]}}}",
+            "ticks: {scope: network, buffer_size: 99, linger: 2ms, max_consumers: 4, disconnect_lagging: 5s, online_when: {producer: {minimum_of: 1}}, require: {consumers: {tags: [trusted]}}}",
         ),
         (
             &writer,

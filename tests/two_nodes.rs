@@ -89,7 +89,7 @@ fn a_killed_desk_comes_back_and_the_feed_waits_in_bounded_memory() {
     let [(feed_key, feed_id), (desk_key, desk_id)] = [identity(), identity()];
     let node = |key: &str, port: u16, peer: &str, peer_port: u16| {
         format!(
-            "mosaik: v1\nnetwork: kill-test\nnode:\n  secret_key: \"{key}\"\n  listen: [\"127.0.0.1:{port}\"]\n  \
+            "mosaik: v1\nnetwork: kill-test\nnode:\n  quic: {{receive_window: 1MiB, congestion: new_reno}}\n  secret_key: \"{key}\"\n  listen: [\"127.0.0.1:{port}\"]\n  \
              bootstrap: [\"{peer}@127.0.0.1:{peer_port}\"]\n"
         )
     };

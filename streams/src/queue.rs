@@ -262,6 +262,22 @@ impl Queue {
         .await
     }
 
+    /// Waits until there is as much as small batches are joined to, or half of what fits, or nothing more can come. Cancel
+    /// safe.
+    pub(crate) async fn worth_taking(&self) {
+        poll_fn(|cx| {
+            let mut state = self.state();
+            let enough = state.bytes >= JOINED_MAX.min(state.max_bytes / 2)
+                || state.count + state.reserved > state.max_count / 2;
+            if !enough && !state.closed {
+                state.wait(cx);
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     /// Waits for something and takes all there is; `None` when it is closed and empty. Cancel safe.
     pub(crate) async fn take_all(&self) -> Option<Chunks> {
         if !self.filled().await {

@@ -11,8 +11,9 @@ use super::{
     wiring,
 };
 use crate::manifest::{
-    ConsumerDecl, Diagnostic, EdgeDecl, Manifest, OnError, OperatorDecl, Ports, PostcardPolicy,
-    ProducerDecl, Spanned, StageName, StreamDecl, StreamName, both_criteria, check_criteria,
+    ConsumerDecl, Diagnostic, EdgeDecl, MAX_BATCH_SIZE, Manifest, OnError, OperatorDecl, Ports,
+    PostcardPolicy, ProducerDecl, Spanned, StageName, StreamDecl, StreamName, both_criteria,
+    check_criteria,
 };
 
 /// Wires a manifest. What is wrong is added to `found`; with an error among it, the graph is of no use.
@@ -237,6 +238,7 @@ impl<'m, 'f> Builder<'m, 'f> {
             criteria,
             buffer_size: decl.buffer_size.unwrap_or(stream.config.buffer_size),
             buffer_bytes: decl.buffer_bytes.unwrap_or(stream.config.buffer_bytes),
+            batch_size: decl.batch_size.unwrap_or(MAX_BATCH_SIZE),
             online_when: decl
                 .online_when
                 .clone()

@@ -151,6 +151,9 @@ fn restart_reasons(old: &Graph, new: &Graph) -> Vec<&'static str> {
     if old.node.mdns != new.node.mdns {
         reasons.push("`mdns` changes: how the node finds others is settled when it starts");
     }
+    if old.node.quic != new.node.quic {
+        reasons.push("`quic` changes: what a connection may hold is settled when it is made");
+    }
     if old.node.protocol != new.node.protocol {
         reasons.push("`protocol` changes: others know the node by an entry of the old one");
     }
@@ -192,6 +195,7 @@ fn stream_change(old: &StreamConfig, new: &StreamConfig) -> (Change, Vec<&'stati
     let retuned = Differences::default()
         .compare("buffer_size", &old.buffer_size, &new.buffer_size)
         .compare("buffer_bytes", &old.buffer_bytes, &new.buffer_bytes)
+        .compare("linger", &old.linger, &new.linger)
         .compare("max_consumers", &old.max_consumers, &new.max_consumers)
         .compare(
             "disconnect_lagging",
@@ -335,6 +339,7 @@ fn edge_settings<'g>(edges: impl Iterator<Item = (&'g Edge, &'g Edge)>) -> Diffe
             .compare("criteria", &old.criteria, &new.criteria)
             .compare("buffer_size", &old.buffer_size, &new.buffer_size)
             .compare("buffer_bytes", &old.buffer_bytes, &new.buffer_bytes)
+            .compare("batch_size", &old.batch_size, &new.batch_size)
             .compare("online_when", &old.online_when, &new.online_when);
     }
     all.0.sort_unstable();

@@ -26,9 +26,9 @@ pub use load::{Loaded, load};
 pub use steps::Step;
 
 pub use crate::manifest::{
-    Backoff, ComponentSource, Condition, DataFormat, Grants, Guarded, Lagging, NodeConfig, OnError,
-    OnlineWhen, OperatorLimits, PortName, PostcardPolicy, Require, Requirement, Scope, StageName,
-    StatePolicy, StreamConfig, StreamName,
+    Backoff, ComponentSource, Condition, DataFormat, Grants, Guarded, Lagging, MAX_BATCH_SIZE,
+    NodeConfig, OnError, OnlineWhen, OperatorLimits, PortName, PostcardPolicy, Require,
+    Requirement, Scope, StageName, StatePolicy, StreamConfig, StreamName,
     connector::{SinkConfig, SourceConfig},
 };
 
@@ -79,6 +79,8 @@ pub struct Edge {
     pub buffer_size: usize,
     /// Bytes that wait; whichever bound is reached first.
     pub buffer_bytes: usize,
+    /// The most datums that are taken at once.
+    pub batch_size: usize,
     /// When this consumer counts as online; without one, from the start.
     pub online_when: Option<Condition>,
 }

@@ -9,6 +9,7 @@ use super::{
     scalar::{PortName, StreamName},
     source::{Span, Spanned},
     stream::{BUFFER_SIZE, buffer_bytes, buffer_size},
+    stream_config::MAX_BATCH_SIZE,
     tree::{Node, Value},
 };
 
@@ -20,6 +21,7 @@ pub(crate) struct EdgeDecl {
     pub(crate) criteria_span: Span,
     pub(crate) buffer_size: Option<usize>,
     pub(crate) buffer_bytes: Option<usize>,
+    pub(crate) batch_size: Option<usize>,
     pub(crate) online_when: Option<Condition>,
 }
 
@@ -52,6 +54,11 @@ pub(crate) static EDGE: Section = Section {
             "Bytes that wait on this edge. Default: the stream's.",
         ),
         key(
+            "batch_size",
+            Shape::Count(1, MAX_BATCH_SIZE as u64),
+            "The most datums taken from this edge at once: what one call of an operator gets. Default: 4096.",
+        ),
+        key(
             "online_when",
             Shape::Of(&conditions::CONDITION),
             "When this consumer counts as online. Default: the stream's.",
@@ -74,6 +81,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<EdgeD
             criteria_span: node.span,
             buffer_size: None,
             buffer_bytes: None,
+            batch_size: None,
             online_when: None,
         });
     }
@@ -91,6 +99,10 @@ pub(crate) fn read(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<EdgeD
     let buffer_bytes = fields
         .node("buffer_bytes")
         .and_then(|node| buffer_bytes(cx, node));
+    let batch_size = fields
+        .node("batch_size")
+        .and_then(|node| cx.count(node, "batch_size", 1, MAX_BATCH_SIZE as u64))
+        .and_then(|datums| usize::try_from(datums).ok());
     let online_when = fields
         .node("online_when")
         .and_then(|node| conditions::read_condition(cx, node));
@@ -107,6 +119,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<EdgeD
         criteria_span,
         buffer_size,
         buffer_bytes,
+        batch_size,
         online_when,
     })
 }

@@ -18,6 +18,7 @@ mod node;
 mod operator;
 mod parallel;
 mod postcard_schema;
+mod quic;
 mod reader;
 mod render;
 mod scalar;
@@ -48,8 +49,8 @@ pub use scalar::{
 pub use schema::schema;
 pub use source::{MAX_MANIFEST_BYTES, Source, Span};
 pub use stream_config::{
-    Backoff, DEFAULT_BUFFER_BYTES, DEFAULT_BUFFER_SIZE, Lagging, MAX_BUFFER_BYTES, MAX_BUFFER_SIZE,
-    Scope, StreamConfig,
+    Backoff, DEFAULT_BUFFER_BYTES, DEFAULT_BUFFER_SIZE, Lagging, MAX_BATCH_SIZE, MAX_BUFFER_BYTES,
+    MAX_BUFFER_SIZE, Scope, StreamConfig,
 };
 pub use substitute::{Environment, MAX_SUBSTITUTED_BYTES, ProcessEnvironment};
 pub use tickets::RequiredTicket;

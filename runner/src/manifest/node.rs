@@ -2,12 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use mosaik_streams::discovery::Generation;
+use mosaik_streams::{discovery::Generation, network::Transport};
 
 use super::{
     diagnostics::Diagnostic,
     guarded::{Guarded, Secret},
     keys::{Section, Shape, key},
+    quic,
     reader::Reader,
     scalar::{Bootstrap, StageName, parse_address},
     source::Span,
@@ -32,6 +33,8 @@ pub struct NodeConfig {
     pub mdns: bool,
     /// Which generation of Mosaik its network speaks.
     pub protocol: Generation,
+    /// What its connections may hold, and how they send.
+    pub quic: Transport,
     /// Marks for others to select by.
     pub tags: Vec<Guarded<String>>,
     /// JSON Web Tokens to show to those who require them.
@@ -48,6 +51,7 @@ impl Default for NodeConfig {
             bootstrap: Vec::new(),
             mdns: false,
             protocol: Generation::default(),
+            quic: Transport::default(),
             tags: Vec::new(),
             tickets: Vec::new(),
         }
@@ -105,6 +109,11 @@ pub(crate) static NODE: Section = Section {
             "protocol",
             Shape::Words(&["mosaik-0.3", "mosaik-0.4"]),
             "Which generation of Mosaik the network speaks; nodes of different ones do not meet. Default: mosaik-0.3.",
+        ),
+        key(
+            "quic",
+            Shape::Of(&quic::QUIC),
+            "What connections may hold, and how they send. Default: windows of 8 and 16 MiB, CUBIC.",
         ),
         key(
             "tags",
@@ -189,6 +198,9 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> NodeDecl {
                     .at(node.span, "expected `mosaik-0.3` or `mosaik-0.4`"),
             ),
         }
+    }
+    if let Some(node) = fields.node("quic") {
+        decl.config.quic = quic::read(cx, node);
     }
     if let Some(node) = fields.node("tags") {
         decl.config.tags = tags(cx, node, "tags");

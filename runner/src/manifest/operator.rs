@@ -5,16 +5,15 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     data_file::{self, DataFileDecl},
     de,
-    diagnostics::Diagnostic,
     edge::{self, EDGE_SHAPE, EdgeDecl, Ports},
     grants::{self, Grants},
     guarded::{Guarded, decode_hex},
     keys::{Section, Shape, key, required},
     parallel,
     reader::Reader,
-    scalar::{StageName, StreamName, show_duration},
+    scalar::{StageName, StreamName},
     source::{Span, Spanned},
-    stream::{duration, size},
+    stream::{duration_within, size},
     tree::{Entry, Node, Value},
 };
 
@@ -355,7 +354,7 @@ fn read_limits(cx: &mut Reader<'_>, node: &Node) -> OperatorLimits {
     }
     if let Some(time) = fields
         .node("time")
-        .and_then(|node| within(cx, node, "time", MIN_TIME, MAX_TIME))
+        .and_then(|node| duration_within(cx, node, "time", MIN_TIME, MAX_TIME))
     {
         limits.time = time;
     }
@@ -369,30 +368,7 @@ fn read_limits(cx: &mut Reader<'_>, node: &Node) -> OperatorLimits {
 }
 
 fn interval(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Duration> {
-    within(cx, node, what, MIN_TIME, Duration::from_hours(24))
-}
-
-fn within(
-    cx: &mut Reader<'_>,
-    node: &Node,
-    what: &str,
-    min: Duration,
-    max: Duration,
-) -> Option<Duration> {
-    let duration = duration(cx, node, what)?;
-    if (min..=max).contains(&duration) {
-        return Some(duration);
-    }
-    let bounds = if duration < min {
-        format!("at least {}", show_duration(min))
-    } else {
-        format!("at most {}", show_duration(max))
-    };
-    cx.note(
-        Diagnostic::error(format!("`{what}` must be {bounds}"))
-            .at(node.span, format!("expected {bounds}")),
-    );
-    None
+    duration_within(cx, node, what, MIN_TIME, Duration::from_hours(24))
 }
 
 fn on_error(cx: &mut Reader<'_>, node: &Node) -> Option<(OnError, Span)> {

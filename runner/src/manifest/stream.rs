@@ -13,7 +13,9 @@ use super::{
     reader::{Fields, Reader},
     scalar::{StreamName, duration_hint, parse_duration, parse_size, size_hint},
     source::{Span, Spanned},
-    stream_config::{Backoff, Lagging, MAX_BUFFER_BYTES, MAX_BUFFER_SIZE, Scope, StreamConfig},
+    stream_config::{
+        Backoff, Lagging, MAX_BUFFER_BYTES, MAX_BUFFER_SIZE, MAX_LINGER, Scope, StreamConfig,
+    },
     tree::{Entry, Node, Value},
 };
 
@@ -92,6 +94,11 @@ pub(crate) static STREAM: Section = Section {
             "Bytes that wait for each subscriber. Default: `8MiB`.",
         ),
         key(
+            "linger",
+            Shape::Duration,
+            "How long a datum waits for more to go out with it, at most 10s. Default: `0s`, not at all.",
+        ),
+        key(
             "max_consumers",
             Shape::Count(1, u32::MAX as u64),
             "The most remote subscribers. Default: any number.",
@@ -163,6 +170,12 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<StreamDecl> {
         .and_then(|node| buffer_bytes(cx, node))
     {
         config.buffer_bytes = bytes;
+    }
+    if let Some(linger) = fields
+        .node("linger")
+        .and_then(|node| duration_within(cx, node, "linger", Duration::ZERO, MAX_LINGER))
+    {
+        config.linger = linger;
     }
     if let Some(node) = fields.node("max_consumers") {
         let max = cx.count(node, "max_consumers", 1, u64::from(u32::MAX));
@@ -320,6 +333,30 @@ pub(crate) fn duration(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<D
     cx.parse(node, what, "a duration", |text| {
         parse_duration(text).map_err(|label| (label, duration_hint(text)))
     })
+}
+
+/// A duration within bounds.
+pub(crate) fn duration_within(
+    cx: &mut Reader<'_>,
+    node: &Node,
+    what: &str,
+    min: Duration,
+    max: Duration,
+) -> Option<Duration> {
+    let duration = duration(cx, node, what)?;
+    if (min..=max).contains(&duration) {
+        return Some(duration);
+    }
+    let bounds = if duration < min {
+        format!("at least {}", super::scalar::show_duration(min))
+    } else {
+        format!("at most {}", super::scalar::show_duration(max))
+    };
+    cx.note(
+        Diagnostic::error(format!("`{what}` must be {bounds}"))
+            .at(node.span, format!("expected {bounds}")),
+    );
+    None
 }
 
 /// A size in bytes, within bounds.

@@ -18,6 +18,11 @@ pub const MAX_BUFFER_SIZE: u64 = 1 << 24;
 /// The most bytes that may wait on an edge: 4 GiB.
 pub const MAX_BUFFER_BYTES: u64 = 4 << 30;
 
+/// The longest that a datum may wait for others: 10 s.
+pub(super) const MAX_LINGER: Duration = Duration::from_secs(10);
+/// The most datums that a stage takes from an edge at once, and how many unless a manifest says fewer: 4096.
+pub const MAX_BATCH_SIZE: usize = 4096;
+
 /// Who can see a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scope {
@@ -75,6 +80,8 @@ pub struct StreamConfig {
     pub buffer_size: usize,
     /// Bytes that wait for each subscriber. Default: [`DEFAULT_BUFFER_BYTES`]; whichever bound is reached first.
     pub buffer_bytes: usize,
+    /// How long a datum waits for more to go out with it. Default: not at all.
+    pub linger: Duration,
     /// The most remote subscribers; without it, any number.
     pub max_consumers: Option<usize>,
     /// What happens to a remote subscriber that does not keep up.
@@ -96,6 +103,7 @@ impl StreamConfig {
             encoding: Encoding::Json,
             buffer_size: DEFAULT_BUFFER_SIZE,
             buffer_bytes: DEFAULT_BUFFER_BYTES,
+            linger: Duration::ZERO,
             max_consumers: None,
             disconnect_lagging: Lagging::After(Duration::from_secs(30)),
             online_when: OnlineWhen::default(),

@@ -38,7 +38,7 @@ use tokio::sync::mpsc;
 
 use crate::connector::Source;
 
-/// The most datums that a stage takes from an edge at once.
+/// The most datums that a stage takes from an edge at once, whatever the edge's own bound.
 pub const BATCH_DATUMS_MAX: usize = 4096;
 
 /// Commands that may wait for one stage; a sender waits when there are more.

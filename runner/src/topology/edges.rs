@@ -14,6 +14,10 @@ use mosaik_streams::{
 
 use crate::graph::{self, Condition, Edge, Guarded, Lagging, Requirement, StreamConfig};
 use crate::manifest::Bootstrap;
+use crate::stage::BATCH_DATUMS_MAX;
+
+// What a manifest may say is what a stage can take.
+const _: () = assert!(graph::MAX_BATCH_SIZE == BATCH_DATUMS_MAX);
 
 /// Opens this node's end of a stream for writing.
 pub(super) fn open_producer(
@@ -27,6 +31,7 @@ pub(super) fn open_producer(
         .with_encoding(stream.encoding.clone())
         .with_buffer_size(stream.buffer_size)
         .with_buffer_bytes(stream.buffer_bytes)
+        .with_linger(stream.linger)
         .with_max_consumers(stream.max_consumers.unwrap_or(usize::MAX))
         .disconnect_lagging(lagging(stream.disconnect_lagging))
         .online_when(producer_online_when(stream))
@@ -49,6 +54,7 @@ pub(super) fn open_consumer(
         .with_criteria((*edge.criteria).clone())
         .with_buffer_size(edge.buffer_size)
         .with_buffer_bytes(edge.buffer_bytes)
+        .with_batch_size(edge.batch_size)
         .with_backoff(backoff(stream))
         .online_when(consumer_online_when(edge))
         .with_requirements(requirements(&stream.require.producers))
@@ -60,6 +66,9 @@ pub(super) fn open_consumer(
 pub(super) fn retune_producer(producer: &ProducerControl, old: &StreamConfig, new: &StreamConfig) {
     if (old.buffer_size, old.buffer_bytes) != (new.buffer_size, new.buffer_bytes) {
         producer.set_buffer(new.buffer_size, new.buffer_bytes);
+    }
+    if old.linger != new.linger {
+        producer.set_linger(new.linger);
     }
     if old.max_consumers != new.max_consumers {
         producer.set_max_consumers(new.max_consumers.unwrap_or(usize::MAX));
@@ -83,6 +92,9 @@ pub(super) fn retune_consumer(
 ) {
     if (old.buffer_size, old.buffer_bytes) != (new.buffer_size, new.buffer_bytes) {
         consumer.set_buffer(new.buffer_size, new.buffer_bytes);
+    }
+    if old.batch_size != new.batch_size {
+        consumer.set_batch_size(new.batch_size);
     }
     if old.criteria != new.criteria
         && let Err(error) = consumer.set_criteria((*new.criteria).clone())

@@ -471,6 +471,7 @@ async fn join(graph: &Graph, settings: &Settings) -> Result<Network, StartError>
         .with_addresses(graph.node.listen.iter().copied())
         .with_discovery(discovery)
         .with_mdns_discovery(graph.node.mdns)
+        .with_transport(graph.node.quic)
         .lazy(true);
     if !graph.node.advertise.is_empty() {
         builder = builder.with_advertised(graph.node.advertise.iter().copied());

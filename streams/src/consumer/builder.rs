@@ -34,6 +34,8 @@ pub struct Config {
     /// Bytes held likewise, headers included, whichever bound is reached first. Default 8 MiB. In the worst case each
     /// producer's connection holds its receive window and one batch beside it, and so does its predecessor that ended.
     pub buffer_bytes: usize,
+    /// The most datums handed out at once, whatever the application asks for. Default: any number.
+    pub batch_size: usize,
     /// Bytes of the largest datum taken from elsewhere; a producer that announces a larger one is not listened to any
     /// more. Default: the network's, 16 MiB.
     pub max_datum_len: usize,
@@ -63,6 +65,7 @@ impl FramesConsumerBuilder {
             criteria: Criteria::default(),
             buffer_size: 1024,
             buffer_bytes: 8 * 1024 * 1024,
+            batch_size: usize::MAX,
             max_datum_len: streams.env.max_frame_len(),
             local: false,
             backoff: streams.env.config.backoff.clone(),
@@ -108,6 +111,12 @@ impl FramesConsumerBuilder {
     /// Bytes held likewise, headers included. Default 8 MiB. A larger datum is held alone.
     pub fn with_buffer_bytes(mut self, bytes: usize) -> Self {
         self.config.buffer_bytes = bytes;
+        self
+    }
+
+    /// The most datums handed out at once, whatever the application asks for. Default: any number, at least 1.
+    pub fn with_batch_size(mut self, datums: usize) -> Self {
+        self.config.batch_size = datums;
         self
     }
 

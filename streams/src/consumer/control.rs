@@ -1,6 +1,6 @@
 //! [`ConsumerControl`]: looks on at a consumer that somebody else has, and sets what can change while it runs.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Weak, atomic::Ordering};
 
 use super::{attempts::Attempt, core::Core, stats::ConsumerStats};
 use crate::{
@@ -79,6 +79,11 @@ impl ConsumerControl {
     /// held already stays, even if it is more.
     pub fn set_buffer(&self, datums: usize, bytes: usize) {
         self.set(|core| core.queue().set_bounds(datums, bytes));
+    }
+
+    /// Another bound on what is handed out at once, at least 1, from the next time on.
+    pub fn set_batch_size(&self, datums: usize) {
+        self.set(|core| core.batch_size.store(datums, Ordering::Relaxed));
     }
 
     /// Other criteria. Producers of this node, and others that understand it, select by them from their next batch on;

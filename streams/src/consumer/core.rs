@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
 };
 
 use tokio::sync::watch;
@@ -49,6 +49,8 @@ pub(crate) struct Core {
     pub(super) board: Board,
     pub(super) tally: Tally,
     pub(super) attempts: Attempts,
+    /// The most datums handed out at once.
+    pub(super) batch_size: AtomicUsize,
     /// Ends the worker and the receivers.
     pub(super) cancel: CancellationToken,
     queue: Queue,
@@ -87,6 +89,7 @@ impl Core {
             process: streams.process,
             consumer: random_id(),
         };
+        let batch_size = config.batch_size;
         Self {
             id: config.stream_id,
             queue: Queue::new(config.buffer_size, config.buffer_bytes),
@@ -102,6 +105,7 @@ impl Core {
             board,
             tally: Tally::new(),
             attempts: Attempts::default(),
+            batch_size: AtomicUsize::new(batch_size),
             sources: Mutex::default(),
         }
     }

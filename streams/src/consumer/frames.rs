@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
 };
 
@@ -40,9 +40,7 @@ impl FramesConsumer {
 
     /// Takes a batch of at most `max_count` datums if there is one now.
     pub fn try_recv_frames(&mut self, max_count: usize) -> Option<Frames> {
-        let (_, frames) = self.core.queue().try_take(max_count)?;
-        self.count(&frames);
-        Some(frames)
+        self.try_take(max_count).map(|(_, frames)| frames)
     }
 
     pub(super) fn poll_take(
@@ -50,7 +48,7 @@ impl FramesConsumer {
         cx: &mut Context<'_>,
         max_count: usize,
     ) -> Poll<Option<(Source, Frames)>> {
-        let taken = ready!(self.core.queue().poll_take(cx, max_count.max(1)));
+        let taken = ready!(self.core.queue().poll_take(cx, self.at_once(max_count)));
         if let Some((_, frames)) = &taken {
             self.count(frames);
         }
@@ -58,9 +56,14 @@ impl FramesConsumer {
     }
 
     pub(super) fn try_take(&mut self, max_count: usize) -> Option<(Source, Frames)> {
-        let taken = self.core.queue().try_take(max_count.max(1))?;
+        let taken = self.core.queue().try_take(self.at_once(max_count))?;
         self.count(&taken.1);
         Some(taken)
+    }
+
+    fn at_once(&self, max_count: usize) -> usize {
+        let batch_size = self.core.batch_size.load(Ordering::Relaxed);
+        max_count.min(batch_size).max(1)
     }
 
     fn count(&self, frames: &Frames) {

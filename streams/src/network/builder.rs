@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-use super::{BindError, Network, SecretKey, node::Settings};
+use super::{BindError, Network, SecretKey, Transport, node::Settings};
 use crate::{NetworkId, discovery, frames::DEFAULT_MAX_FRAME_LEN, streams};
 
 /// The smallest frame limit: room for an extension and an entry.
@@ -40,6 +40,7 @@ pub struct NetworkBuilder {
     discovery: discovery::ConfigBuilder,
     mdns: bool,
     max_frame_len: usize,
+    transport: Transport,
     streams: streams::Config,
     lazy: bool,
 }
@@ -54,6 +55,7 @@ impl NetworkBuilder {
             discovery: discovery::ConfigBuilder::default(),
             mdns: false,
             max_frame_len: DEFAULT_MAX_FRAME_LEN,
+            transport: Transport::default(),
             streams: streams::Config::default(),
             lazy: false,
         }
@@ -106,6 +108,12 @@ impl NetworkBuilder {
         self
     }
 
+    /// What its connections may hold and how they send. Default: see [`Transport`].
+    pub const fn with_transport(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
     /// Whether the network opens no socket before [`Network::bind`]. Default: it opens it at once.
     pub const fn lazy(mut self, lazy: bool) -> Self {
         self.lazy = lazy;
@@ -128,6 +136,7 @@ impl NetworkBuilder {
             discovery: self.discovery.build()?,
             mdns: self.mdns,
             max_frame_len: self.max_frame_len,
+            transport: self.transport,
             streams: self.streams,
         });
         if !self.lazy {

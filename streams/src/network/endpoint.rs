@@ -18,7 +18,8 @@ use super::{
     accept::{Acceptor, ConnHandler, Handler, Handlers, Speaker, peer_of},
     pending::Pending,
     sockets::Sockets,
-    tls, transport,
+    tls,
+    transport::{self, Transport},
 };
 use crate::frames::DEFAULT_MAX_FRAME_LEN;
 
@@ -40,6 +41,8 @@ pub(crate) struct EndpointConfig {
     /// With more than this many of them, or of such as are over and not yet forgotten, addresses are validated first.
     /// Default 64.
     pub(crate) retry_above: usize,
+    /// What a connection may hold and how it sends.
+    pub(crate) transport: Transport,
     /// Incoming connections in all; more are refused. Those that are over and not yet forgotten have as much room again as
     /// the pending. Default 8192.
     pub(crate) established_max: usize,
@@ -53,6 +56,7 @@ impl Default for EndpointConfig {
             handshake_timeout: Duration::from_secs(10),
             pending_max: 1024,
             retry_above: 64,
+            transport: Transport::default(),
             established_max: 8192,
         }
     }
@@ -153,7 +157,7 @@ impl Endpoint {
             max_frame_len: config.max_frame_len,
             cancel: cancel.clone(),
         });
-        let server = server_config(&secret, Vec::new()).map_err(tls_failed)?;
+        let server = server_config(&secret, Vec::new(), &config.transport).map_err(tls_failed)?;
         let sockets = Sockets::default();
         let mut accepting = Vec::with_capacity(listen.len());
         for &addr in listen {
@@ -201,8 +205,12 @@ impl Endpoint {
 
     fn speak(&self, alpn: &'static [u8], speaker: Speaker) -> Result<(), BindError> {
         self.0.acceptor.handlers.insert(alpn, speaker);
-        let server =
-            server_config(&self.0.secret, self.0.acceptor.handlers.alpns()).map_err(tls_failed)?;
+        let server = server_config(
+            &self.0.secret,
+            self.0.acceptor.handlers.alpns(),
+            &self.0.config.transport,
+        )
+        .map_err(tls_failed)?;
         self.0.sockets.set_server_config(&server);
         Ok(())
     }
@@ -326,7 +334,7 @@ impl Endpoint {
         let crypto = QuicClientConfig::try_from(tls)
             .map_err(|error| rustls::Error::General(error.to_string()))?;
         let mut client = quinn::ClientConfig::new(Arc::new(crypto));
-        client.transport_config(transport::dialler());
+        client.transport_config(transport::dialler(&self.0.config.transport));
         clients.insert(alpn, client.clone());
         Ok(client)
     }
@@ -357,11 +365,12 @@ fn tls_failed(error: rustls::Error) -> BindError {
 fn server_config(
     secret: &SecretKey,
     alpns: Vec<Vec<u8>>,
+    transport: &Transport,
 ) -> Result<quinn::ServerConfig, rustls::Error> {
     let tls = tls::server_config(secret, alpns)?;
     let crypto = QuicServerConfig::try_from(tls)
         .map_err(|error| rustls::Error::General(error.to_string()))?;
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-    server.transport_config(transport::acceptor());
+    server.transport_config(transport::acceptor(transport));
     Ok(server)
 }

@@ -28,5 +28,6 @@ pub use link::LinkError;
 pub(crate) use link::{Link, LinkConn, LinkReceiver, LinkSender};
 pub(crate) use node::Core;
 pub use node::{LocalNode, Network};
+pub use transport::{Congestion, Transport};
 
 pub use crate::NetworkId;

@@ -12,7 +12,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     BindError, CloseReason, Endpoint, EndpointAddr, EndpointConfig, Error, NetworkBuilder, PeerId,
-    SecretKey, accept::Handler, transport,
+    SecretKey,
+    accept::Handler,
+    transport::{self, Transport},
 };
 use crate::{
     NetworkId,
@@ -34,6 +36,7 @@ pub(super) struct Settings {
     pub(super) discovery: discovery::Config,
     pub(super) mdns: bool,
     pub(super) max_frame_len: usize,
+    pub(super) transport: Transport,
     pub(super) streams: streams::Config,
 }
 
@@ -45,6 +48,7 @@ pub(crate) struct Core {
     advertised: Option<BTreeSet<SocketAddr>>,
     mdns: bool,
     max_frame_len: usize,
+    transport: Transport,
     /// One binding at a time.
     binding: tokio::sync::Mutex<()>,
     endpoint: watch::Sender<Option<Endpoint>>,
@@ -113,6 +117,7 @@ impl Core {
         }
         let config = EndpointConfig {
             max_frame_len: self.max_frame_len,
+            transport: self.transport,
             ..EndpointConfig::default()
         };
         let endpoint = Endpoint::bind(self.local.0.secret_key.clone(), &self.addresses, config)?;
@@ -202,6 +207,7 @@ impl Network {
             discovery,
             mdns,
             max_frame_len,
+            transport,
             streams,
         } = settings;
         let cancel = CancellationToken::new();
@@ -221,6 +227,7 @@ impl Network {
             advertised,
             mdns,
             max_frame_len,
+            transport,
             binding: tokio::sync::Mutex::new(()),
             endpoint,
             handlers: Mutex::default(),

@@ -1,4 +1,4 @@
-//! Sockets and QUIC settings: what a connection may cost, and where a node listens.
+//! Sockets, and what a connection may cost: QUIC's windows and timers.
 
 use std::{
     collections::BTreeSet,
@@ -8,44 +8,84 @@ use std::{
     time::Duration,
 };
 
-use quinn::{IdleTimeout, TransportConfig, VarInt};
+use quinn::{IdleTimeout, TransportConfig, VarInt, congestion};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// How often a connection on which nothing happens is kept alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// After this long without a sign of the other side a connection is lost.
 const IDLE_TIMEOUT_MS: u32 = 30_000;
-/// Bytes in flight to whoever dialled for data: enough for 1 GB/s at 8 ms.
-const DATA_WINDOW: u32 = 8 * 1024 * 1024;
 /// Bytes in flight towards an acceptor, which only gets handshakes and catalogs: what a stranger may make it hold.
 const REQUEST_WINDOW: u32 = 256 * 1024;
-/// Bytes that wait in a connection for the peer's acknowledgement.
-const SEND_WINDOW: u64 = 16 * 1024 * 1024;
 /// Asked of the operating system for either direction of a socket; it may grant less.
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 
-fn transport(window: u32, incoming_streams: u8) -> Arc<TransportConfig> {
+/// How fast a connection sends before it knows what the path carries, and when it slows down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Congestion {
+    /// CUBIC (RFC 9438): takes loss for a full path. The default, and what TCP mostly does.
+    #[default]
+    Cubic,
+    /// NewReno (RFC 9002): as CUBIC, and slower to come back on long or fast paths.
+    NewReno,
+    /// BBR: measures the path's rate and delay. Keeps its speed where packets are lost for other reasons, as over radio, and
+    /// may take more than its share from those who use CUBIC. quinn calls its implementation experimental.
+    Bbr,
+}
+
+/// What a connection may hold and how it sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transport {
+    /// Bytes that a producer may have on the way to a consumer of this node, on each connection: what a consumer holds at the
+    /// most beside its queue, and what bounds its speed to this much per round trip. Default 8 MiB: 1 GB/s at 8 ms.
+    pub receive_window: u32,
+    /// Bytes that a connection holds until the peer has acknowledged them. Default 16 MiB.
+    pub send_window: u32,
+    /// How it sends. Default: CUBIC.
+    pub congestion: Congestion,
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        Self {
+            receive_window: 8 * 1024 * 1024,
+            send_window: 16 * 1024 * 1024,
+            congestion: Congestion::default(),
+        }
+    }
+}
+
+fn config(transport: &Transport, window: u32, incoming_streams: u8) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
+    match transport.congestion {
+        Congestion::Cubic => {}
+        Congestion::NewReno => {
+            config.congestion_controller_factory(Arc::new(congestion::NewRenoConfig::default()));
+        }
+        Congestion::Bbr => {
+            config.congestion_controller_factory(Arc::new(congestion::BbrConfig::default()));
+        }
+    }
     config
         .max_concurrent_bidi_streams(incoming_streams.into())
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None)
         .stream_receive_window(window.into())
         .receive_window(window.into())
-        .send_window(SEND_WINDOW)
+        .send_window(transport.send_window.into())
         .keep_alive_interval(Some(KEEP_ALIVE))
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))));
     Arc::new(config)
 }
 
 /// For connections that this node dials: it opens the one stream, and data flows towards it.
-pub(super) fn dialler() -> Arc<TransportConfig> {
-    transport(DATA_WINDOW, 0)
+pub(super) fn dialler(transport: &Transport) -> Arc<TransportConfig> {
+    config(transport, transport.receive_window, 0)
 }
 
 /// For connections that are dialled by others: they open the one stream, and data flows towards them.
-pub(super) fn acceptor() -> Arc<TransportConfig> {
-    transport(REQUEST_WINDOW, 1)
+pub(super) fn acceptor(transport: &Transport) -> Arc<TransportConfig> {
+    config(transport, REQUEST_WINDOW, 1)
 }
 
 /// Opens a UDP socket. An IPv6 socket takes IPv6 only, so that one port may be listened on in both families.

@@ -1,6 +1,6 @@
 //! How a producer is set up.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     core::Core, frames::FramesProducer, lag::DisconnectLagging, undelivered::GiveBack, worker,
@@ -32,6 +32,9 @@ pub struct Config {
     /// Bytes held likewise, headers included, whichever bound is reached first. Default 8 MiB. In the worst case a subscriber holds
     /// twice as much: what is queued and what is being written.
     pub buffer_bytes: usize,
+    /// How long datums wait for more to go out with them, until there are 64 KiB or half of the queue is taken. Default: not
+    /// at all; what is there goes out at once, and under load it is more by itself.
+    pub linger: Duration,
     /// Subscribers elsewhere; those of this node do not count. Default: any number.
     pub max_consumers: usize,
     /// Bytes of the largest datum taken. Default, and what other nodes accept by default: 16 MiB.
@@ -49,6 +52,7 @@ impl Config {
             encoding: Encoding::default(),
             buffer_size: 1024,
             buffer_bytes: 8 * 1024 * 1024,
+            linger: Duration::ZERO,
             max_consumers: usize::MAX,
             max_datum_len: DEFAULT_MAX_FRAME_LEN,
             disconnect_lagging: DisconnectLagging::default(),
@@ -127,6 +131,14 @@ impl FramesProducerBuilder {
     /// Bytes held likewise, headers included. Default 8 MiB. A larger datum is held alone.
     pub fn with_buffer_bytes(mut self, bytes: usize) -> Self {
         self.config.buffer_bytes = bytes;
+        self
+    }
+
+    /// How long datums wait for more to go out with them, until there are 64 KiB or half of the queue is taken. Default: not at
+    /// all. It costs each datum up to this much latency, and saves packets and calls where datums come one by one, slower
+    /// than they could be sent. The stream's end waits for nothing.
+    pub fn with_linger(mut self, linger: Duration) -> Self {
+        self.config.linger = linger;
         self
     }
 

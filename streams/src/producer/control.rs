@@ -1,6 +1,9 @@
 //! [`ProducerControl`]: looks on at a producer that somebody else has, and sets what can change while it runs.
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use super::{core::Core, lag::DisconnectLagging, stats::ProducerStats, subscriber::Target};
 use crate::{
@@ -37,6 +40,7 @@ pub(super) struct Live {
     pub(super) buffer_size: usize,
     pub(super) buffer_bytes: usize,
     pub(super) max_consumers: usize,
+    pub(super) linger: Duration,
 }
 
 impl ProducerControl {
@@ -88,6 +92,11 @@ impl ProducerControl {
                 }
             }
         });
+    }
+
+    /// Another time for datums to wait for more to go out with them, from the next ones on.
+    pub fn set_linger(&self, linger: Duration) {
+        self.set(|core| core.live().linger = linger);
     }
 
     /// Another bound on subscribers elsewhere. Those there are stay, even if they are more.

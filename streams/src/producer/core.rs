@@ -116,6 +116,7 @@ impl Core {
             buffer_size: config.buffer_size,
             buffer_bytes: config.buffer_bytes,
             max_consumers: config.max_consumers,
+            linger: config.linger,
         };
         Self {
             id: config.stream_id,

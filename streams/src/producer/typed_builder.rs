@@ -1,6 +1,6 @@
 //! How a producer of a type's datums is set up.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -65,6 +65,11 @@ impl<D: Datum> Builder<D> {
     /// See [`FramesProducerBuilder::with_buffer_bytes`].
     pub fn with_buffer_bytes(self, bytes: usize) -> Self {
         self.map(|frames| frames.with_buffer_bytes(bytes))
+    }
+
+    /// See [`FramesProducerBuilder::with_linger`].
+    pub fn with_linger(self, linger: Duration) -> Self {
+        self.map(|frames| frames.with_linger(linger))
     }
 
     /// See [`FramesProducerBuilder::with_max_consumers`].

@@ -10,7 +10,7 @@ use futures::future::{join_all, select_all};
 use tokio::{
     sync::watch,
     task::yield_now,
-    time::{sleep, sleep_until},
+    time::{sleep, sleep_until, timeout},
 };
 
 use super::{
@@ -61,10 +61,11 @@ async fn next(
     (online, life): &mut (watch::Receiver<bool>, watch::Receiver<Life>),
 ) -> Option<Frames> {
     loop {
-        if core.board.is_online()
-            && let Some((_, batch)) = core.intake.try_take(usize::MAX)
-        {
-            return Some(batch);
+        if core.board.is_online() {
+            linger(core).await;
+            if let Some((_, batch)) = core.intake.try_take(usize::MAX) {
+                return Some(batch);
+            }
         }
         if *online.borrow_and_update() {
             tokio::select! {
@@ -91,6 +92,15 @@ async fn next(
             // Triggered when it begins to end.
             _ = life.changed() => {}
         }
+    }
+}
+
+/// Waits, if the stream says so, for more to go out with what is there.
+async fn linger(core: &Core) {
+    let linger = core.live().linger;
+    if !linger.is_zero() && core.intake.held().0 > 0 {
+        // Either way, what is there goes out now.
+        let _ = timeout(linger, core.intake.worth_taking()).await;
     }
 }
 

@@ -54,6 +54,10 @@ pub(super) struct UpArgs {
     /// addresses, its network. What operators remember is lost then, and connections are made anew.
     #[arg(long)]
     allow_restart: bool,
+    /// Threads for connections, files and the hand-over between stages, 1 to 512; operators have their own. Default: one
+    /// for each core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    threads: Option<u16>,
 }
 
 pub(super) fn run(args: UpArgs, output: OutputArgs) -> anyhow::Result<Exit> {
@@ -64,10 +68,11 @@ pub(super) fn run(args: UpArgs, output: OutputArgs) -> anyhow::Result<Exit> {
     let Some(loaded) = load::graph(&args.manifest, &library, output) else {
         return Ok(Exit::Mistakes);
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start")?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = args.threads {
+        runtime.worker_threads(threads.into());
+    }
+    let runtime = runtime.enable_all().build().context("cannot start")?;
     let components = (engine, library);
     let summary = runtime.block_on(up(args, output, components, loaded, (started, read_at)));
     // A guest that loops or a read that blocks must not hold the process.

@@ -134,6 +134,7 @@ fn edits() -> BTreeMap<&'static str, Vec<(&'static str, String)>> {
         ("node.advertise", node("advertise: ['127.0.0.1:9']")),
         ("node.mdns", node("mdns: true")),
         ("node.protocol", node("protocol: mosaik-0.4")),
+        ("node.quic", node("quic: {congestion: bbr}")),
         (
             "node.bootstrap",
             node(&format!("bootstrap: ['{key}@127.0.0.1:9']")),
@@ -163,6 +164,7 @@ fn edits() -> BTreeMap<&'static str, Vec<(&'static str, String)>> {
         ("streams.*.criteria", stream("criteria: {x: 1}")),
         ("streams.*.buffer_size", stream("buffer_size: 9")),
         ("streams.*.buffer_bytes", stream("buffer_bytes: 1MiB")),
+        ("streams.*.linger", stream("linger: 5ms")),
         (
             "streams.*.max_consumers",
             one(
@@ -223,6 +225,7 @@ fn edits() -> BTreeMap<&'static str, Vec<(&'static str, String)>> {
         ("consumers.*.from.criteria", reads("criteria: {x: 1}")),
         ("consumers.*.from.buffer_size", reads("buffer_size: 9")),
         ("consumers.*.from.buffer_bytes", reads("buffer_bytes: 1MiB")),
+        ("consumers.*.from.batch_size", reads("batch_size: 9")),
         (
             "consumers.*.from.online_when",
             reads("online_when: {minimum_of: 1}"),
@@ -252,6 +255,7 @@ fn edits() -> BTreeMap<&'static str, Vec<(&'static str, String)>> {
         ("operators.*.from.criteria", from("criteria: {x: 1}")),
         ("operators.*.from.buffer_size", from("buffer_size: 9")),
         ("operators.*.from.buffer_bytes", from("buffer_bytes: 1MiB")),
+        ("operators.*.from.batch_size", from("batch_size: 9")),
         (
             "operators.*.from.online_when",
             from("online_when: {minimum_of: 1}"),
