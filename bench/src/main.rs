@@ -1,5 +1,6 @@
 //! Measures what this project promises about its speed, side by side with what it is compared to; see `bench/README.md`.
 
+mod budget;
 #[expect(dead_code, reason = "others use the rest of it")]
 #[path = "../../tests/support/guest.rs"]
 mod guest;
@@ -42,11 +43,13 @@ struct Cli {
     #[arg(long)]
     list: bool,
     #[command(subcommand)]
-    part: Option<Command>,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Counts the instructions of the hot functions with Valgrind's callgrind, and compares them with what is kept.
+    Budgets(budget::Budgets),
     /// What the other processes of a measurement do.
     #[command(hide = true)]
     Part {
@@ -67,7 +70,14 @@ fn main() -> ExitCode {
         return mosaik_runner::cli::main();
     }
     let cli = Cli::parse();
-    let done = match &cli.part {
+    let done = match &cli.command {
+        Some(Command::Budgets(budgets)) => budget::check(budgets, output::print).map(|within| {
+            if within {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }),
         Some(Command::Part { part }) => part::run(part).map(|()| ExitCode::SUCCESS),
         None => bench(&cli),
     };

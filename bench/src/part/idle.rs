@@ -1,6 +1,6 @@
 //! Streams on which nothing is sent, and who subscribes to them.
 
-use mosaik_streams::EndpointAddr;
+use mosaik_streams::{EndpointAddr, Network, Scope};
 
 use super::{node, say};
 use crate::measure::Result;
@@ -16,6 +16,22 @@ pub(super) async fn offer(streams: usize) -> Result<()> {
         producers.push(network.streams().producer_frames(idle(number)).build()?);
     }
     say(&format!("ready {}", network.local().addr()))?;
+    for producer in &producers {
+        producer.when().online().await;
+    }
+    say("began")?;
+    std::future::pending().await
+}
+
+pub(super) async fn inside(streams: usize) -> Result<()> {
+    let network = Network::builder("bench").lazy(true).build().await?;
+    let (mut producers, mut consumers) = (Vec::new(), Vec::new());
+    for number in 0..streams {
+        let producer = network.streams().producer_frames(idle(number));
+        producers.push(producer.with_scope(Scope::Node).build()?);
+        let consumer = network.streams().consumer_frames(idle(number));
+        consumers.push(consumer.with_scope(Scope::Node).build()?);
+    }
     for producer in &producers {
         producer.when().online().await;
     }

@@ -44,6 +44,16 @@ pub(crate) enum Part {
         /// How many.
         streams: usize,
     },
+    /// Has streams that producers and consumers of this process share, and sends nothing.
+    Inside {
+        /// How many.
+        streams: usize,
+    },
+    /// Does what `budgets` counts.
+    Counted {
+        /// Which of it.
+        name: String,
+    },
     /// Subscribes to them.
     Subscribe {
         /// Where.
@@ -64,6 +74,9 @@ pub(crate) struct Reach {
 
 /// Does one part.
 pub(crate) fn run(part: &Part) -> Result<()> {
+    if let Part::Counted { name } = part {
+        return say(&format!("did {}", crate::budget::counted(name)?));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -78,6 +91,8 @@ pub(crate) fn run(part: &Part) -> Result<()> {
             Part::QuinnRead(reach) => quinn::read(reach).await,
             Part::QuinnEcho => quinn::echo().await,
             Part::QuinnPing(reach) => quinn::ping(reach).await,
+            Part::Counted { .. } => Ok(()),
+            Part::Inside { streams } => idle::inside(*streams).await,
             Part::Offer { streams } => idle::offer(*streams).await,
             Part::Subscribe { addr, streams } => idle::subscribe(addr.clone(), *streams).await,
         }

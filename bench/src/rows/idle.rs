@@ -61,11 +61,33 @@ pub(super) fn row() -> Row {
         }
         Ok(all)
     });
+    let inside = Case::new(|setting| {
+        let measure = |streams: usize| -> Result<(f64, f64)> {
+            let mut process = Process::part(["inside", &streams.to_string()])?;
+            process.says("began")?;
+            std::thread::sleep(SETTLE / 3);
+            let before = process.cpu_time()?;
+            std::thread::sleep(setting.window);
+            let used = process.cpu_time()?.saturating_sub(before);
+            Ok((
+                process.resident_kib()? as f64,
+                used.as_secs_f64() * 1e3 / setting.window.as_secs_f64(),
+            ))
+        };
+        let ((few, _), (many, cpu)) = (measure(COUNTS[0])?, measure(COUNTS[3])?);
+        let each = (many - few) / (COUNTS[3] - COUNTS[0]) as f64;
+        Ok(vec![
+            Figure::new("1000 streams within a node, CPU", "ms/s", cpu),
+            Figure::new("memory of a stream within a node", "KiB", each),
+        ])
+    });
     Row::new(
         "idle",
-        "streams over QUIC on which nothing is sent, each subscribed to",
-        vec![case],
+        "streams on which nothing is sent, each subscribed to, over QUIC and within a node",
+        vec![case, inside],
         vec![
+            Goal::alone("memory of a stream within a node", Bound::AtMost(32.0)),
+            Goal::alone("1000 streams within a node, CPU", Bound::AtMost(1.0)),
             Goal::alone("memory of a stream, in either process", Bound::AtMost(32.0)),
             Goal::alone("1000 streams, CPU", Bound::AtMost(10.0)),
         ],

@@ -6,7 +6,7 @@ mod idle;
 mod latency;
 mod local;
 mod memory;
-mod operators;
+pub(crate) mod operators;
 mod quic;
 mod start;
 mod transcode;

@@ -25,11 +25,11 @@ use crate::{
 const BATCH: usize = 256;
 const A_DATUM: &str = "ns a datum";
 
-fn engine() -> Result<Engine> {
+pub(crate) fn engine() -> Result<Engine> {
     Ok(Engine::new(EngineConfig::default())?)
 }
 
-fn open(component: &Component, config: &str) -> Result<Instance> {
+pub(crate) fn open(component: &Component, config: &str) -> Result<Instance> {
     let description = component.description();
     let bind = |ports: &[String]| {
         let ports = ports.iter().map(|port| Binding {

@@ -1,6 +1,6 @@
 //! The bytes of an entry: Mosaik's layouts 0.3 and 0.4, told apart by the version in front. No I/O.
 
-use std::{collections::BTreeSet, fmt, net::SocketAddr};
+use std::{collections::BTreeSet, fmt, net::SocketAddr, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -89,7 +89,7 @@ impl Serialize for PeerEntry {
         entry.serialize_field("version", &self.version)?;
         entry.serialize_field("address", &AddressRef(self.address.id, &self.transports))?;
         entry.serialize_field("tags", &self.tags)?;
-        entry.serialize_field("streams", &self.streams)?;
+        entry.serialize_field("streams", &*self.streams)?;
         entry.serialize_field("groups", &self.groups)?;
         if let Some(functions) = &self.functions {
             entry.serialize_field("functions", functions)?;
@@ -145,7 +145,7 @@ impl<'de> Visitor<'de> for EntryVisitor {
             address,
             transports,
             tags,
-            streams,
+            streams: Arc::new(streams),
             groups,
             functions,
             tickets,

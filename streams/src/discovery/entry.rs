@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -84,7 +85,8 @@ pub struct PeerEntry {
     /// As they came: the order and the unknown ones are part of what was signed.
     pub(super) transports: Vec<Transport>,
     pub(super) tags: BTreeSet<Tag>,
-    pub(super) streams: BTreeSet<StreamId>,
+    /// Shared by copies: each connection keeps one, and a node may have thousands of streams and connections.
+    pub(super) streams: Arc<BTreeSet<StreamId>>,
     pub(super) groups: BTreeSet<UniqueId>,
     /// Only in the layout of Mosaik 0.4 and later.
     pub(super) functions: Option<BTreeSet<UniqueId>>,
@@ -106,7 +108,7 @@ impl PeerEntry {
             address,
             transports,
             tags: BTreeSet::new(),
-            streams: BTreeSet::new(),
+            streams: Arc::default(),
             groups: BTreeSet::new(),
             functions: None,
             tickets: BTreeMap::new(),
@@ -139,7 +141,7 @@ impl PeerEntry {
     }
 
     /// The streams that the peer produces.
-    pub const fn streams(&self) -> &BTreeSet<StreamId> {
+    pub fn streams(&self) -> &BTreeSet<StreamId> {
         &self.streams
     }
 
@@ -250,7 +252,7 @@ impl PeerEntry {
     /// Adds a stream.
     #[must_use]
     pub fn add_stream(mut self, stream: impl Into<StreamId>) -> Self {
-        self.streams.insert(stream.into());
+        Arc::make_mut(&mut self.streams).insert(stream.into());
         self
     }
 

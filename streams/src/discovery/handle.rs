@@ -352,14 +352,16 @@ impl Discovery {
 
     /// Says that this node produces a stream.
     pub(crate) fn add_stream(&self, stream: StreamId) {
-        self.0
-            .update_local(false, |entry| _ = entry.streams.insert(stream));
+        self.0.update_local(false, |entry| {
+            Arc::make_mut(&mut entry.streams).insert(stream);
+        });
     }
 
     /// Says that this node no longer produces a stream.
     pub(crate) fn remove_stream(&self, stream: StreamId) {
-        self.0
-            .update_local(false, |entry| _ = entry.streams.remove(&stream));
+        self.0.update_local(false, |entry| {
+            Arc::make_mut(&mut entry.streams).remove(&stream);
+        });
     }
 
     /// Keeps a peer in the catalog, however full it is, until what this gives is dropped.

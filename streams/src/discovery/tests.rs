@@ -288,7 +288,7 @@ mod bytes {
                 Transport::Custom(1, CustomAddress::Heap(vec![8, 8])),
             ],
             tags: [Digest::from_bytes([3; 32]), Digest::from_bytes([2; 32])].into(),
-            streams: [Digest::from_bytes([4; 32])].into(),
+            streams: std::sync::Arc::new([Digest::from_bytes([4; 32])].into()),
             groups: [].into(),
             functions: with_functions.then(|| [Digest::from_bytes([6; 32])].into()),
             tickets: [(ticket.id(), ticket.clone())].into(),
