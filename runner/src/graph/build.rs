@@ -37,9 +37,8 @@ pub(super) fn build(
         let stage = builder.producer(producer);
         builder.stages.extend(stage);
     }
-    let inspected = component::inspect_all(&manifest.operators, components);
-    for (operator, info) in manifest.operators.iter().zip(inspected) {
-        let stage = builder.operator(operator, info, components);
+    for operator in &manifest.operators {
+        let stage = builder.operator(operator, components);
         builder.stages.extend(stage);
     }
     for consumer in &manifest.consumers {
@@ -145,12 +144,7 @@ impl<'m, 'f> Builder<'m, 'f> {
         })
     }
 
-    fn operator(
-        &mut self,
-        decl: &OperatorDecl,
-        info: Result<ComponentInfo, Box<Diagnostic>>,
-        components: &dyn Components,
-    ) -> Option<Stage> {
+    fn operator(&mut self, decl: &OperatorDecl, components: &dyn Components) -> Option<Stage> {
         let key = stage_key(Role::Operator, &decl.name);
         let from = decl.from.as_ref().map(|from| self.edges(&key, from));
         for stream in written(decl) {
@@ -163,7 +157,7 @@ impl<'m, 'f> Builder<'m, 'f> {
             }
         }
         let files = data_file::read(decl, components, self.found);
-        let info = match info {
+        let info = match component::inspect(decl, components) {
             Ok(info) => info,
             Err(wrong) => {
                 self.found.push(*wrong);

@@ -1,15 +1,6 @@
 //! What a graph must know of an operator's code, and the checks that need no WebAssembly engine.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::Read,
-    iter,
-    num::NonZero,
-    path::Path,
-    sync::{Mutex, PoisonError},
-    thread,
-};
+use std::{fs::File, io::Read, path::Path};
 
 use mosaik_streams::Encoding;
 
@@ -34,8 +25,8 @@ pub struct ComponentInfo {
     pub len: u64,
 }
 
-/// Whoever can look into a component, several at a time.
-pub trait Components: Sync {
+/// Whoever can look into a component.
+pub trait Components {
     /// What a component says of itself, if what it imports is granted. The error is one clear sentence, in lower case
     /// and without a full stop; what helps against it may follow on a second line.
     fn describe(
@@ -133,51 +124,8 @@ fn file_at_fault<'d>(decl: &'d OperatorDecl, reason: &str) -> Option<&'d DataFil
     })
 }
 
-/// What each operator's component says of itself, or what is wrong with it, in the order of the operators.
-///
-/// Looking into one compiles it, part of which only one core can do: as many as there are cores are looked into at a
-/// time. Operators of the same code come one after the other, so that it is compiled once.
-pub(super) fn inspect_all(
-    operators: &[OperatorDecl],
-    components: &dyn Components,
-) -> Vec<Result<ComponentInfo, Box<Diagnostic>>> {
-    let mut by_code: BTreeMap<&ComponentSource, Vec<usize>> = BTreeMap::new();
-    for (index, decl) in operators.iter().enumerate() {
-        by_code
-            .entry(&decl.component.value)
-            .or_default()
-            .push(index);
-    }
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = threads.min(by_code.len());
-    let queue = Mutex::new(by_code.into_values());
-    let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work = || {
-        let groups = iter::from_fn(take).flatten();
-        groups
-            .map(|index| (index, inspect(&operators[index], components)))
-            .collect::<Vec<_>>()
-    };
-    let mut all = thread::scope(|scope| {
-        // This thread is one of them; if no other can be had, it does all.
-        let others: Vec<_> = (1..threads)
-            .filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
-            .collect();
-        let mut all = work();
-        for other in others {
-            match other.join() {
-                Ok(part) => all.extend(part),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        all
-    });
-    all.sort_by_key(|(index, _)| *index);
-    all.into_iter().map(|(_, info)| info).collect()
-}
-
 /// What a component says of itself, or what is wrong with it.
-fn inspect(
+pub(super) fn inspect(
     decl: &OperatorDecl,
     components: &dyn Components,
 ) -> Result<ComponentInfo, Box<Diagnostic>> {
