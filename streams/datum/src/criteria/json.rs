@@ -29,6 +29,25 @@ pub(super) fn walk(
     }
 }
 
+/// How many bytes at the front of a string stand for themselves, as far as that shows eight at a time: none of them is a
+/// quote, a backslash or a control character.
+fn plain(bytes: &[u8]) -> usize {
+    const EACH: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = EACH << 7;
+    // The high bit of each byte below `bound`, which is at most 128; of the bytes after the first such, perhaps falsely.
+    let below = |word: u64, bound: u8| word.wrapping_sub(EACH * u64::from(bound)) & !word & HIGH;
+    let (words, _) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let is = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
+        let other = below(word, 0x20) | is(b'"') | is(b'\\');
+        if other != 0 {
+            return index * 8 + other.trailing_zeros() as usize / 8;
+        }
+    }
+    words.len() * 8
+}
+
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
@@ -166,6 +185,7 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
+            self.at += plain(&self.text.as_bytes()[self.at..]);
             match self.next()? {
                 b'"' => break,
                 b'\\' => {
@@ -279,6 +299,29 @@ impl<'a> Scanner<'a> {
             Ok(())
         } else {
             Err(Malformed)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::plain;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5000))]
+
+        #[test]
+        fn what_is_plain_ends_at_the_first_byte_that_is_not(
+            bytes in prop::collection::vec(
+                prop_oneof![20 => any::<u8>(), 200 => 0x20u8..0xff, 1 => Just(b'"'), 1 => Just(b'\\'), 1 => Just(0x1f)],
+                0..80,
+            ),
+        ) {
+            let first = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+            let seen = bytes.len() / 8 * 8;
+            prop_assert_eq!(plain(&bytes), first.unwrap_or(seen).min(seen));
         }
     }
 }
