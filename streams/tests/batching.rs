@@ -68,6 +68,18 @@ async fn what_is_enough_waits_for_nothing_and_neither_does_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_more_is_held_when_the_last_subscriber_leaves() {
+    let network = unbound().await;
+    let (producer, consumer) = pair(&network, LONG);
+    producer.send_frames(numbered(0..3)).await.unwrap();
+    drop(consumer);
+    until("it is offline", || !producer.is_online()).await;
+    let report = within("the end", producer.close_within(LONG)).await;
+    let dropped = report.stats.dropped;
+    assert_eq!((dropped.offline, dropped.total()), (3, 3), "{dropped:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_more_are_handed_out_at_once_than_the_batch_size() {
     let network = unbound().await;
     let producer = producer(&network).build().unwrap();

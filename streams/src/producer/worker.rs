@@ -63,9 +63,12 @@ async fn next(
     loop {
         if core.board.is_online() {
             linger(core).await;
-            if let Some((_, batch)) = core.intake.try_take(usize::MAX) {
-                return Some(batch);
-            }
+        }
+        // Whoever was there before the wait may have left.
+        if core.board.is_online()
+            && let Some((_, batch)) = core.intake.try_take(usize::MAX)
+        {
+            return Some(batch);
         }
         if *online.borrow_and_update() {
             tokio::select! {
@@ -99,7 +102,7 @@ async fn next(
 async fn linger(core: &Core) {
     let linger = core.live().linger;
     if !linger.is_zero() && core.intake.held().0 > 0 {
-        // Either way, what is there goes out now.
+        // Either way, no more is waited for.
         let _ = timeout(linger, core.intake.worth_taking()).await;
     }
 }
