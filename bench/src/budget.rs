@@ -7,7 +7,6 @@ use std::{collections::BTreeMap, fs, hint::black_box, path::PathBuf, process::Co
 
 use mosaik_runner::operator::LoadLimits;
 use mosaik_streams::{Criteria, Encoding, Frames, FramesConsumer, FramesProducer, Network, Scope};
-use serde::{Deserialize, Serialize};
 
 use crate::{guest::Guest, measure::Result, part::throughput::batch, rows};
 
@@ -28,8 +27,12 @@ pub(crate) struct Budgets {
     only: String,
 }
 
+/// What is measured: does something once and gives how many units of it that was.
+type Work = Box<dyn FnMut() -> Result<usize>>;
+/// Makes ready what it works on.
+type Prepare = fn() -> Result<Work>;
+
 /// What is counted: its name, what stands beside its figure, and what prepares it.
-type Prepare = fn() -> Result<Box<dyn FnMut() -> Result<usize>>>;
 const CASES: [(&str, &str, Prepare); 4] = [
     (
         "frame scan",
@@ -53,12 +56,6 @@ const CASES: [(&str, &str, Prepare); 4] = [
     ),
 ];
 
-/// A budget as it is kept.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Budget {
-    instructions: f64,
-}
-
 fn kept_in() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "budgets.json"]
         .iter()
@@ -68,7 +65,7 @@ fn kept_in() -> PathBuf {
 /// Counts all and compares; false when one differs.
 pub(crate) fn check(what: &Budgets, say: impl Fn(&str)) -> Result<bool> {
     let path = kept_in();
-    let mut kept: BTreeMap<String, Budget> = match fs::read(&path) {
+    let mut kept: BTreeMap<String, f64> = match fs::read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes)?,
         Err(_) if what.bless => BTreeMap::new(),
         Err(error) => return Err(format!("{}: {error}", path.display()).into()),
@@ -82,7 +79,7 @@ pub(crate) fn check(what: &Budgets, say: impl Fn(&str)) -> Result<bool> {
         let line = match kept.get(*name).filter(|_| !what.bless) {
             _ if what.bless => {
                 let instructions = (counted * 100.0).round() / 100.0;
-                kept.insert((*name).to_owned(), Budget { instructions });
+                kept.insert((*name).to_owned(), instructions);
                 "kept".to_owned()
             }
             None => {
@@ -90,7 +87,7 @@ pub(crate) fn check(what: &Budgets, say: impl Fn(&str)) -> Result<bool> {
                 "has no budget".to_owned()
             }
             Some(budget) => {
-                let change = counted / budget.instructions - 1.0;
+                let change = counted / budget - 1.0;
                 let within = change.abs() <= TOLERANCE;
                 all_within &= within;
                 let verdict = if within { "within" } else { "BEYOND" };
@@ -157,7 +154,7 @@ fn measured(work: &mut dyn FnMut() -> Result<usize>) -> Result<usize> {
     Ok(units)
 }
 
-fn frame_scan() -> Result<Box<dyn FnMut() -> Result<usize>>> {
+fn frame_scan() -> Result<Work> {
     let wire = batch(100, false).into_wire();
     Frames::from_wire(wire.clone(), FRAME_MAX)?;
     Ok(Box::new(move || {
@@ -168,7 +165,7 @@ fn frame_scan() -> Result<Box<dyn FnMut() -> Result<usize>>> {
     }))
 }
 
-fn fan_out() -> Result<Box<dyn FnMut() -> Result<usize>>> {
+fn fan_out() -> Result<Work> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -200,7 +197,7 @@ fn fan_out() -> Result<Box<dyn FnMut() -> Result<usize>>> {
     }))
 }
 
-fn criteria() -> Result<Box<dyn FnMut() -> Result<usize>>> {
+fn criteria() -> Result<Work> {
     let criteria: Criteria = serde_json::from_str(r#"{"kind":0}"#)?;
     let selector = criteria.selector(&Encoding::Json)?;
     let batch = batch(200, true);
@@ -210,7 +207,7 @@ fn criteria() -> Result<Box<dyn FnMut() -> Result<usize>>> {
     }))
 }
 
-fn operator_call() -> Result<Box<dyn FnMut() -> Result<usize>>> {
+fn operator_call() -> Result<Work> {
     let component =
         rows::operators::engine()?.load(&Guest::default().module(), LoadLimits::default())?;
     let mut instance = rows::operators::open(&component, "{}")?;

@@ -347,13 +347,24 @@ impl<'a> Reader<'a> {
                 return None;
             }
         };
-        if (min..=max).contains(&number) {
-            return Some(number);
-        }
-        let bounds = if number < min {
-            format!("at least {min}")
+        self.within(node, what, number, (min, max), |number| number.to_string())
+    }
+
+    /// A value that is no less and no more than its bounds; notes one that is.
+    pub(crate) fn within<T: PartialOrd>(
+        &mut self,
+        node: &Node,
+        what: &str,
+        value: T,
+        (min, max): (T, T),
+        show: impl Fn(T) -> String,
+    ) -> Option<T> {
+        let bounds = if value < min {
+            format!("at least {}", show(min))
+        } else if value > max {
+            format!("at most {}", show(max))
         } else {
-            format!("at most {max}")
+            return Some(value);
         };
         self.note(
             Diagnostic::error(format!("`{what}` must be {bounds}"))

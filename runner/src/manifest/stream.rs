@@ -11,7 +11,9 @@ use super::{
     keys::{Section, Shape, key},
     postcard_schema,
     reader::{Fields, Reader},
-    scalar::{StreamName, duration_hint, parse_duration, parse_size, size_hint},
+    scalar::{
+        StreamName, duration_hint, parse_duration, parse_size, show_duration, show_size, size_hint,
+    },
     source::{Span, Spanned},
     stream_config::{
         Backoff, Lagging, MAX_BUFFER_BYTES, MAX_BUFFER_SIZE, MAX_LINGER, Scope, StreamConfig,
@@ -344,19 +346,7 @@ pub(crate) fn duration_within(
     max: Duration,
 ) -> Option<Duration> {
     let duration = duration(cx, node, what)?;
-    if (min..=max).contains(&duration) {
-        return Some(duration);
-    }
-    let bounds = if duration < min {
-        format!("at least {}", super::scalar::show_duration(min))
-    } else {
-        format!("at most {}", super::scalar::show_duration(max))
-    };
-    cx.note(
-        Diagnostic::error(format!("`{what}` must be {bounds}"))
-            .at(node.span, format!("expected {bounds}")),
-    );
-    None
+    cx.within(node, what, duration, (min, max), show_duration)
 }
 
 /// A size in bytes, within bounds.
@@ -370,20 +360,7 @@ pub(crate) fn size(
     let size = cx.parse(node, what, "a size", |text| {
         parse_size(text).map_err(|label| (label, Some(size_hint(text))))
     })?;
-    if (min..=max).contains(&size) {
-        return Some(size);
-    }
-    let show = super::scalar::show_size;
-    let bounds = if size < min {
-        format!("at least {}", show(min))
-    } else {
-        format!("at most {}", show(max))
-    };
-    cx.note(
-        Diagnostic::error(format!("`{what}` must be {bounds}"))
-            .at(node.span, format!("expected {bounds}")),
-    );
-    None
+    cx.within(node, what, size, (min, max), show_size)
 }
 
 /// `buffer_size`, of a stream or an edge.
