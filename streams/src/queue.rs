@@ -2,7 +2,6 @@
 //! out waits for datums, and small batches are joined while they wait. No I/O.
 
 use std::{
-    collections::VecDeque,
     future::poll_fn,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -11,13 +10,13 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
-use crate::frames::{Frames, FramesBuilder, HEADER_LEN};
+mod state;
+mod through;
 
-/// Batches up to this many bytes are copied together with others; larger ones are queued as they are. 4 KiB copy
-/// in the time that handing over one more batch would take.
-const JOIN_BELOW: usize = 4 * 1024;
-/// A joined batch is closed at this many bytes: 64 KiB.
-const JOINED_MAX: usize = 64 * 1024;
+use state::{JOINED_MAX, State};
+pub(crate) use through::Next;
+
+use crate::frames::{Frames, FramesBuilder};
 
 /// Which of a queue's writers datums come from.
 pub(crate) type Source = u64;
@@ -42,26 +41,6 @@ pub(crate) enum PutError<E> {
 pub(crate) struct Queue {
     state: Mutex<State>,
     room: Notify,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    max_count: usize,
-    max_bytes: usize,
-    batches: VecDeque<(Source, Frames)>,
-    /// Behind all `batches`: small ones, being joined.
-    joining: FramesBuilder,
-    joining_source: Source,
-    count: usize,
-    bytes: usize,
-    /// Room promised to writers of single datums.
-    reserved: usize,
-    closed: bool,
-    /// Datums ever put in, and their bytes without headers, and datums ever taken out.
-    put: u64,
-    put_len: u64,
-    taken: u64,
-    reader: Option<Waker>,
 }
 
 /// All that a queue held, for one write to a socket.
@@ -104,24 +83,17 @@ impl Queue {
         if state.closed {
             return Err(Closed);
         }
+        let there = state.pass(frames, false);
         let before = state.count;
-        while let Some(first) = frames.iter().next() {
-            if !state.fits(first.len()) {
-                break;
-            }
-            let room = (
-                state.max_count - state.count - state.reserved,
-                state.max_bytes.saturating_sub(state.bytes),
-            );
-            state.append(source, frames.split_front(room.0, room.1));
-        }
+        state.fill(source, frames);
         let reader = if state.count > before {
             state.reader.take()
         } else {
             None
         };
         drop(state);
-        reader.into_iter().for_each(Waker::wake);
+        wake(there);
+        wake(reader);
         Ok(())
     }
 
@@ -131,15 +103,17 @@ impl Queue {
         if state.closed {
             return Err(Closed);
         }
-        let fits = state.count + state.reserved + frames.count() <= state.max_count
-            && state.bytes + frames.wire_len() <= state.max_bytes;
-        if !fits && state.count + state.reserved > 0 {
+        if !state.fits_all(frames) && state.count + state.reserved > 0 {
             return Ok(false);
         }
-        state.append(source, frames.clone());
-        let reader = state.reader.take();
+        let mut frames = frames.clone();
+        let mut reader = state.pass(&mut frames, true);
+        if !frames.is_empty() {
+            state.append(source, frames);
+            reader = state.reader.take();
+        }
         drop(state);
-        reader.into_iter().for_each(Waker::wake);
+        wake(reader);
         Ok(true)
     }
 
@@ -163,27 +137,12 @@ impl Queue {
         if !reserved && !state.fits(0) {
             return Err(PutError::Full);
         }
-        state.join_for(0);
-        let before = state.joining.wire_len();
-        state.joining.push_with(|bytes| {
-            let start = bytes.len();
-            write(bytes).map_err(PutError::Write)?;
-            if bytes.len() - start > max_len {
-                Err(PutError::TooLarge)
-            } else {
-                Ok(())
-            }
-        })?;
-        let len = state.joining.wire_len() - before;
-        state.count += 1;
-        state.bytes += len;
-        state.put += 1;
-        state.put_len += (len - HEADER_LEN) as u64;
+        state.write(0, max_len, write)?;
         let again =
             reserved && state.count + state.reserved < state.max_count / 2 && state.reserve();
         let reader = state.reader.take();
         drop(state);
-        reader.into_iter().for_each(Waker::wake);
+        wake(reader);
         Ok(again)
     }
 
@@ -301,7 +260,7 @@ impl Queue {
         state.closed = true;
         let reader = state.reader.take();
         drop(state);
-        reader.into_iter().for_each(Waker::wake);
+        wake(reader);
         self.room.notify_waiters();
     }
 
@@ -348,72 +307,8 @@ impl Queue {
     }
 }
 
-impl State {
-    fn fits(&self, len: usize) -> bool {
-        self.count + self.reserved < self.max_count
-            && (self.count == 0
-                || (self.bytes < self.max_bytes && self.bytes + HEADER_LEN + len <= self.max_bytes))
-    }
-
-    fn reserve(&mut self) -> bool {
-        let fits = self.fits(0);
-        self.reserved += usize::from(fits);
-        fits
-    }
-
-    fn append(&mut self, source: Source, frames: Frames) {
-        self.count += frames.count();
-        self.bytes += frames.wire_len();
-        self.put += frames.count() as u64;
-        self.put_len += frames.payload_len() as u64;
-        if frames.wire_len() < JOIN_BELOW {
-            self.join_for(source);
-            self.joining.extend(&frames);
-        } else {
-            self.seal();
-            self.batches.push_back((source, frames));
-        }
-    }
-
-    /// Makes `joining` one that takes datums of this source.
-    fn join_for(&mut self, source: Source) {
-        if self.joining_source != source || self.joining.wire_len() >= JOINED_MAX {
-            self.seal();
-            self.joining_source = source;
-        }
-    }
-
-    fn seal(&mut self) {
-        if !self.joining.is_empty() {
-            self.batches
-                .push_back((self.joining_source, self.joining.finish()));
-        }
-    }
-
-    fn take(&mut self, max_count: usize) -> Option<(Source, Frames)> {
-        if self.batches.is_empty() {
-            self.seal();
-        }
-        let (source, front) = self.batches.front_mut()?;
-        let taken = (*source, front.split_front(max_count, usize::MAX));
-        if front.is_empty() {
-            self.batches.pop_front();
-        }
-        self.count -= taken.1.count();
-        self.bytes -= taken.1.wire_len();
-        self.taken += taken.1.count() as u64;
-        Some(taken)
-    }
-
-    fn wait(&mut self, cx: &Context<'_>) {
-        if !self
-            .reader
-            .as_ref()
-            .is_some_and(|reader| reader.will_wake(cx.waker()))
-        {
-            self.reader = Some(cx.waker().clone());
-        }
-    }
+fn wake(reader: Option<Waker>) {
+    reader.into_iter().for_each(Waker::wake);
 }
 
 #[cfg(test)]

@@ -80,9 +80,14 @@ impl Taps {
         Ok(Tap(inner))
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
     /// Shows a batch that goes by.
     pub(crate) fn offer(&self, batch: &Frames) {
-        if self.count.load(Ordering::Relaxed) == 0 {
+        if self.is_empty() {
             return;
         }
         let mut list = self.lock();

@@ -72,9 +72,12 @@ impl ProducerControl {
     /// # Errors
     /// When the criteria cannot be applied to datums of the encoding.
     pub fn tap(&self, criteria: &Criteria) -> Result<Option<Tap>, NotSelectable> {
-        let core = self.0.upgrade();
-        core.map(|core| core.taps.add(&core.lookup, criteria))
-            .transpose()
+        let Some(core) = self.0.upgrade() else {
+            return Ok(None);
+        };
+        let tap = core.taps.add(&core.lookup, criteria)?;
+        core.hold();
+        Ok(Some(tap))
     }
 
     /// Other bounds of what is held for the fan-out, and again for each subscriber elsewhere, in datums and in bytes with
@@ -96,7 +99,10 @@ impl ProducerControl {
 
     /// Another time for datums to wait for more to go out with them, from the next ones on.
     pub fn set_linger(&self, linger: Duration) {
-        self.set(|core| core.live().linger = linger);
+        self.set(|core| {
+            core.live().linger = linger;
+            core.hold();
+        });
     }
 
     /// Another bound on subscribers elsewhere. Those there are stay, even if they are more.

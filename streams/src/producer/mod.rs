@@ -4,6 +4,7 @@ mod builder;
 mod control;
 mod core;
 mod error;
+mod fanout;
 mod frames;
 mod lag;
 mod sender;
@@ -16,8 +17,9 @@ mod worker;
 
 pub use builder::{Config, FramesBuilderError, FramesProducerBuilder};
 pub use control::{ProducerControl, ProducerReading};
-pub(crate) use core::{Admitted, Core};
+pub(crate) use core::Core;
 pub use error::{EncodingError, Error};
+pub(crate) use fanout::Admitted;
 pub use frames::{FinishReport, FramesProducer};
 pub use lag::DisconnectLagging;
 pub(crate) use sender::serve;

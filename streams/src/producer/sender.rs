@@ -9,7 +9,8 @@ use futures::future::try_join;
 use tokio::time::timeout;
 
 use super::{
-    core::{Admitted, Core},
+    core::Core,
+    fanout::Admitted,
     subscriber::{Remote, Subscriber},
 };
 use crate::{

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::stats::Tally;
 use crate::{
     Frames, PeerId, consumer,
     discovery::PeerEntry,
     filter::Filter,
     network::CloseReason,
-    queue::{Queue, Source},
+    queue::{Next, Queue, Source},
     status::{Channel, Counter},
     streams::protocol::SubscriberId,
 };
@@ -36,6 +37,8 @@ pub(super) enum Target {
 #[derive(Debug)]
 pub(super) struct Local {
     pub(super) consumer: Arc<consumer::Core>,
+    /// The producer's.
+    pub(super) tally: Arc<Tally>,
     /// The consumer takes nothing more from this source.
     pub(super) rejected: CancellationToken,
 }
@@ -54,19 +57,29 @@ pub(super) struct Remote {
     pub(super) complete: watch::Sender<bool>,
 }
 
-impl Subscriber {
-    pub(super) fn source(&self) -> Source {
-        self.channel.generation()
-    }
-
+impl Next for Subscriber {
     /// Where its datums wait for it.
-    pub(super) fn queue(&self) -> &Queue {
+    fn queue(&self) -> &Queue {
         match &self.target {
             Target::Local(local) => local.consumer.queue(),
             Target::Remote(remote) => &remote.queue,
         }
     }
 
+    fn source(&self) -> Source {
+        self.channel.generation()
+    }
+
+    /// What goes to a subscriber elsewhere counts when it is sent.
+    fn passed(&self, count: usize, len: usize) {
+        if let Target::Local(local) = &self.target {
+            self.channel.info.stats().moved(count, len);
+            local.tally.delivered_local.add(count);
+        }
+    }
+}
+
+impl Subscriber {
     pub(super) fn remote(&self) -> Option<&Remote> {
         match &self.target {
             Target::Local(_) => None,
@@ -117,6 +130,19 @@ impl Subscriber {
     pub(super) fn filter(&self) -> Arc<Filter> {
         let filter = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&filter)
+    }
+
+    /// Whether it wants all there is, as it comes.
+    pub(super) fn takes_everything(&self) -> bool {
+        self.filter().is_everything() && !self.has_left()
+    }
+
+    /// Resolves when a consumer of this node takes nothing more from this source. Cancel safe.
+    pub(super) async fn rejected(&self) {
+        match &self.target {
+            Target::Local(local) => local.rejected.cancelled().await,
+            Target::Remote(_) => std::future::pending().await,
+        }
     }
 
     /// It gets what this lets through, from the next batch on.

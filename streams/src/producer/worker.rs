@@ -20,7 +20,7 @@ use super::{
     subscriber::{Subscriber, Target},
     undelivered::give_back,
 };
-use crate::{Frames, network::CloseReason};
+use crate::{Frames, network::CloseReason, queue::Next};
 
 /// A node that ends a stream and then itself stays for this long, for plain Mosaik consumers that come back to see what
 /// happened.
@@ -71,12 +71,22 @@ async fn next(
             return Some(batch);
         }
         if *online.borrow_and_update() {
+            let only = core.cut_through();
+            let rejected = async {
+                match &only {
+                    Some(only) => only.rejected().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 // Triggered when there are datums, or there never will be.
                 there = core.intake.filled() => if !there { return None },
                 // Triggered when it goes offline.
                 _ = online.changed() => {}
+                // Triggered when the consumer that datums go to directly takes no more of them.
+                () = rejected => {}
             }
+            core.hold();
             continue;
         }
         let given_up = matches!(
@@ -151,14 +161,7 @@ fn hand_over(core: &Core, subscriber: &Arc<Subscriber>, mut frames: Frames, wait
         core.remove(subscriber);
         return;
     }
-    if let Target::Local(_) = &subscriber.target {
-        subscriber
-            .channel
-            .info
-            .stats()
-            .moved(count - frames.count(), len - frames.payload_len());
-        core.tally.delivered_local.add(count - frames.count());
-    }
+    subscriber.passed(count - frames.count(), len - frames.payload_len());
     if !frames.is_empty() {
         waiting.push((subscriber.clone(), frames));
     }
@@ -278,12 +281,6 @@ fn try_again(core: &Core, waiting: &mut Waiting) {
 }
 
 async fn has_room(subscriber: &Subscriber, rest: &Frames) {
-    let rejected = async {
-        match &subscriber.target {
-            Target::Local(local) => local.rejected.cancelled().await,
-            Target::Remote(_) => std::future::pending().await,
-        }
-    };
     let first_len = rest.iter().next().map_or(0, <[u8]>::len);
     tokio::select! {
         // Triggered when there is room, or its queue is closed.
@@ -291,7 +288,7 @@ async fn has_room(subscriber: &Subscriber, rest: &Frames) {
         // Triggered when it is taken out of the list.
         () = subscriber.gone.cancelled() => {}
         // Triggered when the consumer takes no more from this source.
-        () = rejected => {}
+        () = subscriber.rejected() => {}
     }
 }
 

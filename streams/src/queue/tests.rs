@@ -1,6 +1,12 @@
 //! A queue keeps order and its bounds, whatever is done with it.
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use futures::FutureExt;
 use proptest::prelude::*;
@@ -163,4 +169,134 @@ fn room_for_the_next_one_is_kept_while_there_is_more_than_enough() {
         free >= 4,
         "{free} of 8 are left for others, {kept} are kept"
     );
+}
+
+/// A queue that batches cut through to, and what is said of them.
+#[derive(Debug)]
+struct Onward {
+    queue: Queue,
+    passed: AtomicU64,
+}
+
+impl Next for Onward {
+    fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    fn source(&self) -> Source {
+        7
+    }
+
+    fn passed(&self, count: usize, len: usize) {
+        assert_eq!(len, count * 4, "of bytes without headers");
+        self.passed.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
+
+fn onward(max_count: usize) -> Arc<Onward> {
+    Arc::new(Onward {
+        queue: Queue::new(max_count, 1 << 20),
+        passed: AtomicU64::new(0),
+    })
+}
+
+/// More than is joined with others.
+const LARGE: u32 = 600;
+
+proptest! {
+    /// As a producer and its worker use it.
+    #[test]
+    fn nothing_overtakes_and_nothing_is_lost_where_batches_cut_through(
+        steps in prop::collection::vec((0u32..6, 1u32..2 * LARGE), 1..60),
+        (max_count, next_max_count) in (1usize..4000, 1usize..4000),
+    ) {
+        let (queue, next) = (Queue::new(max_count, 1 << 20), onward(next_max_count));
+        let (mut sent, mut passed, mut moved, mut seen) = (0, 0, 0, Vec::new());
+        // What the worker has taken and the next queue has no room for yet.
+        let mut rest = Frames::default();
+        for (what, amount) in steps {
+            match what {
+                0 => {
+                    let mut frames = numbered(sent..sent + amount);
+                    queue.put(0, &mut frames).unwrap();
+                    sent += amount - u32::try_from(frames.count()).unwrap();
+                }
+                1 => if queue.put_whole(0, &numbered(sent..sent + amount)).unwrap() {
+                    sent += amount;
+                },
+                2 => {
+                    let datum = sent.to_be_bytes();
+                    let put = queue.put_datum(false, 4, |bytes| {
+                        bytes.extend_from_slice(&datum);
+                        Ok::<_, Infallible>(())
+                    });
+                    sent += u32::from(put.is_ok());
+                }
+                // The worker goes to sleep, and wakes.
+                3 if rest.is_empty() => queue.cut_through(next.clone()),
+                4 => {
+                    passed += queue.hold();
+                    if rest.is_empty() && let Some((_, frames)) = queue.try_take(usize::MAX) {
+                        moved += frames.count() as u64;
+                        rest = frames;
+                    }
+                    next.queue.put(7, &mut rest).unwrap();
+                }
+                _ => if let Some((source, frames)) = next.queue.try_take(usize::MAX) {
+                    prop_assert_eq!(source, 7);
+                    seen.extend(numbers(&frames));
+                },
+            }
+            prop_assert!(queue.held().0 <= max_count.max(2 * LARGE as usize));
+            prop_assert_eq!(queue.put_so_far().0, u64::from(sent));
+        }
+        passed += queue.hold();
+        prop_assert_eq!(next.passed.load(Ordering::Relaxed), passed);
+        prop_assert_eq!(u64::from(sent), passed + moved + queue.held().0 as u64);
+        while let Some((_, frames)) = next.queue.try_take(usize::MAX) {
+            seen.extend(numbers(&frames));
+            next.queue.put(7, &mut rest).unwrap();
+        }
+        seen.extend(numbers(&rest));
+        while let Some((_, frames)) = queue.try_take(usize::MAX) {
+            seen.extend(numbers(&frames));
+        }
+        prop_assert_eq!(seen, (0..sent).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn large_batches_cut_through_and_small_ones_are_gathered() {
+    let (queue, next) = (Queue::new(10_000, 1 << 20), onward(1000));
+    queue.cut_through(next.clone());
+    queue.put(0, &mut numbered(0..LARGE)).unwrap();
+    assert_eq!((queue.held().0, next.queue.held().0), (0, 600));
+    // The next queue has room for 400 of these.
+    let mut frames = numbered(LARGE..2 * LARGE);
+    queue.put(0, &mut frames).unwrap();
+    assert!(frames.is_empty());
+    assert_eq!((queue.held().0, next.queue.held().0), (200, 1000));
+    assert_eq!(queue.hold(), 1000);
+    assert_eq!(queue.hold(), 0, "they were counted");
+
+    next.queue.try_take(usize::MAX);
+    queue.cut_through(next.clone());
+    queue.put(0, &mut numbered(0..LARGE)).unwrap();
+    assert_eq!(queue.held().0, 800, "what is held goes first");
+    while queue.try_take(usize::MAX).is_some() {}
+    queue.cut_through(next);
+    queue.put(0, &mut numbered(0..1)).unwrap();
+    queue.put(0, &mut numbered(1..LARGE)).unwrap();
+    assert_eq!(queue.held().0, 600);
+}
+
+#[test]
+fn a_next_queue_that_is_closed_takes_nothing() {
+    let (queue, next) = (Queue::new(10_000, 1 << 20), onward(10_000));
+    queue.cut_through(next.clone());
+    next.queue.close();
+    queue.put(0, &mut numbered(0..LARGE)).unwrap();
+    assert_eq!((queue.held().0, queue.hold()), (600, 0));
+    assert_eq!(queue.put_whole(0, &numbered(0..LARGE)), Ok(true));
+    assert_eq!(queue.held().0, 1200);
 }
