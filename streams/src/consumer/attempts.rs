@@ -1,9 +1,6 @@
 //! How a consumer fares with each node that offers its stream: for whoever asks why nothing comes.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
@@ -36,9 +33,9 @@ pub enum Phase {
     Resting,
 }
 
-/// One entry for each node that is being taken care of.
+/// One entry for each node that is being taken care of, in their order. Mostly it is one, or a few.
 #[derive(Debug, Default)]
-pub(super) struct Attempts(Mutex<BTreeMap<PeerId, Attempt>>);
+pub(super) struct Attempts(Mutex<Vec<Attempt>>);
 
 /// An entry, for as long as its node is being taken care of.
 pub(super) struct Tracked<'a> {
@@ -47,12 +44,12 @@ pub(super) struct Tracked<'a> {
 }
 
 impl Attempts {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PeerId, Attempt>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Attempt>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn list(&self) -> Vec<Attempt> {
-        self.lock().values().copied().collect()
+        self.lock().clone()
     }
 
     pub(super) fn track(&self, peer: PeerId) -> Tracked<'_> {
@@ -61,19 +58,33 @@ impl Attempts {
             phase: Phase::Connecting,
             last_close: None,
         };
-        self.lock().insert(peer, attempt);
+        let mut attempts = self.lock();
+        let at = place(&attempts, &peer).unwrap_or_else(|at| at);
+        attempts.insert(at, attempt);
+        drop(attempts);
         Tracked {
             attempts: self,
             peer,
         }
     }
 
-    /// Does nothing for a node that is not being taken care of.
-    pub(super) fn set(&self, peer: &PeerId, phase: Phase) {
-        if let Some(attempt) = self.lock().get_mut(peer) {
-            attempt.phase = phase;
+    /// Changes the entry of a node, if it is being taken care of.
+    fn change(&self, peer: &PeerId, change: impl FnOnce(&mut Attempt)) {
+        let mut attempts = self.lock();
+        if let Ok(at) = place(&attempts, peer) {
+            attempts.get_mut(at).map(change);
         }
     }
+
+    /// Does nothing for a node that is not being taken care of.
+    pub(super) fn set(&self, peer: &PeerId, phase: Phase) {
+        self.change(peer, |attempt| attempt.phase = phase);
+    }
+}
+
+/// Where the entry of a node is, or would be.
+fn place(attempts: &[Attempt], peer: &PeerId) -> Result<usize, usize> {
+    attempts.binary_search_by(|attempt| attempt.producer.cmp(peer))
 }
 
 impl Tracked<'_> {
@@ -83,19 +94,22 @@ impl Tracked<'_> {
 
     /// Whether the last subscription came to receive.
     pub(super) fn was_connected(&self) -> bool {
-        let attempts = self.attempts.lock();
-        (attempts.get(&self.peer)).is_some_and(|attempt| attempt.phase == Phase::Connected)
+        let mut was = false;
+        let look = |attempt: &mut Attempt| was = attempt.phase == Phase::Connected;
+        self.attempts.change(&self.peer, look);
+        was
     }
 
     pub(super) fn closed(&self, reason: CloseReason) {
-        if let Some(attempt) = self.attempts.lock().get_mut(&self.peer) {
-            attempt.last_close = Some(reason);
-        }
+        let set = |attempt: &mut Attempt| attempt.last_close = Some(reason);
+        self.attempts.change(&self.peer, set);
     }
 }
 
 impl Drop for Tracked<'_> {
     fn drop(&mut self) {
-        self.attempts.lock().remove(&self.peer);
+        self.attempts
+            .lock()
+            .retain(|attempt| attempt.producer != self.peer);
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Criteria, Frames,
-    discovery::{Catalog, PeerEntry},
+    discovery::{Catalog, Hold, PeerEntry},
     gate::Pass,
     network::{CloseReason, Link, LinkConn, LinkError, LinkReceiver, LinkSender},
     queue::Closed,
@@ -114,15 +114,14 @@ pub(super) async fn subscribe(
         channel,
         conn: OnceLock::new(),
     };
-    let denied = async {
-        core.gate.closed(catalog.clone(), peer.id(), pass).await;
-        // Before the stream is let go of, which would look like having read all.
-        entered.close(CloseReason::NotAllowed);
-    };
     let outcome = tokio::select! {
         biased;
         // Triggered when the peer is no longer one to take datums from, whatever is being waited for.
-        () = denied => Outcome::Denied,
+        () = core.gate.closed(catalog.clone(), peer.id(), pass) => {
+            // Before the stream is let go of, which would look like having read all.
+            entered.close(CloseReason::NotAllowed);
+            Outcome::Denied
+        }
         // Triggered when the subscription is over.
         outcome = hear(core, peer, &entered, waits, (memory, left), catalog) => outcome,
     };
@@ -139,31 +138,11 @@ async fn hear(
     catalog: &watch::Receiver<Catalog>,
 ) -> Outcome {
     let rejected = core.accept_from(entered.channel.generation());
-    let connected = tokio::select! {
-        // Triggered when the peer has a new life.
-        () = restarted(catalog.clone(), peer) => return Outcome::Restarted,
-        // Triggered when the peer answers, and at the latest when the time for dialling is over.
-        connected = core.streams.env.connect(peer) => connected,
-    };
-    let mut link = match connected {
-        Ok(link) => link,
-        Err(error) => {
-            tracing::debug!(peer = %peer.id(), %error, "failed to dial a producer");
-            return Outcome::Closed(CloseReason::Lost);
-        }
-    };
-    entered.conn.get_or_init(|| link.conn.clone());
-    let _hold = core.streams.env.discovery.hold(*peer.id());
-    let mut wanted = core.wanted.subscribe();
-    let asked = wanted.borrow_and_update().clone();
-    let greeted = timeout(HANDSHAKE_TIMEOUT, greet(core, &mut link, &asked.criteria));
-    let start = match greeted.await {
-        Ok(Ok(start)) => start,
-        Ok(Err(reason)) => return Outcome::Closed(reason),
-        Err(_) => {
-            link.conn.close(CloseReason::Cancelled);
-            return Outcome::Closed(CloseReason::TimedOut);
-        }
+    // What it takes to get there is let go of then, and not held for as long as the subscription lasts.
+    let opened = Box::pin(open(core, peer, entered, catalog)).await;
+    let (mut link, start, wanted, _hold) = match opened {
+        Ok(opened) => opened,
+        Err(outcome) => return outcome,
     };
     waits.reset();
     let lost = memory.resume(start.position, start.selects);
@@ -176,7 +155,6 @@ async fn hear(
     core.attempts.set(peer.id(), Phase::Connected);
     core.board.touch();
 
-    let Link { conn, tx, rx } = link;
     let reading = Reading {
         core,
         channel: &entered.channel,
@@ -185,9 +163,40 @@ async fn hear(
         rejected: &rejected,
         left,
     };
-    reading
-        .run(&conn, (tx, rx), wanted, memory, catalog, peer)
-        .await
+    reading.run(&mut link, wanted, memory, catalog, peer).await
+}
+
+/// Dials the peer and says what is wanted; the link, what the peer answers, what hears of other wishes, and what keeps the
+/// peer known meanwhile.
+async fn open(
+    core: &Core,
+    peer: &PeerEntry,
+    entered: &Entered<'_>,
+    catalog: &watch::Receiver<Catalog>,
+) -> Result<(Link, Start, watch::Receiver<Arc<Wanted>>, Hold), Outcome> {
+    let connected = tokio::select! {
+        // Triggered when the peer has a new life.
+        () = restarted(catalog.clone(), peer) => return Err(Outcome::Restarted),
+        // Triggered when the peer answers, and at the latest when the time for dialling is over.
+        connected = core.streams.env.connect(peer) => connected,
+    };
+    let mut link = connected.map_err(|error| {
+        tracing::debug!(peer = %peer.id(), %error, "failed to dial a producer");
+        Outcome::Closed(CloseReason::Lost)
+    })?;
+    entered.conn.get_or_init(|| link.conn.clone());
+    let hold = core.streams.env.discovery.hold(*peer.id());
+    let mut wanted = core.wanted.subscribe();
+    let asked = wanted.borrow_and_update().clone();
+    let greeted = timeout(HANDSHAKE_TIMEOUT, greet(core, &mut link, &asked.criteria));
+    match greeted.await {
+        Ok(Ok(start)) => Ok((link, start, wanted, hold)),
+        Ok(Err(reason)) => Err(Outcome::Closed(reason)),
+        Err(_) => {
+            link.conn.close(CloseReason::Cancelled);
+            Err(Outcome::Closed(CloseReason::TimedOut))
+        }
+    }
 }
 
 async fn greet(core: &Core, link: &mut Link, criteria: &Criteria) -> Result<Start, CloseReason> {
@@ -247,8 +256,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     async fn run(
         mut self,
-        conn: &LinkConn,
-        (mut tx, mut rx): (LinkSender, LinkReceiver),
+        Link { conn, tx, rx }: &mut Link,
         mut wanted: watch::Receiver<Arc<Wanted>>,
         memory: &mut Memory,
         catalog: &watch::Receiver<Catalog>,
@@ -265,7 +273,7 @@ impl Reading<'_> {
                 // Triggered when other datums are wanted than before: first, since datums may come without a pause.
                 Ok(()) = wanted.changed() => {
                     let criteria = wanted.borrow_and_update().criteria.clone();
-                    self.tell(&mut tx, &criteria, memory).await;
+                    self.tell(tx, &criteria, memory).await;
                     continue;
                 }
                 // Triggered when there are datums, the end of them, or the end of the link.
@@ -274,12 +282,12 @@ impl Reading<'_> {
                 () = self.left.emptied(), if is_full => continue,
                 // Triggered when the link ends.
                 reason = conn.closed(), if is_full => {
-                    self.take_rest(&mut rx, memory);
+                    self.take_rest(rx, memory);
                     return Outcome::Closed(reason);
                 }
                 // Triggered when the peer has a new life.
                 () = &mut restarted => {
-                    self.take_rest(&mut rx, memory);
+                    self.take_rest(rx, memory);
                     return Outcome::Restarted;
                 }
             };

@@ -47,6 +47,7 @@ pub use config::{Config, ConfigBuilder, ConfigError, ConfigError as ConfigBuilde
 pub use entry::{
     Generation, InvalidSignature, MAX_TICKETS_JUDGED, PeerEntry, PeerEntryVersion, SignedPeerEntry,
 };
+pub(crate) use handle::Hold;
 pub use handle::{Discovery, Event};
 pub use store::{MAX_CATALOG_LEN, MAX_ENTRY_LEN, MAX_PEERS, Refusal};
 pub use sync::{SyncError, SyncError as Error};

@@ -129,20 +129,23 @@ impl Acceptor {
         let from = incoming.remote_address();
         let deadline = Instant::now() + self.handshake_timeout;
         let watched = seat.watch();
-        let served = async {
-            if let Some(served) = self.open(incoming, seat).await {
-                served.await;
-            } else {
-                debug!(%from, "an incoming connection came to nothing");
-            }
-        };
         tokio::select! {
             // Triggered when it was served, or was not worth it.
-            () = served => {}
+            () = self.serve_opened(incoming, seat) => {}
             // Triggered when there is no first frame in time, or others need the seat.
             () = watched.silent(sleep_until(deadline)) => {
                 debug!(%from, "an incoming connection was silent for too long");
             }
+        }
+    }
+
+    async fn serve_opened(&self, incoming: quinn::Incoming, seat: Seat) {
+        let from = incoming.remote_address();
+        // In a box of its own, which is let go of when the connection stands.
+        if let Some(served) = Box::pin(self.open(incoming, seat)).await {
+            served.await;
+        } else {
+            debug!(%from, "an incoming connection came to nothing");
         }
     }
 

@@ -2,10 +2,13 @@
 
 use std::{
     fmt,
+    future::poll_fn,
+    pin::pin,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -356,10 +359,16 @@ impl LinkReceiver {
         self.pending.set_max_frame_len(max_frame_len);
     }
 
-    /// Takes in all that has arrived, at least a byte; false at the end.
+    /// Takes in all that has arrived, at least a byte; false at the end. Cancel safe.
     async fn fill(&mut self) -> Result<bool, LinkError> {
+        poll_fn(|cx| self.poll_fill(cx)).await
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, LinkError>> {
+        // 2 KiB, which each task that waits for a frame would hold if this were not for one look alone.
         let mut chunks = [const { Bytes::new() }; CHUNKS_PER_READ];
-        match self.stream.read_chunks(&mut chunks).await {
+        let read = ready!(pin!(self.stream.read_chunks(&mut chunks)).poll(cx));
+        Poll::Ready(match read {
             Ok(Some(count)) => {
                 self.pending.extend(&mut chunks[..count]);
                 Ok(true)
@@ -371,7 +380,7 @@ impl LinkReceiver {
             Err(_) => Err(LinkError::Closed(
                 self.conn.reason_or(CloseReason::UnexpectedClose),
             )),
-        }
+        })
     }
 
     fn at_end<T>(&self) -> Result<Option<T>, LinkError> {

@@ -22,20 +22,21 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long word of a change may take that lets a plain Mosaik consumer pass.
 const NEWS_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Judges the handshake, then sends the stream until it or the link is over.
+/// Judges the handshake, then sends the stream until it or the link is over. What comes before that is in boxes, so that a
+/// subscriber costs only what sending takes.
 pub(super) async fn accept(inner: Arc<Inner>, mut link: Link) {
     link.rx.set_max_frame_len(MAX_HELLO_LEN);
     let admitted = tokio::select! {
         // Triggered when the network ends.
         () = inner.env.cancel.cancelled() => Err(CloseReason::GracefulShutdown),
         // Triggered when the consumer has said what it wants, and at the latest after the time for that.
-        admitted = greet(&inner, &mut link) => admitted,
+        admitted = Box::pin(greet(&inner, &mut link)) => admitted,
     };
     match admitted {
         Ok(Answer::Admitted(core, admitted, start)) => {
             producer::serve(core, admitted, link, start).await;
         }
-        Ok(Answer::Ended(start)) => say_end(link, &start).await,
+        Ok(Answer::Ended(start)) => Box::pin(say_end(link, &start)).await,
         Err(reason) => {
             tracing::debug!(peer = %link.conn.peer(), %reason, "consumer refused");
             link.conn.close(reason);
