@@ -60,11 +60,16 @@ impl Case {
     }
 }
 
+/// How [`Bound::Anything`] is shown.
+pub(crate) const NO_GOAL: &str = "no goal";
+
 /// What a goal asks of a number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Bound {
     AtLeast(f64),
     AtMost(f64),
+    /// Nothing: it is there to be seen.
+    Anything,
 }
 
 impl Bound {
@@ -72,6 +77,7 @@ impl Bound {
         match self {
             Self::AtLeast(least) => value >= least,
             Self::AtMost(most) => value <= most,
+            Self::Anything => true,
         }
     }
 
@@ -79,6 +85,7 @@ impl Bound {
         match self {
             Self::AtLeast(least) => format!("≥ {}", plain(least)),
             Self::AtMost(most) => format!("≤ {}", plain(most)),
+            Self::Anything => NO_GOAL.to_owned(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _, process::Command};
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{Figure, Goal, Result, Row, Setting, Spread, scaled};
+use crate::measure::{Figure, Goal, NO_GOAL, Result, Row, Setting, Spread, scaled};
 
 /// One run of the program.
 #[derive(Debug, Serialize, Deserialize)]
@@ -203,7 +203,11 @@ impl Report {
                     writeln!(text, "  {:<44} {:>9} {}", goal.what, "?", goal.bound)?;
                     continue;
                 };
-                let met = if met { "met" } else { "MISSED" };
+                let met = match met {
+                    true if goal.bound == NO_GOAL => "",
+                    true => "met",
+                    false => "MISSED",
+                };
                 writeln!(
                     text,
                     "  {:<44} {:>9} {}  {met}",

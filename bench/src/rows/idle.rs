@@ -10,6 +10,8 @@ use crate::{
 const COUNTS: [usize; 4] = [1, 10, 100, 1000];
 /// For what follows a start to be over.
 const SETTLE: Duration = Duration::from_secs(3);
+/// What is done to each connection every 10 s is to count, for each of them once.
+const KEPT_ALIVE_EVERY: Duration = Duration::from_secs(10);
 
 fn measure(setting: &Setting, streams: usize) -> Result<Vec<Figure>> {
     let count = streams.to_string();
@@ -19,8 +21,7 @@ fn measure(setting: &Setting, streams: usize) -> Result<Vec<Figure>> {
     offering.says("began")?;
     subscribing.says("began")?;
     std::thread::sleep(SETTLE);
-    // Long enough that what is done every few seconds counts.
-    let window = setting.window * 5;
+    let window = setting.window.max(KEPT_ALIVE_EVERY);
     let both = |what: &dyn Fn(&Process) -> Result<f64>| {
         Ok::<_, Box<dyn std::error::Error>>(what(&offering)? + what(&subscribing)?)
     };
