@@ -215,6 +215,11 @@ impl LinkConn {
         self.0.conn.close_reason().is_some()
     }
 
+    #[cfg(test)]
+    pub(super) fn quic(&self) -> &quinn::Connection {
+        &self.0.conn
+    }
+
     fn reason(&self, error: &ConnectionError) -> CloseReason {
         match (error, self.0.closed_by_us.get()) {
             (ConnectionError::LocallyClosed, Some(reason)) => *reason,

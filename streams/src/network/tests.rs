@@ -425,3 +425,40 @@ async fn a_closed_endpoints_address_is_free_though_connections_are_still_dying()
         assert_eq!(again.unwrap().local_addrs(), addr.addrs);
     }
 }
+
+#[tokio::test]
+async fn a_connection_sends_as_it_was_told_to() {
+    use quinn::congestion::{Bbr, Cubic, NewReno};
+    for congestion in [Congestion::Cubic, Congestion::NewReno, Congestion::Bbr] {
+        let transport = Transport {
+            congestion,
+            ..Transport::default()
+        };
+        let config = EndpointConfig {
+            transport,
+            ..EndpointConfig::default()
+        };
+        let (_link, other, ..) = linked(config).await;
+        let controller = other.conn.quic().congestion_state().into_any();
+        assert!(
+            match congestion {
+                Congestion::Cubic => controller.is::<Cubic>(),
+                Congestion::NewReno => controller.is::<NewReno>(),
+                Congestion::Bbr => controller.is::<Bbr>(),
+            },
+            "{congestion:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_sends_much_asks_for_few_acknowledgements() {
+    let (mut link, mut other, ..) = linked(EndpointConfig::default()).await;
+    let payload = vec![0; 100_000];
+    for _ in 0..20 {
+        within(other.tx.send_frame(&payload)).await.unwrap();
+        within(link.rx.recv_frame()).await.unwrap().unwrap();
+    }
+    assert!(other.conn.quic().stats().frame_tx.ack_frequency > 0);
+    assert!(link.conn.quic().stats().frame_rx.ack_frequency > 0);
+}

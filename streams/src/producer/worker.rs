@@ -86,7 +86,9 @@ async fn next(
                 // Triggered when the consumer that datums go to directly takes no more of them.
                 () = rejected => {}
             }
-            core.hold();
+            if only.is_some() {
+                core.hold();
+            }
             continue;
         }
         let given_up = matches!(

@@ -39,6 +39,7 @@ pub(super) struct State {
 
 impl State {
     /// Moves as many datums as there is room for from the front of `frames`.
+    #[inline]
     pub(super) fn fill(&mut self, source: Source, frames: &mut Frames) {
         while let Some(first) = frames.iter().next() {
             if !self.fits(first.len()) {
@@ -84,6 +85,7 @@ impl State {
             && self.bytes + frames.wire_len() <= self.max_bytes
     }
 
+    #[inline]
     pub(super) fn fits(&self, len: usize) -> bool {
         self.count + self.reserved < self.max_count
             && (self.count == 0
@@ -96,6 +98,7 @@ impl State {
         fits
     }
 
+    #[inline]
     pub(super) fn append(&mut self, source: Source, frames: Frames) {
         self.count += frames.count();
         self.bytes += frames.wire_len();
@@ -112,6 +115,7 @@ impl State {
     }
 
     /// Makes `joining` one that takes datums of this source.
+    #[inline]
     pub(super) fn join_for(&mut self, source: Source) {
         if self.joining_source != source || self.joining.wire_len() >= JOINED_MAX {
             self.seal();
@@ -119,6 +123,7 @@ impl State {
         }
     }
 
+    #[inline]
     pub(super) fn seal(&mut self) {
         if !self.joining.is_empty() {
             self.batches
@@ -126,6 +131,7 @@ impl State {
         }
     }
 
+    #[inline]
     pub(super) fn take(&mut self, max_count: usize) -> Option<(Source, Frames)> {
         if self.batches.is_empty() {
             self.seal();
@@ -141,6 +147,7 @@ impl State {
         Some(taken)
     }
 
+    #[inline]
     pub(super) fn wait(&mut self, cx: &Context<'_>) {
         if !self
             .reader

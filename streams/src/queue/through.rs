@@ -51,10 +51,16 @@ impl Queue {
 impl State {
     /// Moves as many datums as there is room for, or all or none, from the front of a large batch to the next queue, if
     /// batches cut through. Gives whom to wake.
+    #[inline]
     pub(super) fn pass(&mut self, frames: &mut Frames, whole: bool) -> Option<Waker> {
-        if frames.wire_len() < JOIN_BELOW {
+        if self.through.next.is_none() || frames.wire_len() < JOIN_BELOW {
             return None;
         }
+        self.pass_on(frames, whole)
+    }
+
+    #[inline(never)]
+    fn pass_on(&mut self, frames: &mut Frames, whole: bool) -> Option<Waker> {
         let next = self.through.next.take()?;
         let mut there = next.queue().state();
         if there.closed || (whole && !there.fits_all(frames)) {
@@ -78,7 +84,10 @@ impl State {
     }
 
     /// What follows must not overtake what is held here.
+    #[inline]
     pub(super) fn end_through(&mut self) {
-        self.through.next = None;
+        if self.through.next.is_some() {
+            self.through.next = None;
+        }
     }
 }
