@@ -137,7 +137,7 @@ impl Queue {
         if !reserved && !state.fits(0) {
             return Err(PutError::Full);
         }
-        state.write(0, max_len, write)?;
+        state.write(max_len, write)?;
         let again =
             reserved && state.count + state.reserved < state.max_count / 2 && state.reserve();
         let reader = state.reader.take();

@@ -47,14 +47,20 @@ async fn until_it_cuts_through(
     within("a batch that cuts through", cut).await;
 }
 
-#[tokio::test]
-async fn whatever_is_to_be_done_to_a_batch_is_done_at_once() {
-    let network = unbound().await;
-    let producer = producer(&network).build().unwrap();
-    let mut only = consumer(&network);
+/// A producer whose batches go straight to its only consumer; the number that follows, and those that were seen.
+async fn cutting_through(network: &Network) -> (FramesProducer, FramesConsumer, u64, Vec<u64>) {
+    let producer = producer(network).build().expect("it is the only one");
+    let mut only = consumer(network);
     let (mut next, mut seen) = (0, Vec::new());
     within("a subscriber", producer.when().online()).await;
     until_it_cuts_through(&producer, &mut only, &mut next, &mut seen).await;
+    (producer, only, next, seen)
+}
+
+#[tokio::test]
+async fn whatever_is_to_be_done_to_a_batch_is_done_at_once() {
+    let network = unbound().await;
+    let (producer, mut only, mut next, mut seen) = cutting_through(&network).await;
 
     // Somebody looks on: the very next batch is seen.
     let mut tap = producer
@@ -112,11 +118,7 @@ async fn whatever_is_to_be_done_to_a_batch_is_done_at_once() {
 #[tokio::test]
 async fn a_batch_that_finds_no_room_is_held_and_followed_by_the_next_ones() {
     let network = unbound().await;
-    let producer = producer(&network).build().unwrap();
-    let mut only = consumer(&network);
-    let (mut next, mut seen) = (0, Vec::new());
-    within("a subscriber", producer.when().online()).await;
-    until_it_cuts_through(&producer, &mut only, &mut next, &mut seen).await;
+    let (producer, mut only, mut next, mut seen) = cutting_through(&network).await;
     // The consumer has room for 1024, the producer for as many again.
     assert!(cuts_through(&producer, &mut next) && cuts_through(&producer, &mut next));
     assert!(!cuts_through(&producer, &mut next));

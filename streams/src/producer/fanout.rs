@@ -116,14 +116,7 @@ impl Core {
             tally: self.tally.clone(),
             rejected,
         });
-        let subscriber = Subscriber {
-            channel,
-            filter: Mutex::new(Arc::new(filter)),
-            target,
-            gone: CancellationToken::new(),
-            done: CancellationToken::new(),
-        };
-        self.add(&mut fanout, subscriber);
+        self.add(&mut fanout, channel, filter, target);
     }
 
     /// How many datums were handed to the fan-out.
@@ -193,23 +186,28 @@ impl Core {
         };
         let target = Target::Remote(Box::new(remote));
         let filter = filter.unwrap_or(Filter::Everything);
-        let subscriber = Subscriber {
-            channel,
-            filter: Mutex::new(Arc::new(filter)),
-            target,
-            gone: CancellationToken::new(),
-            done: CancellationToken::new(),
-        };
         let position = fanout.position;
         Ok(Admitted {
-            subscriber: self.add(&mut fanout, subscriber),
+            subscriber: self.add(&mut fanout, channel, filter, target),
             position,
             pass,
         })
     }
 
-    fn add(&self, fanout: &mut Fanout, subscriber: Subscriber) -> Arc<Subscriber> {
-        let subscriber = Arc::new(subscriber);
+    fn add(
+        &self,
+        fanout: &mut Fanout,
+        channel: Channel,
+        filter: Filter,
+        target: Target,
+    ) -> Arc<Subscriber> {
+        let subscriber = Arc::new(Subscriber {
+            channel,
+            filter: Mutex::new(Arc::new(filter)),
+            target,
+            gone: CancellationToken::new(),
+            done: CancellationToken::new(),
+        });
         Arc::make_mut(&mut fanout.subscribers).push(subscriber.clone());
         self.board.add(&subscriber.channel.info);
         subscriber

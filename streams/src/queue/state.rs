@@ -56,11 +56,10 @@ impl State {
     /// Writes one datum of at most `max_len` bytes in place, whether there is room or not.
     pub(super) fn write<E>(
         &mut self,
-        source: Source,
         max_len: usize,
         write: impl FnOnce(&mut BytesMut) -> Result<(), E>,
     ) -> Result<(), PutError<E>> {
-        self.join_for(source);
+        self.join_for(0);
         let before = self.joining.wire_len();
         self.joining.push_with(|bytes| {
             let start = bytes.len();
@@ -75,8 +74,8 @@ impl State {
         self.count += 1;
         self.bytes += len;
         self.put += 1;
-        self.end_through();
         self.put_len += (len - HEADER_LEN) as u64;
+        self.end_through();
         Ok(())
     }
 
