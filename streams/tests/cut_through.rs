@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::*;
-use mosaik_streams::{Criteria, FramesConsumer, FramesProducer, Network, Requirements};
+use mosaik_streams::{Criteria, Frames, FramesConsumer, FramesProducer, Network, Requirements};
 
 /// Datums of a batch that is not gathered with others.
 const LARGE: u64 = 500;
@@ -128,6 +128,38 @@ async fn a_batch_that_finds_no_room_is_held_and_followed_by_the_next_ones() {
     seen.extend(within("the rest", some_numbers(&mut only, rest)).await);
     until_it_cuts_through(&producer, &mut only, &mut next, &mut seen).await;
     assert_all(&seen, 0..next);
+}
+
+#[tokio::test]
+async fn a_consumer_that_cannot_decode_is_sent_no_more() {
+    let network = unbound().await;
+    let producer = producer(&network).build().unwrap();
+    let builder = network.streams().consumer::<u64>().with_stream_id(STREAM);
+    let mut only = builder.with_local(true).build();
+    within("a subscriber", producer.when().online()).await;
+    // More bytes than are gathered, fewer datums than there is room for.
+    let send = |datum: &[u8]| {
+        let batch: Frames = std::iter::repeat_n(datum, 1000).collect();
+        producer.try_send_frames(batch).is_ok() && producer.queued().0 == 0
+    };
+    let mut cut = false;
+    while !cut {
+        cut = send(&[7]);
+        for _ in 0..1000 {
+            assert_eq!(within("a number", only.recv()).await, Some(7));
+        }
+        tokio::task::yield_now().await;
+    }
+    // No number of 64 bits is that large.
+    assert!(send(&[0xff; 10]));
+    let let_go = async {
+        while !producer.consumers().is_empty() {
+            assert!(only.try_recv().is_err());
+            tokio::task::yield_now().await;
+            send(&[0xff; 10]);
+        }
+    };
+    within("it is sent no more", let_go).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
