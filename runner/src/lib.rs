@@ -7,7 +7,9 @@
 pub mod cli;
 pub mod connector;
 pub mod control;
+mod files;
 pub mod graph;
+mod machine;
 pub mod manifest;
 pub mod operator;
 pub mod stage;

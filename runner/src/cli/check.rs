@@ -20,7 +20,7 @@ pub(super) struct CheckArgs {
 
 pub(super) fn run(args: &CheckArgs, output: OutputArgs) -> anyhow::Result<Exit> {
     let library = load::library()?;
-    Ok(match load::graph(&args.manifest, &library, output) {
+    Ok(match load::graph(&args.manifest, &library, output)? {
         Some(_) => Exit::Success,
         None => Exit::Mistakes,
     })

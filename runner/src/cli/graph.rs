@@ -29,7 +29,7 @@ enum Format {
 
 pub(super) fn run(args: &GraphArgs, output: OutputArgs) -> anyhow::Result<Exit> {
     let library = load::library()?;
-    let Some(loaded) = load::graph(&args.manifest, &library, output) else {
+    let Some(loaded) = load::graph(&args.manifest, &library, output)? else {
         return Ok(Exit::Mistakes);
     };
     print(&match args.format {

@@ -1,12 +1,13 @@
 //! `mosaik-runner keygen`.
 
-use std::{fs::OpenOptions, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
 use mosaik_streams::SecretKey;
 
 use super::{Exit, print};
+use crate::files;
 
 /// Makes a secret key, and says which peer id it gives.
 ///
@@ -26,13 +27,8 @@ pub(super) fn run(args: &KeygenArgs) -> anyhow::Result<Exit> {
     let hex = data_encoding::HEXLOWER.encode(&key.to_bytes());
     let peer_id = key.public();
     if let Some(path) = &args.out {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
+        files::create_private(path, format!("{hex}\n").as_bytes())
             .with_context(|| format!("cannot create {}", path.display()))?;
-        writeln!(file, "{hex}").with_context(|| format!("cannot write {}", path.display()))?;
         print(&format!("peer_id: {peer_id:?}\n"))?;
     } else {
         print(&format!("secret_key: {hex}\npeer_id: {peer_id:?}\n"))?;

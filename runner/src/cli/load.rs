@@ -7,13 +7,20 @@ use anyhow::Context as _;
 use super::{OutputArgs, complain};
 use crate::{
     graph::{self, Loaded},
+    machine,
     manifest::{Diagnostics, ProcessEnvironment},
     operator::{Engine, EngineConfig},
     topology::{Library, cache_folder},
 };
 
 /// An engine that keeps compiled code in the user's cache folder.
+///
+/// # Errors
+/// The machine gives too few threads, files or addresses to start anything, or cannot run WebAssembly.
 pub(super) fn engine() -> anyhow::Result<Engine> {
+    if let Err(shortage) = machine::check_start() {
+        anyhow::bail!("{shortage}");
+    }
     let config = EngineConfig {
         cache_dir: Some(cache_folder().join("compiled")),
     };
@@ -31,15 +38,25 @@ pub(super) fn manifest(path: &Path, library: &Library) -> Result<Loaded, Diagnos
 }
 
 /// As [`manifest`]; shows mistakes and warnings on stderr. `None` if there are mistakes.
-pub(super) fn graph(path: &Path, library: &Library, output: OutputArgs) -> Option<Loaded> {
+///
+/// # Errors
+/// It is the machine, not the manifest, that keeps it from running.
+pub(super) fn graph(
+    path: &Path,
+    library: &Library,
+    output: OutputArgs,
+) -> anyhow::Result<Option<Loaded>> {
     match manifest(path, library) {
         Ok(loaded) => {
             show(&loaded.warnings, output);
-            Some(loaded)
+            Ok(Some(loaded))
         }
         Err(mistakes) => {
+            if let Some(shortage) = library.shortage() {
+                anyhow::bail!("{shortage}");
+            }
             show(&mistakes, output);
-            None
+            Ok(None)
         }
     }
 }

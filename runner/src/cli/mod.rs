@@ -13,12 +13,16 @@ mod new;
 mod operator_args;
 mod run_operator;
 mod schema;
+mod signals;
 mod summary;
 mod up;
 
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use self::signals::Signals;
+use crate::machine::{self, Shortage};
 
 /// How the process ends; the numbers are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,10 +141,19 @@ enum Verb {
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
+    // Before anything else: a signal that comes now is a request to this node.
+    let signals = std::env::args_os()
+        .any(|arg| arg == "up")
+        .then(Signals::install)
+        .transpose();
+    explain_shortages();
     let cli = Cli::parse();
     log::init(cli.output);
+    if let (Ok(Some(signals)), false) = (&signals, matches!(cli.verb, Verb::Up(_))) {
+        signals.restore_default();
+    }
     let done = match cli.verb {
-        Verb::Up(args) => up::run(args, cli.output),
+        Verb::Up(args) => up::run(args, cli.output, signals),
         Verb::Status(args) => control::status::run(&args),
         Verb::Top(args) => control::top::run(&args),
         Verb::Tap(args) => control::tap::run(&args, cli.output.color.on_stderr()),
@@ -162,10 +175,37 @@ pub fn main() -> ExitCode {
     match done {
         Ok(exit) => exit.into(),
         Err(error) => {
-            complain(&format!("error: {error:#}"));
+            let shortage = error.chain().find_map(Shortage::of);
+            let shortage = shortage.map_or_else(String::new, |shortage| format!("; {shortage}"));
+            complain(&format!("error: {error:#}{shortage}"));
             Exit::Failed.into()
         }
     }
+}
+
+/// Ends the process with one clear error where a dependency panics because the system gives no thread.
+fn explain_shortages() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or_default();
+        if let Some(shortage) = Shortage::of_panic(message) {
+            complain(&format!("error: {shortage}"));
+            std::process::exit(Exit::Failed as i32);
+        }
+        default(panic);
+    }));
+}
+
+/// Ends the process with an error that names the limit of memory. Allocates nothing.
+pub fn out_of_memory() -> ! {
+    use std::io::Write as _;
+    let mut text = [0; 256];
+    let mut left = text.as_mut_slice();
+    // It fits.
+    let _ = writeln!(left, "error: {}", machine::OutOfMemory);
+    let length = 256 - left.len();
+    let _ = std::io::stderr().write_all(&text[..length]);
+    std::process::exit(Exit::Failed as i32);
 }
 
 /// Writes a line to stderr; a stderr that is gone is nobody's loss.

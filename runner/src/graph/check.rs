@@ -5,11 +5,14 @@ use std::{collections::BTreeMap, path::Path};
 use mosaik_streams::{BytesMut, Encoding, Schema, schema::Transcoder};
 
 use super::{component::near_file, streams::Uses};
-use crate::manifest::{
-    Diagnostic, Manifest, PostcardPolicy, ProducerDecl, Scope, Span, Spanned, StreamDecl,
-    StreamName,
-    connector::{FileSource, Format, SourceConfig},
-    io_reason, sink_path, through_options,
+use crate::{
+    files,
+    manifest::{
+        Diagnostic, Manifest, PostcardPolicy, ProducerDecl, Scope, Span, Spanned, StreamDecl,
+        StreamName,
+        connector::{FileSource, Format, SourceConfig},
+        io_reason, sink_path, through_options,
+    },
 };
 
 /// Checks a producer against the world and the stream it writes.
@@ -144,8 +147,10 @@ const fn makes(format: Format) -> &'static str {
 
 fn check_file(file: &FileSource, decl: &ProducerDecl, found: &mut Vec<Diagnostic>) {
     let span = decl.path_span;
-    let reason = match std::fs::metadata(&file.path) {
+    let reason = match files::metadata(&file.path) {
         Ok(metadata) if metadata.is_dir() => "it is a folder".to_owned(),
+        // It would be refused when it is opened.
+        Ok(metadata) if !metadata.is_file() => files::not_regular().to_string(),
         Ok(_) => return,
         // What is followed may come later.
         Err(_) if file.follow => return,

@@ -1,15 +1,18 @@
 //! What a graph must know of an operator's code, and the checks that need no WebAssembly engine.
 
-use std::{fs::File, io::Read, path::Path};
+use std::path::Path;
 
 use mosaik_streams::Encoding;
 
 use super::{
     DataFormat, Graph, OperatorStage, PostcardPolicy, Role, Stage, StageKey, StageKind, StreamName,
 };
-use crate::manifest::{
-    ComponentSource, DataFileDecl, Diagnostic, Grants, OperatorDecl, OperatorLimits, Span,
-    io_reason, nearest, show_size,
+use crate::{
+    files::{self, Contents},
+    manifest::{
+        ComponentSource, DataFileDecl, Diagnostic, Grants, OperatorDecl, OperatorLimits, Span,
+        io_reason, nearest, show_size,
+    },
 };
 
 /// What a component says of itself.
@@ -204,28 +207,20 @@ fn check_file(path: &Path, decl: &OperatorDecl) -> Result<String, Box<Diagnostic
                 .maybe_help(help),
         )
     };
-    let file = File::open(path).map_err(unreadable)?;
-    let length = file.metadata().map_err(unreadable)?.len();
     let limit = decl.limits.binary;
-    let too_large = |length: String| {
-        Box::new(
+    let Contents {
+        bytes: code,
+        length,
+    } = files::read(path, limit).map_err(unreadable)?;
+    if length > limit {
+        return Err(Box::new(
             Diagnostic::error(format!(
                 "the component is larger than its limit of {}",
                 show_size(limit)
             ))
-            .at(span, length)
+            .at(span, format!("{length} bytes"))
             .help("raise it with `limits: {binary: …}`"),
-        )
-    };
-    if length > limit {
-        return Err(too_large(format!("{length} bytes")));
-    }
-    let mut code = Vec::new();
-    file.take(limit + 1)
-        .read_to_end(&mut code)
-        .map_err(unreadable)?;
-    if code.len() as u64 > limit {
-        return Err(too_large(format!("more than {limit} bytes")));
+        ));
     }
     if !code.starts_with(b"\0asm") {
         let help = match code.first() {
@@ -245,14 +240,9 @@ fn check_file(path: &Path, decl: &OperatorDecl) -> Result<String, Box<Diagnostic
 /// A file beside a missing one that it was most likely meant to be.
 pub(super) fn near_file(path: &Path) -> Option<String> {
     const MAX_LOOKED_AT: usize = 1000;
-    let folder = path.parent()?;
-    let Ok(entries) = std::fs::read_dir(folder) else {
+    let Ok(names) = files::names_in(path.parent()?, MAX_LOOKED_AT) else {
         return Some("its folder does not exist; paths are relative to the manifest".to_owned());
     };
-    let names: Vec<String> = entries
-        .take(MAX_LOOKED_AT)
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
     let name = path.file_name()?.to_str()?;
     let near = nearest(name, names.iter().map(String::as_str));
     Some(near.map_or_else(

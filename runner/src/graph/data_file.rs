@@ -1,9 +1,12 @@
 //! Reads the files that go into an operator's `config`, within their bounds.
 
-use std::{fmt, fs::File, io::Read, path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use super::{Components, component::near_file};
-use crate::manifest::{DataFileDecl, DataFormat, Diagnostic, OperatorDecl, io_reason, show_size};
+use crate::{
+    files::{self, Contents},
+    manifest::{DataFileDecl, DataFormat, Diagnostic, OperatorDecl, io_reason, show_size},
+};
 
 /// The largest file that goes into a `config`, and the largest JSON that is made of one: 8 MiB.
 pub const MAX_DATA_FILE_BYTES: usize = 8 << 20;
@@ -60,18 +63,10 @@ fn read_one(file: &DataFileDecl, components: &dyn Components) -> Result<DataFile
         let look = error.kind() == std::io::ErrorKind::NotFound && !file.path.value.is_secret();
         unreadable(io_reason(&error), look.then(|| near_file(path)).flatten())
     };
-    // A pipe would be waited for.
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(unreadable("it is not a regular file".to_owned(), None));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)
-        .map_err(failed)?
-        .take(MAX_DATA_FILE_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    let Contents { bytes, length } =
+        files::read(path, MAX_DATA_FILE_BYTES as u64).map_err(failed)?;
     let limit = show_size(MAX_DATA_FILE_BYTES as u64);
-    if bytes.len() > MAX_DATA_FILE_BYTES {
+    if length > MAX_DATA_FILE_BYTES as u64 {
         let help = "a table so large is better kept by a service that the data passes through";
         return Err(unreadable(
             format!("it is larger than {limit}"),

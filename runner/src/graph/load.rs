@@ -7,9 +7,12 @@ use std::{
 };
 
 use super::{Components, Graph, build};
-use crate::manifest::{
-    self, ComponentSource, Diagnostic, Diagnostics, Environment, MAX_MANIFEST_BYTES, Source,
-    Unreadable, io_reason, nearest,
+use crate::{
+    files,
+    manifest::{
+        self, ComponentSource, Diagnostic, Diagnostics, Environment, MAX_MANIFEST_BYTES, Source,
+        Unreadable, io_reason, nearest,
+    },
 };
 
 /// A manifest that can be run.
@@ -121,11 +124,7 @@ fn near(path: &Path) -> Option<String> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let entries = std::fs::read_dir(folder).ok()?;
-    let names: Vec<String> = entries
-        .take(MAX_LOOKED_AT)
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
+    let names = files::names_in(folder, MAX_LOOKED_AT).ok()?;
     let near = nearest(
         path.file_name()?.to_str()?,
         names.iter().map(String::as_str),

@@ -169,6 +169,14 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// How many instances of an operator it runs.
+    pub(crate) fn instances(&self) -> usize {
+        match &self.kind {
+            StageKind::Operator(operator) => operator.instances,
+            StageKind::Source { .. } | StageKind::Sink { .. } => 0,
+        }
+    }
+
     /// The subscriptions it holds.
     pub fn edges(&self) -> impl Iterator<Item = &Edge> {
         let (one, many) = match &self.kind {

@@ -1,7 +1,6 @@
 //! `allow`: what an operator may reach beyond its streams.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -16,6 +15,7 @@ use super::{
     tree::Node,
     yaml,
 };
+use crate::files;
 
 /// What an operator may reach beyond its streams. The default is nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -263,7 +263,7 @@ fn dir(cx: &mut Reader<'_>, node: &Node, names: &mut Vec<String>) -> Option<Gran
         (name, _) => name,
     };
     let path = cx.path(written);
-    let wrong = match fs::metadata(&path) {
+    let wrong = match files::metadata(&path) {
         Ok(found) if found.is_dir() && !written.is_empty() => None,
         Ok(_) => Some("it is not a folder".to_owned()),
         Err(error) => Some(io_reason(&error)),

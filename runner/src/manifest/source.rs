@@ -1,10 +1,8 @@
 //! The text of a manifest, bounded, and positions in it.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{io, path::Path};
+
+use crate::files;
 
 /// The most text a manifest may have: 1 MiB.
 pub const MAX_MANIFEST_BYTES: usize = 1 << 20;
@@ -72,22 +70,14 @@ impl Source {
     /// Reads a file of at most [`MAX_MANIFEST_BYTES`].
     pub(crate) fn read(path: &Path) -> Result<Self, Unreadable> {
         let name = path.display().to_string();
-        let file = File::open(path).map_err(Unreadable::Io)?;
-        let metadata = file.metadata().map_err(Unreadable::Io)?;
-        if metadata.is_dir() {
-            return Err(Unreadable::Io(io::ErrorKind::IsADirectory.into()));
+        let contents =
+            files::read_given(path, MAX_MANIFEST_BYTES as u64).map_err(Unreadable::Io)?;
+        if contents.length > MAX_MANIFEST_BYTES as u64 {
+            // Of a pipe no more is known than that it goes on.
+            let length = (!files::is_given(path)).then_some(contents.length);
+            return Err(Unreadable::TooLarge(length));
         }
-        if metadata.len() > MAX_MANIFEST_BYTES as u64 {
-            return Err(Unreadable::TooLarge(Some(metadata.len())));
-        }
-        let mut bytes = Vec::new();
-        file.take(MAX_MANIFEST_BYTES as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(Unreadable::Io)?;
-        if bytes.len() > MAX_MANIFEST_BYTES {
-            return Err(Unreadable::TooLarge(None));
-        }
-        match String::from_utf8(bytes) {
+        match String::from_utf8(contents.bytes) {
             Ok(text) => Ok(Self { name, text }),
             Err(error) => {
                 let start = error.utf8_error().valid_up_to();

@@ -3,10 +3,11 @@
 //! It happens after parsing, so that a value cannot bring YAML of its own in.
 
 use std::{
-    fs::File,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
 };
+
+use crate::{files, machine::Shortage};
 
 /// The largest file that `${file:…}` reads: 64 KiB.
 pub const MAX_SUBSTITUTED_BYTES: usize = 64 << 10;
@@ -160,22 +161,16 @@ fn value(
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let file = File::open(path).map_err(|error| io_reason(&error))?;
-    let metadata = file.metadata().map_err(|error| io_reason(&error))?;
-    if metadata.is_dir() {
-        return Err("it is a folder".to_owned());
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_SUBSTITUTED_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| io_reason(&error))?;
-    if bytes.len() > MAX_SUBSTITUTED_BYTES {
+    let contents =
+        files::read(path, MAX_SUBSTITUTED_BYTES as u64).map_err(|error| io_reason(&error))?;
+    if contents.length > MAX_SUBSTITUTED_BYTES as u64 {
         return Err(format!(
             "it is larger than {} KiB",
             MAX_SUBSTITUTED_BYTES >> 10
         ));
     }
-    let mut text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
+    let mut text =
+        String::from_utf8(contents.bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -187,6 +182,9 @@ fn read(path: &Path) -> Result<String, String> {
 
 /// Why a file cannot be had, in plain words that are the same on every system.
 pub(crate) fn io_reason(error: &io::Error) -> String {
+    if let Some(shortage) = Shortage::of(error) {
+        return shortage.to_string();
+    }
     match error.kind() {
         io::ErrorKind::NotFound => "no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),

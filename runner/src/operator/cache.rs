@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::component::Description;
 use super::error::CacheError;
+use crate::files;
 
 /// Bytes of all artefacts in a folder. The least recently used go when a new one would exceed it.
 const CACHE_BYTES_MAX: u64 = 512 * 1024 * 1024;
@@ -63,15 +64,15 @@ impl Cache {
         check(&dir, &folder, 0o022)?;
         let path = dir.join(KEY);
         if !path.try_exists().map_err(failed(&path))? {
-            make_key(&dir, &path).map_err(failed(&path))?;
+            make_key(&path).map_err(failed(&path))?;
         }
         check(
             &path,
             &fs::symlink_metadata(&path).map_err(failed(&path))?,
             0o077,
         )?;
-        let key = fs::read(&path).map_err(failed(&path))?;
-        let key = key.try_into().map_err(|_| CacheError::Untrusted {
+        let key = files::read(&path, blake3::KEY_LEN as u64).map_err(failed(&path))?;
+        let key = key.bytes.try_into().map_err(|_| CacheError::Untrusted {
             path,
             why: "is not a key of 32 bytes".into(),
         })?;
@@ -145,8 +146,8 @@ impl Cache {
     fn verify(&self, id: &Hash, artefact: &Path) -> Result<Note, String> {
         let text = |error: io::Error| error.to_string();
         let mut note = Vec::new();
-        File::open(self.path(id, NOTE))
-            .and_then(|f| f.take(NOTE_BYTES_MAX).read_to_end(&mut note))
+        files::open_regular(&self.path(id, NOTE))
+            .and_then(|(f, _)| f.take(NOTE_BYTES_MAX).read_to_end(&mut note))
             .map_err(text)?;
         let (mac, body) = note
             .split_at_checked(2 * blake3::OUT_LEN)
@@ -158,7 +159,7 @@ impl Cache {
             return Err("its note was not written by this cache".into());
         }
         let note: Note = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-        let file = File::open(artefact).map_err(text)?;
+        let (file, _) = files::open_regular(artefact).map_err(text)?;
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(file).map_err(text)?;
         if Hash::from_hex(&note.artefact_hash).ok() != Some(hasher.finalize()) {
@@ -239,13 +240,11 @@ fn temporary(dir: &Path) -> io::Result<tempfile::NamedTempFile> {
 }
 
 /// Makes the key, unless another process just did.
-fn make_key(dir: &Path, path: &Path) -> io::Result<()> {
+fn make_key(path: &Path) -> io::Result<()> {
     let mut key = [0; blake3::KEY_LEN];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
-    let mut file = temporary(dir)?;
-    file.write_all(&key)?;
-    match file.persist_noclobber(path) {
-        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
+    match files::create_private(path, &key) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
 }

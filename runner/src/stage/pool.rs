@@ -17,7 +17,7 @@ use super::{
     order::{Order, Turn},
     worker::Worker,
 };
-use crate::operator::State;
+use crate::{machine::Shortage, operator::State};
 
 /// Batches that wait for one instance.
 const WAITING_MAX: usize = 2;
@@ -92,7 +92,7 @@ impl Pool {
                         drop(over_tx);
                     });
                 })
-                .map_err(|error| format!("no thread can be started: {error}"))?;
+                .map_err(|_| Shortage::of_threads().to_string())?;
             lanes.push(Lane { work, over });
         }
         Ok(Self {

@@ -3,7 +3,6 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
-    io::Read as _,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -15,12 +14,14 @@ use std::{
 
 use super::setup::{granted, setup};
 use crate::{
-    connector,
+    connector, files,
     graph::{
         ComponentInfo, ComponentSource, Components, DataFormat, Grants, Graph, OperatorLimits,
         OperatorStage, Stage,
     },
-    operator::{Component, Engine, Interfaces, LoadLimits, NoEvents},
+    machine::{self, Shortage},
+    manifest::io_reason,
+    operator::{Component, Engine, Interfaces, LoadError, LoadLimits, NoEvents},
 };
 
 /// The operators that come with the runner, by name.
@@ -64,6 +65,8 @@ const COMPILE_TIME_PER_MIB_MORE: Duration = Duration::from_secs(10);
 pub struct Library {
     engine: Engine,
     loaded: Mutex<HashMap<(String, Interfaces), Component>>,
+    /// What the machine had too little of when a component was last loaded or opened.
+    shortage: Mutex<Option<Shortage>>,
 }
 
 impl Library {
@@ -72,7 +75,19 @@ impl Library {
         Self {
             engine,
             loaded: Mutex::default(),
+            shortage: Mutex::default(),
         }
+    }
+
+    /// What the machine had too little of to load or open a component: no fault of the component.
+    pub(crate) fn shortage(&self) -> Option<Shortage> {
+        *self.shortage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a shortage, and says it.
+    fn lacks(&self, shortage: Shortage) -> String {
+        *self.shortage.lock().unwrap_or_else(PoisonError::into_inner) = Some(shortage);
+        shortage.to_string()
     }
 
     /// The component of this hash, linked with what these grants cover, if a check has loaded it.
@@ -96,10 +111,10 @@ impl Library {
             .retain(|(hash, _), _| hashes.contains(&hash.as_str()));
     }
 
-    /// Reads an operator's code, at most one byte more than its limit. Blocks.
+    /// Reads an operator's code. Blocks.
     ///
     /// # Errors
-    /// One clear sentence: there is no such built-in operator, or the file cannot be read.
+    /// One clear sentence: there is no such built-in operator, or the file cannot be read or is larger than its limit.
     pub fn code(
         source: &ComponentSource,
         limits: &OperatorLimits,
@@ -136,12 +151,14 @@ impl Library {
         if let Some(component) = self.find(&key) {
             return Ok(component);
         }
+        machine::check_instances(1).map_err(|shortage| self.lacks(shortage))?;
         let time_max = compile_time_max(limits);
         let limits = LoadLimits {
             binary_bytes_max: binary_bytes(limits),
             ..LoadLimits::default()
         };
-        let component = compile(&self.engine, bytes.to_vec(), limits, interfaces, time_max)?;
+        let component = compile(&self.engine, bytes.to_vec(), limits, interfaces, time_max)
+            .map_err(|why| why.unwrap_or_else(|| self.lacks(Shortage::of_threads())))?;
         self.loaded
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -155,6 +172,7 @@ impl Components for Library {
         let component = self
             .get(&operator.info.hash, &operator.grants)
             .ok_or("its component is no longer loaded")?;
+        machine::check_instances(1).map_err(|shortage| self.lacks(shortage))?;
         let setup = setup(graph, stage, operator, Arc::new(NoEvents));
         component
             .instantiate(setup)
@@ -188,14 +206,14 @@ impl Components for Library {
 }
 
 /// Loads a component on a thread of its own, and waits for so long. A compiler cannot be stopped: past the limit it works
-/// on, on a binary whose size is limited, and what it makes is not used.
+/// on, on a binary whose size is limited, and what it makes is not used. Fails without a reason where there is no thread.
 fn compile(
     engine: &Engine,
     bytes: Vec<u8>,
     limits: LoadLimits,
     interfaces: Interfaces,
     time_max: Duration,
-) -> Result<Component, String> {
+) -> Result<Component, Option<String>> {
     let (answer, answered) = mpsc::sync_channel(1);
     let engine = engine.clone();
     let compiling = thread::Builder::new()
@@ -204,16 +222,20 @@ fn compile(
             // Nobody waits any more when the limit has passed.
             let _ = answer.send(engine.load_granted(&bytes, limits, interfaces));
         });
-    compiling.map_err(|error| format!("there is no thread to compile it on: {error}"))?;
+    compiling.map_err(|_| None)?;
     match answered.recv_timeout(time_max) {
-        Ok(loaded) => loaded.map_err(|error| match error.hint() {
-            Some(hint) => format!("{error}\n{hint}"),
-            None => error.to_string(),
+        Ok(loaded) => loaded.map_err(|error| {
+            Some(match error.hint() {
+                Some(hint) => format!("{error}\n{hint}"),
+                None => error.to_string(),
+            })
         }),
-        Err(RecvTimeoutError::Timeout) => {
-            Err(format!("it takes longer than {time_max:?} to compile"))
+        Err(RecvTimeoutError::Timeout) => Err(Some(format!(
+            "it takes longer than {time_max:?} to compile"
+        ))),
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(Some("the compiler failed unexpectedly".to_owned()))
         }
-        Err(RecvTimeoutError::Disconnected) => Err("the compiler failed unexpectedly".to_owned()),
     }
 }
 
@@ -231,14 +253,18 @@ fn binary_bytes(limits: &OperatorLimits) -> usize {
     usize::try_from(limits.binary).unwrap_or(usize::MAX)
 }
 
-/// Reads at most one byte more than the limit, whatever the file is.
+/// Reads a regular file that is not longer than the limit.
 fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
-    file.take(bytes_max as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| format!("cannot be read: {error}"))?;
-    Ok(bytes)
+    let contents = files::read(path, bytes_max as u64)
+        .map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;
+    if contents.length > bytes_max as u64 {
+        let too_large = LoadError::TooLarge {
+            len: usize::try_from(contents.length).unwrap_or(usize::MAX),
+            max: bytes_max,
+        };
+        return Err(too_large.to_string());
+    }
+    Ok(contents.bytes)
 }
 
 #[cfg(test)]
@@ -260,7 +286,7 @@ mod tests {
             )
         };
         let late = within(Duration::ZERO).unwrap_err();
-        assert_eq!(late, "it takes longer than 0ns to compile");
+        assert_eq!(late.unwrap(), "it takes longer than 0ns to compile");
         assert_eq!(within(COMPILE_TIME_MAX).unwrap().len(), window.len());
     }
 

@@ -30,6 +30,7 @@ use crate::{
     graph::{
         self, Edge, Graph, OnError as OnErrorConfig, Scope, Stage, StageKey, StageKind, StreamName,
     },
+    machine::{self, Shortage},
     manifest::shown_tickets,
     stage::{End, Ended, Input, OnError, OperatorStage, OutputPort, SinkStage, SourceStage},
 };
@@ -70,14 +71,9 @@ pub enum StartError {
         /// One clear sentence.
         reason: String,
     },
-    /// The operating system gives no thread for an operator.
-    #[error("{stage}: no thread for it: {reason}")]
-    Thread {
-        /// The operator.
-        stage: StageKey,
-        /// The system's reason.
-        reason: std::io::Error,
-    },
+    /// The operating system gives too few threads or too little memory.
+    #[error("{0}")]
+    Machine(String),
 }
 
 /// What a node goes on from that starts anew.
@@ -137,6 +133,9 @@ impl Node {
         settings: &Settings,
     ) -> Result<Self, StartError> {
         let network = join(&graph, settings).await?;
+        let instances = graph.stages().map(Stage::instances).sum();
+        machine::check_instances(instances)
+            .map_err(|shortage| StartError::Machine(shortage.to_string()))?;
         let parts = parts_of(&graph, graph.stages(), &library).await?;
         let (notify, notices) = mpsc::channel(NOTICES_MAX);
         let Past {
@@ -327,10 +326,7 @@ impl Node {
             let ready = self.assemble(stage, parts, inherited)?;
             self.starts += 1;
             let running = Running::start(ready, id.clone(), self.starts, self.notify.clone())
-                .map_err(|reason| StartError::Thread {
-                    stage: id.clone(),
-                    reason,
-                })?;
+                .map_err(|_| StartError::Machine(Shortage::of_threads().to_string()))?;
             self.ledger.note_start(&id);
             self.owed.remove(&id);
             self.unread.remove(&id);

@@ -1,9 +1,9 @@
 //! `mosaik-runner up`.
 
 mod reload;
-mod signals;
 
 use std::{
+    io,
     path::PathBuf,
     pin::pin,
     sync::Arc,
@@ -15,14 +15,16 @@ use clap::Args;
 use futures::future::{Either, select};
 use tokio::sync::mpsc;
 
-use self::{
-    reload::Reloader,
-    signals::{Signals, Told},
+use self::reload::Reloader;
+use super::{
+    Exit, OutputArgs,
+    control::node_name,
+    load,
+    signals::{NOT_STARTED, Signals, Told},
 };
-use super::{Exit, OutputArgs, control::node_name, load};
 use crate::{
     control::{Address, Load, Order, Server},
-    graph::Loaded,
+    machine::Shortage,
     operator::Engine,
     topology::{DRAIN_DEADLINE, FileWatch, Library, Node, Settings, Summary, state_folder},
 };
@@ -33,8 +35,9 @@ const ORDERS_MAX: usize = 8;
 /// Runs a manifest, and moves to its new form whenever it changes.
 ///
 /// Data goes to stdout, the log and a summary at the end to stderr. It ends by itself when all sources have ended;
-/// else Ctrl-C or SIGTERM stops reading, works off what is under way within 30 s, and exits with 0. A second signal
-/// stops at once. SIGHUP reloads at once.
+/// else Ctrl-C or SIGTERM stops reading, works off what is under way within 30 s, and exits with 0. A second one, a
+/// second later or more, stops at once. Before the node has started, the first one ends the process with 0. SIGHUP
+/// reloads at once.
 ///
 /// While it runs, `status`, `top`, `tap`, `explain`, `peers`, `plan`, `reload` and `down` speak to it.
 #[derive(Debug, Args)]
@@ -60,24 +63,46 @@ pub(super) struct UpArgs {
     threads: Option<u16>,
 }
 
-pub(super) fn run(args: UpArgs, output: OutputArgs) -> anyhow::Result<Exit> {
+/// How it came to its end.
+enum Outcome {
+    /// The manifest has mistakes, which were shown.
+    Mistakes,
+    /// A signal ended the start.
+    NotStarted,
+    /// The node ran.
+    Ran(Summary),
+}
+
+pub(super) fn run(
+    args: UpArgs,
+    output: OutputArgs,
+    signals: io::Result<Option<Signals>>,
+) -> anyhow::Result<Exit> {
     let started = Instant::now();
-    let engine = load::engine()?;
-    let library = Arc::new(Library::new(engine.clone()));
-    let read_at = SystemTime::now();
-    let Some(loaded) = load::graph(&args.manifest, &library, output) else {
-        return Ok(Exit::Mistakes);
+    let signals = match signals.and_then(|signals| signals.map_or_else(Signals::install, Ok)) {
+        Ok(signals) => signals,
+        Err(error) => {
+            let shortage = Shortage::of(&error).unwrap_or_else(Shortage::of_threads);
+            anyhow::bail!("{shortage}");
+        }
     };
+    let engine = load::engine()?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = args.threads {
         runtime.worker_threads(threads.into());
     }
     let runtime = runtime.enable_all().build().context("cannot start")?;
-    let components = (engine, library);
-    let summary = runtime.block_on(up(args, output, components, loaded, (started, read_at)));
+    let outcome = runtime.block_on(up(args, output, engine, signals, started));
     // A guest that loops or a read that blocks must not hold the process.
     runtime.shutdown_background();
-    let summary = summary?;
+    let summary = match outcome? {
+        Outcome::Mistakes => return Ok(Exit::Mistakes),
+        Outcome::NotStarted => {
+            tracing::info!("{NOT_STARTED}");
+            return Ok(Exit::Success);
+        }
+        Outcome::Ran(summary) => summary,
+    };
     if !output.quiet {
         super::summary::show(&summary, output);
     }
@@ -88,20 +113,47 @@ pub(super) fn run(args: UpArgs, output: OutputArgs) -> anyhow::Result<Exit> {
     })
 }
 
-async fn up(
-    args: UpArgs,
+/// Reads the manifest and starts its node. `None` if the manifest has mistakes, which were shown.
+async fn start(
+    args: &UpArgs,
     output: OutputArgs,
-    (engine, library): (Engine, Arc<Library>),
-    loaded: Loaded,
-    (started, read_at): (Instant, SystemTime),
-) -> anyhow::Result<Summary> {
-    let mut signals = Signals::new()?;
+    library: &Arc<Library>,
+) -> anyhow::Result<Option<(Node, Option<FileWatch>)>> {
+    let read_at = SystemTime::now();
+    let (path, shared) = (args.manifest.clone(), Arc::clone(library));
+    // Compiling blocks.
+    let loaded = tokio::task::spawn_blocking(move || load::graph(&path, &shared, output));
+    let Some(loaded) = loaded.await.context("the manifest could not be read")?? else {
+        return Ok(None);
+    };
     let settings = Settings {
         manifest: args.manifest.clone(),
         state_folder: state_folder(),
     };
     let watch = (!args.no_watch).then(|| FileWatch::since(read_at, loaded.files));
-    let mut node = Node::start(loaded.graph, Arc::clone(&library), &settings).await?;
+    let node = Node::start(loaded.graph, Arc::clone(library), &settings).await?;
+    Ok(Some((node, watch)))
+}
+
+async fn up(
+    args: UpArgs,
+    output: OutputArgs,
+    engine: Engine,
+    mut signals: Signals,
+    started: Instant,
+) -> anyhow::Result<Outcome> {
+    let library = Arc::new(Library::new(engine.clone()));
+    let start = tokio::select! {
+        biased;
+        // Triggered when a signal asks to stop.
+        () = signals.stop() => return Ok(Outcome::NotStarted),
+        // Triggered when the node runs, or cannot.
+        start = start(&args, output, &library) => start?,
+    };
+    let Some((mut node, watch)) = start else {
+        return Ok(Outcome::Mistakes);
+    };
+    signals.node_runs();
     let (ordering, mut orders) = mpsc::channel(ORDERS_MAX);
     // It answers until the node has ended.
     let server = serve(&args, &node, engine, ordering);
@@ -166,7 +218,7 @@ async fn up(
         () = signals.stop() => Err(anyhow::anyhow!("stopped at once, before everything was worked off")),
     };
     drop(server);
-    summary
+    summary.map(Outcome::Ran)
 }
 
 /// Listens for those who ask. A node that cannot be asked runs all the same.

@@ -6,47 +6,38 @@ mod write;
 
 use std::{io, path::Path};
 
-use rustix::fs::OFlags;
-
 pub(super) use self::{follow::Follower, read::FileReader, write::open_for_append};
 use super::OpenError;
-use crate::manifest::connector::{FileSource, Format};
+use crate::{
+    files,
+    manifest::connector::{FileSource, Format},
+};
 
 /// Opens a regular file, and nothing else: a pipe would make the opening itself wait.
 fn open_regular(path: &Path) -> Result<std::fs::File, OpenError> {
-    use std::os::unix::fs::OpenOptionsExt;
-
-    let failed = |source: io::Error| OpenError::File {
-        path: path.to_owned(),
-        source,
-    };
-    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).expect("open's flags are an int");
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(nonblocking)
-        .open(path)
-        .map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(OpenError::NotAFile {
-            path: path.to_owned(),
-        });
+    let path = path.to_owned();
+    match files::open_regular(&path) {
+        Ok((file, _)) => Ok(file),
+        Err(error) if error.raw_os_error().is_none() => Err(OpenError::NotAFile { path }),
+        Err(source) => Err(OpenError::File { path, source }),
     }
-    Ok(file)
 }
 
-/// Runs `open` where it may block.
+/// Runs `open` where it may block, for [`FILE_TIME_MAX`](files::FILE_TIME_MAX) at most.
 async fn off_thread<T: Send + 'static>(
     path: &Path,
     open: impl FnOnce(&Path) -> Result<T, OpenError> + Send + 'static,
 ) -> Result<T, OpenError> {
     let owned = path.to_owned();
-    match tokio::task::spawn_blocking(move || open(&owned)).await {
-        Ok(opened) => opened,
-        Err(error) => Err(OpenError::File {
-            path: path.to_owned(),
-            source: io::Error::other(error),
-        }),
-    }
+    let opening = move || files::in_time(move || open(&owned));
+    let failed = |source| OpenError::File {
+        path: path.to_owned(),
+        source,
+    };
+    tokio::task::spawn_blocking(opening)
+        .await
+        .map_err(|error| failed(io::Error::other(error)))?
+        .map_err(failed)?
 }
 
 /// How a file is cut: as it says, or by its extension, or else into lines.

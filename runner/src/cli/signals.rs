@@ -1,0 +1,228 @@
+//! SIGINT, SIGTERM and SIGHUP, caught from the first instruction of `up` on by a thread of their own: it works while the
+//! manifest is compiled, and when the runtime is stuck.
+
+use std::{
+    ffi::c_int,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals as Caught,
+    low_level::emulate_default_handler,
+};
+use tokio::sync::watch;
+
+use super::Exit;
+
+/// The same signal again within this time is the same request: 1 s. GNU `timeout`, for one, signals its child and then
+/// the group that the child is in.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
+/// How long the node may take to act on a stop that is to happen at once, before the process exits without it: 2 s.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Reload,
+    Stop,
+}
+
+/// Requests since the process started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Requests {
+    stops: u32,
+    reloads: u32,
+}
+
+/// Which requests have arrived, and which were taken.
+#[derive(Debug)]
+pub(super) struct Signals {
+    arrived: watch::Receiver<Requests>,
+    taken: Requests,
+    phase: Arc<Phase>,
+}
+
+/// What the process is doing, which decides what a signal means.
+#[derive(Debug, Default)]
+struct Phase {
+    /// The verb does not handle signals.
+    is_default: AtomicBool,
+    /// The node has started.
+    runs: AtomicBool,
+}
+
+impl Signals {
+    /// Catches the signals from now on.
+    ///
+    /// # Errors
+    /// The system gives no pipe or no thread for it.
+    pub(super) fn install() -> io::Result<Self> {
+        let mut caught = Caught::new([SIGINT, SIGTERM, SIGHUP])?;
+        let (report, arrived) = watch::channel(Requests::default());
+        let phase = Arc::new(Phase::default());
+        let shared = Arc::clone(&phase);
+        thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || {
+                let mut filter = Filter::default();
+                for signal in caught.forever() {
+                    if shared.is_default.load(Ordering::Relaxed) {
+                        // Ends the process.
+                        let _ = emulate_default_handler(signal);
+                    } else if filter.is_new(signal, Instant::now()) {
+                        shared.act(signal, &report);
+                    }
+                }
+            })?;
+        Ok(Self {
+            arrived,
+            taken: Requests::default(),
+            phase,
+        })
+    }
+
+    /// Lets signals end the process as if they were not caught.
+    pub(super) fn restore_default(&self) {
+        self.phase.is_default.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that the node runs: the first request to stop now drains it.
+    pub(super) fn node_runs(&self) {
+        self.phase.runs.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for the next request. Cancel safe.
+    pub(super) async fn next(&mut self) -> Told {
+        loop {
+            let arrived = *self.arrived.borrow_and_update();
+            if arrived.stops > self.taken.stops {
+                self.taken.stops += 1;
+                return Told::Stop;
+            }
+            if arrived.reloads > self.taken.reloads {
+                // Those that arrived together are one.
+                self.taken.reloads = arrived.reloads;
+                return Told::Reload;
+            }
+            if self.arrived.changed().await.is_err() {
+                // The thread is gone, which does not happen.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits for the next request to stop; requests to reload stay. Cancel safe.
+    pub(super) async fn stop(&mut self) {
+        let taken = self.taken.stops;
+        if self
+            .arrived
+            .wait_for(|arrived| arrived.stops > taken)
+            .await
+            .is_err()
+        {
+            std::future::pending::<()>().await;
+        }
+        self.taken.stops += 1;
+    }
+}
+
+impl Phase {
+    /// Reports a request. Where it is to end the process at once, sees to it that it does.
+    fn act(self: &Arc<Self>, signal: c_int, report: &watch::Sender<Requests>) {
+        let is_stop = signal != SIGHUP;
+        report.send_modify(|requests| {
+            if is_stop {
+                requests.stops += 1;
+            } else {
+                requests.reloads += 1;
+            }
+        });
+        let runs = self.runs.load(Ordering::Relaxed);
+        let at_once = is_stop && (!runs || report.borrow().stops > 1);
+        if !at_once {
+            return;
+        }
+        let phase = Arc::clone(self);
+        let end = move || {
+            thread::sleep(GRACE);
+            if runs {
+                tracing::error!("stopped at once; the node did not answer any more");
+                std::process::exit(Exit::Failed as i32);
+            }
+            // A node that has started meanwhile drains.
+            if !phase.runs.load(Ordering::Relaxed) {
+                tracing::info!("{NOT_STARTED}");
+                std::process::exit(Exit::Success as i32);
+            }
+        };
+        if thread::Builder::new().spawn(end.clone()).is_err() {
+            end();
+        }
+    }
+}
+
+/// Says that a signal ended the start.
+pub(super) const NOT_STARTED: &str = "stopped before the node had started";
+
+/// Tells a new request from a signal that was sent twice.
+#[derive(Debug, Default)]
+struct Filter {
+    last: Vec<(c_int, Instant)>,
+}
+
+impl Filter {
+    /// Whether a signal is a request of its own; it is measured from the last one that was.
+    fn is_new(&mut self, signal: c_int, now: Instant) -> bool {
+        if let Some((_, last)) = self.last.iter_mut().find(|(known, _)| *known == signal) {
+            if now.saturating_duration_since(*last) < SAME_REQUEST {
+                return false;
+            }
+            *last = now;
+        } else {
+            self.last.push((signal, now));
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_signal_within_a_second_is_one_request() {
+        let mut filter = Filter::default();
+        let start = Instant::now();
+        let mut at = |signal, ms| filter.is_new(signal, start + Duration::from_millis(ms));
+        assert!(at(SIGTERM, 0));
+        assert!(!at(SIGTERM, 1) && !at(SIGTERM, 999));
+        assert!(at(SIGINT, 500), "another signal is another request");
+        assert!(at(SIGTERM, 1000), "measured from the one that was taken");
+        assert!(!at(SIGTERM, 1999));
+    }
+
+    #[tokio::test]
+    async fn requests_are_taken_one_by_one() {
+        let (report, arrived) = watch::channel(Requests::default());
+        let mut signals = Signals {
+            arrived,
+            taken: Requests::default(),
+            phase: Arc::default(),
+        };
+        signals.node_runs();
+        signals.phase.act(SIGHUP, &report);
+        signals.phase.act(SIGHUP, &report);
+        signals.phase.act(SIGTERM, &report);
+        signals.stop().await;
+        assert_eq!(signals.next().await, Told::Reload);
+        let more = tokio::time::timeout(Duration::ZERO, signals.next()).await;
+        assert!(more.is_err(), "{more:?}");
+    }
+}

@@ -1,0 +1,214 @@
+//! What the system allows this process: threads, memory and open files. Finds out before they are needed, and names the
+//! limit when they run out.
+
+use std::{error::Error, fmt, fs::File, io, sync::mpsc, thread};
+
+use rustix::{
+    io::Errno,
+    process::{Resource, getrlimit},
+};
+
+/// Open files that a start needs at least: 32. Each connection and each file of the manifest takes another one.
+const FILES_MIN: usize = 32;
+/// Threads that a start needs at least, beside two for each core: 8.
+const THREADS_MIN: usize = 8;
+/// Bytes of addresses that a start needs at least, beside what the process has: 256 MiB, for stacks and allocators.
+const ADDRESSES_MIN: u64 = 256 << 20;
+/// Bytes of addresses that an instance of an operator reserves: 4 GiB for its memory and 64 MiB to guard it.
+const INSTANCE_ADDRESSES: u64 = (4 << 30) + (64 << 20);
+
+/// Bytes of addresses for what else comes with an instance: 128 MiB, for the stack and the allocator of its thread.
+const INSTANCE_MARGIN: u64 = 128 << 20;
+
+/// What there is too little of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shortage {
+    Threads,
+    Memory,
+    /// Addresses for the memories of operators.
+    Instances,
+    Files,
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Threads => write!(
+                f,
+                "the system starts no more threads for this user; {}",
+                limit(Resource::Nproc, "threads, `ulimit -u`")
+                    .unwrap_or_else(|| "see `pids.max` of the control group".to_owned())
+            ),
+            Self::Memory => OutOfMemory.fmt(f),
+            Self::Instances => write!(
+                f,
+                "{}; each instance of an operator reserves {} KiB of them, and uses no more memory than its `limits` allow",
+                Self::Memory,
+                (INSTANCE_ADDRESSES + INSTANCE_MARGIN) / 1024,
+            ),
+            Self::Files => write!(
+                f,
+                "the system opens no more files for this process; {}",
+                limit(Resource::Nofile, "open files, `ulimit -n`")
+                    .unwrap_or_else(|| "see `fs.file-max`".to_owned())
+            ),
+        }
+    }
+}
+
+/// [`Shortage::Memory`], written without allocating.
+pub(crate) struct OutOfMemory;
+
+impl fmt::Display for OutOfMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the system gives this process no more memory; ")?;
+        match getrlimit(Resource::As).current {
+            Some(limit) => write!(
+                f,
+                "the limit is {} KiB of addresses, `ulimit -v`",
+                limit / 1024
+            ),
+            None => f.write_str("see `memory.max` of the control group"),
+        }
+    }
+}
+
+/// The limit of this process, if it has one: ``the limit is 20 open files, `ulimit -n` ``.
+fn limit(resource: Resource, name: &str) -> Option<String> {
+    let current = getrlimit(resource).current?;
+    Some(format!("the limit is {current} {name}"))
+}
+
+impl Shortage {
+    /// The shortage that an error comes from, if it comes from one.
+    pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            let errno = error
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::raw_os_error)
+                .map(Errno::from_raw_os_error)
+                .or_else(|| error.downcast_ref::<Errno>().copied());
+            match errno {
+                Some(Errno::MFILE | Errno::NFILE) => return Some(Self::Files),
+                Some(Errno::NOMEM) => return Some(Self::Memory),
+                _ => next = error.source(),
+            }
+        }
+        None
+    }
+
+    /// The shortage for which no thread could be started.
+    pub(crate) fn of_threads() -> Self {
+        // Addresses for the stack may be what is missing.
+        if lacks_addresses(ADDRESSES_MIN / 8) {
+            Self::Memory
+        } else {
+            Self::Threads
+        }
+    }
+
+    /// The shortage that a dependency panicked about.
+    pub(crate) fn of_panic(message: &str) -> Option<Self> {
+        const OF_THREADS: [&str; 3] = [
+            "OS can't spawn worker thread",
+            "failed to spawn thread",
+            "ThreadPoolBuildError",
+        ];
+        if OF_THREADS.iter().any(|part| message.contains(part)) {
+            return Some(Self::of_threads());
+        }
+        message.contains("os error 24").then_some(Self::Files)
+    }
+}
+
+/// Whether fewer than so many bytes of addresses are left; never where there is no limit.
+fn lacks_addresses(bytes: u64) -> bool {
+    let Some(limit) = getrlimit(Resource::As).current else {
+        return false;
+    };
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let used_kib: u64 = size
+        .and_then(|size| size.split_whitespace().next()?.parse().ok())
+        .unwrap_or_default();
+    limit.saturating_sub(used_kib * 1024) < bytes
+}
+
+/// Whether there is room for so many more instances of operators.
+///
+/// # Errors
+/// There is not.
+pub(crate) fn check_instances(count: usize) -> Result<(), Shortage> {
+    let each = INSTANCE_ADDRESSES + INSTANCE_MARGIN;
+    if count > 0 && lacks_addresses(ADDRESSES_MIN.saturating_add(each.saturating_mul(count as u64)))
+    {
+        return Err(Shortage::Instances);
+    }
+    Ok(())
+}
+
+/// Whether a node or a check can start here: it takes and gives back what it will need at least.
+///
+/// # Errors
+/// It cannot.
+pub(crate) fn check_start() -> Result<(), Shortage> {
+    if lacks_addresses(ADDRESSES_MIN) {
+        return Err(Shortage::Memory);
+    }
+    let files: io::Result<Vec<File>> = (0..FILES_MIN).map(|_| File::open("/dev/null")).collect();
+    if let Err(error) = files
+        && Shortage::of(&error) == Some(Shortage::Files)
+    {
+        return Err(Shortage::Files);
+    }
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let mut threads = Vec::new();
+    let mut started = Ok(());
+    for _ in 0..THREADS_MIN + 2 * cores {
+        let (release, held) = mpsc::channel::<()>();
+        match thread::Builder::new().spawn(move || held.recv().is_err()) {
+            Ok(thread) => threads.push((release, thread)),
+            Err(_) => {
+                started = Err(Shortage::of_threads());
+                break;
+            }
+        }
+    }
+    for (release, thread) in threads {
+        drop(release);
+        // It does not panic.
+        let _ = thread.join();
+    }
+    started
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn a_shortage_is_found_behind_what_it_made_fail() {
+        let of = |errno: Errno| Shortage::of(&Outer(errno.into()));
+        assert_eq!(of(Errno::MFILE), Some(Shortage::Files));
+        assert_eq!(of(Errno::NOMEM), Some(Shortage::Memory));
+        assert_eq!(of(Errno::NOENT), None);
+    }
+
+    #[test]
+    fn a_panic_about_threads_is_a_shortage() {
+        let panic = "OS can't spawn worker thread: Resource temporarily unavailable (os error 11)";
+        assert_eq!(Shortage::of_panic(panic), Some(Shortage::Threads));
+        assert_eq!(Shortage::of_panic("index out of bounds"), None);
+    }
+
+    #[test]
+    fn a_machine_that_runs_tests_can_start_a_node() {
+        assert_eq!(check_start(), Ok(()));
+        assert_eq!(check_instances(1), Ok(()));
+    }
+}
