@@ -6,10 +6,11 @@ use anyhow::Context as _;
 
 use super::{OutputArgs, complain};
 use crate::{
+    files,
     graph::{self, Loaded},
     machine,
     manifest::{Diagnostics, ProcessEnvironment},
-    operator::{Engine, EngineConfig},
+    operator::{Engine, EngineConfig, EngineError, OTHER_CACHE},
     topology::{Library, cache_folder},
 };
 
@@ -24,8 +25,18 @@ pub(super) fn engine() -> anyhow::Result<Engine> {
     let config = EngineConfig {
         cache_dir: Some(cache_folder().join("compiled")),
     };
-    Engine::new(config).context("cannot start the WebAssembly engine")
+    let cached = files::in_time(move || Engine::new(config));
+    let without = match cached {
+        Ok(Ok(engine)) => return Ok(engine),
+        Ok(Err(EngineError::Cache(error))) => error.to_string(),
+        Ok(Err(error)) => return Err(error).context(NO_ENGINE),
+        Err(error) => format!("the cache folder cannot be used: {error}"),
+    };
+    tracing::warn!("compiled code is not kept: {without}; {OTHER_CACHE}");
+    Engine::new(EngineConfig::default()).context(NO_ENGINE)
 }
+
+const NO_ENGINE: &str = "cannot start the WebAssembly engine";
 
 /// A library of components on an engine of its own.
 pub(super) fn library() -> anyhow::Result<Arc<Library>> {

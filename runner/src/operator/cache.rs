@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use blake3::Hash;
@@ -25,6 +26,9 @@ const NOTE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// How old a file under a temporary name is when nobody can be writing it any more.
 const TEMPORARY_AGE_MAX: Duration = Duration::from_hours(1);
 
+/// What helps where compiled code cannot be kept.
+pub const OTHER_CACHE: &str = "set XDG_CACHE_HOME to a folder of your own that can be written";
+
 const TEMPORARY: &str = ".new-";
 const KEY: &str = "key";
 const ARTEFACT: &str = "cwasm";
@@ -37,6 +41,8 @@ pub(super) struct Cache {
     /// Random, made with the folder: a file that was not written with it is not read.
     key: [u8; blake3::KEY_LEN],
     bytes_max: u64,
+    /// Whether it was said that nothing can be kept.
+    has_failed: AtomicBool,
 }
 
 /// What is kept beside an artefact.
@@ -80,6 +86,7 @@ impl Cache {
             dir,
             key,
             bytes_max: CACHE_BYTES_MAX,
+            has_failed: AtomicBool::new(false),
         })
     }
 
@@ -111,6 +118,25 @@ impl Cache {
                 }
                 None
             }
+        }
+    }
+
+    /// Stores compiled code. The first time that this fails is logged; without it the code is compiled again.
+    pub(super) fn keep(
+        &self,
+        id: &Hash,
+        code: wasmtime::Result<Vec<u8>>,
+        description: &Description,
+    ) {
+        let stored = code.map_err(|error| format!("{error:#}")).and_then(|code| {
+            self.put(id, &code, description)
+                .map_err(|error| error.to_string())
+        });
+        if let Err(error) = stored
+            && !self.has_failed.swap(true, Ordering::Relaxed)
+        {
+            let path = self.dir.display();
+            tracing::warn!("compiled code is not kept in {path}: {error}; {OTHER_CACHE}");
         }
     }
 

@@ -141,15 +141,7 @@ impl Inner {
             instance::describe(self, &pre, limits, interfaces).map_err(LoadError::Describe)?;
         let description = Description::parse(said).map_err(LoadError::Description)?;
         if let Some(cache) = &self.cache {
-            let stored = wasm.serialize().map_err(|error| format!("{error:#}"));
-            let stored = stored.and_then(|code| {
-                cache
-                    .put(&id, &code, &description)
-                    .map_err(|error| error.to_string())
-            });
-            if let Err(error) = stored {
-                tracing::warn!(%error, "compiled code cannot be cached");
-            }
+            cache.keep(&id, wasm.serialize(), &description);
         }
         Ok(Compiled {
             engine: Arc::clone(self),

@@ -36,6 +36,7 @@ mod tests;
 
 pub use anatomy::{Anatomy, Given, Import};
 pub use answer::{Entry, Processed, Rejected, State};
+pub use cache::OTHER_CACHE;
 pub use component::{Component, Description};
 pub use engine::{Engine, EngineConfig};
 pub use error::{CacheError, CallError, EngineError, LoadError, OpenError};

@@ -445,10 +445,26 @@ async fn join(graph: &Graph, settings: &Settings) -> Result<Network, StartError>
         Some(secret) => SecretKey::from_bytes(*secret.expose()),
         // A stream may be shared later: the key is then to be the same as next time.
         None if graph.network.is_some() => {
-            let name = graph.node.name.as_ref().map(|name| name.as_str());
-            match kept_key(&settings.state_folder, &settings.manifest, name) {
-                Err(error) if graph.is_networked() => return Err(error.into()),
-                kept => kept.unwrap_or_else(|_| SecretKey::generate()),
+            let name = graph.node.name.as_ref().map(ToString::to_string);
+            let Settings {
+                manifest,
+                state_folder,
+            } = settings.clone();
+            // A file system may take its time.
+            let keeping = move || kept_key(&state_folder, &manifest, name.as_deref());
+            match tokio::task::spawn_blocking(keeping).await {
+                Ok(Ok(key)) => key,
+                Ok(Err(error)) if graph.is_networked() && !error.is_about_the_folder() => {
+                    return Err(error.into());
+                }
+                Ok(Err(error)) if graph.is_networked() => {
+                    tracing::warn!(
+                        "this node will have another identity after its next start: {error}; set XDG_STATE_HOME to \
+                         a folder that can be written, or give it a key: `node: {{secret_key: …}}`"
+                    );
+                    SecretKey::generate()
+                }
+                _ => SecretKey::generate(),
             }
         }
         None => SecretKey::generate(),

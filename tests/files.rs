@@ -1,0 +1,208 @@
+//! What a start reads and writes: pipes in place of files, homes that cannot be written, keys.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use rustix::{
+    fs::{CWD, FileType, Mode, mknodat},
+    process::geteuid,
+};
+use support::{Done, Node, run, run_with_stdin, runner, write};
+
+const OPERATOR: &str = "mosaik: v1
+streams: {s: {}, t: {}}
+producers: {g: {from: {generate: {count: 3}}, to: s}}
+operators: {j: {wasm: 'builtin:jq', from: s, to: t, config: .seq}}
+consumers: {f: {from: t, to: {stdout: {}}}}
+";
+
+const SHARED: &str = "mosaik: v1
+network: files
+streams: {s: {scope: network}}
+producers: {g: {from: {generate: {rate: 10}}, to: s}}
+";
+
+fn pipe(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(name);
+    mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    path
+}
+
+#[test]
+fn a_pipe_in_place_of_a_file_is_refused_and_never_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    pipe(folder.path(), "pipe");
+    let cases = [
+        (
+            "secret",
+            OPERATOR.replace("count: 3", "count: '${file:pipe}'"),
+        ),
+        ("wasm", OPERATOR.replace("builtin:jq", "pipe")),
+        (
+            "table",
+            OPERATOR.replace(
+                "config: .seq",
+                "config: {filter: .}, files: {table: {path: pipe, format: csv}}",
+            ),
+        ),
+        (
+            "source",
+            OPERATOR.replace("generate: {count: 3}", "file: {path: pipe}"),
+        ),
+    ];
+    let mut manifests = vec![folder.path().join("pipe")];
+    for (name, text) in cases {
+        manifests.push(write(folder.path(), &format!("{name}.yaml"), text));
+    }
+    for manifest in &manifests {
+        for verb in ["check", "up"] {
+            let done = run([OsStr::new(verb), manifest.as_os_str()]);
+            assert_eq!(done.status.code(), Some(1), "{done:?}");
+            assert!(
+                done.stderr.contains("it is not a regular file"),
+                "{}: {}",
+                manifest.display(),
+                done.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn a_manifest_may_come_from_standard_input() {
+    for verb in ["check", "up"] {
+        let done = run_with_stdin([verb, "/dev/stdin"], OPERATOR);
+        assert!(done.status.success(), "{done:?}");
+    }
+}
+
+/// Runs `verb` with this home, and nothing else that says where files go.
+fn at_home(verb: &str, home: &Path, manifest: &Path) -> Command {
+    let mut command = runner();
+    command
+        .arg(verb)
+        .arg(manifest)
+        .env("HOME", home)
+        .env_remove("XDG_CACHE_HOME")
+        .env_remove("XDG_STATE_HOME");
+    command
+}
+
+#[track_caller]
+fn says_once(done: &Done, text: &str) {
+    assert_eq!(done.stderr.matches(text).count(), 1, "{}", done.stderr);
+}
+
+/// A small file system of its own, unmounted when dropped.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// `None` where the test may not mount.
+    fn new(at: PathBuf, options: &str) -> Option<Self> {
+        fs::create_dir(&at).unwrap();
+        let mounted = geteuid().is_root()
+            && Command::new("mount")
+                .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+                .arg(&at)
+                .status()
+                .is_ok_and(|status| status.success());
+        if !mounted {
+            eprintln!("skipped: a file system cannot be mounted here");
+        }
+        mounted.then(|| Self(at))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn without_a_home_it_runs_without_a_cache_and_says_so_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = write(folder.path(), "m.yaml", OPERATOR);
+    let file = write(folder.path(), "file", "");
+    let read_only = Mounted::new(folder.path().join("ro"), "size=64k,ro");
+    let mut cases = vec![("up", file), ("check", PathBuf::from("/proc/nobody"))];
+    cases.extend(
+        read_only
+            .as_ref()
+            .map(|mounted| ("check", mounted.0.clone())),
+    );
+    for (verb, home) in cases {
+        let done = Node::spawn(at_home(verb, &home, &manifest)).wait();
+        assert!(done.status.success(), "{done:?}");
+        assert_eq!(done.stdout, if verb == "up" { "0\n1\n2\n" } else { "" });
+        says_once(&done, "set XDG_CACHE_HOME");
+    }
+}
+
+/// Who a node is, by what it says at its start.
+fn peer(done: &Done) -> String {
+    let line = done.stderr.lines().find(|line| line.contains("listens on"));
+    let words = line.unwrap().split_whitespace();
+    words
+        .skip_while(|word| *word != "peer")
+        .nth(1)
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn a_full_disk_leaves_no_half_of_a_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = Mounted::new(folder.path().join("full"), "size=64k") else {
+        return;
+    };
+    let text = SHARED.replace("streams: {s:", "streams: {t: {}, s:")
+        + "operators: {j: {wasm: 'builtin:jq', from: s, to: t, config: .seq}}\n\
+           consumers: {c: {from: t, to: {file: {path: /dev/null}}}}\n";
+    let manifest = write(folder.path(), "m.yaml", text);
+    let run = || {
+        let node = Node::spawn(at_home("up", &disk.0, &manifest));
+        node.logged("generation 1 runs");
+        node.interrupt()
+    };
+    let filler = disk.0.join("filler");
+    // Folders need no room there; what is written does.
+    let _ = fs::write(&filler, vec![0; 1 << 20]);
+    let full = run();
+    says_once(&full, "set XDG_CACHE_HOME");
+    says_once(&full, "set XDG_STATE_HOME");
+    let keys = disk.0.join(".local/state/mosaik-runner/keys");
+    let left = fs::read_dir(keys).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "something was left behind");
+
+    fs::remove_file(filler).unwrap();
+    let made = run();
+    assert!(!made.stderr.contains("XDG_STATE_HOME"), "{}", made.stderr);
+    assert_ne!(peer(&made), peer(&full));
+    assert_eq!(peer(&run()), peer(&made), "the key was not kept");
+}
+
+#[test]
+fn an_empty_key_file_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = write(folder.path(), "m.yaml", SHARED);
+    let up = || Node::spawn(at_home("up", folder.path(), &manifest));
+    let node = up();
+    node.logged("generation 1 runs");
+    node.interrupt();
+    let keys = folder.path().join(".local/state/mosaik-runner/keys");
+    let key = fs::read_dir(keys).unwrap().next().unwrap().unwrap().path();
+    fs::write(&key, "").unwrap();
+    let done = up().wait();
+    assert_eq!(done.status.code(), Some(3), "{done:?}");
+    for part in [key.to_str().unwrap(), "delete it for a new identity"] {
+        assert!(done.stderr.contains(part), "{}", done.stderr);
+    }
+}
