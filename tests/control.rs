@@ -286,9 +286,12 @@ fn nodes_of_one_machine_are_told_apart() {
             .arg(&counting.manifest);
         Node::spawn(command)
     };
-    let same = up(&[]);
-    same.logged("this node cannot be asked or told anything: another node of ");
-    drop(same);
+    let same = up(&[]).wait();
+    assert_eq!(same.status.code(), Some(3), "{same:?}");
+    let pid = format!("runs already (process {})", counting.node.pid());
+    for part in ["count.yaml ", &pid, "--name"] {
+        assert!(same.stderr.contains(part), "{part} is missing: {same:?}");
+    }
     let second = up(&["--name", "second"]);
     second.logged("generation 1 runs");
     let which = counting.ask(&["status"]);
@@ -320,6 +323,8 @@ fn nodes_of_one_machine_are_told_apart() {
     let fourth = up(&["--name", "second"]);
     fourth.logged("generation 1 runs");
     assert!(!fourth.stderr_now().contains("cannot be asked"));
+    let fifth = up(&["--name", "second"]).wait();
+    assert_eq!(fifth.status.code(), Some(3), "{fifth:?}");
     drop(fourth);
     assert!(
         counting.ask(&["status"]).status.success(),

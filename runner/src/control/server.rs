@@ -1,11 +1,6 @@
 //! The node's side of a control socket.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -16,7 +11,8 @@ use tokio::{
 };
 
 use super::{
-    Address, SocketError,
+    Claim, SocketError,
+    plan::{Load, Planner, gone},
     protocol::{
         Answer, Hello, REQUEST_BYTES_MAX, Request, WINDOW_MAX, decode, encode_answer, length,
     },
@@ -24,8 +20,7 @@ use super::{
     tap,
 };
 use crate::{
-    graph::{Diff, Loaded},
-    manifest::Diagnostics,
+    graph::Diff,
     topology::{Observer, report::Reload},
 };
 
@@ -37,9 +32,6 @@ const IDLE_MAX: Duration = Duration::from_mins(5);
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long whoever asked may take to read an answer, before the connection is closed: 30 s.
 pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// Reads and checks a manifest; blocks.
-pub type Load = Arc<dyn Fn(&Path) -> Result<Loaded, Diagnostics> + Send + Sync>;
 
 /// What a node is told to do by whoever asked.
 #[derive(Debug)]
@@ -61,23 +53,23 @@ pub struct Server {
 struct Desk {
     hello: Hello,
     observer: Observer,
-    load: Load,
+    planner: Planner,
     orders: mpsc::Sender<Order>,
 }
 
 impl Server {
-    /// Listens at an address.
+    /// Listens at the address that this process has claimed.
     ///
     /// # Errors
-    /// Another node has it, or the folder cannot be used.
+    /// The socket cannot be made.
     pub fn start(
-        address: &Address,
+        claim: Claim,
         (manifest, name): (PathBuf, Option<String>),
         observer: Observer,
         load: Load,
         orders: mpsc::Sender<Order>,
     ) -> Result<Self, SocketError> {
-        let bound = Bound::new(address)?;
+        let bound = Bound::new(claim)?;
         let desk = Arc::new(Desk {
             hello: Hello {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -86,7 +78,7 @@ impl Server {
                 name,
             },
             observer,
-            load,
+            planner: Planner::new(load),
             orders,
         });
         let mut tasks = JoinSet::new();
@@ -144,7 +136,17 @@ async fn converse(mut socket: UnixStream, desk: &Desk) -> io::Result<()> {
             } => {
                 return tap::follow(&mut socket, &desk.observer, &stream, &criteria, limit).await;
             }
-            other => answer(desk, other).await,
+            // Answered at once, and heard also when the client does not wait for that.
+            request @ (Request::Hello | Request::Down | Request::Explain { .. }) => {
+                answer(desk, request).await
+            }
+            other => tokio::select! {
+                biased;
+                // Triggered when it is answered.
+                answer = answer(desk, other) => answer,
+                // Triggered when nobody waits for that any more.
+                () = gone(&socket) => return Ok(()),
+            },
         };
         send(&mut socket, &answer).await?;
     }
@@ -230,19 +232,11 @@ async fn status(desk: &Desk, window: Duration) -> Answer {
 }
 
 async fn plan(desk: &Desk, path: PathBuf) -> Answer {
-    let load = Arc::clone(&desk.load);
-    // Compiling blocks.
-    let loaded = tokio::task::spawn_blocking(move || load(&path)).await;
-    match loaded {
-        Ok(Ok(loaded)) => Answer::Plan {
+    match desk.planner.load(path).await {
+        Ok(loaded) => Answer::Plan {
             steps: Diff::between(&desk.observer.graph(), &loaded.graph).steps(),
         },
-        Ok(Err(mistakes)) => Answer::Refused {
-            reason: mistakes.render(false).trim_end().to_owned(),
-        },
-        Err(error) => Answer::Refused {
-            reason: format!("it could not be read: {error}"),
-        },
+        Err(reason) => Answer::Refused { reason },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io,
+    io::{self, Read as _, Write as _},
     os::unix::fs::{
         DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
     },
@@ -11,6 +11,8 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::UnixListener;
+
+use crate::files;
 
 /// The longest path of a socket that every Unix takes: 103 bytes.
 const PATH_BYTES_MAX: usize = 103;
@@ -47,8 +49,20 @@ pub enum SocketError {
         path: PathBuf,
     },
     /// Another process has it.
-    #[error("another node {0} runs on this machine; tell them apart by `--name`")]
-    Taken(String),
+    #[error(
+        "a node {node} runs already{}; stop it, or run this one under a name of its own with `--name`",
+        process(*.pid)
+    )]
+    Taken {
+        /// Which node, to be put behind `a node`.
+        node: String,
+        /// The process, if it said so.
+        pid: Option<u32>,
+    },
+}
+
+fn process(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }
 
 /// `$XDG_RUNTIME_DIR/mosaik-runner`; without that variable a folder of the user's own in the temporary folder.
@@ -73,10 +87,16 @@ pub struct Address {
 impl Address {
     /// The node that runs a manifest and has no name.
     pub fn of_manifest(manifest: &Path) -> Self {
-        let path = fs::canonicalize(manifest).unwrap_or_else(|_| manifest.to_path_buf());
-        let hash = blake3::hash(path.as_os_str().as_encoded_bytes());
+        let id = if files::is_given(manifest) {
+            // It is another one in each process.
+            format!("p-{}", std::process::id())
+        } else {
+            let path = files::canonicalize(manifest).unwrap_or_else(|_| manifest.to_path_buf());
+            let hash = blake3::hash(path.as_os_str().as_encoded_bytes());
+            format!("m-{}", &hash.to_hex()[..16])
+        };
         Self {
-            id: format!("m-{}", &hash.to_hex()[..16]),
+            id,
             shown: format!("of {}", manifest.display()),
         }
     }
@@ -99,22 +119,21 @@ impl Address {
     }
 }
 
-/// A socket that is listened on, and removed at the end.
+/// This process is the node of an address: there is no other one on this machine until it is dropped.
 #[derive(Debug)]
-pub(super) struct Bound {
-    pub(super) listener: UnixListener,
+pub struct Claim {
     path: PathBuf,
-    /// Held for as long as the socket is; the system lets go of it however the process ends.
+    /// The system releases it however the process ends.
     _lock: File,
 }
 
-impl Bound {
-    pub(super) fn new(address: &Address) -> Result<Self, SocketError> {
+impl Claim {
+    /// Claims an address.
+    ///
+    /// # Errors
+    /// Another process has it, or the folder cannot be used.
+    pub fn take(address: &Address) -> Result<Self, SocketError> {
         let path = address.path();
-        let io = |path: &Path| {
-            let path = path.to_path_buf();
-            move |source| SocketError::Io { path, source }
-        };
         if path.as_os_str().len() > PATH_BYTES_MAX {
             return Err(SocketError::TooLong { path });
         }
@@ -124,36 +143,69 @@ impl Bound {
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
+            .read(true)
             .write(true)
             .mode(0o600)
             .open(&lock_path)
-            .map_err(io(&lock_path))?;
+            .map_err(failed(&lock_path))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(SocketError::Taken(address.shown.clone()));
+                return Err(SocketError::Taken {
+                    node: address.shown.clone(),
+                    pid: pid_in(&lock),
+                });
             }
-            Err(error) => return Err(io(&lock_path)(error.into())),
+            Err(error) => return Err(failed(&lock_path)(error.into())),
         }
+        // It is for people who find the address taken; the lock is what counts.
+        let _ = lock
+            .set_len(0)
+            .and_then(|()| writeln!(&lock, "{}", std::process::id()));
+        Ok(Self { path, _lock: lock })
+    }
+}
+
+/// The process that wrote itself into a lock file.
+fn pid_in(lock: &File) -> Option<u32> {
+    const LENGTH_MAX: u64 = 16;
+    let mut text = String::new();
+    lock.take(LENGTH_MAX).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> SocketError + use<> {
+    let path = path.to_path_buf();
+    move |source| SocketError::Io { path, source }
+}
+
+/// A socket that is listened on, and removed at the end.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) listener: UnixListener,
+    claim: Claim,
+}
+
+impl Bound {
+    pub(super) fn new(claim: Claim) -> Result<Self, SocketError> {
+        let path = &claim.path;
         // Whoever had it is gone: the lock says so.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(&path)(error)),
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(path)(error));
+            }
             _ => {}
         }
-        let listener = UnixListener::bind(&path).map_err(io(&path))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(io(&path))?;
-        Ok(Self {
-            listener,
-            path,
-            _lock: lock,
-        })
+        let listener = UnixListener::bind(path).map_err(failed(path))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed(path))?;
+        Ok(Self { listener, claim })
     }
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
         // One that is left is removed by whoever takes its place.
-        let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(&self.claim.path);
     }
 }
 
@@ -263,6 +315,15 @@ mod tests {
             matches!(other_user, Err(SocketError::Exposed { owner: 4321, .. })),
             "{other_user:?}"
         );
+    }
+
+    #[test]
+    fn a_lock_file_names_the_process_that_holds_it() {
+        let mut file = tempfile::tempfile().unwrap();
+        assert_eq!(pid_in(&file), None, "nobody wrote anything yet");
+        writeln!(file, "1234").unwrap();
+        io::Seek::rewind(&mut file).unwrap();
+        assert_eq!(pid_in(&file), Some(1234));
     }
 
     #[test]

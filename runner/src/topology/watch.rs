@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -14,6 +14,8 @@ use std::{
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::{sync::Notify, time::Instant};
+
+use crate::files;
 
 /// How long nothing may change before a change counts as complete: 200 ms.
 pub const QUIET: Duration = Duration::from_millis(200);
@@ -31,6 +33,8 @@ pub struct FileWatch {
     seen: BTreeMap<PathBuf, Fingerprint>,
     /// Whether a file may have changed since it was read, so that there is something to report whatever becomes of it.
     unsettled: bool,
+    /// Whether the file system did not answer when it was last asked.
+    unanswered: bool,
     folders: BTreeSet<PathBuf>,
     watcher: Option<RecommendedWatcher>,
     shared: Arc<Shared>,
@@ -75,6 +79,7 @@ impl FileWatch {
             files: BTreeSet::new(),
             seen: BTreeMap::new(),
             unsettled: false,
+            unanswered: false,
             folders: BTreeSet::new(),
             watcher,
             shared,
@@ -88,7 +93,9 @@ impl FileWatch {
     pub fn retarget(&mut self, read_at: SystemTime, files: impl IntoIterator<Item = PathBuf>) {
         let before = std::mem::take(&mut self.seen);
         self.files = files.into_iter().collect();
-        let found = self.fingerprints();
+        let files = self.files.clone();
+        let looked = files::in_time(move || fingerprints(&files));
+        let found = self.answered(looked).unwrap_or_else(|| before.clone());
         self.seen.clone_from(&found);
         // The clock of files lags behind the other one.
         let read_at = read_at.checked_sub(CLOCK_LAG).unwrap_or(UNIX_EPOCH);
@@ -104,14 +111,14 @@ impl FileWatch {
                 .filter(|(file, _)| self.files.contains(file)),
         );
         self.unsettled = found.keys().any(|file| !self.seen.contains_key(file));
-        self.watch_folders();
+        self.watch_folders(&found);
     }
 
     /// Waits until a watched file has changed and nothing has changed further for [`QUIET`], or for [`QUIET_MAX`].
     ///
     /// Cancel safe: a change that was noticed is noticed again.
     pub async fn changed(&mut self) {
-        while !self.unsettled && self.fingerprints() == self.seen {
+        while !self.unsettled && self.look().await.is_none_or(|found| found == self.seen) {
             // The time-out is the safety net for folders on which nothing is told.
             let _ = tokio::time::timeout(POLL, self.shared.changed.notified()).await;
         }
@@ -121,28 +128,44 @@ impl FileWatch {
                 break;
             }
         }
-        self.seen = self.fingerprints();
+        let found = self.look().await;
         self.unsettled = false;
-        self.watch_folders();
+        if let Some(found) = found {
+            self.watch_folders(&found);
+            self.seen = found;
+        }
     }
 
-    fn fingerprints(&self) -> BTreeMap<PathBuf, Fingerprint> {
-        self.files
-            .iter()
-            .filter_map(|file| Some((file.clone(), fingerprint(file)?)))
-            .collect()
+    /// What the files are now; `None` if the file system does not answer.
+    async fn look(&mut self) -> Option<BTreeMap<PathBuf, Fingerprint>> {
+        let files = self.files.clone();
+        let looking = move || files::in_time(move || fingerprints(&files));
+        let looked = tokio::task::spawn_blocking(looking).await;
+        self.answered(looked.map_err(io::Error::other).flatten())
     }
 
-    /// Watches the folder of every file, and of what a link leads to; folders come and go.
-    fn watch_folders(&mut self) {
+    /// What was found. That nothing was is logged once, until something is again.
+    fn answered<T>(&mut self, looked: io::Result<T>) -> Option<T> {
+        if let Err(error) = &looked
+            && !self.unanswered
+        {
+            tracing::warn!("the files of the manifest cannot be watched: {error}");
+        }
+        self.unanswered = looked.is_err();
+        looked.ok()
+    }
+
+    /// Watches the folder of every file, and of what a link leads to; folders come and go. Not while the file system does
+    /// not answer.
+    fn watch_folders(&mut self, found: &BTreeMap<PathBuf, Fingerprint>) {
+        if self.unanswered {
+            return;
+        }
         let mut folders = BTreeSet::new();
         let mut names = BTreeSet::new();
         for file in &self.files {
-            let target = fs::canonicalize(file).ok();
-            for path in [Some(file.as_path()), target.as_deref()]
-                .into_iter()
-                .flatten()
-            {
+            let target = found.get(file).map(|found| found.target.as_path());
+            for path in [Some(file.as_path()), target].into_iter().flatten() {
                 folders.extend(path.parent().map(Path::to_path_buf));
                 names.extend(path.file_name().map(OsString::from));
             }
@@ -182,6 +205,13 @@ impl Shared {
                 })
             })
     }
+}
+
+fn fingerprints(files: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Fingerprint> {
+    files
+        .iter()
+        .filter_map(|file| Some((file.clone(), fingerprint(file)?)))
+        .collect()
 }
 
 fn fingerprint(file: &Path) -> Option<Fingerprint> {

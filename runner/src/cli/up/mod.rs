@@ -23,7 +23,8 @@ use super::{
     signals::{NOT_STARTED, Signals, Told},
 };
 use crate::{
-    control::{Address, Load, Order, Server},
+    control::{Address, Claim, Load, Order, Server, SocketError},
+    files,
     machine::Shortage,
     operator::Engine,
     topology::{DRAIN_DEADLINE, FileWatch, Library, Node, Settings, Summary, state_folder},
@@ -50,7 +51,7 @@ pub(super) struct UpArgs {
     /// Leaves the node as it started, whatever becomes of its files.
     #[arg(long)]
     no_watch: bool,
-    /// What the node is called on this machine, to tell it from another that runs the same manifest.
+    /// What the node is called on this machine. Without a name, one node runs a manifest; with names, several do.
     #[arg(long, value_name = "NAME", value_parser = node_name)]
     name: Option<String>,
     /// Lets a reload stop the node and start it anew, where only that can bring about what has changed: its key, its
@@ -113,12 +114,21 @@ pub(super) fn run(
     })
 }
 
+/// A node that has started, and what its process holds beside it.
+struct Started {
+    node: Node,
+    watch: Option<FileWatch>,
+    /// None if the node cannot be asked.
+    claim: Option<Claim>,
+}
+
 /// Reads the manifest and starts its node. `None` if the manifest has mistakes, which were shown.
 async fn start(
     args: &UpArgs,
     output: OutputArgs,
     library: &Arc<Library>,
-) -> anyhow::Result<Option<(Node, Option<FileWatch>)>> {
+) -> anyhow::Result<Option<Started>> {
+    let claim = claim(args).await?;
     let read_at = SystemTime::now();
     let (path, shared) = (args.manifest.clone(), Arc::clone(library));
     // Compiling blocks.
@@ -132,7 +142,40 @@ async fn start(
     };
     let watch = (!args.no_watch).then(|| FileWatch::since(read_at, loaded.files));
     let node = Node::start(loaded.graph, Arc::clone(library), &settings).await?;
-    Ok(Some((node, watch)))
+    Ok(Some(Started { node, watch, claim }))
+}
+
+/// Claims the manifest, or the name, for this process. `None` if that is not possible here: the node runs all the same.
+///
+/// # Errors
+/// Another node has it.
+async fn claim(args: &UpArgs) -> anyhow::Result<Option<Claim>> {
+    let (manifest, name) = (args.manifest.clone(), args.name.clone());
+    let claiming = move || {
+        files::in_time(move || {
+            Claim::take(&match name {
+                Some(name) => Address::of_name(&name),
+                None => Address::of_manifest(&manifest),
+            })
+        })
+    };
+    let claimed = tokio::task::spawn_blocking(claiming).await?;
+    match claimed.context("the folder of control sockets") {
+        Ok(Ok(claim)) => Ok(Some(claim)),
+        Ok(Err(taken @ SocketError::Taken { .. })) => Err(taken.into()),
+        Ok(Err(error)) => {
+            cannot_be_asked(&error.into());
+            Ok(None)
+        }
+        Err(error) => {
+            cannot_be_asked(&error);
+            Ok(None)
+        }
+    }
+}
+
+fn cannot_be_asked(error: &anyhow::Error) {
+    tracing::warn!("this node cannot be asked or told anything: {error:#}");
 }
 
 async fn up(
@@ -150,13 +193,18 @@ async fn up(
         // Triggered when the node runs, or cannot.
         start = start(&args, output, &library) => start?,
     };
-    let Some((mut node, watch)) = start else {
+    let Some(Started {
+        mut node,
+        watch,
+        claim,
+    }) = start
+    else {
         return Ok(Outcome::Mistakes);
     };
     signals.node_runs();
     let (ordering, mut orders) = mpsc::channel(ORDERS_MAX);
     // It answers until the node has ended.
-    let server = serve(&args, &node, engine, ordering);
+    let server = claim.and_then(|claim| serve(&args, claim, &node, engine, ordering));
     introduce(&node);
     let stages = node.graph().stages().count();
     let s = if stages == 1 { "" } else { "s" };
@@ -224,22 +272,23 @@ async fn up(
 /// Listens for those who ask. A node that cannot be asked runs all the same.
 fn serve(
     args: &UpArgs,
+    claim: Claim,
     node: &Node,
     engine: Engine,
     orders: mpsc::Sender<Order>,
 ) -> Option<Server> {
-    let address = match &args.name {
-        Some(name) => Address::of_name(name),
-        None => Address::of_manifest(&args.manifest),
-    };
     let manifest = std::path::absolute(&args.manifest).unwrap_or_else(|_| args.manifest.clone());
     // What is asked about has a library of its own, let go of with the answer: neither does the node keep what it may
     // never run, nor does a reload meanwhile let go of what the answer needs. Code that runs is shared by the engine.
     let load: Load = Arc::new(move |path| load::manifest(path, &Library::new(engine.clone())));
     let who = (manifest, args.name.clone());
-    Server::start(&address, who, node.observer(), load, orders)
-        .inspect_err(|error| tracing::warn!("this node cannot be asked or told anything: {error}"))
-        .ok()
+    match Server::start(claim, who, node.observer(), load, orders) {
+        Ok(server) => Some(server),
+        Err(error) => {
+            cannot_be_asked(&error.into());
+            None
+        }
+    }
 }
 
 /// Says who the node is and where it listens, once it does.

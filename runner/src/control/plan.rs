@@ -1,0 +1,167 @@
+//! Plans for those who ask: what a manifest would change. Bounded in number and time, and given up when the client goes.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    io::Interest,
+    net::UnixStream,
+    sync::Semaphore,
+    task::JoinError,
+    time::{sleep, timeout},
+};
+
+use crate::{files, graph::Loaded, manifest::Diagnostics};
+
+/// Manifests that are read at a time for plans; more wait. One whose client has gone counts until it has been read.
+const PLANS_MAX: usize = 4;
+/// How long a plan may wait for others before it is refused: 30 s.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long a manifest may take to be read and its operators to be compiled: 5 minutes.
+const PLAN_TIME_MAX: Duration = Duration::from_mins(5);
+/// How often it is looked whether a client that waits for an answer is still there: 4 times a second.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Reads and checks a manifest; blocks.
+pub type Load = Arc<dyn Fn(&Path) -> Result<Loaded, Diagnostics> + Send + Sync>;
+
+/// Reads manifests for plans.
+pub(super) struct Planner {
+    load: Load,
+    room: Arc<Semaphore>,
+    wait_max: Duration,
+    time_max: Duration,
+}
+
+impl Planner {
+    pub(super) fn new(load: Load) -> Self {
+        Self {
+            load,
+            room: Arc::new(Semaphore::new(PLANS_MAX)),
+            wait_max: WAIT_MAX,
+            time_max: PLAN_TIME_MAX,
+        }
+    }
+
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// What is wrong with it; it takes too long; too many are read at the moment.
+    pub(super) async fn load(&self, path: PathBuf) -> Result<Loaded, String> {
+        if files::is_given(&path) {
+            return Err(
+                "a plan takes a file: the node cannot read what its client was given".into(),
+            );
+        }
+        let room = Arc::clone(&self.room).acquire_owned();
+        let Ok(Ok(permit)) = timeout(self.wait_max, room).await else {
+            return Err(format!(
+                "{PLANS_MAX} plans are being made already; try again later"
+            ));
+        };
+        let load = Arc::clone(&self.load);
+        // Compiling blocks. It cannot be stopped, so it holds its place until it is done.
+        let loading = tokio::task::spawn_blocking(move || {
+            let loaded = load(&path);
+            drop(permit);
+            loaded
+        });
+        let failed = |error: JoinError| format!("it could not be read: {error}");
+        match timeout(self.time_max, loading).await {
+            Ok(loaded) => loaded
+                .map_err(failed)?
+                .map_err(|mistakes| mistakes.render(false).trim_end().to_owned()),
+            Err(_) => Err(format!(
+                "it takes longer than {:?} to read it and to compile its operators",
+                self.time_max
+            )),
+        }
+    }
+}
+
+/// Waits until a client has closed its connection. One that only says that it sends no more is still there. Cancel safe.
+pub(super) async fn gone(socket: &UnixStream) {
+    while let Ok(ready) = socket.ready(Interest::WRITABLE).await
+        && !ready.is_write_closed()
+    {
+        sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+    use crate::manifest::{Diagnostic, Source};
+
+    fn refuses(text: &str) -> Result<Loaded, Diagnostics> {
+        let source = Arc::new(Source::new("m.yaml", ""));
+        let found = vec![Diagnostic::error(text)];
+        Err(Diagnostics::new(source, found, Vec::new()))
+    }
+
+    #[tokio::test]
+    async fn plans_that_hang_are_bounded_in_number_and_time() {
+        let (release, hang) = mpsc::channel::<()>();
+        let hang = std::sync::Mutex::new(hang);
+        let load: Load = Arc::new(move |path| {
+            if path == Path::new("slow") {
+                let _ = hang.lock().unwrap().recv();
+            }
+            refuses("read")
+        });
+        let short = Duration::from_millis(50);
+        let mut planner = Planner::new(load);
+        (planner.wait_max, planner.time_max) = (short, short);
+        let planner = &planner;
+        let ask = async |path: &str| planner.load(path.into()).await.unwrap_err();
+        for _ in 0..PLANS_MAX {
+            // A client that goes gives up its plan, not the place.
+            let abandoned = timeout(short / 5, planner.load("slow".into())).await;
+            assert!(abandoned.is_err());
+        }
+        assert!(ask("fast").await.contains("plans are being made already"));
+        drop(release);
+        let until = tokio::time::Instant::now() + Duration::from_secs(60);
+        while !ask("fast").await.contains("error: read") {
+            assert!(tokio::time::Instant::now() < until, "no place came free");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_plan_takes_too_long_at_some_time() {
+        let (_hold, hang) = mpsc::channel::<()>();
+        let hang = std::sync::Mutex::new(hang);
+        let load: Load = Arc::new(move |_| {
+            let _ = hang.lock().unwrap().recv_timeout(Duration::from_secs(5));
+            refuses("read")
+        });
+        let mut planner = Planner::new(load);
+        planner.time_max = Duration::from_millis(50);
+        let late = planner.load("slow".into()).await.unwrap_err();
+        assert!(late.contains("takes longer than 50ms"), "{late}");
+    }
+
+    #[tokio::test]
+    async fn what_the_client_was_given_is_not_read_by_the_node() {
+        let planner = Planner::new(Arc::new(|_| refuses("read")));
+        let refused = planner.load("/dev/stdin".into()).await.unwrap_err();
+        assert!(refused.contains("a plan takes a file"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_client_is_gone_when_it_has_closed_its_connection() {
+        let (node, mut client) = UnixStream::pair().unwrap();
+        client.shutdown().await.unwrap();
+        let still = timeout(LOOK * 2, gone(&node)).await;
+        assert!(still.is_err(), "a client that waits for its answer");
+        drop(client);
+        timeout(Duration::from_secs(60), gone(&node)).await.unwrap();
+    }
+}
