@@ -379,6 +379,46 @@ fn nobody_else_gets_at_the_socket_and_nonsense_does_no_harm() {
 }
 
 #[test]
+fn a_node_with_shared_streams_whose_inputs_have_ended_can_still_be_asked_and_changed() {
+    let text = COUNT
+        .replace("mosaik: v1", "mosaik: v1\nnetwork: stays-test")
+        .replace("rate: 500", "count: 5")
+        .replace("odd: {}", "odd: {scope: network}");
+    let counting = Counting::start(&text);
+    counting.node.logged("staying up");
+    let status = counting.json(&["status", "--json"]);
+    assert_eq!(by_name(&status["stages"], "file")["datums_out"], 2);
+    // What a reload starts ends as well, and the node stays up once more.
+    counting.edit(
+        "producers:",
+        "producers:\n  more: {from: {generate: {count: 4}}, to: raw2}",
+    );
+    counting.edit("  raw: {}", "  raw: {}\n  raw2: {}");
+    counting.edit(
+        "consumers:",
+        "consumers:\n  other: {from: raw2, to: {file: {path: other.jsonl}}}",
+    );
+    let reload = counting.json(&["reload", "--json"]);
+    assert_eq!(reload["outcome"], "applied", "{reload}");
+    counting.node.logged_times("staying up", 2);
+    assert!(counting.ask(&["down"]).status.success());
+    let done = counting.node.wait();
+    assert!(done.status.success(), "{done:?}");
+
+    // A node whose stage has failed is no service: whoever watches it is to see that.
+    let folder = tempfile::tempdir().unwrap();
+    let fails = text
+        .replace("raw: {}", "raw: {scope: network}")
+        .replace("odd: {scope: network}", "odd: {}");
+    let fails = fails.replace(
+        "'select(.seq % 2 == 1)'",
+        "'error(\"no\")'}, on_error: stop, limits: {time: 10s",
+    );
+    let failed = up(folder.path(), &[], &write(folder.path(), "m.yaml", fails)).wait();
+    assert_eq!(failed.status.code(), Some(3), "{failed:?}");
+}
+
+#[test]
 fn explain_says_what_an_edge_waits_for() {
     let text = COUNT.replace("raw: {}", "raw: {online_when: {minimum_of: 2}}");
     let counting = Counting::start(&text);

@@ -3,41 +3,103 @@
 
 mod support;
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use mosaik_streams::{
     PeerId,
     tickets::{EdDsaSigningKey, Expiration, Hs512, JwtTicketBuilder},
 };
 
-use support::{LIMIT, Node, eventually, free_ports, identity, root, run, write};
+use support::{LIMIT, Node, eventually, free_ports, identity, root, run, runner, write};
 
 /// Copies of the example's manifests, on ports that are free now.
-fn example(folder: &Path) -> [std::path::PathBuf; 2] {
+fn example(folder: &Path) -> [PathBuf; 2] {
     let [feed, desk] = free_ports();
     ["feed", "desk"].map(|name| {
         let text =
             fs::read_to_string(root().join(format!("manifests/two-nodes/{name}.yaml"))).unwrap();
         let text = text
             .replace("127.0.0.1:4431", &format!("127.0.0.1:{feed}"))
-            .replace("127.0.0.1:4432", &format!("127.0.0.1:{desk}"))
-            .replace(
-                "../data/",
-                &format!("{}/", root().join("manifests/data").display()),
-            );
+            .replace("127.0.0.1:4432", &format!("127.0.0.1:{desk}"));
         write(folder, &format!("{name}.yaml"), text)
     })
 }
 
 #[test]
+fn the_example_goes_on_when_either_node_is_killed_and_started_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let [feed_manifest, desk_manifest] = example(folder.path());
+    let reports = |desk: &Node| {
+        let lines = desk.stdout_lines(6);
+        let wanted = |line: &String| ["AAPL", "IBM", "MSFT"].iter().any(|s| line.contains(s));
+        assert!(lines.iter().all(wanted), "{lines:?}");
+    };
+    let feed = Node::up(&feed_manifest);
+    let desk = Node::up(&desk_manifest);
+    reports(&desk);
+    desk.kill();
+    let desk = Node::up(&desk_manifest);
+    reports(&desk);
+    feed.kill();
+    let feed = Node::up(&feed_manifest);
+    let before = desk.stdout_count();
+    desk.stdout_lines(before + 6);
+    feed.interrupt();
+    desk.interrupt();
+}
+
+/// A feed that reads the prices of a file, and a desk that wants three symbols of them, as the quick start has it on one node.
+fn stocks(folder: &Path) -> [PathBuf; 2] {
+    let [feed_port, desk_port] = free_ports();
+    let [(feed_key, feed_id), (desk_key, desk_id)] = [identity(), identity()];
+    let head = |key: &str, port: u16, peer: &str, peer_port: u16| {
+        format!(
+            "mosaik: v1\nnetwork: stocks\nnode:\n  secret_key: \"{key}\"\n  listen: [\"127.0.0.1:{port}\"]\n  \
+             bootstrap: [\"{peer}@127.0.0.1:{peer_port}\"]\n"
+        )
+    };
+    let feed = head(&feed_key, feed_port, &desk_id, desk_port)
+        + &format!(
+            "streams:\n  prices: {{scope: network, online_when: {{producer: {{minimum_of: 1}}}}}}\n\
+             producers:\n  stocks: {{from: {{file: {{path: {}/manifests/data/stocks.csv, format: csv}}}}, to: prices}}\n",
+            root().display()
+        );
+    let one_node = fs::read_to_string(root().join("manifests/quickstart.yaml")).unwrap();
+    let operators = one_node.split_once("\noperators:\n").unwrap().1.replace(
+        "from: prices",
+        "from: {stream: prices, criteria: {symbol: [AAPL, IBM, MSFT]}}",
+    );
+    let desk = head(&desk_key, desk_port, &feed_id, feed_port)
+        + "streams:\n  prices: {scope: network}\n  averages: {}\n  report: {}\noperators:\n"
+        + &operators;
+    [
+        write(folder, "feed.yaml", feed),
+        write(folder, "desk.yaml", desk),
+    ]
+}
+
+/// Runs a node to the end of its inputs.
+fn up_to_the_end(manifest: &Path) -> Node {
+    let mut command = runner();
+    command.args(["up", "--exit-when-done"]).arg(manifest);
+    Node::spawn(command)
+}
+
+#[test]
 fn the_desk_prints_what_one_node_prints_and_only_its_symbols_cross_the_wire() {
     let folder = tempfile::tempdir().unwrap();
-    let [feed, desk] = example(folder.path());
+    let [feed, desk] = stocks(folder.path());
+    // One that shares something stays up for its readers, one that was told otherwise does not.
     let feed = Node::up(&feed);
-    let desk = Node::up(&desk).wait();
-    let feed = feed.wait();
+    let desk = up_to_the_end(&desk).wait();
+    feed.logged("all inputs have ended; staying up");
+    let feed = feed.interrupt();
     assert!(desk.status.success(), "{}", desk.stderr);
-    assert!(feed.status.success(), "{}", feed.stderr);
+    assert!(!desk.stderr.contains("staying up"), "{}", desk.stderr);
 
     let wanted = ["AAPL", "IBM", "MSFT"];
     let alone = run(["up".into(), root().join("manifests/quickstart.yaml")]).stdout;

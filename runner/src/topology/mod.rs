@@ -5,6 +5,7 @@ mod build;
 mod edges;
 mod explain;
 mod identity;
+mod join;
 mod library;
 mod node;
 mod observer;

@@ -7,9 +7,7 @@ use std::{
     time::Duration,
 };
 
-use mosaik_streams::{
-    EndpointAddr, FramesProducer, Network, SecretKey, discovery, network::Error as NetworkError,
-};
+use mosaik_streams::{EndpointAddr, FramesProducer, Network, network::Error as NetworkError};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -20,7 +18,7 @@ use super::{
     IdentityError, Library,
     build::{BuildError, Parts, parts_of, spread_of},
     edges,
-    identity::kept_key,
+    join::join,
     observer::{Observer, View},
     running::{EndNotice, Ready, Running},
     streams::Ending,
@@ -31,7 +29,6 @@ use crate::{
         self, Edge, Graph, OnError as OnErrorConfig, Scope, Stage, StageKey, StageKind, StreamName,
     },
     machine::{self, Shortage},
-    manifest::shown_tickets,
     stage::{End, Ended, Input, OnError, OperatorStage, OutputPort, SinkStage, SourceStage},
 };
 
@@ -197,6 +194,11 @@ impl Node {
         self.graph
             .is_networked()
             .then(|| self.network.local().addr())
+    }
+
+    /// Whether the node is there for others also when its inputs have ended: it shares streams, and no stage has failed.
+    pub fn is_a_service(&self) -> bool {
+        self.graph.is_networked() && !self.ledger.summary(self.generation).has_failures()
     }
 
     /// Waits until all stages have ended. Cancel safe.
@@ -437,63 +439,4 @@ impl Node {
             consumer,
         })
     }
-}
-
-/// Makes the node's network; its socket is bound only if something is shared.
-async fn join(graph: &Graph, settings: &Settings) -> Result<Network, StartError> {
-    let key = match &graph.node.secret_key {
-        Some(secret) => SecretKey::from_bytes(*secret.expose()),
-        // A stream may be shared later: the key is then to be the same as next time.
-        None if graph.network.is_some() => {
-            let name = graph.node.name.as_ref().map(ToString::to_string);
-            let Settings {
-                manifest,
-                state_folder,
-            } = settings.clone();
-            // A file system may take its time.
-            let keeping = move || kept_key(&state_folder, &manifest, name.as_deref());
-            match tokio::task::spawn_blocking(keeping).await {
-                Ok(Ok(key)) => key,
-                Ok(Err(error)) if graph.is_networked() && !error.is_about_the_folder() => {
-                    return Err(error.into());
-                }
-                Ok(Err(error)) if graph.is_networked() => {
-                    tracing::warn!(
-                        "this node will have another identity after its next start: {error}; set XDG_STATE_HOME to \
-                         a folder that can be written, or give it a key: `node: {{secret_key: …}}`"
-                    );
-                    SecretKey::generate()
-                }
-                _ => SecretKey::generate(),
-            }
-        }
-        None => SecretKey::generate(),
-    };
-    let discovery = discovery::Config::builder()
-        .with_bootstrap(edges::bootstrap(&graph.node.bootstrap))
-        .with_generation(graph.node.protocol)
-        .with_tags(edges::tags(&graph.node.tags));
-    // A graph without a network shares nothing, so nobody ever hears this name.
-    let name = graph
-        .network
-        .as_ref()
-        .map_or("unshared", |name| name.as_str());
-    let mut builder = Network::builder(name)
-        .with_secret_key(key)
-        .with_addresses(graph.node.listen.iter().copied())
-        .with_discovery(discovery)
-        .with_mdns_discovery(graph.node.mdns)
-        .with_transport(graph.node.quic)
-        .lazy(true);
-    if !graph.node.advertise.is_empty() {
-        builder = builder.with_advertised(graph.node.advertise.iter().copied());
-    }
-    let network = builder.build().await.map_err(StartError::Network)?;
-    for ticket in shown_tickets(&graph.node.tickets) {
-        network.discovery().add_ticket(ticket);
-    }
-    if graph.is_networked() {
-        network.bind().await.map_err(StartError::Network)?;
-    }
-    Ok(network)
 }

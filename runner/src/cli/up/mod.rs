@@ -1,21 +1,19 @@
 //! `mosaik-runner up`.
 
 mod reload;
+mod start;
 
-use std::{
-    io,
-    path::PathBuf,
-    pin::pin,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::{io, path::PathBuf, pin::pin, sync::Arc, time::Instant};
 
 use anyhow::Context as _;
 use clap::Args;
 use futures::future::{Either, select};
 use tokio::sync::mpsc;
 
-use self::reload::Reloader;
+use self::{
+    reload::Reloader,
+    start::{Started, serve, start},
+};
 use super::{
     Exit, OutputArgs,
     control::node_name,
@@ -23,11 +21,10 @@ use super::{
     signals::{NOT_STARTED, Signals, Told},
 };
 use crate::{
-    control::{Address, Claim, Load, Order, Server, SocketError},
-    files,
+    control::Order,
     machine::Shortage,
     operator::Engine,
-    topology::{DRAIN_DEADLINE, FileWatch, Library, Node, Settings, Summary, state_folder},
+    topology::{DRAIN_DEADLINE, Library, Node, Summary},
 };
 
 /// Orders that wait while the node is busy with another; whoever orders more waits.
@@ -35,8 +32,9 @@ const ORDERS_MAX: usize = 8;
 
 /// Runs a manifest, and moves to its new form whenever it changes.
 ///
-/// Data goes to stdout, the log and a summary at the end to stderr. It ends by itself when all sources have ended;
-/// else Ctrl-C or SIGTERM stops reading, works off what is under way within 30 s, and exits with 0. A second one, a
+/// Data goes to stdout, the log and a summary at the end to stderr. When all inputs have ended, a node without shared
+/// streams exits; one with shared streams stays up for its readers until it is stopped, unless `--exit-when-done` is
+/// given. Ctrl-C or SIGTERM stops reading, works off what is under way within 30 s, and exits with 0. A second one, a
 /// second later or more, stops at once. Before the node has started, the first one ends the process with 0. SIGHUP
 /// reloads at once.
 ///
@@ -58,6 +56,9 @@ pub(super) struct UpArgs {
     /// addresses, its network. What operators remember is lost then, and connections are made anew.
     #[arg(long)]
     allow_restart: bool,
+    /// Exit when all inputs have ended, also where streams are shared. Without shared streams that is the default.
+    #[arg(long)]
+    exit_when_done: bool,
     /// Threads for connections, files and the hand-over between stages, 1 to 512; operators have their own. Default: one
     /// for each core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
@@ -114,70 +115,6 @@ pub(super) fn run(
     })
 }
 
-/// A node that has started, and what its process holds beside it.
-struct Started {
-    node: Node,
-    watch: Option<FileWatch>,
-    /// None if the node cannot be asked.
-    claim: Option<Claim>,
-}
-
-/// Reads the manifest and starts its node. `None` if the manifest has mistakes, which were shown.
-async fn start(
-    args: &UpArgs,
-    output: OutputArgs,
-    library: &Arc<Library>,
-) -> anyhow::Result<Option<Started>> {
-    let claim = claim(args).await?;
-    let read_at = SystemTime::now();
-    let (path, shared) = (args.manifest.clone(), Arc::clone(library));
-    // Compiling blocks.
-    let loaded = tokio::task::spawn_blocking(move || load::graph(&path, &shared, output));
-    let Some(loaded) = loaded.await.context("the manifest could not be read")?? else {
-        return Ok(None);
-    };
-    let settings = Settings {
-        manifest: args.manifest.clone(),
-        state_folder: state_folder(),
-    };
-    let watch = (!args.no_watch).then(|| FileWatch::since(read_at, loaded.files));
-    let node = Node::start(loaded.graph, Arc::clone(library), &settings).await?;
-    Ok(Some(Started { node, watch, claim }))
-}
-
-/// Claims the manifest, or the name, for this process. `None` if that is not possible here: the node runs all the same.
-///
-/// # Errors
-/// Another node has it.
-async fn claim(args: &UpArgs) -> anyhow::Result<Option<Claim>> {
-    let (manifest, name) = (args.manifest.clone(), args.name.clone());
-    let claiming = move || {
-        files::in_time(move || {
-            Claim::take(&match name {
-                Some(name) => Address::of_name(&name),
-                None => Address::of_manifest(&manifest),
-            })
-        })
-    };
-    let claimed = tokio::task::spawn_blocking(claiming).await?;
-    match claimed.context("the folder of control sockets") {
-        Ok(Ok(claim)) => Ok(Some(claim)),
-        Ok(Err(taken @ SocketError::Taken { .. })) => Err(taken.into()),
-        Ok(Err(error)) => {
-            cannot_be_asked(&error.into());
-            Ok(None)
-        }
-        Err(error) => {
-            cannot_be_asked(&error);
-            Ok(None)
-        }
-    }
-}
-
-fn cannot_be_asked(error: &anyhow::Error) {
-    tracing::warn!("this node cannot be asked or told anything: {error:#}");
-}
-
 async fn up(
     args: UpArgs,
     output: OutputArgs,
@@ -214,12 +151,23 @@ async fn up(
     );
     let mut reloader = Reloader::new(&args, output, library, watch, started);
 
+    // Whether all stages have ended, and the node stays up.
+    let mut has_ended = false;
     loop {
         // Who waits for the outcome of a reload.
         let mut asked = None;
         // Triggered when: all stages have ended; a watched file changed; somebody asks at the socket; a signal came.
         tokio::select! {
-            () = node.done() => break,
+            () = node.done(), if !has_ended => {
+                if args.exit_when_done || !node.is_a_service() {
+                    break;
+                }
+                tracing::info!(
+                    "all inputs have ended; staying up for other nodes and for those who ask, until it is stopped"
+                );
+                has_ended = true;
+                continue;
+            }
             () = reloader.changed() => {}
             Some(order) = orders.recv() => match order {
                 Order::Reload(reply) => asked = Some(reply),
@@ -233,6 +181,8 @@ async fn up(
                 break;
             }
         }
+        // It may start stages.
+        has_ended = false;
         let mut stop = false;
         let reload = {
             let mut reload = pin!(reloader.reload(&mut node));
@@ -267,28 +217,6 @@ async fn up(
     };
     drop(server);
     summary.map(Outcome::Ran)
-}
-
-/// Listens for those who ask. A node that cannot be asked runs all the same.
-fn serve(
-    args: &UpArgs,
-    claim: Claim,
-    node: &Node,
-    engine: Engine,
-    orders: mpsc::Sender<Order>,
-) -> Option<Server> {
-    let manifest = std::path::absolute(&args.manifest).unwrap_or_else(|_| args.manifest.clone());
-    // What is asked about has a library of its own, let go of with the answer: neither does the node keep what it may
-    // never run, nor does a reload meanwhile let go of what the answer needs. Code that runs is shared by the engine.
-    let load: Load = Arc::new(move |path| load::manifest(path, &Library::new(engine.clone())));
-    let who = (manifest, args.name.clone());
-    match Server::start(claim, who, node.observer(), load, orders) {
-        Ok(server) => Some(server),
-        Err(error) => {
-            cannot_be_asked(&error.into());
-            None
-        }
-    }
 }
 
 /// Says who the node is and where it listens, once it does.

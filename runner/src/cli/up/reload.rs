@@ -200,6 +200,7 @@ mod tests {
             no_watch: true,
             name: None,
             allow_restart: false,
+            exit_when_done: false,
             threads: None,
         };
         let output = OutputArgs {

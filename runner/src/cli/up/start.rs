@@ -1,0 +1,101 @@
+//! From the command line to a node that runs and can be asked.
+
+use std::{sync::Arc, time::SystemTime};
+
+use anyhow::Context as _;
+use tokio::sync::mpsc;
+
+use super::UpArgs;
+use crate::{
+    cli::{OutputArgs, load},
+    control::{Address, Claim, Load, Order, Server, SocketError},
+    files,
+    operator::Engine,
+    topology::{FileWatch, Library, Node, Settings, state_folder},
+};
+
+/// A node that has started, and what its process holds beside it.
+pub(super) struct Started {
+    pub(super) node: Node,
+    pub(super) watch: Option<FileWatch>,
+    /// None if the node cannot be asked.
+    pub(super) claim: Option<Claim>,
+}
+
+/// Reads the manifest and starts its node. `None` if the manifest has mistakes, which were shown.
+pub(super) async fn start(
+    args: &UpArgs,
+    output: OutputArgs,
+    library: &Arc<Library>,
+) -> anyhow::Result<Option<Started>> {
+    let claim = claim(args).await?;
+    let read_at = SystemTime::now();
+    let (path, shared) = (args.manifest.clone(), Arc::clone(library));
+    // Compiling blocks.
+    let loaded = tokio::task::spawn_blocking(move || load::graph(&path, &shared, output));
+    let Some(loaded) = loaded.await.context("the manifest could not be read")?? else {
+        return Ok(None);
+    };
+    let settings = Settings {
+        manifest: args.manifest.clone(),
+        state_folder: state_folder(),
+    };
+    let watch = (!args.no_watch).then(|| FileWatch::since(read_at, loaded.files));
+    let node = Node::start(loaded.graph, Arc::clone(library), &settings).await?;
+    Ok(Some(Started { node, watch, claim }))
+}
+
+/// Claims the manifest, or the name, for this process. `None` if that is not possible here: the node runs all the same.
+///
+/// # Errors
+/// Another node has it.
+async fn claim(args: &UpArgs) -> anyhow::Result<Option<Claim>> {
+    let (manifest, name) = (args.manifest.clone(), args.name.clone());
+    let claiming = move || {
+        files::in_time(move || {
+            Claim::take(&match name {
+                Some(name) => Address::of_name(&name),
+                None => Address::of_manifest(&manifest),
+            })
+        })
+    };
+    let claimed = tokio::task::spawn_blocking(claiming).await?;
+    match claimed.context("the folder of control sockets") {
+        Ok(Ok(claim)) => Ok(Some(claim)),
+        Ok(Err(taken @ SocketError::Taken { .. })) => Err(taken.into()),
+        Ok(Err(error)) => {
+            cannot_be_asked(&error.into());
+            Ok(None)
+        }
+        Err(error) => {
+            cannot_be_asked(&error);
+            Ok(None)
+        }
+    }
+}
+
+fn cannot_be_asked(error: &anyhow::Error) {
+    tracing::warn!("this node cannot be asked or told anything: {error:#}");
+}
+
+/// Listens for those who ask. A node that cannot be asked runs all the same.
+pub(super) fn serve(
+    args: &UpArgs,
+    claim: Claim,
+    node: &Node,
+    engine: Engine,
+    orders: mpsc::Sender<Order>,
+) -> Option<Server> {
+    let manifest = std::path::absolute(&args.manifest).unwrap_or_else(|_| args.manifest.clone());
+    // What is asked about has a library of its own, let go of with the answer: neither does the node keep what it may
+    // never run, nor does a reload meanwhile let go of what the answer needs. Code that runs is shared by the engine.
+    let load: Load = Arc::new(move |path| load::manifest(path, &Library::new(engine.clone())));
+    let who = (manifest, args.name.clone());
+    match Server::start(claim, who, node.observer(), load, orders) {
+        Ok(server) => Some(server),
+        Err(error) => {
+            cannot_be_asked(&error.into());
+            None
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! How a node joins its network: with which key, and where it listens.
+
+use mosaik_streams::{Network, SecretKey, discovery};
+
+use super::{
+    edges,
+    identity::kept_key,
+    node::{Settings, StartError},
+};
+use crate::{graph::Graph, manifest::shown_tickets};
+
+/// Makes the node's network; its socket is bound only if something is shared.
+pub(super) async fn join(graph: &Graph, settings: &Settings) -> Result<Network, StartError> {
+    let key = match &graph.node.secret_key {
+        Some(secret) => SecretKey::from_bytes(*secret.expose()),
+        // A stream may be shared later: the key is then to be the same as next time.
+        None if graph.network.is_some() => {
+            let name = graph.node.name.as_ref().map(ToString::to_string);
+            let Settings {
+                manifest,
+                state_folder,
+            } = settings.clone();
+            // A file system may take its time.
+            let keeping = move || kept_key(&state_folder, &manifest, name.as_deref());
+            match tokio::task::spawn_blocking(keeping).await {
+                Ok(Ok(key)) => key,
+                Ok(Err(error)) if graph.is_networked() && !error.is_about_the_folder() => {
+                    return Err(error.into());
+                }
+                Ok(Err(error)) if graph.is_networked() => {
+                    tracing::warn!(
+                        "this node will have another identity after its next start: {error}; set XDG_STATE_HOME to \
+                         a folder that can be written, or give it a key: `node: {{secret_key: …}}`"
+                    );
+                    SecretKey::generate()
+                }
+                _ => SecretKey::generate(),
+            }
+        }
+        None => SecretKey::generate(),
+    };
+    let discovery = discovery::Config::builder()
+        .with_bootstrap(edges::bootstrap(&graph.node.bootstrap))
+        .with_generation(graph.node.protocol)
+        .with_tags(edges::tags(&graph.node.tags));
+    // A graph without a network shares nothing, so nobody ever hears this name.
+    let name = graph
+        .network
+        .as_ref()
+        .map_or("unshared", |name| name.as_str());
+    let mut builder = Network::builder(name)
+        .with_secret_key(key)
+        .with_addresses(graph.node.listen.iter().copied())
+        .with_discovery(discovery)
+        .with_mdns_discovery(graph.node.mdns)
+        .with_transport(graph.node.quic)
+        .lazy(true);
+    if !graph.node.advertise.is_empty() {
+        builder = builder.with_advertised(graph.node.advertise.iter().copied());
+    }
+    let network = builder.build().await.map_err(StartError::Network)?;
+    for ticket in shown_tickets(&graph.node.tickets) {
+        network.discovery().add_ticket(ticket);
+    }
+    if graph.is_networked() {
+        network.bind().await.map_err(StartError::Network)?;
+    }
+    Ok(network)
+}
