@@ -76,7 +76,7 @@ fn what_has_no_place_is_refused() {
         ),
         (
             "files: {t: dir.json}",
-            "the file for `t` cannot be read: it is not a regular file",
+            "the file for `t` cannot be read: it is a folder",
         ),
         (
             "files: {t: none.json}",
