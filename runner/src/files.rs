@@ -235,13 +235,27 @@ pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = tempfile::Builder::new()
         .prefix(TEMPORARY)
         .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(folder)?;
-    file.write_all(bytes)?;
+        .tempfile_in(folder)
+        .map_err(of_system)?;
+    file.as_file_mut().write_all(bytes)?;
     file.as_file().sync_all()?;
-    file.persist_noclobber(path).map_err(|error| error.error)?;
+    file.persist_noclobber(path)
+        .map_err(|error| of_system(error.error))?;
     // The name is to outlive a crash as well; not every file system can sync a folder.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
+}
+
+/// An error without the temporary name, which the caller does not know.
+fn of_system(error: io::Error) -> io::Error {
+    use io::ErrorKind::{
+        AlreadyExists, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull,
+    };
+    match error.kind() {
+        kind @ (AlreadyExists | NotADirectory | NotFound | PermissionDenied
+        | ReadOnlyFilesystem | StorageFull) => kind.into(),
+        _ => error,
+    }
 }
 
 #[cfg(test)]
@@ -336,6 +350,8 @@ mod tests {
         create_private(&path, b"one").unwrap();
         let again = create_private(&path, b"two").unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        let nowhere = create_private(&folder.path().join("none/key"), b"").unwrap_err();
+        assert!(!nowhere.to_string().contains(TEMPORARY), "{nowhere}");
         assert_eq!(fs::read(&path).unwrap(), b"one");
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -167,13 +167,11 @@ pub(crate) fn check_start() -> Result<(), Shortage> {
     let mut started = Ok(());
     for _ in 0..THREADS_MIN + 2 * cores {
         let (release, held) = mpsc::channel::<()>();
-        match thread::Builder::new().spawn(move || held.recv().is_err()) {
-            Ok(thread) => threads.push((release, thread)),
-            Err(_) => {
-                started = Err(Shortage::of_threads());
-                break;
-            }
-        }
+        let Ok(thread) = thread::Builder::new().spawn(move || held.recv().is_err()) else {
+            started = Err(Shortage::of_threads());
+            break;
+        };
+        threads.push((release, thread));
     }
     for (release, thread) in threads {
         drop(release);

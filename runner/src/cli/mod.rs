@@ -177,10 +177,25 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let shortage = error.chain().find_map(Shortage::of);
             let shortage = shortage.map_or_else(String::new, |shortage| format!("; {shortage}"));
-            complain(&format!("error: {error:#}{shortage}"));
+            complain(&format!("error: {}{shortage}", with_causes(&error)));
             Exit::Failed.into()
         }
     }
+}
+
+/// An error and its causes, but for those that it names itself.
+fn with_causes(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .reduce(|text, cause| {
+            if text.contains(&cause) {
+                text
+            } else {
+                format!("{text}: {cause}")
+            }
+        })
+        .unwrap_or_default()
 }
 
 /// Ends the process with one clear error where a dependency panics because the system gives no thread.
@@ -247,13 +262,24 @@ fn print(text: &str) -> anyhow::Result<()> {
 mod tests {
     use clap::CommandFactory as _;
 
-    use super::{Cli, harmless};
+    use super::{Cli, harmless, with_causes};
 
     #[test]
     fn what_others_say_does_not_steer_the_terminal() {
         assert_eq!(
             harmless("é\n\x1b[31m\r\u{9b}"),
             "é\n\u{241b}[31m\u{240d}\u{fffd}"
+        );
+    }
+
+    #[test]
+    fn a_cause_that_an_error_names_is_not_named_again() {
+        let error = anyhow::anyhow!("disk full").context("cannot write x: disk full");
+        assert_eq!(with_causes(&error), "cannot write x: disk full");
+        let error = error.context("cannot start");
+        assert_eq!(
+            with_causes(&error),
+            "cannot start: cannot write x: disk full"
         );
     }
 

@@ -128,7 +128,7 @@ mod tests {
         }
         assert!(ask("fast").await.contains("plans are being made already"));
         drop(release);
-        let until = tokio::time::Instant::now() + Duration::from_secs(60);
+        let until = tokio::time::Instant::now() + Duration::from_mins(1);
         while !ask("fast").await.contains("error: read") {
             assert!(tokio::time::Instant::now() < until, "no place came free");
         }
@@ -162,6 +162,6 @@ mod tests {
         let still = timeout(LOOK * 2, gone(&node)).await;
         assert!(still.is_err(), "a client that waits for its answer");
         drop(client);
-        timeout(Duration::from_secs(60), gone(&node)).await.unwrap();
+        timeout(Duration::from_mins(1), gone(&node)).await.unwrap();
     }
 }

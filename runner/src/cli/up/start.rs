@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::UpArgs;
 use crate::{
-    cli::{OutputArgs, load},
+    cli::{OutputArgs, load, with_causes},
     control::{Address, Claim, Load, Order, Server, SocketError},
     files,
     operator::Engine,
@@ -75,7 +75,8 @@ async fn claim(args: &UpArgs) -> anyhow::Result<Option<Claim>> {
 }
 
 fn cannot_be_asked(error: &anyhow::Error) {
-    tracing::warn!("this node cannot be asked or told anything: {error:#}");
+    let error = with_causes(error);
+    tracing::warn!("this node cannot be asked or told anything: {error}");
 }
 
 /// Listens for those who ask. A node that cannot be asked runs all the same.
