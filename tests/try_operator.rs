@@ -285,7 +285,7 @@ fn an_operator_is_told_apart_to_its_configuration() {
     let (stdout, _) = inspected(&[path], 0);
     for line in [
         "digest    ".to_owned() + &digest,
-        "world     mosaik:operator/operator@1.0.0".to_owned(),
+        "world     mosaik:operator/operator@1.1.0".to_owned(),
         "inputs    orders, payments".to_owned(),
         "outputs   balances, unknown".to_owned(),
         "state     version 2".to_owned(),

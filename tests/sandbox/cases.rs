@@ -77,33 +77,33 @@ pub(crate) const CASES: &[Case] = cases! {
     trap_start Load "trapped in `describe`: wasm `unreachable`";
     trap_data Load "out of bounds memory access";
 
-    loop_describe Load "`describe` took longer than 100ms";
-    loop_start Load "`describe` took longer than 100ms";
-    loop_start_beside Load "`describe` took longer than 100ms";
-    loop_open Open "`open` took longer than 100ms";
-    loop_process Process "`process` took longer than 100ms";
-    loop_resume Resume "`resume` took longer than 100ms";
-    loop_tick Tick "`tick` took longer than 100ms";
-    loop_finish Finish "`finish` took longer than 100ms";
-    loop_snapshot Snapshot "`snapshot` took longer than 100ms";
-    loop_restore Restore "`restore` took longer than 100ms";
-    loop_post_return Tick "`tick` took longer than 100ms";
-    loop_recursion Process "`process` took longer than 100ms";
-    loop_trampoline Process "`process` took longer than 100ms";
-    loop_now Process "`process` took longer than 100ms";
-    straight_counts Process "`process` took longer than 100ms";
-    straight_logs Process "`process` took longer than 100ms";
-    straight_fills Process "`process` took longer than 100ms";
-    straight_copies Process "`process` took longer than 100ms" 320;
-    straight_tables Process "`process` took longer than 100ms";
+    loop_describe Load "`describe` used more than the 100";
+    loop_start Load "`describe` used more than the 100";
+    loop_start_beside Load "`describe` used more than the 100";
+    loop_open Open "`open` used more than the 100";
+    loop_process Process "`process` used more than the 100";
+    loop_resume Resume "`resume` used more than the 100";
+    loop_tick Tick "`tick` used more than the 100";
+    loop_finish Finish "`finish` used more than the 100";
+    loop_snapshot Snapshot "`snapshot` used more than the 100";
+    loop_restore Restore "`restore` used more than the 100";
+    loop_post_return Tick "`tick` used more than the 100";
+    loop_recursion Process "`process` used more than the 100";
+    loop_trampoline Process "`process` used more than the 100";
+    loop_now Process "`process` used more than the 100";
+    straight_counts Process "`process` used more than the 100";
+    straight_logs Process "`process` used more than the 100";
+    straight_fills Process "`process` used more than the 100";
+    straight_copies Process "`process` used more than the 100" 320;
+    straight_tables Process "`process` used more than the 100";
 
-    memory_grow Process "`process` needs more memory than the 16777216 bytes allowed";
+    memory_grow Process "`process` needs more memory than the 16777216 bytes that `limits.memory` allows";
     memory_grow_at_once Process "`process` needs more memory than";
     memory_touch Process "`process` needs more memory than";
-    memory_initial Load "`describe` needs more memory than the 67108864 bytes allowed";
-    memory_initial_open Open "`open` needs more memory than the 16777216 bytes allowed";
+    memory_initial Load "`describe` needs more memory than the 67108864 bytes that `limits.memory` allows";
+    memory_initial_open Open "`open` needs more memory than the 16777216 bytes that `limits.memory` allows";
     memory_many Load "memory count too high at 17";
-    memory_sum Open "`open` needs more memory than the 16777216 bytes allowed";
+    memory_sum Open "`open` needs more memory than the 16777216 bytes that `limits.memory` allows";
     instances_many Load "instance count too high at 65";
     tables_many Load "more table elements wanted than the 262144 allowed";
     table_grow Process "more table elements wanted than the 262144 allowed";
@@ -113,19 +113,19 @@ pub(crate) const CASES: &[Case] = cases! {
     stack_locals Process "call stack exhausted";
     stack_mutual Process "call stack exhausted";
 
-    answer_huge Process "more than the 67108864 bytes allowed" 192;
-    answer_overlapping Process "more than the 67108864 bytes allowed";
+    answer_huge Process "more than the 67108864 bytes that `limits.memory` allows" 192;
+    answer_overlapping Process "more than the 67108864 bytes that `limits.memory` allows";
     answer_beyond Process "out of bounds of memory";
     answer_nowhere Process "out of bounds";
     answer_misaligned Process "align";
     answer_discriminant Process "discriminant";
     answer_port Process "output port 2147483647 of 1";
     list_billion Process "out of bounds of memory";
-    list_empty_outputs Process "more than the 67108864 bytes allowed" 192;
-    list_empty_outputs_fit Process "|`process` took longer than 100ms" 192;
-    list_small_outputs_fit Process "|`process` took longer than 100ms" 192;
-    list_rejections Process "more than the 67108864 bytes allowed" 192;
-    list_rejections_fit Process "it rejects datum 0 twice|`process` took longer than 100ms" 192;
+    list_empty_outputs Process "more than the 67108864 bytes that `limits.memory` allows" 192;
+    list_empty_outputs_fit Process "|`process` used more than the 100" 192;
+    list_small_outputs_fit Process "|`process` used more than the 100" 192;
+    list_rejections Process "more than the 67108864 bytes that `limits.memory` allows" 192;
+    list_rejections_fit Process "it rejects datum 0 twice|`process` used more than the 100" 192;
     reject_beyond Process "it rejects datum 2147483647 of a batch of 3";
     reject_at_length Process "";
     frame_cut Process "the frame at byte 0 is cut short";
@@ -145,10 +145,10 @@ pub(crate) const CASES: &[Case] = cases! {
     realloc_null Process "";
     realloc_traps Open "trapped in `open`: wasm `unreachable`";
     realloc_grows Open "`open` needs more memory than";
-    realloc_loops Open "`open` took longer than 100ms";
+    realloc_loops Open "`open` used more than the 100";
 
     log_flood Tick "";
-    log_for_ever Tick "`tick` took longer than 100ms";
+    log_for_ever Tick "`tick` used more than the 100";
     log_huge Tick "";
     log_beyond Tick "out of bounds";
     log_not_text Tick "utf-8";
@@ -158,15 +158,15 @@ pub(crate) const CASES: &[Case] = cases! {
     count_beyond Tick "out of bounds";
     count_not_text Tick "utf-8";
 
-    describe_ports Load "`describe` gave a malformed answer: more than the 67108864 bytes allowed" 192;
+    describe_ports Load "`describe` gave a malformed answer: more than the 67108864 bytes that `limits.memory` allows" 192;
     describe_ports_beyond Load "out of bounds of memory";
     describe_name Load "an input port's name is not 1 to 128 bytes of printable text";
     describe_schema Load "a configuration schema of 15728640 bytes, more than 1048576";
     describe_deep Load "a configuration schema that is not JSON";
     describe_not_text Load "utf-8";
 
-    snapshot_huge Snapshot "more than the 67108864 bytes allowed" 192;
-    snapshot_entries Snapshot "more than the 67108864 bytes allowed" 192;
+    snapshot_huge Snapshot "more than the 67108864 bytes that `limits.memory` allows" 192;
+    snapshot_entries Snapshot "more than the 67108864 bytes that `limits.memory` allows" 192;
     restore_traps Restore "trapped in `restore`";
 
     export_missing Load "the core module cannot be made a component";

@@ -100,21 +100,20 @@ fn honest_still_runs(lab: &Lab) {
 fn what_a_call_may_say_is_bounded() {
     use std::sync::atomic::Ordering::Relaxed;
     let _turn = alone();
-    for (name, lines, counts) in [
-        ("log_flood", 1001, 0),
-        ("log_for_ever", 1001, 0),
-        ("straight_logs", 900, 0),
-        ("log_huge", 1, 0),
-        ("count_flood", 1, 64),
-        ("count_huge", 1, 0),
-        ("straight_counts", 1, 0),
+    for (name, lines) in [
+        ("log_flood", 1001),
+        ("log_for_ever", 1001),
+        ("straight_logs", 900),
+        ("log_huge", 1),
+        ("count_flood", 1),
+        ("count_huge", 1),
+        ("straight_counts", 1),
     ] {
         let lab = Lab::new();
         let case = CASES.iter().find(|case| case.name == name).unwrap();
         lab.run(case);
-        let (said, counted) = (lab.said.lines.load(Relaxed), lab.said.counts.load(Relaxed));
+        let said = lab.said.lines.load(Relaxed);
         assert!(said >= 1 && said <= lines, "{name} logged {said} lines");
-        assert_eq!(counted, counts, "{name}");
     }
 }
 

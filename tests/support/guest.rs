@@ -136,9 +136,9 @@ impl Guest<'_> {
         let imports = imports.concat();
         format!(
             r#"(module
-            (import "mosaik:operator/host@1.0.0" "log" (func $log (param i32 i32 i32)))
-            (import "mosaik:operator/host@1.0.0" "now" (func $now (result i64)))
-            (import "mosaik:operator/host@1.0.0" "count" (func $count (param i32 i32 i64)))
+            (import "mosaik:operator/host@1.1.0" "log" (func $log (param i32 i32 i32)))
+            (import "mosaik:operator/host@1.1.0" "now" (func $now (result i64)))
+            (import "mosaik:operator/host@1.1.0" "count" (func $count (param i32 i32 i64)))
             {imports}
             (memory (export "memory") {memory})
             (global $heap (mut i32) (i32.const 65536))
@@ -201,7 +201,7 @@ fn with_type_of(text: &str, imports: &[[&str; 4]]) -> Vec<u8> {
             .collect();
         let imports = imports.concat();
         let wider = format!(
-            "package test:guest; world guest {{ include mosaik:operator/operator@1.0.0; {imports} }}"
+            "package test:guest; world guest {{ include mosaik:operator/operator@1.1.0; {imports} }}"
         );
         resolve.push_str("wasi.wit", WASI).expect("WASI is WIT");
         package = resolve

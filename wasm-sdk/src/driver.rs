@@ -5,7 +5,7 @@
 
 use crate::frames::Frames;
 use crate::frames_operator::{Binding, Description, FramesOperator, State};
-use crate::{Error, Outputs, Result};
+use crate::{Error, Outcomes, Outputs, Result};
 
 /// Bytes of one answer, frames and reasons together: 4 MiB. A single datum that is larger is answered alone.
 pub const ANSWER_LEN_MAX: usize = 4 * 1024 * 1024;
@@ -45,6 +45,8 @@ pub struct Answer {
     pub outputs: Vec<Output>,
     /// Datums that were refused.
     pub rejected: Vec<Rejected>,
+    /// What became of the datums that are done and were not rejected.
+    pub outcomes: Outcomes,
     /// Call `resume` for the rest before anything else.
     pub more: bool,
 }
@@ -69,6 +71,7 @@ struct Running<O> {
     draining: bool,
     rejected: Vec<Rejected>,
     rejected_len: usize,
+    outcomes: Outcomes,
     /// The input ports with a stream that has not ended.
     open_inputs: Vec<usize>,
 }
@@ -118,6 +121,7 @@ impl<O: FramesOperator> Driver<O> {
             draining: false,
             rejected: Vec::new(),
             rejected_len: 0,
+            outcomes: Outcomes::default(),
             open_inputs,
         });
         Ok(())
@@ -234,6 +238,7 @@ impl<O: FramesOperator> Running<O> {
             self.out.clear();
             self.rejected.clear();
             self.rejected_len = 0;
+            self.outcomes = Outcomes::default();
             self.draining = false;
             return Err(error);
         }
@@ -245,6 +250,7 @@ impl<O: FramesOperator> Running<O> {
         Ok(Answer {
             outputs,
             rejected,
+            outcomes: std::mem::take(&mut self.outcomes),
             more: self.has_more(),
         })
     }
@@ -282,6 +288,8 @@ impl<O: FramesOperator> Running<O> {
                     index: self.index,
                     reason,
                 });
+            } else {
+                self.outcomes.add(self.out.outcome_of(O::STATE_VERSION > 0));
             }
             self.index = self.index.wrapping_add(1);
             self.draining = self.out.take_call_drain();

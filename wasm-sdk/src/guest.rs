@@ -104,6 +104,9 @@ impl<C: Component> bindings::Guest for C {
 
 fn answer(answer: crate::Result<crate::Answer>) -> Result<types::Processed, String> {
     let answer = answer.map_err(crate::Error::into_reason)?;
+    if answer.outcomes != crate::Outcomes::default() {
+        host::outcomes(answer.outcomes);
+    }
     let outputs = answer.outputs.into_iter().map(|output| types::Output {
         port: output.port,
         frames: output.frames,
@@ -153,7 +156,7 @@ fn log_panics() {
 /// What [`crate::host`] does in the sandbox.
 pub(crate) mod host {
     use super::bindings::mosaik::operator::{host, types};
-    use crate::host::Level;
+    use crate::host::{CounterClass, Level};
 
     pub(crate) fn log(level: Level, message: &str) {
         let level = match level {
@@ -170,7 +173,16 @@ pub(crate) mod host {
         host::now()
     }
 
-    pub(crate) fn count(name: &str, delta: u64) {
-        host::count(name, delta);
+    pub(crate) fn count_as(class: CounterClass, name: &str, delta: u64) {
+        let class = match class {
+            CounterClass::Normal => types::CounterClass::Normal,
+            CounterClass::Incomplete => types::CounterClass::Incomplete,
+            CounterClass::Lost => types::CounterClass::Lost,
+        };
+        host::count_as(class, name, delta);
+    }
+
+    pub(crate) fn outcomes(outcomes: crate::Outcomes) {
+        host::outcomes(outcomes.answered, outcomes.absorbed, outcomes.filtered);
     }
 }

@@ -27,9 +27,26 @@ pub fn now() -> u64 {
     imp::now()
 }
 
-/// Adds to one of the operator's counters.
+/// What a counter says of an operator's results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CounterClass {
+    /// Nothing.
+    Normal,
+    /// Records are missing from results by the operator's configuration, like late or evicted ones. `up --strict` fails
+    /// on these.
+    Incomplete,
+    /// Records or results are lost. `up` then exits with 5.
+    Lost,
+}
+
+/// Adds to one of the operator's counters, of class [`Normal`](CounterClass::Normal).
 pub fn count(name: &str, delta: u64) {
-    imp::count(name, delta);
+    count_as(CounterClass::Normal, name, delta);
+}
+
+/// Adds to one of the operator's counters. The first class that a name is counted under stays.
+pub fn count_as(class: CounterClass, name: &str, delta: u64) {
+    imp::count_as(class, name, delta);
 }
 
 /// Writes a formatted line to the host's log: `log!(warn, "no price for {symbol}")`; without a level at `info`.
@@ -50,7 +67,7 @@ use crate::guest::host as imp;
 pub(crate) mod imp {
     //! The stand-ins, one set a thread.
 
-    use super::Level;
+    use super::{CounterClass, Level};
     use std::cell::{Cell, RefCell};
     use std::collections::{BTreeMap, VecDeque};
     use std::time::{SystemTime, UNIX_EPOCH};
@@ -60,7 +77,7 @@ pub(crate) mod imp {
 
     thread_local! {
         pub(crate) static LOGGED: RefCell<VecDeque<(Level, String)>> = const { RefCell::new(VecDeque::new()) };
-        pub(crate) static COUNTED: RefCell<BTreeMap<String, u64>> = const { RefCell::new(BTreeMap::new()) };
+        pub(crate) static COUNTED: RefCell<BTreeMap<String, (CounterClass, u64)>> = const { RefCell::new(BTreeMap::new()) };
         /// Lines logged so far, also those that are gone.
         pub(crate) static LINES: Cell<u64> = const { Cell::new(0) };
         pub(crate) static NOW: Cell<Option<u64>> = const { Cell::new(None) };
@@ -92,10 +109,10 @@ pub(crate) mod imp {
         })
     }
 
-    pub(crate) fn count(name: &str, delta: u64) {
+    pub(crate) fn count_as(class: CounterClass, name: &str, delta: u64) {
         COUNTED.with_borrow_mut(|counters| {
-            let counter = counters.entry(name.to_owned()).or_default();
-            *counter = counter.saturating_add(delta);
+            let (_, total) = counters.entry(name.to_owned()).or_insert((class, 0));
+            *total = total.saturating_add(delta);
         });
     }
 }

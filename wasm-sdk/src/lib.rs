@@ -26,7 +26,7 @@ pub use frames::{Frames, MalformedFrames};
 pub use frames_operator::{Binding, Description, Entry, FramesOperator, State};
 pub use mosaik_wasm_sdk_macros::{InputPorts, OutputPorts, operator};
 pub use operator::{Operator, Out, Typed};
-pub use outputs::{Outputs, PENDING_LEN_MAX};
+pub use outputs::{Outcome, Outcomes, Outputs, PENDING_LEN_MAX};
 pub use ports::{InputPorts, OutputPorts};
 pub use state::{KeyedState, Saved};
 
@@ -40,9 +40,9 @@ pub mod prelude {
     #[cfg(not(target_arch = "wasm32"))]
     pub use crate::testing;
     pub use crate::{
-        Bytes, Error, InputPorts, NoConfig, Operator, Out, OutputPorts, Result, Saved, bail,
-        ensure,
-        host::{self, count},
+        Bytes, Error, InputPorts, NoConfig, Operator, Out, Outcome, OutputPorts, Result, Saved,
+        bail, ensure,
+        host::{self, CounterClass, count, count_as},
         log, operator,
     };
     pub use serde::{Deserialize, Serialize};

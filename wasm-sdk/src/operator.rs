@@ -3,7 +3,7 @@
 use crate::encoding::Encoding;
 use crate::frames_operator::{Binding, Entry, FramesOperator, State};
 use crate::ports::{InputPorts, OutputPorts};
-use crate::{Error, Outputs, Result, parse_config};
+use crate::{Error, Outcome, Outputs, Result, parse_config};
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 
@@ -92,6 +92,14 @@ impl<'a, T: OutputPorts + ?Sized> Out<'a, T> {
         let port = T::port(datum);
         let encoding = self.encodings.get(port).copied().unwrap_or(Encoding::Json);
         self.outputs.write(port, |to| T::write(datum, encoding, to))
+    }
+
+    /// Says what became of the input being processed, where the default is not right: an input that brought output is
+    /// [`Answered`](Outcome::Answered); one that was only sent to ports without a stream is
+    /// [`Filtered`](Outcome::Filtered); another is [`Absorbed`](Outcome::Absorbed) by an operator with state, and
+    /// [`Filtered`](Outcome::Filtered) by one without.
+    pub fn outcome(&mut self, outcome: Outcome) {
+        self.outputs.outcome(outcome);
     }
 
     /// Whether a stream is bound to the output port of that name, so that what is sent there goes somewhere.

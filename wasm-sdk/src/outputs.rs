@@ -19,6 +19,45 @@ pub struct Outputs {
     pending: usize,
     more: bool,
     origin: usize,
+    /// Whether anything was kept since the last mark.
+    pushed: bool,
+    /// Whether anything was pushed to a port without a stream since then.
+    pushed_nowhere: bool,
+    /// What the operator says of the datum being processed.
+    said: Option<Outcome>,
+}
+
+/// What became of an input that was not rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It brought output.
+    Answered,
+    /// It is kept in the state.
+    Absorbed,
+    /// It was left out by decision.
+    Filtered,
+}
+
+/// How many inputs became what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// Those that brought output.
+    pub answered: u64,
+    /// Those that are kept in the state.
+    pub absorbed: u64,
+    /// Those that were left out by decision.
+    pub filtered: u64,
+}
+
+impl Outcomes {
+    #[inline]
+    pub(crate) fn add(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Answered => self.answered += 1,
+            Outcome::Absorbed => self.absorbed += 1,
+            Outcome::Filtered => self.filtered += 1,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -112,15 +151,26 @@ impl Outputs {
             None => return Err(Error::new("the outputs before this one were cut away")),
         }
         self.pending += HEADER_LEN + len;
+        self.pushed = true;
         Ok(())
     }
 
     #[cold]
-    fn unbound(&self, port: usize) -> Result<()> {
+    fn unbound(&mut self, port: usize) -> Result<()> {
         if port < self.ports.len() {
+            self.pushed_nowhere = true;
             return Ok(());
         }
         Err(Error::new(format_args!("there is no output port {port}")))
+    }
+
+    /// Says what became of the input being processed. Where an operator does not say: an input that brought output is
+    /// [`Answered`](Outcome::Answered); one that was only sent to ports without a stream is
+    /// [`Filtered`](Outcome::Filtered); another is [`Absorbed`](Outcome::Absorbed) by an operator with state, and
+    /// [`Filtered`](Outcome::Filtered) by one without.
+    #[inline]
+    pub fn outcome(&mut self, outcome: Outcome) {
+        self.said = Some(outcome);
     }
 
     /// Asks for a call of [`FramesOperator::drain`](crate::FramesOperator::drain) before anything else is processed.
@@ -147,8 +197,22 @@ impl Outputs {
     #[inline]
     pub(crate) fn mark(&mut self, input_port: usize) {
         self.origin = input_port;
+        self.pushed = false;
+        self.pushed_nowhere = false;
+        self.said = None;
         for port in &mut self.ports {
             port.mark = port.frames.len();
+        }
+    }
+
+    /// What became of the input since the last [`mark`](Self::mark), in an operator that has state or not.
+    #[inline]
+    pub(crate) fn outcome_of(&self, has_state: bool) -> Outcome {
+        match self.said {
+            Some(outcome) => outcome,
+            None if self.pushed => Outcome::Answered,
+            None if has_state && !self.pushed_nowhere => Outcome::Absorbed,
+            None => Outcome::Filtered,
         }
     }
 

@@ -38,7 +38,7 @@ fn they_are_components_of_the_world() {
         let imports = world.imports.keys().map(|key| resolve.name_world_key(key));
         assert_eq!(
             names(&mut imports.filter(|name| name.contains(':'))),
-            ["mosaik:operator/host@1.0.0", "mosaik:operator/types@1.0.0"],
+            ["mosaik:operator/host@1.1.0", "mosaik:operator/types@1.1.0"],
             "{}",
             path.display()
         );

@@ -1,7 +1,8 @@
 //! Operators that go by time: the host's clock as one, and what comes too late.
 
 use crate::civil::LATEST_MS;
-use mosaik_wasm_sdk::{Error, Outputs, Result, host};
+use mosaik_wasm_sdk::host::{self, CounterClass};
+use mosaik_wasm_sdk::{Error, Outputs, Result};
 
 /// The host's clock as a time of a datum.
 pub fn clock_time(clock_ms: u64) -> i64 {
@@ -13,7 +14,7 @@ pub fn clock_time(clock_ms: u64) -> i64 {
 /// # Errors
 /// The reason, which rejects it, when no stream is bound to that port; also when the datum cannot be sent.
 pub fn late(datum: &[u8], port: usize, reason: &str, out: &mut Outputs) -> Result<()> {
-    host::count("late", 1);
+    host::count_as(CounterClass::Incomplete, "late", 1);
     if out.is_bound(port) {
         return out.push(port, datum);
     }

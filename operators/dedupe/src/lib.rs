@@ -13,9 +13,8 @@ use mosaik_operator_common::fields::Wanted;
 use mosaik_operator_common::hash::hash_128;
 use mosaik_operator_common::key::KeyFields;
 use mosaik_operator_common::recent::Recent;
-use mosaik_wasm_sdk::{
-    Binding, Entry, Error, FramesOperator, Outputs, Result, State, ensure, host,
-};
+use mosaik_wasm_sdk::host::{self, CounterClass};
+use mosaik_wasm_sdk::{Binding, Entry, Error, FramesOperator, Outputs, Result, State, ensure};
 
 /// The version of the saved state.
 const STATE_VERSION: u32 = 1;
@@ -158,7 +157,7 @@ impl DedupeOperator {
 
 fn count_evicted(gone: usize) {
     if gone > 0 {
-        host::count("evicted", gone as u64);
+        host::count_as(CounterClass::Incomplete, "evicted", gone as u64);
     }
 }
 

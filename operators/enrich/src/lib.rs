@@ -11,7 +11,8 @@ mod tests;
 use config::{Config, Missing};
 use mosaik_operator_common::encodings::only_json;
 use mosaik_operator_common::members::members;
-use mosaik_wasm_sdk::{Binding, FramesOperator, Outputs, Result, bail, host};
+use mosaik_wasm_sdk::host::{self, CounterClass};
+use mosaik_wasm_sdk::{Binding, FramesOperator, Outputs, Result, bail};
 use table::{KeyReader, Table};
 
 /// The operator.
@@ -49,7 +50,7 @@ impl FramesOperator for EnrichOperator {
         {
             return out.write(0, |to| add(datum, row, self.overwrite, to));
         }
-        host::count("missing", 1);
+        host::count_as(CounterClass::Incomplete, "missing", 1);
         match self.missing {
             Missing::Pass => out.push(0, datum),
             Missing::Drop => Ok(()),

@@ -15,7 +15,8 @@ use mosaik_operator_common::clock::{clock_time, late};
 use mosaik_operator_common::encodings::only_json;
 use mosaik_operator_common::fields::Wanted;
 use mosaik_operator_common::key::KeyFields;
-use mosaik_wasm_sdk::{Binding, FramesOperator, Outputs, Result, State, ensure, host};
+use mosaik_wasm_sdk::host::{self, CounterClass};
+use mosaik_wasm_sdk::{Binding, FramesOperator, Outcome, Outputs, Result, State, ensure};
 use serde_json::value::RawValue;
 use side::{At, Held, Key, Side};
 use std::collections::VecDeque;
@@ -142,6 +143,9 @@ impl FramesOperator for JoinOperator {
         self.advance(port, time_ms);
         if key_is_null {
             // As in SQL, null is not the same as null.
+            if !self.config.kind.keeps(port) {
+                out.outcome(Outcome::Filtered);
+            }
             self.alone(port, datum, out);
         } else {
             let key = Key::from(&self.key[..]);
@@ -153,6 +157,7 @@ impl FramesOperator for JoinOperator {
                 arrived_ms: clock_ms,
             };
             self.sides[port].insert(&key, at, held);
+            out.outcome(Outcome::Absorbed);
             let next = (time_ms.saturating_sub(self.config.within.0), 0);
             self.matching = Some(Matching {
                 side: port,
@@ -310,7 +315,8 @@ impl JoinOperator {
             }
             let is_full = side.len() > max_datums || side.bytes() > max_bytes;
             if is_full {
-                host::count(["evicted_left", "evicted_right"][index], 1);
+                let name = ["evicted_left", "evicted_right"][index];
+                host::count_as(CounterClass::Incomplete, name, 1);
             }
             is_full.then_some((index, at, key))
         })
@@ -345,8 +351,8 @@ fn write(config: &Config, datums: [Option<&[u8]>; 2], out: &mut Outputs) {
         Ok(())
     });
     if sent.is_err() {
-        host::count("too_large", 1);
+        host::count_as(CounterClass::Lost, "too_large", 1);
     } else if clashes > 0 {
-        host::count("name_clashes", clashes);
+        host::count_as(CounterClass::Incomplete, "name_clashes", clashes);
     }
 }

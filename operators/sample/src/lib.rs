@@ -15,7 +15,8 @@ use mosaik_operator_common::hash::hash_64;
 use mosaik_operator_common::key::KeyFields;
 use mosaik_operator_common::recent::Recent;
 use mosaik_operator_common::saved::{load, save};
-use mosaik_wasm_sdk::{Binding, Entry, FramesOperator, Outputs, Result, State, ensure, host};
+use mosaik_wasm_sdk::host::{self, CounterClass};
+use mosaik_wasm_sdk::{Binding, Entry, FramesOperator, Outputs, Result, State, ensure};
 use rate::Bucket;
 use serde::{Deserialize, Serialize};
 
@@ -191,6 +192,6 @@ fn hand_on(passes: bool, datum: &[u8], out: &mut Outputs) -> Result<()> {
 
 fn count_evicted(gone: usize) {
     if gone > 0 {
-        host::count("evicted", gone as u64);
+        host::count_as(CounterClass::Incomplete, "evicted", gone as u64);
     }
 }

@@ -19,7 +19,10 @@ use mosaik_operator_common::encodings::only_json;
 use mosaik_operator_common::fields::Wanted;
 use mosaik_operator_common::key::{ALL_KEYS, KeyFields};
 use mosaik_operator_common::saved::{load, save};
-use mosaik_wasm_sdk::{Binding, Entry, FramesOperator, Outputs, Result, State, bail, ensure, host};
+use mosaik_wasm_sdk::host::{self, CounterClass};
+use mosaik_wasm_sdk::{
+    Binding, Entry, FramesOperator, Outcome, Outputs, Result, State, bail, ensure,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -141,6 +144,7 @@ impl FramesOperator for WindowOperator {
             }
             (_, spans) => self.windows.add(arrival, spans, nothing, see)?,
         }
+        out.outcome(Outcome::Absorbed);
         self.write_closed(out)
     }
 
@@ -241,7 +245,7 @@ fn reaches_open(
     let all = spans.len();
     spans.retain(|(_, end)| !arrival.is_late_for(*end));
     if !spans.is_empty() && spans.len() < all {
-        host::count("late_in_part", 1);
+        host::count_as(CounterClass::Incomplete, "late_in_part", 1);
     }
     !spans.is_empty()
 }

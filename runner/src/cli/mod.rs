@@ -35,8 +35,10 @@ pub enum Exit {
     Usage = 2,
     /// It could not start, or a stage failed while it ran.
     Failed = 3,
-    /// An operator that was tried refused some of its input.
+    /// An operator that was tried rejected some of its input.
     Rejected = 4,
+    /// Records were lost.
+    Lost = 5,
 }
 
 impl From<Exit> for ExitCode {
@@ -46,11 +48,13 @@ impl From<Exit> for ExitCode {
 }
 
 const EXIT_CODES: &str = "Exit codes:
-  0  all went well
+  0  all went well, and no record was lost
   1  the manifest has mistakes, or an operator cannot be used or refuses its configuration
   2  the command line is wrong
   3  it could not start, or a stage failed while it ran
-  4  an operator that was tried with run-operator refused some of its input";
+  4  an operator that was tried with run-operator rejected some of its input
+  5  records were lost, or rejected by an operator without `on_error` (see `up --strict` and
+     `--allow-loss`)";
 
 /// Runs YAML graphs of streams and WebAssembly operators.
 ///

@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 
 use crate::manifest::{
-    ComponentSource, Grants, MAX_BINARY, MAX_MEMORY, MAX_TIME, MIN_MEMORY, MIN_TIME,
+    ComponentSource, Grants, MAX_BINARY, MAX_MEMORY, MAX_TIME, MAX_WAIT, MIN_MEMORY, MIN_TIME,
     OperatorLimits, ProcessEnvironment, parse_duration, parse_size, show_duration, show_size,
 };
 
@@ -44,9 +44,12 @@ pub(super) struct LimitArgs {
     /// Its memory, 1MiB to 4GiB [default: 64MiB].
     #[arg(long, value_parser = memory, value_name = "SIZE")]
     memory: Option<u64>,
-    /// One call, 1ms to 1m [default: 100ms].
+    /// CPU time of one call, 1ms to 1m [default: 1s].
     #[arg(long, value_parser = time, value_name = "DURATION")]
     time: Option<Duration>,
+    /// Time that one call may wait for files, timers and responses, 1ms to 1h [default: 1m].
+    #[arg(long, value_parser = wait, value_name = "DURATION")]
+    wait: Option<Duration>,
     /// Its code, at most 256MiB [default: 10MiB].
     #[arg(long, value_parser = binary, value_name = "SIZE")]
     binary: Option<u64>,
@@ -58,6 +61,7 @@ impl LimitArgs {
         OperatorLimits {
             memory: self.memory.unwrap_or(default.memory),
             time: self.time.unwrap_or(default.time),
+            wait: self.wait.unwrap_or(default.wait),
             binary: self.binary.unwrap_or(default.binary),
         }
     }
@@ -81,10 +85,18 @@ fn size(text: &str, min: u64, max: u64) -> Result<u64, String> {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    let time = parse_duration(text)?;
-    if (MIN_TIME..=MAX_TIME).contains(&time) {
-        return Ok(time);
+    duration(text, MIN_TIME, MAX_TIME)
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    duration(text, MIN_TIME, MAX_WAIT)
+}
+
+fn duration(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
+    let duration = parse_duration(text)?;
+    if (min..=max).contains(&duration) {
+        return Ok(duration);
     }
-    let (min, max) = (show_duration(MIN_TIME), show_duration(MAX_TIME));
+    let (min, max) = (show_duration(min), show_duration(max));
     Err(format!("not {min} to {max}"))
 }

@@ -10,6 +10,13 @@ pub(super) fn show(summary: &Summary, output: OutputArgs) {
         return;
     }
     for stage in &summary.stages {
+        let inputs = stage.counts.inputs;
+        let counters: Vec<_> = stage
+            .counters
+            .iter()
+            .map(|(name, counter)| format!("{name}={} {}", counter.total, counter.class.name()))
+            .collect();
+        let of_edges: u64 = stage.dropped.values().sum();
         tracing::info!(
             stage = %stage.stage,
             datums_in = stage.counts.datums_in,
@@ -17,6 +24,18 @@ pub(super) fn show(summary: &Summary, output: OutputArgs) {
             bytes_in = stage.counts.bytes_in,
             bytes_out = stage.counts.bytes_out,
             restarts = stage.counts.restarts,
+            answered = inputs.answered,
+            absorbed = inputs.absorbed,
+            filtered = inputs.filtered,
+            taken = inputs.taken,
+            rejected = inputs.rejected,
+            failed = inputs.failed,
+            forgotten = inputs.forgotten,
+            invalid = inputs.invalid,
+            undelivered = inputs.undelivered,
+            dead_letters = stage.counts.dead_letters,
+            lost = stage.counts.lost() + of_edges,
+            counters = counters.join(", "),
             dropped = %stage.counts,
             "summary"
         );
@@ -29,6 +48,8 @@ pub(super) fn show(summary: &Summary, output: OutputArgs) {
         generations = summary.generation,
         uptime_ms,
         dropped = summary.dropped(),
+        lost = summary.lost(),
+        incomplete = summary.incomplete(),
         "done"
     );
 }

@@ -40,8 +40,10 @@ impl std::fmt::Display for ComponentSource {
 pub struct OperatorLimits {
     /// Its memory, in bytes. Default: 64 MiB.
     pub memory: u64,
-    /// One call. Default: 100 ms.
+    /// CPU time of one call. Default: 1 s.
     pub time: Duration,
+    /// Time that one call may wait for the host. Default: 1 min.
+    pub wait: Duration,
     /// Its code, in bytes. Default: 10 MiB.
     pub binary: u64,
 }
@@ -50,7 +52,8 @@ impl Default for OperatorLimits {
     fn default() -> Self {
         Self {
             memory: 64 << 20,
-            time: Duration::from_millis(100),
+            time: Duration::from_secs(1),
+            wait: Duration::from_mins(1),
             binary: 10 << 20,
         }
     }
@@ -59,8 +62,10 @@ impl Default for OperatorLimits {
 /// What becomes of datums that an operator fails on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum OnError {
-    /// They are dropped and counted. The default.
+    /// The manifest does not say: they are dropped and counted, and `up` exits with 5.
     #[default]
+    Unset,
+    /// They are dropped and counted.
     Skip,
     /// The operator fails, and what only fed it ends.
     Stop,
@@ -122,6 +127,7 @@ pub(crate) const MAX_MEMORY: u64 = 4 << 30;
 pub(crate) const MAX_BINARY: u64 = 256 << 20;
 pub(crate) const MIN_TIME: Duration = Duration::from_millis(1);
 pub(crate) const MAX_TIME: Duration = Duration::from_mins(1);
+pub(crate) const MAX_WAIT: Duration = Duration::from_hours(1);
 
 static LIMITS: Section = Section {
     name: "limits",
@@ -135,7 +141,12 @@ static LIMITS: Section = Section {
         key(
             "time",
             Shape::Duration,
-            "One call, 1ms to 1m. Default: `100ms`.",
+            "CPU time of one call, 1ms to 1m; a thousandth more for each record of its batch. Default: `1s`.",
+        ),
+        key(
+            "wait",
+            Shape::Duration,
+            "Time that one call may wait for files, timers and responses, 1ms to 1h; a thousandth more for each record of its batch. Default: `1m`.",
         ),
         key(
             "binary",
@@ -194,7 +205,7 @@ pub(crate) static OPERATOR: Section = Section {
         key(
             "on_error",
             Shape::Either(&[Shape::Words(ON_ERRORS), Shape::Of(&ON_ERROR_TO)]),
-            "Datums that it fails on: `skip` (default) drops and counts them, `stop` fails the operator, `restart` starts the operator anew, `{to: stream}` sends them there.",
+            "Records that it fails on: `skip` drops and counts them, `stop` fails the operator, `restart` starts the operator again, `{to: stream}` sends them there. Default: as `skip`, and `up` exits with 5.",
         ),
         key(
             "state",
@@ -209,7 +220,7 @@ pub(crate) static OPERATOR: Section = Section {
         key(
             "checkpoint",
             Shape::Duration,
-            "Keeps its state so often, in memory, for the instance that follows a failure; 1ms to 24h. Default: never.",
+            "Takes a snapshot of its state so often while it is used, in memory, for the instance that follows a failure; 1ms to 24h. Default: `1s`.",
         ),
         key(
             "postcard",
@@ -250,8 +261,8 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         .map(|node| read_limits(cx, node))
         .unwrap_or_default();
     let (on_error, on_error_span) = match fields.node("on_error") {
-        Some(node) => on_error(cx, node).unwrap_or((OnError::Skip, node.span)),
-        None => (OnError::Skip, entry.key.span),
+        Some(node) => on_error(cx, node).unwrap_or((OnError::Unset, node.span)),
+        None => (OnError::Unset, entry.key.span),
     };
     let state = fields
         .node("state")
@@ -357,6 +368,12 @@ fn read_limits(cx: &mut Reader<'_>, node: &Node) -> OperatorLimits {
         .and_then(|node| duration_within(cx, node, "time", MIN_TIME, MAX_TIME))
     {
         limits.time = time;
+    }
+    if let Some(wait) = fields
+        .node("wait")
+        .and_then(|node| duration_within(cx, node, "wait", MIN_TIME, MAX_WAIT))
+    {
+        limits.wait = wait;
     }
     if let Some(binary) = fields
         .node("binary")

@@ -5,7 +5,7 @@ use wasmparser::{Parser, Payload};
 use super::encode::imports_of_module;
 use super::error::LoadError;
 use super::grants::Interfaces;
-use super::host::{HOST, TYPES};
+use super::host::is_operator_interface;
 use super::load::Kind;
 
 /// What a binary is made of.
@@ -20,7 +20,7 @@ pub struct Anatomy {
 /// An interface that a binary imports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Import {
-    /// Its name: `mosaik:operator/host@1.0.0`.
+    /// Its name: `mosaik:operator/host@1.1.0`.
     pub name: String,
     /// Who gives it.
     pub given: Given,
@@ -51,7 +51,7 @@ impl Anatomy {
             imports_of_module(bytes)?
         };
         let imports = names.into_iter().map(|name| Import {
-            given: if name == HOST || name == TYPES {
+            given: if is_operator_interface(&name) {
                 Given::Always
             } else if is_component && Interfaces::ALL.cover(&name) {
                 Given::Allowed

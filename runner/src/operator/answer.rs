@@ -6,6 +6,7 @@ use mosaik_streams::Frames;
 use super::bindings::types;
 use super::host::cut;
 use super::limits::Limits;
+use super::reports::{Counted, Outcomes};
 
 /// What came of a batch, a tick or an end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +18,10 @@ pub struct Processed {
     pub outputs: Vec<(u32, Frames)>,
     /// The datums of the batch that were refused, by ascending index, none twice.
     pub rejected: Vec<Rejected>,
+    /// What became of the others, as far as the guest says.
+    pub outcomes: Outcomes,
+    /// What was added to the operator's counters.
+    pub counted: Vec<Counted>,
     /// There is more: call [`Instance::resume`](super::Instance::resume) until it says otherwise. A guest may say so for
     /// ever, so whoever calls bounds how often.
     pub more: bool,
@@ -162,6 +167,7 @@ pub(super) fn check(
         outputs,
         rejected,
         more: said.more,
+        ..Processed::default()
     })
 }
 
@@ -243,8 +249,8 @@ mod tests {
             good,
             Processed {
                 outputs: vec![(1, Frames::single(b"abc"))],
-                rejected: Vec::new(),
-                more: true
+                more: true,
+                ..Processed::default()
             }
         );
         assert_eq!(check(said(0, b"")).unwrap().outputs, []);

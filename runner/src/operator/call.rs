@@ -1,16 +1,14 @@
 //! One call into a guest: its terms, and what it means when it fails.
 
 use std::fmt::Write as _;
-use std::time::Duration;
-
 use wasmtime::{Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use super::budget::{Budget, CpuExceeded, Meter};
 use super::engine::Inner;
 use super::error::CallError;
 use super::host::{HostState, cut};
 use super::limits::{MemoryExceeded, TableExceeded};
-use super::ticker::ticks;
 use super::wait;
 
 /// Frames of a backtrace that a message shows.
@@ -27,7 +25,7 @@ const FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
 pub(super) struct Terms<'a> {
     pub(super) operator: &'a str,
     pub(super) call: &'static str,
-    pub(super) time: Duration,
+    pub(super) budget: Budget,
     /// Bytes that the answer may bring into the host.
     pub(super) answer_bytes_max: usize,
     pub(super) memory_bytes_max: usize,
@@ -41,20 +39,20 @@ pub(super) fn hold<R>(
     call: impl AsyncFnOnce(&mut Store<HostState>) -> wasmtime::Result<R>,
 ) -> Result<R, CallError> {
     let runtime = store.data().wasi.as_ref().map(|wasi| wasi.runtime.clone());
-    store.set_epoch_deadline(ticks(terms.time));
+    store.set_epoch_deadline(Meter::FIRST_LOOK);
     store.set_hostcall_fuel(terms.answer_bytes_max);
-    store.data_mut().begin_call(terms.time);
+    store.data_mut().meter.begin(terms.budget.cpu);
     let in_call = engine.ticker.enter();
     let said = match runtime {
         None => Some(wait::run(call(store))),
-        Some(runtime) => wait::run_within(&runtime, terms.time, call(store)),
+        Some(runtime) => wait::run_within(&runtime, terms.budget.wait, call(store)),
     };
     drop(in_call);
     let said = match said {
         Some(said) => said.map_err(|error| classify(&error, terms, store.data())),
-        None => Err(CallError::TimedOut {
+        None => Err(CallError::WaitedTooLong {
             call: terms.call,
-            limit: terms.time,
+            limit: terms.budget.wait,
         }),
     };
     store.data().log.end_call();
@@ -70,11 +68,13 @@ fn classify(error: &wasmtime::Error, terms: Terms<'_>, state: &HostState) -> Cal
             limit: terms.memory_bytes_max,
         };
     }
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => CallError::TimedOut {
+    if error.is::<CpuExceeded>() {
+        return CallError::TimedOut {
             call,
-            limit: terms.time,
-        },
+            limit: terms.budget.cpu,
+        };
+    }
+    match error.downcast_ref::<Trap>() {
         Some(trap) => CallError::Trapped {
             message: trapped(&trap.to_string(), error, terms, state),
         },

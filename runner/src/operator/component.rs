@@ -120,6 +120,11 @@ impl Component {
         self.inner.len
     }
 
+    /// What it may reach beyond the operator interface.
+    pub fn interfaces(&self) -> Interfaces {
+        self.inner.interfaces
+    }
+
     /// Names of the interfaces it imports.
     pub fn imports(&self) -> &[String] {
         &self.inner.imports

@@ -12,7 +12,7 @@ use wit_parser::{Resolve, WorldId};
 
 use super::error::LoadError;
 use super::grants::Interfaces;
-use super::host::{HOST, TYPES};
+use super::host::{is_of_1_0, is_operator_interface};
 
 /// The custom sections that a component type comes in.
 const COMPONENT_TYPE: &str = "component-type";
@@ -20,19 +20,23 @@ const COMPONENT_TYPE: &str = "component-type";
 const TEXT: &str = "wit-component-encoding";
 
 /// The world that every operator implements, as the interface file has it.
-static OPERATOR: LazyLock<(Resolve, WorldId)> = LazyLock::new(|| {
+static OPERATOR: LazyLock<(Resolve, WorldId)> =
+    LazyLock::new(|| world(include_str!("../../../wasm-sdk/wit/operator.wit")));
+
+/// The same world in its first version, for modules that were built for it.
+static OPERATOR_1_0: LazyLock<(Resolve, WorldId)> =
+    LazyLock::new(|| world(include_str!("../../wit/operator-1.0.wit")));
+
+fn world(wit: &str) -> (Resolve, WorldId) {
     let mut resolve = Resolve::default();
     let package = resolve
-        .push_str(
-            "operator.wit",
-            include_str!("../../../wasm-sdk/wit/operator.wit"),
-        )
-        .expect("the interface is valid: the bindings are made of it, too");
+        .push_str("operator.wit", wit)
+        .expect("the interface is a constant that tests load");
     let world = resolve
         .select_world(&[package], Some("operator"))
-        .expect("the interface has this world: the bindings are made of it, too");
+        .expect("the interface has this world");
     (resolve, world)
-});
+}
 
 /// Makes a component of a core module of the operator world, which imports from the host alone whatever is granted.
 pub(super) fn encode(module: &[u8], granted: Interfaces) -> Result<Vec<u8>, LoadError> {
@@ -42,10 +46,9 @@ pub(super) fn encode(module: &[u8], granted: Interfaces) -> Result<Vec<u8>, Load
         imports,
     } = strip(module)?;
     let text = text.ok_or(LoadError::NoComponentType)?;
-    let foreign: Vec<_> = imports
+    let (own, foreign): (Vec<_>, Vec<_>) = imports
         .into_iter()
-        .filter(|name| name != HOST && name != TYPES)
-        .collect();
+        .partition(|name| is_operator_interface(name));
     if !foreign.is_empty() {
         return Err(if foreign.iter().all(|name| Interfaces::ALL.cover(name)) {
             LoadError::ModuleImports(foreign)
@@ -56,7 +59,11 @@ pub(super) fn encode(module: &[u8], granted: Interfaces) -> Result<Vec<u8>, Load
             }
         });
     }
-    let (resolve, world) = &*OPERATOR;
+    let (resolve, world) = if own.iter().any(|name| is_of_1_0(name)) {
+        &*OPERATOR_1_0
+    } else {
+        &*OPERATOR
+    };
     let failed = |error: anyhow::Error| LoadError::Encode(format!("{error:#}"));
     embed_component_metadata(&mut module, resolve, *world, text).map_err(failed)?;
     ComponentEncoder::default()

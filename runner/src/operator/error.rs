@@ -143,16 +143,24 @@ pub enum CallError {
         /// Names the operator, the call, the trap, where it happened and what the guest last logged as an error.
         message: String,
     },
-    /// The call did not return in time.
-    #[error("`{call}` took longer than {limit:?}")]
+    /// The call used up its CPU time. How busy the machine is makes no difference.
+    #[error("`{call}` used more than the {limit:?} of CPU time that `limits.time` allows it")]
     TimedOut {
         /// The exported function.
         call: &'static str,
-        /// The time it had, as configured.
+        /// The CPU time it had: the base, and a thousandth of it for each record of the batch.
+        limit: Duration,
+    },
+    /// The call waited too long for the host: a file, a timer, a response.
+    #[error("`{call}` waited longer than the {limit:?} that `limits.wait` allows it")]
+    WaitedTooLong {
+        /// The exported function.
+        call: &'static str,
+        /// The time it had, as for the CPU time.
         limit: Duration,
     },
     /// The guest wanted more memory than it may have.
-    #[error("`{call}` needs more memory than the {limit} bytes allowed")]
+    #[error("`{call}` needs more memory than the {limit} bytes that `limits.memory` allows")]
     OutOfMemory {
         /// The exported function.
         call: &'static str,

@@ -1,13 +1,13 @@
 //! [`Instance`]: one running operator, with a store of its own that is thrown away when anything goes wrong in it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mosaik_streams::Frames;
-use wasmtime::Store;
+use wasmtime::{Store, UpdateDeadline};
 
 use super::answer::{self, Pending, Processed, State, shorten};
 use super::bindings::{Operator, OperatorPre, types};
+use super::budget::Budget;
 use super::call::{Terms, hold};
 use super::component::Component;
 use super::engine::Inner;
@@ -16,6 +16,7 @@ use super::grants::{Grants, Interfaces};
 use super::host::{Events, HostState, NoEvents};
 use super::limits::{Limits, LoadLimits};
 use super::log::Log;
+use super::reports::{ClockTrace, Outcomes};
 use super::wasi::Wasi;
 
 /// A stream on a port, as the guest is told in `open`.
@@ -48,7 +49,8 @@ pub struct Setup {
     pub events: Arc<dyn Events>,
 }
 
-/// A running operator. Owned by one thread at a time; every call blocks, for [`Limits::call_time_max`] at most.
+/// A running operator. Owned by one thread at a time; every call blocks until the guest has answered or used up its
+/// [`Limits::call_time_max`] or [`Limits::call_wait_max`].
 ///
 /// A guest that traps, runs out of time or memory or answers nonsense is gone at once, its memory given back; every
 /// later call is [`CallError::Poisoned`]. Ports are numbered by their position in
@@ -78,7 +80,7 @@ impl Live {
 impl Component {
     /// Makes an instance and calls its `open`.
     ///
-    /// Blocks for [`Limits::open_time_max`] at most while it is instantiated, and again in `open`.
+    /// Blocks for [`Limits::open_time_max`] of CPU time at most while it is instantiated, and again in `open`.
     ///
     /// # Errors
     /// When a binding names a port that is not described, and as every call; [`CallError::Refused`] is what `open`
@@ -112,7 +114,7 @@ impl Component {
         let terms = Terms {
             operator: &name,
             call: "open",
-            time: limits.open_time(),
+            budget: limits.open_budget(),
             answer_bytes_max: limits.output_bytes_max,
             memory_bytes_max: limits.memory_bytes_max,
         };
@@ -154,7 +156,8 @@ impl Instance {
         if len > max {
             return Err(CallError::BatchTooLarge { len, max });
         }
-        self.answer("process", Some(batch.count()), async |operator, store| {
+        let (records, budget) = (batch.count(), self.limits.call_budget(batch.count()));
+        self.answer("process", Some(records), budget, async |operator, store| {
             operator.call_process(store, port, batch.as_wire()).await
         })
     }
@@ -164,9 +167,12 @@ impl Instance {
     /// # Errors
     /// See [`CallError`].
     pub fn resume(&mut self) -> Result<Processed, CallError> {
-        self.answer("resume", None, async |operator, store| {
-            operator.call_resume(store).await
-        })
+        self.answer(
+            "resume",
+            None,
+            self.limits.call_budget(0),
+            async |operator, store| operator.call_resume(store).await,
+        )
     }
 
     /// Tells it that time has passed.
@@ -175,9 +181,12 @@ impl Instance {
     /// See [`CallError`]. An operator may refuse this and every other call while [`Processed::more`] waits for
     /// [`resume`](Self::resume).
     pub fn tick(&mut self) -> Result<Processed, CallError> {
-        self.answer("tick", Some(0), async |operator, store| {
-            operator.call_tick(store).await
-        })
+        self.answer(
+            "tick",
+            Some(0),
+            self.limits.open_budget(),
+            async |operator, store| operator.call_tick(store).await,
+        )
     }
 
     /// Tells it that nothing more comes on an input port.
@@ -186,9 +195,12 @@ impl Instance {
     /// See [`CallError`].
     pub fn finish(&mut self, port: u32) -> Result<Processed, CallError> {
         self.check_input(port)?;
-        self.answer("finish", Some(0), async |operator, store| {
-            operator.call_finish(store, port).await
-        })
+        self.answer(
+            "finish",
+            Some(0),
+            self.limits.open_budget(),
+            async |operator, store| operator.call_finish(store, port).await,
+        )
     }
 
     /// Asks what it remembers.
@@ -196,10 +208,10 @@ impl Instance {
     /// # Errors
     /// See [`CallError`].
     pub fn snapshot(&mut self) -> Result<State, CallError> {
-        let (time, answer_bytes_max) = (self.limits.open_time(), self.limits.state_bytes_max);
+        let (budget, answer_bytes_max) = (self.limits.open_budget(), self.limits.state_bytes_max);
         let said = self.call(
             "snapshot",
-            time,
+            budget,
             answer_bytes_max,
             async |operator, store| operator.call_snapshot(store).await,
         )?;
@@ -212,17 +224,37 @@ impl Instance {
     /// # Errors
     /// See [`CallError`]; [`Refused`](CallError::Refused) if it can't make anything of that state.
     pub fn restore(&mut self, saved: &State) -> Result<(), CallError> {
-        let (time, answer_bytes_max) = (self.limits.open_time(), self.limits.output_bytes_max);
+        let (budget, answer_bytes_max) = (self.limits.open_budget(), self.limits.output_bytes_max);
         saved
             .lower(|saved| {
                 self.call(
                     "restore",
-                    time,
+                    budget,
                     answer_bytes_max,
                     async |operator, store| operator.call_restore(store, saved).await,
                 )
             })?
             .map_err(|refusal| self.refused(refusal))
+    }
+
+    /// What `now` has answered since this was last called, in calls that were not repeated.
+    pub fn take_clock(&mut self) -> ClockTrace {
+        self.live
+            .as_mut()
+            .map(|live| std::mem::take(&mut live.store.data_mut().clock.trace))
+            .unwrap_or_default()
+    }
+
+    /// Repeats calls from here on: the clock answers what it did, and what the guest logs and counts is left out. `None`
+    /// ends that.
+    pub fn repeat(&mut self, clock: Option<ClockTrace>) {
+        if let Some(live) = &mut self.live {
+            let state = live.store.data_mut();
+            state.muted = clock.is_some();
+            state.clock.replay(clock);
+            state.reports.outcomes = Outcomes::default();
+            state.reports.counted.clear();
+        }
     }
 
     /// What it is called in messages.
@@ -268,14 +300,15 @@ impl Instance {
         &mut self,
         call: &'static str,
         datums: Option<usize>,
+        budget: Budget,
         f: impl AsyncFnOnce(
             &Operator,
             &mut Store<HostState>,
         ) -> wasmtime::Result<Result<types::Processed, String>>,
     ) -> Result<Processed, CallError> {
-        let (time, answer_bytes_max) = (self.limits.call_time_max, self.limits.output_bytes_max);
+        let answer_bytes_max = self.limits.output_bytes_max;
         let mut said = self
-            .call(call, time, answer_bytes_max, f)?
+            .call(call, budget, answer_bytes_max, f)?
             .map_err(|refusal| self.refused(refusal))?;
         // Before they are cut, so that no front of a secret is left.
         if let Some(live) = &self.live {
@@ -289,16 +322,23 @@ impl Instance {
             self.pending.begin(datums);
         }
         let ports = self.component.description().outputs.len();
-        answer::check(said, ports, &self.limits, &mut self.pending).map_err(|what| {
-            self.live = None;
-            CallError::Malformed { call, what }
-        })
+        let mut processed =
+            answer::check(said, ports, &self.limits, &mut self.pending).map_err(|what| {
+                self.live = None;
+                CallError::Malformed { call, what }
+            })?;
+        if let Some(live) = &mut self.live {
+            let reports = &mut live.store.data_mut().reports;
+            processed.outcomes = std::mem::take(&mut reports.outcomes);
+            processed.counted = std::mem::take(&mut reports.counted);
+        }
+        Ok(processed)
     }
 
     fn call<R>(
         &mut self,
         call: &'static str,
-        time: Duration,
+        budget: Budget,
         answer_bytes_max: usize,
         f: impl AsyncFnOnce(&Operator, &mut Store<HostState>) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
@@ -307,7 +347,7 @@ impl Instance {
         let terms = Terms {
             operator: &self.name,
             call,
-            time,
+            budget,
             answer_bytes_max,
             memory_bytes_max,
         };
@@ -348,7 +388,10 @@ pub(super) fn describe(
     let terms = Terms {
         operator: "",
         call: "describe",
-        time: describe_time_max,
+        budget: Budget {
+            cpu: describe_time_max,
+            wait: limits.call_wait_max,
+        },
         answer_bytes_max: limits.output_bytes_max,
         memory_bytes_max,
     };
@@ -404,6 +447,12 @@ fn start(
 ) -> Result<Live, CallError> {
     let mut store = Store::new(&engine.wasm, state);
     store.limiter(|state| &mut state.limiter);
+    store.epoch_deadline_callback(|mut store| {
+        let epochs = store.data_mut().meter.look();
+        Ok(UpdateDeadline::Continue(
+            epochs.map_err(wasmtime::Error::new)?,
+        ))
+    });
     let operator = hold(engine, &mut store, terms, async |store| {
         pre.instantiate_async(store).await
     })?;

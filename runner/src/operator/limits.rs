@@ -5,6 +5,8 @@ use std::time::Duration;
 use mosaik_streams::frames::DEFAULT_MAX_FRAME_LEN;
 use wasmtime::ResourceLimiter;
 
+use super::budget::Budget;
+
 /// Bounds of [`Engine::load`](super::Engine::load).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadLimits {
@@ -13,7 +15,7 @@ pub struct LoadLimits {
     pub binary_bytes_max: usize,
     /// Bytes of memory the guest may have while it is asked to describe itself. Default 64 MiB.
     pub memory_bytes_max: usize,
-    /// How long instantiation and `describe` may take. Default 2 s, since a language runtime may start up there.
+    /// CPU time of instantiation and `describe`. Default 2 s, since a language runtime may start up there.
     pub describe_time_max: Duration,
 }
 
@@ -35,9 +37,13 @@ pub struct Limits {
     ///
     /// [`OutOfMemory`]: super::CallError::OutOfMemory
     pub memory_bytes_max: usize,
-    /// How long one call may take, by the clock on the wall. Default 100 ms; met to within 10 ms.
+    /// CPU time of one call, and a thousandth of it more for each record of its batch. Default 1 s; exceeded by up to
+    /// 15 ms.
     pub call_time_max: Duration,
-    /// How long each of instantiation, `open`, `snapshot` and `restore` may take. `None`, the default, is ten
+    /// Time that one call may wait for the host (a file, a timer, a response), and a thousandth of it more for each
+    /// record of its batch. Default 1 min. Only an operator with grants can wait.
+    pub call_wait_max: Duration,
+    /// CPU time of each of instantiation, `open`, `tick`, `finish`, `snapshot` and `restore`. `None`, the default, is ten
     /// times [`call_time_max`](Self::call_time_max), at least 1 s.
     pub open_time_max: Option<Duration>,
     /// Bytes one answer may bring into the host: frames, reasons, and some 32 bytes for each of them. Default 64 MiB.
@@ -63,7 +69,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory_bytes_max: 64 * 1024 * 1024,
-            call_time_max: Duration::from_millis(100),
+            call_time_max: Duration::from_secs(1),
+            call_wait_max: Duration::from_mins(1),
             open_time_max: None,
             output_bytes_max: 64 * 1024 * 1024,
             datum_bytes_max: DEFAULT_MAX_FRAME_LEN,
@@ -78,11 +85,25 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The time for the calls that may take longer.
-    pub(super) fn open_time(&self) -> Duration {
+    /// The budget of a call about so many `records`.
+    pub(super) fn call_budget(&self, records: usize) -> Budget {
+        let base = Budget {
+            cpu: self.call_time_max,
+            wait: self.call_wait_max,
+        };
+        base.for_records(records)
+    }
+
+    /// The budget of the calls that handle a whole state: instantiation, `open`, `tick`, `finish`, `snapshot`, `restore`.
+    pub(super) fn open_budget(&self) -> Budget {
         const LEAST: Duration = Duration::from_secs(1);
-        self.open_time_max
-            .unwrap_or_else(|| self.call_time_max.saturating_mul(10).max(LEAST))
+        let cpu = self
+            .open_time_max
+            .unwrap_or_else(|| self.call_time_max.saturating_mul(10).max(LEAST));
+        Budget {
+            cpu,
+            wait: self.call_wait_max,
+        }
     }
 }
 
@@ -250,7 +271,8 @@ mod tests {
                 call_time_max,
                 ..Limits::default()
             }
-            .open_time()
+            .open_budget()
+            .cpu
         };
         assert_eq!(of(Duration::from_millis(10)), Duration::from_secs(1));
         assert_eq!(of(Duration::from_secs(1)), Duration::from_secs(10));

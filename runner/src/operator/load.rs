@@ -14,14 +14,14 @@ use super::encode::encode;
 use super::engine::{Engine, Inner};
 use super::error::LoadError;
 use super::grants::Interfaces;
-use super::host::{HOST, TYPES};
+use super::host::is_operator_interface;
 use super::instance;
 use super::limits::LoadLimits;
 use super::vet::vet;
 use super::wasi;
 
 /// The world that every operator implements.
-pub const WORLD: &str = "mosaik:operator/operator@1.0.0";
+pub const WORLD: &str = "mosaik:operator/operator@1.1.0";
 
 /// What it exports.
 const EXPORTS: [&str; 8] = [
@@ -183,7 +183,7 @@ impl Inner {
             .collect();
         let foreign: Vec<String> = imports
             .iter()
-            .filter(|name| *name != HOST && *name != TYPES && !interfaces.cover(name))
+            .filter(|name| !is_operator_interface(name) && !interfaces.cover(name))
             .cloned()
             .collect();
         if !foreign.is_empty() {
@@ -214,7 +214,7 @@ impl Inner {
     /// Names compiled code by everything it depends on.
     fn artefact_id(&self, source: &Hash) -> Hash {
         let mut hasher = Blake3Hasher(blake3::Hasher::new());
-        hasher.write(b"mosaik-runner operator 1\0");
+        hasher.write(b"mosaik-runner operator 2\0");
         hasher.write(env!("CARGO_PKG_VERSION").as_bytes());
         hasher.write(source.as_bytes());
         // Covers wasmtime's version, the target and its features, and all settings that change the code.

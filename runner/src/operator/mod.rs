@@ -4,8 +4,8 @@
 //! code from the cache; [`Component::instantiate`] makes an [`Instance`] with a configuration; its methods hand batches
 //! of [`Frames`](mosaik_streams::Frames) in and out with one copy each.
 //!
-//! A guest can hurt nobody else. It reaches three functions of ours, `log`, `now` and `count`, and what its [`Grants`]
-//! name. It has a store, memory and a time limit of its own, and what it says is checked before it is believed. After a trap, a time-out, too much
+//! A guest can hurt nobody else. It reaches the functions of the host interface (log, clock, counters, outcomes), and what its [`Grants`]
+//! name. It has a store, memory and time limits of its own, and what it says is checked before it is believed. After a trap, a time-out, too much
 //! memory or a malformed answer its instance is gone and the error says why; whether and when there is a new one is
 //! for the caller to decide.
 //!
@@ -14,6 +14,7 @@
 mod anatomy;
 mod answer;
 mod bindings;
+mod budget;
 mod cache;
 mod call;
 mod component;
@@ -26,6 +27,7 @@ mod instance;
 mod limits;
 mod load;
 mod log;
+mod reports;
 mod ticker;
 mod vet;
 mod wait;
@@ -36,6 +38,7 @@ mod tests;
 
 pub use anatomy::{Anatomy, Given, Import};
 pub use answer::{Entry, Processed, Rejected, State};
+pub(crate) use budget::{process_cpu_time, thread_cpu_time};
 pub use cache::OTHER_CACHE;
 pub use component::{Component, Description};
 pub use engine::{Engine, EngineConfig};
@@ -45,3 +48,4 @@ pub use host::{Events, Level, NoEvents};
 pub use instance::{Binding, Instance, Setup};
 pub use limits::{Limits, LoadLimits};
 pub use load::WORLD;
+pub use reports::{ClockTrace, Counted, CounterClass, Outcomes};

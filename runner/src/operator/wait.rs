@@ -4,9 +4,12 @@
 //! only ends guest code. What it waits for is done on a small runtime of its own, which is started with the first
 //! operator that was granted something; files that never answer (a FIFO) take its threads and no other.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -51,12 +54,57 @@ pub(super) fn run<R>(call: impl Future<Output = R>) -> R {
     futures::executor::block_on(call)
 }
 
-/// Runs a call that may wait for the host, for so long; `None` if it waited longer.
+/// Runs a call that may wait for the host, for `limit` in all; `None` if it waited longer. What the guest computes
+/// between two waits does not count.
 pub(super) fn run_within<R>(
     runtime: &Handle,
-    time: Duration,
+    limit: Duration,
     call: impl Future<Output = R>,
 ) -> Option<R> {
     let _entered = runtime.enter();
-    futures::executor::block_on(async { tokio::time::timeout(time, call).await.ok() })
+    futures::executor::block_on(async {
+        let mut call = pin!(call);
+        let mut alarm = pin!(tokio::time::sleep(limit));
+        let mut left = limit;
+        let mut since: Option<Instant> = None;
+        poll_fn(|cx| {
+            if let Some(since) = since.take() {
+                left = left.saturating_sub(since.elapsed());
+            }
+            if let Poll::Ready(said) = call.as_mut().poll(cx) {
+                return Poll::Ready(Some(said));
+            }
+            let now = Instant::now();
+            since = Some(now);
+            alarm.as_mut().reset((now + left).into());
+            alarm.as_mut().poll(cx).map(|()| None)
+        })
+        .await
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_waiting_counts() {
+        let waits = Waits::default();
+        let runtime = waits.handle().unwrap();
+        let limit = Duration::from_millis(300);
+        let busy = run_within(&runtime, limit, async {
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+                std::thread::sleep(Duration::from_millis(150));
+            }
+            7
+        });
+        assert_eq!(busy, Some(7));
+        let idle = run_within(&runtime, limit, async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        assert_eq!(idle, None::<()>);
+    }
 }

@@ -9,7 +9,7 @@ use mosaik_streams::{
 };
 
 use super::{Counters, End, worker::Worker};
-use crate::operator::{Instance, Rejected};
+use crate::operator::Rejected;
 
 /// How often a stage speaks in the log of what it cannot take.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
@@ -65,9 +65,7 @@ impl Worker {
             if done.is_err() {
                 self.outfit.counters.undelivered(converted.frames.count());
             } else if !converted.frames.is_empty() {
-                let json = converted.frames;
-                let process = |instance: &mut Instance| instance.process(port, &json);
-                done = self.call(Some((port, &json)), process).await;
+                done = self.process(port, converted.frames).await;
             } else if self.restart {
                 self.answered();
             }
@@ -95,7 +93,7 @@ impl Worker {
                 .misfits(Port::Output(port), &converted.taken, converted.refused)
                 .await;
             if judged.is_err() {
-                self.outfit.counters.undelivered(rest.count());
+                self.outfit.counters.outputs_undelivered(rest.count());
                 return judged;
             }
         }
@@ -109,7 +107,10 @@ impl Worker {
         batch: &Frames,
         refused: Vec<Refused>,
     ) -> Result<(), End> {
-        self.outfit.counters.invalid(refused.len());
+        match port {
+            Port::Input(_) => self.outfit.counters.invalid(refused.len()),
+            Port::Output(_) => self.outfit.counters.outputs_invalid(refused.len()),
+        }
         let rejected: Vec<Rejected> = refused
             .into_iter()
             .map(|refused| Rejected {
@@ -117,7 +118,7 @@ impl Worker {
                 reason: refused.error.to_string(),
             })
             .collect();
-        self.refused(port, batch, &rejected).await
+        self.refused((port, batch, 0), &rejected).await
     }
 }
 
@@ -130,6 +131,8 @@ pub(super) fn for_sink(
 ) -> Frames {
     let converted = transcoder.frames_to_json(rest);
     counters.invalid(converted.refused.len());
+    // No policy says that a sink may leave them out.
+    counters.uncovered(converted.refused.len());
     if let Some(first) = converted.refused.first()
         && complaints.due()
     {

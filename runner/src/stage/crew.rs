@@ -85,13 +85,6 @@ impl Crew {
         }
     }
 
-    pub(super) async fn checkpoint(&mut self) -> Result<(), End> {
-        match self {
-            Self::One(worker) => worker.checkpoint().await,
-            Self::Many(pool) => pool.checkpoint().await,
-        }
-    }
-
     pub(super) async fn retune(&mut self, settings: &Settings) -> Result<(), End> {
         match self {
             Self::One(worker) => {
@@ -116,10 +109,12 @@ impl Crew {
         }
     }
 
-    pub(super) async fn end(self, at_once: bool) {
+    /// Ends all instances; `at_once` if what waits for them is to be given up. What their state holds is counted as
+    /// forgotten unless it is `kept`, by a successor or by decision.
+    pub(super) async fn end(self, at_once: bool, kept: bool) {
         match self {
-            Self::One(mut worker) => worker.give_up(),
-            Self::Many(pool) => pool.end(at_once).await,
+            Self::One(mut worker) => worker.end(kept),
+            Self::Many(pool) => pool.end(at_once, kept).await,
         }
     }
 }

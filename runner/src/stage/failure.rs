@@ -1,33 +1,46 @@
-//! What an operator's stage does when its guest refuses datums or fails: the policy applied, the next instance built.
+//! What an operator's stage does when its guest refuses records or fails: the policy applied, the instance brought back.
+
+use std::time::Instant;
 
 use mosaik_streams::{Frames, FramesProducer};
 
-use super::{Counters, End, OnError, convert::Port, recovery::letters, worker::Worker};
+use super::{
+    Counters, End, OnError,
+    convert::Port,
+    dead_letter::letters,
+    task::{Progress, Task},
+    worker::Worker,
+};
 use crate::operator::{CallError, Rejected};
 
 impl Worker {
-    /// Applies the policy to single datums of a batch that were refused; they are counted already.
+    /// Applies the policy to single records that were refused, whose indexes count from `first` on; they are counted
+    /// already.
     pub(super) async fn refused(
         &mut self,
-        port: Port,
-        batch: &Frames,
+        (port, batch, first): (Port, &Frames, u32),
         rejected: &[Rejected],
     ) -> Result<(), End> {
-        let Some(first) = rejected.first() else {
+        let Some(reason) = rejected.first().map(|rejected| &rejected.reason) else {
             return Ok(());
         };
-        self.complain(rejected.len(), &first.reason);
+        self.complain("rejected", rejected.len(), reason);
         match &self.outfit.on_error {
-            OnError::Skip => Ok(()),
-            OnError::Stop => Err(End::Failed(format!("refused a datum: {}", first.reason))),
+            OnError::Skip { explicit } => {
+                if !explicit {
+                    self.outfit.counters.uncovered(rejected.len());
+                }
+                Ok(())
+            }
+            OnError::Stop => Err(End::Failed(format!("rejected a record: {reason}"))),
             OnError::Restart => {
                 self.restart = true;
                 Ok(())
             }
             OnError::To(stream) => {
-                let mut datums = batch.iter().enumerate();
+                let mut records = (first..).zip(batch.iter());
                 let refused = rejected.iter().filter_map(|rejected| {
-                    let (_, bytes) = datums.find(|(index, _)| *index == rejected.index as usize)?;
+                    let (_, bytes) = records.find(|(index, _)| *index == rejected.index)?;
                     Some((bytes, rejected.reason.as_str()))
                 });
                 let letters = letters(&self.outfit.name, self.port_name(port), refused);
@@ -36,56 +49,135 @@ impl Worker {
         }
     }
 
-    /// Applies the policy to a batch during which the guest failed, but for those of its datums that were `rejected`
-    /// before, and gives the instance up.
+    /// Handles a task that failed. An instance that is lost comes back as it was, and a batch is tried again record by
+    /// record.
     pub(super) async fn failed(
         &mut self,
-        batch: Option<(u32, &Frames)>,
-        rejected: &[u32],
+        task: Task,
+        progress: Progress,
         error: CallError,
     ) -> Result<(), End> {
-        let reason = error.to_string();
         self.restart = false;
-        let restarts = matches!(
-            (&error, &self.outfit.on_error),
-            (CallError::Refused(_), OnError::Restart)
-        );
-        if error.is_fatal() || restarts {
+        let is_fatal = error.is_fatal();
+        if is_fatal {
             self.instance = None;
-            let pause = self.recovery.failed();
-            tracing::error!(
-                operator = self.outfit.name,
-                ?pause,
-                "failed: {reason}; a new instance follows"
-            );
         }
-        self.lost(batch, rejected, &reason).await
+        match task {
+            Task::Tick => self.tick_failed(&error),
+            Task::Finish(port) => self.finish_failed(port, &error).await,
+            Task::Batch(port, batch) if self.is_worth_retrying(&batch, &progress, &error) => {
+                self.retry(port, batch, progress, &error).await
+            }
+            Task::Batch(port, batch) => {
+                if !is_fatal {
+                    self.note_refusal(port, &batch, &error);
+                } else {
+                    let pause = self.backoff.failed();
+                    self.report_loss(&error, pause);
+                }
+                let rest = (0..).zip(batch.iter());
+                let rest = rest.filter(|(index, _)| !progress.rejected.contains(index));
+                let rest: Vec<_> = rest.map(|(_, record)| record).collect();
+                self.lost(port, &rest, &error.to_string()).await
+            }
+        }
     }
 
+    /// A guest that refuses a batch by a word goes on, unless the policy wants another instance.
+    fn note_refusal(&mut self, port: u32, batch: &Frames, error: &CallError) {
+        if !matches!(error, CallError::Refused(_)) {
+            return;
+        }
+        if matches!(self.outfit.on_error, OnError::Restart) {
+            self.instance = None;
+            let pause = self.backoff.failed();
+            self.report_loss(error, pause);
+        } else if let Some(instance) = &mut self.instance {
+            let clock = instance.take_clock();
+            self.history
+                .note(Task::Batch(port, batch.clone()), clock, 0);
+        }
+    }
+
+    pub(super) fn report_loss(&self, error: &CallError, pause: std::time::Duration) {
+        tracing::error!(
+            operator = self.outfit.name,
+            ?pause,
+            "failed: {error}; a new instance follows"
+        );
+    }
+
+    fn tick_failed(&mut self, error: &CallError) -> Result<(), End> {
+        if error.is_fatal() {
+            let pause = self.backoff.failed();
+            self.report_loss(error, pause);
+        } else {
+            tracing::warn!(operator = self.outfit.name, "refused a tick: {error}");
+        }
+        match self.outfit.on_error {
+            OnError::Stop => Err(End::Failed(error.to_string())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tries once more with the instance as it was. If that fails too, what the state holds is forgotten.
+    async fn finish_failed(&mut self, port: u32, error: &CallError) -> Result<(), End> {
+        let pause = self.backoff.failed();
+        self.report_loss(error, pause);
+        let mut again = error.clone();
+        if error.is_fatal() {
+            self.revive().await?;
+            let mut progress = Progress::default();
+            match self.attempt(&Task::Finish(port), 0, &mut progress).await? {
+                Ok(()) => return Ok(()),
+                Err(error) => again = error,
+            }
+        }
+        let forgotten = self.history.give_up();
+        self.outfit.counters.forgot(forgotten);
+        tracing::error!(
+            operator = self.outfit.name,
+            forgotten,
+            "could not finish, and what its state held is lost: {again}"
+        );
+        if again.is_fatal() {
+            self.instance = None;
+            self.backoff.failed();
+        }
+        match self.outfit.on_error {
+            OnError::Stop => Err(End::Failed(again.to_string())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives up records that the guest failed on: they go by the policy.
     pub(super) async fn lost(
         &mut self,
-        batch: Option<(u32, &Frames)>,
-        rejected: &[u32],
+        port: u32,
+        records: &[&[u8]],
         reason: &str,
     ) -> Result<(), End> {
-        let count = batch.map_or(0, |(_, batch)| batch.count() - rejected.len());
-        self.outfit.counters.failed(count);
-        if count > 0 {
-            self.complain(count, reason);
+        if records.is_empty() {
+            return Ok(());
         }
-        match (&self.outfit.on_error, batch) {
-            (OnError::Stop, _) => Err(End::Failed(reason.to_owned())),
-            (OnError::To(stream), Some((port, batch))) => {
-                let rest = (0..).zip(batch.iter());
-                let rest = rest.filter(|(index, _)| !rejected.contains(index));
+        self.outfit.counters.failed(records.len());
+        self.accounted += records.len();
+        self.complain("failed on", records.len(), reason);
+        match &self.outfit.on_error {
+            OnError::Stop => Err(End::Failed(reason.to_owned())),
+            OnError::To(stream) => {
                 let letters = letters(
                     &self.outfit.name,
                     self.port_name(Port::Input(port)),
-                    rest.map(|(_, datum)| (datum, reason)),
+                    records.iter().map(|record| (*record, reason)),
                 );
                 self.send_letters(stream, letters).await
             }
-            _ => Ok(()),
+            OnError::Skip { explicit: false } => {
+                self.outfit.counters.uncovered(records.len());
+                Ok(())
+            }
+            OnError::Skip { .. } | OnError::Restart => Ok(()),
         }
     }
 
@@ -96,12 +188,16 @@ impl Worker {
         (mut letters, too_large): (Frames, u64),
     ) -> Result<(), End> {
         self.outfit.counters.skipped(too_large, 0);
+        let count = letters.count();
         let sent = self
             .outfit
             .handoff
             .send_rest(stream, &mut letters, &Counters::default())
             .await;
-        self.outfit.counters.undelivered(letters.count());
+        let undelivered = letters.count();
+        self.outfit
+            .counters
+            .dead_letters(count - undelivered, undelivered);
         sent
     }
 
@@ -114,16 +210,17 @@ impl Worker {
         name.map_or("", String::as_str)
     }
 
-    fn complain(&mut self, count: usize, reason: &str) {
+    fn complain(&mut self, what: &str, count: usize, reason: &str) {
         if self.complaints.due() {
+            let s = if count == 1 { "" } else { "s" };
             tracing::warn!(
                 operator = self.outfit.name,
-                "refused {count} of a batch's datums, the first: {reason}"
+                "{what} {count} record{s}: {reason}"
             );
         }
     }
 
-    /// Builds the next instance after a failure, from the last snapshot if there is one.
+    /// Builds the next instance after a failure, as the lost one was.
     pub(super) fn rebuild(&mut self) -> Result<(), End> {
         let built = self
             .outfit
@@ -131,55 +228,82 @@ impl Worker {
             .instantiate()
             .map_err(|error| error.to_string())
             .and_then(|mut instance| {
-                let start = self.recovery.restore(&mut instance)?;
-                Ok((instance, start))
+                let restored = self.history.restore(&mut instance)?;
+                Ok((instance, restored))
             });
         match built {
-            Ok((instance, start)) => {
-                tracing::info!(
-                    operator = self.outfit.name,
-                    "goes on with a new instance from {start}"
-                );
+            Ok((instance, restored)) => {
                 self.instance = Some(instance);
-                self.untold.clone_from(&self.ended);
                 self.outfit.counters.restarted();
+                self.outfit.counters.forgot(restored.forgotten);
+                if restored.forgotten > 0 {
+                    tracing::error!(
+                        operator = self.outfit.name,
+                        forgotten = restored.forgotten,
+                        "continues with a new instance from {}; records kept since then are lost",
+                        restored.from
+                    );
+                } else {
+                    tracing::info!(
+                        operator = self.outfit.name,
+                        "continues with a new instance from {}",
+                        restored.from
+                    );
+                }
                 Ok(())
             }
             Err(reason) if matches!(self.outfit.on_error, OnError::Stop) => {
                 Err(End::Failed(reason))
             }
             Err(reason) => {
-                let pause = self.recovery.failed();
+                let pause = self.backoff.failed();
                 tracing::error!(
                     operator = self.outfit.name,
                     ?pause,
-                    "cannot be built anew: {reason}"
+                    "cannot be brought back yet: {reason}"
                 );
                 Ok(())
             }
         }
     }
-    /// Keeps what the instance knows now, if it was called since it was last asked. One that refuses goes on, with what
-    /// was kept before.
-    pub(super) async fn checkpoint(&mut self) -> Result<(), End> {
-        let Some(instance) = self.instance.as_mut().filter(|_| self.changed) else {
-            return Ok(());
+
+    /// Takes a snapshot if it is time. An instance that refuses or fails keeps its history.
+    pub(super) fn save_if_due(&mut self) {
+        if !self.history.is_due(Instant::now()) {
+            return;
+        }
+        self.save();
+    }
+
+    pub(super) fn save(&mut self) {
+        let Some(instance) = &mut self.instance else {
+            return;
         };
-        self.changed = false;
-        match instance.snapshot() {
-            Ok(state) => {
-                tracing::debug!(operator = self.outfit.name, bytes = state.len(), "saved");
-                self.recovery.save(Some(state));
-                Ok(())
-            }
-            Err(CallError::Refused(reason)) => {
-                tracing::warn!(
-                    operator = self.outfit.name,
-                    "does not save what it knows: {reason}"
-                );
-                Ok(())
-            }
-            Err(error) => self.failed(None, &[], error).await,
+        let Err(error) = self.history.take(instance, &self.ended) else {
+            return;
+        };
+        tracing::warn!(
+            operator = self.outfit.name,
+            "no snapshot of its state: {error}"
+        );
+        if error.is_fatal() {
+            self.instance = None;
+            self.backoff.failed();
+        }
+    }
+
+    /// Gives up what is held. What the state holds is forgotten, unless it lives on or all inputs have ended, so that
+    /// the instance could flush.
+    pub(super) fn end(&mut self, kept: bool) {
+        self.give_up();
+        let inputs = &self.outfit.blueprint.component.description().inputs;
+        let bound = &self.outfit.blueprint.setup.inputs;
+        let has_finished = (0..).zip(inputs).all(|(port, name)| {
+            self.ended.contains(&port) || !bound.iter().any(|binding| binding.port == *name)
+        });
+        if !kept && !has_finished {
+            let forgotten = self.history.give_up();
+            self.outfit.counters.forgot(forgotten);
         }
     }
 }

@@ -1,16 +1,12 @@
-//! What an operator says while it runs: its log lines go to the node's log, its counters are kept for whoever asks.
+//! What an operator logs while it runs goes to the node's log, at a bounded pace.
 
 use std::{
-    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use crate::operator::{Events, Level};
 
-/// Names of counters of one operator, over all its instances: 64. Each instance is held to as many by the host, but one
-/// that fails again and again has many.
-const COUNTERS_MAX: usize = 64;
 /// Log lines of one operator in a second: 1,000. Others are counted, and their number is told.
 const LINES_MAX: u32 = 1000;
 /// Bytes of those lines: 1 MiB.
@@ -22,7 +18,6 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Guest {
     operator: String,
-    counters: Mutex<BTreeMap<String, u64>>,
     pace: Mutex<Pace>,
 }
 
@@ -67,17 +62,8 @@ impl Guest {
     pub fn new(operator: impl Into<String>) -> Self {
         Self {
             operator: operator.into(),
-            counters: Mutex::default(),
             pace: Mutex::new(Pace::at(Instant::now())),
         }
-    }
-
-    /// The operator's own counters, at most 64.
-    pub fn counters(&self) -> BTreeMap<String, u64> {
-        self.counters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 
     fn tell_missed(&self, missed: u64) {
@@ -118,34 +104,11 @@ impl Events for Guest {
             Level::Error => tracing::error!(operator, "{message}"),
         }
     }
-
-    fn count(&self, name: &str, delta: u64) {
-        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(total) = counters.get_mut(name) {
-            *total = total.saturating_add(delta);
-        } else if counters.len() < COUNTERS_MAX {
-            counters.insert(name.to_owned(), delta);
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_operator_has_so_many_counters_however_often_it_is_built_anew() {
-        let guest = Guest::new("flood");
-        for instance in 0..100 {
-            for counter in 0..64 {
-                guest.count(&format!("{instance}-{counter}"), 1);
-            }
-        }
-        guest.count("0-0", u64::MAX);
-        let counters = guest.counters();
-        assert_eq!(counters.len(), COUNTERS_MAX);
-        assert_eq!(counters["0-0"], u64::MAX);
-    }
 
     #[test]
     fn a_flood_of_log_lines_is_cut_by_the_second_and_counted() {

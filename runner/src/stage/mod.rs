@@ -1,32 +1,41 @@
 //! The running vertices of a graph. A stage owns its ends of the edges, runs as a task of its own, listens to
 //! [`Command`]s between two batches, and says at its end how it ended and hands its inputs back.
 
+mod backoff;
+mod blueprint;
 mod convert;
 mod counters;
 mod crew;
+mod dead_letter;
 mod drain;
 mod failure;
 mod guest;
 mod handoff;
+mod history;
 mod key;
 mod operator;
+mod operator_counters;
 mod order;
 mod pool;
-mod recovery;
+mod retry;
 mod sink;
 mod source;
 mod spread;
+mod task;
 mod update;
 mod worker;
 
+pub use blueprint::{Blueprint, OnError};
 pub use convert::Converters;
-pub use counters::{Counters, Snapshot};
+pub use counters::{Counters, Inputs, Snapshot};
 pub use drain::{Drain, SHARED_MAX, SHARED_QUIET};
 pub use guest::Guest;
 pub use handoff::Handoff;
+pub use history::SNAPSHOT_INTERVAL;
 pub use key::Key;
 pub use operator::OperatorStage;
-pub use recovery::{Blueprint, OnError};
+pub use operator_counters::{OperatorCounter, OperatorCounters};
+
 pub use sink::SinkStage;
 pub use source::SourceStage;
 pub use spread::Spread;

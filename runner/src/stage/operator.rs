@@ -42,7 +42,7 @@ impl OperatorStage {
         let end = match Crew::new(&running.outfit, members.collect(), &running.spread, &[]) {
             Ok(mut crew) => {
                 let end = running.pump(&mut crew, &mut control).await;
-                crew.end(!matches!(end, End::Finished)).await;
+                crew.end(!matches!(end, End::Finished), false).await;
                 end
             }
             Err(reason) => End::Failed(reason),
@@ -63,7 +63,6 @@ pub(super) struct Running {
     /// Whether the input of the same index can still bring something.
     pub(super) open: Vec<bool>,
     pub(super) ticks: Option<tokio::time::Interval>,
-    pub(super) checkpoints: Option<tokio::time::Interval>,
     /// The input to look at first, so that a busy one does not starve the others.
     turn: usize,
 }
@@ -71,7 +70,6 @@ pub(super) struct Running {
 enum Event {
     Command(Option<Command>),
     Tick,
-    Checkpoint,
     Crew(Result<(), End>),
     HandedOn(Result<(), End>),
     Batch(usize, Option<Frames>),
@@ -85,6 +83,7 @@ impl Running {
             outputs: stage.outputs,
             converters: stage.converters,
             on_error: stage.settings.on_error,
+            checkpoint: stage.settings.checkpoint,
             counters: stage.counters,
             handoff,
         };
@@ -94,7 +93,6 @@ impl Running {
             open: vec![true; stage.inputs.len()],
             inputs: stage.inputs,
             ticks: stage.settings.tick.map(interval),
-            checkpoints: stage.settings.checkpoint.map(interval),
             turn: 0,
         };
         (running, stage.instances)
@@ -112,7 +110,6 @@ impl Running {
                 }
                 Event::Crew(changed) => changed,
                 Event::HandedOn(handed_on) => handed_on,
-                Event::Checkpoint => crew.checkpoint().await,
                 Event::Tick => crew.tick().await,
                 Event::Batch(index, Some(batch)) => {
                     self.batch(crew, self.inputs[index].port, batch).await
@@ -133,8 +130,8 @@ impl Running {
 
     /// Waits for what comes first. Without an instance, no batch is taken: the edges hold them.
     ///
-    /// Triggered when: a command arrives; what was answered is handed on; the pause after a failure is over, or an instance has the stage end; a
-    /// checkpoint or a tick is due; an open input has a batch or has ended.
+    /// Triggered when: a command arrives; what was answered is handed on; the pause after a failure is over, or an instance
+    /// ends the stage; a tick is due; an open input has a batch or has ended.
     async fn next_event(&mut self, crew: &mut Crew, control: &mut Control) -> Event {
         if crew.holds() {
             return tokio::select! {
@@ -150,7 +147,6 @@ impl Running {
             biased;
             command = control.commands.recv() => Event::Command(command),
             changed = crew.changes(), if !ready || is_pool => Event::Crew(changed),
-            () = next_tick(self.checkpoints.as_mut()), if ready => Event::Checkpoint,
             () = next_tick(self.ticks.as_mut()), if ready => Event::Tick,
             (index, batch) = next_batch(&mut self.inputs, &self.open, self.turn), if ready => Event::Batch(index, batch),
         }

@@ -3,7 +3,10 @@
 //! With a key, an instance gets all datums of its keys, in their order. Without one, a batch goes to whoever is free, in
 //! parts, and what comes of them is handed on in the order in which they came.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use mosaik_streams::{Frames, FramesBuilder};
 use tokio::{
@@ -29,7 +32,6 @@ enum Work {
     Batch(u32, Frames, Option<Turn>),
     Tick(Option<Turn>),
     Finish(u32, Option<Turn>, oneshot::Sender<()>),
-    Checkpoint,
     Retune(Box<Settings>),
     Snapshot(oneshot::Sender<Result<Option<State>, String>>),
 }
@@ -51,6 +53,8 @@ pub(super) struct Pool {
     ends: mpsc::Receiver<End>,
     /// Has the lanes give up what waits for them.
     halt: CancellationToken,
+    /// Whether the state of the instances lives on when they end.
+    kept: Arc<AtomicBool>,
     counters: Arc<Counters>,
 }
 
@@ -60,6 +64,7 @@ impl Pool {
         let (free_tx, free) = mpsc::channel(workers.len() * WAITING_MAX);
         let (ends_tx, ends) = mpsc::channel(workers.len());
         let halt = CancellationToken::new();
+        let kept = Arc::new(AtomicBool::new(false));
         let counters = workers
             .first()
             .map_or_else(Arc::default, |worker| worker.outfit.counters.clone());
@@ -79,6 +84,7 @@ impl Pool {
                 todo,
                 free: free_tx.clone(),
                 halt: halt.clone(),
+                kept: kept.clone(),
             };
             let (runtime, ends) = (Handle::current(), ends_tx.clone());
             std::thread::Builder::new()
@@ -102,6 +108,7 @@ impl Pool {
             free,
             ends,
             halt,
+            kept,
             counters,
         })
     }
@@ -171,14 +178,6 @@ impl Pool {
         Ok(())
     }
 
-    /// Has every instance keep what it knows.
-    pub(super) async fn checkpoint(&mut self) -> Result<(), End> {
-        for lane in 0..self.lanes.len() {
-            self.give(lane, Work::Checkpoint).await?;
-        }
-        Ok(())
-    }
-
     /// Has every instance go on with other settings.
     pub(super) async fn retune(&mut self, settings: &Settings) -> Result<(), End> {
         for lane in 0..self.lanes.len() {
@@ -233,7 +232,8 @@ impl Pool {
     }
 
     /// Ends all instances; `at_once` if what waits for them is to be given up, and counted.
-    pub(super) async fn end(self, at_once: bool) {
+    pub(super) async fn end(self, at_once: bool, kept: bool) {
+        self.kept.store(kept, Relaxed);
         if at_once {
             self.halt.cancel();
         }
@@ -287,16 +287,17 @@ struct LaneThread {
     todo: mpsc::Receiver<Work>,
     free: mpsc::Sender<usize>,
     halt: CancellationToken,
+    kept: Arc<AtomicBool>,
 }
 
 impl LaneThread {
     async fn run(mut self) -> Result<(), End> {
         let end = self.work().await;
-        self.worker.give_up();
         self.todo.close();
         while let Some(work) = self.todo.recv().await {
             self.worker.outfit.counters.undelivered(work.datums());
         }
+        self.worker.end(end.is_ok() && self.kept.load(Relaxed));
         end
     }
 
@@ -334,7 +335,6 @@ impl LaneThread {
                     self.worker.finish(port, turn).await?;
                     let _ = done.send(());
                 }
-                Work::Checkpoint => self.worker.checkpoint().await?,
                 Work::Retune(settings) => self.worker.retune(&settings),
                 Work::Snapshot(reply) => _ = reply.send(self.worker.snapshot()),
             }

@@ -123,7 +123,10 @@ impl Outlet {
             () = control.handoff.abandoned() => Err(End::Stopped),
         };
         match written {
-            Ok(()) => self.counters.gave(batch.count(), batch.payload_len()),
+            Ok(()) => {
+                self.counters.gave(batch.count(), batch.payload_len());
+                self.counters.passed(batch.count());
+            }
             Err(_) => self.counters.undelivered(batch.count()),
         }
         written

@@ -49,7 +49,8 @@ pub struct Settings {
     pub on_error: OnError,
     /// How often it is called without a datum; never without this.
     pub tick: Option<Duration>,
-    /// How often it is asked what it knows, for the instance that follows a failure; never without this.
+    /// How often a snapshot of its state is taken at the least while it is used, for the instance that follows a failure;
+    /// [`SNAPSHOT_INTERVAL`](super::SNAPSHOT_INTERVAL) without this.
     pub checkpoint: Option<Duration>,
 }
 
@@ -113,7 +114,7 @@ impl Running {
             self.outfit.on_error = settings.on_error.clone();
             self.outfit.blueprint.setup.limits = settings.limits;
             retime(&mut self.ticks, settings.tick);
-            retime(&mut self.checkpoints, settings.checkpoint);
+            self.outfit.checkpoint = settings.checkpoint;
             let _ = done.send(began.elapsed());
             return crew.retune(&settings).await;
         };
@@ -122,9 +123,9 @@ impl Running {
         self.outfit = next.outfit;
         self.spread = next.spread;
         self.ticks = settings.tick.map(interval);
-        self.checkpoints = settings.checkpoint.map(interval);
         let _ = done.send(began.elapsed());
-        before.end(false).await;
+        // Its state was taken over, or dropped as the manifest says.
+        before.end(false, true).await;
         Ok(())
     }
 
@@ -140,6 +141,7 @@ impl Running {
             outputs: replacement.outputs,
             converters: replacement.converters,
             on_error: settings.on_error.clone(),
+            checkpoint: settings.checkpoint,
             ..self.outfit.clone()
         };
         let states = if replacement.carry {

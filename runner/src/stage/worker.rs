@@ -1,29 +1,24 @@
 //! [`Worker`]: one instance of an operator, and what becomes of what it answers.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use mosaik_streams::{Frames, FramesProducer};
 
 use super::{
     Blueprint, Converters, Counters, End, Handoff, OnError, Settings,
+    backoff::Backoff,
     convert::{Complaints, Port},
+    history::History,
     order::Turn,
-    recovery::Recovery,
+    task::{Progress, Task},
 };
 use crate::operator::{CallError, Instance, Processed, State};
 
-/// The most answers that an operator may give to one batch by saying that there is more: 1,048,576.
+/// The most answers that an operator may give to one call by saying that there is more: 1,048,576.
 ///
 /// Each is handed on before the next is asked for, so the bound is on time, not on memory.
 pub const ANSWERS_MAX: u32 = 1 << 20;
-/// The time that an operator may take for all its answers to one batch, in times of what one call may take: 100, which
-/// is 10 s by default. What it waits for others does not count.
-const ANSWERS_TIME: u32 = 100;
-/// Bytes of all answers to one batch: 4 GiB.
+/// Bytes of all answers to one call: 4 GiB.
 const ANSWERS_BYTES_MAX: usize = 4 << 30;
 
 /// Where the datums of an output port go.
@@ -41,6 +36,8 @@ pub(super) struct Outfit {
     pub(super) outputs: Vec<OutputPort>,
     pub(super) converters: Converters,
     pub(super) on_error: OnError,
+    /// How often snapshots are taken at the least, if the manifest says.
+    pub(super) checkpoint: Option<Duration>,
     pub(super) counters: Arc<Counters>,
     pub(super) handoff: Handoff,
 }
@@ -50,12 +47,13 @@ pub(super) struct Worker {
     pub(super) outfit: Outfit,
     /// `None` after a failure, until the next instance is built.
     pub(super) instance: Option<Instance>,
-    pub(super) recovery: Recovery,
-    /// Whether the policy asks for a new instance once the answers to the call at hand have come.
+    pub(super) history: History,
+    pub(super) backoff: Backoff,
+    /// Whether the policy asks for a new instance once the answers to the current call have come.
     pub(super) restart: bool,
     pub(super) complaints: Complaints,
-    /// Whether the instance was called since the last checkpoint.
-    pub(super) changed: bool,
+    /// Records of one call, fewer than a batch has where the operator is too slow for that many.
+    pub(super) batch_max: BatchMax,
     /// Input ports that have ended.
     pub(super) ended: Vec<u32>,
     /// Those of them that the instance was not told of: they ended before it was there.
@@ -63,9 +61,11 @@ pub(super) struct Worker {
     /// What it answered that is not handed on yet, and where it goes. At most what one call may answer.
     pub(super) held: VecDeque<(FramesProducer, Frames)>,
     /// Whether what it answers is handed on before the call is over. Else its stage does it between two batches, where it
-    /// also hears what it is told: nobody may take it for a long time.
+    /// also receives commands: readers may take nothing for a long time.
     pub(super) eager: bool,
-    /// When to hand on what comes of the batch at hand, where others work beside this one.
+    /// Records of the current call that are counted in one place or another.
+    pub(super) accounted: usize,
+    /// When to hand on what comes of the current batch, where others work beside this one.
     turn: Option<Turn>,
 }
 
@@ -77,17 +77,21 @@ impl Worker {
         state: Option<State>,
         ended: Vec<u32>,
     ) -> Self {
+        let component = &outfit.blueprint.component;
+        let history = History::new(component, outfit.checkpoint, state, ended.clone());
         Self {
             outfit,
             instance: Some(instance),
-            recovery: Recovery::knowing(state),
+            history,
+            backoff: Backoff::default(),
             restart: false,
             complaints: Complaints::default(),
-            changed: false,
+            batch_max: BatchMax::default(),
             untold: ended.clone(),
             ended,
             held: VecDeque::new(),
             eager: false,
+            accounted: 0,
             turn: None,
         }
     }
@@ -105,15 +109,23 @@ impl Worker {
                 let transcoder = transcoder.clone();
                 self.process_as_json(port, &transcoder, batch).await
             }
-            _ => {
-                self.call(Some((port, &batch)), |instance| {
-                    instance.process(port, &batch)
-                })
-                .await
-            }
+            _ => self.process(port, batch).await,
         };
         self.turn = None;
         done
+    }
+
+    /// Hands a batch in the operator's encoding to the instance, in parts if it is slow.
+    pub(super) async fn process(&mut self, port: u32, mut rest: Frames) -> Result<(), End> {
+        while !rest.is_empty() {
+            let part = rest.split_front(self.batch_max.get(), usize::MAX);
+            let done = self.call(Task::Batch(port, part)).await;
+            if done.is_err() {
+                self.outfit.counters.undelivered(rest.count());
+                return done;
+            }
+        }
+        Ok(())
     }
 
     /// Lets the instance see the clock; one that is lost is not brought back for it.
@@ -122,7 +134,7 @@ impl Worker {
             return Ok(());
         }
         self.turn = turn;
-        let done = self.call(None, Instance::tick).await;
+        let done = self.call(Task::Tick).await;
         self.turn = None;
         done
     }
@@ -130,7 +142,7 @@ impl Worker {
     /// Tells the instance that an input has ended.
     pub(super) async fn finish(&mut self, port: u32, turn: Option<Turn>) -> Result<(), End> {
         self.turn = turn;
-        let done = self.call(None, |instance| instance.finish(port)).await;
+        let done = self.call(Task::Finish(port)).await;
         self.ended.push(port);
         self.turn = None;
         done
@@ -140,6 +152,8 @@ impl Worker {
     pub(super) fn retune(&mut self, settings: &Settings) {
         self.outfit.on_error = settings.on_error.clone();
         self.outfit.blueprint.setup.limits = settings.limits;
+        self.outfit.checkpoint = settings.checkpoint;
+        self.history.set_interval(settings.checkpoint);
         if let Some(instance) = &mut self.instance {
             instance.set_limits(settings.limits);
         }
@@ -148,7 +162,7 @@ impl Worker {
     /// Waits until there is an instance, or the stage is to give up what it holds. Cancel safe.
     pub(super) async fn revive(&mut self) -> Result<(), End> {
         while self.instance.is_none() {
-            let not_before = self.recovery.not_before();
+            let not_before = self.backoff.not_before();
             tokio::select! {
                 biased;
                 // Triggered when the time to come to an end is over.
@@ -160,27 +174,39 @@ impl Worker {
         Ok(())
     }
 
-    /// What the instance remembers; if it is lost, what the next one would start from.
+    /// What the instance remembers. One that is lost is brought back first.
     pub(super) fn snapshot(&mut self) -> Result<Option<State>, String> {
+        if self.instance.is_none() {
+            self.rebuild()
+                .map_err(|_| "it could not be brought back".to_owned())?;
+        }
         let Some(instance) = &mut self.instance else {
-            return Ok(self.recovery.saved().cloned());
+            return Err("its instance was lost and is not back yet".to_owned());
         };
         instance.snapshot().map(Some).map_err(|error| {
             if error.is_fatal() {
-                // It answers no more. Another one follows before the next batch.
+                // Another one follows before the next batch.
                 self.instance = None;
-                self.recovery.failed();
+                self.backoff.failed();
             }
             format!("its state could not be taken: {error}")
         })
     }
 
-    /// Calls the guest and hands on what it answers, and the rest of the answer, part by part.
-    pub(super) async fn call(
-        &mut self,
-        batch: Option<(u32, &Frames)>,
-        first: impl FnOnce(&mut Instance) -> Result<Processed, CallError>,
-    ) -> Result<(), End> {
+    /// Makes the instance do something and hands on what it answers, part by part. What it fails on goes by the policy.
+    /// When the stage has to end meanwhile, records without a place are not delivered.
+    pub(super) async fn call(&mut self, task: Task) -> Result<(), End> {
+        let records = task.records();
+        self.accounted = 0;
+        let called = self.call_in_full(task).await;
+        if called.is_err() {
+            let left = records.saturating_sub(self.accounted);
+            self.outfit.counters.undelivered(left);
+        }
+        called
+    }
+
+    async fn call_in_full(&mut self, task: Task) -> Result<(), End> {
         self.hand_on().await?;
         if self.instance.is_none() {
             self.rebuild()?;
@@ -188,71 +214,103 @@ impl Worker {
         while self.instance.is_some()
             && let Some(port) = self.untold.pop()
         {
-            self.call_as_it_is(None, |instance| instance.finish(port))
-                .await?;
+            self.perform(Task::Finish(port)).await?;
         }
-        self.call_as_it_is(batch, first).await
+        self.perform(task).await?;
+        self.save_if_due();
+        Ok(())
     }
 
-    async fn call_as_it_is(
+    async fn perform(&mut self, task: Task) -> Result<(), End> {
+        let mut progress = Progress::default();
+        match self.attempt(&task, 0, &mut progress).await? {
+            Ok(()) => {
+                self.batch_max.was_in_time(task.records());
+                Ok(())
+            }
+            Err(error) => self.failed(task, progress, error).await,
+        }
+    }
+
+    /// Makes one attempt at a task, whose records are those of the batch from `first` on. Once it is done, what it has
+    /// reported counts, and it is part of the history.
+    pub(super) async fn attempt(
         &mut self,
-        batch: Option<(u32, &Frames)>,
-        first: impl FnOnce(&mut Instance) -> Result<Processed, CallError>,
-    ) -> Result<(), End> {
+        task: &Task,
+        first: u32,
+        progress: &mut Progress,
+    ) -> Result<Result<(), CallError>, End> {
         let Some(instance) = &mut self.instance else {
-            return self
-                .lost(batch, &[], "the operator could not be built anew")
-                .await;
+            return Ok(Err(CallError::Poisoned));
         };
-        self.changed = true;
-        let mut spent = Spent::of(self.outfit.blueprint.setup.limits.call_time_max);
-        let mut rejected = Vec::new();
-        let mut answer = spent.in_call(|| first(instance));
+        progress.forget_reports();
+        let rejected_before = progress.rejected.len();
+        let mut bytes = 0;
+        let mut answer = task.call(instance);
         for _ in 0..ANSWERS_MAX {
-            let processed = match answer {
+            let mut processed = match answer {
                 Ok(processed) => processed,
-                Err(error) => return self.failed(batch, &rejected, error).await,
+                Err(error) => return Ok(Err(error)),
             };
-            spent.note(&processed);
+            bytes += wire_len(&processed);
+            progress.note(first, &mut processed);
+            self.outfit.counters.rejected(processed.rejected.len());
+            self.accounted += processed.rejected.len();
             if let Some(turn) = &self.turn {
                 turn.comes().await;
             }
+            let more = processed.more;
             self.hold(processed.outputs).await?;
-            if processed.more || self.eager {
+            if more || self.eager {
                 self.hand_on().await?;
             }
-            if let Some((port, batch)) = batch {
-                self.outfit.counters.rejected(processed.rejected.len());
-                rejected.extend(processed.rejected.iter().map(|rejected| rejected.index));
-                self.refused(Port::Input(port), batch, &processed.rejected)
-                    .await?;
+            if let Task::Batch(port, batch) = task {
+                let rejected = (Port::Input(*port), batch, first);
+                self.refused(rejected, &processed.rejected).await?;
             }
-            let (true, Some(instance)) = (processed.more, &mut self.instance) else {
+            let (true, Some(instance)) = (more, &mut self.instance) else {
+                let rejected = progress.rejected.len() - rejected_before;
+                self.commit(task, rejected, progress);
                 self.answered();
-                return Ok(());
+                return Ok(Ok(()));
             };
             if self.outfit.handoff.is_abandoned() {
                 return Err(End::Stopped);
             }
-            answer = match spent.too_much() {
-                None => spent.in_call(|| instance.resume()),
-                Some(error) => return self.failed(batch, &rejected, error).await,
-            };
+            if bytes > ANSWERS_BYTES_MAX {
+                let what = format!("more than {ANSWERS_BYTES_MAX} bytes in answer to one batch");
+                return Ok(Err(CallError::Malformed {
+                    call: "resume",
+                    what,
+                }));
+            }
+            answer = instance.resume();
         }
-        let endless = CallError::Malformed {
+        Ok(Err(CallError::Malformed {
             call: "resume",
             what: format!("more than {ANSWERS_MAX} answers to one batch"),
-        };
-        self.failed(batch, &rejected, endless).await
+        }))
+    }
+
+    /// Counts what a task that is done has come to, and makes it part of the history.
+    fn commit(&mut self, task: &Task, rejected: usize, progress: &Progress) {
+        let records = (task.records() - rejected.min(task.records())) as u64;
+        let kept = self.outfit.counters.done(records, progress.outcomes);
+        self.accounted += records as usize;
+        self.outfit.counters.of_operator().add(&progress.counted);
+        if let Some(instance) = &mut self.instance {
+            let clock = instance.take_clock();
+            self.history.note(task.clone(), clock, kept);
+        }
     }
 
     /// After the last answer to a call: a new instance follows if the policy asks for one.
     pub(super) fn answered(&mut self) {
         if std::mem::take(&mut self.restart) {
             self.instance = None;
-            self.recovery.failed();
+            self.backoff.failed();
         } else {
-            self.recovery.succeeded();
+            self.backoff.succeeded();
         }
     }
 
@@ -264,7 +322,7 @@ impl Worker {
             match (self.producer(port).cloned(), converter) {
                 (None, _) => self.outfit.counters.unbound(frames.count()),
                 (Some(_), _) if outcome.is_err() => {
-                    self.outfit.counters.undelivered(frames.count());
+                    self.outfit.counters.outputs_undelivered(frames.count());
                 }
                 (Some(producer), Some(Some(transcoder))) => {
                     let transcoder = transcoder.clone();
@@ -301,7 +359,7 @@ impl Worker {
     /// What is held is handed on by nobody.
     pub(super) fn give_up(&mut self) {
         let left = self.held.drain(..).map(|(_, frames)| frames.count());
-        self.outfit.counters.undelivered(left.sum());
+        self.outfit.counters.outputs_undelivered(left.sum());
     }
 
     pub(super) fn producer(&self, port: u32) -> Option<&FramesProducer> {
@@ -309,46 +367,54 @@ impl Worker {
     }
 }
 
-/// What all answers to one batch have cost so far.
-struct Spent {
-    time: Duration,
-    time_max: Duration,
-    bytes: usize,
+fn wire_len(processed: &Processed) -> usize {
+    let frames = processed.outputs.iter().map(|(_, frames)| frames);
+    frames.map(Frames::wire_len).sum()
 }
 
-impl Spent {
-    const fn of(call_time_max: Duration) -> Self {
+/// How many records one call gets: all of a batch, unless that takes the operator longer than it may.
+#[derive(Debug)]
+pub(super) struct BatchMax {
+    records: usize,
+    /// Calls with so many that were in time since the last change.
+    in_time: u32,
+}
+
+impl Default for BatchMax {
+    fn default() -> Self {
         Self {
-            time: Duration::ZERO,
-            time_max: call_time_max.saturating_mul(ANSWERS_TIME),
-            bytes: 0,
+            records: usize::MAX,
+            in_time: 0,
         }
     }
+}
 
-    /// Measures a call.
-    fn in_call<T>(&mut self, call: impl FnOnce() -> T) -> T {
-        let began = Instant::now();
-        let said = call();
-        self.time += began.elapsed();
-        said
+impl BatchMax {
+    /// Calls in time before more records are tried again.
+    const TRIES: u32 = 16;
+
+    const fn get(&self) -> usize {
+        self.records
     }
 
-    fn note(&mut self, processed: &Processed) {
-        let frames = processed.outputs.iter().map(|(_, frames)| frames);
-        self.bytes += frames.map(Frames::wire_len).sum::<usize>();
+    /// So many records took too long, although each by itself did not.
+    pub(super) fn was_too_slow(&mut self, records: usize) {
+        self.records = (records / 4).max(1);
+        self.in_time = 0;
     }
 
-    /// Why there may be no more of it.
-    fn too_much(&self) -> Option<CallError> {
-        let call = "resume";
-        if self.bytes > ANSWERS_BYTES_MAX {
-            let what = format!("more than {ANSWERS_BYTES_MAX} bytes in answer to one batch");
-            return Some(CallError::Malformed { call, what });
+    fn was_in_time(&mut self, records: usize) {
+        if records < self.records {
+            return;
         }
-        (self.time > self.time_max).then_some(CallError::TimedOut {
-            call,
-            limit: self.time_max,
-        })
+        self.in_time += 1;
+        if self.in_time >= Self::TRIES {
+            self.in_time = 0;
+            self.records = self.records.saturating_mul(2);
+            if self.records > super::BATCH_DATUMS_MAX {
+                self.records = usize::MAX;
+            }
+        }
     }
 }
 
@@ -357,26 +423,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_to_one_batch_are_bounded_in_time_and_bytes() {
-        let mut spent = Spent::of(Duration::from_millis(1));
-        let flood = Processed {
-            outputs: vec![(0, Frames::single(&vec![0; 1 << 20]))],
-            ..Processed::default()
-        };
-        for _ in 0..4095 {
-            spent.note(&flood);
+    fn a_slow_operator_gets_fewer_records_and_then_more_again() {
+        let mut max = BatchMax::default();
+        assert_eq!(max.get(), usize::MAX);
+        max.was_too_slow(1000);
+        assert_eq!(max.get(), 250);
+        for _ in 0..16 {
+            max.was_in_time(250);
+            max.was_in_time(3);
         }
-        assert_eq!(spent.too_much(), None);
-        spent.note(&flood);
-        assert_eq!(
-            spent.too_much().unwrap().to_string(),
-            "`resume` gave a malformed answer: more than 4294967296 bytes in answer to one batch"
-        );
-        let mut spent = Spent::of(Duration::from_millis(1));
-        spent.in_call(|| std::thread::sleep(Duration::from_millis(101)));
-        assert_eq!(
-            spent.too_much().unwrap().to_string(),
-            "`resume` took longer than 100ms"
-        );
+        assert_eq!(max.get(), 500);
+        max.was_too_slow(2);
+        assert_eq!(max.get(), 1);
+        for _ in 0..13 * 16 {
+            max.was_in_time(max.get());
+        }
+        assert_eq!(max.get(), usize::MAX);
     }
 }

@@ -9,7 +9,7 @@ use std::{
         mpsc::{self, RecvTimeoutError},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::setup::{granted, setup};
@@ -21,7 +21,7 @@ use crate::{
     },
     machine::{self, Shortage},
     manifest::io_reason,
-    operator::{Component, Engine, Interfaces, LoadError, LoadLimits, NoEvents},
+    operator::{Component, Engine, Interfaces, LoadError, LoadLimits, NoEvents, process_cpu_time},
 };
 
 /// The operators that come with the runner, by name.
@@ -51,7 +51,7 @@ pub const BUILTINS: &[(&str, &[u8])] = &[
 ];
 
 /// How long a component may take to compile whose `limits.binary` is at most 10 MiB: 60 s, some twenty times what the
-/// largest operator here takes. Each MiB more gives it 10 s more, up to [`COMPILE_TIME_CAP`], since the components that
+/// largest operator here takes; more where the process does not get as much CPU time meanwhile. Each MiB more gives it 10 s more, up to [`COMPILE_TIME_CAP`], since the components that
 /// need that carry the runtime of their language.
 pub const COMPILE_TIME_MAX: Duration = Duration::from_mins(1);
 
@@ -223,7 +223,7 @@ fn compile(
             let _ = answer.send(engine.load_granted(&bytes, limits, interfaces));
         });
     compiling.map_err(|_| None)?;
-    match answered.recv_timeout(time_max) {
+    match wait_for(&answered, time_max) {
         Ok(loaded) => loaded.map_err(|error| {
             Some(match error.hint() {
                 Some(hint) => format!("{error}\n{hint}"),
@@ -235,6 +235,25 @@ fn compile(
         ))),
         Err(RecvTimeoutError::Disconnected) => {
             Err(Some("the compiler failed unexpectedly".to_owned()))
+        }
+    }
+}
+
+/// Waits until the time has passed and the process has used as much CPU time, and ten times the time at most: on a busy
+/// machine a compiler waits more than it works.
+fn wait_for<T>(answered: &mpsc::Receiver<T>, time_max: Duration) -> Result<T, RecvTimeoutError> {
+    const BUSY_FACTOR: u32 = 10;
+    let (began, cpu_began) = (Instant::now(), process_cpu_time());
+    let mut wait = time_max;
+    loop {
+        let waited = answered.recv_timeout(wait);
+        let used = process_cpu_time().saturating_sub(cpu_began);
+        let is_over = used >= time_max || began.elapsed() >= time_max.saturating_mul(BUSY_FACTOR);
+        match waited {
+            Err(RecvTimeoutError::Timeout) if !is_over => {
+                wait = (time_max - used).max(Duration::from_millis(100));
+            }
+            waited => return waited,
         }
     }
 }

@@ -264,7 +264,7 @@ impl Node {
             let view = self.observer.view();
             let edges = view.edges.iter().filter(|((key, _), _)| key == stage);
             let queued = edges.filter_map(|(_, edge)| Some(edge.read()?.queued.0));
-            self.ledger.counters(stage).undelivered(queued.sum());
+            self.ledger.counters(stage).queue_undelivered(queued.sum());
             Ended {
                 end: End::Failed("it did not stop in time and was left behind".into()),
                 inputs: Vec::new(),
@@ -287,7 +287,7 @@ impl Node {
             let stats = input.consumer.close();
             self.ledger.note_consumer(stage, &stats);
             let closed = usize::try_from(stats.dropped.closed).unwrap_or(usize::MAX);
-            self.ledger.counters(stage).undelivered(closed);
+            self.ledger.counters(stage).queue_undelivered(closed);
         }
     }
 
@@ -415,7 +415,8 @@ impl Node {
 
     pub(super) fn on_error(&self, policy: &OnErrorConfig) -> OnError {
         match policy {
-            OnErrorConfig::Skip => OnError::Skip,
+            OnErrorConfig::Unset => OnError::Skip { explicit: false },
+            OnErrorConfig::Skip => OnError::Skip { explicit: true },
             OnErrorConfig::Stop => OnError::Stop,
             OnErrorConfig::Restart => OnError::Restart,
             OnErrorConfig::To(stream) => OnError::To(self.producers[stream].clone()),

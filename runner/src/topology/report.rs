@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Receipt;
-use crate::graph::Step;
+use crate::{
+    graph::Step,
+    operator::CounterClass,
+    stage::{Inputs, OperatorCounter},
+};
 
 /// A node at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,14 +63,35 @@ pub struct StageStatus {
     pub bytes_in: u64,
     /// Payload bytes handed on.
     pub bytes_out: u64,
-    /// Datums that did not get through, by reason.
+    /// What became of the records taken in. Each is in one place.
+    pub inputs: Inputs,
+    /// Records that did not get through, by reason.
     pub dropped: BTreeMap<String, u64>,
-    /// Times an operator's instance was built anew after a failure.
+    /// Those of them that are lost: no word in the manifest says that they may be dropped.
+    pub lost: u64,
+    /// The counters that an operator keeps itself.
+    pub counters: BTreeMap<String, OperatorCounter>,
+    /// Records that went to the stream that `on_error` names.
+    pub dead_letters: u64,
+    /// Times an operator's instance was built again after a failure.
     pub restarts: u64,
     /// Datums taken in a second.
     pub rate_in: Option<f64>,
     /// Datums handed on a second.
     pub rate_out: Option<f64>,
+}
+
+impl StageStatus {
+    /// What is missing behind it: what it dropped, and what its own counters say is incomplete or lost.
+    pub fn missing(&self) -> BTreeMap<String, u64> {
+        let counters = self.counters.iter();
+        let counters = counters.filter(|(_, counter)| counter.class != CounterClass::Normal);
+        let mut missing = self.dropped.clone();
+        for (name, counter) in counters {
+            *missing.entry(name.clone()).or_default() += counter.total;
+        }
+        missing
+    }
 }
 
 /// A subscription of a stage.

@@ -45,6 +45,7 @@ pub fn limits(of: &OperatorLimits) -> Limits {
     Limits {
         memory_bytes_max: usize::try_from(of.memory).unwrap_or(usize::MAX),
         call_time_max: of.time,
+        call_wait_max: of.wait,
         ..Limits::default()
     }
 }

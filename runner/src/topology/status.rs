@@ -85,6 +85,7 @@ fn stage_status(
         Some(End::Closed) => ("closed", None),
         Some(End::Failed(reason)) => ("failed", Some(reason.clone())),
     };
+    let lost = counted.map_or(0, |counted| counted.dropped.values().sum());
     let past = counted.into_iter().flat_map(|counted| {
         counted
             .dropped
@@ -100,6 +101,12 @@ fn stage_status(
         datums_out: counts.datums_out,
         bytes_in: counts.bytes_in,
         bytes_out: counts.bytes_out,
+        inputs: counts.inputs,
+        lost: counts.lost() + lost,
+        counters: counted
+            .map(|counted| counted.counters.clone())
+            .unwrap_or_default(),
+        dead_letters: counts.dead_letters,
         dropped: sum(counts.dropped().chain(past)),
         restarts: counts.restarts,
         rate_in: None,

@@ -14,8 +14,9 @@ use mosaik_streams::{
 
 use super::node::Node;
 use crate::{
-    graph::{StageKey, StreamName},
-    stage::{Counters, End, Snapshot},
+    graph::{Role, StageKey, StreamName},
+    operator::CounterClass,
+    stage::{Counters, End, OperatorCounter, Snapshot},
 };
 
 /// What one stage has done.
@@ -29,6 +30,8 @@ pub struct StageSummary {
     pub counts: Snapshot,
     /// What its subscriptions dropped, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
+    /// The counters that an operator keeps itself.
+    pub counters: BTreeMap<String, OperatorCounter>,
 }
 
 /// What this node's end of one stream has done.
@@ -61,7 +64,46 @@ impl Summary {
             .any(|stage| matches!(stage.end, Some(End::Failed(_))))
     }
 
-    /// Datums that did not get where they were going, for whatever reason.
+    /// Records that are lost: dropped with no word in the manifest that they may be, or counted as lost by an operator.
+    ///
+    /// Where the reader of a sink went away by itself, what was on its way there is not lost.
+    pub fn lost(&self) -> u64 {
+        let by_decision = |reason: &str| self.has_closed() && matches!(reason, "closed" | "nobody");
+        let stages = self.stages.iter().map(|stage| {
+            let undelivered = if self.has_closed() {
+                stage.counts.undelivered()
+            } else {
+                0
+            };
+            stage.counts.lost() - undelivered + stage.dropped.values().sum::<u64>()
+        });
+        let streams = self.streams.values().flat_map(|stream| &stream.dropped);
+        let streams = streams
+            .filter(|(reason, _)| !by_decision(reason))
+            .map(|(_, count)| *count);
+        stages.chain(streams).sum::<u64>() + self.counted_as(CounterClass::Lost)
+    }
+
+    /// Records that are missing from results by the configuration of operators, as these count them.
+    pub fn incomplete(&self) -> u64 {
+        self.counted_as(CounterClass::Incomplete)
+    }
+
+    fn counted_as(&self, class: CounterClass) -> u64 {
+        let counters = self.stages.iter().flat_map(|stage| stage.counters.values());
+        counters
+            .filter(|counter| counter.class == class)
+            .map(|counter| counter.total)
+            .sum()
+    }
+
+    fn has_closed(&self) -> bool {
+        self.stages
+            .iter()
+            .any(|stage| stage.end == Some(End::Closed))
+    }
+
+    /// Records that did not get where they were going, for whatever reason.
     pub fn dropped(&self) -> u64 {
         let stages = self.stages.iter().map(|stage| {
             stage.counts.dropped().map(|(_, count)| count).sum::<u64>()
@@ -158,11 +200,16 @@ impl Ledger {
         let pages = self.pages();
         let stages = pages.counters.iter().map(|(stage, counters)| {
             let dropped = pages.consumed.get(stage).cloned().unwrap_or_default();
+            let mut counts = counters.snapshot();
+            if stage.role == Role::Producer {
+                counts.inputs.answered = counts.datums_out;
+            }
             StageSummary {
                 stage: stage.clone(),
                 end: pages.ends.get(stage).cloned(),
-                counts: counters.snapshot(),
+                counts,
                 dropped,
+                counters: counters.of_operator().read(),
             }
         });
         Summary {
@@ -240,6 +287,13 @@ impl fmt::Display for Summary {
             ) {
                 write!(f, ", {count} {reason}")?;
             }
+            for (index, (name, counter)) in stage.counters.iter().enumerate() {
+                let before = if index == 0 { "; " } else { ", " };
+                write!(f, "{before}{name} {}", counter.total)?;
+                if counter.class != CounterClass::Normal {
+                    write!(f, " ({})", counter.class.name())?;
+                }
+            }
             if let Some(End::Failed(reason)) = &stage.end {
                 write!(f, ", FAILED: {reason}")?;
             }
@@ -260,9 +314,14 @@ impl fmt::Display for Summary {
             }
             writeln!(f)?;
         }
-        match self.dropped() {
-            0 => write!(f, "nothing was dropped"),
-            dropped => write!(f, "{dropped} dropped"),
+        match (self.dropped(), self.lost()) {
+            (0, 0) => write!(f, "nothing was dropped")?,
+            (dropped, 0) => write!(f, "{dropped} dropped as configured, nothing was lost")?,
+            (dropped, lost) => write!(f, "{lost} LOST, {dropped} dropped in all")?,
+        }
+        match self.incomplete() {
+            0 => Ok(()),
+            incomplete => write!(f, "; results are incomplete by {incomplete}"),
         }
     }
 }

@@ -76,6 +76,33 @@ impl Accounts {
     }
 }
 
+/// Some customers make the operator fail, as their names say.
+fn misbehave(customer: &str, amount: u32) {
+    match customer {
+        "panic" => panic!("asked to panic at {amount}"),
+        "loop" => {
+            let mut turns = 0_u64;
+            loop {
+                turns = std::hint::black_box(turns.wrapping_add(1));
+            }
+        }
+        "hog" => {
+            let mut hoard = Vec::new();
+            loop {
+                hoard.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+            }
+        }
+        // An order that takes some CPU time, in ms of a usual machine.
+        "slow" => {
+            let mut turns = 0_u64;
+            while turns < u64::from(amount) * 500_000 {
+                turns = std::hint::black_box(turns + 1);
+            }
+        }
+        _ => {}
+    }
+}
+
 #[operator(
     state = by_customer,
     keyed,
@@ -102,7 +129,7 @@ impl Operator for Accounts {
                 log!(debug, "{customer} orders {amount}");
                 let least = self.config.least;
                 ensure!(amount >= least, "an amount of {amount} is below {least}");
-                assert!(customer != "panic", "asked to panic at {amount}");
+                misbehave(&customer, amount);
                 let owes = self.by_customer.entry(customer.clone()).or_default();
                 *owes += i64::from(amount);
                 let owes = *owes;

@@ -20,7 +20,7 @@ pub use component::{COMPONENT_TIME_MAX, Component, component, component_on};
 pub use harness::{Harness, binding};
 pub use ran::Ran;
 pub use session::{Session, saved};
-pub use stand_ins::{counted, log_to_stderr, logged, set_now};
+pub use stand_ins::{counted, counted_as, log_to_stderr, logged, set_now};
 
 use serde::Serialize;
 

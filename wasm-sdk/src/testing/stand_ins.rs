@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::host::{Level, imp};
+use crate::host::{CounterClass, Level, imp};
 
 /// What this thread has counted under the name since the last call.
 pub fn counted(name: &str) -> u64 {
-    imp::COUNTED.with_borrow_mut(|counters| counters.remove(name).unwrap_or_default())
+    counted_as(name).map_or(0, |(_, total)| total)
+}
+
+/// What this thread has counted under the name since the last call, and the counter's class.
+pub fn counted_as(name: &str) -> Option<(CounterClass, u64)> {
+    imp::COUNTED.with_borrow_mut(|counters| counters.remove(name))
 }
 
 /// What this thread has logged since the last call; at most the last thousand lines.
@@ -35,7 +40,12 @@ impl Heard {
     /// As it stands now.
     pub(super) fn now() -> Self {
         Self {
-            counters: imp::COUNTED.with_borrow(Clone::clone),
+            counters: imp::COUNTED.with_borrow(|counters| {
+                let totals = counters
+                    .iter()
+                    .map(|(name, (_, total))| (name.clone(), *total));
+                totals.collect()
+            }),
             lines: imp::LINES.get(),
         }
     }
@@ -43,7 +53,7 @@ impl Heard {
     /// What was counted since, and logged.
     pub(super) fn since(&self) -> (BTreeMap<String, u64>, Vec<(Level, String)>) {
         let counters = imp::COUNTED.with_borrow(|counters| {
-            let since = counters.iter().map(|(name, total)| {
+            let since = counters.iter().map(|(name, (_, total))| {
                 let before = self.counters.get(name).copied().unwrap_or_default();
                 (name.clone(), total.saturating_sub(before))
             });

@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     cli::{Exit, harmless, print},
-    topology::report::{ChannelStatus, Outcome, Status},
+    operator::CounterClass,
+    topology::report::{ChannelStatus, Outcome, StageStatus, Status},
 };
 
 /// For how long rates are measured by default, in milliseconds.
@@ -63,7 +64,7 @@ fn shown(status: &Status) -> String {
                 rate(stage.rate_out),
                 match &stage.reason {
                     Some(reason) => reason.clone(),
-                    None => reasons(&stage.dropped),
+                    None => reasons(&stage.missing()),
                 },
             ]
         })
@@ -73,6 +74,17 @@ fn shown(status: &Status) -> String {
         3,
         &rows,
     ));
+    for stage in &status.stages {
+        if !stage.counters.is_empty() {
+            let _ = writeln!(
+                text,
+                "  {} {} counts {}",
+                stage.role,
+                stage.name,
+                counters(stage)
+            );
+        }
+    }
     if !status.edges.is_empty() {
         text.push('\n');
         let rows: Vec<_> = status
@@ -154,6 +166,18 @@ fn shown(status: &Status) -> String {
         let _ = writeln!(text, "\nlast reload, {ago} ago: {how}\n{}", reload.text);
     }
     text
+}
+
+/// `evicted 3 (incomplete), duplicates 12`.
+fn counters(stage: &StageStatus) -> String {
+    let each = stage.counters.iter().map(|(name, counter)| {
+        let class = match counter.class {
+            CounterClass::Normal => String::new(),
+            class => format!(" ({})", class.name()),
+        };
+        format!("{name} {}{class}", short(counter.total as f64))
+    });
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// `pipeline.yaml, generation 3, up 2m 10s, process 4711`.

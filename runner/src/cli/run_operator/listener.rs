@@ -1,9 +1,6 @@
 //! What an operator under trial says: to the log on stderr, and kept where a report wants it.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+use std::sync::{Mutex, PoisonError};
 
 use crate::{
     operator::{Events, Level},
@@ -32,10 +29,6 @@ impl Listener {
             std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner))
         })
     }
-
-    pub(super) fn counters(&self) -> BTreeMap<String, u64> {
-        self.guest.counters()
-    }
 }
 
 impl Events for Listener {
@@ -45,9 +38,5 @@ impl Events for Listener {
             let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
             lines.push((level, message.to_owned()));
         }
-    }
-
-    fn count(&self, name: &str, delta: u64) {
-        self.guest.count(name, delta);
     }
 }

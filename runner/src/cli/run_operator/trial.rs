@@ -1,6 +1,6 @@
 //! [`Trial`]: an operator, opened, fed batch by batch, ended.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
     RunOperatorArgs, Stop, StreamEncoding,
@@ -13,7 +13,7 @@ use crate::{
     cli::{Exit, operator_args},
     manifest::OperatorLimits,
     operator::{Binding, CallError, Component, Description, Grants, Instance, Processed, Setup},
-    stage::ANSWERS_MAX,
+    stage::{ANSWERS_MAX, OperatorCounters},
     topology,
 };
 
@@ -30,6 +30,7 @@ pub(super) struct Trial<'a> {
     /// Where lines come from.
     sources: Vec<Source<'a>>,
     done: Counts,
+    counters: OperatorCounters,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +102,7 @@ impl<'a> Trial<'a> {
             listener,
             sources,
             done: Counts::default(),
+            counters: OperatorCounters::default(),
             component,
         })
     }
@@ -115,7 +117,11 @@ impl<'a> Trial<'a> {
             Err(_) => return ran.map(|()| Exit::Success),
         };
         self.hand_on_log()?;
-        let counters = self.listener.counters();
+        let counters = self.counters.read();
+        let counters: BTreeMap<_, _> = counters
+            .into_iter()
+            .map(|(name, counter)| (name, counter.total))
+            .collect();
         let counted: Vec<_> = counters
             .iter()
             .map(|(name, total)| format!("{name}={total}"))
@@ -212,6 +218,7 @@ impl<'a> Trial<'a> {
                 Ok(processed) => processed,
                 Err(error) => return self.failed(batch, &error),
             };
+            self.counters.add(&processed.counted);
             for (port, frames) in &processed.outputs {
                 self.outputs.write(*port, frames)?;
             }

@@ -202,6 +202,8 @@ mod tests {
             allow_restart: false,
             exit_when_done: false,
             threads: None,
+            strict: false,
+            allow_loss: false,
         };
         let output = OutputArgs {
             log: LogFormat::Text,

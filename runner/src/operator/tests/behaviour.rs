@@ -23,8 +23,7 @@ fn a_batch_goes_in_and_comes_out() {
         processed,
         Processed {
             outputs: vec![(0, batch())],
-            rejected: Vec::new(),
-            more: false
+            ..Processed::default()
         }
     );
     assert_eq!(
@@ -182,8 +181,8 @@ fn more_is_asked_for_with_resume() {
     );
     let expected = Processed {
         outputs: vec![(0, Frames::single(b"in"))],
-        rejected: Vec::new(),
         more: true,
+        ..Processed::default()
     };
     assert_eq!(endless.process(0, &batch()).unwrap(), expected);
     for _ in 0..1000 {
@@ -279,8 +278,42 @@ fn log_lines_and_counters_arrive() {
         },
         Arc::clone(&recorder) as Arc<dyn Events>,
     );
-    talker.tick().unwrap();
-    assert_eq!(recorder.seen(), ["Warn out", "in +5"]);
+    let processed = talker.tick().unwrap();
+    assert_eq!(recorder.take(), ["Warn out"]);
+    let counted = Counted {
+        name: "in".into(),
+        class: CounterClass::Normal,
+        delta: 5,
+    };
+    assert_eq!(processed.counted, [counted]);
+    // What is repeated is known already.
+    talker.repeat(Some(ClockTrace::default()));
+    assert_eq!(talker.tick().unwrap().counted, []);
+    assert!(recorder.take().is_empty());
+    talker.repeat(None);
+    assert_eq!(talker.tick().unwrap().counted.len(), 1);
+}
+
+#[test]
+fn a_repeated_call_sees_the_same_clock() {
+    // Sends the time.
+    let tick = "(i32.store8 (i32.const 515) (i32.const 8)) (i64.store (i32.const 516) (call $now))
+        (call $answer (i32.const 0) (i32.const 512) (i32.const 12) (i32.const 0))";
+    let mut clock = instance(
+        &Guest {
+            tick,
+            ..Guest::default()
+        },
+        Arc::new(NoEvents),
+    );
+    let first = clock.tick().unwrap().outputs;
+    let trace = clock.take_clock();
+    std::thread::sleep(Duration::from_millis(5));
+    assert_ne!(clock.tick().unwrap().outputs, first);
+    clock.repeat(Some(trace));
+    assert_eq!(clock.tick().unwrap().outputs, first);
+    clock.repeat(None);
+    assert_ne!(clock.tick().unwrap().outputs, first);
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn a_module_and_its_component_describe_the_same() {
             loaded
                 .imports()
                 .iter()
-                .any(|name| name == "mosaik:operator/host@1.0.0"),
+                .any(|name| name == "mosaik:operator/host@1.1.0"),
             "{:?}",
             loaded.imports()
         );
@@ -149,7 +149,7 @@ fn a_module_that_imports_what_a_component_can_be_granted_is_told_so() {
     assert_eq!(
         error.to_string(),
         "is a core module that imports `wasi:random/random@0.2.6`: only a component can be granted more than \
-         `mosaik:operator/host@1.0.0`"
+         `mosaik:operator/host@1.1.0`"
     );
     assert!(error.hint().unwrap().contains("wasm32-wasip2"));
 }
@@ -157,7 +157,7 @@ fn a_module_that_imports_what_a_component_can_be_granted_is_told_so() {
 #[test]
 fn a_function_that_the_host_does_not_have_is_named() {
     let component = wat::parse_str(component_text(
-        r#"(import "mosaik:operator/host@1.0.0" (instance (export "exec" (func (param "command" string)))))"#,
+        r#"(import "mosaik:operator/host@1.1.0" (instance (export "exec" (func (param "command" string)))))"#,
         "func",
     ));
     let error = refused(&component.unwrap());
@@ -171,7 +171,7 @@ fn exports_that_are_missing_are_named() {
     assert_eq!(
         refused(&component).to_string(),
         "does not export `describe`, `open`, `process`, `resume`, `tick`, `finish`, `snapshot` and `restore`, which an \
-         operator of the world `mosaik:operator/operator@1.0.0` must"
+         operator of the world `mosaik:operator/operator@1.1.0` must"
     );
     // Something else under a name is no better than nothing.
     let component = wat::parse_str(component_text("", "instance")).unwrap();

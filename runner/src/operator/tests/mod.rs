@@ -29,10 +29,6 @@ impl Events for Recorder {
     fn log(&self, level: Level, message: &str) {
         self.0.lock().unwrap().push(format!("{level:?} {message}"));
     }
-
-    fn count(&self, name: &str, delta: u64) {
-        self.0.lock().unwrap().push(format!("{name} +{delta}"));
-    }
 }
 
 impl Recorder {

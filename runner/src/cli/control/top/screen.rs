@@ -224,7 +224,7 @@ fn stages(stages: &[StageStatus], hidden: usize) -> Table<'static> {
         };
         let trouble = match &stage.reason {
             Some(reason) => harmless(reason).replace('\n', " "),
-            None => reasons(&stage.dropped),
+            None => reasons(&stage.missing()),
         };
         Row::new(vec![
             Cell::new(format!(" {}", stage.role)),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
-use crate::topology::report::ChannelStatus;
+use crate::{stage::Inputs, topology::report::ChannelStatus};
 
 fn status() -> Status {
     let channel = |peer: Option<&str>| ChannelStatus {
@@ -23,7 +23,11 @@ fn status() -> Status {
         datums_out: count,
         bytes_in: 0,
         bytes_out: 0,
+        inputs: Inputs::default(),
         dropped: BTreeMap::new(),
+        lost: 0,
+        counters: BTreeMap::new(),
+        dead_letters: 0,
         restarts: 0,
         rate_in: None,
         rate_out: None,

@@ -1,0 +1,233 @@
+//! What a guest reports beside its answers: what became of records, and its counters.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::bindings::types;
+use super::host::cut;
+use super::limits::Limits;
+
+/// What became of records that are done and not rejected, as the guest says. Each is in one place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// They brought output.
+    pub answered: u64,
+    /// They are kept in the operator's state.
+    pub absorbed: u64,
+    /// They were left out by decision.
+    pub filtered: u64,
+}
+
+impl Outcomes {
+    /// All of them.
+    pub fn total(self) -> u64 {
+        self.answered
+            .saturating_add(self.absorbed)
+            .saturating_add(self.filtered)
+    }
+}
+
+impl std::ops::AddAssign for Outcomes {
+    fn add_assign(&mut self, more: Self) {
+        self.answered = self.answered.saturating_add(more.answered);
+        self.absorbed = self.absorbed.saturating_add(more.absorbed);
+        self.filtered = self.filtered.saturating_add(more.filtered);
+    }
+}
+
+/// What a counter says of an operator's results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CounterClass {
+    /// Nothing.
+    #[default]
+    Normal,
+    /// Records are missing from results by the operator's configuration, like late or evicted ones.
+    Incomplete,
+    /// Records or results are lost.
+    Lost,
+}
+
+impl CounterClass {
+    /// `normal`, `incomplete` or `lost`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Incomplete => "incomplete",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+impl From<types::CounterClass> for CounterClass {
+    fn from(class: types::CounterClass) -> Self {
+        match class {
+            types::CounterClass::Normal => Self::Normal,
+            types::CounterClass::Incomplete => Self::Incomplete,
+            types::CounterClass::Lost => Self::Lost,
+        }
+    }
+}
+
+/// What was added to a counter during one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// The counter.
+    pub name: Box<str>,
+    /// Its class.
+    pub class: CounterClass,
+    /// How much was added.
+    pub delta: u64,
+}
+
+/// What a guest has reported since it was last asked.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    pub(super) outcomes: Outcomes,
+    /// At most [`Limits::counters_max`].
+    pub(super) counted: Vec<Counted>,
+    /// Names during the instance's life.
+    names: HashSet<Box<str>>,
+    refused: bool,
+}
+
+impl Reports {
+    /// Adds to a counter. `false`, once, when there is no room for it.
+    pub(super) fn count(
+        &mut self,
+        class: CounterClass,
+        name: &str,
+        delta: u64,
+        limits: &Limits,
+    ) -> bool {
+        let counted = self.counted.iter_mut();
+        if let Some(counted) = counted.into_iter().find(|counted| *counted.name == *name) {
+            counted.delta = counted.delta.saturating_add(delta);
+            return true;
+        }
+        if !self.names.contains(name) {
+            if name.is_empty()
+                || name.len() > limits.counter_name_bytes_max
+                || self.names.len() >= limits.counters_max
+            {
+                return std::mem::replace(&mut self.refused, true);
+            }
+            self.names.insert(name.into());
+        }
+        self.counted.push(Counted {
+            name: name.into(),
+            class,
+            delta,
+        });
+        true
+    }
+
+    /// What to say of a counter that is ignored.
+    pub(super) fn ignored(name: &str, limits: &Limits) -> String {
+        let (counters_max, name_bytes_max) = (limits.counters_max, limits.counter_name_bytes_max);
+        let name = cut(name, name_bytes_max);
+        format!(
+            "the counter `{name}` is ignored: an operator has at most {counters_max}, with names of 1 to \
+             {name_bytes_max} bytes"
+        )
+    }
+}
+
+/// What `now` has answered during one call, so that the call can be repeated with the same clock: runs of one value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClockTrace {
+    runs: Vec<(u64, u32)>,
+}
+
+impl ClockTrace {
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        self.runs.len() * size_of::<(u64, u32)>()
+    }
+
+    fn push(&mut self, now_ms: u64) {
+        match self.runs.last_mut() {
+            Some((last, times)) if *last == now_ms && *times < u32::MAX => *times += 1,
+            _ => self.runs.push((now_ms, 1)),
+        }
+    }
+
+    /// Appends what a later part of the same call answered.
+    pub fn append(&mut self, mut later: Self) {
+        self.runs.append(&mut later.runs);
+    }
+}
+
+/// The clock that a guest reads.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    /// What it answered since it was last taken.
+    pub(super) trace: ClockTrace,
+    /// What it answers instead of the time, and how far that is used.
+    replayed: Option<(ClockTrace, usize, u32)>,
+}
+
+impl Clock {
+    /// Repeats a trace from now on, or tells the time again.
+    pub(super) fn replay(&mut self, trace: Option<ClockTrace>) {
+        self.replayed = trace.map(|trace| (trace, 0, 0));
+        self.trace = ClockTrace::default();
+    }
+
+    /// The next value; past the end of a trace that is repeated, its last one.
+    pub(super) fn read(&mut self, now_ms: impl FnOnce() -> u64) -> u64 {
+        let now_ms = match &mut self.replayed {
+            Some((trace, at, used)) if !trace.runs.is_empty() => {
+                let (value, times) = trace.runs[*at];
+                *used += 1;
+                if *used >= times && *at + 1 < trace.runs.len() {
+                    (*at, *used) = (*at + 1, 0);
+                }
+                return value;
+            }
+            _ => now_ms(),
+        };
+        self.trace.push(now_ms);
+        now_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_past_the_bound_are_ignored_and_reported_once() {
+        let limits = Limits {
+            counters_max: 2,
+            counter_name_bytes_max: 3,
+            ..Limits::default()
+        };
+        let mut reports = Reports::default();
+        let lost = CounterClass::Lost;
+        let known =
+            ["a", "long", "b", "c", "a", ""].map(|name| reports.count(lost, name, 1, &limits));
+        assert_eq!(known, [true, false, true, true, true, true]);
+        let counted = reports.counted.iter().map(|c| (&*c.name, c.delta));
+        assert_eq!(counted.collect::<Vec<_>>(), [("a", 2), ("b", 1)]);
+        assert!(Reports::ignored("long", &limits).starts_with("the counter `lon` is ignored"));
+    }
+
+    #[test]
+    fn a_clock_repeats_what_it_answered() {
+        let mut clock = Clock::default();
+        let times = [5, 5, 5, 7, 6, 6];
+        for time in times {
+            assert_eq!(clock.read(|| time), time);
+        }
+        let trace = std::mem::take(&mut clock.trace);
+        assert_eq!(trace.runs, [(5, 3), (7, 1), (6, 2)]);
+        clock.replay(Some(trace));
+        let again = times.map(|_| clock.read(|| 99));
+        assert_eq!(again, times);
+        assert_eq!(clock.read(|| 99), 6, "past its end it stays");
+        clock.replay(None);
+        assert_eq!(clock.read(|| 99), 99);
+    }
+}

@@ -1,0 +1,102 @@
+//! Dead-letter records: what goes to the stream that `on_error` names.
+
+use mosaik_streams::{
+    Frames, FramesBuilder,
+    frames::{DEFAULT_MAX_FRAME_LEN, HEADER_LEN},
+};
+use serde::Serialize;
+
+/// Bytes of a reason in a letter; the rest is cut off.
+const REASON_BYTES_MAX: usize = 1024;
+
+#[derive(Serialize)]
+struct Letter<'a> {
+    operator: &'a str,
+    port: &'a str,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    datum: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    datum_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    datum_bytes: Option<usize>,
+}
+
+/// The datums as they go to a stream of rejected ones: JSON objects with `operator`, `port`, `reason`, and the original
+/// bytes as `datum` if they are text, else as `datum_base64`. One that a stream has no room for in this form leaves its
+/// size, as `datum_bytes`; the second number says how many those are.
+pub(super) fn letters<'a>(
+    operator: &str,
+    port: &str,
+    refused: impl Iterator<Item = (&'a [u8], &'a str)>,
+) -> (Frames, u64) {
+    let mut builder = FramesBuilder::new();
+    let mut too_large = 0;
+    for (bytes, reason) in refused {
+        let datum = std::str::from_utf8(bytes).ok();
+        let datum_base64 = datum.is_none().then(|| data_encoding::BASE64.encode(bytes));
+        let mut letter = Letter {
+            operator,
+            port,
+            reason: &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)],
+            datum,
+            datum_base64,
+            datum_bytes: None,
+        };
+        let mut json = written(&letter);
+        if json.len() > DEFAULT_MAX_FRAME_LEN - HEADER_LEN {
+            too_large += 1;
+            (letter.datum, letter.datum_base64) = (None, None);
+            letter.datum_bytes = Some(bytes.len());
+            json = written(&letter);
+        }
+        builder.push(&json);
+    }
+    (builder.finish(), too_large)
+}
+
+fn written(letter: &Letter<'_>) -> Vec<u8> {
+    serde_json::to_vec(letter).expect("strings always serialise to JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_carries_the_original_bytes_whether_text_or_not() {
+        let refused: [(&[u8], &str); 2] = [(b"{\"a\":1}", "no price"), (&[0xff, 0], "not text")];
+        let (frames, too_large) = letters("spread", "in", refused.into_iter());
+        assert_eq!(too_large, 0);
+        let letters: Vec<serde_json::Value> = frames
+            .iter()
+            .map(|d| serde_json::from_slice(d).unwrap())
+            .collect();
+        assert_eq!(
+            letters[0],
+            serde_json::json!({"operator": "spread", "port": "in", "reason": "no price", "datum": "{\"a\":1}"})
+        );
+        assert_eq!(letters[1]["datum_base64"], "/wA=");
+    }
+
+    /// A datum of the largest size a stream takes is larger once it is escaped.
+    #[test]
+    fn a_letter_that_no_stream_takes_leaves_its_datum_out() {
+        let (text, bytes) = (vec![1; 4 << 20], vec![0xff; 13 << 20]);
+        let refused: [(&[u8], &str); 3] = [(&text, "no"), (&bytes, "no"), (b"small", "no")];
+        let (frames, too_large) = letters("spread", "in", refused.into_iter());
+        assert_eq!(too_large, 2);
+        let sizes: Vec<serde_json::Value> = frames
+            .iter()
+            .map(|d| serde_json::from_slice::<serde_json::Value>(d).unwrap())
+            .map(|letter| letter["datum_bytes"].clone())
+            .collect();
+        assert_eq!(
+            sizes,
+            [(4 << 20).into(), (13 << 20).into(), serde_json::Value::Null]
+        );
+        let longest = "é".repeat(5000);
+        let (frames, _) = letters("spread", "in", [(b"".as_slice(), &*longest)].into_iter());
+        assert!(frames.payload_len() < REASON_BYTES_MAX + 100);
+    }
+}

@@ -1,0 +1,83 @@
+//! The counters that an operator keeps itself, over all its instances.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::operator::{Counted, CounterClass};
+
+/// Names of counters of one operator, over all its instances: 64. Each instance is held to as many by the host, but one
+/// that fails again and again has many.
+const COUNTERS_MAX: usize = 64;
+
+/// A counter of an operator's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorCounter {
+    /// What it says of the operator's results; what it was first counted as.
+    pub class: CounterClass,
+    /// Its total.
+    pub total: u64,
+}
+
+/// The counters of one operator, by name.
+#[derive(Debug, Default)]
+pub struct OperatorCounters(Mutex<BTreeMap<String, OperatorCounter>>);
+
+impl OperatorCounters {
+    /// Adds what an instance has counted.
+    pub fn add(&self, counted: &[Counted]) {
+        if counted.is_empty() {
+            return;
+        }
+        let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for Counted { name, class, delta } in counted {
+            if let Some(counter) = counters.get_mut(&**name) {
+                counter.total = counter.total.saturating_add(*delta);
+            } else if counters.len() < COUNTERS_MAX {
+                let counter = OperatorCounter {
+                    class: *class,
+                    total: *delta,
+                };
+                counters.insert((**name).to_owned(), counter);
+            }
+        }
+    }
+
+    /// The counters, at most 64.
+    pub fn read(&self) -> BTreeMap<String, OperatorCounter> {
+        let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(name: &str, class: CounterClass, delta: u64) -> Counted {
+        Counted {
+            name: name.into(),
+            class,
+            delta,
+        }
+    }
+
+    #[test]
+    fn an_operator_has_so_many_counters_however_often_it_is_built() {
+        let counters = OperatorCounters::default();
+        for instance in 0..100 {
+            for name in 0..64 {
+                let name = format!("{instance}-{name}");
+                counters.add(&[counted(&name, CounterClass::Normal, 1)]);
+            }
+        }
+        counters.add(&[counted("0-0", CounterClass::Lost, u64::MAX)]);
+        let counters = counters.read();
+        assert_eq!(counters.len(), COUNTERS_MAX);
+        assert_eq!(counters["0-0"].total, u64::MAX);
+        assert_eq!(counters["0-0"].class, CounterClass::Normal);
+    }
+}

@@ -1,0 +1,150 @@
+//! A batch that failed is tried again record by record, so that one bad record costs one record.
+
+use std::time::Duration;
+
+use mosaik_streams::Frames;
+
+use super::{
+    End,
+    task::{Progress, Task},
+    worker::Worker,
+};
+use crate::operator::{CallError, thread_cpu_time};
+
+/// The CPU time that failed records of one batch may take in all, in times of `limits.time`: 10, which is 10 s by default.
+/// Records that get through do not count.
+const FAILING_TIME: u32 = 10;
+/// Records of one batch that may wait too long for the host: 3.
+const WAITS_MAX: u32 = 3;
+
+impl Worker {
+    /// Whether trying the records one by one can save some. With one record there is nothing to split, and an answer that
+    /// is partly handed on cannot be repeated where the guest reaches the outside.
+    pub(super) fn is_worth_retrying(
+        &self,
+        batch: &Frames,
+        progress: &Progress,
+        error: &CallError,
+    ) -> bool {
+        let is_splittable = error.is_fatal() || matches!(error, CallError::BatchTooLarge { .. });
+        let can_repeat = self.history.can_repeat() || !progress.has_handed_on();
+        batch.count() > 1 && is_splittable && can_repeat
+    }
+
+    /// Tries the records of a batch one by one, each with an instance that has seen exactly those before it that got
+    /// through. Those that fail go by the policy.
+    pub(super) async fn retry(
+        &mut self,
+        port: u32,
+        batch: Frames,
+        mut progress: Progress,
+        error: &CallError,
+    ) -> Result<(), End> {
+        let records = batch.count();
+        tracing::warn!(
+            operator = self.outfit.name,
+            "failed on a batch of {records} records, tries them one by one: {error}"
+        );
+        let mut failing = Failing::new(self.outfit.blueprint.setup.limits.call_time_max);
+        progress.restart();
+        let mut rest = batch;
+        let mut failed = 0;
+        for index in 0..records {
+            self.come_back(&mut failing).await?;
+            if self.outfit.handoff.is_abandoned() {
+                return Err(End::Stopped);
+            }
+            let record = rest.split_front(1, usize::MAX);
+            if progress.rejected.contains(&(index as u32)) {
+                // It was rejected, counted and filed before the batch failed, and left no trace in the state.
+                continue;
+            }
+            let task = Task::Batch(port, record.clone());
+            let began = thread_cpu_time();
+            let attempted = self.attempt(&task, index as u32, &mut progress).await?;
+            let Err(error) = attempted else {
+                continue;
+            };
+            failing.add(began, &error);
+            failed += 1;
+            if error.is_fatal() {
+                self.instance = None;
+            }
+            let record: Vec<_> = record.iter().collect();
+            self.lost(port, &record, &error.to_string()).await?;
+            if failing.is_over() || progress.is_behind() {
+                let reason = format!(
+                    "not tried: {failed} of the {} records before it in its batch failed, which took {:.1?} of CPU time",
+                    index + 1,
+                    failing.took
+                );
+                let records: Vec<_> = rest.iter().collect();
+                let lost = self.lost(port, &records, &reason).await;
+                self.backoff.failed();
+                return lost;
+            }
+        }
+        if failed == 0
+            && matches!(
+                error,
+                CallError::TimedOut { .. } | CallError::WaitedTooLong { .. }
+            )
+        {
+            self.batch_max.was_too_slow(records);
+            tracing::warn!(
+                operator = self.outfit.name,
+                "each of the {records} records was in time, all together were not: it gets fewer at once from now on; \
+                 `limits.time` can be raised, or `batch_size` of its edges lowered"
+            );
+        }
+        if failed == records {
+            self.backoff.failed();
+        } else {
+            self.backoff.succeeded();
+        }
+        Ok(())
+    }
+
+    /// Brings the instance back if it is lost, and saves it at once, so that the next failure in this batch does not
+    /// repeat all calls since the last snapshot.
+    async fn come_back(&mut self, failing: &mut Failing) -> Result<(), End> {
+        if self.instance.is_some() {
+            return Ok(());
+        }
+        let began = thread_cpu_time();
+        self.rebuild()?;
+        self.revive().await?;
+        if self.history.is_long() {
+            self.save();
+        }
+        failing.took += thread_cpu_time().saturating_sub(began);
+        self.revive().await
+    }
+}
+
+/// What the failures of one batch have taken.
+struct Failing {
+    took: Duration,
+    most: Duration,
+    waits: u32,
+}
+
+impl Failing {
+    fn new(call_time_max: Duration) -> Self {
+        Self {
+            took: Duration::ZERO,
+            most: call_time_max.saturating_mul(FAILING_TIME),
+            waits: 0,
+        }
+    }
+
+    /// A record failed that was begun at this time of the thread.
+    fn add(&mut self, began: Duration, error: &CallError) {
+        self.took += thread_cpu_time().saturating_sub(began);
+        self.waits += u32::from(matches!(error, CallError::WaitedTooLong { .. }));
+    }
+
+    fn is_over(&self) -> bool {
+        self.took > self.most || self.waits >= WAITS_MAX
+    }
+}

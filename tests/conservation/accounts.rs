@@ -1,0 +1,221 @@
+//! An operator with state, some of whose records make it panic, loop or run out of memory: each costs itself and nothing
+//! else, and the state comes back as it was.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+
+use serde_json::Value;
+
+use crate::{
+    ledger::{Ledger, up},
+    random::Random,
+    seeds,
+    support::{root, write},
+};
+
+const ORDERS: usize = 6000;
+/// Orders below are rejected.
+const LEAST: u64 = 3;
+
+/// Writes orders, and computes what must come of them: the balances in the order in which they are reached, by customer,
+/// and the orders that must be rejected or fail, by what they are.
+struct Expected {
+    balances: BTreeMap<String, Vec<String>>,
+    sum: i64,
+    good: u64,
+    rejected: u64,
+    bad: u64,
+}
+
+fn write_orders(folder: &Path, random: &mut Random, faults: &[&str]) -> Expected {
+    let mut text = String::new();
+    let mut expected = Expected {
+        balances: BTreeMap::new(),
+        sum: 0,
+        good: 0,
+        rejected: 0,
+        bad: 0,
+    };
+    let mut owes: BTreeMap<String, i64> = BTreeMap::new();
+    for _ in 0..ORDERS {
+        let amount = random.below(100);
+        let customer = if random.below(900) == 0 {
+            random.pick(faults).to_owned()
+        } else {
+            format!("c{}", random.below(50))
+        };
+        writeln!(text, r#"{{"customer":"{customer}","amount":{amount}}}"#).unwrap();
+        if amount < LEAST {
+            expected.rejected += 1;
+        } else if faults.contains(&customer.as_str()) {
+            expected.bad += 1;
+        } else {
+            expected.good += 1;
+            expected.sum += amount as i64;
+            let total = owes.entry(customer.clone()).or_default();
+            *total += amount as i64;
+            let reached = expected.balances.entry(customer).or_default();
+            reached.push(total.to_string());
+        }
+    }
+    write(folder, "orders.jsonl", text);
+    expected
+}
+
+/// The balances that came out, by customer.
+fn balances(folder: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut balances: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in fs::read_to_string(folder.join("balances.jsonl"))
+        .unwrap()
+        .lines()
+    {
+        let balance: Value = serde_json::from_str(line).unwrap();
+        let text = |field: &str| balance[field].as_str().unwrap().to_owned();
+        balances
+            .entry(text("customer"))
+            .or_default()
+            .push(text("owes"));
+    }
+    balances
+}
+
+fn manifest(folder: &Path, settings: &str) -> std::path::PathBuf {
+    let wasm = root().join("tests/operator/built.wasm");
+    let text = format!(
+        "mosaik: v1\nstreams: {{orders: {{}}, payments: {{}}, balances: {{}}, dead: {{}}}}\n\
+         producers:\n  orders: {{from: {{file: {{path: orders.jsonl}}}}, to: orders}}\n  \
+         payments: {{from: {{file: {{path: payments.jsonl}}}}, to: payments}}\n\
+         operators:\n  accounts: {{wasm: {wasm}, from: {{orders: orders, payments: payments}}, to: {{balances: balances}}, \
+         config: {{least: {LEAST}}}, {settings}}}\n\
+         consumers:\n  balances: {{from: balances, to: {{file: {{path: balances.jsonl}}}}}}\n  \
+         dead: {{from: dead, to: {{file: {{path: dead.jsonl}}}}}}\n",
+        wasm = wasm.display(),
+    );
+    write(folder, "payments.jsonl", "");
+    write(folder, "m.yaml", text)
+}
+
+#[test]
+fn a_bad_record_costs_itself_and_the_state_comes_back() {
+    for seed in 0..seeds() {
+        let mut random = Random::seeded(seed);
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let faults: &[&str] = random.pick(&[
+            &["panic"] as &[&str],
+            &["panic", "hog"],
+            &["loop"],
+            &["panic", "hog", "loop"],
+        ]);
+        let expected = write_orders(folder, &mut random, faults);
+        let spread = random.pick(&[
+            "",
+            "instances: 2, key: customer, ",
+            "instances: 4, key: customer, ",
+        ]);
+        let checkpoint = random.pick(&["", "checkpoint: 5ms, ", "checkpoint: 1h, "]);
+        let settings = format!(
+            "limits: {{memory: 8MiB, time: 50ms}}, {spread}{checkpoint}on_error: {{to: dead}}"
+        );
+        let context = format!("seed {seed}: {faults:?}, {settings}");
+        let ledger = Ledger::of(up(&manifest(folder, &settings)).wait());
+
+        assert_eq!(ledger.exit, Some(0), "{context}\n{}", ledger.log);
+        let of = |figure| ledger.count("operator accounts", figure);
+        assert_eq!(
+            [
+                of("datums_in"),
+                of("rejected"),
+                of("failed"),
+                of("forgotten")
+            ],
+            [ORDERS as u64, expected.rejected, expected.bad, 0],
+            "{context}\n{}",
+            ledger.log
+        );
+        assert_eq!(of("answered"), expected.good, "{context}");
+        assert_eq!(
+            of("dead_letters"),
+            expected.rejected + expected.bad,
+            "{context}"
+        );
+        ledger.flows("producer orders", "operator accounts");
+        ledger.flows("operator accounts", "consumer balances");
+        assert_eq!(
+            ledger.count("consumer dead", "datums_in"),
+            of("dead_letters")
+        );
+
+        let mut reached = balances(folder);
+        let sums = reached.remove("all").unwrap();
+        let sum: i64 = sums.iter().map(|sum| sum.parse::<i64>().unwrap()).sum();
+        assert_eq!(sum, expected.sum, "{context}\n{}", ledger.log);
+        assert_eq!(reached, expected.balances, "{context}\n{}", ledger.log);
+        let dead = fs::read_to_string(folder.join("dead.jsonl")).unwrap();
+        assert_eq!(dead.lines().count() as u64, of("dead_letters"), "{context}");
+    }
+}
+
+/// What the manifest says of failures decides the exit code.
+#[test]
+fn the_exit_code_tells_whether_records_were_lost() {
+    for (settings, arguments, exit) in [
+        ("", &[] as &[&str], 5),
+        ("", &["--allow-loss"], 0),
+        ("on_error: skip", &[], 0),
+        ("on_error: stop", &[], 3),
+        ("on_error: {to: dead}", &[], 0),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        write_orders(folder, &mut Random::seeded(7), &["panic"]);
+        let mut text = fs::read_to_string(manifest(folder, settings)).unwrap();
+        if !settings.contains("dead") {
+            text = text.replace(", dead: {}", "");
+            let end = text.find("  dead: {from").unwrap();
+            text.truncate(end);
+        }
+        let manifest = write(folder, "m.yaml", text);
+        let mut command = crate::support::runner();
+        command
+            .args(["up", "--log", "json"])
+            .args(arguments)
+            .arg(manifest);
+        let ledger = Ledger::of(crate::support::Node::spawn(command).wait());
+        assert_eq!(
+            ledger.exit,
+            Some(exit),
+            "{settings} {arguments:?}\n{}",
+            ledger.log
+        );
+        assert_eq!(
+            ledger.lost > 0,
+            settings.is_empty() || exit == 3,
+            "{settings}\n{}",
+            ledger.log
+        );
+    }
+}
+
+/// An operator built for version 1.0 of the interface does not say what became of its records.
+#[test]
+fn an_operator_of_interface_1_0_reports_what_it_took() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let expected = write_orders(folder, &mut Random::seeded(3), &["panic"]);
+    let text = fs::read_to_string(manifest(folder, "on_error: {to: dead}")).unwrap();
+    let old = root().join("tests/components/operator-1.0.wasm");
+    let new = root().join("tests/operator/built.wasm");
+    let text = text.replace(&new.display().to_string(), &old.display().to_string());
+    let ledger = Ledger::of(up(&write(folder, "m.yaml", text)).wait());
+    assert_eq!(ledger.exit, Some(0), "{}", ledger.log);
+    let of = |figure| ledger.count("operator accounts", figure);
+    assert_eq!(
+        [of("taken"), of("rejected"), of("failed"), of("answered")],
+        [expected.good, expected.rejected, expected.bad, 0],
+        "{}",
+        ledger.log
+    );
+    let mut reached = balances(folder);
+    reached.remove("all").unwrap();
+    assert_eq!(reached, expected.balances);
+}

@@ -1,0 +1,161 @@
+//! Large jobs of the built-in operators on a machine that is busy with other things: nothing is lost on the defaults.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::{
+    ledger::{Ledger, up},
+    support::{run, write},
+};
+
+/// How long one of these may take in a debug build beside so many loops.
+const LIMIT: Duration = Duration::from_mins(4);
+
+/// Threads that compute for nothing, until this is dropped.
+struct Loops {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Loops {
+    fn start(count: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let threads = (0..count).map(|_| {
+            let stop = Arc::clone(&stop);
+            thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            })
+        });
+        let threads = threads.collect();
+        Self { stop, threads }
+    }
+}
+
+impl Drop for Loops {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lines(folder: &Path, name: &str) -> Vec<Value> {
+    let text = fs::read_to_string(folder.join(name)).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn manifest(folder: &Path, operator: &str) -> std::path::PathBuf {
+    let text = format!(
+        "mosaik: v1\nstreams: {{in: {{}}, out: {{}}}}\n\
+         producers: {{in: {{from: {{file: {{path: in.jsonl}}}}, to: in}}}}\n\
+         operators: {{op: {{from: in, to: out, {operator}}}}}\n\
+         consumers: {{out: {{from: out, to: {{file: {{path: out.jsonl}}}}}}}}\n"
+    );
+    let path = write(folder, "m.yaml", text);
+    // Compiled before the machine is busy.
+    let checked = run(["check".as_ref(), path.as_os_str()]);
+    assert!(checked.status.success(), "{}", checked.stderr);
+    path
+}
+
+#[test]
+fn windows_of_many_keys_are_whole() {
+    const RECORDS: u64 = 200_000;
+    const KEYS: u64 = 50_000;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut text = String::new();
+    let mut sums: BTreeMap<u64, u64> = BTreeMap::new();
+    for id in 0..RECORDS {
+        let key = id * 7919 % KEYS;
+        *sums.entry(key).or_default() += id;
+        writeln!(
+            text,
+            r#"{{"id":{id},"key":{key},"at":{}}}"#,
+            1_700_000_000_000 + id
+        )
+        .unwrap();
+    }
+    write(folder, "in.jsonl", text);
+    let operator = "wasm: 'builtin:window', config: {by: key, time: at, every: 1d, aggregate: {sum: {sum: id}, n: count}}";
+    let manifest = manifest(folder, operator);
+    let loops = Loops::start(16);
+    let ledger = Ledger::of(up(&manifest).wait_within(LIMIT));
+    drop(loops);
+    assert_eq!((ledger.exit, ledger.lost), (Some(0), 0), "{}", ledger.log);
+    assert_eq!(ledger.count("operator op", "absorbed"), RECORDS);
+    let found: BTreeMap<u64, u64> = lines(folder, "out.jsonl")
+        .iter()
+        .map(|window| {
+            assert_eq!(window["n"], RECORDS / KEYS);
+            let sum = window["sum"].as_f64().unwrap();
+            (window["key"].as_u64().unwrap(), sum as u64)
+        })
+        .collect();
+    assert_eq!(found.len() as u64, KEYS);
+    assert_eq!(found, sums);
+}
+
+#[test]
+fn a_duplicate_never_passes() {
+    const RECORDS: u64 = 300_000;
+    const KEYS: u64 = 180_000;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut text = String::new();
+    for id in 0..RECORDS {
+        writeln!(text, r#"{{"key":{}}}"#, id * 7919 % KEYS).unwrap();
+    }
+    write(folder, "in.jsonl", text);
+    let operator = "wasm: 'builtin:dedupe', limits: {memory: 256MiB}, config: {by: key, max_keys: 1000000, max_bytes: 64MiB}";
+    let manifest = manifest(folder, operator);
+    let loops = Loops::start(8);
+    let ledger = Ledger::of(up(&manifest).wait_within(LIMIT));
+    drop(loops);
+    assert_eq!((ledger.exit, ledger.lost), (Some(0), 0), "{}", ledger.log);
+    let of = |figure| ledger.count("operator op", figure);
+    assert_eq!([of("answered"), of("filtered")], [KEYS, RECORDS - KEYS]);
+    assert_eq!(lines(folder, "out.jsonl").len() as u64, KEYS);
+}
+
+#[test]
+fn a_filter_sees_every_record() {
+    const RECORDS: u64 = 30_000;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut text = String::new();
+    for id in 0..RECORDS {
+        writeln!(text, r#"{{"id":{id},"price":{},"qty":2}}"#, id % 100).unwrap();
+    }
+    write(folder, "in.jsonl", text);
+    let operator = "wasm: 'builtin:jq', config: {filter: 'select(.price < 50) | {id, total: (.price * .qty)}'}";
+    let manifest = manifest(folder, operator);
+    let loops = Loops::start(16);
+    let ledger = Ledger::of(up(&manifest).wait_within(LIMIT));
+    drop(loops);
+    assert_eq!((ledger.exit, ledger.lost), (Some(0), 0), "{}", ledger.log);
+    let of = |figure| ledger.count("operator op", figure);
+    assert_eq!([of("answered"), of("filtered")], [RECORDS / 2, RECORDS / 2]);
+    let expected: Vec<_> = (0..RECORDS)
+        .filter(|id| id % 100 < 50)
+        .map(|id| serde_json::json!({"id": id, "total": id % 100 * 2}))
+        .collect();
+    assert_eq!(lines(folder, "out.jsonl"), expected);
+}

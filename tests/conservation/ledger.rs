@@ -1,0 +1,95 @@
+//! [`Ledger`]: what a node's own summary says, and that it adds up.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde_json::Value;
+
+use crate::support::{Done, Node, runner};
+
+/// The places where a record that was taken in may be.
+const PLACES: [&str; 9] = [
+    "answered",
+    "absorbed",
+    "filtered",
+    "taken",
+    "rejected",
+    "failed",
+    "forgotten",
+    "invalid",
+    "undelivered",
+];
+
+/// The summary of a node that has ended.
+pub(crate) struct Ledger {
+    stages: BTreeMap<String, Value>,
+    pub(crate) lost: u64,
+    pub(crate) exit: Option<i32>,
+    pub(crate) log: String,
+}
+
+/// Starts a node whose log can be read by [`Ledger::of`].
+pub(crate) fn up(manifest: &Path) -> Node {
+    let mut command = runner();
+    command.args(["up", "--log", "json"]).arg(manifest);
+    Node::spawn(command)
+}
+
+impl Ledger {
+    /// Reads the summary, and checks that each stage's records add up.
+    #[track_caller]
+    pub(crate) fn of(done: Done) -> Self {
+        let mut stages = BTreeMap::new();
+        let mut lost = None;
+        for line in done.stderr.lines() {
+            let Ok(fields) = serde_json::from_str::<Value>(line) else {
+                continue;
+            };
+            let stage = fields["stage"].as_str().map(str::to_owned);
+            match (fields["message"].as_str(), stage) {
+                (Some("summary"), Some(stage)) => {
+                    stages.insert(stage, fields);
+                }
+                (Some("done"), _) => lost = fields["lost"].as_u64(),
+                _ => {}
+            }
+        }
+        let ledger = Self {
+            stages,
+            lost: lost.unwrap_or_else(|| panic!("no summary:\n{}", done.stderr)),
+            exit: done.status.code(),
+            log: done.stderr,
+        };
+        for stage in ledger.stages.keys() {
+            let places = PLACES.map(|place| ledger.count(stage, place));
+            assert_eq!(
+                ledger.count(stage, "datums_in"),
+                places.iter().sum::<u64>(),
+                "{stage}: {places:?} of {PLACES:?}\n{}",
+                ledger.log
+            );
+        }
+        ledger
+    }
+
+    /// A figure of a stage, like `operator accounts`.
+    #[track_caller]
+    pub(crate) fn count(&self, stage: &str, figure: &str) -> u64 {
+        let stages = || self.stages.keys().cloned().collect::<Vec<_>>();
+        let fields = self.stages.get(stage);
+        let fields = fields.unwrap_or_else(|| panic!("no {stage} in {:?}", stages()));
+        fields[figure]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{stage} has no {figure}: {fields}"))
+    }
+
+    /// That everything which came out of `writer` went into `reader`.
+    #[track_caller]
+    pub(crate) fn flows(&self, writer: &str, reader: &str) {
+        assert_eq!(
+            self.count(writer, "datums_out"),
+            self.count(reader, "datums_in"),
+            "from {writer} to {reader}\n{}",
+            self.log
+        );
+    }
+}
