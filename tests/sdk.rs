@@ -167,7 +167,7 @@ fn told_in_full(reason: &str) {
         .lines()
         .position(|line| line.contains("asked to panic"))
         .unwrap();
-    let place = format!("panicked at tests/operator/src/lib.rs:{}:17", line + 1);
+    let place = format!("panicked at tests/operator/src/lib.rs:{}:20", line + 1);
     assert!(
         reason.contains(&format!(
             "{place}, processing datum 1 of its batch: asked to panic at 7"

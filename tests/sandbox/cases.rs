@@ -113,18 +113,18 @@ pub(crate) const CASES: &[Case] = cases! {
     stack_locals Process "call stack exhausted";
     stack_mutual Process "call stack exhausted";
 
-    answer_huge Process "more than the 67108864 bytes that `limits.memory` allows" 192;
-    answer_overlapping Process "more than the 67108864 bytes that `limits.memory` allows";
+    answer_huge Process "more than the 67108864 bytes allowed" 192;
+    answer_overlapping Process "more than the 67108864 bytes allowed";
     answer_beyond Process "out of bounds of memory";
     answer_nowhere Process "out of bounds";
     answer_misaligned Process "align";
     answer_discriminant Process "discriminant";
     answer_port Process "output port 2147483647 of 1";
     list_billion Process "out of bounds of memory";
-    list_empty_outputs Process "more than the 67108864 bytes that `limits.memory` allows" 192;
+    list_empty_outputs Process "more than the 67108864 bytes allowed" 192;
     list_empty_outputs_fit Process "|`process` used more than the 100" 192;
     list_small_outputs_fit Process "|`process` used more than the 100" 192;
-    list_rejections Process "more than the 67108864 bytes that `limits.memory` allows" 192;
+    list_rejections Process "more than the 67108864 bytes allowed" 192;
     list_rejections_fit Process "it rejects datum 0 twice|`process` used more than the 100" 192;
     reject_beyond Process "it rejects datum 2147483647 of a batch of 3";
     reject_at_length Process "";
@@ -158,15 +158,15 @@ pub(crate) const CASES: &[Case] = cases! {
     count_beyond Tick "out of bounds";
     count_not_text Tick "utf-8";
 
-    describe_ports Load "`describe` gave a malformed answer: more than the 67108864 bytes that `limits.memory` allows" 192;
+    describe_ports Load "`describe` gave a malformed answer: more than the 67108864 bytes allowed" 192;
     describe_ports_beyond Load "out of bounds of memory";
     describe_name Load "an input port's name is not 1 to 128 bytes of printable text";
     describe_schema Load "a configuration schema of 15728640 bytes, more than 1048576";
     describe_deep Load "a configuration schema that is not JSON";
     describe_not_text Load "utf-8";
 
-    snapshot_huge Snapshot "more than the 67108864 bytes that `limits.memory` allows" 192;
-    snapshot_entries Snapshot "more than the 67108864 bytes that `limits.memory` allows" 192;
+    snapshot_huge Snapshot "more than the 67108864 bytes allowed" 192;
+    snapshot_entries Snapshot "more than the 67108864 bytes allowed" 192;
     restore_traps Restore "trapped in `restore`";
 
     export_missing Load "the core module cannot be made a component";

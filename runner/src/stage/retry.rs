@@ -98,7 +98,12 @@ impl Worker {
             );
         }
         if failed == records {
-            self.backoff.failed();
+            let pause = self.backoff.failed();
+            tracing::error!(
+                operator = self.outfit.name,
+                ?pause,
+                "failed on each of the {records} records of a batch; a new instance follows"
+            );
         } else {
             self.backoff.succeeded();
         }
