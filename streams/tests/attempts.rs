@@ -30,6 +30,7 @@ async fn a_refusal_is_told_until_the_refused_node_is_admitted() {
         producer: one.local().id(),
         phase: Phase::Resting,
         last_close: Some(CloseReason::NotAllowed),
+        mismatch: None,
     };
     until("the refusal is told", || consumer.attempts() == [refused]).await;
     two.discovery().add_tags(trusted);

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::{PeerId, network::CloseReason};
+use crate::{PeerId, network::CloseReason, streams::Format};
 
 /// How a consumer fares with one node that offers its stream and meets its requirements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Attempt {
     pub phase: Phase,
     /// How the last connection to it, or the last try at one, ended; `None` when none has yet.
     pub last_close: Option<CloseReason>,
+    /// What the node declares its records to be, if it was refused for that.
+    pub mismatch: Option<Format>,
 }
 
 /// What a consumer does about a node that offers its stream.
@@ -57,6 +59,7 @@ impl Attempts {
             producer: peer,
             phase: Phase::Connecting,
             last_close: None,
+            mismatch: None,
         };
         let mut attempts = self.lock();
         let at = place(&attempts, &peer).unwrap_or_else(|at| at);
@@ -76,9 +79,23 @@ impl Attempts {
         }
     }
 
+    /// A node declares its records to be this, which the consumer does not take. True when that is news.
+    pub(super) fn mismatched(&self, peer: &PeerId, theirs: Format) -> bool {
+        let mut is_news = false;
+        self.change(peer, |attempt| {
+            is_news = attempt.mismatch.replace(theirs) != Some(theirs);
+        });
+        is_news
+    }
+
     /// Does nothing for a node that is not being taken care of.
     pub(super) fn set(&self, peer: &PeerId, phase: Phase) {
-        self.change(peer, |attempt| attempt.phase = phase);
+        self.change(peer, |attempt| {
+            attempt.phase = phase;
+            if phase == Phase::Connected {
+                attempt.mismatch = None;
+            }
+        });
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     filter::{Filter, Lookup, Matches},
     gate::{Gate, Requirements},
     status::{Board, ChannelConditions},
-    streams::{self, Scope, backoff::ExponentialBackoff},
+    streams::{self, Format, Scope, backoff::ExponentialBackoff},
     tickets::TicketValidator,
 };
 
@@ -27,6 +27,10 @@ pub struct Config {
     pub scope: Scope,
     /// What the datums are, for criteria to look into. Default: JSON.
     pub encoding: Encoding,
+    /// What the consumer declares its records to be; a producer that declares otherwise is refused. Default: nothing.
+    pub format: Option<Format>,
+    /// What the stream is called in logs. Default: its id.
+    pub label: Option<Arc<str>>,
     /// Which datums are wanted. Default: all.
     pub criteria: Criteria,
     /// Datums held for the application, from all producers. Default 1024. When it is full, nothing more is read.
@@ -62,6 +66,8 @@ impl FramesConsumerBuilder {
             stream_id: id,
             scope: Scope::Network,
             encoding: Encoding::default(),
+            format: None,
+            label: None,
             criteria: Criteria::default(),
             buffer_size: 1024,
             buffer_bytes: 8 * 1024 * 1024,
@@ -90,9 +96,17 @@ impl FramesConsumerBuilder {
         self
     }
 
-    /// What the datums are, for criteria to look into. Default: JSON.
+    /// What the records are, for criteria to look into, and declared to producers: one that declares another encoding or
+    /// schema is refused with 10415. Default: JSON, and nothing is declared.
     pub fn with_encoding(mut self, encoding: Encoding) -> Self {
+        self.config.format = Some(Format::from(&encoding));
         self.config.encoding = encoding;
+        self
+    }
+
+    /// What the stream is called in logs. Default: its id.
+    pub fn with_label(mut self, label: impl Into<Arc<str>>) -> Self {
+        self.config.label = Some(label.into());
         self
     }
 

@@ -8,7 +8,7 @@ use crate::{
     criteria::NotSelectable,
     gate::Requirements,
     status::{ChannelConditions, ChannelInfo},
-    streams::backoff::ExponentialBackoff,
+    streams::{Format, backoff::ExponentialBackoff},
     tap::Tap,
 };
 
@@ -32,6 +32,8 @@ pub struct ConsumerReading {
     pub producers: Vec<ChannelInfo>,
     /// How it fares with every node elsewhere that offers the stream and meets its requirements.
     pub attempts: Vec<Attempt>,
+    /// What the consumer takes the records for, as it declares it to producers.
+    pub format: Option<Format>,
 }
 
 impl ConsumerControl {
@@ -55,6 +57,7 @@ impl ConsumerControl {
             queued: core.queue().held(),
             producers: core.board.list(),
             attempts: core.attempts.list(),
+            format: core.config.format,
         })
     }
 

@@ -118,6 +118,12 @@ impl Core {
         self.id
     }
 
+    /// What the stream is called in logs.
+    pub(super) fn label(&self) -> String {
+        let label = self.config.label.as_ref();
+        label.map_or_else(|| self.id.to_string(), ToString::to_string)
+    }
+
     pub(super) fn wanted(&self) -> Arc<Wanted> {
         self.wanted.borrow().clone()
     }

@@ -121,7 +121,11 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
                     continue;
                 }
                 if reason == CloseReason::NotAllowed && !std::mem::replace(&mut refused, true) {
-                    tracing::warn!(%peer, stream = %core.id, "refused: this node is or shows not what the stream requires of its consumers");
+                    tracing::warn!(
+                        peer = discovery.describe(&peer),
+                        stream = core.label(),
+                        "refused: this node lacks the tags or tickets that the stream requires of consumers"
+                    );
                 }
                 reason == CloseReason::UnknownPeer
             }
@@ -136,7 +140,8 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
             Outcome::Closed(
                 CloseReason::GracefulShutdown
                 | CloseReason::StreamNotFound
-                | CloseReason::DifferentNetwork,
+                | CloseReason::DifferentNetwork
+                | CloseReason::FormatMismatch,
             ) => false,
             Outcome::Closed(_) => true,
         };

@@ -13,14 +13,14 @@ use super::{
     receiver::Outcome,
 };
 use crate::{
-    Criteria, Frames,
+    Criteria, Frames, PeerId,
     discovery::{Catalog, Hold, PeerEntry},
     gate::Pass,
     network::{CloseReason, Link, LinkConn, LinkError, LinkReceiver, LinkSender},
     queue::Closed,
     status::{Channel, State},
     streams::{
-        HANDSHAKE_TIMEOUT,
+        Format, HANDSHAKE_TIMEOUT,
         backoff::Waits,
         protocol::{Epoch, Hello, Retune, Start},
     },
@@ -206,6 +206,7 @@ async fn greet(core: &Core, link: &mut Link, criteria: &Criteria) -> Result<Star
         stream: core.id,
         criteria: criteria.clone(),
         id: Some(core.subscriber_id),
+        format: core.config.format,
     };
     let why = |error: LinkError| match error {
         LinkError::Closed(reason) => reason,
@@ -225,8 +226,27 @@ async fn greet(core: &Core, link: &mut Link, criteria: &Criteria) -> Result<Star
     if start.stream != core.id {
         return Err(CloseReason::ProtocolViolation);
     }
+    check_format(core, &link.conn.peer(), start.format)?;
     link.rx.set_max_frame_len(core.config.max_datum_len);
     Ok(start)
+}
+
+/// Refuses a producer whose records are not what this consumer takes them for, and warns of that once.
+fn check_format(core: &Core, peer: &PeerId, theirs: Option<Format>) -> Result<(), CloseReason> {
+    let ours = core.config.format;
+    if let Some((ours, theirs)) = ours.zip(theirs)
+        && !Format::agree(Some(ours), Some(theirs))
+    {
+        if core.attempts.mismatched(peer, theirs) {
+            tracing::warn!(
+                stream = core.label(),
+                peer = core.streams.env.discovery.describe(peer),
+                "the producer declares {theirs}, this consumer {ours}: nothing is read; give the stream the same encoding and schema on both nodes"
+            );
+        }
+        return Err(CloseReason::FormatMismatch);
+    }
+    Ok(())
 }
 
 /// Resolves when the catalog knows a later life of the peer. Cancel safe.

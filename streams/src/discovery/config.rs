@@ -31,6 +31,7 @@ pub struct Config {
     pub(super) max_time_drift: Duration,
     pub(super) events_backlog: usize,
     pub(super) generation: Generation,
+    pub(super) name: Option<String>,
 }
 
 impl Config {
@@ -58,6 +59,7 @@ impl Default for Config {
             max_time_drift: Duration::from_secs(50),
             events_backlog: 1024,
             generation: Generation::default(),
+            name: None,
         }
     }
 }
@@ -107,6 +109,13 @@ impl ConfigBuilder {
     /// How many events wait for a slow receiver before it loses the oldest. Default 1024, at least 1.
     pub const fn with_events_backlog(mut self, events: usize) -> Self {
         self.0.events_backlog = events;
+        self
+    }
+
+    /// What this node calls itself towards its peers, who show it beside the peer id; the first
+    /// [`MAX_NAME_LEN`](super::MAX_NAME_LEN) bytes count. Default: nothing.
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.0.name = Some(name.into());
         self
     }
 

@@ -17,7 +17,7 @@ pub fn snapshot(frame: &[u8]) {
     assert!(snapshot.entries.len() <= frame.len());
     let signed = snapshot.entries.into_iter().map(Unverified::verify);
     let signed: Vec<SignedPeerEntry> = signed.filter_map(Result::ok).collect();
-    let again = wire::encode(&signed, Say::Hello, usize::MAX);
+    let again = wire::encode(&signed, Say::Hello, wire::About::default(), usize::MAX);
     let again = Snapshot::decode(&again).expect("what was written is read");
     assert_eq!(again.entries.len(), signed.len());
     for (again, signed) in again.entries.into_iter().zip(signed) {

@@ -1,12 +1,18 @@
 //! [`Discovery`]: what users of a network do with its catalog.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+};
 
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    Catalog, Config, MAX_TICKETS_JUDGED, PeerEntry, Refusal, SignedPeerEntry, announce, bootstrap,
+    Catalog, Config, MAX_TICKETS_JUDGED, PeerEntry, Problem, Refusal, SignedPeerEntry, announce,
+    bootstrap,
+    bootstrap::Told,
     gossip::{self, Gossip},
     jobs::{self, Kind},
     lan, ping,
@@ -95,11 +101,19 @@ impl Discovery {
         let _ = shared.gossip.set(gossip);
         shared.spawn(announce::run(shared.clone()));
         shared.spawn(announce::purge(shared.clone()));
+        shared.mdns.store(mdns, Ordering::Relaxed);
         if mdns {
             shared.spawn(lan::run(shared.clone()));
         }
-        for addr in shared.config.bootstrap.iter().filter(|addr| addr.id != id) {
-            shared.spawn(bootstrap::keep(shared.clone(), addr.clone()));
+        for addr in &shared.config.bootstrap {
+            if addr.id == id {
+                shared.spawn(bootstrap::watch_for_another_me(
+                    shared.clone(),
+                    addr.clone(),
+                ));
+            } else {
+                shared.spawn(bootstrap::keep(shared.clone(), addr.clone()));
+            }
         }
         Ok(())
     }
@@ -171,6 +185,37 @@ impl Discovery {
         self.0.store().refused(refusal)
     }
 
+    /// Mistakes in how nodes are set up that were seen within the last two minutes.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.0.problems()
+    }
+
+    /// Changes what this node calls itself. All peers hear of it at once.
+    pub fn set_name(&self, name: Option<&str>) {
+        if self.0.set_own_name(name.map(Arc::from)) {
+            self.renew();
+        }
+    }
+
+    /// What a peer calls itself: at most [`MAX_NAME_LEN`](super::MAX_NAME_LEN) bytes, control characters escaped. `None`
+    /// if it has no name or none was heard yet; plain Mosaik says none.
+    pub fn name_of(&self, peer: &PeerId) -> Option<Arc<str>> {
+        self.0.name_of(peer)
+    }
+
+    /// A peer's id, with its name in brackets if that is known.
+    pub fn describe(&self, peer: &PeerId) -> String {
+        match self.name_of(peer) {
+            Some(name) => format!("{peer} ({name})"),
+            None => peer.to_string(),
+        }
+    }
+
+    /// A consumer of this process of a peer has connected.
+    pub(crate) fn met_process(&self, peer: PeerId, process: [u8; 16]) {
+        self.0.met_process(peer, process);
+    }
+
     /// How many nodes this one tells directly of changes, who tell others: up to five. Without any, changes go to all peers
     /// by sync.
     pub fn gossip_neighbours(&self) -> usize {
@@ -197,7 +242,7 @@ impl Discovery {
             self.0.spawn(async move {
                 let mut endpoint = shared.endpoint.subscribe();
                 if endpoint.wait_for(Option::is_some).await.is_ok() {
-                    bootstrap::meet(&shared, &addr, DIAL_ATTEMPTS_MAX).await;
+                    bootstrap::meet(&shared, &addr, DIAL_ATTEMPTS_MAX, Told::ByUser).await;
                 }
             });
         }

@@ -29,7 +29,10 @@ mod gossip;
 mod handle;
 mod jobs;
 mod lan;
+mod lives;
+mod names;
 mod ping;
+mod problems;
 mod shared;
 mod standing;
 mod store;
@@ -49,5 +52,7 @@ pub use entry::{
 };
 pub(crate) use handle::Hold;
 pub use handle::{Discovery, Event};
+pub use names::MAX_NAME_LEN;
+pub use problems::Problem;
 pub use store::{MAX_CATALOG_LEN, MAX_ENTRY_LEN, MAX_PEERS, Refusal};
 pub use sync::{SyncError, SyncError as Error};

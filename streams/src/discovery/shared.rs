@@ -4,10 +4,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use tokio::sync::{Notify, Semaphore, broadcast, watch};
+use tokio::{
+    sync::{Notify, Semaphore, broadcast, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -16,8 +22,12 @@ use super::{
     exchanges::Exchanges,
     gossip::Gossip,
     jobs::Jobs,
+    lives::Lives,
+    names::Names,
+    problems::{Problem, Problems},
     standing::Known,
     store::{MAX_PEERS, Merged, Store},
+    wire::{self, About, Say},
 };
 use crate::{EndpointAddr, NetworkId, PeerId, SecretKey, network::Endpoint};
 
@@ -57,6 +67,15 @@ pub(super) struct Shared {
     lan: Mutex<BTreeMap<PeerId, BTreeSet<SocketAddr>>>,
     /// Peers of this implementation, to whom a departure means something. At most [`MAX_PEERS`].
     ours: Mutex<HashSet<PeerId>>,
+    /// What this node calls itself.
+    name: Mutex<Option<Arc<str>>>,
+    names: Mutex<Names>,
+    /// By the start that a peer's entry names, and by the process that its consumers name.
+    lives: Mutex<Lives<PeerId, i64>>,
+    processes: Mutex<Lives<PeerId, [u8; 16]>>,
+    problems: Mutex<Problems>,
+    /// Whether this node answers to multicast DNS.
+    pub(super) mdns: AtomicBool,
     /// Ends the tasks of discovery.
     pub(super) cancel: CancellationToken,
 }
@@ -96,6 +115,12 @@ impl Shared {
             hints: Mutex::default(),
             lan: Mutex::default(),
             ours: Mutex::default(),
+            name: Mutex::new(config.name.as_deref().map(Arc::from)),
+            names: Mutex::default(),
+            lives: Mutex::default(),
+            processes: Mutex::default(),
+            problems: Mutex::default(),
+            mdns: AtomicBool::new(false),
             cancel: CancellationToken::new(),
             config,
         };
@@ -208,9 +233,86 @@ impl Shared {
         }
     }
 
+    /// A frame for a peer, with what this node says of itself.
+    pub(super) fn frame<'a>(
+        &self,
+        entries: impl IntoIterator<Item = &'a SignedPeerEntry>,
+        say: Say,
+        to: &PeerId,
+    ) -> Vec<u8> {
+        let name = lock(&self.name).clone();
+        let about = About {
+            name: name.as_deref(),
+            is_key_shared: self.has_problem(&Problem::KeyShared(*to)),
+        };
+        wire::encode(entries, say, about, self.max_frame_len)
+    }
+
+    /// True if that is another name than before.
+    pub(super) fn set_own_name(&self, name: Option<Arc<str>>) -> bool {
+        let mut own = lock(&self.name);
+        let changed = *own != name;
+        *own = name;
+        changed
+    }
+
+    pub(super) fn set_name(&self, peer: PeerId, name: Option<Arc<str>>) {
+        lock(&self.names).set(peer, name);
+    }
+
+    pub(super) fn name_of(&self, peer: &PeerId) -> Option<Arc<str>> {
+        lock(&self.names).get(peer)
+    }
+
+    /// A peer has shown an entry of this start on a connection that was opened at this time.
+    pub(super) fn met_life(&self, peer: PeerId, started_ms: i64, at: Instant) {
+        if lock(&self.lives).meet(peer, started_ms, at) {
+            self.report(Problem::KeyShared(peer));
+        }
+    }
+
+    /// A consumer of this process of a peer has connected.
+    pub(super) fn met_process(&self, peer: PeerId, process: [u8; 16]) {
+        if lock(&self.processes).meet(peer, process, Instant::now()) {
+            self.report(Problem::KeyShared(peer));
+        }
+    }
+
+    /// Remembers a problem, and warns of it unless that was done lately.
+    pub(super) fn report(&self, problem: Problem) {
+        if !lock(&self.problems).note(problem, Instant::now()) {
+            return;
+        }
+        if let Some(name) = problem.peer().and_then(|peer| self.name_of(&peer)) {
+            tracing::warn!(%name, "{problem}");
+        } else {
+            tracing::warn!("{problem}");
+        }
+    }
+
+    /// Whether nodes of the local network, of whatever network they are, hear of this one.
+    pub(super) fn is_heard_locally(&self) -> bool {
+        self.mdns.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn reached(&self, peer: &PeerId) {
+        lock(&self.problems).reached(peer);
+    }
+
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        lock(&self.problems).current(Instant::now())
+    }
+
+    fn has_problem(&self, problem: &Problem) -> bool {
+        self.problems().contains(problem)
+    }
+
     /// Drops what is kept of a peer besides its entry.
     pub(super) fn forget(&self, peer: &PeerId) {
         lock(&self.ours).remove(peer);
+        self.set_name(*peer, None);
+        lock(&self.lives).forget(peer);
+        lock(&self.processes).forget(peer);
     }
 
     pub(super) fn depart(&self, peer: &PeerId, version: PeerEntryVersion) {

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     catalog::{Catalog, Data},
-    entry::{PeerEntry, PeerEntryVersion, SignedPeerEntry},
+    entry::{PeerEntry, PeerEntryVersion, SignedPeerEntry, Unverified},
     standing::{Known, Standings},
 };
 use crate::{PeerId, SecretKey};
@@ -23,7 +23,7 @@ pub const MAX_ENTRY_LEN: usize = 256 * 1024;
 pub const MAX_CATALOG_LEN: usize = 64 * 1024 * 1024;
 
 /// Why an entry did not enter the catalog.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
     /// It is of another network.
@@ -199,6 +199,18 @@ impl Store {
                 room.map(drop).ok_or(Refusal::Full)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Why an entry that its peer sent did not enter the catalog.
+    pub(super) fn why_not(&self, entry: Unverified, now: i64) -> Refusal {
+        if let Err(refusal) = self.check(&entry.entry, Known::InPerson, now) {
+            return refusal;
+        }
+        match entry.verify() {
+            Err(_) => Refusal::BadSignature,
+            Ok(entry) if entry.encoded_len() > MAX_ENTRY_LEN => Refusal::TooLarge,
+            Ok(_) => Refusal::Full,
         }
     }
 

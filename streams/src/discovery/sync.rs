@@ -5,11 +5,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::timeout,
+    time::{Instant, timeout},
 };
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{
+    Problem, Refusal,
+    entry::now_ms,
     jobs::{self, Kind},
     shared::Shared,
     store::Merged,
@@ -49,8 +51,11 @@ pub enum SyncError {
     #[error("the peer does not keep to the protocol")]
     ProtocolViolation,
     /// The peer's own entry was refused, so that its network is not proved: a clock that is far off, or a full catalog.
-    #[error("the entry of the peer was refused")]
-    EntryRefused,
+    #[error("the entry of the peer was refused: {0}")]
+    EntryRefused(Refusal),
+    /// The peer is not known and did not show its own entry.
+    #[error("the peer did not show its own entry")]
+    NoEntry,
     /// The peer was silent.
     #[error("no answer within {} s", STEP_TIMEOUT.as_secs())]
     TimedOut,
@@ -86,13 +91,12 @@ pub(super) async fn with(
         let is_proved = catalog.get_signed(&to.id).is_some();
         (is_proved, catalog.local().update_version())
     };
-    let max = shared.max_frame_len;
     let first = || {
         let catalog = shared.catalog();
         match kind {
-            Kind::Push => wire::encode([catalog.local()], Say::Push, max),
-            Kind::Full if is_proved => wire::encode(wire::all(&catalog), Say::Hello, max),
-            Kind::Full => wire::encode([catalog.local()], Say::Hello, max),
+            Kind::Push => shared.frame([catalog.local()], Say::Push, &to.id),
+            Kind::Full if is_proved => shared.frame(wire::all(&catalog), Say::Hello, &to.id),
+            Kind::Full => shared.frame([catalog.local()], Say::Hello, &to.id),
         }
     };
     let known = exchange(shared, to, kind, first).await?;
@@ -101,7 +105,7 @@ pub(super) async fn with(
         let news: Vec<_> = wire::news(&catalog, &to.id, &known).collect();
         // Of what changed since, this peer was not told with the others: it was not one of them yet.
         if news.len() > 1 || catalog.local().update_version() != said {
-            exchange(shared, to, kind, || wire::encode(news, Say::Push, max)).await?;
+            exchange(shared, to, kind, || shared.frame(news, Say::Push, &to.id)).await?;
         }
     }
     Ok(())
@@ -111,9 +115,22 @@ pub(super) async fn with(
 pub(super) async fn depart(shared: &Arc<Shared>, to: &EndpointAddr) -> Result<(), SyncError> {
     let link = connect(shared, to).await?;
     let catalog = shared.catalog();
-    let goodbye = wire::encode([catalog.local()], Say::Departure, shared.max_frame_len);
+    let goodbye = shared.frame([catalog.local()], Say::Departure, &to.id);
     // Not one of those that leaving ends.
     speak(shared, link, Kind::Full, goodbye).await.map(drop)
+}
+
+/// Whether another running node has this node's key: asks where a node of this key is said to be. That may be this node
+/// itself, which is then among its own bootstrap peers.
+pub(super) async fn is_another_me(
+    shared: &Arc<Shared>,
+    to: &EndpointAddr,
+) -> Result<bool, SyncError> {
+    let local = shared.catalog().local().clone();
+    let frame = || shared.frame([&local], Say::Push, &to.id);
+    let known = exchange(shared, to, Kind::Push, frame).await?;
+    let started = known.get(&to.id).map(|version| version.started_ms);
+    Ok(started.is_some_and(|started| started != local.version.started_ms))
 }
 
 type Known = HashMap<PeerId, super::PeerEntryVersion>;
@@ -160,6 +177,7 @@ async fn ask(
     frame: &[u8],
     kind: Kind,
 ) -> Result<Known, SyncError> {
+    let opened = Instant::now();
     in_time(link.tx.send_frame(frame)).await?;
     let answer = in_time(link.rx.recv_frame())
         .await?
@@ -175,7 +193,13 @@ async fn ask(
         .iter()
         .map(|entry| (*entry.entry.id(), entry.entry.version))
         .collect();
-    take(shared, &peer, snapshot, kind == Kind::Push).await?;
+    if snapshot.is_key_shared() {
+        shared.report(Problem::OwnKeyShared);
+    }
+    shared.met_life(peer, own.entry.version.started_ms, opened);
+    if peer != shared.key.public() {
+        take(shared, &peer, snapshot, kind == Kind::Push).await?;
+    }
     Ok(known)
 }
 
@@ -190,12 +214,19 @@ async fn take(
     // Before it is in the catalog: whoever sees it there may leave the next moment, and is to tell it so.
     if snapshot.is_ours() {
         shared.remember_ours(*peer);
+        shared.set_name(*peer, snapshot.name());
     }
+    let is_new = shared.catalog().get_signed(peer).is_none();
+    let own = snapshot.of(peer).filter(|_| is_new).cloned();
     let merged = shared.merge(snapshot.entries, peer).await;
     if shared.catalog().get_signed(peer).is_none() {
         shared.forget(peer);
-        return Err(merged.map_or(SyncError::ProtocolViolation, |_| SyncError::EntryRefused));
+        return Err(match (merged, own) {
+            (Some(_), Some(own)) => SyncError::EntryRefused(shared.store().why_not(own, now_ms())),
+            _ => SyncError::ProtocolViolation,
+        });
     }
+    shared.reached(peer);
     let merged = merged.ok_or(SyncError::ProtocolViolation)?;
     for change in merged {
         let (Merged::Discovered(entry)
@@ -231,11 +262,19 @@ async fn hear(shared: &Arc<Shared>, mut link: Link) {
             let _ = timeout(STEP_TIMEOUT, link.conn.closed()).await;
         }
         Err(error) => {
-            if matches!(error, SyncError::EntryRefused) {
-                warn!(%peer, "sync refused: {error}");
-            } else {
-                debug!(%peer, "sync refused: {error}");
+            match &error {
+                // What it sent before it left has come after word that it left.
+                SyncError::EntryRefused(Refusal::Departed) => {}
+                SyncError::EntryRefused(refusal) => {
+                    shared.report(Problem::Refused(peer, *refusal));
+                }
+                // On the local network nodes dial all that they hear of.
+                SyncError::DifferentNetwork if !shared.is_heard_locally() => {
+                    shared.report(Problem::Foreign(peer));
+                }
+                _ => {}
             }
+            debug!(%peer, "sync refused: {error}");
             link.conn.close(reason_for(&error));
         }
     }
@@ -253,6 +292,7 @@ async fn answer<'a>(
     link: &mut Link,
 ) -> Result<SemaphorePermit<'a>, SyncError> {
     let peer = link.conn.peer();
+    let opened = Instant::now();
     let is_known = shared.catalog().get_signed(&peer).is_some();
     if !is_known {
         link.rx
@@ -279,19 +319,36 @@ async fn answer<'a>(
         }
         Some(own) => Some(own.entry.version),
         None if is_known => None,
-        None => return Err(SyncError::EntryRefused),
+        None => return Err(SyncError::NoEntry),
     };
+    if let Some(version) = own {
+        shared.met_life(peer, version.started_ms, opened);
+    }
+    let catalog = shared.catalog();
+    if peer == shared.key.public() {
+        // A node that is told to ask itself, or another one with its key.
+        if own.is_some_and(|own| own.started_ms != catalog.local().version.started_ms) {
+            shared.report(Problem::OwnKeyShared);
+        }
+        let frame = shared.frame([catalog.local()], Say::Hello, &peer);
+        in_time(link.tx.send_frame(&frame)).await?;
+        return Ok(permit);
+    }
     let (is_push, leaves) = (snapshot.is_push(), snapshot.is_departure());
-    take(shared, &peer, snapshot, is_push && !leaves).await?;
+    match take(shared, &peer, snapshot, is_push && !leaves).await {
+        // Gossip said so first.
+        Err(SyncError::EntryRefused(Refusal::Departed)) if leaves => {}
+        taken => taken?,
+    }
     drop(large);
     if let (true, Some(version)) = (leaves, own) {
         shared.depart(&peer, version);
     }
     let catalog = shared.catalog();
     let frame = if is_push {
-        wire::encode([catalog.local()], Say::Hello, shared.max_frame_len)
+        shared.frame([catalog.local()], Say::Hello, &peer)
     } else {
-        wire::encode(wire::all(&catalog), Say::Hello, shared.max_frame_len)
+        shared.frame(wire::all(&catalog), Say::Hello, &peer)
     };
     in_time(link.tx.send_frame(&frame)).await?;
     Ok(permit)
@@ -304,7 +361,7 @@ const fn reason_for(error: &SyncError) -> CloseReason {
         | SyncError::Link(LinkError::TooLarge { .. } | LinkError::Truncated) => {
             CloseReason::ProtocolViolation
         }
-        SyncError::EntryRefused => CloseReason::UnknownPeer,
+        SyncError::EntryRefused(_) | SyncError::NoEntry => CloseReason::UnknownPeer,
         SyncError::Link(_) => CloseReason::UnexpectedClose,
         SyncError::TimedOut | SyncError::NotBound | SyncError::Connect(_) => CloseReason::Cancelled,
     }

@@ -363,7 +363,7 @@ mod bytes {
                 &b"MSX1\0\0\0\x0d\0\x06\0\0\0\0\0\x07\0\0\0\x01\x01"[..],
             ),
         ] {
-            let frame = wire::encode([&signed], say, 1 << 20);
+            let frame = wire::encode([&signed], say, wire::About::default(), 1 << 20);
             assert_eq!(frame, [&expected, tail].concat());
             let read = Snapshot::decode(&frame).unwrap();
             assert_eq!(read.entries[0].clone().verify(), Ok(signed.clone()));
@@ -391,8 +391,13 @@ mod bytes {
             .unwrap();
         let catalog = store.catalog();
         assert_eq!(catalog.peers_count(), 5);
-        let all =
-            Snapshot::decode(&wire::encode(wire::all(&catalog), Say::Hello, 1 << 20)).unwrap();
+        let all = Snapshot::decode(&wire::encode(
+            wire::all(&catalog),
+            Say::Hello,
+            wire::About::default(),
+            1 << 20,
+        ))
+        .unwrap();
         assert_eq!(all.entries.len(), 5);
         assert_eq!(all.entries[0].entry.id(), catalog.local().id());
         store.update_local(&key(0), false, |local| {
@@ -402,7 +407,12 @@ mod bytes {
         let ids: Vec<_> = wire::all(&catalog).map(|entry| *entry.id()).collect();
         assert_eq!(ids, [key(0).public(), key(9).public()]);
         let room = 70 * 1024;
-        let some = wire::encode(std::iter::repeat_n(catalog.local(), 1000), Say::Hello, room);
+        let some = wire::encode(
+            std::iter::repeat_n(catalog.local(), 1000),
+            Say::Hello,
+            wire::About::default(),
+            room,
+        );
         assert!(some.len() <= room && Snapshot::decode(&some).unwrap().entries.len() > 2);
     }
 
@@ -414,7 +424,7 @@ mod bytes {
             with_functions in any::<bool>(),
         ) {
             let signed = golden(with_functions).0.sign(&key(7)).unwrap();
-            let mut bytes = wire::encode([&signed], Say::Push, 1 << 20);
+            let mut bytes = wire::encode([&signed], Say::Push, wire::About::default(), 1 << 20);
             for (index, byte) in damage {
                 let index = index.index(bytes.len());
                 bytes[index] = byte;

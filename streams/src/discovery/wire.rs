@@ -1,6 +1,6 @@
 //! The frames of catalog synchronisation. No I/O.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer,
@@ -10,10 +10,11 @@ use serde::{
 use super::{
     catalog::Catalog,
     entry::{PeerEntryVersion, SignedPeerEntry, Unverified},
+    names,
 };
 use crate::{
     PeerId,
-    network::extension::{DEPARTED, ENTRY_PUSH, Extension, MAX_LEN},
+    network::extension::{DEPARTED, ENTRY_PUSH, Extension, KEY_SHARED, MAX_LEN, NAME},
 };
 
 /// Values of the field [`ENTRY_PUSH`].
@@ -82,6 +83,16 @@ impl Snapshot {
         self.extension.get(ENTRY_PUSH).is_some()
     }
 
+    /// What the sender calls itself.
+    pub(super) fn name(&self) -> Option<Arc<str>> {
+        names::read(self.extension.get(NAME)?)
+    }
+
+    /// Whether the sender reports that another running node has the receiver's key.
+    pub(super) fn is_key_shared(&self) -> bool {
+        self.extension.get(KEY_SHARED).is_some()
+    }
+
     /// Whether the sender leaves.
     pub(super) fn is_departure(&self) -> bool {
         self.extension.get(DEPARTED).is_some()
@@ -99,10 +110,20 @@ pub(super) enum Say {
     Departure,
 }
 
+/// What a snapshot says of its sender and its receiver.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct About<'a> {
+    /// What the sender calls itself.
+    pub(super) name: Option<&'a str>,
+    /// Another running node has the receiver's key.
+    pub(super) is_key_shared: bool,
+}
+
 /// Writes a frame of these entries, as many as fit `max_len` bytes.
 pub(super) fn encode<'a>(
     entries: impl IntoIterator<Item = &'a SignedPeerEntry>,
     say: Say,
+    about: About<'_>,
     max_len: usize,
 ) -> Vec<u8> {
     const COUNT_LEN_MAX: usize = 5;
@@ -127,6 +148,12 @@ pub(super) fn encode<'a>(
         Say::Push => extension.set(ENTRY_PUSH, PUSH),
         Say::Departure => extension.set(ENTRY_PUSH, PUSH) && extension.set(DEPARTED, HELLO),
     };
+    if let Some(name) = about.name {
+        extension.set(NAME, names::shortened(name).as_bytes().to_vec());
+    }
+    if about.is_key_shared {
+        extension.set(KEY_SHARED, HELLO);
+    }
     extension.append_to(&mut frame);
     frame
 }

@@ -35,6 +35,8 @@ pub enum CloseReason {
     NoCapacity,
     /// Code 10413: the consumer lagged too far behind.
     TooSlow,
+    /// Code 10415: the two sides declare different encodings or schemas of the stream.
+    FormatMismatch,
     /// A code that is none of these.
     Other(u64),
     /// Nothing was heard from the other side for the idle time-out.
@@ -60,6 +62,7 @@ impl CloseReason {
             Self::NotAllowed => 10403,
             Self::NoCapacity => 10509,
             Self::TooSlow => 10413,
+            Self::FormatMismatch => 10415,
             Self::Other(code) => code,
         }
     }
@@ -80,6 +83,7 @@ impl CloseReason {
             Self::NotAllowed => "NotAllowed",
             Self::NoCapacity => "NoCapacity",
             Self::TooSlow => "TooSlow",
+            Self::FormatMismatch => "FormatMismatch",
             Self::Other(_) => "Other",
             Self::TimedOut => "TimedOut",
             Self::Lost => "Lost",
@@ -102,6 +106,7 @@ impl CloseReason {
             10403 => Self::NotAllowed,
             10509 => Self::NoCapacity,
             10413 => Self::TooSlow,
+            10415 => Self::FormatMismatch,
             other => Self::Other(other),
         }
     }
@@ -152,7 +157,7 @@ impl std::fmt::Display for CloseReason {
 mod tests {
     use super::CloseReason::{self, *};
 
-    const ALL: [(u64, CloseReason, &str); 13] = [
+    const ALL: [(u64, CloseReason, &str); 14] = [
         (200, Success, "Success"),
         (204, GracefulShutdown, "GracefulShutdown"),
         (204, EndOfStream, "EndOfStream"),
@@ -166,6 +171,7 @@ mod tests {
         (10403, NotAllowed, "NotAllowed"),
         (10509, NoCapacity, "NoCapacity"),
         (10413, TooSlow, "TooSlow"),
+        (10415, FormatMismatch, "FormatMismatch"),
     ];
 
     #[test]

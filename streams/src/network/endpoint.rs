@@ -14,7 +14,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CloseReason, EndpointAddr, Link, LinkConn, SecretKey,
+    CloseReason, EndpointAddr, Link, LinkConn, PeerId, SecretKey,
     accept::{Acceptor, ConnHandler, Handler, Handlers, Speaker, peer_of},
     pending::Pending,
     sockets::Sockets,
@@ -88,7 +88,7 @@ pub enum BindError {
 pub enum ConnectError {
     /// No address is known.
     #[error("no address of {0} is known")]
-    NoAddress(super::PeerId),
+    NoAddress(PeerId),
     /// None of the addresses answered in time.
     #[error("no answer within {} s", .0.as_secs())]
     TimedOut(Duration),
@@ -100,7 +100,15 @@ pub enum ConnectError {
         /// Why.
         reason: CloseReason,
     },
-    /// The handshake failed: another key than the peer's, no route, or another protocol.
+    /// Another peer answered.
+    #[error("{addr}: the peer has another key: {found}")]
+    OtherKey {
+        /// The address that was dialled.
+        addr: SocketAddr,
+        /// The key it showed, but has not proved.
+        found: PeerId,
+    },
+    /// The handshake failed: no route, or another protocol.
     #[error("{addr}: {message}")]
     Failed {
         /// The last address that failed.
@@ -315,8 +323,10 @@ impl Endpoint {
             .connect_with(client, addr, &tls::server_name(&to.id))
             .map_err(|error| failed(error.to_string()))?;
         let conn = connecting.await.map_err(|error| ended(addr, &error))?;
-        if peer_of(&conn) != Some(to.id) {
-            return Err(failed("the peer has another key".to_owned()));
+        match peer_of(&conn) {
+            Some(found) if found != to.id => return Err(ConnectError::OtherKey { addr, found }),
+            None => return Err(failed("the peer showed no key".to_owned())),
+            Some(_) => {}
         }
         Ok((LinkConn::new(conn, to.id), addr))
     }
@@ -349,6 +359,9 @@ impl Endpoint {
 }
 
 fn ended(addr: SocketAddr, error: &quinn::ConnectionError) -> ConnectError {
+    if let Some(found) = tls::found_key(error) {
+        return ConnectError::OtherKey { addr, found };
+    }
     match CloseReason::from_connection_error(error) {
         CloseReason::Lost => ConnectError::Failed {
             addr,

@@ -30,6 +30,12 @@ pub(crate) const RECEIVED: u16 = 4;
 pub(crate) const DEPARTED: u16 = 6;
 /// In a snapshot: only the sender's own entry is pushed, and only the receiver's is wanted back.
 pub(crate) const ENTRY_PUSH: u16 = 7;
+/// In hello and start: what the records of the stream are, see [`Format`](crate::streams::Format).
+pub(crate) const FORMAT: u16 = 10;
+/// In a snapshot: the name of its sender.
+pub(crate) const NAME: u16 = 11;
+/// In the answer to a snapshot: another running node uses the dialler's key.
+pub(crate) const KEY_SHARED: u16 = 12;
 
 /// The tagged fields at the end of a frame; none when the other side is plain Mosaik.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -216,7 +216,8 @@ async fn the_wrong_key_is_refused() {
         .await
         .unwrap_err();
     assert!(
-        matches!(refused, ConnectError::Failed { .. }),
+        matches!(refused, ConnectError::OtherKey { addr, found }
+            if found == acceptor.addr.id && acceptor.addr.addrs.contains(&addr)),
         "{refused:?}"
     );
 }

@@ -1,11 +1,11 @@
 //! TLS 1.3 with raw Ed25519 public keys (RFC 7250) on both sides: a node's key is its certificate. No I/O.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use data_encoding::BASE32_DNSSEC;
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible,
-    SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError,
+    PeerIncompatible, SignatureScheme,
     client::{
         AlwaysResolvesClientRawPublicKeys, Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -142,6 +142,42 @@ fn only_key(
     peer_of_certificate(certificate).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
 }
 
+/// A server showed this key, and not the one its name stands for.
+#[derive(Clone, Copy)]
+struct OtherKey(PeerId);
+
+/// What [`found_key`] looks for: of an error in a handshake, quinn passes on the text alone.
+const OTHER_KEY: &str = "the peer has another key: ";
+
+impl fmt::Display for OtherKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{OTHER_KEY}{}", self.0)
+    }
+}
+
+impl fmt::Debug for OtherKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for OtherKey {}
+
+impl From<OtherKey> for Error {
+    fn from(error: OtherKey) -> Self {
+        Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))))
+    }
+}
+
+/// The key that a dialled peer showed in place of its own, if that is why the handshake failed. It has not proved it.
+pub(super) fn found_key(error: &quinn::ConnectionError) -> Option<PeerId> {
+    let quinn::ConnectionError::TransportError(error) = error else {
+        return None;
+    };
+    let (_, key) = error.reason.split_once(OTHER_KEY)?;
+    key.get(..64)?.parse().ok()
+}
+
 impl ServerCertVerifier for RawKeyVerifier {
     fn verify_server_cert(
         &self,
@@ -153,7 +189,7 @@ impl ServerCertVerifier for RawKeyVerifier {
     ) -> Result<ServerCertVerified, Error> {
         let key = only_key(end_entity, intermediates)?;
         if peer_of_server_name(server_name) != Some(key) {
-            return Err(Error::InvalidCertificate(CertificateError::NotValidForName));
+            return Err(OtherKey(key).into());
         }
         Ok(ServerCertVerified::assertion())
     }

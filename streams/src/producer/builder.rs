@@ -12,7 +12,7 @@ use crate::{
     frames::DEFAULT_MAX_FRAME_LEN,
     gate::{Gate, Requirements},
     status::{Board, ChannelConditions},
-    streams::{self, Scope},
+    streams::{self, Format, Scope},
     tickets::TicketValidator,
 };
 
@@ -27,6 +27,10 @@ pub struct Config {
     pub scope: Scope,
     /// What its datums are, for criteria to look into. Default: JSON.
     pub encoding: Encoding,
+    /// What the producer declares its records to be; a subscriber that declares otherwise is refused. Default: nothing.
+    pub format: Option<Format>,
+    /// What the stream is called in logs. Default: its id.
+    pub label: Option<Arc<str>>,
     /// Datums held for the fan-out, and again for each subscriber elsewhere. Default 1024.
     pub buffer_size: usize,
     /// Bytes held likewise, headers included, whichever bound is reached first. Default 8 MiB. In the worst case a subscriber holds
@@ -50,6 +54,8 @@ impl Config {
             network_id,
             scope: Scope::Network,
             encoding: Encoding::default(),
+            format: None,
+            label: None,
             buffer_size: 1024,
             buffer_bytes: 8 * 1024 * 1024,
             linger: Duration::ZERO,
@@ -116,9 +122,17 @@ impl FramesProducerBuilder {
         self
     }
 
-    /// What its datums are, for criteria to look into. Default: JSON.
+    /// What its records are, for criteria to look into, and declared to subscribers: one that declares another encoding or
+    /// schema is refused with 10415. Default: JSON, and nothing is declared.
     pub fn with_encoding(mut self, encoding: Encoding) -> Self {
+        self.config.format = Some(Format::from(&encoding));
         self.config.encoding = encoding;
+        self
+    }
+
+    /// What the stream is called in logs. Default: its id.
+    pub fn with_label(mut self, label: impl Into<Arc<str>>) -> Self {
+        self.config.label = Some(label.into());
         self
     }
 

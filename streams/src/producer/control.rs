@@ -7,10 +7,11 @@ use std::{
 
 use super::{core::Core, lag::DisconnectLagging, stats::ProducerStats, subscriber::Target};
 use crate::{
-    Criteria,
+    Criteria, PeerId,
     criteria::NotSelectable,
     gate::Requirements,
     status::{ChannelConditions, ChannelInfo},
+    streams::Format,
     tap::Tap,
 };
 
@@ -32,6 +33,10 @@ pub struct ProducerReading {
     pub queued: (usize, usize),
     /// Its subscribers, those of this node included.
     pub consumers: Vec<ChannelInfo>,
+    /// What the producer declares its records to be.
+    pub format: Option<Format>,
+    /// Nodes whose consumers are refused because they take the records for something else; at most 64.
+    pub mismatches: Vec<(PeerId, Format)>,
 }
 
 /// The settings of a producer that can change while it runs and that nobody waits for.
@@ -63,6 +68,8 @@ impl ProducerControl {
             stats: core.stats(),
             queued: core.intake.held(),
             consumers: core.board.list(),
+            format: core.format(),
+            mismatches: core.mismatches().list(),
         })
     }
 

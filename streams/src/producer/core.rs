@@ -17,6 +17,7 @@ use super::{
     control::Live,
     fanout::Fanout,
     lag::{DisconnectLagging, Penalties},
+    mismatches::Mismatches,
     stats::{ProducerStats, Tally},
     undelivered::GiveBack,
 };
@@ -26,7 +27,7 @@ use crate::{
     gate::Gate,
     queue::{Closed, Queue},
     status::Board,
-    streams::{self, Scope, protocol::Epoch},
+    streams::{self, Format, Scope, protocol::Epoch},
     tap::Taps,
 };
 
@@ -66,6 +67,7 @@ pub(crate) struct Core {
     live: Mutex<Live>,
     pub(super) fanout: Mutex<Fanout>,
     pub(super) penalties: Mutex<Penalties>,
+    mismatches: Mismatches,
     handles: AtomicUsize,
 }
 
@@ -103,6 +105,7 @@ impl Core {
             live: Mutex::new(live),
             fanout: Mutex::default(),
             penalties: Mutex::default(),
+            mismatches: Mismatches::default(),
             handles: AtomicUsize::new(1),
         }
     }
@@ -117,6 +120,22 @@ impl Core {
 
     pub(crate) fn scope(&self) -> Scope {
         self.config.scope
+    }
+
+    /// What the stream is called in logs.
+    pub(crate) fn label(&self) -> String {
+        let label = self.config.label.as_ref();
+        label.map_or_else(|| self.id.to_string(), ToString::to_string)
+    }
+
+    /// What it declares its records to be.
+    pub(crate) fn format(&self) -> Option<Format> {
+        self.config.format
+    }
+
+    /// Consumers that take the records for something else.
+    pub(crate) const fn mismatches(&self) -> &Mismatches {
+        &self.mismatches
     }
 
     pub(crate) fn is_remote(&self) -> bool {

@@ -7,6 +7,7 @@ mod error;
 mod fanout;
 mod frames;
 mod lag;
+mod mismatches;
 mod sender;
 mod stats;
 mod subscriber;

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 use super::{
+    Format,
     protocol::{Hello, MAX_HELLO_LEN, Start},
     registry::Inner,
 };
@@ -36,7 +37,10 @@ pub(super) async fn accept(inner: Arc<Inner>, mut link: Link) {
         Ok(Answer::Admitted(core, admitted, start)) => {
             producer::serve(core, admitted, link, start).await;
         }
-        Ok(Answer::Ended(start)) => Box::pin(say_end(link, &start)).await,
+        Ok(Answer::Ended(start)) => Box::pin(say_end(link, &start, CloseReason::EndOfStream)).await,
+        Ok(Answer::Mismatch(start)) => {
+            Box::pin(say_end(link, &start, CloseReason::FormatMismatch)).await;
+        }
         Err(reason) => {
             tracing::debug!(peer = %link.conn.peer(), %reason, "consumer refused");
             link.conn.close(reason);
@@ -65,19 +69,35 @@ enum Answer {
     Admitted(Arc<producer::Core>, producer::Admitted, Start),
     /// Where it ended.
     Ended(Start),
+    /// That the records are not what it takes them for.
+    Mismatch(Start),
 }
 
-/// Tells a consumer that comes back after the end how much there was, so that it knows what it missed.
-async fn say_end(mut link: Link, start: &Start) {
+/// Answers a consumer that gets nothing: one that comes back after the end learns how much there was, and so what it
+/// missed; one that takes the records for something else learns what they are.
+async fn say_end(mut link: Link, start: &Start, reason: CloseReason) {
     let told = async {
         link.tx.send_frame(&start.encode()).await?;
         link.tx.finish();
         // It ends its side when it has read so far; whatever it says instead changes nothing.
         link.rx.recv_frame().await
     };
-    // A consumer that does not hear it misses a figure.
+    // A consumer that does not hear it knows less, no more.
     let _ = timeout(HANDSHAKE_TIMEOUT, told).await;
-    link.conn.close(CloseReason::EndOfStream);
+    link.conn.close(reason);
+}
+
+/// Warns once of a consumer that takes the records for something else.
+fn note_mismatch(inner: &Inner, core: &producer::Core, peer: &PeerId, theirs: Option<Format>) {
+    if let Some((ours, theirs)) = core.format().zip(theirs)
+        && core.mismatches().note(*peer, theirs)
+    {
+        tracing::warn!(
+            stream = core.label(),
+            peer = inner.env.discovery.describe(peer),
+            "refused a consumer that declares {theirs}, as this producer declares {ours}: give the stream the same encoding and schema on both nodes"
+        );
+    }
 }
 
 async fn greet(inner: &Inner, link: &mut Link) -> Result<Answer, CloseReason> {
@@ -91,6 +111,9 @@ async fn greet(inner: &Inner, link: &mut Link) -> Result<Answer, CloseReason> {
     let catalog = inner.env.discovery.catalog();
     let peer = link.conn.peer();
     catalog.get(&peer).ok_or(CloseReason::UnknownPeer)?;
+    if let Some(id) = &hello.id {
+        inner.env.discovery.met_process(peer, id.process);
+    }
     if hello.network != inner.env.network_id {
         return Err(CloseReason::DifferentNetwork);
     }
@@ -116,9 +139,15 @@ async fn greet(inner: &Inner, link: &mut Link) -> Result<Answer, CloseReason> {
         selects,
         // Plain Mosaik gets what it knows and nothing else.
         position: hello.id.map(|_| (core.epoch(), position)),
+        format: core.format().filter(|_| hello.id.is_some()),
     };
+    if !Format::agree(core.format(), hello.format) && core.gate().judge(peer).is_some() {
+        note_mismatch(inner, &core, peer.id(), hello.format);
+        return Ok(Answer::Mismatch(start(selects, core.position())));
+    }
     match core.admit(peer, &hello.criteria, filter, hello.id) {
         Ok(admitted) => {
+            core.mismatches().forget(peer.id());
             let start = start(selects, admitted.position());
             Ok(Answer::Admitted(core, admitted, start))
         }

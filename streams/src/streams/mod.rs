@@ -35,6 +35,7 @@ mod accept;
 pub mod backoff;
 mod config;
 mod definition;
+mod format;
 pub(crate) mod protocol;
 mod refusal;
 mod registry;
@@ -49,7 +50,8 @@ pub use config::{Config, ConfigBuilder, ConfigError, ConfigError as ConfigBuilde
 pub use definition::{
     ConsumerDef, ConsumerOf, ProducerDef, ProducerOf, StreamConsumer, StreamDef, StreamProducer,
 };
-pub use refusal::{NoCapacity, NotAllowed, StreamNotFound, TooSlow};
+pub use format::Format;
+pub use refusal::{FormatMismatch, NoCapacity, NotAllowed, StreamNotFound, TooSlow};
 pub(crate) use registry::Inner;
 
 use crate::{

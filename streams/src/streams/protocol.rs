@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use super::Format;
 use crate::{
     Criteria, NetworkId, StreamId,
     network::extension::{self, Extension},
@@ -36,6 +37,8 @@ pub(crate) struct Hello {
     pub(crate) criteria: Criteria,
     /// Plain Mosaik does not say.
     pub(crate) id: Option<SubscriberId>,
+    /// What the consumer takes the records for, if it declares that.
+    pub(crate) format: Option<Format>,
 }
 
 /// A producer grants it.
@@ -47,6 +50,8 @@ pub(crate) struct Start {
     pub(crate) selects: bool,
     /// The producer's life, and how many of its datums went by before the first of this subscription.
     pub(crate) position: Option<(Epoch, u64)>,
+    /// What the records are, if the producer declares that.
+    pub(crate) format: Option<Format>,
 }
 
 /// A consumer that was granted its stream wants other datums than it asked for: an extension alone, at most 64 KiB.
@@ -82,6 +87,7 @@ impl Hello {
         {
             extension.set(extension::CRITERIA, criteria);
         }
+        set_format(&mut extension, self.format);
         frame(&self.network, &self.stream, &extension)
     }
 
@@ -105,6 +111,7 @@ impl Hello {
             stream,
             criteria: criteria.unwrap_or_default(),
             id,
+            format: format_of(&extension),
         })
     }
 }
@@ -122,6 +129,7 @@ impl Start {
                 Bytes::copy_from_slice(&position.to_be_bytes()),
             );
         }
+        set_format(&mut extension, self.format);
         frame(&self.network, &self.stream, &extension)
     }
 
@@ -140,6 +148,7 @@ impl Start {
             position: epoch
                 .zip(position)
                 .map(|(epoch, position)| (Epoch(epoch), u64::from_be_bytes(position))),
+            format: format_of(&extension),
         })
     }
 }
@@ -164,6 +173,16 @@ impl Retune {
     }
 }
 
+fn set_format(extension: &mut Extension, format: Option<Format>) {
+    if let Some(format) = format {
+        extension.set(extension::FORMAT, format.to_wire());
+    }
+}
+
+fn format_of(extension: &Extension) -> Option<Format> {
+    Format::from_wire(extension.get(extension::FORMAT)?)
+}
+
 fn frame(network: &NetworkId, stream: &StreamId, extension: &Extension) -> Vec<u8> {
     let mut frame = [*network.as_bytes(), *stream.as_bytes()].concat();
     extension.append_to(&mut frame);
@@ -184,6 +203,7 @@ fn split(frame: &[u8]) -> Result<(NetworkId, StreamId, Extension), TooShort> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Encoding;
 
     fn hello(criteria: Criteria, id: Option<SubscriberId>) -> Hello {
         Hello {
@@ -191,6 +211,7 @@ mod tests {
             stream: "prices".into(),
             criteria,
             id,
+            format: None,
         }
     }
 
@@ -212,6 +233,7 @@ mod tests {
             stream: "prices".into(),
             selects: false,
             position: None,
+            format: None,
         };
         assert_eq!(start.encode(), bytes);
         assert_eq!(Start::decode(&bytes), Ok(start));
@@ -223,7 +245,11 @@ mod tests {
             process: [1; 16],
             consumer: [2; 16],
         };
-        let ours = hello(Criteria::field("price").gte(100), Some(id));
+        let format = Some(Format::from(&Encoding::Text));
+        let ours = Hello {
+            format,
+            ..hello(Criteria::field("price").gte(100), Some(id))
+        };
         assert_eq!(Hello::decode(&ours.encode()), Ok(ours.clone()));
         assert!(ours.encode().len() <= MAX_HELLO_LEN);
         let position = Some((Epoch([3; 16]), 1 << 40));
@@ -232,6 +258,7 @@ mod tests {
             stream: "prices".into(),
             selects: true,
             position,
+            format,
         };
         assert_eq!(Start::decode(&start.encode()), Ok(start));
     }

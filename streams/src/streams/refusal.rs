@@ -41,7 +41,9 @@ refusals!(
     /// Code 10509: the producer has as many consumers as it takes.
     NoCapacity,
     /// Code 10413: the consumer lagged too far behind.
-    TooSlow
+    TooSlow,
+    /// Code 10415: the two sides declare different encodings or schemas of the stream.
+    FormatMismatch
 );
 
 #[cfg(test)]

@@ -18,7 +18,11 @@ use tokio::time::{sleep, sleep_until};
 use tracing::{debug, warn};
 
 use self::{packet::Heard, socket::Sockets, table::Table};
-use super::{bootstrap, jobs::jittered, shared::Shared};
+use super::{
+    bootstrap::{self, Told},
+    jobs::jittered,
+    shared::Shared,
+};
 use crate::EndpointAddr;
 
 /// Pauses between queries: the first, doubled each time up to the second.
@@ -114,7 +118,7 @@ fn take(shared: &Arc<Shared>, table: &mut Table, peers: &[EndpointAddr]) {
         debug!(%peer, "heard of on the local network");
         let (spawning, shared, peer) = (shared.clone(), shared.clone(), peer.clone());
         spawning.spawn(async move {
-            bootstrap::meet(&shared, &peer, ATTEMPTS_MAX).await;
+            bootstrap::meet(&shared, &peer, ATTEMPTS_MAX, Told::ByLan).await;
         });
     }
 }
