@@ -19,7 +19,7 @@ use super::{
 /// The process that runs the manifest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeConfig {
-    /// What it is called in logs and metrics.
+    /// What it is called in logs and by other nodes.
     pub name: Option<Guarded<String>>,
     /// Its private key; without one, made once and kept in the state folder.
     pub secret_key: Option<Secret>,
@@ -78,7 +78,7 @@ pub(crate) static NODE: Section = Section {
         key(
             "name",
             Shape::Text,
-            "What this node is called in logs and metrics. Default: none.",
+            "What this node is called in logs, and what other nodes show beside its peer id. Default: none.",
         ),
         key(
             "secret_key",

@@ -12,7 +12,9 @@ use mosaik_streams::{
     },
 };
 
-use crate::graph::{self, Condition, Edge, Guarded, Lagging, Requirement, StreamConfig};
+use crate::graph::{
+    self, Condition, Edge, Guarded, Lagging, Requirement, StreamConfig, StreamName,
+};
 use crate::manifest::Bootstrap;
 use crate::stage::BATCH_DATUMS_MAX;
 
@@ -22,11 +24,13 @@ const _: () = assert!(graph::MAX_BATCH_SIZE == BATCH_DATUMS_MAX);
 /// Opens this node's end of a stream for writing.
 pub(super) fn open_producer(
     network: &Network,
+    name: &StreamName,
     stream: &StreamConfig,
 ) -> Result<FramesProducer, FramesBuilderError> {
     network
         .streams()
         .producer_frames(stream.id)
+        .with_label(name.as_str())
         .with_scope(scope(stream))
         .with_encoding(stream.encoding.clone())
         .with_buffer_size(stream.buffer_size)
@@ -48,6 +52,7 @@ pub(super) fn open_consumer(
     network
         .streams()
         .consumer_frames(stream.id)
+        .with_label(edge.stream.as_str())
         .with_scope(scope(stream))
         .with_local(true)
         .with_encoding(stream.encoding.clone())

@@ -4,12 +4,14 @@ use std::{fmt::Write as _, time::Duration};
 
 use mosaik_streams::{
     consumer::{Attempt, ConsumerReading, Phase},
+    discovery::Discovery,
     network::CloseReason,
     producer::ProducerControl,
     status::ChannelConditions,
+    streams::Format,
 };
 
-use super::{Observer, TapError, observer::View};
+use super::{Observer, TapError, observer::View, status::problems};
 use crate::graph::{Condition, Scope, Stage, StreamConfig, StreamName};
 
 impl Observer {
@@ -42,6 +44,9 @@ impl Observer {
             if !view.edges.keys().any(|(key, _)| *key == reader.key) {
                 lines.push(format!("{} does not run", reader.key));
             }
+        }
+        if config.scope == Scope::Network {
+            lines.extend(problems(&view));
         }
         Ok(lines)
     }
@@ -82,7 +87,18 @@ fn writing(view: &View, name: &StreamName, config: &StreamConfig) -> Vec<String>
             "; more subscribers are refused with 10509: max_consumers is {remote}"
         );
     }
-    vec![line]
+    let mut lines = vec![line];
+    let refused = reading
+        .mismatches
+        .iter()
+        .zip(reading.format.into_iter().cycle());
+    lines.extend(refused.map(|((peer, theirs), ours)| {
+        let peer = view.discovery.describe(peer);
+        format!(
+            "  {peer}: refused with 10415: it declares {theirs}, this node {ours}; {SAME_FORMAT}"
+        )
+    }));
+    lines
 }
 
 fn reading_line(stage: &str, reading: &ConsumerReading, condition: Option<&Condition>) -> String {
@@ -118,7 +134,7 @@ fn sources(
     let mut lines: Vec<String> = reading
         .attempts
         .iter()
-        .map(|attempt| format!("  {}", said_of(attempt)))
+        .map(|attempt| format!("  {}", said_of(&view.discovery, attempt, reading.format)))
         .collect();
     if unfit > 0 {
         lines.push(format!(
@@ -146,10 +162,17 @@ fn sources(
     lines
 }
 
-fn said_of(attempt: &Attempt) -> String {
-    let peer = format!("{:?}", attempt.producer);
+/// What to change when two nodes declare different formats of a stream.
+const SAME_FORMAT: &str = "give the stream the same `encoding` and `schema` on both nodes";
+
+fn said_of(discovery: &Discovery, attempt: &Attempt, ours: Option<Format>) -> String {
+    let peer = discovery.describe(&attempt.producer);
     let last = match attempt.last_close {
-        Some(CloseReason::NotAllowed) => "; it refused this node with 10403: this node is or shows not what the stream requires of its consumers".to_owned(),
+        Some(CloseReason::FormatMismatch) => match attempt.mismatch.zip(ours) {
+            Some((theirs, ours)) => format!("; it declares {theirs}, this node {ours}: {SAME_FORMAT}"),
+            None => format!("; it declares another format: {SAME_FORMAT}"),
+        },
+        Some(CloseReason::NotAllowed) => "; it refused this node with 10403: this node lacks the tags or tickets that the stream requires of consumers".to_owned(),
         Some(CloseReason::NoCapacity) => "; it refused this node with 10509: it has as many consumers as it takes".to_owned(),
         Some(CloseReason::StreamNotFound) => "; it refused this node with 10404: it does not offer the stream any more".to_owned(),
         Some(CloseReason::TooSlow) => "; it cut this node off with 10413: it did not keep up".to_owned(),

@@ -5,7 +5,8 @@ use mosaik_streams::{Network, SecretKey, discovery};
 use super::{
     edges,
     identity::kept_key,
-    node::{Settings, StartError},
+    node::StartError,
+    settings::Settings,
 };
 use crate::{graph::Graph, manifest::shown_tickets};
 
@@ -19,6 +20,7 @@ pub(super) async fn join(graph: &Graph, settings: &Settings) -> Result<Network, 
             let Settings {
                 manifest,
                 state_folder,
+                ..
             } = settings.clone();
             // A file system may take its time.
             let keeping = move || kept_key(&state_folder, &manifest, name.as_deref());
@@ -43,6 +45,10 @@ pub(super) async fn join(graph: &Graph, settings: &Settings) -> Result<Network, 
         .with_bootstrap(edges::bootstrap(&graph.node.bootstrap))
         .with_generation(graph.node.protocol)
         .with_tags(edges::tags(&graph.node.tags));
+    let discovery = match settings.shown_name(graph) {
+        Some(name) => discovery.with_name(name),
+        None => discovery,
+    };
     // A graph without a network shares nothing, so nobody ever hears this name.
     let name = graph
         .network

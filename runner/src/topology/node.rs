@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -21,6 +20,7 @@ use super::{
     join::join,
     observer::{Observer, View},
     running::{EndNotice, Ready, Running},
+    settings::Settings,
     streams::Ending,
     summary::Ledger,
 };
@@ -38,15 +38,6 @@ pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_secs(2);
 /// Ends of stages that may wait to be noticed; a stage that ends waits when there are more.
 const NOTICES_MAX: usize = 64;
-
-/// What a node needs to know besides its graph.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The manifest's path: a node without a key of its own is told from others by it.
-    pub manifest: PathBuf,
-    /// Where keys are kept.
-    pub state_folder: PathBuf,
-}
 
 /// Why a node did not start, or did not take a new generation.
 #[derive(Debug, thiserror::Error)]

@@ -40,6 +40,9 @@ pub struct Status {
     pub streams: Vec<StreamStatus>,
     /// The other nodes that it knows.
     pub peers: Vec<PeerStatus>,
+    /// Mistakes in how nodes are set up, a sentence each, that were seen lately.
+    #[serde(default)]
+    pub problems: Vec<String>,
     /// The last reloads, the newest last.
     pub reloads: Vec<Reload>,
 }
@@ -155,6 +158,9 @@ pub struct StreamStatus {
 pub struct ChannelStatus {
     /// The other node; `null` when both sides are in this one.
     pub peer: Option<String>,
+    /// What the other node calls itself, if it has a name.
+    #[serde(default)]
+    pub peer_name: Option<String>,
     /// `connecting`, `connected` or `terminated`.
     pub state: String,
     /// Tells this connection from those before and after it: one that lives on keeps its number.
@@ -168,6 +174,9 @@ pub struct ChannelStatus {
 pub struct PeerStatus {
     /// Who it is.
     pub id: String,
+    /// What it calls itself, if it has a name.
+    #[serde(default)]
+    pub name: Option<String>,
     /// Where it can be reached.
     pub addresses: Vec<String>,
     /// How many milliseconds ago its entry was renewed.

@@ -44,6 +44,7 @@ impl Node {
                 .copied()
                 .collect()
         };
+        discovery.set_name(self.settings.shown_name(graph));
         // New tickets first: with a renewed one, whoever asks for it sees no gap.
         let (old, new) = (&self.graph.node.tickets, &graph.node.tickets);
         shown_tickets(new).for_each(|ticket| discovery.add_ticket(ticket));

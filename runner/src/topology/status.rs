@@ -6,6 +6,8 @@ use std::{
 };
 
 use mosaik_streams::{
+    PeerId,
+    discovery::Discovery,
     producer::ProducerControl,
     status::{ChannelInfo, State},
 };
@@ -62,6 +64,7 @@ impl Observer {
             edges: edges(&view),
             streams: streams(&view),
             peers: if is_shared { peers(&view) } else { Vec::new() },
+            problems: problems(&view),
             reloads: view.reloads.iter().cloned().collect(),
         }
     }
@@ -139,7 +142,7 @@ fn edges(view: &View) -> Vec<EdgeStatus> {
             producers: reading
                 .producers
                 .iter()
-                .map(|channel| channel_status(channel, true))
+                .map(|channel| channel_status(&view.discovery, channel, true))
                 .collect(),
             rate: None,
         })
@@ -180,7 +183,7 @@ fn streams(view: &View) -> Vec<StreamStatus> {
             consumers: reading
                 .iter()
                 .flat_map(|reading| &reading.consumers)
-                .map(|channel| channel_status(channel, false))
+                .map(|channel| channel_status(&view.discovery, channel, false))
                 .collect(),
             rate: None,
         }
@@ -204,7 +207,8 @@ fn peers(view: &View) -> Vec<PeerStatus> {
             .filter_map(|id| ours.get(id).cloned())
             .collect();
         PeerStatus {
-            id: format!("{:?}", peer.id()),
+            id: peer.id().to_string(),
+            name: name_of(&view.discovery, peer.id()),
             addresses: peer
                 .address()
                 .addrs
@@ -223,11 +227,25 @@ fn peers(view: &View) -> Vec<PeerStatus> {
     listed.collect()
 }
 
+fn name_of(discovery: &Discovery, peer: &PeerId) -> Option<String> {
+    Some(discovery.name_of(peer)?.to_string())
+}
+
+/// What is wrong with how nodes are set up.
+pub(super) fn problems(view: &View) -> Vec<String> {
+    let problems = view.discovery.problems();
+    problems.iter().map(ToString::to_string).collect()
+}
+
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn channel_status(channel: &ChannelInfo, is_consumer: bool) -> ChannelStatus {
+fn channel_status(
+    discovery: &Discovery,
+    channel: &ChannelInfo,
+    is_consumer: bool,
+) -> ChannelStatus {
     let other = if is_consumer {
         channel.producer_id()
     } else {
@@ -238,8 +256,10 @@ fn channel_status(channel: &ChannelInfo, is_consumer: bool) -> ChannelStatus {
         State::Connected => "connected",
         State::Terminated => "terminated",
     };
+    let other = (!channel.is_local()).then_some(other);
     ChannelStatus {
-        peer: (!channel.is_local()).then(|| format!("{other:?}")),
+        peer: other.map(ToString::to_string),
+        peer_name: other.and_then(|other| name_of(discovery, other)),
         state: state.to_owned(),
         connection: channel.number(),
         datums: channel.stats().datums() as u64,

@@ -138,11 +138,12 @@ impl Node {
             return Ok(());
         }
         self.refuse_while_ending(name)?;
-        let producer =
-            edges::open_producer(&self.network, stream).map_err(|error| StartError::Stream {
+        let producer = edges::open_producer(&self.network, name, stream).map_err(|error| {
+            StartError::Stream {
                 stream: name.clone(),
                 reason: error.to_string(),
-            })?;
+            }
+        })?;
         self.producers.insert(name.clone(), producer);
         Ok(())
     }

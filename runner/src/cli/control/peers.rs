@@ -49,6 +49,7 @@ fn shown(peers: &[PeerStatus]) -> String {
             };
             vec![
                 peer.id.clone(),
+                peer.name.clone().unwrap_or_else(|| "-".to_owned()),
                 peer.addresses.join(" "),
                 span(peer.uptime_ms),
                 span(peer.heard_ms),
@@ -57,8 +58,8 @@ fn shown(peers: &[PeerStatus]) -> String {
         })
         .collect();
     table(
-        &["PEER", "ADDRESSES", "UP", "HEARD AGO", "OFFERS"],
-        2,
+        &["PEER", "NAME", "ADDRESSES", "UP", "HEARD AGO", "OFFERS"],
+        3,
         &rows,
     )
 }

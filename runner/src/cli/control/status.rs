@@ -1,6 +1,6 @@
 //! `mosaik-runner status`.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use clap::Args;
 
@@ -101,7 +101,7 @@ fn shown(status: &Status) -> String {
                         short(edge.queued as f64),
                         short(edge.buffer_size as f64)
                     ),
-                    channels(&edge.producers),
+                    named_channels(&edge.producers),
                     reasons(&edge.dropped),
                 ]
             })
@@ -130,7 +130,7 @@ fn shown(status: &Status) -> String {
                 rate(stream.rate),
                 short(stream.queued as f64),
                 short(stream.sent_remote as f64),
-                channels(&stream.consumers),
+                named_channels(&stream.consumers),
                 reasons(&stream.dropped),
             ]
         })
@@ -154,6 +154,9 @@ fn shown(status: &Status) -> String {
             text,
             "\n{count} peer{s} known, {offering} of them with streams of this manifest"
         );
+    }
+    for problem in &status.problems {
+        let _ = writeln!(text, "problem: {problem}");
     }
     if let Some(reload) = status.reloads.last() {
         let ago = span(status.uptime_ms.saturating_sub(reload.at_ms));
@@ -199,18 +202,59 @@ pub(in crate::cli) const fn online(online: bool) -> &'static str {
     if online { "online" } else { "offline" }
 }
 
-/// `2 here, 1 elsewhere`.
+/// Nodes that are named in a cell.
+const NAMES_MAX: usize = 3;
+
+/// `2 here, 1 remote`.
 pub(in crate::cli) fn channels(channels: &[ChannelStatus]) -> String {
-    let connected = || {
-        channels
-            .iter()
-            .filter(|channel| channel.state == "connected")
-    };
-    let here = connected().filter(|channel| channel.peer.is_none()).count();
-    match (here, connected().count() - here) {
+    let here = connected(channels)
+        .filter(|channel| channel.peer.is_none())
+        .count();
+    match (here, connected(channels).count() - here) {
         (0, 0) => "nobody".to_owned(),
         (here, 0) => format!("{here} here"),
-        (0, elsewhere) => format!("{elsewhere} elsewhere"),
-        (here, elsewhere) => format!("{here} here, {elsewhere} elsewhere"),
+        (0, remote) => format!("{remote} remote"),
+        (here, remote) => format!("{here} here, {remote} remote"),
+    }
+}
+
+/// `2 here, 1 remote (feed)`.
+fn named_channels(all: &[ChannelStatus]) -> String {
+    let names: BTreeSet<&str> = connected(all)
+        .filter_map(|channel| channel.peer_name.as_deref())
+        .collect();
+    if names.is_empty() {
+        return channels(all);
+    }
+    let shown: Vec<&str> = names.iter().copied().take(NAMES_MAX).collect();
+    let more = if names.len() > NAMES_MAX { ", …" } else { "" };
+    format!("{} ({}{more})", channels(all), shown.join(", "))
+}
+
+fn connected(channels: &[ChannelStatus]) -> impl Iterator<Item = &ChannelStatus> {
+    channels
+        .iter()
+        .filter(|channel| channel.state == "connected")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_named_beside_their_number() {
+        let channel = |peer: Option<&str>, name: Option<&str>| ChannelStatus {
+            peer: peer.map(str::to_owned),
+            peer_name: name.map(str::to_owned),
+            state: "connected".into(),
+            connection: 1,
+            datums: 0,
+        };
+        let mut all = vec![channel(None, None), channel(Some("9f"), None)];
+        assert_eq!(named_channels(&all), "1 here, 1 remote");
+        all.push(channel(Some("a1"), Some("feed")));
+        assert_eq!(named_channels(&all), "1 here, 2 remote (feed)");
+        all.extend(["a", "b", "c", "a"].map(|name| channel(Some(name), Some(name))));
+        assert_eq!(named_channels(&all), "1 here, 6 remote (a, b, c, …)");
     }
 }

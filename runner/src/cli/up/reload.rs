@@ -191,6 +191,7 @@ mod tests {
         let settings = Settings {
             manifest: path.clone(),
             state_folder: folder.path().join("state"),
+            name: None,
         };
         let mut node = Node::start(loaded.graph, Arc::clone(&library), &settings)
             .await

@@ -39,6 +39,7 @@ pub(super) async fn start(
     let settings = Settings {
         manifest: args.manifest.clone(),
         state_folder: state_folder(),
+        name: args.name.clone(),
     };
     let watch = (!args.no_watch).then(|| FileWatch::since(read_at, loaded.files));
     let node = Node::start(loaded.graph, Arc::clone(library), &settings).await?;

@@ -10,6 +10,7 @@ use crate::{stage::Inputs, topology::report::ChannelStatus};
 fn status() -> Status {
     let channel = |peer: Option<&str>| ChannelStatus {
         peer: peer.map(str::to_owned),
+        peer_name: None,
         state: "connected".into(),
         connection: 1,
         datums: 10,
@@ -81,6 +82,7 @@ fn status() -> Status {
             rate: None,
         }],
         peers: vec![],
+        problems: vec![],
         reloads: vec![
             Reload::refused(
                 20_000,
@@ -122,7 +124,7 @@ fn the_picture_shows_rates_queues_drops_and_reloads() {
         "12 rejected",
         "raw -> operator mean",
         "#####..... 512/1.0 k",
-        "1 here, 1 elsewhere",
+        "1 here, 1 remote",
         "32.0s ago  generation 3: swap operator mean (config)",
         "42.0s ago  error: there is no stream `menas`",
     ] {
@@ -142,7 +144,7 @@ fn it_fits_any_size_and_scrolls_to_its_end() {
     }
     let end = drawn(&mut screen, 100, 14);
     assert!(
-        end.contains("STREAMS") && end.contains("1 here, 1 elsewhere"),
+        end.contains("STREAMS") && end.contains("1 here, 1 remote"),
         "{end}"
     );
     screen.press(KeyCode::Home);
