@@ -43,6 +43,7 @@ impl Example {
         }
         let done = Node::up(&write(folder.path(), "mosaik.yaml", manifest)).wait();
         assert!(done.status.success(), "{}", done.stderr);
+        assert!(!done.stderr.contains("warning: "), "{}", done.stderr);
         for (name, text) in written {
             let found = fs::read_to_string(folder.path().join(name)).unwrap();
             assert_eq!(found, text, "{name}: {}", done.stderr);

@@ -9,7 +9,7 @@ use crate::{
     files,
     graph::{self, Loaded},
     machine,
-    manifest::{Diagnostics, ProcessEnvironment},
+    manifest::{Diagnostics, ProcessEnvironment, Severity},
     operator::{Engine, EngineConfig, EngineError, OTHER_CACHE},
     topology::{Library, cache_folder},
 };
@@ -84,7 +84,15 @@ pub(super) fn show(diagnostics: &Diagnostics, output: OutputArgs) {
                 diagnostics.file(),
                 found.help.as_deref().unwrap_or_default(),
             );
-            tracing::error!(file, line, column, help, severity = ?found.severity, "{}", found.message);
+            let severity = found.severity;
+            match severity {
+                Severity::Error => {
+                    tracing::error!(file, line, column, help, ?severity, "{}", found.message);
+                }
+                Severity::Warning => {
+                    tracing::warn!(file, line, column, help, ?severity, "{}", found.message);
+                }
+            }
         }
         return;
     }

@@ -87,6 +87,9 @@ pub enum Answer {
     Plan {
         /// Step by step.
         steps: Vec<Step>,
+        /// What the manifest perhaps does not mean, as a person reads it; empty if there is nothing.
+        #[serde(default)]
+        warnings: String,
     },
     /// What was done.
     Reloaded(Box<Reload>),

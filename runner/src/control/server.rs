@@ -235,6 +235,7 @@ async fn plan(desk: &Desk, path: PathBuf) -> Answer {
     match desk.planner.load(path).await {
         Ok(loaded) => Answer::Plan {
             steps: Diff::between(&desk.observer.graph(), &loaded.graph).steps(),
+            warnings: loaded.warnings.render(false),
         },
         Err(reason) => Answer::Refused { reason },
     }

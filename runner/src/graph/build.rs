@@ -8,7 +8,7 @@ use super::{
     ComponentInfo, Components, Edge, Graph, OperatorStage, Role, Stage, StageKey, StageKind, check,
     component, cycle, data_file,
     streams::{self, Uses},
-    wiring,
+    traps, wiring,
 };
 use crate::manifest::{
     ConsumerDecl, Diagnostic, EdgeDecl, MAX_BATCH_SIZE, Manifest, OnError, OperatorDecl, Ports,
@@ -68,6 +68,7 @@ pub(super) fn build(
     }
     connect(&mut graph);
     component::open(&manifest.operators, &graph, components, found);
+    traps::check(manifest, &graph, found);
     graph
 }
 

@@ -22,6 +22,8 @@ pub struct ComponentInfo {
     pub inputs: Vec<String>,
     /// Its outputs, in order.
     pub outputs: Vec<String>,
+    /// The version of its state; 0 of one that keeps none.
+    pub state_version: u32,
     /// The blake3 hash of its code, 64 hex digits.
     pub hash: String,
     /// The length of its code, in bytes.

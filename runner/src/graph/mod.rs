@@ -11,6 +11,7 @@ mod load;
 mod render;
 mod steps;
 mod streams;
+mod traps;
 mod wiring;
 
 use std::{collections::BTreeMap, fmt, time::Duration};

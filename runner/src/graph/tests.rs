@@ -12,7 +12,7 @@ use super::*;
 use crate::manifest::{Diagnostics, MAX_MANIFEST_BYTES};
 
 /// Components by name: `two` has two inputs and outputs, `v2` is like any other with other code.
-struct Described;
+pub(super) struct Described;
 
 impl Components for Described {
     fn describe(
@@ -31,6 +31,7 @@ impl Components for Described {
         Ok(ComponentInfo {
             inputs,
             outputs,
+            state_version: u32::from(name.starts_with("builtin:") && name != "builtin:jq"),
             hash: blake3::hash(name.as_bytes()).to_hex().to_string(),
             len: 1,
         })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mosaik_streams::{Criteria, Encoding, Schema};
+use mosaik_streams::{Criteria, Encoding, Schema, criteria::Path};
 
 use super::{
     de,
@@ -20,6 +20,33 @@ pub(crate) struct CriteriaDecl {
     /// A list of mappings from fields to conditions, substituted.
     alternatives: Vec<Vec<Entry>>,
     criteria: Guarded<Criteria>,
+}
+
+impl CriteriaDecl {
+    /// The fields that none of these JSON records has, where that means that the condition never holds, each with its place.
+    pub(crate) fn missing_in(&self, records: &[Vec<u8>]) -> Vec<(String, Span)> {
+        let any_meets = |criteria: &Criteria, records: &[Vec<u8>]| {
+            let selector = criteria.selector(&Encoding::Json).ok();
+            // What cannot be looked into is not found wanting.
+            selector.is_none_or(|selector| {
+                let mut met = records.iter().map(|record| selector.matches(record));
+                met.any(|met| met.unwrap_or(true))
+            })
+        };
+        let mut missing = Vec::new();
+        for entry in self.alternatives.iter().flatten() {
+            let alone = node(Value::Mapping(vec![entry.clone()]));
+            let Ok(alone) = de::from_node::<Criteria>(&alone) else {
+                continue;
+            };
+            let is_there =
+                |path: &Path| any_meets(&Criteria::field(path.clone()).exists(true), records);
+            if !any_meets(&alone, &[b"{}".to_vec()]) && !alone.paths().any(is_there) {
+                missing.push((entry.key.text.clone(), entry.key.span));
+            }
+        }
+        missing
+    }
 }
 
 /// Criteria on their own, written as in a manifest: `{city: Oslo}`.

@@ -55,7 +55,9 @@ pub use stream_config::{
 pub use substitute::{Environment, MAX_SUBSTITUTED_BYTES, ProcessEnvironment};
 pub use tickets::RequiredTicket;
 
-pub(crate) use criteria::{both as both_criteria, check as check_criteria, through_options};
+pub(crate) use criteria::{
+    CriteriaDecl, both as both_criteria, check as check_criteria, through_options,
+};
 pub(crate) use data_file::DataFileDecl;
 pub(crate) use diagnostics::{all_of, did_you_mean, nearest, one_of};
 pub(crate) use edge::{EdgeDecl, Ports};

@@ -108,6 +108,8 @@ pub(crate) struct OperatorDecl {
     /// What is read from files to go into `config`.
     pub(crate) files: Vec<DataFileDecl>,
     pub(crate) limits: OperatorLimits,
+    /// Where its memory is limited, if it is.
+    pub(crate) memory_span: Option<Span>,
     pub(crate) grants: Grants,
     pub(crate) on_error: OnError,
     /// Where `{to: …}` names its stream.
@@ -116,6 +118,8 @@ pub(crate) struct OperatorDecl {
     pub(crate) tick: Option<Duration>,
     pub(crate) checkpoint: Option<Duration>,
     pub(crate) instances: usize,
+    /// Where their number is written, or the operator's name.
+    pub(crate) instances_span: Span,
     pub(crate) key: Option<Spanned<Vec<String>>>,
     pub(crate) postcard: PostcardPolicy,
     /// Whether `from` and `to` were read without a mistake, so that ports can be checked.
@@ -260,6 +264,9 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         .node("limits")
         .map(|node| read_limits(cx, node))
         .unwrap_or_default();
+    let memory_span = fields
+        .node("limits")
+        .and_then(|node| Some(node.get("memory")?.node.span));
     let (on_error, on_error_span) = match fields.node("on_error") {
         Some(node) => on_error(cx, node).unwrap_or((OnError::Unset, node.span)),
         None => (OnError::Unset, entry.key.span),
@@ -304,6 +311,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         config_span: config_span.filter(|_| files.is_some()),
         files: files.unwrap_or_default(),
         limits,
+        memory_span,
         grants,
         on_error,
         on_error_span,
@@ -314,7 +322,8 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         },
         tick,
         checkpoint,
-        instances,
+        instances: instances.as_ref().map_or(1, |instances| instances.value),
+        instances_span: instances.map_or(entry.key.span, |instances| instances.span),
         key,
         postcard,
         wired,

@@ -20,12 +20,12 @@ pub(super) const KEY: Shape = Shape::Either(&[Shape::Text, Shape::List(&Shape::T
 pub(super) fn read(
     cx: &mut Reader<'_>,
     fields: Fields<'_>,
-) -> (usize, Option<Spanned<Vec<String>>>) {
-    let instances = fields
-        .node("instances")
-        .and_then(|node| cx.count(node, "instances", 1, MAX_INSTANCES))
-        .and_then(|instances| usize::try_from(instances).ok())
-        .unwrap_or(1);
+) -> (Option<Spanned<usize>>, Option<Spanned<Vec<String>>>) {
+    let instances = fields.node("instances").and_then(|node| {
+        let instances = cx.count(node, "instances", 1, MAX_INSTANCES)?;
+        let instances = usize::try_from(instances).ok()?;
+        Some(Spanned::new(instances, node.span))
+    });
     let key = fields.node("key").and_then(|node| key(cx, node));
     (instances, key)
 }

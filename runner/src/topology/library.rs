@@ -199,6 +199,7 @@ impl Components for Library {
         Ok(ComponentInfo {
             inputs: description.inputs.clone(),
             outputs: description.outputs.clone(),
+            state_version: description.state_version,
             hash: component.hash(),
             len: component.len() as u64,
         })

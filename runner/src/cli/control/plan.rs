@@ -43,7 +43,12 @@ pub(in crate::cli) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
     };
     let path = std::path::absolute(&args.manifest).context("no such manifest")?;
     let steps = match found.client.ask(&Request::Plan { path }) {
-        Ok(Answer::Plan { steps }) => steps,
+        Ok(Answer::Plan { steps, warnings }) => {
+            if !warnings.is_empty() {
+                complain(harmless(&warnings).trim_end());
+            }
+            steps
+        }
         Ok(_) => return Err(AskError::Unexpected.into()),
         Err(AskError::Refused(mistakes)) => {
             complain(&harmless(&mistakes));

@@ -1,0 +1,127 @@
+//! Bounds of built-in operators that do not fit each other or `limits.memory`. The figures are those of their READMEs.
+
+use serde_json::Value;
+
+use super::{builtin, config_span};
+use crate::manifest::{Diagnostic, OperatorDecl, parse_size, show_size};
+
+/// What a key takes beside its text, in `dedupe` and `sample`.
+const KEY_BYTES: u64 = 100;
+/// What a row takes beside its JSON, in `enrich`.
+const ROW_BYTES: u64 = 100;
+/// What a record that waits takes beside its bytes, in `join`.
+const JOINED_BYTES: u64 = 300;
+/// What a key, an open window, and each of its aggregates take, in `window`.
+const WINDOW_KEY_BYTES: u64 = 150;
+const WINDOW_BYTES: u64 = 60;
+const AGGREGATE_BYTES: u64 = 40;
+/// State is held once more while it is saved.
+const WITH_SNAPSHOT: u64 = 2;
+
+/// Checks the bounds of a built-in operator, where the manifest sets any.
+pub(super) fn check(decl: &OperatorDecl) -> Option<Diagnostic> {
+    if decl.config.is_secret() {
+        return None;
+    }
+    let number = |name: &str| decl.config.get(name).and_then(size);
+    let (bounds, held): (&[&str], u64) = match builtin(decl)? {
+        "dedupe" | "sample" => {
+            if let Some(unreachable) = unreachable_keys(decl) {
+                return Some(unreachable);
+            }
+            (
+                &["max_bytes"],
+                number("max_bytes")?.saturating_mul(WITH_SNAPSHOT),
+            )
+        }
+        "enrich" => (&["max_rows"], number("max_rows")?.saturating_mul(ROW_BYTES)),
+        "join" => {
+            let records = number("max_datums").unwrap_or(20_000);
+            let bytes = number("max_bytes").unwrap_or(4 << 20);
+            let side = records.saturating_mul(JOINED_BYTES).saturating_add(bytes);
+            (
+                &["max_datums", "max_bytes"],
+                side.saturating_mul(2 * WITH_SNAPSHOT),
+            )
+        }
+        "window" => {
+            let aggregates = decl.config.get("aggregate").and_then(Value::as_object);
+            let aggregates = aggregates.map_or(1, |aggregates| aggregates.len() as u64);
+            let window = WINDOW_BYTES + AGGREGATE_BYTES * aggregates;
+            let keys = number("max_keys").unwrap_or(100_000);
+            let windows = number("max_windows").unwrap_or(100_000);
+            let all = keys
+                .saturating_mul(WINDOW_KEY_BYTES)
+                .saturating_add(windows.saturating_mul(window));
+            (
+                &["max_keys", "max_windows"],
+                all.saturating_mul(WITH_SNAPSHOT),
+            )
+        }
+        _ => return None,
+    };
+    let is_set = bounds.iter().any(|name| decl.config.get(*name).is_some());
+    let memory = decl.limits.memory;
+    if held <= memory || !is_set {
+        return None;
+    }
+    let mut found = Diagnostic::warning(format!(
+        "operator `{}` may hold more than its memory",
+        decl.name.value
+    ))
+    .at(
+        config_span(decl),
+        format!("up to {} at these bounds, a snapshot included", mib(held)),
+    )
+    .help(format!(
+        "give it `limits: {{memory: {}}}`, or lower {}",
+        mib(held),
+        crate::manifest::one_of(bounds.iter().copied())
+    ));
+    if let Some(span) = decl.memory_span {
+        found = found.also(span, format!("its memory is {}", show_size(memory)));
+    }
+    Some(found)
+}
+
+/// `max_keys` that `max_bytes` never lets it come to.
+fn unreachable_keys(decl: &OperatorDecl) -> Option<Diagnostic> {
+    let keys = decl.config.get("max_keys").and_then(size)?;
+    let set = decl.config.get("max_bytes").and_then(size);
+    let bytes = set.unwrap_or(16 << 20);
+    if keys.saturating_mul(KEY_BYTES) <= bytes {
+        return None;
+    }
+    let default = if set.is_some() { "" } else { ", its default" };
+    Some(
+        Diagnostic::warning(format!(
+            "operator `{}` cannot hold {keys} keys",
+            decl.name.value
+        ))
+        .at(
+            config_span(decl),
+            format!(
+                "`max_bytes` is {}{default}: room for {} keys at most",
+                show_size(bytes),
+                bytes / KEY_BYTES
+            ),
+        )
+        .help(format!(
+            "a key takes {KEY_BYTES} bytes and its text: raise `max_bytes` to more than {}, and `limits: {{memory: …}}` to twice that",
+            mib(keys.saturating_mul(KEY_BYTES))
+        )),
+    )
+}
+
+/// A number, or a size like `16MiB`.
+fn size(value: &Value) -> Option<u64> {
+    match value {
+        Value::String(text) => parse_size(text).ok(),
+        value => value.as_u64(),
+    }
+}
+
+/// In whole MiB, rounded up.
+fn mib(bytes: u64) -> String {
+    format!("{}MiB", bytes.div_ceil(1 << 20))
+}

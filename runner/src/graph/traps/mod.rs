@@ -1,0 +1,218 @@
+//! Warnings of what a manifest may say and most likely does not mean: settings that run, and lose or mix records.
+//!
+//! A warning is only given where the manifest itself shows the trap. It never fails a check.
+
+mod memory;
+mod sample;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{ComponentSource, Graph, OperatorStage, Role, Stage, StageKey, StageKind};
+use crate::manifest::{
+    Diagnostic, Manifest, OperatorDecl, ProducerDecl, Severity, Span, connector::SourceConfig,
+};
+
+/// Looks for traps in a manifest that has no mistakes.
+pub(super) fn check(manifest: &Manifest, graph: &Graph, found: &mut Vec<Diagnostic>) {
+    if found.iter().any(|found| found.severity == Severity::Error) {
+        return;
+    }
+    for decl in &manifest.operators {
+        let Some((stage, operator)) = wired(decl, graph) else {
+            continue;
+        };
+        found.extend(state_without_key(decl, operator));
+        found.extend(memory::check(decl));
+        if let Some(kind) = Windowed::of(decl) {
+            found.extend(out_of_order(decl, &kind, stage, (manifest, graph)));
+            found.extend(followed_without_tick(decl, &kind, stage, (manifest, graph)));
+        }
+    }
+    sample::check(manifest, found);
+}
+
+fn wired<'g>(decl: &OperatorDecl, graph: &'g Graph) -> Option<(&'g Stage, &'g OperatorStage)> {
+    let stage = graph.stage(&StageKey {
+        role: Role::Operator,
+        name: decl.name.value.clone(),
+    })?;
+    match &stage.kind {
+        StageKind::Operator(operator) => Some((stage, operator)),
+        _ => None,
+    }
+}
+
+/// The name of a built-in operator.
+fn builtin(decl: &OperatorDecl) -> Option<&str> {
+    match &*decl.component.value {
+        ComponentSource::Builtin(name) => Some(name),
+        ComponentSource::Path(_) => None,
+    }
+}
+
+/// Where an operator's configuration is written, or its name.
+fn config_span(decl: &OperatorDecl) -> Span {
+    decl.config_span.unwrap_or(decl.name.span)
+}
+
+/// Instances without a key each see some of the records.
+fn state_without_key(decl: &OperatorDecl, operator: &OperatorStage) -> Option<Diagnostic> {
+    let keeps_none = builtin(decl) == Some("sample") && decl.config.get("fraction").is_some();
+    if decl.instances < 2 || decl.key.is_some() || operator.info.state_version == 0 || keeps_none {
+        return None;
+    }
+    let by = fields(decl.config.get("by")).filter(|_| !decl.config.is_secret());
+    let help = match by.as_deref() {
+        Some([field]) => format!("`key: {field}` sends all records of one key to one instance"),
+        Some(fields) if !fields.is_empty() => format!(
+            "`key: [{}]` sends all records of one key to one instance",
+            fields.join(", ")
+        ),
+        _ => "give it the `key` whose records belong together, or one instance".to_owned(),
+    };
+    Some(
+        Diagnostic::warning(format!(
+            "operator `{}` keeps state, of which each of its {} instances has a part",
+            decl.name.value, decl.instances
+        ))
+        .at(
+            decl.instances_span,
+            "a record goes to any instance, as there is no `key`",
+        )
+        .help(help),
+    )
+}
+
+/// An operator that orders records by their own time or the host's.
+struct Windowed {
+    name: &'static str,
+    /// Whether records have a time of their own.
+    by_event_time: bool,
+    /// Whether each key has a time of its own, so that only the order of its records matters.
+    by_key: bool,
+}
+
+impl Windowed {
+    fn of(decl: &OperatorDecl) -> Option<Self> {
+        let name = match builtin(decl)? {
+            "window" => "window",
+            "join" => "join",
+            _ => return None,
+        };
+        let watermark = decl.config.get("watermark").and_then(Value::as_str);
+        Some(Self {
+            name,
+            by_event_time: decl.config.get("time").is_some(),
+            by_key: name == "window" && watermark != Some("all"),
+        })
+    }
+}
+
+/// Records that instances of different speed hand on come late to a window or join that allows for none.
+fn out_of_order(
+    decl: &OperatorDecl,
+    kind: &Windowed,
+    stage: &Stage,
+    (manifest, graph): (&Manifest, &Graph),
+) -> Option<Diagnostic> {
+    if !kind.by_event_time || decl.config.get("lateness").is_some() {
+        return None;
+    }
+    let own = fields(decl.config.get("by")).unwrap_or_default();
+    let mixes = |above: &&OperatorDecl| {
+        // Without a key, the order is restored.
+        let Some(key) = above.key.as_ref().filter(|_| above.instances > 1) else {
+            return false;
+        };
+        // All records of a key come from one instance, in their order.
+        !(kind.by_key && key.value.iter().all(|field| own.contains(&field.as_str())))
+    };
+    let above = upstream(stage, graph);
+    let above = manifest.operators.iter().filter(|other| {
+        above
+            .iter()
+            .any(|stage| stage.role == Role::Operator && stage.name == other.name.value)
+    });
+    let source = above.into_iter().find(mixes)?;
+    Some(
+        Diagnostic::warning(format!(
+            "operator `{}` gets records out of order and allows for none that are late",
+            decl.name.value
+        ))
+        .at(config_span(decl), format!("the `lateness` of this {} is 0s, its default", kind.name))
+        .also(
+            source.instances_span,
+            format!("the instances of `{}` hand records on in no common order", source.name.value),
+        )
+        .help("set `lateness` to how far out of order records may be, like `lateness: 1m`; `0s` if none may"),
+    )
+}
+
+/// The last windows of a source that does not end close by a tick, or not at all.
+fn followed_without_tick(
+    decl: &OperatorDecl,
+    kind: &Windowed,
+    stage: &Stage,
+    (manifest, graph): (&Manifest, &Graph),
+) -> Option<Diagnostic> {
+    if kind.name != "window" || decl.tick.is_some() {
+        return None;
+    }
+    let above = upstream(stage, graph);
+    let is_followed = |producer: &&ProducerDecl| {
+        let follows = matches!(&*producer.from, SourceConfig::File(file) if file.follow);
+        let is_above =
+            |stage: &StageKey| stage.role == Role::Producer && stage.name == producer.name.value;
+        follows && above.iter().any(is_above)
+    };
+    let source = manifest.producers.iter().find(is_followed)?;
+    let (message, help) = if decl.config.get("idle").is_some() {
+        (
+            "has `idle` and no `tick` to notice it by",
+            "give it a `tick`, like `tick: 1s`",
+        )
+    } else if kind.by_event_time {
+        (
+            "closes its last windows only when later records come",
+            "give it `tick: 1s`, and its `config` an `idle`, like `idle: 1m`",
+        )
+    } else {
+        (
+            "closes its last windows only when later records come",
+            "give it a `tick`, like `tick: 1s`",
+        )
+    };
+    Some(
+        Diagnostic::warning(format!("operator `{}` {message}", decl.name.value))
+            .at(config_span(decl), "this window has no `tick`")
+            .also(source.path_span, "this file is followed and never ends")
+            .help(help),
+    )
+}
+
+/// The stages that records of a stage come from, over any number of others.
+fn upstream(stage: &Stage, graph: &Graph) -> BTreeSet<StageKey> {
+    let mut above = BTreeSet::new();
+    let mut next: Vec<&Stage> = vec![stage];
+    while let Some(stage) = next.pop() {
+        for writer in stage.edges().flat_map(|edge| graph.writers(&edge.stream)) {
+            if above.insert(writer.key.clone()) {
+                next.push(writer);
+            }
+        }
+    }
+    above
+}
+
+/// A field, or a list of fields.
+fn fields(value: Option<&Value>) -> Option<Vec<&str>> {
+    match value? {
+        Value::String(field) => Some(vec![field]),
+        Value::Array(fields) => fields.iter().map(Value::as_str).collect(),
+        _ => None,
+    }
+}
