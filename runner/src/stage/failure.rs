@@ -69,11 +69,11 @@ impl Worker {
                 self.retry(port, batch, progress, &error).await
             }
             Task::Batch(port, batch) => {
-                if !is_fatal {
-                    self.note_refusal(port, &batch, &error);
-                } else {
+                if is_fatal {
                     let pause = self.backoff.failed();
                     self.report_loss(&error, pause);
+                } else {
+                    self.note_refusal(port, &batch, &error);
                 }
                 let rest = (0..).zip(batch.iter());
                 let rest = rest.filter(|(index, _)| !progress.rejected.contains(index));

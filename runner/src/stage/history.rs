@@ -48,8 +48,8 @@ pub(super) struct History {
     journal_bytes: usize,
     /// Whether the journal has all calls since the snapshot.
     is_whole: bool,
-    /// Whether there was a call since the snapshot.
-    is_used: bool,
+    /// Calls since the snapshot.
+    calls: u64,
     /// Records that the state may hold: those in the snapshot, and those since.
     kept: [u64; 2],
     failures: u32,
@@ -82,7 +82,7 @@ impl History {
             journal: VecDeque::new(),
             journal_bytes: 0,
             is_whole: true,
-            is_used: false,
+            calls: 0,
             kept: [0; 2],
             failures: 0,
         }
@@ -108,7 +108,7 @@ impl History {
         if !self.has_state {
             return;
         }
-        self.is_used = true;
+        self.calls += 1;
         self.kept[1] = self.kept[1].saturating_add(kept);
         if !self.is_whole {
             return;
@@ -123,7 +123,7 @@ impl History {
 
     /// Whether it is time for a snapshot.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        if !self.is_used {
+        if self.calls == 0 {
             return false;
         }
         let (at, took) = self.taken;
@@ -170,7 +170,7 @@ impl History {
         self.journal.clear();
         self.journal_bytes = 0;
         self.is_whole = true;
-        self.is_used = false;
+        self.calls = 0;
         self.failures = 0;
         Ok(())
     }
@@ -191,7 +191,7 @@ impl History {
                 };
                 // The calls are still those since the snapshot, unless they are not known.
                 self.is_whole = self.can_repeat || !self.has_state;
-                self.is_used = self.is_long();
+                self.calls = self.journal.len() as u64;
                 self.journal_bytes = if self.is_long() {
                     self.journal_bytes
                 } else {

@@ -32,16 +32,16 @@ impl OperatorCounters {
         if counted.is_empty() {
             return;
         }
-        let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for Counted { name, class, delta } in counted {
-            if let Some(counter) = counters.get_mut(&**name) {
-                counter.total = counter.total.saturating_add(*delta);
-            } else if counters.len() < COUNTERS_MAX {
-                let counter = OperatorCounter {
+            if let Some(known) = all.get_mut(&**name) {
+                known.total = known.total.saturating_add(*delta);
+            } else if all.len() < COUNTERS_MAX {
+                let new = OperatorCounter {
                     class: *class,
                     total: *delta,
                 };
-                counters.insert((**name).to_owned(), counter);
+                all.insert((**name).to_owned(), new);
             }
         }
     }

@@ -118,8 +118,8 @@ impl Worker {
     /// Hands a batch in the operator's encoding to the instance, in parts if it is slow.
     pub(super) async fn process(&mut self, port: u32, mut rest: Frames) -> Result<(), End> {
         while !rest.is_empty() {
-            let part = rest.split_front(self.batch_max.get(), usize::MAX);
-            let done = self.call(Task::Batch(port, part)).await;
+            let records = rest.split_front(self.batch_max.get(), usize::MAX);
+            let done = self.call(Task::Batch(port, records)).await;
             if done.is_err() {
                 self.outfit.counters.undelivered(rest.count());
                 return done;

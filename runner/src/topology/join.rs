@@ -2,12 +2,7 @@
 
 use mosaik_streams::{Network, SecretKey, discovery};
 
-use super::{
-    edges,
-    identity::kept_key,
-    node::StartError,
-    settings::Settings,
-};
+use super::{edges, identity::kept_key, node::StartError, settings::Settings};
 use crate::{graph::Graph, manifest::shown_tickets};
 
 /// Makes the node's network; its socket is bound only if something is shared.

@@ -252,7 +252,9 @@ fn wait_for<T>(answered: &mpsc::Receiver<T>, time_max: Duration) -> Result<T, Re
         let is_over = used >= time_max || began.elapsed() >= time_max.saturating_mul(BUSY_FACTOR);
         match waited {
             Err(RecvTimeoutError::Timeout) if !is_over => {
-                wait = (time_max - used).max(Duration::from_millis(100));
+                wait = time_max
+                    .saturating_sub(used)
+                    .max(Duration::from_millis(100));
             }
             waited => return waited,
         }

@@ -63,6 +63,13 @@ pub(super) struct UpArgs {
     /// for each core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     threads: Option<u16>,
+    #[command(flatten)]
+    loss: LossArgs,
+}
+
+/// What the exit code says of records that were lost.
+#[derive(Debug, Clone, Copy, Default, Args)]
+struct LossArgs {
     /// Exit with 5 also if results are incomplete: if an operator counts late or evicted records.
     #[arg(long, conflicts_with = "allow_loss")]
     strict: bool,
@@ -71,15 +78,17 @@ pub(super) struct UpArgs {
     allow_loss: bool,
 }
 
-/// How the process ends. A stage that failed goes before records that were lost.
-fn exit_of(summary: &Summary, strict: bool, allow_loss: bool) -> Exit {
-    let is_lost = summary.lost() > 0 || (strict && summary.incomplete() > 0);
-    if summary.has_failures() {
-        Exit::Failed
-    } else if is_lost && !allow_loss {
-        Exit::Lost
-    } else {
-        Exit::Success
+impl LossArgs {
+    /// How the process ends. A stage that failed goes before records that were lost.
+    fn exit_of(self, summary: &Summary) -> Exit {
+        let is_lost = summary.lost() > 0 || (self.strict && summary.incomplete() > 0);
+        if summary.has_failures() {
+            Exit::Failed
+        } else if is_lost && !self.allow_loss {
+            Exit::Lost
+        } else {
+            Exit::Success
+        }
     }
 }
 
@@ -112,7 +121,7 @@ pub(super) fn run(
         runtime.worker_threads(threads.into());
     }
     let runtime = runtime.enable_all().build().context("cannot start")?;
-    let (strict, allow_loss) = (args.strict, args.allow_loss);
+    let loss = args.loss;
     let outcome = runtime.block_on(up(args, output, engine, signals, started));
     // A guest that loops or a read that blocks must not hold the process.
     runtime.shutdown_background();
@@ -127,7 +136,7 @@ pub(super) fn run(
     if !output.quiet {
         super::summary::show(&summary, output);
     }
-    Ok(exit_of(&summary, strict, allow_loss))
+    Ok(loss.exit_of(&summary))
 }
 
 async fn up(

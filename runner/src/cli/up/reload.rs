@@ -203,8 +203,7 @@ mod tests {
             allow_restart: false,
             exit_when_done: false,
             threads: None,
-            strict: false,
-            allow_loss: false,
+            loss: crate::cli::up::LossArgs::default(),
         };
         let output = OutputArgs {
             log: LogFormat::Text,
