@@ -199,7 +199,8 @@ fn an_empty_key_file_says_what_to_do() {
     let up = || Node::spawn(at_home("up", folder.path(), &manifest));
     let node = up();
     node.logged("generation 1 runs");
-    node.interrupt();
+    node.signal(rustix::process::Signal::INT);
+    node.wait();
     let keys = folder.path().join(".local/state/mosaik-runner/keys");
     let key = fs::read_dir(keys).unwrap().next().unwrap().unwrap().path();
     fs::write(&key, "").unwrap();

@@ -92,7 +92,8 @@ fn a_signal_sent_twice_is_one_request() {
     node.logged("stopping");
     node.signal(Signal::TERM);
     let done = node.wait();
-    assert_eq!(done.status.code(), Some(0), "{}", done.stderr);
+    // It ended by itself, and says that what nobody read is lost.
+    assert_eq!(done.status.code(), Some(5), "{}", done.stderr);
 }
 
 #[test]

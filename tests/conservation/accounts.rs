@@ -50,9 +50,9 @@ fn write_orders(folder: &Path, random: &mut Random, faults: &[&str]) -> Expected
             expected.bad += 1;
         } else {
             expected.good += 1;
-            expected.sum += amount as i64;
+            expected.sum += amount.cast_signed();
             let total = owes.entry(customer.clone()).or_default();
-            *total += amount as i64;
+            *total += amount.cast_signed();
             let reached = expected.balances.entry(customer).or_default();
             reached.push(total.to_string());
         }
