@@ -10,10 +10,10 @@ use rustix::{
 
 /// Open files that a start needs at least: 32. Each connection and each file of the manifest takes another one.
 const FILES_MIN: usize = 32;
-/// Threads that a start needs at least, beside two for each core: 8.
+/// Threads that are to be left beside those that are known to be needed: 8, for files and what else blocks.
 const THREADS_MIN: usize = 8;
-/// Bytes of addresses that a start needs at least, beside what the process has: 256 MiB, for stacks and allocators.
-const ADDRESSES_MIN: u64 = 256 << 20;
+/// Bytes of addresses that a start needs at least, beside what the process has: 1 GiB, for stacks and allocators.
+const ADDRESSES_MIN: u64 = 1 << 30;
 /// Bytes of addresses that an instance of an operator reserves: 4 GiB for its memory and 64 MiB to guard it.
 const INSTANCE_ADDRESSES: u64 = (4 << 30) + (64 << 20);
 
@@ -101,7 +101,7 @@ impl Shortage {
     /// The shortage for which no thread could be started.
     pub(crate) fn of_threads() -> Self {
         // Addresses for the stack may be what is missing.
-        if lacks_addresses(ADDRESSES_MIN / 8) {
+        if lacks_addresses(INSTANCE_MARGIN) {
             Self::Memory
         } else {
             Self::Threads
@@ -163,9 +163,17 @@ pub(crate) fn check_start() -> Result<(), Shortage> {
         return Err(Shortage::Files);
     }
     let cores = thread::available_parallelism().map_or(1, usize::from);
+    check_threads(2 * cores)
+}
+
+/// Whether so many threads can be started, and a few for what comes up: it starts and ends them.
+///
+/// # Errors
+/// They cannot.
+pub(crate) fn check_threads(count: usize) -> Result<(), Shortage> {
     let mut threads = Vec::new();
     let mut started = Ok(());
-    for _ in 0..THREADS_MIN + 2 * cores {
+    for _ in 0..count.saturating_add(THREADS_MIN) {
         let (release, held) = mpsc::channel::<()>();
         let Ok(thread) = thread::Builder::new().spawn(move || held.recv().is_err()) else {
             started = Err(Shortage::of_threads());

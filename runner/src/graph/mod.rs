@@ -178,6 +178,16 @@ impl Stage {
         }
     }
 
+    /// How many threads it runs on, beside those that all stages share.
+    pub(crate) fn threads(&self) -> usize {
+        match &self.kind {
+            // One hands out to the others.
+            StageKind::Operator(operator) if operator.instances > 1 => operator.instances + 1,
+            StageKind::Operator(_) | StageKind::Sink { .. } => 1,
+            StageKind::Source { .. } => 0,
+        }
+    }
+
     /// The subscriptions it holds.
     pub fn edges(&self) -> impl Iterator<Item = &Edge> {
         let (one, many) = match &self.kind {

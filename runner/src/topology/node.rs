@@ -122,7 +122,9 @@ impl Node {
     ) -> Result<Self, StartError> {
         let network = join(&graph, settings).await?;
         let instances = graph.stages().map(Stage::instances).sum();
+        let threads = graph.stages().map(Stage::threads).sum();
         machine::check_instances(instances)
+            .and_then(|()| machine::check_threads(threads))
             .map_err(|shortage| StartError::Machine(shortage.to_string()))?;
         let parts = parts_of(&graph, graph.stages(), &library).await?;
         let (notify, notices) = mpsc::channel(NOTICES_MAX);
