@@ -296,7 +296,7 @@ fn edits() -> BTreeMap<&'static str, Vec<(&'static str, String)>> {
             "operators.*.key",
             one("instances: 2", "instances: 2, key: id"),
         ),
-        ("operators.*.limits", operator("limits: {time: 1s}")),
+        ("operators.*.limits", operator("limits: {time: 2s}")),
         ("operators.*.on_error", operator("on_error: {to: c}")),
         ("operators.*.tick", operator("tick: 1s")),
         ("operators.*.checkpoint", operator("checkpoint: 1m")),

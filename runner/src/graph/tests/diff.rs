@@ -31,7 +31,7 @@ fn differences() {
         ),
         (
             "to: b}",
-            "to: b, limits: {time: 1s}, on_error: stop}",
+            "to: b, limits: {time: 2s}, on_error: stop}",
             "retune   operator o (limits, on_error)\n",
         ),
         (
@@ -170,7 +170,7 @@ const PARTS: [&[&str]; 7] = [
         "{wasm: 'builtin:v1', from: a, to: b}",
         "{wasm: 'builtin:v2', from: a, to: b}",
         "{wasm: 'builtin:v1', from: a, to: b, config: {x: 1}, state: reset}",
-        "{wasm: 'builtin:v1', from: {stream: a, buffer_size: 3}, to: b, limits: {time: 1s}}",
+        "{wasm: 'builtin:v1', from: {stream: a, buffer_size: 3}, to: b, limits: {time: 2s}}",
     ],
     &[
         "",

@@ -103,6 +103,7 @@ fn ends_in_time(guest: &Guest<'_>, grants: Grants, datum: &[u8]) {
         .instantiate(Setup {
             grants,
             ..setup(Limits {
+                call_time_max: limit,
                 call_wait_max: limit,
                 ..limits()
             })
@@ -111,9 +112,23 @@ fn ends_in_time(guest: &Guest<'_>, grants: Grants, datum: &[u8]) {
     let start = Instant::now();
     let error = instance.process(0, &Frames::single(datum)).unwrap_err();
     let took = start.elapsed();
-    let (call, limit) = ("process", limit + limit / 1000);
-    assert_eq!(error, CallError::WaitedTooLong { call, limit });
-    assert!(took >= limit && took < 20 * limit, "it took {took:?}");
+    let (call, with_record) = ("process", limit + limit / 1000);
+    let ends = [
+        CallError::WaitedTooLong {
+            call,
+            limit: with_record,
+        },
+        CallError::TimedOut {
+            call,
+            limit: with_record,
+        },
+    ];
+    assert!(ends.contains(&error), "{error:?}");
+    // Much less than it would have taken, on a busy machine too.
+    assert!(
+        took >= limit && took < Duration::from_secs(30),
+        "it took {took:?}"
+    );
     assert!(instance.is_poisoned());
     assert_engine_works(&engine);
 }
