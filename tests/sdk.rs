@@ -214,5 +214,5 @@ fn a_runner_that_is_missing_or_too_old_is_told_from_a_component_that_fails() {
 
     let nothing = Component::new("/no/such.wasm").runner(env!("CARGO_BIN_EXE_mosaik-runner"));
     let reason = nothing.run([1]).unwrap_err().into_reason();
-    assert!(reason.contains("cannot be opened"), "{reason}");
+    assert!(reason.contains("cannot be read: no such file"), "{reason}");
 }

@@ -393,7 +393,7 @@ fn what_is_no_operator_is_said_so() {
             of("bad.wasm", b"\0asm\x0d\0\x01\0\xff\xff"),
             "not a valid component",
         ),
-        ("/no/such.wasm".to_owned(), "cannot be opened: No such file"),
+        ("/no/such.wasm".to_owned(), "cannot be read: no such file"),
         (
             "builtin:nosuch".to_owned(),
             "there is no built-in operator `nosuch`",

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::{Exit, complain, harmless, load, operator_args, print};
 use crate::{
-    manifest::{ComponentSource, OperatorLimits, show_size},
+    manifest::{ComponentSource, OperatorLimits},
     operator::{Anatomy, Description, Given, Import, Interfaces, WORLD},
-    topology::Library,
+    topology::{CodeError, Library},
 };
 
 /// Tells what an operator is: ports, state, configuration, what it wants to reach, its digest.
@@ -68,11 +68,10 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
 }
 
 fn look(operator: &ComponentSource, limits: &OperatorLimits) -> Result<Told, String> {
-    let code = Library::code(operator, limits)?;
-    if code.len() as u64 > limits.binary {
-        let limit = show_size(limits.binary);
-        return Err(format!("it is larger than {limit}; `--binary` raises that"));
-    }
+    let code = Library::code(operator, limits).map_err(|error| match error {
+        CodeError::TooLarge(_) => format!("{error}; `--binary` raises that"),
+        _ => error.to_string(),
+    })?;
     let anatomy = Anatomy::of(&code).map_err(|error| format!("not an operator: {error}"))?;
     let description = if missing(&anatomy).is_empty() {
         let library = load::library().map_err(|error| format!("{error:#}"))?;

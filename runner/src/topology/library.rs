@@ -20,8 +20,8 @@ use crate::{
         OperatorStage, Stage,
     },
     machine::{self, Shortage},
-    manifest::io_reason,
-    operator::{Component, Engine, Interfaces, LoadError, LoadLimits, NoEvents, process_cpu_time},
+    manifest::{io_reason, show_size},
+    operator::{Component, Engine, Interfaces, LoadLimits, NoEvents, process_cpu_time},
 };
 
 /// The operators that come with the runner, by name.
@@ -59,6 +59,20 @@ pub const COMPILE_TIME_MAX: Duration = Duration::from_mins(1);
 pub const COMPILE_TIME_CAP: Duration = Duration::from_mins(5);
 
 const COMPILE_TIME_PER_MIB_MORE: Duration = Duration::from_secs(10);
+
+/// Why an operator's code cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum CodeError {
+    /// The file cannot be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    /// The file is larger than this limit, in bytes.
+    #[error("it is larger than {}", show_size(*.0))]
+    TooLarge(u64),
+    /// There is no built-in operator of this name; there are others.
+    #[error("there is no built-in operator `{0}`; there are {1}")]
+    NoBuiltin(String, String),
+}
 
 /// Loads components and keeps them, by the hash of their bytes and what they are linked with.
 #[derive(Debug)]
@@ -114,15 +128,15 @@ impl Library {
     /// Reads an operator's code. Blocks.
     ///
     /// # Errors
-    /// One clear sentence: there is no such built-in operator, or the file cannot be read or is larger than its limit.
+    /// There is no such built-in operator, or the file cannot be read or is larger than its limit.
     pub fn code(
         source: &ComponentSource,
         limits: &OperatorLimits,
-    ) -> Result<Cow<'static, [u8]>, String> {
+    ) -> Result<Cow<'static, [u8]>, CodeError> {
         let name = match source {
             ComponentSource::Builtin(name) => name,
             ComponentSource::Path(path) => {
-                return read(path, binary_bytes(limits)).map(Cow::Owned);
+                return read(path, limits.binary).map(Cow::Owned);
             }
         };
         let builtin = BUILTINS.iter().find(|(builtin, _)| builtin == name);
@@ -130,10 +144,7 @@ impl Library {
             .map(|(_, bytes)| Cow::Borrowed(*bytes))
             .ok_or_else(|| {
                 let names: Vec<_> = BUILTINS.iter().map(|(name, _)| *name).collect();
-                format!(
-                    "there is no built-in operator `{name}`; there are {}",
-                    names.join(", ")
-                )
+                CodeError::NoBuiltin(name.clone(), names.join(", "))
             })
     }
 
@@ -191,7 +202,7 @@ impl Components for Library {
         grants: &Grants,
     ) -> Result<ComponentInfo, String> {
         let component = self.load(
-            &Self::code(source, limits)?,
+            &Self::code(source, limits).map_err(|error| error.to_string())?,
             limits,
             granted(grants).interfaces(),
         )?;
@@ -275,16 +286,12 @@ fn binary_bytes(limits: &OperatorLimits) -> usize {
     usize::try_from(limits.binary).unwrap_or(usize::MAX)
 }
 
-/// Reads a regular file that is not longer than the limit.
-fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
-    let contents = files::read(path, bytes_max as u64)
-        .map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;
-    if contents.length > bytes_max as u64 {
-        let too_large = LoadError::TooLarge {
-            len: usize::try_from(contents.length).unwrap_or(usize::MAX),
-            max: bytes_max,
-        };
-        return Err(too_large.to_string());
+/// Reads a file that is not longer than the limit: a regular one, or what the process was given open.
+fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, CodeError> {
+    let contents = files::read_given(path, bytes_max)
+        .map_err(|error| CodeError::Unreadable(io_reason(&error)))?;
+    if contents.length > bytes_max {
+        return Err(CodeError::TooLarge(bytes_max));
     }
     Ok(contents.bytes)
 }

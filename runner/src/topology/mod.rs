@@ -28,7 +28,7 @@ mod watch;
 pub use apply::{ApplyError, REPLACE_DEADLINE, SWAP_DEADLINE};
 pub use build::BuildError;
 pub use identity::{IdentityError, cache_folder, state_folder};
-pub use library::{BUILTINS, COMPILE_TIME_CAP, COMPILE_TIME_MAX, Library};
+pub use library::{BUILTINS, COMPILE_TIME_CAP, COMPILE_TIME_MAX, CodeError, Library};
 pub use node::{DRAIN_DEADLINE, Node, StartError};
 pub use observer::{Observer, RELOADS_MAX, TapError, Tapped};
 pub use receipt::Receipt;

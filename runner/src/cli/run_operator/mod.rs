@@ -140,6 +140,7 @@ fn try_out(args: &RunOperatorArgs) -> Result<Exit, Stop> {
     let grants = args.allow.as_ref().map(granted).unwrap_or_default();
     let library = load::library()?;
     let component = Library::code(&operator_args::source(&args.operator), &limits)
+        .map_err(|error| error.to_string())
         .and_then(|code| library.load(&code, &limits, grants.interfaces()))
         .map_err(Stop::Unusable);
     match component {
