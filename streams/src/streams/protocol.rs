@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::{
-    Criteria, NetworkId, StreamId,
+    Criteria, NetworkId, StreamId, UniqueId,
     network::extension::{self, Extension},
 };
 
@@ -28,6 +28,15 @@ pub(crate) struct SubscriberId {
     pub(crate) consumer: [u8; 16],
 }
 
+/// A consumer can confirm what it takes, and be sent again what it did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Offer {
+    /// What the subscription is called, the same in each life of the node.
+    pub(crate) name: UniqueId,
+    /// The producer's life that was heard last, and the position behind the last record that was received of it.
+    pub(crate) received: Option<(Epoch, u64)>,
+}
+
 /// A consumer asks for a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Hello {
@@ -36,6 +45,8 @@ pub(crate) struct Hello {
     pub(crate) criteria: Criteria,
     /// Plain Mosaik does not say.
     pub(crate) id: Option<SubscriberId>,
+    /// Plain Mosaik, and versions before this one, do not offer it.
+    pub(crate) offer: Option<Offer>,
 }
 
 /// A producer grants it.
@@ -47,6 +58,9 @@ pub(crate) struct Start {
     pub(crate) selects: bool,
     /// The producer's life, and how many of its datums went by before the first of this subscription.
     pub(crate) position: Option<(Epoch, u64)>,
+    /// Whether the producer keeps what is not confirmed. Then this many of the first records were kept from before this
+    /// connection: they were selected by the criteria of that time.
+    pub(crate) kept: Option<u64>,
 }
 
 /// A consumer that was granted its stream wants other datums than it asked for: an extension alone, at most 64 KiB.
@@ -70,11 +84,42 @@ impl Epoch {
     }
 }
 
+impl Offer {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.name.as_bytes().to_vec();
+        if let Some((Epoch(epoch), position)) = self.received {
+            bytes.extend_from_slice(&epoch);
+            bytes.extend_from_slice(&position.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// `None` when it is neither of its two lengths.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (name, rest) = bytes.split_first_chunk::<32>()?;
+        let received = match rest.split_first_chunk::<16>() {
+            None if rest.is_empty() => None,
+            Some((epoch, position)) => {
+                let position = u64::from_be_bytes(position.try_into().ok()?);
+                Some((Epoch(*epoch), position))
+            }
+            None => return None,
+        };
+        Some(Self {
+            name: UniqueId::from_bytes(*name),
+            received,
+        })
+    }
+}
+
 impl Hello {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut extension = Extension::new();
         if let Some(SubscriberId { process, consumer }) = self.id {
             extension.set(extension::EPOCH, Bytes::from([process, consumer].concat()));
+        }
+        if let Some(offer) = &self.offer {
+            extension.set(extension::CONFIRMS, offer.encode());
         }
         // Criteria that do not fit stay here: without the producer's word the consumer applies them itself.
         if !self.criteria.is_everything()
@@ -105,6 +150,7 @@ impl Hello {
             stream,
             criteria: criteria.unwrap_or_default(),
             id,
+            offer: extension.get(extension::CONFIRMS).and_then(Offer::decode),
         })
     }
 }
@@ -120,6 +166,12 @@ impl Start {
             extension.set(
                 extension::RECEIVED,
                 Bytes::copy_from_slice(&position.to_be_bytes()),
+            );
+        }
+        if let Some(kept) = self.kept {
+            extension.set(
+                extension::CONFIRMS,
+                Bytes::copy_from_slice(&kept.to_be_bytes()),
             );
         }
         frame(&self.network, &self.stream, &extension)
@@ -140,6 +192,10 @@ impl Start {
             position: epoch
                 .zip(position)
                 .map(|(epoch, position)| (Epoch(epoch), u64::from_be_bytes(position))),
+            kept: extension
+                .get(extension::CONFIRMS)
+                .and_then(|bytes| bytes.try_into().ok())
+                .map(u64::from_be_bytes),
         })
     }
 }
@@ -191,6 +247,7 @@ mod tests {
             stream: "prices".into(),
             criteria,
             id,
+            offer: None,
         }
     }
 
@@ -212,6 +269,7 @@ mod tests {
             stream: "prices".into(),
             selects: false,
             position: None,
+            kept: None,
         };
         assert_eq!(start.encode(), bytes);
         assert_eq!(Start::decode(&bytes), Ok(start));
@@ -223,8 +281,12 @@ mod tests {
             process: [1; 16],
             consumer: [2; 16],
         };
-        let ours = hello(Criteria::field("price").gte(100), Some(id));
-        assert_eq!(Hello::decode(&ours.encode()), Ok(ours.clone()));
+        let mut ours = hello(Criteria::field("price").gte(100), Some(id));
+        for received in [None, Some((Epoch([4; 16]), 1 << 50))] {
+            let name = "desk".into();
+            ours.offer = Some(Offer { name, received });
+            assert_eq!(Hello::decode(&ours.encode()), Ok(ours.clone()));
+        }
         assert!(ours.encode().len() <= MAX_HELLO_LEN);
         let position = Some((Epoch([3; 16]), 1 << 40));
         let start = Start {
@@ -232,6 +294,7 @@ mod tests {
             stream: "prices".into(),
             selects: true,
             position,
+            kept: Some(7),
         };
         assert_eq!(Start::decode(&start.encode()), Ok(start));
     }
