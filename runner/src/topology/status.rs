@@ -160,12 +160,15 @@ fn streams(view: &View) -> Vec<StreamStatus> {
             online: reading.as_ref().is_some_and(|reading| reading.online),
             datums: stats.datums,
             sent_remote: stats.sent_datums,
+            redelivered: stats.redelivered,
+            unconfirmed: stats.unconfirmed,
             dropped: sum([
                 ("offline", dropped.offline),
                 ("lagging", dropped.lagging),
                 ("too_large", dropped.too_large),
                 ("closed", dropped.closed),
                 ("nobody", dropped.nobody),
+                ("lost", dropped.lost),
             ]),
             queued: reading
                 .as_ref()
@@ -228,6 +231,7 @@ fn channel_status(channel: &ChannelInfo, is_consumer: bool) -> ChannelStatus {
     };
     let state = match channel.state() {
         State::Connecting => "connecting",
+        State::Connected if channel.is_silent() => "silent",
         State::Connected => "connected",
         State::Terminated => "terminated",
     };
