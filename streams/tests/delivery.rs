@@ -50,10 +50,12 @@ async fn reader(life: &Process, key: &SecretKey, knows: &EndpointAddr) -> Reader
         let mut consumer = consumer.expect("it wants all");
         let control = consumer.control();
         let reading = tokio::spawn(async move {
-            while let Some(frames) = consumer.recv_frames(500).await {
+            while let Some(frames) = consumer.recv_frames(100).await {
                 if tell.send(numbers(&frames)).is_err() {
                     break;
                 }
+                // So that some wait to be taken whenever it is killed: 25 records a millisecond, on a quiet machine.
+                tokio::time::sleep(4 * MS).await;
             }
             consumer
         });
