@@ -88,7 +88,19 @@ impl FramesConsumer {
         max_count.min(batch_size).max(1)
     }
 
+    #[inline]
     fn count(&mut self, source: Source, frames: &Frames) {
+        if source != self.origin.source || self.origin.progress.is_some() {
+            self.hand_out(source, frames);
+        }
+        self.core.tally.datums.add(frames.count());
+        self.core.tally.bytes.add(frames.payload_len());
+        self.core.taps.offer(frames);
+    }
+
+    /// Notes what may have to be confirmed. Apart, because batches of one's own node are handed out more often.
+    #[inline(never)]
+    fn hand_out(&mut self, source: Source, frames: &Frames) {
         if source != self.origin.source {
             let progress = self.core.memories.progress(source);
             self.origin = Origin { source, progress };
@@ -96,21 +108,23 @@ impl FramesConsumer {
         if self.origin.progress.is_some() {
             self.in_work = (frames.count() as u64, frames.wire_len() as u64);
             if self.core.config.taken == Taken::HandedOut {
-                self.worked_off();
+                self.confirm();
             }
         }
-        self.core.tally.datums.add(frames.count());
-        self.core.tally.bytes.add(frames.payload_len());
-        self.core.taps.offer(frames);
     }
 
     /// What was handed out counts as taken.
     #[inline]
     fn worked_off(&mut self) {
-        if self.in_work.0 > 0
-            && let Some(progress) = &self.origin.progress
-        {
-            let (count, bytes) = std::mem::take(&mut self.in_work);
+        if self.in_work.0 > 0 {
+            self.confirm();
+        }
+    }
+
+    #[inline(never)]
+    fn confirm(&mut self) {
+        let (count, bytes) = std::mem::take(&mut self.in_work);
+        if let Some(progress) = &self.origin.progress {
             progress.take(count, bytes);
         }
     }
