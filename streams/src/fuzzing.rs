@@ -9,7 +9,10 @@ use crate::{
     frames::{HEADER_LEN, scan},
     network::fuzzing::reassemble,
     schema::{TranscodeError, Transcoder},
-    streams::protocol::{Hello, Start},
+    streams::{
+        protocol::{Hello, Start},
+        side::{self, Entry},
+    },
 };
 
 pub use crate::tickets::fuzzing::ticket;
@@ -57,12 +60,24 @@ pub fn handshake(frame: &[u8]) {
         let again = Hello::decode(&written).expect("what was written is read");
         assert_eq!(again.encode(), written);
         assert_eq!((again.network, again.stream), (hello.network, hello.stream));
-        assert_eq!(again.id, hello.id);
+        assert_eq!((again.id, again.offer), (hello.id, hello.offer));
     }
     let start = Start::decode(frame);
     assert_eq!(start.is_ok(), frame.len() >= 64);
     if let Ok(start) = start {
         assert_eq!(Start::decode(&start.encode()), Ok(start));
+    }
+}
+
+/// Any bytes are an entry of the side channel and last words, or neither; what is read of them is what is written of it.
+pub fn side(payload: &[u8]) {
+    let entry = Entry::decode(payload);
+    if entry != Entry::Unknown {
+        assert_eq!(entry.encode(), payload);
+    }
+    if let Some(position) = side::read_last_words(payload) {
+        let written = side::last_words(position);
+        assert_eq!(side::read_last_words(written.as_bytes()), Some(position));
     }
 }
 
@@ -189,8 +204,22 @@ mod tests {
         fn any_frame_is_a_handshake_or_none(mut frame in bytes(160), ours: bool) {
             if ours && frame.len() > 64 {
                 frame.splice(64..64, b"MSX1\0\0\0\x20\0\x01\0\0\0\x10".iter().copied());
+            } else if ours {
+                frame.resize(64, 0);
+                frame.extend(b"MSX1\0\0\0\x3e\0\x08\0\0\0\x38");
+                frame.resize(64 + 14 + 56, 7);
             }
             super::handshake(&frame);
+        }
+
+        #[test]
+        fn any_bytes_are_an_entry_of_the_side_channel_or_none(mut payload in bytes(20), known in 0..3) {
+            match known {
+                0 => {}
+                1 => _ = payload.splice(..0, [0, 1]),
+                _ => _ = payload.splice(..0, b" at ".iter().copied()),
+            }
+            super::side(&payload);
         }
 
         #[test]

@@ -51,6 +51,14 @@ pub(crate) struct Chunks {
     pub(crate) payload_len: usize,
 }
 
+impl Chunks {
+    pub(crate) fn push(&mut self, frames: Frames) {
+        self.count += frames.count();
+        self.payload_len += frames.payload_len();
+        self.batches.push(frames.into_wire());
+    }
+}
+
 impl Queue {
     pub(crate) fn new(max_count: usize, max_bytes: usize) -> Self {
         let state = State {
@@ -242,16 +250,20 @@ impl Queue {
         if !self.filled().await {
             return None;
         }
+        Some(self.take_now(|_| {}))
+    }
+
+    /// Takes all there is now, and shows each batch of it to `keep`.
+    pub(crate) fn take_now(&self, mut keep: impl FnMut(&Frames)) -> Chunks {
         let mut all = Chunks::default();
         let mut state = self.state();
         while let Some((_, frames)) = state.take(usize::MAX) {
-            all.count += frames.count();
-            all.payload_len += frames.payload_len();
-            all.batches.push(frames.into_wire());
+            keep(&frames);
+            all.push(frames);
         }
         drop(state);
         self.room.notify_waiters();
-        Some(all)
+        all
     }
 
     /// Takes no more in; what is in can still be taken out.

@@ -70,7 +70,7 @@ async fn finishing_delivers_everything_to_slow_consumers_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn finishing_returns_when_the_last_datum_has_arrived() {
+async fn finishing_returns_when_the_last_record_is_taken() {
     let a = first().await;
     let b = joined(&a).await;
     for round in 0..20 {
@@ -88,7 +88,14 @@ async fn finishing_returns_when_the_last_datum_has_arrived() {
         within("sending", producer.send_frames(numbered(0..round * 50 + 1)))
             .await
             .unwrap();
-        let report = within("the end", producer.finish()).await;
+        let ending = tokio::spawn(producer.finish());
+        let seen = within("records", some_numbers(&mut consumer, round as usize * 50)).await;
+        // One of them is not taken.
+        until("it arrives", || consumer.queued().0 == 1).await;
+        assert!(!ending.is_finished());
+        let last = within("the last", some_numbers(&mut consumer, 1)).await;
+        assert_all(&[seen, last].concat(), 0..round * 50 + 1);
+        let report = within("the end", ending).await.unwrap();
         assert_eq!(
             (
                 report.complete,
@@ -97,12 +104,6 @@ async fn finishing_returns_when_the_last_datum_has_arrived() {
             ),
             (1, 0, 0)
         );
-        // All of it is on the consumer's side by now.
-        let mut seen = Vec::new();
-        while let Some(frames) = consumer.try_recv_frames(1000) {
-            seen.extend(numbers(&frames));
-        }
-        assert_all(&seen, 0..round * 50 + 1);
         assert!(within("none", consumer.recv_frames(1)).await.is_none());
     }
 }
@@ -121,11 +122,11 @@ async fn a_consumer_goes_on_while_another_producer_is_there() {
         .unwrap();
     within("both producers", consumer.when().online()).await;
     one.send_frames(numbered(0..10)).await.unwrap();
-    within("the end of one", one.finish()).await;
-    assert_all(
-        &within("datums of one", some_numbers(&mut consumer, 10)).await,
-        0..10,
-    );
+    let (_, seen) = within("the end of one", async {
+        tokio::join!(one.finish(), some_numbers(&mut consumer, 10))
+    })
+    .await;
+    assert_all(&seen, 0..10);
     two.send_frames(numbered(10..20)).await.unwrap();
     assert_all(
         &within("datums of the other", some_numbers(&mut consumer, 10)).await,

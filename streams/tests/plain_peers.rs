@@ -72,6 +72,8 @@ async fn a_subscriber_counts_before_it_hears_so_and_bytes_before_they_arrive() {
         );
     }
     assert_eq!(producer.stats().sent_bytes, bytes, "payload alone");
+    // Nobody will say whether they were taken.
+    assert_eq!(producer.stats().unconfirmed, 3);
     // Its goodbye ends its subscription.
     close(&line, 204);
     until("it is gone", || producer.consumers().is_empty()).await;
@@ -115,6 +117,69 @@ async fn a_late_goodbye_does_not_remove_a_successor() {
         );
     }
     assert!(next.conn.close_reason().is_none() && one.conn.close_reason().is_none());
+}
+
+/// A consumer that confirms: what it confirms is not sent again, what it was not sent it cannot confirm.
+#[tokio::test(flavor = "multi_thread")]
+async fn confirmations_are_heard_and_lies_are_refused() {
+    let node = first().await;
+    let producer = producer(&node).build().unwrap();
+    let peer = Attacker::new();
+    peer.join(&node, &peer.entry("test")).await;
+    let hello = |process: u8| {
+        let ids = [[process; 16], [1; 16]].concat();
+        let fields = [
+            &b"\0\x03\0\0\0\x20"[..],
+            &ids,
+            b"\0\x08\0\0\0\x20",
+            &[9; 32],
+        ]
+        .concat();
+        let len = u32::try_from(fields.len()).unwrap().to_be_bytes();
+        frame(&[&plain()[..], b"MSX1", &len, &fields].concat())
+    };
+    let entry = |kind: u16, value: &[u8]| frame(&[&kind.to_be_bytes()[..], value].concat());
+    let mut line = peer.say(&node, STREAMS, &hello(1)).await;
+    assert!(within("the answer", line.answer()).await.unwrap().len() > 64);
+    producer.send_frames(numbered(0..3)).await.unwrap();
+    for _ in 0..3 {
+        within("a record", line.answer()).await.unwrap();
+    }
+    let mut side = within("a side channel", line.conn.open_uni())
+        .await
+        .unwrap();
+    // Of a kind that nobody knows yet, and then all before position 2.
+    side.write_all(&entry(77, b"?")).await.unwrap();
+    side.write_all(&entry(1, &2_u64.to_be_bytes()))
+        .await
+        .unwrap();
+    assert_eq!(producer.stats().redelivered, 0);
+    // The next life says the same name. What was said last may still be on its way.
+    let mut process = 2;
+    let mut next = within("it is heard", async {
+        loop {
+            let mut line = peer.say(&node, STREAMS, &hello(process)).await;
+            let start = within("the answer", line.answer()).await.unwrap();
+            // The position is in the extension's third field, behind the epoch.
+            if start[64 + 8 + 22..].starts_with(b"\0\x04\0\0\0\x08\0\0\0\0\0\0\0\x02") {
+                break line;
+            }
+            process += 1;
+        }
+    })
+    .await;
+    assert_eq!(within("it is replaced", code(&line.conn)).await, Some(102));
+    let record = within("the third again", next.answer()).await.unwrap();
+    assert_eq!(record, b"{\"n\":2}");
+    assert!(producer.stats().redelivered >= 1);
+    let mut side = within("a side channel", next.conn.open_uni())
+        .await
+        .unwrap();
+    side.write_all(&entry(1, &4_u64.to_be_bytes()))
+        .await
+        .unwrap();
+    assert_eq!(within("it is refused", code(&next.conn)).await, Some(400));
+    until("it is gone", || producer.stats().dropped.lost == 1).await;
 }
 
 /// Refused, plain Mosaik would not come back by itself.

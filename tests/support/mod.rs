@@ -257,9 +257,15 @@ impl Node {
     }
 
     /// Kills it as `kill -9` does.
-    pub(crate) fn kill(mut self) {
+    pub(crate) fn kill(self) {
+        drop(self.kill_and_read());
+    }
+
+    /// As [`kill`](Self::kill), and gives all that it had written to stdout.
+    pub(crate) fn kill_and_read(mut self) -> String {
         self.child.kill().expect("the process is there");
         self.child.wait().expect("a killed process ends");
+        self.stdout.text()
     }
 
     /// Waits for its end.

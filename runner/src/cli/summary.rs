@@ -41,7 +41,7 @@ pub(super) fn show(summary: &Summary, output: OutputArgs) {
         );
     }
     for (stream, totals) in &summary.streams {
-        tracing::info!(stream = stream.as_str(), sent_remote = totals.sent_remote, dropped = ?totals.dropped, "summary");
+        tracing::info!(stream = stream.as_str(), sent_remote = totals.sent_remote, redelivered = totals.redelivered, unconfirmed = totals.unconfirmed, dropped = ?totals.dropped, "summary");
     }
     let uptime_ms = u64::try_from(summary.uptime.as_millis()).unwrap_or(u64::MAX);
     tracing::info!(

@@ -2,7 +2,7 @@
 
 use mosaik_streams::{
     EndpointAddr, FramesConsumer, FramesProducer, Network, PeerId, Requirements, Scope, Tag,
-    consumer::ConsumerControl,
+    consumer::{ConsumerControl, Taken},
     discovery::PeerEntry,
     producer::ProducerControl,
     streams::{
@@ -13,7 +13,7 @@ use mosaik_streams::{
 };
 
 use crate::graph::{
-    self, Condition, Edge, Guarded, Lagging, Requirement, StreamConfig, StreamName,
+    self, Condition, Edge, Guarded, Lagging, Requirement, StageKey, StreamConfig, StreamName,
 };
 use crate::manifest::Bootstrap;
 use crate::stage::BATCH_DATUMS_MAX;
@@ -43,16 +43,19 @@ pub(super) fn open_producer(
         .build()
 }
 
-/// Opens a subscription to a stream.
+/// Opens the subscription of a stage's input to a stream. In the next life of this node, the input of the same stage and
+/// port is sent what this one had not worked off.
 pub(super) fn open_consumer(
     network: &Network,
     stream: &StreamConfig,
-    edge: &Edge,
+    (stage, port, edge): (&StageKey, u32, &Edge),
 ) -> Result<FramesConsumer, String> {
     network
         .streams()
         .consumer_frames(stream.id)
         .with_label(edge.stream.as_str())
+        .with_name(format!("{stage} {port}").as_str())
+        .with_taken(Taken::WorkedOff)
         .with_scope(scope(stream))
         .with_local(true)
         .with_encoding(stream.encoding.clone())

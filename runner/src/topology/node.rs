@@ -418,12 +418,13 @@ impl Node {
 
     fn subscribe(&self, key: &StageKey, port: u32, edge: &Edge) -> Result<Input, StartError> {
         let stream = &self.graph.streams[&edge.stream];
-        let consumer = edges::open_consumer(&self.network, stream, edge).map_err(|reason| {
-            StartError::Stream {
-                stream: edge.stream.clone(),
-                reason,
-            }
-        })?;
+        let consumer =
+            edges::open_consumer(&self.network, stream, (key, port, edge)).map_err(|reason| {
+                StartError::Stream {
+                    stream: edge.stream.clone(),
+                    reason,
+                }
+            })?;
         let mut view = self.observer.view();
         view.edges.insert((key.clone(), port), consumer.control());
         drop(view);

@@ -143,6 +143,12 @@ pub struct StreamStatus {
     pub datums: u64,
     /// Datums sent to other nodes, once for each subscriber.
     pub sent_remote: u64,
+    /// Records sent again to the next life of a node that had not confirmed them.
+    #[serde(default)]
+    pub redelivered: u64,
+    /// Records sent to nodes that do not confirm what they take.
+    #[serde(default)]
+    pub unconfirmed: u64,
     /// Datums that did not arrive, by reason.
     pub dropped: BTreeMap<String, u64>,
     /// Datums that wait to be handed to subscribers.
@@ -161,7 +167,7 @@ pub struct ChannelStatus {
     /// What the other node calls itself, if it has a name.
     #[serde(default)]
     pub peer_name: Option<String>,
-    /// `connecting`, `connected` or `terminated`.
+    /// `connecting`, `connected`, `silent` (connected, and nothing is acknowledged) or `terminated`.
     pub state: String,
     /// Tells this connection from those before and after it: one that lives on keeps its number.
     pub connection: u64,

@@ -170,12 +170,15 @@ fn streams(view: &View) -> Vec<StreamStatus> {
             online: reading.as_ref().is_some_and(|reading| reading.online),
             datums: stats.datums,
             sent_remote: stats.sent_datums,
+            redelivered: stats.redelivered,
+            unconfirmed: stats.unconfirmed,
             dropped: sum([
                 ("offline", dropped.offline),
                 ("lagging", dropped.lagging),
                 ("too_large", dropped.too_large),
                 ("closed", dropped.closed),
                 ("nobody", dropped.nobody),
+                ("lost", dropped.lost),
             ]),
             queued: reading
                 .as_ref()
@@ -253,6 +256,7 @@ fn channel_status(
     };
     let state = match channel.state() {
         State::Connecting => "connecting",
+        State::Connected if channel.is_silent() => "silent",
         State::Connected => "connected",
         State::Terminated => "terminated",
     };

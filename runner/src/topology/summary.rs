@@ -39,6 +39,10 @@ pub struct StageSummary {
 pub struct StreamSummary {
     /// Datums that were sent to other nodes, each subscriber counted.
     pub sent_remote: u64,
+    /// Records that were sent again to the next life of a node that had not confirmed them.
+    pub redelivered: u64,
+    /// Records sent to nodes that do not confirm what they take.
+    pub unconfirmed: u64,
     /// What was dropped, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
 }
@@ -186,12 +190,15 @@ impl Ledger {
         let mut pages = self.pages();
         let summary = pages.produced.entry(stream.clone()).or_default();
         summary.sent_remote += stats.sent_datums;
+        summary.redelivered += stats.redelivered;
+        summary.unconfirmed += stats.unconfirmed;
         let dropped = &stats.dropped;
         let reasons = [
             ("offline", dropped.offline),
             ("lagging", dropped.lagging),
             ("closed", dropped.closed),
             ("nobody", dropped.nobody),
+            ("lost", dropped.lost),
         ];
         add(&mut summary.dropped, reasons);
     }
@@ -233,8 +240,8 @@ impl Node {
             .producers
             .values()
             .map(|producer| producer.stats().dropped);
-        let produced = producers
-            .map(|dropped| dropped.offline + dropped.lagging + dropped.closed + dropped.nobody);
+        // What is too large is its stage's to count.
+        let produced = producers.map(|dropped| dropped.total() - dropped.too_large);
         let past = self.ledger.summary(self.generation).dropped();
         past + consumed.sum::<u64>() + produced.sum::<u64>()
     }
@@ -309,6 +316,13 @@ impl fmt::Display for Summary {
                 "  stream    {name}: {} sent to other nodes",
                 stream.sent_remote
             )?;
+            let told = [
+                ("redelivered", stream.redelivered),
+                ("unconfirmed", stream.unconfirmed),
+            ];
+            for (what, count) in told.into_iter().filter(|(_, count)| *count > 0) {
+                write!(f, ", {count} {what}")?;
+            }
             for (reason, count) in &stream.dropped {
                 write!(f, ", {count} {reason}")?;
             }

@@ -8,7 +8,7 @@ use super::{
     worker,
 };
 use crate::{
-    Criteria, Encoding, StreamId,
+    Criteria, Encoding, StreamId, UniqueId,
     criteria::NotSelectable,
     discovery::PeerEntry,
     filter::{Filter, Lookup, Matches},
@@ -47,6 +47,20 @@ pub struct Config {
     pub local: bool,
     /// How attempts to reach a producer are spaced. Default: what the network's streams share.
     pub backoff: ExponentialBackoff,
+    /// What its subscriptions are called. Default: a number among this node's consumers of the stream.
+    pub name: Option<UniqueId>,
+    /// When a record counts as taken. Default: when it is handed out.
+    pub taken: Taken,
+}
+
+/// When a record of a producer on another node counts as taken, so that it is not sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Taken {
+    /// When it is handed out.
+    #[default]
+    HandedOut,
+    /// When the application asks for the next batch, having worked off the one before.
+    WorkedOff,
 }
 
 type OnlineWhen = Box<dyn FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync>;
@@ -75,6 +89,8 @@ impl FramesConsumerBuilder {
             max_datum_len: streams.env.max_frame_len(),
             local: false,
             backoff: streams.env.config.backoff.clone(),
+            name: None,
+            taken: Taken::default(),
         };
         let online_when: OnlineWhen = Box::new(|conditions| conditions.minimum_of(0));
         Self {
@@ -183,6 +199,20 @@ impl FramesConsumerBuilder {
         self
     }
 
+    /// What its subscriptions are called. A consumer of the same name in the next life of this node, one with the same secret
+    /// key, is sent what this one had not confirmed. Default: a number among this node's consumers of the stream, in the
+    /// order in which they are built.
+    pub fn with_name(mut self, name: impl Into<UniqueId>) -> Self {
+        self.config.name = Some(name.into());
+        self
+    }
+
+    /// When a record counts as taken. Default: when it is handed out.
+    pub fn with_taken(mut self, taken: Taken) -> Self {
+        self.config.taken = taken;
+        self
+    }
+
     /// Starts the consumer.
     ///
     /// # Errors
@@ -213,8 +243,9 @@ impl FramesConsumerBuilder {
         let rules = (Gate::new(requirements), lookup, wanted);
         let board = Board::new(online_when);
         let core = Arc::new(Core::new(config, streams.clone(), rules, board));
-        streams.env.spawn(worker::run(core.clone()));
+        // It has its name before it subscribes.
         streams.add_consumer(&core);
+        streams.env.spawn(worker::run(core.clone()));
         FramesConsumer::new(core)
     }
 }

@@ -3,15 +3,15 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicUsize},
 };
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{attempts::Attempts, builder::Config, stats::Tally};
+use super::{attempts::Attempts, builder::Config, memory::Memories, stats::Tally};
 use crate::{
-    Criteria, StreamId,
+    Criteria, StreamId, UniqueId,
     criteria::NotSelectable,
     discovery::PeerEntry,
     filter::{Filter, Lookup},
@@ -49,6 +49,9 @@ pub(crate) struct Core {
     pub(super) board: Board,
     pub(super) tally: Tally,
     pub(super) attempts: Attempts,
+    pub(super) memories: Memories,
+    /// What its subscriptions are called.
+    name: OnceLock<UniqueId>,
     /// The most datums handed out at once.
     pub(super) batch_size: AtomicUsize,
     /// Ends the worker and the receivers.
@@ -105,6 +108,8 @@ impl Core {
             board,
             tally: Tally::new(),
             attempts: Attempts::default(),
+            memories: Memories::default(),
+            name: OnceLock::new(),
             batch_size: AtomicUsize::new(batch_size),
             sources: Mutex::default(),
         }
@@ -168,6 +173,24 @@ impl Core {
 
     pub(crate) fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// Names it: as it was built, or else by the first number that none of the others has.
+    pub(crate) fn name_among<'a>(&self, others: impl Iterator<Item = &'a Arc<Self>>) {
+        let others: Vec<_> = others.map(|other| other.name()).collect();
+        let name = self.config.name.unwrap_or_else(|| {
+            let mut names =
+                (0..=others.len()).map(|n| UniqueId::from(format!("consumer {n}").as_str()));
+            let free = names.find(|name| !others.contains(name));
+            free.unwrap_or_else(UniqueId::random)
+        });
+        // It is named once.
+        let _ = self.name.set(name);
+    }
+
+    /// What its subscriptions are called, the same in each life of its node.
+    pub(super) fn name(&self) -> UniqueId {
+        self.name.get().copied().unwrap_or_else(UniqueId::random)
     }
 
     /// Whether it takes what a producer of this node sends.

@@ -7,7 +7,12 @@ use std::{
 };
 
 use super::{
-    attempts::Attempt, builder::Config, control::ConsumerControl, core::Core, stats::ConsumerStats,
+    attempts::Attempt,
+    builder::{Config, Taken},
+    control::ConsumerControl,
+    core::Core,
+    progress::Progress,
+    stats::ConsumerStats,
 };
 use crate::{
     Frames, StreamId,
@@ -21,11 +26,26 @@ use crate::{
 #[derive(Debug)]
 pub struct FramesConsumer {
     core: Arc<Core>,
+    /// Where the last batch came from.
+    origin: Origin,
+    /// Records and bytes handed out that do not count as taken yet.
+    in_work: (u64, u64),
+}
+
+/// A source, and how far its records are taken if it is a producer on another node.
+#[derive(Debug, Default)]
+struct Origin {
+    source: Source,
+    progress: Option<Arc<Progress>>,
 }
 
 impl FramesConsumer {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core }
+        Self {
+            core,
+            origin: Origin::default(),
+            in_work: (0, 0),
+        }
     }
 
     /// Waits for datums and takes a batch of them: at least one, at most `max_count`. Cancel safe.
@@ -48,16 +68,18 @@ impl FramesConsumer {
         cx: &mut Context<'_>,
         max_count: usize,
     ) -> Poll<Option<(Source, Frames)>> {
+        self.worked_off();
         let taken = ready!(self.core.queue().poll_take(cx, self.at_once(max_count)));
-        if let Some((_, frames)) = &taken {
-            self.count(frames);
+        if let Some((source, frames)) = &taken {
+            self.count(*source, frames);
         }
         Poll::Ready(taken)
     }
 
     pub(super) fn try_take(&mut self, max_count: usize) -> Option<(Source, Frames)> {
+        self.worked_off();
         let taken = self.core.queue().try_take(self.at_once(max_count))?;
-        self.count(&taken.1);
+        self.count(taken.0, &taken.1);
         Some(taken)
     }
 
@@ -66,10 +88,45 @@ impl FramesConsumer {
         max_count.min(batch_size).max(1)
     }
 
-    fn count(&self, frames: &Frames) {
+    #[inline]
+    fn count(&mut self, source: Source, frames: &Frames) {
+        if source != self.origin.source || self.origin.progress.is_some() {
+            self.hand_out(source, frames);
+        }
         self.core.tally.datums.add(frames.count());
         self.core.tally.bytes.add(frames.payload_len());
         self.core.taps.offer(frames);
+    }
+
+    /// Notes what may have to be confirmed. Apart, because batches of one's own node are handed out more often.
+    #[inline(never)]
+    fn hand_out(&mut self, source: Source, frames: &Frames) {
+        if source != self.origin.source {
+            let progress = self.core.memories.progress(source);
+            self.origin = Origin { source, progress };
+        }
+        if self.origin.progress.is_some() {
+            self.in_work = (frames.count() as u64, frames.wire_len() as u64);
+            if self.core.config.taken == Taken::HandedOut {
+                self.confirm();
+            }
+        }
+    }
+
+    /// What was handed out counts as taken.
+    #[inline]
+    fn worked_off(&mut self) {
+        if self.in_work.0 > 0 {
+            self.confirm();
+        }
+    }
+
+    #[inline(never)]
+    fn confirm(&mut self) {
+        let (count, bytes) = std::mem::take(&mut self.in_work);
+        if let Some(progress) = &self.origin.progress {
+            progress.take(count, bytes);
+        }
     }
 
     /// A datum of this source was not what it should be: ends that subscription.
@@ -138,6 +195,8 @@ impl FramesConsumer {
 
 impl Drop for FramesConsumer {
     fn drop(&mut self) {
+        // Whoever had the last batch accounts for it.
+        self.worked_off();
         self.core.cancel.cancel();
         let left = self.core.queue().abandon();
         self.core.tally.closed.add(left);

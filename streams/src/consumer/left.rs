@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::core::Core;
+use super::{core::Core, progress::Progress};
 use crate::{
     Frames,
     queue::{Closed, Source},
@@ -20,6 +20,7 @@ use crate::{
 /// is left as `closed`.
 pub(super) struct Left<'a> {
     core: &'a Core,
+    progress: &'a Progress,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -32,9 +33,10 @@ struct State {
 }
 
 impl<'a> Left<'a> {
-    pub(super) fn new(core: &'a Core) -> Self {
+    pub(super) fn new(core: &'a Core, progress: &'a Progress) -> Self {
         Self {
             core,
+            progress,
             state: Mutex::default(),
             changed: Notify::new(),
         }
@@ -55,6 +57,7 @@ impl<'a> Left<'a> {
             let queued = self.core.queue().put(source, &mut frames);
             if queued.is_err() {
                 self.core.tally.closed.add(frames.count());
+                self.progress.abandon(frames.count());
             }
             queued?;
         }
@@ -83,6 +86,7 @@ impl<'a> Left<'a> {
             .map(|(_, frames)| frames.count())
             .sum();
         self.core.tally.closed.add(left);
+        self.progress.abandon(left);
         state.has_rest = false;
         self.changed.notify_waiters();
     }

@@ -2,10 +2,13 @@
 
 mod attempts;
 mod builder;
+mod confirm;
 mod control;
 mod core;
 mod frames;
 mod left;
+mod memory;
+mod progress;
 mod receiver;
 mod stats;
 mod subscription;
@@ -13,7 +16,7 @@ mod typed;
 mod worker;
 
 pub use attempts::{Attempt, Phase};
-pub use builder::{Config, FramesConsumerBuilder};
+pub use builder::{Config, FramesConsumerBuilder, Taken};
 pub use control::{ConsumerControl, ConsumerReading};
 pub(crate) use core::Core;
 pub use frames::FramesConsumer;

@@ -7,17 +7,13 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{
-    attempts::Phase,
-    core::Core,
-    left::Left,
-    subscription::{Memory, subscribe},
-};
+use super::{attempts::Phase, core::Core, left::Left, memory::Remembered, subscription::subscribe};
 use crate::{
     PeerId,
     discovery::{Catalog, PeerEntry, PeerEntryVersion},
     gate::Pass,
     network::CloseReason,
+    status::next_generation,
 };
 
 /// How long one sync of catalogs may take before the subscription is tried again anyway.
@@ -51,20 +47,21 @@ impl Outcome {
 /// Runs for as long as the peer offers the stream, and until all that was received is queued. Dropped, it leaves nothing
 /// behind.
 pub(super) async fn run(core: &Core, peer: PeerId) {
-    let left = Left::new(core);
+    let mut remembered = core.memories.recall(peer, next_generation);
+    let progress = remembered.progress.clone();
+    let left = Left::new(core, &progress);
     tokio::select! {
         // Never by itself.
         () = left.drain() => {}
         // Triggered when the peer offers the stream no more.
-        () = keep(core, peer, &left) => {}
+        () = keep(core, peer, (&mut remembered, &left)) => {}
     }
 }
 
-async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
+async fn keep(core: &Core, peer: PeerId, (remembered, left): (&mut Remembered<'_>, &Left<'_>)) {
     let discovery = &core.streams.env.discovery;
     let mut catalog = discovery.catalog_watch();
     let mut waits = core.backoff().waits();
-    let mut memory = Memory::default();
     let mut live = Some(core.enter());
     // This node's version of which the peer was told because it refused an earlier one.
     let mut told = None;
@@ -81,15 +78,7 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
         live.get_or_insert_with(|| core.enter());
         waits.adopt(&core.backoff());
         tracked.set(Phase::Connecting);
-        let outcome = subscribe(
-            core,
-            &entry,
-            pass,
-            &mut waits,
-            (&mut memory, left),
-            &catalog,
-        )
-        .await;
+        let outcome = subscribe(core, &entry, pass, &mut waits, (remembered, left), &catalog).await;
         tracing::debug!(%peer, stream = %core.id, ?outcome, "subscription over");
         if let Some(reason) = outcome.close_reason() {
             tracked.closed(reason);
@@ -146,7 +135,7 @@ async fn keep(core: &Core, peer: PeerId, left: &Left<'_>) {
             Outcome::Closed(_) => true,
         };
         told = None;
-        is_owed = retry && memory.is_known() && entry.streams().contains(&core.id);
+        is_owed = retry && remembered.memory.is_known() && entry.streams().contains(&core.id);
         if let Some(wait) = waits.next().filter(|_| retry) {
             let at = Instant::now() + wait;
             tracked.set(Phase::Retrying { at });

@@ -8,8 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     attempts::Phase,
+    confirm::Confirming,
     core::{Core, Wanted},
     left::Left,
+    memory::{Memory, Remembered},
+    progress::Progress,
     receiver::Outcome,
 };
 use crate::{
@@ -17,67 +20,37 @@ use crate::{
     discovery::{Catalog, Hold, PeerEntry},
     gate::Pass,
     network::{CloseReason, Link, LinkConn, LinkError, LinkReceiver, LinkSender},
-    queue::Closed,
+    queue::{Closed, Source},
     status::{Channel, State},
     streams::{
         Format, HANDSHAKE_TIMEOUT,
         backoff::Waits,
-        protocol::{Epoch, Hello, Retune, Start},
+        protocol::{Hello, Offer, Retune, Start},
+        side,
     },
 };
-
-/// How far a producer's datums have been received, over all subscriptions to it.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    next: Option<(Epoch, u64)>,
-    /// Whether the producer may have sorted datums out since the last subscription started. `next` then says too little.
-    selects: bool,
-}
-
-impl Memory {
-    /// A subscription starts at this place, at which the producer sorts datums out or not; how many went by unheard, as
-    /// far as that can be told.
-    fn resume(&mut self, position: Option<(Epoch, u64)>, selects: bool) -> u64 {
-        let known = self.next.filter(|_| !self.selects);
-        let missed = match (known, position) {
-            (Some((before, next)), Some((epoch, position))) if before == epoch => {
-                position.saturating_sub(next)
-            }
-            _ => 0,
-        };
-        (self.next, self.selects) = (position, selects);
-        missed
-    }
-
-    /// From here on the producer may sort datums out.
-    const fn selected(&mut self) {
-        self.selects = true;
-    }
-
-    /// Whether the producer said where its stream was.
-    pub(super) const fn is_known(&self) -> bool {
-        self.next.is_some()
-    }
-
-    fn advance(&mut self, count: usize) {
-        if let Some((_, next)) = &mut self.next {
-            *next += count as u64;
-        }
-    }
-}
 
 /// A channel on the consumer's board for as long as this lives; its link is closed when nobody said how.
 struct Entered<'a> {
     core: &'a Core,
     channel: Channel,
     conn: OnceLock<LinkConn>,
+    source: Source,
+    /// How far the producer is received, once it has agreed to hear what is taken.
+    confirmed: OnceLock<Arc<Progress>>,
 }
 
 impl Entered<'_> {
     /// Does nothing when there is no link, or it was closed before.
     fn close(&self, reason: CloseReason) {
-        if let Some(conn) = self.conn.get() {
-            conn.close(reason);
+        match (self.conn.get(), self.confirmed.get()) {
+            (Some(conn), Some(progress)) => {
+                // From here on this side accounts for what it has received.
+                let words = side::last_words(progress.position());
+                conn.close_saying(reason, words.as_bytes());
+            }
+            (Some(conn), None) => conn.close(reason),
+            (None, _) => {}
         }
     }
 }
@@ -87,7 +60,7 @@ impl Drop for Entered<'_> {
         self.close(CloseReason::GracefulShutdown);
         self.channel.set(State::Terminated);
         self.core.board.remove(&self.channel.info);
-        self.core.forget(self.channel.generation());
+        self.core.forget(self.source);
     }
 }
 
@@ -97,7 +70,7 @@ pub(super) async fn subscribe(
     peer: &PeerEntry,
     pass: Pass,
     waits: &mut Waits,
-    (memory, left): (&mut Memory, &Left<'_>),
+    (remembered, left): (&mut Remembered<'_>, &Left<'_>),
     catalog: &watch::Receiver<Catalog>,
 ) -> Outcome {
     let ids = (*peer.id(), core.streams.env.local_id);
@@ -113,6 +86,8 @@ pub(super) async fn subscribe(
         core,
         channel,
         conn: OnceLock::new(),
+        source: remembered.source,
+        confirmed: OnceLock::new(),
     };
     let outcome = tokio::select! {
         biased;
@@ -123,7 +98,7 @@ pub(super) async fn subscribe(
             Outcome::Denied
         }
         // Triggered when the subscription is over.
-        outcome = hear(core, peer, &entered, waits, (memory, left), catalog) => outcome,
+        outcome = hear(core, peer, &entered, waits, (remembered, left), catalog) => outcome,
     };
     entered.close(outcome.close_reason().unwrap_or(CloseReason::Cancelled));
     outcome
@@ -134,23 +109,37 @@ async fn hear(
     peer: &PeerEntry,
     entered: &Entered<'_>,
     waits: &mut Waits,
-    (memory, left): (&mut Memory, &Left<'_>),
+    (remembered, left): (&mut Remembered<'_>, &Left<'_>),
     catalog: &watch::Receiver<Catalog>,
 ) -> Outcome {
-    let rejected = core.accept_from(entered.channel.generation());
+    let rejected = core.accept_from(entered.source);
     // What it takes to get there is let go of then, and not held for as long as the subscription lasts.
-    let opened = Box::pin(open(core, peer, entered, catalog)).await;
+    let opened = Box::pin(open(core, peer, entered, (remembered, catalog))).await;
     let (mut link, start, wanted, _hold) = match opened {
         Ok(opened) => opened,
         Err(outcome) => return outcome,
     };
     waits.reset();
+    let Remembered {
+        memory, progress, ..
+    } = remembered;
     let lost = memory.resume(start.position, start.selects);
-    if core.criteria().is_everything() {
+    if core.criteria().is_everything() && lost > 0 {
+        tracing::warn!(
+            peer = core.streams.env.discovery.describe(peer.id()),
+            stream = core.label(),
+            lost,
+            "records were lost: the producer sent them while this node was not connected to it"
+        );
         core.tally
             .lost
             .add(usize::try_from(lost).unwrap_or(usize::MAX));
     }
+    let confirming = start.kept.zip(start.position).map(|(_, (_, position))| {
+        progress.begin(position);
+        entered.confirmed.get_or_init(|| progress.clone());
+        Confirming::new(link.conn.clone(), progress.clone())
+    });
     entered.channel.set(State::Connected);
     core.attempts.set(peer.id(), Phase::Connected);
     core.board.touch();
@@ -158,10 +147,13 @@ async fn hear(
     let reading = Reading {
         core,
         channel: &entered.channel,
-        selects: start.selects,
+        source: entered.source,
+        // What was kept from before was selected by the criteria of that time.
+        selects: start.selects && start.kept.is_none_or(|kept| kept == 0),
         retunes: start.position.is_some(),
         rejected: &rejected,
         left,
+        confirming,
     };
     reading.run(&mut link, wanted, memory, catalog, peer).await
 }
@@ -172,7 +164,7 @@ async fn open(
     core: &Core,
     peer: &PeerEntry,
     entered: &Entered<'_>,
-    catalog: &watch::Receiver<Catalog>,
+    (remembered, catalog): (&Remembered<'_>, &watch::Receiver<Catalog>),
 ) -> Result<(Link, Start, watch::Receiver<Arc<Wanted>>, Hold), Outcome> {
     let connected = tokio::select! {
         // Triggered when the peer has a new life.
@@ -188,7 +180,19 @@ async fn open(
     let hold = core.streams.env.discovery.hold(*peer.id());
     let mut wanted = core.wanted.subscribe();
     let asked = wanted.borrow_and_update().clone();
-    let greeted = timeout(HANDSHAKE_TIMEOUT, greet(core, &mut link, &asked.criteria));
+    let offer = Offer {
+        name: core.name(),
+        received: remembered.memory.received(),
+    };
+    let hello = Hello {
+        network: core.streams.env.network_id,
+        stream: core.id,
+        criteria: asked.criteria.clone(),
+        id: Some(core.subscriber_id),
+        offer: Some(offer),
+        format: core.config.format,
+    };
+    let greeted = timeout(HANDSHAKE_TIMEOUT, greet(core, &mut link, &hello));
     match greeted.await {
         Ok(Ok(start)) => Ok((link, start, wanted, hold)),
         Ok(Err(reason)) => Err(Outcome::Closed(reason)),
@@ -199,15 +203,7 @@ async fn open(
     }
 }
 
-async fn greet(core: &Core, link: &mut Link, criteria: &Criteria) -> Result<Start, CloseReason> {
-    let network = core.streams.env.network_id;
-    let hello = Hello {
-        network,
-        stream: core.id,
-        criteria: criteria.clone(),
-        id: Some(core.subscriber_id),
-        format: core.config.format,
-    };
+async fn greet(core: &Core, link: &mut Link, hello: &Hello) -> Result<Start, CloseReason> {
     let why = |error: LinkError| match error {
         LinkError::Closed(reason) => reason,
         _ => CloseReason::ProtocolViolation,
@@ -220,10 +216,10 @@ async fn greet(core: &Core, link: &mut Link, criteria: &Criteria) -> Result<Star
         .map_err(why)?
         .ok_or(CloseReason::UnexpectedClose)?;
     let start = Start::decode(&frame).map_err(|_| CloseReason::ProtocolViolation)?;
-    if start.network != network {
+    if start.network != hello.network {
         return Err(CloseReason::DifferentNetwork);
     }
-    if start.stream != core.id {
+    if start.stream != hello.stream {
         return Err(CloseReason::ProtocolViolation);
     }
     check_format(core, &link.conn.peer(), start.format)?;
@@ -264,6 +260,7 @@ async fn restarted(mut catalog: watch::Receiver<Catalog>, peer: &PeerEntry) {
 struct Reading<'a> {
     core: &'a Core,
     channel: &'a Channel,
+    source: Source,
     /// Whether the producer applies the criteria. Once they have changed nobody can say of a datum on its way which
     /// were applied, so all are applied here.
     selects: bool,
@@ -271,6 +268,8 @@ struct Reading<'a> {
     retunes: bool,
     rejected: &'a CancellationToken,
     left: &'a Left<'a>,
+    /// Tells the producer what is taken, if it has agreed to hear it.
+    confirming: Option<Confirming>,
 }
 
 impl Reading<'_> {
@@ -318,7 +317,20 @@ impl Reading<'_> {
                     }
                 }
                 Ok(None) => {
-                    // All is read and queued: saying so lets the producer close, with the word on how the stream ends.
+                    if let Some(confirming) = &self.confirming {
+                        tokio::select! {
+                            // Triggered when all that was received is taken.
+                            () = confirming.all_taken() => {}
+                            // Triggered when a datum was not what it should be.
+                            () = self.rejected.cancelled() => return Outcome::Rejected,
+                            // Triggered when the link ends: the producer waits no longer, or it is lost.
+                            reason = conn.closed() => return Outcome::Closed(reason),
+                            // Triggered when the peer has a new life.
+                            () = &mut restarted => return Outcome::Restarted,
+                        }
+                    }
+                    // All is read, and taken if the producer asks for that: saying so lets it close, with the word on how
+                    // the stream ends.
                     tx.finish();
                     return match timeout(HANDSHAKE_TIMEOUT, conn.closed()).await {
                         Ok(reason) => Outcome::Closed(reason),
@@ -330,7 +342,7 @@ impl Reading<'_> {
                     if matches!(error, LinkError::TooLarge { .. }) {
                         self.core.tally.too_large.add(1);
                     }
-                    tracing::warn!(peer = %peer.id(), stream = %self.core.id, %error, "a producer broke the protocol");
+                    tracing::warn!(peer = %peer.id(), stream = self.core.label(), %error, "a producer broke the protocol");
                     return Outcome::Rejected;
                 }
             }
@@ -350,8 +362,9 @@ impl Reading<'_> {
     }
 
     /// Counts what was received, and hands over what is wanted of it.
-    fn take(&self, frames: Frames, memory: &mut Memory) -> Result<(), Closed> {
-        memory.advance(frames.count());
+    fn take(&mut self, frames: Frames, memory: &mut Memory) -> Result<(), Closed> {
+        let count = frames.count();
+        memory.advance(count);
         let (stats, tally) = (self.channel.info.stats(), &self.core.tally);
         stats.moved(frames.count(), frames.payload_len());
         let mut wanted = frames;
@@ -363,11 +376,14 @@ impl Reading<'_> {
             stats.filtered_more(unwanted);
             wanted = selected;
         }
-        self.left.take(self.channel.generation(), wanted)
+        if let Some(confirming) = &mut self.confirming {
+            confirming.add(count, wanted.count());
+        }
+        self.left.take(self.source, wanted)
     }
 
     /// Takes what had arrived over a link that is of no use any more.
-    fn take_rest(&self, rx: &mut LinkReceiver, memory: &mut Memory) {
+    fn take_rest(&mut self, rx: &mut LinkReceiver, memory: &mut Memory) {
         if !self.left.takes_rest() {
             return;
         }
@@ -376,43 +392,5 @@ impl Reading<'_> {
                 return;
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_missed_is_known_within_one_life_of_the_producer() {
-        let (first, second) = (Epoch([1; 16]), Epoch([2; 16]));
-        let mut memory = Memory::default();
-        assert_eq!(memory.resume(Some((first, 100)), false), 0);
-        memory.advance(20);
-        assert_eq!(memory.resume(Some((first, 125)), false), 5);
-        memory.advance(1);
-        assert_eq!(memory.resume(Some((first, 126)), false), 0);
-        assert_eq!(memory.resume(Some((second, 9000)), false), 0);
-        assert_eq!(memory.resume(None, false), 0);
-    }
-
-    #[test]
-    fn what_the_producer_sorted_out_is_not_missed() {
-        let epoch = Epoch([1; 16]);
-        let mut memory = Memory::default();
-        memory.resume(Some((epoch, 100)), false);
-        memory.advance(20);
-        // Others are wanted in the middle of a subscription, and then all again.
-        memory.selected();
-        memory.advance(3);
-        assert_eq!(memory.resume(Some((epoch, 900)), false), 0);
-        assert!(memory.is_known());
-        // All of this subscription is heard.
-        memory.advance(10);
-        assert_eq!(memory.resume(Some((epoch, 915)), true), 5);
-        // Of this one a part.
-        memory.advance(2);
-        assert_eq!(memory.resume(Some((epoch, 2000)), false), 0);
-        assert_eq!(memory.resume(Some((epoch, 2001)), false), 1);
     }
 }

@@ -13,25 +13,27 @@ use crate::{PeerId, discovery::PeerEntryVersion, streams::Scope};
 /// Runs until the consumer or its network ends.
 pub(super) async fn run(core: Arc<Core>) {
     if core.config.scope == Scope::Network {
+        let mut receivers = JoinSet::new();
         tokio::select! {
             // Triggered when the consumer or its network ends.
             () = core.cancel.cancelled() => {}
             // Never by itself.
-            () = watch(&core) => {}
+            () = watch(&core, &mut receivers) => {}
         }
+        // Each closes its connection with what it has received, before the network closes all of them without.
+        receivers.shutdown().await;
     } else {
         core.cancel.cancelled().await;
     }
     core.queue().close();
 }
 
-async fn watch(core: &Arc<Core>) {
+async fn watch(core: &Arc<Core>, receivers: &mut JoinSet<PeerId>) {
     let local_id = core.streams.env.local_id;
     let mut catalog = core.streams.env.discovery.catalog_watch();
     let mut known: HashSet<PeerId> = HashSet::new();
     // Whose tickets were found wanting, so that the same ones are not judged at every change of the catalog.
     let mut refused: HashMap<PeerId, PeerEntryVersion> = HashMap::new();
-    let mut receivers: JoinSet<PeerId> = JoinSet::new();
     let mut requirements = core.gate.watch();
     loop {
         let now = catalog.borrow_and_update().clone();

@@ -30,6 +30,8 @@ pub(crate) const RECEIVED: u16 = 4;
 pub(crate) const DEPARTED: u16 = 6;
 /// In a snapshot: only the sender's own entry is pushed, and only the receiver's is wanted back.
 pub(crate) const ENTRY_PUSH: u16 = 7;
+/// In a hello: the consumer can confirm what it takes. In a start: the producer hears it.
+pub(crate) const CONFIRMS: u16 = 8;
 /// In hello and start: what the records of the stream are, see [`Format`](crate::streams::Format).
 pub(crate) const FORMAT: u16 = 10;
 /// In a snapshot: the name of its sender.

@@ -152,6 +152,11 @@ impl LinkConn {
         self.0.conn.set_receive_window(window.into());
     }
 
+    /// Lets the peer have one stream open towards this node, beside the one that it opened first.
+    pub(crate) fn allow_side_stream(&self) {
+        self.0.conn.set_max_concurrent_uni_streams(1_u8.into());
+    }
+
     /// Opens a stream towards the peer, who hears of it with the first frame. Waits while the peer allows no more.
     /// Cancel safe.
     pub(crate) async fn open_uni(&self) -> Result<LinkSender, LinkError> {
@@ -200,6 +205,36 @@ impl LinkConn {
                 .conn
                 .close(reason.wire_code(), reason.name().as_bytes());
         }
+    }
+
+    /// As [`close`](Self::close), with bytes behind the name of the reason for the peer's [`last_words`](Self::last_words).
+    /// Peers that do not look for them see the code alone.
+    pub(crate) fn close_saying(&self, reason: CloseReason, words: &[u8]) {
+        if self.0.conn.close_reason().is_none() && self.0.closed_by_us.set(reason).is_ok() {
+            let text = [reason.name().as_bytes(), words].concat();
+            self.0.conn.close(reason.wire_code(), &text);
+        }
+    }
+
+    /// What the peer said behind the name of the reason when it closed the connection; `None` when it did not close it, or
+    /// named another reason than its code stands for.
+    pub(crate) fn last_words(&self) -> Option<Bytes> {
+        match self.0.conn.close_reason()? {
+            ConnectionError::ApplicationClosed(close) => {
+                let code = close.error_code.into_inner();
+                let name = CloseReason::from_wire(code, &close.reason).name();
+                let is_named = close.reason.starts_with(name.as_bytes());
+                is_named.then(|| close.reason.slice(name.len()..))
+            }
+            _ => None,
+        }
+    }
+
+    /// Frames sent so far that the peer acknowledges, and datagrams received.
+    pub(crate) fn traffic(&self) -> (u64, u64) {
+        let stats = self.0.conn.stats();
+        let asking = stats.frame_tx.stream + stats.frame_tx.ping;
+        (asking, stats.udp_rx.datagrams)
     }
 
     /// Waits until the connection has ended, and says why: by the peer's code, or by the one given to

@@ -83,6 +83,10 @@ impl Core {
     }
 
     /// The largest frame, in bytes without header.
+    pub(crate) const fn send_window(&self) -> usize {
+        self.transport.send_window as usize
+    }
+
     pub(crate) const fn max_frame_len(&self) -> usize {
         self.max_frame_len
     }

@@ -3,7 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    core::Core, frames::FramesProducer, lag::DisconnectLagging, undelivered::GiveBack, worker,
+    admission::AWAY_LIMIT, core::Core, frames::FramesProducer, lag::DisconnectLagging,
+    undelivered::GiveBack, worker,
 };
 use crate::{
     Encoding, NetworkId, StreamId,
@@ -45,10 +46,15 @@ pub struct Config {
     pub max_datum_len: usize,
     /// What to do about subscribers that do not keep up. Default: cut them off at once.
     pub disconnect_lagging: DisconnectLagging,
+    /// Bytes sent to a subscriber on another node and not confirmed, headers included. When there are more, no more is sent
+    /// to it until it confirms some. Default: the send window of a connection, 16 MiB.
+    pub unconfirmed_bytes: usize,
+    /// How long what was not confirmed is kept for a subscriber whose connection was lost. Default: 2 minutes.
+    pub away_limit: Duration,
 }
 
 impl Config {
-    fn new(stream_id: StreamId, network_id: NetworkId) -> Self {
+    fn new(stream_id: StreamId, network_id: NetworkId, unconfirmed_bytes: usize) -> Self {
         Self {
             stream_id,
             network_id,
@@ -62,6 +68,8 @@ impl Config {
             max_consumers: usize::MAX,
             max_datum_len: DEFAULT_MAX_FRAME_LEN,
             disconnect_lagging: DisconnectLagging::default(),
+            unconfirmed_bytes,
+            away_limit: AWAY_LIMIT,
         }
     }
 }
@@ -90,7 +98,7 @@ pub struct FramesProducerBuilder {
 impl FramesProducerBuilder {
     pub(crate) fn new(streams: Arc<streams::Inner>, id: StreamId) -> Self {
         let online_when: OnlineWhen = Box::new(|conditions| conditions);
-        let config = Config::new(id, streams.env.network_id);
+        let config = Config::new(id, streams.env.network_id, streams.env.send_window());
         Self {
             streams,
             config,
@@ -202,6 +210,21 @@ impl FramesProducerBuilder {
     /// What to do about subscribers elsewhere that do not keep up. Default: cut them off at once.
     pub fn disconnect_lagging(mut self, policy: impl Into<DisconnectLagging>) -> Self {
         self.config.disconnect_lagging = policy.into();
+        self
+    }
+
+    /// Bytes sent to a subscriber on another node and not confirmed, at least 1. Default: the send window of a connection.
+    /// Smaller than a connection carries in a round trip, it makes the connection slower. Consumers of plain Mosaik, which
+    /// do not confirm, are not held to it.
+    pub fn with_unconfirmed_bytes(mut self, bytes: usize) -> Self {
+        self.config.unconfirmed_bytes = bytes;
+        self
+    }
+
+    /// How long what was not confirmed is kept for a subscriber whose connection was lost. Default: 2 minutes. Meanwhile its
+    /// queue fills, and then [`disconnect_lagging`](Self::disconnect_lagging) says what happens.
+    pub fn with_away_limit(mut self, limit: Duration) -> Self {
+        self.config.away_limit = limit;
         self
     }
 

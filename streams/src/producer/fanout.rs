@@ -5,23 +5,21 @@ use std::{
     time::Instant,
 };
 
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    admission::count,
     core::Core,
     lag::DisconnectLagging,
+    retained::Retained,
     subscriber::{Local, Remote, Subscriber, Target},
 };
 use crate::{
     Criteria, consumer,
-    discovery::PeerEntry,
     filter::Filter,
-    gate::Pass,
     network::CloseReason,
-    queue::{Next, Queue},
+    queue::{Next, Source},
     status::{Channel, State},
-    streams::protocol::SubscriberId,
 };
 
 #[derive(Debug, Default)]
@@ -33,22 +31,30 @@ pub(super) struct Fanout {
     over: Option<CloseReason>,
 }
 
-/// A subscriber that was let in.
-pub(crate) struct Admitted {
-    pub(super) subscriber: Arc<Subscriber>,
-    /// Datums that were handed out before its first.
-    pub(super) position: u64,
-    /// What it was let in by.
-    pub(super) pass: Pass,
+/// What became of a subscriber that is taken out: how what it did not take is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It closed the connection, or was cut off before it was sent all: `closed`.
+    Left,
+    /// As [`Left`](Self::Left), and it did not say what it has received: what it was sent and did not confirm is `lost`.
+    CutOff,
+    /// It did not come back: all is `lost`.
+    Vanished,
+    /// It has said that it has all.
+    Complete,
 }
 
-impl Admitted {
-    pub(crate) fn position(&self) -> u64 {
+impl Fanout {
+    pub(super) fn subscribers(&self) -> &[Arc<Subscriber>] {
+        &self.subscribers
+    }
+
+    pub(super) const fn position(&self) -> u64 {
         self.position
     }
 
-    pub(super) fn into_parts(self) -> (Arc<Subscriber>, Pass) {
-        (self.subscriber, self.pass)
+    pub(super) const fn over(&self) -> Option<CloseReason> {
+        self.over
     }
 }
 
@@ -59,7 +65,7 @@ impl Core {
 
     /// As [`fanout`](Self::fanout), to change it or to tell where it is: until the worker has looked at it again, no datum
     /// goes past it.
-    fn held(&self) -> MutexGuard<'_, Fanout> {
+    pub(super) fn held(&self) -> MutexGuard<'_, Fanout> {
         let mut fanout = self.fanout();
         fanout.position += self.intake.hold();
         fanout
@@ -111,12 +117,14 @@ impl Core {
             return;
         }
         let rejected = consumer.add_source(&channel.info, channel.generation());
+        let number = channel.generation();
         let target = Target::Local(Local {
+            channel,
             consumer: consumer.clone(),
             tally: self.tally.clone(),
             rejected,
         });
-        self.add(&mut fanout, channel, filter, target);
+        self.add(&mut fanout, number, filter, target);
     }
 
     /// How many datums were handed to the fan-out.
@@ -124,124 +132,78 @@ impl Core {
         self.held().position
     }
 
-    /// Lets a consumer elsewhere in, or says why not. It counts from here on.
-    pub(crate) fn admit(
-        &self,
-        peer: &PeerEntry,
-        criteria: &Criteria,
-        filter: Option<Filter>,
-        id: Option<SubscriberId>,
-    ) -> Result<Admitted, CloseReason> {
-        let pass = self.gate.judge(peer);
-        let penalties = self
-            .penalties
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let penalised = penalties.is_out(peer.id(), Instant::now());
-        drop(penalties);
-
-        let mut fanout = self.held();
-        let live = *self.live();
-        if let Some(reason) = fanout.over {
-            return Err(reason);
-        }
-        let dead: Vec<_> = fanout
-            .subscribers
-            .iter()
-            .filter(|s| s.is_predecessor_of(peer, id.as_ref()))
-            .cloned()
-            .collect();
-        for predecessor in dead {
-            predecessor.cut(CloseReason::Cancelled);
-            self.take_out(&mut fanout, &predecessor, false);
-        }
-        if fanout
-            .subscribers
-            .iter()
-            .filter(|s| s.remote().is_some())
-            .count()
-            >= live.max_consumers
-        {
-            return Err(CloseReason::NoCapacity);
-        }
-        let pass = pass.ok_or(CloseReason::NotAllowed)?;
-        if penalised {
-            return Err(CloseReason::TooSlow);
-        }
-        let ids = (self.streams.env.local_id, *peer.id());
-        let channel = Channel::new(
-            self.id,
-            criteria.clone(),
-            ids,
-            peer.clone(),
-            State::Connected,
-        );
-        let remote = Remote {
-            queue: Queue::new(live.buffer_size, live.buffer_bytes),
-            peer: peer.clone(),
-            id,
-            cut: watch::Sender::new(None),
-            ending: watch::Sender::new(CloseReason::GracefulShutdown),
-            complete: watch::Sender::new(false),
-        };
-        let target = Target::Remote(Box::new(remote));
-        let filter = filter.unwrap_or(Filter::Everything);
-        let position = fanout.position;
-        Ok(Admitted {
-            subscriber: self.add(&mut fanout, channel, filter, target),
-            position,
-            pass,
-        })
-    }
-
-    fn add(
+    pub(super) fn add(
         &self,
         fanout: &mut Fanout,
-        channel: Channel,
+        number: Source,
         filter: Filter,
         target: Target,
     ) -> Arc<Subscriber> {
         let subscriber = Arc::new(Subscriber {
-            channel,
+            number,
             filter: Mutex::new(Arc::new(filter)),
             target,
             gone: CancellationToken::new(),
             done: CancellationToken::new(),
         });
         Arc::make_mut(&mut fanout.subscribers).push(subscriber.clone());
-        self.board.add(&subscriber.channel.info);
+        subscriber.with_channel(|channel| self.board.add(&channel.info));
         subscriber
     }
 
     /// A subscriber has left. What it was not sent counts as dropped.
     pub(super) fn remove(&self, subscriber: &Arc<Subscriber>) {
-        self.take_out(&mut self.held(), subscriber, false);
+        self.remove_as(subscriber, Fate::CutOff);
     }
 
-    /// As [`remove`](Self::remove); a consumer of this node learns whether it was for good.
-    pub(super) fn remove_ended(&self, subscriber: &Arc<Subscriber>, for_good: bool) {
-        self.take_out(&mut self.held(), subscriber, for_good);
+    /// As [`remove`](Self::remove), for this reason.
+    pub(super) fn remove_as(&self, subscriber: &Arc<Subscriber>, fate: Fate) {
+        self.take_out(&mut self.held(), subscriber, fate);
     }
 
-    fn take_out(&self, fanout: &mut Fanout, subscriber: &Arc<Subscriber>, for_good: bool) {
+    /// Takes a subscriber out of the list and counts what it did not take.
+    pub(super) fn take_out(&self, fanout: &mut Fanout, subscriber: &Arc<Subscriber>, fate: Fate) {
         let before = fanout.subscribers.len();
         Arc::make_mut(&mut fanout.subscribers).retain(|other| !Arc::ptr_eq(other, subscriber));
         if fanout.subscribers.len() == before {
             return;
         }
-        subscriber.channel.set(State::Terminated);
-        self.board.remove(&subscriber.channel.info);
+        subscriber.with_channel(|channel| {
+            channel.set(State::Terminated);
+            self.board.remove(&channel.info);
+        });
         match &subscriber.target {
             Target::Local(local) => local.consumer.remove_source(
-                &subscriber.channel.info,
+                &local.channel.info,
                 subscriber.source(),
-                for_good,
+                fate == Fate::Complete,
             ),
-            Target::Remote(remote) => {
-                subscriber.missed(remote.queue.abandon(), &self.tally.closed);
-            }
+            Target::Remote(remote) => self.count_missed(subscriber, remote, fate),
         }
         subscriber.gone.cancel();
+    }
+
+    /// Counts what a subscriber on another node was not sent, or did not confirm.
+    fn count_missed(&self, subscriber: &Subscriber, remote: &Remote, fate: Fate) {
+        let queued = remote.queue.abandon();
+        let unconfirmed = remote.retained.as_ref().map_or(0, Retained::give_up);
+        let (closed, lost) = match fate {
+            Fate::Complete => (queued, 0),
+            Fate::Left => (queued + count(unconfirmed), 0),
+            Fate::CutOff => (queued, count(unconfirmed)),
+            Fate::Vanished => (0, queued + count(unconfirmed)),
+        };
+        subscriber.missed(closed, &self.tally.closed);
+        subscriber.missed(lost, &self.tally.lost);
+        if lost > 0 {
+            let peer = subscriber.peer_id();
+            tracing::warn!(
+                peer = self.streams.env.discovery.describe(&peer),
+                stream = self.label(),
+                lost,
+                "records were lost: a consumer did not confirm them before it was given up"
+            );
+        }
     }
 
     /// A consumer of this node wants other datums than before.
@@ -272,7 +234,7 @@ impl Core {
         let is_it = |s: &&Arc<Subscriber>| matches!(&s.target, Target::Local(l) if Arc::ptr_eq(&l.consumer, consumer));
         let found = fanout.subscribers.iter().find(is_it).cloned();
         if let Some(subscriber) = found {
-            self.take_out(&mut fanout, &subscriber, false);
+            self.take_out(&mut fanout, &subscriber, Fate::Left);
         }
     }
 

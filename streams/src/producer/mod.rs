@@ -1,6 +1,8 @@
 //! The producing end of a stream: handles, the fan-out to subscribers, and a sender for each of those elsewhere.
 
+mod admission;
 mod builder;
+mod confirmations;
 mod control;
 mod core;
 mod error;
@@ -8,7 +10,9 @@ mod fanout;
 mod frames;
 mod lag;
 mod mismatches;
+mod retained;
 mod sender;
+mod silence;
 mod stats;
 mod subscriber;
 mod typed;
@@ -16,11 +20,11 @@ mod typed_builder;
 mod undelivered;
 mod worker;
 
+pub(crate) use admission::{Admitted, Applicant};
 pub use builder::{Config, FramesBuilderError, FramesProducerBuilder};
 pub use control::{ProducerControl, ProducerReading};
 pub(crate) use core::Core;
 pub use error::{EncodingError, Error};
-pub(crate) use fanout::Admitted;
 pub use frames::{FinishReport, FramesProducer};
 pub use lag::DisconnectLagging;
 pub(crate) use sender::serve;

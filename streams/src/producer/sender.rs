@@ -6,123 +6,240 @@ use std::sync::{
 };
 
 use futures::future::try_join;
-use tokio::time::timeout;
+use tokio::{sync::Notify, time::timeout};
 
 use super::{
+    admission::Admitted,
+    confirmations,
     core::Core,
-    fanout::Admitted,
-    subscriber::{Remote, Subscriber},
+    fanout::Fate,
+    retained::{Next, Retained},
+    silence,
+    subscriber::{Connection, Remote, Subscriber},
 };
 use crate::{
-    network::{CloseReason, Link, LinkReceiver, LinkSender},
+    network::{CloseReason, Link, LinkConn, LinkReceiver, LinkSender},
+    queue::Chunks,
     streams::{
         HANDSHAKE_TIMEOUT,
         protocol::{Retune, Start},
+        side,
     },
 };
 
-/// Serves an admitted subscriber until it has left.
+/// Serves an admitted subscriber until its connection is over.
 pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start: Start) {
     let Link { conn, tx, rx } = link;
-    let (subscriber, pass) = admitted.into_parts();
+    let (subscriber, connection, pass) = admitted.into_parts();
     let Some(remote) = subscriber.remote() else {
         return;
     };
+    if remote.retained.is_some() {
+        conn.allow_side_stream();
+    }
     let _hold = core.streams.env.discovery.hold(conn.peer());
-    let mut cut = remote.cut.subscribe();
     let catalog = core.streams.env.discovery.catalog_watch();
     let sending = Sending {
         core: &core,
         subscriber: &subscriber,
         remote,
+        connection: &connection,
+        conn: &conn,
         in_flight: AtomicUsize::new(0),
         all_written: AtomicBool::new(false),
+        written: Notify::new(),
     };
+    let mut is_lost = false;
     let reason = tokio::select! {
         biased;
         // Triggered when the producer cuts it off.
-        cut = cut.wait_for(Option::is_some) => cut.ok().and_then(|cut| *cut).unwrap_or(CloseReason::Cancelled),
+        reason = connection.is_cut() => reason,
         // Triggered when the peer may not stay: even while a write waits, and while there is nothing to write.
-        () = core.gate.closed(catalog, remote.peer.id(), pass) => {
-            tracing::info!(peer = %remote.peer.id(), stream = %core.id, "cut off: the consumer is or shows no longer what is required");
+        () = core.gate.closed(catalog, connection.peer.id(), pass) => {
+            tracing::info!(peer = %connection.peer.id(), stream = core.label(), "cut off: the consumer is or shows no longer what is required");
             CloseReason::NotAllowed
         }
         // Triggered when all was sent and read, or nothing can be sent any more.
-        reason = sending.run(tx, rx, &start) => reason,
+        ended = sending.run(tx, rx, &start) => match ended {
+            Ended::Said(reason) => reason,
+            Ended::Lost => {
+                is_lost = true;
+                CloseReason::Cancelled
+            }
+        },
+        // Never by itself.
+        () = silence::watch(&conn, &sending.written, |is_silent| {
+            connection.channel.set_silent(is_silent);
+            core.board.touch();
+        }) => CloseReason::Cancelled,
         // Triggered when the connection ends.
         reason = conn.closed() => {
             // Plain Mosaik answers the end of the stream by closing.
-            let read_all = remote.id.is_none() && sending.all_written.load(Ordering::Acquire);
-            remote.complete.send_replace(read_all);
+            if connection.id.is_none() && sending.all_written.load(Ordering::Acquire) {
+                remote.complete.send_replace(true);
+            }
+            is_lost = true;
             reason
         }
     };
     conn.close(reason);
-    let unsent = sending.in_flight.load(Ordering::Acquire);
-    let counter = if reason == CloseReason::TooSlow {
-        &core.tally.lagging
-    } else {
-        &core.tally.closed
-    };
-    subscriber.missed(unsent, counter);
-    core.remove(&subscriber);
+    match &remote.retained {
+        None => sending.left(reason),
+        Some(retained) => sending.left_retained(retained, is_lost),
+    }
+}
+
+/// How sending over a connection ended.
+pub(super) enum Ended {
+    /// The producer closes it with this reason.
+    Said(CloseReason),
+    /// Nothing can be sent any more, for whatever reason the connection has.
+    Lost,
 }
 
 struct Sending<'a> {
-    core: &'a Core,
-    subscriber: &'a Subscriber,
+    core: &'a Arc<Core>,
+    subscriber: &'a Arc<Subscriber>,
     remote: &'a Remote,
+    connection: &'a Arc<Connection>,
+    conn: &'a LinkConn,
     /// Datums of the write that is under way.
     in_flight: AtomicUsize,
     all_written: AtomicBool,
+    /// Notified with each write.
+    written: Notify,
 }
 
 impl Sending<'_> {
-    /// The reason to close the connection with.
-    async fn run(&self, mut tx: LinkSender, mut rx: LinkReceiver, start: &Start) -> CloseReason {
+    /// The connection of a subscriber that does not confirm is over.
+    fn left(&self, reason: CloseReason) {
+        let unsent = self.in_flight.load(Ordering::Acquire);
+        let counter = if reason == CloseReason::TooSlow {
+            &self.core.tally.lagging
+        } else {
+            &self.core.tally.closed
+        };
+        self.subscriber.missed(unsent, counter);
+        self.core.remove(self.subscriber);
+    }
+
+    /// The connection of a subscriber that confirms is over. If the consumer did not say that it leaves, it may come back.
+    fn left_retained(&self, retained: &Retained, is_lost: bool) {
+        let number = self.number();
+        let words = self.conn.last_words();
+        let position = words.and_then(|words| side::read_last_words(&words));
+        // What was not sent nobody can have received.
+        let said = position.is_some_and(|position| retained.confirm(number, position).is_ok());
+        let is_complete = *self.remote.complete.borrow();
+        if !retained.detach(number) {
+            // Another connection has taken its place.
+        } else if is_complete {
+            self.core.remove_as(self.subscriber, Fate::Complete);
+        } else if said {
+            self.core.remove_as(self.subscriber, Fate::Left);
+        } else if is_lost {
+            self.core.wait_for(self.subscriber, self.connection);
+        } else {
+            self.core.remove(self.subscriber);
+        }
+    }
+
+    fn number(&self) -> u64 {
+        self.connection.channel.generation()
+    }
+
+    async fn run(&self, mut tx: LinkSender, mut rx: LinkReceiver, start: &Start) -> Ended {
         if !matches!(
             timeout(HANDSHAKE_TIMEOUT, tx.send_frame(&start.encode())).await,
             Ok(Ok(()))
         ) {
-            return CloseReason::Cancelled;
+            return Ended::Lost;
         }
         let heard = async {
-            match self.remote.id {
-                Some(_) => Ok(self.hear(&mut rx).await),
+            match self.connection.id {
+                Some(_) => self.hear(&mut rx).await,
                 // Plain Mosaik says nothing and closes, which the caller sees.
                 None => std::future::pending().await,
             }
         };
-        match try_join(self.write(tx), heard).await {
-            Ok(((), read_all)) => self.remote.complete.send_replace(read_all),
-            Err(reason) => return reason,
+        let confirmed = async {
+            match &self.remote.retained {
+                Some(retained) => {
+                    Box::pin(confirmations::hear(self.conn, retained, self.number())).await
+                }
+                None => std::future::pending().await,
+            }
         };
-        *self.remote.ending.borrow()
+        tokio::select! {
+            biased;
+            // Triggered when all was sent and read, or nothing can be sent any more.
+            ended = try_join(self.write(tx), heard) => match ended {
+                Ok(_) => Ended::Said(*self.remote.ending.borrow()),
+                Err(ended) => ended,
+            },
+            // Triggered when the consumer says what it must not.
+            ended = confirmed => ended,
+        }
     }
 
     /// Writes until there is nothing more to write.
-    async fn write(&self, mut tx: LinkSender) -> Result<(), CloseReason> {
-        while let Some(mut all) = self.remote.queue.take_all().await {
-            self.in_flight.store(all.count, Ordering::Release);
-            // Counted before the bytes can arrive, so that no one sees more received than sent.
-            self.subscriber
-                .channel
-                .info
-                .stats()
-                .moved(all.count, all.payload_len);
-            self.core.tally.sent_datums.add(all.count);
-            self.core.tally.sent_bytes.add(all.payload_len);
-            let sent = tx.send_wire(&mut all.batches).await;
-            sent.map_err(|_| CloseReason::Cancelled)?;
-            self.in_flight.store(0, Ordering::Release);
+    async fn write(&self, mut tx: LinkSender) -> Result<(), Ended> {
+        match &self.remote.retained {
+            Some(retained) => self.write_retained(&mut tx, retained).await?,
+            None => {
+                while let Some(mut all) = self.remote.queue.take_all().await {
+                    self.in_flight.store(all.count, Ordering::Release);
+                    self.count(&all);
+                    self.core.tally.unconfirmed.add(all.count);
+                    self.send(&mut tx, &mut all).await?;
+                    self.in_flight.store(0, Ordering::Release);
+                }
+            }
         }
         tx.finish();
         self.all_written.store(true, Ordering::Release);
         Ok(())
     }
 
-    /// Selects as the consumer asks, until it ends its side, which says that it has read all, or the link ends.
-    async fn hear(&self, rx: &mut LinkReceiver) -> bool {
+    /// As [`write`](Self::write), and keeps what it writes until it is confirmed.
+    async fn write_retained(&self, tx: &mut LinkSender, retained: &Retained) -> Result<(), Ended> {
+        // Another connection may still be about to notice that it is over.
+        let _turn = self.remote.sending.lock().await;
+        loop {
+            match retained.next(self.number(), &self.remote.queue) {
+                Next::Records(mut all, is_new) => {
+                    if is_new {
+                        self.count(&all);
+                    }
+                    self.send(tx, &mut all).await?;
+                }
+                Next::Full => retained.has_room().await,
+                Next::Empty => {
+                    if !self.remote.queue.filled().await {
+                        return Ok(());
+                    }
+                }
+                Next::Replaced => return Err(Ended::Lost),
+            }
+        }
+    }
+
+    /// Counts what is sent before the bytes can arrive, so that no one sees more received than sent.
+    fn count(&self, all: &Chunks) {
+        let stats = self.connection.channel.info.stats();
+        stats.moved(all.count, all.payload_len);
+        self.core.tally.sent_datums.add(all.count);
+        self.core.tally.sent_bytes.add(all.payload_len);
+    }
+
+    async fn send(&self, tx: &mut LinkSender, all: &mut Chunks) -> Result<(), Ended> {
+        self.written.notify_one();
+        let sent = tx.send_wire(&mut all.batches).await;
+        sent.map_err(|_| Ended::Lost)
+    }
+
+    /// Selects as the consumer asks, until it ends its side, which says that it has all, or the link ends.
+    async fn hear(&self, rx: &mut LinkReceiver) -> Result<(), Ended> {
         loop {
             match rx.recv_frame().await {
                 Ok(Some(frame)) => {
@@ -130,9 +247,11 @@ impl Sending<'_> {
                         self.core.select_for(self.subscriber, &criteria);
                     }
                 }
-                Ok(None) => return true,
-                Err(_) => return false,
+                Ok(None) => break,
+                Err(_) => return Err(Ended::Lost),
             }
         }
+        self.remote.complete.send_replace(true);
+        Ok(())
     }
 }

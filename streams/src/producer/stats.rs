@@ -17,6 +17,11 @@ pub struct ProducerStats {
     pub delivered_local: u64,
     /// Datums that a subscriber's criteria did not want, once for each subscriber.
     pub filtered: u64,
+    /// Records sent again to the next life of a node that had not confirmed them; it may have seen some of them before.
+    pub redelivered: u64,
+    /// Records sent to consumers that do not confirm what they take: those of plain Mosaik. Whether they were taken is not
+    /// known.
+    pub unconfirmed: u64,
     /// Datums that did not arrive.
     pub dropped: Dropped,
 }
@@ -34,12 +39,15 @@ pub struct Dropped {
     pub closed: u64,
     /// There was nobody to send them to, and the conditions for being online allow that.
     pub nobody: u64,
+    /// Sent, or about to be sent, to a subscriber that confirms what it takes, and not confirmed before it was given up: it
+    /// did not come back in time, or was cut off. It may have taken some of them.
+    pub lost: u64,
 }
 
 impl Dropped {
     /// All reasons together.
     pub const fn total(&self) -> u64 {
-        self.offline + self.lagging + self.too_large + self.closed + self.nobody
+        self.offline + self.lagging + self.too_large + self.closed + self.nobody + self.lost
     }
 }
 
@@ -50,11 +58,14 @@ pub(super) struct Tally {
     pub(super) sent_bytes: Counter,
     pub(super) delivered_local: Counter,
     pub(super) filtered: Counter,
+    pub(super) redelivered: Counter,
+    pub(super) unconfirmed: Counter,
     pub(super) offline: Counter,
     pub(super) lagging: Counter,
     pub(super) too_large: Counter,
     pub(super) closed: Counter,
     pub(super) nobody: Counter,
+    pub(super) lost: Counter,
 }
 
 impl Tally {
@@ -64,12 +75,15 @@ impl Tally {
             sent_bytes: self.sent_bytes.get(),
             delivered_local: self.delivered_local.get(),
             filtered: self.filtered.get(),
+            redelivered: self.redelivered.get(),
+            unconfirmed: self.unconfirmed.get(),
             dropped: Dropped {
                 offline: self.offline.get(),
                 lagging: self.lagging.get(),
                 too_large: self.too_large.get(),
                 closed: self.closed.get(),
                 nobody: self.nobody.get(),
+                lost: self.lost.get(),
             },
             ..ProducerStats::default()
         }

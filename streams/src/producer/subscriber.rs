@@ -1,25 +1,27 @@
 //! A subscriber of a producer: in this process, or at the other end of a connection.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::stats::Tally;
+use super::{retained::Retained, stats::Tally};
 use crate::{
     Frames, PeerId, consumer,
     discovery::PeerEntry,
     filter::Filter,
     network::CloseReason,
     queue::{Next, Queue, Source},
-    status::{Channel, Counter},
-    streams::protocol::SubscriberId,
+    status::{Channel, Counter, State},
+    streams::protocol::{Offer, SubscriberId},
 };
 
-/// A subscriber. It is in the fan-out's list until it has left.
+/// A subscriber. It is in the fan-out's list until it has left. One that confirms what it takes may be away meanwhile, and
+/// be connected again.
 #[derive(Debug)]
 pub(crate) struct Subscriber {
-    pub(super) channel: Channel,
+    /// Tells it from every other writer of the queue that its records wait in.
+    pub(super) number: Source,
     pub(super) filter: Mutex<Arc<Filter>>,
     pub(super) target: Target,
     /// Cancelled when it has been taken out of the fan-out's list.
@@ -36,6 +38,7 @@ pub(super) enum Target {
 
 #[derive(Debug)]
 pub(super) struct Local {
+    pub(super) channel: Channel,
     pub(super) consumer: Arc<consumer::Core>,
     /// The producer's.
     pub(super) tally: Arc<Tally>,
@@ -46,15 +49,118 @@ pub(super) struct Local {
 #[derive(Debug)]
 pub(super) struct Remote {
     pub(super) queue: Queue,
-    pub(super) peer: PeerEntry,
-    /// What it says of itself; plain Mosaik says nothing.
-    pub(super) id: Option<SubscriberId>,
-    /// Why it is being cut off, once it is.
-    pub(super) cut: watch::Sender<Option<CloseReason>>,
+    /// What was sent and is not confirmed, of a subscriber that confirms.
+    pub(super) retained: Option<Retained>,
+    /// Held by the connection that takes from the queue, which has one reader at a time.
+    pub(super) sending: tokio::sync::Mutex<()>,
+    /// The connection that it has, or had last.
+    connection: Mutex<Arc<Connection>>,
     /// How the stream ends, once it does: for good or not.
     pub(super) ending: watch::Sender<CloseReason>,
     /// Whether it has said that it has read all.
     pub(super) complete: watch::Sender<bool>,
+}
+
+/// One connection of a subscriber. Its channel is terminated when it is over.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(super) channel: Channel,
+    pub(super) peer: PeerEntry,
+    /// What it says of itself; plain Mosaik says nothing.
+    pub(super) id: Option<SubscriberId>,
+    /// Of a subscriber that confirms.
+    pub(super) offer: Option<Offer>,
+    /// Why it is being cut off, once it is.
+    cut: watch::Sender<Option<CloseReason>>,
+    /// Cancelled when the subscriber has another connection.
+    pub(super) replaced: CancellationToken,
+}
+
+impl Connection {
+    pub(super) fn new(
+        channel: Channel,
+        peer: PeerEntry,
+        id: Option<SubscriberId>,
+        offer: Option<Offer>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            channel,
+            peer,
+            id,
+            offer,
+            cut: watch::Sender::new(None),
+            replaced: CancellationToken::new(),
+        })
+    }
+
+    /// Cuts it off; what it has not been sent is lost to it, unless it is kept.
+    pub(super) fn cut(&self, reason: CloseReason) {
+        self.cut.send_if_modified(|cut| {
+            cut.is_none() && {
+                *cut = Some(reason);
+                true
+            }
+        });
+    }
+
+    /// Resolves when it is cut off. Cancel safe.
+    pub(super) async fn is_cut(&self) -> CloseReason {
+        let mut cut = self.cut.subscribe();
+        let cut = cut.wait_for(Option::is_some).await;
+        cut.ok()
+            .and_then(|cut| *cut)
+            .unwrap_or(CloseReason::Cancelled)
+    }
+}
+
+impl Remote {
+    pub(super) fn new(
+        queue: Queue,
+        retained: Option<Retained>,
+        connection: Arc<Connection>,
+    ) -> Self {
+        Self {
+            queue,
+            retained,
+            sending: tokio::sync::Mutex::default(),
+            connection: Mutex::new(connection),
+            ending: watch::Sender::new(CloseReason::GracefulShutdown),
+            complete: watch::Sender::new(false),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Connection>> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection that it has, or had last.
+    pub(super) fn connection(&self) -> Arc<Connection> {
+        Arc::clone(&self.lock())
+    }
+
+    pub(super) fn set_connection(&self, connection: Arc<Connection>) {
+        let last = std::mem::replace(&mut *self.lock(), connection);
+        last.replaced.cancel();
+    }
+
+    /// Whether it has no connection.
+    pub(super) fn is_away(&self) -> bool {
+        self.connection().channel.info.state() == State::Terminated
+    }
+
+    /// Whether a consumer that says this of itself goes on with this subscription: the same consumer again, or the one of
+    /// the same name in another life of its node.
+    pub(super) fn is_resumed_by(&self, peer: &PeerEntry, id: &SubscriberId, offer: &Offer) -> bool {
+        let last = self.connection();
+        let (Some(old), Some(old_offer)) = (&last.id, &last.offer) else {
+            return false;
+        };
+        let is_same = old == id;
+        let is_successor = old.process != id.process && old_offer.name == offer.name;
+        last.peer.id() == peer.id() && (is_same || is_successor)
+    }
 }
 
 impl Next for Subscriber {
@@ -67,13 +173,13 @@ impl Next for Subscriber {
     }
 
     fn source(&self) -> Source {
-        self.channel.generation()
+        self.number
     }
 
     /// What goes to a subscriber elsewhere counts when it is sent.
     fn passed(&self, count: usize, len: usize) {
         if let Target::Local(local) = &self.target {
-            self.channel.info.stats().moved(count, len);
+            local.channel.info.stats().moved(count, len);
             local.tally.delivered_local.add(count);
         }
     }
@@ -87,8 +193,16 @@ impl Subscriber {
         }
     }
 
+    /// Looks at the channel that it has, or had last.
+    pub(super) fn with_channel<T>(&self, look: impl FnOnce(&Channel) -> T) -> T {
+        match &self.target {
+            Target::Local(local) => look(&local.channel),
+            Target::Remote(remote) => look(&remote.connection().channel),
+        }
+    }
+
     pub(super) fn peer_id(&self) -> PeerId {
-        *self.channel.info.consumer_id()
+        self.with_channel(|channel| *channel.info.consumer_id())
     }
 
     /// Takes no more datums.
@@ -98,31 +212,28 @@ impl Subscriber {
         rejected || self.gone.is_cancelled() || self.queue().is_closed()
     }
 
-    /// Cuts off one that is elsewhere; what it has not been sent is lost to it.
+    /// Cuts off the connection of one on another node.
     pub(super) fn cut(&self, reason: CloseReason) {
         if let Some(remote) = self.remote() {
-            remote.cut.send_if_modified(|cut| {
-                cut.is_none() && {
-                    *cut = Some(reason);
-                    true
-                }
-            });
+            remote.connection().cut(reason);
         }
     }
 
     /// It missed some datums.
     pub(super) fn missed(&self, count: usize, reason: &Counter) {
-        self.channel.info.stats().dropped_more(count);
-        reason.add(count);
+        if count > 0 {
+            self.with_channel(|channel| channel.info.stats().dropped_more(count));
+            reason.add(count);
+        }
     }
 
     /// The part of a batch that it wants.
     pub(super) fn select(&self, batch: &Frames) -> Frames {
         let (wanted, _) = self.filter().apply(batch);
-        self.channel
-            .info
-            .stats()
-            .filtered_more(batch.count() - wanted.count());
+        let unwanted = batch.count() - wanted.count();
+        if unwanted > 0 {
+            self.with_channel(|channel| channel.info.stats().filtered_more(unwanted));
+        }
         wanted
     }
 
@@ -153,12 +264,15 @@ impl Subscriber {
     /// Whether `peer`, which is here again, is what this subscriber was before it died: the same consumer, or a process
     /// that a younger one of the same key has replaced.
     pub(super) fn is_predecessor_of(&self, peer: &PeerEntry, id: Option<&SubscriberId>) -> bool {
-        let Some(remote) = self.remote().filter(|remote| remote.peer.id() == peer.id()) else {
+        let Some(last) = self.remote().map(Remote::connection) else {
             return false;
         };
-        match (&remote.id, id) {
+        if last.peer.id() != peer.id() {
+            return false;
+        }
+        match (&last.id, id) {
             (Some(old), Some(new)) => old.process != new.process || old.consumer == new.consumer,
-            _ => remote.peer.started_at() < peer.started_at(),
+            _ => last.peer.started_at() < peer.started_at(),
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     FinishReport,
     core::{Core, Life},
+    fanout::Fate,
     lag::{Budget, DisconnectLagging},
     subscriber::{Subscriber, Target},
     undelivered::give_back,
@@ -187,15 +188,18 @@ async fn wait(
     mut stopped: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<(), Stopped> {
     let mut policies = core.lagging.subscribe();
+    let mut online = core.board.online_watcher();
     apply_policy(core, &mut policies, budget, &mut waiting).await;
     while !waiting.is_empty() {
         let since = Instant::now();
         let any_remote = waiting
             .iter()
             .any(|(subscriber, _)| subscriber.remote().is_some());
+        // While it is offline nobody is held up: the stream takes nothing then.
+        let is_spending = any_remote && *online.borrow_and_update();
         let patience = budget
             .as_mut()
-            .filter(|_| any_remote)
+            .filter(|_| is_spending)
             .map(|budget| budget.left(since));
         let out_of_patience = async {
             match patience {
@@ -219,13 +223,15 @@ async fn wait(
             }
             // Triggered when the policy changes, which holds for those that are being waited for, too.
             Ok(()) = policies.changed(), if any_remote => Again::OtherPolicy,
+            // Triggered when it comes online or goes offline.
+            Ok(()) = online.changed() => Again::Room,
             // Triggered when one of them has room, or has left.
             _ = room => Again::Room,
             // Triggered when the time that may be spent waiting is spent.
             () = out_of_patience => Again::OutOfTime,
         };
         // First: the time was spent under the policy, and out of the budget, that there was until now.
-        if let Some(budget) = budget.as_mut().filter(|_| any_remote) {
+        if let Some(budget) = budget.as_mut().filter(|_| is_spending) {
             budget.spend(since, Instant::now());
         }
         match again {
@@ -336,7 +342,7 @@ async fn wind_up(core: &Arc<Core>) {
     let foreign = |subscriber: &Arc<Subscriber>| {
         subscriber
             .remote()
-            .is_some_and(|remote| remote.id.is_none())
+            .is_some_and(|remote| remote.connection().id.is_none())
     };
     if for_good && subscribers.iter().any(foreign) {
         // Plain Mosaik comes back at once to see what happened, and must meet someone who knows.
@@ -362,7 +368,8 @@ async fn leave(core: &Core, subscriber: &Arc<Subscriber>, for_good: bool, reason
         Target::Local(local) => {
             let queue = local.consumer.queue();
             let (mark, _) = queue.put_so_far();
-            core.remove_ended(subscriber, for_good);
+            let fate = if for_good { Fate::Complete } else { Fate::Left };
+            core.remove_as(subscriber, fate);
             if for_good {
                 queue.taken(mark).await;
             }
@@ -371,6 +378,9 @@ async fn leave(core: &Core, subscriber: &Arc<Subscriber>, for_good: bool, reason
         Target::Remote(remote) => {
             remote.ending.send_replace(reason);
             remote.queue.close();
+            if !for_good && remote.is_away() {
+                core.remove_as(subscriber, Fate::Vanished);
+            }
             subscriber.gone.cancelled().await;
         }
     }

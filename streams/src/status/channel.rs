@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use tokio::sync::watch;
@@ -21,8 +21,8 @@ pub enum State {
     Terminated,
 }
 
-/// Tells channels of one process apart; never used twice.
-fn next_generation() -> u64 {
+/// Tells channels of one process apart, and what stands for several of them; never used twice.
+pub(crate) fn next_generation() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
@@ -41,6 +41,7 @@ struct Inner {
     peer: PeerEntry,
     stats: Stats,
     state: watch::Receiver<State>,
+    silent: AtomicBool,
 }
 
 /// The side of a channel that knows how it is. When it is dropped the channel is terminated.
@@ -70,6 +71,7 @@ impl Channel {
             peer,
             stats: counts,
             state: watcher,
+            silent: AtomicBool::new(false),
         };
         Self {
             info: ChannelInfo(Arc::new(inner)),
@@ -79,6 +81,11 @@ impl Channel {
 
     pub(crate) fn generation(&self) -> u64 {
         self.info.0.generation
+    }
+
+    /// The peer does not acknowledge what is sent to it, or does again.
+    pub(crate) fn set_silent(&self, is_silent: bool) {
+        self.info.0.silent.store(is_silent, Ordering::Relaxed);
     }
 
     pub(crate) fn set(&self, state: State) {
@@ -147,6 +154,13 @@ impl ChannelInfo {
     /// Whether datums flow when there are any.
     pub fn is_connected(&self) -> bool {
         self.state() == State::Connected
+    }
+
+    /// Whether the other side has acknowledged nothing for 2 s though data was sent to it: its process is stopped, or the
+    /// network is cut. The connection stands until QUIC gives it up, and the channel does not count for being online. Known
+    /// of consumers on other nodes.
+    pub fn is_silent(&self) -> bool {
+        self.0.silent.load(Ordering::Relaxed)
     }
 
     /// Resolves when it is over. Cancel safe.

@@ -16,7 +16,8 @@ use crate::{Tag, discovery::PeerEntry, primitives::IntoIterOrSingle};
 type Predicate = Arc<dyn Fn(&PeerEntry) -> bool + Send + Sync>;
 type Changed = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
-/// Conditions on the connected channels of a producer or consumer: so many at least, with these tags and predicates.
+/// Conditions on the connected channels of a producer or consumer: at least a number of them, with these tags and
+/// predicates. A channel whose other side is silent does not count.
 ///
 /// As a future it resolves when they are met, at once if they are. Polled again after that, it resolves the next time
 /// they come to be met. A clone starts anew. `conditions == true` compares what is now.
@@ -82,6 +83,7 @@ impl ChannelConditions {
     fn count_to(&self, most: usize) -> usize {
         let counts = |channel: &&ChannelInfo| {
             channel.is_connected()
+                && !channel.is_silent()
                 && self
                     .predicates
                     .iter()

@@ -133,28 +133,36 @@ async fn greet(inner: &Inner, link: &mut Link) -> Result<Answer, CloseReason> {
     let selects = filter
         .as_ref()
         .is_some_and(|filter| !filter.is_everything());
-    let start = |selects, position| Start {
+    let start = |selects, position, kept| Start {
         network: hello.network,
         stream: hello.stream,
         selects,
         // Plain Mosaik gets what it knows and nothing else.
         position: hello.id.map(|_| (core.epoch(), position)),
         format: core.format().filter(|_| hello.id.is_some()),
+        kept,
     };
     if !Format::agree(core.format(), hello.format) && core.gate().judge(peer).is_some() {
         note_mismatch(inner, &core, peer.id(), hello.format);
-        return Ok(Answer::Mismatch(start(selects, core.position())));
+        return Ok(Answer::Mismatch(start(selects, core.position(), None)));
     }
-    match core.admit(peer, &hello.criteria, filter, hello.id) {
+    let applicant = producer::Applicant {
+        peer,
+        criteria: &hello.criteria,
+        filter,
+        id: hello.id,
+        offer: hello.offer.filter(|_| hello.id.is_some()),
+    };
+    match core.admit(applicant) {
         Ok(admitted) => {
             core.mismatches().forget(peer.id());
-            let start = start(selects, admitted.position());
+            let start = start(selects, admitted.position(), admitted.kept());
             Ok(Answer::Admitted(core, admitted, start))
         }
         Err(CloseReason::EndOfStream)
             if hello.id.is_some() && core.gate().judge(peer).is_some() =>
         {
-            Ok(Answer::Ended(start(selects, core.position())))
+            Ok(Answer::Ended(start(selects, core.position(), None)))
         }
         Err(reason) => Err(reason),
     }

@@ -39,6 +39,7 @@ mod format;
 pub(crate) mod protocol;
 mod refusal;
 mod registry;
+pub(crate) mod side;
 
 use std::sync::Arc;
 
@@ -92,6 +93,11 @@ impl Env {
     /// The largest datum that other nodes may send, in bytes, unless a consumer takes less.
     pub(crate) fn max_frame_len(&self) -> usize {
         self.net.max_frame_len()
+    }
+
+    /// The most bytes that a connection holds until the peer has acknowledged them.
+    pub(crate) fn send_window(&self) -> usize {
+        self.net.send_window()
     }
 
     /// Dials a node under the protocol of streams, once this one is bound. Cancel safe.

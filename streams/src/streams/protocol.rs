@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Format;
 use crate::{
-    Criteria, NetworkId, StreamId,
+    Criteria, NetworkId, StreamId, UniqueId,
     network::extension::{self, Extension},
 };
 
@@ -29,6 +29,15 @@ pub(crate) struct SubscriberId {
     pub(crate) consumer: [u8; 16],
 }
 
+/// A consumer can confirm what it takes, and be sent again what it did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Offer {
+    /// What the subscription is called, the same in each life of the node.
+    pub(crate) name: UniqueId,
+    /// The producer's life that was heard last, and the position behind the last record that was received of it.
+    pub(crate) received: Option<(Epoch, u64)>,
+}
+
 /// A consumer asks for a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Hello {
@@ -39,6 +48,8 @@ pub(crate) struct Hello {
     pub(crate) id: Option<SubscriberId>,
     /// What the consumer takes the records for, if it declares that.
     pub(crate) format: Option<Format>,
+    /// Plain Mosaik, and versions before this one, do not offer it.
+    pub(crate) offer: Option<Offer>,
 }
 
 /// A producer grants it.
@@ -52,6 +63,9 @@ pub(crate) struct Start {
     pub(crate) position: Option<(Epoch, u64)>,
     /// What the records are, if the producer declares that.
     pub(crate) format: Option<Format>,
+    /// Whether the producer keeps what is not confirmed. Then this many of the first records were kept from before this
+    /// connection: they were selected by the criteria of that time.
+    pub(crate) kept: Option<u64>,
 }
 
 /// A consumer that was granted its stream wants other datums than it asked for: an extension alone, at most 64 KiB.
@@ -75,11 +89,42 @@ impl Epoch {
     }
 }
 
+impl Offer {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.name.as_bytes().to_vec();
+        if let Some((Epoch(epoch), position)) = self.received {
+            bytes.extend_from_slice(&epoch);
+            bytes.extend_from_slice(&position.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// `None` when it is neither of its two lengths.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (name, rest) = bytes.split_first_chunk::<32>()?;
+        let received = match rest.split_first_chunk::<16>() {
+            None if rest.is_empty() => None,
+            Some((epoch, position)) => {
+                let position = u64::from_be_bytes(position.try_into().ok()?);
+                Some((Epoch(*epoch), position))
+            }
+            None => return None,
+        };
+        Some(Self {
+            name: UniqueId::from_bytes(*name),
+            received,
+        })
+    }
+}
+
 impl Hello {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut extension = Extension::new();
         if let Some(SubscriberId { process, consumer }) = self.id {
             extension.set(extension::EPOCH, Bytes::from([process, consumer].concat()));
+        }
+        if let Some(offer) = &self.offer {
+            extension.set(extension::CONFIRMS, offer.encode());
         }
         // Criteria that do not fit stay here: without the producer's word the consumer applies them itself.
         if !self.criteria.is_everything()
@@ -112,6 +157,7 @@ impl Hello {
             criteria: criteria.unwrap_or_default(),
             id,
             format: format_of(&extension),
+            offer: extension.get(extension::CONFIRMS).and_then(Offer::decode),
         })
     }
 }
@@ -130,6 +176,12 @@ impl Start {
             );
         }
         set_format(&mut extension, self.format);
+        if let Some(kept) = self.kept {
+            extension.set(
+                extension::CONFIRMS,
+                Bytes::copy_from_slice(&kept.to_be_bytes()),
+            );
+        }
         frame(&self.network, &self.stream, &extension)
     }
 
@@ -149,6 +201,10 @@ impl Start {
                 .zip(position)
                 .map(|(epoch, position)| (Epoch(epoch), u64::from_be_bytes(position))),
             format: format_of(&extension),
+            kept: extension
+                .get(extension::CONFIRMS)
+                .and_then(|bytes| bytes.try_into().ok())
+                .map(u64::from_be_bytes),
         })
     }
 }
@@ -212,6 +268,7 @@ mod tests {
             criteria,
             id,
             format: None,
+            offer: None,
         }
     }
 
@@ -234,6 +291,7 @@ mod tests {
             selects: false,
             position: None,
             format: None,
+            kept: None,
         };
         assert_eq!(start.encode(), bytes);
         assert_eq!(Start::decode(&bytes), Ok(start));
@@ -246,11 +304,15 @@ mod tests {
             consumer: [2; 16],
         };
         let format = Some(Format::from(&Encoding::Text));
-        let ours = Hello {
+        let mut ours = Hello {
             format,
             ..hello(Criteria::field("price").gte(100), Some(id))
         };
-        assert_eq!(Hello::decode(&ours.encode()), Ok(ours.clone()));
+        for received in [None, Some((Epoch([4; 16]), 1 << 50))] {
+            let name = "desk".into();
+            ours.offer = Some(Offer { name, received });
+            assert_eq!(Hello::decode(&ours.encode()), Ok(ours.clone()));
+        }
         assert!(ours.encode().len() <= MAX_HELLO_LEN);
         let position = Some((Epoch([3; 16]), 1 << 40));
         let start = Start {
@@ -259,6 +321,7 @@ mod tests {
             selects: true,
             position,
             format,
+            kept: Some(7),
         };
         assert_eq!(Start::decode(&start.encode()), Ok(start));
     }

@@ -110,6 +110,7 @@ impl Inner {
     pub(crate) fn add_consumer(&self, core: &Arc<consumer::Core>) {
         let mut slots = self.slots();
         let slot = slots.entry(core.id()).or_default();
+        core.name_among(slot.consumers.iter());
         slot.consumers.push(core.clone());
         if let Some(producer) = slot.producer.as_ref().filter(|_| core.takes_local()) {
             producer.add_local(core);

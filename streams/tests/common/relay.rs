@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -36,6 +36,8 @@ pub(crate) struct Profile {
 pub(crate) struct Carried {
     pub(crate) passed: AtomicU64,
     pub(crate) lost: AtomicU64,
+    /// While it is set nothing passes.
+    pub(crate) is_cut: AtomicBool,
 }
 
 impl Carried {
@@ -78,6 +80,7 @@ impl Way {
             let every = every.as_millis();
             elapsed % every >= every - len.as_millis() && elapsed / every % 2 == self.turn
         });
+        let is_cut = is_cut || self.carried.is_cut.load(Ordering::Relaxed);
         if in_burst || is_cut || self.random.fraction() < loss {
             self.carried.lost.fetch_add(1, Ordering::Relaxed);
             return Vec::new();

@@ -1,14 +1,11 @@
 //! Criteria on fields that no record has: compared with the first records of the sources that write the stream.
 
-use std::{
-    fs::File,
-    io::Read as _,
-    path::{Path, PathBuf},
-};
+use std::{io::Read as _, path::Path};
 
 use csv_core::{ReadFieldResult, Reader};
 use mosaik_streams::Encoding;
 
+use crate::files;
 use crate::manifest::{
     CriteriaDecl, Diagnostic, EdgeDecl, Manifest, OnError, Ports, ProducerDecl, Scope, Span,
     StreamDecl,
@@ -116,16 +113,16 @@ fn of_file(file: &FileSource) -> Option<Vec<Vec<u8>>> {
     }
 }
 
-/// Nothing but a regular file is opened: others may not answer.
-fn beginning(path: &PathBuf) -> Option<Vec<u8>> {
-    let is_file = |path: &Path| path.metadata().is_ok_and(|metadata| metadata.is_file());
-    if !is_file(path) {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).ok()?;
-    file.take(SAMPLE_BYTES).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+/// The beginning of a regular file, if its file system answers in time.
+fn beginning(path: &Path) -> Option<Vec<u8>> {
+    let path = path.to_path_buf();
+    let read = files::in_time(move || {
+        let (file, _) = files::open_regular(&path).ok()?;
+        let mut bytes = Vec::new();
+        file.take(SAMPLE_BYTES).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    });
+    read.ok().flatten()
 }
 
 /// The whole lines of a text that are JSON objects. The last line may be cut.

@@ -76,6 +76,8 @@ fn status() -> Status {
             online: true,
             datums: 50_000,
             sent_remote: 0,
+            redelivered: 0,
+            unconfirmed: 0,
             dropped: BTreeMap::new(),
             queued: 3,
             consumers: vec![channel(None), channel(Some("abc"))],

@@ -1,0 +1,79 @@
+//! Tells a producer what is taken, over the side channel of its connection.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::progress::Progress;
+use crate::{
+    network::LinkConn,
+    streams::{HANDSHAKE_TIMEOUT, side::Entry},
+};
+
+/// How long what is taken may wait to be confirmed.
+const CONFIRM_AFTER: Duration = Duration::from_millis(10);
+/// How often it is looked for while the application takes nothing.
+const LOOK_AT_LEAST: Duration = Duration::from_millis(160);
+
+/// What confirms on one connection, from the first record on: a connection on which nothing is sent costs nothing.
+#[derive(Debug)]
+pub(super) struct Confirming {
+    conn: LinkConn,
+    progress: Arc<Progress>,
+    task: Option<AbortOnDropHandle<()>>,
+}
+
+impl Confirming {
+    pub(super) const fn new(conn: LinkConn, progress: Arc<Progress>) -> Self {
+        Self {
+            conn,
+            progress,
+            task: None,
+        }
+    }
+
+    /// These records were received, and of these some are queued.
+    pub(super) fn add(&mut self, count: usize, queued: usize) {
+        self.progress.add(count, queued);
+        if self.task.is_none() {
+            let task = tokio::spawn(run(self.conn.clone(), self.progress.clone()));
+            self.task = Some(AbortOnDropHandle::new(task));
+        }
+    }
+
+    /// Waits until all that was received is taken. Cancel safe.
+    pub(super) async fn all_taken(&self) {
+        while self.progress.confirmed() != self.progress.position() {
+            sleep(CONFIRM_AFTER).await;
+        }
+    }
+}
+
+/// Confirms for as long as the connection lives.
+async fn run(conn: LinkConn, progress: Arc<Progress>) {
+    let Ok(Ok(mut tx)) = timeout(HANDSHAKE_TIMEOUT, conn.open_uni()).await else {
+        return;
+    };
+    let (mut said, mut wait) = (None, CONFIRM_AFTER);
+    loop {
+        // Whichever comes first.
+        let _ = timeout(wait, progress.due()).await;
+        let confirmed = progress.confirmed();
+        if said.replace(confirmed) != Some(confirmed) {
+            wait = CONFIRM_AFTER;
+            if tx
+                .send_frame(&Entry::Taken(confirmed).encode())
+                .await
+                .is_err()
+            {
+                return;
+            }
+        } else if progress.is_all_taken() {
+            progress.due().await;
+            wait = CONFIRM_AFTER;
+        } else {
+            wait = (wait * 2).min(LOOK_AT_LEAST);
+        }
+    }
+}

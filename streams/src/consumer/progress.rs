@@ -1,0 +1,222 @@
+//! [`Progress`]: how far the records of one producer are taken, for it to be told. No I/O.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::Notify;
+
+/// Bytes after which a confirmation is sent at once.
+const CONFIRM_BYTES: u64 = 1024 * 1024;
+
+/// Counts what is received of one producer on another node, and what the application has taken of it, over all connections.
+///
+/// A record that is received and not wanted counts as taken when all before it are.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Records that the application has taken, or never will.
+    taken: AtomicU64,
+    taken_bytes: AtomicU64,
+    received: Mutex<Received>,
+    /// Notified when a confirmation is due.
+    due: Notify,
+    /// All that was received is confirmed.
+    is_idle: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Received {
+    /// Records handed to the queue, over all the producer's lives.
+    queued: u64,
+    /// The producer's position behind the last record received.
+    position: u64,
+    /// When this many are taken, all before this position are.
+    base: (u64, u64),
+    /// What follows that, in order.
+    segments: VecDeque<Segment>,
+}
+
+/// Records that were received one after the other.
+#[derive(Debug, Clone, Copy)]
+struct Segment {
+    /// As in [`Received::base`], at its end.
+    end: (u64, u64),
+    /// Whether each of them was queued.
+    is_whole: bool,
+}
+
+impl Progress {
+    fn received(&self) -> MutexGuard<'_, Received> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection starts at this position of the producer.
+    pub(super) fn begin(&self, position: u64) {
+        let mut received = self.received();
+        if received.position != position || received.queued == 0 {
+            received.base = (received.queued, position);
+            received.position = position;
+            received.segments.clear();
+        }
+        self.is_idle.store(false, Ordering::Release);
+    }
+
+    /// The next records were received, and of these some are queued.
+    pub(super) fn add(&self, count: usize, queued: usize) {
+        let mut received = self.received();
+        received.queued += queued as u64;
+        received.position += count as u64;
+        let end = (received.queued, received.position);
+        let is_whole = count == queued;
+        match received.segments.back_mut() {
+            Some(last) if last.is_whole && is_whole => last.end = end,
+            _ => received.segments.push_back(Segment { end, is_whole }),
+        }
+        drop(received);
+        if self.is_idle.swap(false, Ordering::AcqRel) {
+            self.due.notify_one();
+        }
+    }
+
+    /// The application has taken these.
+    #[inline]
+    pub(super) fn take(&self, count: u64, bytes: u64) {
+        self.taken.fetch_add(count, Ordering::Release);
+        let before = self.taken_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before / CONFIRM_BYTES != (before + bytes) / CONFIRM_BYTES {
+            self.due.notify_one();
+        }
+    }
+
+    /// The application will not be given these, which were queued last.
+    pub(super) fn abandon(&self, count: usize) {
+        self.taken.fetch_add(count as u64, Ordering::Release);
+    }
+
+    /// The position before which every record is taken.
+    pub(super) fn confirmed(&self) -> u64 {
+        let taken = self.taken.load(Ordering::Acquire);
+        let mut received = self.received();
+        while let Some(first) = received
+            .segments
+            .front()
+            .filter(|first| first.end.0 <= taken)
+        {
+            received.base = first.end;
+            received.segments.pop_front();
+        }
+        let (queued, position) = received.base;
+        match received.segments.front() {
+            Some(first) if first.is_whole => position + taken.saturating_sub(queued),
+            _ => position,
+        }
+    }
+
+    /// The position behind the last record received.
+    pub(super) fn position(&self) -> u64 {
+        self.received().position
+    }
+
+    /// Whether all that was received is taken. From now on the next record makes a confirmation due.
+    pub(super) fn is_all_taken(&self) -> bool {
+        self.is_idle.store(true, Ordering::Release);
+        let is_all = self.confirmed() == self.position();
+        if !is_all {
+            self.is_idle.store(false, Ordering::Release);
+        }
+        is_all
+    }
+
+    /// Resolves when a confirmation is due before its time. Cancel safe.
+    pub(super) async fn due(&self) {
+        self.due.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_wanted_is_confirmed_with_what_is_before_it() {
+        let progress = Progress::default();
+        progress.begin(100);
+        assert!(progress.is_all_taken());
+        progress.add(10, 10);
+        progress.add(5, 2);
+        progress.add(4, 0);
+        progress.add(3, 3);
+        assert_eq!((progress.confirmed(), progress.position()), (100, 122));
+        progress.take(4, 0);
+        assert_eq!(progress.confirmed(), 104);
+        progress.take(6, 0);
+        assert_eq!(progress.confirmed(), 110);
+        progress.take(1, 0);
+        assert_eq!(
+            progress.confirmed(),
+            110,
+            "which of the five it was is not known"
+        );
+        progress.take(1, 0);
+        assert_eq!(progress.confirmed(), 119);
+        assert!(!progress.is_all_taken());
+        progress.take(3, 0);
+        assert!(progress.is_all_taken());
+    }
+
+    #[test]
+    fn a_connection_that_goes_on_keeps_count_and_another_life_counts_from_its_beginning() {
+        let progress = Progress::default();
+        progress.begin(7);
+        progress.add(10, 10);
+        progress.take(4, 0);
+        progress.begin(17);
+        assert_eq!(progress.confirmed(), 11);
+        progress.begin(0);
+        progress.add(5, 5);
+        progress.take(6, 0);
+        assert_eq!(
+            progress.confirmed(),
+            0,
+            "the first ones are of the life before"
+        );
+        progress.take(2, 0);
+        assert_eq!(progress.confirmed(), 2);
+        progress.abandon(3);
+        assert!(progress.is_all_taken());
+    }
+
+    proptest! {
+        #[test]
+        fn it_never_confirms_more_than_is_taken(
+            steps in prop::collection::vec((0usize..20, 0usize..20, 0u64..30), 1..60),
+        ) {
+            let progress = Progress::default();
+            progress.begin(0);
+            // For each record received, how many are queued up to it.
+            let (mut queued_at, mut queued, mut taken) = (Vec::new(), 0, 0);
+            for (count, wanted, take) in steps {
+                let wanted = wanted.min(count);
+                progress.add(count, wanted);
+                for index in 0..count {
+                    // Those that are wanted come last, which is the worst case.
+                    queued += u64::from(index >= count - wanted);
+                    queued_at.push(queued);
+                }
+                let take = take.min(queued - taken);
+                progress.take(take, 0);
+                taken += take;
+                let confirmed = usize::try_from(progress.confirmed()).unwrap();
+                prop_assert!(confirmed == 0 || queued_at[confirmed - 1] <= taken);
+            }
+            progress.take(queued - taken, 0);
+            prop_assert!(progress.is_all_taken());
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! How consumers on other nodes become subscribers, are away, come back, and are given up.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::time::sleep;
+
+use super::{
+    core::Core,
+    fanout::{Fanout, Fate},
+    retained::Retained,
+    subscriber::{Connection, Remote, Subscriber, Target},
+};
+use crate::{
+    Criteria,
+    discovery::PeerEntry,
+    filter::Filter,
+    gate::Pass,
+    network::CloseReason,
+    queue::Queue,
+    status::{Channel, State},
+    streams::protocol::{Offer, SubscriberId},
+};
+
+/// A subscriber whose connection was lost is waited for this long: longer than a consumer that tries again with back-off
+/// needs after a network was cut for a minute and a half.
+pub(super) const AWAY_LIMIT: Duration = Duration::from_mins(2);
+/// Subscribers that may be away at a time. Beyond, the one that subscribed first is given up.
+const AWAY_MAX: usize = 64;
+
+/// A consumer on another node, as it introduces itself.
+pub(crate) struct Applicant<'a> {
+    pub(crate) peer: &'a PeerEntry,
+    pub(crate) criteria: &'a Criteria,
+    /// What lets through what meets the criteria; `None` when they cannot be applied here.
+    pub(crate) filter: Option<Filter>,
+    /// Plain Mosaik does not say.
+    pub(crate) id: Option<SubscriberId>,
+    /// Of a consumer that confirms.
+    pub(crate) offer: Option<Offer>,
+}
+
+/// A subscriber that was let in.
+pub(crate) struct Admitted {
+    subscriber: Arc<Subscriber>,
+    connection: Arc<Connection>,
+    position: u64,
+    kept: Option<u64>,
+    pass: Pass,
+}
+
+impl Admitted {
+    /// The position of its first record.
+    pub(crate) const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// If it confirms, the number of records that were kept for it from before.
+    pub(crate) const fn kept(&self) -> Option<u64> {
+        self.kept
+    }
+
+    /// The subscriber, its connection, and what it was let in by.
+    pub(super) fn into_parts(self) -> (Arc<Subscriber>, Arc<Connection>, Pass) {
+        (self.subscriber, self.connection, self.pass)
+    }
+}
+
+impl Core {
+    /// Lets a consumer on another node in, or says why not. It gets what is sent from here on, and what was kept for it.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        applicant: Applicant<'_>,
+    ) -> Result<Admitted, CloseReason> {
+        let Applicant {
+            peer, id, offer, ..
+        } = applicant;
+        let pass = self.gate.judge(peer);
+        let penalties = self
+            .penalties
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let penalised = penalties.is_out(peer.id(), Instant::now());
+        drop(penalties);
+
+        let mut fanout = self.held();
+        let resumed = id.zip(offer).and_then(|(id, offer)| {
+            let resumes = |remote: &Remote| remote.is_resumed_by(peer, &id, &offer);
+            let mut subscribers = fanout.subscribers().iter();
+            let found = subscribers.find(|other| other.remote().is_some_and(resumes));
+            found.cloned()
+        });
+        if let Some(reason) = fanout.over().filter(|_| resumed.is_none()) {
+            return Err(reason);
+        }
+        let is_other = |s: &&Arc<Subscriber>| resumed.as_ref().is_none_or(|r| !Arc::ptr_eq(r, s));
+        let others = fanout.subscribers().iter().filter(is_other);
+        let dead: Vec<_> = others
+            .filter(|s| s.is_predecessor_of(peer, id.as_ref()))
+            .cloned()
+            .collect();
+        for predecessor in dead {
+            self.replace(&mut fanout, &predecessor, id.as_ref());
+        }
+        let others = fanout.subscribers().iter().filter(is_other);
+        let connected = others.filter(|s| s.remote().is_some_and(|remote| !remote.is_away()));
+        if connected.count() >= self.live().max_consumers {
+            return Err(CloseReason::NoCapacity);
+        }
+        let pass = pass.ok_or(CloseReason::NotAllowed)?;
+        if penalised {
+            return Err(CloseReason::TooSlow);
+        }
+        Ok(match resumed {
+            Some(subscriber) => self.resume(&subscriber, applicant, pass),
+            None => self.let_in(&mut fanout, applicant, pass),
+        })
+    }
+
+    fn connection(&self, applicant: &Applicant<'_>) -> Arc<Connection> {
+        let ids = (self.streams.env.local_id, *applicant.peer.id());
+        let (criteria, peer) = (applicant.criteria.clone(), applicant.peer.clone());
+        let channel = Channel::new(self.id, criteria, ids, peer.clone(), State::Connected);
+        Connection::new(channel, peer, applicant.id, applicant.offer)
+    }
+
+    fn let_in(&self, fanout: &mut Fanout, applicant: Applicant<'_>, pass: Pass) -> Admitted {
+        let connection = self.connection(&applicant);
+        let position = fanout.position();
+        let retained = applicant.offer.map(|_| {
+            let retained = Retained::new(position, self.config.unconfirmed_bytes);
+            retained.attach(connection.channel.generation(), None);
+            retained
+        });
+        let kept = retained.as_ref().map(|_| 0);
+        let live = *self.live();
+        let queue = Queue::new(live.buffer_size, live.buffer_bytes);
+        let number = connection.channel.generation();
+        let target = Remote::new(queue, retained, connection.clone());
+        let filter = applicant.filter.unwrap_or(Filter::Everything);
+        let target = Target::Remote(Box::new(target));
+        Admitted {
+            subscriber: self.add(fanout, number, filter, target),
+            connection,
+            position,
+            kept,
+            pass,
+        }
+    }
+
+    /// Another connection for a subscriber that was here before.
+    fn resume(
+        &self,
+        subscriber: &Arc<Subscriber>,
+        applicant: Applicant<'_>,
+        pass: Pass,
+    ) -> Admitted {
+        let connection = self.connection(&applicant);
+        let (mut position, mut kept) = (0, None);
+        if let Some(remote) = subscriber.remote()
+            && let Some(retained) = &remote.retained
+        {
+            let last = remote.connection();
+            let is_same = last.id == applicant.id;
+            let received = applicant.offer.and_then(|offer| offer.received);
+            let received = received.filter(|(epoch, _)| is_same && *epoch == self.epoch());
+            let number = connection.channel.generation();
+            let begin = retained.attach(number, received.map(|(_, position)| position));
+            if !is_same {
+                self.tally.redelivered.add(count(begin.again));
+            }
+            self.disconnect(&last);
+            remote.set_connection(connection.clone());
+            position = begin.position;
+            kept = Some(begin.again + remote.queue.held().0 as u64);
+        }
+        subscriber.set_filter(applicant.filter.unwrap_or(Filter::Everything));
+        self.board.add(&connection.channel.info);
+        Admitted {
+            subscriber: subscriber.clone(),
+            connection,
+            position,
+            kept,
+            pass,
+        }
+    }
+
+    /// Ends a connection, whose subscriber stays.
+    fn disconnect(&self, connection: &Connection) {
+        connection.cut(CloseReason::Cancelled);
+        connection.channel.set(State::Terminated);
+        self.board.remove(&connection.channel.info);
+    }
+
+    /// A subscriber was replaced by another consumer of its node, which is in its next life or says that it is the same.
+    fn replace(
+        self: &Arc<Self>,
+        fanout: &mut Fanout,
+        subscriber: &Arc<Subscriber>,
+        by: Option<&SubscriberId>,
+    ) {
+        let Some(remote) = subscriber.remote() else {
+            return;
+        };
+        let last = remote.connection();
+        let is_next_life = by
+            .zip(last.id.as_ref())
+            .is_some_and(|(new, old)| new.process != old.process);
+        if is_next_life && let Some(retained) = &remote.retained {
+            // The consumer of the same name in the next life is yet to come.
+            retained.detach(last.channel.generation());
+            self.set_away(fanout, subscriber, &last);
+        } else {
+            last.cut(CloseReason::Cancelled);
+            self.take_out(fanout, subscriber, Fate::Left);
+        }
+    }
+
+    /// The connection of a subscriber that confirms is lost: what is kept for it waits for it to come back.
+    pub(super) fn wait_for(
+        self: &Arc<Self>,
+        subscriber: &Arc<Subscriber>,
+        connection: &Arc<Connection>,
+    ) {
+        let mut fanout = self.held();
+        if fanout.over() == Some(CloseReason::GracefulShutdown) {
+            self.take_out(&mut fanout, subscriber, Fate::Vanished);
+        } else if !subscriber.gone.is_cancelled() {
+            self.set_away(&mut fanout, subscriber, connection);
+        }
+    }
+
+    fn set_away(
+        self: &Arc<Self>,
+        fanout: &mut Fanout,
+        subscriber: &Arc<Subscriber>,
+        connection: &Arc<Connection>,
+    ) {
+        let was_away = subscriber.remote().is_none_or(Remote::is_away);
+        if was_away {
+            return;
+        }
+        self.disconnect(connection);
+        let is_away = |s: &&Arc<Subscriber>| s.remote().is_some_and(Remote::is_away);
+        let away: Vec<_> = fanout
+            .subscribers()
+            .iter()
+            .filter(is_away)
+            .cloned()
+            .collect();
+        if let Some(first) = away.first().filter(|_| away.len() > AWAY_MAX) {
+            self.take_out(fanout, first, Fate::Vanished);
+        }
+        let (core, subscriber, connection) = (self.clone(), subscriber.clone(), connection.clone());
+        self.streams.env.spawn(async move {
+            tokio::select! {
+                // Triggered when the producer has ended.
+                () = core.cancel.cancelled() => {}
+                // Triggered when it is given up.
+                () = subscriber.gone.cancelled() => {}
+                // Triggered when it is back.
+                () = connection.replaced.cancelled() => {}
+                // Triggered when it was waited for long enough.
+                () = sleep(core.config.away_limit) => core.expire(&subscriber, &connection),
+            }
+        });
+    }
+
+    /// Gives up a subscriber that has not come back since this connection was lost.
+    fn expire(&self, subscriber: &Arc<Subscriber>, connection: &Connection) {
+        let mut fanout = self.held();
+        if !connection.replaced.is_cancelled() {
+            self.take_out(&mut fanout, subscriber, Fate::Vanished);
+        }
+    }
+}
+
+/// What a counter takes.
+pub(super) fn count(records: u64) -> usize {
+    usize::try_from(records).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,417 @@
+//! A record is delivered when the other node has taken it: what that costs and saves when readers die, stop, or are cut
+//! off.
+
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+mod common;
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use common::{
+    process::Process,
+    random::Random,
+    relay::{Profile, Relay},
+    *,
+};
+use mosaik_streams::{
+    EndpointAddr, Frames, FramesConsumer, FramesProducer, Network, SecretKey, discovery,
+    streams::producer::DisconnectLagging,
+};
+use tokio::sync::mpsc;
+
+/// Lives of a reading node, one after the other.
+const LIVES: u32 = 30;
+/// Records a second.
+const RATE: u64 = 20_000;
+const MS: Duration = Duration::from_millis(1);
+
+async fn node(key: &SecretKey, knows: &EndpointAddr) -> Network {
+    let config = discovery::Config::builder().with_bootstrap(knows);
+    let built = Network::builder("test")
+        .with_secret_key(key.clone())
+        .with_discovery(config)
+        .build();
+    built.await.expect("it works on loopback")
+}
+
+/// A node that reads in a process of its own, and tells what it takes.
+async fn reader(life: &Process, key: &SecretKey, knows: &EndpointAddr) -> Reader {
+    let (tell, taken) = mpsc::unbounded_channel();
+    let (key, knows) = (key.clone(), knows.clone());
+    let made = life.spawn(async move {
+        let node = node(&key, &knows).await;
+        let consumer = node.streams().consumer_frames(STREAM).build();
+        let mut consumer = consumer.expect("it wants all");
+        let control = consumer.control();
+        let reading = tokio::spawn(async move {
+            while let Some(frames) = consumer.recv_frames(100).await {
+                if tell.send(numbers(&frames)).is_err() {
+                    break;
+                }
+                // So that some wait to be taken whenever it is killed: 25 records a millisecond, on a quiet machine.
+                tokio::time::sleep(4 * MS).await;
+            }
+            consumer
+        });
+        (node, control, reading)
+    });
+    let held = within("a life", made).await.expect("it starts");
+    Reader { taken, held }
+}
+
+struct Reader {
+    taken: mpsc::UnboundedReceiver<Vec<u64>>,
+    held: (
+        Network,
+        mosaik_streams::consumer::ConsumerControl,
+        tokio::task::JoinHandle<FramesConsumer>,
+    ),
+}
+
+/// Sends numbers at a rate until it is told to stop; how many there were.
+fn send_steadily(
+    producer: FramesProducer,
+    stop: Arc<AtomicBool>,
+) -> tokio::task::JoinHandle<(u64, FramesProducer)> {
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(10 * MS);
+        let mut next = 0;
+        while !stop.load(Ordering::Relaxed) {
+            ticks.tick().await;
+            let part = RATE / 100;
+            let sent = producer.send_frames(numbered(next..next + part)).await;
+            sent.expect("the stream is open");
+            next += part;
+        }
+        (next, producer)
+    })
+}
+
+/// Every record is taken by one of the lives, and only what is counted as sent again is taken by two.
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_kills_of_a_reader_lose_nothing() {
+    let a = first().await;
+    let producer = producer(&a)
+        .disconnect_lagging(DisconnectLagging::Wait)
+        .build()
+        .expect("the first");
+    let (stop, key, addr) = (
+        Arc::new(AtomicBool::new(false)),
+        SecretKey::generate(),
+        a.local().addr(),
+    );
+    let sending = send_steadily(producer, stop.clone());
+    let (mut random, mut seen, mut twice) = (Random(17), HashSet::new(), 0);
+    let mut note = |taken: &[u64], last: &mut Option<u64>| {
+        for &number in taken {
+            assert!(
+                last.is_none_or(|last| number == last + 1),
+                "{number} after {last:?}"
+            );
+            *last = Some(number);
+            twice += u64::from(!seen.insert(number));
+        }
+    };
+    for _ in 0..LIVES {
+        let mut life = Process::start();
+        let mut reader = reader(&life, &key, &addr).await;
+        let mut last = None;
+        let first = within("records", reader.taken.recv()).await;
+        note(&first.expect("it reads"), &mut last);
+        tokio::time::sleep(Duration::from_millis(100 + random.below(300))).await;
+        life.kill();
+        // Their drop could run code, but no task of that life is left to tell anybody.
+        std::mem::forget(reader.held);
+        while let Some(taken) = reader.taken.recv().await {
+            note(&taken, &mut last);
+        }
+    }
+    let life = Process::start();
+    let mut reader = reader(&life, &key, &addr).await;
+    stop.store(true, Ordering::Relaxed);
+    let (sent, producer) = within("the last record", sending).await.expect("it sends");
+    let ending = tokio::spawn(producer.finish());
+    let mut last = None;
+    within("the end", async {
+        while let Some(taken) = reader.taken.recv().await {
+            note(&taken, &mut last);
+        }
+    })
+    .await;
+    let report = within("the report", ending).await.expect("it ends");
+    println!(
+        "{LIVES} kills: {sent} records, {} taken, {twice} of them twice; {} sent again, {} dropped",
+        seen.len(),
+        report.stats.redelivered,
+        report.stats.dropped.total()
+    );
+    assert_eq!((seen.len() as u64, report.stats.datums), (sent, sent));
+    assert!(twice <= report.stats.redelivered, "{report:?}");
+    assert_eq!((report.complete, report.stats.dropped.total()), (1, 0));
+}
+
+/// A reader that never comes back costs what it had not confirmed, which is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reader_that_never_comes_back_did_not_confirm_is_lost() {
+    let a = first().await;
+    let producer = producer(&a)
+        .disconnect_lagging(DisconnectLagging::Wait)
+        .with_away_limit(Duration::from_millis(300))
+        .build()
+        .expect("the first");
+    let mut life = Process::start();
+    let key = SecretKey::generate();
+    let addr = a.local().addr();
+    let made = life.spawn(async move {
+        let node = node(&key, &addr).await;
+        let consumer = node.streams().consumer_frames(STREAM).build();
+        (node, consumer.expect("it wants all"))
+    });
+    let (reading, mut consumer) = within("a life", made).await.expect("it starts");
+    within("a consumer", producer.when().online()).await;
+    producer
+        .send_frames(numbered(0..500))
+        .await
+        .expect("it is open");
+    assert_all(
+        &within("records", some_numbers(&mut consumer, 200)).await,
+        0..200,
+    );
+    until("all are received", || consumer.queued().0 == 300).await;
+    // Some of what was taken may not be confirmed yet.
+    life.kill();
+    std::mem::forget((reading, consumer));
+    // What is silent is not away before QUIC gives it up.
+    let lost = || producer.stats().dropped.lost;
+    let started = Instant::now();
+    while lost() == 0 && started.elapsed() < Duration::from_mins(1) {
+        tokio::time::sleep(100 * MS).await;
+    }
+    assert!((300..=500).contains(&lost()), "{}", lost());
+    assert_eq!(producer.stats().dropped.total(), lost());
+}
+
+/// A producer and a reader with a relay between them.
+struct Pair {
+    relay: Relay,
+    nodes: (Network, Network),
+    producer: FramesProducer,
+    consumer: FramesConsumer,
+}
+
+async fn pair(
+    profile: Profile,
+    policy: impl Into<DisconnectLagging>,
+    unconfirmed_bytes: Option<usize>,
+) -> Pair {
+    let relay = Relay::start(profile, 7).await;
+    let a = Network::builder("test")
+        .with_advertised([relay.addr])
+        .build()
+        .await
+        .expect("it works on loopback");
+    relay.lead_to(*a.local_addrs().first().expect("it is bound"));
+    let mut builder = producer(&a).disconnect_lagging(policy);
+    if let Some(bytes) = unconfirmed_bytes {
+        builder = builder.with_unconfirmed_bytes(bytes);
+    }
+    let producer = builder.build().expect("the first");
+    let b = node(&SecretKey::generate(), &a.local().addr()).await;
+    let consumer = b.streams().consumer_frames(STREAM).build();
+    let consumer = consumer.expect("it wants all");
+    within("a consumer", producer.when().online()).await;
+    Pair {
+        relay,
+        nodes: (a, b),
+        producer,
+        consumer,
+    }
+}
+
+/// Longer than a connection lives without a sign of the other side.
+const CUT: Duration = Duration::from_secs(35);
+
+async fn partition(cut: Duration) {
+    let Pair {
+        relay,
+        nodes,
+        producer,
+        mut consumer,
+    } = pair(Profile::default(), Duration::from_secs(1), None).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let observer = producer.clone();
+    let sending = send_steadily(producer, stop.clone());
+    let received = Arc::new(AtomicU64::new(0));
+    let counter = received.clone();
+    let reading = tokio::spawn(async move {
+        let mut all = Vec::new();
+        while let Some(frames) = consumer.recv_frames(500).await {
+            all.extend(numbers(&frames));
+            counter.store(all.len() as u64, Ordering::Relaxed);
+        }
+        (all, consumer)
+    });
+    let so_far = || received.load(Ordering::Relaxed);
+    until("records flow", || so_far() > RATE / 10).await;
+    relay.carried.is_cut.store(true, Ordering::Relaxed);
+    let since = Instant::now();
+    // Point by point: the reader is silent, sources wait, the connection is given up, and all goes on.
+    until("it is offline", || !observer.is_online()).await;
+    assert!(
+        since.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        since.elapsed()
+    );
+    assert_eq!(
+        observer.consumers().len(),
+        1,
+        "a silent reader is not cut off"
+    );
+    tokio::time::sleep(cut.saturating_sub(since.elapsed())).await;
+    assert!(observer.consumers().is_empty(), "QUIC has given it up");
+    let before = so_far();
+    relay.carried.is_cut.store(false, Ordering::Relaxed);
+    let again = tokio::time::timeout(Duration::from_mins(2), async {
+        while so_far() < before + RATE {
+            tokio::time::sleep(10 * MS).await;
+        }
+    });
+    again.await.expect("records flow again");
+    stop.store(true, Ordering::Relaxed);
+    drop(observer);
+    let (sent, producer) = within("the last record", sending).await.expect("it sends");
+    let report = within("the end", producer.finish()).await;
+    let (seen, consumer) = within("the end of reading", reading)
+        .await
+        .expect("it reads");
+    // Nothing lost, nothing twice, and no one claims otherwise.
+    assert_all(&seen, 0..sent);
+    let stats = (report.stats.dropped.total(), report.stats.redelivered);
+    assert_eq!((stats, consumer.stats().dropped.total()), ((0, 0), 0));
+    drop(nodes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_ends_the_connection_loses_nothing_and_repeats_nothing() {
+    partition(CUT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it takes two minutes"]
+async fn a_partition_of_ninety_seconds_loses_nothing_and_repeats_nothing() {
+    partition(Duration::from_secs(90)).await;
+}
+
+/// A reader whose process is stopped, for less or for longer than its connection lives.
+async fn stopped(stop: Duration) {
+    let a = first().await;
+    let producer = producer(&a)
+        .disconnect_lagging(Duration::from_secs(1))
+        .build()
+        .expect("the first");
+    let life = Process::start();
+    let mut reader = reader(&life, &SecretKey::generate(), &a.local().addr()).await;
+    let until_stop = Arc::new(AtomicBool::new(false));
+    let observer = producer.clone();
+    let sending = send_steadily(producer, until_stop.clone());
+    let mut seen = within("records", reader.taken.recv())
+        .await
+        .expect("it reads");
+    // It has one thread, which does nothing else meanwhile.
+    let since = Instant::now();
+    let sleeping = life.spawn(async move { std::thread::sleep(stop) });
+    until("it is offline", || !observer.is_online()).await;
+    assert!(
+        since.elapsed() >= Duration::from_secs(2),
+        "{:?}",
+        since.elapsed()
+    );
+    assert_eq!(
+        observer.consumers().len(),
+        1,
+        "a stopped reader is not cut off"
+    );
+    let woken = tokio::time::timeout(stop + Duration::from_secs(10), sleeping).await;
+    woken.expect("it wakes").expect("it only sleeps");
+    let again = tokio::time::timeout(Duration::from_secs(90), observer.when().online());
+    again.await.expect("it is online again");
+    tokio::time::sleep(100 * MS).await;
+    until_stop.store(true, Ordering::Relaxed);
+    drop(observer);
+    let (sent, producer) = within("the last record", sending).await.expect("it sends");
+    let report = within("the end", producer.finish()).await;
+    while let Some(taken) = within("the rest", reader.taken.recv()).await {
+        seen.extend(taken);
+    }
+    assert_all(&seen, 0..sent);
+    let stats = (report.stats.dropped.total(), report.stats.redelivered);
+    assert_eq!(stats, (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_reader_is_offline_and_is_not_cut_off() {
+    stopped(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_stopped_for_forty_seconds_loses_nothing_and_repeats_nothing() {
+    stopped(Duration::from_secs(40)).await;
+}
+
+/// Bytes that a second carries over a path with a round trip of 80 ms.
+async fn carried(unconfirmed_bytes: Option<usize>) -> f64 {
+    const BATCH: usize = 64 * 1024;
+    let profile = Profile {
+        delay: (40 * MS, Duration::ZERO),
+        ..Profile::default()
+    };
+    let Pair {
+        producer,
+        mut consumer,
+        relay: _relay,
+        nodes: _nodes,
+    } = pair(profile, DisconnectLagging::Wait, unconfirmed_bytes).await;
+    let sending = tokio::spawn(async move {
+        let batch = Frames::single(&vec![b'x'; BATCH]);
+        while producer.send_frames(batch.clone()).await.is_ok() {}
+    });
+    let mut measured = 0;
+    let mut started = Instant::now();
+    let warm_up = Duration::from_secs(3);
+    let mut is_warm = false;
+    while !is_warm || started.elapsed() < Duration::from_secs(4) {
+        let frames = within("records", consumer.recv_frames(usize::MAX)).await;
+        measured += frames.expect("it goes on").wire_len();
+        if !is_warm && started.elapsed() > warm_up {
+            (is_warm, measured, started) = (true, 0, Instant::now());
+        }
+    }
+    sending.abort();
+    measured as f64 / started.elapsed().as_secs_f64()
+}
+
+/// The bound on what is not confirmed is not what limits a long path.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_round_trip_carries_as_much_as_without_confirmations() {
+    let (mut with, mut without) = (0.0_f64, 0.0_f64);
+    // The best of a few, because other tests run beside it.
+    for _ in 0..3 {
+        without = without.max(carried(Some(usize::MAX)).await);
+        with = with.max(carried(None).await);
+        println!(
+            "{:.1} MB/s with the bound, {:.1} without",
+            with / 1e6,
+            without / 1e6
+        );
+        if with > 0.9 * without {
+            return;
+        }
+    }
+    panic!("{with} bytes a second with the bound, {without} without");
+}
