@@ -7,6 +7,7 @@ mod explain;
 mod identity;
 mod join;
 mod library;
+mod loss;
 mod node;
 mod observer;
 mod plan;

@@ -22,7 +22,9 @@ impl Node {
     /// left at the deadline counts as undelivered.
     pub async fn shutdown(mut self, deadline: Duration) -> Summary {
         self.wind_up(deadline).await;
-        self.ledger.summary(self.generation)
+        let mut summary = self.ledger.summary(self.generation);
+        summary.note_readers_that_left(&self.graph);
+        summary
     }
 
     /// As [`shutdown`](Self::shutdown); afterwards nothing of it runs.

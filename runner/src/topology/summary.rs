@@ -32,6 +32,8 @@ pub struct StageSummary {
     pub dropped: BTreeMap<&'static str, u64>,
     /// The counters that an operator keeps itself.
     pub counters: BTreeMap<String, OperatorCounter>,
+    /// Whether all that it writes led to outside ends whose readers went away, like that of a pipe.
+    pub reader_left: bool,
 }
 
 /// What this node's end of one stream has done.
@@ -45,6 +47,8 @@ pub struct StreamSummary {
     pub unconfirmed: u64,
     /// What was dropped, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
+    /// Whether all its readers in this node led to outside ends whose readers went away.
+    pub reader_left: bool,
 }
 
 /// What a node has done.
@@ -66,45 +70,6 @@ impl Summary {
         self.stages
             .iter()
             .any(|stage| matches!(stage.end, Some(End::Failed(_))))
-    }
-
-    /// Records that are lost: dropped with no word in the manifest that they may be, or counted as lost by an operator.
-    ///
-    /// Where the reader of a sink went away by itself, what was on its way there is not lost.
-    pub fn lost(&self) -> u64 {
-        let by_decision = |reason: &str| self.has_closed() && matches!(reason, "closed" | "nobody");
-        let stages = self.stages.iter().map(|stage| {
-            let undelivered = if self.has_closed() {
-                stage.counts.undelivered()
-            } else {
-                0
-            };
-            stage.counts.lost() - undelivered + stage.dropped.values().sum::<u64>()
-        });
-        let streams = self.streams.values().flat_map(|stream| &stream.dropped);
-        let streams = streams
-            .filter(|(reason, _)| !by_decision(reason))
-            .map(|(_, count)| *count);
-        stages.chain(streams).sum::<u64>() + self.counted_as(CounterClass::Lost)
-    }
-
-    /// Records that are missing from results by the configuration of operators, as these count them.
-    pub fn incomplete(&self) -> u64 {
-        self.counted_as(CounterClass::Incomplete)
-    }
-
-    fn counted_as(&self, class: CounterClass) -> u64 {
-        let counters = self.stages.iter().flat_map(|stage| stage.counters.values());
-        counters
-            .filter(|counter| counter.class == class)
-            .map(|counter| counter.total)
-            .sum()
-    }
-
-    fn has_closed(&self) -> bool {
-        self.stages
-            .iter()
-            .any(|stage| stage.end == Some(End::Closed))
     }
 
     /// Records that did not get where they were going, for whatever reason.
@@ -217,6 +182,7 @@ impl Ledger {
                 counts,
                 dropped,
                 counters: counters.of_operator().read(),
+                reader_left: false,
             }
         });
         Summary {

@@ -1,0 +1,94 @@
+//! What of a [`Summary`] is lost: dropped with no word in the manifest that it may be.
+
+use std::collections::BTreeSet;
+
+use super::Summary;
+use crate::{
+    graph::{Graph, StageKey, StreamName},
+    operator::CounterClass,
+    stage::End,
+};
+
+impl Summary {
+    /// Records that are lost: dropped with no word in the manifest that they may be, or counted as lost by an operator.
+    ///
+    /// What was on its way to a sink whose reader went away, like that of a pipe, is not.
+    pub fn lost(&self) -> u64 {
+        let stages = self.stages.iter().map(|stage| {
+            let excused = if stage.reader_left {
+                stage.counts.undelivered()
+            } else {
+                0
+            };
+            stage.counts.lost() - excused + stage.dropped.values().sum::<u64>()
+        });
+        let streams = self.streams.values().map(|stream| {
+            let is_excused =
+                |reason: &str| stream.reader_left && matches!(reason, "closed" | "nobody");
+            let dropped = stream.dropped.iter();
+            let lost = dropped.filter(|(reason, _)| !is_excused(reason));
+            lost.map(|(_, count)| *count).sum::<u64>()
+        });
+        stages.chain(streams).sum::<u64>() + self.counted_as(CounterClass::Lost)
+    }
+
+    /// Records that are missing from results by the configuration of operators, as these count them.
+    pub fn incomplete(&self) -> u64 {
+        self.counted_as(CounterClass::Incomplete)
+    }
+
+    fn counted_as(&self, class: CounterClass) -> u64 {
+        let counters = self.stages.iter().flat_map(|stage| stage.counters.values());
+        counters
+            .filter(|counter| counter.class == class)
+            .map(|counter| counter.total)
+            .sum()
+    }
+
+    /// Notes which stages and streams led only to sinks whose readers went away.
+    pub(super) fn note_readers_that_left(&mut self, graph: &Graph) {
+        let closed = self.stages.iter();
+        let closed = closed
+            .filter(|stage| stage.end == Some(End::Closed))
+            .map(|stage| stage.stage.clone());
+        let (stages, streams) = led_to(graph, closed.collect());
+        for stage in &mut self.stages {
+            stage.reader_left = stages.contains(&stage.stage);
+        }
+        for (name, stream) in &mut self.streams {
+            stream.reader_left = streams.contains(name);
+        }
+    }
+}
+
+/// The stages and streams of a graph all of whose ways end at these sinks.
+fn led_to(
+    graph: &Graph,
+    mut stages: BTreeSet<StageKey>,
+) -> (BTreeSet<StageKey>, BTreeSet<StreamName>) {
+    let mut order: Vec<_> = graph.in_order().collect();
+    order.reverse();
+    let mut streams = BTreeSet::new();
+    for stage in order {
+        let mut written = stage.writes().peekable();
+        if written.peek().is_none() {
+            continue;
+        }
+        let mut all_left = true;
+        for stream in written {
+            let mut readers = graph
+                .stages()
+                .filter(|reader| reader.edges().any(|edge| edge.stream == *stream))
+                .peekable();
+            let left = readers.peek().is_some() && readers.all(|reader| stages.contains(&reader.key));
+            if left {
+                streams.insert(stream.clone());
+            }
+            all_left &= left;
+        }
+        if all_left {
+            stages.insert(stage.key.clone());
+        }
+    }
+    (stages, streams)
+}
