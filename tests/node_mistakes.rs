@@ -60,6 +60,16 @@ fn explained(folder: &Path, name: &str, wanted: &str) {
     );
 }
 
+/// Ends a node as Ctrl-C does, and gives its log. A reader that is stopped while records come may lose some of them, and
+/// says so by its exit code.
+#[track_caller]
+fn stopped(node: Node) -> String {
+    node.signal(rustix::process::Signal::INT);
+    let done = node.wait();
+    assert!(matches!(done.status.code(), Some(0 | 5)), "{done:?}");
+    done.stderr
+}
+
 /// The lines of a log that warn.
 fn warnings(log: &str) -> Vec<&str> {
     let warns = |line: &&str| line.contains("WARN") || line.contains("ERROR");
@@ -69,7 +79,7 @@ fn warnings(log: &str) -> Vec<&str> {
 /// Checks that a node has warned once, and of this.
 #[track_caller]
 fn warned_once(node: Node, text: &str) {
-    let log = node.interrupt().stderr;
+    let log = stopped(node);
     let warnings = warnings(&log);
     assert!(
         matches!(warnings[..], [warning] if warning.contains(text)),
@@ -137,7 +147,7 @@ fn a_stream_of_two_encodings_is_refused_and_one_of_one_shows_the_nodes_names() {
         peers.contains("NAME") && peers.contains(" feed "),
         "{peers}"
     );
-    let log = reading.interrupt().stderr;
+    let log = stopped(reading);
     assert_eq!(warnings(&log), Vec::<&str>::new());
     warned_once(feed, "refused a consumer that declares text");
 }
@@ -200,7 +210,7 @@ fn two_nodes_of_one_key_are_explained_by_all_three() {
         (desk, "another running node has this node's secret key"),
         (writing, "two running nodes have the secret key of"),
     ] {
-        let log = node.interrupt().stderr;
+        let log = stopped(node);
         let warned = warnings(&log)
             .iter()
             .filter(|line| line.contains(text))
@@ -221,12 +231,12 @@ fn nodes_that_start_stop_and_return_warn_of_nothing() {
         let reading = start(folder, &desk, "desk");
         reading.stdout_lines(10);
         if round == 1 {
-            logs.push(writing.interrupt().stderr);
+            logs.push(stopped(writing));
             writing = start(folder, &feed, "feed");
         }
-        logs.push(reading.interrupt().stderr);
+        logs.push(stopped(reading));
     }
-    logs.push(writing.interrupt().stderr);
+    logs.push(stopped(writing));
     for log in logs {
         assert_eq!(warnings(&log), Vec::<&str>::new(), "{log}");
     }
