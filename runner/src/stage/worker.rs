@@ -256,10 +256,15 @@ impl Worker {
             progress.note(first, &mut processed);
             self.outfit.counters.rejected(processed.rejected.len());
             self.accounted += processed.rejected.len();
+            let more = processed.more;
+            if !more {
+                // What becomes of its output is counted as output from here on.
+                let rejected = progress.rejected.len() - rejected_before;
+                self.commit(task, rejected, progress);
+            }
             if let Some(turn) = &self.turn {
                 turn.comes().await;
             }
-            let more = processed.more;
             self.hold(processed.outputs).await?;
             if more || self.eager {
                 self.hand_on().await?;
@@ -269,8 +274,6 @@ impl Worker {
                 self.refused(rejected, &processed.rejected).await?;
             }
             let (true, Some(instance)) = (more, &mut self.instance) else {
-                let rejected = progress.rejected.len() - rejected_before;
-                self.commit(task, rejected, progress);
                 self.answered();
                 return Ok(Ok(()));
             };

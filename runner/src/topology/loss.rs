@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Summary;
 use crate::{
-    graph::{Graph, StageKey, StreamName},
+    graph::{Graph, Scope, StageKey, StreamName},
     operator::CounterClass,
     stage::End,
 };
@@ -23,8 +23,12 @@ impl Summary {
             stage.counts.lost() - excused + stage.dropped.values().sum::<u64>()
         });
         let streams = self.streams.values().map(|stream| {
-            let is_excused =
-                |reason: &str| stream.reader_left && matches!(reason, "closed" | "nobody");
+            // Nobody has to read what is shared, unless `online_when` says so.
+            let is_excused = |reason: &str| match reason {
+                "nobody" => stream.reader_left || stream.shared,
+                "closed" | "offline" => stream.reader_left,
+                _ => false,
+            };
             let dropped = stream.dropped.iter();
             let lost = dropped.filter(|(reason, _)| !is_excused(reason));
             lost.map(|(_, count)| *count).sum::<u64>()
@@ -57,6 +61,8 @@ impl Summary {
         }
         for (name, stream) in &mut self.streams {
             stream.reader_left = streams.contains(name);
+            let declared = graph.streams.get(name);
+            stream.shared = declared.is_some_and(|stream| stream.scope == Scope::Network);
         }
     }
 }
@@ -80,7 +86,8 @@ fn led_to(
                 .stages()
                 .filter(|reader| reader.edges().any(|edge| edge.stream == *stream))
                 .peekable();
-            let left = readers.peek().is_some() && readers.all(|reader| stages.contains(&reader.key));
+            let left =
+                readers.peek().is_some() && readers.all(|reader| stages.contains(&reader.key));
             if left {
                 streams.insert(stream.clone());
             }

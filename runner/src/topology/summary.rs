@@ -49,6 +49,8 @@ pub struct StreamSummary {
     pub dropped: BTreeMap<&'static str, u64>,
     /// Whether all its readers in this node led to outside ends whose readers went away.
     pub reader_left: bool,
+    /// Whether other nodes may read it.
+    pub shared: bool,
 }
 
 /// What a node has done.
@@ -275,7 +277,7 @@ impl fmt::Display for Summary {
         for (name, stream) in self
             .streams
             .iter()
-            .filter(|(_, stream)| **stream != StreamSummary::default())
+            .filter(|(_, stream)| stream.sent_remote > 0 || !stream.dropped.is_empty())
         {
             write!(
                 f,
