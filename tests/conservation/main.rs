@@ -10,6 +10,7 @@ mod support;
 
 mod accounts;
 mod busy;
+mod graphs;
 mod ledger;
 mod random;
 
