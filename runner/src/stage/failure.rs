@@ -95,7 +95,7 @@ impl Worker {
         } else if let Some(instance) = &mut self.instance {
             let clock = instance.take_clock();
             self.history
-                .note(Task::Batch(port, batch.clone()), clock, 0);
+                .note(&Task::Batch(port, batch.clone()), clock, 0);
         }
     }
 

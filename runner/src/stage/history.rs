@@ -104,7 +104,7 @@ impl History {
     }
 
     /// Notes a call that was answered, which left so many records in the state.
-    pub(super) fn note(&mut self, task: Task, clock: ClockTrace, kept: u64) {
+    pub(super) fn note(&mut self, task: &Task, clock: ClockTrace, kept: u64) {
         if !self.has_state {
             return;
         }
@@ -115,6 +115,7 @@ impl History {
         }
         self.journal_bytes += task.bytes() + clock.bytes() + CALL_BYTES;
         if self.can_repeat && self.journal_bytes <= JOURNAL_BYTES_MAX {
+            let task = task.clone();
             self.journal.push_back(Call { task, clock });
         } else {
             self.forget_calls();

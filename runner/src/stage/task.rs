@@ -58,6 +58,14 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// Starts with another batch.
+    pub(super) fn begin(&mut self) {
+        self.handed_on.clear();
+        self.to_skip.clear();
+        self.rejected.clear();
+        self.forget_reports();
+    }
+
     /// Whether anything of the batch is handed on.
     pub(super) fn has_handed_on(&self) -> bool {
         self.handed_on.iter().any(|count| *count > 0)

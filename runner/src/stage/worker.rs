@@ -63,6 +63,8 @@ pub(super) struct Worker {
     /// Whether what it answers is handed on before the call is over. Else its stage does it between two batches, where it
     /// also receives commands: readers may take nothing for a long time.
     pub(super) eager: bool,
+    /// Kept from call to call for its buffers.
+    progress: Progress,
     /// Records of the current call that are counted in one place or another.
     pub(super) accounted: usize,
     /// When to hand on what comes of the current batch, where others work beside this one.
@@ -91,6 +93,7 @@ impl Worker {
             ended,
             held: VecDeque::new(),
             eager: false,
+            progress: Progress::default(),
             accounted: 0,
             turn: None,
         }
@@ -222,9 +225,11 @@ impl Worker {
     }
 
     async fn perform(&mut self, task: Task) -> Result<(), End> {
-        let mut progress = Progress::default();
+        let mut progress = std::mem::take(&mut self.progress);
+        progress.begin();
         match self.attempt(&task, 0, &mut progress).await? {
             Ok(()) => {
+                self.progress = progress;
                 self.batch_max.was_in_time(task.records());
                 Ok(())
             }
@@ -303,7 +308,7 @@ impl Worker {
         self.outfit.counters.of_operator().add(&progress.counted);
         if let Some(instance) = &mut self.instance {
             let clock = instance.take_clock();
-            self.history.note(task.clone(), clock, kept);
+            self.history.note(task, clock, kept);
         }
     }
 
