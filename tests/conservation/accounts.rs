@@ -26,7 +26,7 @@ struct Expected {
     bad: u64,
 }
 
-fn write_orders(folder: &Path, random: &mut Random, faults: &[&str]) -> Expected {
+fn write_orders(folder: &Path, random: &mut Random, faults: &[&str], orders: usize) -> Expected {
     let mut text = String::new();
     let mut expected = Expected {
         balances: BTreeMap::new(),
@@ -36,7 +36,7 @@ fn write_orders(folder: &Path, random: &mut Random, faults: &[&str]) -> Expected
         bad: 0,
     };
     let mut owes: BTreeMap<String, i64> = BTreeMap::new();
-    for _ in 0..ORDERS {
+    for _ in 0..orders {
         let amount = random.below(100);
         let customer = if random.below(900) == 0 {
             random.pick(faults).to_owned()
@@ -106,7 +106,7 @@ fn a_bad_record_costs_itself_and_the_state_comes_back() {
             &["loop"],
             &["panic", "hog", "loop"],
         ]);
-        let expected = write_orders(folder, &mut random, faults);
+        let expected = write_orders(folder, &mut random, faults, ORDERS);
         let spread = random.pick(&[
             "",
             "instances: 2, key: customer, ",
@@ -155,6 +155,42 @@ fn a_bad_record_costs_itself_and_the_state_comes_back() {
     }
 }
 
+/// The number of instances changes again and again while records make them fail: the state moves with its keys.
+#[test]
+fn a_state_survives_failures_and_reloads_together() {
+    const ORDERS: usize = 30_000;
+    for seed in 0..seeds() {
+        let mut random = Random::seeded(seed);
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let expected = write_orders(folder, &mut random, &["panic"], ORDERS);
+        let of = |instances: u64| {
+            let settings = format!("instances: {instances}, key: customer, on_error: {{to: dead}}");
+            manifest(folder, &settings)
+        };
+        let node = up(&of(2));
+        node.logged("generation 1 runs");
+        for _ in 0..random.below(6) {
+            of(1 + random.below(4));
+            std::thread::sleep(std::time::Duration::from_millis(random.below(300)));
+        }
+        let ledger = Ledger::of(node.wait());
+        let context = format!("seed {seed}\n{}", ledger.log);
+        assert_eq!((ledger.exit, ledger.lost), (Some(0), 0), "{context}");
+        let count = |figure| ledger.count("operator accounts", figure);
+        assert_eq!(
+            [count("answered"), count("rejected"), count("failed")],
+            [expected.good, expected.rejected, expected.bad],
+            "{context}"
+        );
+        let mut reached = balances(folder);
+        let sums = reached.remove("all").unwrap();
+        let sum: i64 = sums.iter().map(|sum| sum.parse::<i64>().unwrap()).sum();
+        assert_eq!(sum, expected.sum, "{context}");
+        assert_eq!(reached, expected.balances, "{context}");
+    }
+}
+
 /// What the manifest says of failures decides the exit code.
 #[test]
 fn the_exit_code_tells_whether_records_were_lost() {
@@ -167,7 +203,7 @@ fn the_exit_code_tells_whether_records_were_lost() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        write_orders(folder, &mut Random::seeded(7), &["panic"]);
+        write_orders(folder, &mut Random::seeded(7), &["panic"], ORDERS);
         let mut text = fs::read_to_string(manifest(folder, settings)).unwrap();
         if !settings.contains("dead") {
             text = text.replace(", dead: {}", "");
@@ -201,7 +237,7 @@ fn the_exit_code_tells_whether_records_were_lost() {
 fn an_operator_of_interface_1_0_reports_what_it_took() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let expected = write_orders(folder, &mut Random::seeded(3), &["panic"]);
+    let expected = write_orders(folder, &mut Random::seeded(3), &["panic"], ORDERS);
     let text = fs::read_to_string(manifest(folder, "on_error: {to: dead}")).unwrap();
     let old = root().join("tests/components/operator-1.0.wasm");
     let new = root().join("tests/operator/built.wasm");
