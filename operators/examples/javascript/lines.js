@@ -1,6 +1,6 @@
 // Renders each element of a list within a JSON datum as a line of text, by a template.
 
-import { count } from 'mosaik:operator/host@1.0.0';
+import { count } from 'mosaik:operator/host@1.1.0';
 
 const CONFIG_SCHEMA = {
   type: 'object',
