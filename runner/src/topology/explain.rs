@@ -98,6 +98,14 @@ fn writing(view: &View, name: &StreamName, config: &StreamConfig) -> Vec<String>
             "  {peer}: refused with 10415: it declares {theirs}, this node {ours}; {SAME_FORMAT}"
         )
     }));
+    let silent = reading.consumers.iter().filter(|c| c.is_silent());
+    lines.extend(silent.map(|channel| {
+        let peer = view.discovery.describe(channel.peer().id());
+        format!(
+            "  {peer}: acknowledges nothing, so it does not count as a reader: its process is stopped, or the network \
+             between is cut"
+        )
+    }));
     lines
 }
 
