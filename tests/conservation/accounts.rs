@@ -191,6 +191,33 @@ fn a_state_survives_failures_and_reloads_together() {
     }
 }
 
+/// An input ends, a snapshot follows at once, and then the only failure: the new instance knows that the input has ended,
+/// or it would never finish. Which comes first is up to the machine, so it is tried a few times.
+#[test]
+fn an_input_that_has_ended_stays_ended() {
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let path = manifest(folder, "checkpoint: 1ms, on_error: {to: dead}");
+        // The orders come a little later than the end of the payments.
+        let text = fs::read_to_string(path).unwrap().replace(
+            "{file: {path: orders.jsonl}}",
+            "{file: {path: orders.jsonl, follow: true}}",
+        );
+        write(folder, "orders.jsonl", "");
+        let node = up(&write(folder, "m.yaml", text));
+        node.logged("payments ended");
+        let orders = "{\"customer\":\"panic\",\"amount\":7}\n{\"customer\":\"ann\",\"amount\":7}\n";
+        fs::write(folder.join("orders.jsonl"), orders).unwrap();
+        node.logged("continues with a new instance");
+        node.signal(rustix::process::Signal::TERM);
+        let ledger = Ledger::of(node.wait());
+        let mut reached = balances(folder);
+        let sums = reached.remove("all");
+        assert_eq!(sums, Some(vec!["7".to_owned()]), "{}", ledger.log);
+    }
+}
+
 /// What the manifest says of failures decides the exit code.
 #[test]
 fn the_exit_code_tells_whether_records_were_lost() {

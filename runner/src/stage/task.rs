@@ -49,6 +49,8 @@ pub(super) struct Progress {
     handed_on: Vec<usize>,
     /// Of those, the ones that the current attempt has yet to repeat.
     to_skip: Vec<usize>,
+    /// Whether there was an attempt before the current one.
+    is_repeated: bool,
     /// Rejected records, by their index in the batch.
     pub(super) rejected: Vec<u32>,
     /// What the current attempt has reported.
@@ -61,6 +63,7 @@ impl Progress {
     /// Starts with another batch.
     pub(super) fn begin(&mut self) {
         self.handed_on.clear();
+        self.is_repeated = false;
         self.to_skip.clear();
         self.rejected.clear();
         self.forget_reports();
@@ -78,6 +81,7 @@ impl Progress {
 
     /// Starts another attempt, at the whole batch.
     pub(super) fn restart(&mut self) {
+        self.is_repeated = true;
         self.to_skip.clone_from(&self.handed_on);
         self.forget_reports();
     }
@@ -105,7 +109,8 @@ impl Progress {
         }
         answer.rejected.retain_mut(|Rejected { index, .. }| {
             *index += first;
-            let is_new = !self.rejected.contains(index);
+            // Of one attempt, the host has seen to it that none is there twice.
+            let is_new = !self.is_repeated || !self.rejected.contains(index);
             if is_new {
                 self.rejected.push(*index);
             }

@@ -146,9 +146,15 @@ impl Worker {
     pub(super) async fn finish(&mut self, port: u32, turn: Option<Turn>) -> Result<(), End> {
         self.turn = turn;
         let done = self.call(Task::Finish(port)).await;
-        self.ended.push(port);
+        self.note_end(port);
         self.turn = None;
         done
+    }
+
+    fn note_end(&mut self, port: u32) {
+        if !self.ended.contains(&port) {
+            self.ended.push(port);
+        }
     }
 
     /// Goes on with other settings; so do the instances that follow.
@@ -306,6 +312,10 @@ impl Worker {
         let kept = self.outfit.counters.done(records, progress.outcomes);
         self.accounted += records as usize;
         self.outfit.counters.of_operator().add(&progress.counted);
+        if let Task::Finish(port) = task {
+            // Before the next snapshot, which goes with the ports that have ended by then.
+            self.note_end(*port);
+        }
         if let Some(instance) = &mut self.instance {
             let clock = instance.take_clock();
             self.history.note(task, clock, kept);
