@@ -1,4 +1,4 @@
-//! Files as a start reads and writes them: regular ones only, each within a time, and new ones whole or not at all.
+//! Reads regular files with a deadline, and creates files atomically.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},

@@ -135,10 +135,10 @@ fn lacks_addresses(bytes: u64) -> bool {
     limit.saturating_sub(used_kib * 1024) < bytes
 }
 
-/// Whether there is room for so many more instances of operators.
+/// Checks that the limit on addresses allows `count` more operator instances.
 ///
 /// # Errors
-/// There is not.
+/// The limit is too low.
 pub(crate) fn check_instances(count: usize) -> Result<(), Shortage> {
     let each = INSTANCE_ADDRESSES + INSTANCE_MARGIN;
     if count > 0 && lacks_addresses(ADDRESSES_MIN.saturating_add(each.saturating_mul(count as u64)))

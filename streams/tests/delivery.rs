@@ -20,7 +20,7 @@ use common::{
     *,
 };
 use mosaik_streams::{
-    EndpointAddr, Frames, FramesConsumer, FramesProducer, Network, SecretKey, discovery,
+    EndpointAddr, Frames, FramesConsumer, FramesProducer, Network, SecretKey,
     streams::producer::DisconnectLagging,
 };
 use tokio::sync::mpsc;
@@ -30,15 +30,6 @@ const LIVES: u32 = 30;
 /// Records a second.
 const RATE: u64 = 20_000;
 const MS: Duration = Duration::from_millis(1);
-
-async fn node(key: &SecretKey, knows: &EndpointAddr) -> Network {
-    let config = discovery::Config::builder().with_bootstrap(knows);
-    let built = Network::builder("test")
-        .with_secret_key(key.clone())
-        .with_discovery(config)
-        .build();
-    built.await.expect("it works on loopback")
-}
 
 /// A node that reads in a process of its own, and tells what it takes.
 async fn reader(life: &Process, key: &SecretKey, knows: &EndpointAddr) -> Reader {
@@ -211,12 +202,7 @@ async fn pair(
     unconfirmed_bytes: Option<usize>,
 ) -> Pair {
     let relay = Relay::start(profile, 7).await;
-    let a = Network::builder("test")
-        .with_advertised([relay.addr])
-        .build()
-        .await
-        .expect("it works on loopback");
-    relay.lead_to(*a.local_addrs().first().expect("it is bound"));
+    let a = relay.node().await;
     let mut builder = producer(&a).disconnect_lagging(policy);
     if let Some(bytes) = unconfirmed_bytes {
         builder = builder.with_unconfirmed_bytes(bytes);

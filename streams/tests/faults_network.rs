@@ -10,7 +10,7 @@ use common::{
     relay::{Profile, Relay},
     *,
 };
-use mosaik_streams::{Network, discovery, streams::producer::DisconnectLagging};
+use mosaik_streams::streams::producer::DisconnectLagging;
 
 /// For a few connections that die one after the other, when three in ten datagrams are lost: mostly it takes seconds.
 const LIMIT: Duration = Duration::from_mins(3);
@@ -23,23 +23,12 @@ const fn ms(ms: u64) -> Duration {
 #[expect(clippy::print_stdout, reason = "figures that are worth seeing")]
 async fn carry(name: &str, profile: Profile, count: u64) {
     let relay = Relay::start(profile, 7).await;
-    // Others know it by this address alone.
-    let a = Network::builder("test")
-        .with_advertised([relay.addr])
-        .build()
-        .await
-        .expect("it works on loopback");
-    relay.lead_to(*a.local_addrs().first().expect("it is bound"));
+    let a = relay.node().await;
     let producer = producer(&a)
         .disconnect_lagging(DisconnectLagging::Wait)
         .build()
         .expect("the first");
-    let config = discovery::Config::builder().with_bootstrap(a.local().addr());
-    let b = Network::builder("test")
-        .with_discovery(config)
-        .build()
-        .await
-        .expect("it works on loopback");
+    let b = joined(&a).await;
     let mut consumer = b
         .streams()
         .consumer_frames(STREAM)

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use common::{process::Process, random::Random, *};
 use mosaik_streams::{
-    EndpointAddr, Frames, FramesConsumer, FramesProducer, Network, SecretKey,
+    Frames, FramesConsumer, FramesProducer, Network, SecretKey,
     consumer::{Attempt, Phase},
-    discovery,
     network::CloseReason,
     streams::{
         backoff::{ExponentialBackoff, ExponentialBackoffBuilder},
@@ -22,15 +21,6 @@ use mosaik_streams::{
 const LIVES: u64 = 50;
 /// How long a life may take to be connected again, on two busy cores.
 const AGAIN_MAX: Duration = Duration::from_secs(5);
-
-async fn node(key: &SecretKey, knows: &EndpointAddr) -> Network {
-    let config = discovery::Config::builder().with_bootstrap(knows);
-    let built = Network::builder("test")
-        .with_secret_key(key.clone())
-        .with_discovery(config)
-        .build();
-    built.await.expect("it works on loopback")
-}
 
 /// Sends numbers for as long as somebody takes them.
 async fn send_for_ever(producer: FramesProducer) {

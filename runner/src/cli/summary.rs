@@ -16,7 +16,6 @@ pub(super) fn show(summary: &Summary, output: OutputArgs) {
             .iter()
             .map(|(name, counter)| format!("{name}={} {}", counter.total, counter.class.name()))
             .collect();
-        let of_edges: u64 = stage.dropped.values().sum();
         tracing::info!(
             stage = %stage.stage,
             datums_in = stage.counts.datums_in,
@@ -34,7 +33,7 @@ pub(super) fn show(summary: &Summary, output: OutputArgs) {
             invalid = inputs.invalid,
             undelivered = inputs.undelivered,
             dead_letters = stage.counts.dead_letters,
-            lost = stage.counts.lost() + of_edges,
+            lost = stage.lost(),
             counters = counters.join(", "),
             dropped = %stage.counts,
             "summary"

@@ -101,9 +101,9 @@ impl Reports {
         delta: u64,
         limits: &Limits,
     ) -> bool {
-        let counted = self.counted.iter_mut();
-        if let Some(counted) = counted.into_iter().find(|counted| *counted.name == *name) {
-            counted.delta = counted.delta.saturating_add(delta);
+        let mut counted = self.counted.iter_mut();
+        if let Some(known) = counted.find(|counted| *counted.name == *name) {
+            known.delta = known.delta.saturating_add(delta);
             return true;
         }
         if !self.names.contains(name) {

@@ -4,7 +4,7 @@ use mosaik_streams::FramesProducer;
 
 use crate::operator::{Component, Instance, OpenError, Setup};
 
-/// What to do with datums that an operator refuses, and with those of a batch during which it failed.
+/// The policy for records that an operator rejects or fails on.
 #[derive(Debug, Clone)]
 pub enum OnError {
     /// Count them and go on. By decision, or for want of one: then they count as lost.

@@ -1,7 +1,5 @@
 //! What an operator's stage does when its guest refuses records or fails: the policy applied, the instance brought back.
 
-use std::time::Instant;
-
 use mosaik_streams::{Frames, FramesProducer};
 
 use super::{
@@ -25,27 +23,36 @@ impl Worker {
             return Ok(());
         };
         self.complain("rejected", rejected.len(), reason);
+        if matches!(self.outfit.on_error, OnError::Stop) {
+            return Err(End::Failed(format!("rejected a record: {reason}")));
+        }
+        self.restart |= matches!(self.outfit.on_error, OnError::Restart);
+        let mut records = (first..).zip(batch.iter());
+        let refused = rejected.iter().filter_map(|rejected| {
+            let (_, bytes) = records.find(|(index, _)| *index == rejected.index)?;
+            Some((bytes, rejected.reason.as_str()))
+        });
+        self.dispose(port, rejected.len(), refused).await
+    }
+
+    /// Drops records or files them as dead letters, as the policy says. Those that the manifest does not speak of count as
+    /// lost.
+    async fn dispose<'r>(
+        &self,
+        port: Port,
+        count: usize,
+        records: impl Iterator<Item = (&'r [u8], &'r str)>,
+    ) -> Result<(), End> {
         match &self.outfit.on_error {
-            OnError::Skip { explicit } => {
-                if !explicit {
-                    self.outfit.counters.uncovered(rejected.len());
-                }
-                Ok(())
-            }
-            OnError::Stop => Err(End::Failed(format!("rejected a record: {reason}"))),
-            OnError::Restart => {
-                self.restart = true;
+            OnError::Skip { explicit: false } => {
+                self.outfit.counters.uncovered(count);
                 Ok(())
             }
             OnError::To(stream) => {
-                let mut records = (first..).zip(batch.iter());
-                let refused = rejected.iter().filter_map(|rejected| {
-                    let (_, bytes) = records.find(|(index, _)| *index == rejected.index)?;
-                    Some((bytes, rejected.reason.as_str()))
-                });
-                let letters = letters(&self.outfit.name, self.port_name(port), refused);
+                let letters = letters(&self.outfit.name, self.port_name(port), records);
                 self.send_letters(stream, letters).await
             }
+            OnError::Skip { .. } | OnError::Stop | OnError::Restart => Ok(()),
         }
     }
 
@@ -75,9 +82,7 @@ impl Worker {
                 } else {
                     self.note_refusal(port, &batch, &error);
                 }
-                let rest = (0..).zip(batch.iter());
-                let rest = rest.filter(|(index, _)| !progress.rejected.contains(index));
-                let rest: Vec<_> = rest.map(|(_, record)| record).collect();
+                let rest = progress.not_rejected(0, &batch);
                 self.lost(port, &rest, &error.to_string()).await
             }
         }
@@ -163,22 +168,11 @@ impl Worker {
         self.outfit.counters.failed(records.len());
         self.accounted += records.len();
         self.complain("failed on", records.len(), reason);
-        match &self.outfit.on_error {
-            OnError::Stop => Err(End::Failed(reason.to_owned())),
-            OnError::To(stream) => {
-                let letters = letters(
-                    &self.outfit.name,
-                    self.port_name(Port::Input(port)),
-                    records.iter().map(|record| (*record, reason)),
-                );
-                self.send_letters(stream, letters).await
-            }
-            OnError::Skip { explicit: false } => {
-                self.outfit.counters.uncovered(records.len());
-                Ok(())
-            }
-            OnError::Skip { .. } | OnError::Restart => Ok(()),
+        if matches!(self.outfit.on_error, OnError::Stop) {
+            return Err(End::Failed(reason.to_owned()));
         }
+        let failed = records.iter().map(|record| (*record, reason));
+        self.dispose(Port::Input(port), records.len(), failed).await
     }
 
     /// Letters count at the stream they go to, not as this operator's output; those that do not get there count here.
@@ -269,10 +263,9 @@ impl Worker {
 
     /// Takes a snapshot if it is time. An instance that refuses or fails keeps its history.
     pub(super) fn save_if_due(&mut self) {
-        if !self.history.is_due(Instant::now()) {
-            return;
+        if self.history.is_due() {
+            self.save();
         }
-        self.save();
     }
 
     pub(super) fn save(&mut self) {

@@ -123,12 +123,12 @@ impl History {
     }
 
     /// Whether it is time for a snapshot.
-    pub(super) fn is_due(&self, now: Instant) -> bool {
+    pub(super) fn is_due(&self) -> bool {
         if self.calls == 0 {
             return false;
         }
         let (at, took) = self.taken;
-        let age = now.saturating_duration_since(at);
+        let age = at.elapsed();
         let is_early = !self.is_whole || self.journal_bytes > JOURNAL_BYTES_MAX / 2;
         let affordable = took.saturating_mul(SNAPSHOT_SHARE);
         let wait = if is_early && self.can_repeat {
@@ -168,8 +168,7 @@ impl History {
         self.kept = [kept, 0];
         self.snapshot = Some(state);
         self.ended = ended.to_vec();
-        self.journal.clear();
-        self.journal_bytes = 0;
+        self.forget_calls();
         self.is_whole = true;
         self.calls = 0;
         self.failures = 0;
@@ -193,11 +192,6 @@ impl History {
                 // The calls are still those since the snapshot, unless they are not known.
                 self.is_whole = self.can_repeat || !self.has_state;
                 self.calls = self.journal.len() as u64;
-                self.journal_bytes = if self.is_long() {
-                    self.journal_bytes
-                } else {
-                    0
-                };
                 Ok(Restored { from, forgotten })
             }
             Err(reason) => {

@@ -78,7 +78,7 @@ impl Worker {
                     index + 1,
                     failing.took
                 );
-                let records: Vec<_> = rest.iter().collect();
+                let records = progress.not_rejected(index as u32 + 1, &rest);
                 let lost = self.lost(port, &records, &reason).await;
                 self.backoff.failed();
                 return lost;

@@ -66,7 +66,6 @@ impl Progress {
         self.is_repeated = false;
         self.to_skip.clear();
         self.rejected.clear();
-        self.forget_reports();
     }
 
     /// Whether anything of the batch is handed on.
@@ -83,13 +82,19 @@ impl Progress {
     pub(super) fn restart(&mut self) {
         self.is_repeated = true;
         self.to_skip.clone_from(&self.handed_on);
-        self.forget_reports();
     }
 
     /// Forgets what the current attempt has reported.
     pub(super) fn forget_reports(&mut self) {
         self.outcomes = Outcomes::default();
         self.counted.clear();
+    }
+
+    /// The records of a part of the batch, which starts at `first`, that are not rejected.
+    pub(super) fn not_rejected<'b>(&self, first: u32, part: &'b Frames) -> Vec<&'b [u8]> {
+        let records = (first..).zip(part.iter());
+        let records = records.filter(|(index, _)| !self.rejected.contains(index));
+        records.map(|(_, record)| record).collect()
     }
 
     /// Notes an answer about the records from `first` on. Leaves in it what is new.

@@ -217,8 +217,9 @@ impl Components for Library {
     }
 }
 
-/// Loads a component on a thread of its own, and waits for so long. A compiler cannot be stopped: past the limit it works
-/// on, on a binary whose size is limited, and what it makes is not used. Fails without a reason where there is no thread.
+/// Compiles a component on its own thread, and waits at most the given time. A compiler cannot be stopped: after a timeout
+/// it runs on, on a binary whose size is limited, and its result is discarded. Returns an error without a reason if no
+/// thread can be started.
 fn compile(
     engine: &Engine,
     bytes: Vec<u8>,
@@ -251,8 +252,8 @@ fn compile(
     }
 }
 
-/// Waits until the time has passed and the process has used as much CPU time, and ten times the time at most: on a busy
-/// machine a compiler waits more than it works.
+/// Times out after `time_max` of both wall and process CPU time, at the latest after ten times `time_max` of wall time: on
+/// a busy machine a compiler waits more than it works.
 fn wait_for<T>(answered: &mpsc::Receiver<T>, time_max: Duration) -> Result<T, RecvTimeoutError> {
     const BUSY_FACTOR: u32 = 10;
     let (began, cpu_began) = (Instant::now(), process_cpu_time());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Summary;
+use super::{StageSummary, Summary};
 use crate::{
     graph::{Graph, Scope, StageKey, StreamName},
     operator::CounterClass,
@@ -14,14 +14,7 @@ impl Summary {
     ///
     /// What was on its way to a sink whose reader went away, like that of a pipe, is not.
     pub fn lost(&self) -> u64 {
-        let stages = self.stages.iter().map(|stage| {
-            let excused = if stage.reader_left {
-                stage.counts.undelivered()
-            } else {
-                0
-            };
-            stage.counts.lost() - excused + stage.dropped.values().sum::<u64>()
-        });
+        let stages = self.stages.iter().map(StageSummary::lost);
         let streams = self.streams.values().map(|stream| {
             // Nobody has to read what is shared, unless `online_when` says so.
             let is_excused = |reason: &str| match reason {
@@ -64,6 +57,18 @@ impl Summary {
             let declared = graph.streams.get(name);
             stream.shared = declared.is_some_and(|stream| stream.scope == Scope::Network);
         }
+    }
+}
+
+impl StageSummary {
+    /// Records that are lost at this stage and on its subscriptions.
+    pub fn lost(&self) -> u64 {
+        let excused = if self.reader_left {
+            self.counts.undelivered()
+        } else {
+            0
+        };
+        self.counts.lost() - excused + self.dropped.values().sum::<u64>()
     }
 }
 

@@ -88,7 +88,6 @@ fn stage_status(
         Some(End::Closed) => ("closed", None),
         Some(End::Failed(reason)) => ("failed", Some(reason.clone())),
     };
-    let lost = counted.map_or(0, |counted| counted.dropped.values().sum());
     let past = counted.into_iter().flat_map(|counted| {
         counted
             .dropped
@@ -105,7 +104,7 @@ fn stage_status(
         bytes_in: counts.bytes_in,
         bytes_out: counts.bytes_out,
         inputs: counts.inputs,
-        lost: counts.lost() + lost,
+        lost: counted.map_or(0, StageSummary::lost),
         counters: counted
             .map(|counted| counted.counters.clone())
             .unwrap_or_default(),

@@ -195,7 +195,7 @@ impl FramesConsumer {
 
 impl Drop for FramesConsumer {
     fn drop(&mut self) {
-        // Whoever had the last batch accounts for it.
+        // The caller accounts for the last batch.
         self.worked_off();
         self.core.cancel.cancel();
         let left = self.core.queue().abandon();

@@ -34,7 +34,7 @@ struct Received {
     queued: u64,
     /// The producer's position behind the last record received.
     position: u64,
-    /// When this many are taken, all before this position are.
+    /// `(taken, position)`: once `taken` records are taken, every record before `position` is.
     base: (u64, u64),
     /// What follows that, in order.
     segments: VecDeque<Segment>,

@@ -22,8 +22,8 @@ impl<K, L> Default for Lives<K, L> {
 }
 
 impl<K: Eq + Hash, L: PartialEq> Lives<K, L> {
-    /// Notes that a peer opened or answered a connection at this time. True if this life had been replaced by another
-    /// one before: both run.
+    /// Records a contact with one run of a peer. Returns true if another run had replaced it before, so that two processes
+    /// share the key.
     pub(super) fn meet(&mut self, peer: K, life: L, at: Instant) -> bool {
         if self.0.len() >= MAX_PEERS && !self.0.contains_key(&peer) {
             return false;

@@ -214,8 +214,8 @@ impl FramesProducerBuilder {
     }
 
     /// Bytes sent to a subscriber on another node and not confirmed, at least 1. Default: the send window of a connection.
-    /// Smaller than a connection carries in a round trip, it makes the connection slower. Consumers of plain Mosaik, which
-    /// do not confirm, are not held to it.
+    /// A limit below the bandwidth-delay product slows the connection. It does not apply to plain Mosaik consumers, which
+    /// do not confirm.
     pub fn with_unconfirmed_bytes(mut self, bytes: usize) -> Self {
         self.config.unconfirmed_bytes = bytes;
         self

@@ -8,7 +8,8 @@ use crate::{
     streams::side::{ENTRIES_MAX, ENTRY_LEN_MAX, Entry, RATE_PERIOD},
 };
 
-/// Hears confirmations for as long as the consumer says nothing that it must not. What it says too often waits.
+/// Reads confirmations until the connection ends or the consumer breaks the protocol. Past a bound on entries a second it
+/// reads later.
 pub(super) async fn hear(conn: &LinkConn, retained: &Retained, connection: u64) -> Ended {
     // It opens it when it has received something.
     let Ok(mut rx) = conn.accept_uni(ENTRY_LEN_MAX).await else {

@@ -17,7 +17,7 @@ use crate::{
 /// A position counts the records of the subscription; the first one is at the producer's own count of records when the
 /// consumer subscribed, so that a later subscription never begins before the end of an earlier one.
 ///
-/// Holds fewer than `max_bytes` and what the subscription's queue held when they were last sent.
+/// Holds at most `max_bytes` plus one full queue.
 #[derive(Debug)]
 pub(super) struct Retained {
     state: Mutex<State>,

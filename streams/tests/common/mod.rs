@@ -7,7 +7,7 @@ pub(crate) mod relay;
 use std::time::{Duration, Instant};
 
 use mosaik_streams::{
-    Frames, FramesConsumer, FramesProducer, Network, SecretKey, discovery,
+    EndpointAddr, Frames, FramesConsumer, FramesProducer, Network, SecretKey, discovery,
     streams::producer::FramesProducerBuilder,
 };
 
@@ -59,9 +59,14 @@ pub(crate) async fn joined(to: &Network) -> Network {
 }
 
 pub(crate) async fn joined_as(to: &Network, key: SecretKey) -> Network {
-    let config = discovery::Config::builder().with_bootstrap(to.local().addr());
+    node(&key, &to.local().addr()).await
+}
+
+/// A node with this key, which knows of another by its address.
+pub(crate) async fn node(key: &SecretKey, knows: &EndpointAddr) -> Network {
+    let config = discovery::Config::builder().with_bootstrap(knows);
     Network::builder("test")
-        .with_secret_key(key)
+        .with_secret_key(key.clone())
         .with_discovery(config)
         .build()
         .await

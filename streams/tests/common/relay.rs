@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use mosaik_streams::Network;
 use tokio::{net::UdpSocket, sync::mpsc, task::JoinSet, time::sleep_until};
 
 use super::random::Random;
@@ -201,6 +202,17 @@ impl Relay {
 
     pub(crate) fn lead_to(&self, node: SocketAddr) {
         self.to.set(node).expect("it is said once");
+    }
+
+    /// A node behind it, which others know by its address alone.
+    pub(crate) async fn node(&self) -> Network {
+        let node = Network::builder("test")
+            .with_advertised([self.addr])
+            .build()
+            .await
+            .expect("it works on loopback");
+        self.lead_to(*node.local_addrs().first().expect("it is bound"));
+        node
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
 
 /// Stops a running node as Ctrl-C does, and waits until it has ended.
 ///
-/// It stops reading, works off what is under way within 30 s, and exits with 0.
+/// It stops reading, works off what is under way within 30 s, and exits with 0, or 5 if records were lost.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner down pipeline.yaml")]
 pub(in crate::cli) struct DownArgs {

@@ -34,7 +34,7 @@ const ORDERS_MAX: usize = 8;
 ///
 /// Data goes to stdout, the log and a summary at the end to stderr. When all inputs have ended, a node without shared
 /// streams exits; one with shared streams stays up for its readers until it is stopped, unless `--exit-when-done` is
-/// given. Ctrl-C or SIGTERM stops reading, works off what is under way within 30 s, and exits with 0. A second one, a
+/// given. Ctrl-C or SIGTERM stops reading, works off what is under way within 30 s, and exits with 0, or 5 if records were lost. A second one, a
 /// second later or more, stops at once. Before the node has started, the first one ends the process with 0. SIGHUP
 /// reloads at once.
 ///
