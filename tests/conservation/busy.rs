@@ -75,6 +75,16 @@ fn manifest(folder: &Path, operator: &str) -> std::path::PathBuf {
     path
 }
 
+/// Runs a graph to its end beside so many loops, and checks that it lost nothing.
+#[track_caller]
+fn run_beside(loops: usize, manifest: &Path) -> Ledger {
+    let loops = Loops::start(loops);
+    let ledger = Ledger::of(up(manifest).wait_within(LIMIT));
+    drop(loops);
+    assert_eq!((ledger.exit, ledger.lost), (Some(0), 0), "{}", ledger.log);
+    ledger
+}
+
 #[test]
 fn windows_of_many_keys_are_whole() {
     const RECORDS: u64 = 200_000;
@@ -95,11 +105,7 @@ fn windows_of_many_keys_are_whole() {
     }
     write(folder, "in.jsonl", text);
     let operator = "wasm: 'builtin:window', config: {by: key, time: at, every: 1d, aggregate: {sum: {sum: id}, n: count}}";
-    let manifest = manifest(folder, operator);
-    let loops = Loops::start(16);
-    let ledger = Ledger::of(up(&manifest).wait_within(LIMIT));
-    drop(loops);
-    assert_eq!((ledger.exit, ledger.lost), (Some(0), 0), "{}", ledger.log);
+    let ledger = run_beside(16, &manifest(folder, operator));
     assert_eq!(ledger.count("operator op", "absorbed"), RECORDS);
     let found: BTreeMap<u64, u64> = lines(folder, "out.jsonl")
         .iter()
@@ -127,11 +133,7 @@ fn a_duplicate_never_passes() {
     }
     write(folder, "in.jsonl", text);
     let operator = "wasm: 'builtin:dedupe', limits: {memory: 256MiB}, config: {by: key, max_keys: 1000000, max_bytes: 64MiB}";
-    let manifest = manifest(folder, operator);
-    let loops = Loops::start(8);
-    let ledger = Ledger::of(up(&manifest).wait_within(LIMIT));
-    drop(loops);
-    assert_eq!((ledger.exit, ledger.lost), (Some(0), 0), "{}", ledger.log);
+    let ledger = run_beside(8, &manifest(folder, operator));
     let of = |figure| ledger.count("operator op", figure);
     assert_eq!([of("answered"), of("filtered")], [KEYS, RECORDS - KEYS]);
     assert_eq!(lines(folder, "out.jsonl").len() as u64, KEYS);
@@ -148,11 +150,7 @@ fn a_filter_sees_every_record() {
     }
     write(folder, "in.jsonl", text);
     let operator = "wasm: 'builtin:jq', config: {filter: 'select(.price < 50) | {id, total: (.price * .qty)}'}";
-    let manifest = manifest(folder, operator);
-    let loops = Loops::start(16);
-    let ledger = Ledger::of(up(&manifest).wait_within(LIMIT));
-    drop(loops);
-    assert_eq!((ledger.exit, ledger.lost), (Some(0), 0), "{}", ledger.log);
+    let ledger = run_beside(16, &manifest(folder, operator));
     let of = |figure| ledger.count("operator op", figure);
     assert_eq!([of("answered"), of("filtered")], [RECORDS / 2, RECORDS / 2]);
     let expected: Vec<_> = (0..RECORDS)
