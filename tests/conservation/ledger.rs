@@ -82,6 +82,11 @@ impl Ledger {
             .unwrap_or_else(|| panic!("{stage} has no {figure}: {fields}"))
     }
 
+    /// What an operator counted itself, with the classes.
+    pub(crate) fn counters(&self, stage: &str) -> &str {
+        self.stages[stage]["counters"].as_str().unwrap_or_default()
+    }
+
     /// That everything which came out of `writer` went into `reader`.
     #[track_caller]
     pub(crate) fn flows(&self, writer: &str, reader: &str) {

@@ -12,7 +12,10 @@ mod accounts;
 mod busy;
 mod graphs;
 mod ledger;
+mod partial;
 mod random;
+mod readers;
+mod retries;
 
 /// How many seeds a test runs.
 fn seeds() -> u64 {

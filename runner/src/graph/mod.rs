@@ -222,16 +222,22 @@ impl Stage {
 
     /// The streams it writes, where an operator's failures go included.
     pub fn writes(&self) -> impl Iterator<Item = &StreamName> {
+        let failures = match &self.kind {
+            StageKind::Operator(operator) => match &operator.on_error {
+                OnError::To(stream) => Some(stream),
+                _ => None,
+            },
+            StageKind::Source { .. } | StageKind::Sink { .. } => None,
+        };
+        self.results().chain(failures)
+    }
+
+    /// The streams that its results go to: all that it writes, but for where an operator's failures go.
+    pub fn results(&self) -> impl Iterator<Item = &StreamName> {
         let (one, many) = match &self.kind {
             StageKind::Source { to, .. } => (Some(to), [].as_slice()),
             StageKind::Sink { .. } => (None, [].as_slice()),
-            StageKind::Operator(operator) => {
-                let failures = match &operator.on_error {
-                    OnError::To(stream) => Some(stream),
-                    _ => None,
-                };
-                (failures, operator.outputs.as_slice())
-            }
+            StageKind::Operator(operator) => (None, operator.outputs.as_slice()),
         };
         many.iter().map(|output| &output.stream).chain(one)
     }

@@ -3,21 +3,20 @@
 use std::sync::Arc;
 
 use mosaik_streams::Frames;
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::Store;
 
-use super::answer::{self, Pending, Processed, State, shorten};
+use super::answer::{self, Pending, Processed, State};
 use super::bindings::{Operator, OperatorPre, types};
 use super::budget::Budget;
-use super::call::{Terms, hold};
+use super::call::Terms;
 use super::component::Component;
 use super::engine::Inner;
 use super::error::{CallError, OpenError};
 use super::grants::{Grants, Interfaces};
 use super::host::{Events, HostState, NoEvents};
 use super::limits::{Limits, LoadLimits};
-use super::log::Log;
+use super::live::{Live, enter, start, state};
 use super::reports::{ClockTrace, Outcomes};
-use super::wasi::Wasi;
 
 /// A stream on a port, as the guest is told in `open`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,21 +59,14 @@ pub struct Instance {
     name: String,
     limits: Limits,
     pending: Pending,
+    /// Whether the last answer is about the whole state: each part of it may take as long as a state may.
+    answers_of_state: bool,
+    /// A batch may take as long as one of so many records.
+    records_min: usize,
     /// Gone after a fatal error.
     live: Option<Live>,
-}
-
-struct Live {
-    store: Store<HostState>,
-    operator: Operator,
-}
-
-impl Live {
-    /// What the guest said when it said no, without secrets.
-    fn refused(&self, refusal: String, limits: &Limits) -> CallError {
-        let refusal = self.store.data().log.masked(refusal);
-        CallError::Refused(shorten(refusal, limits.reason_bytes_max))
-    }
+    /// What the clock answered in the call that failed.
+    last_clock: ClockTrace,
 }
 
 impl Component {
@@ -132,7 +124,10 @@ impl Component {
             name,
             limits,
             pending: Pending::default(),
+            answers_of_state: false,
+            records_min: 0,
             live: Some(live),
+            last_clock: ClockTrace::default(),
         })
     }
 }
@@ -146,6 +141,11 @@ impl Instance {
         }
     }
 
+    /// Gives every batch at least the time that one of so many records has.
+    pub fn set_records_min(&mut self, records: usize) {
+        self.records_min = records;
+    }
+
     /// Hands a batch to the input port of that number.
     ///
     /// # Errors
@@ -156,7 +156,9 @@ impl Instance {
         if len > max {
             return Err(CallError::BatchTooLarge { len, max });
         }
-        let (records, budget) = (batch.count(), self.limits.call_budget(batch.count()));
+        let records = batch.count();
+        let budget = self.limits.call_budget(records.max(self.records_min));
+        self.answers_of_state = false;
         self.answer("process", Some(records), budget, async |operator, store| {
             operator.call_process(store, port, batch.as_wire()).await
         })
@@ -167,12 +169,14 @@ impl Instance {
     /// # Errors
     /// See [`CallError`].
     pub fn resume(&mut self) -> Result<Processed, CallError> {
-        self.answer(
-            "resume",
-            None,
-            self.limits.call_budget(0),
-            async |operator, store| operator.call_resume(store).await,
-        )
+        let budget = if self.answers_of_state {
+            self.limits.open_budget()
+        } else {
+            self.limits.call_budget(0)
+        };
+        self.answer("resume", None, budget, async |operator, store| {
+            operator.call_resume(store).await
+        })
     }
 
     /// Tells it that time has passed.
@@ -181,6 +185,7 @@ impl Instance {
     /// See [`CallError`]. An operator may refuse this and every other call while [`Processed::more`] waits for
     /// [`resume`](Self::resume).
     pub fn tick(&mut self) -> Result<Processed, CallError> {
+        self.answers_of_state = true;
         self.answer(
             "tick",
             Some(0),
@@ -195,6 +200,7 @@ impl Instance {
     /// See [`CallError`].
     pub fn finish(&mut self, port: u32) -> Result<Processed, CallError> {
         self.check_input(port)?;
+        self.answers_of_state = true;
         self.answer(
             "finish",
             Some(0),
@@ -237,23 +243,39 @@ impl Instance {
             .map_err(|refusal| self.refused(refusal))
     }
 
-    /// What `now` has answered since this was last called, in calls that were not repeated.
+    /// What `now` has answered since the calls were last begun, also if the last of them failed.
     pub fn take_clock(&mut self) -> ClockTrace {
-        self.live
-            .as_mut()
-            .map(|live| std::mem::take(&mut live.store.data_mut().clock.trace))
-            .unwrap_or_default()
+        let trace = match &mut self.live {
+            Some(live) => &mut live.store.data_mut().clock.trace,
+            None => &mut self.last_clock,
+        };
+        std::mem::take(trace)
     }
 
-    /// Repeats calls from here on: the clock answers what it did, and what the guest logs and counts is left out. `None`
-    /// ends that.
-    pub fn repeat(&mut self, clock: Option<ClockTrace>) {
+    /// Begins calls: `now` answers as in an earlier attempt at them, then it tells the time.
+    pub fn begin(&mut self, clock: ClockTrace) {
+        self.begin_calls(clock, false);
+    }
+
+    /// Begins to repeat calls: `now` answers as it did then, and what the guest logs and counts is left out.
+    pub fn repeat(&mut self, clock: ClockTrace) {
+        self.begin_calls(clock, true);
+    }
+
+    fn begin_calls(&mut self, clock: ClockTrace, are_known: bool) {
         if let Some(live) = &mut self.live {
             let state = live.store.data_mut();
-            state.muted = clock.is_some();
-            state.clock.replay(clock);
-            state.reports.outcomes = Outcomes::default();
-            state.reports.counted.clear();
+            state.muted = are_known;
+            state.clock.begin(clock, are_known);
+        }
+    }
+
+    /// Leaves out what the guest has counted since it was last asked.
+    pub fn forget_reports(&mut self) {
+        if let Some(live) = &mut self.live {
+            let reports = &mut live.store.data_mut().reports;
+            reports.outcomes = Outcomes::default();
+            reports.counted.clear();
         }
     }
 
@@ -324,7 +346,7 @@ impl Instance {
         let ports = self.component.description().outputs.len();
         let mut processed =
             answer::check(said, ports, &self.limits, &mut self.pending).map_err(|what| {
-                self.live = None;
+                self.poison();
                 CallError::Malformed { call, what }
             })?;
         if let Some(live) = &mut self.live {
@@ -353,9 +375,14 @@ impl Instance {
         };
         let said = enter(&self.component.inner.engine, live, terms, f);
         if said.is_err() {
-            self.live = None;
+            self.poison();
         }
         said
+    }
+
+    fn poison(&mut self) {
+        self.last_clock = self.take_clock();
+        self.live = None;
     }
 }
 
@@ -415,58 +442,4 @@ fn lower<'a>(bindings: &'a [Binding]) -> Vec<types::Binding<'a>> {
         encoding: &binding.encoding,
     };
     bindings.iter().map(binding).collect()
-}
-
-/// What a store begins with, which is all that its guest will reach.
-fn state(
-    engine: &Inner,
-    limits: Limits,
-    events: Arc<dyn Events>,
-    grants: &Grants,
-    interfaces: Interfaces,
-) -> Result<HostState, String> {
-    let secrets = grants.env.iter().map(|(_, value)| value.clone()).collect();
-    let log = Log::new(limits, Arc::clone(&events), secrets);
-    let mut state = HostState::new(limits, events, log);
-    if interfaces != Interfaces::default() {
-        let runtime = engine
-            .waits
-            .handle()
-            .map_err(|error| format!("the threads that wait for it cannot be started: {error}"))?;
-        state.wasi = Some(Box::new(Wasi::new(grants, &state.log, runtime)?));
-    }
-    Ok(state)
-}
-
-/// Instantiates in a fresh store. What a component runs while it is instantiated is held to the terms, too.
-fn start(
-    engine: &Inner,
-    pre: &OperatorPre<HostState>,
-    state: HostState,
-    terms: Terms<'_>,
-) -> Result<Live, CallError> {
-    let mut store = Store::new(&engine.wasm, state);
-    store.limiter(|state| &mut state.limiter);
-    store.epoch_deadline_callback(|mut store| {
-        let epochs = store.data_mut().meter.look();
-        Ok(UpdateDeadline::Continue(
-            epochs.map_err(wasmtime::Error::new)?,
-        ))
-    });
-    let operator = hold(engine, &mut store, terms, async |store| {
-        pre.instantiate_async(store).await
-    })?;
-    Ok(Live { store, operator })
-}
-
-fn enter<R>(
-    engine: &Inner,
-    live: &mut Live,
-    terms: Terms<'_>,
-    call: impl AsyncFnOnce(&Operator, &mut Store<HostState>) -> wasmtime::Result<R>,
-) -> Result<R, CallError> {
-    let Live { store, operator } = live;
-    hold(engine, store, terms, async |store| {
-        call(operator, store).await
-    })
 }

@@ -105,6 +105,11 @@ impl Limits {
             wait: self.call_wait_max,
         }
     }
+
+    /// CPU time of one call that handles a whole state.
+    pub(crate) fn state_time_max(&self) -> Duration {
+        self.open_budget().cpu
+    }
 }
 
 /// Elements of all tables of a store: 2 MiB. Large guests have some ten thousand functions.

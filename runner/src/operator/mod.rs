@@ -25,6 +25,7 @@ mod grants;
 mod host;
 mod instance;
 mod limits;
+mod live;
 mod load;
 mod log;
 mod reports;

@@ -164,30 +164,47 @@ impl ClockTrace {
 pub(super) struct Clock {
     /// What it answered since it was last taken.
     pub(super) trace: ClockTrace,
-    /// What it answers instead of the time, and how far that is used.
-    replayed: Option<(ClockTrace, usize, u32)>,
+    /// What it answers instead of the time.
+    replayed: Replayed,
+}
+
+/// A trace that is repeated, and how far.
+#[derive(Debug, Default)]
+struct Replayed {
+    trace: ClockTrace,
+    run: usize,
+    used: u32,
+    /// Whether its last value is repeated past its end. Else the time is told.
+    stands_at_end: bool,
+}
+
+impl Replayed {
+    fn next(&mut self) -> Option<u64> {
+        let Some(&(value, times)) = self.trace.runs.get(self.run) else {
+            let last = self.trace.runs.last().filter(|_| self.stands_at_end);
+            return last.map(|(value, _)| *value);
+        };
+        self.used += 1;
+        if self.used >= times {
+            (self.run, self.used) = (self.run + 1, 0);
+        }
+        Some(value)
+    }
 }
 
 impl Clock {
-    /// Repeats a trace from now on, or tells the time again.
-    pub(super) fn replay(&mut self, trace: Option<ClockTrace>) {
-        self.replayed = trace.map(|trace| (trace, 0, 0));
+    /// Starts a trace. First it answers as in this one, then it tells the time, or stands still.
+    pub(super) fn begin(&mut self, trace: ClockTrace, stands_at_end: bool) {
+        self.replayed = Replayed {
+            trace,
+            stands_at_end,
+            ..Replayed::default()
+        };
         self.trace = ClockTrace::default();
     }
 
-    /// The next value; past the end of a trace that is repeated, its last one.
     pub(super) fn read(&mut self, now_ms: impl FnOnce() -> u64) -> u64 {
-        let now_ms = match &mut self.replayed {
-            Some((trace, at, used)) if !trace.runs.is_empty() => {
-                let (value, times) = trace.runs[*at];
-                *used += 1;
-                if *used >= times && *at + 1 < trace.runs.len() {
-                    (*at, *used) = (*at + 1, 0);
-                }
-                return value;
-            }
-            _ => now_ms(),
-        };
+        let now_ms = self.replayed.next().unwrap_or_else(now_ms);
         self.trace.push(now_ms);
         now_ms
     }
@@ -223,11 +240,15 @@ mod tests {
         }
         let trace = std::mem::take(&mut clock.trace);
         assert_eq!(trace.runs, [(5, 3), (7, 1), (6, 2)]);
-        clock.replay(Some(trace));
-        let again = times.map(|_| clock.read(|| 99));
-        assert_eq!(again, times);
-        assert_eq!(clock.read(|| 99), 6, "past its end it stays");
-        clock.replay(None);
-        assert_eq!(clock.read(|| 99), 99);
+        for (stands_at_end, after) in [(true, 6), (false, 99)] {
+            clock.begin(trace.clone(), stands_at_end);
+            let again = times.map(|_| clock.read(|| 99));
+            assert_eq!(again, times);
+            assert_eq!(clock.trace, trace, "a third time is the same again");
+            assert_eq!(clock.read(|| 99), after);
+        }
+        clock.begin(ClockTrace::default(), false);
+        assert_eq!(clock.read(|| 98), 98);
+        assert_eq!(clock.trace.runs, [(98, 1)]);
     }
 }

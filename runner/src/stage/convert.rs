@@ -8,7 +8,10 @@ use mosaik_streams::{
     schema::{Refused, Transcoder},
 };
 
-use super::{Counters, End, worker::Worker};
+use super::{
+    Counters, End,
+    worker::{Held, Worker},
+};
 use crate::operator::Rejected;
 
 /// How often a stage speaks in the log of what it cannot take.
@@ -83,11 +86,16 @@ impl Worker {
         (port, producer): (u32, &FramesProducer),
         transcoder: &Transcoder,
         mut rest: Frames,
+        is_counted: bool,
     ) -> Result<(), End> {
         while !rest.is_empty() {
             let converted = transcoder.frames_to_postcard(&mut rest);
             if !converted.frames.is_empty() {
-                self.held.push_back((producer.clone(), converted.frames));
+                self.held.push_back(Held {
+                    producer: producer.clone(),
+                    frames: converted.frames,
+                    is_counted,
+                });
             }
             let judged = self
                 .misfits(Port::Output(port), &converted.taken, converted.refused)

@@ -4,10 +4,11 @@ use mosaik_streams::Frames;
 
 use super::{
     End, Settings, Spread,
+    history::Saved,
     pool::Pool,
     worker::{Outfit, Worker},
 };
-use crate::operator::{Instance, State};
+use crate::operator::Instance;
 
 /// The instances of a stage.
 pub(super) enum Crew {
@@ -17,16 +18,16 @@ pub(super) enum Crew {
 }
 
 impl Crew {
-    /// Instances with the state they were given, after these input ports have ended.
+    /// Instances with what they were given, after these input ports have ended.
     pub(super) fn new(
         outfit: &Outfit,
-        members: Vec<(Instance, Option<State>)>,
+        members: Vec<(Instance, Option<Saved>)>,
         spread: &Spread,
         ended: &[u32],
     ) -> Result<Self, String> {
         let mut workers: Vec<Worker> = members
             .into_iter()
-            .map(|(instance, state)| Worker::new(outfit.clone(), instance, state, ended.to_vec()))
+            .map(|(instance, saved)| Worker::new(outfit.clone(), instance, saved, ended.to_vec()))
             .collect();
         if workers.len() > 1 {
             return Pool::start(workers, spread).map(Self::Many);
@@ -102,7 +103,7 @@ impl Crew {
         }
     }
 
-    pub(super) async fn snapshots(&mut self) -> Result<Vec<Option<State>>, String> {
+    pub(super) async fn snapshots(&mut self) -> Result<Vec<Saved>, String> {
         match self {
             Self::One(worker) => Ok(vec![worker.snapshot()?]),
             Self::Many(pool) => pool.snapshots().await,

@@ -11,6 +11,9 @@ use super::{
 };
 use crate::operator::{CallError, Rejected};
 
+/// Times that a tick or the end of an input is tried again: 2.
+const STATE_CALL_RETRIES: u32 = 2;
+
 impl Worker {
     /// Applies the policy to single records that were refused, whose indexes count from `first` on; they are counted
     /// already.
@@ -70,17 +73,16 @@ impl Worker {
             self.instance = None;
         }
         match task {
-            Task::Tick => self.tick_failed(&error),
-            Task::Finish(port) => self.finish_failed(port, &error).await,
+            Task::Tick | Task::Finish(_) => self.state_call_failed(task, progress, error).await,
             Task::Batch(port, batch) if self.is_worth_retrying(&batch, &progress, &error) => {
                 self.retry(port, batch, progress, &error).await
             }
             Task::Batch(port, batch) => {
                 if is_fatal {
                     let pause = self.backoff.failed();
-                    self.report_loss(&error, pause);
+                    self.report_failure(&error, pause);
                 } else {
-                    self.note_refusal(port, &batch, &error);
+                    self.note_refusal(&Task::Batch(port, batch.clone()), &error);
                 }
                 let rest = progress.not_rejected(0, &batch);
                 self.lost(port, &rest, &error.to_string()).await
@@ -88,23 +90,21 @@ impl Worker {
         }
     }
 
-    /// A guest that refuses a batch by a word goes on, unless the policy wants another instance.
-    fn note_refusal(&mut self, port: u32, batch: &Frames, error: &CallError) {
+    /// A guest that refuses a call by a word goes on, unless the policy wants another instance.
+    pub(super) fn note_refusal(&mut self, task: &Task, error: &CallError) {
         if !matches!(error, CallError::Refused(_)) {
             return;
         }
         if matches!(self.outfit.on_error, OnError::Restart) {
             self.instance = None;
             let pause = self.backoff.failed();
-            self.report_loss(error, pause);
-        } else if let Some(instance) = &mut self.instance {
-            let clock = instance.take_clock();
-            self.history
-                .note(&Task::Batch(port, batch.clone()), clock, 0);
+            self.report_failure(error, pause);
+        } else {
+            self.note(task, 0);
         }
     }
 
-    pub(super) fn report_loss(&self, error: &CallError, pause: std::time::Duration) {
+    fn report_failure(&self, error: &CallError, pause: std::time::Duration) {
         tracing::error!(
             operator = self.outfit.name,
             ?pause,
@@ -112,12 +112,48 @@ impl Worker {
         );
     }
 
-    fn tick_failed(&mut self, error: &CallError) -> Result<(), End> {
-        if error.is_fatal() {
+    /// Handles a tick or the end of an input that failed. A part of its answer may be handed on: then it is tried again
+    /// with the instance as it was, from there on. Where that fails too, the state is not what was handed on any more, and
+    /// what it holds is forgotten.
+    async fn state_call_failed(
+        &mut self,
+        task: Task,
+        mut progress: Progress,
+        mut error: CallError,
+    ) -> Result<(), End> {
+        let is_tick = matches!(task, Task::Tick);
+        for _ in 0..STATE_CALL_RETRIES {
+            let is_partial = progress.has_handed_on();
+            let is_next_tick_enough = is_tick && !is_partial;
+            let can_repeat = self.history.can_repeat() || !is_partial;
+            if !error.is_fatal() || is_next_tick_enough || !can_repeat {
+                break;
+            }
             let pause = self.backoff.failed();
-            self.report_loss(error, pause);
+            self.report_failure(&error, pause);
+            self.revive().await?;
+            progress.restart();
+            match self.attempt(&task, 0, &mut progress).await? {
+                Ok(()) => return Ok(()),
+                Err(again) => error = again,
+            }
+            if error.is_fatal() {
+                self.instance = None;
+            }
+        }
+        if !error.is_fatal() {
+            let what = if is_tick {
+                "a tick"
+            } else {
+                "the end of an input"
+            };
+            tracing::warn!(operator = self.outfit.name, "refused {what}: {error}");
+            self.note_refusal(&task, &error);
+        } else if is_tick && !progress.has_handed_on() {
+            let pause = self.backoff.failed();
+            self.report_failure(&error, pause);
         } else {
-            tracing::warn!(operator = self.outfit.name, "refused a tick: {error}");
+            self.give_up_state(&task, &error);
         }
         match self.outfit.on_error {
             OnError::Stop => Err(End::Failed(error.to_string())),
@@ -125,34 +161,24 @@ impl Worker {
         }
     }
 
-    /// Tries once more with the instance as it was. If that fails too, what the state holds is forgotten.
-    async fn finish_failed(&mut self, port: u32, error: &CallError) -> Result<(), End> {
-        let pause = self.backoff.failed();
-        self.report_loss(error, pause);
-        let mut again = error.clone();
-        if error.is_fatal() {
-            self.revive().await?;
-            let mut progress = Progress::default();
-            match self.attempt(&Task::Finish(port), 0, &mut progress).await? {
-                Ok(()) => return Ok(()),
-                Err(error) => again = error,
-            }
-        }
+    /// The next instance starts from nothing.
+    fn give_up_state(&mut self, task: &Task, error: &CallError) {
+        self.instance = None;
+        self.backoff.failed();
         let forgotten = self.history.give_up();
         self.outfit.counters.forgot(forgotten);
+        let what = match task {
+            Task::Finish(port) => {
+                self.untold.push(*port);
+                "finish"
+            }
+            _ => "tick",
+        };
         tracing::error!(
             operator = self.outfit.name,
             forgotten,
-            "could not finish, and what its state held is lost: {again}"
+            "could not {what}, and what its state held is lost: {error}"
         );
-        if again.is_fatal() {
-            self.instance = None;
-            self.backoff.failed();
-        }
-        match self.outfit.on_error {
-            OnError::Stop => Err(End::Failed(again.to_string())),
-            _ => Ok(()),
-        }
     }
 
     /// Gives up records that the guest failed on: they go by the policy.
@@ -222,7 +248,7 @@ impl Worker {
             .instantiate()
             .map_err(|error| error.to_string())
             .and_then(|mut instance| {
-                let restored = self.history.restore(&mut instance)?;
+                let restored = self.history.restore(&mut instance, &self.ended)?;
                 Ok((instance, restored))
             });
         match built {

@@ -31,6 +31,14 @@ struct Call {
     clock: ClockTrace,
 }
 
+/// What an instance remembers, and of how many records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Saved {
+    pub(super) state: State,
+    /// Records that the state may hold.
+    pub(super) kept: u64,
+}
+
 /// The past of one instance.
 #[derive(Debug)]
 pub(super) struct History {
@@ -65,25 +73,25 @@ pub(super) struct Restored {
 }
 
 impl History {
-    /// Of an instance that starts from `state`, after these input ports have ended.
+    /// Of an instance that starts from what is saved.
     pub(super) fn new(
         component: &Component,
         interval: Option<Duration>,
-        state: Option<State>,
-        ended: Vec<u32>,
+        saved: Option<Saved>,
     ) -> Self {
+        let kept = saved.as_ref().map_or(0, |saved| saved.kept);
         Self {
             has_state: component.description().state_version > 0,
             can_repeat: component.interfaces() == Interfaces::default(),
             interval: interval.unwrap_or(SNAPSHOT_INTERVAL),
-            snapshot: state,
+            snapshot: saved.map(|saved| saved.state),
             taken: (Instant::now(), Duration::ZERO),
-            ended,
+            ended: Vec::new(),
             journal: VecDeque::new(),
             journal_bytes: 0,
             is_whole: true,
             calls: 0,
-            kept: [0; 2],
+            kept: [kept, 0],
             failures: 0,
         }
     }
@@ -158,15 +166,9 @@ impl History {
             }
         };
         tracing::debug!(bytes = state.len(), ?took, "snapshot");
-        let [before, since] = self.kept;
-        // What no entry speaks of is not remembered.
-        let kept = if state.entries.is_empty() {
-            0
-        } else {
-            before.saturating_add(since)
-        };
-        self.kept = [kept, 0];
-        self.snapshot = Some(state);
+        let saved = self.saved_as(state);
+        self.kept = [saved.kept, 0];
+        self.snapshot = Some(saved.state);
         self.ended = ended.to_vec();
         self.forget_calls();
         self.is_whole = true;
@@ -175,13 +177,29 @@ impl History {
         Ok(())
     }
 
-    /// Makes a new instance what the lost one was.
+    /// What the instance remembers, with the number of records that this may be about.
+    pub(super) fn saved_as(&self, state: State) -> Saved {
+        let [before, since] = self.kept;
+        // What no entry speaks of is not remembered.
+        let kept = if state.entries.is_empty() {
+            0
+        } else {
+            before.saturating_add(since)
+        };
+        Saved { state, kept }
+    }
+
+    /// Makes a new instance what the lost one was, after these input ports have ended.
     ///
     /// # Errors
     /// The instance refuses the snapshot, or fails. After [`FAILURES_MAX`] times in a row less is restored: without the
     /// calls, then nothing.
-    pub(super) fn restore(&mut self, instance: &mut Instance) -> Result<Restored, String> {
-        match self.try_restore(instance) {
+    pub(super) fn restore(
+        &mut self,
+        instance: &mut Instance,
+        ended: &[u32],
+    ) -> Result<Restored, String> {
+        match self.try_restore(instance, ended) {
             Ok(from) => {
                 self.failures = 0;
                 let forgotten = if self.is_whole {
@@ -223,13 +241,18 @@ impl History {
         before.saturating_add(since)
     }
 
+    fn is_finish_kept(&self, port: u32) -> bool {
+        let mut tasks = self.journal.iter().map(|call| &call.task);
+        tasks.any(|task| matches!(task, Task::Finish(finished) if *finished == port))
+    }
+
     fn forget_calls(&mut self) {
         self.journal = VecDeque::new();
         self.journal_bytes = 0;
         self.is_whole = false;
     }
 
-    fn try_restore(&self, instance: &mut Instance) -> Result<String, String> {
+    fn try_restore(&self, instance: &mut Instance, ended: &[u32]) -> Result<String, String> {
         let repeats = |error: CallError| format!("it cannot be brought back: {error}");
         if let Some(state) = &self.snapshot {
             instance
@@ -242,7 +265,13 @@ impl History {
         for Call { task, clock } in &self.journal {
             repeat(instance, task, clock).map_err(repeats)?;
         }
-        instance.repeat(None);
+        for port in ended {
+            // The call that told it may be among those that are given up. What it answered then is handed on already.
+            if !self.ended.contains(port) && !self.is_finish_kept(*port) {
+                repeat(instance, &Task::Finish(*port), &ClockTrace::default()).map_err(repeats)?;
+            }
+        }
+        instance.forget_reports();
         let age = self.taken.0.elapsed().as_secs_f64();
         Ok(match (self.has_state, &self.snapshot, self.is_whole) {
             (false, ..) => "no state".to_owned(),
@@ -259,7 +288,7 @@ impl History {
 
 /// Makes a call again, whose answers are known.
 fn repeat(instance: &mut Instance, task: &Task, clock: &ClockTrace) -> Result<(), CallError> {
-    instance.repeat(Some(clock.clone()));
+    instance.repeat(clock.clone());
     let mut answer = task.call(instance);
     while matches!(&answer, Ok(processed) if processed.more) {
         answer = instance.resume();

@@ -1,6 +1,7 @@
 //! The running vertices of a graph. A stage owns its ends of the edges, runs as a task of its own, listens to
 //! [`Command`]s between two batches, and says at its end how it ended and hands its inputs back.
 
+mod attempt;
 mod backoff;
 mod blueprint;
 mod convert;
@@ -25,6 +26,7 @@ mod task;
 mod update;
 mod worker;
 
+pub use attempt::ANSWERS_MAX;
 pub use blueprint::{Blueprint, OnError};
 pub use convert::Converters;
 pub use counters::{Counters, Inputs, Snapshot};
@@ -40,7 +42,7 @@ pub use sink::SinkStage;
 pub use source::SourceStage;
 pub use spread::Spread;
 pub use update::{Asked, Replacement, Settings, Update};
-pub use worker::{ANSWERS_MAX, OutputPort};
+pub use worker::OutputPort;
 
 use mosaik_streams::{Frames, FramesConsumer};
 use tokio::sync::mpsc;

@@ -108,7 +108,11 @@ impl Running {
                 Event::Command(Some(Command::Update(update, asked))) => {
                     self.update(crew, *update, asked).await
                 }
-                Event::Crew(changed) => changed,
+                Event::Crew(changed) => {
+                    // Batches come first after a failure, so that a tick that always fails does not keep them out.
+                    self.ticks.iter_mut().for_each(tokio::time::Interval::reset);
+                    changed
+                }
                 Event::HandedOn(handed_on) => handed_on,
                 Event::Tick => crew.tick().await,
                 Event::Batch(index, Some(batch)) => {

@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Counters, End, Key, Settings, Spread,
+    history::Saved,
     order::{Order, Turn},
     worker::Worker,
 };
-use crate::{machine::Shortage, operator::State};
+use crate::machine::Shortage;
 
 /// Batches that wait for one instance.
 const WAITING_MAX: usize = 2;
@@ -33,7 +34,7 @@ enum Work {
     Tick(Option<Turn>),
     Finish(u32, Option<Turn>, oneshot::Sender<()>),
     Retune(Box<Settings>),
-    Snapshot(oneshot::Sender<Result<Option<State>, String>>),
+    Snapshot(oneshot::Sender<Result<Saved, String>>),
 }
 
 struct Lane {
@@ -205,7 +206,7 @@ impl Pool {
     }
 
     /// What each instance remembers, after all that it was given.
-    pub(super) async fn snapshots(&mut self) -> Result<Vec<Option<State>>, String> {
+    pub(super) async fn snapshots(&mut self) -> Result<Vec<Saved>, String> {
         let gone = || "an instance of it has failed".to_owned();
         let mut answers = Vec::new();
         for lane in &self.lanes {

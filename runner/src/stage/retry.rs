@@ -9,11 +9,14 @@ use super::{
     task::{Progress, Task},
     worker::Worker,
 };
-use crate::operator::{CallError, thread_cpu_time};
+use crate::operator::{CallError, Limits, thread_cpu_time};
 
 /// The CPU time that failed records of one batch may take in all, in times of `limits.time`: 10, which is 10 s by default.
 /// Records that get through do not count.
 const FAILING_TIME: u32 = 10;
+/// The CPU time that bringing the instance back may take in all for one batch, in times of what one restore may take: 10,
+/// which is 100 s by default.
+const RETURNING_TIME: u32 = 10;
 /// Records of one batch that may wait too long for the host: 3.
 const WAITS_MAX: u32 = 3;
 
@@ -45,7 +48,7 @@ impl Worker {
             operator = self.outfit.name,
             "failed on a batch of {records} records, tries them one by one: {error}"
         );
-        let mut failing = Failing::new(self.outfit.blueprint.setup.limits.call_time_max);
+        let mut failing = Failing::new(&self.outfit.blueprint.setup.limits);
         progress.restart();
         let mut rest = batch;
         let mut failed = 0;
@@ -55,28 +58,37 @@ impl Worker {
                 return Err(End::Stopped);
             }
             let record = rest.split_front(1, usize::MAX);
-            if progress.rejected.contains(&(index as u32)) {
-                // It was rejected, counted and filed before the batch failed, and left no trace in the state.
-                continue;
+            // One that was rejected before the batch failed is counted and filed: again it is only seen by the instance.
+            let is_rejected = progress.rejected.contains(&(index as u32));
+            if let Some(instance) = &mut self.instance {
+                // What a record brought before the batch failed, it brought in the time of a batch.
+                let of_batch = if progress.is_behind() { records } else { 1 };
+                instance.set_records_min(of_batch);
             }
             let task = Task::Batch(port, record.clone());
             let began = thread_cpu_time();
             let attempted = self.attempt(&task, index as u32, &mut progress).await?;
+            if let Some(instance) = &mut self.instance {
+                instance.set_records_min(0);
+            }
             let Err(error) = attempted else {
                 continue;
             };
             failing.add(began, &error);
-            failed += 1;
             if error.is_fatal() {
                 self.instance = None;
+            } else {
+                self.note_refusal(&task, &error);
             }
-            let record: Vec<_> = record.iter().collect();
-            self.lost(port, &record, &error.to_string()).await?;
+            if !is_rejected {
+                failed += 1;
+                let record: Vec<_> = record.iter().collect();
+                self.lost(port, &record, &error.to_string()).await?;
+            }
             if failing.is_over() || progress.is_behind() {
                 let reason = format!(
-                    "not tried: {failed} of the {} records before it in its batch failed, which took {:.1?} of CPU time",
+                    "not tried: {failed} of the first {} records of its batch failed, which took {failing}",
                     index + 1,
-                    failing.took
                 );
                 let records = progress.not_rejected(index as u32 + 1, &rest);
                 let lost = self.lost(port, &records, &reason).await;
@@ -122,23 +134,28 @@ impl Worker {
         if self.history.is_long() {
             self.save();
         }
-        failing.took += thread_cpu_time().saturating_sub(began);
+        failing.returned += thread_cpu_time().saturating_sub(began);
         self.revive().await
     }
 }
 
-/// What the failures of one batch have taken.
+/// What the failures of one batch have taken, in CPU time.
 struct Failing {
     took: Duration,
-    most: Duration,
+    took_max: Duration,
+    /// Bringing the instance back.
+    returned: Duration,
+    returned_max: Duration,
     waits: u32,
 }
 
 impl Failing {
-    fn new(call_time_max: Duration) -> Self {
+    fn new(limits: &Limits) -> Self {
         Self {
             took: Duration::ZERO,
-            most: call_time_max.saturating_mul(FAILING_TIME),
+            took_max: limits.call_time_max.saturating_mul(FAILING_TIME),
+            returned: Duration::ZERO,
+            returned_max: limits.state_time_max().saturating_mul(RETURNING_TIME),
             waits: 0,
         }
     }
@@ -150,6 +167,16 @@ impl Failing {
     }
 
     fn is_over(&self) -> bool {
-        self.took > self.most || self.waits >= WAITS_MAX
+        self.took > self.took_max || self.returned > self.returned_max || self.waits >= WAITS_MAX
+    }
+}
+
+impl std::fmt::Display for Failing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:.1?} of CPU time, and {:.1?} to bring the instance back",
+            self.took, self.returned
+        )
     }
 }

@@ -1,6 +1,6 @@
 //! Which instance of an operator gets which part of the state, when their number changes.
 
-use super::key::Key;
+use super::{history::Saved, key::Key};
 use crate::operator::{Entry, State};
 
 /// How many instances there are, and what says which of them gets a datum.
@@ -12,21 +12,47 @@ pub struct Spread {
     pub key: Option<Key>,
 }
 
-/// The states of the instances that follow these, each where the datums of its key go.
+/// What the instances that follow these start from, each with what goes where the records of its key go.
 ///
 /// # Errors
 /// Says why the state cannot be spread anew.
 pub(super) fn spread(
-    states: Vec<Option<State>>,
+    saved: Vec<Saved>,
+    from: &Spread,
+    to: &Spread,
+) -> Result<Vec<Option<Saved>>, String> {
+    let stays = from.instances == to.instances && (from.key == to.key || from.instances == 1);
+    if stays {
+        return Ok(saved.into_iter().map(Some).collect());
+    }
+    let kept = saved.iter().map(|saved| saved.kept).sum();
+    let states = saved.into_iter().map(|saved| saved.state);
+    Ok(share(kept, spread_states(states, from, to)?))
+}
+
+/// Shares out the number of records that are kept in these states, by their entries.
+fn share(kept: u64, states: Vec<Option<State>>) -> Vec<Option<Saved>> {
+    let entries = |state: &Option<State>| state.as_ref().map_or(0, |state| state.entries.len());
+    let mut entries_left: u64 = states.iter().map(|state| entries(state) as u64).sum();
+    let mut kept_left = kept;
+    let shared = states.into_iter().map(|state| {
+        let entries = entries(&state) as u64;
+        let kept = u128::from(kept_left) * u128::from(entries) / u128::from(entries_left.max(1));
+        let kept = u64::try_from(kept).unwrap_or(kept_left);
+        kept_left -= kept;
+        entries_left -= entries;
+        state.map(|state| Saved { state, kept })
+    });
+    shared.collect()
+}
+
+fn spread_states(
+    states: impl Iterator<Item = State>,
     from: &Spread,
     to: &Spread,
 ) -> Result<Vec<Option<State>>, String> {
-    let stays = from.instances == to.instances && (from.key == to.key || from.instances == 1);
-    if stays {
-        return Ok(states);
-    }
     let mut spread: Vec<Option<State>> = vec![None; to.instances];
-    for state in states.into_iter().flatten() {
+    for state in states {
         for entry in state.entries {
             let places = match &entry.key {
                 // It belongs to all keys.
@@ -86,6 +112,38 @@ mod tests {
             version: 3,
             entries: keys.iter().copied().map(entry).collect(),
         }
+    }
+
+    fn spread(
+        states: Vec<Option<State>>,
+        from: &Spread,
+        to: &Spread,
+    ) -> Result<Vec<Option<State>>, String> {
+        let saved = states.into_iter().map(|state| {
+            let state = state.unwrap_or_default();
+            let kept = 2 * state.entries.len() as u64;
+            Saved { state, kept }
+        });
+        let saved: Vec<_> = saved.collect();
+        let before: u64 = saved.iter().map(|saved| saved.kept).sum();
+        let after = super::spread(saved, from, to)?;
+        let kept: u64 = after.iter().flatten().map(|saved| saved.kept).sum();
+        assert_eq!(kept, before, "of {after:?}");
+        Ok(after
+            .into_iter()
+            .map(|saved| saved.map(|saved| saved.state))
+            .collect())
+    }
+
+    #[test]
+    fn what_is_kept_is_shared_out_by_entries() {
+        let state = |count: usize| Some(entries(&vec![Some("k"); count]));
+        let shared = share(10, vec![state(2), None, state(0), state(1)]);
+        let kept: Vec<_> = shared.iter().map(|s| s.as_ref().map(|s| s.kept)).collect();
+        assert_eq!(kept, [Some(6), None, Some(0), Some(4)]);
+        let most = share(u64::MAX, vec![state(1), state(1)]);
+        let kept: u64 = most.iter().flatten().map(|saved| saved.kept).sum();
+        assert_eq!(kept, u64::MAX);
     }
 
     fn keys(states: &[Option<State>]) -> Vec<Vec<String>> {

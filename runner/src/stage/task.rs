@@ -2,7 +2,7 @@
 
 use mosaik_streams::Frames;
 
-use crate::operator::{CallError, Counted, Instance, Outcomes, Processed, Rejected};
+use crate::operator::{CallError, ClockTrace, Counted, Instance, Outcomes, Processed, Rejected};
 
 /// What a worker makes its instance do.
 #[derive(Debug, Clone)]
@@ -33,6 +33,11 @@ impl Task {
         }
     }
 
+    /// Whether it is about records. Else it is about the state as a whole.
+    pub(super) const fn has_records(&self) -> bool {
+        matches!(self, Self::Batch(..))
+    }
+
     /// Bytes that it holds.
     pub(super) fn bytes(&self) -> usize {
         match self {
@@ -42,7 +47,7 @@ impl Task {
     }
 }
 
-/// How far the attempts at a batch have come, so that a later one repeats nothing that was handed on.
+/// How far the attempts at a task have come, so that a later one repeats nothing that was handed on.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// Records handed on, by output port.
@@ -57,18 +62,21 @@ pub(super) struct Progress {
     pub(super) outcomes: Outcomes,
     /// What the current attempt has counted.
     pub(super) counted: Vec<Counted>,
+    /// What the clock is to answer in the next attempt.
+    pub(super) clock: ClockTrace,
 }
 
 impl Progress {
-    /// Starts with another batch.
+    /// Starts with another task.
     pub(super) fn begin(&mut self) {
         self.handed_on.clear();
         self.is_repeated = false;
         self.to_skip.clear();
         self.rejected.clear();
+        self.clock = ClockTrace::default();
     }
 
-    /// Whether anything of the batch is handed on.
+    /// Whether anything that came of it is handed on.
     pub(super) fn has_handed_on(&self) -> bool {
         self.handed_on.iter().any(|count| *count > 0)
     }
@@ -78,7 +86,7 @@ impl Progress {
         self.to_skip.iter().any(|count| *count > 0)
     }
 
-    /// Starts another attempt, at the whole batch.
+    /// Starts another attempt, at all of it.
     pub(super) fn restart(&mut self) {
         self.is_repeated = true;
         self.to_skip.clone_from(&self.handed_on);
@@ -95,6 +103,12 @@ impl Progress {
         let records = (first..).zip(part.iter());
         let records = records.filter(|(index, _)| !self.rejected.contains(index));
         records.map(|(_, record)| record).collect()
+    }
+
+    /// How many of `count` records from `first` on are rejected.
+    pub(super) fn rejected_among(&self, first: u32, count: usize) -> usize {
+        let is_among = |index: &&u32| **index >= first && ((**index - first) as usize) < count;
+        self.rejected.iter().filter(is_among).count()
     }
 
     /// Notes an answer about the records from `first` on. Leaves in it what is new.
@@ -180,5 +194,8 @@ mod tests {
         progress.note(2, &mut rest);
         assert_eq!(new(&rest), (vec![2, 0, 1], vec![4]));
         assert!(!progress.is_behind());
+        let among =
+            [(0, 10), (0, 3), (3, 1), (4, 1), (5, 9)].map(|(at, n)| progress.rejected_among(at, n));
+        assert_eq!(among, [2, 0, 1, 1, 0]);
     }
 }

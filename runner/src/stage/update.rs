@@ -8,11 +8,12 @@ use tokio::{sync::oneshot, time::Interval};
 use super::{
     Blueprint, Converters, End, OnError, OutputPort, Spread,
     crew::Crew,
+    history::Saved,
     operator::{Running, interval},
     spread::spread,
     worker::Outfit,
 };
-use crate::operator::{Instance, Limits, State};
+use crate::operator::{Instance, Limits};
 
 /// What a running operator goes over to.
 #[derive(Debug)]
@@ -144,7 +145,7 @@ impl Running {
             checkpoint: settings.checkpoint,
             ..self.outfit.clone()
         };
-        let states = if replacement.carry {
+        let saved = if replacement.carry {
             spread(crew.snapshots().await?, &self.spread, &replacement.spread)?
         } else {
             vec![None; replacement.spread.instances]
@@ -153,7 +154,7 @@ impl Running {
         let ended: Vec<_> = inputs
             .filter_map(|(input, open)| (!open).then_some(input.port))
             .collect();
-        let members = restored(replacement.instances, states)?;
+        let members = restored(replacement.instances, saved)?;
         Ok(Next {
             crew: Crew::new(&outfit, members, &replacement.spread, &ended)?,
             outfit,
@@ -165,16 +166,16 @@ impl Running {
 /// Gives each instance its state.
 fn restored(
     instances: Vec<Instance>,
-    states: Vec<Option<State>>,
-) -> Result<Vec<(Instance, Option<State>)>, String> {
+    saved: Vec<Option<Saved>>,
+) -> Result<Vec<(Instance, Option<Saved>)>, String> {
     let mut members = Vec::new();
-    for (mut instance, state) in instances.into_iter().zip(states) {
-        if let Some(state) = &state {
-            instance.restore(state).map_err(|error| {
+    for (mut instance, saved) in instances.into_iter().zip(saved) {
+        if let Some(saved) = &saved {
+            instance.restore(&saved.state).map_err(|error| {
                 format!("the new one refuses the state of the old one: {error}")
             })?;
         }
-        members.push((instance, state));
+        members.push((instance, saved));
     }
     Ok(members)
 }

@@ -1,4 +1,4 @@
-//! [`Worker`]: one instance of an operator, and what becomes of what it answers.
+//! [`Worker`]: one instance of an operator, the calls made to it, and what waits to be handed on.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -7,19 +7,12 @@ use mosaik_streams::{Frames, FramesProducer};
 use super::{
     Blueprint, Converters, Counters, End, Handoff, OnError, Settings,
     backoff::Backoff,
-    convert::{Complaints, Port},
-    history::History,
+    convert::Complaints,
+    history::{History, Saved},
     order::Turn,
     task::{Progress, Task},
 };
-use crate::operator::{CallError, Instance, Processed, State};
-
-/// The most answers that an operator may give to one call by saying that there is more: 1,048,576.
-///
-/// Each is handed on before the next is asked for, so the bound is on time, not on memory.
-pub const ANSWERS_MAX: u32 = 1 << 20;
-/// Bytes of all answers to one call: 4 GiB.
-const ANSWERS_BYTES_MAX: usize = 4 << 30;
+use crate::operator::Instance;
 
 /// Where the datums of an output port go.
 #[derive(Debug, Clone)]
@@ -54,12 +47,12 @@ pub(super) struct Worker {
     pub(super) complaints: Complaints,
     /// Records of one call, fewer than a batch has where the operator is too slow for that many.
     pub(super) batch_max: BatchMax,
-    /// Input ports that have ended.
+    /// Input ports that have ended, which the instance or one before it was told and has taken in.
     pub(super) ended: Vec<u32>,
-    /// Those of them that the instance was not told of: they ended before it was there.
+    /// Input ports that have ended, which the instance has yet to be told.
     pub(super) untold: Vec<u32>,
-    /// What it answered that is not handed on yet, and where it goes. At most what one call may answer.
-    pub(super) held: VecDeque<(FramesProducer, Frames)>,
+    /// What it answered that is not handed on yet. At most what one call may answer.
+    pub(super) held: VecDeque<Held>,
     /// Whether what it answers is handed on before the call is over. Else its stage does it between two batches, where it
     /// also receives commands: readers may take nothing for a long time.
     pub(super) eager: bool,
@@ -68,19 +61,27 @@ pub(super) struct Worker {
     /// Records of the current call that are counted in one place or another.
     pub(super) accounted: usize,
     /// When to hand on what comes of the current batch, where others work beside this one.
-    turn: Option<Turn>,
+    pub(super) turn: Option<Turn>,
+}
+
+/// An answer's records, and where they go.
+pub(super) struct Held {
+    pub(super) producer: FramesProducer,
+    pub(super) frames: Frames,
+    /// Whether the records that brought it are counted as done. Until then it is they that count if all is given up.
+    pub(super) is_counted: bool,
 }
 
 impl Worker {
-    /// With an instance that has that state, and comes after these input ports have ended.
+    /// With an instance that has what is saved, and comes after these input ports have ended.
     pub(super) fn new(
         outfit: Outfit,
         instance: Instance,
-        state: Option<State>,
+        saved: Option<Saved>,
         ended: Vec<u32>,
     ) -> Self {
         let component = &outfit.blueprint.component;
-        let history = History::new(component, outfit.checkpoint, state, ended.clone());
+        let history = History::new(component, outfit.checkpoint, saved);
         Self {
             outfit,
             instance: Some(instance),
@@ -89,8 +90,8 @@ impl Worker {
             restart: false,
             complaints: Complaints::default(),
             batch_max: BatchMax::default(),
-            untold: ended.clone(),
-            ended,
+            untold: ended,
+            ended: Vec::new(),
             held: VecDeque::new(),
             eager: false,
             progress: Progress::default(),
@@ -146,15 +147,8 @@ impl Worker {
     pub(super) async fn finish(&mut self, port: u32, turn: Option<Turn>) -> Result<(), End> {
         self.turn = turn;
         let done = self.call(Task::Finish(port)).await;
-        self.note_end(port);
         self.turn = None;
         done
-    }
-
-    fn note_end(&mut self, port: u32) {
-        if !self.ended.contains(&port) {
-            self.ended.push(port);
-        }
     }
 
     /// Goes on with other settings; so do the instances that follow.
@@ -184,7 +178,7 @@ impl Worker {
     }
 
     /// What the instance remembers. One that is lost is brought back first.
-    pub(super) fn snapshot(&mut self) -> Result<Option<State>, String> {
+    pub(super) fn snapshot(&mut self) -> Result<Saved, String> {
         if self.instance.is_none() {
             self.rebuild()
                 .map_err(|_| "it could not be brought back".to_owned())?;
@@ -192,14 +186,17 @@ impl Worker {
         let Some(instance) = &mut self.instance else {
             return Err("its instance was lost and is not back yet".to_owned());
         };
-        instance.snapshot().map(Some).map_err(|error| {
-            if error.is_fatal() {
-                // Another one follows before the next batch.
-                self.instance = None;
-                self.backoff.failed();
+        match instance.snapshot() {
+            Ok(state) => Ok(self.history.saved_as(state)),
+            Err(error) => {
+                if error.is_fatal() {
+                    // Another one follows before the next batch.
+                    self.instance = None;
+                    self.backoff.failed();
+                }
+                Err(format!("its state could not be taken: {error}"))
             }
-            format!("its state could not be taken: {error}")
-        })
+        }
     }
 
     /// Makes the instance do something and hands on what it answers, part by part. What it fails on goes by the policy.
@@ -220,10 +217,14 @@ impl Worker {
         if self.instance.is_none() {
             self.rebuild()?;
         }
-        while self.instance.is_some()
-            && let Some(port) = self.untold.pop()
-        {
+        for port in std::mem::take(&mut self.untold) {
             self.perform(Task::Finish(port)).await?;
+            // It is told once: one that fails on it again has no state any more that this could flush.
+            self.untold.retain(|untold| *untold != port);
+        }
+        self.revive().await?;
+        if self.instance.is_none() {
+            return Err(End::Stopped);
         }
         self.perform(task).await?;
         self.save_if_due();
@@ -243,117 +244,6 @@ impl Worker {
         }
     }
 
-    /// Makes one attempt at a task, whose records are those of the batch from `first` on. Once it is done, what it has
-    /// reported counts, and it is part of the history.
-    pub(super) async fn attempt(
-        &mut self,
-        task: &Task,
-        first: u32,
-        progress: &mut Progress,
-    ) -> Result<Result<(), CallError>, End> {
-        let Some(instance) = &mut self.instance else {
-            return Ok(Err(CallError::Poisoned));
-        };
-        progress.forget_reports();
-        let rejected_before = progress.rejected.len();
-        let mut bytes = 0;
-        let mut answer = task.call(instance);
-        for _ in 0..ANSWERS_MAX {
-            let mut processed = match answer {
-                Ok(processed) => processed,
-                Err(error) => return Ok(Err(error)),
-            };
-            bytes += wire_len(&processed);
-            progress.note(first, &mut processed);
-            self.outfit.counters.rejected(processed.rejected.len());
-            self.accounted += processed.rejected.len();
-            let more = processed.more;
-            if !more {
-                // What becomes of its output is counted as output from here on.
-                let rejected = progress.rejected.len() - rejected_before;
-                self.commit(task, rejected, progress);
-            }
-            if let Some(turn) = &self.turn {
-                turn.comes().await;
-            }
-            self.hold(processed.outputs).await?;
-            if more || self.eager {
-                self.hand_on().await?;
-            }
-            if let Task::Batch(port, batch) = task {
-                let rejected = (Port::Input(*port), batch, first);
-                self.refused(rejected, &processed.rejected).await?;
-            }
-            let (true, Some(instance)) = (more, &mut self.instance) else {
-                self.answered();
-                return Ok(Ok(()));
-            };
-            if self.outfit.handoff.is_abandoned() {
-                return Err(End::Stopped);
-            }
-            if bytes > ANSWERS_BYTES_MAX {
-                let what = format!("more than {ANSWERS_BYTES_MAX} bytes in answer to one batch");
-                return Ok(Err(CallError::Malformed {
-                    call: "resume",
-                    what,
-                }));
-            }
-            answer = instance.resume();
-        }
-        Ok(Err(CallError::Malformed {
-            call: "resume",
-            what: format!("more than {ANSWERS_MAX} answers to one batch"),
-        }))
-    }
-
-    /// Counts what a task that is done has come to, and makes it part of the history.
-    fn commit(&mut self, task: &Task, rejected: usize, progress: &Progress) {
-        let records = (task.records() - rejected.min(task.records())) as u64;
-        let kept = self.outfit.counters.done(records, progress.outcomes);
-        self.accounted += records as usize;
-        self.outfit.counters.of_operator().add(&progress.counted);
-        if let Task::Finish(port) = task {
-            // Before the next snapshot, which goes with the ports that have ended by then.
-            self.note_end(*port);
-        }
-        if let Some(instance) = &mut self.instance {
-            let clock = instance.take_clock();
-            self.history.note(task, clock, kept);
-        }
-    }
-
-    /// After the last answer to a call: a new instance follows if the policy asks for one.
-    pub(super) fn answered(&mut self) {
-        if std::mem::take(&mut self.restart) {
-            self.instance = None;
-            self.backoff.failed();
-        } else {
-            self.backoff.succeeded();
-        }
-    }
-
-    /// Holds an answer's datums for the streams they are for, those before them in front.
-    async fn hold(&mut self, outputs: Vec<(u32, Frames)>) -> Result<(), End> {
-        let mut outcome = Ok(());
-        for (port, frames) in outputs.into_iter().filter(|(_, frames)| !frames.is_empty()) {
-            let converter = self.outfit.converters.outputs.get(port as usize);
-            match (self.producer(port).cloned(), converter) {
-                (None, _) => self.outfit.counters.unbound(frames.count()),
-                (Some(_), _) if outcome.is_err() => {
-                    self.outfit.counters.outputs_undelivered(frames.count());
-                }
-                (Some(producer), Some(Some(transcoder))) => {
-                    let transcoder = transcoder.clone();
-                    outcome = self
-                        .hold_as_postcard((port, &producer), &transcoder, frames)
-                        .await;
-                }
-                (Some(producer), _) => self.held.push_back((producer, frames)),
-            }
-        }
-        outcome
-    }
-
     /// Whether something waits to be handed on.
     pub(super) fn holds(&self) -> bool {
         !self.held.is_empty()
@@ -361,11 +251,12 @@ impl Worker {
 
     /// Hands on what is held. Cancel safe: what is not handed on stays held.
     pub(super) async fn hand_on(&mut self) -> Result<(), End> {
-        while let Some((producer, frames)) = self.held.front_mut() {
+        while let Some(held) = self.held.front_mut() {
             let Outfit {
                 handoff, counters, ..
             } = &self.outfit;
-            if let Err(end) = handoff.send_rest(producer, frames, counters).await {
+            let sent = handoff.send_rest(&held.producer, &mut held.frames, counters);
+            if let Err(end) = sent.await {
                 self.give_up();
                 return Err(end);
             }
@@ -376,18 +267,14 @@ impl Worker {
 
     /// What is held is handed on by nobody.
     pub(super) fn give_up(&mut self) {
-        let left = self.held.drain(..).map(|(_, frames)| frames.count());
-        self.outfit.counters.outputs_undelivered(left.sum());
+        let left = self.held.drain(..).filter(|held| held.is_counted);
+        let left = left.map(|held| held.frames.count()).sum();
+        self.outfit.counters.outputs_undelivered(left);
     }
 
     pub(super) fn producer(&self, port: u32) -> Option<&FramesProducer> {
         self.outfit.outputs.get(port as usize)?.producer.as_ref()
     }
-}
-
-fn wire_len(processed: &Processed) -> usize {
-    let frames = processed.outputs.iter().map(|(_, frames)| frames);
-    frames.map(Frames::wire_len).sum()
 }
 
 /// How many records one call gets: all of a batch, unless that takes the operator longer than it may.

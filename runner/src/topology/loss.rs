@@ -72,7 +72,7 @@ impl StageSummary {
     }
 }
 
-/// The stages and streams of a graph all of whose ways end at these sinks.
+/// The stages and streams of a graph all of whose results end up at these sinks.
 fn led_to(
     graph: &Graph,
     mut stages: BTreeSet<StageKey>,
@@ -81,7 +81,7 @@ fn led_to(
     order.reverse();
     let mut streams = BTreeSet::new();
     for stage in order {
-        let mut written = stage.writes().peekable();
+        let mut written = stage.results().peekable();
         if written.peek().is_none() {
             continue;
         }

@@ -26,19 +26,19 @@ impl Node {
         }
     }
 
-    /// Stops the stages whose output nobody can ever take any more, so that they do not wait for ever: all they write
-    /// is private to this node, and the stages that read it have ended.
+    /// Stops the stages whose results nobody can ever take any more, so that they do not wait for ever: all of them are
+    /// private to this node, and the stages that read them have ended.
     pub(super) fn stop_writers_without_readers(&mut self) {
         let mut unread = Vec::new();
         for (key, running) in &self.stages {
             let Some(stage) = self.graph.stage(key) else {
                 continue;
             };
-            if stage.writes().next().is_some()
-                && !stage.writes().any(|stream| self.is_read(stream))
+            if stage.results().next().is_some()
+                && !stage.results().any(|stream| self.is_read(stream))
                 && running.give_up()
             {
-                tracing::info!("{key} stops: nobody reads what it writes any more");
+                tracing::info!("{key} stops: nobody reads its results any more");
                 unread.push(key.clone());
             }
         }

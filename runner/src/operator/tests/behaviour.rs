@@ -287,10 +287,10 @@ fn log_lines_and_counters_arrive() {
     };
     assert_eq!(processed.counted, [counted]);
     // What is repeated is known already.
-    talker.repeat(Some(ClockTrace::default()));
+    talker.repeat(ClockTrace::default());
     assert_eq!(talker.tick().unwrap().counted, []);
     assert!(recorder.take().is_empty());
-    talker.repeat(None);
+    talker.begin(ClockTrace::default());
     assert_eq!(talker.tick().unwrap().counted.len(), 1);
 }
 
@@ -310,9 +310,9 @@ fn a_repeated_call_sees_the_same_clock() {
     let trace = clock.take_clock();
     std::thread::sleep(Duration::from_millis(5));
     assert_ne!(clock.tick().unwrap().outputs, first);
-    clock.repeat(Some(trace));
+    clock.repeat(trace.clone());
     assert_eq!(clock.tick().unwrap().outputs, first);
-    clock.repeat(None);
+    clock.begin(ClockTrace::default());
     assert_ne!(clock.tick().unwrap().outputs, first);
 }
 
@@ -361,4 +361,64 @@ fn instances_move_between_threads() {
         .join()
         .unwrap();
     assert_eq!(echoed.unwrap().outputs, [(0, batch())]);
+}
+
+/// Spins for some 50 ms of CPU time, then answers with nothing, and says that there is more if `more`.
+fn spins(more: bool) -> String {
+    format!(
+        "(local $turns i32)
+        (loop $spin
+            (local.set $turns (i32.add (local.get $turns) (i32.const 1)))
+            (br_if $spin (i32.lt_u (local.get $turns) (i32.const 100000000))))
+        (drop (call $nothing)) (i32.store8 (i32.const 340) (i32.const {})) (i32.const 320)",
+        u8::from(more)
+    )
+}
+
+/// A guest whose parts of answers take longer than a batch of one record may, and not as long as a state may.
+fn slow(guest: &Guest<'_>) -> Instance {
+    let limits = Limits {
+        call_time_max: Duration::from_millis(5),
+        open_time_max: Some(Duration::from_mins(1)),
+        ..Limits::default()
+    };
+    let mut slow = instance(guest, Arc::new(NoEvents));
+    slow.set_limits(limits);
+    slow
+}
+
+#[test]
+fn each_part_of_an_answer_about_the_state_may_take_as_long_as_a_state() {
+    let resume = spins(false);
+    let more = "(call $answer (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1))";
+    let guest = Guest {
+        process: more,
+        finish: more,
+        tick: more,
+        resume: &resume,
+        ..Guest::default()
+    };
+    let mut of_state = slow(&guest);
+    assert!(of_state.finish(0).unwrap().more);
+    assert!(!of_state.resume().unwrap().more);
+    assert!(of_state.tick().unwrap().more);
+    assert!(!of_state.resume().unwrap().more);
+    assert!(of_state.process(0, &batch()).unwrap().more);
+    let late = of_state.resume().unwrap_err();
+    assert!(matches!(late, CallError::TimedOut { .. }), "{late}");
+}
+
+#[test]
+fn a_record_can_be_given_the_time_of_a_batch() {
+    let process = spins(false);
+    let guest = Guest {
+        process: &process,
+        ..Guest::default()
+    };
+    let mut patient = slow(&guest);
+    patient.set_records_min(1_000_000);
+    patient.process(0, &batch()).unwrap();
+    patient.set_records_min(0);
+    let late = patient.process(0, &batch()).unwrap_err();
+    assert!(matches!(late, CallError::TimedOut { .. }), "{late}");
 }
