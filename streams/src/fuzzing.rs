@@ -75,9 +75,9 @@ pub fn side(payload: &[u8]) {
     if entry != Entry::Unknown {
         assert_eq!(entry.encode(), payload);
     }
-    if let Some(position) = side::read_last_words(payload) {
-        let written = side::last_words(position);
-        assert_eq!(side::read_last_words(written.as_bytes()), Some(position));
+    if let Some(words) = side::LastWords::decode(payload) {
+        let written = words.encode();
+        assert_eq!(side::LastWords::decode(written.as_bytes()), Some(words));
     }
 }
 

@@ -188,6 +188,68 @@ async fn what_a_reader_that_never_comes_back_did_not_confirm_is_lost() {
     assert_eq!(producer.stats().dropped.total(), lost());
 }
 
+/// A reader whose node stops in order takes what it has received. What it has not received its next life gets, each record
+/// once; what is sent meanwhile is nobody's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_stops_in_order_goes_on_in_its_next_life() {
+    const RECORDS: u64 = 100_000;
+    let a = first().await;
+    let producer = producer(&a)
+        .disconnect_lagging(DisconnectLagging::Wait)
+        .with_buffer_size(usize::MAX)
+        .online_when(|when| when.minimum_of(0))
+        .build()
+        .expect("the first");
+    let (key, addr) = (SecretKey::generate(), a.local().addr());
+    let start = async |life: &Process| {
+        let (key, addr) = (key.clone(), addr.clone());
+        let made = life.spawn(async move {
+            let node = node(&key, &addr).await;
+            let consumer = node.streams().consumer_frames(STREAM);
+            let consumer = consumer.with_buffer_size(100).build();
+            (node, consumer.expect("it wants all"))
+        });
+        within("a life", made).await.expect("it starts")
+    };
+    let connected = async |count: usize| {
+        until("its connection", || producer.consumers().len() == count).await;
+    };
+    let life = Process::start();
+    let (node, mut consumer) = start(&life).await;
+    connected(1).await;
+    let sent = producer.send_frames(numbered(0..RECORDS)).await;
+    sent.expect("it is open");
+    let mut seen = within("records", some_numbers(&mut consumer, 200)).await;
+    consumer.stop_receiving();
+    let rest = within("what it has received", all_numbers(&mut consumer)).await;
+    seen.extend(rest);
+    let received = seen.len() as u64;
+    assert_all(&seen, 0..received);
+    assert!((200..RECORDS).contains(&received), "{received}");
+    assert_eq!(consumer.stats().dropped.total(), 0);
+    drop((consumer, node));
+    drop(life);
+    connected(0).await;
+    let meanwhile = producer.send_frames(numbered(0..70)).await;
+    meanwhile.expect("it is open");
+    until("nobody takes them", || {
+        producer.stats().dropped.nobody == 70
+    })
+    .await;
+
+    let life = Process::start();
+    let (_node, mut consumer) = start(&life).await;
+    connected(1).await;
+    producer
+        .send_frames(numbered(RECORDS..RECORDS + 10))
+        .await
+        .expect("it is open");
+    let left = usize::try_from(RECORDS + 10 - received).expect("it is small");
+    let seen = within("the rest", some_numbers(&mut consumer, left)).await;
+    assert_all(&seen, received..RECORDS + 10);
+    assert_eq!(producer.stats().dropped.total(), 70);
+}
+
 /// A producer and a reader with a relay between them.
 struct Pair {
     relay: Relay,

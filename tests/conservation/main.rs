@@ -12,6 +12,7 @@ mod accounts;
 mod busy;
 mod graphs;
 mod ledger;
+mod nodes;
 mod partial;
 mod random;
 mod readers;

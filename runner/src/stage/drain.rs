@@ -15,7 +15,8 @@ pub enum Drain {
     /// As [`Queued`](Self::Queued); a source stops at once, and what it has read goes to its successor.
     HandOver,
     /// To the end of the node's own streams, whose writers have ended. A shared stream has writers elsewhere and does
-    /// not end: it is read until nothing comes for [`SHARED_QUIET`], and for [`SHARED_MAX`] at the most.
+    /// not end: it is received until nothing comes for [`SHARED_QUIET`], and for [`SHARED_MAX`] at the most, and all
+    /// that was received is read.
     ToEnd,
 }
 
@@ -30,6 +31,8 @@ pub(super) struct Draining<'a> {
     input: &'a mut Input,
     left: usize,
     until: Instant,
+    /// Whether nothing more is received on a shared stream.
+    is_leaving: bool,
 }
 
 impl<'a> Draining<'a> {
@@ -40,6 +43,7 @@ impl<'a> Draining<'a> {
             input,
             left,
             until: Instant::now() + SHARED_MAX,
+            is_leaving: false,
         }
     }
 
@@ -53,19 +57,25 @@ impl<'a> Draining<'a> {
                 self.left = self.left.saturating_sub(batch.count());
                 Some(batch)
             }
-            Drain::ToEnd => {
-                let quiet = if self.input.shared {
+            Drain::ToEnd => loop {
+                let quiet = if self.input.shared && !self.is_leaving {
                     self.until.min(Instant::now() + SHARED_QUIET)
                 } else {
                     // Its end is certain to come; the time limit is whoever abandons it.
                     Instant::now() + Duration::from_hours(24)
                 };
-                tokio::select! {
+                let batch = tokio::select! {
                     biased;
-                    batch = timeout_at(quiet, consumer.recv_frames(BATCH_DATUMS_MAX)) => batch.ok().flatten(),
-                    () = handoff.abandoned() => None,
+                    batch = timeout_at(quiet, consumer.recv_frames(BATCH_DATUMS_MAX)) => batch,
+                    () = handoff.abandoned() => return None,
+                };
+                if let Ok(batch) = batch {
+                    return batch;
                 }
-            }
+                // What other nodes have not sent yet they keep for the next life of this one.
+                consumer.stop_receiving();
+                self.is_leaving = true;
+            },
         }
     }
 }

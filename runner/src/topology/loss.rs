@@ -16,10 +16,12 @@ impl Summary {
     pub fn lost(&self) -> u64 {
         let stages = self.stages.iter().map(StageSummary::lost);
         let streams = self.streams.values().map(|stream| {
-            // Nobody has to read what is shared, unless `online_when` says so.
+            // Nobody has to read what is shared, unless `online_when` says so: then nothing is made for nobody, and what a
+            // reader leaves behind has no other.
             let is_excused = |reason: &str| match reason {
                 "nobody" => stream.reader_left || stream.shared,
-                "closed" | "offline" => stream.reader_left,
+                "closed" => stream.reader_left || (stream.shared && !stream.waits_for_readers),
+                "offline" => stream.reader_left,
                 _ => false,
             };
             let dropped = stream.dropped.iter();
@@ -56,6 +58,8 @@ impl Summary {
             stream.reader_left = streams.contains(name);
             let declared = graph.streams.get(name);
             stream.shared = declared.is_some_and(|stream| stream.scope == Scope::Network);
+            stream.waits_for_readers =
+                declared.is_some_and(|stream| stream.online_when.producer.is_some());
         }
     }
 }

@@ -51,6 +51,8 @@ pub struct StreamSummary {
     pub reader_left: bool,
     /// Whether other nodes may read it.
     pub shared: bool,
+    /// Whether `online_when` says that it waits for readers.
+    pub waits_for_readers: bool,
 }
 
 /// What a node has done.

@@ -56,6 +56,8 @@ pub(crate) struct Core {
     pub(super) batch_size: AtomicUsize,
     /// Ends the worker and the receivers.
     pub(super) cancel: CancellationToken,
+    /// Cancelled when nothing more is to be received, since the node stops.
+    pub(super) leaving: CancellationToken,
     queue: Queue,
     sources: Mutex<Sources>,
 }
@@ -99,6 +101,7 @@ impl Core {
             backoff: Mutex::new(config.backoff.clone()),
             config,
             cancel: streams.env.cancel.child_token(),
+            leaving: CancellationToken::new(),
             streams,
             gate,
             lookup,
@@ -127,6 +130,10 @@ impl Core {
     pub(super) fn label(&self) -> String {
         let label = self.config.label.as_ref();
         label.map_or_else(|| self.id.to_string(), ToString::to_string)
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.is_cancelled()
     }
 
     pub(super) fn wanted(&self) -> Arc<Wanted> {

@@ -174,6 +174,13 @@ impl FramesConsumer {
         &self.core.id
     }
 
+    /// Receives nothing more from other nodes, since this one stops. What was received can be taken still, and then the
+    /// consumer is at its end. Producers that keep records keep what it has not received, for the consumer of the same name
+    /// in the next life of this node.
+    pub fn stop_receiving(&self) {
+        self.core.leaving.cancel();
+    }
+
     /// Takes nothing more, as a drop does, and tells what it has received in its whole life. What waited to be taken counts
     /// as closed.
     pub fn close(self) -> ConsumerStats {

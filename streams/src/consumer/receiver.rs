@@ -53,9 +53,23 @@ pub(super) async fn run(core: &Core, peer: PeerId) {
     tokio::select! {
         // Never by itself.
         () = left.drain() => {}
-        // Triggered when the peer offers the stream no more.
-        () = keep(core, peer, (&mut remembered, &left)) => {}
+        // Triggered when the peer offers the stream no more, or nothing more is to be received.
+        () = keep_unless_leaving(core, peer, (&mut remembered, &left)) => {}
     }
+}
+
+async fn keep_unless_leaving(
+    core: &Core,
+    peer: PeerId,
+    (remembered, left): (&mut Remembered<'_>, &Left<'_>),
+) {
+    tokio::select! {
+        // Triggered when the peer offers the stream no more.
+        () = keep(core, peer, (remembered, left)) => {}
+        // Triggered when the node stops.
+        () = core.leaving.cancelled() => {}
+    }
+    left.emptied().await;
 }
 
 async fn keep(core: &Core, peer: PeerId, (remembered, left): (&mut Remembered<'_>, &Left<'_>)) {
@@ -158,7 +172,6 @@ async fn keep(core: &Core, peer: PeerId, (remembered, left): (&mut Remembered<'_
         .await;
         waits.reset();
     }
-    left.emptied().await;
 }
 
 /// The peer's entry while it offers the stream, or `also_ended`, and is one to take it from.

@@ -46,8 +46,11 @@ impl Entered<'_> {
         match (self.conn.get(), self.confirmed.get()) {
             (Some(conn), Some(progress)) => {
                 // From here on this side accounts for what it has received.
-                let words = side::last_words(progress.position());
-                conn.close_saying(reason, words.as_bytes());
+                let words = side::LastWords {
+                    position: progress.position(),
+                    returns: self.core.is_leaving(),
+                };
+                conn.close_saying(reason, words.encode().as_bytes());
             }
             (Some(conn), None) => conn.close(reason),
             (None, _) => {}

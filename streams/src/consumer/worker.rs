@@ -17,7 +17,7 @@ pub(super) async fn run(core: Arc<Core>) {
         tokio::select! {
             // Triggered when the consumer or its network ends.
             () = core.cancel.cancelled() => {}
-            // Never by itself.
+            // Triggered when nothing more is to be received, and all that was is queued.
             () = watch(&core, &mut receivers) => {}
         }
         // Each closes its connection with what it has received, before the network closes all of them without.
@@ -66,6 +66,11 @@ async fn watch(core: &Arc<Core>, receivers: &mut JoinSet<PeerId>) {
             changed = catalog.changed() => if changed.is_err() {
                 std::future::pending::<()>().await;
             },
+            // Triggered when the node stops.
+            () = core.leaving.cancelled() => {
+                while receivers.join_next().await.is_some() {}
+                return;
+            }
             // Triggered when other nodes are to be heard than before.
             Ok(()) = requirements.changed() => refused.clear(),
             // Triggered when a receiver ends, because its peer offers the stream no more.

@@ -226,7 +226,7 @@ impl Core {
     ) {
         let mut fanout = self.held();
         if fanout.over() == Some(CloseReason::GracefulShutdown) {
-            self.take_out(&mut fanout, subscriber, Fate::Vanished);
+            self.take_out(&mut fanout, subscriber, subscriber.fate_away());
         } else if !subscriber.gone.is_cancelled() {
             self.set_away(&mut fanout, subscriber, connection);
         }
@@ -251,7 +251,7 @@ impl Core {
             .cloned()
             .collect();
         if let Some(first) = away.first().filter(|_| away.len() > AWAY_MAX) {
-            self.take_out(fanout, first, Fate::Vanished);
+            self.take_out(fanout, first, first.fate_away());
         }
         let (core, subscriber, connection) = (self.clone(), subscriber.clone(), connection.clone());
         self.streams.env.spawn(async move {
@@ -272,7 +272,7 @@ impl Core {
     fn expire(&self, subscriber: &Arc<Subscriber>, connection: &Connection) {
         let mut fanout = self.held();
         if !connection.replaced.is_cancelled() {
-            self.take_out(&mut fanout, subscriber, Fate::Vanished);
+            self.take_out(&mut fanout, subscriber, subscriber.fate_away());
         }
     }
 }

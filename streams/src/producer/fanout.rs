@@ -44,6 +44,17 @@ pub(super) enum Fate {
     Complete,
 }
 
+impl Subscriber {
+    /// What becomes of it if it does not come back. One whose node stopped in order was not waiting for more.
+    pub(super) fn fate_away(&self) -> Fate {
+        if self.is_on_leave() {
+            Fate::Left
+        } else {
+            Fate::Vanished
+        }
+    }
+}
+
 impl Fanout {
     pub(super) fn subscribers(&self) -> &[Arc<Subscriber>] {
         &self.subscribers

@@ -127,16 +127,21 @@ impl Sending<'_> {
     fn left_retained(&self, retained: &Retained, is_lost: bool) {
         let number = self.number();
         let words = self.conn.last_words();
-        let position = words.and_then(|words| side::read_last_words(&words));
+        let words = words.and_then(|words| side::LastWords::decode(&words));
         // What was not sent nobody can have received.
-        let said = position.is_some_and(|position| retained.confirm(number, position).is_ok());
+        let said = words.filter(|words| retained.confirm(number, words.position).is_ok());
         let is_complete = *self.remote.complete.borrow();
         if !retained.detach(number) {
             // Another connection has taken its place.
         } else if is_complete {
             self.core.remove_as(self.subscriber, Fate::Complete);
-        } else if said {
-            self.core.remove_as(self.subscriber, Fate::Left);
+        } else if let Some(words) = said {
+            if words.returns {
+                self.remote.set_on_leave();
+                self.core.wait_for(self.subscriber, self.connection);
+            } else {
+                self.core.remove_as(self.subscriber, Fate::Left);
+            }
         } else if is_lost {
             self.core.wait_for(self.subscriber, self.connection);
         } else {

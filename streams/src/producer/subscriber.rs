@@ -1,6 +1,9 @@
 //! A subscriber of a producer: in this process, or at the other end of a connection.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +58,9 @@ pub(super) struct Remote {
     pub(super) sending: tokio::sync::Mutex<()>,
     /// The connection that it has, or had last.
     connection: Mutex<Arc<Connection>>,
+    /// Whether it has no connection because its node stopped, and may start again. It gets what there was until then, and
+    /// nothing more before it is back.
+    on_leave: AtomicBool,
     /// How the stream ends, once it does: for good or not.
     pub(super) ending: watch::Sender<CloseReason>,
     /// Whether it has said that it has read all.
@@ -124,6 +130,7 @@ impl Remote {
             retained,
             sending: tokio::sync::Mutex::default(),
             connection: Mutex::new(connection),
+            on_leave: AtomicBool::new(false),
             ending: watch::Sender::new(CloseReason::GracefulShutdown),
             complete: watch::Sender::new(false),
         }
@@ -143,6 +150,12 @@ impl Remote {
     pub(super) fn set_connection(&self, connection: Arc<Connection>) {
         let last = std::mem::replace(&mut *self.lock(), connection);
         last.replaced.cancel();
+        self.on_leave.store(false, Ordering::Release);
+    }
+
+    /// Its node has stopped in order.
+    pub(super) fn set_on_leave(&self) {
+        self.on_leave.store(true, Ordering::Release);
     }
 
     /// Whether it has no connection.
@@ -205,6 +218,12 @@ impl Subscriber {
         self.with_channel(|channel| *channel.info.consumer_id())
     }
 
+    /// Whether it takes nothing before it is back, and is not waited for.
+    pub(super) fn is_on_leave(&self) -> bool {
+        let remote = self.remote();
+        remote.is_some_and(|remote| remote.on_leave.load(Ordering::Acquire))
+    }
+
     /// Takes no more datums.
     pub(super) fn has_left(&self) -> bool {
         let rejected =
@@ -245,7 +264,7 @@ impl Subscriber {
 
     /// Whether it wants all there is, as it comes.
     pub(super) fn takes_everything(&self) -> bool {
-        self.filter().is_everything() && !self.has_left()
+        self.filter().is_everything() && !self.has_left() && !self.is_on_leave()
     }
 
     /// Resolves when a consumer of this node takes nothing more from this source. Cancel safe.

@@ -14,7 +14,8 @@ pub(super) fn give_back(
     subscribers: &[Arc<Subscriber>],
     batch: &Frames,
 ) -> usize {
-    let filters: Vec<_> = subscribers.iter().map(|one| one.filter()).collect();
+    let present = subscribers.iter().filter(|one| !one.is_on_leave());
+    let filters: Vec<_> = present.map(|one| one.filter()).collect();
     if filters.iter().any(|filter| filter.is_everything()) {
         return 0;
     }

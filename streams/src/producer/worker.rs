@@ -132,12 +132,12 @@ async fn deliver(
         .undelivered
         .as_ref()
         .map_or(0, |sink| give_back(sink, &subscribers, &batch));
-    if subscribers.is_empty() {
+    if subscribers.iter().all(|one| one.is_on_leave()) {
         core.tally.nobody.add(batch.count() - given_back);
         return Ok(());
     }
     let mut waiting = Vec::new();
-    for subscriber in subscribers.iter() {
+    for subscriber in subscribers.iter().filter(|one| !one.is_on_leave()) {
         let wanted = subscriber.select(&batch);
         core.tally.filtered.add(batch.count() - wanted.count());
         hand_over(core, subscriber, wanted, &mut waiting);
@@ -379,7 +379,7 @@ async fn leave(core: &Core, subscriber: &Arc<Subscriber>, for_good: bool, reason
             remote.ending.send_replace(reason);
             remote.queue.close();
             if !for_good && remote.is_away() {
-                core.remove_as(subscriber, Fate::Vanished);
+                core.remove_as(subscriber, subscriber.fate_away());
             }
             subscriber.gone.cancelled().await;
         }

@@ -20,6 +20,8 @@ pub(crate) const RATE_PERIOD: Duration = Duration::from_secs(1);
 const TAKEN: u16 = 1;
 /// In front of the position in a consumer's last words.
 const LAST_WORDS: &str = " at ";
+/// Behind it, if the consumer's node comes back.
+const RETURNS: &str = ", returns";
 
 /// What a consumer reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,16 +53,30 @@ impl Entry {
     }
 }
 
-/// What a consumer says when it closes the connection: it answers itself for every record before this position.
-pub(crate) fn last_words(position: u64) -> String {
-    format!("{LAST_WORDS}{position}")
+/// What a consumer says when it closes the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LastWords {
+    /// It answers itself for every record before this one.
+    pub(crate) position: u64,
+    /// Whether its node stops and may start again: what it has not received is to be kept for it.
+    pub(crate) returns: bool,
 }
 
-/// The position in a consumer's last words, if that is what they are.
-pub(crate) fn read_last_words(words: &[u8]) -> Option<u64> {
-    let digits = std::str::from_utf8(words).ok()?.strip_prefix(LAST_WORDS)?;
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| digits.parse().ok()).flatten()
+impl LastWords {
+    pub(crate) fn encode(self) -> String {
+        let returns = if self.returns { RETURNS } else { "" };
+        format!("{LAST_WORDS}{}{returns}", self.position)
+    }
+
+    /// `None` if they are other words.
+    pub(crate) fn decode(words: &[u8]) -> Option<Self> {
+        let said = std::str::from_utf8(words).ok()?.strip_prefix(LAST_WORDS)?;
+        let digits = said.strip_suffix(RETURNS).unwrap_or(said);
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let position = is_number.then(|| digits.parse().ok()).flatten()?;
+        let returns = digits.len() < said.len();
+        Some(Self { position, returns })
+    }
 }
 
 #[cfg(test)]
@@ -72,7 +88,12 @@ mod tests {
         let taken = Entry::Taken(0x0102);
         assert_eq!(taken.encode(), b"\0\x01\0\0\0\0\0\0\x01\x02");
         assert_eq!(Entry::decode(&taken.encode()), taken);
-        assert_eq!(last_words(17), " at 17");
+        for (returns, bytes) in [(false, " at 17"), (true, " at 17, returns")] {
+            let position = 17;
+            let words = LastWords { position, returns };
+            assert_eq!(words.encode(), bytes);
+            assert_eq!(LastWords::decode(bytes.as_bytes()), Some(words));
+        }
     }
 
     #[test]
@@ -93,8 +114,11 @@ mod tests {
             " at 1 ",
             " at 99999999999999999999",
             "17",
+            " at 1, returns, returns",
+            " at , returns",
+            " at 1,",
         ] {
-            assert_eq!(read_last_words(words.as_bytes()), None, "{words:?}");
+            assert_eq!(LastWords::decode(words.as_bytes()), None, "{words:?}");
         }
     }
 }
