@@ -1,7 +1,9 @@
 //! Files: read once, followed like `tail -F`, appended to.
 
 mod follow;
+mod opened;
 mod read;
+mod trail;
 mod write;
 
 use std::{io, path::Path};
