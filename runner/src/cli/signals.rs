@@ -20,6 +20,7 @@ use signal_hook::{
 use tokio::sync::watch;
 
 use super::Exit;
+use crate::connector;
 
 /// The same signal again within this time is the same request: 1 s. GNU `timeout`, for one, signals its child and then
 /// the group that the child is in.
@@ -137,6 +138,9 @@ impl Phase {
     /// Reports a request. Where it is to end the process at once, sees to it that it does.
     fn act(self: &Arc<Self>, signal: c_int, report: &watch::Sender<Requests>) {
         let is_stop = signal != SIGHUP;
+        if !is_stop {
+            connector::reopen_all();
+        }
         report.send_modify(|requests| {
             if is_stop {
                 requests.stops += 1;

@@ -5,6 +5,10 @@
 
 use std::{
     io::{self, Write},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -15,6 +19,53 @@ use super::{OpenError, SinkCounts, SinkError};
 
 /// A buffer larger than this is not kept for the next batch: 1 MiB.
 const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// Where lines go.
+pub(super) trait Outlet: Send + 'static {
+    /// Writes all of `lines`, and notes in `progress` what stands there already.
+    fn write_lines(&mut self, lines: &[u8], progress: &Progress) -> io::Result<()>;
+}
+
+impl<W: Write + Send + 'static> Outlet for W {
+    fn write_lines(&mut self, lines: &[u8], progress: &Progress) -> io::Result<()> {
+        self.write_all(lines)?;
+        self.flush()?;
+        progress.stands(lines.len());
+        Ok(())
+    }
+}
+
+/// How far the thread is, for those who wait for it and for those who look on.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes of the batch at hand that stand there.
+    standing: AtomicUsize,
+    /// Nobody waits any more: what cannot be written now is given up.
+    is_given_up: AtomicBool,
+    /// Why nothing can be written at the moment.
+    obstacle: Mutex<Option<String>>,
+}
+
+impl Progress {
+    /// So many bytes of the batch stand there.
+    pub(super) fn stands(&self, bytes: usize) {
+        self.standing.store(bytes, Ordering::Release);
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_obstacle(&self, obstacle: Option<String>) {
+        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = obstacle;
+    }
+
+    /// Why nothing can be written at the moment, if that is so.
+    pub fn obstacle(&self) -> Option<String> {
+        let obstacle = self.obstacle.lock();
+        obstacle.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 /// Writes batches. At most two are under way: one being written and, after a write that was cancelled, one that waits.
 #[derive(Debug)]
@@ -27,6 +78,7 @@ pub(super) struct LineWriter {
     /// The last batch's buffer, for the next one.
     spare: Vec<u8>,
     counts: SinkCounts,
+    progress: Arc<Progress>,
 }
 
 #[derive(Debug)]
@@ -37,15 +89,15 @@ struct Job {
 
 impl LineWriter {
     /// Starts a thread that writes to `out`.
-    pub(super) fn start(
-        name: &str,
-        mut out: impl Write + Send + 'static,
-    ) -> Result<Self, OpenError> {
+    pub(super) fn start(name: &str, mut out: impl Outlet) -> Result<Self, OpenError> {
         let (jobs, mut queue) = mpsc::channel::<Job>(1);
         let (end, ended) = oneshot::channel();
+        let progress = Arc::new(Progress::default());
+        let told = Arc::clone(&progress);
         let run = move || {
             while let Some(Job { lines, written }) = queue.blocking_recv() {
-                let result = out.write_all(&lines).and_then(|()| out.flush());
+                told.stands(0);
+                let result = out.write_lines(&lines, &told);
                 // Whoever gave the batch may have stopped waiting for it.
                 let _ = written.send((lines, result));
             }
@@ -61,6 +113,7 @@ impl LineWriter {
             ended,
             spare: Vec::new(),
             counts: SinkCounts::default(),
+            progress,
         })
     }
 
@@ -102,6 +155,22 @@ impl LineWriter {
         }
     }
 
+    /// Gives up a write that was cancelled, and says how many datums of its batch stand there whole.
+    pub(super) async fn give_up(&mut self, batch: &Frames) -> usize {
+        self.progress.is_given_up.store(true, Ordering::Release);
+        self.jobs = None;
+        // A system call that hangs is not waited for.
+        let ending = tokio::time::timeout(super::GIVE_UP_TIME, &mut self.ended);
+        let _ = ending.await;
+        let mut left = self.progress.standing.load(Ordering::Acquire);
+        let stands = batch.iter().take_while(|datum| {
+            let fits = left > datum.len();
+            left = left.saturating_sub(datum.len() + 1);
+            fits
+        });
+        stands.count()
+    }
+
     pub(super) async fn close(&mut self) -> Result<(), SinkError> {
         self.jobs = None;
         if self.ended.is_terminated() || (&mut self.ended).await.is_ok() {
@@ -115,6 +184,10 @@ impl LineWriter {
         self.counts
     }
 
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
     fn closed(&self) -> SinkError {
         SinkError::Closed {
             name: self.name.clone(),
@@ -126,6 +199,12 @@ impl LineWriter {
             name: self.name.clone(),
             source: io::Error::other("the writing thread is gone"),
         }
+    }
+}
+
+impl Drop for LineWriter {
+    fn drop(&mut self) {
+        self.progress.is_given_up.store(true, Ordering::Release);
     }
 }
 

@@ -16,12 +16,16 @@ mod postcard;
 mod stdin;
 mod whole;
 
+use std::{sync::Arc, time::Duration};
+
 use mosaik_streams::{Encoding, Frames};
 
+pub(crate) use self::file::reopen_all;
 pub use self::{
     csv::MAX_COLUMNS,
     error::{ConfigError, OpenError, SinkError, SourceError},
     framing::HeaderError,
+    line_writer::Progress,
     whole::to_json,
 };
 use self::{
@@ -37,6 +41,9 @@ pub const DEFAULT_MAX_DATUM_BYTES: usize = 1024 * 1024;
 
 /// What a source fills a batch up to unless told otherwise: 64 KiB.
 pub const DEFAULT_BATCH_BYTES: usize = 64 * 1024;
+
+/// How long a write that was cancelled may take to be given up: 1 s.
+pub const GIVE_UP_TIME: Duration = Duration::from_secs(1);
 
 /// What a source must know of the stream it feeds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,7 +183,8 @@ impl Source {
 #[derive(Debug)]
 pub struct Sink(LineWriter);
 
-/// Opens a sink; a file's folders are created, and the file if it is missing.
+/// Opens a sink; a file's folders are created, and the file if it is missing. A last line
+/// without an end gets one.
 ///
 /// # Errors
 /// The file is neither a regular file nor a device, or may not be written.
@@ -197,10 +205,23 @@ impl Sink {
     /// [`SinkError::Closed`] when nobody reads any more (`| head`): a reason to end, not a failure. After another error
     /// a part of the batch may stand there; the next write is tried anew.
     ///
+    /// A file that cannot be written is tried again until it can be.
+    ///
     /// # Cancel safety
-    /// The batch is written whole or not at all, it is not known which, and not counted.
+    /// The batch is written whole or not at all, it is not known which, and not counted; [`give_up`](Self::give_up) tells.
     pub async fn write(&mut self, batch: &Frames) -> Result<(), SinkError> {
         self.0.write(batch).await
+    }
+
+    /// Gives up a write that was cancelled, for [`GIVE_UP_TIME`] at most, and says how many datums of its batch, from the
+    /// first on, stand there whole. Nothing can be written any more.
+    pub async fn give_up(&mut self, batch: &Frames) -> usize {
+        self.0.give_up(batch).await
+    }
+
+    /// How its writing goes, to look on from elsewhere.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.0.progress()
     }
 
     /// Waits until all that was accepted is written; writing after it gives [`SinkError::Closed`].

@@ -5,13 +5,16 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::OperatorCounters;
-use crate::operator::Outcomes;
+use crate::{connector::Progress, operator::Outcomes};
 
 /// Running totals of one stage. They live on when the stage is swapped or replaced under the same name.
 #[derive(Debug, Default)]
@@ -40,6 +43,7 @@ pub struct Counters {
     dead_letters_undelivered: AtomicU64,
     restarts: AtomicU64,
     of_operator: OperatorCounters,
+    writing: Mutex<Option<Arc<Progress>>>,
 }
 
 /// What became of the records that a stage took in. Each is in one place.
@@ -224,6 +228,18 @@ impl Counters {
     /// The counters that the operator keeps itself.
     pub fn of_operator(&self) -> &OperatorCounters {
         &self.of_operator
+    }
+
+    /// A sink writes, and this tells how that goes.
+    pub(super) fn writes_with(&self, progress: Arc<Progress>) {
+        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        *writing = Some(progress);
+    }
+
+    /// Why a sink cannot write at the moment, if that is so.
+    pub fn obstacle(&self) -> Option<String> {
+        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        writing.as_ref()?.obstacle()
     }
 
     /// The totals now.

@@ -34,6 +34,7 @@ impl SinkStage {
             counters: self.counters,
             complaints: Complaints::default(),
         };
+        outlet.counters.writes_with(outlet.sink.progress());
         let mut end = outlet.pump(&mut input, &mut control).await;
         let closed = tokio::select! {
             biased;
@@ -119,17 +120,20 @@ impl Outlet {
     async fn write(&mut self, batch: &Frames, control: &Control) -> Result<(), End> {
         let written = tokio::select! {
             biased;
-            written = self.sink.write(batch) => written.map_err(failure),
-            () = control.handoff.abandoned() => Err(End::Stopped),
+            written = self.sink.write(batch) => Some(written.map_err(failure)),
+            () = control.handoff.abandoned() => None,
         };
-        match written {
-            Ok(()) => {
-                self.counters.gave(batch.count(), batch.payload_len());
-                self.counters.passed(batch.count());
-            }
-            Err(_) => self.counters.undelivered(batch.count()),
-        }
-        written
+        let (count, ended) = match written {
+            Some(Ok(())) => (batch.count(), Ok(())),
+            Some(Err(end)) => (0, Err(end)),
+            None => (self.sink.give_up(batch).await, Err(End::Stopped)),
+        };
+        let mut rest = batch.clone();
+        let written = rest.split_front(count, usize::MAX);
+        self.counters.gave(count, written.payload_len());
+        self.counters.passed(count);
+        self.counters.undelivered(rest.count());
+        ended
     }
 }
 

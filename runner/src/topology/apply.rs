@@ -51,7 +51,10 @@ impl Node {
         if !diff.restart.is_empty() {
             return Err(ApplyError::NeedsRestart(diff.restart.join("; ")));
         }
-        if diff.is_empty() && self.owed.is_empty() {
+        let is_owed = graph
+            .stages()
+            .any(|Stage { key, .. }| !self.stages.contains_key(key) && self.is_owed(key));
+        if diff.is_empty() && !is_owed {
             return Ok(None);
         }
         let started = Instant::now();

@@ -15,6 +15,13 @@ pub(super) struct Plan {
     pub(super) hand_over: Vec<StageKey>,
 }
 
+impl Node {
+    /// Whether a stage that does not run should: it could not be started, or has failed.
+    pub(super) fn is_owed(&self, key: &StageKey) -> bool {
+        self.owed.contains(key) || self.ledger.has_failed(key)
+    }
+}
+
 impl Plan {
     pub(super) fn new(node: &Node, graph: &Graph, diff: &Diff) -> Self {
         let mut plan = Self {
@@ -26,8 +33,8 @@ impl Plan {
         for StageChange { key, change, .. } in &diff.stages {
             let runs = node.stages.contains_key(key);
             match change {
-                // One that could not be started last time is started now.
-                _ if !runs && *change != Change::Remove && node.owed.contains(key) => {
+                // One that could not be started last time, or has failed since, is started now.
+                _ if !runs && *change != Change::Remove && node.is_owed(key) => {
                     plan.build.push(key.clone());
                 }
                 Change::Keep | Change::Retune if !runs && !node.ledger.has_ended(key) => {

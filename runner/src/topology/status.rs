@@ -80,7 +80,9 @@ fn stage_status(
     let end = counted
         .and_then(|counted| counted.end.as_ref())
         .filter(|_| !running);
+    let obstacle = counted.and_then(|counted| counted.obstacle.clone());
     let (state, reason) = match end {
+        None if running && obstacle.is_some() => ("waiting", obstacle),
         None if running => ("running", None),
         None => ("stopped", None),
         Some(End::Finished) => ("finished", None),

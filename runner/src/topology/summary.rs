@@ -32,6 +32,8 @@ pub struct StageSummary {
     pub dropped: BTreeMap<&'static str, u64>,
     /// The counters that an operator keeps itself.
     pub counters: BTreeMap<String, OperatorCounter>,
+    /// Why it cannot write at the moment, if that is so.
+    pub obstacle: Option<String>,
     /// Whether all that it writes led to outside ends whose readers went away, like that of a pipe.
     pub reader_left: bool,
 }
@@ -186,6 +188,7 @@ impl Ledger {
                 counts,
                 dropped,
                 counters: counters.of_operator().read(),
+                obstacle: counters.obstacle(),
                 reader_left: false,
             }
         });

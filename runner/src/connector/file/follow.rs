@@ -31,14 +31,22 @@ pub(in crate::connector) struct Follower {
     /// The file being read; none while it is waited for.
     current: Option<Opened>,
     trail: Trail,
-    /// The current file is read to its end a last time, then left for the next.
-    is_leaving: bool,
-    /// The current file was written anew: reading goes on at its start.
-    is_rewinding: bool,
-    /// All that was there is read: it is looked at before anything is read again, since it may be other content by then.
-    is_at_end: bool,
+    step: Step,
     /// Zero bytes are passed over, at the start of content that was written anew.
     passes_zeros: bool,
+}
+
+/// What is done with the current file next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// It is read.
+    Read,
+    /// It is looked at before anything is read again, since it may be other content by then: all that was there is read.
+    Look,
+    /// It was written anew: it is read from its start.
+    Rewind,
+    /// It is read to its end a last time, then left for the next.
+    Leave,
 }
 
 /// What a look at the end of the current file has found.
@@ -65,9 +73,7 @@ impl Follower {
             intake,
             current,
             trail,
-            is_leaving: false,
-            is_rewinding: false,
-            is_at_end: false,
+            step: Step::Read,
             passes_zeros: false,
         })
     }
@@ -77,12 +83,10 @@ impl Follower {
             if let Some(batch) = self.intake.cut()? {
                 return Ok(batch);
             }
-            if !self.is_at_end && self.read().await? {
+            if self.step != Step::Look && self.read().await? {
                 continue;
             }
-            let found = self.look().await?;
-            self.is_at_end = matches!(found, Found::Nothing);
-            match found {
+            match self.look().await? {
                 Found::More => {}
                 Found::End => {
                     if let Some(batch) = self.intake.finish()? {
@@ -103,16 +107,18 @@ impl Follower {
         let Some(current) = &mut self.current else {
             return Ok(false);
         };
-        if self.is_rewinding {
+        if self.step == Step::Rewind {
             let rewound = current.rewind().await;
             rewound.map_err(|error| self.intake.read_error(error))?;
-            self.is_rewinding = false;
+            self.step = Step::Read;
             self.passes_zeros = true;
         }
         let buffer = self.intake.buffer();
         match current.read(buffer).await {
             Ok(read) => {
-                self.is_at_end = read < CHUNK_BYTES;
+                if self.step == Step::Read && read < CHUNK_BYTES {
+                    self.step = Step::Look;
+                }
                 if self.passes_zeros && read > 0 {
                     let zeros = buffer.iter().take_while(|byte| **byte == 0).count();
                     self.passes_zeros = zeros == read;
@@ -129,28 +135,34 @@ impl Follower {
         let Some(current) = &mut self.current else {
             self.current = self.trail.next();
             return Ok(if self.current.is_some() {
+                self.step = Step::Read;
                 Found::More
             } else {
                 Found::Nothing
             });
         };
-        if std::mem::take(&mut self.is_leaving) {
+        if self.step == Step::Leave {
             self.current = self.trail.next();
+            self.step = Step::Read;
             self.passes_zeros = false;
             return Ok(Found::End);
         }
+        self.step = Step::Look;
         let change = current.look().await;
         match change.map_err(|error| self.intake.read_error(error))? {
-            Change::Grown => return Ok(Found::More),
+            Change::Grown => {
+                self.step = Step::Read;
+                return Ok(Found::More);
+            }
             Change::Rewritten => {
-                self.is_rewinding = true;
+                self.step = Step::Rewind;
                 return Ok(Found::End);
             }
             Change::None => {}
         }
         let goes_on = self.trail.goes_on().await;
         if goes_on.map_err(|error| self.intake.read_error(error))? {
-            self.is_leaving = true;
+            self.step = Step::Leave;
             return Ok(Found::More);
         }
         Ok(Found::Nothing)

@@ -1,14 +1,15 @@
 //! Files: read once, followed like `tail -F`, appended to.
 
+mod append;
 mod follow;
 mod opened;
 mod read;
 mod trail;
-mod write;
 
 use std::{io, path::Path};
 
-pub(super) use self::{follow::Follower, read::FileReader, write::open_for_append};
+pub(crate) use self::append::reopen_all;
+pub(super) use self::{append::open_for_append, follow::Follower, read::FileReader};
 use super::OpenError;
 use crate::{
     files,

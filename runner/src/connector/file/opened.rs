@@ -126,12 +126,11 @@ impl Opened {
         let look = move || {
             let metadata = handle.metadata()?;
             let modified = metadata.modified().ok();
-            let change = if metadata.len() < position {
-                Change::Rewritten
-            } else if modified != before
-                && !(stands(&handle, 0, &head)?
-                    && stands(&handle, position - tail.len() as u64, &tail)?)
-            {
+            let tail_at = position - tail.len() as u64;
+            let is_there = metadata.len() >= position
+                && (modified == before
+                    || stands(&handle, 0, &head)? && stands(&handle, tail_at, &tail)?);
+            let change = if !is_there {
                 Change::Rewritten
             } else if metadata.len() > position {
                 Change::Grown

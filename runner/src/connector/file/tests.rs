@@ -246,19 +246,19 @@ async fn a_file_grows_by_whole_batches() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_an_error_and_no_end() {
+async fn a_full_disk_is_waited_for_and_told_of() {
     let mut sink = open_sink(&SinkConfig::File(FileSink {
         path: "/dev/full".into(),
     }))
     .await
     .unwrap();
-    for _ in 0..2 {
-        let refused = sink.write(&Frames::single(b"a")).await;
-        assert!(
-            matches!(refused, Err(SinkError::Write { .. })),
-            "{refused:?}"
-        );
-    }
+    let progress = sink.progress();
+    let batch = Frames::single(b"a");
+    let waits = timeout(Duration::from_millis(200), sink.write(&batch)).await;
+    assert!(waits.is_err(), "{waits:?}");
+    let obstacle = progress.obstacle().unwrap();
+    assert!(obstacle.contains("No space left on device"), "{obstacle}");
+    assert_eq!(sink.give_up(&batch).await, 0);
     assert_eq!(sink.counts().datums, 0);
 }
 

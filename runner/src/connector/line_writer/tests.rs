@@ -108,3 +108,27 @@ fn a_write_that_blocks_does_not_hold_up_the_end_of_the_runtime() {
         .expect("the runtime ends while the write still blocks");
     drop(input);
 }
+
+/// Takes so many bytes, and then none.
+struct Full(usize);
+
+impl Outlet for Full {
+    fn write_lines(&mut self, _: &[u8], progress: &Progress) -> io::Result<()> {
+        progress.stands(self.0);
+        while !progress.is_given_up() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        Err(io::ErrorKind::StorageFull.into())
+    }
+}
+
+#[tokio::test]
+async fn of_a_batch_that_is_given_up_what_stands_there_whole_counts() {
+    let batch: Frames = [&b"ab"[..], b"", b"cde"].into_iter().collect();
+    for (bytes, whole) in [(0, 0), (2, 0), (3, 1), (4, 2), (7, 2), (8, 3)] {
+        let mut writer = LineWriter::start("test", Full(bytes)).unwrap();
+        let waits = timeout(Duration::from_millis(20), writer.write(&batch)).await;
+        assert!(waits.is_err(), "{waits:?}");
+        assert_eq!(writer.give_up(&batch).await, whole, "{bytes}");
+    }
+}

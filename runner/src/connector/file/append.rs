@@ -1,0 +1,220 @@
+//! A file that lines are appended to, whatever happens to it meanwhile: deleted, renamed, on a disk that is full for a
+//! while.
+//!
+//! A record stands in a file whole, on a line of its own, or it is written again. What the file ended with when it was
+//! opened is never cut away: a line without an end gets one first.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{off_thread, opened::Identity};
+use crate::{
+    connector::{
+        OpenError,
+        line_writer::{LineWriter, Outlet, Progress},
+    },
+    manifest::connector::FileSink,
+};
+
+/// How often it is looked whether the name still leads to the file: each second.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// The first pause after a failure; each is twice as long as the one before.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// The longest pause: 5 s.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How often it is looked during a pause whether anybody still waits.
+const STEP: Duration = Duration::from_millis(20);
+
+/// Counted up when files are to be opened anew.
+static REOPENED: AtomicU64 = AtomicU64::new(0);
+
+/// Has every file that is appended to looked for by its name before the next batch, as after a log was rotated.
+pub(crate) fn reopen_all() {
+    REOPENED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Opens a file to append to, its folders created.
+pub(in crate::connector) async fn open_for_append(
+    config: &FileSink,
+) -> Result<LineWriter, OpenError> {
+    let file = off_thread(&config.path, Appender::open).await?;
+    LineWriter::start(&config.path.display().to_string(), file)
+}
+
+/// How much of a batch is written.
+#[derive(Debug, Default)]
+struct Done {
+    bytes: usize,
+    /// Of these, the ones that files had which lost the name.
+    elsewhere: usize,
+}
+
+/// Appends to whatever file has the name.
+#[derive(Debug)]
+struct Appender {
+    path: PathBuf,
+    /// None after it was found gone, until it is opened anew.
+    file: Option<File>,
+    looked: Instant,
+    reopened: u64,
+}
+
+impl Appender {
+    fn open(path: &Path) -> Result<Self, OpenError> {
+        let failed = |source: io::Error| OpenError::File {
+            path: path.to_owned(),
+            source,
+        };
+        // Opening a pipe would wait for its reader.
+        let is_unfit =
+            |found: &std::fs::Metadata| !found.is_file() && !found.file_type().is_char_device();
+        if std::fs::metadata(path).is_ok_and(|found| is_unfit(&found)) {
+            return Err(OpenError::NotAFile {
+                path: path.to_owned(),
+            });
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            file: Some(open(path).map_err(failed)?),
+            looked: Instant::now(),
+            reopened: REOPENED.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Lets go of a file that has lost its name.
+    fn look(&mut self) -> io::Result<()> {
+        let reopened = REOPENED.load(Ordering::Relaxed);
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        if reopened == self.reopened && self.looked.elapsed() < LOOK_INTERVAL {
+            return Ok(());
+        }
+        (self.reopened, self.looked) = (reopened, Instant::now());
+        let ours = Identity::from(&file.metadata()?);
+        let is_ours =
+            std::fs::metadata(&self.path).is_ok_and(|found| Identity::from(&found) == ours);
+        if !is_ours {
+            tracing::info!(file = %self.path.display(), "opened anew: the file was renamed or deleted");
+            self.file = None;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left of a batch.
+    fn write_rest(&mut self, lines: &[u8], done: &mut Done, progress: &Progress) -> io::Result<()> {
+        self.look()?;
+        let file = if let Some(file) = &mut self.file {
+            file
+        } else {
+            let file = open(&self.path)?;
+            // A record that the other file has a part of is written whole.
+            let whole = lines[..done.bytes].iter().rposition(|byte| *byte == b'\n');
+            done.bytes = whole.map_or(0, |end| end + 1);
+            done.elsewhere = done.bytes;
+            self.file.insert(file)
+        };
+        while done.bytes < lines.len() {
+            match file.write(&lines[done.bytes..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => done.bytes += written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // What was written into a file that was deleted meanwhile stands nowhere.
+        if file.metadata()?.nlink() == 0 {
+            done.bytes = done.elsewhere;
+            self.file = None;
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the file was deleted",
+            ));
+        }
+        progress.stands(done.bytes);
+        Ok(())
+    }
+}
+
+impl Outlet for Appender {
+    fn write_lines(&mut self, lines: &[u8], progress: &Progress) -> io::Result<()> {
+        let mut done = Done::default();
+        let mut pause = PAUSE_MIN;
+        let mut told = None;
+        loop {
+            let error = match self.write_rest(lines, &mut done, progress) {
+                Ok(()) => break,
+                Err(error) => error,
+            };
+            progress.stands(done.bytes);
+            if self.file.is_none() && error.kind() == io::ErrorKind::NotFound && told.is_none() {
+                // Deleted: it is made anew at once.
+                told = Some(io::ErrorKind::NotFound);
+                continue;
+            }
+            if told.replace(error.kind()) != Some(error.kind()) {
+                tracing::warn!(file = %self.path.display(), "cannot write: {error}; trying again until it works");
+            }
+            progress.set_obstacle(Some(format!(
+                "cannot write to {}: {error}",
+                self.path.display()
+            )));
+            let until = Instant::now() + pause;
+            while Instant::now() < until {
+                if progress.is_given_up() {
+                    return Err(error);
+                }
+                thread::sleep(STEP);
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+            // Whatever has the name by then.
+            self.looked = Instant::now()
+                .checked_sub(LOOK_INTERVAL)
+                .unwrap_or(self.looked);
+        }
+        if progress.obstacle().is_some() {
+            tracing::info!(file = %self.path.display(), "writes again");
+            progress.set_obstacle(None);
+        }
+        Ok(())
+    }
+}
+
+/// Opens a file at its end, its folders created, and ends its last line.
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    if file.metadata()?.is_file() && !ends_a_line(path)? {
+        tracing::warn!(file = %path.display(), "its last line has no end, and gets one");
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
+}
+
+fn ends_a_line(path: &Path) -> io::Result<bool> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        // One that may only be written is taken as it is.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == [b'\n'])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! What happens to files that are appended to.
+
+use std::{fs, time::Duration};
+
+use mosaik_streams::Frames;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn sink(path: &Path) -> LineWriter {
+    let config = FileSink {
+        path: path.to_owned(),
+    };
+    open_for_append(&config).await.unwrap()
+}
+
+async fn write(sink: &mut LineWriter, text: &str) {
+    let batch = Frames::single(text.as_bytes());
+    let written = timeout(PATIENCE, sink.write(&batch));
+    written.await.unwrap().unwrap();
+}
+
+fn lines(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_line_without_an_end_gets_one_and_is_not_cut_away() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("out");
+    fs::write(&path, "whole\npart").unwrap();
+    let mut first = sink(&path).await;
+    write(&mut first, "a").await;
+    drop(first);
+    let mut second = sink(&path).await;
+    write(&mut second, "b").await;
+    assert_eq!(lines(&path), ["whole", "part", "a", "b"]);
+}
+
+#[tokio::test]
+async fn a_deleted_file_is_made_anew_and_has_what_was_written_since() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("sub/out");
+    let mut sink = sink(&path).await;
+    write(&mut sink, "before").await;
+    for round in ["a", "b"] {
+        fs::remove_file(&path).unwrap();
+        write(&mut sink, round).await;
+        assert_eq!(lines(&path), [round]);
+    }
+    // With its folder.
+    fs::remove_dir_all(folder.path().join("sub")).unwrap();
+    write(&mut sink, "c").await;
+    assert_eq!(lines(&path), ["c"]);
+    assert_eq!(sink.progress().obstacle(), None);
+}
+
+#[tokio::test]
+async fn a_renamed_file_is_left_within_a_second_or_when_told() {
+    let folder = TempDir::new().unwrap();
+    let (path, old) = (folder.path().join("out"), folder.path().join("out.1"));
+    for told in [false, true] {
+        let mut sink = sink(&path).await;
+        write(&mut sink, "before").await;
+        fs::rename(&path, &old).unwrap();
+        if told {
+            reopen_all();
+        } else {
+            write(&mut sink, "before").await;
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+        write(&mut sink, "after").await;
+        assert_eq!(lines(&path), ["after"]);
+        assert!(lines(&old).iter().all(|line| line == "before"));
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_for_a_while_is_written_then() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("sub/out");
+    let mut sink = sink(&path).await;
+    write(&mut sink, "before").await;
+    // A file where its folder was.
+    fs::remove_dir_all(folder.path().join("sub")).unwrap();
+    fs::write(folder.path().join("sub"), "").unwrap();
+    let (progress, after) = (sink.progress(), Frames::single(b"after"));
+    let mut waits = Box::pin(sink.write(&after));
+    assert!(
+        timeout(Duration::from_millis(300), &mut waits)
+            .await
+            .is_err()
+    );
+    let obstacle = progress.obstacle().unwrap();
+    assert!(
+        obstacle.contains("cannot write to") && obstacle.contains("out"),
+        "{obstacle}"
+    );
+    fs::remove_file(folder.path().join("sub")).unwrap();
+    timeout(PATIENCE, waits).await.unwrap().unwrap();
+    assert_eq!(lines(&path), ["after"]);
+    assert_eq!(progress.obstacle(), None);
+}
