@@ -2,6 +2,8 @@
 //!
 //! RFC 4180 as `csv-core` reads it: fields may be quoted, quoted ones hold commas, quotes (doubled) and line ends; rows
 //! end with `\n`, `\r\n` or `\r`; blank lines are skipped, and a byte order mark in front. The first row names the columns.
+//! Content that follows other content, as after a log was rotated, has the columns of that, unless its first row names
+//! them again or anew. A quote that is never closed takes what follows with it, which is counted, line by line.
 //! Of a field's value, quoted or not:
 //! an empty one is `null`; one that JSON would spell the same way as a number is that number, digit for digit
 //! ([`is_number`](json::is_number)); all others, `true` and `007` and ` 1` among them, are strings. Where the stream's
@@ -10,13 +12,14 @@
 use std::collections::HashSet;
 
 use bytes::{BufMut, BytesMut};
-use csv_core::{ReadRecordResult, Reader};
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use memchr::memchr_iter;
 
 use super::{
     framing::{HeaderError, Refusal, Target},
     json,
 };
+use crate::manifest::connector::Delimiter;
 
 /// The most columns a header may name: 65,536.
 pub const MAX_COLUMNS: usize = 65_536;
@@ -24,10 +27,13 @@ pub const MAX_COLUMNS: usize = 65_536;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const FIRST_CONTENT_BYTES: usize = 4096;
 const FIRST_ENDS: usize = 64;
+/// What may separate columns where the delimiter does not.
+const SEPARATORS: [u8; 4] = *b",;\t|";
 
 /// What is known of a column.
 #[derive(Debug)]
 struct Column {
+    name: Vec<u8>,
     /// What stands before every value: `{"symbol":`, `,"date":`.
     before: Vec<u8>,
     kind: ColumnKind,
@@ -45,10 +51,22 @@ pub(super) enum ColumnKind {
     Bool,
 }
 
+/// What becomes of the row at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Row {
+    /// There is none: the next byte begins one, or a blank line.
+    None,
+    /// It is taken.
+    Taken,
+    /// It is refused, and passed over to its end.
+    Refused,
+}
+
 /// Cuts rows.
 #[derive(Debug)]
 pub(super) struct CsvCutter {
     max_datum_bytes: usize,
+    delimiter: Delimiter,
     reader: Reader,
     /// Bytes of the byte order mark seen so far; `None` once the content has begun.
     mark_bytes: Option<usize>,
@@ -56,38 +74,41 @@ pub(super) struct CsvCutter {
     primed: bool,
     /// Once the header is read.
     columns: Option<Vec<Column>>,
+    /// The columns are those of the content before, and the first row may name them anew.
+    inherited: bool,
     /// The values of the row at hand, unquoted, one after the other: grows to one byte more than the longest datum.
     content: Vec<u8>,
     content_len: usize,
     /// Where each value ends in `content`; one more than there are columns.
     ends: Vec<usize>,
     ends_len: usize,
-    /// The row at hand is refused and passed over to its end.
-    skipping: bool,
-    /// The next byte begins a row, or a blank line.
-    between_rows: bool,
+    row: Row,
     /// The line on which the row at hand begins.
     row_line: u64,
     /// Line ends that were kept from the reader.
     blank_lines: u64,
+    /// What was taken last ends with a line end.
+    ends_line: bool,
 }
 
 impl CsvCutter {
-    pub(super) fn new(max_datum_bytes: usize) -> Self {
+    pub(super) fn new(delimiter: Delimiter, max_datum_bytes: usize) -> Self {
         Self {
             max_datum_bytes,
-            reader: Reader::new(),
+            delimiter,
+            reader: ReaderBuilder::new().delimiter(delimiter.byte()).build(),
             mark_bytes: Some(0),
             primed: false,
             columns: None,
+            inherited: false,
             content: vec![0; FIRST_CONTENT_BYTES.min(max_datum_bytes.saturating_add(1))],
             content_len: 0,
             ends: vec![0; FIRST_ENDS],
             ends_len: 0,
-            skipping: false,
-            between_rows: true,
+            row: Row::None,
             row_line: 1,
             blank_lines: 0,
+            ends_line: false,
         }
     }
 
@@ -98,7 +119,7 @@ impl CsvCutter {
     ) -> Result<usize, HeaderError> {
         let mut taken = self.pass_mark(input, target)?;
         while taken < input.len() {
-            if self.between_rows {
+            if self.row == Row::None {
                 let rest = &input[taken..];
                 let blank = rest
                     .iter()
@@ -112,10 +133,11 @@ impl CsvCutter {
                 self.begin_row();
             }
             taken += self.step(&input[taken..], target)?;
-            if self.between_rows && target.is_full() {
+            if self.row == Row::None && target.is_full() {
                 break;
             }
         }
+        self.ends_line = input[..taken].last() == Some(&b'\n');
         Ok(taken)
     }
 
@@ -123,12 +145,23 @@ impl CsvCutter {
         if let Some(mark_bytes) = self.mark_bytes.take() {
             self.feed(&BYTE_ORDER_MARK[..mark_bytes], target)?;
         }
-        if !self.between_rows {
-            while !self.between_rows {
-                self.step(b"", target)?;
+        let line = self.reader.line() + self.blank_lines;
+        while self.row != Row::None {
+            // A line end that ends no row is within quotes.
+            if self.step(b"\n", target)? > 0 && self.row != Row::None {
+                // A row that was too long is counted already.
+                let lines = line - self.row_line + u64::from(!self.ends_line);
+                let lines = lines - u64::from(self.row == Row::Refused);
+                let refusal = Refusal::OpenQuote { lines };
+                target.tally.refuse(self.row_line, refusal);
+                break;
             }
         }
-        *self = Self::new(self.max_datum_bytes);
+        let (columns, ends) = (self.columns.take(), std::mem::take(&mut self.ends));
+        *self = Self::new(self.delimiter, self.max_datum_bytes);
+        if columns.is_some() {
+            (self.columns, self.ends, self.inherited) = (columns, ends, true);
+        }
         Ok(())
     }
 
@@ -161,7 +194,7 @@ impl CsvCutter {
     }
 
     fn begin_row(&mut self) {
-        self.between_rows = false;
+        self.row = Row::Taken;
         self.row_line = self.reader.line() + self.blank_lines;
     }
 
@@ -173,7 +206,7 @@ impl CsvCutter {
             &input[..1]
         };
         self.primed = true;
-        if self.skipping {
+        if self.row == Row::Refused {
             (self.content_len, self.ends_len) = (0, 0);
         }
         let (result, taken, content_len, ends_len) = self.reader.read_record(
@@ -185,9 +218,13 @@ impl CsvCutter {
         self.ends_len += ends_len;
         match result {
             ReadRecordResult::Record => self.end_row(target)?,
-            ReadRecordResult::OutputFull if !self.skipping => self.widen_content(target)?,
-            ReadRecordResult::OutputEndsFull if !self.skipping => self.widen_ends(target)?,
-            ReadRecordResult::End => self.between_rows = true,
+            ReadRecordResult::OutputFull if self.row != Row::Refused => {
+                self.widen_content(target)?;
+            }
+            ReadRecordResult::OutputEndsFull if self.row != Row::Refused => {
+                self.widen_ends(target)?;
+            }
+            ReadRecordResult::End => self.row = Row::None,
             ReadRecordResult::InputEmpty
             | ReadRecordResult::OutputFull
             | ReadRecordResult::OutputEndsFull => {}
@@ -232,28 +269,75 @@ impl CsvCutter {
             });
         }
         target.tally.refuse(self.row_line, refusal);
-        self.skipping = true;
+        self.row = Row::Refused;
         Ok(())
     }
 
     fn end_row(&mut self, target: &mut Target<'_>) -> Result<(), HeaderError> {
-        self.between_rows = true;
-        if !self.skipping {
+        if self.row != Row::Refused {
             if self.content_len > self.max_datum_bytes {
                 self.refuse(self.too_large(), target)?;
+            } else if std::mem::take(&mut self.inherited) && self.names_columns() {
+                self.begin_columns(target)?;
             } else if let Some(columns) = &self.columns {
                 if let Err(refusal) = self.add(columns, target) {
                     target.tally.refuse(self.row_line, refusal);
                 }
             } else {
-                let columns = self.header(target)?;
-                self.ends = vec![0; columns.len() + 1];
-                self.columns = Some(columns);
+                self.begin_columns(target)?;
             }
         }
-        self.skipping = false;
+        self.row = Row::None;
         (self.content_len, self.ends_len) = (0, 0);
         Ok(())
+    }
+
+    /// Takes the row at hand for the header.
+    fn begin_columns(&mut self, target: &mut Target<'_>) -> Result<(), HeaderError> {
+        let columns = self.header(target)?;
+        if let [only] = columns.as_slice()
+            && let Some(other) = only.name.iter().find(|byte| SEPARATORS.contains(byte))
+            && *other != self.delimiter.byte()
+        {
+            let other = match other {
+                b'\t' => "tab".to_owned(),
+                other => char::from(*other).to_string(),
+            };
+            target.tally.note(format!(
+                "the header has one column, {:?}: `delimiter: \"{other}\"` cuts it at each {other}",
+                String::from_utf8_lossy(&only.name)
+            ));
+        }
+        self.ends = vec![0; columns.len() + 1];
+        self.columns = Some(columns);
+        Ok(())
+    }
+
+    /// Whether the first row of content that follows other content is a header again: it has at least half of the
+    /// columns' names where they were, or the same names in another order, or names where the number of columns is
+    /// another.
+    fn names_columns(&self) -> bool {
+        let Some(columns) = &self.columns else {
+            return true;
+        };
+        let values: Vec<_> = self.values().collect();
+        let names: HashSet<_> = values.iter().copied().collect();
+        if names.len() < values.len()
+            || values
+                .iter()
+                .any(|value| std::str::from_utf8(value).is_err())
+        {
+            return false;
+        }
+        if values.len() != columns.len() {
+            let is_name = |value: &&[u8]| !value.is_empty() && !json::is_number(value);
+            return values.iter().all(is_name);
+        }
+        let same = columns.iter().zip(&values);
+        let same = same
+            .filter(|(column, value)| column.name == **value)
+            .count();
+        2 * same >= columns.len() || columns.iter().all(|column| names.contains(&*column.name))
     }
 
     /// The values of the row at hand.
@@ -283,6 +367,7 @@ impl CsvCutter {
                 before.put_u8(b':');
                 let postcard = target.postcard.as_ref();
                 Ok(Column {
+                    name: name.as_bytes().to_vec(),
                     before: before.to_vec(),
                     kind: postcard.map_or(ColumnKind::Any, |postcard| postcard.column(name)),
                 })

@@ -67,6 +67,14 @@ pub enum SourceError {
         /// Why.
         source: io::Error,
     },
+    /// Content that is no text: compressed, UTF-16 or binary.
+    #[error("{name} is {what}")]
+    NoText {
+        /// The file, or `stdin`.
+        name: String,
+        /// What it is, and what makes text of it.
+        what: String,
+    },
     /// Rows under a header that names no columns.
     #[error("cannot understand {name}: {source}")]
     Header {

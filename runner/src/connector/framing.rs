@@ -8,7 +8,7 @@ use super::{
     lines::{LineCutter, LineKind},
     postcard::ToPostcard,
 };
-use crate::manifest::connector::Format;
+use crate::manifest::connector::{Delimiter, Format};
 
 /// A first line that names no columns; nothing after it can be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +37,21 @@ pub enum HeaderError {
     },
 }
 
+/// How bytes are cut into datums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Cut {
+    pub(super) format: Format,
+    /// Of `csv`.
+    pub(super) delimiter: Delimiter,
+}
+
+impl From<Format> for Cut {
+    fn from(format: Format) -> Self {
+        let delimiter = Delimiter::default();
+        Self { format, delimiter }
+    }
+}
+
 /// Why a line or row became no datum.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
@@ -46,6 +61,8 @@ pub(super) enum Refusal {
     NotUtf8,
     #[error("does not have the header's {expected} columns")]
     Columns { expected: usize },
+    #[error("has a quote that is never closed, and holds {lines} lines to the end of the file")]
+    OpenQuote { lines: u64 },
     #[error("is {0}")]
     Schema(TranscodeError),
 }
@@ -65,6 +82,8 @@ pub(super) struct Tally {
     pub(super) too_large: u64,
     pub(super) invalid: u64,
     first: Option<(u64, Refusal)>,
+    /// What is odd of the content, and refuses nothing.
+    odd: Option<String>,
 }
 
 impl Tally {
@@ -72,8 +91,19 @@ impl Tally {
         match refusal {
             Refusal::TooLarge { .. } => self.too_large += 1,
             Refusal::NotUtf8 | Refusal::Columns { .. } | Refusal::Schema(_) => self.invalid += 1,
+            Refusal::OpenQuote { lines } => self.invalid += lines,
         }
         self.first.get_or_insert((line, refusal));
+    }
+
+    /// Notes what is odd of the content, for a warning.
+    pub(super) fn note(&mut self, odd: String) {
+        self.odd.get_or_insert(odd);
+    }
+
+    /// What was noted since the last call.
+    pub(super) fn take_odd(&mut self) -> Option<String> {
+        self.odd.take()
     }
 
     /// The first refusal since the last call, with the line it starts at, counted from 1.
@@ -128,9 +158,11 @@ pub(super) enum Cutter {
 }
 
 impl Cutter {
-    pub(super) fn new(format: Format, encoding: &Encoding, max_datum_bytes: usize) -> Self {
-        let kind = match (format, encoding) {
-            (Format::Csv, _) => return Self::Csv(Box::new(CsvCutter::new(max_datum_bytes))),
+    pub(super) fn new(cut: Cut, encoding: &Encoding, max_datum_bytes: usize) -> Self {
+        let kind = match (cut.format, encoding) {
+            (Format::Csv, _) => {
+                return Self::Csv(Box::new(CsvCutter::new(cut.delimiter, max_datum_bytes)));
+            }
             (Format::Jsonl, _) => LineKind::Jsonl,
             (Format::Lines, Encoding::Json | Encoding::Postcard(_)) => LineKind::JsonString,
             (Format::Lines, Encoding::Text) => LineKind::Text,

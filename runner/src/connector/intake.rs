@@ -5,14 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mosaik_streams::{Frames, FramesBuilder};
+use mosaik_streams::{Encoding, Frames, FramesBuilder};
 
 use super::{
     ConfigError, SourceContext, SourceCounts, SourceError,
-    framing::{Cutter, Tally, Target},
+    framing::{Cut, Cutter, Tally, Target},
+    magic::other_than_text,
     postcard::ToPostcard,
 };
-use crate::manifest::connector::Format;
 
 /// What is read at once: 128 KiB.
 pub(super) const CHUNK_BYTES: usize = 128 * 1024;
@@ -33,6 +33,8 @@ pub(super) struct Intake {
     /// How much of the chunk is cut.
     cut: usize,
     tally: Tally,
+    /// Whether the content is known to be text.
+    is_text: bool,
     datums: u64,
     bytes: u64,
     warned: Option<Instant>,
@@ -41,18 +43,20 @@ pub(super) struct Intake {
 impl Intake {
     pub(super) fn new(
         name: String,
-        format: Format,
+        cut: Cut,
         context: &SourceContext,
     ) -> Result<Self, ConfigError> {
         Ok(Self {
             name,
-            cutter: Cutter::new(format, &context.encoding, context.max_datum_bytes),
+            cutter: Cutter::new(cut, &context.encoding, context.max_datum_bytes),
             postcard: ToPostcard::of(&context.encoding, context.max_datum_bytes)?,
             out: FramesBuilder::with_capacity(context.batch_bytes),
             batch_bytes: context.batch_bytes,
             chunk: Vec::new(),
             cut: 0,
             tally: Tally::default(),
+            // What bytes are is for those to know who asked for them.
+            is_text: matches!(context.encoding, Encoding::Bytes),
             datums: 0,
             bytes: 0,
             warned: None,
@@ -63,6 +67,15 @@ impl Intake {
     ///
     /// A batch ends with the chunk at the latest, so nothing waits for bytes that may take their time.
     pub(super) fn cut(&mut self) -> Result<Option<Frames>, SourceError> {
+        if !self.is_text && !self.chunk.is_empty() {
+            if let Some(what) = other_than_text(&self.chunk) {
+                return Err(SourceError::NoText {
+                    name: self.name.clone(),
+                    what,
+                });
+            }
+            self.is_text = true;
+        }
         while self.cut < self.chunk.len() && self.out.wire_len() < self.batch_bytes {
             let mut target = Target {
                 out: &mut self.out,
@@ -144,6 +157,9 @@ impl Intake {
     }
 
     fn warn(&mut self) {
+        if let Some(odd) = self.tally.take_odd() {
+            tracing::warn!(source = self.name, "{odd}");
+        }
         if self
             .warned
             .is_some_and(|warned| warned.elapsed() < WARNING_INTERVAL)

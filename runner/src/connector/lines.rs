@@ -1,7 +1,7 @@
 //! Cutting lines: raw, as JSON strings, or as JSON that stands there already. No I/O.
 //!
 //! A line ends with `\n` or `\r\n`, neither of which is part of the datum; the last one may lack it. Of lines of JSON
-//! the blank ones are skipped, and a byte order mark in front of the first.
+//! the blank ones are skipped. A byte order mark in front of the first is no part of it, but where lines are raw.
 
 use memchr::memchr_iter;
 
@@ -118,13 +118,11 @@ impl LineCutter {
             return Err(too_large());
         }
         let mut line = line.strip_suffix(b"\r").unwrap_or(line);
-        if self.kind == LineKind::Jsonl {
-            if self.lines == 0 {
-                line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
-            }
-            if line.trim_ascii().is_empty() {
-                return Ok(());
-            }
+        if self.lines == 0 && self.kind != LineKind::Raw {
+            line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+        }
+        if self.kind == LineKind::Jsonl && line.trim_ascii().is_empty() {
+            return Ok(());
         }
         if line.len() > self.max_datum_bytes {
             return Err(too_large());

@@ -12,6 +12,7 @@ mod intake;
 mod json;
 mod line_writer;
 mod lines;
+mod magic;
 mod postcard;
 mod stdin;
 mod whole;

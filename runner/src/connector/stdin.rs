@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
 use super::{
     ConfigError, SourceContext, SourceCounts, SourceError,
+    framing::Cut,
     intake::{CHUNK_BYTES, Intake},
 };
 use crate::manifest::connector::StdinSource;
@@ -46,7 +47,11 @@ impl StdinReader {
         config: &StdinSource,
         context: &SourceContext,
     ) -> Result<Self, ConfigError> {
-        let intake = Intake::new("stdin".to_owned(), config.format, context)?;
+        let cut = Cut {
+            format: config.format,
+            delimiter: config.delimiter,
+        };
+        let intake = Intake::new("stdin".to_owned(), cut, context)?;
         Ok(Self {
             pump,
             held: None,

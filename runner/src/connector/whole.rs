@@ -9,7 +9,7 @@ use super::{
     csv::CsvCutter,
     framing::{Tally, Target},
 };
-use crate::manifest::DataFormat;
+use crate::manifest::{DataFormat, connector::Delimiter};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -73,7 +73,7 @@ fn lines(bytes: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 fn csv(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let mut cutter = CsvCutter::new(DEFAULT_MAX_DATUM_BYTES);
+    let mut cutter = CsvCutter::new(Delimiter::default(), DEFAULT_MAX_DATUM_BYTES);
     let (mut out, mut tally) = (FramesBuilder::new(), Tally::default());
     let mut list = List(vec![b'[']);
     let mut rest = Some(bytes);

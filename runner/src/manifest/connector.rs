@@ -48,6 +48,9 @@ pub struct FileSource {
     pub path: PathBuf,
     /// How it is cut into datums; without it, by the file's extension (`csv`, `jsonl`/`ndjson`), else `lines`.
     pub format: Option<Format>,
+    /// What separates the columns of `csv`: one character, or `tab`. Default: a comma.
+    #[serde(default)]
+    pub delimiter: Delimiter,
     /// Whether to wait for more at the end, like `tail -F`, instead of ending the stream. Default: no.
     #[serde(default)]
     pub follow: bool,
@@ -60,6 +63,43 @@ pub struct StdinSource {
     /// How it is cut into datums. Default: `lines`.
     #[serde(default)]
     pub format: Format,
+    /// What separates the columns of `csv`: one character, or `tab`. Default: a comma.
+    #[serde(default)]
+    pub delimiter: Delimiter,
+}
+
+/// What separates the columns of `csv`: one ASCII character that is no quote, letter, digit or line end, or `tab`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String")]
+pub struct Delimiter(u8);
+
+impl Delimiter {
+    /// The character.
+    pub const fn byte(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for Delimiter {
+    fn default() -> Self {
+        Self(b',')
+    }
+}
+
+impl TryFrom<String> for Delimiter {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_bytes() {
+            b"tab" => Ok(Self(b'\t')),
+            [byte] if byte.is_ascii_punctuation() && *byte != b'"' => Ok(Self(*byte)),
+            [byte @ (b' ' | b'\t')] => Ok(Self(*byte)),
+            _ => Err(format!(
+                "a delimiter is one character like `;` or `|`, or `tab`, not {text:?}"
+            )),
+        }
+    }
 }
 
 /// `generate`: JSON objects `{"seq": 0, "time": 1767225600000, "value": 0.318}`, one after the other.

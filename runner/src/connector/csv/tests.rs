@@ -9,15 +9,15 @@ use serde_json::Value;
 use crate::{
     connector::{
         csv::MAX_COLUMNS,
-        framing::{Cutter, HeaderError, Refusal, Tally, chunks, cut_all},
+        framing::{Cut, Cutter, HeaderError, Refusal, Tally, chunks, cut_all},
         json::is_number,
     },
-    manifest::connector::Format,
+    manifest::connector::{Delimiter, Format},
 };
 
 fn cut(max: usize, chunks: &[&[u8]]) -> (Result<Vec<Vec<u8>>, HeaderError>, Tally) {
     cut_all(
-        &mut Cutter::new(Format::Csv, &Encoding::Json, max),
+        &mut Cutter::new(Format::Csv.into(), &Encoding::Json, max),
         chunks,
         64,
     )
@@ -143,7 +143,7 @@ fn many_columns_are_no_problem() {
 #[test]
 fn a_quote_that_never_closes_costs_bounded_memory() {
     let max = 1024 * 1024;
-    let mut cutter = Cutter::new(Format::Csv, &Encoding::Json, max);
+    let mut cutter = Cutter::new(Format::Csv.into(), &Encoding::Json, max);
     let piece = "x,\"\"\n".repeat(20_000);
     let mut pieces: Vec<&[u8]> = vec![b"a,b\n1,2\n3,\""];
     pieces.extend(std::iter::repeat_n(piece.as_bytes(), 300));
@@ -170,6 +170,85 @@ fn a_quote_that_never_closes_costs_bounded_memory() {
 }
 
 #[test]
+fn a_quote_that_never_closes_is_named_by_its_line_and_counts_what_it_takes() {
+    let (datums, mut tally) = rows(b"id,note\n1,ok\n2,\"never\n3,c\n4,d");
+    assert_eq!(datums, [r#"{"id":1,"note":"ok"}"#]);
+    assert_eq!((tally.invalid, tally.too_large), (3, 0));
+    assert_eq!(
+        tally.take_first(),
+        Some((3, Refusal::OpenQuote { lines: 3 }))
+    );
+    // Past the longest datum it counts as that, and the rest as invalid.
+    let long = format!("id,note\n1,ok\n2,\"never\n{}", "3,c\n".repeat(999));
+    let (datums, tally) = rows(long.as_bytes());
+    assert_eq!((datums.len(), tally.too_large, tally.invalid), (1, 1, 999));
+    // One that closes where the file ends is none.
+    let (datums, tally) = rows(b"id,note\n1,\"two\nlines\"");
+    assert_eq!((datums.len(), tally.invalid), (1, 0));
+}
+
+fn cut_contents(contents: &[&str]) -> (Vec<String>, Tally) {
+    let mut cutter = Cutter::new(Format::Csv.into(), &Encoding::Json, 1000);
+    let (mut found, mut invalid) = (Vec::new(), 0);
+    for content in contents {
+        let (datums, tally) = cut_all(&mut cutter, &[content.as_bytes()], 64);
+        let text = |datum| String::from_utf8(datum).unwrap();
+        found.extend(datums.unwrap().into_iter().map(text));
+        invalid += tally.invalid;
+    }
+    let mut tally = Tally::default();
+    tally.invalid = invalid;
+    (found, tally)
+}
+
+#[test]
+fn columns_outlive_content_that_another_follows() {
+    for (second, expected, invalid) in [
+        // Without a header, and with the same one.
+        ("3,c\n", r#"{"ts":3,"host":"c"}"#, 0),
+        ("ts,host\n3,c\n", r#"{"ts":3,"host":"c"}"#, 0),
+        // In another order, with another name, with another number of them.
+        ("host,ts\nc,3\n", r#"{"host":"c","ts":3}"#, 0),
+        ("ts,name\n3,c\n", r#"{"ts":3,"name":"c"}"#, 0),
+        ("ts,host,v\n3,c,1\n", r#"{"ts":3,"host":"c","v":1}"#, 0),
+        // What names nothing is a row, and one of another width is refused as such.
+        ("1,2,3\n3,c\n", r#"{"ts":3,"host":"c"}"#, 1),
+        ("a,a,a\n3,c\n", r#"{"ts":3,"host":"c"}"#, 1),
+    ] {
+        let (found, tally) = cut_contents(&["ts,host\n1,a\n", second]);
+        assert_eq!(found, [r#"{"ts":1,"host":"a"}"#, expected], "{second}");
+        assert_eq!(tally.invalid, invalid, "{second}");
+    }
+}
+
+#[test]
+fn another_delimiter_cuts_and_a_wrong_one_is_told_of() {
+    let cut = |delimiter: &str, text: &str| {
+        let delimiter = Delimiter::try_from(delimiter.to_owned()).unwrap();
+        let format = Format::Csv;
+        let mut cutter = Cutter::new(Cut { format, delimiter }, &Encoding::Json, 1000);
+        let (datums, mut tally) = cut_all(&mut cutter, &[text.as_bytes()], 64);
+        let odd = tally.take_odd();
+        (String::from_utf8(datums.unwrap().concat()).unwrap(), odd)
+    };
+    for (delimiter, text) in [
+        (";", "id;name\n1;a,b\n"),
+        ("tab", "id\tname\n1\ta,b\n"),
+        ("|", "id|name\n1|a,b\n"),
+    ] {
+        let expected = (r#"{"id":1,"name":"a,b"}"#.to_owned(), None);
+        assert_eq!(cut(delimiter, text), expected);
+    }
+    let (_, odd) = cut(",", "id;name\n1;a\n");
+    assert!(odd.unwrap().contains("`delimiter: \";\"`"));
+    let (_, odd) = cut(";", "a b\n1\n");
+    assert_eq!(odd, None);
+    for wrong in ["", "ab", "\"", "a", "1", "\n", "é"] {
+        assert!(Delimiter::try_from(wrong.to_owned()).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
 fn a_row_past_the_limit_is_passed_over_and_the_next_one_is_read() {
     let (datums, tally) = cut(
         20,
@@ -177,6 +256,16 @@ fn a_row_past_the_limit_is_passed_over_and_the_next_one_is_read() {
     );
     assert_eq!(datums.unwrap(), [br#"{"a":3,"b":4}"#.to_vec()]);
     assert_eq!((tally.too_large, tally.invalid), (1, 0));
+}
+
+/// Whether a quote is open at the end: what is added then makes no row of its own.
+fn is_open(bytes: &[u8]) -> bool {
+    let count = |bytes: &[u8]| {
+        let mut builder = csv::ReaderBuilder::new();
+        let builder = builder.has_headers(false).flexible(true);
+        builder.from_reader(bytes).byte_records().count()
+    };
+    count(&[bytes, b"\nx"].concat()) == count(bytes)
 }
 
 /// What the cutter must give, by the `csv` crate.
@@ -259,7 +348,16 @@ proptest! {
         cuts in prop::collection::vec(1usize..20, 1..6),
         max in prop_oneof![1usize..40, Just(1000)],
     ) {
-        let (datums, tally) = cut(max, &chunks(&bytes, &cuts));
+        let (datums, mut tally) = cut(max, &chunks(&bytes, &cuts));
+        if is_open(&bytes) {
+            // What is before the open quote is read all the same, unless it is the header.
+            let whole = by_csv(max, &bytes);
+            let (Ok(datums), Ok((all, ..))) = (datums, whole) else { return Ok(()) };
+            prop_assert!(all.starts_with(&datums) && all.len() <= datums.len() + 1);
+            let refused = tally.invalid + tally.too_large;
+            prop_assert!(refused > 0 && tally.take_first().is_some());
+            return Ok(());
+        }
         let found = datums.map(|datums| (datums, tally.too_large, tally.invalid));
         prop_assert_eq!(found, by_csv(max, &bytes));
     }

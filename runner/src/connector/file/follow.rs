@@ -12,7 +12,7 @@
 use mosaik_streams::Frames;
 
 use super::{
-    format_of,
+    cut_of,
     opened::{Change, Opened},
     trail::Trail,
 };
@@ -32,7 +32,7 @@ pub(in crate::connector) struct Follower {
     current: Option<Opened>,
     trail: Trail,
     step: Step,
-    /// Zero bytes are passed over, at the start of content that was written anew.
+    /// Zero bytes are passed over, at the start of content that was or may have been written anew.
     passes_zeros: bool,
 }
 
@@ -64,7 +64,7 @@ impl Follower {
         context: &SourceContext,
     ) -> Result<Self, OpenError> {
         let name = config.path.display().to_string();
-        let intake = Intake::new(name, format_of(config), context)?;
+        let intake = Intake::new(name, cut_of(config), context)?;
         let (trail, current) = Trail::start(&config.path).await?;
         if current.is_none() {
             tracing::info!(file = %config.path.display(), "waiting for the file, which is not there yet");
@@ -74,7 +74,7 @@ impl Follower {
             current,
             trail,
             step: Step::Read,
-            passes_zeros: false,
+            passes_zeros: true,
         })
     }
 

@@ -10,11 +10,8 @@ use std::{io, path::Path};
 
 pub(crate) use self::append::reopen_all;
 pub(super) use self::{append::open_for_append, follow::Follower, read::FileReader};
-use super::OpenError;
-use crate::{
-    files,
-    manifest::connector::{FileSource, Format},
-};
+use super::{OpenError, framing::Cut};
+use crate::{files, manifest::connector::FileSource};
 
 /// Opens a regular file, and nothing else: a pipe would make the opening itself wait.
 fn open_regular(path: &Path) -> Result<std::fs::File, OpenError> {
@@ -44,19 +41,11 @@ async fn off_thread<T: Send + 'static>(
 }
 
 /// How a file is cut: as it says, or by its extension, or else into lines.
-fn format_of(config: &FileSource) -> Format {
-    let extension = config
-        .path
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .unwrap_or_default();
-    config
-        .format
-        .unwrap_or_else(|| match extension.to_ascii_lowercase().as_str() {
-            "csv" => Format::Csv,
-            "jsonl" | "ndjson" => Format::Jsonl,
-            _ => Format::Lines,
-        })
+fn cut_of(config: &FileSource) -> Cut {
+    Cut {
+        format: config.format_or_by_extension(),
+        delimiter: config.delimiter,
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use mosaik_streams::Frames;
 use tokio::{fs::File, io::AsyncReadExt};
 
-use super::{format_of, off_thread, open_regular};
+use super::{cut_of, off_thread, open_regular};
 use crate::{
     connector::{
         OpenError, SourceContext, SourceCounts, SourceError,
@@ -26,11 +26,7 @@ impl FileReader {
         context: &SourceContext,
     ) -> Result<Self, OpenError> {
         let file = off_thread(&config.path, open_regular).await?;
-        let intake = Intake::new(
-            config.path.display().to_string(),
-            format_of(config),
-            context,
-        )?;
+        let intake = Intake::new(config.path.display().to_string(), cut_of(config), context)?;
         Ok(Self {
             file: tokio_file(file),
             intake,

@@ -22,6 +22,7 @@ fn config(path: &Path, format: Option<Format>) -> FileSource {
     FileSource {
         path: path.to_owned(),
         format,
+        delimiter: crate::manifest::connector::Delimiter::default(),
         follow: false,
     }
 }
@@ -86,6 +87,7 @@ async fn what_cannot_be_read_is_refused_when_opened() {
             let config = SourceConfig::File(FileSource {
                 path: path.to_owned(),
                 format: None,
+                delimiter: crate::manifest::connector::Delimiter::default(),
                 follow,
             });
             let refused = timeout(

@@ -9,7 +9,7 @@ use crate::{
 };
 
 fn cut(format: Format, encoding: &Encoding, max: usize, chunks: &[&[u8]]) -> (Vec<Vec<u8>>, Tally) {
-    let mut cutter = Cutter::new(format, encoding, max);
+    let mut cutter = Cutter::new(format.into(), encoding, max);
     let (datums, tally) = cut_all(&mut cutter, chunks, 64);
     (datums.unwrap(), tally)
 }
@@ -77,7 +77,7 @@ fn a_json_string_counts_with_its_escapes_against_the_limit() {
 #[test]
 fn a_line_of_50_mib_is_passed_over_in_little_memory() {
     let max = 1024 * 1024;
-    let mut cutter = Cutter::new(Format::Lines, &Encoding::Text, max);
+    let mut cutter = Cutter::new(Format::Lines.into(), &Encoding::Text, max);
     let piece = vec![b'x'; 100_000];
     let mut pieces: Vec<&[u8]> = vec![b"before\n"];
     pieces.extend(std::iter::repeat_n(&piece[..], 524));
@@ -110,13 +110,12 @@ fn plainly(
     }
     for (index, line) in lines.into_iter().enumerate() {
         let mut trimmed = line.strip_suffix(b"\r").unwrap_or(line);
-        if format == Format::Jsonl {
-            if index == 0 {
-                trimmed = trimmed.strip_prefix(b"\xef\xbb\xbf").unwrap_or(trimmed);
-            }
-            if trimmed.trim_ascii().is_empty() && line.len() <= max + 1 {
-                continue;
-            }
+        if index == 0 && (format == Format::Jsonl || *encoding != Encoding::Bytes) {
+            trimmed = trimmed.strip_prefix(b"\xef\xbb\xbf").unwrap_or(trimmed);
+        }
+        let is_blank = trimmed.trim_ascii().is_empty() && line.len() <= max + 1;
+        if format == Format::Jsonl && is_blank {
+            continue;
         }
         if trimmed.len() > max || line.len() > max + 1 {
             too_large += 1;

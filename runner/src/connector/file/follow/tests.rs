@@ -27,6 +27,7 @@ async fn follower(path: PathBuf) -> Follower {
     let config = FileSource {
         path,
         format: None,
+        delimiter: crate::manifest::connector::Delimiter::default(),
         follow: true,
     };
     Follower::open(&config, &SourceContext::new(Encoding::Text))
