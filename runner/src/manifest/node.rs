@@ -226,7 +226,7 @@ fn hex_key(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Secret> {
         cx.note(
             Diagnostic::error(format!("`{what}` is not a key"))
                 .at(node.span, label)
-                .help("`openssl rand -hex 32` makes one"),
+                .help("`mosaik-runner keygen` makes one"),
         );
     }
     key

@@ -122,7 +122,7 @@ pub(crate) struct OperatorDecl {
     pub(crate) instances_span: Span,
     pub(crate) key: Option<Spanned<Vec<String>>>,
     pub(crate) postcard: PostcardPolicy,
-    /// Whether `from` and `to` were read without a mistake, so that ports can be checked.
+    /// Whether `from` and `to` were read without a mistake, and are not missing for one, so that ports can be checked.
     pub(crate) wired: bool,
 }
 
@@ -288,9 +288,15 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         .get("allow")
         .map(|entry| grants::read(cx, &entry.node))
         .unwrap_or_default();
-    let wired = !matches!(from, Some(None)) && !matches!(to, Some(None));
+    let is_misspelt = |key| fields.get(key).is_none() && fields.is_misspelt(key);
+    let wired = !matches!(from, Some(None))
+        && !matches!(to, Some(None))
+        && !is_misspelt("from")
+        && !is_misspelt("to");
     let (config_span, config) = match config {
         Some((span, config)) => (config.is_some().then_some(span), config),
+        // What would follow from a misspelt key is no news.
+        None if is_misspelt("config") || is_misspelt("files") => (None, None),
         None => (Some(entry.key.span), None),
     };
     let files = data_file::read(cx, fields, config.as_deref());
