@@ -3,12 +3,19 @@
 mod reload;
 mod start;
 
-use std::{io, path::PathBuf, pin::pin, sync::Arc, time::Instant};
+use std::{
+    io,
+    path::PathBuf,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use clap::Args;
 use futures::future::{Either, select};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use self::{
     reload::Reloader,
@@ -29,6 +36,8 @@ use crate::{
 
 /// Orders that wait while the node is busy with another; whoever orders more waits.
 const ORDERS_MAX: usize = 8;
+/// How long a node that is to stop at once may take to count what is lost: 1.5 s. At 2 s the process is ended.
+const AT_ONCE: Duration = Duration::from_millis(1500);
 
 /// Runs a manifest, and moves to its new form whenever it changes.
 ///
@@ -100,6 +109,8 @@ enum Outcome {
     NotStarted,
     /// The node ran.
     Ran(Summary),
+    /// The node ran, and a second signal stopped it at this point.
+    Cut(Summary, &'static str),
 }
 
 pub(super) fn run(
@@ -125,18 +136,27 @@ pub(super) fn run(
     let outcome = runtime.block_on(up(args, output, engine, signals, started));
     // A guest that loops or a read that blocks must not hold the process.
     runtime.shutdown_background();
-    let summary = match outcome? {
+    let (summary, cut) = match outcome? {
         Outcome::Mistakes => return Ok(Exit::Mistakes),
         Outcome::NotStarted => {
             tracing::info!("{NOT_STARTED}");
             return Ok(Exit::Success);
         }
-        Outcome::Ran(summary) => summary,
+        Outcome::Ran(summary) => (summary, None),
+        Outcome::Cut(summary, point) => (summary, Some(point)),
+    };
+    let exit = if cut.is_some() {
+        Exit::Failed
+    } else {
+        loss.exit_of(&summary)
     };
     if !output.quiet {
-        super::summary::show(&summary, output);
+        super::summary::show(&summary, output, exit);
     }
-    Ok(loss.exit_of(&summary))
+    if let Some(point) = cut {
+        anyhow::bail!("stopped at once, {point}");
+    }
+    Ok(exit)
 }
 
 async fn up(
@@ -173,6 +193,7 @@ async fn up(
         "generation 1 runs {stages} stage{s}, ready in {:.0?}",
         started.elapsed()
     );
+    let observer = node.observer();
     let mut reloader = Reloader::new(&args, output, library, watch, started);
 
     // Whether all stages have ended, and the node stays up.
@@ -201,7 +222,7 @@ async fn up(
                 }
             },
             signal = signals.next() => if signal == Told::Stop {
-                tracing::info!("stopping; once more to stop at once");
+                tracing::info!("stopping; a second signal, 1 s from now or later, stops at once");
                 break;
             }
         }
@@ -216,13 +237,17 @@ async fn up(
                     Either::Left((reload, _)) => break reload,
                     Either::Right((signal, _)) => signal,
                 };
-                anyhow::ensure!(
-                    !(stop && signal == Told::Stop),
-                    "stopped at once, in the middle of a reload"
-                );
+                if stop && signal == Told::Stop {
+                    return Ok(Outcome::Cut(
+                        observer.summary(),
+                        "in the middle of a reload",
+                    ));
+                }
                 stop |= signal == Told::Stop;
                 if stop {
-                    tracing::info!("stopping after the reload; once more to stop at once");
+                    tracing::info!(
+                        "stopping after the reload; a second signal, 1 s from now or later, stops at once"
+                    );
                 }
             }
         };
@@ -235,12 +260,21 @@ async fn up(
         }
     }
     drop(orders);
-    let summary = tokio::select! {
-        summary = node.shutdown(DRAIN_DEADLINE) => Ok(summary),
-        () = signals.stop() => Err(anyhow::anyhow!("stopped at once, before everything was worked off")),
+    let hurry = CancellationToken::new();
+    let mut ending = pin!(node.shutdown_unless(DRAIN_DEADLINE, &hurry));
+    let outcome = tokio::select! {
+        // Triggered when everything is processed, or the time for it is over.
+        summary = &mut ending => Outcome::Ran(summary),
+        // Triggered when a second signal comes.
+        () = signals.stop() => {
+            hurry.cancel();
+            let summary = timeout(AT_ONCE, ending).await;
+            let summary = summary.unwrap_or_else(|_| observer.summary());
+            Outcome::Cut(summary, "before everything was processed")
+        }
     };
     drop(server);
-    summary.map(Outcome::Ran)
+    Ok(outcome)
 }
 
 /// Says who the node is and where it listens, once it does.
