@@ -73,7 +73,7 @@ fn writing(view: &View, name: &StreamName, config: &StreamConfig) -> Vec<String>
         format!("offline here: {wants}")
     };
     if reading.queued.0 > 0 {
-        let _ = write!(line, "; {} datums wait", reading.queued.0);
+        let _ = write!(line, "; {} records wait", reading.queued.0);
     }
     if !reading.online && reading.queued.0 == 0 {
         line.push_str("; sources that lead nowhere else wait, and stages hold what is written");
@@ -129,7 +129,7 @@ fn reading_line(stage: &str, reading: &ConsumerReading, condition: Option<&Condi
         format!("{stage} is offline: {wants}")
     };
     if reading.queued.0 > 0 {
-        let _ = write!(line, "; {} datums wait for it", reading.queued.0);
+        let _ = write!(line, "; {} records wait for it", reading.queued.0);
     }
     line
 }

@@ -17,15 +17,15 @@ use crate::{
 /// For how long rates are measured by default, in milliseconds.
 const WINDOW_MS: u64 = 500;
 
-/// Tells what a running node does: its stages, subscriptions, streams and peers, and its last reload.
+/// Show what a running node does: its stages, subscriptions, streams and peers, and its last reload.
 ///
-/// Rates are of the half second after the question.
+/// Rates are measured over half a second.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner status pipeline.yaml --json | jq .generation")]
 pub(in crate::cli) struct StatusArgs {
     #[command(flatten)]
     node: NodeArgs,
-    /// As JSON, in a line.
+    /// Print one line of JSON.
     #[arg(long)]
     json: bool,
 }

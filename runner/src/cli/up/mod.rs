@@ -39,37 +39,38 @@ const ORDERS_MAX: usize = 8;
 /// How long a node that is to stop at once may take to count what is lost: 1.5 s. At 2 s the process is ended.
 const AT_ONCE: Duration = Duration::from_millis(1500);
 
-/// Runs a manifest, and moves to its new form whenever it changes.
+/// Run a manifest, and reload it whenever it changes.
 ///
 /// Data goes to stdout, the log and a summary at the end to stderr. When all inputs have ended, a node without shared
 /// streams exits; one with shared streams stays up for its readers until it is stopped, unless `--exit-when-done` is
-/// given. Ctrl-C or SIGTERM stops reading, works off what is under way within 30 s, and exits with 0, or 5 if records were lost. A second one, a
-/// second later or more, stops at once. Before the node has started, the first one ends the process with 0. SIGHUP
-/// reloads at once.
+/// given. Ctrl-C or SIGTERM stops reading, processes what is in flight within 30 s, and exits with 0, or with 5 if records
+/// were lost. A second one, a second later or more, stops at once and exits with 3. Before the node has started, the first
+/// one ends the process with 0. SIGHUP reloads at once.
 ///
-/// While it runs, `status`, `top`, `tap`, `explain`, `peers`, `plan`, `reload` and `down` speak to it.
+/// While it runs, `status`, `top`, `tap`, `explain`, `peers`, `plan`, `reload` and `down` reach it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner up manifests/quickstart.yaml\n  mosaik-runner up pipeline.yaml --log json 2> node.log | head"
 )]
 pub(super) struct UpArgs {
-    /// The manifest.
+    /// Manifest to run.
     manifest: PathBuf,
-    /// Leaves the node as it started, whatever becomes of its files.
+    /// Do not reload when files change.
     #[arg(long)]
     no_watch: bool,
-    /// What the node is called on this machine. Without a name, one node runs a manifest; with names, several do.
+    /// Name of the node on this machine. Without one, a manifest runs once; with names, several nodes run it, each with a
+    /// key of its own.
     #[arg(long, value_name = "NAME", value_parser = node_name)]
     name: Option<String>,
-    /// Lets a reload stop the node and start it anew, where only that can bring about what has changed: its key, its
-    /// addresses, its network. What operators remember is lost then, and connections are made anew.
+    /// Let a reload restart the node where only that applies a change: to its key, its addresses, its network. The state of
+    /// operators is lost then, and connections are made again.
     #[arg(long)]
     allow_restart: bool,
-    /// Exit when all inputs have ended, also where streams are shared. Without shared streams that is the default.
+    /// Exit when all inputs have ended, even if streams are shared. Without shared streams that is the default.
     #[arg(long)]
     exit_when_done: bool,
-    /// Threads for connections, files and the hand-over between stages, 1 to 512; operators have their own. Default: one
-    /// for each core.
+    /// Number of threads for connections, files and the hand-over between stages, 1 to 512; operators have their own.
+    /// Default: one per core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     threads: Option<u16>,
     #[command(flatten)]
@@ -79,7 +80,7 @@ pub(super) struct UpArgs {
 /// What the exit code says of records that were lost.
 #[derive(Debug, Clone, Copy, Default, Args)]
 struct LossArgs {
-    /// Exit with 5 also if results are incomplete: if an operator counts late or evicted records.
+    /// Exit with 5 if results are incomplete, too: if an operator counts late or evicted records.
     #[arg(long, conflicts_with = "allow_loss")]
     strict: bool,
     /// Exit with 0 although records were lost.
