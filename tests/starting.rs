@@ -80,6 +80,21 @@ fn a_reload_that_is_asked_for_before_the_node_runs_comes_after_the_start() {
     node.interrupt();
 }
 
+#[test]
+fn a_missing_folder_for_sockets_is_warned_of_with_what_does_not_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = runner();
+    command
+        .arg("up")
+        .arg(write(folder.path(), "m.yaml", PLAIN))
+        .env("XDG_RUNTIME_DIR", "/proc/none");
+    let done = Node::spawn(command).wait();
+    assert!(done.status.success(), "{}", done.stderr);
+    for said in ["`reload`", "a second `up`", "XDG_RUNTIME_DIR"] {
+        assert!(done.stderr.contains(said), "{said}: {}", done.stderr);
+    }
+}
+
 /// Lets time pass, in which the node comes to what nothing tells of.
 fn pass(time: Duration) {
     let began = Instant::now();
