@@ -47,7 +47,10 @@ fn explain_says_why_another_node_is_not_heard() {
         });
     };
     let _reading = up(folder, &["--no-watch"], &reader);
-    explain(&reader, "no producer known, and no other node");
+    explain(
+        &reader,
+        "no producer known, and no other node: nothing answers at the `bootstrap` address 127.0.0.1:",
+    );
     let writing = up(folder, &["--no-watch"], &writer);
     explain(&reader, ": connected");
     explain(&writer, "online here: 1 subscriber");

@@ -71,6 +71,14 @@ fn a_pipe_in_place_of_a_file_is_refused_and_never_waited_for() {
                 manifest.display(),
                 done.stderr
             );
+            // What stdin can stand in for.
+            let of_stdin = ["pipe", "source.yaml"].map(|name| manifest.ends_with(name));
+            assert_eq!(
+                done.stderr.contains("stdin"),
+                of_stdin.contains(&true),
+                "{}",
+                done.stderr
+            );
         }
     }
 }

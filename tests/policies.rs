@@ -95,6 +95,20 @@ fn skip_counts_what_is_rejected_and_goes_on() {
 }
 
 #[test]
+fn each_reason_is_logged_once_whenever_it_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let two = PICKY.replace(
+        "else .seq end",
+        "elif .seq > 150 then error(\"a late one\") else .seq end",
+    );
+    let done = Node::up(&manifest(folder.path(), &two, "skip")).wait();
+    for reason in ["a third", "a late one"] {
+        let told = done.stderr.matches(reason).count();
+        assert_eq!(told, 1, "{reason}: {}", done.stderr);
+    }
+}
+
+#[test]
 fn restart_counts_what_is_rejected_and_starts_anew() {
     let folder = tempfile::tempdir().unwrap();
     let done = Node::up(&manifest(folder.path(), PICKY, "restart")).wait();

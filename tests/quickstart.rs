@@ -3,9 +3,13 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader, Read as _},
+    process::Stdio,
+};
 
-use support::{root, run};
+use support::{root, run, runner};
 
 /// Yearly averages straight from the file: sums as exact integers of hundredths, no code shared with the runner.
 fn expected(symbols: Option<&[&str]>) -> BTreeMap<(String, i64), f64> {
@@ -104,4 +108,35 @@ fn the_schema_beside_the_examples_is_the_one_that_is_printed() {
         kept == printed,
         "run `cargo run -- schema > manifests/mosaik.schema.json`"
     );
+}
+
+#[test]
+fn a_reader_of_stdout_that_goes_away_is_named_and_costs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let many = "mosaik: v1\nstreams: {a: {}}\nproducers: {make: {from: {generate: {count: 1000000}}, to: a}}\n\
+                consumers: {print: {from: a, to: {stdout: {}}}}\n";
+    let manifest = support::write(folder.path(), "many.yaml", many);
+    let mut node = runner()
+        .arg("up")
+        .arg(manifest)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    let mut stdout = BufReader::new(node.stdout.take().unwrap());
+    stdout.read_line(&mut first).unwrap();
+    drop(stdout);
+    let mut log = String::new();
+    node.stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut log)
+        .unwrap();
+    assert_eq!(node.wait().unwrap().code(), Some(0), "{log}");
+    assert!(
+        log.contains(" not written since the reader of stdout closed it, nothing was lost"),
+        "{log}"
+    );
+    assert!(!log.contains("as configured"), "{log}");
 }

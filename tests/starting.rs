@@ -81,18 +81,50 @@ fn a_reload_that_is_asked_for_before_the_node_runs_comes_after_the_start() {
 }
 
 #[test]
+fn a_missing_folder_for_sockets_is_warned_of_with_what_does_not_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = runner();
+    command
+        .arg("up")
+        .arg(write(folder.path(), "m.yaml", PLAIN))
+        .env("XDG_RUNTIME_DIR", "/proc/none");
+    let done = Node::spawn(command).wait();
+    assert!(done.status.success(), "{}", done.stderr);
+    for said in ["`reload`", "a second `up`", "XDG_RUNTIME_DIR"] {
+        assert!(done.stderr.contains(said), "{said}: {}", done.stderr);
+    }
+}
+
+/// Lets time pass, in which the node comes to what nothing tells of.
+fn pass(time: Duration) {
+    let began = Instant::now();
+    eventually("some time has passed", || began.elapsed() > time);
+}
+
+#[test]
 fn a_signal_sent_twice_is_one_request() {
     let folder = tempfile::tempdir().unwrap();
-    // A stream that nobody reads is held for a second at the end.
-    let text = "mosaik: v1\nnetwork: twice\nstreams: {a: {scope: network, online_when: {producer: {minimum_of: 1}}}}\n\
-                producers: {make: {from: {generate: {}}, to: a}}\n";
+    // The only record takes two seconds, and fails then.
+    let endless = Guest {
+        process: "(loop $l (br $l)) unreachable",
+        ..Guest::default()
+    };
+    write(folder.path(), "endless.wasm", endless.module());
+    let text = PLAIN
+        .replace("a: {}", "a: {}, b: {}")
+        .replace("count: 3", "count: 1")
+        .replace(
+            "consumers: {print: {from: a",
+            "operators: {o: {wasm: endless.wasm, from: a, to: b, limits: {time: 2s}}}\nconsumers: {print: {from: b",
+        );
     let node = Node::up(&write(folder.path(), "m.yaml", text));
     node.logged("generation 1 runs");
+    pass(Duration::from_millis(300));
     node.signal(Signal::TERM);
     node.logged("stopping");
     node.signal(Signal::TERM);
     let done = node.wait();
-    // It ended by itself, and says that what nobody read is lost.
+    // It ended by itself, and says that the record is lost.
     assert_eq!(done.status.code(), Some(5), "{}", done.stderr);
 }
 
@@ -110,16 +142,20 @@ fn a_second_signal_a_second_later_stops_at_once() {
     );
     let node = Node::up(&write(folder.path(), "m.yaml", text));
     node.logged("generation 1 runs");
+    pass(Duration::from_millis(300));
     node.signal(Signal::INT);
     node.logged("stopping");
     let first = Instant::now();
-    eventually("a second has passed", || {
-        first.elapsed() > Duration::from_millis(1100)
-    });
+    pass(Duration::from_millis(1100));
     node.signal(Signal::INT);
     let done = node.wait();
     assert_eq!(done.status.code(), Some(3), "{}", done.stderr);
     assert!(done.stderr.contains("stopped at once"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("operator  o") && done.stderr.contains(" LOST, "),
+        "{}",
+        done.stderr
+    );
     assert!(first.elapsed() < Duration::from_secs(20), "it drained");
 }
 

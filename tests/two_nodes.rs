@@ -52,6 +52,35 @@ fn the_example_goes_on_when_either_node_is_killed_and_started_again() {
     desk.interrupt();
 }
 
+#[test]
+fn a_feed_whose_desk_is_not_there_reads_nothing_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let [feed, desk] = example(folder.path());
+    let feed = Node::up(&feed);
+    feed.logged("stream prices waits for readers: online_when wants 1 subscriber, has none");
+    let alone = feed.interrupt();
+    assert_eq!(alone.status.code(), Some(0), "{}", alone.stderr);
+    assert!(
+        alone.stderr.contains(" 0 in ") && alone.stderr.contains("nothing was dropped"),
+        "{}",
+        alone.stderr
+    );
+
+    let [feed_manifest, _] = example(folder.path());
+    let feed = Node::up(&feed_manifest);
+    let reading = Node::up(&desk);
+    feed.logged("stream prices is read by");
+    reading.stdout_lines(3);
+    reading.interrupt();
+    feed.logged("stream prices is no longer read by");
+    feed.logged_times("stream prices waits for readers", 2);
+    // What was in flight when the desk went is lost, and the summary says for whom it was held.
+    let left = feed.interrupt();
+    let said = left.stderr.contains("nothing was dropped")
+        || left.stderr.contains("held for readers of prices");
+    assert!(said, "{}", left.stderr);
+}
+
 /// A feed that reads the prices of a file, and a desk that wants three symbols of them, as the quick start has it on one node.
 fn stocks(folder: &Path) -> [PathBuf; 2] {
     let [feed_port, desk_port] = free_ports();

@@ -133,6 +133,11 @@ pub(crate) fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
 }
 
+/// Whether an error is [`not_regular`].
+pub(crate) fn is_not_regular(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidInput && error.raw_os_error().is_none()
+}
+
 /// Reads a regular file of at most so many bytes, of a longer one only its length.
 ///
 /// # Errors
@@ -279,6 +284,7 @@ mod tests {
         for path in [pipe(folder.path()).as_path(), Path::new("/dev/zero")] {
             let refused = read(path, 1).unwrap_err();
             assert_eq!(refused.to_string(), not_regular().to_string());
+            assert!(is_not_regular(&refused));
             assert_eq!(
                 read_given(path, 1).unwrap_err().to_string(),
                 not_regular().to_string()

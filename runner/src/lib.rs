@@ -5,6 +5,7 @@
 //! and `topology → graph → manifest`. `manifest` and `graph` know no runtime, no network and no WebAssembly.
 
 pub mod cli;
+mod complaints;
 pub mod connector;
 pub mod control;
 mod files;

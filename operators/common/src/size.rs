@@ -3,16 +3,17 @@
 use serde::de::{Deserialize, Deserializer, Visitor};
 use std::fmt;
 
-/// A number of bytes, written like `64KiB`, `16MiB`, `1GiB` or `4096`.
+/// A number of bytes, written as in a manifest: `64KiB`, `16MiB`, `1GiB`, `4096B` or `4096`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub usize);
 
 impl Size {
-    /// Reads one with its unit; none if it is not written so, or beyond what memory there can be.
+    /// Parses a size. Returns `None` if it is not written so, or exceeds the address space.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.find(|c: char| !c.is_ascii_digit())?;
-        let (number, unit) = text.split_at(digits);
+        let digits = text.find(|c: char| !c.is_ascii_digit());
+        let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
         let unit_bytes: usize = match unit {
+            "" | "B" => 1,
             "KiB" => 1 << 10,
             "MiB" => 1 << 20,
             "GiB" => 1 << 30,
@@ -60,6 +61,8 @@ mod tests {
         for (value, bytes) in [
             (json!(0), 0),
             (json!(4096), 4096),
+            (json!("4096"), 4096),
+            (json!("100B"), 100),
             (json!("2KiB"), 2048),
             (json!("16MiB"), 16 << 20),
         ] {
@@ -70,7 +73,7 @@ mod tests {
             json!(1.5),
             json!(""),
             json!("MiB"),
-            json!("4096"),
+            json!("1.5MiB"),
             json!("1MB"),
             json!("-1KiB"),
             json!("99999999999999999GiB"),

@@ -3,6 +3,7 @@
 use mosaik_operator_common::key::By;
 use mosaik_operator_common::pair::pair;
 use mosaik_operator_common::shape::shape;
+use mosaik_operator_common::size::Size;
 use mosaik_operator_common::span::Span;
 use mosaik_operator_common::time::TimeField;
 use mosaik_wasm_sdk::{Result, bail, ensure, parse_config};
@@ -43,15 +44,15 @@ pub(crate) struct Config {
     pub(crate) max_datums: usize,
     /// Their bytes.
     #[serde(default = "max_bytes")]
-    pub(crate) max_bytes: usize,
+    pub(crate) max_bytes: Size,
 }
 
 fn max_datums() -> usize {
     20_000
 }
 
-fn max_bytes() -> usize {
-    4 * 1024 * 1024
+fn max_bytes() -> Size {
+    Size(4 * 1024 * 1024)
 }
 
 /// What becomes of datums without another.
@@ -146,7 +147,7 @@ impl Config {
         );
         for (name, most) in [
             ("max_datums", config.max_datums),
-            ("max_bytes", config.max_bytes),
+            ("max_bytes", config.max_bytes.0),
         ] {
             ensure!(
                 most > 0,
@@ -237,6 +238,14 @@ mod tests {
                 "config.max_datums: with 0",
             ),
             (
+                r#"{"by":"k","within":"5s","max_bytes":"0MiB"}"#,
+                "config.max_bytes: with 0",
+            ),
+            (
+                r#"{"by":"k","within":"5s","max_bytes":"4MB"}"#,
+                "config.max_bytes: invalid value: string \"4MB\", expected a size like 64KiB",
+            ),
+            (
                 r#"{"by":"k","within":"5s","on":"k"}"#,
                 "config.on: unknown field `on`",
             ),
@@ -246,6 +255,14 @@ mod tests {
                 error.starts_with(expected),
                 "{config}\n  gave {error}\n  not  {expected}"
             );
+        }
+    }
+
+    #[test]
+    fn bytes_are_a_size() {
+        for bytes in [r#""64MiB""#, "67108864"] {
+            let text = format!(r#"{{"by":"k","within":"5s","max_bytes":{bytes}}}"#);
+            assert_eq!(Config::parse(&text).unwrap().max_bytes, Size(64 << 20));
         }
     }
 

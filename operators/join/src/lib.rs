@@ -313,7 +313,7 @@ impl JoinOperator {
             if self.is_past(index, at) {
                 return Some((index, at, key));
             }
-            let is_full = side.len() > max_datums || side.bytes() > max_bytes;
+            let is_full = side.len() > max_datums || side.bytes() > max_bytes.0;
             if is_full {
                 let name = ["evicted_left", "evicted_right"][index];
                 host::count_as(CounterClass::Incomplete, name, 1);

@@ -15,7 +15,7 @@ use super::{Exit, OutputArgs, load};
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner check manifests/quickstart.yaml && echo valid")]
 pub(super) struct CheckArgs {
-    /// The manifest.
+    /// Manifest to check.
     manifest: PathBuf,
 }
 

@@ -5,13 +5,13 @@ use clap_complete::Shell;
 
 use super::{Cli, Exit, print};
 
-/// Prints completions for a shell.
+/// Print completions for a shell.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner completions bash > ~/.local/share/bash-completion/completions/mosaik-runner"
 )]
 pub(super) struct CompletionsArgs {
-    /// The shell.
+    /// Shell to complete in.
     shell: Shell,
 }
 

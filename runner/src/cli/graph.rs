@@ -6,24 +6,24 @@ use clap::{Args, ValueEnum};
 
 use super::{Exit, OutputArgs, load, print};
 
-/// Draws the graph of a manifest as Mermaid or DOT.
+/// Draw the graph of a manifest as Mermaid or DOT.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner graph manifests/quickstart.yaml --format dot | dot -Tsvg > graph.svg"
 )]
 pub(super) struct GraphArgs {
-    /// The manifest.
+    /// Manifest to draw.
     manifest: PathBuf,
-    /// The language of the drawing.
+    /// Language of the drawing.
     #[arg(long, value_enum, default_value_t = Format::Mermaid)]
     format: Format,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// Mermaid, which GitHub shows as a picture.
+    /// For Mermaid, which GitHub shows as a picture.
     Mermaid,
-    /// DOT, for Graphviz.
+    /// For Graphviz.
     Dot,
 }
 

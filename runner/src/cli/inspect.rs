@@ -10,19 +10,19 @@ use crate::{
     topology::{CodeError, Library},
 };
 
-/// Tells what an operator is: ports, state, configuration, what it wants to reach, its digest.
+/// Show an operator: its ports, state, configuration, imports and digest.
 ///
-/// Takes a component, or a core module that carries its component type. Ends with 1 if it is no operator, or wants to
-/// reach what nothing grants.
+/// Takes a component, or a core module that carries its component type. Exits with 1 if it is not an operator, or imports
+/// something that nothing grants.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner inspect builtin:window")]
 pub(super) struct InspectArgs {
-    /// A `.wasm` file, or `builtin:<name>`.
+    /// Path of a `.wasm` file, or `builtin:<name>`.
     operator: String,
-    /// Prints a JSON object, with the whole schema of the configuration.
+    /// Print a JSON object, with the whole schema of the configuration.
     #[arg(long)]
     json: bool,
-    /// Bytes of code that are looked at, at most 256MiB.
+    /// Bound on its code, at most 256MiB.
     #[arg(long, value_parser = operator_args::binary, default_value = "10MiB", value_name = "SIZE")]
     binary: u64,
 }

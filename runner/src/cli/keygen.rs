@@ -9,15 +9,14 @@ use mosaik_streams::SecretKey;
 use super::{Exit, print};
 use crate::files;
 
-/// Makes a secret key, and says which peer id it gives.
+/// Generate a secret key, and print the peer id that goes with it.
 ///
-/// The key is what a node is known by: whoever has it is that node. Give it to a manifest through the environment or
-/// a file, as `secret_key: ${env:MOSAIK_SECRET_KEY}` or `${file:node.key}`; give the peer id to whoever bootstraps
-/// from the node.
+/// The key identifies a node: whoever has it is that node. Give it to a manifest through the environment or a file, as
+/// `secret_key: ${env:MOSAIK_SECRET_KEY}` or `${file:node.key}`; give the peer id to nodes that bootstrap from this one.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner keygen --out node.key\n  # peer_id: 8c1f…")]
 pub(super) struct KeygenArgs {
-    /// Writes the key to a new file that only its owner can read, instead of printing it.
+    /// New file to write the key to, which only its owner can read. Default: the key is printed.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }

@@ -47,19 +47,20 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// The table of `docs/guarantees.md`, which a test compares.
 const EXIT_CODES: &str = "Exit codes:
-  0  all went well, and no record was lost
-  1  the manifest has mistakes, or an operator cannot be used or refuses its configuration
+  0  done; with `up`, every record is accounted for, and none was lost
+  1  the manifest or a configuration has mistakes, an operator cannot be used, or a reload is refused
   2  the command line is wrong
-  3  it could not start, or a stage failed while it ran
-  4  an operator that was tried with run-operator rejected some of its input
-  5  records were lost, or rejected by an operator without `on_error` (see `up --strict` and
-     `--allow-loss`)";
+  3  failed: `up` could not start, a stage failed, or a second signal stopped it at once; another
+     command could not do its work, for instance as no node runs that it could ask
+  4  `run-operator`: the operator rejected records
+  5  `up`: records were lost, and no stage failed";
 
-/// Runs YAML graphs of streams and WebAssembly operators.
+/// Run YAML graphs of streams and WebAssembly operators.
 ///
-/// A manifest names streams, the producers that feed them, the operators between them and the consumers they leave
-/// through. One node runs it; nodes of the same network name find each other and stream over QUIC.
+/// A manifest names streams, the producers that feed them, the operators between them and the consumers that take their
+/// records. One node runs it; nodes of the same network name find each other and stream over QUIC.
 #[derive(Debug, Parser)]
 #[command(name = "mosaik-runner", version, max_term_width = 100, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
 pub struct Cli {
@@ -71,16 +72,16 @@ pub struct Cli {
 
 #[derive(Debug, Clone, Copy, Args)]
 struct OutputArgs {
-    /// How the log on stderr is written.
+    /// Format of the log on stderr.
     #[arg(long = "log", global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     log: LogFormat,
-    /// Logs more: -v for debug, -vv for trace.
+    /// Log more: -v for debug, -vv for trace.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
-    /// Logs errors only, and no summary.
+    /// Log errors only, and print no summary.
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// Whether diagnostics and the log are coloured.
+    /// When to colour diagnostics and the log.
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     color: Color,
 }
@@ -93,9 +94,9 @@ impl OutputArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
-    /// A line for people.
+    /// Lines for people.
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -266,7 +267,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 mod tests {
     use clap::CommandFactory as _;
 
-    use super::{Cli, harmless, with_causes};
+    use super::{Cli, EXIT_CODES, harmless, with_causes};
 
     #[test]
     fn what_others_say_does_not_steer_the_terminal() {
@@ -290,5 +291,38 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_has_one_style() {
+        fn check(command: &clap::Command) {
+            let name = command.get_name();
+            let about = command.get_about().map(ToString::to_string);
+            let about = about.unwrap_or_default();
+            let verb = about.split(' ').next().unwrap_or_default();
+            assert!(!about.ends_with('.'), "{name}: {about}");
+            assert!(!verb.ends_with('s'), "{name}: {about}");
+            for argument in command.get_arguments() {
+                let help = argument.get_help().map(ToString::to_string);
+                let help = help.unwrap_or_default();
+                assert!(!help.ends_with('.'), "{name}: {help}");
+                for word in ["datums", "Has ", "Whether ", "What ", "How "] {
+                    assert!(!help.contains(word), "{name}: {help}");
+                }
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn the_exit_codes_are_those_of_the_page() {
+        let page = include_str!("../../../docs/guarantees.md");
+        let help = EXIT_CODES.replace("\n     ", " ");
+        for line in help.lines().skip(1) {
+            let (code, meaning) = line.trim().split_once("  ").unwrap();
+            let row = format!("| {code} | {meaning} |");
+            assert!(page.contains(&row), "not in docs/guarantees.md: {row}");
+        }
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn grants(text: &str) -> Result<Grants, String> {
 /// The manifest's `limits`.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct LimitArgs {
-    /// Its memory, 1MiB to 4GiB [default: 64MiB].
+    /// Memory, 1MiB to 4GiB [default: 64MiB].
     #[arg(long, value_parser = memory, value_name = "SIZE")]
     memory: Option<u64>,
     /// CPU time of one call, 1ms to 1m [default: 1s].
@@ -50,7 +50,7 @@ pub(super) struct LimitArgs {
     /// Time that one call may wait for files, timers and responses, 1ms to 1h [default: 1m].
     #[arg(long, value_parser = wait, value_name = "DURATION")]
     wait: Option<Duration>,
-    /// Its code, at most 256MiB [default: 10MiB].
+    /// Bound on its code, at most 256MiB [default: 10MiB].
     #[arg(long, value_parser = binary, value_name = "SIZE")]
     binary: Option<u64>,
 }

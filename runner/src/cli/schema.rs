@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Exit, print};
 
-/// Prints the JSON Schema of manifests, for editors.
+/// Print the JSON Schema of manifests, for editors.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner schema > mosaik.schema.json\n  # then, as the first line of a manifest:\n  # yaml-language-server: $schema=mosaik.schema.json"

@@ -1,12 +1,17 @@
 //! The summary at the end of `up`.
 
-use super::{OutputArgs, complain};
+use super::{Exit, OutputArgs, complain};
 use crate::topology::Summary;
 
 /// Shows it on stderr: a table, or events of a JSON log.
-pub(super) fn show(summary: &Summary, output: OutputArgs) {
+pub(super) fn show(summary: &Summary, output: OutputArgs, exit: Exit) {
     if !output.log_is_json() {
         complain(&summary.to_string());
+        if exit == Exit::Lost {
+            complain(
+                "exit code 5: docs/guarantees.md says what counts as lost; `--allow-loss` exits with 0 all the same",
+            );
+        }
         return;
     }
     for stage in &summary.stages {
@@ -36,6 +41,7 @@ pub(super) fn show(summary: &Summary, output: OutputArgs) {
             lost = stage.lost(),
             counters = counters.join(", "),
             dropped = %stage.counts,
+            held_for = ?stage.held_for,
             "summary"
         );
     }

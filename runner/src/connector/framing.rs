@@ -76,12 +76,26 @@ impl From<TranscodeError> for Refusal {
     }
 }
 
-/// What became no datum, counted, with the first of it since [`take_first`](Self::take_first) for a warning.
+/// Distinct refusals that are kept for a warning.
+const REFUSALS_MAX: usize = 16;
+
+/// Lines that became no datum for the same reason.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// Why.
+    pub(super) refusal: Refusal,
+    /// The first of them, counted from 1.
+    pub(super) line: u64,
+    /// How many.
+    pub(super) count: u64,
+}
+
+/// What became no datum, counted, with the reasons since [`take_refused`](Self::take_refused) for a warning.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) too_large: u64,
     pub(super) invalid: u64,
-    first: Option<(u64, Refusal)>,
+    refused: Vec<Refused>,
     /// What is odd of the content, and refuses nothing.
     odd: Option<String>,
 }
@@ -93,7 +107,19 @@ impl Tally {
             Refusal::NotUtf8 | Refusal::Columns { .. } | Refusal::Schema(_) => self.invalid += 1,
             Refusal::OpenQuote { lines } => self.invalid += lines,
         }
-        self.first.get_or_insert((line, refusal));
+        let same = |refused: &&mut Refused| refused.refusal == refusal;
+        if let Some(refused) = self.refused.iter_mut().find(same) {
+            refused.count += 1;
+        } else if self.refused.len() < REFUSALS_MAX {
+            self.refused.push(Refused {
+                refusal,
+                line,
+                count: 1,
+            });
+        } else if let Some(last) = self.refused.last_mut() {
+            // Beyond the bound, the number matters more than the reason.
+            last.count += 1;
+        }
     }
 
     /// Notes what is odd of the content, for a warning.
@@ -108,7 +134,13 @@ impl Tally {
 
     /// The first refusal since the last call, with the line it starts at, counted from 1.
     pub(super) fn take_first(&mut self) -> Option<(u64, Refusal)> {
-        self.first.take()
+        let first = self.take_refused().next()?;
+        Some((first.line, first.refusal))
+    }
+
+    /// What was refused since the last call, at most 16 reasons.
+    pub(super) fn take_refused(&mut self) -> std::vec::Drain<'_, Refused> {
+        self.refused.drain(..)
     }
 }
 

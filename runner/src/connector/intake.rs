@@ -9,15 +9,16 @@ use mosaik_streams::{Encoding, Frames, FramesBuilder};
 
 use super::{
     ConfigError, SourceContext, SourceCounts, SourceError,
-    framing::{Cut, Cutter, Tally, Target},
+    framing::{Cut, Cutter, Refused, Tally, Target},
     magic::other_than_text,
     postcard::ToPostcard,
 };
+use crate::complaints::Complaints;
 
 /// What is read at once: 128 KiB.
 pub(super) const CHUNK_BYTES: usize = 128 * 1024;
 
-/// Lines that became no datum are warned of once in this time.
+/// A generator warns of datums that are not of its schema once in this time.
 pub(super) const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Cuts chunks into batches. Holds one chunk, the batch being filled, and what its cutter holds.
@@ -37,7 +38,7 @@ pub(super) struct Intake {
     is_text: bool,
     datums: u64,
     bytes: u64,
-    warned: Option<Instant>,
+    complaints: Complaints,
 }
 
 impl Intake {
@@ -59,7 +60,7 @@ impl Intake {
             is_text: matches!(context.encoding, Encoding::Bytes),
             datums: 0,
             bytes: 0,
-            warned: None,
+            complaints: Complaints::default(),
         })
     }
 
@@ -160,20 +161,34 @@ impl Intake {
         if let Some(odd) = self.tally.take_odd() {
             tracing::warn!(source = self.name, "{odd}");
         }
-        if self
-            .warned
-            .is_some_and(|warned| warned.elapsed() < WARNING_INTERVAL)
-        {
+        let (too_large, invalid) = (self.tally.too_large, self.tally.invalid);
+        let mut refused = self.tally.take_refused().peekable();
+        if refused.peek().is_none() {
             return;
         }
-        if let Some((line, refusal)) = self.tally.take_first() {
-            self.warned = Some(Instant::now());
+        let source = &self.name;
+        for Refused {
+            refusal,
+            line,
+            count,
+        } in refused
+        {
+            if !self.complaints.add(&refusal.to_string(), count) {
+                continue;
+            }
+            let lines = match count {
+                1 => String::new(),
+                count => format!(" {count} lines"),
+            };
             tracing::warn!(
-                source = self.name,
-                too_large = self.tally.too_large,
-                invalid = self.tally.invalid,
-                "passed over: line {line} {refusal}"
+                source,
+                too_large,
+                invalid,
+                "skipped{lines}: line {line} {refusal}"
             );
+        }
+        if let Some(line) = self.complaints.summary("skipped", Instant::now()) {
+            tracing::warn!(source, too_large, invalid, "{line}");
         }
     }
 

@@ -147,10 +147,16 @@ const fn makes(format: Format) -> &'static str {
 
 fn check_file(file: &FileSource, decl: &ProducerDecl, found: &mut Vec<Diagnostic>) {
     let span = decl.path_span;
-    let reason = match files::metadata(&file.path) {
-        Ok(metadata) if metadata.is_dir() => "it is a folder".to_owned(),
+    let (reason, help) = match files::metadata(&file.path) {
+        Ok(metadata) if metadata.is_dir() => ("it is a folder".to_owned(), None),
         // It would be refused when it is opened.
-        Ok(metadata) if !metadata.is_file() => files::not_regular().to_string(),
+        Ok(metadata) if !metadata.is_file() => (
+            files::not_regular().to_string(),
+            Some(
+                "read it from stdin: `from: {stdin: {format: …}}`, and `mosaik-runner up MANIFEST < PIPE`"
+                    .to_owned(),
+            ),
+        ),
         Ok(_) => return,
         // What is followed may come later.
         Err(_) if file.follow => return,
@@ -168,7 +174,8 @@ fn check_file(file: &FileSource, decl: &ProducerDecl, found: &mut Vec<Diagnostic
     };
     found.push(
         Diagnostic::error(format!("the source cannot be read: {reason}"))
-            .at(span, "expected a file"),
+            .at(span, "expected a file")
+            .maybe_help(help),
     );
 }
 

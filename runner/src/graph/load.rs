@@ -93,9 +93,13 @@ fn unreadable(path: &Path, error: Unreadable) -> Diagnostics {
                 "the manifest cannot be read: {}",
                 io_reason(&error)
             ));
-            let help = (error.kind() == std::io::ErrorKind::NotFound)
-                .then(|| near(path))
-                .flatten();
+            let help = match error.kind() {
+                std::io::ErrorKind::NotFound => near(path),
+                _ if files::is_not_regular(&error) => Some(format!(
+                    "pass its text through stdin: `cat {name} | mosaik-runner up /dev/stdin`"
+                )),
+                _ => None,
+            };
             alone(found.maybe_help(help))
         }
         Unreadable::TooLarge(length) => {

@@ -7,6 +7,7 @@ mod component;
 mod cycle;
 mod data_file;
 mod diff;
+mod ends;
 mod load;
 mod render;
 mod steps;

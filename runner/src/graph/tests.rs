@@ -3,6 +3,7 @@
 mod classes;
 mod data_files;
 mod diff;
+mod ends;
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -98,7 +98,7 @@ pub(crate) const ONLINE_WHEN_SHAPE: Shape =
 
 static REQUIREMENT: Section = Section {
     name: "requirement",
-    doc: "What a peer must show.",
+    doc: "Tags and tickets that a peer must show.",
     keys: &[
         key("tags", Shape::List(&Shape::Text), "All of these tags."),
         key(

@@ -46,7 +46,7 @@ static DATA_FILE: Section = Section {
         key(
             "format",
             Shape::Words(FORMATS),
-            "What it is: `csv` and `jsonl` make a list, `json` is taken as it is. Default: by extension.",
+            "Format: `csv` and `jsonl` make a list, `json` is taken as it is. Default: by extension.",
         ),
     ],
 };

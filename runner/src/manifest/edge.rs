@@ -41,7 +41,7 @@ pub(crate) static EDGE: Section = Section {
         key(
             "criteria",
             Shape::Criteria,
-            "Which of its datums; the stream's own are added (and). Default: every one.",
+            "Criteria that its records must meet; the stream's own are added (and). Default: all records.",
         ),
         key(
             "buffer_size",
@@ -56,7 +56,7 @@ pub(crate) static EDGE: Section = Section {
         key(
             "batch_size",
             Shape::Count(1, MAX_BATCH_SIZE as u64),
-            "The most datums taken from this edge at once: what one call of an operator gets. Default: 4096.",
+            "Number of records taken from this edge at once, at most; one call of an operator gets them. Default: 4096.",
         ),
         key(
             "online_when",

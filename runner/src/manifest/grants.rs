@@ -77,7 +77,7 @@ static DIR: Section = Section {
 /// `allow`.
 pub(crate) static ALLOW: Section = Section {
     name: "allow",
-    doc: "What the operator may reach beyond its streams: exactly what is named here.",
+    doc: "Grants beyond its streams: the operator reaches exactly what is named here.",
     keys: &[
         key(
             "wasi",

@@ -78,7 +78,7 @@ pub(crate) static NODE: Section = Section {
         key(
             "name",
             Shape::Text,
-            "What this node is called in logs, and what other nodes show beside its peer id. Default: none.",
+            "Name of this node in logs, and beside its peer id at other nodes. Default: none.",
         ),
         key(
             "secret_key",
@@ -103,17 +103,17 @@ pub(crate) static NODE: Section = Section {
         key(
             "mdns",
             Shape::Bool,
-            "Whether nodes of the local network are found by multicast DNS, and find this one. Default: false.",
+            "Discovery by multicast DNS: `true` finds nodes of the local network, and lets them find this one. Default: false.",
         ),
         key(
             "protocol",
             Shape::Words(&["mosaik-0.3", "mosaik-0.4"]),
-            "Which generation of Mosaik the network speaks; nodes of different ones do not meet. Default: mosaik-0.3.",
+            "Generation of the Mosaik protocol; nodes of different ones do not meet. Default: mosaik-0.3.",
         ),
         key(
             "quic",
             Shape::Of(&quic::QUIC),
-            "What connections may hold, and how they send. Default: windows of 8 and 16 MiB, CUBIC.",
+            "Windows and congestion control of connections. Default: windows of 8 and 16 MiB, CUBIC.",
         ),
         key(
             "tags",
@@ -226,7 +226,7 @@ fn hex_key(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Secret> {
         cx.note(
             Diagnostic::error(format!("`{what}` is not a key"))
                 .at(node.span, label)
-                .help("`openssl rand -hex 32` makes one"),
+                .help("`mosaik-runner keygen` makes one"),
         );
     }
     key

@@ -122,7 +122,7 @@ pub(crate) struct OperatorDecl {
     pub(crate) instances_span: Span,
     pub(crate) key: Option<Spanned<Vec<String>>>,
     pub(crate) postcard: PostcardPolicy,
-    /// Whether `from` and `to` were read without a mistake, so that ports can be checked.
+    /// Whether `from` and `to` were read without a mistake, and are not missing for one, so that ports can be checked.
     pub(crate) wired: bool,
 }
 
@@ -135,7 +135,7 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_hours(1);
 
 static LIMITS: Section = Section {
     name: "limits",
-    doc: "What the operator may use.",
+    doc: "Bounds on memory, time and code of the operator.",
     keys: &[
         key(
             "memory",
@@ -162,7 +162,7 @@ static LIMITS: Section = Section {
 
 static ON_ERROR_TO: Section = Section {
     name: "on_error_to",
-    doc: "Where datums go that the operator fails on.",
+    doc: "Destination of records that the operator rejects or fails on.",
     keys: &[required("to", Shape::Name, "The stream.")],
 };
 
@@ -183,17 +183,17 @@ pub(crate) static OPERATOR: Section = Section {
         key(
             "digest",
             Shape::Pattern("^blake3:[0-9A-Fa-f]{64}$"),
-            "What the code must hash to: `blake3:<64 hex digits>`. Default: anything.",
+            "Hash that the code must have: `blake3:<64 hex digits>`. Default: any.",
         ),
         key(
             "from",
             Shape::Either(&[Shape::Name, Shape::Of(&edge::EDGE), Shape::Map(&EDGE_SHAPE)]),
-            "What it reads: a stream, `{stream: …}`, or by port `{port: stream}`.",
+            "Input: a stream, `{stream: …}`, or by port `{port: stream}`.",
         ),
         key(
             "to",
             Shape::Either(&[Shape::Name, Shape::Map(&Shape::Name)]),
-            "What it writes: a stream, or by port `{port: stream}`.",
+            "Output: a stream, or by port `{port: stream}`.",
         ),
         key(
             "config",
@@ -205,11 +205,15 @@ pub(crate) static OPERATOR: Section = Section {
             data_file::FILES,
             "Files beside the manifest whose content goes into `config`, by the key there: `{table: cities.csv}`. At most 8 MiB each.",
         ),
-        key("limits", Shape::Of(&LIMITS), "What it may use."),
+        key(
+            "limits",
+            Shape::Of(&LIMITS),
+            "Bounds on its memory, time and code.",
+        ),
         key(
             "on_error",
             Shape::Either(&[Shape::Words(ON_ERRORS), Shape::Of(&ON_ERROR_TO)]),
-            "Records that it fails on: `skip` drops and counts them, `stop` fails the operator, `restart` starts the operator again, `{to: stream}` sends them there. Default: as `skip`, and `up` exits with 5.",
+            "Policy for records that it rejects or fails on: `skip` drops and counts them, `stop` fails the operator, `restart` starts the operator again, `{to: stream}` sends them there. Default: as `skip`, and `up` exits with 5.",
         ),
         key(
             "state",
@@ -229,22 +233,22 @@ pub(crate) static OPERATOR: Section = Section {
         key(
             "postcard",
             Shape::Words(POSTCARDS),
-            "What `postcard` streams are to it: `json` converts them by their schema, in and out; `native` leaves them as they are. Default: `json` for `builtin:` operators, `native` for others.",
+            "Form of `postcard` streams for it: `json` converts them by their schema, in and out; `native` leaves them as they are. Default: `json` for `builtin:` operators, `native` for others.",
         ),
         key(
             "instances",
             Shape::Count(1, parallel::MAX_INSTANCES),
-            "How many run side by side, each on a thread of its own. Default: 1.",
+            "Number of instances that run side by side, each on its own thread. Default: 1.",
         ),
         key(
             "key",
             parallel::KEY,
-            "The field, or list of fields, whose value says which instance gets a datum; needs JSON. Default: whichever is free, with the order of what leaves restored.",
+            "Field, or list of fields, whose value selects the instance for a record; needs JSON. Default: any free instance, with the order of the output restored.",
         ),
         key(
             "allow",
             Shape::Of(&grants::ALLOW),
-            "What it may reach beyond its streams. Default: nothing.",
+            "Grants beyond its streams. Default: none.",
         ),
     ],
 };
@@ -288,9 +292,15 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         .get("allow")
         .map(|entry| grants::read(cx, &entry.node))
         .unwrap_or_default();
-    let wired = !matches!(from, Some(None)) && !matches!(to, Some(None));
+    let is_misspelt = |key| fields.get(key).is_none() && fields.is_misspelt(key);
+    let wired = !matches!(from, Some(None))
+        && !matches!(to, Some(None))
+        && !is_misspelt("from")
+        && !is_misspelt("to");
     let (config_span, config) = match config {
         Some((span, config)) => (config.is_some().then_some(span), config),
+        // What would follow from a misspelt key is no news.
+        None if is_misspelt("config") || is_misspelt("files") => (None, None),
         None => (Some(entry.key.span), None),
     };
     let files = data_file::read(cx, fields, config.as_deref());

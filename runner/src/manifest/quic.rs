@@ -17,7 +17,7 @@ const MAX_WINDOW: u64 = 1 << 30;
 
 pub(super) static QUIC: Section = Section {
     name: "quic",
-    doc: "What the node's connections may hold, and how they send.",
+    doc: "Windows and congestion control of the node's connections.",
     keys: &[
         key(
             "receive_window",

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    diagnostics::{Diagnostic, did_you_mean, one_of},
+    diagnostics::{Diagnostic, did_you_mean, nearest, one_of},
     guarded::Guarded,
     keys::Section,
     source::{Source, Span, Spanned},
@@ -87,6 +87,15 @@ impl<'n> Fields<'n> {
         self.entries.iter().find(|entry| entry.key.text == key)
     }
 
+    /// Whether a key that the section does not know was most likely meant to be this one.
+    pub(crate) fn is_misspelt(&self, key: &'static str) -> bool {
+        let is_known = |text: &str| self.section.names().any(|name| name == text);
+        self.entries
+            .iter()
+            .filter(|entry| !is_known(&entry.key.text))
+            .any(|entry| nearest(&entry.key.text, self.section.names()) == Some(key))
+    }
+
     /// The value of a key of the section.
     pub(crate) fn node(&self, key: &'static str) -> Option<&'n Node> {
         self.get(key).map(|entry| &entry.node)
@@ -154,8 +163,13 @@ impl<'a> Reader<'a> {
             }
         }
         let span = node.span;
+        let fields = Fields {
+            section,
+            entries,
+            span,
+        };
         for key in section.keys.iter().filter(|key| key.required) {
-            if !entries.iter().any(|entry| entry.key.text == key.name) {
+            if fields.get(key.name).is_none() && !fields.is_misspelt(key.name) {
                 self.note(
                     Diagnostic::error(format!("`{}` is missing", key.name))
                         .at(span, place(what))
@@ -166,11 +180,7 @@ impl<'a> Reader<'a> {
                 );
             }
         }
-        Some(Fields {
-            section,
-            entries,
-            span,
-        })
+        Some(fields)
     }
 
     fn unknown_key(&mut self, entry: &Entry, what: &str, section: &'static Section) {

@@ -80,14 +80,14 @@ pub fn is_name(text: &str) -> bool {
 }
 
 /// What a duration looks like, as a regular expression.
-pub(crate) const DURATION_PATTERN: &str = r"^[0-9]+(ms|s|m|h|d)$";
+pub(crate) const DURATION_PATTERN: &str = r"^[0-9]+(ms|s|m|h|d|w)$";
 /// What a size looks like, as a regular expression.
 pub(crate) const SIZE_PATTERN: &str = r"^[0-9]+(B|KiB|MiB|GiB)?$";
 
-/// A duration: a whole number and `ms`, `s`, `m`, `h` or `d`; at most 365 days.
+/// A duration: a whole number and `ms`, `s`, `m`, `h`, `d` or `w`; at most 365 days.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     const MAX: Duration = Duration::from_hours(365 * 24);
-    const EXPECTED: &str = "expected a whole number and a unit: `ms`, `s`, `m`, `h` or `d`";
+    const EXPECTED: &str = "expected a whole number and a unit: `ms`, `s`, `m`, `h`, `d` or `w`";
     let (number, unit) = number_and_unit(text).ok_or(EXPECTED)?;
     let milliseconds = match unit {
         "ms" => 1,
@@ -95,6 +95,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "m" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
+        "w" => 604_800_000,
         _ => return Err(EXPECTED.to_owned()),
     };
     let duration = number.checked_mul(milliseconds).map(Duration::from_millis);
@@ -151,6 +152,7 @@ pub(crate) fn duration_hint(text: &str) -> Option<String> {
         "m" | "min" | "mins" | "minute" | "minutes" => "m",
         "h" | "hr" | "hour" | "hours" => "h",
         "d" | "day" | "days" => "d",
+        "w" | "week" | "weeks" => "w",
         _ => return Some("write it like `500ms`, `5s`, `2m` or `1h`".to_owned()),
     };
     if number.is_empty() {
@@ -297,6 +299,7 @@ mod tests {
         assert_eq!(parse_duration("100ms"), Ok(Duration::from_millis(100)));
         assert_eq!(parse_duration("2m"), Ok(Duration::from_mins(2)));
         assert_eq!(parse_duration("1h"), Ok(Duration::from_hours(1)));
+        assert_eq!(parse_duration("2w"), Ok(Duration::from_hours(2 * 7 * 24)));
         for wrong in [
             "",
             "5",

@@ -190,12 +190,12 @@ fn postcard() -> Value {
     ] });
     let variant = json!({ "anyOf": [this(), { "type": "null" }] });
     json!({
-        "description": "The shape of a postcard datum, its fields in the order of the Rust struct; `?` marks what can be missing.",
+        "description": "Shape of a postcard record, its fields in the order of the Rust struct; `?` marks an optional one.",
         "anyOf": [
             { "type": "string", "pattern": format!("^({words})\\??$") },
             { "type": "array", "items": this(), "minItems": 1, "maxItems": 1 },
             { "type": "object", "propertyNames": { "pattern": "^[^$]" }, "additionalProperties": this() },
-            form("$option", "What can be missing, of a type that is no word.", this()),
+            form("$option", "Optional value of a type that is not a word.", this()),
             form("$array", "So many of one type: `[u8, 32]`.", pair(this(), len)),
             form("$tuple", "Types one after the other.", json!({ "type": "array", "items": this() })),
             form("$map", "The type of the keys, and that of the values.", pair(key, this())),

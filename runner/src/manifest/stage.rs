@@ -42,7 +42,7 @@ pub(crate) static PRODUCER: Section = Section {
         required(
             "from",
             Shape::Source,
-            "Where its datums come from: `{file: {path: data/stocks.csv}}`.",
+            "Source of its records: `{file: {path: data/stocks.csv}}`.",
         ),
         required("to", Shape::Name, "The stream it writes."),
     ],
@@ -53,12 +53,12 @@ pub(crate) static CONSUMER: Section = Section {
     name: "consumer",
     doc: "A consumer: from a stream to outside.",
     keys: &[
+        required("from", EDGE_SHAPE, "Input: a stream, or `{stream: …}`."),
         required(
-            "from",
-            EDGE_SHAPE,
-            "What it reads: a stream, or `{stream: …}`.",
+            "to",
+            Shape::Sink,
+            "Destination of its records: `{stdout: {}}`.",
         ),
-        required("to", Shape::Sink, "Where its datums go: `{stdout: {}}`."),
     ],
 };
 

@@ -35,7 +35,7 @@ pub(crate) struct StreamDecl {
 
 static BACKOFF: Section = Section {
     name: "backoff",
-    doc: "How a consumer tries again after losing a producer.",
+    doc: "Pauses between the attempts of a consumer that has lost its producer.",
     keys: &[
         key(
             "initial",
@@ -73,17 +73,17 @@ pub(crate) static STREAM: Section = Section {
         key(
             "id",
             Shape::Text,
-            "What the stream is known by on the network: hashed, 64 hex digits are taken as they are. Default: its name.",
+            "Id of the stream on the network: hashed, 64 hex digits are taken as they are. Default: its name.",
         ),
         key(
             "encoding",
             Shape::Words(ENCODINGS),
-            "What its datums are. Default: `json`. `postcard` needs a `schema`.",
+            "Encoding of its records. Default: `json`. `postcard` needs a `schema`.",
         ),
         key(
             "schema",
             Shape::PostcardSchema,
-            "The shape of a postcard datum, its fields in the order of the Rust struct.",
+            "Shape of a postcard record, its fields in the order of the Rust struct.",
         ),
         key(
             "buffer_size",
@@ -98,7 +98,7 @@ pub(crate) static STREAM: Section = Section {
         key(
             "linger",
             Shape::Duration,
-            "How long a datum waits for more to go out with it, at most 10s. Default: `0s`, not at all.",
+            "Time that a record waits for more to be sent with it, at most 10s. Default: `0s`, none.",
         ),
         key(
             "max_consumers",
@@ -108,7 +108,7 @@ pub(crate) static STREAM: Section = Section {
         key(
             "disconnect_lagging",
             Shape::Either(&[Shape::Bool, Shape::Duration, Shape::Words(WAIT)]),
-            "A remote subscriber that does not keep up: `true` cuts it at once, `false` lets it miss datums, a duration waits that long before cutting it, `wait` waits for ever. Default: `30s`.",
+            "A remote subscriber that does not keep up: `true` cuts it at once, `false` lets it miss records, a duration waits that long before cutting it, `wait` waits for ever. Default: `30s`.",
         ),
         key(
             "online_when",
@@ -123,12 +123,12 @@ pub(crate) static STREAM: Section = Section {
         key(
             "criteria",
             Shape::Criteria,
-            "What every subscriber here wants; those of an edge are added (and). Default: everything.",
+            "Criteria of every subscriber here; those of an edge are added (and). Default: all records.",
         ),
         key(
             "backoff",
             Shape::Of(&BACKOFF),
-            "How a consumer tries again after losing a producer.",
+            "Pauses between the attempts of a consumer that has lost its producer.",
         ),
     ],
 };

@@ -59,7 +59,7 @@ const P521: Shape = Shape::Pattern("^([0-9A-Fa-f]{134}|[0-9A-Fa-f]{266})$");
 
 static JWT: Section = Section {
     name: "jwt",
-    doc: "Which JSON Web Tokens are good: those signed with one of the keys, of which there must be one at least.",
+    doc: "Accepted JSON Web Tokens: those signed with one of the keys; at least one key is needed.",
     keys: &[
         key(
             "issuer",
@@ -69,7 +69,7 @@ static JWT: Section = Section {
         key(
             "audience",
             Shape::Text,
-            "What the token must be for. Default: anything.",
+            "Audience that the token must have. Default: any.",
         ),
         key(
             "subject",

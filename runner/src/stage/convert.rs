@@ -1,8 +1,6 @@
 //! Where a stage that wants JSON meets a stream of postcard: converted by the stream's schema, in parts, with what does
 //! not fit counted as `invalid`.
 
-use std::time::{Duration, Instant};
-
 use mosaik_streams::{
     Frames, FramesProducer,
     schema::{Refused, Transcoder},
@@ -12,10 +10,8 @@ use super::{
     Counters, End,
     worker::{Held, Worker},
 };
+pub(super) use crate::complaints::Complaints;
 use crate::operator::Rejected;
-
-/// How often a stage speaks in the log of what it cannot take.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An operator's ports that are bound to streams of postcard and of JSON for the operator, by number.
 #[derive(Debug, Clone, Default)]
@@ -31,25 +27,6 @@ pub struct Converters {
 pub(super) enum Port {
     Input(u32),
     Output(u32),
-}
-
-/// When a stage last said what it cannot take.
-#[derive(Debug, Default)]
-pub(super) struct Complaints {
-    last: Option<Instant>,
-}
-
-impl Complaints {
-    /// Whether it is time to speak; then it counts as done.
-    pub(super) fn due(&mut self) -> bool {
-        let due = self
-            .last
-            .is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL);
-        if due {
-            self.last = Some(Instant::now());
-        }
-        due
-    }
 }
 
 impl Worker {
@@ -141,14 +118,15 @@ pub(super) fn for_sink(
     counters.invalid(converted.refused.len());
     // No policy says that a sink may leave them out.
     counters.uncovered(converted.refused.len());
-    if let Some(first) = converted.refused.first()
-        && complaints.due()
-    {
-        tracing::warn!(
-            invalid = converted.refused.len(),
-            "passed over datums of a batch, the first is {}",
-            first.error
-        );
+    if !converted.refused.is_empty() {
+        let reasons: Vec<_> = converted
+            .refused
+            .iter()
+            .map(|refused| refused.error.to_string())
+            .collect();
+        for line in complaints.tell("left out", reasons.iter().map(String::as_str)) {
+            tracing::warn!("{line}");
+        }
     }
     converted.frames
 }

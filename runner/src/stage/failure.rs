@@ -25,7 +25,8 @@ impl Worker {
         let Some(reason) = rejected.first().map(|rejected| &rejected.reason) else {
             return Ok(());
         };
-        self.complain("rejected", rejected.len(), reason);
+        let reasons = rejected.iter().map(|rejected| rejected.reason.as_str());
+        self.complain("rejected", reasons);
         if matches!(self.outfit.on_error, OnError::Stop) {
             return Err(End::Failed(format!("rejected a record: {reason}")));
         }
@@ -193,7 +194,7 @@ impl Worker {
         }
         self.outfit.counters.failed(records.len());
         self.accounted += records.len();
-        self.complain("failed on", records.len(), reason);
+        self.complain("failed on", records.iter().map(|_| reason));
         if matches!(self.outfit.on_error, OnError::Stop) {
             return Err(End::Failed(reason.to_owned()));
         }
@@ -230,13 +231,9 @@ impl Worker {
         name.map_or("", String::as_str)
     }
 
-    fn complain(&mut self, what: &str, count: usize, reason: &str) {
-        if self.complaints.due() {
-            let s = if count == 1 { "" } else { "s" };
-            tracing::warn!(
-                operator = self.outfit.name,
-                "{what} {count} record{s}: {reason}"
-            );
+    fn complain<'r>(&mut self, what: &str, reasons: impl Iterator<Item = &'r str>) {
+        for line in self.complaints.tell(what, reasons) {
+            tracing::warn!(operator = self.outfit.name, "{line}");
         }
     }
 

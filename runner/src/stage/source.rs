@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use mosaik_streams::{Frames, FramesProducer};
 
-use super::{Command, Control, Counters, Drain, End, Ended};
-use crate::connector::Source;
+use super::{Command, Control, Counters, Demand, Drain, End, Ended};
+use crate::connector::{Source, SourceError};
 
 /// A running producer of the manifest.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct SourceStage {
     pub held: Frames,
     /// The stream it feeds.
     pub output: FramesProducer,
+    /// What it waits for before it reads.
+    pub demand: Demand,
     /// Where it counts.
     pub counters: Arc<Counters>,
 }
@@ -36,6 +38,7 @@ impl SourceStage {
             source,
             held,
             output,
+            demand,
             counters,
         } = self;
         let Control { commands, handoff } = control;
@@ -63,8 +66,8 @@ impl SourceStage {
                     Ok(()) => continue,
                     Err(end) => return end,
                 },
-                // Triggered when there is something to read.
-                batch = source.next(), if !is_held => batch,
+                // Triggered when there is something to read, and somebody to read it for.
+                batch = next(source, demand), if !is_held => batch,
             };
             let counts = source.counts();
             counters.skipped(counts.too_large - too_large, counts.invalid - invalid);
@@ -77,6 +80,20 @@ impl SourceStage {
                 Ok(None) => return End::Finished,
                 Err(error) => return End::Failed(error.to_string()),
             }
+        }
+    }
+}
+
+/// The next batch, while there is a reader for it. Cancel safe.
+async fn next(source: &mut Source, demand: &mut Demand) -> Result<Option<Frames>, SourceError> {
+    loop {
+        demand.arises().await;
+        tokio::select! {
+            biased;
+            // Triggered when there is something to read.
+            batch = source.next() => return batch,
+            // Triggered when nobody is left to read it for.
+            () = demand.ceases() => {}
         }
     }
 }

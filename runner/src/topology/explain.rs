@@ -12,7 +12,10 @@ use mosaik_streams::{
 };
 
 use super::{Observer, TapError, observer::View, status::problems};
-use crate::graph::{Condition, Scope, Stage, StreamConfig, StreamName};
+use crate::{
+    graph::{Condition, Scope, Stage, StreamConfig, StreamName},
+    manifest::NodeConfig,
+};
 
 impl Observer {
     /// What is the matter with a stream, line by line: first what writes it here, then every reader of it.
@@ -70,10 +73,10 @@ fn writing(view: &View, name: &StreamName, config: &StreamConfig) -> Vec<String>
         format!("offline here: {wants}")
     };
     if reading.queued.0 > 0 {
-        let _ = write!(line, "; {} datums wait", reading.queued.0);
+        let _ = write!(line, "; {} records wait", reading.queued.0);
     }
     if !reading.online && reading.queued.0 == 0 {
-        line.push_str("; what is written waits in its stages");
+        line.push_str("; sources that lead nowhere else wait, and stages hold what is written");
     }
     let limit = config.max_consumers;
     let remote = reading
@@ -126,7 +129,7 @@ fn reading_line(stage: &str, reading: &ConsumerReading, condition: Option<&Condi
         format!("{stage} is offline: {wants}")
     };
     if reading.queued.0 > 0 {
-        let _ = write!(line, "; {} datums wait for it", reading.queued.0);
+        let _ = write!(line, "; {} records wait for it", reading.queued.0);
     }
     line
 }
@@ -159,8 +162,7 @@ fn sources(
     if config.scope == Scope::Network && lines.is_empty() && !is_written_here {
         let known = view.discovery.catalog().peers_count();
         lines.push(match known {
-            0 => "  no producer known, and no other node: is a `bootstrap` address missing?"
-                .to_owned(),
+            0 => no_other_node(&view.graph.node),
             known => format!(
                 "  no producer known: none of the {} known offers it",
                 nodes(known)
@@ -168,6 +170,28 @@ fn sources(
         });
     }
     lines
+}
+
+/// What to look at when this node knows no other one.
+fn no_other_node(node: &NodeConfig) -> String {
+    let from: Vec<_> = node
+        .bootstrap
+        .iter()
+        .map(|bootstrap| bootstrap.address.to_string())
+        .collect();
+    let why = match (from.as_slice(), node.mdns) {
+        ([], false) => {
+            "`node` names no other one in `bootstrap`, and `mdns` is off; one may still come by itself"
+                .to_owned()
+        }
+        ([], true) => "`mdns` found none".to_owned(),
+        (addresses, _) => format!(
+            "nothing answers at the `bootstrap` address{} {}: is a node of this network running there?",
+            if addresses.len() == 1 { "" } else { "es" },
+            addresses.join(", ")
+        ),
+    };
+    format!("  no producer known, and no other node: {why}")
 }
 
 /// What to change when two nodes declare different formats of a stream.
@@ -209,7 +233,11 @@ fn subscribers(conditions: &ChannelConditions) -> String {
 }
 
 /// Which conditions are not met.
-fn wants(conditions: &ChannelConditions, noun: &str, condition: Option<&Condition>) -> String {
+pub(super) fn wants(
+    conditions: &ChannelConditions,
+    noun: &str,
+    condition: Option<&Condition>,
+) -> String {
     let minimum = conditions.minimum();
     let whom = plural(minimum, noun, condition);
     let has = match conditions.count() {

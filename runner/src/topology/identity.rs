@@ -1,13 +1,19 @@
 //! The node's secret key: from the manifest, else made once and kept in the state folder.
 
 use std::{
-    fs::DirBuilder,
+    collections::BTreeMap,
+    fs::{DirBuilder, File},
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use mosaik_streams::SecretKey;
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 
 use crate::files;
 
@@ -38,6 +44,14 @@ pub enum IdentityError {
         "{path} is not a secret key of 64 hex digits; restore it from a backup, or delete it for a new identity"
     )]
     NotAKey {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Another process runs a node with this key.
+    #[error(
+        "the node's key at {path} is in use by another process; give this node a name of its own with `--name`, or stop the other one"
+    )]
+    InUse {
         /// The path.
         path: PathBuf,
     },
@@ -80,32 +94,94 @@ fn xdg_folder(variable: &str, below_home: &str) -> PathBuf {
         .join("mosaik-runner")
 }
 
+/// What a node is called, which decides where its key is kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Names<'a> {
+    /// The name of `up --name`.
+    pub(super) given: Option<&'a str>,
+    /// The one in the manifest.
+    pub(super) in_manifest: Option<&'a str>,
+}
+
 /// The key kept under `folder` for this manifest's node, made now if there is none. Blocks, for some seconds at most.
 ///
+/// It belongs to the name that the node was started with, else to the one in the manifest. Earlier versions kept all keys
+/// under the latter: a node that was started with a name takes such a key if no other process uses it.
+///
 /// # Errors
-/// The file cannot be made or read, is readable by others, or is not a key.
+/// The file cannot be made or read, is readable by others, is not a key, or another process runs with it.
 pub(super) fn kept_key(
     folder: &Path,
     manifest: &Path,
-    node_name: Option<&str>,
+    names: Names<'_>,
 ) -> Result<SecretKey, IdentityError> {
     let manifest = files::canonicalize(manifest).unwrap_or_else(|_| manifest.to_path_buf());
-    let mut hasher = blake3::Hasher::new();
-    hasher
-        .update(manifest.as_os_str().as_encoded_bytes())
-        .update(&[0]);
-    hasher.update(node_name.unwrap_or_default().as_bytes());
-    let path = folder
-        .join("keys")
-        .join(format!("{}.key", &hasher.finalize().to_hex()[..32]));
-    match read(&path) {
-        Err(IdentityError::Unreadable { source, .. }) if source.kind() == ErrorKind::NotFound => {}
-        found => return found,
+    let file_of = |name: Option<&str>| {
+        let mut hasher = blake3::Hasher::new();
+        hasher
+            .update(manifest.as_os_str().as_encoded_bytes())
+            .update(&[0]);
+        hasher.update(name.unwrap_or_default().as_bytes());
+        folder
+            .join("keys")
+            .join(format!("{}.key", &hasher.finalize().to_hex()[..32]))
+    };
+    let path = file_of(names.given.or(names.in_manifest));
+    if let Some(key) = find(&path)? {
+        return Ok(key);
+    }
+    if names.given.is_some() {
+        match find(&file_of(names.in_manifest)) {
+            Ok(Some(key)) => return Ok(key),
+            Ok(None) | Err(IdentityError::InUse { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
     match make(&path) {
+        Ok(()) => {}
         // Another process was faster.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => read(&path),
-        made => made.map_err(|source| IdentityError::Unwritable { path, source }),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(source) => return Err(IdentityError::Unwritable { path, source }),
+    }
+    claim(&path)?;
+    read(&path)
+}
+
+/// The key in a file, which is this process's from now on; `None` if there is no such file.
+fn find(path: &Path) -> Result<Option<SecretKey>, IdentityError> {
+    match read(path) {
+        Ok(key) => claim(path).map(|()| Some(key)),
+        Err(IdentityError::Unreadable { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Locks a key file for as long as this process lives. A file system that has no locks keeps nobody from anything.
+fn claim(path: &Path) -> Result<(), IdentityError> {
+    static HELD: Mutex<BTreeMap<PathBuf, File>> = Mutex::new(BTreeMap::new());
+    let opened = path.to_path_buf();
+    let locked = files::in_time(move || {
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.contains_key(&opened) {
+            return true;
+        }
+        let Ok(file) = File::open(&opened) else {
+            return true;
+        };
+        let is_free =
+            flock(&file, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK);
+        if is_free {
+            held.insert(opened, file);
+        }
+        is_free
+    });
+    match locked {
+        Ok(false) => Err(IdentityError::InUse {
+            path: path.to_path_buf(),
+        }),
+        Ok(true) | Err(_) => Ok(()),
     }
 }
 
@@ -137,7 +213,7 @@ fn read(path: &Path) -> Result<SecretKey, IdentityError> {
         .ok_or(IdentityError::NotAKey { path })
 }
 
-fn make(path: &Path) -> io::Result<SecretKey> {
+fn make(path: &Path) -> io::Result<()> {
     let key = SecretKey::generate();
     let text = format!("{}\n", data_encoding::HEXLOWER.encode(&key.to_bytes()));
     let path = path.to_path_buf();
@@ -149,70 +225,8 @@ fn make(path: &Path) -> io::Result<SecretKey> {
                 .create(folder)?;
         }
         files::create_private(&path, text.as_bytes())
-    })??;
-    Ok(key)
+    })?
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn a_key_is_made_once_and_belongs_to_one_manifest_and_node() {
-        let folder = tempfile::tempdir().unwrap();
-        let key = |manifest: &str, name| {
-            kept_key(folder.path(), Path::new(manifest), name)
-                .unwrap()
-                .public()
-        };
-        let first = key("a.yaml", None);
-        assert_eq!(key("a.yaml", None), first);
-        assert_ne!(key("b.yaml", None), first);
-        assert_ne!(key("a.yaml", Some("edge-1")), first);
-    }
-
-    #[test]
-    fn a_key_is_kept_whole_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = folder.path().join("state");
-        let manifest = Path::new("a.yaml");
-        fs::write(&state, "").unwrap();
-        let below_a_file = kept_key(&state, manifest, None).unwrap_err();
-        assert!(below_a_file.is_about_the_folder(), "{below_a_file}");
-        fs::remove_file(&state).unwrap();
-        let key = kept_key(&state, manifest, None).unwrap();
-        let files: Vec<_> = fs::read_dir(state.join("keys")).unwrap().collect();
-        assert_eq!(files.len(), 1, "{files:?}");
-        assert_eq!(
-            kept_key(&state, manifest, None).unwrap().public(),
-            key.public()
-        );
-    }
-
-    #[test]
-    fn a_key_that_others_can_read_or_that_is_none_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let manifest = Path::new("a.yaml");
-        kept_key(folder.path(), manifest, None).unwrap();
-        let file = fs::read_dir(folder.path().join("keys"))
-            .unwrap()
-            .next()
-            .unwrap()
-            .unwrap()
-            .path();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(
-            kept_key(folder.path(), manifest, None),
-            Err(IdentityError::Exposed { .. })
-        ));
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-        for torn in ["", "secret", &"0".repeat(2000)] {
-            fs::write(&file, torn).unwrap();
-            let refused = kept_key(folder.path(), manifest, None).unwrap_err();
-            assert!(matches!(refused, IdentityError::NotAKey { .. }));
-            assert!(refused.to_string().contains("delete it for a new identity"));
-        }
-    }
-}
+mod tests;

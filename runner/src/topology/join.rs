@@ -2,7 +2,12 @@
 
 use mosaik_streams::{Network, SecretKey, discovery};
 
-use super::{edges, identity::kept_key, node::StartError, settings::Settings};
+use super::{
+    edges,
+    identity::{Names, kept_key},
+    node::StartError,
+    settings::Settings,
+};
 use crate::{graph::Graph, manifest::shown_tickets};
 
 /// Makes the node's network; its socket is bound only if something is shared.
@@ -15,10 +20,16 @@ pub(super) async fn join(graph: &Graph, settings: &Settings) -> Result<Network, 
             let Settings {
                 manifest,
                 state_folder,
-                ..
+                name: given,
             } = settings.clone();
             // A file system may take its time.
-            let keeping = move || kept_key(&state_folder, &manifest, name.as_deref());
+            let keeping = move || {
+                let names = Names {
+                    given: given.as_deref(),
+                    in_manifest: name.as_deref(),
+                };
+                kept_key(&state_folder, &manifest, names)
+            };
             match tokio::task::spawn_blocking(keeping).await {
                 Ok(Ok(key)) => key,
                 Ok(Err(error)) if graph.is_networked() && !error.is_about_the_folder() => {

@@ -2,6 +2,7 @@
 
 mod apply;
 mod build;
+mod demand;
 mod edges;
 mod explain;
 mod identity;
@@ -11,6 +12,7 @@ mod loss;
 mod node;
 mod observer;
 mod plan;
+mod readers;
 mod receipt;
 pub mod report;
 mod restart;
@@ -24,6 +26,7 @@ mod stop;
 mod streams;
 mod summary;
 mod swap;
+mod undelivered;
 mod watch;
 
 pub use apply::{ApplyError, REPLACE_DEADLINE, SWAP_DEADLINE};

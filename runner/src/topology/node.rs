@@ -6,9 +6,11 @@ use std::{
     time::Duration,
 };
 
-use mosaik_streams::{EndpointAddr, FramesProducer, Network, network::Error as NetworkError};
+use mosaik_streams::{
+    EndpointAddr, FramesProducer, Network, network::Error as NetworkError, status::When,
+};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{Instant, timeout_at},
 };
@@ -19,6 +21,7 @@ use super::{
     edges,
     join::join,
     observer::{Observer, View},
+    readers,
     running::{EndNotice, Ready, Running},
     settings::Settings,
     streams::Ending,
@@ -26,7 +29,8 @@ use super::{
 };
 use crate::{
     graph::{
-        self, Edge, Graph, OnError as OnErrorConfig, Scope, Stage, StageKey, StageKind, StreamName,
+        self, Edge, Graph, OnError as OnErrorConfig, Role, Scope, Stage, StageKey, StageKind,
+        StreamName,
     },
     machine::{self, Shortage},
     stage::{End, Ended, Input, OnError, OperatorStage, OutputPort, SinkStage, SourceStage},
@@ -36,6 +40,8 @@ use crate::{
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 /// How long stages that are at their end are waited for before a reload: 2 s.
 const SETTLE: Duration = Duration::from_secs(2);
+/// How a stage ended that did not do what it was told.
+pub(super) const LEFT_BEHIND: &str = "it did not stop in time and was left behind";
 /// Ends of stages that may wait to be noticed; a stage that ends waits when there are more.
 const NOTICES_MAX: usize = 64;
 
@@ -87,6 +93,10 @@ pub struct Node {
     /// Streams that have ended and whose readers still read.
     pub(super) ending: JoinSet<StreamName>,
     pub(super) endings: BTreeMap<StreamName, Ending>,
+    /// The shared streams that sources wait for.
+    pub(super) demands: BTreeMap<StageKey, watch::Sender<Vec<When>>>,
+    /// Logs who reads the shared streams.
+    readers: JoinSet<()>,
     /// Stages that are to run, and could not be started.
     pub(super) owed: BTreeSet<StageKey>,
     /// Stages that were told to stop because nobody read what they write.
@@ -160,6 +170,8 @@ impl Node {
             ledger,
             ending: JoinSet::new(),
             endings: BTreeMap::new(),
+            demands: BTreeMap::new(),
+            readers: JoinSet::new(),
             owed: BTreeSet::new(),
             unread: BTreeSet::new(),
             notices,
@@ -169,6 +181,9 @@ impl Node {
         node.open_streams_for(&parts)?;
         node.launch(parts, BTreeMap::new())?;
         node.show();
+        if node.graph.network.is_some() {
+            node.readers.spawn(readers::watch(node.observer()));
+        }
         Ok(node)
     }
 
@@ -259,7 +274,7 @@ impl Node {
             let queued = edges.filter_map(|(_, edge)| Some(edge.read()?.queued.0));
             self.ledger.counters(stage).queue_undelivered(queued.sum());
             Ended {
-                end: End::Failed("it did not stop in time and was left behind".into()),
+                end: End::Failed(LEFT_BEHIND.into()),
                 inputs: Vec::new(),
                 source: None,
             }
@@ -318,6 +333,9 @@ impl Node {
                 continue;
             };
             let inherited = inherited.remove(&id).unwrap_or_default();
+            if id.role == Role::Producer {
+                self.show_demand_to(&id);
+            }
             let ready = self.assemble(stage, parts, inherited)?;
             self.starts += 1;
             let running = Running::start(ready, id.clone(), self.starts, self.notify.clone())
@@ -351,6 +369,7 @@ impl Node {
                     source,
                     held,
                     output: self.producers[to].clone(),
+                    demand: self.demand_on(&stage.key),
                     counters,
                 }))
             }

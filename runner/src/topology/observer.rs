@@ -156,7 +156,8 @@ impl Node {
     }
 
     /// Shows what there is now.
-    pub(super) fn show(&self) {
+    pub(super) fn show(&mut self) {
+        self.show_demand();
         let mut view = self.observer.view();
         view.graph = Arc::clone(&self.graph);
         view.generation = self.generation;

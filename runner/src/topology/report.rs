@@ -169,6 +169,9 @@ pub struct ChannelStatus {
     pub peer_name: Option<String>,
     /// `connecting`, `connected`, `silent` (connected, and nothing is acknowledged) or `terminated`.
     pub state: String,
+    /// For how many milliseconds the other node has acknowledged nothing, while it is `silent`.
+    #[serde(default)]
+    pub silent_ms: Option<u64>,
     /// Tells this connection from those before and after it: one that lives on keeps its number.
     pub connection: u64,
     /// Datums that went over it.

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     ApplyError, DRAIN_DEADLINE, Receipt, StartError,
     build::parts_of,
@@ -31,7 +33,8 @@ impl Node {
         let diff = Diff::between(&before, &graph);
         let started = Instant::now();
         let dropped = self.dropped_so_far();
-        self.wind_up(DRAIN_DEADLINE).await;
+        self.wind_up(DRAIN_DEADLINE, &CancellationToken::new())
+            .await;
         let applied = self.start_anew(graph).await;
         if let Err(error) = applied {
             let stages: Vec<_> = before.stages().map(|stage| stage.key.clone()).collect();

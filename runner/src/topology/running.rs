@@ -21,6 +21,9 @@ use crate::{
 /// How long a stage that was told to give up may take to notice, before it is left behind.
 const GIVE_UP: Duration = Duration::from_secs(2);
 
+/// The same once the node is to stop at once: 300 ms.
+const GIVE_UP_HURRIED: Duration = Duration::from_millis(300);
+
 /// A stage, ready to run.
 #[derive(Debug)]
 pub(super) enum Ready {
@@ -94,20 +97,35 @@ impl Running {
         })
     }
 
-    /// Tells the stage to drain, and waits for its end. Past the deadline it is told to give up what it holds. `None` if
-    /// it does not even do that in time.
-    pub(super) async fn stop(mut self, drain: Drain, deadline: Duration) -> Option<Ended> {
+    /// Tells the stage to drain, and waits for its end. Past the deadline, or when `hurry` is cancelled, it is told to give
+    /// up what it holds. `None` if it does not even do that in time.
+    pub(super) async fn stop(
+        mut self,
+        drain: Drain,
+        deadline: Duration,
+        hurry: &CancellationToken,
+    ) -> Option<Ended> {
         let ended = self.ended.as_mut()?;
         let within = timeout(deadline, async {
             // A stage that has ended by itself takes no more commands.
             let _ = self.commands.send(Command::Drain(drain)).await;
             (&mut *ended).await.ok()
         });
-        if let Ok(outcome) = within.await {
-            return outcome;
+        tokio::select! {
+            biased;
+            // Triggered when it has ended, or the deadline has passed.
+            outcome = within => if let Ok(outcome) = outcome {
+                return outcome;
+            },
+            // Triggered when the node is to stop at once.
+            () = hurry.cancelled() => {}
         }
         self.abandon.cancel();
-        timeout(GIVE_UP, ended).await.ok().and_then(Result::ok)
+        tokio::select! {
+            biased;
+            ended = timeout(GIVE_UP, &mut *ended) => ended.ok().and_then(Result::ok),
+            () = hurried(hurry) => None,
+        }
     }
 
     /// Tells the stage to end and to give up what it holds, without waiting. Whether it was not told before.
@@ -156,6 +174,12 @@ impl Running {
         });
         ready.map(|()| Agreement(word))
     }
+}
+
+/// Resolves when a stage that is to stop at once has had its time.
+async fn hurried(hurry: &CancellationToken) {
+    hurry.cancelled().await;
+    tokio::time::sleep(GIVE_UP_HURRIED).await;
 }
 
 /// An operator that is ready to go over, and holds up its edges until it hears whether it is to. Dropped, it is not.

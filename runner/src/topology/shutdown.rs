@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use mosaik_streams::FramesProducer;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::{Summary, node::Node};
 use crate::{
@@ -17,20 +18,40 @@ const OFFLINE_GRACE: Duration = Duration::from_secs(1);
 /// How long streams that are cut off may take to count what they still hold: 2 s.
 const CUT_GRACE: Duration = Duration::from_secs(2);
 
+/// The same, and for leaving the network, once the node is to stop at once: 300 ms.
+const HURRIED_GRACE: Duration = Duration::from_millis(300);
+
 impl Node {
-    /// Stops the sources, works off what is under way, says good-bye to the network, and tells what was done. What is
-    /// left at the deadline counts as undelivered.
-    pub async fn shutdown(mut self, deadline: Duration) -> Summary {
-        self.wind_up(deadline).await;
+    /// Stops the sources, processes what is in flight, leaves the network, and sums up what was done. What is left at the
+    /// deadline counts as undelivered.
+    pub async fn shutdown(self, deadline: Duration) -> Summary {
+        self.shutdown_unless(deadline, &CancellationToken::new())
+            .await
+    }
+
+    /// As [`shutdown`](Self::shutdown), with the deadline brought forward to when `hurry` is cancelled.
+    pub async fn shutdown_unless(
+        mut self,
+        deadline: Duration,
+        hurry: &CancellationToken,
+    ) -> Summary {
+        let unread = self.unread_streams();
+        self.wind_up(deadline, hurry).await;
         let mut summary = self.ledger.summary(self.generation);
         summary.note_readers_that_left(&self.graph);
+        summary.note_left_behind();
+        summary.note_closed(&self.graph);
+        summary.note_unread(&self.graph, &unread);
         summary
     }
 
-    /// As [`shutdown`](Self::shutdown); afterwards nothing of it runs.
-    pub(super) async fn wind_up(&mut self, deadline: Duration) {
+    /// As [`shutdown_unless`](Self::shutdown_unless); afterwards nothing of it runs.
+    pub(super) async fn wind_up(&mut self, deadline: Duration, hurry: &CancellationToken) {
         let until = Instant::now() + deadline;
         let left = |online: bool| {
+            if hurry.is_cancelled() {
+                return Duration::ZERO;
+            }
             let left = until.saturating_duration_since(Instant::now());
             if online {
                 left
@@ -50,7 +71,7 @@ impl Node {
         for key in sources {
             let limit = left(self.can_deliver(&key));
             if let Some(running) = self.stages.remove(&key) {
-                stopping.push(async move { (key, running.stop(Drain::ToEnd, limit).await) });
+                stopping.push(async move { (key, running.stop(Drain::ToEnd, limit, hurry).await) });
             }
         }
         for (key, ended) in futures::future::join_all(stopping).await {
@@ -60,26 +81,47 @@ impl Node {
             self.end_private_streams();
             let limit = left(self.can_deliver(&key));
             if let Some(running) = self.stages.remove(&key) {
-                let ended = running.stop(Drain::ToEnd, limit).await;
+                let ended = running.stop(Drain::ToEnd, limit, hurry).await;
                 self.settle(&key, ended);
             }
         }
         self.end_private_streams();
         for (stream, producer) in std::mem::take(&mut self.producers) {
             let limit = left(producer.is_online());
-            let report = producer.close_within(limit).await;
+            let report = producer.close_unless(limit, hurry.cancelled()).await;
             self.ledger.note_producer(&stream, &report.stats);
         }
         let online = self.endings.values().any(|ending| ending.when.is_online());
-        if !self.all_read(left(online)).await {
+        let limit = left(online);
+        let are_read = tokio::select! {
+            // Triggered when all are read, or the time is over.
+            are_read = self.all_read(limit) => are_read,
+            // Triggered when the node is to stop at once.
+            () = hurry.cancelled() => false,
+        };
+        let grace = || {
+            if hurry.is_cancelled() {
+                HURRIED_GRACE
+            } else {
+                CUT_GRACE
+            }
+        };
+        if !are_read {
             self.endings.values().for_each(|ending| ending.cut.cancel());
-            if !self.all_read(CUT_GRACE).await {
+            if !self.all_read(grace()).await {
                 tracing::warn!(
                     "a stream was not cut off in time; what it still held is missing from the summary"
                 );
             }
         }
-        self.network.clone().shutdown().await;
+        let mut leaving = std::pin::pin!(self.network.clone().shutdown());
+        tokio::select! {
+            () = &mut leaving => {}
+            () = hurry.cancelled() => {
+                // Peers notice by themselves that it is gone.
+                let _ = timeout(HURRIED_GRACE, leaving).await;
+            }
+        }
     }
 
     /// Whether the streams that have ended were read to their ends within a time.
@@ -89,7 +131,7 @@ impl Node {
                 self.stream_ended(ended);
             }
         };
-        tokio::time::timeout(limit, read).await.is_ok()
+        timeout(limit, read).await.is_ok()
     }
 
     /// Whether anybody reads what a stage writes at the moment, or it writes nothing.

@@ -266,6 +266,7 @@ fn channel_status(
         peer: other.map(ToString::to_string),
         peer_name: other.and_then(|other| name_of(discovery, other)),
         state: state.to_owned(),
+        silent_ms: channel.silent_for().filter(|_| state == "silent").map(ms),
         connection: channel.number(),
         datums: channel.stats().datums() as u64,
     }

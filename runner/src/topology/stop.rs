@@ -7,6 +7,7 @@ use std::{
 
 use mosaik_streams::producer::FinishReport;
 use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::{apply::REPLACE_DEADLINE, build::Parts, node::Node, plan::Plan};
 use crate::{
@@ -55,7 +56,9 @@ impl Node {
                 } else {
                     Drain::Queued
                 };
-                let mut ended = running.stop(drain, left().max(DRAIN_LEAST)).await;
+                let mut ended = running
+                    .stop(drain, left().max(DRAIN_LEAST), &CancellationToken::new())
+                    .await;
                 if let Some(ended) = &mut ended {
                     let (kept, dropped) = ended
                         .inputs

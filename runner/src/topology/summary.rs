@@ -1,8 +1,9 @@
 //! What a node has done, from its first generation to its end.
 
+mod text;
+
 use std::{
-    collections::BTreeMap,
-    fmt,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -12,10 +13,9 @@ use mosaik_streams::{
     streams::producer::ProducerStats,
 };
 
-use super::node::Node;
+use super::{node::Node, observer::Observer};
 use crate::{
     graph::{Role, StageKey, StreamName},
-    operator::CounterClass,
     stage::{Counters, End, OperatorCounter, Snapshot},
 };
 
@@ -36,6 +36,8 @@ pub struct StageSummary {
     pub obstacle: Option<String>,
     /// Whether all that it writes led to outside ends whose readers went away, like that of a pipe.
     pub reader_left: bool,
+    /// The shared streams that it held its records for, as too few read them when the node stopped.
+    pub held_for: BTreeSet<StreamName>,
 }
 
 /// What this node's end of one stream has done.
@@ -68,6 +70,8 @@ pub struct Summary {
     pub stages: Vec<StageSummary>,
     /// The streams written here.
     pub streams: BTreeMap<StreamName, StreamSummary>,
+    /// Outside ends whose readers went away, like `stdout`.
+    pub closed: BTreeSet<String>,
 }
 
 impl Summary {
@@ -89,6 +93,33 @@ impl Summary {
             .values()
             .map(|stream| stream.dropped.values().sum::<u64>());
         stages.chain(streams).sum()
+    }
+}
+
+impl StageSummary {
+    /// Counts as undelivered what the stage took in and did not come to an end with.
+    pub(super) fn note_in_flight(&mut self) {
+        let Snapshot {
+            datums_in, inputs, ..
+        } = self.counts;
+        self.counts.inputs.undelivered += datums_in.saturating_sub(inputs.total());
+    }
+}
+
+impl StreamSummary {
+    fn add(&mut self, stats: &ProducerStats) {
+        self.sent_remote += stats.sent_datums;
+        self.redelivered += stats.redelivered;
+        self.unconfirmed += stats.unconfirmed;
+        let dropped = &stats.dropped;
+        let reasons = [
+            ("offline", dropped.offline),
+            ("lagging", dropped.lagging),
+            ("closed", dropped.closed),
+            ("nobody", dropped.nobody),
+            ("lost", dropped.lost),
+        ];
+        add(&mut self.dropped, reasons);
     }
 }
 
@@ -159,19 +190,7 @@ impl Ledger {
     /// Adds what this node's end of a stream has seen, when it is let go.
     pub(super) fn note_producer(&self, stream: &StreamName, stats: &ProducerStats) {
         let mut pages = self.pages();
-        let summary = pages.produced.entry(stream.clone()).or_default();
-        summary.sent_remote += stats.sent_datums;
-        summary.redelivered += stats.redelivered;
-        summary.unconfirmed += stats.unconfirmed;
-        let dropped = &stats.dropped;
-        let reasons = [
-            ("offline", dropped.offline),
-            ("lagging", dropped.lagging),
-            ("closed", dropped.closed),
-            ("nobody", dropped.nobody),
-            ("lost", dropped.lost),
-        ];
-        add(&mut summary.dropped, reasons);
+        pages.produced.entry(stream.clone()).or_default().add(stats);
     }
 
     pub(super) fn summary(&self, generation: u64) -> Summary {
@@ -190,6 +209,7 @@ impl Ledger {
                 counters: counters.of_operator().read(),
                 obstacle: counters.obstacle(),
                 reader_left: false,
+                held_for: BTreeSet::new(),
             }
         });
         Summary {
@@ -197,7 +217,41 @@ impl Ledger {
             uptime: self.since.elapsed(),
             stages: stages.collect(),
             streams: pages.produced.clone(),
+            closed: BTreeSet::new(),
         }
+    }
+}
+
+impl Observer {
+    /// What the node has done so far, as far as is known. What its stages and streams hold counts as undelivered.
+    pub fn summary(&self) -> Summary {
+        let view = self.view();
+        let mut summary = view.ledger.summary(view.generation);
+        for stage in &mut summary.stages {
+            if stage.end.is_some() {
+                continue;
+            }
+            stage.note_in_flight();
+            let edges = view
+                .edges
+                .iter()
+                .filter(|((key, _), _)| *key == stage.stage);
+            let queued = edges.filter_map(|(_, edge)| Some(edge.read()?.queued.0 as u64));
+            stage.counts.undelivered_queued += queued.sum::<u64>();
+        }
+        for (name, producer) in &view.producers {
+            if let Some(reading) = producer.read() {
+                let stream = summary.streams.entry(name.clone()).or_default();
+                stream.add(&reading.stats);
+                add(
+                    &mut stream.dropped,
+                    [("undelivered", reading.queued.0 as u64)],
+                );
+            }
+        }
+        summary.note_readers_that_left(&view.graph);
+        summary.note_closed(&view.graph);
+        summary
     }
 }
 
@@ -226,89 +280,5 @@ fn add(
 ) {
     for (reason, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
         *totals.entry(reason).or_default() += count;
-    }
-}
-
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let generations = if self.generation == 1 {
-            "1 generation".to_owned()
-        } else {
-            format!("{} generations", self.generation)
-        };
-        writeln!(f, "ran for {:.1?}, {generations}", self.uptime)?;
-        let width = self
-            .stages
-            .iter()
-            .map(|stage| stage.stage.name.as_str().len())
-            .max()
-            .unwrap_or(0);
-        for stage in &self.stages {
-            write!(
-                f,
-                "  {:8}  {:width$} ",
-                stage.stage.role.to_string(),
-                stage.stage.name.as_str()
-            )?;
-            write!(
-                f,
-                "{:>12} in {:>12} out",
-                stage.counts.datums_in, stage.counts.datums_out
-            )?;
-            if stage.counts.restarts > 0 {
-                write!(f, ", {} restarts", stage.counts.restarts)?;
-            }
-            let own = stage.counts.dropped();
-            for (reason, count) in own.chain(
-                stage
-                    .dropped
-                    .iter()
-                    .map(|(reason, count)| (*reason, *count)),
-            ) {
-                write!(f, ", {count} {reason}")?;
-            }
-            for (index, (name, counter)) in stage.counters.iter().enumerate() {
-                let before = if index == 0 { "; " } else { ", " };
-                write!(f, "{before}{name} {}", counter.total)?;
-                if counter.class != CounterClass::Normal {
-                    write!(f, " ({})", counter.class.name())?;
-                }
-            }
-            if let Some(End::Failed(reason)) = &stage.end {
-                write!(f, ", FAILED: {reason}")?;
-            }
-            writeln!(f)?;
-        }
-        for (name, stream) in self
-            .streams
-            .iter()
-            .filter(|(_, stream)| stream.sent_remote > 0 || !stream.dropped.is_empty())
-        {
-            write!(
-                f,
-                "  stream    {name}: {} sent to other nodes",
-                stream.sent_remote
-            )?;
-            let told = [
-                ("redelivered", stream.redelivered),
-                ("unconfirmed", stream.unconfirmed),
-            ];
-            for (what, count) in told.into_iter().filter(|(_, count)| *count > 0) {
-                write!(f, ", {count} {what}")?;
-            }
-            for (reason, count) in &stream.dropped {
-                write!(f, ", {count} {reason}")?;
-            }
-            writeln!(f)?;
-        }
-        match (self.dropped(), self.lost()) {
-            (0, 0) => write!(f, "nothing was dropped")?,
-            (dropped, 0) => write!(f, "{dropped} dropped as configured, nothing was lost")?,
-            (dropped, lost) => write!(f, "{lost} LOST, {dropped} dropped in all")?,
-        }
-        match self.incomplete() {
-            0 => Ok(()),
-            incomplete => write!(f, "; results are incomplete by {incomplete}"),
-        }
     }
 }

@@ -142,8 +142,17 @@ impl FramesProducer {
     pub async fn finish_unless(self, cut: impl Future<Output = ()>) -> FinishReport {
         /// Longer than anything runs, and far from where the clock overflows.
         const UNHURRIED: Duration = Duration::from_hours(24 * 3650);
+        self.end_unless(true, UNHURRIED, cut).await
+    }
+
+    async fn end_unless(
+        self,
+        for_good: bool,
+        limit: Duration,
+        cut: impl Future<Output = ()>,
+    ) -> FinishReport {
         let core = self.core.clone();
-        let mut ending = std::pin::pin!(self.end_within(true, UNHURRIED));
+        let mut ending = std::pin::pin!(self.end_within(for_good, limit));
         tokio::select! {
             biased;
             // Triggered when all have read all.
@@ -158,6 +167,15 @@ impl FramesProducer {
     /// taken back and may come again: what is queued goes out, and subscribers look out for the next producer.
     pub async fn close_within(self, limit: Duration) -> FinishReport {
         self.end_within(false, limit).await
+    }
+
+    /// As [`close_within`](Self::close_within), waiting no longer than until `cut` resolves.
+    pub async fn close_unless(
+        self,
+        limit: Duration,
+        cut: impl Future<Output = ()>,
+    ) -> FinishReport {
+        self.end_unless(false, limit, cut).await
     }
 
     /// As [`close_within`](Self::close_within), whoever has other handles: they are closed too, and the stream's id is free.

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use tokio::{sync::Notify, time::sleep};
 
-use crate::network::LinkConn;
+use crate::{network::LinkConn, status::SILENT_AFTER};
 
-/// A peer that has not answered for this long, though something waits to be acknowledged, is silent: 2 s.
-const SILENT_AFTER: Duration = Duration::from_secs(2);
 /// How often it is looked at while something is sent to it.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Looks without an answer after which it is silent. Looks are counted, because the clock goes on while this process is

@@ -1,14 +1,20 @@
 //! One channel: a producer and a consumer that are, or are about to be, connected.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::Stats;
 use crate::{Criteria, PeerId, StreamId, discovery::PeerEntry};
+
+/// A peer that has acknowledged nothing for this long, though something was sent to it, is silent: 2 s.
+pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(2);
 
 /// How far a channel is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,7 +47,8 @@ struct Inner {
     peer: PeerEntry,
     stats: Stats,
     state: watch::Receiver<State>,
-    silent: AtomicBool,
+    /// Since when the peer is known to be silent.
+    silent: Mutex<Option<Instant>>,
 }
 
 /// The side of a channel that knows how it is. When it is dropped the channel is terminated.
@@ -71,7 +78,7 @@ impl Channel {
             peer,
             stats: counts,
             state: watcher,
-            silent: AtomicBool::new(false),
+            silent: Mutex::default(),
         };
         Self {
             info: ChannelInfo(Arc::new(inner)),
@@ -85,7 +92,7 @@ impl Channel {
 
     /// The peer does not acknowledge what is sent to it, or does again.
     pub(crate) fn set_silent(&self, is_silent: bool) {
-        self.info.0.silent.store(is_silent, Ordering::Relaxed);
+        *self.info.silent() = is_silent.then(Instant::now);
     }
 
     pub(crate) fn set(&self, state: State) {
@@ -160,7 +167,17 @@ impl ChannelInfo {
     /// network is cut. The connection stands until QUIC gives it up, and the channel does not count for being online. Known
     /// of consumers on other nodes.
     pub fn is_silent(&self) -> bool {
-        self.0.silent.load(Ordering::Relaxed)
+        self.silent().is_some()
+    }
+
+    /// For how long the other side has acknowledged nothing, if it is silent.
+    pub fn silent_for(&self) -> Option<Duration> {
+        let since = *self.silent();
+        since.map(|since| since.elapsed() + SILENT_AFTER)
+    }
+
+    fn silent(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Resolves when it is over. Cancel safe.

@@ -7,7 +7,7 @@ mod stats;
 mod when;
 
 pub(crate) use board::Board;
-pub(crate) use channel::{Channel, next_generation};
+pub(crate) use channel::{Channel, SILENT_AFTER, next_generation};
 pub use channel::{ChannelInfo, State};
 pub use conditions::ChannelConditions;
 pub(crate) use stats::Counter;

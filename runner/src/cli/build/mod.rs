@@ -16,9 +16,9 @@ use clap::Args;
 use super::{Exit, OutputArgs, print};
 use toolchain::{TARGET, Toolchain};
 
-/// Builds an operator in Rust, and says where it is.
+/// Build an operator in Rust, and print where it is.
 ///
-/// It is `cargo build --target wasm32-unknown-unknown --release` in DIR: with the Rust in use if that has the target,
+/// Runs `cargo build --target wasm32-unknown-unknown --release` in DIR: with the Rust in use if that has the target,
 /// else with Debian's rustc-web and rust-web-src, which build the standard library too. The result lies in
 /// DIR/target/wasm32-unknown-unknown/release, wherever cargo's own target folder is.
 #[derive(Debug, Args)]
@@ -26,10 +26,10 @@ use toolchain::{TARGET, Toolchain};
     after_help = "Example:\n  mosaik-runner build hello\n  # wasm: hello/target/wasm32-unknown-unknown/release/hello.wasm\n  mosaik-runner build hello -- --locked"
 )]
 pub(super) struct BuildArgs {
-    /// The folder of the operator's crate.
+    /// Folder of the operator's crate.
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
-    /// What else cargo is to be told.
+    /// Further arguments for cargo.
     #[arg(last = true, value_name = "CARGO ARGUMENTS")]
     cargo: Vec<OsString>,
 }

@@ -12,10 +12,10 @@ use crate::{
 /// Which node is meant: the one that runs a manifest, or the one of a name. With one node on the machine neither is needed.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct NodeArgs {
-    /// The manifest that it runs. Default: the only node of this machine.
+    /// Manifest that the node runs. Default: the only node of this machine.
     #[arg(value_name = "MANIFEST")]
     manifest: Option<PathBuf>,
-    /// The name that `up --name` gave it.
+    /// Name that `up --name` gave the node.
     #[arg(long, value_name = "NAME", conflicts_with = "manifest", value_parser = node_name)]
     name: Option<String>,
 }

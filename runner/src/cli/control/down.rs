@@ -8,9 +8,10 @@ use crate::{
     control::{AskError, Request},
 };
 
-/// Stops a running node as Ctrl-C does, and waits until it has ended.
+/// Stop a running node as Ctrl-C does, and wait until it has ended.
 ///
-/// It stops reading, works off what is under way within 30 s, and exits with 0, or 5 if records were lost.
+/// The node stops reading, processes what is in flight within 30 s, and exits with 0, or with 5 if records were lost. `down`
+/// itself exits with 0 in either case.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner down pipeline.yaml")]
 pub(in crate::cli) struct DownArgs {

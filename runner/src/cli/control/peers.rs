@@ -11,13 +11,13 @@ use crate::{
     topology::report::PeerStatus,
 };
 
-/// Lists the other nodes that a running node knows: who they are, where, and what they offer.
+/// List the other nodes that a running node knows: their ids, addresses, and the streams they offer.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner peers pipeline.yaml")]
 pub(in crate::cli) struct PeersArgs {
     #[command(flatten)]
     node: NodeArgs,
-    /// As JSON, in a line.
+    /// Print one line of JSON.
     #[arg(long)]
     json: bool,
 }

@@ -12,7 +12,7 @@ use crate::{
     graph::Step,
 };
 
-/// Tells what a running node would do to go over to a manifest, and does nothing.
+/// Show what a running node would do to switch to a manifest. Changes nothing.
 ///
 /// The node that runs the same file is asked, unless --name says which.
 #[derive(Debug, Args)]
@@ -20,12 +20,12 @@ use crate::{
     after_help = "Example:\n  mosaik-runner plan pipeline.yaml\n  mosaik-runner plan next.yaml --name prod"
 )]
 pub(in crate::cli) struct PlanArgs {
-    /// The manifest to go over to.
+    /// Manifest to switch to.
     manifest: PathBuf,
-    /// The name that `up --name` gave the node.
+    /// Name that `up --name` gave the node.
     #[arg(long, value_name = "NAME", value_parser = node_name)]
     name: Option<String>,
-    /// As JSON, in a line.
+    /// Print one line of JSON.
     #[arg(long)]
     json: bool,
 }

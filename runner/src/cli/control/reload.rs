@@ -9,15 +9,15 @@ use crate::{
     topology::report::Outcome,
 };
 
-/// Has a running node go over to what its manifest says now, and waits until it has.
+/// Make a running node switch to its manifest as it is now, and wait until it has.
 ///
-/// It does so by itself a moment after a file has changed, unless it was started with --no-watch.
+/// A node does so automatically after a file has changed, unless it was started with --no-watch.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner reload pipeline.yaml && echo done")]
 pub(in crate::cli) struct ReloadArgs {
     #[command(flatten)]
     node: NodeArgs,
-    /// The receipt as JSON, in a line.
+    /// Print the receipt as one line of JSON.
     #[arg(long)]
     json: bool,
 }

@@ -17,15 +17,15 @@ use crate::{
 /// For how long rates are measured by default, in milliseconds.
 const WINDOW_MS: u64 = 500;
 
-/// Tells what a running node does: its stages, subscriptions, streams and peers, and its last reload.
+/// Show what a running node does: its stages, subscriptions, streams and peers, and its last reload.
 ///
-/// Rates are of the half second after the question.
+/// Rates are measured over half a second.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner status pipeline.yaml --json | jq .generation")]
 pub(in crate::cli) struct StatusArgs {
     #[command(flatten)]
     node: NodeArgs,
-    /// As JSON, in a line.
+    /// Print one line of JSON.
     #[arg(long)]
     json: bool,
 }
@@ -205,36 +205,63 @@ pub(in crate::cli) const fn online(online: bool) -> &'static str {
 /// Nodes that are named in a cell.
 const NAMES_MAX: usize = 3;
 
-/// `2 here, 1 remote`.
-pub(in crate::cli) fn channels(channels: &[ChannelStatus]) -> String {
-    let here = connected(channels)
-        .filter(|channel| channel.peer.is_none())
-        .count();
-    match (here, connected(channels).count() - here) {
-        (0, 0) => "nobody".to_owned(),
-        (here, 0) => format!("{here} here"),
-        (0, remote) => format!("{remote} remote"),
-        (here, remote) => format!("{here} here, {remote} remote"),
-    }
+/// `2 here, 1 remote, 1 silent`.
+pub(in crate::cli) fn channels(all: &[ChannelStatus]) -> String {
+    counted(all, |_, what| what)
 }
 
-/// `2 here, 1 remote (feed)`.
+/// `2 here, 1 remote (feed), 1 silent for 12.0s (desk)`.
 fn named_channels(all: &[ChannelStatus]) -> String {
-    let names: BTreeSet<&str> = connected(all)
+    counted(all, |channels, what| {
+        let silent_ms = channels
+            .iter()
+            .filter_map(|channel| channel.silent_ms)
+            .max();
+        let names = names(channels);
+        silent_ms.map_or_else(
+            || format!("{what}{names}"),
+            |ms| format!("{what} for {}{names}", span(ms)),
+        )
+    })
+}
+
+/// The connected ones by kind, each kind as `shown` has it.
+fn counted(all: &[ChannelStatus], shown: impl Fn(&[&ChannelStatus], String) -> String) -> String {
+    let kind = |channel: &ChannelStatus| match (channel.state.as_str(), &channel.peer) {
+        ("connected", None) => Some("here"),
+        ("connected", Some(_)) => Some("remote"),
+        ("silent", _) => Some("silent"),
+        _ => None,
+    };
+    let kinds = ["here", "remote", "silent"]
+        .into_iter()
+        .filter_map(|wanted| {
+            let of_kind: Vec<_> = all
+                .iter()
+                .filter(|channel| kind(channel) == Some(wanted))
+                .collect();
+            let count = of_kind.len();
+            (count > 0).then(|| shown(&of_kind, format!("{count} {wanted}")))
+        });
+    let kinds: Vec<_> = kinds.collect();
+    if kinds.is_empty() {
+        return "nobody".to_owned();
+    }
+    kinds.join(", ")
+}
+
+/// ` (feed, desk)`; nothing if none has a name.
+fn names(channels: &[&ChannelStatus]) -> String {
+    let names: BTreeSet<&str> = channels
+        .iter()
         .filter_map(|channel| channel.peer_name.as_deref())
         .collect();
     if names.is_empty() {
-        return channels(all);
+        return String::new();
     }
     let shown: Vec<&str> = names.iter().copied().take(NAMES_MAX).collect();
     let more = if names.len() > NAMES_MAX { ", …" } else { "" };
-    format!("{} ({}{more})", channels(all), shown.join(", "))
-}
-
-fn connected(channels: &[ChannelStatus]) -> impl Iterator<Item = &ChannelStatus> {
-    channels
-        .iter()
-        .filter(|channel| channel.state == "connected")
+    format!(" ({}{more})", shown.join(", "))
 }
 
 #[cfg(test)]
@@ -247,6 +274,7 @@ mod tests {
             peer: peer.map(str::to_owned),
             peer_name: name.map(str::to_owned),
             state: "connected".into(),
+            silent_ms: None,
             connection: 1,
             datums: 0,
         };
@@ -256,5 +284,27 @@ mod tests {
         assert_eq!(named_channels(&all), "1 here, 2 remote (feed)");
         all.extend(["a", "b", "c", "a"].map(|name| channel(Some(name), Some(name))));
         assert_eq!(named_channels(&all), "1 here, 6 remote (a, b, c, …)");
+    }
+
+    #[test]
+    fn a_reader_that_is_connected_and_silent_is_not_nobody() {
+        let channel = |state: &str, silent_ms| ChannelStatus {
+            peer: Some("9f".into()),
+            peer_name: Some("desk".into()),
+            state: state.into(),
+            silent_ms,
+            connection: 1,
+            datums: 0,
+        };
+        let mut all = vec![channel("terminated", None)];
+        assert_eq!(channels(&all), "nobody");
+        all.push(channel("silent", Some(12_000)));
+        assert_eq!(channels(&all), "1 silent");
+        assert_eq!(named_channels(&all), "1 silent for 12.0s (desk)");
+        all.push(channel("connected", None));
+        assert_eq!(
+            named_channels(&all),
+            "1 remote (desk), 1 silent for 12.0s (desk)"
+        );
     }
 }

@@ -12,24 +12,24 @@ use crate::{
     manifest::parse_criteria,
 };
 
-/// Shows the datums of a stream as they go by in a running node, one a line.
+/// Print the records of a stream of a running node as they flow, one per line.
 ///
-/// It never slows the pipeline: what is not taken in time is missed, and stderr says how many. It goes on over reloads,
-/// until Ctrl-C or --limit. A datum that is not text is shown in base64, with a `=` before it; one that is too large as its
-/// beginning and how many bytes it has. Whoever takes nothing at all for 30 s is let go of.
+/// It never slows the pipeline: records that are not read in time are missed, and stderr says how many. It goes on over
+/// reloads, until Ctrl-C or --limit. A record that is not text is printed in base64, with a `=` before it; of one that is
+/// too large, its beginning and its length. The node drops a tap that reads nothing for 30 s.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner tap prices pipeline.yaml\n  mosaik-runner tap prices --where '{symbol: ETH, price: {gte: 3000}}' --limit 10"
 )]
 pub(in crate::cli) struct TapArgs {
-    /// The stream, by its name in the manifest.
+    /// Stream, by its name in the manifest.
     stream: String,
     #[command(flatten)]
     node: NodeArgs,
-    /// Which datums: criteria as in a manifest, like `{city: Oslo}`. Default: all.
+    /// Criteria that records must meet, as in a manifest, like `{city: Oslo}`. Default: all records.
     #[arg(long = "where", value_name = "CRITERIA")]
     criteria: Option<String>,
-    /// Ends after so many datums.
+    /// Number of records after which it ends. Default: no limit.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
 }
@@ -62,7 +62,7 @@ pub(in crate::cli) fn run(args: &TapArgs, colored: bool) -> anyhow::Result<Exit>
                 }
                 if missed > missed_before {
                     complain(&format!(
-                        "missed {} datums: they came faster than they were shown",
+                        "missed {} records: they came faster than they were printed",
                         missed - missed_before
                     ));
                     missed_before = missed;

@@ -19,7 +19,7 @@ use super::Exit;
 /// The schema of manifests, beside every manifest that names it.
 const SCHEMA: &str = "mosaik.schema.json";
 
-/// Makes an operator or a pipeline to begin with.
+/// Create an operator or a pipeline to begin with.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner new operator hello\n  mosaik-runner build hello\n  mosaik-runner up hello/manifest.yaml"

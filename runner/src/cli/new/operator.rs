@@ -11,23 +11,23 @@ use clap::Args;
 use super::{SCHEMA, create, create_parent, fill, names::Named, sdk::Sdk};
 use crate::cli::{Exit, print, schema};
 
-/// Makes a crate with an operator in Rust, its test, and a manifest that runs it.
+/// Create a crate with an operator in Rust, its test, and a manifest that runs it.
 ///
 /// The crate is complete: `cargo test` passes, `mosaik-runner build` builds it, and `mosaik-runner up` runs its
-/// manifest on ten datums that are made up.
+/// manifest on ten generated records.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner new operator hello\n  mosaik-runner build hello\n  mosaik-runner up hello/manifest.yaml"
 )]
 pub(super) struct OperatorArgs {
-    /// The operator's name, and the folder to make; a path makes it elsewhere.
+    /// Name of the operator and of its folder, or a path that ends in it.
     #[arg(value_parser = Named::operator)]
     name: Named,
-    /// An operator that remembers something, and takes it along when it is changed while it runs.
+    /// Make it an operator with state, which it keeps when it is changed while it runs.
     #[arg(long)]
     stateful: bool,
-    /// The folder of mosaik-wasm-sdk that the crate is to be built with. Default: the one in the source tree that
-    /// this runner was built from, or else crates.io.
+    /// Folder of the mosaik-wasm-sdk to build the crate with. Default: the one in the source tree that this runner was
+    /// built from, else crates.io.
     #[arg(long, value_name = "PATH")]
     sdk: Option<PathBuf>,
 }

@@ -8,13 +8,13 @@ use clap::Args;
 use super::{SCHEMA, create, create_parent, fill, names::Named};
 use crate::cli::{Exit, print, schema};
 
-/// Makes a manifest that runs as it is: NAME.yaml, and the schema that editors check it by.
+/// Create a manifest that runs as it is, NAME.yaml, and the schema that editors check it by.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner new pipeline hello\n  mosaik-runner up hello.yaml"
 )]
 pub(super) struct PipelineArgs {
-    /// The pipeline's name; a path makes it elsewhere.
+    /// Name of the pipeline, or a path that ends in it.
     #[arg(value_parser = Named::pipeline)]
     name: Named,
 }

@@ -20,20 +20,20 @@ use crate::{
     topology::{Library, granted},
 };
 
-/// Tries an operator: lines from stdin to its input, what leaves it to stdout.
+/// Try an operator without a manifest: lines from stdin to its input, its output to stdout.
 ///
-/// Without `--in`, stdin goes to its first input port. What leaves by one port is a line a datum; by several ports, a line
-/// is `{"port":…,"datum":…}`. At the end of all input all input ports end. What it refuses and what it logs goes to
-/// stderr. Lines of JSON are datums as they are, blank ones are passed over; lines of text and bytes are datums, too;
-/// those of postcard are base64.
+/// Without `--in`, stdin goes to its first input port. Output of one port is printed as a record per line; of several ports,
+/// a line is `{"port":…,"datum":…}`. At the end of all input all input ports end. Rejected records and the operator's log
+/// go to stderr. A line of JSON, text or bytes is a record as it is, blank lines of JSON are skipped; lines of postcard are
+/// base64.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner run-operator builtin:jq --config '\".price * 2\"' < in.jsonl > out.jsonl"
 )]
 pub(super) struct RunOperatorArgs {
-    /// A `.wasm` file, or `builtin:<name>`.
+    /// Path of a `.wasm` file, or `builtin:<name>`.
     operator: String,
-    /// Its configuration: JSON, or `@file` that holds it.
+    /// Configuration: JSON, or `@FILE` to read it from a file.
     #[arg(
         long,
         default_value = "{}",
@@ -41,40 +41,40 @@ pub(super) struct RunOperatorArgs {
         value_name = "JSON"
     )]
     config: String,
-    /// Reads an input port from a file, `-` for stdin. Several are read one after the other.
+    /// File to read an input port from, `-` for stdin. Several are read one after the other.
     #[arg(long = "in", value_parser = port_file, value_name = "PORT=FILE")]
     inputs: Vec<(String, PathBuf)>,
-    /// Lines of stdin name their port: `{"port":…,"datum":…}`, or with `datum_base64`.
+    /// Read the port from each line of stdin: `{"port":…,"datum":…}`, or with `datum_base64`.
     #[arg(long, conflicts_with = "inputs")]
     tagged: bool,
-    /// Writes an output port to a file, `-` for stdout. Ports that are not named go to stdout.
+    /// File to write an output port to, `-` for stdout. Ports that are not named go to stdout.
     #[arg(long = "out", value_parser = port_file, value_name = "PORT=FILE")]
     outputs: Vec<(String, PathBuf)>,
-    /// What its streams are encoded in, all of them or those of one port. Default: json.
+    /// Encoding of all its streams, or of those of one port. Default: json.
     #[arg(long, value_parser = port_encoding, value_name = "[PORT=]ENCODING")]
     encoding: Vec<(Option<String>, StreamEncoding)>,
     #[command(flatten)]
     limits: LimitArgs,
-    /// What it may reach beyond its streams, as in a manifest: `{env: [HOME], dirs: [{path: data}]}`. Default: nothing.
+    /// Grants beyond its streams, as in a manifest: `{env: [HOME], dirs: [{path: data}]}`. Default: none.
     #[arg(long, value_parser = operator_args::grants, value_name = "YAML")]
     allow: Option<Grants>,
-    /// Calls its `tick` after the last datum.
+    /// Call its `tick` after the last record.
     #[arg(long)]
     tick: bool,
-    /// Has it take up the state in this file, which `--save-state` wrote.
+    /// File to restore its state from, which `--save-state` wrote.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Saves its state to this file in place of ending its inputs, as a reload does.
+    /// File to save its state to. Its inputs do not end then, as in a reload.
     #[arg(long, value_name = "FILE")]
     save_state: Option<PathBuf>,
-    /// Writes all that happens to stdout, for programs: `start`, `output`, `rejected`, `log`, at last `done`.
+    /// Format of a report for programs on stdout, of all that happens: `start`, `output`, `rejected`, `log`, at last `done`.
     #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "outputs")]
     report: Option<ReportFormat>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ReportFormat {
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 

@@ -3,12 +3,19 @@
 mod reload;
 mod start;
 
-use std::{io, path::PathBuf, pin::pin, sync::Arc, time::Instant};
+use std::{
+    io,
+    path::PathBuf,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use clap::Args;
 use futures::future::{Either, select};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use self::{
     reload::Reloader,
@@ -29,38 +36,41 @@ use crate::{
 
 /// Orders that wait while the node is busy with another; whoever orders more waits.
 const ORDERS_MAX: usize = 8;
+/// How long a node that is to stop at once may take to count what is lost: 1.5 s. At 2 s the process is ended.
+const AT_ONCE: Duration = Duration::from_millis(1500);
 
-/// Runs a manifest, and moves to its new form whenever it changes.
+/// Run a manifest, and reload it whenever it changes.
 ///
 /// Data goes to stdout, the log and a summary at the end to stderr. When all inputs have ended, a node without shared
 /// streams exits; one with shared streams stays up for its readers until it is stopped, unless `--exit-when-done` is
-/// given. Ctrl-C or SIGTERM stops reading, works off what is under way within 30 s, and exits with 0, or 5 if records were lost. A second one, a
-/// second later or more, stops at once. Before the node has started, the first one ends the process with 0. SIGHUP
-/// reloads at once.
+/// given. Ctrl-C or SIGTERM stops reading, processes what is in flight within 30 s, and exits with 0, or with 5 if records
+/// were lost. A second one, a second later or more, stops at once and exits with 3. Before the node has started, the first
+/// one ends the process with 0. SIGHUP reloads at once.
 ///
-/// While it runs, `status`, `top`, `tap`, `explain`, `peers`, `plan`, `reload` and `down` speak to it.
+/// While it runs, `status`, `top`, `tap`, `explain`, `peers`, `plan`, `reload` and `down` reach it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner up manifests/quickstart.yaml\n  mosaik-runner up pipeline.yaml --log json 2> node.log | head"
 )]
 pub(super) struct UpArgs {
-    /// The manifest.
+    /// Manifest to run.
     manifest: PathBuf,
-    /// Leaves the node as it started, whatever becomes of its files.
+    /// Do not reload when files change.
     #[arg(long)]
     no_watch: bool,
-    /// What the node is called on this machine. Without a name, one node runs a manifest; with names, several do.
+    /// Name of the node on this machine. Without one, a manifest runs once; with names, several nodes run it, each with a
+    /// key of its own.
     #[arg(long, value_name = "NAME", value_parser = node_name)]
     name: Option<String>,
-    /// Lets a reload stop the node and start it anew, where only that can bring about what has changed: its key, its
-    /// addresses, its network. What operators remember is lost then, and connections are made anew.
+    /// Let a reload restart the node where only that applies a change: to its key, its addresses, its network. The state of
+    /// operators is lost then, and connections are made again.
     #[arg(long)]
     allow_restart: bool,
-    /// Exit when all inputs have ended, also where streams are shared. Without shared streams that is the default.
+    /// Exit when all inputs have ended, even if streams are shared. Without shared streams that is the default.
     #[arg(long)]
     exit_when_done: bool,
-    /// Threads for connections, files and the hand-over between stages, 1 to 512; operators have their own. Default: one
-    /// for each core.
+    /// Number of threads for connections, files and the hand-over between stages, 1 to 512; operators have their own.
+    /// Default: one per core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     threads: Option<u16>,
     #[command(flatten)]
@@ -70,7 +80,7 @@ pub(super) struct UpArgs {
 /// What the exit code says of records that were lost.
 #[derive(Debug, Clone, Copy, Default, Args)]
 struct LossArgs {
-    /// Exit with 5 also if results are incomplete: if an operator counts late or evicted records.
+    /// Exit with 5 if results are incomplete, too: if an operator counts late or evicted records.
     #[arg(long, conflicts_with = "allow_loss")]
     strict: bool,
     /// Exit with 0 although records were lost.
@@ -100,6 +110,8 @@ enum Outcome {
     NotStarted,
     /// The node ran.
     Ran(Summary),
+    /// The node ran, and a second signal stopped it at this point.
+    Cut(Summary, &'static str),
 }
 
 pub(super) fn run(
@@ -125,18 +137,27 @@ pub(super) fn run(
     let outcome = runtime.block_on(up(args, output, engine, signals, started));
     // A guest that loops or a read that blocks must not hold the process.
     runtime.shutdown_background();
-    let summary = match outcome? {
+    let (summary, cut) = match outcome? {
         Outcome::Mistakes => return Ok(Exit::Mistakes),
         Outcome::NotStarted => {
             tracing::info!("{NOT_STARTED}");
             return Ok(Exit::Success);
         }
-        Outcome::Ran(summary) => summary,
+        Outcome::Ran(summary) => (summary, None),
+        Outcome::Cut(summary, point) => (summary, Some(point)),
+    };
+    let exit = if cut.is_some() {
+        Exit::Failed
+    } else {
+        loss.exit_of(&summary)
     };
     if !output.quiet {
-        super::summary::show(&summary, output);
+        super::summary::show(&summary, output, exit);
     }
-    Ok(loss.exit_of(&summary))
+    if let Some(point) = cut {
+        anyhow::bail!("stopped at once, {point}");
+    }
+    Ok(exit)
 }
 
 async fn up(
@@ -173,6 +194,7 @@ async fn up(
         "generation 1 runs {stages} stage{s}, ready in {:.0?}",
         started.elapsed()
     );
+    let observer = node.observer();
     let mut reloader = Reloader::new(&args, output, library, watch, started);
 
     // Whether all stages have ended, and the node stays up.
@@ -201,7 +223,7 @@ async fn up(
                 }
             },
             signal = signals.next() => if signal == Told::Stop {
-                tracing::info!("stopping; once more to stop at once");
+                tracing::info!("stopping; a second signal, 1 s from now or later, stops at once");
                 break;
             }
         }
@@ -216,13 +238,17 @@ async fn up(
                     Either::Left((reload, _)) => break reload,
                     Either::Right((signal, _)) => signal,
                 };
-                anyhow::ensure!(
-                    !(stop && signal == Told::Stop),
-                    "stopped at once, in the middle of a reload"
-                );
+                if stop && signal == Told::Stop {
+                    return Ok(Outcome::Cut(
+                        observer.summary(),
+                        "in the middle of a reload",
+                    ));
+                }
                 stop |= signal == Told::Stop;
                 if stop {
-                    tracing::info!("stopping after the reload; once more to stop at once");
+                    tracing::info!(
+                        "stopping after the reload; a second signal, 1 s from now or later, stops at once"
+                    );
                 }
             }
         };
@@ -235,12 +261,21 @@ async fn up(
         }
     }
     drop(orders);
-    let summary = tokio::select! {
-        summary = node.shutdown(DRAIN_DEADLINE) => Ok(summary),
-        () = signals.stop() => Err(anyhow::anyhow!("stopped at once, before everything was worked off")),
+    let hurry = CancellationToken::new();
+    let mut ending = pin!(node.shutdown_unless(DRAIN_DEADLINE, &hurry));
+    let outcome = tokio::select! {
+        // Triggered when everything is processed, or the time for it is over.
+        summary = &mut ending => Outcome::Ran(summary),
+        // Triggered when a second signal comes.
+        () = signals.stop() => {
+            hurry.cancel();
+            let summary = timeout(AT_ONCE, ending).await;
+            let summary = summary.unwrap_or_else(|_| observer.summary());
+            Outcome::Cut(summary, "before everything was processed")
+        }
     };
     drop(server);
-    summary.map(Outcome::Ran)
+    Ok(outcome)
 }
 
 /// Says who the node is and where it listens, once it does.

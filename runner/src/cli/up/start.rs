@@ -65,20 +65,26 @@ async fn claim(args: &UpArgs) -> anyhow::Result<Option<Claim>> {
         Ok(Ok(claim)) => Ok(Some(claim)),
         Ok(Err(taken @ SocketError::Taken { .. })) => Err(taken.into()),
         Ok(Err(error)) => {
-            cannot_be_asked(&error.into());
+            no_claim(&error.into());
             Ok(None)
         }
         Err(error) => {
-            cannot_be_asked(&error);
+            no_claim(&error);
             Ok(None)
         }
     }
 }
 
-fn cannot_be_asked(error: &anyhow::Error) {
-    let error = with_causes(error);
-    tracing::warn!("this node cannot be asked or told anything: {error}");
+/// Warns of what does not work without a folder for sockets.
+fn no_claim(error: &anyhow::Error) {
+    tracing::warn!(
+        "{NOT_REACHED}, and nothing keeps a second `up` from running the same manifest: {}; set XDG_RUNTIME_DIR to a \
+         folder that this user can write to",
+        with_causes(error)
+    );
 }
+
+const NOT_REACHED: &str = "`status`, `reload`, `down` and the like do not reach this node";
 
 /// Listens for those who ask. A node that cannot be asked runs all the same.
 pub(super) fn serve(
@@ -96,7 +102,7 @@ pub(super) fn serve(
     match Server::start(claim, who, node.observer(), load, orders) {
         Ok(server) => Some(server),
         Err(error) => {
-            cannot_be_asked(&error.into());
+            tracing::warn!("{NOT_REACHED}: {}", with_causes(&error.into()));
             None
         }
     }

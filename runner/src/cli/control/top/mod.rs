@@ -23,9 +23,9 @@ use crate::{
 /// How often the node is asked.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Shows live what a running node does: stages, subscriptions, rates, queues, drops, and reloads as they happen.
+/// Show live what a running node does: stages, subscriptions, rates, queues, drops, and reloads as they happen.
 ///
-/// Keys: q, Esc or Ctrl-C ends, the arrows and Page Up and Down scroll, Space holds the picture.
+/// Keys: q, Esc or Ctrl-C ends, the arrows and Page Up and Down scroll, Space freezes the screen.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner top pipeline.yaml")]
 pub(in crate::cli) struct TopArgs {

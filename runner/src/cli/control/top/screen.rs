@@ -287,7 +287,7 @@ fn edges(edges: &[EdgeStatus], hidden: usize) -> Table<'static> {
         Constraint::Length(7),
         Constraint::Length(10),
         Constraint::Length(22),
-        Constraint::Length(16),
+        Constraint::Length(20),
         Constraint::Fill(1),
     ];
     table("EDGES", &heading, &widths, rows.collect(), hidden)

@@ -12,6 +12,7 @@ fn status() -> Status {
         peer: peer.map(str::to_owned),
         peer_name: None,
         state: "connected".into(),
+        silent_ms: None,
         connection: 1,
         datums: 10,
     };

@@ -1,0 +1,184 @@
+//! [`Complaints`]: which reasons for refusing records are logged. Each distinct one is logged once, at once, up to a bound;
+//! what follows is counted, and logged every 10 s while it goes on.
+
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
+
+/// Distinct reasons that are logged each by itself.
+const REASONS_MAX: usize = 16;
+/// Bytes of a reason that are kept and compared.
+const REASON_BYTES_MAX: usize = 1024;
+/// Reasons that a summary names.
+const NAMED_MAX: usize = 3;
+/// Time between two summaries: 10 s.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// What was refused so far, by reason, and what of it is logged.
+#[derive(Debug, Default)]
+pub(crate) struct Complaints {
+    known: Vec<Known>,
+    /// Those for further reasons since the last summary, and one of these.
+    further: u64,
+    example: String,
+    /// When a summary, or the first reason, was logged.
+    last: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Known {
+    reason: String,
+    /// How often it came since it was last logged.
+    unlogged: u64,
+}
+
+impl Complaints {
+    /// Counts records that were refused. Returns whether the reason is new and is to be logged now.
+    pub(crate) fn add(&mut self, reason: &str, count: u64) -> bool {
+        let reason = cut(reason);
+        if let Some(known) = self.known.iter_mut().find(|known| known.reason == reason) {
+            known.unlogged += count;
+            return false;
+        }
+        if self.known.len() == REASONS_MAX {
+            self.further += count;
+            if self.example.is_empty() {
+                reason.clone_into(&mut self.example);
+            }
+            return false;
+        }
+        self.known.push(Known {
+            reason: reason.to_owned(),
+            unlogged: 0,
+        });
+        self.last.get_or_insert_with(Instant::now);
+        true
+    }
+
+    /// Counts records that were refused, a reason for each, and returns the lines to log: one for each new reason, and a
+    /// summary if one is due.
+    pub(crate) fn tell<'r>(
+        &mut self,
+        what: &str,
+        reasons: impl Iterator<Item = &'r str>,
+    ) -> Vec<String> {
+        let before = self.known.len();
+        for reason in reasons {
+            if self.add(reason, 1)
+                && let Some(new) = self.known.last_mut()
+            {
+                new.unlogged = 1;
+            }
+        }
+        let new = self.known[before..].iter_mut();
+        let mut lines: Vec<_> = new
+            .map(|new| {
+                let count = std::mem::take(&mut new.unlogged);
+                format!("{what} {}: {}", records(count), new.reason)
+            })
+            .collect();
+        lines.extend(self.summary(what, Instant::now()));
+        lines
+    }
+
+    /// What came since the last summary, if it is time for one and there is something to say.
+    pub(crate) fn summary(&mut self, what: &str, now: Instant) -> Option<String> {
+        let since = now.saturating_duration_since(self.last?);
+        if since < INTERVAL {
+            return None;
+        }
+        let mut again: Vec<_> = self
+            .known
+            .iter_mut()
+            .filter(|known| known.unlogged > 0)
+            .map(|known| (std::mem::take(&mut known.unlogged), known.reason.as_str()))
+            .collect();
+        again.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        let further_reasons = std::mem::take(&mut self.further);
+        let an_other = std::mem::take(&mut self.example);
+        let total = again.iter().map(|(count, _)| count).sum::<u64>() + further_reasons;
+        if total == 0 {
+            return None;
+        }
+        self.last = Some(now);
+        let mut line = format!("{what} {} more in {:.0?}", records(total), since);
+        let named = again.iter().take(NAMED_MAX);
+        let named = named.map(|(count, reason)| format!("{count} × {reason}"));
+        let further = again.iter().skip(NAMED_MAX).map(|(count, _)| count);
+        let further = further.sum::<u64>() + further_reasons;
+        let mut parts: Vec<_> = named.collect();
+        if further > 0 {
+            let example = match an_other.as_str() {
+                "" => String::new(),
+                reason => format!(", like {reason}"),
+            };
+            parts.push(format!("{further} for other reasons{example}"));
+        }
+        // Nothing can go wrong in writing to a text.
+        let _ = write!(line, ": {}", parts.join("; "));
+        Some(line)
+    }
+}
+
+/// `1 record`, `2 records`.
+fn records(count: u64) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} record{s}")
+}
+
+/// The beginning of a reason, as far as it is kept.
+fn cut(reason: &str) -> &str {
+    &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_new_reason_is_told_once_with_its_count() {
+        let mut complaints = Complaints::default();
+        let first = complaints.tell("rejected", ["no x", "no y", "no x"].into_iter());
+        assert_eq!(
+            first,
+            ["rejected 2 records: no x", "rejected 1 record: no y"]
+        );
+        let later = complaints.tell("rejected", ["no x", "no z"].into_iter());
+        assert_eq!(later, ["rejected 1 record: no z"]);
+    }
+
+    #[test]
+    fn what_goes_on_is_summed_up() {
+        let mut complaints = Complaints::default();
+        let now = Instant::now();
+        complaints.tell("rejected", ["no x"].into_iter());
+        assert_eq!(complaints.summary("rejected", now + INTERVAL), None);
+        complaints.tell("rejected", ["no x", "no x", "no y", "no y"].into_iter());
+        assert_eq!(complaints.summary("rejected", now), None);
+        let due = now + INTERVAL + Duration::from_secs(1);
+        let told = complaints.summary("rejected", due);
+        assert_eq!(
+            told.as_deref(),
+            Some("rejected 2 records more in 11s: 2 × no x")
+        );
+        assert_eq!(complaints.summary("rejected", due + INTERVAL), None);
+    }
+
+    #[test]
+    fn reasons_without_end_are_bounded() {
+        let mut complaints = Complaints::default();
+        let all: Vec<_> = (0..1000).map(|n| format!("reason {n}")).collect();
+        let told = complaints.tell("rejected", all.iter().map(String::as_str));
+        assert_eq!(told.len(), REASONS_MAX);
+        let due = Instant::now() + INTERVAL + Duration::from_secs(1);
+        let told = complaints.summary("rejected", due).unwrap();
+        assert!(
+            told.ends_with("984 for other reasons, like reason 16"),
+            "{told}"
+        );
+        let long = "é".repeat(REASON_BYTES_MAX);
+        complaints.add(&long, 1);
+        assert!(complaints.example.len() <= REASON_BYTES_MAX);
+    }
+}

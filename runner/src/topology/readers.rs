@@ -1,0 +1,186 @@
+//! Logs when a shared stream waits for readers, and which nodes begin and cease to read it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use mosaik_streams::{PeerId, producer::ProducerReading, status::ChannelInfo};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{explain::wants, observer::Observer};
+use crate::graph::{Scope, StreamName};
+
+/// How often is looked: 500 ms. What comes and goes in between is not logged.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// Lines that a stream may log at once.
+const LINES_MAX: u32 = 8;
+/// Time after which it may log another one: 5 s.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+/// Nodes that are named in one go; of more, the number is logged.
+const NAMED_MAX: usize = 4;
+
+/// Watches a node until it is dropped.
+pub(super) async fn watch(observer: Observer) {
+    let mut streams = BTreeMap::<StreamName, Readers>::new();
+    let mut ticks = interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let view = observer.view();
+        let shared = |name: &&StreamName| {
+            let declared = view.graph.streams.get(*name);
+            declared.is_some_and(|stream| stream.scope == Scope::Network)
+        };
+        streams.retain(|name, _| view.producers.contains_key(name));
+        for name in view.producers.keys().filter(shared) {
+            let Some(reading) = view.producers[name].read() else {
+                continue;
+            };
+            let condition = view.graph.streams[name].online_when.producer.as_ref();
+            let found = Found {
+                readers: readers(&reading, |peer| view.discovery.describe(peer)),
+                waits_for: (!reading.online)
+                    .then(|| wants(&reading.conditions, "subscriber", condition)),
+            };
+            let readers = streams.entry(name.clone()).or_default();
+            for line in readers.lines(found, Instant::now()) {
+                tracing::info!("stream {name} {line}");
+            }
+        }
+    }
+}
+
+/// Nodes that read a stream, and what they are called; a silent one does.
+fn readers(
+    reading: &ProducerReading,
+    describe: impl Fn(&PeerId) -> String,
+) -> BTreeMap<PeerId, String> {
+    let remote = reading
+        .consumers
+        .iter()
+        .filter(|channel| channel.is_connected() && !channel.is_local());
+    let remote = remote.map(ChannelInfo::consumer_id);
+    remote.map(|peer| (*peer, describe(peer))).collect()
+}
+
+/// A stream's readers at one moment.
+struct Found {
+    readers: BTreeMap<PeerId, String>,
+    /// What its `online_when` wants, while it is offline.
+    waits_for: Option<String>,
+}
+
+/// What was logged of a stream's readers.
+#[derive(Debug)]
+struct Readers {
+    nodes: BTreeMap<PeerId, String>,
+    waits: bool,
+    /// Lines that it may log now.
+    lines: u32,
+    since: Instant,
+}
+
+impl Default for Readers {
+    fn default() -> Self {
+        Self {
+            nodes: BTreeMap::new(),
+            waits: false,
+            lines: LINES_MAX,
+            since: Instant::now(),
+        }
+    }
+}
+
+impl Readers {
+    /// What has changed since the last time, as far as it may be logged now; the rest comes up again.
+    fn lines(&mut self, found: Found, now: Instant) -> Vec<String> {
+        while self.lines < LINES_MAX && now.saturating_duration_since(self.since) >= LINE_EVERY {
+            self.since += LINE_EVERY;
+            self.lines += 1;
+        }
+        if self.lines == LINES_MAX {
+            self.since = now;
+        }
+        let Found { readers, waits_for } = found;
+        let mut lines = said(&only_in(&readers, &self.nodes), "is read by");
+        lines.extend(said(
+            &only_in(&self.nodes, &readers),
+            "is no longer read by",
+        ));
+        if let (Some(wants), false) = (&waits_for, self.waits) {
+            lines.push(format!("waits for readers: {wants}"));
+        }
+        let count = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+        if count > self.lines {
+            return Vec::new();
+        }
+        self.lines -= count;
+        self.nodes = readers;
+        self.waits = waits_for.is_some();
+        lines
+    }
+}
+
+/// What those are called that are in the first and not in the second.
+fn only_in<'r>(
+    first: &'r BTreeMap<PeerId, String>,
+    second: &BTreeMap<PeerId, String>,
+) -> Vec<&'r str> {
+    let only = first.iter().filter(|(peer, _)| !second.contains_key(peer));
+    only.map(|(_, name)| name.as_str()).collect()
+}
+
+fn said(nodes: &[&str], what: &str) -> Vec<String> {
+    if nodes.len() > NAMED_MAX {
+        return vec![format!("{what} {} nodes", nodes.len())];
+    }
+    nodes.iter().map(|node| format!("{what} {node}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use mosaik_streams::SecretKey;
+
+    use super::*;
+
+    fn found(readers: &[PeerId], waits: bool) -> Found {
+        Found {
+            readers: readers
+                .iter()
+                .map(|peer| (*peer, "desk".to_owned()))
+                .collect(),
+            waits_for: waits.then(|| "online_when wants 1 subscriber, has none".to_owned()),
+        }
+    }
+
+    #[test]
+    fn comings_and_goings_are_logged_once() {
+        let desk = SecretKey::generate().public();
+        let mut readers = Readers::default();
+        let now = Instant::now();
+        let mut lines = |found| readers.lines(found, now);
+        assert_eq!(
+            lines(found(&[], true)),
+            ["waits for readers: online_when wants 1 subscriber, has none"]
+        );
+        assert!(lines(found(&[], true)).is_empty());
+        assert_eq!(lines(found(&[desk], false)), ["is read by desk"]);
+        let gone = lines(found(&[], true));
+        assert_eq!(gone[0], "is no longer read by desk");
+        assert_eq!(gone.len(), 2);
+        let many: Vec<_> = (0..5).map(|_| SecretKey::generate().public()).collect();
+        assert_eq!(lines(found(&many, false)), ["is read by 5 nodes"]);
+    }
+
+    #[test]
+    fn a_reader_that_comes_and_goes_is_logged_at_a_bounded_rate() {
+        let desk = SecretKey::generate().public();
+        let mut readers = Readers::default();
+        let start = Instant::now();
+        let mut count = 0;
+        for look in 0..1000_u32 {
+            let now = start + INTERVAL * look;
+            let there: &[PeerId] = if look.is_multiple_of(2) { &[desk] } else { &[] };
+            count += readers.lines(found(there, false), now).len();
+        }
+        assert!((100..=109).contains(&count), "{count}");
+    }
+}

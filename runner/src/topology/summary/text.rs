@@ -1,0 +1,223 @@
+//! A summary as a table for people, and in one sentence at its end what was lost and why.
+
+use std::fmt;
+
+use super::{StageSummary, Summary};
+use crate::{operator::CounterClass, stage::End};
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let generations = if self.generation == 1 {
+            "1 generation".to_owned()
+        } else {
+            format!("{} generations", self.generation)
+        };
+        writeln!(f, "ran for {:.1?}, {generations}", self.uptime)?;
+        let width = self
+            .stages
+            .iter()
+            .map(|stage| stage.stage.name.as_str().len())
+            .max()
+            .unwrap_or(0);
+        for stage in &self.stages {
+            write!(
+                f,
+                "  {:8}  {:width$} ",
+                stage.stage.role.to_string(),
+                stage.stage.name.as_str()
+            )?;
+            write_stage(f, stage)?;
+        }
+        self.write_streams(f)?;
+        self.write_end(f)?;
+        match self.incomplete() {
+            0 => Ok(()),
+            incomplete => write!(f, "; results are incomplete by {incomplete}"),
+        }
+    }
+}
+
+fn write_stage(f: &mut fmt::Formatter<'_>, stage: &StageSummary) -> fmt::Result {
+    write!(
+        f,
+        "{:>12} in {:>12} out",
+        stage.counts.datums_in, stage.counts.datums_out
+    )?;
+    if stage.counts.restarts > 0 {
+        write!(f, ", {} restarts", stage.counts.restarts)?;
+    }
+    let edges = stage.dropped.iter();
+    let edges = edges.map(|(reason, count)| (*reason, *count));
+    for (reason, count) in stage.counts.dropped().chain(edges) {
+        write!(f, ", {count} {reason}")?;
+        if reason == "undelivered" && !stage.held_for.is_empty() {
+            write!(f, " (held for readers of {})", listed(&stage.held_for))?;
+        }
+    }
+    for (index, (name, counter)) in stage.counters.iter().enumerate() {
+        let before = if index == 0 { "; " } else { ", " };
+        write!(f, "{before}{name} {}", counter.total)?;
+        if counter.class != CounterClass::Normal {
+            write!(f, " ({})", counter.class.name())?;
+        }
+    }
+    if let Some(End::Failed(reason)) = &stage.end {
+        write!(f, ", FAILED: {reason}")?;
+    }
+    writeln!(f)
+}
+
+impl Summary {
+    fn write_streams(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, stream) in self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.sent_remote > 0 || !stream.dropped.is_empty())
+        {
+            write!(
+                f,
+                "  stream    {name}: {} sent to other nodes",
+                stream.sent_remote
+            )?;
+            let told = [
+                ("redelivered", stream.redelivered),
+                ("unconfirmed", stream.unconfirmed),
+            ];
+            for (what, count) in told.into_iter().filter(|(_, count)| *count > 0) {
+                write!(f, ", {count} {what}")?;
+            }
+            for (reason, count) in &stream.dropped {
+                write!(f, ", {count} {reason}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+
+    /// What was dropped and lost in all, and why where that is known.
+    fn write_end(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (dropped, lost) = (self.dropped(), self.lost());
+        let closed = self.dropped_for_closed().min(dropped - lost.min(dropped));
+        let configured = dropped.saturating_sub(lost + closed);
+        match (dropped, lost) {
+            (0, 0) => return write!(f, "nothing was dropped"),
+            (dropped, lost) if lost > 0 => write!(f, "{lost} LOST, {dropped} dropped in all")?,
+            _ if configured > 0 => write!(f, "{configured} dropped as configured")?,
+            _ => {}
+        }
+        if closed > 0 {
+            let before = if lost > 0 || configured > 0 { ", " } else { "" };
+            let whose = listed(&self.closed);
+            write!(
+                f,
+                "{before}{closed} not written since the reader of {whose} closed it"
+            )?;
+        }
+        if lost == 0 {
+            return write!(f, ", nothing was lost");
+        }
+        let stages = self.stages.iter();
+        let held: Vec<_> = stages
+            .filter(|stage| !stage.held_for.is_empty() && stage.counts.undelivered() > 0)
+            .collect();
+        let Some(first) = held.first() else {
+            return Ok(());
+        };
+        let count: u64 = held.iter().map(|stage| stage.counts.undelivered()).sum();
+        write!(
+            f,
+            "; {count} of them held for readers of {}: its `online_when` was not met",
+            listed(&first.held_for)
+        )
+    }
+}
+
+/// `a, b`.
+fn listed<T: ToString>(names: &std::collections::BTreeSet<T>) -> String {
+    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::{
+        graph::{Role, StageKey},
+        manifest::{StageName, StreamName},
+        stage::{Inputs, Snapshot},
+    };
+
+    fn summary(reader_left: bool, held_for: &[&str]) -> Summary {
+        let inputs = Inputs {
+            undelivered: 5,
+            ..Inputs::default()
+        };
+        let stage = StageSummary {
+            stage: StageKey {
+                role: Role::Consumer,
+                name: StageName::new("print").unwrap(),
+            },
+            end: None,
+            counts: Snapshot {
+                datums_in: 51,
+                datums_out: 46,
+                inputs,
+                ..Snapshot::default()
+            },
+            dropped: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            reader_left,
+            obstacle: None,
+            held_for: held_for
+                .iter()
+                .filter_map(|name| StreamName::new(name))
+                .collect(),
+        };
+        Summary {
+            generation: 1,
+            uptime: Duration::ZERO,
+            stages: vec![stage],
+            streams: BTreeMap::new(),
+            closed: BTreeSet::from(["stdout".to_owned()]),
+        }
+    }
+
+    fn end(summary: &Summary) -> String {
+        let text = summary.to_string();
+        text.lines().last().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn what_a_reader_of_stdout_left_is_said_of_it() {
+        assert_eq!(
+            end(&summary(true, &[])),
+            "5 not written since the reader of stdout closed it, nothing was lost"
+        );
+        assert_eq!(end(&summary(false, &[])), "5 LOST, 5 dropped in all");
+        let mut both = summary(true, &[]);
+        both.stages.push(summary(false, &[]).stages.remove(0));
+        assert_eq!(
+            end(&both),
+            "5 LOST, 10 dropped in all, 5 not written since the reader of stdout closed it"
+        );
+    }
+
+    #[test]
+    fn what_was_held_for_readers_is_lost_and_says_why() {
+        let held = summary(false, &["prices"]);
+        assert_eq!(
+            end(&held),
+            "5 LOST, 5 dropped in all; 5 of them held for readers of prices: its `online_when` was not met"
+        );
+        assert!(
+            held.to_string()
+                .contains("5 undelivered (held for readers of prices)"),
+            "{held}"
+        );
+    }
+}

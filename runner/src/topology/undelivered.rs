@@ -1,0 +1,63 @@
+//! Why records were not delivered, as far as a summary knows: their readers were not there, or went away.
+
+use std::collections::BTreeSet;
+
+use super::{StageSummary, Summary, node::LEFT_BEHIND};
+use crate::{
+    graph::{Graph, StageKind, StreamName},
+    manifest::connector::SinkConfig,
+    stage::End,
+};
+
+impl Summary {
+    /// Notes which stages held their records for shared streams that too few read at the end.
+    pub(super) fn note_unread(&mut self, graph: &Graph, unread: &BTreeSet<StreamName>) {
+        for stage in &mut self.stages {
+            let ends = graph
+                .stage(&stage.stage)
+                .map(|declared| graph.shared_ends(declared))
+                .unwrap_or_default();
+            if ends.is_subset(unread) {
+                stage.held_for = ends;
+            }
+        }
+    }
+
+    /// Counts what stages held that did not stop in time.
+    pub(super) fn note_left_behind(&mut self) {
+        let is_left = |stage: &&mut StageSummary| matches!(&stage.end, Some(End::Failed(reason)) if reason == LEFT_BEHIND);
+        let left = self.stages.iter_mut().filter(is_left);
+        left.for_each(StageSummary::note_in_flight);
+    }
+
+    /// Notes the outside ends whose readers went away.
+    pub(super) fn note_closed(&mut self, graph: &Graph) {
+        let closed = self
+            .stages
+            .iter()
+            .filter(|stage| stage.end == Some(End::Closed));
+        self.closed = closed
+            .map(|stage| match graph.stage(&stage.stage).map(|s| &s.kind) {
+                Some(StageKind::Sink { config, .. })
+                    if matches!(**config, SinkConfig::Stdout(_)) =>
+                {
+                    "stdout".to_owned()
+                }
+                _ => stage.stage.to_string(),
+            })
+            .collect();
+    }
+
+    /// Records that were on their way to an outside end whose reader went away.
+    pub(super) fn dropped_for_closed(&self) -> u64 {
+        let stages = self.stages.iter().filter(|stage| stage.reader_left);
+        let stages = stages.map(|stage| stage.counts.undelivered());
+        let streams = self.streams.values().filter(|stream| stream.reader_left);
+        let streams = streams.map(|stream| {
+            let reasons = ["nobody", "closed", "offline"].iter();
+            let counts = reasons.filter_map(|reason| stream.dropped.get(reason));
+            counts.sum::<u64>()
+        });
+        stages.chain(streams).sum()
+    }
+}
