@@ -5,16 +5,19 @@
 //! Content that follows other content, as after a log was rotated, has the columns of that, unless its first row names
 //! them again or anew. A quote that is never closed takes what follows with it, which is counted, line by line.
 //! Of a field's value, quoted or not:
-//! an empty one is `null`; one that JSON would spell the same way as a number is that number, digit for digit
+//! an empty one is `null`, unless it is quoted; one that JSON would spell the same way as a number is that number, digit for digit
 //! ([`is_number`](json::is_number)); all others, `true` and `007` and ` 1` among them, are strings. Where the stream's
 //! schema has the column, it says more: text stays text, whatever it looks like, and `true` and `false` are what they say.
+
+mod quoted;
 
 use std::collections::HashSet;
 
 use bytes::{BufMut, BytesMut};
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memmem};
 
+use self::quoted::Quoted;
 use super::{
     framing::{HeaderError, Refusal, Target},
     json,
@@ -87,6 +90,8 @@ pub(super) struct CsvCutter {
     row_line: u64,
     /// Line ends that were kept from the reader.
     blank_lines: u64,
+    /// Of the row at hand, if it did not come at once or has two quotes in a row.
+    quoted: Quoted,
     /// What was taken last ends with a line end.
     ends_line: bool,
 }
@@ -108,6 +113,7 @@ impl CsvCutter {
             row: Row::None,
             row_line: 1,
             blank_lines: 0,
+            quoted: Quoted::new(delimiter),
             ends_line: false,
         }
     }
@@ -216,8 +222,16 @@ impl CsvCutter {
         );
         self.content_len += content_len;
         self.ends_len += ends_len;
+        // A row that comes at once is looked at when it ends.
+        let is_at_once = result == ReadRecordResult::Record && self.quoted.is_empty();
+        if self.row != Row::Refused && !is_at_once {
+            self.quoted.read(&input[..taken]);
+        }
         match result {
-            ReadRecordResult::Record => self.end_row(target)?,
+            ReadRecordResult::Record => {
+                self.end_row(&input[..taken], target)?;
+                self.quoted.clear();
+            }
             ReadRecordResult::OutputFull if self.row != Row::Refused => {
                 self.widen_content(target)?;
             }
@@ -273,13 +287,16 @@ impl CsvCutter {
         Ok(())
     }
 
-    fn end_row(&mut self, target: &mut Target<'_>) -> Result<(), HeaderError> {
+    fn end_row(&mut self, raw: &[u8], target: &mut Target<'_>) -> Result<(), HeaderError> {
         if self.row != Row::Refused {
             if self.content_len > self.max_datum_bytes {
                 self.refuse(self.too_large(), target)?;
             } else if std::mem::take(&mut self.inherited) && self.names_columns() {
                 self.begin_columns(target)?;
             } else if let Some(columns) = &self.columns {
+                if self.quoted.is_empty() && memmem::find(raw, b"\"\"").is_some() {
+                    self.quoted.read(raw);
+                }
                 if let Err(refusal) = self.add(columns, target) {
                     target.tally.refuse(self.row_line, refusal);
                 }
@@ -383,8 +400,13 @@ impl CsvCutter {
         }
         target.push_with(|out| {
             let start = out.len();
-            for (column, value) in columns.iter().zip(self.values()) {
+            for (index, (column, value)) in columns.iter().zip(self.values()).enumerate() {
                 out.put_slice(&column.before);
+                let is_text = value.is_empty() && self.quoted.is_quoted(index);
+                if is_text && column.kind != ColumnKind::Bool {
+                    out.put_slice(b"\"\"");
+                    continue;
+                }
                 match column.kind {
                     ColumnKind::Any if json::is_number(value) => out.put_slice(value),
                     ColumnKind::Bool if matches!(value, b"true" | b"false") => out.put_slice(value),
@@ -410,7 +432,9 @@ impl CsvCutter {
 
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
-        self.content.capacity() + self.ends.capacity() * size_of::<usize>()
+        self.content.capacity()
+            + self.quoted.held_bytes()
+            + self.ends.capacity() * size_of::<usize>()
     }
 }
 

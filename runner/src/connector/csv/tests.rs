@@ -80,9 +80,29 @@ fn quoted_fields_hold_commas_quotes_and_lines() {
         datums,
         [
             r#"{"a,b":"1\n2\r\n3","c":"say \"hi\""}"#,
-            r#"{"a,b":null,"c":null}"#
+            r#"{"a,b":"","c":null}"#
         ]
     );
+}
+
+#[test]
+fn an_empty_field_is_null_and_a_quoted_one_is_text() {
+    let text = b"a,b,c\n,\"\",\"x\"\"\"\n\"\",,\"\"\r\n\"\",\"\"\"\",\n";
+    let expected = [
+        r#"{"a":null,"b":"","c":"x\""}"#,
+        r#"{"a":"","b":null,"c":""}"#,
+        r#"{"a":"","b":"\"","c":null}"#,
+    ];
+    assert_eq!(rows(text).0, expected);
+    for size in 1..text.len() {
+        let (datums, _) = cut(1000, &chunks(text, &[size]));
+        let datums = datums.unwrap();
+        let datums: Vec<_> = datums
+            .iter()
+            .map(|datum| std::str::from_utf8(datum).unwrap())
+            .collect();
+        assert_eq!(datums, expected, "in pieces of {size}");
+    }
 }
 
 #[test]
@@ -353,12 +373,16 @@ proptest! {
             // What is before the open quote is read all the same, unless it is the header.
             let whole = by_csv(max, &bytes);
             let (Ok(datums), Ok((all, ..))) = (datums, whole) else { return Ok(()) };
-            prop_assert!(all.starts_with(&datums) && all.len() <= datums.len() + 1);
+            let is_known = memchr::memmem::find(&bytes, b"\"\"").is_none();
+            prop_assert!(!is_known || all.starts_with(&datums) && all.len() <= datums.len() + 1);
             let refused = tally.invalid + tally.too_large;
             prop_assert!(refused > 0 && tally.take_first().is_some());
             return Ok(());
         }
-        let found = datums.map(|datums| (datums, tally.too_large, tally.invalid));
-        prop_assert_eq!(found, by_csv(max, &bytes));
+        // The `csv` crate does not tell which empty fields are quoted, which may also be what makes a row short enough.
+        if memchr::memmem::find(&bytes, b"\"\"").is_none() {
+            let found = datums.map(|datums| (datums, tally.too_large, tally.invalid));
+            prop_assert_eq!(found, by_csv(max, &bytes));
+        }
     }
 }
