@@ -248,8 +248,10 @@ impl Sending<'_> {
         loop {
             match rx.recv_frame().await {
                 Ok(Some(frame)) => {
-                    if let Some(criteria) = Retune::decode(&frame) {
-                        self.core.select_for(self.subscriber, &criteria);
+                    if let Some(retune) = Retune::decode(&frame) {
+                        self.core.select_for(self.subscriber, &retune.criteria);
+                        self.connection.channel.set_consumers(retune.consumers);
+                        self.core.board.touch();
                     }
                 }
                 Ok(None) => break,

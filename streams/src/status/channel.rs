@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
 };
 
 use tokio::sync::watch;
@@ -42,6 +42,7 @@ struct Inner {
     stats: Stats,
     state: watch::Receiver<State>,
     silent: AtomicBool,
+    consumers: AtomicU16,
 }
 
 /// The side of a channel that knows how it is. When it is dropped the channel is terminated.
@@ -72,6 +73,7 @@ impl Channel {
             stats: counts,
             state: watcher,
             silent: AtomicBool::new(false),
+            consumers: AtomicU16::new(1),
         };
         Self {
             info: ChannelInfo(Arc::new(inner)),
@@ -86,6 +88,11 @@ impl Channel {
     /// The peer does not acknowledge what is sent to it, or does again.
     pub(crate) fn set_silent(&self, is_silent: bool) {
         self.info.0.silent.store(is_silent, Ordering::Relaxed);
+    }
+
+    /// So many consumers of the peer share it.
+    pub(crate) fn set_consumers(&self, consumers: u16) {
+        self.info.0.consumers.store(consumers, Ordering::Relaxed);
     }
 
     pub(crate) fn set(&self, state: State) {
@@ -161,6 +168,12 @@ impl ChannelInfo {
     /// of consumers on other nodes.
     pub fn is_silent(&self) -> bool {
         self.0.silent.load(Ordering::Relaxed)
+    }
+
+    /// The number of consumers that share it, as their node reports it to the producer: each counts for being online. 1 at a
+    /// consumer.
+    pub fn consumers(&self) -> usize {
+        self.0.consumers.load(Ordering::Relaxed).into()
     }
 
     /// Resolves when it is over. Cancel safe.
