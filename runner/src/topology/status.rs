@@ -268,6 +268,7 @@ fn channel_status(
         state: state.to_owned(),
         connection: channel.number(),
         datums: channel.stats().datums() as u64,
+        consumers: channel.consumers() as u64,
     }
 }
 

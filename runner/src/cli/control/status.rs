@@ -207,10 +207,14 @@ const NAMES_MAX: usize = 3;
 
 /// `2 here, 1 remote`.
 pub(in crate::cli) fn channels(channels: &[ChannelStatus]) -> String {
-    let here = connected(channels)
-        .filter(|channel| channel.peer.is_none())
-        .count();
-    match (here, connected(channels).count() - here) {
+    let (mut here, mut remote) = (0, 0);
+    for channel in connected(channels) {
+        match channel.peer {
+            None => here += channel.consumers,
+            Some(_) => remote += channel.consumers,
+        }
+    }
+    match (here, remote) {
         (0, 0) => "nobody".to_owned(),
         (here, 0) => format!("{here} here"),
         (0, remote) => format!("{remote} remote"),
@@ -249,6 +253,7 @@ mod tests {
             state: "connected".into(),
             connection: 1,
             datums: 0,
+            consumers: 1,
         };
         let mut all = vec![channel(None, None), channel(Some("9f"), None)];
         assert_eq!(named_channels(&all), "1 here, 1 remote");

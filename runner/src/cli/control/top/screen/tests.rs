@@ -14,6 +14,7 @@ fn status() -> Status {
         state: "connected".into(),
         connection: 1,
         datums: 10,
+        consumers: 1,
     };
     let stage = |role: &str, name: &str, count: u64| StageStatus {
         role: role.into(),
