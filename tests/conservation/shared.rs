@@ -207,7 +207,7 @@ consumers:
 ";
 
 #[test]
-fn a_killed_reader_goes_on_with_what_not_all_of_its_stages_had_worked_off() {
+fn a_killed_or_stopped_reader_goes_on_with_what_not_all_of_its_stages_had_worked_off() {
     const RECORDS: u64 = 20_000;
     for seed in 0..seeds() {
         let mut random = Random::seeded(seed);
@@ -222,7 +222,13 @@ fn a_killed_reader_goes_on_with_what_not_all_of_its_stages_had_worked_off() {
                 pair.seqs("all.jsonl").len() > before + 100
             });
             thread::sleep(Duration::from_millis(random.below(200)));
-            desk.kill();
+            if random.below(2) == 0 {
+                desk.kill();
+            } else {
+                desk.signal(Signal::TERM);
+                let desk = Ledger::of(desk.wait());
+                assert_eq!((desk.exit, desk.lost), (Some(0), 0), "{}", desk.log);
+            }
             // The next life has other stages beside those.
             manifest = pair.desk(&SINKS.replace("  part:", "  other:"));
         }
