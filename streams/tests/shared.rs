@@ -235,7 +235,7 @@ async fn one_that_takes_nothing_holds_back_the_others_until_it_leaves() {
     control.set_online_when(|subscribed| subscribed.minimum_of(1));
     let sending = producer.clone();
     let sending = tokio::spawn(async move {
-        let large = [[b'x'; 1000]; 100].iter().collect::<Frames>();
+        let large: Frames = std::iter::repeat_n([b'x'; 1000], 100).collect();
         for _ in 0..1000 {
             sending.send_frames(large.clone()).await.unwrap();
         }
