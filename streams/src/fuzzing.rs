@@ -61,6 +61,7 @@ pub fn handshake(frame: &[u8]) {
         assert_eq!(again.encode(), written);
         assert_eq!((again.network, again.stream), (hello.network, hello.stream));
         assert_eq!((again.id, again.offer), (hello.id, hello.offer));
+        assert_eq!(again.consumers, hello.consumers);
     }
     let start = Start::decode(frame);
     assert_eq!(start.is_ok(), frame.len() >= 64);

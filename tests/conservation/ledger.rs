@@ -22,6 +22,7 @@ const PLACES: [&str; 9] = [
 /// The summary of a node that has ended.
 pub(crate) struct Ledger {
     stages: BTreeMap<String, Value>,
+    streams: BTreeMap<String, Value>,
     pub(crate) lost: u64,
     pub(crate) exit: Option<i32>,
     pub(crate) log: String,
@@ -38,7 +39,7 @@ impl Ledger {
     /// Reads the summary, and checks that each stage's records add up.
     #[track_caller]
     pub(crate) fn of(done: Done) -> Self {
-        let mut stages = BTreeMap::new();
+        let (mut stages, mut streams) = (BTreeMap::new(), BTreeMap::new());
         let mut lost = None;
         for line in done.stderr.lines() {
             let Ok(fields) = serde_json::from_str::<Value>(line) else {
@@ -49,12 +50,17 @@ impl Ledger {
                 (Some("summary"), Some(stage)) => {
                     stages.insert(stage, fields);
                 }
+                (Some("summary"), None) => {
+                    let stream = fields["stream"].as_str().unwrap_or_default();
+                    streams.insert(stream.to_owned(), fields);
+                }
                 (Some("done"), _) => lost = fields["lost"].as_u64(),
                 _ => {}
             }
         }
         let ledger = Self {
             stages,
+            streams,
             lost: lost.unwrap_or_else(|| panic!("no summary:\n{}", done.stderr)),
             exit: done.status.code(),
             log: done.stderr,
@@ -85,6 +91,14 @@ impl Ledger {
     /// What an operator counted itself, with the classes.
     pub(crate) fn counters(&self, stage: &str) -> &str {
         self.stages[stage]["counters"].as_str().unwrap_or_default()
+    }
+
+    /// A figure of a stream that this node wrote.
+    #[track_caller]
+    pub(crate) fn stream(&self, stream: &str, figure: &str) -> u64 {
+        let figure = self.streams.get(stream).map(|fields| &fields[figure]);
+        let figure = figure.and_then(Value::as_u64);
+        figure.unwrap_or_else(|| panic!("no such figure of {stream}\n{}", self.log))
     }
 
     /// That everything which came out of `writer` went into `reader`.

@@ -5,6 +5,8 @@
 //! Each test runs a few seeds. `MOSAIK_CONSERVATION_SEEDS=200` runs so many, which is the long form.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../support/socket.rs"]
+mod socket;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -17,6 +19,7 @@ mod partial;
 mod random;
 mod readers;
 mod retries;
+mod shared;
 
 /// How many seeds a test runs.
 fn seeds() -> u64 {

@@ -13,7 +13,7 @@ use mosaik_streams::{
 };
 
 use crate::graph::{
-    self, Condition, Edge, Guarded, Lagging, Requirement, StageKey, StreamConfig, StreamName,
+    self, Condition, Edge, Guarded, Lagging, Requirement, StreamConfig, StreamName,
 };
 use crate::manifest::Bootstrap;
 use crate::stage::BATCH_DATUMS_MAX;
@@ -43,18 +43,21 @@ pub(super) fn open_producer(
         .build()
 }
 
-/// Opens the subscription of a stage's input to a stream. In the next life of this node, the input of the same stage and
-/// port is sent what this one had not worked off.
+/// What a node's subscription to a stream is called: the same in each life of the node, whichever stages read the stream.
+const SUBSCRIPTION: &str = "stages";
+
+/// Opens the subscription of a stage's input to a stream. All inputs that read a stream share one subscription to each other
+/// node. In the next life of this node, they are sent what not all of them had worked off.
 pub(super) fn open_consumer(
     network: &Network,
     stream: &StreamConfig,
-    (stage, port, edge): (&StageKey, u32, &Edge),
+    edge: &Edge,
 ) -> Result<FramesConsumer, String> {
     network
         .streams()
         .consumer_frames(stream.id)
         .with_label(edge.stream.as_str())
-        .with_name(format!("{stage} {port}").as_str())
+        .with_shared_subscription(SUBSCRIPTION)
         .with_taken(Taken::WorkedOff)
         .with_scope(scope(stream))
         .with_local(true)

@@ -7,7 +7,7 @@ use mosaik_streams::{
     discovery::Discovery,
     network::CloseReason,
     producer::ProducerControl,
-    status::ChannelConditions,
+    status::{ChannelConditions, ChannelInfo},
     streams::Format,
 };
 
@@ -83,11 +83,12 @@ fn writing(view: &View, name: &StreamName, config: &StreamConfig) -> Vec<String>
         .consumers
         .iter()
         .filter(|channel| !channel.is_local())
-        .count();
-    if limit.is_some_and(|limit| remote >= limit) {
+        .map(ChannelInfo::consumers)
+        .sum::<usize>();
+    if let Some(limit) = limit.filter(|limit| remote >= *limit) {
         let _ = write!(
             line,
-            "; more subscribers are refused with 10509: max_consumers is {remote}"
+            "; more subscribers are refused with 10509: max_consumers is {limit}"
         );
     }
     let mut lines = vec![line];

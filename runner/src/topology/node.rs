@@ -325,6 +325,8 @@ impl Node {
         inherited: &mut BTreeMap<StageKey, Vec<Input>>,
     ) -> Result<(), StartError> {
         let graph = Arc::clone(&self.graph);
+        // Stages that start together and read the same stream all get its first record.
+        let _together = self.network.streams().hold_subscriptions();
         let mut stages: Vec<&Stage> = graph.stages().collect();
         stages.sort_by_key(|stage| std::cmp::Reverse(stage.key.role));
         for stage in stages {
@@ -437,13 +439,12 @@ impl Node {
 
     fn subscribe(&self, key: &StageKey, port: u32, edge: &Edge) -> Result<Input, StartError> {
         let stream = &self.graph.streams[&edge.stream];
-        let consumer =
-            edges::open_consumer(&self.network, stream, (key, port, edge)).map_err(|reason| {
-                StartError::Stream {
-                    stream: edge.stream.clone(),
-                    reason,
-                }
-            })?;
+        let consumer = edges::open_consumer(&self.network, stream, edge).map_err(|reason| {
+            StartError::Stream {
+                stream: edge.stream.clone(),
+                reason,
+            }
+        })?;
         let mut view = self.observer.view();
         view.edges.insert((key.clone(), port), consumer.control());
         drop(view);

@@ -176,6 +176,13 @@ pub struct ChannelStatus {
     pub connection: u64,
     /// Datums that went over it.
     pub datums: u64,
+    /// Of a stream's consumers: the number of stages of the other node that share it.
+    #[serde(default = "one")]
+    pub consumers: u64,
+}
+
+const fn one() -> u64 {
+    1
 }
 
 /// Another node.

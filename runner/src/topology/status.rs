@@ -269,6 +269,7 @@ fn channel_status(
         silent_ms: channel.silent_for().filter(|_| state == "silent").map(ms),
         connection: channel.number(),
         datums: channel.stats().datums() as u64,
+        consumers: channel.consumers() as u64,
     }
 }
 

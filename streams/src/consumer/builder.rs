@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use super::{
     core::{Core, Wanted},
     frames::FramesConsumer,
+    group::{Group, Share},
     worker,
 };
 use crate::{
@@ -49,6 +50,8 @@ pub struct Config {
     pub backoff: ExponentialBackoff,
     /// What its subscriptions are called. Default: a number among this node's consumers of the stream.
     pub name: Option<UniqueId>,
+    /// What the subscription that it shares is called. Default: it shares none.
+    pub shared: Option<UniqueId>,
     /// When a record counts as taken. Default: when it is handed out.
     pub taken: Taken,
 }
@@ -90,6 +93,7 @@ impl FramesConsumerBuilder {
             local: false,
             backoff: streams.env.config.backoff.clone(),
             name: None,
+            shared: None,
             taken: Taken::default(),
         };
         let online_when: OnlineWhen = Box::new(|conditions| conditions.minimum_of(0));
@@ -207,6 +211,21 @@ impl FramesConsumerBuilder {
         self
     }
 
+    /// Shares one subscription to each producer on another node with every consumer of the stream in this network that is
+    /// built with the same name, format and [`max_datum_len`](Self::with_max_datum_len): one connection, over which what any
+    /// of them wants is sent once. Default: it shares none.
+    ///
+    /// Each has its own criteria, queue and conditions for being online. One whose queue is full holds back the others, as it
+    /// does within a node. Requirements, back-off and label are those of the first one; with
+    /// [`ConsumerControl`](super::ConsumerControl) they are set for all. The name is also what the subscription is called, in
+    /// place of [`with_name`](Self::with_name): in the next life of this node, consumers that share under the same name are
+    /// sent what was not confirmed by all. A consumer that joins later gets what is received from then on. To start several
+    /// with the first record, see [`Streams::hold_subscriptions`](crate::streams::Streams::hold_subscriptions).
+    pub fn with_shared_subscription(mut self, name: impl Into<UniqueId>) -> Self {
+        self.config.shared = Some(name.into());
+        self
+    }
+
     /// When a record counts as taken. Default: when it is handed out.
     pub fn with_taken(mut self, taken: Taken) -> Self {
         self.config.taken = taken;
@@ -240,14 +259,38 @@ impl FramesConsumerBuilder {
             criteria: config.criteria.clone(),
             filter,
         };
-        let rules = (Gate::new(requirements), lookup, wanted);
         let board = Board::new(online_when);
-        let core = Arc::new(Core::new(config, streams.clone(), rules, board));
-        // It has its name before it subscribes.
-        streams.add_consumer(&core);
-        streams.env.spawn(worker::run(core.clone()));
+        let share = Share::of(&config);
+        let mut started = None;
+        let core = streams.add_consumer(config.stream_id, |others| {
+            let mut groups = others.iter().map(|other| &other.group);
+            let shared = share.and_then(|share| groups.find(|group| group.admits(&share)));
+            let group = shared.cloned().unwrap_or_else(|| {
+                let name = share.map_or_else(|| name_among(&config, others), |s| s.subscription());
+                let gate = Gate::new(requirements);
+                let group = Arc::new(Group::new(&config, streams.clone(), gate, name));
+                started = Some(group.clone());
+                group
+            });
+            Core::new(config, group, (lookup, wanted), board)
+        });
+        if let Some(group) = started {
+            streams.env.spawn(worker::run(group));
+        }
         FramesConsumer::new(core)
     }
+}
+
+/// What the subscriptions of a consumer that does not share are called: as it was built, or else by the first number that none
+/// of the others has.
+fn name_among(config: &Config, others: &[Arc<Core>]) -> UniqueId {
+    let others: Vec<_> = others.iter().map(|other| other.group.name()).collect();
+    config.name.unwrap_or_else(|| {
+        let mut names =
+            (0..=others.len()).map(|n| UniqueId::from(format!("consumer {n}").as_str()));
+        let free = names.find(|name| !others.contains(name));
+        free.unwrap_or_else(UniqueId::random)
+    })
 }
 
 impl fmt::Debug for FramesConsumerBuilder {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::progress::Progress;
+use super::feed::Feed;
 use crate::{
     network::LinkConn,
     streams::{HANDSHAKE_TIMEOUT, side::Entry},
@@ -20,46 +20,45 @@ const LOOK_AT_LEAST: Duration = Duration::from_millis(160);
 #[derive(Debug)]
 pub(super) struct Confirming {
     conn: LinkConn,
-    progress: Arc<Progress>,
+    feed: Arc<Feed>,
     task: Option<AbortOnDropHandle<()>>,
 }
 
 impl Confirming {
-    pub(super) const fn new(conn: LinkConn, progress: Arc<Progress>) -> Self {
+    pub(super) const fn new(conn: LinkConn, feed: Arc<Feed>) -> Self {
         Self {
             conn,
-            progress,
+            feed,
             task: None,
         }
     }
 
-    /// These records were received, and of these some are queued.
-    pub(super) fn add(&mut self, count: usize, queued: usize) {
-        self.progress.add(count, queued);
+    /// Records were received.
+    pub(super) fn received(&mut self) {
         if self.task.is_none() {
-            let task = tokio::spawn(run(self.conn.clone(), self.progress.clone()));
+            let task = tokio::spawn(run(self.conn.clone(), self.feed.clone()));
             self.task = Some(AbortOnDropHandle::new(task));
         }
     }
 
     /// Waits until all that was received is taken. Cancel safe.
     pub(super) async fn all_taken(&self) {
-        while self.progress.confirmed() != self.progress.position() {
+        while !self.feed.is_all_taken() {
             sleep(CONFIRM_AFTER).await;
         }
     }
 }
 
 /// Confirms for as long as the connection lives.
-async fn run(conn: LinkConn, progress: Arc<Progress>) {
+async fn run(conn: LinkConn, feed: Arc<Feed>) {
     let Ok(Ok(mut tx)) = timeout(HANDSHAKE_TIMEOUT, conn.open_uni()).await else {
         return;
     };
     let (mut said, mut wait) = (None, CONFIRM_AFTER);
     loop {
         // Whichever comes first.
-        let _ = timeout(wait, progress.due()).await;
-        let confirmed = progress.confirmed();
+        let _ = timeout(wait, feed.due()).await;
+        let confirmed = feed.confirmed();
         if said.replace(confirmed) != Some(confirmed) {
             wait = CONFIRM_AFTER;
             if tx
@@ -69,8 +68,8 @@ async fn run(conn: LinkConn, progress: Arc<Progress>) {
             {
                 return;
             }
-        } else if progress.is_all_taken() {
-            progress.due().await;
+        } else if feed.idles() {
+            feed.due().await;
             wait = CONFIRM_AFTER;
         } else {
             wait = (wait * 2).min(LOOK_AT_LEAST);

@@ -56,7 +56,7 @@ impl ConsumerControl {
             stats: core.tally.read(),
             queued: core.queue().held(),
             producers: core.board.list(),
-            attempts: core.attempts.list(),
+            attempts: core.group.attempts.list(),
             format: core.config.format,
         })
     }
@@ -64,7 +64,7 @@ impl ConsumerControl {
     /// How many nodes elsewhere offer the stream and do not meet its requirements; each is judged anew. None when the
     /// consumer is gone.
     pub fn unfit(&self) -> usize {
-        self.0.upgrade().map_or(0, |core| core.unfit())
+        self.0.upgrade().map_or(0, |core| core.group.unfit())
     }
 
     /// Looks on at what the application takes from now on, as far as it meets these criteria. `None` when the consumer is
@@ -107,13 +107,13 @@ impl ConsumerControl {
     }
 
     /// Other requirements of producers elsewhere: those that do not meet them are let go of with 10403, those that now
-    /// do are subscribed to.
+    /// do are subscribed to. They are those of every consumer that shares the subscription.
     pub fn set_requirements(&self, requirements: Requirements) {
-        self.set(|core| core.gate.replace(requirements));
+        self.set(|core| core.group.gate.replace(requirements));
     }
 
-    /// Another policy for spacing attempts, from the next one on.
+    /// Another policy for spacing attempts, from the next one on, for every consumer that shares the subscription.
     pub fn set_backoff(&self, policy: ExponentialBackoff) {
-        self.set(|core| core.set_backoff(policy));
+        self.set(|core| core.group.set_backoff(policy));
     }
 }

@@ -102,7 +102,7 @@ impl FramesConsumer {
     #[inline(never)]
     fn hand_out(&mut self, source: Source, frames: &Frames) {
         if source != self.origin.source {
-            let progress = self.core.memories.progress(source);
+            let progress = self.core.group.progress(source, &self.core);
             self.origin = Origin { source, progress };
         }
         if self.origin.progress.is_some() {
@@ -161,7 +161,7 @@ impl FramesConsumer {
 
     /// How it fares with every node elsewhere that offers the stream and meets its requirements.
     pub fn attempts(&self) -> Vec<Attempt> {
-        self.core.attempts.list()
+        self.core.group.attempts.list()
     }
 
     /// Datums and bytes (headers included) that wait to be taken.
@@ -171,14 +171,15 @@ impl FramesConsumer {
 
     /// The stream.
     pub fn stream_id(&self) -> &StreamId {
-        &self.core.id
+        &self.core.config.stream_id
     }
 
     /// Receives nothing more from other nodes, since this one stops. What was received can be taken still, and then the
     /// consumer is at its end. Producers that keep records keep what it has not received, for the consumer of the same name
-    /// in the next life of this node.
+    /// in the next life of this node. One that shares a subscription stops it for all: the others get nothing more either, and
+    /// come to their end when they are told so.
     pub fn stop_receiving(&self) {
-        self.core.leaving.cancel();
+        self.core.group.stop_receiving(&self.core);
     }
 
     /// Takes nothing more, as a drop does, and tells what it has received in its whole life. What waited to be taken counts
@@ -204,7 +205,7 @@ impl Drop for FramesConsumer {
     fn drop(&mut self) {
         // The caller accounts for the last batch.
         self.worked_off();
-        self.core.cancel.cancel();
+        self.core.group.leave(&self.core);
         let left = self.core.queue().abandon();
         self.core.tally.closed.add(left);
         self.core.taps.close();

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::progress::Progress;
+use super::{core::Core, feed::Feed, progress::Progress};
 use crate::{PeerId, queue::Source, streams::protocol::Epoch};
 
 /// Producers that are remembered. Beyond, one that is not connected is forgotten: what was missed of it is not known then,
@@ -58,14 +58,12 @@ impl Memory {
 }
 
 /// What is remembered of all producers on other nodes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Memories(Mutex<HashMap<PeerId, Known>>);
 
 /// What is remembered of one.
-#[derive(Debug, Clone)]
 struct Known {
-    source: Source,
-    progress: Arc<Progress>,
+    feed: Arc<Feed>,
     /// `None` while it is being taken care of.
     memory: Option<Memory>,
 }
@@ -74,9 +72,7 @@ struct Known {
 pub(super) struct Remembered<'a> {
     all: &'a Memories,
     peer: PeerId,
-    /// Names it in the consumer's queue, over all connections to it.
-    pub(super) source: Source,
-    pub(super) progress: Arc<Progress>,
+    pub(super) feed: Arc<Feed>,
     pub(super) memory: Memory,
 }
 
@@ -85,12 +81,8 @@ impl Memories {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes care of a producer. `new_source` names it if it is not known.
-    pub(super) fn recall(
-        &self,
-        peer: PeerId,
-        new_source: impl FnOnce() -> Source,
-    ) -> Remembered<'_> {
+    /// Takes care of a producer. `new_feed` makes its feed if it is not known.
+    pub(super) fn recall(&self, peer: PeerId, new_feed: impl FnOnce() -> Feed) -> Remembered<'_> {
         let mut all = self.lock();
         if all.len() >= REMEMBERED_MAX && !all.contains_key(&peer) {
             let idle = all.iter().find(|(_, known)| known.memory.is_some());
@@ -98,24 +90,33 @@ impl Memories {
             idle.and_then(|idle| all.remove(&idle));
         }
         let known = all.entry(peer).or_insert_with(|| Known {
-            source: new_source(),
-            progress: Arc::default(),
+            feed: Arc::new(new_feed()),
             memory: None,
         });
         Remembered {
             all: self,
             peer,
-            source: known.source,
-            progress: known.progress.clone(),
+            feed: known.feed.clone(),
             memory: known.memory.take().unwrap_or_default(),
         }
     }
 
-    /// How far what comes from this source is.
-    pub(super) fn progress(&self, source: Source) -> Option<Arc<Progress>> {
+    /// Every feed.
+    pub(super) fn feeds(&self) -> Vec<Arc<Feed>> {
         let all = self.lock();
-        let known = all.values().find(|known| known.source == source);
-        known.map(|known| known.progress.clone())
+        all.values().map(|known| known.feed.clone()).collect()
+    }
+
+    /// The feed of this source.
+    pub(super) fn feed(&self, source: Source) -> Option<Arc<Feed>> {
+        let all = self.lock();
+        let mut feeds = all.values().map(|known| &known.feed);
+        feeds.find(|feed| feed.source() == source).cloned()
+    }
+
+    /// What a consumer has taken of this source.
+    pub(super) fn progress(&self, source: Source, core: &Core) -> Option<Arc<Progress>> {
+        self.feed(source)?.progress(core)
     }
 }
 
@@ -169,18 +170,18 @@ mod tests {
     fn a_producer_that_comes_back_is_remembered_and_their_number_is_bounded() {
         let memories = Memories::default();
         let peer = SecretKey::generate().public();
-        let mut first = memories.recall(peer, || 7);
+        let mut first = memories.recall(peer, || Feed::new(7));
         first.memory.resume(Some((Epoch([1; 16]), 5)), false);
         drop(first);
-        let again = memories.recall(peer, || 8);
+        let again = memories.recall(peer, || Feed::new(8));
         assert_eq!(
-            (again.source, again.memory.received()),
+            (again.feed.source(), again.memory.received()),
             (7, Some((Epoch([1; 16]), 5)))
         );
         for source in 0..REMEMBERED_MAX as u64 + 10 {
-            memories.recall(SecretKey::generate().public(), || source);
+            memories.recall(SecretKey::generate().public(), || Feed::new(source));
         }
         assert_eq!(memories.lock().len(), REMEMBERED_MAX);
-        assert!(memories.progress(7).is_some(), "it is in use");
+        assert!(memories.feed(7).is_some(), "it is in use");
     }
 }

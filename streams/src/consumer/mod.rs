@@ -1,12 +1,15 @@
-//! The consuming end of a stream: handles, the watch for producers, and a receiver for each of those elsewhere.
+//! The consuming end of a stream: handles, the groups in which they share subscriptions, and for each group the watch for
+//! producers and a receiver for each producer on another node.
 
 mod attempts;
 mod builder;
 mod confirm;
 mod control;
 mod core;
+mod demand;
+mod feed;
 mod frames;
-mod left;
+mod group;
 mod memory;
 mod progress;
 mod receiver;

@@ -1,9 +1,9 @@
-//! [`Progress`]: how far the records of one producer are taken, for it to be told. No I/O.
+//! [`Progress`]: how far one consumer has taken the records of one producer. No I/O.
 
 use std::{
     collections::VecDeque,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -13,7 +13,35 @@ use tokio::sync::Notify;
 /// Bytes after which a confirmation is sent at once.
 const CONFIRM_BYTES: u64 = 1024 * 1024;
 
-/// Counts what is received of one producer on another node, and what the application has taken of it, over all connections.
+/// Tells when a confirmation is due before its time.
+#[derive(Debug, Default)]
+pub(super) struct Signal {
+    due: Notify,
+    /// All that was received is confirmed.
+    is_idle: AtomicBool,
+}
+
+impl Signal {
+    /// Records were received: if all before them were confirmed, a confirmation is due.
+    pub(super) fn received(&self) {
+        if self.is_idle.swap(false, Ordering::AcqRel) {
+            self.due.notify_one();
+        }
+    }
+
+    /// Whether the next record makes a confirmation due.
+    pub(super) fn set_idle(&self, is_idle: bool) {
+        self.is_idle.store(is_idle, Ordering::Release);
+    }
+
+    /// Resolves when a confirmation is due. Cancel safe.
+    pub(super) async fn due(&self) {
+        self.due.notified().await;
+    }
+}
+
+/// Counts what one consumer received of one producer on another node, and what the application has taken of it, over all
+/// connections.
 ///
 /// A record that is received and not wanted counts as taken when all before it are.
 #[derive(Debug, Default)]
@@ -22,10 +50,7 @@ pub(super) struct Progress {
     taken: AtomicU64,
     taken_bytes: AtomicU64,
     received: Mutex<Received>,
-    /// Notified when a confirmation is due.
-    due: Notify,
-    /// All that was received is confirmed.
-    is_idle: AtomicBool,
+    signal: Arc<Signal>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +75,14 @@ struct Segment {
 }
 
 impl Progress {
+    /// `signal` is shared by the consumers of the producer.
+    pub(super) fn new(signal: Arc<Signal>) -> Self {
+        Self {
+            signal,
+            ..Self::default()
+        }
+    }
+
     fn received(&self) -> MutexGuard<'_, Received> {
         self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -62,7 +95,6 @@ impl Progress {
             received.position = position;
             received.segments.clear();
         }
-        self.is_idle.store(false, Ordering::Release);
     }
 
     /// The next records were received, and of these some are queued.
@@ -76,10 +108,6 @@ impl Progress {
             Some(last) if last.is_whole && is_whole => last.end = end,
             _ => received.segments.push_back(Segment { end, is_whole }),
         }
-        drop(received);
-        if self.is_idle.swap(false, Ordering::AcqRel) {
-            self.due.notify_one();
-        }
     }
 
     /// The application has taken these.
@@ -88,7 +116,7 @@ impl Progress {
         self.taken.fetch_add(count, Ordering::Release);
         let before = self.taken_bytes.fetch_add(bytes, Ordering::Relaxed);
         if before / CONFIRM_BYTES != (before + bytes) / CONFIRM_BYTES {
-            self.due.notify_one();
+            self.signal.due.notify_one();
         }
     }
 
@@ -115,26 +143,6 @@ impl Progress {
             _ => position,
         }
     }
-
-    /// The position behind the last record received.
-    pub(super) fn position(&self) -> u64 {
-        self.received().position
-    }
-
-    /// Whether all that was received is taken. From now on the next record makes a confirmation due.
-    pub(super) fn is_all_taken(&self) -> bool {
-        self.is_idle.store(true, Ordering::Release);
-        let is_all = self.confirmed() == self.position();
-        if !is_all {
-            self.is_idle.store(false, Ordering::Release);
-        }
-        is_all
-    }
-
-    /// Resolves when a confirmation is due before its time. Cancel safe.
-    pub(super) async fn due(&self) {
-        self.due.notified().await;
-    }
 }
 
 #[cfg(test)]
@@ -147,12 +155,12 @@ mod tests {
     fn what_is_not_wanted_is_confirmed_with_what_is_before_it() {
         let progress = Progress::default();
         progress.begin(100);
-        assert!(progress.is_all_taken());
+        assert_eq!(progress.confirmed(), 100);
         progress.add(10, 10);
         progress.add(5, 2);
         progress.add(4, 0);
         progress.add(3, 3);
-        assert_eq!((progress.confirmed(), progress.position()), (100, 122));
+        assert_eq!(progress.confirmed(), 100);
         progress.take(4, 0);
         assert_eq!(progress.confirmed(), 104);
         progress.take(6, 0);
@@ -165,9 +173,8 @@ mod tests {
         );
         progress.take(1, 0);
         assert_eq!(progress.confirmed(), 119);
-        assert!(!progress.is_all_taken());
         progress.take(3, 0);
-        assert!(progress.is_all_taken());
+        assert_eq!(progress.confirmed(), 122);
     }
 
     #[test]
@@ -189,7 +196,7 @@ mod tests {
         progress.take(2, 0);
         assert_eq!(progress.confirmed(), 2);
         progress.abandon(3);
-        assert!(progress.is_all_taken());
+        assert_eq!(progress.confirmed(), 5);
     }
 
     proptest! {
@@ -216,7 +223,7 @@ mod tests {
                 prop_assert!(confirmed == 0 || queued_at[confirmed - 1] <= taken);
             }
             progress.take(queued - taken, 0);
-            prop_assert!(progress.is_all_taken());
+            prop_assert_eq!(progress.confirmed(), queued_at.len() as u64);
         }
     }
 }

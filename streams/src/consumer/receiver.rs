@@ -7,13 +7,14 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{attempts::Phase, core::Core, left::Left, memory::Remembered, subscription::subscribe};
+use super::{
+    attempts::Phase, feed::Feed, group::Group, memory::Remembered, subscription::subscribe,
+};
 use crate::{
     PeerId,
     discovery::{Catalog, PeerEntry, PeerEntryVersion},
     gate::Pass,
     network::CloseReason,
-    status::next_generation,
 };
 
 /// How long one sync of catalogs may take before the subscription is tried again anyway.
@@ -44,56 +45,63 @@ impl Outcome {
     }
 }
 
+/// Gives up what is not queued, when it is dropped.
+struct Backlogs<'a>(&'a Feed);
+
+impl Drop for Backlogs<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
 /// Runs for as long as the peer offers the stream, and until all that was received is queued. Dropped, it leaves nothing
 /// behind.
-pub(super) async fn run(core: &Core, peer: PeerId) {
-    let mut remembered = core.memories.recall(peer, next_generation);
-    let progress = remembered.progress.clone();
-    let left = Left::new(core, &progress);
+pub(super) async fn run(group: &Group, peer: PeerId) {
+    let mut remembered = group.recall(peer);
+    let feed = remembered.feed.clone();
+    let _backlogs = Backlogs(&feed);
     tokio::select! {
         // Never by itself.
-        () = left.drain() => {}
+        () = feed.drain() => {}
         // Triggered when the peer offers the stream no more, or nothing more is to be received.
-        () = keep_unless_leaving(core, peer, (&mut remembered, &left)) => {}
+        () = keep_unless_leaving(group, peer, &mut remembered) => {}
     }
 }
 
-async fn keep_unless_leaving(
-    core: &Core,
-    peer: PeerId,
-    (remembered, left): (&mut Remembered<'_>, &Left<'_>),
-) {
+async fn keep_unless_leaving(group: &Group, peer: PeerId, remembered: &mut Remembered<'_>) {
+    let feed = remembered.feed.clone();
     tokio::select! {
         // Triggered when the peer offers the stream no more.
-        () = keep(core, peer, (remembered, left)) => {}
+        () = keep(group, peer, remembered) => {}
         // Triggered when the node stops.
-        () = core.leaving.cancelled() => {}
+        () = group.leaving.cancelled() => {}
     }
-    left.emptied().await;
+    feed.drained().await;
 }
 
-async fn keep(core: &Core, peer: PeerId, (remembered, left): (&mut Remembered<'_>, &Left<'_>)) {
-    let discovery = &core.streams.env.discovery;
+async fn keep(group: &Group, peer: PeerId, remembered: &mut Remembered<'_>) {
+    let feed = remembered.feed.clone();
+    let discovery = &group.streams.env.discovery;
     let mut catalog = discovery.catalog_watch();
-    let mut waits = core.backoff().waits();
-    let mut live = Some(core.enter());
+    let mut waits = group.backoff().waits();
+    let mut live = Some(group.enter());
     // This node's version of which the peer was told because it refused an earlier one.
     let mut told = None;
     // Whether that was said, once for each time that it was let in before.
     let mut refused = false;
     // Whether the peer is to be asked, once, how the stream ended if it offers it no more: it was cut off before that.
     let mut is_owed = false;
-    let tracked = core.attempts.track(peer);
-    while let Some((entry, pass)) = offer(core, &catalog, &peer, std::mem::take(&mut is_owed)) {
+    let tracked = group.attempts.track(peer);
+    while let Some((entry, pass)) = offer(group, &catalog, &peer, std::mem::take(&mut is_owed)) {
         let seen = (
             entry.update_version(),
             catalog.borrow().local().update_version(),
         );
-        live.get_or_insert_with(|| core.enter());
-        waits.adopt(&core.backoff());
+        live.get_or_insert_with(|| group.enter());
+        waits.adopt(&group.backoff());
         tracked.set(Phase::Connecting);
-        let outcome = subscribe(core, &entry, pass, &mut waits, (remembered, left), &catalog).await;
-        tracing::debug!(%peer, stream = %core.id, ?outcome, "subscription over");
+        let outcome = subscribe(group, &entry, pass, &mut waits, remembered, &catalog).await;
+        tracing::debug!(%peer, stream = %group.id, ?outcome, "subscription over");
         if let Some(reason) = outcome.close_reason() {
             tracked.closed(reason);
         }
@@ -107,7 +115,7 @@ async fn keep(core: &Core, peer: PeerId, (remembered, left): (&mut Remembered<'_
         let retry = match outcome {
             Outcome::Restarted => continue,
             Outcome::Denied => {
-                left.abandon();
+                feed.abandon();
                 continue;
             }
             Outcome::Closed(reason @ (CloseReason::UnknownPeer | CloseReason::NotAllowed)) => {
@@ -126,18 +134,18 @@ async fn keep(core: &Core, peer: PeerId, (remembered, left): (&mut Remembered<'_
                 if reason == CloseReason::NotAllowed && !std::mem::replace(&mut refused, true) {
                     tracing::warn!(
                         peer = discovery.describe(&peer),
-                        stream = core.label(),
+                        stream = group.label(),
                         "refused: this node lacks the tags or tickets that the stream requires of consumers"
                     );
                 }
                 reason == CloseReason::UnknownPeer
             }
             Outcome::Closed(CloseReason::EndOfStream) => {
-                core.mark_ended();
+                group.mark_ended();
                 false
             }
             Outcome::Rejected => {
-                left.abandon();
+                feed.abandon();
                 false
             }
             Outcome::Closed(
@@ -149,7 +157,7 @@ async fn keep(core: &Core, peer: PeerId, (remembered, left): (&mut Remembered<'_
             Outcome::Closed(_) => true,
         };
         told = None;
-        is_owed = retry && remembered.memory.is_known() && entry.streams().contains(&core.id);
+        is_owed = retry && remembered.memory.is_known() && entry.streams().contains(&group.id);
         if let Some(wait) = waits.next().filter(|_| retry) {
             let at = Instant::now() + wait;
             tracked.set(Phase::Retrying { at });
@@ -163,7 +171,7 @@ async fn keep(core: &Core, peer: PeerId, (remembered, left): (&mut Remembered<'_
         }
         tracked.set(Phase::Resting);
         // What came before an end is handed out before it.
-        left.emptied().await;
+        feed.drained().await;
         live = None;
         // Until the peer or this node says something new of itself.
         news(&mut catalog, &peer, |version, own| {
@@ -176,15 +184,15 @@ async fn keep(core: &Core, peer: PeerId, (remembered, left): (&mut Remembered<'_
 
 /// The peer's entry while it offers the stream, or `also_ended`, and is one to take it from.
 fn offer(
-    core: &Core,
+    group: &Group,
     catalog: &watch::Receiver<Catalog>,
     peer: &PeerId,
     also_ended: bool,
 ) -> Option<(PeerEntry, Pass)> {
     let catalog = catalog.borrow().clone();
-    let entry = core.gate.entry(&catalog, peer)?;
-    let pass = core.gate.judge(entry)?;
-    let is_offered = also_ended || entry.streams().contains(&core.id);
+    let entry = group.gate.entry(&catalog, peer)?;
+    let pass = group.gate.judge(entry)?;
+    let is_offered = also_ended || entry.streams().contains(&group.id);
     is_offered.then(|| (entry.clone(), pass))
 }
 

@@ -7,56 +7,64 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use super::{core::Core, receiver};
+use super::{group::Group, receiver};
 use crate::{PeerId, discovery::PeerEntryVersion, streams::Scope};
 
-/// Runs until the consumer or its network ends.
-pub(super) async fn run(core: Arc<Core>) {
-    if core.config.scope == Scope::Network {
+/// Runs until the last consumer of the group or the network ends.
+pub(super) async fn run(group: Arc<Group>) {
+    if group.scope == Scope::Network {
         let mut receivers = JoinSet::new();
         tokio::select! {
-            // Triggered when the consumer or its network ends.
-            () = core.cancel.cancelled() => {}
-            // Triggered when nothing more is to be received, and all that was is queued.
-            () = watch(&core, &mut receivers) => {}
+            // Triggered when the last consumer or the network ends.
+            () = group.cancel.cancelled() => {}
+            // Triggered likewise, after nothing more was to be received.
+            () = async {
+                if group.is_shared() {
+                    group.streams.subscriptions_released().await;
+                }
+                watch(&group, &mut receivers).await;
+                group.has_left();
+                group.cancel.cancelled().await;
+            } => {}
         }
         // Each closes its connection with what it has received, before the network closes all of them without.
         receivers.shutdown().await;
     } else {
-        core.cancel.cancelled().await;
+        group.cancel.cancelled().await;
     }
-    core.queue().close();
+    group.end();
 }
 
-async fn watch(core: &Arc<Core>, receivers: &mut JoinSet<PeerId>) {
-    let local_id = core.streams.env.local_id;
-    let mut catalog = core.streams.env.discovery.catalog_watch();
+/// Until nothing more is to be received, and all that was is queued.
+async fn watch(group: &Arc<Group>, receivers: &mut JoinSet<PeerId>) {
+    let local_id = group.streams.env.local_id;
+    let mut catalog = group.streams.env.discovery.catalog_watch();
     let mut known: HashSet<PeerId> = HashSet::new();
     // Whose tickets were found wanting, so that the same ones are not judged at every change of the catalog.
     let mut refused: HashMap<PeerId, PeerEntryVersion> = HashMap::new();
-    let mut requirements = core.gate.watch();
+    let mut requirements = group.gate.watch();
     loop {
         let now = catalog.borrow_and_update().clone();
         let before = std::mem::take(&mut refused);
         let offers = now.peers().filter(|peer| {
-            peer.streams().contains(&core.id)
+            peer.streams().contains(&group.id)
                 && *peer.id() != local_id
                 && !known.contains(peer.id())
         });
         let candidates: Vec<_> = offers
-            .filter_map(|peer| core.gate.entry(&now, peer.id()))
-            .filter(|entry| core.gate.meets(entry))
+            .filter_map(|peer| group.gate.entry(&now, peer.id()))
+            .filter(|entry| group.gate.meets(entry))
             .collect();
         for entry in candidates {
             let (id, version) = (*entry.id(), entry.update_version());
-            if before.get(&id) == Some(&version) || core.gate.judge_tickets(entry).is_none() {
+            if before.get(&id) == Some(&version) || group.gate.judge_tickets(entry).is_none() {
                 refused.insert(id, version);
                 continue;
             }
             known.insert(id);
-            let core = core.clone();
+            let group = group.clone();
             receivers.spawn(async move {
-                receiver::run(&core, id).await;
+                receiver::run(&group, id).await;
                 id
             });
         }
@@ -67,7 +75,7 @@ async fn watch(core: &Arc<Core>, receivers: &mut JoinSet<PeerId>) {
                 std::future::pending::<()>().await;
             },
             // Triggered when the node stops.
-            () = core.leaving.cancelled() => {
+            () = group.leaving.cancelled() => {
                 while receivers.join_next().await.is_some() {}
                 return;
             }

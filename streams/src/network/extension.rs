@@ -38,6 +38,8 @@ pub(crate) const FORMAT: u16 = 10;
 pub(crate) const NAME: u16 = 11;
 /// In the answer to a snapshot: another running node uses the dialler's key.
 pub(crate) const KEY_SHARED: u16 = 12;
+/// In hello and retune: the number of consumers that share the subscription.
+pub(crate) const CONSUMERS: u16 = 13;
 
 /// The tagged fields at the end of a frame; none when the other side is plain Mosaik.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -40,6 +40,8 @@ pub(crate) struct Applicant<'a> {
     pub(crate) id: Option<SubscriberId>,
     /// Of a consumer that confirms.
     pub(crate) offer: Option<Offer>,
+    /// How many consumers of its node share the subscription.
+    pub(crate) consumers: u16,
 }
 
 /// A subscriber that was let in.
@@ -106,7 +108,9 @@ impl Core {
         }
         let others = fanout.subscribers().iter().filter(is_other);
         let connected = others.filter(|s| s.remote().is_some_and(|remote| !remote.is_away()));
-        if connected.count() >= self.live().max_consumers {
+        let consumers = connected.map(|s| s.with_channel(|channel| channel.info.consumers()));
+        // Those that share are let in together where there is room for one: a reload must not cost the others theirs.
+        if consumers.sum::<usize>() >= self.live().max_consumers {
             return Err(CloseReason::NoCapacity);
         }
         let pass = pass.ok_or(CloseReason::NotAllowed)?;
@@ -123,6 +127,7 @@ impl Core {
         let ids = (self.streams.env.local_id, *applicant.peer.id());
         let (criteria, peer) = (applicant.criteria.clone(), applicant.peer.clone());
         let channel = Channel::new(self.id, criteria, ids, peer.clone(), State::Connected);
+        channel.set_consumers(applicant.consumers);
         Connection::new(channel, peer, applicant.id, applicant.offer)
     }
 
@@ -229,6 +234,24 @@ impl Core {
             self.take_out(&mut fanout, subscriber, subscriber.fate_away());
         } else if !subscriber.gone.is_cancelled() {
             self.set_away(&mut fanout, subscriber, connection);
+        }
+    }
+
+    /// As [`wait_for`](Self::wait_for), of one whose node has stopped in order: it gets nothing more before it is back.
+    pub(super) fn grant_leave(
+        self: &Arc<Self>,
+        subscriber: &Arc<Subscriber>,
+        connection: &Arc<Connection>,
+    ) {
+        let mut fanout = self.held();
+        if fanout.over() == Some(CloseReason::GracefulShutdown) {
+            self.take_out(&mut fanout, subscriber, Fate::Left);
+        } else if !subscriber.gone.is_cancelled() {
+            // The board hears of it first, for the worker to see whether the stream waits for readers.
+            self.set_away(&mut fanout, subscriber, connection);
+            if let Some(remote) = subscriber.remote() {
+                remote.set_on_leave();
+            }
         }
     }
 

@@ -137,8 +137,7 @@ impl Sending<'_> {
             self.core.remove_as(self.subscriber, Fate::Complete);
         } else if let Some(words) = said {
             if words.returns {
-                self.remote.set_on_leave();
-                self.core.wait_for(self.subscriber, self.connection);
+                self.core.grant_leave(self.subscriber, self.connection);
             } else {
                 self.core.remove_as(self.subscriber, Fate::Left);
             }
@@ -248,8 +247,10 @@ impl Sending<'_> {
         loop {
             match rx.recv_frame().await {
                 Ok(Some(frame)) => {
-                    if let Some(criteria) = Retune::decode(&frame) {
-                        self.core.select_for(self.subscriber, &criteria);
+                    if let Some(retune) = Retune::decode(&frame) {
+                        self.core.select_for(self.subscriber, &retune.criteria);
+                        self.connection.channel.set_consumers(retune.consumers);
+                        self.core.board.touch();
                     }
                 }
                 Ok(None) => break,

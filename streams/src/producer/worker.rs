@@ -132,12 +132,15 @@ async fn deliver(
         .undelivered
         .as_ref()
         .map_or(0, |sink| give_back(sink, &subscribers, &batch));
-    if subscribers.iter().all(|one| one.is_on_leave()) {
+    let are_on_leave = subscribers.iter().all(|one| one.is_on_leave());
+    if are_on_leave && (subscribers.is_empty() || core.board.is_online()) {
         core.tally.nobody.add(batch.count() - given_back);
         return Ok(());
     }
     let mut waiting = Vec::new();
-    for subscriber in subscribers.iter().filter(|one| !one.is_on_leave()) {
+    // Offline, this is the batch that was taken from the intake when the last of them left: it is theirs still.
+    let present = |one: &&Arc<Subscriber>| are_on_leave || !one.is_on_leave();
+    for subscriber in subscribers.iter().filter(present) {
         let wanted = subscriber.select(&batch);
         core.tally.filtered.add(batch.count() - wanted.count());
         hand_over(core, subscriber, wanted, &mut waiting);

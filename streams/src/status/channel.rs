@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU16, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -49,6 +49,7 @@ struct Inner {
     state: watch::Receiver<State>,
     /// Since when the peer is known to be silent.
     silent: Mutex<Option<Instant>>,
+    consumers: AtomicU16,
 }
 
 /// The side of a channel that knows how it is. When it is dropped the channel is terminated.
@@ -79,6 +80,7 @@ impl Channel {
             stats: counts,
             state: watcher,
             silent: Mutex::default(),
+            consumers: AtomicU16::new(1),
         };
         Self {
             info: ChannelInfo(Arc::new(inner)),
@@ -93,6 +95,11 @@ impl Channel {
     /// The peer does not acknowledge what is sent to it, or does again.
     pub(crate) fn set_silent(&self, is_silent: bool) {
         *self.info.silent() = is_silent.then(Instant::now);
+    }
+
+    /// So many consumers of the peer share it.
+    pub(crate) fn set_consumers(&self, consumers: u16) {
+        self.info.0.consumers.store(consumers, Ordering::Relaxed);
     }
 
     pub(crate) fn set(&self, state: State) {
@@ -178,6 +185,12 @@ impl ChannelInfo {
 
     fn silent(&self) -> MutexGuard<'_, Option<Instant>> {
         self.0.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of consumers that share it, as their node reports it to the producer: each counts for being online. 1 at a
+    /// consumer.
+    pub fn consumers(&self) -> usize {
+        self.0.consumers.load(Ordering::Relaxed).into()
     }
 
     /// Resolves when it is over. Cancel safe.

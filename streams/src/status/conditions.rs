@@ -43,7 +43,7 @@ impl ChannelConditions {
         }
     }
 
-    /// At least so many channels. Default: 1.
+    /// At least so many channels; one that several consumers share counts for each. Default: 1.
     pub fn minimum_of(mut self, minimum: usize) -> Self {
         self.minimum = minimum;
         self
@@ -75,7 +75,7 @@ impl ChannelConditions {
         self.minimum
     }
 
-    /// How many channels count now.
+    /// How many channels count now, one that several consumers share for each.
     pub fn count(&self) -> usize {
         self.count_to(usize::MAX)
     }
@@ -90,7 +90,14 @@ impl ChannelConditions {
                     .all(|predicate| predicate(channel.peer()))
         };
         let channels = self.channels.borrow();
-        channels.iter().filter(counts).take(most).count()
+        let mut count = 0;
+        for channel in channels.iter().filter(counts) {
+            count += channel.consumers();
+            if count >= most {
+                break;
+            }
+        }
+        count
     }
 
     /// Whether they are met now.

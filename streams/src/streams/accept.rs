@@ -152,6 +152,7 @@ async fn greet(inner: &Inner, link: &mut Link) -> Result<Answer, CloseReason> {
         filter,
         id: hello.id,
         offer: hello.offer.filter(|_| hello.id.is_some()),
+        consumers: hello.consumers,
     };
     match core.admit(applicant) {
         Ok(admitted) => {

@@ -54,6 +54,7 @@ pub use definition::{
 pub use format::Format;
 pub use refusal::{FormatMismatch, NoCapacity, NotAllowed, StreamNotFound, TooSlow};
 pub(crate) use registry::Inner;
+pub use registry::SubscriptionHold;
 
 use crate::{
     Datum, NetworkId, PeerId,
@@ -147,6 +148,13 @@ impl Streams {
     /// Starts a consumer of wire-format batches.
     pub fn consumer_frames(&self, id: impl Into<StreamId>) -> FramesConsumerBuilder {
         FramesConsumerBuilder::new(self.0.clone(), id.into())
+    }
+
+    /// Keeps subscriptions that consumers [share](FramesConsumerBuilder::with_shared_subscription) from dialling producers
+    /// for as long as it lives, so that the consumers that are built meanwhile all get the first record. One that is connected
+    /// already goes on.
+    pub fn hold_subscriptions(&self) -> SubscriptionHold {
+        self.0.hold_subscriptions()
     }
 
     /// A producer with all defaults; the existing one when there is one.

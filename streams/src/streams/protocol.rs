@@ -50,6 +50,8 @@ pub(crate) struct Hello {
     pub(crate) format: Option<Format>,
     /// Plain Mosaik, and versions before this one, do not offer it.
     pub(crate) offer: Option<Offer>,
+    /// How many consumers of the node share the subscription, at least 1.
+    pub(crate) consumers: u16,
 }
 
 /// A producer grants it.
@@ -68,8 +70,13 @@ pub(crate) struct Start {
     pub(crate) kept: Option<u64>,
 }
 
-/// A consumer that was granted its stream wants other datums than it asked for: an extension alone, at most 64 KiB.
-pub(crate) struct Retune;
+/// A consumer that was granted its stream asks for something else than before: an extension alone, at most 64 KiB.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Retune {
+    pub(crate) criteria: Criteria,
+    /// As in [`Hello`].
+    pub(crate) consumers: u16,
+}
 
 /// A frame that is no handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -133,6 +140,7 @@ impl Hello {
             extension.set(extension::CRITERIA, criteria);
         }
         set_format(&mut extension, self.format);
+        set_consumers(&mut extension, self.consumers);
         frame(&self.network, &self.stream, &extension)
     }
 
@@ -158,6 +166,7 @@ impl Hello {
             id,
             format: format_of(&extension),
             offer: extension.get(extension::CONFIRMS).and_then(Offer::decode),
+            consumers: consumers_of(&extension),
         })
     }
 }
@@ -211,22 +220,44 @@ impl Start {
 
 impl Retune {
     /// Criteria that do not fit stay here, and everything is asked for.
-    pub(crate) fn encode(criteria: &Criteria) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut extension = Extension::new();
-        let fitting = criteria.to_wire();
+        let fitting = self.criteria.to_wire();
         let wire = fitting.or_else(|_| Criteria::default().to_wire());
         if let Ok(wire) = wire {
             extension.set(extension::CRITERIA, wire);
         }
+        set_consumers(&mut extension, self.consumers);
         let mut frame = Vec::new();
         extension.append_to(&mut frame);
         frame
     }
 
     /// `None` when it is something else; whoever sent it selects for itself.
-    pub(crate) fn decode(frame: &[u8]) -> Option<Criteria> {
-        Criteria::from_wire(Extension::parse(frame).get(extension::CRITERIA)?).ok()
+    pub(crate) fn decode(frame: &[u8]) -> Option<Self> {
+        let extension = Extension::parse(frame);
+        let criteria = Criteria::from_wire(extension.get(extension::CRITERIA)?).ok()?;
+        Some(Self {
+            criteria,
+            consumers: consumers_of(&extension),
+        })
     }
+}
+
+/// One is not said: plain Mosaik, and versions before this one, have no other.
+fn set_consumers(extension: &mut Extension, consumers: u16) {
+    if consumers > 1 {
+        extension.set(
+            extension::CONSUMERS,
+            Bytes::copy_from_slice(&consumers.to_be_bytes()),
+        );
+    }
+}
+
+fn consumers_of(extension: &Extension) -> u16 {
+    let bytes = extension.get(extension::CONSUMERS);
+    let consumers = bytes.and_then(|bytes| bytes.try_into().ok());
+    consumers.map_or(1, u16::from_be_bytes).max(1)
 }
 
 fn set_format(extension: &mut Extension, format: Option<Format>) {
@@ -269,6 +300,7 @@ mod tests {
             id,
             format: None,
             offer: None,
+            consumers: 1,
         }
     }
 
@@ -306,6 +338,7 @@ mod tests {
         let format = Some(Format::from(&Encoding::Text));
         let mut ours = Hello {
             format,
+            consumers: 2,
             ..hello(Criteria::field("price").gte(100), Some(id))
         };
         for received in [None, Some((Epoch([4; 16]), 1 << 50))] {
@@ -328,12 +361,22 @@ mod tests {
 
     #[test]
     fn criteria_change_while_datums_flow() {
+        let again = |criteria: &Criteria, consumers| {
+            let criteria = criteria.clone();
+            let retune = Retune {
+                criteria,
+                consumers,
+            };
+            let read = Retune::decode(&retune.encode()).unwrap();
+            assert_eq!(read.consumers, consumers);
+            read.criteria
+        };
         let criteria = Criteria::field("price").gte(100);
-        assert_eq!(Retune::decode(&Retune::encode(&criteria)), Some(criteria));
+        assert_eq!(again(&criteria, 1), criteria);
         let all = Criteria::default();
-        assert_eq!(Retune::decode(&Retune::encode(&all)), Some(all.clone()));
+        assert_eq!(again(&all, 300), all);
         let long = Criteria::field("a").eq("x".repeat(70_000));
-        assert_eq!(Retune::decode(&Retune::encode(&long)), Some(all));
+        assert_eq!(again(&long, 2), all);
         assert_eq!(Retune::decode(b"something else"), None);
     }
 

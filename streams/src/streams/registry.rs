@@ -2,11 +2,15 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use super::{Env, protocol::random_id};
 use crate::{StreamId, consumer, network::CloseReason, producer};
@@ -21,6 +25,25 @@ pub(crate) struct Inner {
     /// Names this life of the process to producers elsewhere.
     pub(crate) process: [u8; 16],
     slots: Mutex<HashMap<StreamId, Slot>>,
+    /// How many holds keep shared subscriptions from dialling.
+    holds: watch::Sender<usize>,
+}
+
+/// Keeps shared subscriptions from dialling for as long as it lives. See
+/// [`Streams::hold_subscriptions`](super::Streams::hold_subscriptions).
+#[must_use = "subscriptions are held for as long as it lives"]
+pub struct SubscriptionHold(Arc<Inner>);
+
+impl Drop for SubscriptionHold {
+    fn drop(&mut self) {
+        self.0.holds.send_modify(|holds| *holds -= 1);
+    }
+}
+
+impl fmt::Debug for SubscriptionHold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscriptionHold").finish_non_exhaustive()
+    }
 }
 
 #[derive(Default)]
@@ -37,6 +60,7 @@ impl Inner {
             env,
             process: random_id(),
             slots: Mutex::default(),
+            holds: watch::Sender::new(0),
         }
     }
 
@@ -107,14 +131,34 @@ impl Inner {
         }
     }
 
-    pub(crate) fn add_consumer(&self, core: &Arc<consumer::Core>) {
+    /// Enters a consumer, which is made with a look at the others of the stream.
+    pub(crate) fn add_consumer(
+        &self,
+        id: StreamId,
+        make: impl FnOnce(&[Arc<consumer::Core>]) -> consumer::Core,
+    ) -> Arc<consumer::Core> {
         let mut slots = self.slots();
-        let slot = slots.entry(core.id()).or_default();
-        core.name_among(slot.consumers.iter());
+        let slot = slots.entry(id).or_default();
+        let core = Arc::new(make(&slot.consumers));
+        core.join_group();
         slot.consumers.push(core.clone());
         if let Some(producer) = slot.producer.as_ref().filter(|_| core.takes_local()) {
-            producer.add_local(core);
+            producer.add_local(&core);
         }
+        core
+    }
+
+    /// Keeps shared subscriptions from dialling until the hold is dropped.
+    pub(super) fn hold_subscriptions(self: &Arc<Self>) -> SubscriptionHold {
+        self.holds.send_modify(|holds| *holds += 1);
+        SubscriptionHold(self.clone())
+    }
+
+    /// Resolves when nothing keeps shared subscriptions from dialling. Cancel safe.
+    pub(crate) async fn subscriptions_released(&self) {
+        let mut holds = self.holds.subscribe();
+        // Its sender lives as long as this does.
+        let _ = holds.wait_for(|holds| *holds == 0).await;
     }
 
     /// A consumer wants other datums than before.

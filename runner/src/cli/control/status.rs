@@ -240,7 +240,7 @@ fn counted(all: &[ChannelStatus], shown: impl Fn(&[&ChannelStatus], String) -> S
                 .iter()
                 .filter(|channel| kind(channel) == Some(wanted))
                 .collect();
-            let count = of_kind.len();
+            let count: u64 = of_kind.iter().map(|channel| channel.consumers).sum();
             (count > 0).then(|| shown(&of_kind, format!("{count} {wanted}")))
         });
     let kinds: Vec<_> = kinds.collect();
@@ -277,6 +277,7 @@ mod tests {
             silent_ms: None,
             connection: 1,
             datums: 0,
+            consumers: 1,
         };
         let mut all = vec![channel(None, None), channel(Some("9f"), None)];
         assert_eq!(named_channels(&all), "1 here, 1 remote");
@@ -295,6 +296,7 @@ mod tests {
             silent_ms,
             connection: 1,
             datums: 0,
+            consumers: 1,
         };
         let mut all = vec![channel("terminated", None)];
         assert_eq!(channels(&all), "nobody");

@@ -15,6 +15,7 @@ fn status() -> Status {
         silent_ms: None,
         connection: 1,
         datums: 10,
+        consumers: 1,
     };
     let stage = |role: &str, name: &str, count: u64| StageStatus {
         role: role.into(),

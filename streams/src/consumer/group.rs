@@ -1,0 +1,336 @@
+//! [`Group`]: the consumers that share one subscription to each producer on another node. Most are alone in theirs.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    attempts::Attempts,
+    builder::Config,
+    core::Core,
+    demand::Demand,
+    feed::Feed,
+    memory::{Memories, Remembered},
+    progress::Progress,
+};
+use crate::{
+    PeerId, StreamId, UniqueId,
+    discovery::PeerEntry,
+    gate::Gate,
+    queue::Source,
+    status::next_generation,
+    streams::{
+        self, Format, Scope,
+        backoff::ExponentialBackoff,
+        protocol::{SubscriberId, random_id},
+    },
+};
+
+/// What consumers must have in common to share a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Share {
+    /// What the application calls it.
+    name: UniqueId,
+    format: Option<Format>,
+    max_datum_len: usize,
+}
+
+impl Share {
+    /// `None` for a consumer that does not share.
+    pub(super) fn of(config: &Config) -> Option<Self> {
+        let name = config.shared.filter(|_| config.scope == Scope::Network)?;
+        Some(Self {
+            name,
+            format: config.format,
+            max_datum_len: config.max_datum_len,
+        })
+    }
+
+    /// What the subscription is called, the same in each life of the node.
+    pub(super) fn subscription(&self) -> UniqueId {
+        let format = self.format.map(Format::to_wire);
+        let settings = format!("shared {format:02x?} {}", self.max_datum_len);
+        self.name.derive(settings.as_str())
+    }
+}
+
+/// Consumers that share one subscription to each producer on another node, from the first one until the last one is gone.
+pub(crate) struct Group {
+    pub(super) id: StreamId,
+    pub(super) scope: Scope,
+    pub(super) format: Option<Format>,
+    pub(super) max_datum_len: usize,
+    pub(super) streams: Arc<streams::Inner>,
+    pub(super) gate: Gate,
+    pub(super) attempts: Attempts,
+    /// What it calls itself towards producers on other nodes.
+    pub(super) subscriber_id: SubscriberId,
+    /// Ends the worker and the receivers.
+    pub(super) cancel: CancellationToken,
+    /// Cancelled when nothing more is to be received, since the node stops.
+    pub(super) leaving: CancellationToken,
+    label: Option<Arc<str>>,
+    share: Option<Share>,
+    /// What its subscriptions are called.
+    name: UniqueId,
+    backoff: Mutex<ExponentialBackoff>,
+    memories: Memories,
+    demand: watch::Sender<Arc<Demand>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    consumers: Vec<Arc<Core>>,
+    /// Consumers that are about to join.
+    joining: usize,
+    /// Producers that are connected or being connected to.
+    live: usize,
+    /// Whether nothing more is received, and all that was is queued.
+    has_left: bool,
+}
+
+/// A producer that is connected or being connected to, for as long as this lives.
+pub(super) struct Live<'a>(&'a Group);
+
+impl Drop for Live<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.live -= 1;
+        let consumers = state.consumers.clone();
+        for core in consumers.iter().filter(|core| core.source_left()) {
+            self.0.take_out(&mut state, core);
+        }
+    }
+}
+
+impl Group {
+    /// For a consumer that is about to join.
+    pub(super) fn new(
+        config: &Config,
+        streams: Arc<streams::Inner>,
+        gate: Gate,
+        name: UniqueId,
+    ) -> Self {
+        let subscriber_id = SubscriberId {
+            process: streams.process,
+            consumer: random_id(),
+        };
+        let state = State {
+            joining: 1,
+            ..State::default()
+        };
+        Self {
+            id: config.stream_id,
+            scope: config.scope,
+            format: config.format,
+            max_datum_len: config.max_datum_len,
+            cancel: streams.env.cancel.child_token(),
+            leaving: CancellationToken::new(),
+            streams,
+            gate,
+            attempts: Attempts::default(),
+            subscriber_id,
+            label: config.label.clone(),
+            share: Share::of(config),
+            name,
+            backoff: Mutex::new(config.backoff.clone()),
+            memories: Memories::default(),
+            demand: watch::Sender::new(Arc::new(Demand::of([]))),
+            state: Mutex::new(state),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the stream is called in logs.
+    pub(super) fn label(&self) -> String {
+        let label = self.label.as_ref();
+        label.map_or_else(|| self.id.to_string(), ToString::to_string)
+    }
+
+    /// What its subscriptions are called, the same in each life of its node.
+    pub(super) const fn name(&self) -> UniqueId {
+        self.name
+    }
+
+    pub(super) const fn is_shared(&self) -> bool {
+        self.share.is_some()
+    }
+
+    /// Announces a consumer that will [`join`](Self::join); false when it cannot share, or the group has ended.
+    pub(super) fn admits(&self, share: &Share) -> bool {
+        let mut state = self.state();
+        let is_over = self.cancel.is_cancelled() || self.leaving.is_cancelled();
+        let admits = self.share.as_ref() == Some(share) && !is_over;
+        state.joining += usize::from(admits);
+        admits
+    }
+
+    /// Adds a consumer that was announced. It gets what is received from now on.
+    pub(super) fn join(&self, core: &Arc<Core>) {
+        let mut state = self.state();
+        state.joining -= 1;
+        state.consumers.push(core.clone());
+        core.sources_joined(state.live);
+        // The demand first: what was selected by the one before is then filtered.
+        self.renew_demand(&state);
+        for feed in self.memories.feeds() {
+            feed.add(core);
+        }
+        if self.cancel.is_cancelled() {
+            core.queue().close();
+        }
+    }
+
+    /// Removes a consumer; the last one ends the group.
+    pub(super) fn leave(&self, core: &Arc<Core>) {
+        self.take_out(&mut self.state(), core);
+    }
+
+    fn take_out(&self, state: &mut State, core: &Arc<Core>) {
+        let before = state.consumers.len();
+        state.consumers.retain(|other| !Arc::ptr_eq(other, core));
+        if state.consumers.len() == before {
+            return;
+        }
+        for feed in self.memories.feeds() {
+            feed.remove(core);
+        }
+        if state.consumers.is_empty() && state.joining == 0 {
+            self.cancel.cancel();
+        } else {
+            self.renew_demand(state);
+        }
+    }
+
+    /// Ends a consumer when it has taken all that was received; the group receives nothing more, so that every consumer takes
+    /// the same records. Those that were not stopped wait for more.
+    pub(super) fn stop_receiving(&self, core: &Core) {
+        let state = self.state();
+        core.set_leaving();
+        self.leaving.cancel();
+        if state.has_left {
+            core.queue().close();
+        }
+    }
+
+    /// Nothing more is received, and all that was is queued.
+    pub(super) fn has_left(&self) {
+        let mut state = self.state();
+        state.has_left = true;
+        for core in state.consumers.iter().filter(|core| core.is_leaving()) {
+            core.queue().close();
+        }
+    }
+
+    /// The network has ended: its consumers are given what they have queued and no more.
+    pub(super) fn end(&self) {
+        let mut state = self.state();
+        self.cancel.cancel();
+        for core in std::mem::take(&mut state.consumers) {
+            for feed in self.memories.feeds() {
+                feed.remove(&core);
+            }
+            core.queue().close();
+        }
+    }
+
+    fn renew_demand(&self, state: &State) {
+        let criteria = state.consumers.iter().map(|core| core.criteria());
+        let demand = Demand::of(criteria);
+        self.demand.send_if_modified(|before| {
+            let is_new = **before != demand;
+            if is_new {
+                *before = Arc::new(demand);
+            }
+            is_new
+        });
+    }
+
+    /// A consumer has other criteria than before.
+    pub(super) fn criteria_changed(&self) {
+        self.renew_demand(&self.state());
+    }
+
+    /// What is asked of producers.
+    pub(super) fn demand(&self) -> Arc<Demand> {
+        self.demand.borrow().clone()
+    }
+
+    pub(super) fn watch_demand(&self) -> watch::Receiver<Arc<Demand>> {
+        self.demand.subscribe()
+    }
+
+    /// The consumers at this moment.
+    pub(super) fn consumers(&self) -> Vec<Arc<Core>> {
+        self.state().consumers.clone()
+    }
+
+    /// Takes care of a producer.
+    pub(super) fn recall(&self, peer: PeerId) -> Remembered<'_> {
+        let state = self.state();
+        self.memories.recall(peer, || {
+            let feed = Feed::new(next_generation());
+            state.consumers.iter().for_each(|core| feed.add(core));
+            feed
+        })
+    }
+
+    /// What a consumer has taken of a producer on another node, if the source is one.
+    pub(super) fn progress(&self, source: Source, core: &Core) -> Option<Arc<Progress>> {
+        self.memories.progress(source, core)
+    }
+
+    /// Ends the connection to a producer on another node, after a record that is invalid.
+    pub(super) fn reject(&self, source: Source) {
+        if let Some(feed) = self.memories.feed(source) {
+            feed.reject();
+        }
+    }
+
+    /// A producer is being connected to.
+    pub(super) fn enter(&self) -> Live<'_> {
+        let mut state = self.state();
+        state.live += 1;
+        for core in &state.consumers {
+            core.sources_joined(1);
+        }
+        Live(self)
+    }
+
+    /// One of the producers has ended for good.
+    pub(super) fn mark_ended(&self) {
+        for core in &self.state().consumers {
+            core.mark_ended();
+        }
+    }
+
+    pub(super) fn backoff(&self) -> ExponentialBackoff {
+        let backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
+        backoff.clone()
+    }
+
+    pub(super) fn set_backoff(&self, policy: ExponentialBackoff) {
+        *self.backoff.lock().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    /// The number of other nodes that offer the stream and are not, or do not show, what is required.
+    pub(super) fn unfit(&self) -> usize {
+        if self.scope == Scope::Node {
+            return 0;
+        }
+        let catalog = self.streams.env.discovery.catalog();
+        let local_id = self.streams.env.local_id;
+        let offers =
+            |peer: &&PeerEntry| peer.streams().contains(&self.id) && *peer.id() != local_id;
+        let unfit = |peer: &&PeerEntry| {
+            let entry = self.gate.entry(&catalog, peer.id());
+            entry.is_none_or(|entry| self.gate.judge(entry).is_none())
+        };
+        catalog.peers().filter(offers).filter(unfit).count()
+    }
+}
