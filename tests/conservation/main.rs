@@ -12,6 +12,7 @@ mod support;
 
 mod accounts;
 mod busy;
+mod files;
 mod graphs;
 mod ledger;
 mod nodes;

@@ -249,7 +249,10 @@ impl Core {
         } else if !subscriber.gone.is_cancelled() {
             // The board hears of it first, for the worker to see whether the stream waits for readers.
             self.set_away(&mut fanout, subscriber, connection);
-            if let Some(remote) = subscriber.remote() {
+            // Unless it is back already.
+            if let Some(remote) = subscriber.remote()
+                && Arc::ptr_eq(&remote.connection(), connection)
+            {
                 remote.set_on_leave();
             }
         }

@@ -132,18 +132,25 @@ async fn deliver(
         .undelivered
         .as_ref()
         .map_or(0, |sink| give_back(sink, &subscribers, &batch));
-    let are_on_leave = subscribers.iter().all(|one| one.is_on_leave());
-    if are_on_leave && (subscribers.is_empty() || core.board.is_online()) {
-        core.tally.nobody.add(batch.count() - given_back);
-        return Ok(());
-    }
     let mut waiting = Vec::new();
-    // Offline, this is the batch that was taken from the intake when the last of them left: it is theirs still.
-    let present = |one: &&Arc<Subscriber>| are_on_leave || !one.is_on_leave();
-    for subscriber in subscribers.iter().filter(present) {
+    let mut hand_over_to = |subscriber: &Arc<Subscriber>| {
         let wanted = subscriber.select(&batch);
         core.tally.filtered.add(batch.count() - wanted.count());
         hand_over(core, subscriber, wanted, &mut waiting);
+    };
+    // Each is asked once: one may go on leave meanwhile.
+    let mut present = 0;
+    for subscriber in subscribers.iter().filter(|one| !one.is_on_leave()) {
+        present += 1;
+        hand_over_to(subscriber);
+    }
+    if present == 0 && (subscribers.is_empty() || core.board.is_online()) {
+        core.tally.nobody.add(batch.count() - given_back);
+        return Ok(());
+    }
+    if present == 0 {
+        // It was taken from the intake when the last of them left, and is theirs still.
+        subscribers.iter().for_each(hand_over_to);
     }
     if waiting.is_empty() {
         Ok(())

@@ -6,8 +6,9 @@
 //! its start again; zero bytes there, which a writer leaves that goes on where it was, are passed over. Where content
 //! ends, a last line without an end counts as whole.
 //!
-//! Where reading stood is not kept over a restart: a new follower starts at the start. A file that takes the name and
-//! loses it between two looks is not seen, and neither is one that is written anew with the same first and last KiB.
+//! Where reading stood is not kept over a restart: a new follower starts at the start. A file that takes the name and is
+//! deleted or moved to another folder between two looks is not seen, and neither is one that is written anew with the same
+//! first and last KiB.
 
 use mosaik_streams::Frames;
 
@@ -133,7 +134,7 @@ impl Follower {
     /// Finds out what is next, after all that was there is read.
     async fn look(&mut self) -> Result<Found, SourceError> {
         let Some(current) = &mut self.current else {
-            self.current = self.trail.next();
+            self.current = self.trail.next(None);
             return Ok(if self.current.is_some() {
                 self.step = Step::Read;
                 Found::More
@@ -142,7 +143,7 @@ impl Follower {
             });
         };
         if self.step == Step::Leave {
-            self.current = self.trail.next();
+            self.current = self.trail.next(self.current.take());
             self.step = Step::Read;
             self.passes_zeros = false;
             return Ok(Found::End);

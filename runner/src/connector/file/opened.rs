@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, Metadata},
-    io,
+    io::{self, Seek as _, SeekFrom},
     os::unix::fs::{FileExt as _, MetadataExt},
     path::Path,
     sync::Arc,
@@ -21,13 +21,14 @@ use crate::connector::OpenError;
 /// Bytes of what was read that are compared when a file has changed: the first and the last 1 KiB.
 const COMPARED_BYTES: usize = 1024;
 
-/// A file's device and number there; no other has them while it is held open.
+/// A file's device, its number there, and when it was made, where the file system knows: another file may get the number of
+/// one that is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity(u64, u64);
+pub(super) struct Identity(u64, u64, Option<SystemTime>);
 
 impl From<&Metadata> for Identity {
     fn from(metadata: &Metadata) -> Self {
-        Self(metadata.dev(), metadata.ino())
+        Self(metadata.dev(), metadata.ino(), metadata.created().ok())
     }
 }
 
@@ -89,6 +90,18 @@ pub(super) fn open_if_there(path: &Path) -> Result<Option<Opened>, OpenError> {
 impl Opened {
     pub(super) const fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// Bytes read so far.
+    pub(super) const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Goes on where another reader of it has left it.
+    pub(super) fn go_on_at(&mut self, position: u64) -> io::Result<()> {
+        (&*self.handle).seek(SeekFrom::Start(position))?;
+        self.position = position;
+        Ok(())
     }
 
     /// Reads a chunk, and says how many bytes there were.

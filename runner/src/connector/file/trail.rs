@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{
+    EventKind, RecommendedWatcher, RecursiveMode, Watcher,
+    event::{ModifyKind, RenameMode},
+};
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -36,7 +39,7 @@ struct Shared {
     path: PathBuf,
     state: Mutex<State>,
     /// Told by the watcher, with one change kept while nobody waits.
-    changed: Arc<Notify>,
+    changed: Notify,
     /// Told to the reader after each look, likewise.
     looked: Notify,
 }
@@ -47,6 +50,10 @@ struct State {
     current: Option<Identity>,
     /// Those that have taken its name since, in order.
     files: VecDeque<Opened>,
+    /// Those that were read before, and how far.
+    left: VecDeque<(Identity, u64)>,
+    /// Where files that had the name were moved, as the watcher tells.
+    moved: VecDeque<PathBuf>,
     look_interval: Duration,
     /// Whether to be told of changes at all.
     watches: bool,
@@ -62,19 +69,21 @@ impl Trail {
             state: Mutex::new(State {
                 current: None,
                 files: VecDeque::new(),
+                left: VecDeque::new(),
+                moved: VecDeque::new(),
                 look_interval: LOOK_INTERVAL,
                 watches: true,
                 #[cfg(test)]
                 looks: 0,
             }),
-            changed: Arc::default(),
+            changed: Notify::new(),
             looked: Notify::new(),
         });
         // Watching begins before the first look, so that no change falls between the two.
-        let watcher = shared.watch();
+        let watched = Shared::watch(&shared);
         let first = off_thread(path, open_if_there).await?;
         shared.state().current = first.as_ref().map(Opened::identity);
-        let task = tokio::spawn(run(shared.clone(), watcher));
+        let task = tokio::spawn(run(shared.clone(), watched));
         let trail = Self {
             shared,
             _task: AbortOnDropHandle::new(task),
@@ -87,10 +96,16 @@ impl Trail {
         self.shared.looked.notified().await;
     }
 
-    /// The next file, which becomes the one that is read.
-    pub(super) fn next(&self) -> Option<Opened> {
+    /// The file that follows one that is read to its end, and becomes the one that is read.
+    pub(super) fn next(&self, last: Option<Opened>) -> Option<Opened> {
         let mut state = self.shared.state();
         let next = state.files.pop_front()?;
+        if let Some(last) = last {
+            state.left.push_back((last.identity(), last.position()));
+            if state.left.len() > FILES_MAX {
+                state.left.pop_front();
+            }
+        }
         state.current = Some(next.identity());
         Some(next)
     }
@@ -126,7 +141,14 @@ impl Trail {
     }
 }
 
-async fn run(shared: Arc<Shared>, mut watcher: Option<RecommendedWatcher>) {
+/// A folder that is watched. One that went away and came back has lost its watch.
+#[derive(Debug)]
+struct Watched {
+    folder: Option<Identity>,
+    _watcher: RecommendedWatcher,
+}
+
+async fn run(shared: Arc<Shared>, mut watched: Option<Watched>) {
     // Why the file cannot be opened, as was warned of last.
     let mut refused = None;
     loop {
@@ -134,16 +156,19 @@ async fn run(shared: Arc<Shared>, mut watcher: Option<RecommendedWatcher>) {
         // Told of a change or not, a look is taken.
         let _ = timeout(interval, shared.changed.notified()).await;
         if !shared.state().watches {
-            watcher = None;
+            watched = None;
         }
         #[cfg(test)]
         {
             shared.state().looks += 1;
         }
-        if shared.look(&mut refused).await {
-            // A folder that went away and came back has lost its watch, so every file that is opened gets a new one.
-            drop(watcher.take());
-            watcher = shared.watch();
+        shared.look(&mut refused).await;
+        // What the watcher has yet to tell would be lost with it, so that it stays while it can tell.
+        let folder = shared.folder_identity();
+        if watched.as_ref().map(|watched| watched.folder) != Some(folder) {
+            watched = Shared::watch(&shared);
+            // Whatever happened in between.
+            shared.look(&mut refused).await;
         }
         shared.looked.notify_one();
     }
@@ -154,40 +179,74 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_known(&self, identity: Identity) -> bool {
+    /// Whether it is being read, or will be.
+    fn is_held(&self, identity: Identity) -> bool {
         let state = self.state();
-        let last = state.files.back().map(Opened::identity);
-        last.or(state.current) == Some(identity)
+        state.current == Some(identity)
+            || state.files.iter().any(|file| file.identity() == identity)
     }
 
-    /// Opens the file that has taken the name, if another has; whether it did. One that cannot be opened is tried again at
-    /// the next look.
-    async fn look(&self, refused: &mut Option<io::ErrorKind>) -> bool {
+    /// How far it was read before, if it was.
+    fn left_at(&self, identity: Identity) -> Option<u64> {
+        let state = self.state();
+        let mut left = state.left.iter().rev();
+        left.find(|(left, _)| *left == identity)
+            .map(|(_, position)| *position)
+    }
+
+    fn has_room(&self) -> bool {
+        self.state().files.len() < FILES_MAX
+    }
+
+    /// Opens what has had the name since the last look.
+    async fn look(&self, refused: &mut Option<io::ErrorKind>) {
+        self.look_at_moved().await;
+        self.look_at_name(refused).await;
+    }
+
+    /// Opens the files that had the name and were moved before anybody looked.
+    async fn look_at_moved(&self) {
+        while self.has_room() {
+            let Some(path) = self.state().moved.pop_front() else {
+                break;
+            };
+            // What cannot be opened, or is gone, nobody can read.
+            let Ok(Some(opened)) = off_thread(&path, open_if_there).await else {
+                continue;
+            };
+            let identity = opened.identity();
+            if !self.is_held(identity) && self.left_at(identity).is_none() {
+                self.state().files.push_back(opened);
+            }
+        }
+    }
+
+    /// Opens the file that has taken the name, if another has. One that cannot be opened is tried again at the next look.
+    async fn look_at_name(&self, refused: &mut Option<io::ErrorKind>) {
+        let failed = |source| OpenError::File {
+            path: self.path.clone(),
+            source,
+        };
         let found = match tokio::fs::metadata(&self.path).await {
-            Ok(metadata) if self.is_known(Identity::from(&metadata)) => return false,
-            Ok(_) if self.state().files.len() >= FILES_MAX => Err(OpenError::File {
-                path: self.path.clone(),
-                source: io::Error::new(
-                    io::ErrorKind::ResourceBusy,
-                    format!("{FILES_MAX} files that had its name before are not read yet"),
-                ),
-            }),
+            Ok(metadata) if self.is_held(Identity::from(&metadata)) => return,
+            Ok(_) if !self.has_room() => Err(failed(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                format!("{FILES_MAX} files that had its name before are not read yet"),
+            ))),
             Ok(_) => off_thread(&self.path, open_if_there).await,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
-            Err(source) => Err(OpenError::File {
-                path: self.path.clone(),
-                source,
-            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(source) => Err(failed(source)),
         };
         match found {
-            Ok(None) => false,
-            Ok(Some(opened)) => {
+            Ok(None) => {}
+            Ok(Some(mut opened)) => {
                 *refused = None;
-                if self.is_known(opened.identity()) {
-                    return false;
+                let identity = opened.identity();
+                // One that has got its name back is read on.
+                let left_at = self.left_at(identity).unwrap_or_default();
+                if !self.is_held(identity) && opened.go_on_at(left_at).is_ok() {
+                    self.state().files.push_back(opened);
                 }
-                self.state().files.push_back(opened);
-                true
             }
             Err(error) => {
                 let kind = if let OpenError::File { source, .. } = &error {
@@ -198,45 +257,67 @@ impl Shared {
                 if refused.replace(kind) != Some(kind) {
                     tracing::warn!("{error}; trying again");
                 }
-                false
             }
         }
     }
 
+    fn folder(&self) -> &Path {
+        let folder = self.path.parent();
+        folder
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."))
+    }
+
+    /// `None` if it is not there, or need not be watched.
+    fn folder_identity(&self) -> Option<Identity> {
+        let metadata = std::fs::metadata(self.folder()).ok();
+        let metadata = metadata.filter(|_| self.state().watches);
+        metadata.as_ref().map(Identity::from)
+    }
+
     /// Watches the folder, for the file may not be there yet or come under another number. Without a watcher, looks are
     /// taken now and then.
-    fn watch(&self) -> Option<RecommendedWatcher> {
-        if !self.state().watches {
-            return None;
-        }
-        let watched = watcher(&self.path, Arc::clone(&self.changed));
+    fn watch(this: &Arc<Self>) -> Option<Watched> {
+        let folder = this.folder_identity();
+        folder?;
+        let watched = watcher(this);
         watched
             .inspect_err(|error| {
-                tracing::debug!(file = %self.path.display(), %error, "not told of changes; looking every {LOOK_INTERVAL:?}");
+                tracing::debug!(file = %this.path.display(), %error, "not told of changes; looking every {LOOK_INTERVAL:?}");
             })
             .ok()
+            .map(|watcher| Watched { folder, _watcher: watcher })
+    }
+
+    /// Whether an event is about the name. Where it was moved is kept.
+    fn hears(&self, event: &notify::Event) -> bool {
+        let name = self.path.file_name();
+        let is_name = |path: &PathBuf| path.file_name() == name;
+        if let (EventKind::Modify(ModifyKind::Name(RenameMode::Both)), [from, to]) =
+            (event.kind, event.paths.as_slice())
+        {
+            let mut state = self.state();
+            if let Some(moved) = state.moved.iter_mut().find(|moved| *moved == from) {
+                moved.clone_from(to);
+            } else if is_name(from) && state.moved.len() < FILES_MAX {
+                state.moved.push_back(to.clone());
+            }
+        }
+        // Our own opening of the file is an event too, and would keep us looking for ever.
+        let is_about_us = event.paths.iter().any(is_name);
+        event.need_rescan() || (is_about_us && !matches!(event.kind, EventKind::Access(_)))
     }
 }
 
-fn watcher(path: &Path, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let name = path.file_name().map(ToOwned::to_owned);
+fn watcher(shared: &Arc<Shared>) -> notify::Result<RecommendedWatcher> {
+    let told = Arc::downgrade(shared);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let concerned = event.is_ok_and(|event| {
-            // Our own opening of the file is an event too, and would keep us looking for ever.
-            let about_us = event
-                .paths
-                .iter()
-                .any(|path| path.file_name() == name.as_deref());
-            event.need_rescan() || (about_us && !matches!(event.kind, EventKind::Access(_)))
-        });
-        if concerned {
-            changed.notify_one();
+        if let (Ok(event), Some(shared)) = (event, told.upgrade())
+            && shared.hears(&event)
+        {
+            shared.changed.notify_one();
         }
     })?;
-    watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    watcher.watch(shared.folder(), RecursiveMode::NonRecursive)?;
     Ok(watcher)
 }

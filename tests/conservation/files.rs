@@ -1,0 +1,150 @@
+//! A log that is rotated while it is followed, and an output file that is rotated, or cannot be written for a while: every
+//! line comes out once.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::{
+    ledger::{Ledger, up},
+    random::Random,
+    seeds,
+    support::{LIMIT, Node, write},
+};
+
+const LINES: u64 = 4000;
+
+/// A log as programs write it, renamed or copied and cut short when it is time.
+struct Log {
+    path: PathBuf,
+    rotations: u32,
+}
+
+impl Log {
+    fn append(&self, ids: std::ops::Range<u64>) {
+        let mut file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.path)
+            .unwrap();
+        let lines: Vec<_> = ids.map(|id| format!("{{\"id\":{id}}}\n")).collect();
+        file.write_all(lines.concat().as_bytes()).unwrap();
+    }
+
+    /// Renames it, and perhaps makes it anew at once.
+    fn rotate(&mut self, is_made_anew: bool) {
+        self.rotations += 1;
+        let old = self.path.with_extension(self.rotations.to_string());
+        fs::rename(&self.path, old).unwrap();
+        if is_made_anew {
+            self.append(0..0);
+        }
+    }
+}
+
+/// The ids in all files whose names begin so, in their order.
+fn ids(folder: &Path, name: &str) -> Vec<u64> {
+    let mut ids = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if !path
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with(name)
+        {
+            continue;
+        }
+        let text = fs::read_to_string(path).unwrap();
+        let id = |line: &str| serde_json::from_str::<Value>(line).unwrap()["id"].as_u64();
+        ids.extend(text.lines().map(|line| id(line).unwrap()));
+    }
+    ids.sort_unstable();
+    ids
+}
+
+/// What happens to the output.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Nothing,
+    /// It is renamed, and the node perhaps told.
+    Rotated,
+    /// A file stands where its folder was, for a while.
+    Blocked,
+}
+
+fn happen(fault: Fault, folder: &Path, node: &Node, round: u64, random: &mut Random) {
+    let out = folder.join("out/out.jsonl");
+    match fault {
+        Fault::Rotated if out.exists() => {
+            fs::rename(&out, folder.join(format!("out/out.{round}"))).unwrap();
+            if random.below(2) == 0 {
+                node.signal(Signal::HUP);
+            }
+        }
+        Fault::Blocked if round == 3 => {
+            fs::rename(folder.join("out"), folder.join("moved")).unwrap();
+            fs::write(folder.join("out"), "").unwrap();
+        }
+        Fault::Blocked if round == 12 => {
+            fs::remove_file(folder.join("out")).unwrap();
+            fs::rename(folder.join("moved"), folder.join("out")).unwrap();
+        }
+        Fault::Nothing | Fault::Rotated | Fault::Blocked => {}
+    }
+}
+
+#[test]
+fn every_line_of_a_rotated_log_comes_out_once() {
+    for seed in 0..seeds().div_ceil(3) {
+        for fault in [Fault::Nothing, Fault::Rotated, Fault::Blocked] {
+            let mut random = Random::seeded(seed);
+            let folder = tempfile::tempdir().unwrap();
+            let folder = folder.path();
+            let mut log = Log {
+                path: folder.join("log.jsonl"),
+                rotations: 0,
+            };
+            log.append(0..0);
+            let manifest = "mosaik: v1
+streams: {lines: {}, some: {}}
+producers: {read: {from: {file: {path: log.jsonl, follow: true}}, to: lines}}
+operators: {pass: {wasm: 'builtin:jq', from: lines, to: some, config: {filter: .}}}
+consumers: {write: {from: some, to: {file: {path: out/out.jsonl}}}}
+";
+            let node = up(&write(folder, "m.yaml", manifest));
+            node.logged("generation 1 runs");
+            const ROUNDS: u64 = 20;
+            for round in 0..ROUNDS {
+                let part = LINES / ROUNDS;
+                log.append(round * part..(round + 1) * part);
+                if random.below(3) == 0 {
+                    log.rotate(random.below(2) == 0);
+                }
+                happen(fault, folder, &node, round, &mut random);
+                std::thread::sleep(Duration::from_millis(20 + random.below(80)));
+            }
+            let until = Instant::now() + LIMIT;
+            while (ids(&folder.join("out"), "out").len() as u64) < LINES && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            node.signal(Signal::TERM);
+            let ledger = Ledger::of(node.wait());
+            let context = format!("seed {seed}, {fault:?}\n{}", ledger.log);
+            assert_eq!((ledger.exit, ledger.lost), (Some(0), 0), "{context}");
+            let of = |stage| ledger.count(stage, "datums_out");
+            let flow = ["producer read", "operator pass", "consumer write"].map(of);
+            assert_eq!(flow, [LINES; 3], "{context}");
+            let all: Vec<_> = (0..LINES).collect();
+            assert_eq!(ids(folder, "log"), all, "{context}");
+            assert_eq!(ids(&folder.join("out"), "out"), all, "{context}");
+        }
+    }
+}
