@@ -62,7 +62,7 @@ pub(crate) use data_file::DataFileDecl;
 pub(crate) use diagnostics::{all_of, did_you_mean, nearest, one_of};
 pub(crate) use edge::{EdgeDecl, Ports};
 pub(crate) use operator::{
-    MAX_BINARY, MAX_MEMORY, MAX_TIME, MAX_WAIT, MIN_MEMORY, MIN_TIME, OperatorDecl,
+    ConfigPlace, MAX_BINARY, MAX_MEMORY, MAX_TIME, MAX_WAIT, MIN_MEMORY, MIN_TIME, OperatorDecl,
 };
 pub(crate) use source::{Spanned, Unreadable};
 pub(crate) use stage::{ConsumerDecl, ProducerDecl, sink_path};

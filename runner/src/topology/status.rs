@@ -33,14 +33,16 @@ impl Observer {
             .iter()
             .map(|stage| (&stage.stage, stage))
             .collect();
-        let stages = view.graph.stages().map(|stage| {
+        let stages = view.graph.in_order().map(|stage| {
             let running = view.running.contains(&stage.key);
-            stage_status(
+            let status = stage_status(
                 &stage.key.role.to_string(),
                 stage.key.name.as_str(),
                 running,
                 counted.get(&stage.key).copied(),
-            )
+            );
+            let reason = status.reason.map(|reason| stage.mask(reason));
+            StageStatus { reason, ..status }
         });
         let is_shared = view.graph.is_networked();
         let catalog = view.discovery.catalog();

@@ -79,6 +79,7 @@ impl<'a> Trial<'a> {
         let setup = Setup {
             name,
             config,
+            secrets: Vec::new(),
             // All of them, as a manifest has to.
             inputs: inputs.iter().map(binding).collect(),
             outputs: outputs.iter().map(binding).collect(),
