@@ -1,5 +1,7 @@
 //! Checks of the outside ends of the graph: what `up` would refuse when it opens them.
 
+use mosaik_streams::Encoding;
+
 use super::{Components, component::near_file};
 use crate::{
     files,
@@ -31,19 +33,22 @@ pub(super) fn check_source(
         found.push(Diagnostic::error(reason).at(decl.span_of(key), "invalid"));
     }
     if let SourceConfig::File(file) = &*decl.from {
-        found.extend(check_file(file, decl, components));
+        // A stream of bytes takes whatever is in a file.
+        let is_text = encoding != Some(&Encoding::Bytes);
+        found.extend(check_file(file, decl, is_text.then_some(components)));
     }
 }
 
+/// Checks that a file can be read and, by `text`, that it is text.
 fn check_file(
     file: &FileSource,
     decl: &ProducerDecl,
-    components: &dyn Components,
+    text: Option<&dyn Components>,
 ) -> Option<Diagnostic> {
     let at = |what: String, label: String| Diagnostic::error(what).at(decl.path_span, label);
     let error = match files::beginning(&file.path, BEGINNING_BYTES) {
         Ok(beginning) => {
-            let what = components.other_than_text(&beginning)?;
+            let what = text?.other_than_text(&beginning)?;
             let (what, help) = match what.split_once("; ") {
                 Some((what, help)) => (what, Some(help.to_owned())),
                 None => (what.as_str(), None),

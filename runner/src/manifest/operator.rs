@@ -1,10 +1,15 @@
 //! `operators`: what a manifest says of each.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     data_file::{self, DataFileDecl},
     de,
+    diagnostics::Diagnostics,
     edge::{self, EDGE_SHAPE, EdgeDecl, Ports},
     grants::{self, Grants},
     guarded::{Guarded, decode_hex},
@@ -12,9 +17,11 @@ use super::{
     parallel,
     reader::Reader,
     scalar::{StageName, StreamName},
-    source::{Span, Spanned},
+    source::{Source, Span, Spanned},
     stream::{duration_within, size},
+    substitute::Environment,
     tree::{Entry, Node, Value},
+    yaml,
 };
 
 /// Where an operator's code comes from.
@@ -419,6 +426,34 @@ fn config(cx: &mut Reader<'_>, node: &Node) -> Option<Guarded<serde_json::Value>
         Err(wrong) => {
             cx.note(*wrong);
             None
+        }
+    }
+}
+
+/// Reads a text that is the value of `config`, with `${…}` substituted. Paths are relative to `base`.
+///
+/// # Errors
+/// With all mistakes in it.
+pub fn parse_config(
+    text: &str,
+    env: &dyn Environment,
+    base: &Path,
+) -> Result<Guarded<serde_json::Value>, Diagnostics> {
+    let source = Arc::new(Source::new("config", text));
+    let mut cx = Reader::new(&source, env, base);
+    let read = match yaml::parse(source.text(), &mut cx.found) {
+        Ok(Some(root)) => config(&mut cx, &root),
+        Ok(None) => Some(Guarded::open(serde_json::Value::Null)),
+        Err(wrong) => {
+            cx.note(wrong);
+            None
+        }
+    };
+    match read {
+        Some(config) if cx.found.is_empty() => Ok(config),
+        _ => {
+            let (found, masked) = (cx.found, cx.masked);
+            Err(Diagnostics::new(source, found, masked))
         }
     }
 }
