@@ -40,6 +40,7 @@ fn open_on(
     component.instantiate(Setup {
         name: "test".into(),
         config: config.into(),
+        secrets: Vec::new(),
         inputs: bind(inputs),
         outputs: bind(outputs),
         limits: Limits {

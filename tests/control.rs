@@ -1,6 +1,8 @@
 //! Asking and telling a node that runs, as its user does: with the binary's own verbs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "control/finding.rs"]
+mod finding;
 #[path = "support/socket.rs"]
 mod socket;
 mod support;

@@ -293,6 +293,7 @@ fn setup() -> Setup {
     Setup {
         name: "damaged".into(),
         config: "{}".into(),
+        secrets: Vec::new(),
         inputs: vec![binding("in")],
         outputs: vec![binding("out")],
         limits: Limits {

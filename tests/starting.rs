@@ -259,3 +259,24 @@ fn too_few_threads_are_named_as_such() {
         names_the_limit(&done, &format!("{threads} threads, `ulimit -u`"));
     }
 }
+
+#[test]
+fn an_address_that_is_taken_is_named_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let text = format!(
+        "mosaik: v1\nnetwork: test\nnode:\n  listen: [\"{address}\"]\nstreams: {{a: {{scope: network}}}}\n\
+         producers: {{make: {{from: {{generate: {{count: 3}}}}, to: a}}}}\n"
+    );
+    let manifest = write(folder.path(), "m.yaml", text);
+    let done = up_uncached(folder.path(), &manifest).wait();
+    assert_eq!(done.status.code(), Some(3), "{}", done.stderr);
+    for part in [
+        "m.yaml:4:12",
+        &format!("listen on {address}"),
+        "another port",
+    ] {
+        assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+    }
+}

@@ -68,7 +68,17 @@ fn the_configuration_comes_from_a_file_too_and_has_to_be_one() {
     let (stdout, _) = tried(&["builtin:jq", "--config", &at_file], "{\"a\":1}", 0);
     assert_eq!(stdout, "1\n");
     let (_, stderr) = tried(&["builtin:jq", "--config", "{"], "", 2);
-    assert!(stderr.contains("--config is not JSON"), "{stderr}");
+    assert!(
+        stderr.contains("--config is neither JSON nor YAML"),
+        "{stderr}"
+    );
+    let yaml = write(folder.path(), "config.yaml", "filter: .a + ${file:b.txt}\n");
+    write(folder.path(), "b.txt", "41\n");
+    let at_file = format!("@{}", yaml.display());
+    for config in ["{filter: .a + 41}", ".a + 41", &at_file] {
+        let (stdout, _) = tried(&["builtin:jq", "--config", config], "{\"a\":1}", 0);
+        assert_eq!(stdout, "42\n", "{config}");
+    }
     tried(&["builtin:jq", "--config", "@/no/such"], "", 2);
     let accounts = accounts();
     let (_, stderr) = tried(

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, OFlags};
 
 /// How long a file system may take to answer, and a file to give its next bytes: 10 s.
 pub(crate) const FILE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -146,6 +146,64 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> io::Result<Contents> {
     read_with(path, bytes_max, open_regular)
 }
 
+/// The first bytes of a regular file, so many at most.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn beginning(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let path = path.to_path_buf();
+    in_time(move || {
+        let (file, _) = open_regular(&path)?;
+        let mut bytes = Vec::new();
+        file.take(bytes_max).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    })?
+}
+
+/// Whether a file can be appended to, its folders created if they are missing. Creates nothing.
+///
+/// # Errors
+/// Why it cannot: what is there is neither a regular file nor a device, or may not be written; no answer within
+/// [`FILE_TIME_MAX`].
+pub(crate) fn check_appendable(path: &Path) -> io::Result<()> {
+    let path = path.to_path_buf();
+    in_time(move || {
+        let found = match fs::metadata(&path) {
+            Ok(found) => found,
+            // A link that leads nowhere yet, or nothing.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return match fs::symlink_metadata(&path) {
+                    Ok(_) => Ok(()),
+                    Err(_) => check_folders(&path),
+                };
+            }
+            Err(error) => return Err(error),
+        };
+        if !found.file_type().is_char_device() {
+            regular(&found)?;
+        }
+        Ok(rustix::fs::access(&path, Access::WRITE_OK)?)
+    })?
+}
+
+/// Whether a file can be created at a path, and the folders that it lacks.
+fn check_folders(path: &Path) -> io::Result<()> {
+    for folder in path.ancestors().skip(1) {
+        match fs::metadata(folder) {
+            Ok(found) if !found.is_dir() => return Err(io::ErrorKind::NotADirectory.into()),
+            Ok(_) => {
+                return Ok(rustix::fs::access(
+                    folder,
+                    Access::WRITE_OK | Access::EXEC_OK,
+                )?);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// As [`read`], and what the process was given as an open file descriptor may also be a pipe, as in `up /dev/stdin`.
 pub(crate) fn read_given(path: &Path, bytes_max: u64) -> io::Result<Contents> {
     if !is_given(path) {
@@ -265,7 +323,7 @@ fn of_system(error: io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::fs::FileTypeExt as _, sync::Mutex, time::Instant};
+    use std::{os::unix::fs::symlink, sync::Mutex, time::Instant};
 
     use super::*;
 
@@ -308,6 +366,46 @@ mod tests {
         assert_eq!(of(2), (Vec::new(), 3));
         fs::write(&path, "").unwrap();
         assert_eq!(of(0), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn what_can_be_appended_to_is_known_beforehand() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("file"), "abc").unwrap();
+        symlink(at("later"), at("link")).unwrap();
+        for fit in ["file", "new", "new/folder/file", "link", "/dev/null"] {
+            check_appendable(&at(fit)).unwrap();
+        }
+        assert!(
+            !at("new").exists() && !at("later").exists(),
+            "it creates nothing"
+        );
+        for (path, kind) in [
+            (folder.path().to_path_buf(), io::ErrorKind::IsADirectory),
+            (at("file/below"), io::ErrorKind::NotADirectory),
+            (at("file/far/below"), io::ErrorKind::NotADirectory),
+            (pipe(folder.path()), io::ErrorKind::InvalidInput),
+        ] {
+            let refused = check_appendable(&path).unwrap_err();
+            assert_eq!(refused.kind(), kind, "{}", path.display());
+        }
+        fs::set_permissions(at("file"), Permissions::from_mode(0o400)).unwrap();
+        if !rustix::process::geteuid().is_root() {
+            assert!(check_appendable(&at("file")).is_err());
+        }
+    }
+
+    #[test]
+    fn the_beginning_of_a_file_is_read_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "abcdef").unwrap();
+        assert_eq!(beginning(&path, 3).unwrap(), b"abc");
+        assert_eq!(beginning(&path, 9).unwrap(), b"abcdef");
+        assert!(is_not_regular(
+            &beginning(&pipe(folder.path()), 3).unwrap_err()
+        ));
     }
 
     #[test]

@@ -13,5 +13,6 @@ pub mod graph;
 mod machine;
 pub mod manifest;
 pub mod operator;
+mod secrets;
 pub mod stage;
 pub mod topology;

@@ -130,6 +130,7 @@ pub(crate) fn setup(events: Arc<dyn Events>, memory_bytes_max: usize, time: Dura
     Setup {
         name: "hostile".into(),
         config: r#"{"a":1}"#.into(),
+        secrets: Vec::new(),
         inputs: vec![binding("in")],
         outputs: vec![binding("out")],
         limits: Limits {

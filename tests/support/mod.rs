@@ -36,6 +36,8 @@ pub(crate) fn runner() -> Command {
         .env("XDG_CACHE_HOME", scratch.join("cache"))
         .env("XDG_STATE_HOME", scratch.join("state"))
         .env("XDG_RUNTIME_DIR", runtime_folder())
+        // Nodes are also looked for there.
+        .env("TMPDIR", scratch)
         .env_remove("RUST_LOG")
         .env("NO_COLOR", "1");
     command

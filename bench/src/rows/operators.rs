@@ -42,6 +42,7 @@ pub(crate) fn open(component: &Component, config: &str) -> Result<Instance> {
     Ok(component.instantiate(Setup {
         name: "bench".into(),
         config: config.into(),
+        secrets: Vec::new(),
         inputs: bind(&description.inputs),
         outputs: bind(&description.outputs),
         limits: Limits {

@@ -124,6 +124,7 @@ impl Color {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    #[command(visible_alias = "run")]
     Up(up::UpArgs),
     Status(control::status::StatusArgs),
     Top(control::top::TopArgs),
@@ -133,6 +134,7 @@ enum Verb {
     Plan(control::plan::PlanArgs),
     Reload(control::reload::ReloadArgs),
     Down(control::down::DownArgs),
+    #[command(visible_aliases = ["validate", "lint"])]
     Check(check::CheckArgs),
     Graph(graph::GraphArgs),
     New(new::NewArgs),
@@ -148,7 +150,7 @@ enum Verb {
 pub fn main() -> ExitCode {
     // Before anything else: a signal that comes now is a request to this node.
     let signals = std::env::args_os()
-        .any(|arg| arg == "up")
+        .any(|arg| arg == "up" || arg == "run")
         .then(Signals::install)
         .transpose();
     explain_shortages();
@@ -245,6 +247,25 @@ fn harmless(text: &str) -> String {
         c => c,
     };
     text.chars().map(picture).collect()
+}
+
+/// A text on one line of a terminal, its control characters escaped as in JSON: `\u001b`.
+fn printable(text: &str) -> std::borrow::Cow<'_, str> {
+    use std::fmt::Write as _;
+    let steers = |c: char| c.is_control() && c != '\t';
+    if !text.contains(steers) {
+        return text.into();
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) {
+            // Nothing can go wrong in writing to a text.
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped.into()
 }
 
 /// Writes to stdout.

@@ -28,7 +28,7 @@ const UTF_16: &str = "UTF-16; `iconv -f UTF-16 -t UTF-8` makes UTF-8 of it";
 
 /// What the beginning of a content is, if it is no text. Zero bytes in front, which a writer leaves that goes on where it
 /// was in a file that was cut short, are passed over.
-pub(super) fn other_than_text(beginning: &[u8]) -> Option<String> {
+pub(crate) fn other_than_text(beginning: &[u8]) -> Option<String> {
     let found = BEGINNINGS
         .iter()
         .find(|(bytes, _)| beginning.starts_with(bytes));

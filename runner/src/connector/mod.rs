@@ -21,7 +21,6 @@ use std::{sync::Arc, time::Duration};
 
 use mosaik_streams::{Encoding, Frames};
 
-pub(crate) use self::file::reopen_all;
 pub use self::{
     csv::MAX_COLUMNS,
     error::{ConfigError, OpenError, SinkError, SourceError},
@@ -29,6 +28,7 @@ pub use self::{
     line_writer::Progress,
     whole::to_json,
 };
+pub(crate) use self::{file::reopen_all, magic::other_than_text};
 use self::{
     file::{FileReader, Follower},
     generate::Generator,

@@ -13,7 +13,7 @@ use tokio::{net, runtime};
 use super::{
     Address, SocketError,
     protocol::{ANSWER_BYTES_MAX, Answer, Hello, Request, decode, encode, length},
-    socket::{check_folder, is_trusted, runtime_folder},
+    socket::{check_folder, folders, is_trusted},
 };
 use crate::topology::report::Status;
 
@@ -24,13 +24,20 @@ const HELLO_TIME_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// There is none.
-    #[error("no node {0} runs on this machine under this user{1}")]
-    NoNode(String, String),
+    #[error("no node {node} runs on this machine under this user; looked in {places}{others}")]
+    NoNode {
+        /// Which, to be put behind `no node`.
+        node: String,
+        /// The folders of sockets.
+        places: String,
+        /// The nodes that run, if any do.
+        others: String,
+    },
     /// There is none at all.
     #[error(
-        "no node runs on this machine under this user; start one with `mosaik-runner up <manifest>`"
+        "no node runs on this machine under this user; looked in {0}; start one with `mosaik-runner up <manifest>`"
     )]
-    None,
+    None(String),
     /// There are several.
     #[error("several nodes run here; say which, by manifest or by --name:\n{0}")]
     Several(String),
@@ -164,13 +171,17 @@ fn check(folder: &Path) -> Result<(), AskError> {
     }
 }
 
-/// The nodes that run on this machine under this user and answer, by manifest.
-///
-/// # Errors
-/// Somebody else can put sockets where theirs are.
-pub fn list() -> Result<Vec<Found>, AskError> {
-    let folder = runtime_folder();
-    check(&folder)?;
+/// The folders to look in: that of this process, and those of other environments that nobody else can enter.
+fn safe_folders() -> Result<Vec<PathBuf>, AskError> {
+    let mut folders = folders();
+    let others = folders.split_off(1);
+    folders.iter().try_for_each(|folder| check(folder))?;
+    folders.extend(others.into_iter().filter(|folder| check(folder).is_ok()));
+    Ok(folders)
+}
+
+/// The nodes that have their sockets in a folder and answer, by manifest.
+fn list_in(folder: &Path) -> Vec<Found> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let sockets = entries
         .map(|entry| entry.path())
@@ -179,7 +190,7 @@ pub fn list() -> Result<Vec<Found>, AskError> {
     found.sort_by(|a, b| {
         (&a.hello.manifest, &a.hello.name).cmp(&(&b.hello.manifest, &b.hello.name))
     });
-    Ok(found)
+    found
 }
 
 fn reach(path: &Path) -> Result<Found, AskError> {
@@ -188,15 +199,19 @@ fn reach(path: &Path) -> Result<Found, AskError> {
     Ok(Found { hello, client })
 }
 
-/// The node at an address; without one, the only one there is.
+/// The node at an address; without one, the only one there is. Nodes of this process's runtime folder go first, then
+/// those of other environments.
 ///
 /// # Errors
 /// There is none, without an address there are several, or somebody else can put sockets where those of nodes are.
 pub fn find(address: Option<&Address>) -> Result<Found, AskError> {
+    let folders = safe_folders()?;
     let Some(address) = address else {
-        let mut all = list()?;
+        let all = folders.iter().map(|folder| list_in(folder));
+        let mut all = all.into_iter().find(|all| !all.is_empty());
+        let mut all = all.take().unwrap_or_default();
         return match (all.pop(), all.is_empty()) {
-            (None, _) => Err(AskError::None),
+            (None, _) => Err(AskError::None(places(&folders))),
             (Some(only), true) => Ok(only),
             (Some(last), false) => {
                 all.push(last);
@@ -204,25 +219,47 @@ pub fn find(address: Option<&Address>) -> Result<Found, AskError> {
             }
         };
     };
-    check(&runtime_folder())?;
-    match reach(&address.path()) {
-        Ok(found) => Ok(found),
-        Err(AskError::Io(error))
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-            ) =>
-        {
-            let others = list()?;
-            let others = if others.is_empty() {
-                String::new()
-            } else {
-                format!("; there are:\n{}", shown(&others))
-            };
-            Err(AskError::NoNode(address.shown().to_owned(), others))
+    for folder in &folders {
+        match reach(&address.path_in(folder)) {
+            Err(AskError::Io(error)) if is_nobody(&error) => {}
+            reached => return reached,
         }
-        Err(error) => Err(error),
     }
+    let mut others: Vec<_> = folders.iter().flat_map(|folder| list_in(folder)).collect();
+    // Its links may have moved since it was started.
+    let meant = others
+        .iter()
+        .position(|node| node.hello.name.is_none() && address.is_of(&node.hello.manifest));
+    if let Some(meant) = meant {
+        return Ok(others.swap_remove(meant));
+    }
+    let others = if others.is_empty() {
+        String::new()
+    } else {
+        format!("; there are:\n{}", shown(&others))
+    };
+    Err(AskError::NoNode {
+        node: address.shown().to_owned(),
+        places: places(&folders),
+        others,
+    })
+}
+
+/// Whether nobody listens on a socket: it is missing, left over, or its path is longer than a socket's can be.
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::NotADirectory
+    )
+}
+
+/// Folders in a sentence.
+fn places(folders: &[PathBuf]) -> String {
+    let folders = folders.iter().map(|folder| folder.display().to_string());
+    folders.collect::<Vec<_>>().join(", ")
 }
 
 fn shown(nodes: &[Found]) -> String {

@@ -8,7 +8,7 @@ mod server;
 mod socket;
 mod tap;
 
-pub use client::{AskError, Client, Found, find, list};
+pub use client::{AskError, Client, Found, find};
 pub use plan::Load;
 pub use protocol::{
     ANSWER_BYTES_MAX, Answer, Form, Hello, REQUEST_BYTES_MAX, Request, Shown, WINDOW_MAX,

@@ -77,26 +77,49 @@ pub fn runtime_folder() -> PathBuf {
     }
 }
 
+/// The folders where nodes of this user may have their sockets: [`runtime_folder`], where this process would put its
+/// own, then those of a process with another environment.
+pub(super) fn folders() -> Vec<PathBuf> {
+    let user = rustix::process::geteuid().as_raw();
+    let mut folders = vec![
+        runtime_folder(),
+        PathBuf::from(format!("/run/user/{user}/mosaik-runner")),
+        short_folder(),
+    ];
+    let mut seen = std::collections::HashSet::new();
+    folders.retain(|folder| seen.insert(folder.clone()));
+    folders
+}
+
+/// Where sockets are whose path in [`runtime_folder`] would be too long.
+fn short_folder() -> PathBuf {
+    let user = rustix::process::geteuid().as_raw();
+    std::env::temp_dir().join(format!("mosaik-runner-{user}"))
+}
+
 /// Which node of this machine: by its manifest, or by the name that it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     id: String,
+    /// The manifest as it was given: another lock, which links that move do not change.
+    manifest: Option<PathBuf>,
     shown: String,
 }
 
 impl Address {
     /// The node that runs a manifest and has no name.
     pub fn of_manifest(manifest: &Path) -> Self {
-        let id = if files::is_given(manifest) {
+        let given = std::path::absolute(manifest).ok();
+        let (id, given) = if files::is_given(manifest) {
             // It is another one in each process.
-            format!("p-{}", std::process::id())
+            (format!("p-{}", std::process::id()), None)
         } else {
             let path = files::canonicalize(manifest).unwrap_or_else(|_| manifest.to_path_buf());
-            let hash = blake3::hash(path.as_os_str().as_encoded_bytes());
-            format!("m-{}", &hash.to_hex()[..16])
+            (id_of(&path), given)
         };
         Self {
             id,
+            manifest: given,
             shown: format!("of {}", manifest.display()),
         }
     }
@@ -105,12 +128,36 @@ impl Address {
     pub fn of_name(name: &str) -> Self {
         Self {
             id: format!("n-{name}"),
+            manifest: None,
             shown: format!("called `{name}`"),
         }
     }
 
-    pub(super) fn path(&self) -> PathBuf {
-        runtime_folder().join(format!("{}.sock", self.id))
+    /// Where its socket is, if it is in this folder.
+    pub(super) fn path_in(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.sock", self.id))
+    }
+
+    /// Whether a node that was started with this manifest, an absolute path, and without a name is meant. Links may have
+    /// moved since.
+    pub(super) fn is_of(&self, started_with: &Path) -> bool {
+        let Some(manifest) = &self.manifest else {
+            return false;
+        };
+        let same_file = || {
+            let (ours, its) = (
+                files::canonicalize(manifest),
+                files::canonicalize(started_with),
+            );
+            matches!((ours, its), (Ok(ours), Ok(its)) if ours == its)
+        };
+        manifest == started_with || same_file()
+    }
+
+    /// The name of its second lock, if it differs from that of the first.
+    fn given_id(&self) -> Option<String> {
+        let id = id_of(self.manifest.as_deref()?);
+        (id != self.id).then_some(id)
     }
 
     /// To be put behind `no node`: `of pipeline.yaml`.
@@ -119,12 +166,17 @@ impl Address {
     }
 }
 
+fn id_of(manifest: &Path) -> String {
+    let hash = blake3::hash(manifest.as_os_str().as_encoded_bytes());
+    format!("m-{}", &hash.to_hex()[..16])
+}
+
 /// This process is the node of an address: there is no other one on this machine until it is dropped.
 #[derive(Debug)]
 pub struct Claim {
     path: PathBuf,
-    /// The system releases it however the process ends.
-    _lock: File,
+    /// The system releases them however the process ends.
+    _locks: Vec<File>,
 }
 
 impl Claim {
@@ -133,37 +185,50 @@ impl Claim {
     /// # Errors
     /// Another process has it, or the folder cannot be used.
     pub fn take(address: &Address) -> Result<Self, SocketError> {
-        let path = address.path();
-        if path.as_os_str().len() > PATH_BYTES_MAX {
+        let fits = |folder: &PathBuf| address.path_in(folder).as_os_str().len() <= PATH_BYTES_MAX;
+        let usual = runtime_folder();
+        let Some(folder) = [usual.clone(), short_folder()].into_iter().find(fits) else {
+            let path = address.path_in(&usual);
             return Err(SocketError::TooLong { path });
-        }
-        let folder = runtime_folder();
+        };
         own_folder(&folder)?;
-        let lock_path = path.with_extension("lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(&lock_path)
-            .map_err(failed(&lock_path))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(SocketError::Taken {
-                    node: address.shown.clone(),
-                    pid: pid_in(&lock),
-                });
-            }
-            Err(error) => return Err(failed(&lock_path)(error.into())),
+        let path = address.path_in(&folder);
+        let mut locks = vec![lock(&path.with_extension("lock"), address)?];
+        if let Some(id) = address.given_id() {
+            locks.push(lock(&folder.join(format!("{id}.lock")), address)?);
         }
-        // It is for people who find the address taken; the lock is what counts.
-        let _ = lock
-            .set_len(0)
-            .and_then(|()| writeln!(&lock, "{}", std::process::id()));
-        Ok(Self { path, _lock: lock })
+        Ok(Self {
+            path,
+            _locks: locks,
+        })
     }
+}
+
+/// Takes a lock for this process.
+fn lock(path: &Path, address: &Address) -> Result<File, SocketError> {
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed(path))?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            return Err(SocketError::Taken {
+                node: address.shown.clone(),
+                pid: pid_in(&lock),
+            });
+        }
+        Err(error) => return Err(failed(path)(error.into())),
+    }
+    // It is for people who find the address taken; the lock is what counts.
+    let _ = lock
+        .set_len(0)
+        .and_then(|()| writeln!(&lock, "{}", std::process::id()));
+    Ok(lock)
 }
 
 /// The process that wrote itself into a lock file.
@@ -315,6 +380,32 @@ mod tests {
             matches!(other_user, Err(SocketError::Exposed { owner: 4321, .. })),
             "{other_user:?}"
         );
+    }
+
+    #[test]
+    fn a_node_is_meant_by_its_manifest_after_links_have_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        for version in ["1", "2"] {
+            fs::create_dir(at(version)).unwrap();
+            fs::write(at(version).join("m.yaml"), "").unwrap();
+        }
+        symlink("1", at("data")).unwrap();
+        symlink("data/m.yaml", at("m.yaml")).unwrap();
+        let before = Address::of_manifest(&at("m.yaml"));
+        fs::remove_file(at("data")).unwrap();
+        symlink("2", at("data")).unwrap();
+        let after = Address::of_manifest(&at("m.yaml"));
+        assert_ne!(before.id, after.id);
+        assert_eq!(before.given_id(), after.given_id());
+        for meant in ["m.yaml", "data/m.yaml", "2/m.yaml"] {
+            assert!(
+                Address::of_manifest(&at(meant)).is_of(&at("m.yaml")),
+                "{meant}"
+            );
+        }
+        assert!(!Address::of_manifest(&at("1/m.yaml")).is_of(&at("m.yaml")));
+        assert!(!Address::of_name("m").is_of(&at("m.yaml")));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use mosaik_streams::Encoding;
 
 use super::{
     ComponentInfo, Components, Edge, Graph, OperatorStage, Role, Stage, StageKey, StageKind, check,
-    component, cycle, data_file,
+    component, cycle, data_file, outside,
     streams::{self, Uses},
     traps, wiring,
 };
@@ -34,7 +34,7 @@ pub(super) fn build(
         }
     }
     for producer in &manifest.producers {
-        let stage = builder.producer(producer);
+        let stage = builder.producer(producer, components);
         builder.stages.extend(stage);
     }
     for operator in &manifest.operators {
@@ -119,9 +119,10 @@ impl<'m, 'f> Builder<'m, 'f> {
         }
     }
 
-    fn producer(&mut self, decl: &ProducerDecl) -> Option<Stage> {
+    fn producer(&mut self, decl: &ProducerDecl, components: &dyn Components) -> Option<Stage> {
         let key = stage_key(Role::Producer, &decl.name);
         let stream = self.write(&key, &decl.to);
+        outside::check_source(decl, stream, components, self.found);
         check::source(decl, stream, self.found);
         stream?;
         Some(Stage {
@@ -135,6 +136,7 @@ impl<'m, 'f> Builder<'m, 'f> {
 
     fn consumer(&mut self, decl: &ConsumerDecl) -> Option<Stage> {
         let key = stage_key(Role::Consumer, &decl.name);
+        outside::check_sink(decl, self.found);
         let from = self.edge(&key, &decl.from)?;
         Some(Stage {
             key,

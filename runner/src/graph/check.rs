@@ -1,29 +1,23 @@
-//! Checks of what surrounds the graph: files, formats, addresses.
+//! Checks of formats, keys and addresses.
 
 use std::{collections::BTreeMap, path::Path};
 
 use mosaik_streams::{BytesMut, Encoding, Schema, schema::Transcoder};
 
-use super::{component::near_file, streams::Uses};
-use crate::{
-    files,
-    manifest::{
-        Diagnostic, Manifest, PostcardPolicy, ProducerDecl, Scope, Span, Spanned, StreamDecl,
-        StreamName,
-        connector::{FileSource, Format, SourceConfig},
-        io_reason, sink_path, through_options,
-    },
+use super::streams::Uses;
+use crate::manifest::{
+    Diagnostic, Manifest, PostcardPolicy, ProducerDecl, Scope, Span, Spanned, StreamDecl,
+    StreamName,
+    connector::{Format, SourceConfig},
+    sink_path, through_options,
 };
 
-/// Checks a producer against the world and the stream it writes.
+/// Checks a producer against the stream it writes.
 pub(super) fn source(
     decl: &ProducerDecl,
     stream: Option<&StreamDecl>,
     found: &mut Vec<Diagnostic>,
 ) {
-    if let SourceConfig::File(file) = &*decl.from {
-        check_file(file, decl, found);
-    }
     let Some(stream) = stream else { return };
     let (makes, format) = match &*decl.from {
         SourceConfig::File(file) => (
@@ -143,40 +137,6 @@ const fn makes(format: Format) -> &'static str {
         Format::Jsonl => "JSON values",
         Format::Lines => "lines of text",
     }
-}
-
-fn check_file(file: &FileSource, decl: &ProducerDecl, found: &mut Vec<Diagnostic>) {
-    let span = decl.path_span;
-    let (reason, help) = match files::metadata(&file.path) {
-        Ok(metadata) if metadata.is_dir() => ("it is a folder".to_owned(), None),
-        // It would be refused when it is opened.
-        Ok(metadata) if !metadata.is_file() => (
-            files::not_regular().to_string(),
-            Some(
-                "read it from stdin: `from: {stdin: {format: …}}`, and `mosaik-runner up MANIFEST < PIPE`"
-                    .to_owned(),
-            ),
-        ),
-        Ok(_) => return,
-        // What is followed may come later.
-        Err(_) if file.follow => return,
-        Err(error) => {
-            let look = error.kind() == std::io::ErrorKind::NotFound && !decl.from.is_secret();
-            let help = look.then(|| near_file(&file.path)).flatten();
-            let reason = io_reason(&error);
-            found.push(
-                Diagnostic::error(format!("the source cannot be read: {reason}"))
-                    .at(span, reason)
-                    .maybe_help(help),
-            );
-            return;
-        }
-    };
-    found.push(
-        Diagnostic::error(format!("the source cannot be read: {reason}"))
-            .at(span, "expected a file")
-            .maybe_help(help),
-    );
 }
 
 /// Checks the manifest as a whole.

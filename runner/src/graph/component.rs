@@ -5,7 +5,8 @@ use std::path::Path;
 use mosaik_streams::Encoding;
 
 use super::{
-    DataFormat, Graph, OperatorStage, PostcardPolicy, Role, Stage, StageKey, StageKind, StreamName,
+    DataFormat, Graph, OperatorStage, PostcardPolicy, Role, SourceConfig, Stage, StageKey,
+    StageKind, StreamName, config_place,
 };
 use crate::{
     files::{self, Contents},
@@ -40,6 +41,20 @@ pub trait Components {
         limits: &OperatorLimits,
         grants: &Grants,
     ) -> Result<ComponentInfo, String>;
+
+    /// The names of the built-in operators.
+    fn builtins(&self) -> Vec<&str>;
+
+    /// Whether a source with these settings can feed a stream of this encoding. The error is the key at fault and why, in
+    /// lower case and without a full stop.
+    fn check_source(
+        &self,
+        config: &SourceConfig,
+        encoding: &Encoding,
+    ) -> Result<(), (&'static str, String)>;
+
+    /// What content that begins like this is, if it is not text: `compressed by gzip`. What helps may follow after `; `.
+    fn other_than_text(&self, beginning: &[u8]) -> Option<String>;
 
     /// The content of a data file as JSON. The error says what is wrong with it, in lower case and without a full stop.
     fn to_json(&self, format: DataFormat, bytes: &[u8]) -> Result<String, String>;
@@ -111,13 +126,16 @@ fn refused(decl: &OperatorDecl, span: Span, reason: &str) -> Diagnostic {
     } else {
         "opened with this"
     };
-    let (span, opened_with) = match file_at_fault(decl, first) {
-        Some(file) => (file.path.span, "opened with what stands in this file"),
-        None => (span, opened_with),
+    let place = config_place::of(&decl.config_places, first);
+    let (span, label) = match (file_at_fault(decl, first), &place) {
+        (Some(file), _) => (file.path.span, "opened with what stands in this file"),
+        (None, Some(place)) => (place.span, place.label),
+        (None, None) => (span, opened_with),
     };
+    let help = place.and_then(|place| place.help);
     Diagnostic::error(format!("operator `{name}` does not open: {first}"))
-        .at(span, opened_with)
-        .maybe_help((!rest.is_empty()).then(|| format!("it says\n{rest}")))
+        .at(span, label)
+        .maybe_help(help.or_else(|| (!rest.is_empty()).then(|| format!("it says\n{rest}"))))
 }
 
 /// The file that a reason is about, if it starts with the name of what was read from it, as those of the SDK do.
@@ -137,7 +155,7 @@ pub(super) fn inspect(
     let span = decl.component.span;
     // Pinned code is compared before anything looks into it.
     if let ComponentSource::Path(path) = &*decl.component.value {
-        check_digest(decl, &check_file(path, decl)?)?;
+        check_digest(decl, &check_file(path, decl, &components.builtins())?)?;
     }
     let component = &decl.component.value;
     let info = components
@@ -196,13 +214,18 @@ fn check_digest(decl: &OperatorDecl, hash: &str) -> Result<(), Box<Diagnostic>> 
 }
 
 /// Checks a component's file as far as its first bytes go, and hashes it.
-fn check_file(path: &Path, decl: &OperatorDecl) -> Result<String, Box<Diagnostic>> {
+fn check_file(
+    path: &Path,
+    decl: &OperatorDecl,
+    builtins: &[&str],
+) -> Result<String, Box<Diagnostic>> {
     let span = decl.component.span;
     let unreadable = |error: std::io::Error| {
         let reason = io_reason(&error);
         let look =
             error.kind() == std::io::ErrorKind::NotFound && !decl.component.value.is_secret();
-        let help = look.then(|| near_file(path)).flatten();
+        let help = look.then(|| builtin_meant(path, builtins).or_else(|| near_file(path)));
+        let help = help.flatten();
         Box::new(
             Diagnostic::error(format!("the component cannot be read: {reason}"))
                 .at(span, reason)
@@ -237,6 +260,17 @@ fn check_file(path: &Path, decl: &OperatorDecl) -> Result<String, Box<Diagnostic
         ));
     }
     Ok(blake3::hash(&code).to_hex().to_string())
+}
+
+/// The built-in operator that a missing file was most likely meant to be.
+fn builtin_meant(path: &Path, builtins: &[&str]) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let name = name.strip_suffix(".wasm").unwrap_or(name);
+    let name = name.strip_prefix("builtin.").unwrap_or(name);
+    let meant = builtins.iter().find(|builtin| **builtin == name)?;
+    Some(format!(
+        "for the built-in operator write `wasm: builtin:{meant}`"
+    ))
 }
 
 /// A file beside a missing one that it was most likely meant to be.

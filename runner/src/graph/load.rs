@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Components, Graph, build};
+use super::{Components, Graph, Places, build};
 use crate::{
     files,
     manifest::{
@@ -22,6 +22,8 @@ pub struct Loaded {
     pub graph: Graph,
     /// What it perhaps does not mean.
     pub warnings: Diagnostics,
+    /// Where its parts are written.
+    pub places: Places,
     /// The manifest, every `${file:…}`, component and data file, absolute and each once: a change of one is a change of all.
     pub files: Vec<PathBuf>,
     /// The blake3 hash of the manifest's text, 64 hex digits.
@@ -50,7 +52,12 @@ pub fn load(
         .manifest
         .as_ref()
         .map(|manifest| build::build(manifest, components, &mut read.found));
-    let diagnostics = Diagnostics::new(Arc::new(source), read.found, read.masked);
+    let source = Arc::new(source);
+    let places = read
+        .manifest
+        .as_ref()
+        .map(|manifest| Places::new(manifest, Arc::clone(&source), read.masked.clone()));
+    let diagnostics = Diagnostics::new(source, read.found, read.masked);
     let mut files = BTreeSet::from([absolute]);
     files.extend(read.files);
     let operators = read
@@ -70,6 +77,7 @@ pub fn load(
         Some(graph) if !diagnostics.has_errors() => Ok(Loaded {
             graph,
             warnings: diagnostics,
+            places: places.unwrap_or_default(),
             files,
             hash,
         }),

@@ -4,11 +4,14 @@ mod build;
 mod check;
 mod classes;
 mod component;
+mod config_place;
 mod cycle;
 mod data_file;
 mod diff;
 mod ends;
 mod load;
+mod outside;
+mod places;
 mod render;
 mod steps;
 mod streams;
@@ -25,6 +28,7 @@ pub use component::{ComponentInfo, Components};
 pub use data_file::{DataFile, MAX_DATA_FILE_BYTES};
 pub use diff::{Change, Diff, StageChange, StreamChange};
 pub use load::{Loaded, load};
+pub use places::{Part, Places};
 pub use steps::Step;
 
 pub use crate::manifest::{
@@ -210,6 +214,15 @@ impl Stage {
                 let wired = inputs.find(|input| input.port.as_str() == name.as_str());
                 wired.map(|input| &input.edge)
             }
+        }
+    }
+
+    /// A message of it without what was put into its settings from the environment or files.
+    pub(crate) fn mask(&self, message: String) -> String {
+        match &self.kind {
+            StageKind::Source { config, .. } => config.mask(message),
+            StageKind::Sink { config, .. } => config.mask(message),
+            StageKind::Operator(operator) => operator.config.mask(message),
         }
     }
 

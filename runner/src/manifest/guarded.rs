@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Deref};
 
+use crate::secrets::{mask, secrets};
+
 /// A value that is shown unless it is a secret; then it reads `***` in any output.
 ///
 /// What comes from `${env:…}` or `${file:…}` is a secret.
@@ -9,12 +11,38 @@ use std::{fmt, ops::Deref};
 pub struct Guarded<T> {
     value: T,
     secret: bool,
+    /// What was put in from the environment or a file.
+    put_in: Vec<String>,
 }
 
 impl<T> Guarded<T> {
     /// A value, and whether it is a secret.
     pub const fn new(value: T, secret: bool) -> Self {
-        Self { value, secret }
+        let put_in = Vec::new();
+        Self {
+            value,
+            secret,
+            put_in,
+        }
+    }
+
+    /// A value with these texts from the environment or a file in it; a secret if there are any.
+    pub(crate) fn with(value: T, put_in: Vec<String>) -> Self {
+        Self {
+            value,
+            secret: !put_in.is_empty(),
+            put_in,
+        }
+    }
+
+    /// The texts from the environment or a file that are in it, which no message may show.
+    pub fn put_in(&self) -> &[String] {
+        &self.put_in
+    }
+
+    /// A message about it, without the texts that [`put_in`](Self::put_in) returns.
+    pub(crate) fn mask(&self, message: String) -> String {
+        mask(message, &secrets(&self.put_in))
     }
 
     /// A value that anyone may see.
@@ -101,7 +129,8 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        let guarded = Guarded::new("hunter2".to_owned(), true);
+        let guarded = Guarded::with("hunter2".to_owned(), vec!["hunter2".to_owned()]);
+        assert_eq!(guarded.mask("it is hunter2".to_owned()), "it is ***");
         assert_eq!(format!("{guarded} {guarded:?}"), "*** ***");
         assert_eq!(guarded.as_str(), "hunter2");
         assert_eq!(format!("{}", Guarded::open("plain")), "plain");

@@ -41,7 +41,9 @@ pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use grants::{GrantedDir, GrantedHost, Grants};
 pub use guarded::{Guarded, Secret};
 pub use node::NodeConfig;
-pub use operator::{ComponentSource, OnError, OperatorLimits, PostcardPolicy, StatePolicy};
+pub use operator::{
+    ComponentSource, OnError, OperatorLimits, PostcardPolicy, StatePolicy, parse_config,
+};
 pub use scalar::{
     Bootstrap, MAX_NAME_BYTES, PortName, StageName, StreamName, is_name, parse_duration,
     parse_size, show_duration, show_size,
@@ -62,7 +64,7 @@ pub(crate) use data_file::DataFileDecl;
 pub(crate) use diagnostics::{all_of, did_you_mean, nearest, one_of};
 pub(crate) use edge::{EdgeDecl, Ports};
 pub(crate) use operator::{
-    MAX_BINARY, MAX_MEMORY, MAX_TIME, MAX_WAIT, MIN_MEMORY, MIN_TIME, OperatorDecl,
+    ConfigPlace, MAX_BINARY, MAX_MEMORY, MAX_TIME, MAX_WAIT, MIN_MEMORY, MIN_TIME, OperatorDecl,
 };
 pub(crate) use source::{Spanned, Unreadable};
 pub(crate) use stage::{ConsumerDecl, ProducerDecl, sink_path};

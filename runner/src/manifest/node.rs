@@ -62,6 +62,8 @@ impl Default for NodeConfig {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct NodeDecl {
     pub(crate) config: NodeConfig,
+    /// Where the addresses of `listen` are written.
+    pub(crate) listen: Vec<(SocketAddr, Span)>,
     /// The first address beyond loopback.
     pub(crate) open_listen: Option<(SocketAddr, Span)>,
 }
@@ -152,7 +154,8 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> NodeDecl {
             .iter()
             .find(|(address, _)| !address.ip().is_loopback())
             .copied();
-        decl.config.listen = listen.into_iter().map(|(address, _)| address).collect();
+        decl.config.listen = listen.iter().map(|(address, _)| *address).collect();
+        decl.listen = listen;
         if matches!(&node.value, Value::Sequence(items) if items.is_empty()) {
             cx.note(
                 Diagnostic::error("`listen` is empty")

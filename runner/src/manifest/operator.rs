@@ -1,10 +1,15 @@
 //! `operators`: what a manifest says of each.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     data_file::{self, DataFileDecl},
     de,
+    diagnostics::Diagnostics,
     edge::{self, EDGE_SHAPE, EdgeDecl, Ports},
     grants::{self, Grants},
     guarded::{Guarded, decode_hex},
@@ -12,9 +17,11 @@ use super::{
     parallel,
     reader::Reader,
     scalar::{StageName, StreamName},
-    source::{Span, Spanned},
+    source::{Source, Span, Spanned},
     stream::{duration_within, size},
+    substitute::Environment,
     tree::{Entry, Node, Value},
+    yaml,
 };
 
 /// Where an operator's code comes from.
@@ -105,6 +112,8 @@ pub(crate) struct OperatorDecl {
     pub(crate) config: Guarded<serde_json::Value>,
     /// Where `config` is written, or the operator's name; `None` if it could not be read.
     pub(crate) config_span: Option<Span>,
+    /// Where the parts of `config` are written.
+    pub(crate) config_places: Vec<ConfigPlace>,
     /// What is read from files to go into `config`.
     pub(crate) files: Vec<DataFileDecl>,
     pub(crate) limits: OperatorLimits,
@@ -124,6 +133,54 @@ pub(crate) struct OperatorDecl {
     pub(crate) postcard: PostcardPolicy,
     /// Whether `from` and `to` were read without a mistake, and are not missing for one, so that ports can be checked.
     pub(crate) wired: bool,
+}
+
+/// Where a part of an operator's `config` is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConfigPlace {
+    /// Which part: `routes[1].when`.
+    pub(crate) path: String,
+    /// Its key, or the item of a list.
+    pub(crate) key: Span,
+    pub(crate) value: Span,
+}
+
+impl ConfigPlace {
+    /// Of all parts of a configuration.
+    fn all(config: &Node) -> Vec<Self> {
+        let mut places = Vec::new();
+        Self::add(config, "", &mut places);
+        places
+    }
+
+    fn add(node: &Node, prefix: &str, places: &mut Vec<Self>) {
+        match &node.value {
+            Value::Scalar(_) => {}
+            Value::Mapping(entries) => {
+                let dot = if prefix.is_empty() { "" } else { "." };
+                for entry in entries {
+                    let path = format!("{prefix}{dot}{}", entry.key.text);
+                    Self::add(&entry.node, &path, places);
+                    places.push(Self {
+                        path,
+                        key: entry.key.span,
+                        value: entry.node.span,
+                    });
+                }
+            }
+            Value::Sequence(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let path = format!("{prefix}[{index}]");
+                    Self::add(item, &path, places);
+                    places.push(Self {
+                        path,
+                        key: item.span,
+                        value: item.span,
+                    });
+                }
+            }
+        }
+    }
 }
 
 pub(crate) const MIN_MEMORY: u64 = 1 << 20;
@@ -261,6 +318,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
     let digest = fields.node("digest").and_then(|node| digest(cx, node));
     let from = fields.node("from").map(|node| edge::read_ports(cx, node));
     let to = fields.node("to").map(|node| edge::read_outputs(cx, node));
+    let config_places = fields.node("config").map(ConfigPlace::all);
     let config = fields
         .get("config")
         .map(|entry| (entry.key.span, config(cx, &entry.node)));
@@ -317,6 +375,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         to: to.flatten(),
         config: config
             .unwrap_or_else(|| Guarded::open(serde_json::Value::Object(serde_json::Map::new()))),
+        config_places: config_places.unwrap_or_default(),
         // Without its files it is not whole.
         config_span: config_span.filter(|_| files.is_some()),
         files: files.unwrap_or_default(),
@@ -361,12 +420,40 @@ fn digest(cx: &mut Reader<'_>, node: &Node) -> Option<Spanned<[u8; 32]>> {
 }
 
 fn config(cx: &mut Reader<'_>, node: &Node) -> Option<Guarded<serde_json::Value>> {
-    let node = cx.resolve(node)?;
+    let (node, put_in) = cx.resolve_with(node)?;
     match de::from_node(&node) {
-        Ok(value) => Some(Guarded::new(value, node.has_secrets())),
+        Ok(value) => Some(Guarded::with(value, put_in)),
         Err(wrong) => {
             cx.note(*wrong);
             None
+        }
+    }
+}
+
+/// Reads a text that is the value of `config`, with `${…}` substituted. Paths are relative to `base`.
+///
+/// # Errors
+/// With all mistakes in it.
+pub fn parse_config(
+    text: &str,
+    env: &dyn Environment,
+    base: &Path,
+) -> Result<Guarded<serde_json::Value>, Diagnostics> {
+    let source = Arc::new(Source::new("config", text));
+    let mut cx = Reader::new(&source, env, base);
+    let read = match yaml::parse(source.text(), &mut cx.found) {
+        Ok(Some(root)) => config(&mut cx, &root),
+        Ok(None) => Some(Guarded::open(serde_json::Value::Null)),
+        Err(wrong) => {
+            cx.note(wrong);
+            None
+        }
+    };
+    match read {
+        Some(config) if cx.found.is_empty() => Ok(config),
+        _ => {
+            let (found, masked) = (cx.found, cx.masked);
+            Err(Diagnostics::new(source, found, masked))
         }
     }
 }

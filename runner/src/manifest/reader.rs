@@ -23,6 +23,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) found: Vec<Diagnostic>,
     /// Secrets that were written into the manifest itself.
     pub(crate) masked: Vec<Span>,
+    /// What was put in from the environment or files, in the order in which it was read.
+    put_in: Vec<String>,
     /// Files that `${file:…}` named.
     pub(crate) files: Vec<PathBuf>,
 }
@@ -110,6 +112,7 @@ impl<'a> Reader<'a> {
             base,
             found: Vec::new(),
             masked: Vec::new(),
+            put_in: Vec::new(),
             files: Vec::new(),
         }
     }
@@ -275,8 +278,9 @@ impl<'a> Reader<'a> {
     pub(crate) fn text(&mut self, node: &Node, what: &str, expected: &str) -> Option<Text> {
         match &node.value {
             Value::Scalar(scalar) if !node.is_null() => {
+                let before = self.put_in.len();
                 let scalar = self.substitute(scalar, node.span)?;
-                let value = Guarded::new(scalar.text.clone(), scalar.secret);
+                let value = Guarded::with(scalar.text.clone(), self.put_in[before..].to_vec());
                 Some(Text { value, scalar })
             }
             _ => {
@@ -383,6 +387,13 @@ impl<'a> Reader<'a> {
         None
     }
 
+    /// As [`resolve`](Self::resolve), with the texts that were put in.
+    pub(crate) fn resolve_with(&mut self, node: &Node) -> Option<(Node, Vec<String>)> {
+        let before = self.put_in.len();
+        let node = self.resolve(node)?;
+        Some((node, self.put_in[before..].to_vec()))
+    }
+
     /// The tree with every scalar substituted; `None` if one of them cannot be.
     pub(crate) fn resolve(&mut self, node: &Node) -> Option<Node> {
         let value = match &node.value {
@@ -416,11 +427,15 @@ impl<'a> Reader<'a> {
             return Some(scalar.clone());
         }
         match substitute::substitute(&scalar.text, self.env, self.base, &mut self.files) {
-            Ok(done) => Some(Scalar {
-                text: done.text,
-                plain: scalar.plain,
-                secret: done.secret,
-            }),
+            Ok(done) => {
+                let secret = !done.put_in.is_empty();
+                self.put_in.extend(done.put_in);
+                Some(Scalar {
+                    text: done.text,
+                    plain: scalar.plain,
+                    secret,
+                })
+            }
             Err(mistake) => {
                 let start = self
                     .source

@@ -31,6 +31,7 @@ pub fn schema() -> Value {
     };
     let mut all: Map<String, Value> = connectors.take_definitions(true);
     all.extend(defs.sections);
+    know_configs(&mut all);
     all.insert("criteria".into(), criteria());
     all.insert("condition_on_a_field".into(), field_condition());
     all.insert("postcard".into(), postcard());
@@ -43,6 +44,108 @@ pub fn schema() -> Value {
     schema.extend(root);
     schema.insert("$defs".into(), Value::Object(all));
     Value::Object(schema)
+}
+
+/// The schemas of what built-in operators take as `config`, by name.
+const CONFIGS: &[(&str, &str)] = &[
+    (
+        "dedupe",
+        include_str!("../../../operators/dedupe/config.schema.json"),
+    ),
+    (
+        "enrich",
+        include_str!("../../../operators/enrich/config.schema.json"),
+    ),
+    (
+        "join",
+        include_str!("../../../operators/join/config.schema.json"),
+    ),
+    (
+        "jq",
+        include_str!("../../../operators/jq/config.schema.json"),
+    ),
+    (
+        "sample",
+        include_str!("../../../operators/sample/config.schema.json"),
+    ),
+    (
+        "split",
+        include_str!("../../../operators/split/config.schema.json"),
+    ),
+    (
+        "window",
+        include_str!("../../../operators/window/config.schema.json"),
+    ),
+];
+
+/// Adds the schemas of built-in operators' `config`, and to the operator which of them it has by its `wasm`.
+fn know_configs(all: &mut Map<String, Value>) {
+    let mut cases = Vec::new();
+    for (name, text) in CONFIGS {
+        let Ok(Value::Object(mut schema)) = serde_json::from_str(text) else {
+            continue;
+        };
+        schema.remove("$schema");
+        // A part may also come from `files`.
+        schema.remove("required");
+        schema.remove("oneOf");
+        let own = format!("{name}_config");
+        for (part, mut definition) in take_definitions(&mut schema) {
+            point_into(&own, &mut definition);
+            all.insert(format!("{own}_{part}"), definition);
+        }
+        let mut schema = Value::Object(schema);
+        point_into(&own, &mut schema);
+        all.insert(own.clone(), schema);
+        cases.push(json!({
+            "if": { "properties": { "wasm": { "const": format!("builtin:{name}") } }, "required": ["wasm"] },
+            "then": { "properties": { "config": { "$ref": format!("#/$defs/{own}") } } },
+        }));
+    }
+    if let Some(Value::Object(operator)) = all.get_mut("operator") {
+        operator.insert("allOf".into(), Value::Array(cases));
+    }
+}
+
+fn take_definitions(schema: &mut Map<String, Value>) -> Map<String, Value> {
+    match schema.remove("$defs") {
+        Some(Value::Object(definitions)) => definitions,
+        _ => Map::new(),
+    }
+}
+
+/// Renames the references of a schema whose definitions move into the manifest's, and lets `${…}` stand for what is not
+/// text.
+fn point_into(own: &str, schema: &mut Value) {
+    match schema {
+        Value::Object(keys) => {
+            for (key, value) in keys.iter_mut() {
+                match value
+                    .as_str()
+                    .and_then(|text| text.strip_prefix("#/$defs/"))
+                {
+                    Some(part) if key == "$ref" => *value = json!(format!("#/$defs/{own}_{part}")),
+                    _ => point_into(own, value),
+                }
+            }
+            let is_leaf = keys.contains_key("pattern")
+                || keys.contains_key("enum")
+                || matches!(
+                    keys.get("type").and_then(Value::as_str),
+                    Some("integer" | "number" | "boolean")
+                );
+            if is_leaf {
+                let description = keys.remove("description");
+                let mut either = or_substituted(Value::Object(std::mem::take(keys)));
+                if let (Value::Object(either), Some(description)) = (&mut either, description) {
+                    either.insert("description".into(), description);
+                }
+                *schema = either;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| point_into(own, item)),
+        _ => {}
+    }
 }
 
 struct Defs {

@@ -201,3 +201,38 @@ fn every_key_is_described() {
         MANIFEST.keys.len()
     );
 }
+
+#[test]
+fn the_config_of_a_built_in_operator_is_known_by_its_name() {
+    let schema = schema();
+    let cases = schema["$defs"]["operator"]["allOf"].as_array().unwrap();
+    let fits = |name: &str, config: &str| {
+        let wasm = format!("builtin:{name}");
+        let mut cases = cases.iter();
+        let case = cases.find(|case| case["if"]["properties"]["wasm"]["const"] == wasm.as_str());
+        let of = &case.unwrap()["then"]["properties"]["config"];
+        fits(&schema, of, &json_of(config))
+    };
+    for (name, config) in [
+        ("jq", ".price * 2"),
+        ("jq", "{filter: ., max_outputs: '${env:MOST}'}"),
+        ("enrich", "{by: city}"),
+        (
+            "window",
+            "{every: hour, aggregate: {n: count, total: {sum: price}}}",
+        ),
+        ("split", "{routes: [{to: a, when: {price: {gt: 3}}}]}"),
+        ("dedupe", "{by: id}"),
+    ] {
+        assert!(fits(name, config), "{name}: {config}");
+    }
+    for (name, config) in [
+        ("jq", "{filtre: .}"),
+        ("jq", "{filter: ., max_outputs: [1]}"),
+        ("window", "{evry: hour}"),
+        ("window", "{aggregate: {total: {summ: price}}}"),
+        ("split", "{routes: [{to: a, if: {}}]}"),
+    ] {
+        assert!(!fits(name, config), "{name}: {config}");
+    }
+}

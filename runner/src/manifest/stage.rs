@@ -11,7 +11,7 @@ use super::{
     reader::Reader,
     scalar::{StageName, StreamName},
     source::{Span, Spanned},
-    tree::{Entry, Node},
+    tree::{Entry, Node, Value},
 };
 
 /// A producer as it was written.
@@ -22,7 +22,19 @@ pub(crate) struct ProducerDecl {
     /// Where the path and the format are written, or the connector.
     pub(crate) path_span: Span,
     pub(crate) format_span: Span,
+    /// Where the values of the connector's keys are written.
+    key_spans: Vec<(String, Span)>,
     pub(crate) to: Spanned<StreamName>,
+}
+
+impl ProducerDecl {
+    /// Where the value of a key of the connector is written, or the connector.
+    pub(crate) fn span_of(&self, key: &str) -> Span {
+        let mut spans = self.key_spans.iter();
+        spans
+            .find(|(name, _)| name == key)
+            .map_or(self.path_span, |(_, span)| *span)
+    }
 }
 
 /// A consumer as it was written.
@@ -71,9 +83,10 @@ pub(crate) fn read_producer(cx: &mut Reader<'_>, entry: &Entry) -> Option<Produc
         .and_then(|node| edge::stream(cx, node, "to"));
     let node = fields.node("from")?;
     let mut from = connector::<SourceConfig>(cx, node)?;
+    let key_spans = key_spans(node);
     let inner = |key: &str| {
-        let config = node.get("file").or_else(|| node.get("stdin"))?;
-        config.node.get(key).map(|entry| entry.node.span)
+        let mut spans = key_spans.iter();
+        spans.find(|(name, _)| name == key).map(|(_, span)| *span)
     };
     if let SourceConfig::File(file) = &mut from.0 {
         file.path = cx.path(&file.path.to_string_lossy());
@@ -81,9 +94,10 @@ pub(crate) fn read_producer(cx: &mut Reader<'_>, entry: &Entry) -> Option<Produc
     let path_span = inner("path").unwrap_or(node.span);
     Some(ProducerDecl {
         name: name?,
-        from: Guarded::new(from.0, from.1),
+        from: Guarded::with(from.0, from.1),
         path_span,
         format_span: inner("format").unwrap_or(path_span),
+        key_spans,
         to: to?,
     })
 }
@@ -107,18 +121,31 @@ pub(crate) fn read_consumer(cx: &mut Reader<'_>, entry: &Entry) -> Option<Consum
     Some(ConsumerDecl {
         name: name?,
         from: from?,
-        to: Guarded::new(to.0, to.1),
+        to: Guarded::with(to.0, to.1),
         to_span: path.unwrap_or(node.span),
     })
+}
+
+/// Where the values of a connector's keys are written.
+fn key_spans(node: &Node) -> Vec<(String, Span)> {
+    let Value::Mapping(connectors) = &node.value else {
+        return Vec::new();
+    };
+    let keys = connectors.iter().flat_map(|entry| match &entry.node.value {
+        Value::Mapping(keys) => keys.as_slice(),
+        _ => &[],
+    });
+    keys.map(|entry| (entry.key.text.clone(), entry.node.span))
+        .collect()
 }
 
 fn connector<T: for<'de> serde::Deserialize<'de>>(
     cx: &mut Reader<'_>,
     node: &Node,
-) -> Option<(T, bool)> {
-    let node = cx.resolve(node)?;
+) -> Option<(T, Vec<String>)> {
+    let (node, put_in) = cx.resolve_with(node)?;
     match de::from_node(&node) {
-        Ok(config) => Some((config, node.has_secrets())),
+        Ok(config) => Some((config, put_in)),
         Err(wrong) => {
             cx.note(*wrong);
             None

@@ -39,8 +39,8 @@ impl Environment for std::collections::BTreeMap<String, String> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Substituted {
     pub(super) text: String,
-    /// Whether anything was put in.
-    pub(super) secret: bool,
+    /// What was put in, in order.
+    pub(super) put_in: Vec<String>,
 }
 
 /// What is wrong with a substitution: the piece of text, the mistake, and a hint.
@@ -60,7 +60,7 @@ pub(super) fn substitute(
     files: &mut Vec<PathBuf>,
 ) -> Result<Substituted, Mistake> {
     let mut out = String::with_capacity(text.len());
-    let (mut rest, mut secret) = (text, false);
+    let (mut rest, mut put_in) = (text, Vec::new());
     while let Some(start) = rest.find("${") {
         if rest[..start].ends_with('$') {
             out.push_str(&rest[..start - 1]);
@@ -78,12 +78,13 @@ pub(super) fn substitute(
             });
         };
         let piece = &rest[start..=start + length];
-        out.push_str(&value(piece, env, base, files)?);
-        secret = true;
+        let value = value(piece, env, base, files)?;
+        out.push_str(&value);
+        put_in.push(value);
         rest = &rest[start + length + 1..];
     }
     out.push_str(rest);
-    Ok(Substituted { text: out, secret })
+    Ok(Substituted { text: out, put_in })
 }
 
 fn value(
@@ -227,15 +228,14 @@ mod tests {
             ("${env:B:-a:b}", "a:b", true),
         ];
         for (text, expected, secret) in cases {
+            let done = run(text).unwrap();
             assert_eq!(
-                run(text),
-                Ok(Substituted {
-                    text: expected.to_owned(),
-                    secret
-                }),
+                (&*done.text, !done.put_in.is_empty()),
+                (expected, secret),
                 "{text}"
             );
         }
+        assert_eq!(run("x${env:A}y${env:B:-two}").unwrap().put_in, ["1", "two"]);
     }
 
     #[test]

@@ -187,6 +187,7 @@ fn count(
     // One byte more than a name may have, so that one that is too long is still seen to be.
     let name_bytes_max = store.data().limits.counter_name_bytes_max.saturating_add(4);
     let name = cut(&name.to_str(&store)?, name_bytes_max).to_owned();
+    let name = store.data().log.masked(name);
     store.data_mut().count(class, &name, delta);
     Ok(())
 }

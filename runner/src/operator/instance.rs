@@ -36,6 +36,8 @@ pub struct Setup {
     pub name: String,
     /// Its configuration, JSON.
     pub config: String,
+    /// Parts of the configuration that are masked in all that the operator says.
+    pub secrets: Vec<String>,
     /// What is bound to its input ports.
     pub inputs: Vec<Binding>,
     /// What is bound to its output ports.
@@ -97,6 +99,7 @@ impl Component {
         let Setup {
             name,
             config,
+            secrets,
             inputs,
             outputs,
             limits,
@@ -111,8 +114,14 @@ impl Component {
             memory_bytes_max: limits.memory_bytes_max,
         };
         let engine = &self.inner.engine;
-        let state = state(engine, limits, events, &grants, self.inner.interfaces)
-            .map_err(OpenError::Grant)?;
+        let state = state(
+            engine,
+            limits,
+            events,
+            (&grants, self.inner.interfaces),
+            &secrets,
+        )
+        .map_err(OpenError::Grant)?;
         let mut live = start(engine, &self.inner.pre, state, terms)?;
         let (inputs, outputs) = (lower(&inputs), lower(&outputs));
         enter(engine, &mut live, terms, async |operator, store| {
@@ -426,8 +435,8 @@ pub(super) fn describe(
         engine,
         limits,
         Arc::new(NoEvents),
-        &Grants::default(),
-        interfaces,
+        (&Grants::default(), interfaces),
+        &[],
     );
     let mut live = start(engine, pre, state.map_err(CallError::Refused)?, terms)?;
     enter(engine, &mut live, terms, async |operator, store| {

@@ -33,11 +33,12 @@ pub(super) fn state(
     engine: &Inner,
     limits: Limits,
     events: Arc<dyn Events>,
-    grants: &Grants,
-    interfaces: Interfaces,
+    (grants, interfaces): (&Grants, Interfaces),
+    secrets: &[String],
 ) -> Result<HostState, String> {
-    let secrets = grants.env.iter().map(|(_, value)| value.clone()).collect();
-    let log = Log::new(limits, Arc::clone(&events), secrets);
+    let granted = grants.env.iter().map(|(_, value)| value);
+    let secrets: Vec<String> = granted.chain(secrets).cloned().collect();
+    let log = Log::new(limits, Arc::clone(&events), &secrets);
     let mut state = HostState::new(limits, events, log);
     if interfaces != Interfaces::default() {
         let runtime = engine

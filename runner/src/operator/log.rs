@@ -4,12 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::host::{Events, Level, cut};
 use super::limits::Limits;
-
-/// What stands for a secret in a line.
-const MASK: &str = "***";
-
-/// A shorter value is no secret, and masking it would only garble lines.
-const SECRET_BYTES_MIN: usize = 4;
+use crate::secrets::{mask, secrets};
 
 /// The lines of one instance, shared by all that it can speak through.
 #[derive(Clone)]
@@ -45,14 +40,12 @@ pub(super) enum Printed {
 }
 
 impl Log {
-    pub(super) fn new(limits: Limits, events: Arc<dyn Events>, secrets: Vec<String>) -> Self {
+    /// Values that are secret are masked in all that it passes on.
+    pub(super) fn new(limits: Limits, events: Arc<dyn Events>, values: &[String]) -> Self {
         Self(Arc::new(Mutex::new(Lines {
             limits,
             events,
-            secrets: secrets
-                .into_iter()
-                .filter(|secret| secret.len() >= SECRET_BYTES_MIN)
-                .collect(),
+            secrets: secrets(values),
             left: limits.log_lines_max,
             dropped: 0,
             last_error: None,
@@ -140,14 +133,7 @@ impl Lines {
     }
 
     fn masked(&self, text: String) -> String {
-        let mask = |text: String, secret: &String| {
-            if text.contains(secret.as_str()) {
-                text.replace(secret.as_str(), MASK)
-            } else {
-                text
-            }
-        };
-        self.secrets.iter().fold(text, mask)
+        mask(text, &self.secrets)
     }
 
     fn print(&mut self, stream: Printed, bytes: &[u8]) {
@@ -202,8 +188,8 @@ mod tests {
 
     fn log(limits: Limits, secrets: &[&str]) -> (Log, Arc<Recorder>) {
         let seen = Arc::new(Recorder::default());
-        let secrets = secrets.iter().map(|&secret| secret.to_owned()).collect();
-        let log = Log::new(limits, Arc::clone(&seen) as Arc<dyn Events>, secrets);
+        let secrets: Vec<_> = secrets.iter().map(|&secret| secret.to_owned()).collect();
+        let log = Log::new(limits, Arc::clone(&seen) as Arc<dyn Events>, &secrets);
         (log, seen)
     }
 

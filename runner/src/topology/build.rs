@@ -66,14 +66,14 @@ async fn build(
             connector::open_source(config, context)
                 .await
                 .map(|source| Parts::Source(Box::new(source), Frames::new()))
-                .map_err(|error| error.to_string())
+                .map_err(|error| config.mask(error.to_string()))
         }
         StageKind::Sink { from, config } => {
             let transcoder = transcoder(graph, &from.stream)?;
             connector::open_sink(config)
                 .await
                 .map(|sink| Parts::Sink(sink, transcoder))
-                .map_err(|error| error.to_string())
+                .map_err(|error| config.mask(error.to_string()))
         }
         StageKind::Operator(operator) => {
             let component = library

@@ -12,12 +12,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use mosaik_streams::Encoding;
+
 use super::setup::{granted, setup};
 use crate::{
-    connector, files,
+    connector::{self, ConfigError},
+    files,
     graph::{
         ComponentInfo, ComponentSource, Components, DataFormat, Grants, Graph, OperatorLimits,
-        OperatorStage, Stage,
+        OperatorStage, SourceConfig, Stage,
     },
     machine::{self, Shortage},
     manifest::{io_reason, show_size},
@@ -189,6 +192,29 @@ impl Components for Library {
             .instantiate(setup)
             .map(drop)
             .map_err(|error| error.to_string())
+    }
+
+    fn builtins(&self) -> Vec<&str> {
+        BUILTINS.iter().map(|(name, _)| *name).collect()
+    }
+
+    fn check_source(
+        &self,
+        config: &SourceConfig,
+        encoding: &Encoding,
+    ) -> Result<(), (&'static str, String)> {
+        connector::check_source(config, encoding).map_err(|error| {
+            let key = match error {
+                ConfigError::Rate { .. } => "rate",
+                ConfigError::Size { .. } => "size",
+                _ => "",
+            };
+            (key, error.to_string())
+        })
+    }
+
+    fn other_than_text(&self, beginning: &[u8]) -> Option<String> {
+        connector::other_than_text(beginning)
     }
 
     fn to_json(&self, format: DataFormat, bytes: &[u8]) -> Result<String, String> {

@@ -7,7 +7,9 @@ use std::{
 };
 
 use mosaik_streams::{
-    EndpointAddr, FramesProducer, Network, network::Error as NetworkError, status::When,
+    EndpointAddr, FramesProducer, Network,
+    network::{BindError, Error as NetworkError},
+    status::When,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -29,7 +31,7 @@ use super::{
 };
 use crate::{
     graph::{
-        self, Edge, Graph, OnError as OnErrorConfig, Role, Scope, Stage, StageKey, StageKind,
+        self, Edge, Graph, OnError as OnErrorConfig, Part, Role, Scope, Stage, StageKey, StageKind,
         StreamName,
     },
     machine::{self, Shortage},
@@ -68,6 +70,19 @@ pub enum StartError {
     /// The operating system gives too few threads or too little memory.
     #[error("{0}")]
     Machine(String),
+}
+
+impl StartError {
+    /// The part of the manifest that it is about, if it is about one.
+    pub fn part(&self) -> Option<Part> {
+        match self {
+            Self::Network(NetworkError::Bind(BindError::Socket { addr, .. })) => {
+                Some(Part::Listen(*addr))
+            }
+            Self::Build(error) => Some(Part::Stage(error.stage.clone())),
+            _ => None,
+        }
+    }
 }
 
 /// What a node goes on from that starts anew.
@@ -279,6 +294,10 @@ impl Node {
                 source: None,
             }
         });
+        let mut ended = ended;
+        if let (End::Failed(reason), Some(stage)) = (&mut ended.end, self.graph.stage(stage)) {
+            *reason = stage.mask(std::mem::take(reason));
+        }
         match &ended.end {
             End::Failed(reason) => tracing::error!("{stage} failed: {reason}"),
             end => tracing::debug!("{stage} has ended: {end:?}"),

@@ -32,6 +32,7 @@ pub(super) fn setup(
     Setup {
         name: stage.key.name.to_string(),
         config: with_files(config, &operator.files),
+        secrets: operator.config.put_in().to_vec(),
         inputs: bindings(graph, operator.postcard, inputs),
         outputs: bindings(graph, operator.postcard, outputs),
         limits: limits(&operator.limits),

@@ -33,14 +33,16 @@ impl Observer {
             .iter()
             .map(|stage| (&stage.stage, stage))
             .collect();
-        let stages = view.graph.stages().map(|stage| {
+        let stages = view.graph.in_order().map(|stage| {
             let running = view.running.contains(&stage.key);
-            stage_status(
+            let status = stage_status(
                 &stage.key.role.to_string(),
                 stage.key.name.as_str(),
                 running,
                 counted.get(&stage.key).copied(),
-            )
+            );
+            let reason = status.reason.map(|reason| stage.mask(reason));
+            StageStatus { reason, ..status }
         });
         let is_shared = view.graph.is_networked();
         let catalog = view.discovery.catalog();
@@ -119,7 +121,11 @@ fn stage_status(
 }
 
 fn edges(view: &View) -> Vec<EdgeStatus> {
-    let read = view.edges.iter().filter_map(|((key, port), consumer)| {
+    let order = view.graph.in_order().map(|stage| &stage.key);
+    let order: BTreeMap<_, _> = order.zip(0..).collect();
+    let mut in_order: Vec<_> = view.edges.iter().collect();
+    in_order.sort_by_key(|((key, port), _)| (order.get(key).copied().unwrap_or(usize::MAX), *port));
+    let read = in_order.into_iter().filter_map(|((key, port), consumer)| {
         let edge = view.graph.stage(key)?.edge_at(*port)?;
         let reading = consumer.read()?;
         let dropped = reading.stats.dropped;

@@ -37,7 +37,7 @@ pub(in crate::cli) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
     } else {
         match find(Some(&Address::of_manifest(&args.manifest))) {
             // Another file than it runs: then it is the only node that is meant.
-            Err(AskError::NoNode(..)) => by_name()?,
+            Err(AskError::NoNode { .. }) => by_name()?,
             found => found?,
         }
     };

@@ -1,13 +1,13 @@
 //! `mosaik-runner tap`.
 
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, IsTerminal as _};
 
 use clap::Args;
 use mosaik_streams::Criteria;
 
 use super::NodeArgs;
 use crate::{
-    cli::{Exit, complain},
+    cli::{Exit, complain, printable},
     control::{ANSWER_TIME_MAX, Answer, AskError, Form, Found, Request, Shown},
     manifest::parse_criteria,
 };
@@ -16,7 +16,7 @@ use crate::{
 ///
 /// It never slows the pipeline: records that are not read in time are missed, and stderr says how many. It goes on over
 /// reloads, until Ctrl-C or --limit. A record that is not text is printed in base64, with a `=` before it; of one that is
-/// too large, its beginning and its length. The node drops a tap that reads nothing for 30 s.
+/// too large, its beginning and its length. On a terminal, control characters are escaped as in `\u001b`. The node drops a tap that reads nothing for 30 s.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner tap prices pipeline.yaml\n  mosaik-runner tap prices --where '{symbol: ETH, price: {gte: 3000}}' --limit 10"
@@ -49,12 +49,13 @@ pub(in crate::cli) fn run(args: &TapArgs, colored: bool) -> anyhow::Result<Exit>
         criteria,
         limit: args.limit,
     });
+    let escaped = io::stdout().is_terminal();
     let mut stdout = BufWriter::new(io::stdout().lock());
     let mut missed_before = 0;
     loop {
         match answer {
             Ok(Answer::Tapped { datums, missed }) => {
-                match show(&mut stdout, &datums) {
+                match show(&mut stdout, &datums, escaped) {
                     Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                         return Ok(Exit::Success);
                     }
@@ -89,9 +90,11 @@ pub(in crate::cli) fn run(args: &TapArgs, colored: bool) -> anyhow::Result<Exit>
     }
 }
 
-fn show(out: &mut impl io::Write, datums: &[Shown]) -> io::Result<()> {
+/// Writes each record as a line, with control characters escaped if they could steer a terminal.
+fn show(out: &mut impl io::Write, datums: &[Shown], escaped: bool) -> io::Result<()> {
     for Shown { form, bytes } in datums {
         match form {
+            Form::Text(text) if escaped => write!(out, "{}", printable(text))?,
             Form::Text(text) => write!(out, "{text}")?,
             Form::Base64(text) => write!(out, "={text}")?,
         }
@@ -118,10 +121,27 @@ mod tests {
             bytes: Some(7),
         };
         let mut lines = Vec::new();
-        show(&mut lines, &[text("a", None), text("b", Some(9)), binary]).unwrap();
+        let shown = [text("a", None), text("b", Some(9)), binary];
+        show(&mut lines, &shown, false).unwrap();
         assert_eq!(
             String::from_utf8(lines).unwrap(),
             "a\nb… (9 bytes)\n=/w==… (7 bytes)\n"
         );
+    }
+
+    #[test]
+    fn control_characters_are_escaped_on_a_terminal_only() {
+        let steering = [Shown {
+            form: Form::Text("é\u{1b}[2J\ta\r\n\u{9b}1m\u{7f}".into()),
+            bytes: None,
+        }];
+        for (escaped, expected) in [
+            (true, "é\\u001b[2J\ta\\u000d\\u000a\\u009b1m\\u007f\n"),
+            (false, "é\u{1b}[2J\ta\r\n\u{9b}1m\u{7f}\n"),
+        ] {
+            let mut lines = Vec::new();
+            show(&mut lines, &steering, escaped).unwrap();
+            assert_eq!(String::from_utf8(lines).unwrap(), expected);
+        }
     }
 }

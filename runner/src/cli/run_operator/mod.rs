@@ -6,7 +6,10 @@ mod output;
 mod state;
 mod trial;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 
@@ -16,7 +19,7 @@ use super::{
     operator_args::{self, LimitArgs},
 };
 use crate::{
-    manifest::Grants,
+    manifest::{Grants, ProcessEnvironment, parse_config},
     topology::{Library, granted},
 };
 
@@ -33,12 +36,13 @@ use crate::{
 pub(super) struct RunOperatorArgs {
     /// Path of a `.wasm` file, or `builtin:<name>`.
     operator: String,
-    /// Configuration: JSON, or `@FILE` to read it from a file.
+    /// Configuration as in a manifest: YAML or JSON, with `${env:NAME}` and `${file:PATH}`, or `@FILE` to read it from a
+    /// file.
     #[arg(
         long,
         default_value = "{}",
         hide_default_value = true,
-        value_name = "JSON"
+        value_name = "YAML"
     )]
     config: String,
     /// File to read an input port from, `-` for stdin. Several are read one after the other.
@@ -153,16 +157,41 @@ fn try_out(args: &RunOperatorArgs) -> Result<Exit, Stop> {
     }
 }
 
-/// The configuration, which has to be JSON.
-fn config(text: &str) -> Result<String, Stop> {
-    let text = match text.strip_prefix('@') {
-        Some(file) => fs::read_to_string(file)
-            .map_err(|error| Stop::Usage(format!("--config {text}: {error}")))?,
-        None => text.to_owned(),
+/// The configuration as JSON, and the texts in it that no message may show.
+struct Config {
+    json: String,
+    secrets: Vec<String>,
+}
+
+/// Reads the configuration: what a manifest takes as `config`. Paths in it are relative to its file, or to the working
+/// directory.
+fn config(text: &str) -> Result<Config, Stop> {
+    let (text, base) = match text.strip_prefix('@') {
+        Some(file) => {
+            let path = Path::new(file);
+            let text = fs::read_to_string(path)
+                .map_err(|error| Stop::Usage(format!("--config {text}: {error}")))?;
+            (text, path.parent().unwrap_or(Path::new("")).to_path_buf())
+        }
+        None => (text.to_owned(), PathBuf::new()),
     };
-    match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
-        Ok(_) => Ok(text),
-        Err(error) => Err(Stop::Usage(format!("--config is not JSON: {error}"))),
+    // JSON is taken as it is, to the last digit.
+    let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+    if is_json && !text.contains("${") {
+        return Ok(Config {
+            json: text,
+            secrets: Vec::new(),
+        });
+    }
+    match parse_config(&text, &ProcessEnvironment, &base) {
+        Ok(config) => Ok(Config {
+            json: (*config).to_string(),
+            secrets: config.put_in().to_vec(),
+        }),
+        Err(wrong) => Err(Stop::Usage(format!(
+            "--config is neither JSON nor YAML\n{}",
+            wrong.render(false).trim_end()
+        ))),
     }
 }
 

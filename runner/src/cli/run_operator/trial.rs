@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
-    RunOperatorArgs, Stop, StreamEncoding,
+    Config, RunOperatorArgs, Stop, StreamEncoding,
     input::{Batch, Lines, Next},
     listener::Listener,
     output::{Done, Outputs},
@@ -51,7 +51,7 @@ impl<'a> Trial<'a> {
     pub(super) fn new(
         args: &'a RunOperatorArgs,
         component: Component,
-        config: String,
+        config: Config,
         limits: &OperatorLimits,
         grants: Grants,
     ) -> Result<Self, Stop> {
@@ -78,7 +78,8 @@ impl<'a> Trial<'a> {
         let listener = Arc::new(Listener::new(&name, args.report.is_some()));
         let setup = Setup {
             name,
-            config,
+            config: config.json,
+            secrets: config.secrets,
             // All of them, as a manifest has to.
             inputs: inputs.iter().map(binding).collect(),
             outputs: outputs.iter().map(binding).collect(),

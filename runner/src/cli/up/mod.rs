@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     reload::Reloader,
-    start::{Started, serve, start},
+    start::{Start, Started, serve, start},
 };
 use super::{
     Exit, OutputArgs,
@@ -106,6 +106,8 @@ impl LossArgs {
 enum Outcome {
     /// The manifest has mistakes, which were shown.
     Mistakes,
+    /// A part of the manifest could not be started, which was shown.
+    Refused,
     /// A signal ended the start.
     NotStarted,
     /// The node ran.
@@ -139,6 +141,7 @@ pub(super) fn run(
     runtime.shutdown_background();
     let (summary, cut) = match outcome? {
         Outcome::Mistakes => return Ok(Exit::Mistakes),
+        Outcome::Refused => return Ok(Exit::Failed),
         Outcome::NotStarted => {
             tracing::info!("{NOT_STARTED}");
             return Ok(Exit::Success);
@@ -175,13 +178,14 @@ async fn up(
         // Triggered when the node runs, or cannot.
         start = start(&args, output, &library) => start?,
     };
-    let Some(Started {
+    let Started {
         mut node,
         watch,
         claim,
-    }) = start
-    else {
-        return Ok(Outcome::Mistakes);
+    } = match start {
+        Start::Running(started) => *started,
+        Start::Mistakes => return Ok(Outcome::Mistakes),
+        Start::Refused => return Ok(Outcome::Refused),
     };
     signals.node_runs();
     let (ordering, mut orders) = mpsc::channel(ORDERS_MAX);

@@ -78,7 +78,7 @@ impl Reloader {
             Err(text) => return Reload::refused(at_ms, generation, None, text),
         };
         let listened = node.address().is_some();
-        let hash = loaded.hash;
+        let (hash, places) = (loaded.hash, loaded.places);
         match self.apply(node, loaded.graph).await {
             Ok(Some(receipt)) => {
                 if !listened {
@@ -101,7 +101,13 @@ impl Reloader {
                 }
             }
             Err(error) => {
-                let text = format!("generation {} goes on: {error}", node.generation());
+                let part = match &error {
+                    ApplyError::Build(error) => error.part(),
+                    _ => None,
+                };
+                let place = part.and_then(|part| places.position(&part));
+                let place = place.map_or_else(String::new, |place| format!(", at {place}"));
+                let text = format!("generation {} goes on: {error}{place}", node.generation());
                 Reload::refused(at_ms, node.generation(), Some(hash), text)
             }
         }

@@ -22,19 +22,29 @@ pub(super) struct Started {
     pub(super) claim: Option<Claim>,
 }
 
-/// Reads the manifest and starts its node. `None` if the manifest has mistakes, which were shown.
+/// How a start went.
+pub(super) enum Start {
+    /// The node runs.
+    Running(Box<Started>),
+    /// The manifest has mistakes, which were shown.
+    Mistakes,
+    /// A part of the manifest cannot be started, which was shown with its place.
+    Refused,
+}
+
+/// Reads the manifest and starts its node.
 pub(super) async fn start(
     args: &UpArgs,
     output: OutputArgs,
     library: &Arc<Library>,
-) -> anyhow::Result<Option<Started>> {
+) -> anyhow::Result<Start> {
     let claim = claim(args).await?;
     let read_at = SystemTime::now();
     let (path, shared) = (args.manifest.clone(), Arc::clone(library));
     // Compiling blocks.
     let loaded = tokio::task::spawn_blocking(move || load::graph(&path, &shared, output));
     let Some(loaded) = loaded.await.context("the manifest could not be read")?? else {
-        return Ok(None);
+        return Ok(Start::Mistakes);
     };
     let settings = Settings {
         manifest: args.manifest.clone(),
@@ -42,8 +52,19 @@ pub(super) async fn start(
         name: args.name.clone(),
     };
     let watch = (!args.no_watch).then(|| FileWatch::since(read_at, loaded.files));
-    let node = Node::start(loaded.graph, Arc::clone(library), &settings).await?;
-    Ok(Some(Started { node, watch, claim }))
+    let node = match Node::start(loaded.graph, Arc::clone(library), &settings).await {
+        Ok(node) => node,
+        Err(error) => {
+            let part = error.part();
+            let placed = part.and_then(|part| loaded.places.error(&part, &error.to_string()));
+            let Some(placed) = placed else {
+                return Err(error.into());
+            };
+            load::show(&placed, output);
+            return Ok(Start::Refused);
+        }
+    };
+    Ok(Start::Running(Box::new(Started { node, watch, claim })))
 }
 
 /// Claims the manifest, or the name, for this process. `None` if that is not possible here: the node runs all the same.

@@ -24,3 +24,24 @@ fn a_source_leads_to_shared_streams_or_to_a_consumer_of_this_node() {
     // Who reads a shared stream here counts as its reader.
     assert_eq!(ends(&print("b"), "network"), ["b", "c"]);
 }
+
+#[test]
+fn content_that_is_no_text_is_refused_where_the_stream_is_not_of_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("in");
+    std::fs::write(&source, b"\x1f\x8b\x08").unwrap();
+    for (encoding, fits) in [("json", false), ("text", false), ("bytes", true)] {
+        let loaded = try_load(&format!(
+            "mosaik: v1\nstreams: {{a: {{encoding: {encoding}}}}}\n\
+             producers: {{p: {{from: {{file: {{path: {}, format: lines}}}}, to: a}}}}\n\
+             consumers: {{c: {{from: a, to: {{stdout: {{}}}}}}}}\n",
+            source.display()
+        ));
+        assert_eq!(loaded.is_ok(), fits, "{encoding}: {loaded:?}");
+        let wrong = loaded
+            .err()
+            .map(|wrong| wrong.to_string())
+            .unwrap_or_default();
+        assert_eq!(wrong.contains("it is compressed by gzip"), !fits, "{wrong}");
+    }
+}

@@ -1,7 +1,5 @@
 //! Criteria on fields that no record has: compared with the first records of the sources that write the stream.
 
-use std::{io::Read as _, path::Path};
-
 use csv_core::{ReadFieldResult, Reader};
 use mosaik_streams::Encoding;
 
@@ -106,23 +104,12 @@ fn sample(manifest: &Manifest, stream: &StreamDecl) -> Option<Sample> {
 
 /// The first records of a file; `None` if it cannot be looked into.
 fn of_file(file: &FileSource) -> Option<Vec<Vec<u8>>> {
+    let beginning = || files::beginning(&file.path, SAMPLE_BYTES).ok();
     match file.format_or_by_extension() {
-        Format::Jsonl => Some(json_lines(&beginning(&file.path)?)),
-        Format::Csv => Some(vec![named_columns(&beginning(&file.path)?)?]),
+        Format::Jsonl => Some(json_lines(&beginning()?)),
+        Format::Csv => Some(vec![named_columns(&beginning()?)?]),
         Format::Lines => None,
     }
-}
-
-/// The beginning of a regular file, if its file system answers in time.
-fn beginning(path: &Path) -> Option<Vec<u8>> {
-    let path = path.to_path_buf();
-    let read = files::in_time(move || {
-        let (file, _) = files::open_regular(&path).ok()?;
-        let mut bytes = Vec::new();
-        file.take(SAMPLE_BYTES).read_to_end(&mut bytes).ok()?;
-        Some(bytes)
-    });
-    read.ok().flatten()
 }
 
 /// The whole lines of a text that are JSON objects. The last line may be cut.

@@ -64,6 +64,7 @@ fn setup(limits: Limits) -> Setup {
     Setup {
         name: "suspect".into(),
         config: r#"{"a":1}"#.into(),
+        secrets: Vec::new(),
         inputs: vec![binding("in")],
         outputs: vec![binding("out")],
         limits,

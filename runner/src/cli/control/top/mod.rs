@@ -1,6 +1,7 @@
 //! `mosaik-runner top`.
 
 mod screen;
+mod tables;
 
 use std::{
     io::{self, IsTerminal as _},

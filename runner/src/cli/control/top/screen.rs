@@ -6,24 +6,20 @@ use ratatui::{
     layout::{Constraint, Layout, Rect},
     style::{Color, Modifier, Style},
     text::{Line, Span},
-    widgets::{Block, Cell, Paragraph, Row, Table},
+    widgets::Paragraph,
 };
 
+use super::tables::{edges, stages, streams};
 use crate::{
     cli::{
-        control::{
-            figures::{rate, reasons, short, span},
-            status::{channels, headline},
-        },
+        control::{figures::span, status::headline},
         harmless,
     },
-    topology::report::{EdgeStatus, Outcome, Reload, StageStatus, Status, StreamStatus},
+    topology::report::{Outcome, Reload, Status},
 };
 
 /// Lines of reloads below the tables.
 const RELOAD_LINES: u16 = 5;
-/// Cells of a queue's bar.
-const BAR: u64 = 10;
 
 /// What is drawn, and from which line on.
 pub(super) struct Screen {
@@ -130,11 +126,11 @@ impl Screen {
             left.height -= seen;
             let hidden = usize::from(hidden);
             let table = match index {
-                0 => stages(&status.stages, hidden),
-                1 => edges(&status.edges, hidden),
-                _ => streams(&status.streams, hidden),
+                0 => stages(&status.stages),
+                1 => edges(&status.edges),
+                _ => streams(&status.streams),
             };
-            frame.render_widget(table, here);
+            frame.render_widget(table.fitted(area.width, hidden), here);
         }
     }
 
@@ -168,188 +164,11 @@ impl Screen {
     }
 }
 
-fn title(text: &'static str) -> Line<'static> {
+pub(super) fn title(text: &'static str) -> Line<'static> {
     Line::styled(
         format!(" {text}"),
         Style::new().fg(Color::Cyan).add_modifier(Modifier::BOLD),
     )
-}
-
-/// A table under its title, with its first lines out of sight.
-fn table(
-    name: &'static str,
-    heading: &[&'static str],
-    widths: &[Constraint],
-    rows: Vec<Row<'static>>,
-    hidden: usize,
-) -> Table<'static> {
-    let dim = Style::new().add_modifier(Modifier::DIM);
-    let rows = rows.into_iter().skip(hidden.saturating_sub(2));
-    let table = Table::new(rows, widths.to_vec()).column_spacing(2);
-    let table = match hidden {
-        0 | 1 => table.header(Row::new(heading.to_vec()).style(dim)),
-        _ => table,
-    };
-    if hidden == 0 {
-        table.block(Block::new().title(title(name)))
-    } else {
-        table
-    }
-}
-
-/// As wide as the widest of these, so many cells at most.
-fn widest<'t>(texts: impl Iterator<Item = &'t str>, most: usize) -> Constraint {
-    let widest = texts.map(|text| text.chars().count()).max().unwrap_or(0);
-    Constraint::Length(u16::try_from(widest.clamp(6, most)).unwrap_or(u16::MAX))
-}
-
-fn right(text: String) -> Cell<'static> {
-    Cell::new(Line::raw(text).right_aligned())
-}
-
-fn dropped(text: String) -> Cell<'static> {
-    if text == "-" {
-        Cell::new(text)
-    } else {
-        Cell::new(text).style(Style::new().fg(Color::Yellow))
-    }
-}
-
-fn stages(stages: &[StageStatus], hidden: usize) -> Table<'static> {
-    let rows = stages.iter().map(|stage| {
-        let style = match stage.state.as_str() {
-            "running" => Style::new().fg(Color::Green),
-            "failed" => Style::new().fg(Color::Red),
-            _ => Style::new(),
-        };
-        let trouble = match &stage.reason {
-            Some(reason) => harmless(reason).replace('\n', " "),
-            None => reasons(&stage.missing()),
-        };
-        Row::new(vec![
-            Cell::new(format!(" {}", stage.role)),
-            Cell::new(stage.name.clone()),
-            Cell::new(stage.state.clone()).style(style),
-            right(rate(stage.rate_in)),
-            right(rate(stage.rate_out)),
-            right(short(stage.datums_in as f64)),
-            right(short(stage.datums_out as f64)),
-            dropped(trouble),
-        ])
-    });
-    let heading = [
-        " role",
-        "name",
-        "state",
-        "     in/s",
-        "    out/s",
-        "       in",
-        "      out",
-        "dropped",
-    ];
-    let widths = [
-        Constraint::Length(9),
-        widest(stages.iter().map(|stage| stage.name.as_str()), 24),
-        Constraint::Length(8),
-        Constraint::Length(9),
-        Constraint::Length(9),
-        Constraint::Length(9),
-        Constraint::Length(9),
-        Constraint::Fill(1),
-    ];
-    table("STAGES", &heading, &widths, rows.collect(), hidden)
-}
-
-fn edges(edges: &[EdgeStatus], hidden: usize) -> Table<'static> {
-    let names = edges.iter();
-    let names = names.map(|edge| format!(" {} -> {}", edge.stream, edge.stage));
-    let names: Vec<String> = names.collect();
-    let rows = edges.iter().zip(&names).map(|(edge, name)| {
-        Row::new(vec![
-            Cell::new(name.clone()),
-            state(edge.online),
-            right(rate(edge.rate)),
-            Cell::new(bar(edge.queued, edge.buffer_size)),
-            Cell::new(channels(&edge.producers)),
-            dropped(reasons(&edge.dropped)),
-        ])
-    });
-    let heading = [
-        " stream -> stage",
-        "",
-        "   taken/s",
-        "queued",
-        "from",
-        "dropped",
-    ];
-    let widths = [
-        widest(names.iter().map(String::as_str), 48),
-        Constraint::Length(7),
-        Constraint::Length(10),
-        Constraint::Length(22),
-        Constraint::Length(20),
-        Constraint::Fill(1),
-    ];
-    table("EDGES", &heading, &widths, rows.collect(), hidden)
-}
-
-fn streams(streams: &[StreamStatus], hidden: usize) -> Table<'static> {
-    let names: Vec<String> = streams
-        .iter()
-        .map(|stream| format!(" {}", stream.name))
-        .collect();
-    let rows = streams.iter().zip(&names).map(|(stream, name)| {
-        let online = if stream.written {
-            state(stream.online)
-        } else {
-            Cell::new("-")
-        };
-        Row::new(vec![
-            Cell::new(name.clone()),
-            online,
-            right(rate(stream.rate)),
-            right(short(stream.queued as f64)),
-            right(short(stream.sent_remote as f64)),
-            Cell::new(channels(&stream.consumers)),
-            dropped(reasons(&stream.dropped)),
-        ])
-    });
-    let heading = [
-        " name",
-        "",
-        " written/s",
-        "   queued",
-        "     sent",
-        "to",
-        "dropped",
-    ];
-    let widths = [
-        widest(names.iter().map(String::as_str), 40),
-        Constraint::Length(7),
-        Constraint::Length(10),
-        Constraint::Length(9),
-        Constraint::Length(9),
-        Constraint::Length(20),
-        Constraint::Fill(1),
-    ];
-    table("STREAMS", &heading, &widths, rows.collect(), hidden)
-}
-
-fn state(online: bool) -> Cell<'static> {
-    let (text, color) = if online {
-        ("online", Color::Green)
-    } else {
-        ("offline", Color::Yellow)
-    };
-    Cell::new(text).style(Style::new().fg(color))
-}
-
-/// `#####..... 512/1.0 k`.
-fn bar(queued: u64, size: u64) -> String {
-    let full = (queued * BAR).div_ceil(size.max(1)).min(BAR);
-    let (full, empty) = (full as usize, (BAR - full) as usize);
-    let bar = format!("{}{}", "#".repeat(full), ".".repeat(empty));
-    format!("{bar} {}/{}", short(queued as f64), short(size as f64))
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
-use crate::{stage::Inputs, topology::report::ChannelStatus};
+use crate::{
+    stage::Inputs,
+    topology::report::{ChannelStatus, EdgeStatus, StageStatus, StreamStatus},
+};
 
 fn status() -> Status {
     let channel = |peer: Option<&str>| ChannelStatus {
@@ -165,4 +168,40 @@ fn a_held_picture_stays() {
     screen.show(later);
     assert_eq!(drawn(&mut screen, 100, 30), before);
     assert!(before.contains("(held)"));
+}
+
+#[test]
+fn drops_are_whole_at_80_columns() {
+    let mut status = status();
+    let all = [
+        ("rejected", 12),
+        ("too_large", 3_400),
+        ("undelivered", 56_000_000),
+    ];
+    let all: BTreeMap<String, u64> = all.map(|(reason, count)| (reason.to_owned(), count)).into();
+    let shown = "12 rejected, 3.4 k too_large, 56 M undelivered";
+    "a-stage-with-a-long-name".clone_into(&mut status.stages[1].name);
+    status.stages[1].dropped.clone_from(&all);
+    status.edges[0].dropped.clone_from(&all);
+    status.streams[0].dropped = all;
+    let later = status.clone();
+    let mut screen = Screen::new(status);
+    screen.show(later);
+    let picture = drawn(&mut screen, 80, 24);
+    assert_eq!(picture.matches(shown).count(), 3, "{picture}");
+    for part in ["a-stage-", "raw -> o", "running"] {
+        assert!(picture.contains(part), "{part} is missing:\n{picture}");
+    }
+    // Nothing is left out where nothing has to be.
+    let picture = drawn(&mut screen, 160, 24);
+    for part in [
+        shown,
+        "a-stage-with-a-long-name",
+        "48 k",
+        "512/1.0 k",
+        "1 here, 1 remote",
+        "sent",
+    ] {
+        assert!(picture.contains(part), "{part} is missing:\n{picture}");
+    }
 }

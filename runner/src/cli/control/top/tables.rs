@@ -1,0 +1,348 @@
+//! The tables that `top` draws, and what they leave out where the terminal is narrow.
+
+use ratatui::{
+    layout::Constraint,
+    style::{Color, Modifier, Style},
+    text::Line,
+    widgets::{Block, Cell, Row, Table},
+};
+
+use super::screen::title;
+use crate::{
+    cli::{
+        control::{
+            figures::{rate, reasons, short},
+            status::channels,
+        },
+        harmless,
+    },
+    topology::report::{EdgeStatus, StageStatus, StreamStatus},
+};
+
+/// Cells of a queue's bar.
+const BAR: u64 = 10;
+/// Cells between two columns.
+const SPACING: u16 = 1;
+/// Cells that a name keeps on a narrow terminal.
+const NAME_MIN: u16 = 8;
+/// Cells that the reason of a failure may claim from other columns.
+const REASON_MAX: usize = 24;
+
+/// A column of a table.
+struct Column {
+    heading: &'static str,
+    /// The cells that its content takes.
+    width: u16,
+    /// When it is left out on a narrow terminal: the lowest first, [`ALWAYS`] never.
+    rank: u8,
+    cells: Vec<Cell<'static>>,
+}
+
+/// The rank of a column that is always there.
+const ALWAYS: u8 = u8::MAX;
+
+/// A table whose columns are chosen by the width that there is. The first column that is always there may be cut, the
+/// last one takes the rest.
+pub(super) struct Columns {
+    name: &'static str,
+    all: Vec<Column>,
+    rows: usize,
+}
+
+impl Columns {
+    fn new(name: &'static str, rows: usize) -> Self {
+        Self {
+            name,
+            all: Vec::new(),
+            rows,
+        }
+    }
+
+    /// Adds a column of texts on the left, as wide as the widest of them, up to `most`.
+    fn left(mut self, heading: &'static str, rank: u8, most: usize, texts: Vec<String>) -> Self {
+        let width = widest(heading, &texts, most);
+        let cells = texts.into_iter().map(Cell::new).collect();
+        self.all.push(Column {
+            heading,
+            width,
+            rank,
+            cells,
+        });
+        self
+    }
+
+    /// Adds a column of numbers on the right.
+    fn right(mut self, heading: &'static str, rank: u8, texts: Vec<String>) -> Self {
+        let width = widest(heading, &texts, usize::MAX);
+        let cells = texts.into_iter();
+        let cells = cells.map(|text| Cell::new(Line::raw(text).right_aligned()));
+        self.all.push(Column {
+            heading,
+            width,
+            rank,
+            cells: cells.collect(),
+        });
+        self
+    }
+
+    /// Gives the cells of the last column styles.
+    fn styled(mut self, styles: impl Iterator<Item = Style>) -> Self {
+        if let Some(column) = self.all.last_mut() {
+            let cells = std::mem::take(&mut column.cells).into_iter();
+            column.cells = cells
+                .zip(styles)
+                .map(|(cell, style)| cell.style(style))
+                .collect();
+        }
+        self
+    }
+
+    /// The cells that the columns take side by side.
+    fn width(&self) -> u16 {
+        let widths = self.all.iter().map(|column| column.width);
+        let between = u16::try_from(self.all.len())
+            .unwrap_or(u16::MAX)
+            .saturating_sub(1);
+        widths.fold(between.saturating_mul(SPACING), u16::saturating_add)
+    }
+
+    /// The table at this width, under its title, with its first lines out of sight.
+    pub(super) fn fitted(mut self, width: u16, hidden: usize) -> Table<'static> {
+        while self.width() > width {
+            let ranks = self.all.iter().map(|column| column.rank);
+            let Some(rank) = ranks.min().filter(|rank| *rank != ALWAYS) else {
+                break;
+            };
+            // A name gives way before anything that says more than how much.
+            let over = self.width() - width;
+            let name = self.all.iter_mut().find(|column| column.rank == ALWAYS);
+            if let Some(name) = name.filter(|name| name.width.saturating_sub(over) >= NAME_MIN * 2)
+            {
+                name.width -= over;
+                break;
+            }
+            self.all.retain(|column| column.rank != rank);
+        }
+        let over = self.width().saturating_sub(width);
+        if let Some(name) = self.all.iter_mut().find(|column| column.rank == ALWAYS) {
+            name.width = name
+                .width
+                .saturating_sub(over)
+                .max(NAME_MIN.min(name.width));
+        }
+        self.table(hidden)
+    }
+
+    fn table(self, hidden: usize) -> Table<'static> {
+        let dim = Style::new().add_modifier(Modifier::DIM);
+        let last = self.all.len().saturating_sub(1);
+        let widths = self.all.iter().enumerate().map(|(index, column)| {
+            if index == last {
+                Constraint::Min(column.width)
+            } else {
+                Constraint::Length(column.width)
+            }
+        });
+        let widths: Vec<_> = widths.collect();
+        let headings: Vec<_> = self.all.iter().map(|column| column.heading).collect();
+        let mut cells: Vec<_> = self
+            .all
+            .into_iter()
+            .map(|column| column.cells.into_iter())
+            .collect();
+        let rows = (0..self.rows).map(|_| {
+            Row::new(
+                cells
+                    .iter_mut()
+                    .filter_map(Iterator::next)
+                    .collect::<Vec<_>>(),
+            )
+        });
+        let rows: Vec<_> = rows.skip(hidden.saturating_sub(2)).collect();
+        let table = Table::new(rows, widths).column_spacing(SPACING);
+        let table = match hidden {
+            0 | 1 => table.header(Row::new(headings).style(dim)),
+            _ => table,
+        };
+        if hidden == 0 {
+            table.block(Block::new().title(title(self.name)))
+        } else {
+            table
+        }
+    }
+}
+
+fn widest(heading: &str, texts: &[String], most: usize) -> u16 {
+    let widths = texts.iter().map(|text| text.chars().count().min(most));
+    let widest = widths.max().unwrap_or(0).max(heading.chars().count());
+    u16::try_from(widest).unwrap_or(u16::MAX)
+}
+
+/// The texts of a column.
+fn texts<T>(rows: &[T], text: impl Fn(&T) -> String) -> Vec<String> {
+    rows.iter().map(text).collect()
+}
+
+fn yellow_unless_none(text: &str) -> Style {
+    if text == "-" {
+        Style::new()
+    } else {
+        Style::new().fg(Color::Yellow)
+    }
+}
+
+pub(super) fn stages(stages: &[StageStatus]) -> Columns {
+    let state = stages.iter().map(|stage| match stage.state.as_str() {
+        "running" => Style::new().fg(Color::Green),
+        "failed" => Style::new().fg(Color::Red),
+        _ => Style::new(),
+    });
+    let dropped = texts(stages, |stage| match &stage.reason {
+        Some(reason) => harmless(reason).replace('\n', " "),
+        None => reasons(&stage.missing()),
+    });
+    let claimed = stages.iter().zip(&dropped).map(|(stage, text)| {
+        let length = text.chars().count();
+        if stage.reason.is_some() {
+            length.min(REASON_MAX)
+        } else {
+            length
+        }
+    });
+    let claimed = claimed.max().unwrap_or(0);
+    let colors: Vec<_> = dropped
+        .iter()
+        .map(|text| yellow_unless_none(text))
+        .collect();
+    Columns::new("STAGES", stages.len())
+        .left(
+            " role",
+            3,
+            9,
+            texts(stages, |stage| format!(" {}", stage.role)),
+        )
+        .left(
+            "name",
+            ALWAYS,
+            24,
+            texts(stages, |stage| stage.name.clone()),
+        )
+        .left("state", 6, 8, texts(stages, |stage| stage.state.clone()))
+        .styled(state)
+        .right("    in/s", 4, texts(stages, |stage| rate(stage.rate_in)))
+        .right("   out/s", 5, texts(stages, |stage| rate(stage.rate_out)))
+        .right(
+            "     in",
+            1,
+            texts(stages, |stage| short(stage.datums_in as f64)),
+        )
+        .right(
+            "    out",
+            2,
+            texts(stages, |stage| short(stage.datums_out as f64)),
+        )
+        .left("dropped", ALWAYS, claimed, dropped)
+        .styled(colors.into_iter())
+}
+
+pub(super) fn edges(edges: &[EdgeStatus]) -> Columns {
+    let dropped = texts(edges, |edge| reasons(&edge.dropped));
+    let colors: Vec<_> = dropped
+        .iter()
+        .map(|text| yellow_unless_none(text))
+        .collect();
+    Columns::new("EDGES", edges.len())
+        .left(
+            " stream -> stage",
+            ALWAYS,
+            48,
+            texts(edges, |edge| format!(" {} -> {}", edge.stream, edge.stage)),
+        )
+        .left("", 3, 7, texts(edges, |edge| online(edge.online)))
+        .styled(edges.iter().map(|edge| color(edge.online)))
+        .right(" taken/s", 4, texts(edges, |edge| rate(edge.rate)))
+        .left(
+            "queued",
+            2,
+            22,
+            texts(edges, |edge| bar(edge.queued, edge.buffer_size)),
+        )
+        .left(
+            "from",
+            1,
+            20,
+            texts(edges, |edge| channels(&edge.producers)),
+        )
+        .left("dropped", ALWAYS, usize::MAX, dropped)
+        .styled(colors.into_iter())
+}
+
+pub(super) fn streams(streams: &[StreamStatus]) -> Columns {
+    let dropped = texts(streams, |stream| reasons(&stream.dropped));
+    let colors: Vec<_> = dropped
+        .iter()
+        .map(|text| yellow_unless_none(text))
+        .collect();
+    let state = streams.iter().map(|stream| {
+        if stream.written {
+            color(stream.online)
+        } else {
+            Style::new()
+        }
+    });
+    Columns::new("STREAMS", streams.len())
+        .left(
+            " name",
+            ALWAYS,
+            40,
+            texts(streams, |stream| format!(" {}", stream.name)),
+        )
+        .left(
+            "",
+            3,
+            7,
+            texts(streams, |stream| {
+                if stream.written {
+                    online(stream.online)
+                } else {
+                    "-".to_owned()
+                }
+            }),
+        )
+        .styled(state)
+        .right(" written/s", 5, texts(streams, |stream| rate(stream.rate)))
+        .right(
+            "  queued",
+            4,
+            texts(streams, |stream| short(stream.queued as f64)),
+        )
+        .right(
+            "    sent",
+            1,
+            texts(streams, |stream| short(stream.sent_remote as f64)),
+        )
+        .left(
+            "to",
+            2,
+            20,
+            texts(streams, |stream| channels(&stream.consumers)),
+        )
+        .left("dropped", ALWAYS, usize::MAX, dropped)
+        .styled(colors.into_iter())
+}
+
+fn online(online: bool) -> String {
+    crate::cli::control::status::online(online).to_owned()
+}
+
+const fn color(online: bool) -> Style {
+    Style::new().fg(if online { Color::Green } else { Color::Yellow })
+}
+
+/// `#####..... 512/1.0 k`.
+fn bar(queued: u64, size: u64) -> String {
+    let full = (queued * BAR).div_ceil(size.max(1)).min(BAR);
+    let (full, empty) = (full as usize, (BAR - full) as usize);
+    let bar = format!("{}{}", "#".repeat(full), ".".repeat(empty));
+    format!("{bar} {}/{}", short(queued as f64), short(size as f64))
+}

@@ -1,0 +1,83 @@
+//! Where in an operator's `config` the reason is at home for which it does not open.
+//!
+//! Operators of the SDK start a reason with the path of what it is about: `config.times: unknown field …`.
+
+use crate::manifest::{ConfigPlace, Span, did_you_mean};
+
+/// A part of a configuration that is at fault.
+pub(super) struct Place {
+    pub(super) span: Span,
+    pub(super) label: &'static str,
+    pub(super) help: Option<String>,
+}
+
+/// The part that a reason is about; `None` if it names none that is written in the manifest.
+pub(super) fn of(places: &[ConfigPlace], reason: &str) -> Option<Place> {
+    let (path, reason) = reason.strip_prefix("config.")?.split_once(": ")?;
+    let place = places.iter().find(|place| place.path == path)?;
+    let (span, label) = match unknown(reason, "field") {
+        Some(_) => (place.key, "unknown key"),
+        None => (place.value, "opened with this"),
+    };
+    // A variant may be written as the key of a mapping.
+    let variant = unknown(reason, "variant");
+    let inner = variant.map(|variant| format!("{path}.{variant}"));
+    let inner = places
+        .iter()
+        .find(|place| Some(&place.path) == inner.as_ref());
+    Some(Place {
+        span: inner.map_or(span, |inner| inner.key),
+        label: inner.map_or(label, |_| "unknown key"),
+        help: unknown(reason, "field")
+            .or(variant)
+            .and_then(|unknown| did_you_mean(unknown, expected(reason))),
+    })
+}
+
+/// The name that serde says is unknown.
+fn unknown<'r>(reason: &'r str, kind: &str) -> Option<&'r str> {
+    let rest = reason.strip_prefix("unknown ")?.strip_prefix(kind)?;
+    let (name, _) = rest.strip_prefix(" `")?.split_once('`')?;
+    Some(name)
+}
+
+/// The names that serde says it expects.
+fn expected(reason: &str) -> impl Iterator<Item = &str> {
+    let expected = reason
+        .split_once("expected ")
+        .map_or("", |(_, names)| names);
+    expected.split('`').skip(1).step_by(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_leads_to_the_part_that_it_names() {
+        let place = |path: &str, at: usize| ConfigPlace {
+            path: path.to_owned(),
+            key: Span::new(at, at + 1),
+            value: Span::new(at + 2, at + 3),
+        };
+        let places = [place("times", 10), place("aggregate.n", 20)];
+        let found = of(
+            &places,
+            "config.times: unknown field `times`, expected one of `every`, `time`",
+        );
+        let found = found.unwrap();
+        assert_eq!(found.span, Span::new(10, 11));
+        assert_eq!(found.help.as_deref(), Some("did you mean `time`?"));
+        let places = [place("n", 10), place("n.summ", 20)];
+        let reason = "config.n: unknown variant `summ`, expected one of `count`, `sum`";
+        let found = of(&places, reason).unwrap();
+        assert_eq!(found.span, Span::new(20, 21));
+        assert_eq!(found.help.as_deref(), Some("did you mean `sum`?"));
+        let places = [place("aggregate.n", 20)];
+        let value = of(&places, "config.aggregate.n: it cannot be").unwrap();
+        assert_eq!((value.span, value.help), (Span::new(22, 23), None));
+        for elsewhere in ["config: missing field `by`", "config.by: empty", "no"] {
+            assert!(of(&places, elsewhere).is_none(), "{elsewhere}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Texts that no message may show: values from the environment and from files.
+
+/// What stands for a secret in a message.
+const MASK: &str = "***";
+/// A shorter value is no secret, and masking it would only garble messages.
+const SECRET_BYTES_MIN: usize = 4;
+/// A line of a longer value that is masked on its own has at least 8 bytes.
+const LINE_BYTES_MIN: usize = 8;
+
+/// The texts to mask for these values, longest first: each value of at least 4 bytes as it is and as JSON writes it, and
+/// each of its lines.
+pub(crate) fn secrets(values: &[String]) -> Vec<String> {
+    let mut secrets = Vec::new();
+    for value in values {
+        let value = value.trim();
+        let lines = value.lines().map(str::trim);
+        let lines = lines.filter(|line| line.len() >= LINE_BYTES_MIN);
+        for text in std::iter::once(value).chain(lines) {
+            if text.len() < SECRET_BYTES_MIN {
+                continue;
+            }
+            let json = serde_json::Value::from(text).to_string();
+            secrets.push(json[1..json.len() - 1].to_owned());
+            secrets.push(text.to_owned());
+        }
+    }
+    secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    secrets.dedup();
+    secrets
+}
+
+/// A text with `***` in place of each of these.
+pub(crate) fn mask(text: String, secrets: &[String]) -> String {
+    let hide = |text: String, secret: &String| {
+        if text.contains(secret.as_str()) {
+            text.replace(secret.as_str(), MASK)
+        } else {
+            text
+        }
+    };
+    secrets.iter().fold(text, hide)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_shows_no_secret_and_no_part_of_one() {
+        let values = [
+            "hunter2",
+            "key",
+            "say \"please\"",
+            "hunter2-and-more",
+            "first line\n second",
+        ];
+        let secrets = secrets(&values.map(str::to_owned));
+        for (message, shown) in [
+            ("no field `hunter2`", "no field `***`"),
+            ("hunter2-and-more", "***"),
+            ("a key", "a key"),
+            ("say \"please\"", "***"),
+            (r#"{"a":"say \"please\""}"#, r#"{"a":"***"}"#),
+            ("line 1: first line", "line 1: ***"),
+        ] {
+            assert_eq!(mask(message.to_owned(), &secrets), shown);
+        }
+    }
+}
