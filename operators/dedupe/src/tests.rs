@@ -57,6 +57,24 @@ fn keys_are_values_of_one_or_several_fields() {
 }
 
 #[test]
+fn numbers_are_keys_by_their_exact_value() {
+    let key = |number: &str| format!("{{\"id\":{number}}}");
+    let mut dedupe = open(&json!({"by": "id"}));
+    let ids = (0..5).map(|n| key(&format!("10000000000000000000{n}")));
+    dedupe.send(0, ids).unwrap();
+    assert_eq!(dedupe.take().len(), 5);
+    let same = ["1.10", "1.1", "11e-1", "2", "2.0", "0.2e1"];
+    dedupe.send(0, same.map(key)).unwrap();
+    let passed: Vec<_> = dedupe
+        .take()
+        .into_iter()
+        .filter(|(port, _)| *port == 0)
+        .collect();
+    let expected = ["1.10", "2"].map(|number| (0, key(number).into_bytes()));
+    assert_eq!(passed, expected);
+}
+
+#[test]
 fn what_is_rejected_is_not_known() {
     let mut dedupe = open(&json!({"by": "k", "within": "1m", "time": "t"}));
     let long = json!({"k": "x".repeat(1100), "t": 0}).to_string();

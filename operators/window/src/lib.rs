@@ -5,6 +5,8 @@
 mod aggregate;
 mod config;
 mod every;
+mod number;
+mod wide;
 mod windowing;
 mod windows;
 
@@ -30,7 +32,7 @@ use windowing::Windowing;
 use windows::{Arrival, Bounds, Closed, Key, Windows};
 
 /// The version of the saved state.
-const STATE_VERSION: u32 = 2;
+const STATE_VERSION: u32 = 3;
 
 /// The output port for what comes too late.
 const LATE: usize = 1;

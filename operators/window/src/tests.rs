@@ -1,6 +1,7 @@
 //! The operator as a whole, with windows of one length by event time; other windows are in `kinds`.
 
 mod kinds;
+mod numbers;
 
 use super::*;
 use mosaik_wasm_sdk::testing::{Harness, binding, counted, run_frames};

@@ -16,6 +16,7 @@ mod guarded;
 mod keys;
 mod node;
 mod operator;
+mod operator_config;
 mod parallel;
 mod postcard_schema;
 mod quic;
@@ -42,6 +43,7 @@ pub use grants::{GrantedDir, GrantedHost, Grants};
 pub use guarded::{Guarded, Secret};
 pub use node::NodeConfig;
 pub use operator::{ComponentSource, OnError, OperatorLimits, PostcardPolicy, StatePolicy};
+pub use operator_config::OperatorConfig;
 pub use scalar::{
     Bootstrap, MAX_NAME_BYTES, PortName, StageName, StreamName, is_name, parse_duration,
     parse_size, show_duration, show_size,

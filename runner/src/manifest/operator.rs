@@ -3,12 +3,13 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
+    criteria,
     data_file::{self, DataFileDecl},
-    de,
     edge::{self, EDGE_SHAPE, EdgeDecl, Ports},
     grants::{self, Grants},
     guarded::{Guarded, decode_hex},
     keys::{Section, Shape, key, required},
+    operator_config::OperatorConfig,
     parallel,
     reader::Reader,
     scalar::{StageName, StreamName},
@@ -102,7 +103,7 @@ pub(crate) struct OperatorDecl {
     pub(crate) digest: Option<Spanned<[u8; 32]>>,
     pub(crate) from: Option<Ports<EdgeDecl>>,
     pub(crate) to: Option<Ports<Spanned<StreamName>>>,
-    pub(crate) config: Guarded<serde_json::Value>,
+    pub(crate) config: Guarded<OperatorConfig>,
     /// Where `config` is written, or the operator's name; `None` if it could not be read.
     pub(crate) config_span: Option<Span>,
     /// What is read from files to go into `config`.
@@ -303,8 +304,11 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         None if is_misspelt("config") || is_misspelt("files") => (None, None),
         None => (Some(entry.key.span), None),
     };
-    let files = data_file::read(cx, fields, config.as_deref());
+    let files = data_file::read(cx, fields, config.as_deref().map(|config| &**config));
     let component = component?;
+    let ambiguous = fields
+        .node("config")
+        .is_some_and(|node| refuse_ambiguous(cx, &component.value, node));
     let postcard = match (postcard, &*component.value) {
         (Some("json"), _) | (None, ComponentSource::Builtin(_)) => PostcardPolicy::Json,
         _ => PostcardPolicy::Native,
@@ -315,10 +319,9 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         digest,
         from: from.flatten(),
         to: to.flatten(),
-        config: config
-            .unwrap_or_else(|| Guarded::open(serde_json::Value::Object(serde_json::Map::new()))),
+        config: config.unwrap_or_else(|| Guarded::open(serde_json::json!({}).into())),
         // Without its files it is not whole.
-        config_span: config_span.filter(|_| files.is_some()),
+        config_span: config_span.filter(|_| files.is_some() && !ambiguous),
         files: files.unwrap_or_default(),
         limits,
         memory_span,
@@ -360,15 +363,29 @@ fn digest(cx: &mut Reader<'_>, node: &Node) -> Option<Spanned<[u8; 32]>> {
     .map(|digest| Spanned::new(digest, node.span))
 }
 
-fn config(cx: &mut Reader<'_>, node: &Node) -> Option<Guarded<serde_json::Value>> {
+fn config(cx: &mut Reader<'_>, node: &Node) -> Option<Guarded<OperatorConfig>> {
     let node = cx.resolve(node)?;
-    match de::from_node(&node) {
-        Ok(value) => Some(Guarded::new(value, node.has_secrets())),
+    match OperatorConfig::from_node(&node) {
+        Ok(config) => Some(Guarded::new(config, node.has_secrets())),
         Err(wrong) => {
             cx.note(*wrong);
             None
         }
     }
+}
+
+/// Refuses criteria in the `config` of a `split` that say something else than they seem to. Whether there were any.
+fn refuse_ambiguous(cx: &mut Reader<'_>, component: &ComponentSource, config: &Node) -> bool {
+    let is_split = matches!(component, ComponentSource::Builtin(name) if name == "split");
+    let routes = config.get("routes").filter(|_| is_split);
+    let Some(Value::Sequence(routes)) = routes.map(|entry| &entry.node.value) else {
+        return false;
+    };
+    let mut any = false;
+    for when in routes.iter().filter_map(|route| route.get("when")) {
+        any |= criteria::refuse_ambiguous(cx, &when.node);
+    }
+    any
 }
 
 fn read_limits(cx: &mut Reader<'_>, node: &Node) -> OperatorLimits {
