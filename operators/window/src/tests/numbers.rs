@@ -88,7 +88,7 @@ fn integers_are_exact_whatever_their_size() {
 #[test]
 fn decimals_as_keys_leave_as_they_came() {
     let lats = include_str!("decimal_keys.jsonl");
-    let config = json!({"by": "lat", "every": "hour", "time": "t", "aggregate": {"n": "count"}});
+    let config = json!({"by": "lat", "every": "hour", "time": {"field": "t", "unit": "s"}, "aggregate": {"n": "count"}});
     let mut harness = open(&config.to_string());
     harness.send(0, lats.lines()).unwrap();
     harness.finish(0).unwrap();
