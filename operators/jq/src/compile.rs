@@ -50,7 +50,7 @@ pub(crate) fn compile(code: &str) -> Result<Filter> {
         args: Vec::new(),
         body: rewrite::term(term),
     };
-    let modules = Loader::new(definitions().chain([main]))
+    let modules = Loader::new(definitions().into_iter().chain([main]))
         .load(
             &arena,
             File {
@@ -76,13 +76,17 @@ pub(crate) fn compile(code: &str) -> Result<Filter> {
 const MAIN: &str = "_main";
 
 /// The functions that are written in jq; those of ours come last, and replace jaq's.
-fn definitions<'s>() -> impl Iterator<Item = Def<&'s str>> {
+fn definitions<'s>() -> Vec<Def<&'s str>> {
     let own = load::parse(include_str!("defs.jq"), |parser| parser.defs());
-    jaq_core::defs()
+    let functions = jaq_core::defs()
         .chain(jaq_std::defs())
         .chain(jaq_json::defs())
-        .chain(own.unwrap_or_default())
-        .map(|def| -> Def<&'s str> { def })
+        .chain(own.unwrap_or_default());
+    let mut all: Vec<Def<&'s str>> = Vec::new();
+    for function in functions {
+        all.push(function);
+    }
+    all
 }
 
 /// jq's functions, with the clock and the log of the host, and without an environment.

@@ -108,7 +108,9 @@ mod tests {
 
     fn sum(values: &[i128]) -> Wide {
         let mut sum = Wide::default();
-        values.iter().for_each(|value| sum.add(*value));
+        for value in values {
+            sum.add(*value);
+        }
         sum
     }
 

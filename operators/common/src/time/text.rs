@@ -212,10 +212,10 @@ impl Reader<'_> {
         };
         let hours = self.digits(2, 2)?;
         self.skip(b':');
-        let minutes = if !self.rest.first().is_some_and(u8::is_ascii_digit) {
-            0
-        } else {
+        let minutes = if self.rest.first().is_some_and(u8::is_ascii_digit) {
             self.digits(2, 2)?
+        } else {
+            0
         };
         if hours > 23 || minutes > 59 {
             return Err(NoTime::Date);

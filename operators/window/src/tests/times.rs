@@ -23,7 +23,7 @@ fn a_time_far_ahead_makes_nothing_late() {
         harness.send(0, times.map(at)).unwrap();
         harness.finish(0).unwrap();
         assert_eq!(harness.rejected.len(), rejected, "{config}");
-        assert_eq!(counted("too_far_ahead"), if rejected == 1 { 1 } else { 0 });
+        assert_eq!(counted("too_far_ahead"), u64::from(rejected == 1));
         assert_eq!(
             outputs(&mut harness)[0]["n"],
             if rejected == 1 { 2 } else { 1 }

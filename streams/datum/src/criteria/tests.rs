@@ -165,10 +165,12 @@ proptest! {
         let selector = criteria.clone().and(Criteria::field("a").exists(false)).selector(&Encoding::Json).unwrap();
         let expected = parsed.map(|value| naive(&criteria, &value) && lookup(&value, &"a".into()).is_none());
         let judged = selector.matches(text.as_bytes());
-        match expected {
-            Ok(expected) => prop_assert_eq!(judged, Ok(expected)),
+        if let Ok(expected) = expected {
+            prop_assert_eq!(judged, Ok(expected));
+        } else {
             // A number beyond the largest float is one all the same.
-            Err(_) => prop_assert_eq!(judged.is_ok(), serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok()),
+            let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+            prop_assert_eq!(judged.is_ok(), is_json);
         }
     }
 
