@@ -26,7 +26,7 @@ pub use futures;
 pub use gate::Requirements;
 pub use mosaik_datum::{
     Bytes, BytesMut, Criteria, Datum, Digest, Encoding, Frames, FramesBuilder, NetworkId, Schema,
-    StreamId, Tag, UniqueId, criteria, frames, schema,
+    StreamId, Tag, UniqueId, canonical, criteria, frames, number, path, schema,
 };
 pub use network::{EndpointAddr, Network, PeerId, SecretKey, Signature};
 pub use producer::{FramesProducer, Producer};

@@ -2,13 +2,14 @@
 //!
 //! All of it goes by `from_slice`, also where there is a `str`: two readers of serde_json are twice the code in a component.
 
+use mosaik_datum::path;
 use mosaik_wasm_sdk::{Error, Result, bail};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// A field by name, or by a path of names with dots between.
+/// A field by name, or by a path of names with dots between; `\.` is a dot that belongs to a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     path: Vec<Box<str>>,
@@ -20,7 +21,7 @@ impl Field {
     /// # Errors
     /// When a name of it is empty.
     pub fn parse<E: serde::de::Error>(text: &str) -> Result<Self, E> {
-        let path: Vec<Box<str>> = text.split('.').map(Into::into).collect();
+        let path: Vec<Box<str>> = path::parts(text).map(|(_, name)| name.into()).collect();
         if path.iter().any(|name| name.is_empty()) {
             return Err(E::custom(format_args!(
                 "a field has a name, like price or trade.price, not `{text}`"
@@ -37,7 +38,7 @@ impl Field {
 
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.path.join("."))
+        f.write_str(&path::dotted(&self.path))
     }
 }
 
@@ -108,6 +109,9 @@ impl Wanted {
     ) -> Result<&'a RawValue> {
         match (values.get(place).copied().flatten(), self.fields.get(place)) {
             (Some(value), _) => Ok(value),
+            (None, Some(field)) if field.path.len() > 1 => {
+                bail!("there is no field `{field}` (a dot that is part of a name is written `\\.`)")
+            }
             (None, Some(field)) => bail!("there is no field `{field}`"),
             (None, None) => bail!("there is no such field"),
         }

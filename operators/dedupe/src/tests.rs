@@ -57,8 +57,26 @@ fn keys_are_values_of_one_or_several_fields() {
 }
 
 #[test]
+fn numbers_are_keys_by_their_exact_value() {
+    let key = |number: &str| format!("{{\"id\":{number}}}");
+    let mut dedupe = open(&json!({"by": "id"}));
+    let ids = (0..5).map(|n| key(&format!("10000000000000000000{n}")));
+    dedupe.send(0, ids).unwrap();
+    assert_eq!(dedupe.take().len(), 5);
+    let same = ["1.10", "1.1", "11e-1", "2", "2.0", "0.2e1"];
+    dedupe.send(0, same.map(key)).unwrap();
+    let passed: Vec<_> = dedupe
+        .take()
+        .into_iter()
+        .filter(|(port, _)| *port == 0)
+        .collect();
+    let expected = ["1.10", "2"].map(|number| (0, key(number).into_bytes()));
+    assert_eq!(passed, expected);
+}
+
+#[test]
 fn what_is_rejected_is_not_known() {
-    let mut dedupe = open(&json!({"by": "k", "within": "1m", "time": "t"}));
+    let mut dedupe = open(&json!({"by": "k", "within": "1m", "time": {"field": "t", "unit": "s"}}));
     let long = json!({"k": "x".repeat(1100), "t": 0}).to_string();
     for (datum, reason) in [
         ("[1]", "not a JSON object"),
@@ -147,7 +165,7 @@ fn keys_are_forgotten_by_event_time() {
     dedupe.tick(u64::MAX).unwrap();
     dedupe.send(0, [r#"{"k":1,"t":10801}"#]).unwrap();
     assert!(passed(&mut dedupe).is_empty());
-    let mut whole = open(&json!({"within": "1h", "time": "t"}));
+    let mut whole = open(&json!({"within": "1h", "time": {"field": "t", "unit": "s"}}));
     whole
         .send(0, [r#"{"t":0}"#, r#"{"t":0}"#, r#"{"t":1}"#])
         .unwrap();
@@ -185,7 +203,7 @@ fn a_state_of_another_configuration_is_refused() {
         (json!({"by": "j"}), "another configuration"),
         (json!({}), "another configuration"),
         (
-            json!({"by": "k", "within": "1s", "time": "t"}),
+            json!({"by": "k", "within": "1s", "time": {"field": "t", "unit": "s"}}),
             "another configuration",
         ),
     ] {

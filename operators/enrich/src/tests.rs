@@ -76,8 +76,8 @@ fn fields_are_added_behind_those_of_the_datum() {
         ),
         (
             json!({"by": "id", "table": [{"id": "007", "x": 1}, {"id": 7.0, "x": 2}]}),
-            r#"{"id":"7.0"}"#,
-            r#"{"id":"7.0","x":2}"#,
+            r#"{"id":"7"}"#,
+            r#"{"id":"7","x":2}"#,
         ),
         (
             json!({"table": [{"city": "Lisbon"}]}),

@@ -34,6 +34,8 @@ pub(crate) struct Config {
     lateness: Option<Span>,
     /// After how much of the host's time a datum is not held any longer; never if not given.
     pub(crate) idle: Option<Span>,
+    /// How far a time may be ahead of the host's clock.
+    pub(crate) max_ahead: Option<Span>,
     /// What leaves.
     #[serde(default)]
     pub(crate) output: Output,
@@ -128,7 +130,11 @@ impl Config {
             "config.by: a key has 1 to {KEY_FIELDS_MAX} fields, not {count}"
         );
         if config.time.is_none() {
-            for (name, given) in [("lateness", config.lateness), ("idle", config.idle)] {
+            for (name, given) in [
+                ("lateness", config.lateness),
+                ("idle", config.idle),
+                ("max_ahead", config.max_ahead),
+            ] {
                 if given.is_some() {
                     bail!(
                         "config.{name}: without `time`, datums are held for as long as `within` says, and nothing is late"
@@ -220,6 +226,10 @@ mod tests {
             (
                 r#"{"by":"k","within":"5s","idle":"1s"}"#,
                 "config.idle: without `time`",
+            ),
+            (
+                r#"{"by":"k","within":"5s","max_ahead":"1s"}"#,
+                "config.max_ahead: without `time`",
             ),
             (
                 r#"{"by":"k","within":"5s","type":"full"}"#,

@@ -11,7 +11,7 @@ mod side;
 mod tests;
 
 use config::Config;
-use mosaik_operator_common::clock::{clock_time, late};
+use mosaik_operator_common::clock::{Ahead, clock_time, late};
 use mosaik_operator_common::encodings::only_json;
 use mosaik_operator_common::fields::Wanted;
 use mosaik_operator_common::key::KeyFields;
@@ -38,6 +38,7 @@ pub struct JoinOperator {
     /// The datums that wait, of the left and of the right.
     sides: [Side; 2],
     clocks: [Clock; 2],
+    ahead: Ahead,
     /// Datums are numbered as they come.
     next_number: u64,
     /// What is still to be done of the call at hand.
@@ -112,6 +113,7 @@ impl FramesOperator for JoinOperator {
             inputs: [input(0), input(1)],
             sides: Default::default(),
             clocks: Default::default(),
+            ahead: Ahead::new(config.max_ahead),
             next_number: 0,
             matching: None,
             leaving: VecDeque::new(),
@@ -132,6 +134,9 @@ impl FramesOperator for JoinOperator {
         let key_is_null = keys.any_null(&found);
         let clock_ms = host::now();
         let time_ms = self.time_of(port, &found, clock_ms)?;
+        if self.config.time.is_some() {
+            self.ahead.check(time_ms)?;
+        }
         if time_ms < self.closed_to(port) {
             return late(
                 datum,

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 type Input = (usize, u8, i64, u32);
 
 fn config(more: Json) -> String {
-    let mut config = json!({"by": "k", "within": "10s", "time": "t"});
+    let mut config = json!({"by": "k", "within": "10s", "time": {"field": "t", "unit": "s"}});
     for (name, value) in more.as_object().unwrap() {
         config[name] = value.clone();
     }
@@ -370,4 +370,20 @@ fn how_far_the_sides_are_belongs_to_all_keys() {
         send(&mut whole, (0, 4, 51, 7));
         assert_eq!(pairs(&mut whole), [[Some(3), None], [Some(7), None]]);
     }
+}
+
+#[test]
+fn a_time_far_ahead_makes_nothing_late() {
+    set_now(Some(60_000));
+    let mut join = open(&config(json!({})));
+    send(&mut join, (0, 1, 100, 1));
+    send(&mut join, (0, 1, 60 + 86_401, 2));
+    send(&mut join, (0, 1, 105, 3));
+    assert_eq!(join.rejected.len(), 1);
+    assert_eq!(
+        join.rejected[0].1,
+        "its time is further ahead of the clock than `max_ahead`"
+    );
+    assert_eq!(counted("too_far_ahead"), 1);
+    set_now(None);
 }

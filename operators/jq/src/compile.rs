@@ -1,9 +1,14 @@
 //! From the text of a filter to one that runs: the functions it has, and errors that point into it.
 
+use jaq_core::load::parse::Def;
 use jaq_core::load::{self, Arena, File, Loader};
 use jaq_core::native::{Fun, bome, run, v};
 use jaq_core::{Compiler, DataT, Error as JaqError, compile, data::JustLut};
 use jaq_json::Val;
+
+use crate::json;
+use crate::rewrite::{self, DIVIDE};
+use crate::strict;
 use mosaik_wasm_sdk::host::{self, Level};
 use mosaik_wasm_sdk::{Error, Result};
 
@@ -18,11 +23,8 @@ pub(crate) type Filter = jaq_core::Filter<Data>;
 /// # Errors
 /// Says what is wrong, where, and shows the place.
 pub(crate) fn compile(code: &str) -> Result<Filter> {
-    let definitions = jaq_core::defs()
-        .chain(jaq_std::defs())
-        .chain(jaq_json::defs());
     let arena = Arena::default();
-    let modules = Loader::new(definitions)
+    let modules = Loader::new(definitions())
         .load(&arena, File { code, path: () })
         .map_err(|errors| {
             first(
@@ -41,12 +43,27 @@ pub(crate) fn compile(code: &str) -> Result<Filter> {
                 .map(|(file, error)| load_error(file.code, error)),
         )
     })?;
+    // It has just been parsed.
+    let term = load::parse(code, |parser| parser.term()).unwrap_or_default();
+    let main = Def {
+        name: MAIN,
+        args: Vec::new(),
+        body: rewrite::term(term),
+    };
+    let modules = Loader::new(definitions().into_iter().chain([main]))
+        .load(
+            &arena,
+            File {
+                code: MAIN,
+                path: (),
+            },
+        )
+        .map_err(|_| Error::new("the filter cannot be compiled"))?;
     Compiler::default()
         .with_funs(functions())
         .compile(modules)
         .map_err(|errors| {
-            first(errors.into_iter().flat_map(|(file, errors)| {
-                let code = file.code;
+            first(errors.into_iter().flat_map(|(_, errors)| {
                 errors
                     .into_iter()
                     .map(move |error| undefined(code, error))
@@ -55,14 +72,82 @@ pub(crate) fn compile(code: &str) -> Result<Filter> {
         })
 }
 
+/// The filter, as a function among those that it calls.
+const MAIN: &str = "_main";
+
+/// The functions that are written in jq; those of ours come last, and replace jaq's.
+fn definitions<'s>() -> Vec<Def<&'s str>> {
+    let own = load::parse(include_str!("defs.jq"), |parser| parser.defs());
+    let functions = jaq_core::defs()
+        .chain(jaq_std::defs())
+        .chain(jaq_json::defs())
+        .chain(own.unwrap_or_default());
+    let mut all: Vec<Def<&'s str>> = Vec::new();
+    for function in functions {
+        all.push(function);
+    }
+    all
+}
+
 /// jq's functions, with the clock and the log of the host, and without an environment.
 fn functions() -> impl Iterator<Item = Fun<Data>> {
-    let replaced = ["env", "now", "debug_empty", "stderr_empty"];
-    let std = jaq_std::funs::<Data>().filter(move |(name, ..)| !replaced.contains(name));
-    jaq_core::funs::<Data>()
-        .chain(std)
-        .chain(jaq_json::funs::<Data>())
+    let replaced = [
+        "env",
+        "now",
+        "debug_empty",
+        "stderr_empty",
+        "fromjson",
+        "tojson",
+    ];
+    let others = jaq_core::funs::<Data>()
+        .chain(jaq_std::funs::<Data>())
+        .chain(jaq_json::funs::<Data>());
+    others
+        .filter(move |(name, ..)| !replaced.contains(name))
         .chain(of_host())
+        .chain(strict())
+}
+
+/// What jaq takes more of than jq.
+fn strict() -> impl Iterator<Item = Fun<Data>> {
+    let functions: [jaq_core::native::Filter<jaq_core::RunPtr<Data>>; 4] = [
+        ("tojson", v(0), |cv| {
+            let mut json = Vec::new();
+            let written = json::write(&cv.1, &mut json);
+            let text = written.map(|()| Val::utf8_str(json));
+            bome(text.map_err(|error| JaqError::str(error.reason())))
+        }),
+        ("fromjson", v(0), |cv| {
+            bome(parse_text(&cv.1, strict::parse))
+        }),
+        ("_tonumber", v(0), |cv| {
+            bome(parse_text(&cv.1, strict::number))
+        }),
+        (DIVIDE, v(2), |mut cv| {
+            let by = cv.0.pop_var();
+            let value = cv.0.pop_var();
+            bome(divide(value, by))
+        }),
+    ];
+    functions.into_iter().map(run::<Data>)
+}
+
+fn parse_text(value: &Val, parse: fn(&[u8]) -> Result<Val>) -> Result<Val, JaqError<Val>> {
+    match value {
+        Val::TStr(text) => parse(text).map_err(|error| JaqError::str(error.reason())),
+        other => Err(JaqError::typ(other.clone(), "string")),
+    }
+}
+
+fn divide(value: Val, by: Val) -> Result<Val, JaqError<Val>> {
+    if let (Val::Num(_), Val::Num(_)) = (&value, &by)
+        && by == Val::from(0_usize)
+    {
+        return Err(JaqError::str(format_args!(
+            "{value} and {by} cannot be divided because the divisor is zero"
+        )));
+    }
+    value / by
 }
 
 fn of_host() -> impl Iterator<Item = Fun<Data>> {

@@ -11,6 +11,8 @@ pub(crate) struct Config {
     pub(crate) filter: String,
     /// Outputs that one datum may have.
     pub(crate) max_outputs: usize,
+    /// Whether a result that is text leaves as that text, and not as JSON.
+    pub(crate) raw: bool,
 }
 
 const MAX_OUTPUTS: usize = 100_000;
@@ -27,6 +29,8 @@ impl<'de> Deserialize<'de> for Config {
             filter: String,
             #[serde(default = "max_outputs")]
             max_outputs: usize,
+            #[serde(default)]
+            raw: bool,
         }
 
         struct ConfigVisitor;
@@ -42,6 +46,7 @@ impl<'de> Deserialize<'de> for Config {
                 Ok(Config {
                     filter: filter.to_owned(),
                     max_outputs: MAX_OUTPUTS,
+                    raw: false,
                 })
             }
 
@@ -49,10 +54,12 @@ impl<'de> Deserialize<'de> for Config {
                 let Full {
                     filter,
                     max_outputs,
+                    raw,
                 } = Full::deserialize(MapAccessDeserializer::new(map))?;
                 Ok(Config {
                     filter,
                     max_outputs,
+                    raw,
                 })
             }
         }

@@ -1,6 +1,7 @@
 //! JSON in and out: a bound on nesting before it is parsed, and values written as JSON that everyone reads.
 
-use jaq_json::{Num, Val, read};
+use crate::strict;
+use jaq_json::{Num, Val};
 use mosaik_wasm_sdk::{Error, Result, bail, ensure};
 use std::io::Write as _;
 
@@ -16,7 +17,7 @@ pub(crate) fn parse(datum: &[u8]) -> Result<Val> {
             "arrays and objects within each other more than {DEPTH_MAX} deep"
         );
     }
-    read::parse_single(datum).map_err(|error| Error::new(format_args!("not JSON: {error}")))
+    strict::parse(datum)
 }
 
 /// How deep arrays and objects nest.

@@ -7,6 +7,8 @@ mod config;
 #[cfg(any(target_family = "wasm", test))]
 mod heap;
 mod json;
+mod rewrite;
+mod strict;
 
 #[cfg(test)]
 mod tests;
@@ -14,13 +16,15 @@ mod tests;
 use compile::Filter;
 use config::Config;
 use jaq_core::{Ctx, Vars};
+use jaq_json::Val;
 use mosaik_operator_common::encodings::only_json;
-use mosaik_wasm_sdk::{Binding, FramesOperator, Outputs, Result, bail, parse_config};
+use mosaik_wasm_sdk::{Binding, FramesOperator, Outputs, Result, bail, ensure, parse_config};
 
 /// The operator.
 pub struct JqOperator {
     filter: Filter,
     max_outputs: usize,
+    raw: bool,
 }
 
 mosaik_wasm_sdk::export!(JqOperator);
@@ -40,11 +44,18 @@ impl FramesOperator for JqOperator {
         let Config {
             filter,
             max_outputs,
+            raw,
         } = parse_config(config)?;
-        only_json("jq", inputs, outputs)?;
+        if raw {
+            only_json("jq", inputs, &[])?;
+            only_text(outputs)?;
+        } else {
+            only_json("jq", inputs, outputs)?;
+        }
         Ok(Self {
             filter: compile::compile(&filter)?,
             max_outputs,
+            raw,
         })
     }
 
@@ -56,8 +67,25 @@ impl FramesOperator for JqOperator {
             if count >= self.max_outputs {
                 bail!("more than {} outputs (max_outputs)", self.max_outputs);
             }
-            out.write(0, |to| json::write(&output, to))?;
+            out.write(0, |to| match &output {
+                Val::TStr(text) if self.raw => {
+                    to.extend_from_slice(text);
+                    Ok(())
+                }
+                output => json::write(output, to),
+            })?;
         }
         Ok(())
     }
+}
+
+/// With `raw`, results are text.
+fn only_text(outputs: &[Binding]) -> Result<()> {
+    for Binding { port, encoding, .. } in outputs {
+        ensure!(
+            encoding == "text",
+            "the stream on port `{port}` is {encoding}; with `raw: true`, jq gives text"
+        );
+    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! The operator as a whole.
 
+mod like_jq;
+
 use super::*;
 use mosaik_wasm_sdk::testing::{Harness, binding, logged, set_now};
 use proptest::prelude::*;
@@ -136,6 +138,76 @@ fn what_people_expect_is_there() {
 }
 
 #[test]
+fn only_json_is_read() {
+    for datum in [
+        r#"{"zip":01730}"#,
+        r#"{"v":NaN}"#,
+        r#"{"v":-Infinity}"#,
+        r#"{"v":+5}"#,
+        r#"{"a":1} # note"#,
+        "{1:2}",
+        r#"b"x""#,
+        "[1,]",
+    ] {
+        assert!(
+            run(".", datum).unwrap_err().starts_with("not JSON: "),
+            "{datum}"
+        );
+    }
+    let mut harness = open(".").unwrap();
+    harness.send(0, [&b"{\"v\":\"x\xff\"}"[..]]).unwrap();
+    assert!(harness.rejected[0].1.starts_with("not JSON: "));
+}
+
+#[test]
+fn what_jq_rejects_is_neither_dropped_nor_invented() {
+    let filter = "{id, v: (.v|tonumber)}";
+    gives(filter, r#"{"id":1,"v":"5"}"#, &[r#"{"id":1,"v":5}"#]);
+    for text in ["", "  ", "#x", "1 2"] {
+        let datum = json!({"id": 2, "v": text}).to_string();
+        assert!(
+            run(filter, &datum)
+                .unwrap_err()
+                .contains("cannot be parsed as a number")
+        );
+    }
+    let filter = "{id, rate: (.err/.all)}";
+    gives(
+        filter,
+        r#"{"id":3,"err":1,"all":4}"#,
+        &[r#"{"id":3,"rate":0.25}"#],
+    );
+    for datum in [
+        r#"{"id":1,"err":3,"all":0}"#,
+        r#"{"id":2,"err":0,"all":0.0}"#,
+    ] {
+        assert!(
+            run(filter, datum)
+                .unwrap_err()
+                .contains("the divisor is zero")
+        );
+    }
+}
+
+#[test]
+fn raw_results_are_text() {
+    let bindings = (&[binding("in", "json")], &[binding("out", "text")]);
+    let config = r#"{"filter":".[]","raw":true}"#;
+    let mut harness = Harness::<JqOperator>::open_on(config, bindings.0, bindings.1).unwrap();
+    harness.send(0, [r#"["a \"b\"",1,["x"],""]"#]).unwrap();
+    assert_eq!(
+        harness.take_text().unwrap(),
+        ["a \"b\"", "1", r#"["x"]"#, ""]
+    );
+    let json =
+        Harness::<JqOperator>::open_on(config, bindings.0, &[binding("out", "json")]).unwrap_err();
+    assert_eq!(
+        json.reason(),
+        "the stream on port `out` is json; with `raw: true`, jq gives text"
+    );
+}
+
+#[test]
 fn the_host_is_clock_and_log() {
     set_now(Some(1_500));
     gives("now", "0", &["1.5"]);
@@ -149,7 +221,11 @@ fn failures_reject_with_jqs_message() {
         (".a", "[1]", "cannot index [1] with \"a\""),
         ("error(\"no \\(.)\")", "1", "no 1"),
         ("error({a: 1})", "1", "{\"a\":1} (not a string)"),
-        (".[] | tonumber", r#"["1","x"]"#, "cannot parse"),
+        (
+            ".[] | tonumber",
+            r#"["1","x"]"#,
+            "string (\"x\") cannot be parsed as a number",
+        ),
         ("halt", "1", "the filter has called `halt`"),
         (".", "{\"a\":", "not JSON: "),
         (".", "1 2", "not JSON: "),
@@ -158,7 +234,7 @@ fn failures_reject_with_jqs_message() {
         (
             "{(.|tostring): 1} | with_entries(.key = 1)",
             "1",
-            "an object with the key 1 cannot",
+            "object keys must be strings",
         ),
     ] {
         let said = run(filter, datum).unwrap_err();

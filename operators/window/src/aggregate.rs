@@ -1,12 +1,14 @@
 //! Aggregates: how they are configured, what they hold, what they say.
 
-use mosaik_operator_common::fields::{Field, short};
+use crate::number::{Bits, Kept, Number, write_float, write_integer};
+use crate::wide::Wide;
+use mosaik_operator_common::fields::Field;
 use mosaik_wasm_sdk::{Result, ensure};
+use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
-use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use std::cmp::Ordering;
 use std::fmt;
-use std::io::Write as _;
 
 /// Fields and aggregates of one operator.
 pub(crate) const VALUES_MAX: usize = 32;
@@ -108,7 +110,7 @@ pub(crate) enum Value<'a> {
     /// Nothing: the field is null.
     Null,
     /// A number.
-    Number(f64),
+    Number(Number<'a>),
     /// Any value, as it stands; for a plain `count` any text.
     Any(&'a str),
 }
@@ -131,31 +133,9 @@ impl Aggregate {
                 );
                 Ok(Value::Any(text))
             }
-            Kind::Sum | Kind::Min | Kind::Max | Kind::Avg => match text.as_bytes().first() {
-                // JSON's numbers are all read by Rust's parser, which rounds correctly.
-                Some(b'-' | b'0'..=b'9') => Ok(Value::Number(text.parse()?)),
-                _ => Err(mosaik_wasm_sdk::Error::new(format_args!(
-                    "`{name}` is {}, not a number",
-                    short(text)
-                ))),
-            },
+            Kind::Sum | Kind::Avg => Number::added(name, text).map(Value::Number),
+            Kind::Min | Kind::Max => Number::compared(name, text).map(Value::Number),
         }
-    }
-}
-
-/// A number whose saved form is exact, infinities included.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Exact(pub(crate) f64);
-
-impl Serialize for Exact {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(self.0.to_bits())
-    }
-}
-
-impl<'de> Deserialize<'de> for Exact {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        u64::deserialize(deserializer).map(|bits| Self(f64::from_bits(bits)))
     }
 }
 
@@ -164,10 +144,10 @@ impl<'de> Deserialize<'de> for Exact {
 pub(crate) enum Seen {
     /// How many.
     Count(u64),
-    /// Their sum, what rounding took from it (Neumaier), and how many there were.
-    Sum(Exact, Exact, u64),
+    /// Their sum, and how many there were.
+    Sum(Sum, u64),
     /// The least or greatest so far.
-    Extreme(Option<Exact>),
+    Extreme(Option<Kept>),
     /// The earliest or latest value so far, as it stood, and its time.
     Held(Option<(i64, Box<str>)>),
 }
@@ -176,7 +156,7 @@ impl Seen {
     pub(crate) fn nothing(kind: Kind) -> Self {
         match kind {
             Kind::Count => Self::Count(0),
-            Kind::Sum | Kind::Avg => Self::Sum(Exact(0.0), Exact(0.0), 0),
+            Kind::Sum | Kind::Avg => Self::Sum(Sum::default(), 0),
             Kind::Min | Kind::Max => Self::Extreme(None),
             Kind::First | Kind::Last => Self::Held(None),
         }
@@ -186,22 +166,21 @@ impl Seen {
         match (self, value) {
             (_, Value::Null) => {}
             (Self::Count(count), _) => *count += 1,
-            (Self::Sum(sum, lost, count), Value::Number(number)) => {
-                let (total, rounded) = sum_and_loss(sum.0, number);
-                sum.0 = total;
-                lost.0 += rounded;
+            (Self::Sum(sum, count), Value::Number(number)) => {
+                sum.add(number);
                 *count += 1;
             }
             (Self::Extreme(extreme), Value::Number(number)) => {
-                let better = extreme.is_none_or(|so_far| {
-                    if kind == Kind::Min {
-                        number < so_far.0
-                    } else {
-                        number > so_far.0
-                    }
-                });
+                let wanted = if kind == Kind::Min {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                };
+                let better = extreme
+                    .as_ref()
+                    .is_none_or(|so_far| number.compare(so_far) == Some(wanted));
                 if better {
-                    *extreme = Some(Exact(number));
+                    *extreme = Some(Kept::of(number));
                 }
             }
             (Self::Held(held), Value::Any(text)) => {
@@ -226,14 +205,12 @@ impl Seen {
     pub(crate) fn merge(&mut self, kind: Kind, other: Self) {
         match (self, other) {
             (Self::Count(count), Self::Count(more)) => *count += more,
-            (Self::Sum(sum, lost, count), Self::Sum(more, more_lost, more_count)) => {
-                let (total, rounded) = sum_and_loss(sum.0, more.0);
-                sum.0 = total;
-                lost.0 += rounded + more_lost.0;
+            (Self::Sum(sum, count), Self::Sum(more, more_count)) => {
+                sum.merge(&more);
                 *count += more_count;
             }
             (seen @ Self::Extreme(_), Self::Extreme(Some(number))) => {
-                seen.see(kind, Value::Number(number.0), 0);
+                seen.see(kind, Value::Number(number.as_number()), 0);
             }
             (seen @ Self::Held(_), Self::Held(Some((time_ms, text)))) => {
                 seen.see(kind, Value::Any(&text), time_ms);
@@ -247,22 +224,78 @@ impl Seen {
     pub(crate) fn write(&self, kind: Kind, to: &mut Vec<u8>) {
         match self {
             Self::Count(count) => write_integer(*count, to),
-            Self::Sum(sum, lost, count) => {
-                // An infinite sum has lost a NaN.
-                let sum = if sum.0.is_finite() {
-                    sum.0 + lost.0
-                } else {
-                    sum.0
-                };
-                match kind {
-                    Kind::Avg if *count == 0 => to.extend_from_slice(b"null"),
-                    Kind::Avg => write_number(sum / *count as f64, to),
-                    _ => write_number(sum, to),
-                }
-            }
-            Self::Extreme(Some(number)) => write_number(number.0, to),
+            Self::Sum(_, 0) if kind == Kind::Avg => to.extend_from_slice(b"null"),
+            Self::Sum(sum, count) if kind == Kind::Avg => sum.write_average(*count, to),
+            Self::Sum(sum, _) => sum.write(to),
+            Self::Extreme(Some(number)) => number.write(to),
             Self::Held(Some((_, text))) => to.extend_from_slice(text.as_bytes()),
             Self::Extreme(None) | Self::Held(None) => to.extend_from_slice(b"null"),
+        }
+    }
+}
+
+/// A sum: of the integers exactly, and of the decimals as a float with what rounding took from it (Neumaier).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, serde::Deserialize)]
+pub(crate) struct Sum {
+    whole: Wide,
+    decimal: Bits,
+    lost: Bits,
+}
+
+impl Sum {
+    fn add(&mut self, number: Number<'_>) {
+        match number {
+            Number::Whole(value) => self.whole.add(value),
+            Number::Float(value) => self.add_decimal(value),
+            // Numbers that are added up are never read as this.
+            Number::Spelled(_) => {}
+        }
+    }
+
+    fn add_decimal(&mut self, value: f64) {
+        let (total, rounded) = sum_and_loss(self.decimal.0, value);
+        self.decimal.0 = total;
+        self.lost.0 += rounded;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.whole.add_wide(other.whole);
+        self.add_decimal(other.decimal.0);
+        self.lost.0 += other.lost.0;
+    }
+
+    /// All of it as a float, when there are decimals in it.
+    fn nearest(&self) -> Option<f64> {
+        let decimal = if self.decimal.0.is_finite() {
+            self.decimal.0 + self.lost.0
+        } else {
+            // An infinite sum has lost a NaN.
+            self.decimal.0
+        };
+        if decimal == 0.0 {
+            return None;
+        }
+        if self.whole.is_zero() || !decimal.is_finite() {
+            return Some(decimal);
+        }
+        let (total, rounded) = sum_and_loss(self.decimal.0, self.whole.nearest());
+        Some(total + (rounded + self.lost.0))
+    }
+
+    fn write(&self, to: &mut Vec<u8>) {
+        match self.nearest() {
+            Some(sum) => write_float(sum, to),
+            None => write_integer(self.whole, to),
+        }
+    }
+
+    fn write_average(&self, count: u64, to: &mut Vec<u8>) {
+        let by = count as f64;
+        match (self.nearest(), self.whole.divided(count)) {
+            (Some(sum), _) => write_float(sum / by, to),
+            (None, Some((whole, 0))) => write_integer(whole, to),
+            (None, Some((whole, rest))) => write_float(whole as f64 + rest as f64 / by, to),
+            (None, None) => write_float(self.whole.nearest() / by, to),
         }
     }
 }
@@ -276,20 +309,4 @@ fn sum_and_loss(one: f64, other: f64) -> (f64, f64) {
         (other - total) + one
     };
     (total, rounded)
-}
-
-fn write_integer(number: impl fmt::Display, to: &mut Vec<u8>) {
-    write!(to, "{number}").expect("writing into memory does not fail");
-}
-
-/// The shortest text that reads back as the same number; whole numbers without a point, infinities as null.
-fn write_number(number: f64, to: &mut Vec<u8>) {
-    const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
-    if number == 0.0 {
-        to.push(b'0');
-    } else if number.fract() == 0.0 && number.abs() < EXACT_BELOW {
-        write_integer(number as i64, to);
-    } else {
-        serde_json::to_writer(to, &number).expect("a number is written into memory");
-    }
 }

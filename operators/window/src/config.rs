@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) watermark: Option<Watermark>,
     /// After how much of the host's time without a datum a key's windows are closed anyway; never if not given.
     pub(crate) idle: Option<Span>,
+    /// How far a time may be ahead of the host's clock.
+    pub(crate) max_ahead: Option<Span>,
     /// Keys that are held.
     #[serde(default = "max_keys")]
     pub(crate) max_keys: usize,
@@ -70,6 +72,7 @@ impl Config {
                 ("lateness", config.lateness.is_some()),
                 ("watermark", config.watermark.is_some()),
                 ("idle", config.idle.is_some()),
+                ("max_ahead", config.max_ahead.is_some()),
             ];
             if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
                 bail!(
@@ -190,6 +193,10 @@ mod tests {
             (
                 r#"{"every":"day","idle":"1s","aggregate":{"n":"count"}}"#,
                 "config.idle: without `time`",
+            ),
+            (
+                r#"{"every":"day","max_ahead":"1h","aggregate":{"n":"count"}}"#,
+                "config.max_ahead: without `time`",
             ),
             (
                 r#"{"every":"day","time":"t","aggregate":{}}"#,

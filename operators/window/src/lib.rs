@@ -5,6 +5,8 @@
 mod aggregate;
 mod config;
 mod every;
+mod number;
+mod wide;
 mod windowing;
 mod windows;
 
@@ -14,7 +16,7 @@ mod tests;
 use aggregate::{Aggregate, Seen, VALUES_MAX, Value};
 use config::{Config, Watermark};
 use mosaik_operator_common::civil::write_rfc3339;
-use mosaik_operator_common::clock::{clock_time, late};
+use mosaik_operator_common::clock::{Ahead, clock_time, late};
 use mosaik_operator_common::encodings::only_json;
 use mosaik_operator_common::fields::Wanted;
 use mosaik_operator_common::key::{ALL_KEYS, KeyFields};
@@ -30,7 +32,7 @@ use windowing::Windowing;
 use windows::{Arrival, Bounds, Closed, Key, Windows};
 
 /// The version of the saved state.
-const STATE_VERSION: u32 = 2;
+const STATE_VERSION: u32 = 3;
 
 /// The output port for what comes too late.
 const LATE: usize = 1;
@@ -51,6 +53,7 @@ pub struct WindowOperator {
     windows: Windows,
     /// Whether it matters when a datum comes.
     needs_clock: bool,
+    ahead: Ahead,
     /// Holds the key of the datum at hand.
     key: Vec<u8>,
     /// Holds the windows of the datum at hand.
@@ -95,6 +98,7 @@ impl FramesOperator for WindowOperator {
             values_at,
             labels: labels.collect::<Result<_>>()?,
             windows: empty(&config),
+            ahead: Ahead::new(config.max_ahead),
             needs_clock: config.time.is_none() || config.idle.is_some(),
             key: Vec::new(),
             spans: Vec::new(),
@@ -106,6 +110,9 @@ impl FramesOperator for WindowOperator {
         let found = self.wanted.find::<VALUES_MAX>(datum)?;
         let clock_ms = if self.needs_clock { host::now() } else { 0 };
         let time_ms = self.time_of(&found, clock_ms)?;
+        if self.time_at.is_some() {
+            self.ahead.check(time_ms)?;
+        }
         self.keys.read(&self.wanted, &found, &mut self.key)?;
         let aggregates = &self.config.aggregate.0;
         let mut values = [Value::Null; VALUES_MAX];

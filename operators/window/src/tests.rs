@@ -1,6 +1,8 @@
 //! The operator as a whole, with windows of one length by event time; other windows are in `kinds`.
 
 mod kinds;
+mod numbers;
+mod times;
 
 use super::*;
 use mosaik_wasm_sdk::testing::{Harness, binding, counted, run_frames};
@@ -9,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 fn config(every: &str, more: Json) -> String {
     let mut config = json!({
-        "every": every, "by": "k", "time": "t",
+        "every": every, "by": "k", "time": {"field": "t", "unit": "s"},
         "aggregate": {"avg": {"avg": "v"}, "first": {"first": "v"}, "last": {"last": "v"}, "max": {"max": "v"}, "min": {"min": "v"}, "n": "count", "sum": {"sum": "v"}},
     });
     for (name, value) in more.as_object().unwrap() {
@@ -53,8 +55,7 @@ fn the_schema_is_json() {
 
 #[test]
 fn keys_with_several_and_nested_fields() {
-    let config =
-        json!({"every": "day", "by": ["a.b", "c"], "time": "t", "aggregate": {"n": "count"}});
+    let config = json!({"every": "day", "by": ["a.b", "c"], "time": {"field": "t", "unit": "s"}, "aggregate": {"n": "count"}});
     let mut harness = open(&config.to_string());
     harness
         .send(
@@ -74,7 +75,8 @@ fn keys_with_several_and_nested_fields() {
             r#"{"b":7,"c":true,"start":"1970-01-01T00:00:00Z","end":"1970-01-02T00:00:00Z","n":1}"#
         ]
     );
-    let everyone = json!({"every": "day", "time": "t", "aggregate": {"n": "count"}});
+    let everyone =
+        json!({"every": "day", "time": {"field": "t", "unit": "s"}, "aggregate": {"n": "count"}});
     let ran = run_frames::<WindowOperator>(everyone, [json!({"t": 0}), json!({"t": 1})]).unwrap();
     assert_eq!(
         ran.outputs,
@@ -114,7 +116,7 @@ fn aggregates_by_event_time_and_without_null() {
         "{}",
         out[1]
     );
-    let config = json!({"every": "day", "time": "t", "aggregate": {"n": {"count": "v"}}});
+    let config = json!({"every": "day", "time": {"field": "t", "unit": "s"}, "aggregate": {"n": {"count": "v"}}});
     let ran = run_frames::<WindowOperator>(
         config,
         [json!({"t": 0, "v": null}), json!({"t": 1, "v": "x"})],
@@ -125,8 +127,7 @@ fn aggregates_by_event_time_and_without_null() {
 
 #[test]
 fn averages_are_right_to_the_last_digit() {
-    let config =
-        json!({"every": "day", "time": "t", "aggregate": {"a": {"avg": "v"}, "s": {"sum": "v"}}});
+    let config = json!({"every": "day", "time": {"field": "t", "unit": "s"}, "aggregate": {"a": {"avg": "v"}, "s": {"sum": "v"}}});
     let inputs = std::iter::repeat_n(json!({"t": 0, "v": 0.1}), 100_000);
     let ran = run_frames::<WindowOperator>(config, inputs).unwrap();
     assert_eq!(

@@ -33,8 +33,8 @@ pub use steps::Step;
 
 pub use crate::manifest::{
     Backoff, ComponentSource, Condition, DataFormat, Grants, Guarded, Lagging, MAX_BATCH_SIZE,
-    NodeConfig, OnError, OnlineWhen, OperatorLimits, PortName, PostcardPolicy, Require,
-    Requirement, Scope, StageName, StatePolicy, StreamConfig, StreamName,
+    NodeConfig, OnError, OnlineWhen, OperatorConfig, OperatorLimits, PortName, PostcardPolicy,
+    Require, Requirement, Scope, StageName, StatePolicy, StreamConfig, StreamName,
     connector::{SinkConfig, SourceConfig},
 };
 
@@ -121,7 +121,7 @@ pub struct OperatorStage {
     /// What it writes, in the component's order of ports. A port that is missing here goes nowhere.
     pub outputs: Vec<Output>,
     /// What it is opened with, together with `files`.
-    pub config: Guarded<serde_json::Value>,
+    pub config: Guarded<OperatorConfig>,
     /// What of `config` stands in files: then `config` is an object that has none of these.
     pub files: Vec<DataFile>,
     /// What it may use.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mosaik_streams::{Criteria, Encoding, Schema, criteria::Path};
+use mosaik_streams::{Criteria, Encoding, Schema, criteria::Path, path};
 
 use super::{
     de,
@@ -10,7 +10,7 @@ use super::{
     guarded::Guarded,
     reader::Reader,
     source::{Source, Span},
-    tree::{Entry, Node, Value},
+    tree::{Entry, Node, Plain, Value},
     yaml,
 };
 
@@ -56,7 +56,10 @@ impl CriteriaDecl {
 pub fn parse(text: &str) -> Result<Criteria, Diagnostics> {
     let mut found = Vec::new();
     let criteria = yaml::parse(text, &mut found).and_then(|node| match node {
-        Some(node) => de::from_node::<Criteria>(&node).map_err(|wrong| *wrong),
+        Some(node) => {
+            ambiguous(&node, &mut found);
+            de::from_node::<Criteria>(&node).map_err(|wrong| *wrong)
+        }
         None => Err(Diagnostic::error("there are no criteria").help("like `{city: Oslo}`")),
     });
     match criteria {
@@ -84,6 +87,9 @@ pub(crate) fn read(cx: &mut Reader<'_>, node: &Node) -> Option<CriteriaDecl> {
         return None;
     }
     let node = cx.resolve(node)?;
+    if refuse_ambiguous(cx, &node) {
+        return None;
+    }
     let criteria = match de::from_node::<Criteria>(&node) {
         Ok(criteria) => Guarded::new(criteria, node.has_secrets()),
         Err(wrong) => {
@@ -100,6 +106,80 @@ pub(crate) fn read(cx: &mut Reader<'_>, node: &Node) -> Option<CriteriaDecl> {
     Some(CriteriaDecl {
         alternatives,
         criteria,
+    })
+}
+
+/// Refuses what is text in criteria and resembles a number, and bounds that are neither number nor text. Whether there
+/// was any.
+pub(crate) fn refuse_ambiguous(cx: &mut Reader<'_>, node: &Node) -> bool {
+    let mut found = Vec::new();
+    ambiguous(node, &mut found);
+    let any = !found.is_empty();
+    for wrong in found {
+        cx.note(wrong);
+    }
+    any
+}
+
+fn ambiguous(node: &Node, found: &mut Vec<Diagnostic>) {
+    match &node.value {
+        Value::Sequence(alternatives) => {
+            for alternative in alternatives {
+                ambiguous(alternative, found);
+            }
+        }
+        Value::Mapping(fields) => {
+            for field in fields {
+                ambiguous_condition(&field.node, found);
+            }
+        }
+        Value::Scalar(_) => {}
+    }
+}
+
+fn ambiguous_condition(node: &Node, found: &mut Vec<Diagnostic>) {
+    const BOUNDS: [&str; 4] = ["gt", "gte", "lt", "lte"];
+    match &node.value {
+        Value::Scalar(_) => found.extend(resembles_number(node)),
+        Value::Sequence(values) => found.extend(values.iter().filter_map(resembles_number)),
+        Value::Mapping(entries) => {
+            for Entry { key, node } in entries {
+                if key.text == "not" {
+                    ambiguous_condition(node, found);
+                } else if BOUNDS.contains(&key.text.as_str()) {
+                    found.extend(resembles_number(node).or_else(|| no_bound(&key.text, node)));
+                }
+            }
+        }
+    }
+}
+
+fn resembles_number(node: &Node) -> Option<Diagnostic> {
+    let Value::Scalar(scalar) = &node.value else {
+        return None;
+    };
+    scalar.resembles_number().then(|| {
+        let shown = if scalar.secret {
+            "this".to_owned()
+        } else {
+            format!("`{}`", scalar.text)
+        };
+        Diagnostic::error(format!("{shown} is not a number that criteria know"))
+            .at(node.span, "expected a decimal number or text")
+            .help("write a number in decimal digits, like `16` or `1.5e3`; quote what is text")
+    })
+}
+
+fn no_bound(name: &str, node: &Node) -> Option<Diagnostic> {
+    let Value::Scalar(scalar) = &node.value else {
+        return None;
+    };
+    matches!(scalar.resolve(), Plain::Null | Plain::Bool(_)).then(|| {
+        Diagnostic::error(format!(
+            "`{name}` is a number or text, found {}",
+            node.kind()
+        ))
+        .at(node.span, "no value is within this bound")
     })
 }
 
@@ -191,9 +271,9 @@ fn check_path(schema: &Schema, entry: &Entry, found: &mut Vec<Diagnostic>) {
     let quoted =
         entry.key.span.end.saturating_sub(entry.key.span.start) == entry.key.text.len() + 2;
     offset += usize::from(quoted);
-    for field in entry.key.text.split('.') {
-        let span = Span::new(offset, offset + field.len());
-        offset += field.len() + 1;
+    for (place, field) in path::parts(&entry.key.text) {
+        let field = &*field;
+        let span = Span::new(offset + place.start, offset + place.end);
         let inner = through_options(schema);
         schema = match inside(inner, field) {
             Some(Ok(next)) => next,

@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 
+use mosaik_streams::criteria::{self, SPELLED};
 use serde::{
     Deserialize,
     de::{self, DeserializeSeed, IntoDeserializer, Visitor},
@@ -255,9 +256,16 @@ impl<'de> de::Deserializer<'de> for Tree<'_> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Error> {
+        if name == SPELLED
+            && let Some(criteria::Scalar::Number(number)) = self.scalar().and_then(Scalar::number)
+        {
+            let spelled = std::iter::once((SPELLED, number.to_string()));
+            let read = visitor.visit_map(de::value::MapDeserializer::new(spelled));
+            return read.map_err(|error: Error| error.within(self.0.span));
+        }
         visitor.visit_newtype_struct(self)
     }
 

@@ -16,6 +16,7 @@ mod guarded;
 mod keys;
 mod node;
 mod operator;
+mod operator_config;
 mod parallel;
 mod postcard_schema;
 mod quic;
@@ -41,9 +42,8 @@ pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use grants::{GrantedDir, GrantedHost, Grants};
 pub use guarded::{Guarded, Secret};
 pub use node::NodeConfig;
-pub use operator::{
-    ComponentSource, OnError, OperatorLimits, PostcardPolicy, StatePolicy, parse_config,
-};
+pub use operator::{ComponentSource, OnError, OperatorLimits, PostcardPolicy, StatePolicy};
+pub use operator_config::{OperatorConfig, parse_config};
 pub use scalar::{
     Bootstrap, MAX_NAME_BYTES, PortName, StageName, StreamName, is_name, parse_duration,
     parse_size, show_duration, show_size,

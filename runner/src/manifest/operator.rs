@@ -1,27 +1,21 @@
 //! `operators`: what a manifest says of each.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use super::{
+    criteria,
     data_file::{self, DataFileDecl},
-    de,
-    diagnostics::Diagnostics,
     edge::{self, EDGE_SHAPE, EdgeDecl, Ports},
     grants::{self, Grants},
     guarded::{Guarded, decode_hex},
     keys::{Section, Shape, key, required},
+    operator_config::{OperatorConfig, config},
     parallel,
     reader::Reader,
     scalar::{StageName, StreamName},
-    source::{Source, Span, Spanned},
+    source::{Span, Spanned},
     stream::{duration_within, size},
-    substitute::Environment,
     tree::{Entry, Node, Value},
-    yaml,
 };
 
 /// Where an operator's code comes from.
@@ -109,7 +103,7 @@ pub(crate) struct OperatorDecl {
     pub(crate) digest: Option<Spanned<[u8; 32]>>,
     pub(crate) from: Option<Ports<EdgeDecl>>,
     pub(crate) to: Option<Ports<Spanned<StreamName>>>,
-    pub(crate) config: Guarded<serde_json::Value>,
+    pub(crate) config: Guarded<OperatorConfig>,
     /// Where `config` is written, or the operator's name; `None` if it could not be read.
     pub(crate) config_span: Option<Span>,
     /// Where the parts of `config` are written.
@@ -361,8 +355,11 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         None if is_misspelt("config") || is_misspelt("files") => (None, None),
         None => (Some(entry.key.span), None),
     };
-    let files = data_file::read(cx, fields, config.as_deref());
+    let files = data_file::read(cx, fields, config.as_deref().map(|config| &**config));
     let component = component?;
+    let ambiguous = fields
+        .node("config")
+        .is_some_and(|node| refuse_ambiguous(cx, &component.value, node));
     let postcard = match (postcard, &*component.value) {
         (Some("json"), _) | (None, ComponentSource::Builtin(_)) => PostcardPolicy::Json,
         _ => PostcardPolicy::Native,
@@ -373,11 +370,10 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         digest,
         from: from.flatten(),
         to: to.flatten(),
-        config: config
-            .unwrap_or_else(|| Guarded::open(serde_json::Value::Object(serde_json::Map::new()))),
+        config: config.unwrap_or_else(|| Guarded::open(serde_json::json!({}).into())),
         config_places: config_places.unwrap_or_default(),
         // Without its files it is not whole.
-        config_span: config_span.filter(|_| files.is_some()),
+        config_span: config_span.filter(|_| files.is_some() && !ambiguous),
         files: files.unwrap_or_default(),
         limits,
         memory_span,
@@ -419,43 +415,18 @@ fn digest(cx: &mut Reader<'_>, node: &Node) -> Option<Spanned<[u8; 32]>> {
     .map(|digest| Spanned::new(digest, node.span))
 }
 
-fn config(cx: &mut Reader<'_>, node: &Node) -> Option<Guarded<serde_json::Value>> {
-    let (node, put_in) = cx.resolve_with(node)?;
-    match de::from_node(&node) {
-        Ok(value) => Some(Guarded::with(value, put_in)),
-        Err(wrong) => {
-            cx.note(*wrong);
-            None
-        }
-    }
-}
-
-/// Reads a text that is the value of `config`, with `${…}` substituted. Paths are relative to `base`.
-///
-/// # Errors
-/// With all mistakes in it.
-pub fn parse_config(
-    text: &str,
-    env: &dyn Environment,
-    base: &Path,
-) -> Result<Guarded<serde_json::Value>, Diagnostics> {
-    let source = Arc::new(Source::new("config", text));
-    let mut cx = Reader::new(&source, env, base);
-    let read = match yaml::parse(source.text(), &mut cx.found) {
-        Ok(Some(root)) => config(&mut cx, &root),
-        Ok(None) => Some(Guarded::open(serde_json::Value::Null)),
-        Err(wrong) => {
-            cx.note(wrong);
-            None
-        }
+/// Refuses criteria in the `config` of a `split` that say something else than they seem to. Whether there were any.
+fn refuse_ambiguous(cx: &mut Reader<'_>, component: &ComponentSource, config: &Node) -> bool {
+    let is_split = matches!(component, ComponentSource::Builtin(name) if name == "split");
+    let routes = config.get("routes").filter(|_| is_split);
+    let Some(Value::Sequence(routes)) = routes.map(|entry| &entry.node.value) else {
+        return false;
     };
-    match read {
-        Some(config) if cx.found.is_empty() => Ok(config),
-        _ => {
-            let (found, masked) = (cx.found, cx.masked);
-            Err(Diagnostics::new(source, found, masked))
-        }
+    let mut any = false;
+    for when in routes.iter().filter_map(|route| route.get("when")) {
+        any |= criteria::refuse_ambiguous(cx, &when.node);
     }
+    any
 }
 
 fn read_limits(cx: &mut Reader<'_>, node: &Node) -> OperatorLimits {

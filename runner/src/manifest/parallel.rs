@@ -1,5 +1,7 @@
 //! `instances` and `key` of an operator: how many run side by side, and what each gets.
 
+use mosaik_streams::path;
+
 use super::{
     diagnostics::Diagnostic,
     keys::Shape,
@@ -52,7 +54,7 @@ fn key(cx: &mut Reader<'_>, node: &Node) -> Option<Spanned<Vec<String>>> {
 
 fn field(cx: &mut Reader<'_>, node: &Node) -> Option<String> {
     cx.parse(node, "key", "a field", |text| {
-        let is_path = text.split('.').all(|name| !name.is_empty());
+        let is_path = path::parts(text).all(|(_, name)| !name.is_empty());
         is_path.then(|| text.to_owned()).ok_or_else(|| {
             (
                 "expected a name like `symbol` or `user.id`".to_owned(),

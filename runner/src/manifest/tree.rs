@@ -1,5 +1,7 @@
 //! A YAML document as a tree whose every value and key knows its place. Nothing of a manifest's meaning is in here.
 
+use mosaik_streams::criteria;
+
 use super::source::Span;
 
 /// A value and where it was written.
@@ -135,9 +137,86 @@ impl Scalar {
     }
 }
 
+impl Scalar {
+    /// The exact number that it reads as without knowing what is expected.
+    pub(crate) fn number(&self) -> Option<criteria::Scalar> {
+        if !matches!(
+            self.resolve(),
+            Plain::Signed(_) | Plain::Unsigned(_) | Plain::Float(_)
+        ) {
+            return None;
+        }
+        // YAML takes a plus, and a point without a digit on one of its sides.
+        let (sign, digits) = match self.text.strip_prefix('-') {
+            Some(digits) => ("-", digits),
+            None => ("", self.text.strip_prefix('+').unwrap_or(&self.text)),
+        };
+        let zero = if digits.starts_with('.') { "0" } else { "" };
+        let mantissa = digits.find(['e', 'E']).unwrap_or(digits.len());
+        let (mantissa, exponent) = digits.split_at(mantissa);
+        let mantissa = mantissa.strip_suffix('.').unwrap_or(mantissa);
+        criteria::Scalar::number(&format!("{sign}{zero}{mantissa}{exponent}"))
+    }
+
+    /// Whether it is text here, and a number to people or to other readers of YAML: `0x10`, `.nan`, `1_000`, `1e999`.
+    pub(crate) fn resembles_number(&self) -> bool {
+        if !self.plain || self.resolve() != Plain::Text {
+            return false;
+        }
+        let digits = self.text.strip_prefix(['-', '+']).unwrap_or(&self.text);
+        let in_base = |prefix: &str, base: u32| {
+            digits.strip_prefix(prefix).is_some_and(|digits| {
+                !digits.is_empty() && digits.chars().all(|c| c == '_' || c.is_digit(base))
+            })
+        };
+        let starts_with_digit = digits.starts_with(|c: char| c.is_ascii_digit());
+        let is_number = |text: &str| starts_with_digit && text.parse::<f64>().is_ok();
+        in_base("0x", 16)
+            || in_base("0o", 8)
+            || in_base("0b", 2)
+            || matches!(
+                digits.to_ascii_lowercase().as_str(),
+                ".nan" | ".inf" | "nan" | "inf" | "infinity"
+            )
+            || (digits.contains(['_', 'e', 'E']) && is_number(&digits.replace('_', "")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_resembles_a_number_is_told_from_text() {
+        let resembles = |text: &str| {
+            let scalar = Scalar {
+                text: text.to_owned(),
+                plain: true,
+                secret: false,
+            };
+            scalar.resembles_number()
+        };
+        for text in [
+            "0x10", "-0xFF", "0o17", "0b1", ".nan", ".NaN", "-.inf", "1_000", "1e999",
+        ] {
+            assert!(resembles(text), "{text}");
+        }
+        for text in [
+            "10",
+            "1.5",
+            "",
+            "x",
+            "0xyz",
+            "e5",
+            "_1",
+            "2024-01-01",
+            "1h",
+            "007",
+            "nano",
+        ] {
+            assert!(!resembles(text), "{text}");
+        }
+    }
 
     #[test]
     fn unquoted_text_reads_as_what_it_looks_like() {

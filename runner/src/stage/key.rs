@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use mosaik_streams::{canonical, path};
 use serde::{
     Deserialize,
     de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor},
 };
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// The fields of a key, each by the names on the way to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,23 +18,28 @@ pub struct Key {
 impl Key {
     /// Of these fields, written with dots: `user.id`.
     pub fn new<'a>(dotted: impl IntoIterator<Item = &'a str>) -> Self {
-        let names = |dotted: &str| dotted.split('.').map(str::to_owned).collect();
         Self {
-            fields: dotted.into_iter().map(names).collect(),
+            fields: dotted.into_iter().map(path::names).collect(),
         }
     }
 
-    /// The datum's key as compact JSON: the field's value, or the list of them where there are several. What is not there
-    /// is `null`, and so is everything where the datum is no JSON object.
+    /// The record's key as compact JSON: the field's value, or the list of them where there are several; numbers are the
+    /// same when their values are. A missing field is `null`, and so is every field of a record that is not a JSON object.
     pub fn of(&self, datum: &[u8]) -> Vec<u8> {
-        let text = match self.fields.as_slice() {
-            [field] => serde_json::to_vec(&lookup(datum, field)),
-            fields => {
-                let values: Vec<_> = fields.iter().map(|field| lookup(datum, field)).collect();
-                serde_json::to_vec(&values)
+        let mut key = Vec::new();
+        if let [field] = self.fields.as_slice() {
+            write(datum, field, &mut key);
+            return key;
+        }
+        key.push(b'[');
+        for (index, field) in self.fields.iter().enumerate() {
+            if index > 0 {
+                key.push(b',');
             }
-        };
-        text.expect("a JSON value can be written")
+            write(datum, field, &mut key);
+        }
+        key.push(b']');
+        key
     }
 
     /// Which of so many instances has the key: the same one for the same bytes, in every process.
@@ -48,8 +54,17 @@ impl Key {
     }
 }
 
-fn lookup(datum: &[u8], path: &[String]) -> Value {
-    let mut found = Value::Null;
+fn write(datum: &[u8], path: &[String], to: &mut Vec<u8>) {
+    let start = to.len();
+    let written = lookup(datum, path).map(|value| canonical::write(value, to));
+    if !matches!(written, Some(Ok(()))) {
+        to.truncate(start);
+        to.extend_from_slice(b"null");
+    }
+}
+
+fn lookup<'a>(datum: &'a [u8], path: &[String]) -> Option<&'a RawValue> {
+    let mut found = None;
     let mut json = serde_json::Deserializer::from_slice(datum);
     let at = At {
         path,
@@ -61,24 +76,24 @@ fn lookup(datum: &[u8], path: &[String]) -> Value {
 }
 
 /// Reads the value at a path, and passes over all that comes before.
-struct At<'a> {
+struct At<'a, 'de> {
     path: &'a [String],
-    found: &'a mut Value,
+    found: &'a mut Option<&'de RawValue>,
 }
 
-impl<'de> DeserializeSeed<'de> for At<'_> {
+impl<'de> DeserializeSeed<'de> for At<'_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
         if self.path.is_empty() {
-            *self.found = Value::deserialize(from)?;
+            *self.found = Some(Deserialize::deserialize(from)?);
             return Ok(());
         }
         from.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for At<'_> {
+impl<'de> Visitor<'de> for At<'_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -141,6 +156,28 @@ mod tests {
         assert_eq!(of(&["u.id"], datum), "true");
         assert_eq!(of(&["u"], datum), r#"{"id":true}"#);
         assert_eq!(of(&["n", "s"], datum), r#"[7,"IBM"]"#);
+    }
+
+    #[test]
+    fn numbers_are_one_key_when_their_values_are() {
+        for (one, other, same) in [
+            ("100000000000000000000", "100000000000000000001", false),
+            ("48.858", "48.858000000000004", false),
+            ("0.30000000000000000001", "0.3", false),
+            ("1.10", "1.1", true),
+            ("1e2", "100", true),
+            ("1.0", "1", true),
+            ("-0.0", "0", true),
+            (r#"{"a":1.0,"b":[2]}"#, r#"{"b":[2e0],"a":1}"#, true),
+        ] {
+            let key = |value: &str| of(&["n"], &format!("{{\"n\":{value}}}"));
+            assert_eq!(key(one) == key(other), same, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_field_may_have_a_dot_in_its_name() {
+        assert_eq!(of(&[r"http\.status"], r#"{"http.status":200}"#), "200");
     }
 
     #[test]

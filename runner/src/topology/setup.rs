@@ -6,8 +6,8 @@ use mosaik_streams::Encoding;
 
 use crate::{
     graph::{
-        self, DataFile, Graph, Guarded, OperatorLimits, OperatorStage, PortName, PostcardPolicy,
-        Stage, StreamName,
+        self, DataFile, Graph, Guarded, OperatorConfig, OperatorLimits, OperatorStage, PortName,
+        PostcardPolicy, Stage, StreamName,
     },
     operator::{Binding, Directory, Events, Grants, HttpHost, Limits, Setup},
 };
@@ -28,7 +28,7 @@ pub(super) fn setup(
         .iter()
         .map(|output| (&output.port, &output.stream));
     // Not the guard's own text, which hides what came from the environment or a file.
-    let config: &serde_json::Value = &operator.config;
+    let config: &OperatorConfig = &operator.config;
     Setup {
         name: stage.key.name.to_string(),
         config: with_files(config, &operator.files),
@@ -84,8 +84,8 @@ pub fn granted(allowed: &graph::Grants) -> Grants {
 }
 
 /// The configuration, with what was read from files in it.
-fn with_files(config: &serde_json::Value, files: &[DataFile]) -> String {
-    let mut text = config.to_string();
+fn with_files(config: &OperatorConfig, files: &[DataFile]) -> String {
+    let mut text = config.json().to_owned();
     if files.is_empty() {
         return text;
     }

@@ -3,12 +3,15 @@
 //!
 //! `mosaik-streams` hands all of it on; whoever uses that crate needs no other.
 
+pub mod canonical;
 pub mod criteria;
 mod cursor;
 mod datum;
 mod encoding;
 pub mod frames;
 mod id;
+pub mod number;
+pub mod path;
 pub mod schema;
 
 pub use bytes::{Bytes, BytesMut};

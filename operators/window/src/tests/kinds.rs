@@ -13,7 +13,7 @@ fn rfc3339(time_s: i64) -> String {
 
 fn of(windows: Json, more: Json) -> String {
     let mut config = json!({
-        "by": "k", "time": "t", "aggregate": {"first": {"first": "v"}, "last": {"last": "v"}, "max": {"max": "v"}, "min": {"min": "v"}, "n": "count", "sum": {"sum": "v"}},
+        "by": "k", "time": {"field": "t", "unit": "s"}, "aggregate": {"first": {"first": "v"}, "last": {"last": "v"}, "max": {"max": "v"}, "min": {"min": "v"}, "n": "count", "sum": {"sum": "v"}},
     });
     for part in [windows, more] {
         for (name, value) in part.as_object().unwrap() {
@@ -76,7 +76,7 @@ fn sessions_merge_when_a_datum_joins_them() {
     assert_eq!(harness.rejected.len(), 4, "a text has no sum");
     harness.rejected.clear();
 
-    let config = json!({"session": "10s", "by": "k", "time": "t", "lateness": "60s", "aggregate": {"first": {"first": "v"}, "last": {"last": "v"}, "n": "count"}});
+    let config = json!({"session": "10s", "by": "k", "time": {"field": "t", "unit": "s"}, "lateness": "60s", "aggregate": {"first": {"first": "v"}, "last": {"last": "v"}, "n": "count"}});
     let mut harness = open(&config.to_string());
     harness
         .send(

@@ -1,6 +1,7 @@
 //! Criteria written in Rust: `Criteria::field("price").gte(100).and(…)`.
 
 use super::{Alternative, Condition, Criteria, Path, Range, Scalar};
+use crate::number::{Decimal, is_float_of};
 
 /// A field of which a condition is about to be said. Made by [`Criteria::field`].
 #[derive(Debug, Clone)]
@@ -16,7 +17,7 @@ impl Criteria {
         Self::default()
     }
 
-    /// Starts a condition on the field at this dotted path.
+    /// Starts a condition on the field at this dotted path; `\.` is a dot that belongs to a name.
     ///
     /// ```
     /// use mosaik_datum::Criteria;
@@ -161,10 +162,51 @@ macro_rules! whole_numbers {
 
 whole_numbers!(i8, u8, i16, u16, i32, u32, i64);
 
-/// Beyond the largest `i64`, the nearest `f64`.
-impl From<u64> for Scalar {
-    fn from(value: u64) -> Self {
-        i64::try_from(value).map_or(Self::Float(value as f64), Self::Int)
+macro_rules! wide_numbers {
+    ($($number:ty),*) => {$(
+        /// Exact, whatever its size.
+        impl From<$number> for Scalar {
+            fn from(value: $number) -> Self {
+                i64::try_from(value).map_or_else(|_| Self::spelled(&value.to_string()), Self::Int)
+            }
+        }
+    )*};
+}
+
+wide_numbers!(u64, i128, u128);
+
+impl From<Decimal> for Scalar {
+    fn from(value: Decimal) -> Self {
+        Self::spelled(value.as_str())
+    }
+}
+
+impl Scalar {
+    /// A number that JSON spells so, in the narrowest form that holds it exactly.
+    ///
+    /// ```
+    /// use mosaik_datum::criteria::Scalar;
+    ///
+    /// assert_eq!(Scalar::number("7"), Some(Scalar::Int(7)));
+    /// assert_eq!(Scalar::number("0.5"), Some(Scalar::Float(0.5)));
+    /// assert_ne!(Scalar::number("100000000000000000001"), Scalar::number("100000000000000000002"));
+    /// assert_eq!(Scalar::number("x"), None);
+    /// ```
+    pub fn number(text: &str) -> Option<Self> {
+        let decimal = Decimal::parse(text).ok()?;
+        if let Ok(value) = text.parse() {
+            return Some(Self::Int(value));
+        }
+        let nearest: f64 = text.parse().ok()?;
+        Some(if is_float_of(nearest, text) {
+            Self::Float(nearest)
+        } else {
+            Self::Number(decimal)
+        })
+    }
+
+    fn spelled(number: &str) -> Self {
+        Self::number(number).unwrap_or(Self::Null)
     }
 }
 

@@ -5,12 +5,10 @@ use super::{
     select::{Findings, Malformed, Node},
     value::{Text, Value},
 };
+use crate::number::Number;
 
 /// The most values around each other: 127, what serde_json takes as well.
 const MAX_DEPTH: usize = 127;
-
-/// From this length on, a number might be beyond the largest `f64`.
-const LONG_NUMBER: usize = 300;
 
 /// Meets the conditions below `root` with the values of `datum`. A name that comes twice counts as its last.
 pub(super) fn walk(
@@ -71,7 +69,10 @@ impl<'a> Scanner<'a> {
                 self.pass(depth)
             }
             _ => {
-                let value = self.scalar()?;
+                let value = match self.scalar()? {
+                    Value::Number(Number::Text(text)) => Value::Number(Number::of(text)),
+                    other => other,
+                };
                 findings.meet(&node.here, value);
                 Ok(())
             }
@@ -232,34 +233,24 @@ impl<'a> Scanner<'a> {
         Ok(unit)
     }
 
+    /// What it is worth is found out by the conditions that look at it.
     fn number(&mut self) -> Result<Value<'a>, Malformed> {
         let start = self.at;
         self.take(b'-');
         if !self.take(b'0') {
             self.digits()?;
         }
-        let mut whole = true;
         if self.take(b'.') {
-            whole = false;
             self.digits()?;
         }
-        let exponent = self.take(b'e') || self.take(b'E');
-        if exponent {
-            whole = false;
+        if self.take(b'e') || self.take(b'E') {
             if !self.take(b'+') {
                 self.take(b'-');
             }
             self.digits()?;
         }
         let number = &self.text[start..self.at];
-        if whole && let Ok(value) = number.parse() {
-            return Ok(Value::Int(value));
-        }
-        let value: f64 = number.parse().map_err(|_| Malformed)?;
-        if (exponent || number.len() > LONG_NUMBER) && !value.is_finite() {
-            return Err(Malformed);
-        }
-        Ok(Value::Float(value))
+        Ok(Value::Number(Number::Text(number)))
     }
 
     /// At least one.

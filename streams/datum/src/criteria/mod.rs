@@ -8,6 +8,7 @@ mod json;
 mod postcard;
 mod select;
 mod serde_form;
+mod spelled;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -15,11 +16,12 @@ mod wire;
 
 pub use build::Field;
 pub use select::{NotSelectable, Selector};
+pub use spelled::SPELLED;
 pub use wire::{MAX_WIRE_LEN, WireError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Datum;
+use crate::{Datum, number::Decimal, path};
 
 /// The most conditions in one criteria, all alternatives and all values of lists counted: 1024.
 pub const MAX_CONDITIONS: usize = 1024;
@@ -42,7 +44,8 @@ pub(crate) struct Alternative {
     pub(crate) all: Vec<(Path, Condition)>,
 }
 
-/// Where a value is within a datum: the names of the fields on the way.
+/// Where a value is within a datum: the names of the fields on the way. Written with dots between them; `\.` is a dot that
+/// belongs to a name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Path(pub(crate) Vec<String>);
 
@@ -83,10 +86,12 @@ pub enum Scalar {
     Bool(bool),
     /// A whole number.
     Int(i64),
-    /// Any other number.
+    /// A number that is the decimal of a 64-bit float: `0.1` for the float nearest to a tenth.
     Float(f64),
     /// Text.
     Text(String),
+    /// A number of more digits than the others hold.
+    Number(Decimal),
 }
 
 impl Criteria {
@@ -130,12 +135,12 @@ impl Path {
 
 impl From<&str> for Path {
     fn from(dotted: &str) -> Self {
-        Self(dotted.split('.').map(str::to_owned).collect())
+        Self(path::names(dotted))
     }
 }
 
 impl std::fmt::Display for Path {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0.join("."))
+        f.write_str(&path::dotted(&self.0))
     }
 }

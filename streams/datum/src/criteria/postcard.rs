@@ -8,6 +8,8 @@ use super::{
 };
 use crate::{
     Schema,
+    number::Number,
+    path,
     schema::{self, Cursor, Digits},
 };
 
@@ -70,10 +72,11 @@ impl Step {
             inside = Inside::Keys(Vec::new());
         }
         for (name, child) in &node.children {
+            let name_only = path::dotted(&[name]);
             let path = if path.is_empty() {
-                name.to_string()
+                name_only
             } else {
-                format!("{path}.{name}")
+                format!("{path}.{name_only}")
             };
             let (place, schema) = match inner {
                 Schema::Struct(fields) => named(fields, name, Some),
@@ -187,16 +190,10 @@ fn scalar<'a>(
 ) -> Result<Value<'a>, Malformed> {
     Ok(match schema {
         Schema::Bool => Value::Bool(datum.flag()?),
-        Schema::Unsigned(bits) => {
-            let value = datum.unsigned(*bits)?;
-            i64::try_from(value).map_or(Value::Float(value as f64), Value::Int)
-        }
-        Schema::Signed(bits) => {
-            let value = datum.signed(*bits)?;
-            i64::try_from(value).map_or(Value::Float(value as f64), Value::Int)
-        }
-        Schema::F32 => Value::Float(f64::from(datum.f32()?)),
-        Schema::F64 => Value::Float(datum.f64()?),
+        Schema::Unsigned(bits) => Value::Number(datum.unsigned(*bits)?.into()),
+        Schema::Signed(bits) => Value::Number(datum.signed(*bits)?.into()),
+        Schema::F32 => Value::Number(Number::Single(datum.f32()?)),
+        Schema::F64 => Value::Number(Number::Float(datum.f64()?)),
         Schema::Char => Value::Text(Text::Plain(datum.char()?)),
         Schema::String => Value::Text(Text::Plain(datum.text()?)),
         Schema::Unit => Value::Null,

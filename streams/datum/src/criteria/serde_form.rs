@@ -5,13 +5,16 @@ use std::fmt;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, MapAccess, SeqAccess, Visitor},
-    ser::SerializeMap,
+    ser::{self, SerializeMap},
 };
+use serde_json::value::RawValue;
 
 use super::{
     Alternative, Condition, Criteria, MAX_CONDITIONS, MAX_NEGATIONS, MAX_PATH_FIELDS, Path, Range,
     Scalar,
+    spelled::{self, Spelled},
 };
+use crate::number::NotANumber;
 
 impl<'de> Deserialize<'de> for Criteria {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -115,7 +118,22 @@ struct HumanCondition(Condition);
 
 impl<'de> Deserialize<'de> for HumanCondition {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ConditionVisitor).map(Self)
+        spelled::deserialize(deserializer, ConditionVisitor).map(Self)
+    }
+}
+
+impl Spelled for ConditionVisitor {
+    type Output = Condition;
+
+    const EXPECTED: &'static str = "a value, a list of values, or a mapping with `gt`, `gte`, `lt`, `lte`, `prefix`, `exists` or `not`";
+
+    fn number<E: de::Error>(self, text: &str) -> Result<Condition, E> {
+        let scalar = ScalarVisitor.number(text);
+        scalar.map(|scalar| Condition::OneOf(vec![scalar]))
+    }
+
+    fn any<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<Condition, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -127,7 +145,7 @@ impl<'de> Visitor<'de> for ConditionVisitor {
     type Value = Condition;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value, a list of values, or a mapping with `gt`, `gte`, `lt`, `lte`, `prefix`, `exists` or `not`")
+        f.write_str(Self::EXPECTED)
     }
 
     fn visit_bool<E: de::Error>(self, v: bool) -> Result<Condition, E> {
@@ -195,7 +213,13 @@ impl<'de> Visitor<'de> for ConditionVisitor {
                 }
                 unknown => return Err(de::Error::unknown_field(unknown, CONDITION_KEYS)),
             };
-            *bound = Some(map.next_value::<HumanScalar>()?.0);
+            let HumanScalar(value) = map.next_value()?;
+            if matches!(value, Scalar::Null | Scalar::Bool(_)) {
+                return Err(de::Error::custom(format_args!(
+                    "`{key}` is a number or text: no value is within any other bound"
+                )));
+            }
+            *bound = Some(value);
             in_range = true;
         }
         match (in_range, other) {
@@ -215,7 +239,21 @@ struct HumanScalar(Scalar);
 
 impl<'de> Deserialize<'de> for HumanScalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor).map(Self)
+        spelled::deserialize(deserializer, ScalarVisitor).map(Self)
+    }
+}
+
+impl Spelled for ScalarVisitor {
+    type Output = Scalar;
+
+    const EXPECTED: &'static str = "a single value: null, a boolean, a number or text";
+
+    fn number<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
+        Scalar::number(text).ok_or_else(|| E::custom(NotANumber))
+    }
+
+    fn any<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<Scalar, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -225,7 +263,7 @@ impl Visitor<'_> for ScalarVisitor {
     type Value = Scalar;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a single value: null, a boolean, a number or text")
+        f.write_str(Self::EXPECTED)
     }
 
     fn visit_bool<E: de::Error>(self, v: bool) -> Result<Scalar, E> {
@@ -327,6 +365,10 @@ impl Serialize for HumanForm<'_, Scalar> {
             Scalar::Int(value) => serializer.serialize_i64(*value),
             Scalar::Float(value) => serializer.serialize_f64(*value),
             Scalar::Text(value) => serializer.serialize_str(value),
+            Scalar::Number(value) => {
+                let json = RawValue::from_string(value.to_string());
+                json.map_err(ser::Error::custom)?.serialize(serializer)
+            }
         }
     }
 }

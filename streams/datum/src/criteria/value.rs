@@ -3,14 +3,14 @@
 use std::cmp::Ordering;
 
 use super::{Condition, Range, Scalar};
+use crate::number::Number;
 
 /// A value within a datum, borrowed from its bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Value<'a> {
     Null,
     Bool(bool),
-    Int(i64),
-    Float(f64),
+    Number(Number<'a>),
     Text(Text<'a>),
     /// A list, a mapping or bytes: there, and equal to no scalar.
     Composite,
@@ -129,7 +129,7 @@ impl Range {
                 .as_ref()
                 .is_none_or(|bound| compare(value, bound).is_some_and(allowed))
         };
-        matches!(value, Value::Int(_) | Value::Float(_) | Value::Text(_))
+        matches!(value, Value::Number(_) | Value::Text(_))
             && within(&self.gt, Ordering::is_gt)
             && within(&self.gte, Ordering::is_ge)
             && within(&self.lt, Ordering::is_lt)
@@ -137,15 +137,14 @@ impl Range {
     }
 }
 
-/// `None` for what cannot be compared. Whole numbers are compared exactly, all others as `f64`.
+/// `None` for what cannot be compared. Numbers are compared exactly.
 fn compare(value: Value<'_>, with: &Scalar) -> Option<Ordering> {
     match (value, with) {
         (Value::Null, Scalar::Null) => Some(Ordering::Equal),
         (Value::Bool(a), Scalar::Bool(b)) => (a == *b).then_some(Ordering::Equal),
-        (Value::Int(a), Scalar::Int(b)) => Some(a.cmp(b)),
-        (Value::Int(a), Scalar::Float(b)) => (a as f64).partial_cmp(b),
-        (Value::Float(a), Scalar::Int(b)) => a.partial_cmp(&(*b as f64)),
-        (Value::Float(a), Scalar::Float(b)) => a.partial_cmp(b),
+        (Value::Number(a), Scalar::Int(b)) => a.compare(Number::Int(*b)),
+        (Value::Number(a), Scalar::Float(b)) => a.compare(Number::Float(*b)),
+        (Value::Number(a), Scalar::Number(b)) => a.compare(Number::Text(b.as_str())),
         (Value::Text(a), Scalar::Text(b)) => Some(a.compare(b)),
         _ => None,
     }

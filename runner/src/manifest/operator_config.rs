@@ -1,0 +1,171 @@
+//! [`OperatorConfig`]: what an operator is configured with, as values to look at and as the JSON that it is handed.
+
+use std::{fmt, ops::Deref, path::Path, sync::Arc};
+
+use mosaik_streams::criteria;
+use serde_json::Value as Json;
+
+use super::{
+    de,
+    diagnostics::{Diagnostic, Diagnostics},
+    guarded::Guarded,
+    reader::Reader,
+    source::Source,
+    substitute::Environment,
+    tree::{Node, Value},
+    yaml,
+};
+
+/// The configuration of an operator. Its JSON has every number as it was written, also those that are too long for a
+/// [`Json`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct OperatorConfig {
+    value: Json,
+    json: String,
+}
+
+impl OperatorConfig {
+    /// Reads a configuration whose substitutions are done.
+    pub(crate) fn from_node(node: &Node) -> Result<Self, Box<Diagnostic>> {
+        let value = de::from_node(node)?;
+        let mut json = String::new();
+        write(node, &mut json);
+        Ok(Self { value, json })
+    }
+
+    /// The configuration as JSON.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+}
+
+impl From<Json> for OperatorConfig {
+    fn from(value: Json) -> Self {
+        let json = value.to_string();
+        Self { value, json }
+    }
+}
+
+impl PartialEq<Json> for OperatorConfig {
+    fn eq(&self, other: &Json) -> bool {
+        self.value == *other
+    }
+}
+
+impl Deref for OperatorConfig {
+    type Target = Json;
+
+    fn deref(&self) -> &Json {
+        &self.value
+    }
+}
+
+impl fmt::Display for OperatorConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.json)
+    }
+}
+
+pub(super) fn config(cx: &mut Reader<'_>, node: &Node) -> Option<Guarded<OperatorConfig>> {
+    let (node, put_in) = cx.resolve_with(node)?;
+    match OperatorConfig::from_node(&node) {
+        Ok(config) => Some(Guarded::with(config, put_in)),
+        Err(wrong) => {
+            cx.note(*wrong);
+            None
+        }
+    }
+}
+
+/// Reads a text that is the value of `config`, with `${…}` substituted. Paths are relative to `base`.
+///
+/// # Errors
+/// With all mistakes in it.
+pub fn parse_config(
+    text: &str,
+    env: &dyn Environment,
+    base: &Path,
+) -> Result<Guarded<OperatorConfig>, Diagnostics> {
+    let source = Arc::new(Source::new("config", text));
+    let mut cx = Reader::new(&source, env, base);
+    let read = match yaml::parse(source.text(), &mut cx.found) {
+        Ok(Some(root)) => config(&mut cx, &root),
+        Ok(None) => Some(Guarded::open(Json::Null.into())),
+        Err(wrong) => {
+            cx.note(wrong);
+            None
+        }
+    };
+    match read {
+        Some(config) if cx.found.is_empty() => Ok(config),
+        _ => {
+            let (found, masked) = (cx.found, cx.masked);
+            Err(Diagnostics::new(source, found, masked))
+        }
+    }
+}
+
+fn write(node: &Node, to: &mut String) {
+    match &node.value {
+        Value::Sequence(items) => {
+            to.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    to.push(',');
+                }
+                write(item, to);
+            }
+            to.push(']');
+        }
+        Value::Mapping(entries) => {
+            to.push('{');
+            for (index, entry) in entries.iter().enumerate() {
+                if index > 0 {
+                    to.push(',');
+                }
+                to.push_str(&Json::from(entry.key.text.as_str()).to_string());
+                to.push(':');
+                write(&entry.node, to);
+            }
+            to.push('}');
+        }
+        Value::Scalar(scalar) => {
+            if let Some(criteria::Scalar::Number(number)) = scalar.number() {
+                to.push_str(number.as_str());
+                return;
+            }
+            let value = de::from_node::<Json>(node).unwrap_or_default();
+            to.push_str(&value.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::yaml;
+
+    #[test]
+    fn json_has_every_number_as_it_was_written() {
+        for (written, expected) in [
+            (
+                "{a: [1, -2, +3, 1.5, .5, 1e3]}",
+                r#"{"a":[1,-2,3,1.5,0.5,1000.0]}"#,
+            ),
+            (
+                "{id: 100000000000000000001, x: -.30000000000000000001}",
+                r#"{"id":100000000000000000001,"x":-0.30000000000000000001}"#,
+            ),
+            (
+                r#"{"a\"b": ~, t: yes, f: false, q: '7'}"#,
+                r#"{"a\"b":null,"t":"yes","f":false,"q":"7"}"#,
+            ),
+            ("word", r#""word""#),
+        ] {
+            let node = yaml::parse(written, &mut Vec::new()).unwrap().unwrap();
+            let config = OperatorConfig::from_node(&node).unwrap();
+            assert_eq!(config.json(), expected, "{written}");
+            assert_eq!(config, serde_json::from_str::<Json>(config.json()).unwrap());
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! One spelling of each JSON value, so that values are equal when their bytes are: keys are made of it.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use crate::number::write_canonical;
+
+/// The most lists and objects within each other: 127, what serde_json takes as well.
+const MAX_DEPTH: usize = 127;
+
+/// A value that has no canonical form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a value that nests too deep, or a number whose exponent has more than 18 digits")]
+pub struct NotCanonical;
+
+/// Appends a value: without blanks, numbers by their digits, text with as few escapes as can be, the fields of an object
+/// by name and each as its last.
+///
+/// # Errors
+/// When lists and objects nest more than 127 deep, or a number has an exponent of more than 18 digits.
+pub fn write(value: &RawValue, to: &mut Vec<u8>) -> Result<(), NotCanonical> {
+    write_within(value, MAX_DEPTH, to)
+}
+
+/// As [`write`], of a value that is neither a list nor an object.
+///
+/// # Errors
+/// When it is a number with an exponent of more than 18 digits.
+pub fn write_scalar(value: &RawValue, to: &mut Vec<u8>) -> Result<(), NotCanonical> {
+    let text = value.get();
+    match text.as_bytes().first() {
+        Some(b'-' | b'0'..=b'9') => write_canonical(text, to).map_err(|_| NotCanonical)?,
+        Some(b'"') if text.contains('\\') => {
+            let unescaped: String = read(text)?;
+            serde_json::to_writer(to, &unescaped).map_err(|_| NotCanonical)?;
+        }
+        _ => to.extend_from_slice(text.as_bytes()),
+    }
+    Ok(())
+}
+
+fn write_within(value: &RawValue, depth: usize, to: &mut Vec<u8>) -> Result<(), NotCanonical> {
+    let text = value.get();
+    match text.as_bytes().first() {
+        Some(b'[') => {
+            let depth = depth.checked_sub(1).ok_or(NotCanonical)?;
+            let items: Vec<&RawValue> = read(text)?;
+            to.push(b'[');
+            for (index, item) in items.into_iter().enumerate() {
+                if index > 0 {
+                    to.push(b',');
+                }
+                write_within(item, depth, to)?;
+            }
+            to.push(b']');
+        }
+        Some(b'{') => {
+            let depth = depth.checked_sub(1).ok_or(NotCanonical)?;
+            let members: BTreeMap<String, &RawValue> = read(text)?;
+            to.push(b'{');
+            for (index, (name, member)) in members.into_iter().enumerate() {
+                if index > 0 {
+                    to.push(b',');
+                }
+                serde_json::to_writer(&mut *to, &name).map_err(|_| NotCanonical)?;
+                to.push(b':');
+                write_within(member, depth, to)?;
+            }
+            to.push(b'}');
+        }
+        _ => write_scalar(value, to)?,
+    }
+    Ok(())
+}
+
+/// By `from_slice`, as everywhere in operators: two readers of serde_json are twice the code in a component.
+fn read<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T, NotCanonical> {
+    serde_json::from_slice(text.as_bytes()).map_err(|_| NotCanonical)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical(text: &str) -> Result<String, NotCanonical> {
+        let mut to = Vec::new();
+        write(serde_json::from_str(text).unwrap(), &mut to)?;
+        Ok(String::from_utf8(to).unwrap())
+    }
+
+    #[test]
+    fn equal_values_have_equal_bytes() {
+        for (text, expected) in [
+            (r#""x\u0079\/""#, r#""xy/""#),
+            ("1.10", "1.1"),
+            (
+                r#"{ "b" : [1e2, -0.0, null], "a": {"\u0062": 1, "b": 2.0} }"#,
+                r#"{"a":{"b":2},"b":[100,0,null]}"#,
+            ),
+            ("100000000000000000001", "100000000000000000001"),
+            ("[]", "[]"),
+            ("{}", "{}"),
+            ("true", "true"),
+        ] {
+            assert_eq!(canonical(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert_eq!(canonical(&deep(127)), Ok(deep(127)));
+        assert_eq!(canonical(&deep(128)), Err(NotCanonical));
+        assert_eq!(canonical(&deep(10_000)), Err(NotCanonical));
+    }
+}
