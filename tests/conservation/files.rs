@@ -19,6 +19,8 @@ use crate::{
 };
 
 const LINES: u64 = 4000;
+/// How often lines are added.
+const ROUNDS: u64 = 20;
 
 /// A log as programs write it, renamed or copied and cut short when it is time.
 struct Log {
@@ -121,7 +123,6 @@ consumers: {write: {from: some, to: {file: {path: out/out.jsonl}}}}
 ";
             let node = up(&write(folder, "m.yaml", manifest));
             node.logged("generation 1 runs");
-            const ROUNDS: u64 = 20;
             for round in 0..ROUNDS {
                 let part = LINES / ROUNDS;
                 log.append(round * part..(round + 1) * part);
