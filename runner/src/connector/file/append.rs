@@ -62,6 +62,9 @@ struct Appender {
     path: PathBuf,
     /// None after it was found gone, until it is opened anew.
     file: Option<File>,
+    /// Nothing was written to the file yet. It is opened while a predecessor may still write, and looked at when that has
+    /// ended.
+    is_fresh: bool,
     looked: Instant,
     reopened: u64,
 }
@@ -83,6 +86,7 @@ impl Appender {
         Ok(Self {
             path: path.to_owned(),
             file: Some(open(path).map_err(failed)?),
+            is_fresh: true,
             looked: Instant::now(),
             reopened: REOPENED.load(Ordering::Relaxed),
         })
@@ -119,8 +123,13 @@ impl Appender {
             let whole = lines[..done.bytes].iter().rposition(|byte| *byte == b'\n');
             done.bytes = whole.map_or(0, |end| end + 1);
             done.elsewhere = done.bytes;
+            self.is_fresh = true;
             self.file.insert(file)
         };
+        if self.is_fresh {
+            end_last_line(file, &self.path)?;
+            self.is_fresh = false;
+        }
         while done.bytes < lines.len() {
             match file.write(&lines[done.bytes..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -187,17 +196,20 @@ impl Outlet for Appender {
     }
 }
 
-/// Opens a file at its end, its folders created, and ends its last line.
+/// Opens a file at its end, its folders created.
 fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+fn end_last_line(file: &mut File, path: &Path) -> io::Result<()> {
     if file.metadata()?.is_file() && !ends_a_line(path)? {
         tracing::warn!(file = %path.display(), "its last line has no end, and gets one");
         file.write_all(b"\n")?;
     }
-    Ok(file)
+    Ok(())
 }
 
 fn ends_a_line(path: &Path) -> io::Result<bool> {
