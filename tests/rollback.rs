@@ -369,12 +369,18 @@ producers:
   count: {from: {generate: {}}, to: raw}
 operators:
   first: {wasm: first.wasm, from: raw, to: out, config: {}}
+consumers:
+  # A source waits while all of its records would end in streams that nobody reads.
+  kept: {from: raw, to: {file: {path: kept.jsonl}}}
 ";
     let manifest = write(folder, "m.yaml", text);
     let _node = up(folder, &["--no-watch"], &manifest);
     let mut desk = Desk::of(folder);
-    eventually("all is full", || {
-        desk.status()["edges"][0]["queued"].as_u64() > Some(0)
+    eventually("the operator's queue is full", || {
+        let status = desk.status();
+        let edges = status["edges"].as_array().expect("edges");
+        let edge = edges.iter().find(|edge| edge["stage"] == "operator first");
+        edge.is_some_and(|edge| edge["queued"].as_u64() > Some(0))
     });
     let edits = [
         text.replace("config: {}", "config: {a: 1}"),
