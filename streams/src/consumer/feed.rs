@@ -194,13 +194,14 @@ impl Feed {
         self.state().rejected.cancel();
     }
 
-    /// A connection that confirms starts at this position of the producer.
-    pub(super) fn begin(&self, position: u64) {
+    /// A connection that confirms starts at this position of the producer, which keeps at most `kept_bytes`.
+    pub(super) fn begin(&self, position: u64, kept_bytes: u64) {
         let mut state = self.state();
         state.position = position;
         for outlet in &state.outlets {
             outlet.progress.begin(position);
         }
+        self.signal.set_kept_bytes(kept_bytes);
         self.signal.set_idle(false);
     }
 

@@ -10,18 +10,38 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Bytes after which a confirmation is sent at once.
-const CONFIRM_BYTES: u64 = 1024 * 1024;
+/// The most bytes after which a confirmation is due.
+const CONFIRM_BYTES_MAX: u64 = 1024 * 1024;
+/// A confirmation is due after this part of the bytes that the producer keeps, so that it never waits for one in vain.
+const CONFIRM_PART: u64 = 4;
 
 /// Tells when a confirmation is due before its time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Signal {
     due: Notify,
+    /// Bytes after which a confirmation is due.
+    due_bytes: AtomicU64,
     /// All that was received is confirmed.
     is_idle: AtomicBool,
 }
 
+impl Default for Signal {
+    fn default() -> Self {
+        Self {
+            due: Notify::new(),
+            due_bytes: AtomicU64::new(CONFIRM_BYTES_MAX),
+            is_idle: AtomicBool::new(false),
+        }
+    }
+}
+
 impl Signal {
+    /// The producer keeps at most this many bytes that are not confirmed.
+    pub(super) fn set_kept_bytes(&self, bytes: u64) {
+        let due = (bytes / CONFIRM_PART).clamp(1, CONFIRM_BYTES_MAX);
+        self.due_bytes.store(due, Ordering::Relaxed);
+    }
+
     /// Records were received: if all before them were confirmed, a confirmation is due.
     pub(super) fn received(&self) {
         if self.is_idle.swap(false, Ordering::AcqRel) {
@@ -115,7 +135,8 @@ impl Progress {
     pub(super) fn take(&self, count: u64, bytes: u64) {
         self.taken.fetch_add(count, Ordering::Release);
         let before = self.taken_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before / CONFIRM_BYTES != (before + bytes) / CONFIRM_BYTES {
+        let due = self.signal.due_bytes.load(Ordering::Relaxed);
+        if before / due != (before + bytes) / due {
             self.signal.due.notify_one();
         }
     }
@@ -147,9 +168,23 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_confirmation_is_due_before_a_producer_keeps_all_that_it_may() {
+        for (kept, due) in [(4000, 1000), (1 << 30, CONFIRM_BYTES_MAX), (0, 1)] {
+            let signal = Arc::new(Signal::default());
+            signal.set_kept_bytes(kept);
+            let progress = Progress::new(signal.clone());
+            progress.take(1, due - 1);
+            assert!(signal.due().now_or_never().is_none(), "{kept}");
+            progress.take(1, 1);
+            assert!(signal.due().now_or_never().is_some(), "{kept}");
+        }
+    }
 
     #[test]
     fn what_is_not_wanted_is_confirmed_with_what_is_before_it() {

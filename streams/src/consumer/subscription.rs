@@ -132,8 +132,8 @@ async fn hear(
     if lost > 0 {
         count_lost(group, peer, lost);
     }
-    let confirming = start.kept.zip(start.position).map(|(_, (_, position))| {
-        feed.begin(position);
+    let confirming = start.kept.zip(start.position).map(|(kept, (_, position))| {
+        feed.begin(position, kept.max_bytes);
         entered.confirms.store(true, Ordering::Relaxed);
         Confirming::new(link.conn.clone(), feed.clone())
     });
@@ -145,7 +145,7 @@ async fn hear(
         group,
         channel: &entered.channel,
         // What was kept from before was selected by the criteria of that time.
-        selects: start.selects && start.kept.is_none_or(|kept| kept == 0),
+        selects: start.selects && start.kept.is_none_or(|kept| kept.records == 0),
         asked,
         retunes: start.position.is_some(),
         rejected: &entered.rejected,

@@ -21,7 +21,7 @@ use crate::{
     network::CloseReason,
     queue::Queue,
     status::{Channel, State},
-    streams::protocol::{Offer, SubscriberId},
+    streams::protocol::{Kept, Offer, SubscriberId},
 };
 
 /// A subscriber whose connection was lost is waited for this long: longer than a consumer that tries again with back-off
@@ -49,7 +49,7 @@ pub(crate) struct Admitted {
     subscriber: Arc<Subscriber>,
     connection: Arc<Connection>,
     position: u64,
-    kept: Option<u64>,
+    kept: Option<Kept>,
     pass: Pass,
 }
 
@@ -59,8 +59,8 @@ impl Admitted {
         self.position
     }
 
-    /// If it confirms, the number of records that were kept for it from before.
-    pub(crate) const fn kept(&self) -> Option<u64> {
+    /// What is kept for it, if it confirms.
+    pub(crate) const fn kept(&self) -> Option<Kept> {
         self.kept
     }
 
@@ -139,7 +139,7 @@ impl Core {
             retained.attach(connection.channel.generation(), None);
             retained
         });
-        let kept = retained.as_ref().map(|_| 0);
+        let kept = retained.as_ref().map(|retained| retained.kept(0));
         let live = *self.live();
         let queue = Queue::new(live.buffer_size, live.buffer_bytes);
         let number = connection.channel.generation();
@@ -179,7 +179,7 @@ impl Core {
             self.disconnect(&last);
             remote.set_connection(connection.clone());
             position = begin.position;
-            kept = Some(begin.again + remote.queue.held().0 as u64);
+            kept = Some(retained.kept(begin.again + remote.queue.held().0 as u64));
         }
         subscriber.set_filter(applicant.filter.unwrap_or(Filter::Everything));
         self.board.add(&connection.channel.info);

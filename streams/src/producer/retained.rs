@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use crate::{
     Frames,
     queue::{Chunks, Queue},
+    streams::protocol::Kept,
 };
 
 /// What is sent over the connections of one subscription, one connection after the other.
@@ -82,6 +83,14 @@ impl Retained {
             state: Mutex::new(state),
             max_bytes: max_bytes.max(1),
             room: Notify::new(),
+        }
+    }
+
+    /// What the consumer is told of a connection, whose first `records` were kept from before it.
+    pub(super) const fn kept(&self, records: u64) -> Kept {
+        Kept {
+            records,
+            max_bytes: self.max_bytes as u64,
         }
     }
 

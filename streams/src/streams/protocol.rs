@@ -65,9 +65,36 @@ pub(crate) struct Start {
     pub(crate) position: Option<(Epoch, u64)>,
     /// What the records are, if the producer declares that.
     pub(crate) format: Option<Format>,
-    /// Whether the producer keeps what is not confirmed. Then this many of the first records were kept from before this
-    /// connection: they were selected by the criteria of that time.
-    pub(crate) kept: Option<u64>,
+    /// What the producer keeps of unconfirmed records, if it does.
+    pub(crate) kept: Option<Kept>,
+}
+
+/// The unconfirmed records that a producer keeps for one subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// The number of records at the start of the connection that were kept from before it. The criteria of that time
+    /// selected them.
+    pub(crate) records: u64,
+    /// The most bytes that it keeps. At the bound it sends nothing before some are confirmed.
+    pub(crate) max_bytes: u64,
+}
+
+impl Kept {
+    fn encode(self) -> Bytes {
+        let fields = [self.records.to_be_bytes(), self.max_bytes.to_be_bytes()];
+        Bytes::from(fields.concat())
+    }
+
+    /// `None` for another length.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let ([records, max_bytes], []) = bytes.as_chunks::<8>() else {
+            return None;
+        };
+        Some(Self {
+            records: u64::from_be_bytes(*records),
+            max_bytes: u64::from_be_bytes(*max_bytes),
+        })
+    }
 }
 
 /// A consumer that was granted its stream asks for something else than before: an extension alone, at most 64 KiB.
@@ -186,10 +213,7 @@ impl Start {
         }
         set_format(&mut extension, self.format);
         if let Some(kept) = self.kept {
-            extension.set(
-                extension::CONFIRMS,
-                Bytes::copy_from_slice(&kept.to_be_bytes()),
-            );
+            extension.set(extension::CONFIRMS, kept.encode());
         }
         frame(&self.network, &self.stream, &extension)
     }
@@ -210,10 +234,7 @@ impl Start {
                 .zip(position)
                 .map(|(epoch, position)| (Epoch(epoch), u64::from_be_bytes(position))),
             format: format_of(&extension),
-            kept: extension
-                .get(extension::CONFIRMS)
-                .and_then(|bytes| bytes.try_into().ok())
-                .map(u64::from_be_bytes),
+            kept: extension.get(extension::CONFIRMS).and_then(Kept::decode),
         })
     }
 }
@@ -354,7 +375,10 @@ mod tests {
             selects: true,
             position,
             format,
-            kept: Some(7),
+            kept: Some(Kept {
+                records: 7,
+                max_bytes: 1 << 40,
+            }),
         };
         assert_eq!(Start::decode(&start.encode()), Ok(start));
     }

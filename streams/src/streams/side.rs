@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The most bytes of an entry, kind and value: 64 KiB.
 pub(crate) const ENTRY_LEN_MAX: usize = 64 * 1024;
 /// The most entries that a producer reads in each [`RATE_PERIOD`]; what comes beyond waits, so that QUIC holds the consumer
-/// back. A consumer sends an entry per MiB that is taken, and else one each 10 ms.
+/// back. A consumer sends an entry per MiB that is taken, and else one each 100 ms.
 pub(crate) const ENTRIES_MAX: u32 = 4096;
 /// See [`ENTRIES_MAX`].
 pub(crate) const RATE_PERIOD: Duration = Duration::from_secs(1);
