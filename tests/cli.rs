@@ -1,7 +1,5 @@
 //! The command line as its users meet it.
 
-mod support;
-
 use std::{
     fs,
     io::{BufRead as _, BufReader},
@@ -9,7 +7,7 @@ use std::{
     process::Stdio,
 };
 
-use support::{Node, root, run, runner, write};
+use crate::support::{Node, root, run, runner, write};
 
 const COUNT: &str = "mosaik: v1\nnetwork: cli\nstreams: {a: {}}\nproducers:\n  make: {from: {generate: {}}, to: a}\n\
                      consumers:\n  print: {from: a, to: {stdout: {}}}\n";
@@ -196,7 +194,7 @@ fn a_reader_that_leaves_ends_the_node_without_an_error() {
     assert!(lines.next().unwrap().unwrap().contains("\"seq\":0"));
     drop(lines);
     let mut status = None;
-    support::eventually("the node has ended", || {
+    crate::support::eventually("the node has ended", || {
         status = child.try_wait().unwrap();
         status.is_some()
     });

@@ -1,11 +1,7 @@
 //! Asking and telling a node that runs, as its user does: with the binary's own verbs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "control/finding.rs"]
 mod finding;
-#[path = "support/socket.rs"]
-mod socket;
-mod support;
 
 use std::{
     fs,
@@ -14,9 +10,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::support::socket::{alone, ask, by_name, sockets, up};
+use crate::support::{Done, Node, eventually, write};
 use serde_json::Value;
-use socket::{alone, ask, by_name, sockets, up};
-use support::{Done, Node, eventually, write};
 
 /// A manifest that counts for ever, without hurry, through an operator.
 const COUNT: &str = "mosaik: v1

@@ -1,17 +1,13 @@
 //! Asking two nodes that know each other: why one is not heard, and what a change leaves standing.
 
-#[path = "support/socket.rs"]
-mod socket;
-mod support;
-
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
+use crate::support::socket::{ask, up};
+use crate::support::{eventually, free_ports, identity, write};
 use serde_json::Value;
-use socket::{ask, up};
-use support::{eventually, free_ports, identity, write};
 
 /// Manifests of two nodes that know each other: one writes `ticks`, one reads it.
 fn two_nodes(folder: &Path) -> [PathBuf; 2] {

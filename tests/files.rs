@@ -1,8 +1,6 @@
 //! What a start reads and writes: pipes in place of files, homes that cannot be written, keys.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::{
     ffi::OsStr,
     fs,
@@ -10,11 +8,11 @@ use std::{
     process::Command,
 };
 
+use crate::support::{Done, Node, run, run_with_stdin, runner, write};
 use rustix::{
     fs::{CWD, FileType, Mode, mknodat},
     process::geteuid,
 };
-use support::{Done, Node, run, run_with_stdin, runner, write};
 
 const OPERATOR: &str = "mosaik: v1
 streams: {s: {}, t: {}}

@@ -1,11 +1,9 @@
 //! What a manifest allows an operator: it gets that, over reloads too, and `check` says what is missing.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::{fs, io::Write as _, path::Path};
 
-use support::{Node, guest::Guest, runner, write};
+use crate::support::{Node, guest::Guest, runner, write};
 
 /// A guest that answers each datum with the names and values of its environment.
 fn component() -> Vec<u8> {

@@ -1,16 +1,14 @@
 //! Operators that misbehave: the node lives, other stages go on, and the log names the operator.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::{fs, path::Path};
 
-use support::{Node, guest::Guest, run, write};
+use crate::support::{Node, guest::Guest, run, write};
 
 /// A manifest in which a suspect and an honest operator each have a pipeline of their own.
 fn manifest(folder: &Path, suspect: &[u8], on_error: &str) -> std::path::PathBuf {
     write(folder, "suspect.wasm", suspect);
-    let honest = support::root().join("operators/built/jq.wasm");
+    let honest = crate::support::root().join("operators/built/jq.wasm");
     write(
         folder,
         "m.yaml",

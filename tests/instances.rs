@@ -1,12 +1,10 @@
 //! Several instances of one operator: order, keys, failures, and a change of their number.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::{collections::BTreeMap, fs, path::Path};
 
+use crate::support::{Node, guest::Guest, write};
 use serde_json::Value;
-use support::{Node, guest::Guest, write};
 
 const COUNT: u64 = 20_000;
 

@@ -5,8 +5,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a test that is passed over says so")]
 
-mod support;
-
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -14,8 +12,8 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{Done, Node, root, run_with_stdin};
 use serde_json::{Value, json};
-use support::{Done, Node, root, run_with_stdin};
 
 /// How long the first start of a component may take that carries its language's runtime: 12 MB are compiled.
 const START_MAX: Duration = Duration::from_mins(5);

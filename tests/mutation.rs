@@ -1,6 +1,6 @@
 //! Damaged binaries: whatever the bytes, the loader answers, in time, and for little memory.
 //!
-//! `MOSAIK_MUTATIONS=1000000 cargo test --release -p mosaik-runner --test mutation -- --nocapture` tries as many as one
+//! `MOSAIK_MUTATIONS=1000000 cargo test --release --workspace --test mutation -- --nocapture` tries as many as one
 //! likes; without it a few thousand are tried, for some seconds. `MOSAIK_MUTATION_FROM=N` begins with case `N`: what is
 //! done to a binary depends on nothing but the number of the case.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -3,17 +3,15 @@
 //! On several threads: the services must answer while a test waits for the node.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::{collections::BTreeMap, fs, net::SocketAddr};
 
+use crate::support::{LIMIT, Node, free_ports, identity, root, run, write};
 use mosaik_streams::{
     EndpointAddr, Network, PeerId, discovery,
     futures::{SinkExt as _, StreamExt as _},
 };
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use support::{LIMIT, Node, free_ports, identity, root, run, write};
 use tokio::time::timeout;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -331,7 +329,7 @@ async fn datums_of_another_type_are_counted_at_the_operator_and_at_the_sink() {
     // The bytes as they came: a length, a letter, the flag. They happen to be text.
     assert_eq!(letter["datum"], "\u{1}b\u{7}");
     let file = folder.path().join("in.jsonl");
-    support::eventually("the sink has printed", || {
+    crate::support::eventually("the sink has printed", || {
         fs::read_to_string(&file).is_ok_and(|text| text.lines().count() == 2)
     });
     node.signal(Signal::TERM);

@@ -1,8 +1,6 @@
 //! `new` and `build`, with compilers that are shell scripts; docs/operators.md is tried with real ones.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::{
     ffi::OsStr,
     fs,
@@ -10,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use support::{Done, Node, root, runner, write};
+use crate::support::{Done, Node, root, runner, write};
 
 /// Runs the runner in a folder.
 fn run_in(folder: &Path, args: &[&str]) -> Done {

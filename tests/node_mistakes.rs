@@ -1,13 +1,9 @@
 //! Mistakes between nodes: each is warned of once, in words that name what to change, and explained while it lasts.
 
-#[path = "support/socket.rs"]
-mod socket;
-mod support;
-
 use std::path::{Path, PathBuf};
 
-use socket::{ask, up};
-use support::{Node, eventually, free_ports, identity, write};
+use crate::support::socket::{ask, up};
+use crate::support::{Node, eventually, free_ports, identity, write};
 
 /// A node of a network, on a port of loopback.
 struct Setup {

@@ -5,8 +5,6 @@
 //! missing, the page cannot be tried: the test says so and passes, unless `MOSAIK_TEST_OPERATORS_PAGE` is set.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::{
     env,
     ffi::OsString,
@@ -16,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use support::{Done, Node, root, run, runner};
+use crate::support::{Done, Node, root, run, runner};
 
 /// How long the commands of one block may take: they build the standard library, on a machine that may be busy.
 const BLOCK_TIME_MAX: Duration = Duration::from_mins(20);

@@ -2,16 +2,14 @@
 //! what is counted, that the rest of the graph goes on, and what the next instance starts from.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
 };
 
+use crate::support::{Done, Node, guest::Guest, runner, write};
 use serde_json::Value;
-use support::{Done, Node, guest::Guest, runner, write};
 
 /// Datums of each of the two pipelines.
 const COUNT: usize = 300;

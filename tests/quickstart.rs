@@ -1,15 +1,13 @@
 //! The README's first command: its numbers against an independent computation of the same file, and its summary.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::{
     collections::BTreeMap,
     io::{BufRead as _, BufReader, Read as _},
     process::Stdio,
 };
 
-use support::{root, run, runner};
+use crate::support::{root, run, runner};
 
 /// Yearly averages straight from the file: sums as exact integers of hundredths, no code shared with the runner.
 fn expected(symbols: Option<&[&str]>) -> BTreeMap<(String, i64), f64> {
@@ -115,7 +113,7 @@ fn a_reader_of_stdout_that_goes_away_is_named_and_costs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let many = "mosaik: v1\nstreams: {a: {}}\nproducers: {make: {from: {generate: {count: 1000000}}, to: a}}\n\
                 consumers: {print: {from: a, to: {stdout: {}}}}\n";
-    let manifest = support::write(folder.path(), "many.yaml", many);
+    let manifest = crate::support::write(folder.path(), "many.yaml", many);
     let mut node = runner()
         .arg("up")
         .arg(manifest)

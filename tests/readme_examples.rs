@@ -2,12 +2,10 @@
 //! is printed.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::fs;
 
+use crate::support::{Node, root, write};
 use mosaik_runner::topology::BUILTINS;
-use support::{Node, root, write};
 
 /// Runs the manifest of a README, the block that starts with `mosaik: v1`. The blocks that have a file's name behind their
 /// language lie beside it, or are what the file has afterwards where the manifest writes to it. What is printed must be the

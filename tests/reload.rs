@@ -1,11 +1,9 @@
 //! Editing a manifest while it runs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::{fs, io::Write as _, path::Path};
 
-use support::{Node, eventually, root, write};
+use crate::support::{Node, eventually, root, write};
 
 /// A node that follows a file, from the example's manifest in a folder of its own.
 struct Following {

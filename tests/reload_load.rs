@@ -1,19 +1,15 @@
 //! Reloads under load: what they lose, which is nothing, and for how long they hold things up. Prints its figures.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/socket.rs"]
-mod socket;
-mod support;
-
 use std::{
     fs,
     path::Path,
     time::{Duration, Instant},
 };
 
+use crate::support::socket::{Desk, by_name, up};
+use crate::support::{eventually, write};
 use serde_json::Value;
-use socket::{Desk, by_name, up};
-use support::{eventually, write};
 
 /// Two operators with state: one in ten passes, which tells by its phase whether anything was lost or came twice; and all
 /// are counted and summed up to the end.
@@ -332,9 +328,9 @@ fn five_hundred_random_edits_do_what_their_plans_say_and_keep_what_does_not_chan
     const EDITS: usize = 500;
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let [writer_port, reader_port] = support::free_ports();
+    let [writer_port, reader_port] = crate::support::free_ports();
     let [(writer_key, writer_id), (reader_key, reader_id)] =
-        [support::identity(), support::identity()];
+        [crate::support::identity(), crate::support::identity()];
     let head = |key: &str, port: u16, peer: &str, peer_port: u16| {
         format!(
             "mosaik: v1\nnetwork: edits\nnode: {{secret_key: '{key}', listen: ['127.0.0.1:{port}'], tags: [TAG], \

@@ -1,13 +1,9 @@
 //! What only a restart can bring about: refused, unless the node was started with `--allow-restart`.
 
-#[path = "support/socket.rs"]
-mod socket;
-mod support;
-
 use std::{fs, net::UdpSocket};
 
-use socket::{Desk, ask, up};
-use support::{eventually, free_ports, write};
+use crate::support::socket::{Desk, ask, up};
+use crate::support::{eventually, free_ports, write};
 
 #[test]
 fn a_restart_is_done_where_it_is_allowed_and_undone_where_it_fails() {

@@ -1,14 +1,10 @@
 //! Reloads that stop stages: what is under way arrives, and what had stopped for want of others starts again.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/socket.rs"]
-mod socket;
-mod support;
-
 use std::{fs, path::Path};
 
-use socket::{Desk, by_name, up};
-use support::{eventually, guest::Guest, write};
+use crate::support::socket::{Desk, by_name, up};
+use crate::support::{eventually, guest::Guest, write};
 
 fn taken(desk: &mut Desk, stage: &str) -> u64 {
     by_name(&desk.status()["stages"], stage)["datums_in"]

@@ -1,15 +1,11 @@
 //! A failure at each step of a reload: the old generation runs on, with its connections, and loses nothing.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/socket.rs"]
-mod socket;
-mod support;
-
 use std::{fs, path::Path, time::Duration};
 
+use crate::support::socket::{Desk, by_name, up};
+use crate::support::{eventually, guest::Guest, write};
 use serde_json::Value;
-use socket::{Desk, by_name, up};
-use support::{eventually, guest::Guest, write};
 
 /// Two operators behind each other, so that one can be swapped before the other refuses, and a file at the end.
 const MANIFEST: &str = "mosaik: v1
@@ -285,7 +281,7 @@ fn beside_a_stuck_sink_operators_are_swapped_at_once_and_the_sink_goes_within_it
         .replace("{file: {path: out.jsonl}}", "{stdout: {}}")
         .replace("{generate: {rate: 2000}}", "{generate: {}}");
     let manifest = write(folder, "m.yaml", &text);
-    let mut command = socket::alone(folder);
+    let mut command = crate::support::socket::alone(folder);
     // Nobody reads its output.
     let mut child = command
         .args(["up", "--no-watch"])
@@ -295,7 +291,8 @@ fn beside_a_stuck_sink_operators_are_swapped_at_once_and_the_sink_goes_within_it
         .spawn()
         .unwrap();
     eventually("it listens", || {
-        folder.join("run/mosaik-runner").exists() && !socket::sockets(folder).is_empty()
+        folder.join("run/mosaik-runner").exists()
+            && !crate::support::socket::sockets(folder).is_empty()
     });
     let mut desk = Desk::of(folder);
     let written = |desk: &mut Desk| {

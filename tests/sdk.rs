@@ -2,19 +2,17 @@
 //! it is told in full.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
+use crate::support::{Node, write};
 use mosaik_test_operator::Accounts;
 use mosaik_wasm_sdk::{
     prelude::*,
     testing::{Component, Session, run_on},
 };
-use support::{Node, write};
 
 fn built() -> PathBuf {
-    support::root().join("tests/operator/built.wasm")
+    crate::support::root().join("tests/operator/built.wasm")
 }
 
 /// The component that is committed, in the runner under test.
@@ -163,7 +161,8 @@ fn a_panic_says_what_where_and_at_which_datum() {
 /// That a reason holds the panic's message, its file and line, and which datum of the batch it was.
 #[track_caller]
 fn told_in_full(reason: &str, index: usize) {
-    let source = fs::read_to_string(support::root().join("tests/operator/src/lib.rs")).unwrap();
+    let source =
+        fs::read_to_string(crate::support::root().join("tests/operator/src/lib.rs")).unwrap();
     let line = source
         .lines()
         .position(|line| line.contains("asked to panic"))

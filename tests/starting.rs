@@ -1,8 +1,6 @@
 //! How a node starts and stops on a machine that interrupts it or gives it too little: signals and limits.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::{
     fs,
     os::unix::process::CommandExt as _,
@@ -11,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{Done, Node, eventually, guest::Guest, runner, write};
 use rustix::process::Signal;
-use support::{Done, Node, eventually, guest::Guest, runner, write};
 
 /// A pipeline of three operators, which take a while to compile.
 const THREE: &str = "mosaik: v1

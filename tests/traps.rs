@@ -1,13 +1,9 @@
 //! Warnings of traps: shown by `check`, `up` and `plan`, as text and as JSON, and never for an example.
 
-#[path = "support/socket.rs"]
-mod socket;
-mod support;
-
 use std::path::{Path, PathBuf};
 
-use socket::{ask, up};
-use support::{root, run, write};
+use crate::support::socket::{ask, up};
+use crate::support::{root, run, write};
 
 /// A trap: four instances each drop the repetitions that they see themselves.
 fn trap(folder: &Path, name: &str) -> PathBuf {

@@ -1,8 +1,6 @@
 //! `run-operator` and `inspect` as their users meet them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -10,11 +8,11 @@ use std::{
     process::{Child, Stdio},
 };
 
+use crate::support::{Done, guest::Guest, run_with_stdin, runner, write};
 use serde_json::{Value, json};
-use support::{Done, guest::Guest, run_with_stdin, runner, write};
 
 fn accounts() -> PathBuf {
-    support::root().join("tests/operator/built.wasm")
+    crate::support::root().join("tests/operator/built.wasm")
 }
 
 #[track_caller]
@@ -261,7 +259,7 @@ fn input_without_end_takes_no_more_memory() {
         .arg(&echo)
         .args(["--in=in=/dev/zero", "--encoding=text"]);
     // Zeros are one line without end, so nothing is a datum and nothing is held.
-    let node = support::Node::spawn(command);
+    let node = crate::support::Node::spawn(command);
     let read = || {
         let io = fs::read_to_string(format!("/proc/{}/io", node.pid())).unwrap();
         let line = io.lines().find(|line| line.starts_with("rchar:")).unwrap();
@@ -272,7 +270,7 @@ fn input_without_end_takes_no_more_memory() {
             .unwrap()
     };
     let resident_after = |bytes: u64| {
-        support::eventually(&format!("{bytes} bytes have been read"), || read() > bytes);
+        crate::support::eventually(&format!("{bytes} bytes have been read"), || read() > bytes);
         node.resident_kib()
     };
     let (early, late) = (resident_after(16 << 20), resident_after(144 << 20));

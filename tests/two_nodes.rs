@@ -1,8 +1,6 @@
 //! Two processes over QUIC: what crosses the wire, and what happens when one of them is killed.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -14,7 +12,7 @@ use mosaik_streams::{
     tickets::{EdDsaSigningKey, Expiration, Hs512, JwtTicketBuilder},
 };
 
-use support::{LIMIT, Node, eventually, free_ports, identity, root, run, runner, write};
+use crate::support::{LIMIT, Node, eventually, free_ports, identity, root, run, runner, write};
 
 /// Copies of the example's manifests, on ports that are free now.
 fn example(folder: &Path) -> [PathBuf; 2] {

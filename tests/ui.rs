@@ -1,8 +1,6 @@
 //! Golden files of what a person reads when a manifest is wrong: `tests/ui/NAME.yaml` with `NAME.err` beside it.
 //!
-//! `MOSAIK_BLESS=1 cargo test -p mosaik-runner --test ui` writes the `.err` files anew; look at what it wrote.
-
-mod support;
+//! `MOSAIK_BLESS=1 cargo test --workspace --test runner ui::` writes the `.err` files anew; look at what it wrote.
 
 use std::{
     fmt::Write as _,
@@ -11,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{Node, guest::Guest, runner};
 use mosaik_runner::manifest::MAX_MANIFEST_BYTES;
-use support::{Node, guest::Guest, runner};
 
 /// Every answer must be there by then, however large or deep a manifest is.
 const TIME_LIMIT: Duration = Duration::from_secs(20);

@@ -2,18 +2,14 @@
 //! can be replaced.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/socket.rs"]
-mod socket;
-mod support;
-
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
 };
 
-use socket::up;
-use support::{Node, write};
+use crate::support::socket::up;
+use crate::support::{Node, write};
 
 const MANIFEST: &str = "mosaik: v1
 streams: {raw: {}, marked: {}}

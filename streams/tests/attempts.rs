@@ -1,9 +1,6 @@
 //! What a consumer tells of the nodes that it has no datums from.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
-use common::{STREAM, first, joined, producer, until, within};
+use crate::common::{STREAM, first, joined, producer, until, within};
 use mosaik_streams::{
     FramesConsumer, Network,
     consumer::{Attempt, Phase},

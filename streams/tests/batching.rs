@@ -1,11 +1,8 @@
 //! How many datums go together, and how long they wait for each other.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::*;
+use crate::common::*;
 use mosaik_streams::{Frames, FramesConsumer, FramesProducer, Network};
 
 /// Longer than the test takes.

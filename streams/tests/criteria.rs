@@ -1,9 +1,6 @@
 //! Criteria select at the producer, so that what nobody wants never crosses the network.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
-use common::*;
+use crate::common::*;
 use mosaik_streams::{Criteria, Encoding, streams::producer::DisconnectLagging};
 use serde::{Deserialize, Serialize};
 

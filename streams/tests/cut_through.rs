@@ -1,11 +1,8 @@
 //! Large batches that go to the only subscriber without the fan-out's task, and all that makes them go through it.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use mosaik_streams::{Criteria, Frames, FramesConsumer, FramesProducer, Network, Requirements};
 
 /// Datums of a batch that is not gathered with others.

@@ -1,9 +1,6 @@
 //! A record is delivered when the other node has taken it: what that costs and saves when readers die, stop, or are cut
 //! off.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::{
     collections::HashSet,
     sync::{
@@ -13,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{
+use crate::common::{
     process::Process,
     random::Random,
     relay::{Profile, Relay},

@@ -1,8 +1,5 @@
 //! Nodes that find, follow and lose each other over loopback.
 
-#[path = "common/process.rs"]
-mod process;
-
 use std::{
     collections::BTreeSet,
     net::SocketAddr,
@@ -18,7 +15,7 @@ use mosaik_streams::{
 };
 use tokio::time::timeout;
 
-use process::Process;
+use crate::common::process::Process;
 
 const LIMIT: Duration = Duration::from_secs(30);
 

@@ -1,11 +1,8 @@
 //! A stream that ends does so without loss, and everyone concerned learns how it ended.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use mosaik_streams::{FramesConsumer, Scope, streams::producer::DisconnectLagging};
 
 /// Takes datums with pauses, until the stream ends.

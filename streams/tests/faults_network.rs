@@ -1,12 +1,9 @@
 //! Streams over a network that loses, repeats, delays, reorders and cuts: every datum once and in order for as long as the
 //! connection lives, and what a connection that dies takes with it is counted.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{
+use crate::common::{
     relay::{Profile, Relay},
     *,
 };

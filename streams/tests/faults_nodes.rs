@@ -1,12 +1,9 @@
 //! Nodes that are killed, cut off and left alone for long, and many connections at once: what arrives is in order and intact,
 //! and what does not is counted.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{process::Process, random::Random, *};
+use crate::common::{process::Process, random::Random, *};
 use mosaik_streams::{
     Frames, FramesConsumer, FramesProducer, Network, SecretKey,
     consumer::{Attempt, Phase},

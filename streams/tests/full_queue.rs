@@ -1,11 +1,8 @@
 //! A consumer that does not read still follows what becomes of its producers, and loses nothing that it has received.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::time::Duration;
 
-use common::{process::Process, *};
+use crate::common::{process::Process, *};
 use mosaik_streams::{
     Frames, FramesConsumer, FramesProducer, Network, SecretKey, discovery,
     streams::{backoff::ExponentialBackoffBuilder, producer::DisconnectLagging},

@@ -1,19 +1,14 @@
 //! Entries that no node would tell of, and more of them than a catalog takes: what is refused is counted, and who is in use
 //! or comes in person is there all the same.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod attack;
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::time::{Duration, Instant};
 
-use attack::{
+use crate::attack::{
     ALPNS, Attacker, Entry, PING, STREAMS, SYNC, code,
     entry::{Transport, now_ms, sign},
     frame, snapshot,
 };
-use common::*;
+use crate::common::*;
 use mosaik_streams::{
     EndpointAddr, Network, SecretKey, StreamId,
     discovery::{MAX_PEERS, Refusal},

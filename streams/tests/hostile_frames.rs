@@ -1,15 +1,10 @@
 //! Frames that no node would send, from diallers and from producers: each costs its sender the connection and nobody else
 //! anything.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod attack;
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::time::{Duration, Instant};
 
-use attack::{ALPNS, Attacker, Line, PING, STREAMS, SYNC, code, frame, snapshot};
-use common::{random::Random, *};
+use crate::attack::{ALPNS, Attacker, Line, PING, STREAMS, SYNC, code, frame, snapshot};
+use crate::common::{random::Random, *};
 use futures::future::join_all;
 use mosaik_streams::{Criteria, Network, StreamId, status::ChannelInfo};
 

@@ -1,12 +1,9 @@
 //! Producers without consumers and consumers without producers cost nothing while they wait, told by how often and how
 //! long the runtime's threads wake: tasks that poll wake them often, and tasks that spin for long.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use futures::{SinkExt, StreamExt, future::poll_fn};
 use mosaik_streams::{Consumer, Producer};
 

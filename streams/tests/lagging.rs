@@ -1,11 +1,8 @@
 //! What happens to a subscriber elsewhere that does not keep up.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::*;
+use crate::common::*;
 use mosaik_streams::{
     Frames, FramesConsumer, FramesProducer, Network, streams::producer::DisconnectLagging,
 };

@@ -1,9 +1,6 @@
 //! Producers and consumers of one node, which meet in process.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
-use common::*;
+use crate::common::*;
 use futures::{FutureExt, SinkExt, StreamExt};
 use mosaik_streams::{
     Frames, Scope, StreamId,

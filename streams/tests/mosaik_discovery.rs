@@ -1,15 +1,11 @@
 //! Programs as they are written for Mosaik, where only the name of the crate is another: discovery.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-mod programs;
-
 use std::{collections::BTreeSet, time::Duration};
 
-use common::{until, within};
+use crate::common::{until, within};
+use crate::programs::discover_all;
 use futures::future::try_join_all;
 use mosaik_streams::{primitives::Short, *};
-use programs::discover_all;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 

@@ -1,12 +1,9 @@
 //! Programs as they are written for Mosaik, where only the name of the crate is another: streams.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-mod programs;
-
 use std::{convert::Infallible, string::FromUtf8Error, task::Poll};
 
-use common::{until, within};
+use crate::common::{until, within};
+use crate::programs::discover_all;
 use futures::{SinkExt, StreamExt, future::try_join_all};
 use mosaik_streams::{
     streams::{
@@ -16,7 +13,6 @@ use mosaik_streams::{
     },
     *,
 };
-use programs::discover_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::error::TryRecvError;
 

@@ -1,11 +1,6 @@
 //! Peers whose every frame is put together by hand, as another implementation's: who counts as subscribed, what is tried
 //! again and when, and how one that breaks the protocol is told.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod attack;
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::{
     sync::{
         Arc,
@@ -14,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use attack::{Attacker, Line, STREAMS, SYNC, code, entry::now_ms, frame};
-use common::*;
+use crate::attack::{Attacker, Line, STREAMS, SYNC, code, entry::now_ms, frame};
+use crate::common::*;
 use mosaik_streams::{
     StreamId, Tag,
     streams::{
@@ -240,7 +235,8 @@ async fn a_refused_consumer_tries_again_at_news_of_either_side_and_at_no_others(
         let consumer = node.streams().consumer_frames(STREAM).build().unwrap();
         let peer = Attacker::new();
         let (tx, mut dialled) = mpsc::unbounded_channel();
-        let own = attack::snapshot(&[peer.entry("test").with_stream(STREAM).signed(&peer.key)]);
+        let own =
+            crate::attack::snapshot(&[peer.entry("test").with_stream(STREAM).signed(&peer.key)]);
         peer.serve(move |mut line| {
             let (tx, own) = (tx.clone(), own.clone());
             async move {
@@ -296,7 +292,7 @@ async fn a_sync_that_fails_is_tried_again() {
     let peer = Attacker::new();
     let syncs = Arc::new(AtomicU64::new(0));
     let counter = syncs.clone();
-    let own = attack::snapshot(&[peer.entry("test").with_stream(STREAM).signed(&peer.key)]);
+    let own = crate::attack::snapshot(&[peer.entry("test").with_stream(STREAM).signed(&peer.key)]);
     peer.serve(move |mut line| {
         let (counter, own) = (counter.clone(), own.clone());
         async move {

@@ -1,11 +1,8 @@
 //! Nodes that die without a word and come back with the same key.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{process::Process, *};
+use crate::common::{process::Process, *};
 use mosaik_streams::{Network, SecretKey, discovery, streams::producer::DisconnectLagging};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_killed_and_restarted_is_let_in_at_once() {

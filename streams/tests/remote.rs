@@ -1,11 +1,8 @@
 //! Producers and consumers of two nodes, over real sockets.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use mosaik_streams::{
     Scope, Tag,
     streams::{backoff::ExponentialBackoffBuilder, producer::DisconnectLagging},

@@ -1,11 +1,8 @@
 //! What changes while a producer or consumer runs, its connection, queue and subscribers kept.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use mosaik_streams::{
     Criteria, Frames, FramesConsumer, Requirements, Tag, network::CloseReason,
     producer::DisconnectLagging,

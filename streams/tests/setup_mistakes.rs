@@ -1,11 +1,8 @@
 //! Mistakes in how nodes are set up: each is found by the nodes that can tell, and stays out of healthy networks.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::time::Duration;
 
-use common::{STREAM, first, joined, numbered, until};
+use crate::common::{STREAM, first, joined, numbered, until};
 use mosaik_streams::{
     Encoding, EndpointAddr, Network, Schema, SecretKey,
     consumer::Phase,
@@ -84,7 +81,7 @@ async fn different_formats_are_refused_on_both_sides_and_no_record_flows() {
         .await
         .expect("it is online");
     for mut consumer in [silent, same] {
-        let received = common::within("a record comes", consumer.recv_frames(1)).await;
+        let received = crate::common::within("a record comes", consumer.recv_frames(1)).await;
         assert_eq!(received.map(|frames| frames.count()), Some(1));
     }
     assert_eq!(other.control().read().expect("it runs").stats.datums, 0);

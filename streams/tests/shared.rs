@@ -1,10 +1,5 @@
 //! Consumers of one node that share a subscription: one connection, and each gets what it would get alone.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod attack;
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::{
     sync::{
         Arc,
@@ -13,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use attack::{Attacker, STREAMS, frame};
-use common::{
+use crate::attack::{Attacker, STREAMS, frame};
+use crate::common::{
     process::Process,
     relay::{Profile, Relay},
     *,

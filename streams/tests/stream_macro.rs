@@ -1,11 +1,8 @@
 //! Streams defined by `stream!`: what it takes, and which side its keys reach.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use mosaik_streams::{
     Criteria, Datum, Network, Scope, StreamConsumer, StreamId, StreamProducer, Tag, declare,
     futures::SinkExt,

@@ -1,14 +1,9 @@
 //! How long a ticket keeps a connection open: to its end and no longer, unless another is shown.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-#[path = "common/tickets.rs"]
-mod issuing;
-
 use std::time::{Duration, SystemTime};
 
-use common::*;
-use issuing::*;
+use crate::common::tickets::*;
+use crate::common::*;
 use mosaik_streams::{
     Frames, Network,
     streams::{producer::DisconnectLagging, status::ChannelInfo},

@@ -1,18 +1,13 @@
 //! Streams that ask for tickets: who is let in, for how long, and what happens to those who are not.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod common;
-#[path = "common/tickets.rs"]
-mod issuing;
-
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, SystemTime},
 };
 
-use common::*;
-use issuing::*;
+use crate::common::tickets::*;
+use crate::common::*;
 use mosaik_streams::{
     Network, PeerId, SecretKey,
     discovery::PeerEntry,

@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
 use serde_json::Value;
 
-use crate::{
+use super::{
     ledger::{Ledger, up},
     random::Random,
     seeds,
-    support::{root, write},
 };
+use crate::support::{root, write};
 
 const ORDERS: usize = 6000;
 /// Orders below are rejected.

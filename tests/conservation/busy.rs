@@ -15,10 +15,8 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{
-    ledger::{Ledger, up},
-    support::{run, write},
-};
+use super::ledger::{Ledger, up};
+use crate::support::{run, write};
 
 /// How long one of these may take in a debug build beside so many loops.
 const LIMIT: Duration = Duration::from_mins(4);

@@ -11,12 +11,12 @@ use std::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::{
+use super::{
     ledger::{Ledger, up},
     random::Random,
     seeds,
-    support::{LIMIT, Node, write},
 };
+use crate::support::{LIMIT, Node, write};
 
 const LINES: u64 = 4000;
 /// How often lines are added.

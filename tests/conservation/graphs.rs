@@ -13,12 +13,12 @@ use std::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::{
+use super::{
     ledger::{Ledger, up},
     random::Random,
     seeds,
-    support::{Node, root, write},
 };
+use crate::support::{Node, root, write};
 
 const RECORDS: u64 = 60_000;
 

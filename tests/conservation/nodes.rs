@@ -12,12 +12,12 @@ use std::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::{
+use super::{
     ledger::{Ledger, up},
     random::Random,
     seeds,
-    support::{Done, Node, free_ports, identity, write},
 };
+use crate::support::{Done, Node, free_ports, identity, write};
 
 const RECORDS: u64 = 30_000;
 /// Records a second.

@@ -4,10 +4,8 @@ use std::{fs, path::Path, time::Duration};
 
 use rustix::process::Signal;
 
-use crate::{
-    ledger::{Ledger, up},
-    support::{guest::Guest, root, write},
-};
+use super::ledger::{Ledger, up};
+use crate::support::{guest::Guest, root, write};
 
 /// Keeps what comes, answers the end of its input and every tick with the records 1, 2, 3 and 4, a part each, and fails at
 /// the third part: always, or until it has a state to start from. A trap is not the only way to fail, but all lead here.

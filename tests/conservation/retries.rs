@@ -2,10 +2,8 @@
 
 use std::{fs, path::Path};
 
-use crate::{
-    ledger::{Ledger, up},
-    support::{guest::Guest, write},
-};
+use super::ledger::{Ledger, up};
+use crate::support::{guest::Guest, write};
 
 /// Runs lines through a guest to its end.
 fn run(folder: &Path, guest: &Guest<'_>, lines: &str, settings: &str) -> (Ledger, Vec<String>) {

@@ -12,12 +12,11 @@ use std::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::{
-    ledger::Ledger,
-    random::Random,
-    seeds,
+use super::{ledger::Ledger, random::Random, seeds};
+use crate::support::{
+    Node, eventually, free_ports, identity,
     socket::{alone, ask},
-    support::{Node, eventually, free_ports, identity, write},
+    write,
 };
 
 /// A node that writes `ticks`, and one that reads them.

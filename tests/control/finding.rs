@@ -2,9 +2,10 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
-use crate::{
+use crate::support::{
+    Done, Node,
     socket::{alone, ask},
-    support::{Done, Node, write},
+    write,
 };
 
 const COUNT: &str = "mosaik: v1

@@ -22,7 +22,7 @@ pub(crate) fn assemble(text: &str) -> Vec<u8> {
         return wat::parse_str(code).unwrap();
     }
     if code.starts_with("(module") && !text.contains(";;@") {
-        return with_type(&code);
+        return with_type(&code, &[]);
     }
     let (parts, beside) = parts(text);
     let mut guest = Guest::default();

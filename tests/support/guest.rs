@@ -98,7 +98,7 @@ impl Guest<'_> {
 
     /// The core module with its component type.
     pub(crate) fn module(&self) -> Vec<u8> {
-        with_type_of(&self.text(), self.imports)
+        with_type(&self.text(), self.imports)
     }
 
     /// The component made of it.
@@ -178,13 +178,8 @@ impl Guest<'_> {
     }
 }
 
-/// Assembles a core module and adds the component type of the operator world.
-pub(crate) fn with_type(text: &str) -> Vec<u8> {
-    with_type_of(text, &[])
-}
-
 /// Assembles a core module and adds the component type of the operator world with these imports.
-fn with_type_of(text: &str, imports: &[[&str; 4]]) -> Vec<u8> {
+pub(crate) fn with_type(text: &str, imports: &[[&str; 4]]) -> Vec<u8> {
     let mut module = wat::parse_str(text).expect("the text is WebAssembly");
     let mut resolve = Resolve::default();
     let mut package = resolve

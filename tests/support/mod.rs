@@ -1,10 +1,7 @@
 //! Runs the real binary against real files and sockets. Every wait has a limit and says what it waited for.
-#![expect(
-    dead_code,
-    reason = "each test binary uses its own part of this module"
-)]
 
 pub(crate) mod guest;
+pub(crate) mod socket;
 
 use std::{
     fs,

@@ -1,8 +1,4 @@
 //! Speaks with a node over its control socket, as docs/control.md describes it.
-#![expect(
-    dead_code,
-    reason = "each test binary uses its own part of this module"
-)]
 
 use std::{
     fs,

@@ -2,8 +2,6 @@
 //! what no node would.
 
 pub(crate) mod entry;
-pub(crate) mod memory;
-pub(crate) mod tap;
 mod tls;
 
 use std::{
@@ -43,14 +41,6 @@ impl Attacker {
         let endpoint = quinn::Endpoint::new(config, Some(server), socket(), Arc::new(runtime));
         let endpoint = endpoint.expect("a runtime");
         Self { key, endpoint }
-    }
-
-    /// Another key behind the same socket.
-    pub(crate) fn with_another_key(&self) -> Self {
-        Self {
-            key: SecretKey::generate(),
-            endpoint: self.endpoint.clone(),
-        }
     }
 
     pub(crate) fn id(&self) -> PeerId {

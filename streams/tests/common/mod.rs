@@ -3,6 +3,7 @@
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod relay;
+pub(crate) mod tickets;
 
 use std::time::{Duration, Instant};
 

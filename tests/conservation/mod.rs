@@ -5,11 +5,6 @@
 //! Each test runs a few seeds. `MOSAIK_CONSERVATION_SEEDS=200` runs so many, which is the long form.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../support/socket.rs"]
-mod socket;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod accounts;
 mod busy;
 mod files;

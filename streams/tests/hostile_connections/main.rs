@@ -1,22 +1,25 @@
 //! Many connections that mean no good: what they may hold of a node's time and memory, while honest ones come in. The tests
 //! take turns, because they measure.
 
-#[expect(dead_code, reason = "each test binary uses a part of it")]
+#[path = "../attack/mod.rs"]
+#[expect(dead_code, reason = "this program uses a part of it")]
 mod attack;
-#[expect(dead_code, reason = "each test binary uses a part of it")]
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "this program uses a part of it")]
 mod common;
+mod memory;
+mod tap;
 
 use std::time::{Duration, Instant};
 
-use attack::{
-    Attacker, Line, STREAMS, SYNC, code, frame,
-    memory::{self, Counting},
-    tap::Tap,
-};
+use attack::{Attacker, Line, STREAMS, SYNC, code, frame};
 use common::*;
 use futures::{StreamExt, future::join_all, stream};
 use mosaik_streams::{FramesProducer, Network, StreamId, status::ChannelInfo};
 use tokio::{runtime::Runtime, sync::Mutex};
+
+use memory::Counting;
+use tap::Tap;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

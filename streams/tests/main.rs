@@ -1,0 +1,38 @@
+//! Tests of the library from outside, as its users meet it. Each module is a subject; `cargo test --workspace --test streams
+//! SUBJECT::` runs one.
+//!
+//! One program, because each would link the library and its dependencies again. What counts the allocations of its own
+//! process stands alone: `allocations` and `hostile_connections`.
+
+mod attack;
+mod common;
+mod programs;
+
+mod attempts;
+mod auto_traits;
+mod batching;
+mod criteria;
+mod cut_through;
+mod delivery;
+mod discovery;
+mod end_of_stream;
+mod faults_network;
+mod faults_nodes;
+mod full_queue;
+mod hostile_catalog;
+mod hostile_frames;
+mod idle;
+mod lagging;
+mod local;
+mod mistakes;
+mod mosaik_discovery;
+mod mosaik_program;
+mod plain_peers;
+mod reconnect;
+mod remote;
+mod retune;
+mod setup_mistakes;
+mod shared;
+mod stream_macro;
+mod ticket_expiry;
+mod tickets;

@@ -1,0 +1,37 @@
+//! Tests of the program from outside, as its users meet it. Each module is a subject; `cargo test --workspace --test runner
+//! SUBJECT::` runs one.
+//!
+//! One program, because each would link the runner and wasmtime again. What measures its own process stands alone:
+//! `allocations`, `mutation` and `sandbox`.
+
+mod support;
+
+mod built_operators;
+mod cli;
+mod conservation;
+mod control;
+mod control_nodes;
+mod files;
+mod grants;
+mod guests;
+mod instances;
+mod languages;
+mod native;
+mod new;
+mod node_mistakes;
+mod operators_page;
+mod policies;
+mod quickstart;
+mod readme_examples;
+mod reload;
+mod reload_load;
+mod restart;
+mod rewire;
+mod rollback;
+mod sdk;
+mod starting;
+mod traps;
+mod try_operator;
+mod two_nodes;
+mod ui;
+mod watching;
