@@ -83,6 +83,9 @@ pub struct SourceCounts {
     /// Lines or rows that are not UTF-8 where they must be, have not the header's number of columns, or are not of the
     /// stream's schema.
     pub invalid: u64,
+    /// Fields of `csv` that are not of their column's kind: texts in a column of numbers, or numbers that were handed out
+    /// before their column turned out to be text.
+    pub mixed: u64,
 }
 
 /// What a sink has written.
