@@ -1,6 +1,8 @@
 //! What a start reads and writes: pipes in place of files, homes that cannot be written, keys.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/mounted.rs"]
+mod mounted;
 mod support;
 
 use std::{
@@ -10,10 +12,8 @@ use std::{
     process::Command,
 };
 
-use rustix::{
-    fs::{CWD, FileType, Mode, mknodat},
-    process::geteuid,
-};
+use mounted::{Mounted, NOT_MOUNTED};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use support::{Done, Node, run, run_with_stdin, runner, write};
 
 const OPERATOR: &str = "mosaik: v1
@@ -116,31 +116,6 @@ fn cache_of_tests() -> std::ffi::OsString {
     cache.and_then(|(_, value)| value).unwrap().to_owned()
 }
 
-const NOT_MOUNTED: &str = "a file system cannot be mounted here";
-
-/// A small file system of its own, unmounted when dropped.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    /// `None` where the test may not mount.
-    fn new(at: PathBuf, options: &str) -> Option<Self> {
-        fs::create_dir(&at).unwrap();
-        let mounted = geteuid().is_root()
-            && Command::new("mount")
-                .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-                .arg(&at)
-                .status()
-                .is_ok_and(|status| status.success());
-        mounted.then(|| Self(at))
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn without_a_home_it_runs_without_a_cache_and_says_so_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -154,7 +129,7 @@ fn without_a_home_it_runs_without_a_cache_and_says_so_once() {
     cases.extend(
         read_only
             .as_ref()
-            .map(|mounted| ("check", mounted.0.clone())),
+            .map(|mounted| ("check", mounted.path().to_owned())),
     );
     for (verb, home) in cases {
         let done = Node::spawn(at_home(verb, &home, &manifest)).wait();
@@ -187,7 +162,7 @@ fn a_full_disk_leaves_no_half_of_a_key() {
            consumers: {c: {from: t, to: {file: {path: /dev/null}}}}\n";
     let manifest = write(folder.path(), "m.yaml", text);
     let run = |is_cached| {
-        let mut command = at_home("up", &disk.0, &manifest);
+        let mut command = at_home("up", disk.path(), &manifest);
         if is_cached {
             // Compiling again would only take time.
             command.env("XDG_CACHE_HOME", cache_of_tests());
@@ -196,13 +171,13 @@ fn a_full_disk_leaves_no_half_of_a_key() {
         node.logged("generation 1 runs");
         node.interrupt()
     };
-    let filler = disk.0.join("filler");
+    let filler = disk.path().join("filler");
     // Folders need no room there; what is written does.
     let _ = fs::write(&filler, vec![0; 1 << 20]);
     let full = run(false);
     says_once(&full, "set XDG_CACHE_HOME");
     says_once(&full, "set XDG_STATE_HOME");
-    let keys = disk.0.join(".local/state/mosaik-runner/keys");
+    let keys = disk.path().join(".local/state/mosaik-runner/keys");
     let left = fs::read_dir(keys).map_or(0, Iterator::count);
     assert_eq!(left, 0, "something was left behind");
 
@@ -230,4 +205,39 @@ fn an_empty_key_file_says_what_to_do() {
     for part in [key.to_str().unwrap(), "delete it for a new identity"] {
         assert!(done.stderr.contains(part), "{}", done.stderr);
     }
+}
+
+#[test]
+fn a_text_among_numbers_of_a_csv_is_counted_and_logged_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = "id,price\n".to_owned();
+    for id in 0..200 {
+        let price = if id == 150 { "n/a" } else { "1.5" };
+        rows += &format!("{id},{price}\n");
+    }
+    write(folder.path(), "rows.csv", rows);
+    let manifest = "mosaik: v1
+streams: {s: {}}
+producers: {read: {from: {file: {path: rows.csv}}, to: s}}
+consumers: {print: {from: s, to: {stdout: {}}}}
+";
+    let manifest = write(folder.path(), "m.yaml", manifest);
+    let done = run([
+        OsStr::new("up"),
+        OsStr::new("--strict"),
+        manifest.as_os_str(),
+    ]);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    assert_eq!(done.stdout.lines().count(), 200);
+    assert_eq!(
+        done.stdout.lines().nth(150),
+        Some(r#"{"id":150,"price":"n/a"}"#)
+    );
+    assert!(
+        done.stderr.contains("line 152: the column \"price\""),
+        "{}",
+        done.stderr
+    );
+    let summary = done.stderr.lines().find(|line| line.contains("mixed 1"));
+    assert!(summary.is_some(), "{}", done.stderr);
 }

@@ -42,6 +42,19 @@ async fn a_line_without_an_end_gets_one_and_is_not_cut_away() {
 }
 
 #[tokio::test]
+async fn a_line_that_a_predecessor_still_writes_is_not_broken() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("out");
+    let mut first = Appender::open(&path).unwrap();
+    let mut halves = |half: &[u8]| first.file.as_mut().unwrap().write_all(half).unwrap();
+    halves(b"first ");
+    let mut second = sink(&path).await;
+    halves(b"half\n");
+    write(&mut second, "second").await;
+    assert_eq!(lines(&path), ["first half", "second"]);
+}
+
+#[tokio::test]
 async fn a_deleted_file_is_made_anew_and_has_what_was_written_since() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("sub/out");
