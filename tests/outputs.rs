@@ -22,7 +22,7 @@ use rustix::{
 };
 use serde_json::Value;
 use socket::{alone, ask, by_name, up};
-use support::{eventually, run, write};
+use support::{Node, eventually, run, write};
 
 /// More than 64 KiB of lines.
 const LINES: u64 = 20_000;
@@ -193,4 +193,45 @@ consumers:
     });
     let _ = node.kill();
     let _ = node.wait();
+}
+
+#[test]
+fn paths_from_the_environment_are_masked_in_all_that_connectors_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let manifest = "mosaik: v1
+streams: {s: {}}
+producers: {read: {from: {file: {path: '${env:IN}.csv', follow: true}}, to: s}}
+consumers: {save: {from: s, to: {file: {path: '${env:OUT}/out'}}}}
+";
+    fs::create_dir(folder.join("hidden-out")).unwrap();
+    write(&folder.join("hidden-out"), "out", "torn");
+    let manifest = write(folder, "m.yaml", manifest);
+    let mut command = alone(folder);
+    command.args(["up", "--no-watch"]).arg(&manifest);
+    command
+        .env("IN", "hidden-in")
+        .env("OUT", folder.join("hidden-out"))
+        .env("RUST_LOG", "mosaik_runner=debug");
+    let node = Node::spawn(command);
+    node.logged("waiting for the file");
+    write(folder, "hidden-in.csv", "a,b\n1,2\n3\n");
+    node.logged("does not have the header's 2 columns");
+    node.logged("its last line has no end");
+    // A folder where the source is, and a file where the folder of the output is.
+    fs::remove_file(folder.join("hidden-in.csv")).unwrap();
+    fs::create_dir(folder.join("hidden-in.csv")).unwrap();
+    node.logged("is not a regular file; trying again");
+    fs::remove_dir(folder.join("hidden-in.csv")).unwrap();
+    fs::remove_dir_all(folder.join("hidden-out")).unwrap();
+    write(folder, "hidden-out", "");
+    write(folder, "hidden-in.csv", "a,b\n5,6\n");
+    node.logged("cannot write");
+    let text = ask(folder, &["status"]).stdout;
+    assert!(text.contains("cannot write to ***"), "{text}");
+    fs::remove_file(folder.join("hidden-out")).unwrap();
+    node.logged("writes again");
+    node.signal(Signal::TERM);
+    let done = node.wait();
+    assert!(!done.stderr.contains("hidden-"), "{}", done.stderr);
 }

@@ -14,7 +14,7 @@ async fn sink(path: &Path) -> LineWriter {
     let config = FileSink {
         path: path.to_owned(),
     };
-    open_for_append(&config).await.unwrap()
+    open_for_append(&config, &[]).await.unwrap()
 }
 
 async fn write(sink: &mut LineWriter, text: &str) {
@@ -45,7 +45,7 @@ async fn a_line_without_an_end_gets_one_and_is_not_cut_away() {
 async fn a_line_that_a_predecessor_still_writes_is_not_broken() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("out");
-    let mut first = Appender::open(&path).unwrap();
+    let mut first = Appender::open(&path, "out".to_owned()).unwrap();
     let mut halves = |half: &[u8]| first.file.as_mut().unwrap().write_all(half).unwrap();
     halves(b"first ");
     let mut second = sink(&path).await;
