@@ -210,11 +210,9 @@ fn an_empty_key_file_says_what_to_do() {
 #[test]
 fn a_text_among_numbers_of_a_csv_is_counted_and_logged_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let mut rows = "id,price\n".to_owned();
-    for id in 0..200 {
-        let price = if id == 150 { "n/a" } else { "1.5" };
-        rows += &format!("{id},{price}\n");
-    }
+    let price = |id: u32| if id == 150 { "n/a" } else { "1.5" };
+    let rows: Vec<_> = (0..200).map(|id| format!("{id},{}\n", price(id))).collect();
+    let rows = format!("id,price\n{}", rows.concat());
     write(folder.path(), "rows.csv", rows);
     let manifest = "mosaik: v1
 streams: {s: {}}

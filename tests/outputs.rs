@@ -28,7 +28,8 @@ use support::{Node, eventually, run, write};
 const LINES: u64 = 20_000;
 
 fn numbers(count: u64) -> String {
-    (0..count).map(|id| format!("{id}\n")).collect()
+    let lines: Vec<_> = (0..count).map(|id| format!("{id}\n")).collect();
+    lines.concat()
 }
 
 fn stage(folder: &Path, name: &str) -> Value {

@@ -83,8 +83,6 @@ pub(super) struct CsvCutter {
     quoted: Quoted,
     /// What was taken last ends with a line end.
     ends_line: bool,
-    /// A field of this content was warned of, as it has too many lines.
-    is_long_reported: bool,
     /// What decides about columns, unless the schema does.
     sample: Sample,
 }
@@ -108,7 +106,6 @@ impl CsvCutter {
             blank_lines: 0,
             quoted: Quoted::new(delimiter),
             ends_line: false,
-            is_long_reported: false,
             sample: Sample::new(),
         }
     }
@@ -227,7 +224,7 @@ impl CsvCutter {
             self.quoted.read(&input[..taken]);
         }
         let line = self.reader.line() + self.blank_lines;
-        if line - self.row_line > FIELD_LINES && self.row == Row::Taken && !self.is_long_reported {
+        if line - self.row_line > FIELD_LINES && self.row == Row::Taken {
             self.report_long(&input[..taken], target);
         }
         match result {
@@ -254,14 +251,13 @@ impl CsvCutter {
         if self.quoted.is_empty() {
             self.quoted.read(raw);
         }
-        let Some(before) = self.quoted.opens_more_than(FIELD_LINES) else {
+        let Some(before) = self.quoted.first_longer_than(FIELD_LINES) else {
             return;
         };
         let opened = self.row_line + before;
         target.tally.note(format!(
             "line {opened}: the quote that opens here holds more than {FIELD_LINES} lines; is the one that closes it missing?"
         ));
-        self.is_long_reported = true;
     }
 
     fn widen_content(&mut self, target: &mut Target<'_>) -> Result<(), HeaderError> {
@@ -424,7 +420,9 @@ impl CsvCutter {
             Ok(())
         })?;
         target.tally.mixed += mixed;
-        notes.into_iter().for_each(|note| target.tally.note(note));
+        for note in notes {
+            target.tally.note(note);
+        }
         Ok(())
     }
 

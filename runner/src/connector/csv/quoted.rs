@@ -18,6 +18,8 @@ pub(super) struct Quoted {
     field_after: u64,
     /// The most line ends that one field has, and those in front of it.
     longest: (u64, u64),
+    /// Of this content, a field with too many lines was found.
+    is_long_found: bool,
 }
 
 impl Quoted {
@@ -30,6 +32,7 @@ impl Quoted {
             lines: 0,
             field_after: 0,
             longest: (0, 0),
+            is_long_found: false,
         }
     }
 
@@ -69,9 +72,14 @@ impl Quoted {
         self.fields.get(index) == Some(&true)
     }
 
-    /// How many lines of the row end in front of the quoted field that has the most, if it has more than `lines`.
-    pub(super) fn opens_more_than(&self, lines: u64) -> Option<u64> {
-        (self.longest.0 > lines).then_some(self.longest.1)
+    /// How many lines of the row end in front of the quoted field that has the most, if it has more than `lines` and is the
+    /// first of the content that has.
+    pub(super) fn first_longer_than(&mut self, lines: u64) -> Option<u64> {
+        if self.is_long_found || self.longest.0 <= lines {
+            return None;
+        }
+        self.is_long_found = true;
+        Some(self.longest.1)
     }
 
     #[cfg(test)]

@@ -21,7 +21,8 @@ fn values(contents: &[&[&str]]) -> (Vec<String>, u64, Vec<String>) {
 }
 
 fn lines(values: &[&str]) -> String {
-    values.iter().map(|value| format!("{value}\n")).collect()
+    let lines = values.iter().flat_map(|value| [value, "\n"]);
+    lines.collect()
 }
 
 #[test]
