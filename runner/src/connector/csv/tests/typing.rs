@@ -129,6 +129,16 @@ fn rows_that_come_one_by_one_wait_for_none_and_are_the_same_sample() {
 }
 
 #[test]
+fn rows_that_come_in_pairs_are_each_one_row_of_the_sample() {
+    let pairs = ["1\n1\n"; 49];
+    // The hundredth row is of the sample, the next one is not.
+    for (rest, mixed) in [("1\na\n", 98), ("1\n1\na\n", 1)] {
+        let chunks = [&["v\n"][..], &pairs, &[rest]].concat();
+        assert_eq!(values(&[&chunks]).1, mixed);
+    }
+}
+
+#[test]
 fn a_column_that_is_empty_in_the_sample_is_what_comes_first_after_it() {
     let empty = "x,\n".repeat(100);
     for (first, second, expected, mixed) in [
