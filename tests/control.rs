@@ -110,6 +110,42 @@ fn status_tells_what_flows_where() {
 }
 
 #[test]
+fn status_lists_stages_in_the_order_of_the_flow() {
+    let counting = Counting::start(
+        "mosaik: v1
+streams: {a: {}, b: {}, c: {}, d: {}}
+producers: {z: {from: {generate: {rate: 10}}, to: b}}
+operators:
+  m: {wasm: 'builtin:jq', from: d, to: a, config: .}
+  n: {wasm: 'builtin:jq', from: c, to: d, config: .}
+  o: {wasm: 'builtin:jq', from: b, to: c, config: .}
+consumers: {k: {from: a, to: {file: {path: out.jsonl}}}}
+",
+    );
+    let status = counting.json(&["status", "--json"]);
+    let stages = status["stages"].as_array().unwrap().iter();
+    let names: Vec<_> = stages
+        .map(|stage| stage["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["z", "o", "n", "m", "k"]);
+    let text = counting.ask(&["status"]).stdout;
+    let places: Vec<_> = [
+        "producer  z",
+        "operator  o",
+        "operator  n",
+        "operator  m",
+        "consumer  k",
+    ]
+    .iter()
+    .map(|stage| {
+        text.find(stage)
+            .unwrap_or_else(|| panic!("{stage} is missing:\n{text}"))
+    })
+    .collect();
+    assert!(places.is_sorted(), "{text}");
+}
+
+#[test]
 fn a_plan_says_what_a_reload_then_does() {
     let counting = Counting::start(COUNT);
     let manifest = counting.manifest.to_str().unwrap();
@@ -161,13 +197,20 @@ fn a_plan_says_what_a_reload_then_does() {
 fn a_mistake_is_told_to_whoever_asked_and_changes_nothing() {
     let counting = Counting::start(COUNT);
     counting.edit("from: raw", "from: rwa");
+    let text = fs::read_to_string(&counting.manifest).unwrap();
+    let lines = text.lines().zip(1..);
+    let place = lines
+        .filter_map(|(line, number)| Some((number, line.find("rwa")? + 1)))
+        .map(|(line, column)| format!("count.yaml:{line}:{column}"))
+        .next()
+        .unwrap();
     for verb in ["plan", "reload"] {
         let done = counting.ask(&[verb, counting.manifest.to_str().unwrap()]);
         assert_eq!(done.status.code(), Some(1), "{done:?}");
         assert!(done.stderr.contains("there is no stream `rwa`"), "{done:?}");
         assert!(
-            done.stderr.contains("count.yaml:"),
-            "the place is missing: {done:?}"
+            done.stderr.contains(&place),
+            "the place {place} is missing: {done:?}"
         );
     }
     let status = counting.json(&["status", "--json"]);

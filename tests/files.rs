@@ -8,11 +8,12 @@ use std::{
     process::Command,
 };
 
-use crate::support::{Done, Node, run, run_with_stdin, runner, write};
-use rustix::{
-    fs::{CWD, FileType, Mode, mknodat},
-    process::geteuid,
+use crate::support::{
+    Done, Node,
+    mounted::{Mounted, NOT_MOUNTED},
+    run, run_with_stdin, runner, write,
 };
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 const OPERATOR: &str = "mosaik: v1
 streams: {s: {}, t: {}}
@@ -114,31 +115,6 @@ fn cache_of_tests() -> std::ffi::OsString {
     cache.and_then(|(_, value)| value).unwrap().to_owned()
 }
 
-const NOT_MOUNTED: &str = "a file system cannot be mounted here";
-
-/// A small file system of its own, unmounted when dropped.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    /// `None` where the test may not mount.
-    fn new(at: PathBuf, options: &str) -> Option<Self> {
-        fs::create_dir(&at).unwrap();
-        let mounted = geteuid().is_root()
-            && Command::new("mount")
-                .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-                .arg(&at)
-                .status()
-                .is_ok_and(|status| status.success());
-        mounted.then(|| Self(at))
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn without_a_home_it_runs_without_a_cache_and_says_so_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -152,7 +128,7 @@ fn without_a_home_it_runs_without_a_cache_and_says_so_once() {
     cases.extend(
         read_only
             .as_ref()
-            .map(|mounted| ("check", mounted.0.clone())),
+            .map(|mounted| ("check", mounted.path().to_owned())),
     );
     for (verb, home) in cases {
         let done = Node::spawn(at_home(verb, &home, &manifest)).wait();
@@ -185,7 +161,7 @@ fn a_full_disk_leaves_no_half_of_a_key() {
            consumers: {c: {from: t, to: {file: {path: /dev/null}}}}\n";
     let manifest = write(folder.path(), "m.yaml", text);
     let run = |is_cached| {
-        let mut command = at_home("up", &disk.0, &manifest);
+        let mut command = at_home("up", disk.path(), &manifest);
         if is_cached {
             // Compiling again would only take time.
             command.env("XDG_CACHE_HOME", cache_of_tests());
@@ -194,13 +170,13 @@ fn a_full_disk_leaves_no_half_of_a_key() {
         node.logged("generation 1 runs");
         node.interrupt()
     };
-    let filler = disk.0.join("filler");
+    let filler = disk.path().join("filler");
     // Folders need no room there; what is written does.
     let _ = fs::write(&filler, vec![0; 1 << 20]);
     let full = run(false);
     says_once(&full, "set XDG_CACHE_HOME");
     says_once(&full, "set XDG_STATE_HOME");
-    let keys = disk.0.join(".local/state/mosaik-runner/keys");
+    let keys = disk.path().join(".local/state/mosaik-runner/keys");
     let left = fs::read_dir(keys).map_or(0, Iterator::count);
     assert_eq!(left, 0, "something was left behind");
 
@@ -228,4 +204,37 @@ fn an_empty_key_file_says_what_to_do() {
     for part in [key.to_str().unwrap(), "delete it for a new identity"] {
         assert!(done.stderr.contains(part), "{}", done.stderr);
     }
+}
+
+#[test]
+fn a_text_among_numbers_of_a_csv_is_counted_and_logged_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let price = |id: u32| if id == 150 { "n/a" } else { "1.5" };
+    let rows: Vec<_> = (0..200).map(|id| format!("{id},{}\n", price(id))).collect();
+    let rows = format!("id,price\n{}", rows.concat());
+    write(folder.path(), "rows.csv", rows);
+    let manifest = "mosaik: v1
+streams: {s: {}}
+producers: {read: {from: {file: {path: rows.csv}}, to: s}}
+consumers: {print: {from: s, to: {stdout: {}}}}
+";
+    let manifest = write(folder.path(), "m.yaml", manifest);
+    let done = run([
+        OsStr::new("up"),
+        OsStr::new("--strict"),
+        manifest.as_os_str(),
+    ]);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    assert_eq!(done.stdout.lines().count(), 200);
+    assert_eq!(
+        done.stdout.lines().nth(150),
+        Some(r#"{"id":150,"price":"n/a"}"#)
+    );
+    assert!(
+        done.stderr.contains("line 152: the column \"price\""),
+        "{}",
+        done.stderr
+    );
+    let summary = done.stderr.lines().find(|line| line.contains("mixed 1"));
+    assert!(summary.is_some(), "{}", done.stderr);
 }

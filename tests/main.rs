@@ -20,6 +20,7 @@ mod native;
 mod new;
 mod node_mistakes;
 mod operators_page;
+mod outputs;
 mod policies;
 mod quickstart;
 mod readme_examples;

@@ -133,6 +133,32 @@ fn several_ports_are_read_and_written_by_name() {
 }
 
 #[test]
+fn an_operator_that_wants_no_port_without_use_gets_those_that_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let routes = "{routes: [{to: p, when: {x: 1}}, {to: b, when: {x: 2}}]}";
+    let lines = "{\"x\":1}\n{\"x\":2}\n{\"x\":3}\n";
+    let split = ["builtin:split", "--config", routes];
+    let (stdout, stderr) = tried(&split, lines, 0);
+    assert_eq!(
+        stdout,
+        "{\"port\":\"b\",\"datum\":{\"x\":2}}\n{\"port\":\"p\",\"datum\":{\"x\":1}}\n"
+    );
+    assert!(stderr.contains("unmatched=1"), "{stderr}");
+    let other = folder.path().join("other");
+    let out = format!("other={}", other.display());
+    let (stdout, stderr) = tried(&[&split[..], &["--out", &out]].concat(), lines, 0);
+    assert_eq!(stdout.lines().count(), 2);
+    assert!(!stderr.contains("unmatched"), "{stderr}");
+    assert_eq!(fs::read_to_string(other).unwrap(), "{\"x\":3}\n");
+    // What is wrong with the configuration itself is said.
+    let both = "{routes: [{to: a, when: {}}, {to: b, when: {x: 2}}]}";
+    let (_, stderr) = tried(&["builtin:split", "--config", both], lines, 1);
+    assert!(!stderr.contains("nothing leads to"), "{stderr}");
+    let (_, stderr) = tried(&["builtin:split", "--config", "{routes: []}"], lines, 1);
+    assert!(stderr.contains("routes"), "{stderr}");
+}
+
+#[test]
 fn streams_have_the_encoding_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let echo = write(folder.path(), "echo.wasm", Guest::default().module());

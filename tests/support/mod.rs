@@ -1,6 +1,7 @@
 //! Runs the real binary against real files and sockets. Every wait has a limit and says what it waited for.
 
 pub(crate) mod guest;
+pub(crate) mod mounted;
 pub(crate) mod socket;
 
 use std::{

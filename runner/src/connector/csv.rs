@@ -4,20 +4,28 @@
 //! end with `\n`, `\r\n` or `\r`; blank lines are skipped, and a byte order mark in front. The first row names the columns.
 //! Content that follows other content, as after a log was rotated, has the columns of that, unless its first row names
 //! them again or anew. A quote that is never closed takes what follows with it, which is counted, line by line.
-//! Of a field's value, quoted or not:
-//! an empty one is `null`, unless it is quoted; one that JSON would spell the same way as a number is that number, digit for digit
-//! ([`is_number`](json::is_number)); all others, `true` and `007` and ` 1` among them, are strings. Where the stream's
-//! schema has the column, it says more: text stays text, whatever it looks like, and `true` and `false` are what they say.
+//!
+//! An empty field is `null`, unless it is quoted. A column is of numbers, which are written digit for digit
+//! ([`is_number`](super::json::is_number)), or of text: `true` and `007` and ` 1` are texts, and a column with a text in its first
+//! rows is text. A text that comes later in a column of numbers is a string, and counted. Where the stream's
+//! schema has the column, that says it: text stays text, whatever it looks like, and `true` and `false` are what they say.
 
+mod columns;
 mod quoted;
+mod sample;
 
 use std::collections::HashSet;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use memchr::{memchr_iter, memmem};
 
-use self::quoted::Quoted;
+pub(super) use self::columns::ColumnKind;
+use self::{
+    columns::{Column, Fit},
+    quoted::Quoted,
+    sample::Sample,
+};
 use super::{
     framing::{HeaderError, Refusal, Target},
     json,
@@ -27,32 +35,13 @@ use crate::manifest::connector::Delimiter;
 /// The most columns a header may name: 65,536.
 pub const MAX_COLUMNS: usize = 65_536;
 
+/// A quoted field of more lines is warned of: 100.
+const FIELD_LINES: u64 = 100;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const FIRST_CONTENT_BYTES: usize = 4096;
 const FIRST_ENDS: usize = 64;
 /// What may separate columns where the delimiter does not.
 const SEPARATORS: [u8; 4] = *b",;\t|";
-
-/// What is known of a column.
-#[derive(Debug)]
-struct Column {
-    name: Vec<u8>,
-    /// What stands before every value: `{"symbol":`, `,"date":`.
-    before: Vec<u8>,
-    kind: ColumnKind,
-}
-
-/// What the values of a column are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum ColumnKind {
-    /// What they look like.
-    #[default]
-    Any,
-    /// Text, or `null` if that is what an empty one is.
-    Text { empty_is_null: bool },
-    /// `true` and `false`.
-    Bool,
-}
 
 /// What becomes of the row at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +83,8 @@ pub(super) struct CsvCutter {
     quoted: Quoted,
     /// What was taken last ends with a line end.
     ends_line: bool,
+    /// What decides about columns, unless the schema does.
+    sample: Sample,
 }
 
 impl CsvCutter {
@@ -115,6 +106,7 @@ impl CsvCutter {
             blank_lines: 0,
             quoted: Quoted::new(delimiter),
             ends_line: false,
+            sample: Sample::new(),
         }
     }
 
@@ -163,11 +155,15 @@ impl CsvCutter {
                 break;
             }
         }
-        let (columns, ends) = (self.columns.take(), std::mem::take(&mut self.ends));
-        *self = Self::new(self.delimiter, self.max_datum_bytes);
-        if columns.is_some() {
-            (self.columns, self.ends, self.inherited) = (columns, ends, true);
+        let mut next = Self::new(self.delimiter, self.max_datum_bytes);
+        if self.columns.is_some() {
+            next.columns = self.columns.take();
+            next.inherited = true;
+            std::mem::swap(&mut next.ends, &mut self.ends);
+            std::mem::swap(&mut next.sample, &mut self.sample);
+            next.sample.end_content();
         }
+        *self = next;
         Ok(())
     }
 
@@ -227,9 +223,13 @@ impl CsvCutter {
         if self.row != Row::Refused && !is_at_once {
             self.quoted.read(&input[..taken]);
         }
+        let line = self.reader.line() + self.blank_lines;
+        if line - self.row_line > FIELD_LINES && self.row == Row::Taken {
+            self.report_long(&input[..taken], target);
+        }
         match result {
             ReadRecordResult::Record => {
-                self.end_row(&input[..taken], target)?;
+                self.end_row(&input[..taken], &input[taken..], target)?;
                 self.quoted.clear();
             }
             ReadRecordResult::OutputFull if self.row != Row::Refused => {
@@ -244,6 +244,20 @@ impl CsvCutter {
             | ReadRecordResult::OutputEndsFull => {}
         }
         Ok(taken)
+    }
+
+    /// Warns of a row that holds too many lines within one pair of quotes; it ends, or goes on, with `raw`.
+    fn report_long(&mut self, raw: &[u8], target: &mut Target<'_>) {
+        if self.quoted.is_empty() {
+            self.quoted.read(raw);
+        }
+        let Some(before) = self.quoted.first_longer_than(FIELD_LINES) else {
+            return;
+        };
+        let opened = self.row_line + before;
+        target.tally.note(format!(
+            "line {opened}: the quote that opens here holds more than {FIELD_LINES} lines; is the one that closes it missing?"
+        ));
     }
 
     fn widen_content(&mut self, target: &mut Target<'_>) -> Result<(), HeaderError> {
@@ -287,17 +301,23 @@ impl CsvCutter {
         Ok(())
     }
 
-    fn end_row(&mut self, raw: &[u8], target: &mut Target<'_>) -> Result<(), HeaderError> {
+    /// The row at hand ends with `raw`, before `rest`.
+    fn end_row(
+        &mut self,
+        raw: &[u8],
+        rest: &[u8],
+        target: &mut Target<'_>,
+    ) -> Result<(), HeaderError> {
         if self.row != Row::Refused {
             if self.content_len > self.max_datum_bytes {
                 self.refuse(self.too_large(), target)?;
             } else if std::mem::take(&mut self.inherited) && self.names_columns() {
                 self.begin_columns(target)?;
-            } else if let Some(columns) = &self.columns {
+            } else if self.columns.is_some() {
                 if self.quoted.is_empty() && memmem::find(raw, b"\"\"").is_some() {
                     self.quoted.read(raw);
                 }
-                if let Err(refusal) = self.add(columns, target) {
+                if let Err(refusal) = self.add(rest, target) {
                     target.tally.refuse(self.row_line, refusal);
                 }
             } else {
@@ -311,9 +331,16 @@ impl CsvCutter {
 
     /// Takes the row at hand for the header.
     fn begin_columns(&mut self, target: &mut Target<'_>) -> Result<(), HeaderError> {
-        let columns = self.header(target)?;
+        let known = self.columns.take().unwrap_or_default();
+        let names = values(&self.content, &self.ends[..self.ends_len]);
+        let columns = Column::all(names, &known, target.postcard.as_deref())?;
+        if target.postcard.is_some() {
+            self.sample = Sample::none();
+        } else if self.sample.is_over() && columns.iter().any(Column::is_sampled) {
+            self.sample = Sample::new();
+        }
         if let [only] = columns.as_slice()
-            && let Some(other) = only.name.iter().find(|byte| SEPARATORS.contains(byte))
+            && let Some(other) = only.name().iter().find(|byte| SEPARATORS.contains(byte))
             && *other != self.delimiter.byte()
         {
             let other = match other {
@@ -322,7 +349,7 @@ impl CsvCutter {
             };
             target.tally.note(format!(
                 "the header has one column, {:?}: `delimiter: \"{other}\"` cuts it at each {other}",
-                String::from_utf8_lossy(&only.name)
+                String::from_utf8_lossy(only.name())
             ));
         }
         self.ends = vec![0; columns.len() + 1];
@@ -337,7 +364,7 @@ impl CsvCutter {
         let Some(columns) = &self.columns else {
             return true;
         };
-        let values: Vec<_> = self.values().collect();
+        let values: Vec<_> = values(&self.content, &self.ends[..self.ends_len]).collect();
         let names: HashSet<_> = values.iter().copied().collect();
         if names.len() < values.len()
             || values
@@ -352,82 +379,51 @@ impl CsvCutter {
         }
         let same = columns.iter().zip(&values);
         let same = same
-            .filter(|(column, value)| column.name == **value)
+            .filter(|(column, value)| column.name() == **value)
             .count();
-        2 * same >= columns.len() || columns.iter().all(|column| names.contains(&*column.name))
+        2 * same >= columns.len() || columns.iter().all(|column| names.contains(column.name()))
     }
 
-    /// The values of the row at hand.
-    fn values(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts
-            .zip(&self.ends[..self.ends_len])
-            .map(|(start, end)| &self.content[start..*end])
-    }
-
-    fn header(&self, target: &Target<'_>) -> Result<Vec<Column>, HeaderError> {
-        if self.ends_len > MAX_COLUMNS {
-            return Err(HeaderError::TooManyColumns { max: MAX_COLUMNS });
-        }
-        let mut names = HashSet::new();
-        self.values()
-            .map(|name| {
-                let name = std::str::from_utf8(name).map_err(|_| HeaderError::NotUtf8)?;
-                if !names.insert(name) {
-                    return Err(HeaderError::Duplicate {
-                        name: name.to_owned(),
-                    });
-                }
-                let mut before = BytesMut::new();
-                before.put_u8(if names.len() == 1 { b'{' } else { b',' });
-                json::write_string(&mut before, name);
-                before.put_u8(b':');
-                let postcard = target.postcard.as_ref();
-                Ok(Column {
-                    name: name.as_bytes().to_vec(),
-                    before: before.to_vec(),
-                    kind: postcard.map_or(ColumnKind::Any, |postcard| postcard.column(name)),
-                })
-            })
-            .collect()
-    }
-
-    fn add(&self, columns: &[Column], target: &mut Target<'_>) -> Result<(), Refusal> {
+    /// Adds the row at hand, of which `rest` is what follows.
+    fn add(&mut self, rest: &[u8], target: &mut Target<'_>) -> Result<(), Refusal> {
+        let columns = self.columns.as_mut().expect("the header is read");
         if self.ends_len != columns.len() {
             return Err(Refusal::Columns {
                 expected: columns.len(),
             });
         }
+        let values = values(&self.content, &self.ends[..self.ends_len]);
+        if !self.sample.is_over() && !self.sample.knows_row() {
+            self.sample.add(columns, values.clone(), self.content_len);
+            let max = self.max_datum_bytes;
+            self.sample.look_ahead(columns, self.delimiter, rest, max);
+        }
+        let mut mixed = 0;
+        let mut notes = Vec::new();
         target.push_with(|out| {
             let start = out.len();
-            for (index, (column, value)) in columns.iter().zip(self.values()).enumerate() {
-                out.put_slice(&column.before);
-                let is_text = value.is_empty() && self.quoted.is_quoted(index);
-                if is_text && column.kind != ColumnKind::Bool {
-                    out.put_slice(b"\"\"");
-                    continue;
-                }
-                match column.kind {
-                    ColumnKind::Any if json::is_number(value) => out.put_slice(value),
-                    ColumnKind::Bool if matches!(value, b"true" | b"false") => out.put_slice(value),
-                    ColumnKind::Any
-                    | ColumnKind::Bool
-                    | ColumnKind::Text {
-                        empty_is_null: true,
-                    } if value.is_empty() => out.put_slice(b"null"),
-                    _ => json::write_string(
-                        out,
-                        std::str::from_utf8(value).map_err(|_| Refusal::NotUtf8)?,
-                    ),
+            for (index, (column, value)) in columns.iter_mut().zip(values).enumerate() {
+                let is_quoted = value.is_empty() && self.quoted.is_quoted(index);
+                let fit = column.write(out, value, is_quoted)?;
+                if fit != Fit::Fits {
+                    mixed += fit.mixed();
+                    notes.extend(column.report(fit, self.row_line));
                 }
                 // Keys and escapes count too: the datum is what is limited.
                 if out.len() - start >= self.max_datum_bytes {
-                    return Err(self.too_large());
+                    return Err(Refusal::TooLarge {
+                        max_bytes: self.max_datum_bytes,
+                    });
                 }
             }
             out.put_u8(b'}');
             Ok(())
-        })
+        })?;
+        target.tally.mixed += mixed;
+        for note in notes {
+            target.tally.note(note);
+        }
+        Ok(())
     }
 
     #[cfg(test)]
@@ -436,6 +432,12 @@ impl CsvCutter {
             + self.quoted.held_bytes()
             + self.ends.capacity() * size_of::<usize>()
     }
+}
+
+/// The values of a row.
+fn values<'v>(content: &'v [u8], ends: &'v [usize]) -> impl Iterator<Item = &'v [u8]> + Clone {
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    starts.zip(ends).map(|(start, end)| &content[start..*end])
 }
 
 #[cfg(test)]

@@ -78,6 +78,8 @@ impl From<TranscodeError> for Refusal {
 
 /// Distinct refusals that are kept for a warning.
 const REFUSALS_MAX: usize = 16;
+/// Notes that are kept for a warning.
+const NOTES_MAX: usize = 16;
 
 /// Lines that became no datum for the same reason.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,9 +97,11 @@ pub(super) struct Refused {
 pub(super) struct Tally {
     pub(super) too_large: u64,
     pub(super) invalid: u64,
+    /// Fields that are not of their column's kind.
+    pub(super) mixed: u64,
     refused: Vec<Refused>,
-    /// What is odd of the content, and refuses nothing.
-    odd: Option<String>,
+    /// What is odd about the content, and refuses nothing.
+    notes: Vec<String>,
 }
 
 impl Tally {
@@ -122,14 +126,16 @@ impl Tally {
         }
     }
 
-    /// Notes what is odd of the content, for a warning.
+    /// Notes what is odd about the content, for a warning; no more than 16 before they are taken.
     pub(super) fn note(&mut self, odd: String) {
-        self.odd.get_or_insert(odd);
+        if self.notes.len() < NOTES_MAX {
+            self.notes.push(odd);
+        }
     }
 
     /// What was noted since the last call.
-    pub(super) fn take_odd(&mut self) -> Option<String> {
-        self.odd.take()
+    pub(super) fn take_notes(&mut self) -> std::vec::Drain<'_, String> {
+        self.notes.drain(..)
     }
 
     /// The first refusal since the last call, with the line it starts at, counted from 1.

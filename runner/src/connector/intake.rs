@@ -143,6 +143,7 @@ impl Intake {
             bytes: self.bytes,
             too_large: self.tally.too_large,
             invalid: self.tally.invalid,
+            mixed: self.tally.mixed,
         }
     }
 
@@ -158,8 +159,8 @@ impl Intake {
     }
 
     fn warn(&mut self) {
-        if let Some(odd) = self.tally.take_odd() {
-            tracing::warn!(source = self.name, "{odd}");
+        for note in self.tally.take_notes() {
+            tracing::warn!(source = self.name, "{note}");
         }
         let (too_large, invalid) = (self.tally.too_large, self.tally.invalid);
         let mut refused = self.tally.take_refused().peekable();

@@ -17,7 +17,7 @@ mod postcard;
 mod stdin;
 mod whole;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use mosaik_streams::{Encoding, Frames};
 
@@ -35,7 +35,10 @@ use self::{
     line_writer::LineWriter,
     stdin::StdinReader,
 };
-use crate::manifest::connector::{SinkConfig, SourceConfig};
+use crate::{
+    manifest::connector::{SinkConfig, SourceConfig},
+    secrets::{mask, secrets},
+};
 
 /// The longest datum a source makes unless told otherwise: 1 MiB, a sixteenth of what a stream carries.
 pub const DEFAULT_MAX_DATUM_BYTES: usize = 1024 * 1024;
@@ -58,6 +61,8 @@ pub struct SourceContext {
     /// A batch is handed out once it has so many bytes, headers included; default [`DEFAULT_BATCH_BYTES`]. It is longer
     /// by one datum at worst.
     pub batch_bytes: usize,
+    /// Texts that no message shows, as they came from the environment or a file; default none.
+    pub put_in: Vec<String>,
 }
 
 impl SourceContext {
@@ -67,6 +72,7 @@ impl SourceContext {
             encoding,
             max_datum_bytes: DEFAULT_MAX_DATUM_BYTES,
             batch_bytes: DEFAULT_BATCH_BYTES,
+            put_in: Vec::new(),
         }
     }
 }
@@ -83,6 +89,9 @@ pub struct SourceCounts {
     /// Lines or rows that are not UTF-8 where they must be, have not the header's number of columns, or are not of the
     /// stream's schema.
     pub invalid: u64,
+    /// Fields of `csv` that are not of their column's kind: texts in a column of numbers, or numbers that were handed out
+    /// before their column turned out to be text.
+    pub mixed: u64,
 }
 
 /// What a sink has written.
@@ -184,7 +193,14 @@ impl Source {
 #[derive(Debug)]
 pub struct Sink(LineWriter);
 
-/// Opens a sink; a file's folders are created, and the file if it is missing. A last line
+/// What messages call a file: its path, without the texts that were put in from the environment or a file.
+///
+/// Every message of a connector names its file so.
+fn shown(path: &Path, put_in: &[String]) -> String {
+    mask(path.display().to_string(), &secrets(put_in))
+}
+
+/// Opens a sink, whose messages show none of the texts `put_in`; a file's folders are created, and the file if it is missing. A last line
 /// without an end gets one.
 ///
 /// # Errors
@@ -192,9 +208,9 @@ pub struct Sink(LineWriter);
 ///
 /// # Cancel safety
 /// Folders and an empty file may be left behind.
-pub async fn open_sink(config: &SinkConfig) -> Result<Sink, OpenError> {
+pub async fn open_sink(config: &SinkConfig, put_in: &[String]) -> Result<Sink, OpenError> {
     match config {
-        SinkConfig::File(config) => file::open_for_append(config).await.map(Sink),
+        SinkConfig::File(config) => file::open_for_append(config, put_in).await.map(Sink),
         SinkConfig::Stdout(_) => LineWriter::start("stdout", std::io::stdout()).map(Sink),
     }
 }

@@ -31,7 +31,7 @@ pub enum SinkConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// Comma-separated values whose first line names the columns: a JSON object a row, numbers as numbers.
+    /// Comma-separated values whose first line names the columns: a JSON object a row, columns of numbers as numbers.
     Csv,
     /// A JSON value a line.
     Jsonl,

@@ -14,7 +14,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::OperatorCounters;
-use crate::{connector::Progress, operator::Outcomes};
+use crate::{
+    connector::Progress,
+    operator::{Counted, CounterClass, Outcomes},
+};
 
 /// Running totals of one stage. They live on when the stage is swapped or replaced under the same name.
 #[derive(Debug, Default)]
@@ -194,6 +197,17 @@ impl Counters {
     pub(super) fn skipped(&self, too_large: u64, invalid: u64) {
         add(&self.too_large, too_large);
         add(&self.skipped, invalid);
+    }
+
+    /// Fields that a source handed on, although they are not of their column's kind.
+    pub(super) fn mixed(&self, fields: u64) {
+        if fields > 0 {
+            self.of_operator.add(&[Counted {
+                name: "mixed".into(),
+                class: CounterClass::Normal,
+                delta: fields,
+            }]);
+        }
     }
 
     /// Input that was taken and comes to nothing, since the stage had to stop.

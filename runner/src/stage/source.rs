@@ -42,8 +42,7 @@ impl SourceStage {
             counters,
         } = self;
         let Control { commands, handoff } = control;
-        let counts = source.counts();
-        let (mut too_large, mut invalid) = (counts.too_large, counts.invalid);
+        let mut before = source.counts();
         loop {
             let is_held = !held.is_empty();
             let batch = tokio::select! {
@@ -70,8 +69,12 @@ impl SourceStage {
                 batch = next(source, demand), if !is_held => batch,
             };
             let counts = source.counts();
-            counters.skipped(counts.too_large - too_large, counts.invalid - invalid);
-            (too_large, invalid) = (counts.too_large, counts.invalid);
+            counters.skipped(
+                counts.too_large - before.too_large,
+                counts.invalid - before.invalid,
+            );
+            counters.mixed(counts.mixed - before.mixed);
+            before = counts;
             match batch {
                 Ok(Some(batch)) => {
                     counters.took(batch.count(), batch.payload_len());

@@ -62,7 +62,10 @@ async fn build(
 ) -> Result<Parts, String> {
     match &stage.kind {
         StageKind::Source { config, to } => {
-            let context = SourceContext::new(graph.streams[to].encoding.clone());
+            let context = SourceContext {
+                put_in: config.put_in().to_vec(),
+                ..SourceContext::new(graph.streams[to].encoding.clone())
+            };
             connector::open_source(config, context)
                 .await
                 .map(|source| Parts::Source(Box::new(source), Frames::new()))
@@ -70,7 +73,7 @@ async fn build(
         }
         StageKind::Sink { from, config } => {
             let transcoder = transcoder(graph, &from.stream)?;
-            connector::open_sink(config)
+            connector::open_sink(config, config.put_in())
                 .await
                 .map(|sink| Parts::Sink(sink, transcoder))
                 .map_err(|error| config.mask(error.to_string()))

@@ -26,7 +26,8 @@ use crate::{
 /// Try an operator without a manifest: lines from stdin to its input, its output to stdout.
 ///
 /// Without `--in`, stdin goes to its first input port. Output of one port is printed as a record per line; of several ports,
-/// a line is `{"port":…,"datum":…}`. At the end of all input all input ports end. Rejected records and the operator's log
+/// a line is `{"port":…,"datum":…}`. An operator that wants no output port without use, like `split`, gets those that `--out` or a
+/// text in its configuration names. At the end of all input all input ports end. Rejected records and the operator's log
 /// go to stderr. A line of JSON, text or bytes is a record as it is, blank lines of JSON are skipped; lines of postcard are
 /// base64.
 #[derive(Debug, Args)]

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use serde_json::Value;
+
 use super::{
     Config, RunOperatorArgs, Stop, StreamEncoding,
     input::{Batch, Lines, Next},
@@ -12,7 +14,9 @@ use super::{
 use crate::{
     cli::{Exit, operator_args},
     manifest::OperatorLimits,
-    operator::{Binding, CallError, Component, Description, Grants, Instance, Processed, Setup},
+    operator::{
+        Binding, CallError, Component, Description, Grants, Instance, OpenError, Processed, Setup,
+    },
     stage::{ANSWERS_MAX, OperatorCounters},
     topology,
 };
@@ -80,7 +84,7 @@ impl<'a> Trial<'a> {
             name,
             config: config.json,
             secrets: config.secrets,
-            // All of them, as a manifest has to.
+            // All of them, as a manifest has to, and all that it may write to.
             inputs: inputs.iter().map(binding).collect(),
             outputs: outputs.iter().map(binding).collect(),
             limits: topology::limits(limits),
@@ -153,8 +157,7 @@ impl<'a> Trial<'a> {
 
     fn go(&mut self) -> Result<(), Stop> {
         let restored = self.args.state.as_deref().map(state::read).transpose()?;
-        let opened = self.component.instantiate(self.setup.clone());
-        let mut instance = opened.map_err(|error| Stop::Unusable(error.to_string()))?;
+        let mut instance = self.open()?;
         if let Some(state) = restored {
             instance
                 .restore(&state)
@@ -182,6 +185,34 @@ impl<'a> Trial<'a> {
             self.answer(&mut instance, None, finished)?;
         }
         Ok(())
+    }
+
+    /// Opens the operator with all its output ports bound. One that refuses that, as it wants only those that it writes to,
+    /// is opened with those that the command line or its configuration names.
+    fn open(&mut self) -> Result<Instance, Stop> {
+        let unusable = |error: OpenError| Stop::Unusable(error.to_string());
+        let refused = match self.component.instantiate(self.setup.clone()) {
+            Ok(instance) => return Ok(instance),
+            Err(error @ OpenError::Call(CallError::Refused(_))) => error,
+            Err(error) => return Err(unusable(error)),
+        };
+        let config = serde_json::from_str(&self.setup.config).unwrap_or_default();
+        let named: Vec<_> = self
+            .setup
+            .outputs
+            .iter()
+            .filter(|Binding { port, .. }| {
+                self.args.outputs.iter().any(|(name, _)| name == port) || has_text(&config, port)
+            })
+            .cloned()
+            .collect();
+        if named.is_empty() || named.len() == self.setup.outputs.len() {
+            return Err(unusable(refused));
+        }
+        self.setup.outputs = named;
+        self.component
+            .instantiate(self.setup.clone())
+            .map_err(unusable)
     }
 
     fn feed(&mut self, instance: &mut Instance, mut lines: Lines) -> Result<(), Stop> {
@@ -299,6 +330,16 @@ impl<'a> Trial<'a> {
         lines
             .iter()
             .try_for_each(|(level, message)| self.outputs.report_log(*level, message))
+    }
+}
+
+/// Whether one of the texts in it is this one.
+fn has_text(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(found) => found == text,
+        Value::Array(items) => items.iter().any(|item| has_text(item, text)),
+        Value::Object(fields) => fields.values().any(|field| has_text(field, text)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

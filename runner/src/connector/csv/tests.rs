@@ -1,5 +1,7 @@
 //! Rows in any chunking, against the `csv` crate reading the whole.
 
+mod typing;
+
 use std::collections::HashSet;
 
 use mosaik_streams::Encoding;
@@ -49,22 +51,13 @@ fn a_row_is_an_object_in_the_order_of_the_header() {
 }
 
 #[test]
-fn numbers_stay_as_written_and_what_only_looks_like_one_stays_text() {
-    let (datums, _) =
-        rows(b"v\n1.50\n007\n+1\n1e5\n-0\n1e999\n true\ntrue\n\"12\"\n92233720368547758079\n");
-    let expected = [
-        "1.50",
-        "\"007\"",
-        "\"+1\"",
-        "1e5",
-        "-0",
-        "\"1e999\"",
-        "\" true\"",
-        "\"true\"",
-        "12",
-        "\"92233720368547758079\"",
-    ];
-    assert_eq!(datums, expected.map(|value| format!("{{\"v\":{value}}}")));
+fn numbers_stay_as_written() {
+    let numbers = ["1.50", "1e5", "-0", "0.1", "12"];
+    let (datums, tally) = rows(format!("v\n{}\n\"7\"\n\n,\n", numbers.join("\n")).as_bytes());
+    let expected = numbers.iter().chain(&["7"]);
+    let expected: Vec<_> = expected.map(|value| format!("{{\"v\":{value}}}")).collect();
+    assert_eq!(datums, expected);
+    assert_eq!((tally.mixed, tally.invalid), (0, 1));
 }
 
 #[test]
@@ -112,8 +105,8 @@ fn rows_of_another_width_are_counted_and_named_by_line() {
         datums,
         [
             r#"{"a":"x\ny","b":1}"#,
-            r#"{"a":3,"b":4}"#,
-            r#"{"a":9,"b":9}"#
+            r#"{"a":"3","b":4}"#,
+            r#"{"a":"9","b":9}"#
         ]
     );
     assert_eq!((tally.invalid, tally.too_large), (3, 0));
@@ -242,13 +235,34 @@ fn columns_outlive_content_that_another_follows() {
 }
 
 #[test]
+fn a_long_quoted_field_is_warned_of_with_the_line_of_its_quote() {
+    let long = "x\n".repeat(150);
+    let text = format!("a,b\n\nx,y\n\"two\nlines\",\"{long}\"\nz,\"{long}\"\n");
+    for size in [1, 7, 100, 10_000] {
+        let (datums, mut tally) = cut(1000, &chunks(text.as_bytes(), &[size]));
+        assert_eq!(datums.unwrap().len(), 3);
+        let notes: Vec<_> = tally.take_notes().collect();
+        let [note] = &notes[..] else {
+            panic!("{notes:?}");
+        };
+        assert!(
+            note.starts_with("line 5: the quote that opens here holds more than 100 lines"),
+            "{note}"
+        );
+    }
+    // Many lines in many fields are none.
+    let text = format!("a,b\n{}", "\"x\n\n\n\",\"\n\n\n\"\n".repeat(50));
+    assert_eq!(rows(text.as_bytes()).1.take_notes().count(), 0);
+}
+
+#[test]
 fn another_delimiter_cuts_and_a_wrong_one_is_told_of() {
     let cut = |delimiter: &str, text: &str| {
         let delimiter = Delimiter::try_from(delimiter.to_owned()).unwrap();
         let format = Format::Csv;
         let mut cutter = Cutter::new(Cut { format, delimiter }, &Encoding::Json, 1000);
         let (datums, mut tally) = cut_all(&mut cutter, &[text.as_bytes()], 64);
-        let odd = tally.take_odd();
+        let odd = tally.take_notes().next();
         (String::from_utf8(datums.unwrap().concat()).unwrap(), odd)
     };
     for (delimiter, text) in [
@@ -311,6 +325,16 @@ fn by_csv(max: usize, bytes: &[u8]) -> Result<(Vec<Vec<u8>>, u64, u64), HeaderEr
         }
     }
     let (mut datums, mut too_large, mut invalid) = (Vec::new(), 0, 0);
+    let records: Vec<_> = records.collect();
+    let is_text = |value: &str| !value.is_empty() && !is_number(value.as_bytes());
+    let is_text: Vec<bool> = (0..header.len())
+        .map(|column| {
+            records.iter().any(|record| {
+                let is_row = record.len() == header.len() && record.as_slice().len() <= max;
+                is_row && std::str::from_utf8(&record[column]).is_ok_and(is_text)
+            })
+        })
+        .collect();
     for record in records {
         // Which of two faults is found first depends on where it stands in the row.
         let within: usize = record.iter().take(header.len() + 1).map(<[u8]>::len).sum();
@@ -324,13 +348,13 @@ fn by_csv(max: usize, bytes: &[u8]) -> Result<(Vec<Vec<u8>>, u64, u64), HeaderEr
         }
         let mut datum = String::new();
         let mut fault = None;
-        for (key, value) in header.iter().zip(&record) {
+        for ((key, value), is_text) in header.iter().zip(&record).zip(&is_text) {
             datum.push(if datum.is_empty() { '{' } else { ',' });
             datum += &serde_json::to_string(std::str::from_utf8(key).unwrap()).unwrap();
             datum.push(':');
             match std::str::from_utf8(value) {
                 Ok("") => datum += "null",
-                Ok(value) if is_number(value.as_bytes()) => datum += value,
+                Ok(value) if !is_text && is_number(value.as_bytes()) => datum += value,
                 Ok(value) => datum += &serde_json::to_string(value).unwrap(),
                 Err(_) => fault = fault.or(Some(Refusal::NotUtf8)),
             }
@@ -346,6 +370,24 @@ fn by_csv(max: usize, bytes: &[u8]) -> Result<(Vec<Vec<u8>>, u64, u64), HeaderEr
         }
     }
     Ok((datums, too_large, invalid))
+}
+
+/// With texts that look like numbers as numbers, which makes one of what a column's kind makes two of.
+fn without_kinds(datums: &[Vec<u8>]) -> Vec<Vec<(String, String)>> {
+    let fields = |datum: &Vec<u8>| {
+        let object: serde_json::Map<String, Value> = serde_json::from_slice(datum).unwrap();
+        let text = |value: Value| match value {
+            Value::String(text) if is_number(text.as_bytes()) => {
+                serde_json::from_str::<Value>(&text).unwrap().to_string()
+            }
+            other => other.to_string(),
+        };
+        object
+            .into_iter()
+            .map(|(key, value)| (key, text(value)))
+            .collect()
+    };
+    datums.iter().map(fields).collect()
 }
 
 fn content() -> impl Strategy<Value = Vec<u8>> {
@@ -374,15 +416,36 @@ proptest! {
             let whole = by_csv(max, &bytes);
             let (Ok(datums), Ok((all, ..))) = (datums, whole) else { return Ok(()) };
             let is_known = memchr::memmem::find(&bytes, b"\"\"").is_none();
-            prop_assert!(!is_known || all.starts_with(&datums) && all.len() <= datums.len() + 1);
+            if is_known && max == 1000 {
+                let (all, datums) = (without_kinds(&all), without_kinds(&datums));
+                prop_assert!(all.starts_with(&datums) && all.len() <= datums.len() + 1);
+            }
             let refused = tally.invalid + tally.too_large;
             prop_assert!(refused > 0 && tally.take_first().is_some());
             return Ok(());
         }
         // The `csv` crate does not tell which empty fields are quoted, which may also be what makes a row short enough.
         if memchr::memmem::find(&bytes, b"\"\"").is_none() {
+            let whole = [&bytes[..], b"\n"].concat();
+            let expected = by_csv(max, &whole);
+            let (at_once, at_once_tally) = cut(max, &[&whole]);
+            let at_once = at_once.map(|datums| (datums, at_once_tally.too_large, at_once_tally.invalid));
+            prop_assert_eq!(&at_once, &expected);
+            // In pieces a number may be handed out before the first text of its column, and nothing else differs.
             let found = datums.map(|datums| (datums, tally.too_large, tally.invalid));
-            prop_assert_eq!(found, by_csv(max, &bytes));
+            match (found, expected) {
+                (Ok(found), Ok(expected)) if max == 1000 => {
+                    prop_assert_eq!(without_kinds(&found.0), without_kinds(&expected.0));
+                    prop_assert_eq!((found.1, found.2), (expected.1, expected.2));
+                }
+                (Ok(found), Ok(expected)) => {
+                    let count = |(datums, too_large, invalid): (Vec<_>, u64, u64)| {
+                        datums.len() as u64 + too_large + invalid
+                    };
+                    prop_assert_eq!(count(found), count(expected));
+                }
+                (found, expected) => prop_assert_eq!(found, expected),
+            }
         }
     }
 }

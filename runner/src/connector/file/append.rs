@@ -19,6 +19,7 @@ use crate::{
     connector::{
         OpenError,
         line_writer::{LineWriter, Outlet, Progress},
+        shown,
     },
     manifest::connector::FileSink,
 };
@@ -43,9 +44,12 @@ pub(crate) fn reopen_all() {
 /// Opens a file to append to, its folders created.
 pub(in crate::connector) async fn open_for_append(
     config: &FileSink,
+    put_in: &[String],
 ) -> Result<LineWriter, OpenError> {
-    let file = off_thread(&config.path, Appender::open).await?;
-    LineWriter::start(&config.path.display().to_string(), file)
+    let shown = shown(&config.path, put_in);
+    let name = shown.clone();
+    let file = off_thread(&config.path, |path| Appender::open(path, shown)).await?;
+    LineWriter::start(&name, file)
 }
 
 /// How much of a batch is written.
@@ -60,6 +64,8 @@ struct Done {
 #[derive(Debug)]
 struct Appender {
     path: PathBuf,
+    /// What messages call the file.
+    shown: String,
     /// None after it was found gone, until it is opened anew.
     file: Option<File>,
     /// Nothing was written to the file yet. It is opened while a predecessor may still write, and looked at when that has
@@ -70,7 +76,7 @@ struct Appender {
 }
 
 impl Appender {
-    fn open(path: &Path) -> Result<Self, OpenError> {
+    fn open(path: &Path, shown: String) -> Result<Self, OpenError> {
         let failed = |source: io::Error| OpenError::File {
             path: path.to_owned(),
             source,
@@ -85,6 +91,7 @@ impl Appender {
         }
         Ok(Self {
             path: path.to_owned(),
+            shown,
             file: Some(open(path).map_err(failed)?),
             is_fresh: true,
             looked: Instant::now(),
@@ -106,7 +113,10 @@ impl Appender {
         let is_ours =
             std::fs::metadata(&self.path).is_ok_and(|found| Identity::from(&found) == ours);
         if !is_ours {
-            tracing::info!(file = %self.path.display(), "opened anew: the file was renamed or deleted");
+            tracing::info!(
+                file = self.shown,
+                "opened anew: the file was renamed or deleted"
+            );
             self.file = None;
         }
         Ok(())
@@ -127,7 +137,7 @@ impl Appender {
             self.file.insert(file)
         };
         if self.is_fresh {
-            end_last_line(file, &self.path)?;
+            end_last_line(file, &self.path, &self.shown)?;
             self.is_fresh = false;
         }
         while done.bytes < lines.len() {
@@ -169,12 +179,12 @@ impl Outlet for Appender {
                 continue;
             }
             if told.replace(error.kind()) != Some(error.kind()) {
-                tracing::warn!(file = %self.path.display(), "cannot write: {error}; trying again until it works");
+                tracing::warn!(
+                    file = self.shown,
+                    "cannot write: {error}; trying again until it works"
+                );
             }
-            progress.set_obstacle(Some(format!(
-                "cannot write to {}: {error}",
-                self.path.display()
-            )));
+            progress.set_obstacle(Some(format!("cannot write to {}: {error}", self.shown)));
             let until = Instant::now() + pause;
             while Instant::now() < until {
                 if progress.is_given_up() {
@@ -189,7 +199,7 @@ impl Outlet for Appender {
                 .unwrap_or(self.looked);
         }
         if progress.obstacle().is_some() {
-            tracing::info!(file = %self.path.display(), "writes again");
+            tracing::info!(file = self.shown, "writes again");
             progress.set_obstacle(None);
         }
         Ok(())
@@ -204,9 +214,9 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-fn end_last_line(file: &mut File, path: &Path) -> io::Result<()> {
+fn end_last_line(file: &mut File, path: &Path, shown: &str) -> io::Result<()> {
     if file.metadata()?.is_file() && !ends_a_line(path)? {
-        tracing::warn!(file = %path.display(), "its last line has no end, and gets one");
+        tracing::warn!(file = shown, "its last line has no end, and gets one");
         file.write_all(b"\n")?;
     }
     Ok(())

@@ -21,6 +21,7 @@ use crate::{
     connector::{
         OpenError, SourceContext, SourceCounts, SourceError,
         intake::{CHUNK_BYTES, Intake},
+        shown,
     },
     manifest::connector::FileSource,
 };
@@ -64,11 +65,11 @@ impl Follower {
         config: &FileSource,
         context: &SourceContext,
     ) -> Result<Self, OpenError> {
-        let name = config.path.display().to_string();
-        let intake = Intake::new(name, cut_of(config), context)?;
-        let (trail, current) = Trail::start(&config.path).await?;
+        let name = shown(&config.path, &context.put_in);
+        let intake = Intake::new(name.clone(), cut_of(config), context)?;
+        let (trail, current) = Trail::start(&config.path, &name).await?;
         if current.is_none() {
-            tracing::info!(file = %config.path.display(), "waiting for the file, which is not there yet");
+            tracing::info!(file = name, "waiting for the file, which is not there yet");
         }
         Ok(Self {
             intake,

@@ -8,6 +8,7 @@ use crate::{
     connector::{
         OpenError, SourceContext, SourceCounts, SourceError,
         intake::{CHUNK_BYTES, Intake},
+        shown,
     },
     manifest::connector::FileSource,
 };
@@ -26,7 +27,11 @@ impl FileReader {
         context: &SourceContext,
     ) -> Result<Self, OpenError> {
         let file = off_thread(&config.path, open_regular).await?;
-        let intake = Intake::new(config.path.display().to_string(), cut_of(config), context)?;
+        let intake = Intake::new(
+            shown(&config.path, &context.put_in),
+            cut_of(config),
+            context,
+        )?;
         Ok(Self {
             file: tokio_file(file),
             intake,

@@ -112,9 +112,12 @@ async fn what_cannot_be_read_is_refused_when_opened() {
         "{refused}"
     );
     for path in [folder.path(), &pipe] {
-        let refused = open_sink(&SinkConfig::File(FileSink {
-            path: path.to_owned(),
-        }))
+        let refused = open_sink(
+            &SinkConfig::File(FileSink {
+                path: path.to_owned(),
+            }),
+            &[],
+        )
         .await;
         assert!(
             matches!(refused, Err(OpenError::NotAFile { .. })),
@@ -171,7 +174,8 @@ async fn a_large_file_takes_little_memory() {
             datums: lines + 1,
             bytes: lines * 39 + 3,
             too_large: 1,
-            invalid: 0
+            invalid: 0,
+            mixed: 0,
         }
     );
     assert!(
@@ -220,7 +224,7 @@ async fn a_file_grows_by_whole_batches() {
     let path = folder.path().join("made/for/it/out.jsonl");
     let config = SinkConfig::File(FileSink { path: path.clone() });
     let batch: Frames = [&b"{\"a\":1}"[..], b"2"].into_iter().collect();
-    let mut sink = open_sink(&config).await.unwrap();
+    let mut sink = open_sink(&config, &[]).await.unwrap();
     for times in 1..=3 {
         sink.write(&batch).await.unwrap();
         assert_eq!(
@@ -237,7 +241,7 @@ async fn a_file_grows_by_whole_batches() {
         "{refused:?}"
     );
 
-    let mut sink = open_sink(&config).await.unwrap();
+    let mut sink = open_sink(&config, &[]).await.unwrap();
     sink.write(&batch).await.unwrap();
     sink.close().await.unwrap();
     assert_eq!(
@@ -249,9 +253,12 @@ async fn a_file_grows_by_whole_batches() {
 
 #[tokio::test]
 async fn a_full_disk_is_waited_for_and_told_of() {
-    let mut sink = open_sink(&SinkConfig::File(FileSink {
-        path: "/dev/full".into(),
-    }))
+    let mut sink = open_sink(
+        &SinkConfig::File(FileSink {
+            path: "/dev/full".into(),
+        }),
+        &[],
+    )
     .await
     .unwrap();
     let progress = sink.progress();

@@ -37,6 +37,8 @@ pub(super) struct Trail {
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
+    /// What messages call the file.
+    shown: String,
     state: Mutex<State>,
     /// Told by the watcher, with one change kept while nobody waits.
     changed: Notify,
@@ -62,10 +64,14 @@ struct State {
 }
 
 impl Trail {
-    /// Starts to watch, and gives the file that has the name now.
-    pub(super) async fn start(path: &Path) -> Result<(Self, Option<Opened>), OpenError> {
+    /// Starts to watch, and gives the file that has the name now. Messages call it `shown`.
+    pub(super) async fn start(
+        path: &Path,
+        shown: &str,
+    ) -> Result<(Self, Option<Opened>), OpenError> {
         let shared = Arc::new(Shared {
             path: path.to_owned(),
+            shown: shown.to_owned(),
             state: Mutex::new(State {
                 current: None,
                 files: VecDeque::new(),
@@ -255,7 +261,9 @@ impl Shared {
                     io::ErrorKind::Other
                 };
                 if refused.replace(kind) != Some(kind) {
-                    tracing::warn!("{error}; trying again");
+                    let error = error.to_string();
+                    let path = self.path.display().to_string();
+                    tracing::warn!("{}; trying again", error.replace(&path, &self.shown));
                 }
             }
         }
@@ -283,7 +291,7 @@ impl Shared {
         let watched = watcher(this);
         watched
             .inspect_err(|error| {
-                tracing::debug!(file = %this.path.display(), %error, "not told of changes; looking every {LOOK_INTERVAL:?}");
+                tracing::debug!(file = this.shown, %error, "not told of changes; looking every {LOOK_INTERVAL:?}");
             })
             .ok()
             .map(|watcher| Watched { folder, _watcher: watcher })

@@ -14,7 +14,7 @@ async fn sink(path: &Path) -> LineWriter {
     let config = FileSink {
         path: path.to_owned(),
     };
-    open_for_append(&config).await.unwrap()
+    open_for_append(&config, &[]).await.unwrap()
 }
 
 async fn write(sink: &mut LineWriter, text: &str) {
@@ -39,6 +39,19 @@ async fn a_line_without_an_end_gets_one_and_is_not_cut_away() {
     let mut second = sink(&path).await;
     write(&mut second, "b").await;
     assert_eq!(lines(&path), ["whole", "part", "a", "b"]);
+}
+
+#[tokio::test]
+async fn a_line_that_a_predecessor_still_writes_is_not_broken() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("out");
+    let mut first = Appender::open(&path, "out".to_owned()).unwrap();
+    let mut halves = |half: &[u8]| first.file.as_mut().unwrap().write_all(half).unwrap();
+    halves(b"first ");
+    let mut second = sink(&path).await;
+    halves(b"half\n");
+    write(&mut second, "second").await;
+    assert_eq!(lines(&path), ["first half", "second"]);
 }
 
 #[tokio::test]

@@ -1,0 +1,43 @@
+//! A small file system of a test's own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use rustix::process::geteuid;
+
+/// What a test prints where it cannot have one.
+pub(crate) const NOT_MOUNTED: &str = "a file system cannot be mounted here";
+
+/// A file system in memory, unmounted when dropped.
+pub(crate) struct Mounted(PathBuf);
+
+impl Mounted {
+    /// `None` where the test may not mount.
+    pub(crate) fn new(at: PathBuf, options: &str) -> Option<Self> {
+        fs::create_dir(&at).expect("nothing is there");
+        let mounted = geteuid().is_root() && mount(&at, options);
+        mounted.then(|| Self(at))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+fn mount(at: &Path, options: &str) -> bool {
+    let mut command = Command::new("mount");
+    let command = command.args(["-t", "tmpfs", "-o", options, "tmpfs"]);
+    command
+        .arg(at)
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
