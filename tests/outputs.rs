@@ -140,6 +140,8 @@ consumers:
     write(folder, "in.csv", "a,b\n1,2\n3,4\n");
     let done = ask(folder, &["reload"]);
     assert!(done.status.success(), "{done:?}");
+    let said = "restart producer read; restart consumer save; 2 stages kept";
+    assert!(done.stdout.contains(said), "{done:?}");
     let expected = "{\"a\":1,\"b\":2}\n{\"a\":3,\"b\":4}\n";
     eventually("all rows are written", || {
         fs::read_to_string(folder.join("out.jsonl")).is_ok_and(|text| text == expected)

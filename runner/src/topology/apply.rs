@@ -12,7 +12,7 @@ use super::{
     node::{Node, StartError},
     plan::Plan,
 };
-use crate::graph::{Diff, Graph, Stage, StageKey};
+use crate::graph::{Change, Diff, Graph, Stage, StageKey};
 
 /// How long an operator may take to come to a batch boundary for a swap: 10 s.
 pub const SWAP_DEADLINE: Duration = Duration::from_secs(10);
@@ -78,6 +78,12 @@ impl Node {
             }
         };
         let built_in = started.elapsed();
+        let restarted = plan
+            .build
+            .iter()
+            .filter(|key| diff.stages_to(Change::Keep).any(|kept| kept == *key))
+            .cloned()
+            .collect();
 
         let started = Instant::now();
         plan.launches()
@@ -115,6 +121,7 @@ impl Node {
         let receipt = Receipt {
             generation: self.generation,
             diff,
+            restarted,
             built_in,
             applied_in: started.elapsed(),
             pauses,

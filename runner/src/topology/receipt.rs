@@ -11,6 +11,8 @@ pub struct Receipt {
     pub generation: u64,
     /// What changed.
     pub diff: Diff,
+    /// The stages that did not change and were started again: each had failed, or had ended for want of readers or writers.
+    pub restarted: Vec<StageKey>,
     /// How long building beside the running generation took.
     pub built_in: Duration,
     /// How long going over to the new one took: the longest that any edge can have been held.
@@ -28,7 +30,11 @@ impl fmt::Display for Receipt {
         for step in self.diff.steps().iter().filter(|step| !step.is_keep()) {
             write!(f, "{step}; ")?;
         }
-        let kept = self.diff.stages_to(Change::Keep).count();
+        for stage in &self.restarted {
+            write!(f, "restart {stage}; ")?;
+        }
+        let kept = self.diff.stages_to(Change::Keep);
+        let kept = kept.filter(|key| !self.restarted.contains(key)).count();
         let stages = if kept == 1 { "stage" } else { "stages" };
         write!(
             f,

@@ -53,6 +53,7 @@ impl Node {
         Ok(Receipt {
             generation: self.generation,
             diff,
+            restarted: Vec::new(),
             built_in: std::time::Duration::ZERO,
             applied_in: started.elapsed(),
             pauses: BTreeMap::new(),
