@@ -14,6 +14,7 @@ mod control_nodes;
 mod files;
 mod grants;
 mod guests;
+mod house;
 mod instances;
 mod languages;
 mod native;
