@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     cli::{Exit, operator_args},
+    graph::config_hint,
     manifest::OperatorLimits,
     operator::{Binding, CallError, Component, Description, Grants, Instance, Processed, Setup},
     stage::{ANSWERS_MAX, OperatorCounters},
@@ -154,7 +155,11 @@ impl<'a> Trial<'a> {
     fn go(&mut self) -> Result<(), Stop> {
         let restored = self.args.state.as_deref().map(state::read).transpose()?;
         let opened = self.component.instantiate(self.setup.clone());
-        let mut instance = opened.map_err(|error| Stop::Unusable(error.to_string()))?;
+        let mut instance = opened.map_err(|error| {
+            let reason = error.to_string();
+            let hint = config_hint(&reason).map(|hint| format!("\n  hint: {hint}"));
+            Stop::Unusable(reason + &hint.unwrap_or_default())
+        })?;
         if let Some(state) = restored {
             instance
                 .restore(&state)
