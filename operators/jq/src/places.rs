@@ -69,7 +69,12 @@ fn update<'a>(mut cv: Cv<'a, Data>, new: &mut New<'_, 'a>) -> Result<Val, Exn<'a
     let (places, context) = cv.0.pop_fun();
     // All paths first: the value is then not shared, and is changed in place.
     let mut paths = Vec::new();
-    for found in places.paths((context, (cv.1.clone(), Default::default()))) {
+    #[expect(
+        clippy::default_trait_access,
+        reason = "the type of paths is not public"
+    )]
+    let start = (cv.1.clone(), Default::default());
+    for found in places.paths((context, start)) {
         let mut path: Vec<Val> = found?.1.iter().cloned().collect();
         path.reverse();
         paths.push(path);

@@ -27,6 +27,7 @@ pub(crate) fn functions() -> [Filter<RunPtr<Data>>; 2] {
     ]
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of jq")]
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Flags {
     global: bool,
@@ -163,7 +164,9 @@ fn run(mut cv: Cv<'_, Data>, with_rest: bool) -> Result<Val, Error<Val>> {
 }
 
 fn count(utf8: &[u8]) -> usize {
-    utf8.iter().filter(|byte| (**byte as i8) >= -0x40).count()
+    utf8.iter()
+        .filter(|byte| byte.cast_signed() >= -0x40)
+        .count()
 }
 
 /// Characters up to a place, counted on from the place before.

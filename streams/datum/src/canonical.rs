@@ -41,7 +41,7 @@ pub fn write_scalar(value: &RawValue, to: &mut Vec<u8>) -> Result<(), NotCanonic
     let text = value.get();
     match text.as_bytes().first() {
         Some(b'-' | b'0'..=b'9') => {
-            write_canonical(text, to).map_err(|_| NotCanonical::Exponent)?
+            write_canonical(text, to).map_err(|_| NotCanonical::Exponent)?;
         }
         Some(b'"') if text.contains('\\') => {
             let unescaped: String = read(text)?;
