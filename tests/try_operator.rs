@@ -70,6 +70,15 @@ fn the_configuration_comes_from_a_file_too_and_has_to_be_one() {
         stderr.contains("--config is neither JSON nor YAML"),
         "{stderr}"
     );
+    let (_, stderr) = tried(&["builtin:jq", "--config", "\"${env:NOPE_NOPE}\""], "", 2);
+    assert!(
+        stderr.contains("--config: ")
+            && !stderr.contains("neither JSON")
+            && stderr.contains("NOPE_NOPE"),
+        "{stderr}"
+    );
+    let (_, stderr) = tried(&["builtin:jq", "--config", "{fliter: .}"], "", 1);
+    assert!(stderr.contains("did you mean `filter`?"), "{stderr}");
     let yaml = write(folder.path(), "config.yaml", "filter: .a + ${file:b.txt}\n");
     write(folder.path(), "b.txt", "41\n");
     let at_file = format!("@{}", yaml.display());

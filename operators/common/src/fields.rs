@@ -4,7 +4,7 @@
 
 use mosaik_datum::path;
 use mosaik_wasm_sdk::{Error, Result, bail};
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
@@ -85,15 +85,21 @@ impl Wanted {
     /// When the datum is no JSON object.
     pub fn find<'a, const N: usize>(&self, datum: &'a [u8]) -> Result<[Option<&'a RawValue>; N]> {
         let mut json = serde_json::Deserializer::from_slice(datum);
-        let read = Members { names: &self.tops }.deserialize(&mut json);
-        let read = read.and_then(|tops: [Option<&'a RawValue>; N]| json.end().map(|()| tops));
-        let tops = read.map_err(|error| Error::new(format_args!("not a JSON object: {error}")))?;
+        let mut tops = [None; N];
+        let members = path::Members {
+            names: &self.tops,
+            found: &mut tops,
+        };
+        let read = members.deserialize(&mut json).and_then(|()| json.end());
+        read.map_err(|error| Error::new(format_args!("not a JSON object: {error}")))?;
         let mut values = [None; N];
         for ((value, field), top) in values.iter_mut().zip(&self.fields).zip(&self.top_of) {
-            *value = tops.get(*top).copied().flatten();
-            for name in field.path.iter().skip(1) {
-                *value = value.and_then(|object| member(object, name));
-            }
+            let rest = field.path.get(1..).unwrap_or_default();
+            *value = tops
+                .get(*top)
+                .copied()
+                .flatten()
+                .and_then(|top| path::member(top, rest));
         }
         Ok(values)
     }
@@ -115,75 +121,6 @@ impl Wanted {
             (None, Some(field)) => bail!("there is no field `{field}`"),
             (None, None) => bail!("there is no such field"),
         }
-    }
-}
-
-fn member<'a>(object: &'a RawValue, name: &str) -> Option<&'a RawValue> {
-    let mut json = serde_json::Deserializer::from_slice(object.get().as_bytes());
-    let [found] = Members {
-        names: &[name.into()],
-    }
-    .deserialize(&mut json)
-    .ok()?;
-    found
-}
-
-/// The members of one object that have these names.
-struct Members<'a, const N: usize> {
-    names: &'a [Box<str>],
-}
-
-impl<'de, const N: usize> DeserializeSeed<'de> for Members<'_, N> {
-    type Value = [Option<&'de RawValue>; N];
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
-    type Value = [Option<&'de RawValue>; N];
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut values = [None; N];
-        while let Some(place) = map.next_key_seed(Place { names: self.names })? {
-            match place.and_then(|place| values.get_mut(place)) {
-                Some(value) => *value = Some(map.next_value()?),
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(values)
-    }
-}
-
-/// The place of a member's name among the wanted ones.
-struct Place<'a> {
-    names: &'a [Box<str>],
-}
-
-impl<'de> DeserializeSeed<'de> for Place<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Place<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.names.iter().position(|wanted| **wanted == *name))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::fields::{Field, Wanted};
 use mosaik_datum::canonical;
-use mosaik_wasm_sdk::{Result, bail, ensure};
+use mosaik_wasm_sdk::{Error, Result, bail, ensure};
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -151,8 +151,8 @@ fn write_scalar(name: &str, value: &RawValue, to: &mut Vec<u8>) -> Result<()> {
     if let Some(b'{' | b'[') = value.get().as_bytes().first() {
         bail!("`{name}` is an object or an array, which cannot be a key");
     }
-    canonical::write_scalar(value, to)?;
-    Ok(())
+    canonical::write_scalar(value, to)
+        .map_err(|error| Error::new(format_args!("`{name}` cannot be a key: {error}")))
 }
 
 #[cfg(test)]

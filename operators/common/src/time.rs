@@ -24,6 +24,8 @@ pub enum NoTime {
     Format,
     /// There is no such day or time of day.
     Date,
+    /// It names a day of the week, and its date is on this one, from Monday.
+    Weekday(u8),
     /// It is before the year 1 or after the year 9998.
     Range,
     /// It is a number that can hardly be a time, and no unit says that it is.
@@ -33,6 +35,13 @@ pub enum NoTime {
 impl fmt::Display for NoTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Weekday(weekday) => {
+                let weekday = WEEKDAYS.get(usize::from(*weekday)).unwrap_or(&"another");
+                return write!(
+                    f,
+                    "has the wrong day of the week: that date is a {weekday}"
+                );
+            }
             Self::Format => {
                 "is not a time like 2004-01-31, 2004-01-31T12:00:00Z, Jan 31 2004 or 31 Jan 2004"
             }
@@ -44,6 +53,17 @@ impl fmt::Display for NoTime {
         })
     }
 }
+
+/// The days of the week.
+const WEEKDAYS: [&str; 7] = [
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+];
 
 /// The unit of times that are numbers since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]

@@ -4,11 +4,13 @@ use jaq_core::load::parse::Def;
 use jaq_core::load::{self, Arena, File, Loader};
 use jaq_core::native::{Fun, bome, run, v};
 use jaq_core::{Compiler, DataT, Error as JaqError, compile, data::JustLut};
-use jaq_json::Val;
+use jaq_json::{Num, Val};
+use jaq_std::ValT as _;
 
 use crate::json;
-use crate::rewrite::{self, DIVIDE};
+use crate::rewrite::{self, DIVIDE, MODULO, TIMES};
 use crate::strict;
+use crate::{places, regex};
 use mosaik_wasm_sdk::host::{self, Level};
 use mosaik_wasm_sdk::{Error, Result};
 
@@ -106,11 +108,13 @@ fn functions() -> impl Iterator<Item = Fun<Data>> {
         .filter(move |(name, ..)| !replaced.contains(name))
         .chain(of_host())
         .chain(strict())
+        .chain(places::functions().into_iter().map(run::<Data>))
+        .chain(regex::functions().into_iter().map(run::<Data>))
 }
 
 /// What jaq takes more of than jq.
 fn strict() -> impl Iterator<Item = Fun<Data>> {
-    let functions: [jaq_core::native::Filter<jaq_core::RunPtr<Data>>; 4] = [
+    let functions: [jaq_core::native::Filter<jaq_core::RunPtr<Data>>; 6] = [
         ("tojson", v(0), |cv| {
             let mut json = Vec::new();
             let written = json::write(&cv.1, &mut json);
@@ -127,6 +131,16 @@ fn strict() -> impl Iterator<Item = Fun<Data>> {
             let by = cv.0.pop_var();
             let value = cv.0.pop_var();
             bome(divide(value, by))
+        }),
+        (MODULO, v(2), |mut cv| {
+            let by = cv.0.pop_var();
+            let value = cv.0.pop_var();
+            bome(modulo(value, by))
+        }),
+        (TIMES, v(2), |mut cv| {
+            let by = cv.0.pop_var();
+            let value = cv.0.pop_var();
+            bome(times(value, by))
         }),
     ];
     functions.into_iter().map(run::<Data>)
@@ -148,6 +162,61 @@ fn divide(value: Val, by: Val) -> Result<Val, JaqError<Val>> {
         )));
     }
     value / by
+}
+
+/// The remainder of integers; what is behind a point is cut off before.
+fn modulo(value: Val, by: Val) -> Result<Val, JaqError<Val>> {
+    let (Val::Num(left), Val::Num(right)) = (&value, &by) else {
+        return value % by;
+    };
+    let is_integer = |number: &Num| matches!(number, Num::Int(_) | Num::BigInt(_));
+    let (left, right) = if is_integer(left) && is_integer(right) {
+        if by != Val::from(0_usize) {
+            return value % by;
+        }
+        (0, 0)
+    } else {
+        let float = |value: &Val| value.as_f64().unwrap_or(f64::NAN);
+        if float(&value).is_nan() || float(&by).is_nan() {
+            return Ok(Val::from(f64::NAN));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "jq cuts them as well")]
+        (float(&value) as i64, float(&by) as i64)
+    };
+    if right == 0 {
+        return Err(JaqError::str(format_args!(
+            "{value} and {by} cannot be divided (remainder) because the divisor is zero"
+        )));
+    }
+    Ok(Val::Num(Num::from_integral(left.wrapping_rem(right))))
+}
+
+/// Bytes that a repeated text may have: 16 MiB.
+const REPEATED_MAX: usize = 16 << 20;
+
+/// The product; that of a text and a number is the text so many times, what is behind the point cut off.
+fn times(value: Val, by: Val) -> Result<Val, JaqError<Val>> {
+    let ((Val::TStr(text), number @ Val::Num(_)) | (number @ Val::Num(_), Val::TStr(text))) =
+        (&value, &by)
+    else {
+        return value * by;
+    };
+    let count = number.as_f64().unwrap_or(f64::NAN);
+    if count.is_nan() || count < 0.0 {
+        return Ok(Val::Null);
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is not negative, and bounded below"
+    )]
+    let count = count as usize;
+    if text.len().saturating_mul(count) > REPEATED_MAX {
+        return Err(JaqError::str(format_args!(
+            "the repeated text has more than {REPEATED_MAX} bytes"
+        )));
+    }
+    Ok(Val::utf8_str(text.repeat(count)))
 }
 
 fn of_host() -> impl Iterator<Item = Fun<Data>> {
@@ -199,11 +268,12 @@ fn undefined(code: &str, (found, undefined): compile::Error<&str>) -> Error {
         "input" | "inputs" | "input_filename" => "; the filter is called with each datum",
         _ => "",
     };
-    at(
-        code,
-        found,
-        &format!("undefined {}{hint}", undefined.as_str()),
-    )
+    let message = format!("undefined {}{hint}", undefined.as_str());
+    // A name of a function that is written in jq here is in no place of the filter.
+    if !code.as_bytes().as_ptr_range().contains(&found.as_ptr()) {
+        return Error::new(format_args!("config.filter: at `{found}`: {message}"));
+    }
+    at(code, found, &message)
 }
 
 /// An error at a part of the filter: where that is, and the line with a mark below.

@@ -15,6 +15,7 @@ def join($x):
 def flatten($d):
   def deep($n): reduce .[] as $i ([]; if ($i | isarray) and $n != 0 then . + ($i | deep($n - 1)) else . + [$i] end);
   if $d < 0 then error("flatten depth must not be negative") else deep($d) end;
+def flatten: flatten(1e9);
 def combinations: if length == 0 then [] else .[0][] as $x | (.[1:] | combinations) as $y | [$x] + $y end;
 def combinations(n): . as $dot | [range(n) | $dot] | combinations;
 def transpose: [range(0; map(length) | max // 0) as $i | [.[][$i]]];
@@ -37,6 +38,9 @@ def from_entries:
 def with_entries(f): to_entries | map(f) | from_entries;
 
 # Text
+def _implode: implode;
+def implode: map(if isnumber then floor | if . < 0 or . > 1114111 or (. >= 55296 and . <= 57343) then 65533 end
+  else error("\(type) (\(tojson)) can't be imploded, unicode codepoint needs to be numeric") end) | _implode;
 def ltrimstr($x): if isstring and ($x | isstring) then if startswith($x) then .[($x | length):] end else error("startswith() requires string inputs") end;
 def rtrimstr($x): if isstring and ($x | isstring) then if endswith($x) then .[:length - ($x | length)] end else error("endswith() requires string inputs") end;
 def trimstr($x): ltrimstr($x) | rtrimstr($x);
@@ -55,17 +59,15 @@ def has($key):
     if isarray and ($key | isnumber) then $key >= 0 and $key < length
     elif isobject and ($key | isstring) then _has($key)
     else error("cannot check whether \(type) has a \($key | type) key") end;
-def setpath($path; $x):
-  def at($k; f):
-      if ($k | isstring) then . + {($k): (.[$k] | f)}
-      elif ($k | isnumber) then
-        if . == null then [] end
-        | if -$k > length then error("out of bounds negative array index") end
-        | if $k >= length then . + [range(length; $k + 1) | null] end
-        | (.[$k] | f) as $new | .[$k] |= $new
-      else .[$k] |= f end;
-  if ($path | length) == 0 then $x
-  else $path[0] as $k | at($k; setpath($path[1:]; $x)) end;
+def setpath($path; $x): _setpath($path; $x);
+def delpaths($paths): _delpaths($paths);
+def del(f): delpaths([path(f)]);
+def _contains($x): contains($x);
+def contains($x):
+    if type == ($x | type) and (isboolean | not) or . == $x then _contains($x)
+    else error("\(type) (\(tojson)) and \($x | type) (\($x | tojson)) cannot have their containment checked") end;
+def inside(xs): . as $x | xs | contains($x);
+def in(xs): . as $x | xs | has($x);
 def pick(f): . as $in | reduce path(f) as $p (null; setpath($p; $in | getpath($p)));
 def IN(s): any(s == .; .);
 def IN(src; s): any(src == s; .);
@@ -87,6 +89,28 @@ def truncate_stream(stream): . as $n | null | stream | . as $input
   | if (.[0] | length) > $n then [.[0][$n:]] + .[1:] else empty end;
 def have_literal_numbers: true;
 def have_decnum: true;
+
+# Regular expressions
+def _groups: reduce (.[1:][] | select(.name)) as $group ({}; . + {($group.name): $group.string});
+def match(re; flags): _matches(re; flags)[] | .[0] + {captures: .[1:]};
+def test(re; flags): _matches(re; flags) | length > 0;
+def capture(re; flags): _matches(re; flags)[] | _groups;
+def scan(re; flags): _matches(re; "g" + flags)[] | if length > 1 then [.[1:][].string] else .[0].string end;
+def _pair: if isstring then [., null] elif isarray and length > 0 then . else error("\(type) not a string or array") end;
+def match($re): ($re | _pair) as [$re, $flags] | match($re; $flags);
+def test($re): ($re | _pair) as [$re, $flags] | test($re; $flags);
+def capture($re): ($re | _pair) as [$re, $flags] | capture($re; $flags);
+def scan(re): scan(re; null);
+def split(re; flags): [_pieces(re; "g" + flags)[] | strings];
+def splits(re; flags): split(re; flags)[];
+def splits(re): splits(re; null);
+def sub(re; f; flags): reduce _pieces(re; flags)[] as $piece (""; . + ($piece | if isarray then _groups | f end));
+def sub(re; f): sub(re; f; null);
+def gsub(re; f; flags): sub(re; f; "g" + flags);
+def gsub(re; f): sub(re; f; "g");
+
+# Numbers
+def gamma: lgamma;
 
 # Times
 def _mktime: mktime;

@@ -7,6 +7,8 @@ mod config;
 #[cfg(any(target_family = "wasm", test))]
 mod heap;
 mod json;
+mod places;
+mod regex;
 mod rewrite;
 mod strict;
 

@@ -1,14 +1,21 @@
-//! Where jaq's operators answer otherwise than jq's: divisions, and the order in which both sides of an operator are run.
+//! Where jaq's operators answer otherwise than jq's: divisions, texts that are repeated, assignments, and the order in which
+//! both sides of an operator are run.
 
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Def, Pattern, Term};
 use jaq_core::ops::Math;
 use jaq_core::path::{Part, Path};
 
+use crate::places::{SET, UPDATE};
+
 /// The variable that holds the right side of an operator. No filter can name it.
 const RIGHT: &str = "$!right";
 /// Divides, or fails by zero; defined beside jq's functions.
 pub(crate) const DIVIDE: &str = "_divide";
+/// The remainder, of integers.
+pub(crate) const MODULO: &str = "_modulo";
+/// Multiplies.
+pub(crate) const TIMES: &str = "_times";
 /// The last result, or null; defined beside jq's functions.
 const LAST: &str = "_last";
 
@@ -20,7 +27,7 @@ pub(crate) fn term(term: T<'_>) -> T<'_> {
         Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_) => term,
         Term::Str(format, parts) => {
             let parts = parts.into_iter().map(|each| part(each, format.is_none()));
-            Term::Str(format, parts.collect())
+            text(format, parts.collect())
         }
         Term::Arr(inner) => Term::Arr(inner.map(boxed)),
         Term::Obj(members) => Term::Obj(
@@ -81,6 +88,23 @@ fn boxed(inner: Box<T<'_>>) -> Box<T<'_>> {
     Box::new(term(*inner))
 }
 
+/// A text with values put in; of several that have more than one result, jq runs the last one first.
+fn text<'s>(format: Option<&'s str>, mut parts: Vec<StrPart<&'s str, T<'s>>>) -> T<'s> {
+    let is_many =
+        |part: &StrPart<_, T<'_>>| matches!(part, StrPart::Term(inner) if !has_one_result(inner));
+    let last = parts.iter().rposition(is_many);
+    match last {
+        Some(last) if parts[..last].iter().any(is_many) => {
+            let right = Term::Str(format, parts.split_off(last));
+            let left = Box::new(text(format, parts));
+            right_first(left, Box::new(right), |left, right| {
+                Term::BinOp(left, BinaryOp::Math(Math::Add), right)
+            })
+        }
+        _ => Term::Str(format, parts),
+    }
+}
+
 /// A part of a text; where no format is given, what is put in is written as JSON.
 fn part<'s>(part: StrPart<&'s str, T<'s>>, is_plain: bool) -> StrPart<&'s str, T<'s>> {
     match part {
@@ -116,13 +140,19 @@ fn pattern(from: Pattern<&str>) -> Pattern<&str> {
 
 fn operator<'s>(left: Box<T<'s>>, op: BinaryOp<&'s str>, right: Box<T<'s>>) -> T<'s> {
     match op {
-        BinaryOp::Math(Math::Div) => right_first(left, right, |left, right| {
-            Term::Call(DIVIDE, vec![*left, *right])
-        }),
-        BinaryOp::UpdateMath(Math::Div) => {
-            let divided = Term::Call(DIVIDE, vec![Term::Id, Term::Var(RIGHT)]);
-            let update = Term::BinOp(left, BinaryOp::Update, Box::new(divided));
-            bind(right, update)
+        BinaryOp::Math(math) if native(math).is_some() => {
+            right_first(left, right, |left, right| calculate(*left, math, *right))
+        }
+        BinaryOp::Assign => Term::Call(SET, vec![*left, *right]),
+        BinaryOp::Update => Term::Call(UPDATE, vec![*left, *right]),
+        BinaryOp::UpdateMath(math) => {
+            let update = calculate(Term::Id, math, Term::Var(RIGHT));
+            bind(right, Term::Call(UPDATE, vec![*left, update]))
+        }
+        BinaryOp::UpdateAlt => {
+            let right_side = Box::new(Term::Var(RIGHT));
+            let update = Term::BinOp(Box::new(Term::Id), BinaryOp::Alt, right_side);
+            bind(right, Term::Call(UPDATE, vec![*left, update]))
         }
         BinaryOp::Math(math) => right_first(left, right, |left, right| {
             Term::BinOp(left, BinaryOp::Math(math), right)
@@ -132,6 +162,23 @@ fn operator<'s>(left: Box<T<'s>>, op: BinaryOp<&'s str>, right: Box<T<'s>>) -> T
         }),
         BinaryOp::Pipe(bound) => Term::BinOp(left, BinaryOp::Pipe(bound.map(pattern)), right),
         op => Term::BinOp(left, op, right),
+    }
+}
+
+/// The function that calculates in the place of an operator.
+fn native(math: Math) -> Option<&'static str> {
+    match math {
+        Math::Div => Some(DIVIDE),
+        Math::Rem => Some(MODULO),
+        Math::Mul => Some(TIMES),
+        Math::Add | Math::Sub => None,
+    }
+}
+
+fn calculate<'s>(left: T<'s>, math: Math, right: T<'s>) -> T<'s> {
+    match native(math) {
+        Some(function) => Term::Call(function, vec![left, right]),
+        None => Term::BinOp(Box::new(left), BinaryOp::Math(math), Box::new(right)),
     }
 }
 
@@ -163,8 +210,6 @@ fn has_one_result(term: &T<'_>) -> bool {
         Term::BinOp(left, BinaryOp::Math(_) | BinaryOp::Cmp(_), right) => {
             has_one_result(left) && has_one_result(right)
         }
-        Term::BinOp(_, BinaryOp::Assign | BinaryOp::UpdateMath(_), right) => has_one_result(right),
-        Term::BinOp(_, BinaryOp::Update, _) => true,
         Term::BinOp(left, BinaryOp::Pipe(_), right) => {
             has_one_result(left) && has_one_result(right)
         }
@@ -172,7 +217,10 @@ fn has_one_result(term: &T<'_>) -> bool {
             .iter()
             .all(|(key, value)| has_one_result(key) && value.as_ref().is_none_or(has_one_result)),
         Term::Call(name, args) => {
-            [DIVIDE, "tostring"].contains(name) && args.iter().all(has_one_result)
+            *name == UPDATE
+                || (*name == SET && args.last().is_some_and(has_one_result))
+                || ([DIVIDE, MODULO, TIMES, "tostring"].contains(name)
+                    && args.iter().all(has_one_result))
         }
         Term::Path(head, Path(parts)) => {
             has_one_result(head)

@@ -138,6 +138,67 @@ fn what_people_expect_is_there() {
 }
 
 #[test]
+fn all_places_are_found_before_the_first_is_deleted() {
+    let six = "[0,1,2,3,4,5]";
+    gives("del(.[0,2])", six, &["[1,3,4,5]"]);
+    gives("del(.[0], .[1])", six, &["[2,3,4,5]"]);
+    gives("delpaths([[0], [2]])", six, &["[1,3,4,5]"]);
+    gives(".[0,2] |= empty", six, &["[1,3,4,5]"]);
+    gives("del(.[:2], .[3])", six, &["[2,4,5]"]);
+    gives("del(.[] | select(. % 2 == 0))", six, &["[1,3,5]"]);
+    gives(
+        "del(.a, .c), (.a |= empty)",
+        r#"{"a":1,"b":2,"c":3,"d":4}"#,
+        &[r#"{"b":2,"d":4}"#, r#"{"b":2,"c":3,"d":4}"#],
+    );
+    assert!(run("del(.[1:])", "\"abc\"").is_err());
+}
+
+#[test]
+fn assignments_create_what_is_missing() {
+    gives(
+        ".a = 1, (.a.b[1] |= 5), (.[2] += 1)",
+        "null",
+        &[r#"{"a":1}"#, r#"{"a":{"b":[null,5]}}"#, "[null,null,1]"],
+    );
+    gives(".[3] = 1, .[-1] = 9", "[0]", &["[0,null,null,1]", "[9]"]);
+    gives(".a |= empty", "null", &["null"]);
+    assert!(run(".[-2] = 1", "[0]").is_err());
+    let reason = run(".[3000000] = 1", "null").unwrap_err();
+    assert!(reason.contains("is too large"), "{reason}");
+    let reason = run(". * 1e9", "\"ab\"").unwrap_err();
+    assert!(reason.contains("16777216 bytes"), "{reason}");
+}
+
+#[test]
+fn groups_that_match_nothing_are_null() {
+    gives(
+        "[scan(\"([a-z])([0-9])?\")], capture(\"(?<l>a)(?<d>[0-9])?\")",
+        "\"ab1\"",
+        &[r#"[["a",null],["b","1"]]"#, r#"{"l":"a","d":null}"#],
+    );
+    gives(
+        "[test(\"a.b\"; \"s\"), test(\"a.b\"; \"p\")]",
+        r#""a\nb""#,
+        &["[false,true]"],
+    );
+    gives(
+        "[match(\"(é)(x)\"; \"g\").captures[].offset]",
+        "\"éx éx\"",
+        &["[0,1,3,4]"],
+    );
+    for (filter, datum) in [
+        ("flatten", "5"),
+        ("select(contains(1))", "\"a\""),
+        ("select(inside([1]))", "\"a\""),
+        ("select(in([1]))", "\"a\""),
+        ("match(\"a\"; \"l\")", "\"a\""),
+    ] {
+        assert!(run(filter, datum).is_err(), "{filter}");
+    }
+}
+
+#[test]
 fn only_json_is_read() {
     for datum in [
         r#"{"zip":01730}"#,

@@ -1,7 +1,7 @@
 //! Aggregates: how they are configured, what they hold, what they say.
 
-use crate::number::{Bits, Kept, Number, write_float, write_integer};
-use crate::wide::Wide;
+use crate::number::{Kept, Number, write_integer};
+use crate::sum::Sum;
 use mosaik_operator_common::fields::Field;
 use mosaik_wasm_sdk::{Result, ensure};
 use serde::Serialize;
@@ -232,81 +232,4 @@ impl Seen {
             Self::Extreme(None) | Self::Held(None) => to.extend_from_slice(b"null"),
         }
     }
-}
-
-/// A sum: of the integers exactly, and of the decimals as a float with what rounding took from it (Neumaier).
-#[derive(Debug, Clone, Default, PartialEq, Serialize, serde::Deserialize)]
-pub(crate) struct Sum {
-    whole: Wide,
-    decimal: Bits,
-    lost: Bits,
-}
-
-impl Sum {
-    fn add(&mut self, number: Number<'_>) {
-        match number {
-            Number::Whole(value) => self.whole.add(value),
-            Number::Float(value) => self.add_decimal(value),
-            // Numbers that are added up are never read as this.
-            Number::Spelled(_) => {}
-        }
-    }
-
-    fn add_decimal(&mut self, value: f64) {
-        let (total, rounded) = sum_and_loss(self.decimal.0, value);
-        self.decimal.0 = total;
-        self.lost.0 += rounded;
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.whole.add_wide(other.whole);
-        self.add_decimal(other.decimal.0);
-        self.lost.0 += other.lost.0;
-    }
-
-    /// All of it as a float, when there are decimals in it.
-    fn nearest(&self) -> Option<f64> {
-        let decimal = if self.decimal.0.is_finite() {
-            self.decimal.0 + self.lost.0
-        } else {
-            // An infinite sum has lost a NaN.
-            self.decimal.0
-        };
-        if decimal == 0.0 {
-            return None;
-        }
-        if self.whole.is_zero() || !decimal.is_finite() {
-            return Some(decimal);
-        }
-        let (total, rounded) = sum_and_loss(self.decimal.0, self.whole.nearest());
-        Some(total + (rounded + self.lost.0))
-    }
-
-    fn write(&self, to: &mut Vec<u8>) {
-        match self.nearest() {
-            Some(sum) => write_float(sum, to),
-            None => write_integer(self.whole, to),
-        }
-    }
-
-    fn write_average(&self, count: u64, to: &mut Vec<u8>) {
-        let by = count as f64;
-        match (self.nearest(), self.whole.divided(count)) {
-            (Some(sum), _) => write_float(sum / by, to),
-            (None, Some((whole, 0))) => write_integer(whole, to),
-            (None, Some((whole, rest))) => write_float(whole as f64 + rest as f64 / by, to),
-            (None, None) => write_float(self.whole.nearest() / by, to),
-        }
-    }
-}
-
-/// A sum, and what rounding took from it.
-fn sum_and_loss(one: f64, other: f64) -> (f64, f64) {
-    let total = one + other;
-    let rounded = if one.abs() >= other.abs() {
-        (one - total) + other
-    } else {
-        (other - total) + one
-    };
-    (total, rounded)
 }

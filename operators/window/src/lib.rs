@@ -6,6 +6,7 @@ mod aggregate;
 mod config;
 mod every;
 mod number;
+mod sum;
 mod wide;
 mod windowing;
 mod windows;
@@ -32,7 +33,7 @@ use windowing::Windowing;
 use windows::{Arrival, Bounds, Closed, Key, Windows};
 
 /// The version of the saved state.
-const STATE_VERSION: u32 = 3;
+const STATE_VERSION: u32 = 4;
 
 /// The output port for what comes too late.
 const LATE: usize = 1;

@@ -34,6 +34,13 @@ pub(super) fn of(places: &[ConfigPlace], reason: &str) -> Option<Place> {
     })
 }
 
+/// The name that was most likely meant where a reason is that an operator does not know one.
+pub(crate) fn hint(reason: &str) -> Option<String> {
+    let reason = &reason[reason.find("unknown ")?..];
+    let name = unknown(reason, "field").or_else(|| unknown(reason, "variant"))?;
+    did_you_mean(name, expected(reason))
+}
+
 /// The name that serde says is unknown.
 fn unknown<'r>(reason: &'r str, kind: &str) -> Option<&'r str> {
     let rest = reason.strip_prefix("unknown ")?.strip_prefix(kind)?;

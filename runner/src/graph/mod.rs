@@ -25,6 +25,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 
 pub use classes::{CLASSES, Class};
 pub use component::{ComponentInfo, Components};
+pub(crate) use config_place::hint as config_hint;
 pub use data_file::{DataFile, MAX_DATA_FILE_BYTES};
 pub use diff::{Change, Diff, StageChange, StreamChange};
 pub use load::{Loaded, load};

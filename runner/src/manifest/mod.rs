@@ -43,6 +43,7 @@ pub use grants::{GrantedDir, GrantedHost, Grants};
 pub use guarded::{Guarded, Secret};
 pub use node::NodeConfig;
 pub use operator::{ComponentSource, OnError, OperatorLimits, PostcardPolicy, StatePolicy};
+pub(crate) use operator_config::is_yaml;
 pub use operator_config::{OperatorConfig, parse_config};
 pub use scalar::{
     Bootstrap, MAX_NAME_BYTES, PortName, StageName, StreamName, is_name, parse_duration,

@@ -2,7 +2,6 @@
 
 use std::{fmt, ops::Deref, path::Path, sync::Arc};
 
-use mosaik_streams::criteria;
 use serde_json::Value as Json;
 
 use super::{
@@ -105,6 +104,11 @@ pub fn parse_config(
     }
 }
 
+/// Whether a text is YAML, or JSON.
+pub(crate) fn is_yaml(text: &str) -> bool {
+    yaml::parse(text, &mut Vec::new()).is_ok()
+}
+
 fn write(node: &Node, to: &mut String) {
     match &node.value {
         Value::Sequence(items) => {
@@ -130,8 +134,8 @@ fn write(node: &Node, to: &mut String) {
             to.push('}');
         }
         Value::Scalar(scalar) => {
-            if let Some(criteria::Scalar::Number(number)) = scalar.number() {
-                to.push_str(number.as_str());
+            if let Some(digits) = scalar.json_number() {
+                to.push_str(&digits);
                 return;
             }
             let value = de::from_node::<Json>(node).unwrap_or_default();
@@ -150,11 +154,15 @@ mod tests {
         for (written, expected) in [
             (
                 "{a: [1, -2, +3, 1.5, .5, 1e3]}",
-                r#"{"a":[1,-2,3,1.5,0.5,1000.0]}"#,
+                r#"{"a":[1,-2,3,1.5,0.5,1e3]}"#,
             ),
             (
                 "{id: 100000000000000000001, x: -.30000000000000000001}",
                 r#"{"id":100000000000000000001,"x":-0.30000000000000000001}"#,
+            ),
+            (
+                "{a: [1.10, 1e2, -0.0, 5., 1.E4, -0]}",
+                r#"{"a":[1.10,1e2,-0.0,5.0,1.0E4,0]}"#,
             ),
             (
                 r#"{"a\"b": ~, t: yes, f: false, q: '7'}"#,

@@ -140,25 +140,39 @@ impl Scalar {
 impl Scalar {
     /// The exact number that it reads as without knowing what is expected.
     pub(crate) fn number(&self) -> Option<criteria::Scalar> {
+        criteria::Scalar::number(&self.json_number()?)
+    }
+
+    /// The number that it reads as without knowing what is expected, as JSON: with the digits that were written.
+    pub(crate) fn json_number(&self) -> Option<String> {
         if !matches!(
             self.resolve(),
             Plain::Signed(_) | Plain::Unsigned(_) | Plain::Float(_)
         ) {
             return None;
         }
-        // YAML takes a plus, and a point without a digit on one of its sides.
+        // YAML takes a plus, a point without a digit on one of its sides, and zeros in front of a point.
         let (sign, digits) = match self.text.strip_prefix('-') {
             Some(digits) => ("-", digits),
             None => ("", self.text.strip_prefix('+').unwrap_or(&self.text)),
         };
-        let zero = if digits.starts_with('.') { "0" } else { "" };
         let mantissa = digits.find(['e', 'E']).unwrap_or(digits.len());
         let (mantissa, exponent) = digits.split_at(mantissa);
-        let mantissa = mantissa.strip_suffix('.').unwrap_or(mantissa);
-        criteria::Scalar::number(&format!("{sign}{zero}{mantissa}{exponent}"))
+        let mantissa = mantissa.trim_start_matches('0');
+        let is_digit = |c: char| c.is_ascii_digit();
+        let zero = if mantissa.starts_with(is_digit) {
+            ""
+        } else {
+            "0"
+        };
+        let behind = if mantissa.ends_with('.') { "0" } else { "" };
+        // An integer has no negative zero.
+        let sign = if digits == "0" { "" } else { sign };
+        Some(format!("{sign}{zero}{mantissa}{behind}{exponent}"))
     }
 
-    /// Whether it is text here, and a number to people or to other readers of YAML: `0x10`, `.nan`, `1_000`, `1e999`.
+    /// Whether it is text here, and a number to people or to other readers of YAML: `0x10`, `.nan`, `1_000`, `1e999`,
+    /// `007`.
     pub(crate) fn resembles_number(&self) -> bool {
         if !self.plain || self.resolve() != Plain::Text {
             return false;
@@ -179,6 +193,8 @@ impl Scalar {
                 ".nan" | ".inf" | "nan" | "inf" | "infinity"
             )
             || (digits.contains(['_', 'e', 'E']) && is_number(&digits.replace('_', "")))
+            // With zeros in front, which other readers take as an octal or a decimal number.
+            || digits.bytes().all(|byte| byte.is_ascii_digit())
     }
 }
 
@@ -197,7 +213,7 @@ mod tests {
             scalar.resembles_number()
         };
         for text in [
-            "0x10", "-0xFF", "0o17", "0b1", ".nan", ".NaN", "-.inf", "1_000", "1e999",
+            "0x10", "-0xFF", "0o17", "0b1", ".nan", ".NaN", "-.inf", "1_000", "1e999", "007", "-01",
         ] {
             assert!(resembles(text), "{text}");
         }
@@ -211,7 +227,7 @@ mod tests {
             "_1",
             "2024-01-01",
             "1h",
-            "007",
+            "00a",
             "nano",
         ] {
             assert!(!resembles(text), "{text}");

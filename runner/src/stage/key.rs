@@ -1,44 +1,74 @@
 //! [`Key`]: the fields of a JSON datum that say which of several instances gets it.
 
-use std::fmt;
-
-use mosaik_streams::{canonical, path};
-use serde::{
-    Deserialize,
-    de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor},
+use mosaik_streams::{
+    canonical,
+    path::{self, Members},
 };
+use serde::de::DeserializeSeed as _;
 use serde_json::value::RawValue;
 
 /// The fields of a key, each by the names on the way to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    fields: Vec<Vec<String>>,
+    /// Of each field the place of its first name in `tops`, and the names behind it.
+    fields: Vec<(usize, Vec<String>)>,
+    /// The first names of the fields, each once.
+    tops: Vec<String>,
 }
 
 impl Key {
     /// Of these fields, written with dots: `user.id`.
     pub fn new<'a>(dotted: impl IntoIterator<Item = &'a str>) -> Self {
-        Self {
-            fields: dotted.into_iter().map(path::names).collect(),
+        let mut key = Self {
+            fields: Vec::new(),
+            tops: Vec::new(),
+        };
+        for names in dotted.into_iter().map(path::names) {
+            let mut names = names.into_iter();
+            let first = names.next().unwrap_or_default();
+            let known = key.tops.iter().position(|top| *top == first);
+            let top = known.unwrap_or(key.tops.len());
+            if known.is_none() {
+                key.tops.push(first);
+            }
+            key.fields.push((top, names.collect()));
         }
+        key
     }
 
     /// The record's key as compact JSON: the field's value, or the list of them where there are several; numbers are the
-    /// same when their values are. A missing field is `null`, and so is every field of a record that is not a JSON object.
+    /// same when their values are. Of a field that a record has twice, the last one counts. A missing field is `null`,
+    /// and so is every field of a record that is not a JSON object.
     pub fn of(&self, datum: &[u8]) -> Vec<u8> {
         let mut key = Vec::new();
-        if let [field] = self.fields.as_slice() {
-            write(datum, field, &mut key);
-            return key;
+        let (mut one, mut many);
+        let found: &mut [Option<&RawValue>] = if self.tops.len() == 1 {
+            one = [None];
+            &mut one
+        } else {
+            many = vec![None; self.tops.len()];
+            &mut many
+        };
+        let members = Members {
+            names: &self.tops,
+            found,
+        };
+        // What precedes an error counts, as far as it is an object.
+        let _ = members.deserialize(&mut serde_json::Deserializer::from_slice(datum));
+        let is_list = self.fields.len() != 1;
+        if is_list {
+            key.push(b'[');
         }
-        key.push(b'[');
-        for (index, field) in self.fields.iter().enumerate() {
+        for (index, (top, rest)) in self.fields.iter().enumerate() {
             if index > 0 {
                 key.push(b',');
             }
-            write(datum, field, &mut key);
+            let value = found.get(*top).copied().flatten();
+            write(value.and_then(|value| path::member(value, rest)), &mut key);
         }
-        key.push(b']');
+        if is_list {
+            key.push(b']');
+        }
         key
     }
 
@@ -54,87 +84,12 @@ impl Key {
     }
 }
 
-fn write(datum: &[u8], path: &[String], to: &mut Vec<u8>) {
+fn write(value: Option<&RawValue>, to: &mut Vec<u8>) {
     let start = to.len();
-    let written = lookup(datum, path).map(|value| canonical::write(value, to));
+    let written = value.map(|value| canonical::write(value, to));
     if !matches!(written, Some(Ok(()))) {
         to.truncate(start);
         to.extend_from_slice(b"null");
-    }
-}
-
-fn lookup<'a>(datum: &'a [u8], path: &[String]) -> Option<&'a RawValue> {
-    let mut found = None;
-    let mut json = serde_json::Deserializer::from_slice(datum);
-    let at = At {
-        path,
-        found: &mut found,
-    };
-    // What follows the value is not read, which is an error to the reader; what precedes it may be no JSON.
-    let _ = at.deserialize(&mut json);
-    found
-}
-
-/// Reads the value at a path, and passes over all that comes before.
-struct At<'a, 'de> {
-    path: &'a [String],
-    found: &'a mut Option<&'de RawValue>,
-}
-
-impl<'de> DeserializeSeed<'de> for At<'_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
-        if self.path.is_empty() {
-            *self.found = Some(Deserialize::deserialize(from)?);
-            return Ok(());
-        }
-        from.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for At<'_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Some((name, path)) = self.path.split_first() else {
-            return Ok(());
-        };
-        while let Some(is_it) = map.next_key_seed(Name(name))? {
-            if is_it {
-                let found = self.found;
-                return map.next_value_seed(At { path, found });
-            }
-            map.next_value::<IgnoredAny>()?;
-        }
-        Ok(())
-    }
-}
-
-/// Whether a name is the one looked for, without a copy of it.
-struct Name<'a>(&'a str);
-
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<bool, D::Error> {
-        from.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<bool, E> {
-        Ok(name == self.0)
     }
 }
 
@@ -173,6 +128,17 @@ mod tests {
             let key = |value: &str| of(&["n"], &format!("{{\"n\":{value}}}"));
             assert_eq!(key(one) == key(other), same, "{one} {other}");
         }
+    }
+
+    #[test]
+    fn the_last_of_a_field_that_is_there_twice_counts() {
+        let datum = r#"{"id":1,"u":{"id":2},"id":"same","u":{"id":3,"id":4,"n":5}}"#;
+        assert_eq!(of(&["id"], datum), r#""same""#);
+        assert_eq!(of(&["u.id"], datum), "4");
+        assert_eq!(
+            of(&["id", "u.id", "u.n", "id"], datum),
+            r#"["same",4,5,"same"]"#
+        );
     }
 
     #[test]

@@ -11,14 +11,24 @@ const MAX_DEPTH: usize = 127;
 
 /// A value that has no canonical form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a value that nests too deep, or a number whose exponent has more than 18 digits")]
-pub struct NotCanonical;
+pub enum NotCanonical {
+    /// Lists and objects nest too deep.
+    #[error("lists and objects nest more than 127 deep")]
+    TooDeep,
+    /// A number has too long an exponent.
+    #[error("a number has an exponent of more than 18 digits")]
+    Exponent,
+    /// A text has half of a surrogate pair.
+    #[error("a text has a lone surrogate, an escape like \\ud800 that is half of a character")]
+    Surrogate,
+}
 
 /// Appends a value: without blanks, numbers by their digits, text with as few escapes as can be, the fields of an object
 /// by name and each as its last.
 ///
 /// # Errors
-/// When lists and objects nest more than 127 deep, or a number has an exponent of more than 18 digits.
+/// When lists and objects nest more than 127 deep, a number has an exponent of more than 18 digits, or a text has a lone
+/// surrogate.
 pub fn write(value: &RawValue, to: &mut Vec<u8>) -> Result<(), NotCanonical> {
     write_within(value, MAX_DEPTH, to)
 }
@@ -26,14 +36,16 @@ pub fn write(value: &RawValue, to: &mut Vec<u8>) -> Result<(), NotCanonical> {
 /// As [`write`], of a value that is neither a list nor an object.
 ///
 /// # Errors
-/// When it is a number with an exponent of more than 18 digits.
+/// When it is a number with an exponent of more than 18 digits, or a text with a lone surrogate.
 pub fn write_scalar(value: &RawValue, to: &mut Vec<u8>) -> Result<(), NotCanonical> {
     let text = value.get();
     match text.as_bytes().first() {
-        Some(b'-' | b'0'..=b'9') => write_canonical(text, to).map_err(|_| NotCanonical)?,
+        Some(b'-' | b'0'..=b'9') => {
+            write_canonical(text, to).map_err(|_| NotCanonical::Exponent)?;
+        }
         Some(b'"') if text.contains('\\') => {
             let unescaped: String = read(text)?;
-            serde_json::to_writer(to, &unescaped).map_err(|_| NotCanonical)?;
+            serde_json::to_writer(to, &unescaped).map_err(|_| NotCanonical::Surrogate)?;
         }
         _ => to.extend_from_slice(text.as_bytes()),
     }
@@ -44,7 +56,7 @@ fn write_within(value: &RawValue, depth: usize, to: &mut Vec<u8>) -> Result<(), 
     let text = value.get();
     match text.as_bytes().first() {
         Some(b'[') => {
-            let depth = depth.checked_sub(1).ok_or(NotCanonical)?;
+            let depth = depth.checked_sub(1).ok_or(NotCanonical::TooDeep)?;
             let items: Vec<&RawValue> = read(text)?;
             to.push(b'[');
             for (index, item) in items.into_iter().enumerate() {
@@ -56,14 +68,14 @@ fn write_within(value: &RawValue, depth: usize, to: &mut Vec<u8>) -> Result<(), 
             to.push(b']');
         }
         Some(b'{') => {
-            let depth = depth.checked_sub(1).ok_or(NotCanonical)?;
+            let depth = depth.checked_sub(1).ok_or(NotCanonical::TooDeep)?;
             let members: BTreeMap<String, &RawValue> = read(text)?;
             to.push(b'{');
             for (index, (name, member)) in members.into_iter().enumerate() {
                 if index > 0 {
                     to.push(b',');
                 }
-                serde_json::to_writer(&mut *to, &name).map_err(|_| NotCanonical)?;
+                serde_json::to_writer(&mut *to, &name).map_err(|_| NotCanonical::Surrogate)?;
                 to.push(b':');
                 write_within(member, depth, to)?;
             }
@@ -74,9 +86,9 @@ fn write_within(value: &RawValue, depth: usize, to: &mut Vec<u8>) -> Result<(), 
     Ok(())
 }
 
-/// By `from_slice`, as everywhere in operators: two readers of serde_json are twice the code in a component.
+/// Reads JSON that is valid but for lone surrogates, which are found only now. By `from_slice`, as everywhere in operators: two readers of serde_json are twice the code in a component.
 fn read<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T, NotCanonical> {
-    serde_json::from_slice(text.as_bytes()).map_err(|_| NotCanonical)
+    serde_json::from_slice(text.as_bytes()).map_err(|_| NotCanonical::Surrogate)
 }
 
 #[cfg(test)]
@@ -108,10 +120,23 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_canonical_form_says_why() {
+        for (text, reason) in [
+            (r#""\ud800""#, "lone surrogate"),
+            (r#"{"\udc00x":1}"#, "lone surrogate"),
+            ("1e1234567890123456789", "exponent"),
+        ] {
+            let error = canonical(text).unwrap_err().to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+        assert_eq!(canonical(r#""\ud83d\ude00""#).unwrap(), "\"😀\"");
+    }
+
+    #[test]
     fn depth_is_bounded() {
         let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
         assert_eq!(canonical(&deep(127)), Ok(deep(127)));
-        assert_eq!(canonical(&deep(128)), Err(NotCanonical));
-        assert_eq!(canonical(&deep(10_000)), Err(NotCanonical));
+        assert_eq!(canonical(&deep(128)), Err(NotCanonical::TooDeep));
+        assert_eq!(canonical(&deep(10_000)), Err(NotCanonical::TooDeep));
     }
 }

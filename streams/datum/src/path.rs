@@ -1,7 +1,10 @@
 //! Paths to fields as people write them: names with dots between, `user.id`. A backslash takes its meaning from a dot that
-//! belongs to a name, `http\.status`, and from another backslash.
+//! belongs to a name, `http\.status`, and from another backslash; and [`Members`], the values behind such names.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, fmt, ops::Range};
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// The names on a path, each with its place in the text.
 pub fn parts(dotted: &str) -> impl Iterator<Item = (Range<usize>, Cow<'_, str>)> {
@@ -65,6 +68,86 @@ fn name(written: &str) -> Cow<'_, str> {
     Cow::Owned(name)
 }
 
+/// Finds the value behind the names of a path in JSON; of a name that an object has twice it is the last value. `None` where
+/// there is none.
+pub fn member<'a, S: AsRef<str>>(json: &'a RawValue, names: &[S]) -> Option<&'a RawValue> {
+    let mut value = json;
+    for name in names {
+        let mut found = [None];
+        let members = Members {
+            names: std::slice::from_ref(name),
+            found: &mut found,
+        };
+        // By `from_slice`, as everywhere in operators: two readers of serde_json are twice the code in a component.
+        let mut json = serde_json::Deserializer::from_slice(value.get().as_bytes());
+        members.deserialize(&mut json).ok()?;
+        value = found[0]?;
+    }
+    Some(value)
+}
+
+/// Reads an object for the values of a few members. Of a name that it has twice, the last value is found.
+#[derive(Debug)]
+pub struct Members<'a, 'de, S> {
+    /// The names, each once.
+    pub names: &'a [S],
+    /// Gets the values, each at the place of its name; names at places beyond its end are not looked for.
+    pub found: &'a mut [Option<&'de RawValue>],
+}
+
+impl<'de, S: AsRef<str>> DeserializeSeed<'de> for Members<'_, 'de, S> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de, S: AsRef<str>> Visitor<'de> for Members<'_, 'de, S> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(place) = map.next_key_seed(Place { names: self.names })? {
+            match place.and_then(|place| self.found.get_mut(place)) {
+                Some(value) => *value = Some(map.next_value()?),
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The place of a member's name among the wanted ones, without a copy of it.
+struct Place<'a, S> {
+    names: &'a [S],
+}
+
+impl<'de, S: AsRef<str>> DeserializeSeed<'de> for Place<'_, S> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl<S: AsRef<str>> Visitor<'_> for Place<'_, S> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.names.iter().position(|wanted| wanted.as_ref() == name))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -88,6 +171,21 @@ mod tests {
         }
         let places: Vec<_> = parts(r"a\.b.é.c").map(|(place, _)| place).collect();
         assert_eq!(places, [0..4, 5..7, 8..9]);
+    }
+
+    #[test]
+    fn the_last_member_of_a_name_counts() {
+        for (json, names, found) in [
+            (r#"{"id":1,"id":"same"}"#, &["id"][..], Some(r#""same""#)),
+            (r#"{"a":{"b":1},"a":{"b":2,"b":3}}"#, &["a", "b"], Some("3")),
+            (r#"{"a":{"b":1},"a":2}"#, &["a", "b"], None),
+            (r#"{"\u0061":1}"#, &["a"], Some("1")),
+            ("[1]", &["a"], None),
+            ("[1]", &[], Some("[1]")),
+        ] {
+            let json: &RawValue = serde_json::from_str(json).unwrap();
+            assert_eq!(member(json, names).map(RawValue::get), found, "{json}");
+        }
     }
 
     proptest! {

@@ -57,6 +57,11 @@ fn what_is_no_time() {
         "Jan 1 00:00:00",
         "Jan 1 00:00:00 04",
         "1/Jan/004",
+        "10 Oct 13:05:36.123",
+        "10/Oct 13:05:36",
+        "10 Oct 13:05",
+        "10 Oct 04:13:05:36",
+        "Sun, 10 Oct 13:05:36",
         "é",
     ] {
         assert_eq!(parse(text), Err(NoTime::Format), "{text}");
@@ -66,12 +71,17 @@ fn what_is_no_time() {
         "2004-13-01",
         "2004-00-01",
         "Feb 30 2004",
-        "Mon, 06 Nov 1994 08:49:37 GMT",
         "2004-01-01T24:00",
         "2004-01-01T00:00+24:00",
     ] {
         assert_eq!(parse(text), Err(NoTime::Date), "{text}");
     }
+    let error = parse("Mon, 06 Nov 1994 08:49:37 GMT").unwrap_err();
+    assert_eq!(error, NoTime::Weekday(6));
+    assert_eq!(
+        error.to_string(),
+        "has the wrong day of the week: that date is a Sunday"
+    );
     assert_eq!(parse("9999-01-01"), Err(NoTime::Range));
     assert_eq!(parse("0000-12-31"), Err(NoTime::Range));
 }

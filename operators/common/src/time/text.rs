@@ -1,6 +1,6 @@
 //! Times that are texts.
 
-use super::{NoTime, in_range};
+use super::{NoTime, WEEKDAYS, in_range};
 use crate::civil::{DAY_MS, days_from_civil, days_in_month};
 
 /// A year, if it is there, a month from 1, and a day from 1.
@@ -47,8 +47,9 @@ pub fn parse(text: &str) -> Result<i64, NoTime> {
     }
     let days = days_from_civil(year, month, day);
     // 1970 began on a Thursday.
-    if weekday.is_some_and(|weekday| i64::from(weekday) != (days + 3).rem_euclid(7)) {
-        return Err(NoTime::Date);
+    let actual = u8::try_from((days + 3).rem_euclid(7)).unwrap_or_default();
+    if weekday.is_some_and(|weekday| weekday != u32::from(actual)) {
+        return Err(NoTime::Weekday(actual));
     }
     in_range(days * DAY_MS + of_day)
 }
@@ -87,6 +88,8 @@ impl Reader<'_> {
         let year = self.digits(2, 4)?;
         let year = match before - self.rest.len() {
             4 => year,
+            // The hours of a time of day.
+            2 if self.rest.first() == Some(&b':') => return Err(NoTime::Format),
             // As mail has it.
             2 if day_first && year < 50 => 2000 + year,
             2 if day_first => 1900 + year,
@@ -97,17 +100,8 @@ impl Reader<'_> {
 
     /// The day of the week, from Monday, if it comes first: `Sun, 06 Nov 1994`, `Sunday, 06-Nov-94`, `Sun Nov  6`.
     fn weekday(&mut self) -> Option<u32> {
-        const DAYS: [&str; 7] = [
-            "monday",
-            "tuesday",
-            "wednesday",
-            "thursday",
-            "friday",
-            "saturday",
-            "sunday",
-        ];
         let start = self.rest;
-        let day = self.word(&DAYS);
+        let day = self.word(&WEEKDAYS);
         if day.is_none() || self.gap().is_err() {
             self.rest = start;
             return None;

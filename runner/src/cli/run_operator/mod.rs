@@ -19,7 +19,7 @@ use super::{
     operator_args::{self, LimitArgs},
 };
 use crate::{
-    manifest::{Grants, ProcessEnvironment, parse_config},
+    manifest::{Grants, ProcessEnvironment, is_yaml, parse_config},
     topology::{Library, granted},
 };
 
@@ -189,10 +189,16 @@ fn config(text: &str) -> Result<Config, Stop> {
             json: (*config).to_string(),
             secrets: config.put_in().to_vec(),
         }),
-        Err(wrong) => Err(Stop::Usage(format!(
-            "--config is neither JSON nor YAML\n{}",
-            wrong.render(false).trim_end()
-        ))),
+        Err(wrong) => {
+            let shown = wrong.render(false);
+            let shown = shown.trim_end();
+            let reason = shown.strip_prefix("error: ").unwrap_or(shown);
+            Err(Stop::Usage(if is_yaml(&text) {
+                format!("--config: {reason}")
+            } else {
+                format!("--config is neither JSON nor YAML: {reason}")
+            }))
+        }
     }
 }
 

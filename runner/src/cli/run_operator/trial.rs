@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     cli::{Exit, operator_args},
+    graph::config_hint,
     manifest::OperatorLimits,
     operator::{
         Binding, CallError, Component, Description, Grants, Instance, OpenError, Processed, Setup,
@@ -190,7 +191,11 @@ impl<'a> Trial<'a> {
     /// Opens the operator with all its output ports bound. One that refuses that, as it wants only those that it writes to,
     /// is opened with those that the command line or its configuration names.
     fn open(&mut self) -> Result<Instance, Stop> {
-        let unusable = |error: OpenError| Stop::Unusable(error.to_string());
+        let unusable = |error: OpenError| {
+            let reason = error.to_string();
+            let hint = config_hint(&reason).map(|hint| format!("\n  hint: {hint}"));
+            Stop::Unusable(reason + &hint.unwrap_or_default())
+        };
         let refused = match self.component.instantiate(self.setup.clone()) {
             Ok(instance) => return Ok(instance),
             Err(error @ OpenError::Call(CallError::Refused(_))) => error,
