@@ -11,7 +11,7 @@
 
 mod quoted;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::{BufMut, BytesMut};
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
@@ -19,7 +19,7 @@ use memchr::{memchr_iter, memmem};
 
 use self::quoted::Quoted;
 use super::{
-    framing::{HeaderError, Refusal, Target},
+    framing::{HeaderError, Held, Refusal, Target},
     json,
 };
 use crate::manifest::connector::Delimiter;
@@ -35,11 +35,23 @@ const SEPARATORS: [u8; 4] = *b",;\t|";
 
 /// What is known of a column.
 #[derive(Debug)]
-struct Column {
+pub(super) struct Column {
     name: Vec<u8>,
     /// What stands before every value: `{"symbol":`, `,"date":`.
     before: Vec<u8>,
     kind: ColumnKind,
+}
+
+/// The columns that a header names.
+#[derive(Debug, Clone)]
+pub(super) struct Header(Arc<[Column]>);
+
+impl std::ops::Deref for Header {
+    type Target = [Column];
+
+    fn deref(&self) -> &[Column] {
+        &self.0
+    }
 }
 
 /// What the values of a column are.
@@ -76,7 +88,7 @@ pub(super) struct CsvCutter {
     /// Whether the reader has been given its first byte, alone: with three it would look for a mark of its own.
     primed: bool,
     /// Once the header is read.
-    columns: Option<Vec<Column>>,
+    columns: Option<Header>,
     /// The columns are those of the content before, and the first row may name them anew.
     inherited: bool,
     /// The values of the row at hand, unquoted, one after the other: grows to one byte more than the longest datum.
@@ -169,6 +181,30 @@ impl CsvCutter {
             (self.columns, self.ends, self.inherited) = (columns, ends, true);
         }
         Ok(())
+    }
+
+    /// What was taken of a row that has not ended.
+    pub(super) fn held(&self) -> Option<Held> {
+        if self.row != Row::Taken {
+            return None;
+        }
+        if !self.quoted.is_within() {
+            return Some(Held::Line);
+        }
+        let line = self.row_line;
+        let lines = self.reader.line() + self.blank_lines - line;
+        Some(Held::OpenQuote { line, lines })
+    }
+
+    /// The columns of the present content, if its header is read.
+    pub(super) fn header(&self) -> Option<Header> {
+        self.columns.clone()
+    }
+
+    /// Goes on with content that has these columns, after its first row.
+    pub(super) fn go_on_with(&mut self, header: Header) {
+        self.ends = vec![0; header.len() + 1];
+        (self.columns, self.inherited, self.mark_bytes) = (Some(header), false, None);
     }
 
     /// Passes over the byte order mark, which may come in pieces, and says how many bytes it took.
@@ -311,7 +347,7 @@ impl CsvCutter {
 
     /// Takes the row at hand for the header.
     fn begin_columns(&mut self, target: &mut Target<'_>) -> Result<(), HeaderError> {
-        let columns = self.header(target)?;
+        let columns = self.read_header(target)?;
         if let [only] = columns.as_slice()
             && let Some(other) = only.name.iter().find(|byte| SEPARATORS.contains(byte))
             && *other != self.delimiter.byte()
@@ -326,7 +362,7 @@ impl CsvCutter {
             ));
         }
         self.ends = vec![0; columns.len() + 1];
-        self.columns = Some(columns);
+        self.columns = Some(Header(columns.into()));
         Ok(())
     }
 
@@ -365,7 +401,7 @@ impl CsvCutter {
             .map(|(start, end)| &self.content[start..*end])
     }
 
-    fn header(&self, target: &Target<'_>) -> Result<Vec<Column>, HeaderError> {
+    fn read_header(&self, target: &Target<'_>) -> Result<Vec<Column>, HeaderError> {
         if self.ends_len > MAX_COLUMNS {
             return Err(HeaderError::TooManyColumns { max: MAX_COLUMNS });
         }

@@ -127,6 +127,7 @@ impl Generator {
             bytes: self.bytes,
             too_large: self.too_large,
             invalid: self.invalid,
+            ..SourceCounts::default()
         }
     }
 

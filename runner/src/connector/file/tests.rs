@@ -171,7 +171,8 @@ async fn a_large_file_takes_little_memory() {
             datums: lines + 1,
             bytes: lines * 39 + 3,
             too_large: 1,
-            invalid: 0
+            invalid: 0,
+            ..SourceCounts::default()
         }
     );
     assert!(

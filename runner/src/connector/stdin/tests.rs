@@ -54,7 +54,8 @@ async fn lines_come_as_they_are_written_until_the_end() {
             datums: 4,
             bytes: 15,
             too_large: 0,
-            invalid: 0
+            invalid: 0,
+            ..SourceCounts::default()
         }
     );
 }
