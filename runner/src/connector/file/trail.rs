@@ -229,7 +229,7 @@ enum Holder {
     Nothing,
     /// One that is being read, or will be.
     Held(Identity),
-    Another(Opened, Metadata),
+    Another(Box<(Opened, Metadata)>),
 }
 
 impl Looker {
@@ -298,8 +298,8 @@ impl Looker {
             self.look_at_moved().await;
             let holder = self.holder().await;
             if self.drain().await.is_other && round < ROUNDS_MAX {
-                if let Holder::Another(opened, metadata) = holder {
-                    seen.push((opened, metadata));
+                if let Holder::Another(another) = holder {
+                    seen.push(*another);
                 }
                 continue;
             }
@@ -312,7 +312,8 @@ impl Looker {
             match holder {
                 Holder::Nothing => state.queue.set_holder(None),
                 Holder::Held(identity) => state.queue.set_holder(Some(identity)),
-                Holder::Another(opened, metadata) => {
+                Holder::Another(another) => {
+                    let (opened, metadata) = *another;
                     let identity = opened.identity();
                     state.queue.push(opened, &metadata, name);
                     state.queue.set_holder(Some(identity));
@@ -361,9 +362,9 @@ impl Looker {
         };
         match found {
             Ok(None) => Holder::Nothing,
-            Ok(Some((opened, metadata))) => {
+            Ok(Some(another)) => {
                 self.refused = None;
-                Holder::Another(opened, metadata)
+                Holder::Another(Box::new(another))
             }
             Err(error) => {
                 let kind = if let OpenError::File { source, .. } = &error {

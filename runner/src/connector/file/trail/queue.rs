@@ -236,13 +236,12 @@ impl Queue {
         let Some(index) = self.files.iter().position(position) else {
             return;
         };
-        match opened.filter(|opened| opened.identity() == identity) {
-            Some(opened) => self.files[index].open(opened),
-            None => {
-                let gone = self.files.remove(index);
-                self.missed.files += 1;
-                self.missed.bytes += gone.map_or(0, |gone| gone.len);
-            }
+        if let Some(opened) = opened.filter(|opened| opened.identity() == identity) {
+            self.files[index].open(opened);
+        } else {
+            let gone = self.files.remove(index);
+            self.missed.files += 1;
+            self.missed.bytes += gone.map_or(0, |gone| gone.len);
         }
     }
 
