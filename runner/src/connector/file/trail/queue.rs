@@ -111,7 +111,11 @@ impl Queue {
                 }
             }
             Event::Appeared(name) | Event::Gone(name) => self.vanish(name),
-            Event::Missed => self.holder = None,
+            Event::Missed => {
+                // Files may have had the name meanwhile that nobody knows of.
+                self.holder = None;
+                self.missed.files += 1;
+            }
             Event::Changed(_) => return false,
         }
         event.is_about(&self.name)
