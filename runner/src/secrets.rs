@@ -12,10 +12,14 @@ const LINE_BYTES_MIN: usize = 8;
 pub(crate) fn secrets(values: &[String]) -> Vec<String> {
     let mut secrets = Vec::new();
     for value in values {
-        let value = value.trim();
+        // With the spaces around it, it may be long enough to be one.
+        let (whole, value) = (value.as_str(), value.trim());
+        if value.is_empty() {
+            continue;
+        }
         let lines = value.lines().map(str::trim);
         let lines = lines.filter(|line| line.len() >= LINE_BYTES_MIN);
-        for text in std::iter::once(value).chain(lines) {
+        for text in [whole, value].into_iter().chain(lines) {
             if text.len() < SECRET_BYTES_MIN {
                 continue;
             }
@@ -53,6 +57,8 @@ mod tests {
             "say \"please\"",
             "hunter2-and-more",
             "first line\n second",
+            "  pad  ",
+            "     ",
         ];
         let secrets = secrets(&values.map(str::to_owned));
         for (message, shown) in [
@@ -62,6 +68,8 @@ mod tests {
             ("say \"please\"", "***"),
             (r#"{"a":"say \"please\""}"#, r#"{"a":"***"}"#),
             ("line 1: first line", "line 1: ***"),
+            ("`  pad  `, pad", "`***`, pad"),
+            ("a     b", "a     b"),
         ] {
             assert_eq!(mask(message.to_owned(), &secrets), shown);
         }

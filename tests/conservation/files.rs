@@ -104,6 +104,36 @@ fn happen(fault: Fault, folder: &Path, node: &Node, round: u64, random: &mut Ran
 }
 
 #[test]
+fn lines_that_a_followed_file_ends_with_are_counted_although_no_record_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let manifest = "mosaik: v1
+streams: {lines: {encoding: text}}
+producers: {read: {from: {file: {path: log, follow: true}}, to: lines}}
+consumers: {write: {from: lines, to: {file: {path: out}}}}
+";
+    fs::write(folder.join("log"), "good\n").unwrap();
+    let node = up(&write(folder, "m.yaml", manifest));
+    let until = Instant::now() + LIMIT;
+    while fs::read_to_string(folder.join("out")).unwrap_or_default() != "good\n" {
+        assert!(Instant::now() < until, "nothing was written");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut log = fs::OpenOptions::new()
+        .append(true)
+        .open(folder.join("log"))
+        .unwrap();
+    log.write_all(b"\xff\nnot whole").unwrap();
+    node.logged("is not UTF-8");
+    node.signal(Signal::TERM);
+    let ledger = Ledger::of(node.wait());
+    assert_eq!((ledger.exit, ledger.lost), (Some(5), 1), "{}", ledger.log);
+    for said in ["1 invalid", "unfinished=1 normal"] {
+        assert!(ledger.log.contains(said), "{said}: {}", ledger.log);
+    }
+}
+
+#[test]
 fn every_line_of_a_rotated_log_comes_out_once() {
     for seed in 0..seeds().div_ceil(3) {
         for fault in [Fault::Nothing, Fault::Rotated, Fault::Blocked] {
@@ -125,7 +155,16 @@ consumers: {write: {from: some, to: {file: {path: out/out.jsonl}}}}
             node.logged("generation 1 runs");
             for round in 0..ROUNDS {
                 let part = LINES / ROUNDS;
-                log.append(round * part..(round + 1) * part);
+                let (first, last) = (round * part, (round + 1) * part);
+                let mut from = first;
+                // Rotated several times at once, with files that stay empty among them.
+                for _ in 0..random.below(4) {
+                    let to = from + random.below(last - from);
+                    log.append(from..to);
+                    log.rotate(true);
+                    from = to;
+                }
+                log.append(from..last);
                 if random.below(3) == 0 {
                     log.rotate(random.below(2) == 0);
                 }

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use super::Exit;
 use crate::connector;
 
-/// The same signal again within this time is the same request: 1 s. GNU `timeout`, for one, signals its child and then
+/// The same signal to stop again within this time is the same request: 1 s. GNU `timeout`, for one, signals its child and then
 /// the group that the child is in.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
 /// How long the node may take to act on a stop that is to happen at once, before the process exits without it: 2 s.
@@ -182,8 +182,12 @@ struct Filter {
 }
 
 impl Filter {
-    /// Whether a signal is a request of its own; it is measured from the last one that was.
+    /// Whether a signal is a request of its own; it is measured from the last one that was. Each SIGHUP is one: to reload
+    /// twice does no harm, and a file that was renamed since the first one has to be opened again.
     fn is_new(&mut self, signal: c_int, now: Instant) -> bool {
+        if signal == SIGHUP {
+            return true;
+        }
         if let Some((_, last)) = self.last.iter_mut().find(|(known, _)| *known == signal) {
             if now.saturating_duration_since(*last) < SAME_REQUEST {
                 return false;
@@ -210,6 +214,12 @@ mod tests {
         assert!(at(SIGINT, 500), "another signal is another request");
         assert!(at(SIGTERM, 1000), "measured from the one that was taken");
         assert!(!at(SIGTERM, 1999));
+    }
+
+    #[test]
+    fn every_sighup_is_a_request() {
+        let (mut filter, now) = (Filter::default(), Instant::now());
+        assert!(filter.is_new(SIGHUP, now) && filter.is_new(SIGHUP, now));
     }
 
     #[tokio::test]

@@ -27,7 +27,7 @@ use self::{
     sample::Sample,
 };
 use super::{
-    framing::{HeaderError, Refusal, Target},
+    framing::{HeaderError, Held, Refusal, Target},
     json,
 };
 use crate::manifest::connector::Delimiter;
@@ -42,6 +42,10 @@ const FIRST_CONTENT_BYTES: usize = 4096;
 const FIRST_ENDS: usize = 64;
 /// What may separate columns where the delimiter does not.
 const SEPARATORS: [u8; 4] = *b",;\t|";
+
+/// The columns that a header names, and what is known of them.
+#[derive(Debug, Clone)]
+pub(super) struct Header(Vec<Column>);
 
 /// What becomes of the row at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +169,33 @@ impl CsvCutter {
         }
         *self = next;
         Ok(())
+    }
+
+    /// What was taken of a row that has not ended.
+    pub(super) fn held(&self) -> Option<Held> {
+        if self.row != Row::Taken {
+            return None;
+        }
+        if !self.quoted.is_within() {
+            return Some(Held::Line);
+        }
+        let line = self.row_line;
+        let lines = self.reader.line() + self.blank_lines - line;
+        Some(Held::OpenQuote { line, lines })
+    }
+
+    /// The columns of the present content, if its header is read.
+    pub(super) fn header(&self) -> Option<Header> {
+        self.columns.clone().map(Header)
+    }
+
+    /// Goes on with content that has these columns, after its first row.
+    pub(super) fn go_on_with(&mut self, Header(columns): Header) {
+        if self.sample.is_over() && columns.iter().any(Column::is_sampled) {
+            self.sample = Sample::new();
+        }
+        self.ends = vec![0; columns.len() + 1];
+        (self.columns, self.inherited, self.mark_bytes) = (Some(columns), false, None);
     }
 
     /// Passes over the byte order mark, which may come in pieces, and says how many bytes it took.

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use mosaik_streams::{Encoding, FramesBuilder, schema::TranscodeError};
 
 use super::{
-    csv::CsvCutter,
+    csv::{CsvCutter, Header},
     lines::{LineCutter, LineKind},
     postcard::ToPostcard,
 };
@@ -74,6 +74,20 @@ impl From<TranscodeError> for Refusal {
             error => Self::Schema(error),
         }
     }
+}
+
+/// The beginning of a line or row whose end has not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// One line, or a part of it.
+    Line,
+    /// A row with an open quote, which has taken other lines in.
+    OpenQuote {
+        /// The line on which it begins.
+        line: u64,
+        /// Whole lines that it has taken in.
+        lines: u64,
+    },
 }
 
 /// Distinct refusals that are kept for a warning.
@@ -229,6 +243,29 @@ impl Cutter {
             Self::Csv(csv) => csv.finish(target)?,
         }
         Ok(())
+    }
+
+    /// What was taken and is not whole yet.
+    pub(super) fn held(&self) -> Option<Held> {
+        match self {
+            Self::Lines(lines) => lines.is_within_line().then_some(Held::Line),
+            Self::Csv(csv) => csv.held(),
+        }
+    }
+
+    /// The columns of the present content, if it has any.
+    pub(super) fn header(&self) -> Option<Header> {
+        match self {
+            Self::Lines(_) => None,
+            Self::Csv(csv) => csv.header(),
+        }
+    }
+
+    /// Goes on with content that has these columns, after its first row.
+    pub(super) fn go_on_with(&mut self, header: Header) {
+        if let Self::Csv(csv) = self {
+            csv.go_on_with(header);
+        }
     }
 
     /// Bytes of memory held.

@@ -127,7 +127,7 @@ impl Generator {
             bytes: self.bytes,
             too_large: self.too_large,
             invalid: self.invalid,
-            mixed: 0,
+            ..SourceCounts::default()
         }
     }
 

@@ -9,7 +9,8 @@ use mosaik_streams::{Encoding, Frames, FramesBuilder};
 
 use super::{
     ConfigError, SourceContext, SourceCounts, SourceError,
-    framing::{Cut, Cutter, Refused, Tally, Target},
+    csv::Header,
+    framing::{Cut, Cutter, Held, Refusal, Refused, Tally, Target},
     magic::other_than_text,
     postcard::ToPostcard,
 };
@@ -36,6 +37,12 @@ pub(super) struct Intake {
     tally: Tally,
     /// Whether the content is known to be text.
     is_text: bool,
+    /// What bytes are is for those to know who asked for them.
+    is_bytes: bool,
+    /// Lines that had no end when reading ended.
+    unfinished: u64,
+    /// What was skipped and told of.
+    told: u64,
     datums: u64,
     bytes: u64,
     complaints: Complaints,
@@ -56,19 +63,22 @@ impl Intake {
             chunk: Vec::new(),
             cut: 0,
             tally: Tally::default(),
-            // What bytes are is for those to know who asked for them.
-            is_text: matches!(context.encoding, Encoding::Bytes),
+            is_text: false,
+            is_bytes: matches!(context.encoding, Encoding::Bytes),
+            unfinished: 0,
+            told: 0,
             datums: 0,
             bytes: 0,
             complaints: Complaints::default(),
         })
     }
 
-    /// Cuts on in the chunk: a batch, or `None` when no datum is left in it and the next chunk is due.
+    /// Cuts on in the chunk: a batch, or `None` when no record is left in it and the next chunk is due. The batch is empty
+    /// if lines were skipped and nothing else was found.
     ///
     /// A batch ends with the chunk at the latest, so nothing waits for bytes that may take their time.
     pub(super) fn cut(&mut self) -> Result<Option<Frames>, SourceError> {
-        if !self.is_text && !self.chunk.is_empty() {
+        if !self.is_text && !self.is_bytes && !self.chunk.is_empty() {
             if let Some(what) = other_than_text(&self.chunk) {
                 return Err(SourceError::NoText {
                     name: self.name.clone(),
@@ -127,7 +137,36 @@ impl Intake {
             name: self.name.clone(),
             source,
         })?;
+        self.is_text = false;
         Ok(self.hand_out())
+    }
+
+    /// What was taken and is not whole yet.
+    pub(super) fn held(&self) -> Option<Held> {
+        self.cutter.held()
+    }
+
+    /// Counts what is not whole yet, as nothing follows: a line without an end as unfinished, the lines that an open quote
+    /// has taken in as invalid.
+    pub(super) fn conclude(&mut self) {
+        match self.cutter.held() {
+            Some(Held::Line) => self.unfinished += 1,
+            Some(Held::OpenQuote { line, lines }) => {
+                self.tally.refuse(line, Refusal::OpenQuote { lines });
+                self.warn();
+            }
+            None => {}
+        }
+    }
+
+    /// The columns of the present content, if it has any.
+    pub(super) fn header(&self) -> Option<Header> {
+        self.cutter.header()
+    }
+
+    /// Goes on with content that has these columns, after its first row.
+    pub(super) fn go_on_with(&mut self, header: Header) {
+        self.cutter.go_on_with(header);
     }
 
     pub(super) fn read_error(&self, source: io::Error) -> SourceError {
@@ -144,13 +183,17 @@ impl Intake {
             too_large: self.tally.too_large,
             invalid: self.tally.invalid,
             mixed: self.tally.mixed,
+            unfinished: self.unfinished,
+            missed_files: 0,
         }
     }
 
     fn hand_out(&mut self) -> Option<Frames> {
         self.warn();
+        let skipped = self.tally.too_large + self.tally.invalid;
+        let is_news = skipped != std::mem::replace(&mut self.told, skipped);
         if self.out.is_empty() {
-            return None;
+            return is_news.then(Frames::default);
         }
         let batch = self.out.finish();
         self.datums += batch.count() as u64;

@@ -70,6 +70,11 @@ impl LineCutter {
         self.lines = 0;
     }
 
+    /// Whether a line has begun whose end has not come, and that is not passed over.
+    pub(super) fn is_within_line(&self) -> bool {
+        !self.partial.is_empty()
+    }
+
     /// Keeps the beginning of a line.
     fn keep(&mut self, piece: &[u8], target: &mut Target<'_>) {
         if self.skipping {

@@ -92,6 +92,10 @@ pub struct SourceCounts {
     /// Fields of `csv` that are not of their column's kind: texts in a column of numbers, or numbers that were handed out
     /// before their column turned out to be text.
     pub mixed: u64,
+    /// Last lines that had no end when the source was stopped.
+    pub unfinished: u64,
+    /// Files that had the name that is followed, and were gone before they could be read.
+    pub missed_files: u64,
 }
 
 /// What a sink has written.
@@ -153,7 +157,8 @@ pub async fn open_source(
 }
 
 impl Source {
-    /// The next batch, of at least one datum, as soon as there is one; `None` when the source has ended.
+    /// The next batch as soon as there is one; `None` when the source has ended. The batch is empty if the source has
+    /// skipped lines, which [`counts`](Self::counts) tells, and has found no record since.
     ///
     /// # Errors
     /// Reading failed, or a header names no columns. The source is of no further use.
@@ -166,6 +171,15 @@ impl Source {
             SourceKind::Follow(file) => file.next().await.map(Some),
             SourceKind::Stdin(stdin) => stdin.next().await,
             SourceKind::Generate(generate) => Ok(generate.next().await),
+        }
+    }
+
+    /// Counts what was read and is not a whole record yet, for [`next`](Self::next) is not called any more.
+    pub fn conclude(&mut self) {
+        match &mut self.0 {
+            SourceKind::Follow(file) => file.conclude(),
+            SourceKind::Stdin(stdin) => stdin.conclude(),
+            SourceKind::File(_) | SourceKind::Generate(_) => {}
         }
     }
 

@@ -88,6 +88,13 @@ impl StdinReader {
         }
     }
 
+    /// Counts what was read and is not whole yet.
+    pub(super) fn conclude(&mut self) {
+        if let Some(intake) = &mut self.intake {
+            intake.conclude();
+        }
+    }
+
     pub(super) fn counts(&self) -> SourceCounts {
         self.intake.as_ref().map_or(self.counts, Intake::counts)
     }

@@ -143,3 +143,42 @@ fn failure(error: SinkError) -> End {
         error => End::Failed(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{
+        connector::open_sink,
+        manifest::connector::{FileSink, SinkConfig},
+        stage::Handoff,
+    };
+
+    #[tokio::test]
+    async fn a_batch_of_which_nothing_was_written_is_undelivered_to_the_last_record() {
+        let path = "/dev/full".into();
+        let sink = open_sink(&SinkConfig::File(FileSink { path }), &[]).await;
+        let counters = Arc::new(Counters::default());
+        let mut outlet = Outlet {
+            sink: sink.unwrap(),
+            transcoder: None,
+            counters: Arc::clone(&counters),
+            complaints: Complaints::default(),
+        };
+        let abandon = CancellationToken::new();
+        let (_sender, commands) = mpsc::channel(1);
+        let control = Control {
+            commands,
+            handoff: Handoff::until(abandon.clone()),
+        };
+        abandon.cancel();
+        let batch: Frames = [b"one", b"two"].into_iter().collect();
+        let end = outlet.take(batch, &control).await;
+        assert_eq!(end, Err(End::Stopped));
+        let counts = counters.snapshot();
+        assert_eq!((counts.datums_in, counts.inputs.undelivered), (2, 2));
+        assert_eq!((counts.datums_out, counts.bytes_out), (0, 0));
+    }
+}

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use mosaik_streams::{Frames, FramesProducer};
 
 use super::{Command, Control, Counters, Demand, Drain, End, Ended};
-use crate::connector::{Source, SourceError};
+use crate::{
+    connector::{Source, SourceCounts, SourceError},
+    operator::{Counted, CounterClass},
+};
 
 /// A running producer of the manifest.
 #[derive(Debug)]
@@ -42,7 +45,7 @@ impl SourceStage {
             counters,
         } = self;
         let Control { commands, handoff } = control;
-        let mut before = source.counts();
+        let mut told = source.counts();
         loop {
             let is_held = !held.is_empty();
             let batch = tokio::select! {
@@ -53,6 +56,8 @@ impl SourceStage {
                     Some(Command::Drain(_)) => {
                         // What cannot be handed on stays held, for a successor.
                         let handed_on = handoff.send_rest(output, held, counters).await;
+                        source.conclude();
+                        count_skipped(source, &mut told, counters);
                         return handed_on.err().unwrap_or(End::Stopped);
                     }
                     Some(other) => {
@@ -68,13 +73,7 @@ impl SourceStage {
                 // Triggered when there is something to read, and somebody to read it for.
                 batch = next(source, demand), if !is_held => batch,
             };
-            let counts = source.counts();
-            counters.skipped(
-                counts.too_large - before.too_large,
-                counts.invalid - before.invalid,
-            );
-            counters.mixed(counts.mixed - before.mixed);
-            before = counts;
+            count_skipped(source, &mut told, counters);
             match batch {
                 Ok(Some(batch)) => {
                     counters.took(batch.count(), batch.payload_len());
@@ -85,6 +84,36 @@ impl SourceStage {
             }
         }
     }
+}
+
+/// Counts what the source has skipped since it was last asked.
+fn count_skipped(source: &Source, told: &mut SourceCounts, counters: &Counters) {
+    let counts = source.counts();
+    counters.skipped(
+        counts.too_large - told.too_large,
+        counts.invalid - told.invalid,
+    );
+    counters.mixed(counts.mixed - told.mixed);
+    let own = [
+        (
+            "missed_files",
+            CounterClass::Lost,
+            counts.missed_files - told.missed_files,
+        ),
+        // They stand in the file yet.
+        (
+            "unfinished",
+            CounterClass::Normal,
+            counts.unfinished - told.unfinished,
+        ),
+    ];
+    for (name, class, delta) in own.into_iter().filter(|(.., delta)| *delta > 0) {
+        let name = name.into();
+        counters
+            .of_operator()
+            .add(&[Counted { name, class, delta }]);
+    }
+    *told = counts;
 }
 
 /// The next batch, while there is a reader for it. Cancel safe.

@@ -172,8 +172,9 @@ impl Frames {
         self.iter().map(|datum| self.bytes.slice_ref(datum))
     }
 
-    /// Takes datums off the front, at most `max_count` of them and at most `max_wire_len` bytes with headers, but
-    /// always one, so that a datum larger than the bound still moves. Shares the buffer.
+    /// Takes datums off the front, at most `max_count` of them and at most `max_wire_len` bytes with headers. If the
+    /// first datum alone is larger than `max_wire_len`, takes that one, so that it still moves; takes none only if
+    /// `max_count` is 0. Shares the buffer.
     pub fn split_front(&mut self, max_count: usize, max_wire_len: usize) -> Self {
         if self.count <= max_count && self.bytes.len() <= max_wire_len {
             return std::mem::take(self);
@@ -181,7 +182,7 @@ impl Frames {
         let (mut end, mut count) = (0, 0);
         for datum in self.iter() {
             let next = end + HEADER_LEN + datum.len();
-            if count > 0 && (count >= max_count || next > max_wire_len) {
+            if count >= max_count || (count > 0 && next > max_wire_len) {
                 break;
             }
             (end, count) = (next, count + 1);
@@ -413,6 +414,16 @@ mod tests {
                 let refused = Frames::from_wire(cut, 64);
                 prop_assert_eq!(refused, Err(FramesError::Truncated { offset: found.complete_len }));
             }
+        }
+    }
+
+    #[test]
+    fn splitting_off_none_takes_none() {
+        let batch: Frames = [b"one", b"two"].into_iter().collect();
+        for max_len in [0, usize::MAX] {
+            let mut rest = batch.clone();
+            assert_eq!(rest.split_front(0, max_len), Frames::default());
+            assert_eq!(rest, batch);
         }
     }
 

@@ -136,7 +136,7 @@ impl State {
             self.seal();
         }
         let (source, front) = self.batches.front_mut()?;
-        let taken = (*source, front.split_front(max_count, usize::MAX));
+        let taken = (*source, front.split_front(max_count.max(1), usize::MAX));
         if front.is_empty() {
             self.batches.pop_front();
         }

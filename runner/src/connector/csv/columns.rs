@@ -12,7 +12,7 @@ use crate::connector::{
 };
 
 /// One column of the header.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Column {
     name: Vec<u8>,
     /// What stands before every value: `{"symbol":`, `,"date":`.

@@ -2,16 +2,26 @@
 
 use crate::manifest::connector::Delimiter;
 
+/// Where in a row the next byte stands, as the reader sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It begins a field.
+    Start,
+    /// It is outside quotes, where a quote is a character like any other.
+    Plain,
+    /// It is within quotes.
+    Within,
+    /// It follows a quote that was within quotes: another one is a character, anything else is outside.
+    AfterQuote,
+}
+
 /// Reads a row beside the reader, in pieces of any size.
 #[derive(Debug)]
 pub(super) struct Quoted {
     delimiter: u8,
     /// Of each field so far whether it is quoted.
     fields: Vec<bool>,
-    /// The next byte begins a field.
-    is_between: bool,
-    /// The next byte is within quotes.
-    is_within: bool,
+    place: Place,
     /// Line ends so far.
     lines: u64,
     /// Line ends in front of the current field.
@@ -27,8 +37,7 @@ impl Quoted {
         Self {
             delimiter: delimiter.byte(),
             fields: Vec::new(),
-            is_between: true,
-            is_within: false,
+            place: Place::Start,
             lines: 0,
             field_after: 0,
             longest: (0, 0),
@@ -41,29 +50,39 @@ impl Quoted {
         self.fields.is_empty()
     }
 
+    /// Whether the next byte is within quotes.
+    pub(super) fn is_within(&self) -> bool {
+        self.place == Place::Within
+    }
+
     /// Starts with another row.
     pub(super) fn clear(&mut self) {
         self.fields.clear();
-        (self.is_between, self.is_within) = (true, false);
+        self.place = Place::Start;
         (self.lines, self.field_after, self.longest) = (0, 0, (0, 0));
     }
 
     pub(super) fn read(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            if std::mem::take(&mut self.is_between) {
-                self.fields.push(*byte == b'"');
+            let is_quote = *byte == b'"';
+            if self.place == Place::Start {
+                self.fields.push(is_quote);
                 self.field_after = self.lines;
             }
-            let is_quoted = self.fields.last() == Some(&true);
             if *byte == b'\n' {
                 self.lines += 1;
                 let lines = self.lines - self.field_after;
-                if is_quoted && lines > self.longest.0 {
+                if self.place == Place::Within && lines > self.longest.0 {
                     self.longest = (lines, self.field_after);
                 }
             }
-            self.is_within ^= is_quoted && *byte == b'"';
-            self.is_between = *byte == self.delimiter && !self.is_within;
+            self.place = match self.place {
+                Place::Within if is_quote => Place::AfterQuote,
+                Place::Within => Place::Within,
+                Place::Start | Place::AfterQuote if is_quote => Place::Within,
+                _ if *byte == self.delimiter => Place::Start,
+                _ => Place::Plain,
+            };
         }
     }
 

@@ -4,14 +4,14 @@ mod typing;
 
 use std::collections::HashSet;
 
-use mosaik_streams::Encoding;
+use mosaik_streams::{Encoding, FramesBuilder};
 use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::{
     connector::{
         csv::MAX_COLUMNS,
-        framing::{Cut, Cutter, HeaderError, Refusal, Tally, chunks, cut_all},
+        framing::{Cut, Cutter, HeaderError, Held, Refusal, Tally, Target, chunks, cut_all},
         json::is_number,
     },
     manifest::connector::{Delimiter, Format},
@@ -76,6 +76,29 @@ fn quoted_fields_hold_commas_quotes_and_lines() {
             r#"{"a,b":"","c":null}"#
         ]
     );
+}
+
+#[test]
+fn an_empty_quoted_field_is_text_after_one_with_quotes_where_none_belong() {
+    let header = "a,b,c,d\n";
+    for (row, expected) in [
+        (
+            "\"x\"y\"z,\"\",,1",
+            r#"{"a":"xy\"z","b":"","c":null,"d":1}"#,
+        ),
+        ("x\"y,\"\",,1", r#"{"a":"x\"y","b":"","c":null,"d":1}"#),
+        (
+            "\"x\"\"y\"z,\"\",,1",
+            r#"{"a":"x\"yz","b":"","c":null,"d":1}"#,
+        ),
+    ] {
+        let text = format!("{header}{row}\n");
+        for length in 1..text.len() {
+            let (datums, _) = cut(1000, &chunks(text.as_bytes(), &[length]));
+            let datum = String::from_utf8(datums.unwrap().remove(0)).unwrap();
+            assert_eq!(datum, expected, "{row:?} in pieces of {length}");
+        }
+    }
 }
 
 #[test]
@@ -162,9 +185,9 @@ fn a_quote_that_never_closes_costs_bounded_memory() {
     pieces.extend(std::iter::repeat_n(piece.as_bytes(), 300));
     let mut held = 0;
     let mut tally = Tally::default();
-    let mut out = mosaik_streams::FramesBuilder::new();
+    let mut out = FramesBuilder::new();
     for piece in pieces {
-        let mut target = crate::connector::framing::Target {
+        let mut target = Target {
             out: &mut out,
             tally: &mut tally,
             postcard: None,
@@ -446,6 +469,38 @@ proptest! {
                 }
                 (found, expected) => prop_assert_eq!(found, expected),
             }
+        }
+    }
+}
+
+#[test]
+fn what_is_held_of_a_row_is_a_line_or_all_that_an_open_quote_has_taken_in() {
+    let line = Some(Held::Line);
+    let quote = |line, lines| Some(Held::OpenQuote { line, lines });
+    for (text, expected) in [
+        ("a,b\n", None),
+        ("a,b\n1,2\n", None),
+        ("a,b\n1,2", line),
+        ("a,b\n1,\"2\"", line),
+        ("a,b\n1,\"2", quote(2, 0)),
+        ("a,b\n1,2\n\"7,8\n9,10\n11,", quote(3, 2)),
+        ("a,b\n1,2,3\n\"7,8\n9,10\n", quote(3, 2)),
+    ] {
+        for length in 1..=text.len() {
+            let mut cutter = Cutter::new(Format::Csv.into(), &Encoding::Json, 1000);
+            let (mut out, mut tally) = (FramesBuilder::new(), Tally::default());
+            for mut chunk in chunks(text.as_bytes(), &[length]) {
+                while !chunk.is_empty() {
+                    let mut target = Target {
+                        out: &mut out,
+                        tally: &mut tally,
+                        postcard: None,
+                        full_bytes: 1000,
+                    };
+                    chunk = &chunk[cutter.cut(chunk, &mut target).unwrap()..];
+                }
+            }
+            assert_eq!(cutter.held(), expected, "{text:?} in pieces of {length}");
         }
     }
 }

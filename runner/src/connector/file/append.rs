@@ -7,11 +7,16 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    io::Errno,
 };
 
 use super::{off_thread, opened::Identity};
@@ -81,9 +86,6 @@ impl Appender {
             path: path.to_owned(),
             source,
         };
-        // Opening a pipe would wait for its reader.
-        let is_unfit =
-            |found: &std::fs::Metadata| !found.is_file() && !found.file_type().is_char_device();
         if std::fs::metadata(path).is_ok_and(|found| is_unfit(&found)) {
             return Err(OpenError::NotAFile {
                 path: path.to_owned(),
@@ -184,7 +186,7 @@ impl Outlet for Appender {
                     "cannot write: {error}; trying again until it works"
                 );
             }
-            progress.set_obstacle(Some(format!("cannot write to {}: {error}", self.shown)));
+            progress.set_obstacle(Some(format!("{error}: cannot write to {}", self.shown)));
             let until = Instant::now() + pause;
             while Instant::now() < until {
                 if progress.is_given_up() {
@@ -206,12 +208,37 @@ impl Outlet for Appender {
     }
 }
 
-/// Opens a file at its end, its folders created.
+/// Opens a file at its end, its folders created. A pipe that has taken the name is an error, and its reader is not waited
+/// for.
 fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    OpenOptions::new().create(true).append(true).open(path)
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    let at_once = OFlags::NONBLOCK.bits().cast_signed();
+    let file = match options.custom_flags(at_once).open(path) {
+        // No process reads the pipe.
+        Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
+            return Err(not_a_file());
+        }
+        opened => opened?,
+    };
+    if is_unfit(&file.metadata()?) {
+        return Err(not_a_file());
+    }
+    let flags = fcntl_getfl(&file)?;
+    fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+/// Whether it is something else than a file or a device that takes characters.
+fn is_unfit(found: &std::fs::Metadata) -> bool {
+    !found.is_file() && !found.file_type().is_char_device()
+}
+
+fn not_a_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
 }
 
 fn end_last_line(file: &mut File, path: &Path, shown: &str) -> io::Result<()> {

@@ -2,9 +2,10 @@
 //!
 //! It is waited for while it is missing. When another file takes its name, what was still written to the old one is read
 //! first, until one that follows has content: whoever writes has moved on by then. Files that take the name while nobody
-//! takes the datums are held open and read in order. When a file is cut short in place or written anew, it is read from
-//! its start again; zero bytes there, which a writer leaves that goes on where it was, are passed over. Where content
-//! ends, a last line without an end counts as whole.
+//! takes the records are held open, or known by their names beyond 64, and read in order. A file that was left and grows
+//! is read on from where it was left, between two records of its successor, and so is one that gets the name back. When a
+//! file is cut short in place or written anew, it is read from its start again; zero bytes there, which a writer leaves
+//! that goes on where it was, are passed over. Where content ends, a last line without an end counts as whole.
 //!
 //! Where reading stood is not kept over a restart: a new follower starts at the start. A file that takes the name and is
 //! deleted or moved to another folder between two looks is not seen, and neither is one that is written anew with the same
@@ -15,11 +16,12 @@ use mosaik_streams::Frames;
 use super::{
     cut_of,
     opened::{Change, Opened},
-    trail::Trail,
+    trail::{Resumed, Trail},
 };
 use crate::{
     connector::{
         OpenError, SourceContext, SourceCounts, SourceError,
+        csv::Header,
         intake::{CHUNK_BYTES, Intake},
         shown,
     },
@@ -36,6 +38,10 @@ pub(in crate::connector) struct Follower {
     step: Step,
     /// Zero bytes are passed over, at the start of content that was or may have been written anew.
     passes_zeros: bool,
+    /// The columns of the file that is gone on with.
+    header: Option<Header>,
+    /// Files that could not be read, as was told last.
+    missed_files: u64,
 }
 
 /// What is done with the current file next.
@@ -77,6 +83,8 @@ impl Follower {
             trail,
             step: Step::Read,
             passes_zeros: true,
+            header: None,
+            missed_files: 0,
         })
     }
 
@@ -91,17 +99,39 @@ impl Follower {
             match self.look().await? {
                 Found::More => {}
                 Found::End => {
-                    if let Some(batch) = self.intake.finish()? {
+                    let last = self.intake.finish()?;
+                    if let Some(header) = self.header.take() {
+                        self.intake.go_on_with(header);
+                    }
+                    if let Some(batch) = last {
                         return Ok(batch);
                     }
                 }
-                Found::Nothing => self.trail.looked().await,
+                Found::Nothing => {
+                    let missed = self.trail.missed_files();
+                    if missed != std::mem::replace(&mut self.missed_files, missed) {
+                        return Ok(Frames::default());
+                    }
+                    self.trail.looked().await;
+                }
             }
         }
     }
 
+    /// Counts what was read and is not whole yet, for the follower is not asked any more. A last line without an end stands
+    /// in the file; lines within an open quote were taken for a part of a record.
+    pub(in crate::connector) fn conclude(&mut self) {
+        // Before all is read, what was read ends anywhere.
+        if self.step == Step::Look {
+            self.intake.conclude();
+        }
+    }
+
     pub(in crate::connector) fn counts(&self) -> SourceCounts {
-        self.intake.counts()
+        SourceCounts {
+            missed_files: self.trail.missed_files(),
+            ..self.intake.counts()
+        }
     }
 
     /// Reads a chunk; whether there was any.
@@ -135,19 +165,19 @@ impl Follower {
     /// Finds out what is next, after all that was there is read.
     async fn look(&mut self) -> Result<Found, SourceError> {
         let Some(current) = &mut self.current else {
-            self.current = self.trail.next(None);
-            return Ok(if self.current.is_some() {
-                self.step = Step::Read;
-                Found::More
-            } else {
-                Found::Nothing
-            });
+            let next = self.trail.next();
+            return Ok(next.map_or(Found::Nothing, |next| self.begin(next)));
         };
         if self.step == Step::Leave {
-            self.current = self.trail.next(self.current.take());
-            self.step = Step::Read;
-            self.passes_zeros = false;
-            return Ok(Found::End);
+            self.step = Step::Look;
+            let Some(next) = self.trail.next() else {
+                // It is yet to be opened.
+                return Ok(Found::Nothing);
+            };
+            if let Some(current) = self.current.take() {
+                self.trail.leave(current, self.intake.header());
+            }
+            return Ok(self.begin(next));
         }
         self.step = Step::Look;
         let change = current.look().await;
@@ -167,7 +197,33 @@ impl Follower {
             self.step = Step::Leave;
             return Ok(Found::More);
         }
-        Ok(Found::Nothing)
+        // What a file that was left has got is read between two records.
+        if self.intake.held().is_some() {
+            return Ok(Found::Nothing);
+        }
+        let grown = self.trail.left_and_grown().await;
+        let grown = grown.map_err(|error| self.intake.read_error(error))?;
+        let Some(resumed) = grown.and_then(|grown| self.trail.resume(grown)) else {
+            return Ok(Found::Nothing);
+        };
+        if let Some(current) = self.current.take() {
+            self.trail.pause(current, self.intake.header());
+        }
+        Ok(self.begin(resumed))
+    }
+
+    /// Goes on with another file, after the content of the last one has ended.
+    fn begin(&mut self, (file, header): Resumed) -> Found {
+        // One that was read before is looked at before more of it is read.
+        self.step = if file.position() == 0 {
+            Step::Read
+        } else {
+            Step::Look
+        };
+        self.passes_zeros = false;
+        self.header = header;
+        self.current = Some(file);
+        Found::End
     }
 }
 

@@ -38,18 +38,11 @@ pub(super) struct Opened {
     file: File,
     /// To look at it wherever reading stands.
     handle: Handle,
-    identity: Identity,
-    /// Bytes read so far.
-    position: u64,
-    /// When it was changed last, as far as is known.
-    modified: Option<SystemTime>,
-    /// The first bytes that were read, and the last.
-    head: Vec<u8>,
-    tail: Vec<u8>,
+    mark: Mark,
 }
 
 /// The same file.
-pub(super) type Handle = Arc<fs::File>;
+type Handle = Arc<fs::File>;
 
 /// What has become of a file since it was read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,46 +55,91 @@ pub(super) enum Change {
     Rewritten,
 }
 
+/// How far a file was read, and what stood there.
+#[derive(Debug, Clone)]
+pub(super) struct Mark {
+    identity: Identity,
+    /// Bytes read so far.
+    position: u64,
+    /// When it was changed last, as far as is known.
+    modified: Option<SystemTime>,
+    /// The first bytes that were read, and the last.
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+/// What it takes to look at a file wherever reading it stands.
+#[derive(Debug)]
+pub(super) struct Probe {
+    handle: Handle,
+    mark: Mark,
+}
+
+/// What a look at a file has found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    pub(super) identity: Identity,
+    pub(super) change: Change,
+    /// It has no name any more.
+    pub(super) is_deleted: bool,
+    modified: Option<SystemTime>,
+}
+
 /// Opens a regular file; `None` if there is none of that name.
-pub(super) fn open_if_there(path: &Path) -> Result<Option<Opened>, OpenError> {
+pub(super) fn open_if_there(path: &Path) -> Result<Option<(Opened, Metadata)>, OpenError> {
     let failed = |source| OpenError::File {
         path: path.to_owned(),
         source,
     };
     match open_regular(path) {
         Ok(file) => {
-            let identity = Identity::from(&file.metadata().map_err(failed)?);
+            let metadata = file.metadata().map_err(failed)?;
             let handle = Arc::new(file.try_clone().map_err(failed)?);
-            Ok(Some(Opened {
-                file: tokio_file(file),
-                handle,
-                identity,
+            let mark = Mark {
+                identity: Identity::from(&metadata),
                 position: 0,
                 modified: None,
                 head: Vec::new(),
                 tail: Vec::new(),
-            }))
+            };
+            let opened = Opened {
+                file: tokio_file(file),
+                handle,
+                mark,
+            };
+            Ok(Some((opened, metadata)))
         }
         Err(OpenError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-impl Opened {
+impl Mark {
     pub(super) const fn identity(&self) -> Identity {
         self.identity
+    }
+}
+
+impl Opened {
+    pub(super) const fn identity(&self) -> Identity {
+        self.mark.identity
     }
 
     /// Bytes read so far.
     pub(super) const fn position(&self) -> u64 {
-        self.position
+        self.mark.position
     }
 
-    /// Goes on where another reader of it has left it.
-    pub(super) fn go_on_at(&mut self, position: u64) -> io::Result<()> {
-        (&*self.handle).seek(SeekFrom::Start(position))?;
-        self.position = position;
-        Ok(())
+    /// How far it is read.
+    pub(super) fn mark(&self) -> Mark {
+        self.mark.clone()
+    }
+
+    /// Goes on where it was left. What was read of it is compared before more is read.
+    pub(super) fn go_on_from(&mut self, mark: Mark) {
+        if (&*self.handle).seek(SeekFrom::Start(mark.position)).is_ok() {
+            self.mark = mark;
+        }
     }
 
     /// Reads a chunk, and says how many bytes there were.
@@ -109,74 +147,81 @@ impl Opened {
         let start = buffer.len();
         let read = self.file.read_buf(buffer).await?;
         let chunk = &buffer[start..start + read];
-        let room = COMPARED_BYTES - self.head.len();
-        self.head.extend_from_slice(&chunk[..room.min(read)]);
+        let Mark { head, tail, .. } = &mut self.mark;
+        let room = COMPARED_BYTES - head.len();
+        head.extend_from_slice(&chunk[..room.min(read)]);
         if read >= COMPARED_BYTES {
-            self.tail.clear();
-            self.tail.extend_from_slice(&chunk[read - COMPARED_BYTES..]);
+            tail.clear();
+            tail.extend_from_slice(&chunk[read - COMPARED_BYTES..]);
         } else {
-            self.tail.extend_from_slice(chunk);
-            let over = self.tail.len().saturating_sub(COMPARED_BYTES);
-            self.tail.drain(..over);
+            tail.extend_from_slice(chunk);
+            let over = tail.len().saturating_sub(COMPARED_BYTES);
+            tail.drain(..over);
         }
-        self.position += read as u64;
+        self.mark.position += read as u64;
         Ok(read)
     }
 
     /// Goes on at its start.
     pub(super) async fn rewind(&mut self) -> io::Result<()> {
         self.file.rewind().await?;
-        self.position = 0;
-        self.head.clear();
-        self.tail.clear();
+        self.mark.position = 0;
+        self.mark.head.clear();
+        self.mark.tail.clear();
         Ok(())
     }
 
     /// What has become of it since it was read to its end. Cancel safe.
     pub(super) async fn look(&mut self) -> io::Result<Change> {
-        let (handle, position, before) = (self.handle.clone(), self.position, self.modified);
-        let (head, tail) = (self.head.clone(), self.tail.clone());
-        let look = move || {
-            let metadata = handle.metadata()?;
-            let modified = metadata.modified().ok();
-            let tail_at = position - tail.len() as u64;
-            let is_there = metadata.len() >= position
-                && (modified == before
-                    || stands(&handle, 0, &head)? && stands(&handle, tail_at, &tail)?);
-            let change = if !is_there {
-                Change::Rewritten
-            } else if metadata.len() > position {
-                Change::Grown
-            } else {
-                Change::None
-            };
-            Ok::<_, io::Error>((change, modified))
-        };
-        let (change, modified) = spawn_blocking(look).await.map_err(io::Error::other)??;
-        if change != Change::Rewritten {
-            self.modified = modified;
+        let probe = self.probe();
+        let look = spawn_blocking(move || probe.look());
+        let look = look.await.map_err(io::Error::other)??;
+        if look.change != Change::Rewritten {
+            self.mark.modified = look.modified;
         }
-        Ok(change)
+        Ok(look.change)
     }
 
-    pub(super) fn handle(&self) -> Handle {
-        self.handle.clone()
+    pub(super) fn probe(&self) -> Probe {
+        Probe {
+            handle: self.handle.clone(),
+            mark: self.mark(),
+        }
     }
 }
 
-/// Whether any of these files, none of which is read yet, has content. Cancel safe.
-pub(super) async fn any_has_content(files: Vec<Handle>) -> io::Result<bool> {
-    if files.is_empty() {
-        return Ok(false);
+impl Probe {
+    /// What has become of the file since it was read to its end. Blocks.
+    fn look(&self) -> io::Result<Look> {
+        let (handle, mark) = (&*self.handle, &self.mark);
+        let metadata = handle.metadata()?;
+        let modified = metadata.modified().ok();
+        let tail_at = mark.position - mark.tail.len() as u64;
+        let is_there = metadata.len() >= mark.position
+            && (modified == mark.modified
+                || stands(handle, 0, &mark.head)? && stands(handle, tail_at, &mark.tail)?);
+        let change = if !is_there {
+            Change::Rewritten
+        } else if metadata.len() > mark.position {
+            Change::Grown
+        } else {
+            Change::None
+        };
+        Ok(Look {
+            identity: mark.identity,
+            change,
+            is_deleted: metadata.nlink() == 0,
+            modified,
+        })
     }
-    let look = move || {
-        for file in &files {
-            if file.metadata()?.len() > 0 {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    };
+}
+
+/// Looks at several files. Cancel safe.
+pub(super) async fn look_at(files: Vec<Probe>) -> io::Result<Vec<Look>> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let look = move || files.iter().map(Probe::look).collect();
     spawn_blocking(look).await.map_err(io::Error::other)?
 }
 

@@ -175,7 +175,7 @@ async fn a_large_file_takes_little_memory() {
             bytes: lines * 39 + 3,
             too_large: 1,
             invalid: 0,
-            mixed: 0,
+            ..SourceCounts::default()
         }
     );
     assert!(

@@ -55,7 +55,7 @@ async fn lines_come_as_they_are_written_until_the_end() {
             bytes: 15,
             too_large: 0,
             invalid: 0,
-            mixed: 0,
+            ..SourceCounts::default()
         }
     );
 }

@@ -119,3 +119,30 @@ async fn what_cannot_be_written_for_a_while_is_written_then() {
     assert_eq!(lines(&path), ["after"]);
     assert_eq!(progress.obstacle(), None);
 }
+
+#[tokio::test]
+async fn a_pipe_that_takes_the_name_is_said_and_its_reader_not_waited_for() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    for has_reader in [false, true] {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("out");
+        let mut sink = sink(&path).await;
+        write(&mut sink, "before").await;
+        fs::remove_file(&path).unwrap();
+        mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let both = || OpenOptions::new().read(true).write(true).open(&path);
+        let _reader = has_reader.then(|| both().unwrap());
+        let (progress, after) = (sink.progress(), Frames::single(b"after"));
+        let mut waits = Box::pin(sink.write(&after));
+        let waiting = timeout(Duration::from_millis(300), &mut waits).await;
+        assert!(waiting.is_err(), "{waiting:?}");
+        let obstacle = progress.obstacle().unwrap();
+        assert!(
+            obstacle.starts_with("it is not a regular file: "),
+            "{obstacle}"
+        );
+        fs::remove_file(&path).unwrap();
+        timeout(PATIENCE, waits).await.unwrap().unwrap();
+        assert_eq!(lines(&path), ["after"]);
+    }
+}

@@ -14,6 +14,8 @@ use tokio::time::timeout;
 use super::Follower;
 use crate::{connector::SourceContext, manifest::connector::FileSource};
 
+mod rotations;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn texts(batch: &Frames) -> Vec<String> {

@@ -1,0 +1,240 @@
+//! [`Looker`]: the task that finds the files that take the name.
+
+use std::{ffi::OsString, fs::Metadata, io, sync::Arc};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{Shared, queue::Missed, watch::Watch};
+use crate::connector::{
+    OpenError,
+    file::{
+        off_thread,
+        opened::{Identity, Opened, open_if_there},
+    },
+};
+
+/// A look begins again when files take the name meanwhile, so often at most: 64 times.
+const ROUNDS_MAX: usize = 64;
+
+/// Finds the files that take the name.
+#[derive(Debug)]
+pub(super) struct Looker {
+    shared: Arc<Shared>,
+    /// The folder that is watched. One that went away and came back has lost its watch.
+    watched: Option<(Identity, Watch)>,
+    /// Why the file cannot be opened, as was warned of last.
+    refused: Option<io::ErrorKind>,
+    /// What was warned of already.
+    missed: Missed,
+}
+
+/// What has the name.
+enum Holder {
+    Nothing,
+    /// One that is being read, or will be.
+    Held(Identity),
+    Another(Box<(Opened, Metadata)>),
+}
+
+impl Looker {
+    pub(super) fn new(shared: Arc<Shared>, watched: Option<(Identity, Watch)>) -> Self {
+        Self {
+            shared,
+            watched,
+            refused: None,
+            missed: Missed::default(),
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        loop {
+            self.wait().await;
+            if !self.shared.state().watches {
+                self.watched = None;
+            }
+            #[cfg(test)]
+            {
+                self.shared.state().looks += 1;
+            }
+            self.look().await;
+            let folder = self.shared.folder_identity();
+            if self.watched.as_ref().map(|(folder, _)| *folder) != folder {
+                self.watched = self.shared.watch();
+                // Whatever happened in between.
+                self.look().await;
+            }
+            self.shared.looked.notify_one();
+        }
+    }
+
+    /// Waits until a look is due.
+    async fn wait(&self) {
+        let due = Instant::now() + self.shared.state().look_interval;
+        loop {
+            let changed = async {
+                match &self.watched {
+                    Some((_, watch)) => watch.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = sleep_until(due) => return,
+                () = self.shared.changed.notified() => return,
+                () = changed => if self.drain().await.is_about_us {
+                    return;
+                },
+            }
+        }
+    }
+
+    /// Takes up what has happened in the folder.
+    async fn drain(&self) -> Drained {
+        let mut drained = Drained::default();
+        let Some((_, watch)) = &self.watched else {
+            return drained;
+        };
+        let events = watch.drain().await;
+        let mut state = self.shared.state();
+        for event in events {
+            drained.is_about_us |= event.is_about(state.queue.name());
+            drained.is_other |= state.queue.apply(&event);
+        }
+        drained
+    }
+
+    /// Opens what has had the name since the last look, in order.
+    pub(super) async fn look(&mut self) {
+        // Files that had the name while others took it.
+        let mut seen: Vec<(Opened, Metadata)> = Vec::new();
+        for round in 1.. {
+            self.drain().await;
+            self.look_at_moved().await;
+            let holder = self.holder().await;
+            if self.drain().await.is_other && round < ROUNDS_MAX {
+                if let Holder::Another(another) = holder {
+                    seen.push(*another);
+                }
+                continue;
+            }
+            self.look_at_moved().await;
+            let name = self.shared.path.file_name().map(OsString::from);
+            let mut state = self.shared.state();
+            for (opened, metadata) in seen {
+                state.queue.push_unnamed(opened, &metadata);
+            }
+            match holder {
+                Holder::Nothing => state.queue.set_holder(None),
+                Holder::Held(identity) => state.queue.set_holder(Some(identity)),
+                Holder::Another(another) => {
+                    let (opened, metadata) = *another;
+                    let identity = opened.identity();
+                    state.queue.push(opened, &metadata, name);
+                    state.queue.set_holder(Some(identity));
+                }
+            }
+            break;
+        }
+        self.open_closed().await;
+        self.warn_of_missed();
+    }
+
+    /// Opens the files that had the name and were moved before anybody looked.
+    async fn look_at_moved(&self) {
+        loop {
+            let Some(name) = self.shared.state().queue.first_moved() else {
+                break;
+            };
+            let path = self.shared.folder().join(&name);
+            let opened = off_thread(&path, open_if_there).await.ok().flatten();
+            // It may have been moved on before it was opened.
+            self.drain().await;
+            let mut state = self.shared.state();
+            if state.queue.first_moved().as_ref() == Some(&name) {
+                state.queue.take_moved(opened);
+            }
+        }
+    }
+
+    /// Finds out what has the name. A file that cannot be opened is tried again at the next look.
+    async fn holder(&mut self) -> Holder {
+        let path = &self.shared.path;
+        let failed = |source| OpenError::File {
+            path: path.clone(),
+            source,
+        };
+        let found = match tokio::fs::metadata(path).await {
+            Ok(metadata) => {
+                let identity = Identity::from(&metadata);
+                if self.shared.state().queue.is_held(identity) {
+                    return Holder::Held(identity);
+                }
+                off_thread(path, open_if_there).await
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Holder::Nothing,
+            Err(source) => Err(failed(source)),
+        };
+        match found {
+            Ok(None) => Holder::Nothing,
+            Ok(Some(another)) => {
+                self.refused = None;
+                Holder::Another(Box::new(another))
+            }
+            Err(error) => {
+                let kind = if let OpenError::File { source, .. } = &error {
+                    source.kind()
+                } else {
+                    io::ErrorKind::Other
+                };
+                if self.refused.replace(kind) != Some(kind) {
+                    tracing::warn!("{}; trying again", self.shared.shown_in(&error));
+                }
+                Holder::Nothing
+            }
+        }
+    }
+
+    /// Opens files that were known by name only, as far as there is room.
+    async fn open_closed(&self) {
+        loop {
+            let Some((identity, name)) = self.shared.state().queue.first_closed() else {
+                break;
+            };
+            let opened = match &name {
+                Some(name) => {
+                    let path = self.shared.folder().join(name);
+                    off_thread(&path, open_if_there).await.ok().flatten()
+                }
+                None => None,
+            };
+            self.drain().await;
+            let mut state = self.shared.state();
+            // It may have been renamed before it was opened.
+            if state.queue.first_closed() == Some((identity, name)) {
+                let opened = opened.map(|(opened, _)| opened);
+                state.queue.reopen(identity, opened);
+            }
+        }
+    }
+
+    fn warn_of_missed(&mut self) {
+        let missed = self.shared.state().queue.missed();
+        if missed != self.missed {
+            tracing::warn!(
+                file = self.shared.shown,
+                "{} files that had the name were gone before they could be read, with {} bytes as far as is known",
+                missed.files - self.missed.files,
+                missed.bytes - self.missed.bytes
+            );
+            self.missed = missed;
+        }
+    }
+}
+
+/// What has happened since the folder was last asked.
+#[derive(Debug, Default)]
+struct Drained {
+    /// Something happened to the name or to the file that has it.
+    is_about_us: bool,
+    /// Another file may have the name.
+    is_other: bool,
+}
