@@ -183,6 +183,18 @@ impl Source {
         }
     }
 
+    /// Reads nothing more from what cannot be read again. What was read of it already comes from [`next`](Self::next) yet,
+    /// and then its end. False for other sources.
+    pub fn stop(&mut self) -> bool {
+        match &mut self.0 {
+            SourceKind::Stdin(stdin) => {
+                stdin.stop();
+                true
+            }
+            SourceKind::File(_) | SourceKind::Follow(_) | SourceKind::Generate(_) => false,
+        }
+    }
+
     /// What was handed out so far, and what was not.
     pub fn counts(&self) -> SourceCounts {
         match &self.0 {

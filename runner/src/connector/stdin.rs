@@ -4,12 +4,15 @@
 //! runtime, as a blocking task would, nor swallows what a later source should get, as a thread a source would.
 
 use std::{
+    fmt,
     io::{self, Read},
+    os::{fd::AsFd, unix::net::UnixStream},
     sync::{Arc, OnceLock},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use mosaik_streams::Frames;
+use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
 use super::{
@@ -33,6 +36,8 @@ pub(super) struct StdinReader {
     intake: Option<Intake>,
     /// What was counted when reading ended.
     counts: SourceCounts,
+    /// Nothing more is read than what was read already.
+    is_stopping: bool,
 }
 
 impl StdinReader {
@@ -57,7 +62,18 @@ impl StdinReader {
             held: None,
             intake: Some(intake),
             counts: SourceCounts::default(),
+            is_stopping: false,
         })
+    }
+
+    /// Reads nothing more. What the thread has read ahead is handed out yet, up to the last whole line.
+    pub(super) fn stop(&mut self) {
+        self.is_stopping = true;
+        match &mut self.held {
+            Some(pump) => pump.stop(),
+            // Another source reads, or none.
+            None => self.intake = None,
+        }
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Frames>, SourceError> {
@@ -80,7 +96,12 @@ impl StdinReader {
                 intake.feed(chunk);
                 continue;
             }
-            let last = intake.finish()?;
+            let last = if self.is_stopping {
+                intake.conclude();
+                None
+            } else {
+                intake.finish()?
+            };
             self.counts = intake.counts();
             self.intake = None;
             self.held = None;
@@ -108,33 +129,78 @@ impl Drop for StdinReader {
     }
 }
 
-/// What the reading thread has read.
-#[derive(Debug)]
+trait Input: Read + AsFd + Send {}
+
+impl<T: Read + AsFd + Send> Input for T {}
+
+/// What is read, by a thread of its own while somebody wants it.
 struct Pump {
-    /// The thread's end of the matter, until the first read.
-    start: Option<Start>,
-    chunks: mpsc::Receiver<io::Result<Vec<u8>>>,
+    /// While no thread reads it.
+    input: Option<Box<dyn Input>>,
+    /// From the first read on, until it is stopped.
+    reading: Option<Reading>,
     /// What the last reader was given and did not cut.
     rest: Vec<u8>,
 }
 
-struct Start(Box<dyn FnOnce() -> io::Result<()> + Send>);
-
-impl std::fmt::Debug for Start {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Start")
-    }
+/// A thread that reads.
+struct Reading {
+    chunks: mpsc::Receiver<io::Result<Vec<u8>>>,
+    /// The thread ends before its next read once this is dropped.
+    stop: Option<UnixStream>,
+    /// Gives the input back.
+    thread: JoinHandle<Box<dyn Input>>,
 }
 
 impl Pump {
-    /// Will read `input` from the first [`next`](Self::next) on.
-    fn new(mut input: impl Read + Send + 'static) -> Self {
+    /// Reads `input` from the first [`next`](Self::next) on.
+    fn new(input: impl Input + 'static) -> Self {
+        Self {
+            input: Some(Box::new(input)),
+            reading: None,
+            rest: Vec::new(),
+        }
+    }
+
+    /// The next chunk; `None` at the end, or when all that was read before [`stop`](Self::stop) was given. Cancel safe.
+    async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if !self.rest.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.rest)));
+        }
+        if let Some(input) = self.input.take() {
+            self.reading = Some(Reading::start(input)?);
+        }
+        let Some(reading) = &mut self.reading else {
+            return Ok(None);
+        };
+        let chunk = reading.chunks.recv().await.transpose()?;
+        if chunk.is_none() && reading.stop.is_none() {
+            // It has ended, having sent all that it read. Another reader may go on.
+            self.input = self
+                .reading
+                .take()
+                .and_then(|reading| reading.thread.join().ok());
+        }
+        Ok(chunk)
+    }
+
+    /// Reads nothing more until the next reader comes.
+    fn stop(&mut self) {
+        if let Some(reading) = &mut self.reading {
+            reading.stop = None;
+        }
+    }
+}
+
+impl Reading {
+    fn start(mut input: Box<dyn Input>) -> io::Result<Self> {
         let (sender, chunks) = mpsc::channel(WAITING_CHUNKS);
+        let (stop, stopped) = UnixStream::pair()?;
         let run = move || {
-            loop {
+            while has_input(&input, &stopped) {
                 let mut chunk = vec![0; CHUNK_BYTES];
                 let read = match input.read(&mut chunk) {
-                    Ok(0) => return,
+                    Ok(0) => break,
                     Ok(len) => {
                         chunk.truncate(len);
                         // A terminal gives a line at a time, which should not hold a whole chunk's memory.
@@ -146,33 +212,37 @@ impl Pump {
                 };
                 let failed = read.is_err();
                 if sender.blocking_send(read).is_err() || failed {
-                    return;
+                    break;
                 }
             }
+            input
         };
-        let start = move || {
-            thread::Builder::new()
-                .name("stdin".to_owned())
-                .spawn(run)
-                .map(drop)
-        };
-        Self {
-            start: Some(Start(Box::new(start))),
+        Ok(Self {
             chunks,
-            rest: Vec::new(),
-        }
+            stop: Some(stop),
+            thread: thread::Builder::new().name("stdin".to_owned()).spawn(run)?,
+        })
     }
+}
 
-    /// The next chunk; `None` at the end. Cancel safe.
-    async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
-        if let Some(Start(start)) = self.start.take() {
-            start()?;
-        }
-        if !self.rest.is_empty() {
-            return Ok(Some(std::mem::take(&mut self.rest)));
-        }
-        self.chunks.recv().await.transpose()
+impl fmt::Debug for Pump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pump").finish_non_exhaustive()
     }
+}
+
+/// Waits until there is something to read, or the end; false if it was stopped meanwhile.
+fn has_input(input: &impl AsFd, stopped: &UnixStream) -> bool {
+    let mut fds = [
+        PollFd::new(input, PollFlags::IN),
+        PollFd::new(stopped, PollFlags::IN),
+    ];
+    while let Err(error) = poll(&mut fds, None) {
+        if error != rustix::io::Errno::INTR {
+            return true;
+        }
+    }
+    fds[1].revents().is_empty()
 }
 
 #[cfg(test)]

@@ -53,9 +53,20 @@ impl SourceStage {
                 // Triggered when the stage is told something.
                 command = commands.recv() => match command {
                     Some(Command::Drain(Drain::HandOver)) | None => return End::Stopped,
-                    Some(Command::Drain(_)) => {
+                    Some(Command::Drain(drain)) => {
                         // What cannot be handed on stays held, for a successor.
-                        let handed_on = handoff.send_rest(output, held, counters).await;
+                        let mut handed_on = handoff.send_rest(output, held, counters).await;
+                        if drain == Drain::ToEnd && source.stop() {
+                            while let Ok(Some(batch)) = source.next().await {
+                                counters.took(batch.count(), batch.payload_len());
+                                if handed_on.is_err() {
+                                    counters.undelivered(batch.count());
+                                } else {
+                                    *held = batch;
+                                    handed_on = handoff.send_rest(output, held, counters).await;
+                                }
+                            }
+                        }
                         source.conclude();
                         count_skipped(source, &mut told, counters);
                         return handed_on.err().unwrap_or(End::Stopped);

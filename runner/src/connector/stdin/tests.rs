@@ -110,3 +110,41 @@ fn a_read_that_waits_does_not_hold_up_the_end_of_the_runtime() {
         .expect("the runtime ends while the read still waits");
     drop(output);
 }
+
+#[tokio::test]
+async fn what_was_read_ahead_is_handed_out_when_it_stops_and_the_rest_is_left() {
+    let (input, mut output) = io::pipe().unwrap();
+    let mut rest = input.try_clone().unwrap();
+    let pump = Arc::new(Mutex::new(Pump::new(input)));
+    let mut stdin = reader(&pump);
+    output.write_all(b"one\ntwo\nth").unwrap();
+    assert_eq!(next(&mut stdin).await.unwrap(), [b"one", b"two"]);
+    output.write_all(b"ree\nfour\nfi").unwrap();
+    // The thread has read them, or reads them now: nobody else does.
+    while PendingBytes(&rest).any() {
+        thread::yield_now();
+    }
+    stdin.stop();
+    let mut lines = Vec::new();
+    while let Some(batch) = next(&mut stdin).await {
+        lines.extend(batch);
+    }
+    assert_eq!(lines, [&b"three"[..], b"four"]);
+    assert_eq!(stdin.counts().unfinished, 1);
+    // What is written from now on is for others.
+    output.write_all(b"ve\n").unwrap();
+    drop(output);
+    let mut others = String::new();
+    Read::read_to_string(&mut rest, &mut others).unwrap();
+    assert_eq!(others, "ve\n");
+}
+
+struct PendingBytes<'a>(&'a io::PipeReader);
+
+impl PendingBytes<'_> {
+    fn any(&self) -> bool {
+        let mut fds = [PollFd::new(self.0, PollFlags::IN)];
+        let now = rustix::time::Timespec::default();
+        poll(&mut fds, Some(&now)).unwrap() > 0
+    }
+}
