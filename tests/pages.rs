@@ -246,6 +246,41 @@ fn prose_is_wrapped() {
 }
 
 #[test]
+fn table_cells_are_phrases() {
+    let mut long = Vec::new();
+    for (page, text) in styled() {
+        // jq's filters, written by a test.
+        let written = text.split("<!-- differences -->").next().unwrap();
+        for (number, line) in prose(written) {
+            let row = line.trim().replace("\\|", "/");
+            let mut cells = row.split('|').map(str::trim);
+            // Links and code count as what a reader sees of them.
+            let is_long = |cell: &str| shown(cell).chars().count() > COLUMNS;
+            // As the program's help has it, which is compared.
+            let is_help = row.starts_with("| 3 | failed: ");
+            if row.starts_with('|') && !is_help && cells.any(is_long) {
+                long.push(format!("{}:{number}", page.display()));
+            }
+        }
+    }
+    assert!(
+        long.is_empty(),
+        "cells of more than {COLUMNS} characters: {long:#?}"
+    );
+}
+
+/// A text without the targets of its links and without backticks.
+fn shown(text: &str) -> String {
+    let mut parts = text.split("](");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts
+        .fold(first, |all, part| {
+            all + part.split_once(')').map_or(part, |(_, rest)| rest)
+        })
+        .replace(['`', '[', '*'], "")
+}
+
+#[test]
 fn words_are_those_of_the_field() {
     let mut found = Vec::new();
     for (page, text) in styled() {
