@@ -117,7 +117,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Replaces the ports of the manifests below a folder.
-fn move_to_ports(folder: &Path, free: &[u16; 3]) {
+fn move_to_ports(folder: &Path, free: [u16; 3]) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -140,7 +140,7 @@ fn follow(page: &str) {
     let folder = folder.path();
     copy(&root().join("manifests"), &folder.join("manifests"));
     let script = script(folder, &steps);
-    move_to_ports(folder, &free_ports());
+    move_to_ports(folder, free_ports());
     // A control socket has a short path.
     let runtime = tempfile::tempdir_in("/tmp").unwrap();
     let mut command = shell(folder, &script, PAGE_TIME_MAX);
