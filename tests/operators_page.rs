@@ -6,15 +6,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    env,
-    ffi::OsString,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
-use crate::support::{Done, Node, root, run, runner};
+use crate::support::{Done, Node, root, run, shell::shell};
 
 /// How long the commands of one block may take: they build the standard library, on a machine that may be busy.
 const BLOCK_TIME_MAX: Duration = Duration::from_mins(20);
@@ -74,31 +71,13 @@ fn empty_folder() -> PathBuf {
     folder
 }
 
-/// Types commands in a shell, with the runner under test in the path and a target folder that is kept from run to run.
+/// Types commands in a shell, with a target folder that is kept from run to run.
 fn type_in(folder: &Path, commands: &str) -> Done {
-    let mut path: OsString = Path::new(env!("CARGO_BIN_EXE_mosaik-runner"))
-        .parent()
-        .unwrap()
-        .into();
-    path.push(":");
-    path.push(env::var_os("PATH").unwrap());
-    let mut shell = Command::new("timeout");
-    shell
-        .arg("--kill-after=10")
-        .arg(BLOCK_TIME_MAX.as_secs().to_string())
-        .args(["sh", "-eu", "-c", commands])
-        .current_dir(folder)
-        .env("PATH", path)
-        .env(
-            "CARGO_TARGET_DIR",
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join("operators-page-target"),
-        );
-    for (name, value) in runner().get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
+    let mut shell = shell(folder, commands, BLOCK_TIME_MAX);
+    shell.env(
+        "CARGO_TARGET_DIR",
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("operators-page-target"),
+    );
     Node::spawn(shell).wait_within(BLOCK_TIME_MAX + Duration::from_secs(20))
 }
 

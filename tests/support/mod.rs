@@ -2,6 +2,7 @@
 
 pub(crate) mod guest;
 pub(crate) mod mounted;
+pub(crate) mod shell;
 pub(crate) mod socket;
 
 use std::{
