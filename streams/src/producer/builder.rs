@@ -130,8 +130,8 @@ impl FramesProducerBuilder {
         self
     }
 
-    /// What its records are, for criteria to look into, and declared to subscribers: one that declares another encoding or
-    /// schema is refused with 10415. Default: JSON, and nothing is declared.
+    /// Sets the encoding, by which criteria are evaluated, and declares it to subscribers. A subscriber that declares
+    /// another encoding or schema is refused with code 10415. Default: JSON, and no declaration.
     pub fn with_encoding(mut self, encoding: Encoding) -> Self {
         self.config.format = Some(Format::from(&encoding));
         self.config.encoding = encoding;
