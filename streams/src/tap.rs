@@ -1,4 +1,4 @@
-//! [`Tap`]: looks on at the datums of a producer or consumer, and never holds them up.
+//! [`Tap`]: observes the records of a producer or consumer without slowing it down.
 
 use std::{
     future::poll_fn,
@@ -16,12 +16,13 @@ use crate::{
     status::Counter,
 };
 
-/// Datums that wait for whoever looks on: 4096, the newest of which are missed when there are more.
+/// The capacity of a tap in records: 4096. While it is full, further records are missed.
 pub const TAP_DATUMS_MAX: usize = 4096;
-/// Their bytes, headers included: 4 MiB.
+/// The capacity of a tap in bytes, headers included: 4 MiB.
 pub const TAP_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// What goes by at a producer or consumer, as far as whoever looks on keeps up. Dropped, it looks on no more.
+/// A copy of the records that a producer hands out or a consumer takes. Records are missed if it is not read fast
+/// enough. Dropping it ends the observation.
 #[derive(Debug)]
 pub struct Tap(Arc<Inner>);
 
@@ -33,20 +34,20 @@ struct Inner {
 }
 
 impl Tap {
-    /// Waits for datums and takes a batch of them: at least one, at most `max_count`. `None` when what it looks on at is
-    /// gone. Cancel safe.
+    /// Waits for records and returns a batch of 1 to `max_count` of them. Returns `None` when the observed producer or
+    /// consumer has ended. Cancel safe.
     pub async fn recv_frames(&mut self, max_count: usize) -> Option<Frames> {
         let taken = poll_fn(|cx| self.0.queue.poll_take(cx, max_count.max(1))).await;
         taken.map(|(_, frames)| frames)
     }
 
-    /// How many datums went by while there was no room for them.
+    /// Returns the number of records missed while the tap was full.
     pub fn missed(&self) -> u64 {
         self.0.missed.get()
     }
 }
 
-/// Those who look on. Without any, an offer costs one load.
+/// The taps of a producer or consumer. Without any, an offer costs one atomic load.
 #[derive(Debug, Default)]
 pub(crate) struct Taps {
     count: AtomicUsize,
@@ -64,7 +65,7 @@ impl Taps {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more, who sees what meets these criteria.
+    /// Adds a tap for records that match these criteria.
     pub(crate) fn add(&self, lookup: &Lookup, criteria: &Criteria) -> Result<Tap, NotSelectable> {
         let inner = Arc::new(Inner {
             filter: lookup.filter(criteria)?,
@@ -80,12 +81,12 @@ impl Taps {
         Ok(Tap(inner))
     }
 
-    /// Whether there are none.
+    /// Returns true if there is no tap.
     pub(crate) fn is_empty(&self) -> bool {
         self.count.load(Ordering::Relaxed) == 0
     }
 
-    /// Shows a batch that goes by.
+    /// Copies a batch to the taps.
     pub(crate) fn offer(&self, batch: &Frames) {
         if self.is_empty() {
             return;
@@ -96,7 +97,7 @@ impl Taps {
                 return false;
             };
             let (mut wanted, _) = tap.filter.apply(batch);
-            // It is closed only when this ends.
+            // It is closed only when the taps are.
             let _ = tap.queue.put(0, &mut wanted);
             tap.missed.add(wanted.count());
             true
@@ -104,7 +105,7 @@ impl Taps {
         self.count.store(list.taps.len(), Ordering::Relaxed);
     }
 
-    /// Nothing goes by any more.
+    /// Ends all taps.
     pub(crate) fn close(&self) {
         let mut list = self.lock();
         list.closed = true;

@@ -1,6 +1,7 @@
-//! [`InputPorts`] and [`OutputPorts`]: what comes and leaves by which port, as types.
+//! [`InputPorts`] and [`OutputPorts`]: the types of records per port.
 //!
-//! A type that serde reads or writes is a datum of one port. An enum that derives these has a port a variant.
+//! A type that serde supports is the record type of a single port. An enum that derives these traits has one variant
+//! per port.
 
 use crate::Result;
 use crate::encoding::Encoding;
@@ -33,13 +34,13 @@ use serde::de::DeserializeOwned;
     note = "derive `serde::Deserialize` for the datums of one port, or `InputPorts` for an enum with a variant a port"
 )]
 pub trait InputPorts: Sized {
-    /// The names of the ports; their index is their number.
+    /// The names of the ports, in the order of their numbers.
     const PORTS: &'static [&'static str];
 
-    /// Reads a datum that came on the port.
+    /// Decodes a record of a port.
     ///
     /// # Errors
-    /// What does not fit the port's type.
+    /// Fails if it does not match the port's type.
     fn read(port: usize, encoding: Encoding, datum: &[u8]) -> Result<Self>;
 }
 
@@ -79,16 +80,16 @@ impl<T: DeserializeOwned> InputPorts for T {
     note = "derive `serde::Serialize` for the datums of one port, or `OutputPorts` for an enum with a variant a port"
 )]
 pub trait OutputPorts {
-    /// The names of the ports; their index is their number.
+    /// The names of the ports, in the order of their numbers.
     const PORTS: &'static [&'static str];
 
-    /// The number of the port that the datum leaves by.
+    /// Returns the number of the record's port.
     fn port(datum: &Self) -> usize;
 
-    /// Appends the datum to `to`.
+    /// Appends the encoded record to `to`.
     ///
     /// # Errors
-    /// When it cannot be had in this encoding.
+    /// Fails if it cannot be represented in this encoding.
     fn write(datum: &Self, encoding: Encoding, to: &mut Vec<u8>) -> Result<()>;
 }
 

@@ -22,7 +22,7 @@ pub struct Attempt {
 /// The current step of a consumer's connection to a producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Dialing, or waiting for the producer's answer.
+    /// Dialling, or waiting for the producer's answer.
     Connecting,
     /// Connected and receiving.
     Connected,

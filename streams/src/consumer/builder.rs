@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{
     Criteria, Encoding, StreamId, UniqueId,
+    authorization::{Authorizer, Requirements},
     criteria::NotSelectable,
     discovery::PeerEntry,
     filter::{Filter, Lookup, Matches},
-    gate::{Gate, Requirements},
     status::{Board, ChannelConditions},
     streams::{self, Format, Scope, backoff::ExponentialBackoff},
     tickets::TicketValidator,
@@ -275,8 +275,8 @@ impl FramesConsumerBuilder {
             let shared = share.and_then(|share| groups.find(|group| group.admits(&share)));
             let group = shared.cloned().unwrap_or_else(|| {
                 let name = share.map_or_else(|| name_among(&config, others), |s| s.subscription());
-                let gate = Gate::new(requirements);
-                let group = Arc::new(Group::new(&config, streams.clone(), gate, name));
+                let authorizer = Authorizer::new(requirements);
+                let group = Arc::new(Group::new(&config, streams.clone(), authorizer, name));
                 started = Some(group.clone());
                 group
             });

@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak, atomic::Ordering};
 use super::{attempts::Attempt, core::Core, stats::ConsumerStats};
 use crate::{
     Criteria,
+    authorization::Requirements,
     criteria::NotSelectable,
-    gate::Requirements,
     status::{ChannelConditions, ChannelInfo},
     streams::{Format, backoff::ExponentialBackoff},
     tap::Tap,
@@ -110,7 +110,7 @@ impl ConsumerControl {
     /// Sets the requirements on remote producers. Producers that no longer meet them are disconnected with code 10403,
     /// and those that now do are connected to. Applies to every consumer that shares the subscription.
     pub fn set_requirements(&self, requirements: Requirements) {
-        self.set(|core| core.group.gate.replace(requirements));
+        self.set(|core| core.group.authorizer.replace(requirements));
     }
 
     /// Sets the backoff policy from the next attempt on, for every consumer that shares the subscription.

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     PeerId, StreamId, UniqueId,
+    authorization::Authorizer,
     discovery::PeerEntry,
-    gate::Gate,
     queue::Source,
     status::next_generation,
     streams::{
@@ -62,7 +62,7 @@ pub(crate) struct Group {
     pub(super) format: Option<Format>,
     pub(super) max_datum_len: usize,
     pub(super) streams: Arc<streams::Inner>,
-    pub(super) gate: Gate,
+    pub(super) authorizer: Authorizer,
     pub(super) attempts: Attempts,
     /// The id under which remote producers know the group.
     pub(super) subscriber_id: SubscriberId,
@@ -110,7 +110,7 @@ impl Group {
     pub(super) fn new(
         config: &Config,
         streams: Arc<streams::Inner>,
-        gate: Gate,
+        authorizer: Authorizer,
         name: UniqueId,
     ) -> Self {
         let subscriber_id = SubscriberId {
@@ -129,7 +129,7 @@ impl Group {
             cancel: streams.env.cancel.child_token(),
             leaving: CancellationToken::new(),
             streams,
-            gate,
+            authorizer,
             attempts: Attempts::default(),
             subscriber_id,
             label: config.label.clone(),
@@ -330,8 +330,8 @@ impl Group {
         let offers =
             |peer: &&PeerEntry| peer.streams().contains(&self.id) && *peer.id() != local_id;
         let unfit = |peer: &&PeerEntry| {
-            let entry = self.gate.entry(&catalog, peer.id());
-            entry.is_none_or(|entry| self.gate.judge(entry).is_none())
+            let entry = self.authorizer.entry(&catalog, peer.id());
+            entry.is_none_or(|entry| self.authorizer.authorize(entry).is_none())
         };
         catalog.peers().filter(offers).filter(unfit).count()
     }

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     PeerId,
+    authorization::Grant,
     discovery::{Catalog, PeerEntry, PeerEntryVersion},
-    gate::Pass,
     network::CloseReason,
 };
 
@@ -92,7 +92,7 @@ async fn keep(group: &Group, peer: PeerId, remembered: &mut Remembered<'_>) {
     // stream, to learn how the stream ended.
     let mut is_owed = false;
     let tracked = group.attempts.track(peer);
-    while let Some((entry, pass)) = offer(group, &catalog, &peer, std::mem::take(&mut is_owed)) {
+    while let Some((entry, grant)) = offer(group, &catalog, &peer, std::mem::take(&mut is_owed)) {
         let seen = (
             entry.update_version(),
             catalog.borrow().local().update_version(),
@@ -100,7 +100,7 @@ async fn keep(group: &Group, peer: PeerId, remembered: &mut Remembered<'_>) {
         live.get_or_insert_with(|| group.enter());
         waits.adopt(&group.backoff());
         tracked.set(Phase::Connecting);
-        let outcome = subscribe(group, &entry, pass, &mut waits, remembered, &catalog).await;
+        let outcome = subscribe(group, &entry, grant, &mut waits, remembered, &catalog).await;
         tracing::debug!(%peer, stream = %group.id, ?outcome, "subscription over");
         if let Some(reason) = outcome.close_reason() {
             tracked.closed(reason);
@@ -189,12 +189,12 @@ fn offer(
     catalog: &watch::Receiver<Catalog>,
     peer: &PeerId,
     also_ended: bool,
-) -> Option<(PeerEntry, Pass)> {
+) -> Option<(PeerEntry, Grant)> {
     let catalog = catalog.borrow().clone();
-    let entry = group.gate.entry(&catalog, peer)?;
-    let pass = group.gate.judge(entry)?;
+    let entry = group.authorizer.entry(&catalog, peer)?;
+    let grant = group.authorizer.authorize(entry)?;
     let is_offered = also_ended || entry.streams().contains(&group.id);
-    is_offered.then(|| (entry.clone(), pass))
+    is_offered.then(|| (entry.clone(), grant))
 }
 
 /// Waits until `is_new` accepts the versions of the peer's entry and of this node's entry.

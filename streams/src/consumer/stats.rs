@@ -45,7 +45,7 @@ impl fmt::Display for ConsumerStats {
         let uptime = self.uptime().unwrap_or_default().as_secs();
         write!(
             f,
-            "{} datums, {} bytes, {dropped} dropped in {uptime} s",
+            "{} records, {} bytes, {dropped} dropped in {uptime} s",
             self.datums, self.bytes
         )
     }

@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     Frames, PeerId,
+    authorization::Grant,
     discovery::{Catalog, Hold, PeerEntry},
-    gate::Pass,
     network::{CloseReason, Link, LinkConn, LinkError, LinkReceiver, LinkSender},
     queue::Closed,
     status::{Channel, State},
@@ -75,7 +75,7 @@ impl Drop for Entered<'_> {
 pub(super) async fn subscribe(
     group: &Group,
     peer: &PeerEntry,
-    pass: Pass,
+    grant: Grant,
     waits: &mut Waits,
     remembered: &mut Remembered<'_>,
     catalog: &watch::Receiver<Catalog>,
@@ -100,7 +100,7 @@ pub(super) async fn subscribe(
     let outcome = tokio::select! {
         biased;
         // Triggered when the peer no longer meets the requirements, at any stage.
-        () = group.gate.closed(catalog.clone(), peer.id(), pass) => {
+        () = group.authorizer.closed(catalog.clone(), peer.id(), grant) => {
             // Before the stream is dropped, which the producer would take for having read everything.
             entered.close(CloseReason::NotAllowed);
             Outcome::Denied
@@ -188,7 +188,7 @@ async fn open(
     let connected = tokio::select! {
         // Triggered when the peer has restarted.
         () = restarted(catalog.clone(), peer) => return Err(Outcome::Restarted),
-        // Triggered when the peer answers, and at the latest when dialing times out.
+        // Triggered when the peer answers, and at the latest when dialling times out.
         connected = group.streams.env.connect(peer) => connected,
     };
     let mut link = connected.map_err(|error| {

@@ -43,7 +43,7 @@ async fn watch(group: &Arc<Group>, receivers: &mut JoinSet<PeerId>) {
     let mut known: HashSet<PeerId> = HashSet::new();
     // Entry versions whose tickets were refused, so that they are not validated again at every change of the catalog.
     let mut refused: HashMap<PeerId, PeerEntryVersion> = HashMap::new();
-    let mut requirements = group.gate.watch();
+    let mut requirements = group.authorizer.watch();
     loop {
         let now = catalog.borrow_and_update().clone();
         let before = std::mem::take(&mut refused);
@@ -53,12 +53,14 @@ async fn watch(group: &Arc<Group>, receivers: &mut JoinSet<PeerId>) {
                 && !known.contains(peer.id())
         });
         let candidates: Vec<_> = offers
-            .filter_map(|peer| group.gate.entry(&now, peer.id()))
-            .filter(|entry| group.gate.meets(entry))
+            .filter_map(|peer| group.authorizer.entry(&now, peer.id()))
+            .filter(|entry| group.authorizer.meets(entry))
             .collect();
         for entry in candidates {
             let (id, version) = (*entry.id(), entry.update_version());
-            if before.get(&id) == Some(&version) || group.gate.judge_tickets(entry).is_none() {
+            if before.get(&id) == Some(&version)
+                || group.authorizer.authorize_tickets(entry).is_none()
+            {
                 refused.insert(id, version);
                 continue;
             }

@@ -22,6 +22,7 @@ mod bootstrap;
 mod catalog;
 mod config;
 mod entry;
+mod eviction;
 mod exchanges;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
@@ -34,7 +35,6 @@ mod names;
 mod ping;
 mod problems;
 mod shared;
-mod standing;
 mod store;
 mod sync;
 #[cfg(test)]

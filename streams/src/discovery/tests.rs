@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::{
     address::{CustomAddress, Transport},
     entry::{PeerEntryVersion, Unverified},
-    standing::Known::InPerson,
+    eviction::Known::Direct,
     store::{Merged, Store},
     wire::{self, Say, Snapshot},
     *,
@@ -53,9 +53,9 @@ mod rules {
         let mut store = store();
         let first = entry(1, NOW, NOW);
         assert!(
-            matches!(store.merge(first.clone(), InPerson, NOW), Ok(Merged::Discovered(e)) if *e == first)
+            matches!(store.merge(first.clone(), Direct, NOW), Ok(Merged::Discovered(e)) if *e == first)
         );
-        let renewed = store.merge(entry(1, NOW, NOW + 1), InPerson, NOW).unwrap();
+        let renewed = store.merge(entry(1, NOW, NOW + 1), Direct, NOW).unwrap();
         assert!(matches!(
             renewed,
             Merged::Updated {
@@ -64,7 +64,7 @@ mod rules {
             }
         ));
         let restarted = store
-            .merge(entry(1, NOW + 2, NOW + 2), InPerson, NOW)
+            .merge(entry(1, NOW + 2, NOW + 2), Direct, NOW)
             .unwrap();
         assert!(matches!(
             restarted,
@@ -78,10 +78,10 @@ mod rules {
     #[test]
     fn a_lower_or_equal_version_changes_nothing() {
         let mut store = store();
-        store.merge(entry(1, NOW, NOW + 5), InPerson, NOW).unwrap();
+        store.merge(entry(1, NOW, NOW + 5), Direct, NOW).unwrap();
         for (started, updated) in [(NOW, NOW + 5), (NOW, NOW + 4), (NOW - 1, NOW + 9)] {
             assert_eq!(
-                store.merge(entry(1, started, updated), InPerson, NOW),
+                store.merge(entry(1, started, updated), Direct, NOW),
                 Err(Refusal::NotNewer)
             );
         }
@@ -96,7 +96,7 @@ mod rules {
             .unwrap();
         let now = foreign.update_version().updated_ms;
         assert_eq!(
-            store.merge(foreign.clone(), InPerson, now),
+            store.merge(foreign.clone(), Direct, now),
             Err(Refusal::ForeignNetwork)
         );
         assert_eq!(
@@ -108,7 +108,7 @@ mod rules {
     #[test]
     fn an_entry_with_a_bad_signature_cannot_be_held() {
         let forged = forged(entry(1, NOW, NOW));
-        assert_eq!(store().wants(&forged.entry, InPerson, NOW), Ok(()));
+        assert_eq!(store().wants(&forged.entry, Direct, NOW), Ok(()));
         assert_eq!(forged.verify(), Err(InvalidSignature(key(1).public())));
         let good = entry(1, NOW, NOW);
         assert_eq!(Unverified::from(good.clone()).verify(), Ok(good.clone()));
@@ -130,14 +130,14 @@ mod rules {
         let mut store = store();
         let oldest = NOW - 300_000;
         assert_eq!(
-            store.merge(entry(1, 0, oldest - 1), InPerson, NOW),
+            store.merge(entry(1, 0, oldest - 1), Direct, NOW),
             Err(Refusal::Stale)
         );
         assert_eq!(
-            store.merge(entry(1, i64::MIN, i64::MIN), InPerson, NOW),
+            store.merge(entry(1, i64::MIN, i64::MIN), Direct, NOW),
             Err(Refusal::Stale)
         );
-        assert!(store.merge(entry(1, 0, oldest), InPerson, NOW).is_ok());
+        assert!(store.merge(entry(1, 0, oldest), Direct, NOW).is_ok());
         assert_eq!(store.oldest(), Some(oldest));
         assert_eq!(store.purge(NOW), []);
         assert_eq!(store.purge(NOW + 1), [key(1).public()]);
@@ -149,13 +149,13 @@ mod rules {
         let mut store = store();
         for (started, updated) in [(NOW, NOW + 50_001), (i64::MAX, NOW), (i64::MAX, i64::MAX)] {
             assert_eq!(
-                store.merge(entry(1, started, updated), InPerson, NOW),
+                store.merge(entry(1, started, updated), Direct, NOW),
                 Err(Refusal::FutureDated)
             );
         }
         assert!(
             store
-                .merge(entry(1, NOW, NOW + 50_000), InPerson, NOW)
+                .merge(entry(1, NOW, NOW + 50_000), Direct, NOW)
                 .is_ok()
         );
     }
@@ -165,7 +165,7 @@ mod rules {
         let mut store = store();
         let before = store.catalog().local().clone();
         assert_eq!(
-            store.merge(entry(0, NOW + 1, NOW + 1), InPerson, NOW),
+            store.merge(entry(0, NOW + 1, NOW + 1), Direct, NOW),
             Err(Refusal::Local)
         );
         assert_eq!(
@@ -186,7 +186,7 @@ mod rules {
             !store.depart(known.id(), known.update_version()),
             "nobody leaves who is not known"
         );
-        store.merge(known.clone(), InPerson, NOW).unwrap();
+        store.merge(known.clone(), Direct, NOW).unwrap();
         assert!(store.depart(
             known.id(),
             PeerEntryVersion {
@@ -194,16 +194,12 @@ mod rules {
                 updated_ms: NOW + 7
             }
         ));
-        assert_eq!(store.merge(known, InPerson, NOW), Err(Refusal::Departed));
+        assert_eq!(store.merge(known, Direct, NOW), Err(Refusal::Departed));
         assert_eq!(
-            store.merge(entry(1, NOW, NOW + 7), InPerson, NOW),
+            store.merge(entry(1, NOW, NOW + 7), Direct, NOW),
             Err(Refusal::Departed)
         );
-        assert!(
-            store
-                .merge(entry(1, NOW + 8, NOW + 8), InPerson, NOW)
-                .is_ok()
-        );
+        assert!(store.merge(entry(1, NOW + 8, NOW + 8), Direct, NOW).is_ok());
     }
 
     #[test]
@@ -213,7 +209,7 @@ mod rules {
             .map(|n| Digest::hash(n.to_le_bytes()))
             .collect();
         assert_eq!(
-            store().merge(huge.sign(&key(1)).unwrap(), InPerson, NOW),
+            store().merge(huge.sign(&key(1)).unwrap(), Direct, NOW),
             Err(Refusal::TooLarge)
         );
     }
@@ -226,13 +222,13 @@ mod rules {
         store
             .merge(
                 entry(1, now - 400_000, now - 400_000),
-                InPerson,
+                Direct,
                 now - 400_000,
             )
             .unwrap();
         store.insert_unsigned(entry(2, 5, 5).into()).unwrap();
         assert_eq!(store.catalog().unsigned_peers().count(), 1);
-        store.merge(entry(2, now, now), InPerson, now).unwrap();
+        store.merge(entry(2, now, now), Direct, now).unwrap();
         assert_eq!(store.catalog().unsigned_peers().count(), 0);
         assert_eq!(
             store.insert_unsigned(entry(2, 5, 5).into()),
@@ -382,12 +378,12 @@ mod bytes {
         let now = entry::now_ms();
         let mut store = Store::new(entry(0, now, now), PURGE, DRIFT);
         for seed in 1..5 {
-            store.merge(entry(seed, now, now), InPerson, now).unwrap();
+            store.merge(entry(seed, now, now), Direct, now).unwrap();
         }
         let mut newer = entry(9, now, now).into_unsigned();
         newer.set_generation(Generation::V0_4);
         store
-            .merge(newer.sign(&key(9)).unwrap(), InPerson, now)
+            .merge(newer.sign(&key(9)).unwrap(), Direct, now)
             .unwrap();
         let catalog = store.catalog();
         assert_eq!(catalog.peers_count(), 5);

@@ -98,7 +98,7 @@ impl Acceptor {
     fn admit(self: &Arc<Self>, endpoint: &quinn::Endpoint, incoming: quinn::Incoming) {
         let open = endpoint.open_connections();
         // quinn keeps closed connections in memory for some seconds to answer stray packets. This includes connections
-        // that this node dialed.
+        // that this node dialled.
         let in_hand = self.established_max - self.established.available_permits();
         let dying = open.saturating_sub(in_hand);
         if self.pending.len() + dying >= self.retry_above

@@ -89,7 +89,7 @@ impl NetworkBuilder {
 
     /// Enables discovery of nodes on the local network by multicast DNS (IPv4). Default: false.
     ///
-    /// Any host on the local network can announce a node. An announced node is dialed at most every 2 s, and then
+    /// Any host on the local network can announce a node. An announced node is dialled at most every 2 s, and then
     /// receives this node's entry. Mosaik nodes with `mdns_discovery` are discovered too.
     pub const fn with_mdns_discovery(mut self, mdns: bool) -> Self {
         self.mdns = mdns;

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::frames::DEFAULT_MAX_FRAME_LEN;
 
-/// The delay after which dialing starts with the next address of a peer while the previous one has not answered.
+/// The delay after which dialling starts with the next address of a peer while the previous one has not answered.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 
 /// The settings of an [`Endpoint`].
@@ -31,7 +31,7 @@ const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 pub(crate) struct EndpointConfig {
     /// The maximum length of a received frame in bytes, without its header. Default 16 MiB.
     pub(crate) max_frame_len: usize,
-    /// The time limit for dialing, over all addresses. Default 10 s.
+    /// The time limit for dialling, over all addresses. Default 10 s.
     pub(crate) connect_timeout: Duration,
     /// The time limit for an incoming connection to send its first whole frame. Default 10 s.
     pub(crate) handshake_timeout: Duration,
@@ -82,7 +82,7 @@ pub enum BindError {
     Interfaces(io::Error),
 }
 
-/// An error from dialing a peer.
+/// An error from dialling a peer.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -103,7 +103,7 @@ pub enum ConnectError {
     /// A node with another key answered.
     #[error("{addr}: the peer has another key: {found}")]
     OtherKey {
-        /// The dialed address.
+        /// The dialled address.
         addr: SocketAddr,
         /// The key presented by the node. The node has not proven that it holds it.
         found: PeerId,

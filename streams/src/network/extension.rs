@@ -36,7 +36,7 @@ pub(crate) const CONFIRMS: u16 = 8;
 pub(crate) const FORMAT: u16 = 10;
 /// In a snapshot: the name of its sender.
 pub(crate) const NAME: u16 = 11;
-/// In the answer to a snapshot: another running node uses the dialing node's key.
+/// In the answer to a snapshot: another running node uses the dialling node's key.
 pub(crate) const KEY_SHARED: u16 = 12;
 /// In hello and retune: the number of consumers that share the subscription.
 pub(crate) const CONSUMERS: u16 = 13;

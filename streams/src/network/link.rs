@@ -343,7 +343,7 @@ pub(crate) struct LinkReceiver {
     stream: quinn::RecvStream,
     conn: LinkConn,
     pending: Reassembly,
-    /// Held until the first whole frame if the peer dialed.
+    /// Held until the first whole frame if the peer dialled.
     seat: Option<Seat>,
 }
 

@@ -37,7 +37,7 @@ const PKCS8_PREFIX: [u8; 16] = [
 
 const SERVER_NAME_SUFFIX: &str = ".iroh.invalid";
 
-/// Returns the server name with which a peer is dialed, and against which its key is verified.
+/// Returns the server name with which a peer is dialled, and against which its key is verified.
 pub(super) fn server_name(peer: &PeerId) -> String {
     format!(
         "{}{SERVER_NAME_SUFFIX}",
@@ -70,7 +70,7 @@ fn certified_key(secret: &SecretKey) -> Result<Arc<CertifiedKey>, Error> {
     )))
 }
 
-/// Creates the settings for dialing with this key and protocol name.
+/// Creates the settings for dialling with this key and protocol name.
 pub(super) fn client_config(
     secret: &SecretKey,
     alpn: &[u8],
@@ -169,7 +169,7 @@ impl From<OtherKey> for Error {
     }
 }
 
-/// Returns the key that a dialed peer presented instead of its own, if the handshake failed because of that. The peer
+/// Returns the key that a dialled peer presented instead of its own, if the handshake failed because of that. The peer
 /// has not proven that it holds the key.
 pub(super) fn found_key(error: &quinn::ConnectionError) -> Option<PeerId> {
     let quinn::ConnectionError::TransportError(error) = error else {

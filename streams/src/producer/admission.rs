@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     Criteria,
+    authorization::Grant,
     discovery::PeerEntry,
     filter::Filter,
-    gate::Pass,
     network::CloseReason,
     queue::Queue,
     status::{Channel, State},
@@ -50,7 +50,7 @@ pub(crate) struct Admitted {
     connection: Arc<Connection>,
     position: u64,
     kept: Option<Kept>,
-    pass: Pass,
+    grant: Grant,
 }
 
 impl Admitted {
@@ -65,8 +65,8 @@ impl Admitted {
     }
 
     /// Returns the subscriber, its connection, and the grant by which it was admitted.
-    pub(super) fn into_parts(self) -> (Arc<Subscriber>, Arc<Connection>, Pass) {
-        (self.subscriber, self.connection, self.pass)
+    pub(super) fn into_parts(self) -> (Arc<Subscriber>, Arc<Connection>, Grant) {
+        (self.subscriber, self.connection, self.grant)
     }
 }
 
@@ -80,7 +80,7 @@ impl Core {
         let Applicant {
             peer, id, offer, ..
         } = applicant;
-        let pass = self.gate.judge(peer);
+        let grant = self.authorizer.authorize(peer);
         let penalties = self
             .penalties
             .lock()
@@ -88,7 +88,7 @@ impl Core {
         let penalised = penalties.is_out(peer.id(), Instant::now());
         drop(penalties);
 
-        let mut fanout = self.held();
+        let mut fanout = self.suspended();
         let resumed = id.zip(offer).and_then(|(id, offer)| {
             let resumes = |remote: &Remote| remote.is_resumed_by(peer, &id, &offer);
             let mut subscribers = fanout.subscribers().iter();
@@ -115,13 +115,13 @@ impl Core {
         if consumers.sum::<usize>() >= self.live().max_consumers {
             return Err(CloseReason::NoCapacity);
         }
-        let pass = pass.ok_or(CloseReason::NotAllowed)?;
+        let grant = grant.ok_or(CloseReason::NotAllowed)?;
         if penalised {
             return Err(CloseReason::TooSlow);
         }
         Ok(match resumed {
-            Some(subscriber) => self.resume(&subscriber, applicant, pass),
-            None => self.let_in(&mut fanout, applicant, pass),
+            Some(subscriber) => self.resume(&subscriber, applicant, grant),
+            None => self.let_in(&mut fanout, applicant, grant),
         })
     }
 
@@ -133,7 +133,7 @@ impl Core {
         Connection::new(channel, peer, applicant.id, applicant.offer)
     }
 
-    fn let_in(&self, fanout: &mut Fanout, applicant: Applicant<'_>, pass: Pass) -> Admitted {
+    fn let_in(&self, fanout: &mut Fanout, applicant: Applicant<'_>, grant: Grant) -> Admitted {
         let connection = self.connection(&applicant);
         let position = fanout.position();
         let retained = applicant.offer.map(|_| {
@@ -153,7 +153,7 @@ impl Core {
             connection,
             position,
             kept,
-            pass,
+            grant,
         }
     }
 
@@ -162,7 +162,7 @@ impl Core {
         &self,
         subscriber: &Arc<Subscriber>,
         applicant: Applicant<'_>,
-        pass: Pass,
+        grant: Grant,
     ) -> Admitted {
         let connection = self.connection(&applicant);
         let (mut position, mut kept) = (0, None);
@@ -190,7 +190,7 @@ impl Core {
             connection,
             position,
             kept,
-            pass,
+            grant,
         }
     }
 
@@ -231,7 +231,7 @@ impl Core {
         subscriber: &Arc<Subscriber>,
         connection: &Arc<Connection>,
     ) {
-        let mut fanout = self.held();
+        let mut fanout = self.suspended();
         if fanout.over() == Some(CloseReason::GracefulShutdown) {
             self.take_out(&mut fanout, subscriber, subscriber.fate_away());
         } else if !subscriber.gone.is_cancelled() {
@@ -246,7 +246,7 @@ impl Core {
         subscriber: &Arc<Subscriber>,
         connection: &Arc<Connection>,
     ) {
-        let mut fanout = self.held();
+        let mut fanout = self.suspended();
         if fanout.over() == Some(CloseReason::GracefulShutdown) {
             self.take_out(&mut fanout, subscriber, Fate::Left);
         } else if !subscriber.gone.is_cancelled() {
@@ -299,7 +299,7 @@ impl Core {
 
     /// Drops a subscriber, unless it has reconnected since this connection was lost.
     fn expire(&self, subscriber: &Arc<Subscriber>, connection: &Connection) {
-        let mut fanout = self.held();
+        let mut fanout = self.suspended();
         if !connection.replaced.is_cancelled() {
             self.take_out(&mut fanout, subscriber, subscriber.fate_away());
         }

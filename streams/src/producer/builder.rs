@@ -8,10 +8,10 @@ use super::{
 };
 use crate::{
     Encoding, NetworkId, StreamId,
+    authorization::{Authorizer, Requirements},
     discovery::PeerEntry,
     filter::Lookup,
     frames::DEFAULT_MAX_FRAME_LEN,
-    gate::{Gate, Requirements},
     status::{Board, ChannelConditions},
     streams::{self, Format, Scope},
     tickets::TicketValidator,
@@ -253,7 +253,7 @@ impl FramesProducerBuilder {
             Core::new(
                 config,
                 streams.clone(),
-                (Gate::new(requirements), lookup),
+                (Authorizer::new(requirements), lookup),
                 undelivered,
                 Board::new(online_when),
             )

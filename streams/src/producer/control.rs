@@ -8,8 +8,8 @@ use std::{
 use super::{core::Core, lag::DisconnectLagging, stats::ProducerStats, subscriber::Target};
 use crate::{
     Criteria, PeerId,
+    authorization::Requirements,
     criteria::NotSelectable,
-    gate::Requirements,
     status::{ChannelConditions, ChannelInfo},
     streams::Format,
     tap::Tap,
@@ -84,7 +84,7 @@ impl ProducerControl {
             return Ok(None);
         };
         let tap = core.taps.add(&core.lookup, criteria)?;
-        core.hold();
+        core.suspend_bypass();
         Ok(Some(tap))
     }
 
@@ -109,7 +109,7 @@ impl ProducerControl {
     pub fn set_linger(&self, linger: Duration) {
         self.set(|core| {
             core.live().linger = linger;
-            core.hold();
+            core.suspend_bypass();
         });
     }
 
@@ -135,7 +135,7 @@ impl ProducerControl {
     /// Publishes a new version of this node's entry, which makes refused consumers try again.
     pub fn set_requirements(&self, requirements: Requirements) {
         self.set(|core| {
-            core.gate.replace(requirements);
+            core.authorizer.replace(requirements);
             core.streams.env.discovery.renew();
         });
     }

@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     StreamId,
+    authorization::Authorizer,
     filter::Lookup,
-    gate::Gate,
     queue::{Closed, Queue},
     status::Board,
     streams::{self, Format, Scope, protocol::Epoch},
@@ -47,7 +47,7 @@ pub(crate) struct Core {
     pub(super) id: StreamId,
     pub(super) config: Config,
     pub(super) streams: Arc<streams::Inner>,
-    pub(super) gate: Gate,
+    pub(super) authorizer: Authorizer,
     pub(super) lookup: Lookup,
     /// Receives the records that no subscriber selects.
     pub(super) undelivered: Option<GiveBack>,
@@ -75,7 +75,7 @@ impl Core {
     pub(super) fn new(
         config: Config,
         streams: Arc<streams::Inner>,
-        (gate, lookup): (Gate, Lookup),
+        (authorizer, lookup): (Authorizer, Lookup),
         undelivered: Option<GiveBack>,
         board: Board,
     ) -> Self {
@@ -92,7 +92,7 @@ impl Core {
             lagging: watch::Sender::new(config.disconnect_lagging),
             config,
             streams,
-            gate,
+            authorizer,
             lookup,
             undelivered,
             epoch: Epoch::random(),
@@ -142,8 +142,8 @@ impl Core {
         self.scope() == Scope::Network
     }
 
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.gate
+    pub(crate) fn authorizer(&self) -> &Authorizer {
+        &self.authorizer
     }
 
     pub(crate) fn lookup(&self) -> &Lookup {

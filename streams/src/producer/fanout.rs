@@ -77,20 +77,20 @@ impl Core {
 
     /// Like [`fanout`](Self::fanout), for changing it or reading the position: no record bypasses the worker until the
     /// worker has run again.
-    pub(super) fn held(&self) -> MutexGuard<'_, Fanout> {
+    pub(super) fn suspended(&self) -> MutexGuard<'_, Fanout> {
         let mut fanout = self.fanout();
-        fanout.position += self.intake.hold();
+        fanout.position += self.intake.suspend_bypass();
         fanout
     }
 
     /// Sends all records through the worker from now on, which evaluates all conditions again.
-    pub(super) fn hold(&self) {
-        drop(self.held());
+    pub(super) fn suspend_bypass(&self) {
+        drop(self.suspended());
     }
 
     /// Lets records go from the sending handles directly to the queue of the only subscriber, bypassing the worker, if
-    /// the worker would pass them on unchanged. Returns that subscriber.
-    pub(super) fn cut_through(&self) -> Option<Arc<Subscriber>> {
+    /// the worker would grant them on unchanged. Returns that subscriber.
+    pub(super) fn start_bypass(&self) -> Option<Arc<Subscriber>> {
         let fanout = self.fanout();
         let [only] = fanout.subscribers.as_slice() else {
             return None;
@@ -99,20 +99,20 @@ impl Core {
         if !is_idle || !self.board.is_online() || !only.takes_everything() {
             return None;
         }
-        self.intake.cut_through(only.clone());
+        self.intake.start_bypass(only.clone());
         Some(only.clone())
     }
 
     /// Counts the next `count` records and returns the subscribers that receive them.
     pub(super) fn advance(&self, count: usize) -> Arc<Vec<Arc<Subscriber>>> {
-        let mut fanout = self.held();
+        let mut fanout = self.suspended();
         fanout.position += count as u64;
         fanout.subscribers.clone()
     }
 
     /// Admits no more subscribers. Returns the current ones.
     pub(super) fn seal(&self, reason: CloseReason) -> Arc<Vec<Arc<Subscriber>>> {
-        let mut fanout = self.held();
+        let mut fanout = self.suspended();
         fanout.over = Some(reason);
         fanout.subscribers.clone()
     }
@@ -124,7 +124,7 @@ impl Core {
         let criteria = consumer.criteria();
         let filter = self.filter_for(&criteria);
         let channel = Channel::new(self.id, criteria, (local, local), me, State::Connected);
-        let mut fanout = self.held();
+        let mut fanout = self.suspended();
         if fanout.over.is_some() || consumer.queue().is_closed() {
             return;
         }
@@ -141,7 +141,7 @@ impl Core {
 
     /// Returns the number of records handed to the fan-out.
     pub(crate) fn position(&self) -> u64 {
-        self.held().position
+        self.suspended().position
     }
 
     pub(super) fn add(
@@ -170,7 +170,7 @@ impl Core {
 
     /// Like [`remove`](Self::remove), with an explicit fate.
     pub(super) fn remove_as(&self, subscriber: &Arc<Subscriber>, fate: Fate) {
-        self.take_out(&mut self.held(), subscriber, fate);
+        self.take_out(&mut self.suspended(), subscriber, fate);
     }
 
     /// Removes a subscriber from the list and counts the records that it did not take.
@@ -220,7 +220,7 @@ impl Core {
 
     /// Applies changed criteria of a consumer on this node.
     pub(crate) fn local_wants(&self, consumer: &Arc<consumer::Core>) {
-        let fanout = self.held();
+        let fanout = self.suspended();
         for subscriber in fanout.subscribers.iter() {
             if matches!(&subscriber.target, Target::Local(l) if Arc::ptr_eq(&l.consumer, consumer))
             {
@@ -231,7 +231,7 @@ impl Core {
 
     /// Sets the criteria of a subscriber from the next batch on.
     pub(super) fn select_for(&self, subscriber: &Subscriber, criteria: &Criteria) {
-        let _held = self.held();
+        let _held = self.suspended();
         subscriber.set_filter(self.filter_for(criteria));
     }
 
@@ -242,7 +242,7 @@ impl Core {
 
     /// Removes a consumer on this node that was dropped.
     pub(crate) fn remove_local(&self, consumer: &Arc<consumer::Core>) {
-        let mut fanout = self.held();
+        let mut fanout = self.suspended();
         let is_it = |s: &&Arc<Subscriber>| matches!(&s.target, Target::Local(l) if Arc::ptr_eq(&l.consumer, consumer));
         let found = fanout.subscribers.iter().find(is_it).cloned();
         if let Some(subscriber) = found {

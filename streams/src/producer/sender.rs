@@ -30,7 +30,7 @@ use crate::{
 /// Serves an admitted subscriber until its connection is over.
 pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start: Start) {
     let Link { conn, tx, rx } = link;
-    let (subscriber, connection, pass) = admitted.into_parts();
+    let (subscriber, connection, grant) = admitted.into_parts();
     let Some(remote) = subscriber.remote() else {
         return;
     };
@@ -56,7 +56,7 @@ pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start
         reason = connection.is_cut() => reason,
         // Triggered when the peer no longer meets the requirements, even while a write waits or there is nothing to
         // write.
-        () = core.gate.closed(catalog, connection.peer.id(), pass) => {
+        () = core.authorizer.closed(catalog, connection.peer.id(), grant) => {
             tracing::info!(peer = %connection.peer.id(), stream = core.label(), "disconnected: the consumer no longer has the required tags or tickets");
             CloseReason::NotAllowed
         }

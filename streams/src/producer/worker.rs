@@ -72,7 +72,7 @@ async fn next(
             return Some(batch);
         }
         if *online.borrow_and_update() {
-            let only = core.cut_through();
+            let only = core.start_bypass();
             let rejected = async {
                 match &only {
                     Some(only) => only.rejected().await,
@@ -88,7 +88,7 @@ async fn next(
                 () = rejected => {}
             }
             if only.is_some() {
-                core.hold();
+                core.suspend_bypass();
             }
             continue;
         }

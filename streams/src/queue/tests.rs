@@ -233,9 +233,9 @@ proptest! {
                     sent += u32::from(put.is_ok());
                 }
                 // The worker goes to sleep, and wakes.
-                3 if rest.is_empty() => queue.cut_through(next.clone()),
+                3 if rest.is_empty() => queue.start_bypass(next.clone()),
                 4 => {
-                    passed += queue.hold();
+                    passed += queue.suspend_bypass();
                     if rest.is_empty() && let Some((_, frames)) = queue.try_take(usize::MAX) {
                         moved += frames.count() as u64;
                         rest = frames;
@@ -250,7 +250,7 @@ proptest! {
             prop_assert!(queue.held().0 <= max_count.max(2 * LARGE as usize));
             prop_assert_eq!(queue.put_so_far().0, u64::from(sent));
         }
-        passed += queue.hold();
+        passed += queue.suspend_bypass();
         prop_assert_eq!(next.passed.load(Ordering::Relaxed), passed);
         prop_assert_eq!(u64::from(sent), passed + moved + queue.held().0 as u64);
         while let Some((_, frames)) = next.queue.try_take(usize::MAX) {
@@ -268,7 +268,7 @@ proptest! {
 #[test]
 fn large_batches_cut_through_and_small_ones_are_gathered() {
     let (queue, next) = (Queue::new(10_000, 1 << 20), onward(1000));
-    queue.cut_through(next.clone());
+    queue.start_bypass(next.clone());
     queue.put(0, &mut numbered(0..LARGE)).unwrap();
     assert_eq!((queue.held().0, next.queue.held().0), (0, 600));
     // The next queue has room for 400 of these.
@@ -276,15 +276,15 @@ fn large_batches_cut_through_and_small_ones_are_gathered() {
     queue.put(0, &mut frames).unwrap();
     assert!(frames.is_empty());
     assert_eq!((queue.held().0, next.queue.held().0), (200, 1000));
-    assert_eq!(queue.hold(), 1000);
-    assert_eq!(queue.hold(), 0, "they were counted");
+    assert_eq!(queue.suspend_bypass(), 1000);
+    assert_eq!(queue.suspend_bypass(), 0, "they were counted");
 
     next.queue.try_take(usize::MAX);
-    queue.cut_through(next.clone());
+    queue.start_bypass(next.clone());
     queue.put(0, &mut numbered(0..LARGE)).unwrap();
     assert_eq!(queue.held().0, 800, "what is held goes first");
     while queue.try_take(usize::MAX).is_some() {}
-    queue.cut_through(next);
+    queue.start_bypass(next);
     queue.put(0, &mut numbered(0..1)).unwrap();
     queue.put(0, &mut numbered(1..LARGE)).unwrap();
     assert_eq!(queue.held().0, 600);
@@ -293,10 +293,10 @@ fn large_batches_cut_through_and_small_ones_are_gathered() {
 #[test]
 fn a_next_queue_that_is_closed_takes_nothing() {
     let (queue, next) = (Queue::new(10_000, 1 << 20), onward(10_000));
-    queue.cut_through(next.clone());
+    queue.start_bypass(next.clone());
     next.queue.close();
     queue.put(0, &mut numbered(0..LARGE)).unwrap();
-    assert_eq!((queue.held().0, queue.hold()), (600, 0));
+    assert_eq!((queue.held().0, queue.suspend_bypass()), (600, 0));
     assert_eq!(queue.put_whole(0, &numbered(0..LARGE)), Ok(true));
     assert_eq!(queue.held().0, 1200);
 }

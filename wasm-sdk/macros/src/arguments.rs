@@ -1,4 +1,4 @@
-//! What may stand in `#[operator(…)]`.
+//! The arguments of `#[operator(…)]`.
 
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Expr, Ident, LitInt, Path, Result, Token};
@@ -8,7 +8,7 @@ use syn::{Error, Expr, Ident, LitInt, Path, Result, Token};
 pub(crate) struct Arguments {
     /// `state` or `state = field`.
     pub(crate) state: Option<State>,
-    /// `keyed`, at the word.
+    /// `keyed`.
     pub(crate) keyed: Option<Ident>,
     /// `version = 2`.
     pub(crate) version: Option<LitInt>,
@@ -18,9 +18,9 @@ pub(crate) struct Arguments {
     pub(crate) config_schema: Option<Expr>,
 }
 
-/// What is saved and restored.
+/// The part of an operator that is saved and restored.
 pub(crate) enum State {
-    /// The operator itself, at the word.
+    /// The operator itself. Contains the argument.
     Whole(Ident),
     /// One of its fields.
     Field(Ident),
@@ -97,7 +97,7 @@ impl Arguments {
         Ok(())
     }
 
-    /// That all that belongs to a state has one.
+    /// Checks that state arguments are used together with a state.
     fn check(&self) -> Result<()> {
         match (&self.state, &self.keyed) {
             (None | Some(State::Whole(_)), Some(keyed)) => {
@@ -131,7 +131,7 @@ impl Arguments {
         Ok(())
     }
 
-    /// The version of the state, 1 unless another is given.
+    /// The version of the state; 1 by default.
     fn number(&self) -> Result<u32> {
         self.version.as_ref().map_or(Ok(1), LitInt::base10_parse)
     }

@@ -1,4 +1,4 @@
-//! `#[operator]` on a function: a type of its name that implements `Operator` by calling it.
+//! `#[operator]` on a function: generates a type of the same name that implements `Operator` by calling it.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
@@ -80,7 +80,7 @@ pub(crate) fn expand(arguments: Arguments, function: &ItemFn) -> Result<TokenStr
     let name = &signature.ident;
     let visibility = &function.vis;
     let documentation = format!("The operator that calls the function `{name}`.");
-    // Names of their own, since the function may be called so.
+    // Hygienic names, since the function may have the same ones.
     let local = |name| Ident::new(name, Span::mixed_site());
     let (input_datum, out, datum, error) =
         (local("input"), local("out"), local("datum"), local("error"));
@@ -154,7 +154,7 @@ fn argument_type(argument: &FnArg) -> Result<&Type> {
     }
 }
 
-/// What a function returns, told by how its type is written.
+/// The return type of a function, determined from its tokens.
 struct Returned<'a> {
     datum: &'a Type,
     many: bool,
@@ -184,7 +184,7 @@ impl<'a> Returned<'a> {
     }
 }
 
-/// The `T` of `Name<T, …>`.
+/// Returns the `T` of `Name<T, …>`.
 fn first_argument<'a>(of: &'a Type, name: &str) -> Option<&'a Type> {
     let Type::Path(path) = of else { return None };
     let last = path.path.segments.last()?;
@@ -197,7 +197,7 @@ fn first_argument<'a>(of: &'a Type, name: &str) -> Option<&'a Type> {
     }
 }
 
-/// The `T` of `impl Iterator<Item = T>`.
+/// Returns the `T` of `impl Iterator<Item = T>`.
 fn iterated(of: &Type) -> Option<&Type> {
     let Type::ImplTrait(of) = of else { return None };
     of.bounds.iter().find_map(|bound| {

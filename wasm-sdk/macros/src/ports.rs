@@ -1,4 +1,4 @@
-//! `#[derive(InputPorts)]` and `#[derive(OutputPorts)]`: an enum with a variant a port.
+//! `#[derive(InputPorts)]` and `#[derive(OutputPorts)]`: an enum with one variant per port.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -7,7 +7,7 @@ use syn::{
     Data, DeriveInput, Error, Expr, ExprLit, Fields, Ident, Lit, Meta, Result, Type, Variant,
 };
 
-/// The longest name that a manifest takes, in bytes.
+/// The maximum length of a port name in bytes, as in manifests.
 const NAME_LEN_MAX: usize = 64;
 
 struct Port<'a> {
@@ -127,7 +127,7 @@ fn port(variant: &Variant) -> Result<Port<'_>> {
     })
 }
 
-/// What `#[port = "…"]` says, else the variant's name in snake case.
+/// Returns the name given by `#[port = "…"]`, or the variant's name in snake case.
 fn name(variant: &Variant) -> Result<String> {
     let mut given = variant
         .attrs
@@ -169,7 +169,7 @@ fn name(variant: &Variant) -> Result<String> {
     Ok(text)
 }
 
-/// `TooLate` as `too_late`.
+/// Converts `TooLate` to `too_late`.
 fn snake_case(name: &str) -> String {
     let name = name.strip_prefix("r#").unwrap_or(name);
     let mut snake = String::new();

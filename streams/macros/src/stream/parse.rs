@@ -1,4 +1,5 @@
-//! The form of a definition: `#[attributes] visibility [producer|consumer] Name<Generics> = Datum [, id] [, key: value]*`.
+//! The syntax of a definition: `#[attributes] visibility [producer|consumer] Name<Generics> = Datum [, id] [, key:
+//! value]*`.
 
 use proc_macro2::{Span, TokenStream};
 use syn::{
@@ -10,13 +11,13 @@ use syn::{
 
 use super::key::{Key, Side, similar};
 
-/// A stream definition, as it is written.
+/// A parsed stream definition.
 pub(super) struct Definition {
-    /// The path of `mosaik-streams`, as its own macro knows it.
+    /// The path of `mosaik-streams`, as passed by its macro.
     pub(super) krate: TokenStream,
     pub(super) attrs: Vec<Attribute>,
     pub(super) vis: Visibility,
-    /// The sides it defines.
+    /// The sides that it defines.
     pub(super) sides: Vec<Side>,
     pub(super) name: Ident,
     pub(super) generics: Generics,
@@ -95,7 +96,7 @@ fn parse_name(input: ParseStream<'_>) -> syn::Result<Ident> {
 }
 
 impl Definition {
-    /// What follows the type.
+    /// Parses everything after the type.
     fn parse_rest(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
         let mut is_first = true;
         while !input.is_empty() {
@@ -126,7 +127,7 @@ impl Definition {
     }
 }
 
-/// Whether what follows is meant as `[side] key: value`, well-formed or not, rather than as the id of the stream.
+/// Returns true if the next tokens are meant as `[side] key: value`, well-formed or not, rather than as the id.
 fn starts_entry(input: ParseStream<'_>) -> bool {
     let is_alone = input.peek2(Token![::]) || input.peek2(syn::token::Paren);
     if !input.peek(Ident) || is_alone {

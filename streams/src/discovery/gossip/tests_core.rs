@@ -153,10 +153,10 @@ fn a_swarm_survives_the_loss_of_every_third_node() {
 }
 
 #[test]
-fn a_farewell_reaches_all_though_its_node_is_gone() {
+fn a_departure_reaches_all_nodes_after_its_sender_is_gone() {
     let mut swarm = swarm(12);
-    let farewell = Bytes::from_static(b"bye");
-    swarm.act(peer(5), |core, _| core.quit(&farewell, []));
+    let departure = Bytes::from_static(b"bye");
+    swarm.act(peer(5), |core, _| core.quit(&departure, []));
     swarm.nodes.remove(&peer(5));
     swarm.pass(Duration::from_secs(3));
     assert_eq!(swarm.have_heard("bye"), 11);
@@ -164,7 +164,7 @@ fn a_farewell_reaches_all_though_its_node_is_gone() {
 
 /// A node joins, is taken in, and leaves before it hears so.
 #[test]
-fn a_farewell_reaches_who_is_not_known_to_be_a_neighbour() {
+fn a_departure_reaches_a_peer_not_yet_known_as_a_neighbour() {
     let now = Instant::now();
     let (mut leaver, mut other) = (Core::new(peer(1), 1, now), Core::new(peer(2), 2, now));
     for output in leaver.join(peer(2)) {

@@ -28,12 +28,12 @@ fn ticket(issuer: &JwtTicketBuilder) -> Ticket {
     issuer.build(&peer(), Expiration::At(at(NOW + 60)))
 }
 
-fn judge(validator: &Jwt, ticket: &Ticket) -> Result<Expiration, InvalidTicket> {
-    validator.judge(&ticket.data, &peer(), NOW)
+fn check(validator: &Jwt, ticket: &Ticket) -> Result<Expiration, InvalidTicket> {
+    validator.check(&ticket.data, &peer(), NOW)
 }
 
 fn accepts(validator: &Jwt, ticket: &Ticket) -> bool {
-    judge(validator, ticket).is_ok()
+    check(validator, ticket).is_ok()
 }
 
 /// A token with any header and claims, signed by the rules.
