@@ -1,8 +1,8 @@
-//! Whether the streams of an operator are of an encoding that it can do with.
+//! Checks of the encodings of an operator's streams.
 
 use mosaik_wasm_sdk::{Binding, Result, ensure};
 
-/// Checks that all streams of an operator are of JSON.
+/// Checks that all streams of an operator are JSON.
 ///
 /// # Errors
 /// Names the port whose stream is not.
@@ -16,10 +16,11 @@ pub fn only_json(operator: &str, inputs: &[Binding], outputs: &[Binding]) -> Res
     Ok(())
 }
 
-/// For operators that hand datums on as they came: checks that all streams of the operator are of one encoding; of JSON, if it looks into them.
+/// Checks that all streams of an operator have the same encoding, for operators that pass records on unchanged. It must
+/// be JSON if the operator reads fields.
 ///
 /// # Errors
-/// Names the port whose stream does not fit.
+/// Names the port whose stream does not match.
 pub fn all_alike(
     operator: &str,
     looks_into: bool,
@@ -33,7 +34,7 @@ pub fn all_alike(
             !looks_into || encoding == "json",
             "the stream on port `{port}` is {encoding}; {operator} finds the fields of `by` and `time` in json only"
         );
-        // Its schema might be another on each port.
+        // The schemas of the ports could differ.
         ensure!(
             encoding != "postcard",
             "the stream on port `{port}` is postcard; {operator} takes it as json (postcard: json)"

@@ -1,4 +1,4 @@
-//! [`Size`]: a number of bytes as configured, `16MiB`.
+//! [`Size`]: a configured number of bytes, such as `16MiB`.
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The operator as a whole.
+//! Tests of the whole operator.
 
 use super::*;
 use mosaik_wasm_sdk::testing::{Harness, binding, counted, set_now};
@@ -10,7 +10,7 @@ fn open(config: &Value) -> Harness<DedupeOperator> {
     Harness::open(&config.to_string()).unwrap()
 }
 
-/// What has passed, as JSON.
+/// The records that passed, as JSON.
 fn passed(harness: &mut Harness<DedupeOperator>) -> Vec<Value> {
     let sent = harness.take().into_iter().filter(|(port, _)| *port == 0);
     sent.map(|(_, datum)| serde_json::from_slice(&datum).unwrap())
@@ -119,10 +119,10 @@ fn keys_are_forgotten_by_the_hosts_clock() {
     for (now_ms, passes) in [
         (1_000, true),
         (10_999, false),
-        // What was dropped has not prolonged it.
+        // A dropped record has not extended the time.
         (11_000, true),
         (20_999, false),
-        // The clock goes back.
+        // The clock goes backwards.
         (5, false),
         (21_000, true),
     ] {
@@ -147,7 +147,7 @@ fn keys_are_forgotten_by_event_time() {
     for (time_s, passes) in [
         (7_200, true),
         (10_799, false),
-        // Late, and older than what passed by more than `within`.
+        // Late, and older than the passed record by more than `within`.
         (0, false),
         (10_800, true),
         (7_200, false),
@@ -161,7 +161,7 @@ fn keys_are_forgotten_by_event_time() {
             "at {time_s}"
         );
     }
-    // The host's clock has no say.
+    // The host's clock has no effect.
     dedupe.tick(u64::MAX).unwrap();
     dedupe.send(0, [r#"{"k":1,"t":10801}"#]).unwrap();
     assert!(passed(&mut dedupe).is_empty());
@@ -254,12 +254,12 @@ fn smaller_bounds_keep_what_came_last() {
     assert_eq!(passed(&mut smaller), [json!({"k": 2})]);
 }
 
-/// A key, and by how much the time has gone on.
+/// A key, and the time step before it.
 fn inputs() -> impl Strategy<Value = Vec<(u8, u64)>> {
     prop::collection::vec((0u8..8, 0u64..6), 0..100)
 }
 
-/// Feeds the inputs, each with its number, by the host's clock or with event times; gives the numbers that pass.
+/// Sends the inputs, each with its number, by the host's clock or with event times. Returns the numbers that pass.
 fn run(config: &Value, inputs: &[(u8, u64)], restored_at: Option<usize>) -> Vec<usize> {
     let mut dedupe = open(config);
     let mut now_ms = 1_000_000;
@@ -284,7 +284,7 @@ fn run(config: &Value, inputs: &[(u8, u64)], restored_at: Option<usize>) -> Vec<
     passing
 }
 
-/// What passes, by looking back over all that came before.
+/// Computes the records that pass by comparing each with all earlier ones.
 fn expected(inputs: &[(u8, u64)], within_s: Option<u64>, max_keys: usize) -> Vec<usize> {
     let mut passing: Vec<usize> = Vec::new();
     let times: Vec<u64> = inputs

@@ -1,4 +1,4 @@
-//! The operator as a whole.
+//! Tests of the whole operator.
 
 use super::*;
 use mosaik_wasm_sdk::testing::{Harness, binding, counted};
@@ -205,7 +205,7 @@ proptest! {
         let config = json!({"by": "k", "table": table, "missing": missing}).to_string();
         let datums: Vec<Value> = keys.iter().zip(0..).map(|(key, n)| json!({"k": key, "n": n})).collect();
         let mut enrich = Harness::<EnrichOperator>::open(&config).unwrap();
-        // A new instance in the midst of it changes nothing.
+        // A new instance in the middle changes nothing.
         let (before, after) = datums.split_at(datums.len() / 2);
         enrich.send(0, before.iter().map(Value::to_string)).unwrap();
         let mut next = Harness::<EnrichOperator>::open(&config).unwrap();

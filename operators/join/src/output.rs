@@ -1,4 +1,4 @@
-//! What leaves: both datums, or what they are put together.
+//! The output: both records, or their merged fields.
 
 use crate::config::{Output, SIDES};
 use mosaik_operator_common::members::members;
@@ -6,8 +6,8 @@ use mosaik_wasm_sdk::Result;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// Writes the datums of the left and the right, of which one may be missing. Gives the number of fields that were left
-/// out because another one has their name.
+/// Writes the left and right records, one of which may be missing. Returns the number of fields omitted because of
+/// equal names.
 pub(crate) fn write(
     output: Output,
     prefixes: [&str; 2],

@@ -1,20 +1,21 @@
-//! Where jaq's operators answer otherwise than jq's: divisions, and the order in which both sides of an operator are run.
+//! Rewrites filters where jaq's operators differ from jq's: division, and the order in which the sides of an operator
+//! run.
 
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Def, Pattern, Term};
 use jaq_core::ops::Math;
 use jaq_core::path::{Part, Path};
 
-/// The variable that holds the right side of an operator. No filter can name it.
+/// The variable for the right side of an operator. A filter cannot name it.
 const RIGHT: &str = "$!right";
-/// Divides, or fails by zero; defined beside jq's functions.
+/// Divides, or fails on division by zero. Defined together with jq's functions.
 pub(crate) const DIVIDE: &str = "_divide";
-/// The last result, or null; defined beside jq's functions.
+/// The last result, or null. Defined together with jq's functions.
 const LAST: &str = "_last";
 
 type T<'s> = Term<&'s str>;
 
-/// Rewrites a filter so that its operators do as jq's.
+/// Rewrites a filter so that its operators behave as in jq.
 pub(crate) fn term(term: T<'_>) -> T<'_> {
     match term {
         Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_) => term,
@@ -81,7 +82,7 @@ fn boxed(inner: Box<T<'_>>) -> Box<T<'_>> {
     Box::new(term(*inner))
 }
 
-/// A part of a text; where no format is given, what is put in is written as JSON.
+/// Rewrites a part of a string. Without a format, interpolated values are written as JSON.
 fn part<'s>(part: StrPart<&'s str, T<'s>>, is_plain: bool) -> StrPart<&'s str, T<'s>> {
     match part {
         StrPart::Term(inner) if is_plain => {
@@ -135,7 +136,7 @@ fn operator<'s>(left: Box<T<'s>>, op: BinaryOp<&'s str>, right: Box<T<'s>>) -> T
     }
 }
 
-/// jq runs the right side of an operator first, and the left for each of its results.
+/// jq runs the right side of an operator first, and the left side for each of its results.
 fn right_first<'s>(
     left: Box<T<'s>>,
     right: Box<T<'s>>,
@@ -152,7 +153,7 @@ fn bind<'s>(value: Box<T<'s>>, then: T<'s>) -> T<'s> {
     Term::BinOp(value, pipe, Box::new(then))
 }
 
-/// Whether a term never has several results, so that the order makes no difference.
+/// Returns true if a term never has several results, so that the order does not matter.
 fn has_one_result(term: &T<'_>) -> bool {
     match term {
         Term::Id | Term::Num(_) | Term::Arr(_) | Term::Var(_) => true,

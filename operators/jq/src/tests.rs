@@ -1,4 +1,4 @@
-//! The operator as a whole.
+//! Tests of the whole operator.
 
 mod like_jq;
 
@@ -11,7 +11,7 @@ fn open(filter: &str) -> Result<Harness<JqOperator>> {
     Harness::open(&json!({ "filter": filter }).to_string())
 }
 
-/// The outputs of a filter for one datum, or why it was rejected.
+/// The outputs of a filter for one record, or the reason for its rejection.
 fn run(filter: &str, datum: &str) -> Result<Vec<String>, String> {
     let mut harness = open(filter).unwrap();
     harness.send(0, [datum]).unwrap();

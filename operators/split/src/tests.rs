@@ -1,17 +1,17 @@
-//! The operator as a whole.
+//! Tests of the whole operator.
 
 use super::*;
 use mosaik_wasm_sdk::testing::{Harness, binding, counted};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Opens with a JSON stream on these output ports.
+/// Opens the operator with a JSON stream on these output ports.
 fn open(config: &Value, outputs: &[&str]) -> Result<Harness<SplitOperator>> {
     let outputs: Vec<Binding> = outputs.iter().map(|port| binding(port, "json")).collect();
     Harness::open_on(&config.to_string(), &[binding("in", "json")], &outputs)
 }
 
-/// What has left, with the name of its port.
+/// The outputs, with the names of their ports.
 fn sent(harness: &mut Harness<SplitOperator>) -> Vec<(&'static str, String)> {
     let sent = harness.take().into_iter();
     sent.map(|(port, datum)| (PORTS[port], String::from_utf8(datum).unwrap()))
@@ -123,7 +123,7 @@ fn nothing_is_kept() {
     assert!(split.snapshot().unwrap().entries.is_empty());
 }
 
-/// Criteria on `n` and `s`, and what they mean.
+/// Criteria on `n` and `s`, and equivalent functions.
 type Meaning = (&'static str, fn(i64, &str) -> bool);
 
 const WANTED: [Meaning; 7] = [

@@ -1,4 +1,4 @@
-//! The operator as a whole, with windows of one length by event time; other windows are in `kinds`.
+//! Tests of the whole operator with windows of one length by event time. Other windows are tested in `kinds`.
 
 mod kinds;
 mod numbers;
@@ -24,7 +24,7 @@ fn open(config: &str) -> Harness<WindowOperator> {
     Harness::open(config).unwrap()
 }
 
-/// What has left by the port `out`.
+/// The outputs on the port `out`.
 fn outputs(harness: &mut Harness<WindowOperator>) -> Vec<Json> {
     let sent = harness.take().into_iter().filter(|(port, _)| *port == 0);
     sent.map(|(_, datum)| serde_json::from_slice(&datum).unwrap())
@@ -353,7 +353,8 @@ fn run(config: &str, inputs: &[(u8, i64, i32)]) -> (Vec<Json>, usize) {
     )
 }
 
-/// What leaves, by port, when another instance takes over the state after the first of the inputs, and when one has all.
+/// The outputs by port, if another instance restores the state after the first `at` inputs, and if one instance
+/// receives all.
 fn in_parts_and_whole(
     config: &str,
     inputs: &[(u8, i64, i32)],
@@ -397,7 +398,7 @@ proptest! {
 
     #[test]
     fn the_order_within_lateness_does_not_matter(
-        // By time, because times that occur twice leave open which value is the first or last.
+        // Unique times, because equal times leave open which value is the first or last.
         (sorted, shuffled) in proptest::collection::btree_map(0i64..600, (0u8..4, -1000i32..1000), 0..80)
             .prop_map(|inputs| inputs.into_iter().map(|(time, (key, value))| (key, time, value)).collect::<Vec<_>>())
             .prop_flat_map(|inputs| (Just(inputs.clone()), Just(inputs).prop_shuffle())),

@@ -1,4 +1,4 @@
-//! Numbers, as they are added, compared and grouped by; and fields with dots in their names.
+//! Numbers that are added, compared and used as keys; and field names with dots.
 
 use super::*;
 
@@ -77,7 +77,7 @@ fn integers_are_exact_whatever_their_size() {
             "{values:?}"
         );
     }
-    // An integer that cannot be added exactly is not added at all.
+    // An integer that cannot be added exactly is rejected.
     let long = "9".repeat(40);
     let (fields, rejected) = aggregate(&["1", &long]);
     assert_eq!((fields[0].as_str(), rejected), ("1", 1));

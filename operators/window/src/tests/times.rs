@@ -1,4 +1,4 @@
-//! Event times that are far ahead of the clock, or hardly times.
+//! Event times that are far ahead of the clock, or unlikely to be times.
 
 use super::*;
 use mosaik_wasm_sdk::testing::set_now;
