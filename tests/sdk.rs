@@ -170,7 +170,7 @@ fn told_in_full(reason: &str, index: usize) {
     let place = format!("panicked at tests/operator/src/lib.rs:{}:20", line + 1);
     assert!(
         reason.contains(&format!(
-            "{place}, processing datum {index} of its batch: asked to panic at 7"
+            "{place}, processing record {index} of its batch: asked to panic at 7"
         )),
         "{place} is not in: {reason}"
     );

@@ -1,4 +1,4 @@
-//! Producers and consumers of one node, which meet in process.
+//! Producers and consumers on the same node, connected in process.
 
 use crate::common::*;
 use futures::{FutureExt, SinkExt, StreamExt};
@@ -95,7 +95,7 @@ async fn what_nobody_takes_holds_the_producer_within_its_bounds() {
     );
     until("the consumer's queue is full", || consumer.queued().0 == 50).await;
     let held = 10_000 - frames.count();
-    // The two queues, and one batch on its way between them.
+    // The two queues, and one batch between them.
     assert!(held <= 50 + 100 + 100, "{held} datums are held");
     assert!(
         matches!(producer.try_send_frames(numbered(0..101)), Err(Error::Full(back)) if back.count() == 101)
@@ -232,7 +232,7 @@ async fn a_consumer_takes_its_own_node_only_when_told_to() {
     producer.send_frames(numbered(0..2)).await.unwrap();
     until("datums for nobody", || producer.stats().dropped.nobody == 2).await;
     assert!(others.try_recv_frames(9).is_none() && others.producers().is_empty());
-    // Neither `max_consumers` nor `require` are for consumers of the node itself.
+    // `max_consumers` and `require` do not apply to consumers on the same node.
     let mut own = network
         .streams()
         .consumer_frames(STREAM)

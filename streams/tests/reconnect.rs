@@ -1,4 +1,4 @@
-//! Nodes that die without a word and come back with the same key.
+//! Nodes that are killed and restart with the same key.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ async fn a_consumer_killed_and_restarted_is_let_in_at_once() {
         0..10,
     );
     first_life.kill();
-    // Their drop could run code, but no task of that life is left to tell anybody.
+    // Dropping it could run code, but no task of that run is left to send anything.
     std::mem::forget((node, consumer));
 
     let killed = Instant::now();

@@ -202,7 +202,9 @@ impl<O: FramesOperator> Driver<O> {
     fn idle(&mut self) -> Result<&mut Running<O>> {
         let running = self.running()?;
         if running.has_more() {
-            return Err(Error::new("the last answer had more: resume comes first"));
+            return Err(Error::new(
+                "the last answer is incomplete; call resume first",
+            ));
         }
         Ok(running)
     }
@@ -333,7 +335,7 @@ fn input_port<O: FramesOperator>(port: u32) -> Result<usize> {
     if index < O::INPUTS.len() {
         return Ok(index);
     }
-    Err(Error::new(format_args!("there is no input port {port}")))
+    Err(Error::new(format_args!("no input port {port}")))
 }
 
 fn bound_ports(names: &[&str], bindings: &[Binding], side: &str) -> Result<Vec<usize>> {
@@ -341,10 +343,7 @@ fn bound_ports(names: &[&str], bindings: &[Binding], side: &str) -> Result<Vec<u
     for binding in bindings {
         let Some(index) = names.iter().position(|name| *name == binding.port) else {
             let known = names.join("`, `");
-            crate::bail!(
-                "there is no {side} port `{}`; there is `{known}`",
-                binding.port
-            );
+            crate::bail!("no {side} port `{}`; the ports are `{known}`", binding.port);
         };
         if !bound.contains(&index) {
             bound.push(index);

@@ -36,7 +36,7 @@ impl Encoding {
             "postcard" => crate::bail!(
                 "this operator was built without the feature `postcard` of mosaik-wasm-sdk"
             ),
-            _ => crate::bail!("there is no encoding `{name}`"),
+            _ => crate::bail!("unknown encoding `{name}`"),
         })
     }
 
@@ -47,7 +47,7 @@ impl Encoding {
     pub fn decode<T: DeserializeOwned>(self, datum: &[u8]) -> Result<T> {
         match self {
             Self::Json => serde_json::from_slice(datum)
-                .map_err(|error| Error::new(format_args!("not what is expected: {error}"))),
+                .map_err(|error| Error::new(format_args!("unexpected value: {error}"))),
             Self::Text => {
                 let text = std::str::from_utf8(datum)?;
                 plain::read(BorrowedStrDeserializer::new(text))

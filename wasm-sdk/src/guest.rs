@@ -146,7 +146,7 @@ fn log_panics() {
             }
             match DATUM.load(Ordering::Relaxed) {
                 NO_DATUM => {}
-                index => line.push_str(&format!(", processing datum {index} of its batch")),
+                index => line.push_str(&format!(", processing record {index} of its batch")),
             }
             host::log(crate::host::Level::Error, &format!("{line}: {message}"));
         }));

@@ -137,7 +137,7 @@ impl Outputs {
         let fits = written.and_then(|()| {
             if self.pending + HEADER_LEN + len > PENDING_LEN_MAX {
                 return Err(Error::new(format_args!(
-                    "the outputs of one call are over {PENDING_LEN_MAX} bytes"
+                    "the outputs of one call exceed {PENDING_LEN_MAX} bytes"
                 )));
             }
             Ok(())
@@ -148,7 +148,7 @@ impl Outputs {
         }
         match frames.get_mut(start..start + HEADER_LEN) {
             Some(header) => header.copy_from_slice(&(len as u32).to_be_bytes()),
-            None => return Err(Error::new("the outputs before this one were cut away")),
+            None => return Err(Error::new("earlier outputs were truncated")),
         }
         self.pending += HEADER_LEN + len;
         self.pushed = true;
@@ -161,7 +161,7 @@ impl Outputs {
             self.pushed_nowhere = true;
             return Ok(());
         }
-        Err(Error::new(format_args!("there is no output port {port}")))
+        Err(Error::new(format_args!("no output port {port}")))
     }
 
     /// Sets the outcome of the input being processed. By default, an input with output is

@@ -12,7 +12,7 @@ pub(crate) fn read<'de, T: DeserializeOwned>(
     from: impl Deserializer<'de, Error = ValueError>,
 ) -> crate::Result<T> {
     T::deserialize(from)
-        .map_err(|error| crate::Error::new(format_args!("not what is expected: {error}")))
+        .map_err(|error| crate::Error::new(format_args!("unexpected value: {error}")))
 }
 
 /// Appends strings, bytes and scalars unchanged. Refuses compound values.
@@ -24,7 +24,7 @@ type Never = Impossible<(), ValueError>;
 
 fn parts<T>(what: &str) -> Result<T, ValueError> {
     Err(ValueError::custom(format_args!(
-        "{what} cannot be a datum of a stream of encoding text or bytes"
+        "{what} cannot be a record of a stream with encoding text or bytes"
     )))
 }
 

@@ -31,7 +31,7 @@ use serde::de::DeserializeOwned;
 /// A port is called as its variant, in snake case, unless `#[port = "…"]` says otherwise.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from a stream",
-    note = "derive `serde::Deserialize` for the datums of one port, or `InputPorts` for an enum with a variant a port"
+    note = "derive `serde::Deserialize` for the records of one port, or `InputPorts` for an enum with one variant per port"
 )]
 pub trait InputPorts: Sized {
     /// The names of the ports, in the order of their numbers.
@@ -77,7 +77,7 @@ impl<T: DeserializeOwned> InputPorts for T {
 /// Ports are named as those of [`InputPorts`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written to a stream",
-    note = "derive `serde::Serialize` for the datums of one port, or `OutputPorts` for an enum with a variant a port"
+    note = "derive `serde::Serialize` for the records of one port, or `OutputPorts` for an enum with one variant per port"
 )]
 pub trait OutputPorts {
     /// The names of the ports, in the order of their numbers.

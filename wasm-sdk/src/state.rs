@@ -67,7 +67,7 @@ impl Saved<'_> {
 
 /// A map that `#[operator(state = field, keyed)]` saves with one entry per key.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` keeps no state by key",
+    message = "`{Self}` cannot keep state by key",
     label = "not a map",
     note = "`keyed` takes a `BTreeMap` or a `HashMap`"
 )]
@@ -149,7 +149,7 @@ pub fn load<T: DeserializeOwned>(
             read_entry(saved.version, entry, version, migrate).map(Some)
         }
         entries => bail!(
-            "the saved state has {} parts by key, and this operator's is one piece",
+            "the saved state has {} parts by key, but this operator expects a single part",
             entries.len()
         ),
     }
@@ -178,13 +178,13 @@ pub fn load_keyed<M: KeyedState + DeserializeOwned>(
     let mut state = M::with_capacity(saved.entries.len());
     for entry in &saved.entries {
         let Some(key) = &entry.key else {
-            bail!("a part of the saved state has no key, and this operator keeps its state by key");
+            bail!("a part of the saved state has no key, but this operator keeps its state by key");
         };
         let shown = || String::from_utf8_lossy(key);
-        let of_key = |error: Error| Error::new(format_args!("at the key {}: {error}", shown()));
+        let of_key = |error: Error| Error::new(format_args!("key {}: {error}", shown()));
         let value = read_entry(saved.version, entry, version, migrate).map_err(of_key)?;
         if !state.add(parse(key).map_err(of_key)?, value) {
-            bail!("the saved state has the key {} twice", shown());
+            bail!("the saved state contains the key {} twice", shown());
         }
     }
     Ok(Some(state))
@@ -207,21 +207,21 @@ fn read_entry<T: DeserializeOwned>(
         })
         .map_err(|error| {
             Error::new(format_args!(
-                "the saved state of version {saved} cannot be made one of version {version}: {error}"
+                "failed to migrate the saved state from version {saved} to {version}: {error}"
             ))
         }),
-        _ => bail!(
-            "the saved state is of version {saved}, and this operator reads version {version}"
-        ),
+        _ => {
+            bail!("the saved state has version {saved}, but this operator reads version {version}")
+        }
     }
 }
 
 fn text<T: Serialize + ?Sized>(state: &T) -> Result<Vec<u8>> {
     serde_json::to_vec(state)
-        .map_err(|error| Error::new(format_args!("the state cannot be saved: {error}")))
+        .map_err(|error| Error::new(format_args!("failed to save the state: {error}")))
 }
 
 fn parse<T: DeserializeOwned>(state: &[u8]) -> Result<T> {
     serde_json::from_slice(state)
-        .map_err(|error| Error::new(format_args!("the saved state cannot be read: {error}")))
+        .map_err(|error| Error::new(format_args!("failed to read the saved state: {error}")))
 }

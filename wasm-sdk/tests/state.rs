@@ -149,13 +149,13 @@ fn what_cannot_be_migrated_says_where_and_why() {
         at(1, "null", "1"),
         "at the key null: the saved state of version 1 cannot be made one of version 3: it has no key"
     );
-    assert!(at(1, "[\"a\",1]", "{}").contains("the saved state cannot be read: invalid type: map"));
+    assert!(at(1, "[\"a\",1]", "{}").contains("failed to read the saved state: invalid type: map"));
     assert_eq!(
         at(4, "null", "1"),
         "at the key null: the saved state is of version 4, and this operator reads version 3"
     );
     assert!(
-        at(3, "7", "{\"times\":1}").starts_with("at the key 7: the saved state cannot be read")
+        at(3, "7", "{\"times\":1}").starts_with("at the key 7: failed to read the saved state")
     );
     let twice = [
         (Some("null"), "{\"times\":1}"),
@@ -168,7 +168,7 @@ fn what_cannot_be_migrated_says_where_and_why() {
     let mixed = [(Some("null"), "{\"times\":1}"), (None, "{}")];
     assert_eq!(
         reason(state(3, &mixed)),
-        "a part of the saved state has no key, and this operator keeps its state by key"
+        "a part of the saved state has no key, but this operator keeps its state by key"
     );
 }
 

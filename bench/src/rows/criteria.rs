@@ -1,4 +1,4 @@
-//! What selecting costs, and what it saves.
+//! The cost and the savings of criteria.
 
 use std::{hint::black_box, time::Instant};
 

@@ -16,10 +16,10 @@ use crate::{
 const SIZE: usize = 100;
 const CAPACITY: usize = 1024;
 const DATUMS: &str = "datums/s";
-/// How many are counted before the clock is looked at.
+/// The number of records between checks of the clock.
 const LOOK_EVERY: usize = 1024;
 
-/// Runs what sends and what takes on two threads, and gives what was taken a second.
+/// Runs a sending and a receiving task on two threads, and returns the records received per second.
 fn flow<S, T, F>(setting: &Setting, make: impl FnOnce() -> F) -> Result<f64>
 where
     F: Future<Output = Result<(S, T)>>,

@@ -1,4 +1,4 @@
-//! Streams between two processes over loopback: ours, quinn alone, Mosaik and Zenoh.
+//! Streams between two processes over loopback: this project, quinn alone, Mosaik and Zenoh.
 
 use crate::{
     measure::{Bound, Case, Figure, Goal, Result, Row, Setting},
@@ -9,8 +9,8 @@ use crate::{
 const DATUMS: &str = "datums/s";
 const BYTES: &str = "B/s";
 
-/// Starts a producer, then a consumer that is told where it is, and measures what arrives. Gives datums and bytes a
-/// second, and how many CPU-seconds a second both took.
+/// Starts a producer, then a consumer with its address, and measures the received records. Returns records and bytes
+/// per second, and the CPU seconds per second of both.
 pub(super) fn measure(
     mut producer: Process,
     consumer: impl FnOnce(&str) -> Result<Process>,
@@ -32,14 +32,14 @@ pub(super) fn measure(
     })
 }
 
-/// What flows in a second.
+/// The rates of a stream.
 pub(super) struct Flow {
     pub(super) datums: f64,
     pub(super) bytes: f64,
     pub(super) cpu: f64,
 }
 
-/// Ours on both sides.
+/// This project on both sides.
 pub(super) fn ours(setting: &Setting, produce: &[&str], consume: &[&str]) -> Result<Flow> {
     let seconds = setting.window.as_secs_f64().to_string();
     measure(Process::part([&["produce"], produce].concat())?, |addr| {
@@ -63,7 +63,7 @@ fn zenoh(setting: &Setting, over: &'static str) -> Result<f64> {
     Ok(flow.datums)
 }
 
-/// Values of a type, one by one.
+/// Typed values, one by one.
 pub(super) fn typed() -> Row {
     let (ours_is, zenoh_quic, zenoh_tcp) = ("ours, typed", "Zenoh over QUIC", "Zenoh over TCP");
     let cases = vec![
@@ -126,7 +126,7 @@ pub(super) fn frames() -> Row {
     )
 }
 
-/// Ours and real Mosaik nodes, in either direction.
+/// This project and real Mosaik nodes, in either direction.
 pub(super) fn mosaik() -> Row {
     let names = ["Mosaik to Mosaik", "ours to Mosaik", "Mosaik to ours"];
     let case = |name: &'static str, from_us: bool, to_us: bool| {
@@ -198,14 +198,14 @@ pub(super) fn fan_out() -> Row {
     )
 }
 
-/// One consumer that takes nothing, among ten.
+/// One stalled consumer among ten.
 pub(super) fn stalled() -> Row {
     let case = |name: &'static str, stalled: &'static str| {
         Case::new(move |setting| {
             let flow = ours(
                 setting,
                 &["1024", "--unhurried"],
-                // Until the one that takes nothing has all that it can hold.
+                // Until the stalled one holds as much as it can.
                 &["--consumers", "9", "--stalled", stalled, "--warm-up", "2"],
             )?;
             Ok(Figure::alone(name, BYTES, flow.bytes))

@@ -1,4 +1,4 @@
-//! What it costs to make JSON of a postcard struct by its schema, and postcard of it again, on one core.
+//! The cost of converting a postcard struct to JSON by its schema and back, on one core.
 
 use std::{hint::black_box, time::Instant};
 
@@ -57,7 +57,7 @@ pub(super) fn row() -> Row {
     )
 }
 
-/// Converts a whole batch again and again, for a quarter of the window. Gives what comes of it, and the time.
+/// Converts a whole batch repeatedly, for a quarter of the window. Returns the result and the time.
 fn again(
     setting: &Setting,
     from: &Frames,

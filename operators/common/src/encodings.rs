@@ -10,7 +10,7 @@ pub fn only_json(operator: &str, inputs: &[Binding], outputs: &[Binding]) -> Res
     for Binding { port, encoding, .. } in inputs.iter().chain(outputs) {
         ensure!(
             encoding == "json",
-            "the stream on port `{port}` is {encoding}; {operator} takes and gives json"
+            "the stream on port `{port}` is {encoding}; {operator} reads and writes json"
         );
     }
     Ok(())
@@ -32,17 +32,17 @@ pub fn all_alike(
         let Binding { port, encoding, .. } = binding;
         ensure!(
             !looks_into || encoding == "json",
-            "the stream on port `{port}` is {encoding}; {operator} finds the fields of `by` and `time` in json only"
+            "the stream on port `{port}` is {encoding}; {operator} reads the fields of `by` and `time` from json only"
         );
         // The schemas of the ports could differ.
         ensure!(
             encoding != "postcard",
-            "the stream on port `{port}` is postcard; {operator} takes it as json (postcard: json)"
+            "the stream on port `{port}` is postcard; {operator} reads it as json (postcard: json)"
         );
         let first = *first.get_or_insert(binding);
         ensure!(
             *encoding == first.encoding,
-            "the stream on port `{port}` is {encoding}, that on port `{}` is {}; {operator} hands datums on as they came",
+            "the stream on port `{port}` is {encoding}, that on port `{}` is {}; {operator} passes records on unchanged",
             first.port,
             first.encoding
         );
@@ -71,7 +71,7 @@ mod tests {
                 true,
                 "text",
                 "text",
-                "the stream on port `in` is text; dedupe finds the fields",
+                "the stream on port `in` is text; dedupe reads the fields",
             ),
             (
                 false,
@@ -83,7 +83,7 @@ mod tests {
                 false,
                 "postcard",
                 "postcard",
-                "the stream on port `in` is postcard; dedupe takes",
+                "the stream on port `in` is postcard; dedupe reads",
             ),
         ] {
             let said = check(looks_into, input, output).unwrap_err();

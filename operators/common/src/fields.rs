@@ -110,10 +110,10 @@ impl Wanted {
         match (values.get(place).copied().flatten(), self.fields.get(place)) {
             (Some(value), _) => Ok(value),
             (None, Some(field)) if field.path.len() > 1 => {
-                bail!("there is no field `{field}` (a dot that is part of a name is written `\\.`)")
+                bail!("missing field `{field}` (write a dot within a name as `\\.`)")
             }
-            (None, Some(field)) => bail!("there is no field `{field}`"),
-            (None, None) => bail!("there is no such field"),
+            (None, Some(field)) => bail!("missing field `{field}`"),
+            (None, None) => bail!("missing field"),
         }
     }
 }

@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(key(&json!([]), datum).unwrap(), "");
         for (by, reason) in [
             (json!("b"), "`b` is an object"),
-            (json!("x"), "there is no field `x`"),
+            (json!("x"), "missing field `x`"),
         ] {
             let said = key(&by, datum).unwrap_err().into_reason();
             assert!(said.starts_with(reason), "{said}");

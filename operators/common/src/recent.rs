@@ -237,7 +237,7 @@ mod tests {
             value: vec![255; 3],
         };
         let error = Recent::<u32>::restore(bounds(3, 9999), 7, vec![broken]).unwrap_err();
-        assert!(error.reason().starts_with("the saved state cannot be read"));
+        assert!(error.reason().starts_with("failed to read the saved state"));
     }
 
     #[test]

@@ -19,5 +19,5 @@ pub fn save(part: &impl Serialize) -> Result<Vec<u8>> {
 /// Fails if it is anything else.
 pub fn load<'de, T: Deserialize<'de>>(saved: &'de [u8]) -> Result<T> {
     postcard::from_bytes(saved)
-        .map_err(|error| Error::new(format_args!("the saved state cannot be read: {error}")))
+        .map_err(|error| Error::new(format_args!("failed to read the saved state: {error}")))
 }

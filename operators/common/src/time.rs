@@ -40,7 +40,7 @@ impl fmt::Display for NoTime {
             Self::Date => "is a day or a time of day that does not exist",
             Self::Range => "is not in the years 1 to 9998",
             Self::Implausible => {
-                "is not a likely time since 1970; with a unit, {field: …, unit: s}, it is taken as one, and a date is a text like 2024-05-01"
+                "is not a likely time since 1970; set a unit, {field: …, unit: s}, to accept it, or write dates as text like 2024-05-01"
             }
         })
     }

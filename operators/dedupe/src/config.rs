@@ -48,11 +48,11 @@ impl Config {
         config.by.at_most(KEY_FIELDS_MAX)?;
         ensure!(
             config.within != Some(Span(0)),
-            "config.within: a time longer than none; leave it out to know keys as long as there is room"
+            "config.within: must be greater than 0; omit it to remember keys as long as there is room"
         );
         ensure!(
             config.time.is_none() || config.within.is_some(),
-            "config.time: only `within` goes by the time, and it is not given"
+            "config.time: only used by `within`, which is not set"
         );
         config.bounds()?;
         Ok(config)
@@ -87,12 +87,9 @@ mod tests {
             ),
             (
                 r#"{"within":"0s"}"#,
-                "config.within: a time longer than none",
+                "config.within: must be greater than 0",
             ),
-            (
-                r#"{"time":"at"}"#,
-                "config.time: only `within` goes by the time",
-            ),
+            (r#"{"time":"at"}"#, "config.time: only used by `within`"),
             (
                 r#"{"within":"1s","time":{"field":"at","unit":"days"}}"#,
                 "config.time.unit: unknown variant `days`",

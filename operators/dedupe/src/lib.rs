@@ -106,7 +106,7 @@ impl FramesOperator for DedupeOperator {
         } = saved;
         ensure!(
             version == STATE_VERSION,
-            "the saved state is of version {version}, and this dedupe reads {STATE_VERSION}"
+            "the saved state has version {version}, but this dedupe reads version {STATE_VERSION}"
         );
         if self.is_by_whole() {
             entries = entries.into_iter().map(with_key).collect::<Result<_>>()?;
@@ -176,7 +176,7 @@ fn with_key(mut entry: Entry) -> Result<Entry> {
     let (hash, value) = entry
         .value
         .split_at_checked(HASH_LEN)
-        .ok_or_else(|| Error::new("the saved state cannot be read: it is too short"))?;
+        .ok_or_else(|| Error::new("failed to read the saved state: it is too short"))?;
     entry = Entry {
         key: Some(hash.to_vec()),
         value: value.to_vec(),

@@ -80,9 +80,9 @@ fn what_is_rejected_is_not_known() {
     let long = json!({"k": "x".repeat(1100), "t": 0}).to_string();
     for (datum, reason) in [
         ("[1]", "not a JSON object"),
-        (r#"{"t":0}"#, "there is no field `k`"),
+        (r#"{"t":0}"#, "missing field `k`"),
         (r#"{"k":[1],"t":0}"#, "`k` is an object or an array"),
-        (r#"{"k":1}"#, "there is no field `t`"),
+        (r#"{"k":1}"#, "missing field `t`"),
         (r#"{"k":1,"t":"soon"}"#, "`t`: \"soon\" is not a time"),
         (&long, "the key has 1102 bytes"),
     ] {
@@ -215,7 +215,7 @@ fn a_state_of_another_configuration_is_refused() {
         ..state.clone()
     };
     let error = open(&json!({"by": "k"})).restore(other).unwrap_err();
-    assert!(error.reason().contains("of version 2"));
+    assert!(error.reason().contains("has version 2"));
     let mut longer = open(&json!({"by": "k", "within": "1h"}));
     longer.restore(state).unwrap();
     longer.send(0, [r#"{"k":"IBM"}"#]).unwrap();
@@ -236,7 +236,7 @@ fn a_state_of_another_configuration_is_refused() {
     let error = open(&json!({})).restore(cut).unwrap_err();
     assert_eq!(
         error.reason(),
-        "the saved state cannot be read: it is too short"
+        "failed to read the saved state: it is too short"
     );
 }
 

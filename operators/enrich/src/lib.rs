@@ -55,7 +55,7 @@ impl FramesOperator for EnrichOperator {
             Missing::Pass => out.push(0, datum),
             Missing::Drop => Ok(()),
             Missing::Reject => match lacks {
-                Some(name) => bail!("there is no `{name}`, or it is null"),
+                Some(name) => bail!("`{name}` is missing or null"),
                 None => bail!("the table has no row for it"),
             },
         }

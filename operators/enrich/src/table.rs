@@ -76,7 +76,7 @@ impl Table {
                 .read(row.get().as_bytes(), &mut key)
                 .map_err(|error| wrong(&error))?;
             if let Some(name) = lacks {
-                return Err(wrong(&format_args!("there is no `{name}`, or it is null")));
+                return Err(wrong(&format_args!("`{name}` is missing or null")));
             }
             let added = added(config, &row, &mut names).map_err(|error| wrong(&error))?;
             if table.insert(Box::from(&key[..]), added).is_some() {

@@ -106,7 +106,7 @@ fn what_no_row_is_for() {
         Harness::<EnrichOperator>::open(&config(json!({"missing": "reject"}))).unwrap();
     reject.send(0, datums).unwrap();
     assert!(reject.take().is_empty());
-    let lacks = "there is no `city`, or it is null";
+    let lacks = "`city` is missing or null";
     assert_eq!(
         reject.rejected,
         [
@@ -136,11 +136,11 @@ fn errors_say_what_and_where() {
         (json!({"table": [7]}), "config.table[0]: not a JSON object"),
         (
             json!({"table": [{"city": "A"}, {"City": "B"}]}),
-            "config.table[1]: there is no `city`, or it is null",
+            "config.table[1]: `city` is missing or null",
         ),
         (
             json!({"table": [{"city": null}]}),
-            "config.table[0]: there is no `city`, or it is null",
+            "config.table[0]: `city` is missing or null",
         ),
         (
             json!({"table": [{"city": [1]}]}),

@@ -137,19 +137,19 @@ impl Config {
             ] {
                 if given.is_some() {
                     bail!(
-                        "config.{name}: without `time`, datums are held for as long as `within` says, and nothing is late"
+                        "config.{name}: requires `time`; without it, records are held for `within` and are never late"
                     );
                 }
             }
         }
         ensure!(
             config.prefix.is_none() || config.output == Output::Merged,
-            "config.prefix: goes with `output: merged`, where both datums are put together"
+            "config.prefix: requires `output: merged`"
         );
         let [left, right] = config.prefixes();
         ensure!(
             left != right || config.output == Output::Pair,
-            "config.prefix: the same on both sides, so that equal names would clash"
+            "config.prefix: must differ between the sides, because equal names would clash"
         );
         for (name, most) in [
             ("max_datums", config.max_datums),
@@ -157,7 +157,7 @@ impl Config {
         ] {
             ensure!(
                 most > 0,
-                "config.{name}: with 0, no datum could wait for another"
+                "config.{name}: must be at least 1, so that a record can wait for a match"
             );
         }
         Ok(config)
@@ -221,15 +221,15 @@ mod tests {
             ),
             (
                 r#"{"by":"k","within":"5s","lateness":"1s"}"#,
-                "config.lateness: without `time`",
+                "config.lateness: requires `time`",
             ),
             (
                 r#"{"by":"k","within":"5s","idle":"1s"}"#,
-                "config.idle: without `time`",
+                "config.idle: requires `time`",
             ),
             (
                 r#"{"by":"k","within":"5s","max_ahead":"1s"}"#,
-                "config.max_ahead: without `time`",
+                "config.max_ahead: requires `time`",
             ),
             (
                 r#"{"by":"k","within":"5s","type":"full"}"#,
@@ -237,19 +237,19 @@ mod tests {
             ),
             (
                 r#"{"by":"k","within":"5s","prefix":{"left":"l_"}}"#,
-                "config.prefix: goes with `output: merged`",
+                "config.prefix: requires `output: merged`",
             ),
             (
                 r#"{"by":"k","within":"5s","output":"merged","prefix":{}}"#,
-                "config.prefix: the same on both sides",
+                "config.prefix: must differ between the sides",
             ),
             (
                 r#"{"by":"k","within":"5s","max_datums":0}"#,
-                "config.max_datums: with 0",
+                "config.max_datums: must be at least 1",
             ),
             (
                 r#"{"by":"k","within":"5s","max_bytes":"0MiB"}"#,
-                "config.max_bytes: with 0",
+                "config.max_bytes: must be at least 1",
             ),
             (
                 r#"{"by":"k","within":"5s","max_bytes":"4MB"}"#,

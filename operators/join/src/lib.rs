@@ -126,7 +126,7 @@ impl FramesOperator for JoinOperator {
         let len = datum.len();
         ensure!(
             len <= DATUM_LEN_MAX,
-            "the datum has {len} bytes, more than {DATUM_LEN_MAX}"
+            "the record has {len} bytes, more than {DATUM_LEN_MAX}"
         );
         let Input { wanted, keys, .. } = &self.inputs[port];
         let found = wanted.find::<VALUES_MAX>(datum)?;
@@ -141,7 +141,7 @@ impl FramesOperator for JoinOperator {
             return late(
                 datum,
                 LATE,
-                "late: others of its side are newer by more than `lateness`",
+                "late: the newest record of its side is newer by more than `lateness`",
                 out,
             );
         }

@@ -79,12 +79,12 @@ impl JoinOperator {
         let version = saved.version;
         ensure!(
             version == VERSION,
-            "the saved state is of version {version}, and this join reads {VERSION}"
+            "the saved state has version {version}, but this join reads version {VERSION}"
         );
         for Entry { key, value } in saved.entries {
             let (common, waiting): (Common, Vec<Waiting<'_>>) = load(&value)?;
             if common.shape != self.config.shape() {
-                bail!("the saved datums were held by another `by` or `time`");
+                bail!("the saved records were held with another `by` or `time`");
             }
             for (index, clock) in self.clocks.iter_mut().enumerate() {
                 clock.newest = clock.newest.max(common.newest[index]);

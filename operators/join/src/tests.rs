@@ -126,11 +126,11 @@ fn what_is_rejected_and_why() {
     let long = json!({"k": 1, "t": 0, "v": "x".repeat(DATUM_LEN_MAX)}).to_string();
     for (datum, reason) in [
         ("[1]", "not a JSON object"),
-        (r#"{"t":1}"#, "there is no field `k`"),
-        (r#"{"k":1}"#, "there is no field `t`"),
+        (r#"{"t":1}"#, "missing field `k`"),
+        (r#"{"k":1}"#, "missing field `t`"),
         (r#"{"k":{},"t":1}"#, "`k` is an object or an array"),
         (r#"{"k":1,"t":"soon"}"#, "`t`: \"soon\" is not a time"),
-        (&long, "the datum has 1048"),
+        (&long, "the record has 1048"),
     ] {
         for side in 0..2 {
             join.send(side, [datum]).unwrap();

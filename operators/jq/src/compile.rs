@@ -196,7 +196,7 @@ fn load_error(code: &str, error: load::Error<&str>) -> Error {
 fn undefined(code: &str, (found, undefined): compile::Error<&str>) -> Error {
     let hint = match found {
         "env" | "$ENV" => "; an operator has no environment",
-        "input" | "inputs" | "input_filename" => "; the filter is called with each datum",
+        "input" | "inputs" | "input_filename" => "; the filter is called with each record",
         _ => "",
     };
     at(

@@ -14,7 +14,7 @@ pub(crate) fn parse(datum: &[u8]) -> Result<Val> {
     if datum.len() > DEPTH_MAX {
         ensure!(
             depth(datum) <= DEPTH_MAX,
-            "arrays and objects within each other more than {DEPTH_MAX} deep"
+            "arrays and objects nested more than {DEPTH_MAX} deep"
         );
     }
     strict::parse(datum)
@@ -63,7 +63,7 @@ fn write_within(value: &Val, depth: usize, to: &mut Vec<u8>) -> Result<()> {
         Val::Bool(false) => to.extend_from_slice(b"false"),
         Val::Num(number) => write_number(number, to),
         Val::TStr(text) => write_text(text, to),
-        Val::BStr(_) => bail!("a byte string cannot be had in JSON"),
+        Val::BStr(_) => bail!("a byte string has no JSON form"),
         Val::Arr(values) => {
             let depth = deeper(depth)?;
             to.push(b'[');
@@ -83,7 +83,7 @@ fn write_within(value: &Val, depth: usize, to: &mut Vec<u8>) -> Result<()> {
                     to.push(b',');
                 }
                 let Val::TStr(key) = key else {
-                    bail!("an object with the key {key} cannot be had in JSON");
+                    bail!("an object with the key {key} has no JSON form");
                 };
                 write_text(key, to);
                 to.push(b':');
@@ -98,7 +98,7 @@ fn write_within(value: &Val, depth: usize, to: &mut Vec<u8>) -> Result<()> {
 fn deeper(depth: usize) -> Result<usize> {
     depth.checked_sub(1).ok_or_else(|| {
         Error::new(format_args!(
-            "arrays and objects within each other more than {DEPTH_MAX} deep"
+            "arrays and objects nested more than {DEPTH_MAX} deep"
         ))
     })
 }

@@ -84,7 +84,7 @@ fn only_text(outputs: &[Binding]) -> Result<()> {
     for Binding { port, encoding, .. } in outputs {
         ensure!(
             encoding == "text",
-            "the stream on port `{port}` is {encoding}; with `raw: true`, jq gives text"
+            "the stream on port `{port}` is {encoding}; with `raw: true`, jq writes text"
         );
     }
     Ok(())

@@ -80,7 +80,7 @@ impl Config {
                     seed: self.seed.clone().unwrap_or_default(),
                 }
             }
-            _ => bail!("config: one of `every`, `rate` and `fraction` says what passes"),
+            _ => bail!("config: set exactly one of `every`, `rate` and `fraction`"),
         };
         let is_rate = matches!(method, Method::Turn(Turn::Rate(..)));
         let is_fraction = matches!(method, Method::Fraction { .. });
@@ -142,9 +142,9 @@ mod tests {
         for (config, expected) in [
             (
                 "",
-                "config: one of `every`, `rate` and `fraction` says what passes",
+                "config: set exactly one of `every`, `rate` and `fraction`",
             ),
-            (r#"{"every":2,"rate":"1/s"}"#, "config: one of `every`"),
+            (r#"{"every":2,"rate":"1/s"}"#, "config: set exactly one"),
             (r#"{"every":0}"#, "config.every: at least 1"),
             (
                 r#"{"every":-1}"#,

@@ -130,7 +130,7 @@ impl FramesOperator for SampleOperator {
         let State { version, entries } = saved;
         ensure!(
             version == STATE_VERSION,
-            "the saved state is of version {version}, and this sample reads {STATE_VERSION}"
+            "the saved state has version {version}, but this sample reads version {STATE_VERSION}"
         );
         let shape = self.config.shape();
         let (alone, by_key): (Vec<_>, _) =

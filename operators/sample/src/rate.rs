@@ -40,7 +40,7 @@ impl<'de> Deserialize<'de> for Rate {
         let text = Cow::<str>::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| {
             D::Error::custom(format_args!(
-                "`{text}` is not a rate like 100/s, 5/m or 1/10s, of 1 to {COUNT_MAX} in a time longer than none"
+                "`{text}` is not a rate like 100/s, 5/m or 1/10s, of 1 to {COUNT_MAX} in a time greater than 0"
             ))
         })
     }

@@ -126,7 +126,7 @@ fn what_is_rejected_does_not_count() {
     assert_eq!(
         reasons[1..],
         [
-            "there is no field `l`",
+            "missing field `l`",
             "`k` is an object or an array, which cannot be a key"
         ]
     );
@@ -188,7 +188,7 @@ fn a_state_of_another_configuration_is_refused() {
         ..state
     };
     let error = open(&json!({"every": 2, "by": "k"})).restore(other);
-    assert!(error.unwrap_err().reason().contains("of version 2"));
+    assert!(error.unwrap_err().reason().contains("has version 2"));
     let mut alone = open(&json!({"every": 2}));
     alone.send(0, ["1"]).unwrap();
     let state = alone.snapshot().unwrap();

@@ -71,7 +71,7 @@ impl Config {
             let is_last = index + 1 == routes.len();
             if config.matching == Matching::First && route.when.is_everything() && !is_last {
                 bail!(
-                    "config.routes[{}]: never reached, for the one before takes everything",
+                    "config.routes[{}]: never reached, because the previous route matches everything",
                     index + 1
                 );
             }
@@ -87,7 +87,7 @@ impl Config {
             let leads = default == port || routes.iter().any(|route| route.to == port);
             ensure!(
                 leads || !bound(port),
-                "config.routes: nothing leads to the port `{name}`, which a stream is bound to"
+                "config.routes: no route leads to the port `{name}`, to which a stream is bound"
             );
         }
         Ok(config)
@@ -110,7 +110,7 @@ mod tests {
             ),
             (
                 r#"{"routes":[{"to":"z","when":{}}]}"#,
-                "config.routes[0].to: there is no port `z`; there are `a` to `p` and `other`",
+                "config.routes[0].to: unknown port `z`; the ports are `a` to `p` and `other`",
             ),
             (
                 r#"{"routes":[{"to":"a","when":{"x":1}},{"to":"c","when":{"x":2}}]}"#,
@@ -118,11 +118,11 @@ mod tests {
             ),
             (
                 r#"{"routes":[{"to":"a","when":{"x":1}}]}"#,
-                "config.routes: nothing leads to the port `b`, which a stream is bound to",
+                "config.routes: no route leads to the port `b`, to which a stream is bound",
             ),
             (
                 r#"{"routes":[{"to":"a","when":{}},{"to":"b","when":{"x":1}}]}"#,
-                "config.routes[1]: never reached, for the one before takes everything",
+                "config.routes[1]: never reached, because the previous route matches everything",
             ),
             (
                 r#"{"routes":[{"to":"a","when":{"x":1}},{"to":"b","when":{"x":1}}],"default":"d"}"#,

@@ -27,7 +27,7 @@ impl<'de> Deserialize<'de> for Port {
         let port = PORTS.iter().position(|port| *port == name);
         port.map(Self).ok_or_else(|| {
             D::Error::custom(format_args!(
-                "there is no port `{name}`; there are `a` to `p` and `other`"
+                "unknown port `{name}`; the ports are `a` to `p` and `other`"
             ))
         })
     }

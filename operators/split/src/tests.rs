@@ -111,7 +111,7 @@ fn what_is_not_json_is_rejected() {
     let refused = refused.unwrap_err().into_reason();
     assert_eq!(
         refused,
-        "the stream on port `in` is text; split takes and gives json"
+        "the stream on port `in` is text; split reads and writes json"
     );
 }
 

@@ -129,7 +129,7 @@ impl Aggregate {
                 let len = text.len();
                 ensure!(
                     len <= HELD_LEN_MAX,
-                    "`{name}` has {len} bytes, more than the {HELD_LEN_MAX} that are held"
+                    "`{name}` has {len} bytes, above the limit of {HELD_LEN_MAX} bytes"
                 );
                 Ok(Value::Any(text))
             }

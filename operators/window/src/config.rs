@@ -76,7 +76,7 @@ impl Config {
             ];
             if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
                 bail!(
-                    "config.{name}: without `time`, windows close by the host's clock, and nothing is late"
+                    "config.{name}: requires `time`; without it, windows close by the host's clock and no record is late"
                 );
             }
         }
@@ -112,11 +112,11 @@ impl Config {
             (Some(every), length, None) => Windowing::every(every, length),
             (None, None, Some(gap)) => Windowing::session(gap),
             (None, _, None) => bail!("config: missing field `every` or `session`"),
-            (Some(_), _, Some(_)) => bail!(
-                "config.session: a window ends with `every` or after a `session`, it cannot be both"
-            ),
+            (Some(_), _, Some(_)) => bail!("config.session: cannot be combined with `every`"),
             (None, Some(_), Some(_)) => {
-                bail!("config.length: windows by `session` are as long as their datums make them")
+                bail!(
+                    "config.length: cannot be combined with `session`, whose windows extend with their records"
+                )
             }
         }
     }
@@ -160,15 +160,15 @@ mod tests {
             ),
             (
                 r#"{"every":"day","session":"1h","aggregate":{"n":"count"}}"#,
-                "config.session: a window ends with `every` or after a `session`",
+                "config.session: cannot be combined with `every`",
             ),
             (
                 r#"{"session":"1h","length":"1h","aggregate":{"n":"count"}}"#,
-                "config.length: windows by `session`",
+                "config.length: cannot be combined with `session`",
             ),
             (
                 r#"{"session":"0s","aggregate":{"n":"count"}}"#,
-                "config.session: a session",
+                "config.session: must be greater",
             ),
             (
                 r#"{"every":"1h","length":"30m","aggregate":{"n":"count"}}"#,
@@ -180,23 +180,23 @@ mod tests {
             ),
             (
                 r#"{"every":"1s","length":"1h","aggregate":{"n":"count"}}"#,
-                "config.length: each datum would be in 3600 windows, more than 400",
+                "config.length: each record would be in 3600 windows, more than 400",
             ),
             (
                 r#"{"every":"day","lateness":"1s","aggregate":{"n":"count"}}"#,
-                "config.lateness: without `time`",
+                "config.lateness: requires `time`",
             ),
             (
                 r#"{"every":"day","watermark":"all","aggregate":{"n":"count"}}"#,
-                "config.watermark: without `time`",
+                "config.watermark: requires `time`",
             ),
             (
                 r#"{"every":"day","idle":"1s","aggregate":{"n":"count"}}"#,
-                "config.idle: without `time`",
+                "config.idle: requires `time`",
             ),
             (
                 r#"{"every":"day","max_ahead":"1h","aggregate":{"n":"count"}}"#,
-                "config.max_ahead: without `time`",
+                "config.max_ahead: requires `time`",
             ),
             (
                 r#"{"every":"day","time":"t","aggregate":{}}"#,

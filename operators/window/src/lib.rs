@@ -207,7 +207,7 @@ impl FramesOperator for WindowOperator {
         let version = saved.version;
         ensure!(
             version == STATE_VERSION,
-            "the saved state is of version {version}, and this window reads {STATE_VERSION}"
+            "the saved state has version {version}, but this window reads version {STATE_VERSION}"
         );
         let own = self.config.shape();
         let mut windows = empty(&self.config);

@@ -146,8 +146,8 @@ fn what_is_rejected_and_why() {
     for (datum, reason) in [
         ("[1]".to_owned(), "not a JSON object"),
         (r#"{"k":1"#.to_owned(), "not a JSON object"),
-        (r#"{"k":1,"v":2}"#.to_owned(), "there is no field `t`"),
-        (r#"{"k":1,"t":0}"#.to_owned(), "there is no field `v`"),
+        (r#"{"k":1,"v":2}"#.to_owned(), "missing field `t`"),
+        (r#"{"k":1,"t":0}"#.to_owned(), "missing field `v`"),
         (
             r#"{"k":1,"t":"soon","v":2}"#.to_owned(),
             "`t`: \"soon\" is not a time like",
@@ -189,7 +189,7 @@ fn what_is_rejected_and_why() {
     assert_eq!(
         said,
         [
-            (2, "2 keys are held already (max_keys)"),
+            (2, "the limit of 2 keys is reached (max_keys)"),
             (4, "more than 3 windows would be open (max_windows)"),
             (6, "more than 3 windows would be open (max_windows)")
         ]

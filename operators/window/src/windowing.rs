@@ -29,27 +29,24 @@ impl Windowing {
             (Every::Fixed { len_ms, .. }, Every::Fixed { len_ms: length, .. }) => (len_ms, length),
             (Every::Months(months), Every::Months(length)) => (months, length),
             _ => bail!(
-                "config.length: windows that start by months, quarters or years are so long, and no others"
+                "config.length: windows of months, quarters or years must start by months, quarters or years"
             ),
         };
         ensure!(
             long >= apart,
-            "config.length: shorter than `every`, so that datums between the windows would be in none"
+            "config.length: shorter than `every`, so that records between the windows would be in none"
         );
         let overlap = (long + apart - 1) / apart;
         ensure!(
             overlap <= OVERLAP_MAX,
-            "config.length: each datum would be in {overlap} windows, more than {OVERLAP_MAX}"
+            "config.length: each record would be in {overlap} windows, more than {OVERLAP_MAX}"
         );
         Ok(Self::Every { every, length })
     }
 
     /// Creates windows that end when no record has arrived for this time.
     pub(crate) fn session(gap: Span) -> Result<Self> {
-        ensure!(
-            gap.0 > 0,
-            "config.session: a session ends after some time without a datum, not after none"
-        );
+        ensure!(gap.0 > 0, "config.session: must be greater than 0");
         Ok(Self::Session(gap.0))
     }
 

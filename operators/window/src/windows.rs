@@ -313,12 +313,9 @@ impl Windows {
         let most = self.bounds.keys;
         ensure!(
             self.by_text.len() < most,
-            "{most} keys are held already (max_keys)"
+            "the limit of {most} keys is reached (max_keys)"
         );
-        ensure!(
-            !self.by_text.contains_key(&key.text),
-            "a key is there twice"
-        );
+        ensure!(!self.by_text.contains_key(&key.text), "duplicate key");
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1

@@ -52,7 +52,7 @@ impl Arguments {
             } else {
                 Err(Error::new_spanned(
                     &name,
-                    format!("`{name}` takes a value: `{name} = {what}`"),
+                    format!("`{name}` needs a value: `{name} = {what}`"),
                 ))
             }
         };
@@ -71,7 +71,7 @@ impl Arguments {
                 if version.base10_parse::<u32>()? == 0 {
                     return Err(Error::new_spanned(
                         version,
-                        "versions start at 1; 0 means that no state is kept",
+                        "versions start at 1; 0 means that there is no state",
                     ));
                 }
                 self.version.replace(version).is_some()
@@ -87,12 +87,15 @@ impl Arguments {
             _ => {
                 return Err(Error::new_spanned(
                     &name,
-                    format!("there is no `{name}` here; there are {KNOWN}"),
+                    format!("unknown argument `{name}`; the arguments are {KNOWN}"),
                 ));
             }
         };
         if again {
-            return Err(Error::new_spanned(&name, format!("`{name}` a second time")));
+            return Err(Error::new_spanned(
+                &name,
+                format!("duplicate argument `{name}`"),
+            ));
         }
         Ok(())
     }
@@ -103,7 +106,7 @@ impl Arguments {
             (None | Some(State::Whole(_)), Some(keyed)) => {
                 return Err(Error::new_spanned(
                     keyed,
-                    "which map is it that holds the state by key? `state = field, keyed`",
+                    "`keyed` needs the map that holds the state: `state = field, keyed`",
                 ));
             }
             (Some(_), _) => {}
@@ -111,13 +114,13 @@ impl Arguments {
                 if let Some(version) = &self.version {
                     return Err(Error::new_spanned(
                         version,
-                        "a version is one of a state: `#[operator(state, version = …)]`",
+                        "`version` requires a state: `#[operator(state, version = …)]`",
                     ));
                 }
                 if let Some(migrate) = &self.migrate {
                     return Err(Error::new_spanned(
                         migrate,
-                        "only a state can be migrated: `#[operator(state, version = 2, migrate = …)]`",
+                        "`migrate` requires a state: `#[operator(state, version = 2, migrate = …)]`",
                     ));
                 }
             }

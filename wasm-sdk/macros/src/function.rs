@@ -13,7 +13,7 @@ pub(crate) fn expand(arguments: Arguments, function: &ItemFn) -> Result<TokenStr
     if let Some(State::Whole(state) | State::Field(state)) = &arguments.state {
         return Err(Error::new_spanned(
             state,
-            "a function keeps no state: implement `Operator` for a type",
+            "a function cannot have state: implement `Operator` for a type",
         ));
     }
     let schema = arguments
@@ -57,23 +57,26 @@ pub(crate) fn expand(arguments: Arguments, function: &ItemFn) -> Result<TokenStr
         [] => {
             return Err(Error::new_spanned(
                 &signature.ident,
-                "an operator's function takes a datum, and optionally `config: &Config`",
+                "an operator's function takes a record, and optionally `config: &Config`",
             ));
         }
         _ => {
             return Err(Error::new_spanned(
                 &signature.inputs,
-                "an operator's function takes a datum, and optionally `config: &Config`",
+                "an operator's function takes a record, and optionally `config: &Config`",
             ));
         }
     };
     if let Type::Reference(reference) = input {
-        return Err(Error::new_spanned(reference, "the datum is taken by value"));
+        return Err(Error::new_spanned(
+            reference,
+            "the record must be taken by value",
+        ));
     }
     let ReturnType::Type(_, returned) = &signature.output else {
         return Err(Error::new_spanned(
             &signature.ident,
-            "an operator's function returns what leaves: a datum, or `Option`, `Vec` or `Result` of it",
+            "an operator's function returns its output: a record, or `Option`, `Vec` or `Result` of it",
         ));
     };
 
@@ -149,7 +152,7 @@ fn argument_type(argument: &FnArg) -> Result<&Type> {
         FnArg::Typed(typed) => Ok(&typed.ty),
         FnArg::Receiver(receiver) => Err(Error::new_spanned(
             receiver,
-            "an operator's function takes no self: implement `Operator` for a type",
+            "an operator's function cannot take self: implement `Operator` for a type",
         )),
     }
 }

@@ -16,7 +16,7 @@ pub(crate) fn expand(arguments: Arguments, mut item: ItemImpl) -> Result<TokenSt
     if !is_operator {
         return Err(Error::new_spanned(
             item.self_ty,
-            "`#[operator]` goes on an `impl Operator for …`",
+            "`#[operator]` belongs on an `impl Operator for …`",
         ));
     }
     if !item.generics.params.is_empty() {
@@ -94,7 +94,7 @@ fn not_written_twice(item: &ItemImpl, argument: &str, names: &[&str]) -> Result<
         if names.iter().any(|written| name == written) {
             return Err(Error::new_spanned(
                 name,
-                format!("`#[operator({argument})]` writes `{name}`: leave one of them out"),
+                format!("`#[operator({argument})]` generates `{name}`: remove one of them"),
             ));
         }
     }

@@ -61,7 +61,7 @@ fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream>
         Item::Impl(item) => implementation::expand(syn::parse2(arguments)?, item),
         other => Err(syn::Error::new_spanned(
             other,
-            "`#[operator]` goes on a function or an `impl Operator for …`",
+            "`#[operator]` belongs on a function or an `impl Operator for …`",
         )),
     }
 }

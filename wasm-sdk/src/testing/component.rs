@@ -168,7 +168,7 @@ impl Component {
         let mut child = command.spawn().map_err(|error| {
             let runner = self.runner.display();
             Error::new(format_args!(
-                "`{runner}`, which runs components, cannot be started: {error}; install mosaik-runner, or name it in \
+                "failed to start `{runner}`, which runs components: {error}; install mosaik-runner, or name it in \
                  the environment variable MOSAIK_RUNNER"
             ))
         })?;
@@ -186,9 +186,9 @@ impl Component {
             let said = messages.join().unwrap_or_default();
             let runner = self.runner.display();
             if said.contains("unrecognized subcommand") || said.contains("unexpected argument") {
-                bail!("`{runner}` is too old to run components in tests; it says: {said}");
+                bail!("`{runner}` is too old to run components in tests: {said}");
             }
-            bail!("`{runner}` did not report to the end; it says: {said}");
+            bail!("`{runner}` ended without a complete report: {said}");
         })
     }
 }
@@ -212,9 +212,9 @@ fn read_report(child: &mut Child, from: ChildStdout) -> Result<Report> {
     match read {
         Ok(report) => report,
         Err(RecvTimeoutError::Timeout) => {
-            bail!("the component was not done after {COMPONENT_TIME_MAX:?}")
+            bail!("the component did not finish within {COMPONENT_TIME_MAX:?}")
         }
-        Err(RecvTimeoutError::Disconnected) => bail!("the report cannot be read"),
+        Err(RecvTimeoutError::Disconnected) => bail!("failed to read the report"),
     }
 }
 

@@ -37,7 +37,7 @@ impl<O: FramesOperator> Harness<O> {
         if !O::CONFIG_SCHEMA.is_empty() {
             serde_json::from_str::<serde::de::IgnoredAny>(O::CONFIG_SCHEMA).map_err(|error| {
                 Error::new(format_args!(
-                    "the configuration's schema is not JSON: {error}"
+                    "the schema of the configuration is invalid JSON: {error}"
                 ))
             })?;
         }

@@ -50,15 +50,13 @@ impl Report {
     /// Processes the next line.
     pub(super) fn line(&mut self, line: &str) -> Result<()> {
         let read: Line = serde_json::from_str(line).map_err(|error| {
-            Error::new(format_args!(
-                "a line of the report is none ({error}): {line}"
-            ))
+            Error::new(format_args!("invalid line in the report ({error}): {line}"))
         })?;
         match read {
             Line::Start { report, outputs } => {
                 if report != VERSION {
                     bail!(
-                        "its report is of version {report}, and this mosaik-wasm-sdk reads version {VERSION}"
+                        "the report has version {report}, but this mosaik-wasm-sdk reads version {VERSION}"
                     );
                 }
                 self.outputs = Some(outputs);
@@ -67,7 +65,7 @@ impl Report {
                 let outputs = self.outputs.as_deref().unwrap_or_default();
                 let number = outputs.iter().position(|name| *name == port);
                 let datum = datum.ok_or_else(|| {
-                    Error::new(format_args!("a datum on the port `{port}` is not JSON"))
+                    Error::new(format_args!("a record on the port `{port}` is not JSON"))
                 })?;
                 self.ran.left(number.unwrap_or_default(), &port, datum);
             }

@@ -150,7 +150,7 @@ impl<T: Operator> Session<T> {
         let ports = Typed::<T>::INPUTS;
         ports.iter().position(|port| *port == name).ok_or_else(|| {
             Error::new(format_args!(
-                "there is no input port `{name}`; there is `{}`",
+                "no input port `{name}`; the ports are `{}`",
                 ports.join("`, `")
             ))
         })

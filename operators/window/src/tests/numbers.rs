@@ -124,6 +124,6 @@ fn a_field_may_have_a_dot_in_its_name() {
         .unwrap();
     assert_eq!(
         harness.rejected[0].1,
-        r"there is no field `http.status` (a dot that is part of a name is written `\.`)"
+        r"missing field `http.status` (write a dot within a name as `\.`)"
     );
 }

@@ -65,7 +65,7 @@ fn dates_that_are_numbers_are_rejected_with_a_hint() {
     assert!(
         harness.rejected[0]
             .1
-            .starts_with("`day`: 20240501 is not a likely time since 1970; with a unit"),
+            .starts_with("`day`: 20240501 is not a likely time since 1970; set a unit"),
         "{}",
         harness.rejected[0].1
     );

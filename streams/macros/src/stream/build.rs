@@ -104,7 +104,7 @@ fn entry_calls(definition: &Definition, calls: &mut Calls, mistakes: &mut Mistak
             if is_again && !key.is_requirement {
                 mistakes.add(
                     entry.key.span(),
-                    format!("`{name}` is set for the {side} already"),
+                    format!("`{name}` is already set for the {side}"),
                 );
                 continue;
             }
@@ -126,7 +126,7 @@ fn explain(misuse: Misuse, key: &Key, entry: &Entry, definition: &Definition) ->
     let (key_name, stream) = (key.name, &definition.name);
     match misuse {
         Misuse::NotOf(side) => format!(
-            "`{key_name}` is for the {} alone: leave `{side}` out",
+            "`{key_name}` applies to the {} only: remove `{side}`",
             side.other()
         ),
         Misuse::Undefined(side) if key.is_requirement => format!(
@@ -135,12 +135,12 @@ fn explain(misuse: Misuse, key: &Key, entry: &Entry, definition: &Definition) ->
             side.other()
         ),
         Misuse::Undefined(side) if entry.prefix.is_none() && key.is_of(side.other()) => format!(
-            "`{key_name}` is for the {side}, which `{stream}` does not define: \
+            "`{key_name}` applies to the {side}, which `{stream}` does not define: \
              write `{other} {key_name}` to set it for the {other}",
             other = side.other()
         ),
         Misuse::Undefined(side) => {
-            format!("`{key_name}` is for the {side}, which `{stream}` does not define")
+            format!("`{key_name}` applies to the {side}, which `{stream}` does not define")
         }
     }
 }
