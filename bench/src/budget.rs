@@ -37,22 +37,22 @@ type Prepare = fn() -> Result<Work>;
 const CASES: [(&str, &str, Prepare); 4] = [
     (
         "frame scan",
-        "a datum of 100 B, checked as it came from the wire and looked at",
+        "a record of 100 B, validated and iterated as received",
         frame_scan,
     ),
     (
         "fan-out",
-        "a batch of 64 KiB, from the producer to each of 10 consumers of the node",
+        "a batch of 64 KiB, from the producer to each of 10 local consumers",
         fan_out,
     ),
     (
         "criteria",
-        "a datum of 200 B of JSON, judged by one field",
+        "a record of 200 B of JSON, evaluated on one field",
         criteria,
     ),
     (
         "operator call",
-        "a datum of 100 B in a batch of 256, to a component and back",
+        "a record of 100 B in a batch of 256, to a component and back",
         operator_call,
     ),
 ];

@@ -52,7 +52,7 @@ async fn pass(producer: &FramesProducer, consumer: &mut FramesConsumer, size: us
         }
         assert_eq!(seen, all);
     };
-    within("all datums", async { tokio::join!(send, receive) }).await;
+    within("all records", async { tokio::join!(send, receive) }).await;
 }
 
 /// Returns the allocations per batch of records of this size in steady state.
@@ -85,7 +85,7 @@ async fn a_datum_allocates_nothing() {
     let small = of_a_batch(&producer, &mut consumer, 100).await;
     assert!(
         small < 1.5 * large + 20.0,
-        "{small} allocations for 630 datums of 100 bytes, {large} for 64 of 1020"
+        "{small} allocations for 630 records of 100 bytes, {large} for 64 of 1020"
     );
     assert!(large < 1000.0, "{large} allocations for a batch over QUIC");
 }

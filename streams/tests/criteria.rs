@@ -147,7 +147,7 @@ async fn typed_datums_are_selected_by_their_fields() {
             })
             .unwrap();
     }
-    let seen = within("a datum", consumer.recv()).await.unwrap();
+    let seen = within("a record", consumer.recv()).await.unwrap();
     assert_eq!(
         seen,
         Price {

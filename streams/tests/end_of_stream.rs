@@ -126,7 +126,7 @@ async fn a_consumer_goes_on_while_another_producer_is_there() {
     assert_all(&seen, 0..10);
     two.send_frames(numbered(10..20)).await.unwrap();
     assert_all(
-        &within("datums of the other", some_numbers(&mut consumer, 10)).await,
+        &within("records of the other", some_numbers(&mut consumer, 10)).await,
         10..20,
     );
     let (report, end) = within("the end", async {
@@ -153,7 +153,7 @@ async fn dropping_a_producer_delivers_what_is_queued_and_its_successor_goes_on()
         .await
         .unwrap();
         drop(producer);
-        let seen = within("datums", some_numbers(&mut consumer, 1000)).await;
+        let seen = within("records", some_numbers(&mut consumer, 1000)).await;
         assert_all(&seen, round * 1000..round * 1000 + 1000);
     }
     assert!(!consumer.is_ended());

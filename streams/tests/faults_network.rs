@@ -67,7 +67,7 @@ async fn carry(name: &str, profile: Profile, count: u64) {
         .unwrap_or_else(|_| panic!("{name}: {:?} after {LIMIT:?}", relay.carried.numbers()));
     let (passed, lost) = relay.carried.numbers();
     println!(
-        "{name}: {count} datums in {:.1?}, connected after {connected:.1?}; of {} datagrams {lost} were lost",
+        "{name}: {count} records in {:.1?}, connected after {connected:.1?}; of {} datagrams {lost} were lost",
         started.elapsed().saturating_sub(connected),
         passed + lost
     );

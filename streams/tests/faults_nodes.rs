@@ -54,7 +54,7 @@ async fn a_consumer_killed_again_and_again_goes_on_each_time() {
         });
         let (node, mut consumer) = within("a life", made).await.unwrap();
         let count = 1 + random.below(3000) as usize;
-        let seen = within("datums", some_numbers(&mut consumer, count)).await;
+        let seen = within("records", some_numbers(&mut consumer, count)).await;
         longest = longest.max(started.elapsed());
         // Records that a run had not confirmed are sent to the next one, and none is left out.
         assert!(seen[0] <= next, "{} after {next}", seen[0]);
@@ -99,7 +99,7 @@ async fn a_producer_killed_again_and_again_is_followed_each_time() {
         let count = 1 + random.below(3000);
         let mut last = None;
         let (mut is_new, mut of_this) = (false, 0);
-        within("datums of this life", async {
+        within("records of this life", async {
             while of_this < count {
                 for number in some_numbers(&mut consumer, 1).await {
                     total += 1;
@@ -213,7 +213,7 @@ async fn what_a_reconnect_misses_is_counted_to_the_datum() {
     );
     let lost = consumer.stats().dropped.lost;
     println!(
-        "cut off {cuts} times: of {total} datums {} came and {lost} were counted as lost",
+        "cut off {cuts} times: of {total} records {} came and {lost} were counted as lost",
         seen.len()
     );
     assert!(lost > 0 && seen.last() == Some(&(total - 1)));
@@ -288,7 +288,7 @@ async fn a_producer_that_comes_back_after_the_back_off_has_run_out_is_found() {
         within("a consumer", roomy.when().online()).await;
         roomy.send_frames(numbered(round..round + 1)).await.unwrap();
         assert_eq!(
-            within("a datum", some_numbers(&mut consumer, 1)).await,
+            within("a record", some_numbers(&mut consumer, 1)).await,
             [round]
         );
         within("the end", a.shutdown()).await;

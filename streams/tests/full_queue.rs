@@ -93,7 +93,7 @@ async fn being_cut_off_is_noticed_while_there_is_no_room() {
     .await;
     let lost = consumer.stats().dropped.lost;
     println!(
-        "of {total} datums {} came and {lost} were counted as lost",
+        "of {total} records {} came and {lost} were counted as lost",
         seen.len()
     );
     assert!(seen.windows(2).all(|pair| pair[0] < pair[1]));

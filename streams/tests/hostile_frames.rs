@@ -217,13 +217,13 @@ fn start() -> Vec<u8> {
 }
 
 const ATTACKS: [(&str, Attack); 8] = [
-    ("it lies about a datum's length", |line| {
+    ("it lies about a record's length", |line| {
         Box::pin(say_and_stay(line, [start(), vec![0xff; 4]].concat()))
     }),
-    ("half a datum", |line| {
+    ("half a record", |line| {
         Box::pin(say_and_stay(line, [start(), vec![0, 0, 1, 0, 1]].concat()))
     }),
-    ("a datum that is no JSON", |line| {
+    ("a record that is no JSON", |line| {
         Box::pin(say_and_stay(line, [start(), frame(b"{")].concat()))
     }),
     ("a start of 1 MiB", |line| {
@@ -269,7 +269,7 @@ async fn malicious_producers_do_not_keep_a_consumer_from_the_honest_one() {
     }
     send_numbers(&producer, 0..1000).await;
     assert_all(
-        &within("honest datums", some_numbers(&mut consumer, 1000)).await,
+        &within("honest records", some_numbers(&mut consumer, 1000)).await,
         0..1000,
     );
     until("what lies and what is malformed is counted", || {
@@ -294,7 +294,7 @@ async fn malicious_producers_do_not_keep_a_consumer_from_the_honest_one() {
         })
         .map(|(what, _)| *what)
         .collect();
-    assert_eq!(left, ["half a datum", "a datum that is no JSON"]);
+    assert_eq!(left, ["half a record", "a record that is no JSON"]);
     send_numbers(&producer, 1000..2000).await;
     assert_all(
         &within("more", some_numbers(&mut consumer, 1000)).await,

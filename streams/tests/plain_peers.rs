@@ -59,7 +59,7 @@ async fn a_subscriber_counts_before_it_hears_so_and_bytes_before_they_arrive() {
     producer.send_frames(numbered(0..3)).await.unwrap();
     let mut bytes = 0;
     for _ in 0..3 {
-        bytes += within("a datum", line.answer()).await.unwrap().len() as u64;
+        bytes += within("a record", line.answer()).await.unwrap().len() as u64;
         let sent = producer.stats();
         assert!(
             sent.sent_datums >= 1 && sent.sent_bytes >= bytes,
@@ -108,7 +108,7 @@ async fn a_late_goodbye_does_not_remove_a_successor() {
     producer.send_frames(numbered(0..1)).await.unwrap();
     for line in [&mut next, &mut one] {
         assert_eq!(
-            within("a datum", line.answer()).await.as_deref(),
+            within("a record", line.answer()).await.as_deref(),
             Some(&b"{\"n\":0}"[..])
         );
     }
@@ -316,7 +316,7 @@ async fn a_sync_that_fails_is_tried_again() {
     });
     peer.join(&node, &peer.entry("test").with_stream(STREAM))
         .await;
-    let seen = within("a datum after all", some_numbers(&mut consumer, 1)).await;
+    let seen = within("a record after all", some_numbers(&mut consumer, 1)).await;
     assert_eq!(seen, [5]);
     assert!(syncs.load(Ordering::Relaxed) > 3);
 }

@@ -21,7 +21,7 @@ async fn every_datum_arrives_in_order() {
     let b = joined(&a).await;
     let mut consumer = b.streams().consumer_frames(STREAM).build().unwrap();
     let reader = some_numbers(&mut consumer, 200_000);
-    let (seen, ()) = within("all datums", async {
+    let (seen, ()) = within("all records", async {
         tokio::join!(reader, send_numbers(&producer, 0..200_000))
     })
     .await;
@@ -156,7 +156,10 @@ async fn only_who_meets_the_requirements_gets_in() {
     b.discovery().add_tags(trusted);
     within("let in", producer.when().online()).await;
     producer.send_frames(numbered(0..1)).await.unwrap();
-    assert_eq!(within("a datum", some_numbers(&mut consumer, 1)).await, [0]);
+    assert_eq!(
+        within("a record", some_numbers(&mut consumer, 1)).await,
+        [0]
+    );
     assert!(
         producer
             .when()
@@ -249,7 +252,7 @@ async fn several_producers_feed_one_consumer_each_in_order() {
             })
         })
         .collect();
-    let seen = within("all datums", all_numbers(&mut consumer)).await;
+    let seen = within("all records", all_numbers(&mut consumer)).await;
     assert_eq!(seen.len(), 60_000);
     for index in 0..3 {
         let one: Vec<_> = seen

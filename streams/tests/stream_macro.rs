@@ -202,8 +202,8 @@ async fn what_consumers_must_satisfy_is_checked_by_the_producer() {
     let mut friend = Guarded::consumer(&b);
     b.discovery().add_tags(TRUSTED);
     within("the trusted one", producer.when().online()).await;
-    within("a datum", producer.send(7)).await.unwrap();
-    assert_eq!(within("a datum", friend.recv()).await, Some(7));
+    within("a record", producer.send(7)).await.unwrap();
+    assert_eq!(within("a record", friend.recv()).await, Some(7));
     until("the other one is refused", || {
         let attempts = stranger.attempts();
         attempts.first().and_then(|attempt| attempt.last_close) == Some(CloseReason::NotAllowed)
@@ -228,7 +228,7 @@ async fn what_producers_must_satisfy_is_checked_by_consumers() {
     let mut consumer = Sourced::consumer(&c);
     b.discovery().add_tags(TRUSTED);
     within("the trusted one", friend.send(7)).await.unwrap();
-    assert_eq!(within("a datum", consumer.recv()).await, Some(7));
+    assert_eq!(within("a record", consumer.recv()).await, Some(7));
     let sources: Vec<_> = consumer.producers().map(|c| *c.producer_id()).collect();
     assert_eq!(sources, [b.local().id()]);
     assert!(!stranger.is_online());
@@ -282,6 +282,6 @@ async fn every_ticket_that_is_asked_for_must_be_shown() {
     })
     .await;
     b.discovery().add_ticket(ticket("other"));
-    within("a datum", producer.send(7)).await.unwrap();
-    assert_eq!(within("a datum", consumer.recv()).await, Some(7));
+    within("a record", producer.send(7)).await.unwrap();
+    assert_eq!(within("a record", consumer.recv()).await, Some(7));
 }

@@ -151,7 +151,7 @@ async fn a_producer_is_left_when_its_ticket_expires() {
     within("two consumers", producer.when().subscribed().minimum_of(2)).await;
     producer.send_frames(numbered(0..100)).await.unwrap();
     assert_all(
-        &within("datums", some_numbers(&mut idle, 100)).await,
+        &within("records", some_numbers(&mut idle, 100)).await,
         0..100,
     );
     let channels = [idle.producers()[0].clone(), full.producers()[0].clone()];
@@ -221,7 +221,7 @@ async fn a_ticket_renewed_in_time_loses_nothing() {
         }
         (next, producer.finish().await)
     };
-    let ((sent, report), seen, ()) = within("all datums", async {
+    let ((sent, report), seen, ()) = within("all records", async {
         tokio::join!(sending, all_numbers(&mut consumer), renewing)
     })
     .await;

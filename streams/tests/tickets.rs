@@ -95,7 +95,7 @@ async fn a_producer_lets_in_only_who_shows_a_good_ticket() {
     }
     producer.send_frames(numbered(0..10)).await.unwrap();
     assert_all(
-        &within("datums", some_numbers(&mut consumer, 10)).await,
+        &within("records", some_numbers(&mut consumer, 10)).await,
         0..10,
     );
     let ids: Vec<_> = producer
@@ -130,7 +130,7 @@ async fn a_consumer_listens_only_to_who_shows_a_good_ticket() {
     }
     producer.send_frames(numbered(0..10)).await.unwrap();
     assert_all(
-        &within("datums", some_numbers(&mut consumer, 10)).await,
+        &within("records", some_numbers(&mut consumer, 10)).await,
         0..10,
     );
     let ids: Vec<_> = consumer
@@ -198,7 +198,7 @@ async fn whoever_was_refused_comes_back_with_a_ticket() {
     within("a consumer", producer.when().online()).await;
     producer.send_frames(numbered(0..10)).await.unwrap();
     assert_all(
-        &within("datums", some_numbers(&mut consumer, 10)).await,
+        &within("records", some_numbers(&mut consumer, 10)).await,
         0..10,
     );
 }
@@ -290,6 +290,6 @@ async fn typed_streams_ask_for_tickets_and_their_own_node_needs_none() {
     let mut consumer = b.streams().consume::<u64>();
     within("both", producer.when().subscribed().minimum_of(2)).await;
     producer.try_send(7).unwrap();
-    assert_eq!(within("a datum", consumer.recv()).await, Some(7));
-    assert_eq!(within("a datum", own.recv()).await, Some(7));
+    assert_eq!(within("a record", consumer.recv()).await, Some(7));
+    assert_eq!(within("a record", own.recv()).await, Some(7));
 }

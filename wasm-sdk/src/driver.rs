@@ -38,7 +38,7 @@ pub struct Rejected {
     pub reason: String,
 }
 
-/// The result of a call.
+/// The answer to a call of the operator.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     /// The output records, by port.
@@ -65,7 +65,7 @@ struct Running<O> {
     batch: Vec<u8>,
     /// The position of the next record in the batch.
     at: usize,
-    /// The index of the next datum.
+    /// The index of the next record.
     index: u32,
     port: usize,
     draining: bool,

@@ -94,6 +94,6 @@ pub trait FramesOperator: Sized {
         if saved.entries.is_empty() {
             return Ok(());
         }
-        Err(Error::new("this operator keeps no state"))
+        Err(Error::new("this operator has no state"))
     }
 }

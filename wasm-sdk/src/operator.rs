@@ -64,7 +64,7 @@ pub trait Operator: Sized {
         if saved.entries.is_empty() {
             return Ok(());
         }
-        Err(Error::new("this operator keeps no state"))
+        Err(Error::new("this operator has no state"))
     }
 }
 

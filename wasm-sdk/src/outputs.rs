@@ -184,7 +184,7 @@ impl Outputs {
         self.pending >= crate::driver::FULL_LEN
     }
 
-    /// Returns the number of waiting bytes.
+    /// Returns the number of bytes of output that were not passed to the host yet.
     pub fn pending_len(&self) -> usize {
         self.pending
     }

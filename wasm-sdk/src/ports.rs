@@ -8,10 +8,10 @@ use crate::encoding::Encoding;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What an operator takes, by input port.
+/// The input of an operator, by input port.
 ///
-/// Every type that serde can read is that of one port called `in`. For several ports, each with a type of its own, derive
-/// this for an enum that has a variant a port:
+/// Implemented for every type that serde can deserialize, with a single port called `in`. For several ports with different
+/// types, derive it for an enum with one variant per port:
 ///
 /// ```
 /// use mosaik_wasm_sdk::prelude::*;
@@ -28,7 +28,7 @@ use serde::de::DeserializeOwned;
 /// assert_eq!(<Input as InputPorts>::PORTS, ["orders", "paid"]);
 /// ```
 ///
-/// A port is called as its variant, in snake case, unless `#[port = "…"]` says otherwise.
+/// A port has the name of its variant in snake case, unless `#[port = "…"]` sets another one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from a stream",
     note = "derive `serde::Deserialize` for the records of one port, or `InputPorts` for an enum with one variant per port"
@@ -52,10 +52,10 @@ impl<T: DeserializeOwned> InputPorts for T {
     }
 }
 
-/// What leaves an operator, by output port.
+/// The output of an operator, by output port.
 ///
-/// Every type that serde can write leaves by one port called `out`. For several ports, derive this for an enum that has a
-/// variant a port:
+/// Implemented for every type that serde can serialize, with a single port called `out`. For several ports, derive it for
+/// an enum with one variant per port:
 ///
 /// ```
 /// use mosaik_wasm_sdk::prelude::*;
@@ -74,7 +74,7 @@ impl<T: DeserializeOwned> InputPorts for T {
 /// }
 /// ```
 ///
-/// Ports are named as those of [`InputPorts`].
+/// Ports are named like those of [`InputPorts`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written to a stream",
     note = "derive `serde::Serialize` for the records of one port, or `OutputPorts` for an enum with one variant per port"

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash};
 
-/// A state, or one key's part of it, that an older version of the operator has saved: what a `migrate` is given.
+/// A state, or the part of one key, that was saved by an older version of the operator. Passed to `migrate`.
 ///
 /// ```
 /// use mosaik_wasm_sdk::prelude::*;
@@ -15,11 +15,11 @@ use std::hash::{BuildHasher, Hash};
 /// #[derive(Serialize, Deserialize)]
 /// struct Mean { sum: f64, count: u64 }
 ///
-/// /// Version 1 knew the last value only.
+/// /// Version 1 saved only the last value.
 /// fn from_older(saved: &Saved<'_>) -> Result<Mean> {
 ///     match saved.version {
 ///         1 => Ok(Mean { sum: saved.read()?, count: 1 }),
-///         other => bail!("version {other} is not known"),
+///         other => bail!("unknown version {other}"),
 ///     }
 /// }
 ///

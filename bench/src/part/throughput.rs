@@ -168,7 +168,7 @@ pub(super) async fn consume(what: &Consume) -> Result<()> {
                 while let Some(message) = consumer.next().await {
                     assert!(
                         last.is_none_or(|last| last + 1 == message.seq),
-                        "a datum is missing"
+                        "a record is missing"
                     );
                     last = Some(message.seq);
                     note(1, message.payload.len());

@@ -120,7 +120,7 @@ pub(super) fn chain() -> Row {
     });
     Row::new(
         "chain",
-        "datums of 100 B through pass-through operators behind each other, the start taken off",
+        "records of 100 B through pass-through operators behind each other, the start taken off",
         cases.into(),
         vec![Goal::ratio(name(16), name(1), Bound::AtMost(18.0))],
     )

@@ -15,7 +15,7 @@ use crate::{
 
 const SIZE: usize = 100;
 const CAPACITY: usize = 1024;
-const DATUMS: &str = "datums/s";
+const DATUMS: &str = "records/s";
 /// The number of records between checks of the clock.
 const LOOK_EVERY: usize = 1024;
 
@@ -124,7 +124,7 @@ pub(super) fn frames() -> Row {
     let name = "frames";
     Row::new(
         "local-frames",
-        "a local edge, datums of 100 B in batches of 64 KiB",
+        "a local edge, records of 100 B in batches of 64 KiB",
         vec![Case::new(move |setting| {
             Ok(Figure::alone(name, DATUMS, frames_of(setting)?))
         })],

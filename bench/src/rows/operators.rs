@@ -23,7 +23,7 @@ use crate::{
 
 /// The number of records in a batch.
 const BATCH: usize = 256;
-const A_DATUM: &str = "ns a datum";
+const A_DATUM: &str = "ns a record";
 
 pub(crate) fn engine() -> Result<Engine> {
     Ok(Engine::new(EngineConfig::default())?)
@@ -91,7 +91,7 @@ pub(super) fn call() -> Row {
     });
     Row::new(
         "operator-call",
-        "a call of a component with 256 datums of 100 B that it hands back",
+        "a call of a component with 256 records of 100 B that it returns",
         vec![case],
         vec![Goal::alone(beyond, Bound::AtMost(15.0))],
     )

@@ -6,7 +6,7 @@ use crate::{
     process::Process,
 };
 
-const DATUMS: &str = "datums/s";
+const DATUMS: &str = "records/s";
 const BYTES: &str = "B/s";
 
 /// Starts a producer, then a consumer with its address, and measures the received records. Returns records and bytes
@@ -96,7 +96,7 @@ pub(super) fn frames() -> Row {
             let flow = ours(setting, &[size], &[])?;
             let mut figures = Figure::alone(format!("ours, {name}"), BYTES, flow.bytes);
             if size == "100" {
-                figures.push(Figure::new("ours, 100 B, in datums", DATUMS, flow.datums));
+                figures.push(Figure::new("ours, 100 B, in records", DATUMS, flow.datums));
             }
             Ok(figures)
         }));
@@ -114,7 +114,7 @@ pub(super) fn frames() -> Row {
         ))
     }));
     goals.push(Goal::ratio(
-        "ours, 100 B, in datums",
+        "ours, 100 B, in records",
         "Zenoh over QUIC, 100 B",
         Bound::AtLeast(2.0),
     ));
@@ -192,7 +192,7 @@ pub(super) fn fan_out() -> Row {
     }
     Row::new(
         "fan-out",
-        "datums of 1 KiB to 1, 10 and 100 consumers, each with a connection of its own",
+        "records of 1 KiB to 1, 10 and 100 consumers, each with a connection of its own",
         cases,
         goals,
     )

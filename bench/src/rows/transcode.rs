@@ -42,11 +42,11 @@ pub(super) fn row() -> Row {
         let (back, to_postcard) =
             again(setting, &json, |batch| transcoder.frames_to_postcard(batch))?;
         if back != postcard {
-            return Err("the datums came back as others".into());
+            return Err("the records changed in the round trip".into());
         }
         Ok(vec![
-            Figure::new("postcard to JSON", "ns a datum", to_json),
-            Figure::new("JSON to postcard", "ns a datum", to_postcard),
+            Figure::new("postcard to JSON", "ns a record", to_json),
+            Figure::new("JSON to postcard", "ns a record", to_postcard),
         ])
     });
     Row::new(

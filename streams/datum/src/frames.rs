@@ -16,7 +16,7 @@ pub const DEFAULT_MAX_FRAME_LEN: usize = 16 * 1024 * 1024;
 /// The bytes are not a sequence of whole frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FramesError {
-    /// The bytes end inside a header or inside a datum.
+    /// The bytes end inside a header or inside a record.
     #[error("the frame at byte {offset} is incomplete")]
     Truncated {
         /// The position of the incomplete frame.

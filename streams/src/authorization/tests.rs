@@ -1,4 +1,4 @@
-//! Who may grant and for how long, without a socket.
+//! Tests of authorization and its duration, without a socket.
 
 use std::sync::{
     Mutex,
@@ -14,7 +14,7 @@ use crate::{
     tickets::{InvalidTicket, Ticket, TicketClass},
 };
 
-/// Takes tickets that are a number of milliseconds, for so long; panics at others.
+/// Accepts tickets that contain a number, for this many milliseconds. Panics on others.
 struct Milliseconds(Arc<AtomicUsize>);
 
 impl TicketValidator for Milliseconds {
@@ -51,7 +51,7 @@ fn entry(ticket: Option<&'static str>) -> PeerEntry {
     }
 }
 
-/// The peer says this of itself from now on.
+/// Changes the peer's ticket.
 fn say(network: &Network, ticket: Option<&'static str>) {
     static LAST: Mutex<Option<PeerEntryVersion>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap();
@@ -155,7 +155,7 @@ async fn a_peer_may_stay_until_its_last_ticket_is_over() {
     let lasted = before.elapsed();
     assert!(lasted > Duration::from_millis(400), "{lasted:?}");
 
-    // What changed before it was looked at counts too, and so does what is taken back.
+    // A change before the first check counts, and so does a revocation.
     say(&network, Some("60000"));
     let grant = check().unwrap();
     let mut closed = Box::pin(authorizer.closed(watch(), &peer, grant));
@@ -164,7 +164,7 @@ async fn a_peer_may_stay_until_its_last_ticket_is_over() {
     closed.await;
     authorizer.closed(watch(), &peer, grant).await;
 
-    // A peer that is no longer known may stay as long as its ticket lasts.
+    // A peer that is no longer in the catalog may stay until its ticket expires.
     say(&network, Some("300"));
     let grant = check().unwrap();
     network.discovery().remove(peer);

@@ -34,7 +34,7 @@ pub struct Config {
     pub label: Option<Arc<str>>,
     /// The criteria that select records. Default: every record.
     pub criteria: Criteria,
-    /// The capacity of the queue, in records from all producers together. Default 1024. A full queue stops reading.
+    /// The capacity of the queue, in records from all producers together. Default 1024. While it is full, nothing is read.
     pub buffer_size: usize,
     /// The capacity of the queue in bytes, headers included; the bound reached first applies. Default 8 MiB. In the
     /// worst case each producer's connection holds its receive window and one batch in addition, and so does the

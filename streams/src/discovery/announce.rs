@@ -129,7 +129,7 @@ pub(super) async fn purge(shared: Arc<Shared>) {
             stale
         };
         for peer in stale {
-            shared.say_departed(peer);
+            shared.emit_departed(peer);
         }
     }
 }

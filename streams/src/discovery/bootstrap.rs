@@ -24,7 +24,7 @@ pub(super) async fn keep(shared: Arc<Shared>, addr: EndpointAddr) {
     let renew = shared.config.announce_interval.min(RENEW_MAX);
     let mut catalog = shared.watch();
     loop {
-        meet(&shared, &addr, u32::MAX, Told::ByUser).await;
+        meet(&shared, &addr, u32::MAX, AddressSource::Configured).await;
         let gone = async {
             // An error means that the node shuts down, and this task with it.
             let _ = catalog
@@ -57,15 +57,20 @@ pub(super) async fn watch_for_another_me(shared: Arc<Shared>, addr: EndpointAddr
 
 /// The source of a peer's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum AddressSource {
     /// The configuration. Mistakes are reported as problems.
-    ByUser,
+    Configured,
     /// The local network, on which nodes of any network can be seen.
-    ByLan,
+    Lan,
 }
 
 /// Retries a sync with backoff until it succeeds, at most `attempts_max` times.
-pub(super) async fn meet(shared: &Arc<Shared>, addr: &EndpointAddr, attempts_max: u32, told: Told) {
+pub(super) async fn meet(
+    shared: &Arc<Shared>,
+    addr: &EndpointAddr,
+    attempts_max: u32,
+    source: AddressSource,
+) {
     let mut delay = FIRST_DELAY;
     for attempt in 1..=attempts_max {
         let known = shared.catalog().get_signed(&addr.id).is_some();
@@ -80,7 +85,7 @@ pub(super) async fn meet(shared: &Arc<Shared>, addr: &EndpointAddr, attempts_max
                 if matches!(error, SyncError::DifferentNetwork) {
                     delay = DELAY_MAX;
                 }
-                if told == Told::ByUser
+                if source == AddressSource::Configured
                     && let Some(problem) = problem(addr.id, &error)
                 {
                     shared.report(problem);

@@ -5,7 +5,7 @@ use super::{
     entry::{Unverified, now_ms},
     eviction::Known,
     store::Store,
-    wire::{self, Say, Snapshot},
+    wire::{self, Purpose, Snapshot},
 };
 use crate::{EndpointAddr, PeerId, SecretKey};
 
@@ -17,7 +17,7 @@ pub fn snapshot(frame: &[u8]) {
     assert!(snapshot.entries.len() <= frame.len());
     let signed = snapshot.entries.into_iter().map(Unverified::verify);
     let signed: Vec<SignedPeerEntry> = signed.filter_map(Result::ok).collect();
-    let again = wire::encode(&signed, Say::Hello, wire::About::default(), usize::MAX);
+    let again = wire::encode(&signed, Purpose::Hello, wire::About::default(), usize::MAX);
     let again = Snapshot::decode(&again).expect("what was written is read");
     assert_eq!(again.entries.len(), signed.len());
     for (again, signed) in again.entries.into_iter().zip(signed) {

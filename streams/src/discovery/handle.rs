@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, watch};
 use super::{
     Catalog, Config, MAX_TICKETS_JUDGED, PeerEntry, Problem, Refusal, SignedPeerEntry, announce,
     bootstrap,
-    bootstrap::Told,
+    bootstrap::AddressSource,
     eviction::Known,
     gossip::{self, Gossip},
     jobs::{self, Kind},
@@ -243,7 +243,8 @@ impl Discovery {
             self.0.spawn(async move {
                 let mut endpoint = shared.endpoint.subscribe();
                 if endpoint.wait_for(Option::is_some).await.is_ok() {
-                    bootstrap::meet(&shared, &addr, DIAL_ATTEMPTS_MAX, Told::ByUser).await;
+                    bootstrap::meet(&shared, &addr, DIAL_ATTEMPTS_MAX, AddressSource::Configured)
+                        .await;
                 }
             });
         }

@@ -1,5 +1,5 @@
-//! How nodes of a network find each other: every node keeps a catalog of all others' signed entries, syncs it with each
-//! peer it meets, and sends its own entry on at every change.
+//! Discovery of the nodes of a network: every node keeps a catalog of the signed entries of all others, syncs it with each
+//! peer that it connects to, and announces its own entry whenever it changes.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

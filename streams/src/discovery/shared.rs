@@ -26,7 +26,7 @@ use super::{
     names::Names,
     problems::{Problem, Problems},
     store::{MAX_PEERS, Merged, Store},
-    wire::{self, About, Say},
+    wire::{self, About, Purpose},
 };
 use crate::{EndpointAddr, NetworkId, PeerId, SecretKey, network::Endpoint};
 
@@ -235,7 +235,7 @@ impl Shared {
     pub(super) fn frame<'a>(
         &self,
         entries: impl IntoIterator<Item = &'a SignedPeerEntry>,
-        say: Say,
+        purpose: Purpose,
         to: &PeerId,
     ) -> Vec<u8> {
         let name = lock(&self.name).clone();
@@ -243,7 +243,7 @@ impl Shared {
             name: name.as_deref(),
             is_key_shared: self.has_problem(&Problem::KeyShared(*to)),
         };
-        wire::encode(entries, say, about, self.max_frame_len)
+        wire::encode(entries, purpose, about, self.max_frame_len)
     }
 
     /// Returns true if the name has changed.
@@ -323,12 +323,12 @@ impl Shared {
             departed
         };
         if departed {
-            self.say_departed(*peer);
+            self.emit_departed(*peer);
         }
     }
 
     /// Drops the state about a peer that was removed from the catalog, and emits the event.
-    pub(super) fn say_departed(&self, peer: PeerId) {
+    pub(super) fn emit_departed(&self, peer: PeerId) {
         self.forget(&peer);
         self.emit(Event::PeerDeparted(peer));
     }

@@ -15,7 +15,7 @@ use super::{
     jobs::{self, Kind},
     shared::Shared,
     store::Merged,
-    wire::{self, Malformed, Say, Snapshot},
+    wire::{self, Malformed, Purpose, Snapshot},
 };
 use crate::{
     EndpointAddr, PeerId,
@@ -95,9 +95,9 @@ pub(super) async fn with(
     let first = || {
         let catalog = shared.catalog();
         match kind {
-            Kind::Push => shared.frame([catalog.local()], Say::Push, &to.id),
-            Kind::Full if is_proved => shared.frame(wire::all(&catalog), Say::Hello, &to.id),
-            Kind::Full => shared.frame([catalog.local()], Say::Hello, &to.id),
+            Kind::Push => shared.frame([catalog.local()], Purpose::Push, &to.id),
+            Kind::Full if is_proved => shared.frame(wire::all(&catalog), Purpose::Hello, &to.id),
+            Kind::Full => shared.frame([catalog.local()], Purpose::Hello, &to.id),
         }
     };
     let known = exchange(shared, to, kind, first).await?;
@@ -106,7 +106,10 @@ pub(super) async fn with(
         let news: Vec<_> = wire::news(&catalog, &to.id, &known).collect();
         // Changes made since then were not sent to this peer, because it was not in the catalog yet.
         if news.len() > 1 || catalog.local().update_version() != said {
-            exchange(shared, to, kind, || shared.frame(news, Say::Push, &to.id)).await?;
+            exchange(shared, to, kind, || {
+                shared.frame(news, Purpose::Push, &to.id)
+            })
+            .await?;
         }
     }
     Ok(())
@@ -116,7 +119,7 @@ pub(super) async fn with(
 pub(super) async fn depart(shared: &Arc<Shared>, to: &EndpointAddr) -> Result<(), SyncError> {
     let link = connect(shared, to).await?;
     let catalog = shared.catalog();
-    let departure = shared.frame([catalog.local()], Say::Departure, &to.id);
+    let departure = shared.frame([catalog.local()], Purpose::Departure, &to.id);
     // Not counted as an exchange, since departing cancels those.
     speak(shared, link, Kind::Full, departure).await.map(drop)
 }
@@ -128,7 +131,7 @@ pub(super) async fn is_another_me(
     to: &EndpointAddr,
 ) -> Result<bool, SyncError> {
     let local = shared.catalog().local().clone();
-    let frame = || shared.frame([&local], Say::Push, &to.id);
+    let frame = || shared.frame([&local], Purpose::Push, &to.id);
     let known = exchange(shared, to, Kind::Push, frame).await?;
     let started = known.get(&to.id).map(|version| version.started_ms);
     Ok(started.is_some_and(|started| started != local.version.started_ms))
@@ -332,7 +335,7 @@ async fn answer<'a>(
         if own.is_some_and(|own| own.started_ms != catalog.local().version.started_ms) {
             shared.report(Problem::OwnKeyShared);
         }
-        let frame = shared.frame([catalog.local()], Say::Hello, &peer);
+        let frame = shared.frame([catalog.local()], Purpose::Hello, &peer);
         in_time(link.tx.send_frame(&frame)).await?;
         return Ok(permit);
     }
@@ -348,9 +351,9 @@ async fn answer<'a>(
     }
     let catalog = shared.catalog();
     let frame = if is_push {
-        shared.frame([catalog.local()], Say::Hello, &peer)
+        shared.frame([catalog.local()], Purpose::Hello, &peer)
     } else {
-        shared.frame(wire::all(&catalog), Say::Hello, &peer)
+        shared.frame(wire::all(&catalog), Purpose::Hello, &peer)
     };
     in_time(link.tx.send_frame(&frame)).await?;
     Ok(permit)

@@ -1,4 +1,4 @@
-//! The catalog's rules one by one, and the bytes of the protocols, put together by hand.
+//! The catalog's rules one by one, and handwritten bytes of the protocols.
 
 use std::{
     net::{Ipv6Addr, SocketAddr},
@@ -12,7 +12,7 @@ use super::{
     entry::{PeerEntryVersion, Unverified},
     eviction::Known::Direct,
     store::{Merged, Store},
-    wire::{self, Say, Snapshot},
+    wire::{self, Purpose, Snapshot},
     *,
 };
 use crate::{Digest, EndpointAddr, SecretKey, Signature, tickets::Ticket};
@@ -218,7 +218,7 @@ mod rules {
     fn reads_hide_what_is_stale_and_what_is_signed_replaces_what_was_told() {
         let now = entry::now_ms();
         let mut store = Store::new(entry(0, now, now), PURGE, DRIFT);
-        // Stale by now, though it was not when it came.
+        // Stale now, although it was not when it arrived.
         store
             .merge(
                 entry(1, now - 400_000, now - 400_000),
@@ -258,7 +258,7 @@ mod rules {
 mod bytes {
     use super::*;
 
-    /// Mosaik's layout, written down byte by byte.
+    /// Mosaik's layout, byte by byte.
     fn golden(with_functions: bool) -> (PeerEntry, Vec<u8>) {
         let id = key(7).public();
         let (v4, v6) = (
@@ -352,10 +352,10 @@ mod bytes {
         let signed = entry.sign(&key(7)).unwrap();
         let expected = [&[1][..], &entry_bytes, signature.as_bytes()].concat();
         for (say, tail) in [
-            (Say::Hello, &b"MSX1\0\0\0\x06\0\x07\0\0\0\0"[..]),
-            (Say::Push, &b"MSX1\0\0\0\x07\0\x07\0\0\0\x01\x01"[..]),
+            (Purpose::Hello, &b"MSX1\0\0\0\x06\0\x07\0\0\0\0"[..]),
+            (Purpose::Push, &b"MSX1\0\0\0\x07\0\x07\0\0\0\x01\x01"[..]),
             (
-                Say::Departure,
+                Purpose::Departure,
                 &b"MSX1\0\0\0\x0d\0\x06\0\0\0\0\0\x07\0\0\0\x01\x01"[..],
             ),
         ] {
@@ -365,7 +365,7 @@ mod bytes {
             assert_eq!(read.entries[0].clone().verify(), Ok(signed.clone()));
             assert_eq!(
                 (read.is_push(), read.is_departure()),
-                (say != Say::Hello, say == Say::Departure)
+                (say != Purpose::Hello, say == Purpose::Departure)
             );
             assert!(read.is_ours() && read.of(signed.id()).is_some());
         }
@@ -389,7 +389,7 @@ mod bytes {
         assert_eq!(catalog.peers_count(), 5);
         let all = Snapshot::decode(&wire::encode(
             wire::all(&catalog),
-            Say::Hello,
+            Purpose::Hello,
             wire::About::default(),
             1 << 20,
         ))
@@ -405,7 +405,7 @@ mod bytes {
         let room = 70 * 1024;
         let some = wire::encode(
             std::iter::repeat_n(catalog.local(), 1000),
-            Say::Hello,
+            Purpose::Hello,
             wire::About::default(),
             room,
         );
@@ -420,7 +420,7 @@ mod bytes {
             with_functions in any::<bool>(),
         ) {
             let signed = golden(with_functions).0.sign(&key(7)).unwrap();
-            let mut bytes = wire::encode([&signed], Say::Push, wire::About::default(), 1 << 20);
+            let mut bytes = wire::encode([&signed], Purpose::Push, wire::About::default(), 1 << 20);
             for (index, byte) in damage {
                 let index = index.index(bytes.len());
                 bytes[index] = byte;

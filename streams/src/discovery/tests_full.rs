@@ -1,4 +1,4 @@
-//! Who stays in a catalog that is full, and who comes in.
+//! Eviction and admission in a full catalog.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{Digest, EndpointAddr, PeerId, SecretKey};
 
-/// Of all entries here; as good as any.
+/// The time of all entries; the value is arbitrary.
 const NOW: i64 = 1_800_000_000_000;
 
 fn key(seed: u8) -> SecretKey {
@@ -66,9 +66,9 @@ fn indirect_peers_displace_indirect_ones_and_direct_peers_displace_either() {
     store.merge(entry(5), Direct, NOW).unwrap();
     store.merge(entry(6), Direct, NOW).unwrap();
     assert_eq!(peers(&store), [1, 5, 6]);
-    // Any number of entries of peers that may not exist comes to nothing against those that were met.
+    // Any number of entries of peers that may not exist does not displace directly known peers.
     assert_eq!(store.merge(entry(7), Indirect, NOW), Err(Refusal::Full));
-    // Of these, whoever was met longest ago goes first.
+    // Of these, the peer seen longest ago is evicted first.
     store.met(&id(1));
     store.merge(entry(7), Direct, NOW).unwrap();
     assert_eq!(peers(&store), [1, 6, 7]);
@@ -90,7 +90,7 @@ fn who_is_in_use_or_named_stays_and_comes_in() {
         store.merge(entry(seed), Direct, NOW).unwrap();
     }
     assert_eq!(peers(&store), [1, 99]);
-    // One that the user named is let in on anybody's word.
+    // A configured peer is admitted even if known only indirectly.
     store.eviction().name(id(100));
     store.merge(entry(100), Indirect, NOW).unwrap();
     assert_eq!(peers(&store), [1, 100]);
@@ -118,7 +118,7 @@ fn for_want_of_bytes_the_largest_make_room_and_small_ones_always_come_in() {
     assert_eq!(refused, Err(Refusal::Full), "known less well");
     store.merge(entry_with_tags(5, 0, 39), Direct, NOW).unwrap();
     assert_eq!((peers(&store).len(), store.take_displaced().len()), (4, 1));
-    // An entry that grows needs room like a newcomer.
+    // An entry that grows needs room like a new one.
     let refused = store.merge(entry_with_tags(4, 1, 60), Direct, NOW);
     assert_eq!(refused, Err(Refusal::Full));
     for seed in 10..16 {

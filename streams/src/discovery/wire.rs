@@ -101,7 +101,7 @@ impl Snapshot {
 
 /// The purpose of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Say {
+pub(super) enum Purpose {
     /// Exchange entries; identifies this implementation.
     Hello,
     /// Request the receiver's own entry only.
@@ -122,7 +122,7 @@ pub(super) struct About<'a> {
 /// Encodes a frame with as many of these entries as fit into `max_len` bytes.
 pub(super) fn encode<'a>(
     entries: impl IntoIterator<Item = &'a SignedPeerEntry>,
-    say: Say,
+    purpose: Purpose,
     about: About<'_>,
     max_len: usize,
 ) -> Vec<u8> {
@@ -143,10 +143,10 @@ pub(super) fn encode<'a>(
     let mut frame = postcard::to_stdvec(&count).expect("postcard knows integers");
     frame.append(&mut body);
     let mut extension = Extension::new();
-    match say {
-        Say::Hello => extension.set(ENTRY_PUSH, HELLO),
-        Say::Push => extension.set(ENTRY_PUSH, PUSH),
-        Say::Departure => extension.set(ENTRY_PUSH, PUSH) && extension.set(DEPARTED, HELLO),
+    match purpose {
+        Purpose::Hello => extension.set(ENTRY_PUSH, HELLO),
+        Purpose::Push => extension.set(ENTRY_PUSH, PUSH),
+        Purpose::Departure => extension.set(ENTRY_PUSH, PUSH) && extension.set(DEPARTED, HELLO),
     };
     if let Some(name) = about.name {
         extension.set(NAME, names::shortened(name).as_bytes().to_vec());

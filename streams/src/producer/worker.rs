@@ -182,7 +182,7 @@ fn hand_over(core: &Core, subscriber: &Arc<Subscriber>, mut frames: Frames, wait
 
 /// The reason for which subscribers without room are tried again.
 enum Again {
-    /// One of them has room or has left.
+    /// A subscriber has room or has left.
     Room,
     /// The waiting budget is used up.
     OutOfTime,

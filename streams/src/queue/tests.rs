@@ -1,4 +1,4 @@
-//! A queue keeps order and its bounds, whatever is done with it.
+//! A queue keeps order and bounds under all operations.
 
 use std::{
     convert::Infallible,
@@ -150,7 +150,7 @@ fn room_for_the_next_one_is_kept_while_there_is_more_than_enough() {
             .unwrap()
     };
     assert!(!put(false), "nothing was kept for it before");
-    // Those who hold room, one after the other, and send nothing more.
+    // Handles that hold reserved room, one after the other, and send nothing more.
     let mut kept = 0;
     while queue.try_reserve() {
         if !put(true) {
@@ -171,7 +171,7 @@ fn room_for_the_next_one_is_kept_while_there_is_more_than_enough() {
     );
 }
 
-/// A queue that batches cut through to, and what is said of them.
+/// The target of a bypass, and the counts reported to it.
 #[derive(Debug)]
 struct Onward {
     queue: Queue,
@@ -200,11 +200,11 @@ fn onward(max_count: usize) -> Arc<Onward> {
     })
 }
 
-/// More than is joined with others.
+/// Too large to be merged.
 const LARGE: u32 = 600;
 
 proptest! {
-    /// As a producer and its worker use it.
+    /// As used by a producer and its worker.
     #[test]
     fn nothing_overtakes_and_nothing_is_lost_where_batches_cut_through(
         steps in prop::collection::vec((0u32..6, 1u32..2 * LARGE), 1..60),
@@ -212,7 +212,7 @@ proptest! {
     ) {
         let (queue, next) = (Queue::new(max_count, 1 << 20), onward(next_max_count));
         let (mut sent, mut passed, mut moved, mut seen) = (0, 0, 0, Vec::new());
-        // What the worker has taken and the next queue has no room for yet.
+        // Records that the worker has taken and the next queue has no room for yet.
         let mut rest = Frames::default();
         for (what, amount) in steps {
             match what {
@@ -232,7 +232,7 @@ proptest! {
                     });
                     sent += u32::from(put.is_ok());
                 }
-                // The worker goes to sleep, and wakes.
+                // The worker goes to sleep and wakes up.
                 3 if rest.is_empty() => queue.start_bypass(next.clone()),
                 4 => {
                     passed += queue.suspend_bypass();

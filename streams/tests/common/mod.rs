@@ -88,7 +88,7 @@ pub(crate) async fn honest_join(to: &Network, producer: &FramesProducer) -> Dura
     within("sending to the newcomer", sent)
         .await
         .expect("the producer is there");
-    let seen = within("a datum", some_numbers(&mut consumer, 1)).await;
+    let seen = within("a record", some_numbers(&mut consumer, 1)).await;
     assert_eq!(seen, [7]);
     let took = started.elapsed();
     drop(consumer);
@@ -118,7 +118,7 @@ pub(crate) fn numbers(frames: &Frames) -> Vec<u64> {
     };
     frames
         .iter()
-        .map(|datum| number(datum).expect("a datum of these tests"))
+        .map(|datum| number(datum).expect("a record of these tests"))
         .collect()
 }
 
@@ -160,5 +160,5 @@ pub(crate) async fn some_numbers(consumer: &mut FramesConsumer, count: usize) ->
 
 pub(crate) fn assert_all(seen: &[u64], range: std::ops::Range<u64>) {
     assert_eq!(seen.len() as u64, range.end - range.start);
-    assert!(seen.iter().copied().eq(range), "datums are out of order");
+    assert!(seen.iter().copied().eq(range), "records are out of order");
 }

@@ -61,7 +61,7 @@ struct Way {
     profile: Profile,
     random: Random,
     burst_left: u32,
-    /// Which of the alternating cuts applies to it.
+    /// The index of the alternating cuts that apply to it.
     turn: u128,
     since: Instant,
     carried: Arc<Carried>,

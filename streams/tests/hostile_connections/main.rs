@@ -151,7 +151,7 @@ async fn a_datum_that_is_announced_costs_its_consumer_no_memory() {
     let honest = cost_of_producer(1).await;
     let lying = cost_of_producer(16 * 1024 * 1024).await;
     println!(
-        "a producer with a datum of one byte to come takes {} KiB, with one of 16 MiB {} KiB",
+        "a producer with a record of one byte to come takes {} KiB, with one of 16 MiB {} KiB",
         honest / KIB,
         lying / KIB
     );

@@ -94,7 +94,7 @@ impl Component {
         self.arg("--state", file.as_ref())
     }
 
-    /// Saves the state to `file` instead of ending the inputs, as a reload does.
+    /// Saves the state to `file`, as a reload does, instead of ending the inputs.
     pub fn save_state(self, file: impl AsRef<Path>) -> Self {
         self.arg("--save-state", file.as_ref())
     }
@@ -109,7 +109,7 @@ impl Component {
         self.arg("--time", time)
     }
 
-    /// Runs it on inputs of its first port.
+    /// Runs the component on inputs of its first port.
     ///
     /// # Errors
     /// As [`component()`].
@@ -122,7 +122,7 @@ impl Component {
         self.run_lines(&[], stdin)
     }
 
-    /// Runs it on inputs of several ports.
+    /// Runs the component on inputs of several ports.
     ///
     /// # Errors
     /// As [`component()`].

@@ -9,8 +9,8 @@ use super::ran::Ran;
 use super::stand_ins::Heard;
 use crate::{Entry, Error, FramesOperator, Operator, Result, State, Typed};
 
-/// An open operator with a JSON stream on every port, for tests that need more than [`run`](super::run): datums on
-/// several ports by turns, the clock, reloads.
+/// An open operator with a JSON stream on every port, for tests that need more than [`run`](super::run): alternating
+/// inputs on several ports, the clock, or reloads.
 ///
 /// ```
 /// # use mosaik_wasm_sdk::prelude::*;
@@ -22,7 +22,7 @@ use crate::{Entry, Error, FramesOperator, Operator, Result, State, Typed};
 /// # }
 /// let mut session = testing::Session::<Sum>::open(()).unwrap();
 /// session.send("in", [1, 2]).unwrap();
-/// session.reload(()).unwrap(); // a new instance goes on with the state
+/// session.reload(()).unwrap(); // a new instance continues with the state
 /// session.send("in", [3]).unwrap();
 /// assert_eq!(session.finish().unwrap().outputs, [json!(1), json!(3), json!(6)]);
 /// ```

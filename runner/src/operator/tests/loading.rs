@@ -131,7 +131,7 @@ fn an_import_that_nothing_grants_is_named() {
 #[test]
 fn a_core_import_that_the_world_does_not_have_is_named() {
     let text = Guest::default().text().replacen("(module", r#"(module (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))"#, 1);
-    let module = guest::with_type(&text);
+    let module = guest::with_type(&text, &[]);
     assert_eq!(
         refused(&module).to_string(),
         "imports `wasi_snapshot_preview1`, which nothing grants"
@@ -145,7 +145,7 @@ fn a_module_that_imports_what_a_component_can_be_granted_is_told_so() {
         r#"(module (import "wasi:random/random@0.2.6" "get-random-u64" (func (result i64)))"#,
         1,
     );
-    let error = refused(&guest::with_type(&text));
+    let error = refused(&guest::with_type(&text, &[]));
     assert_eq!(
         error.to_string(),
         "is a core module that imports `wasi:random/random@0.2.6`: only a component can be granted more than \

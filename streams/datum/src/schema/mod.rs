@@ -116,7 +116,7 @@ impl Schema {
         }
     }
 
-    /// Returns true if the type can be a map key: each of its values has a JSON text.
+    /// Returns true if the type can be a map key: each of its values can be written as a JSON string.
     pub fn is_key(&self) -> bool {
         match self {
             Self::Bool | Self::Unsigned(_) | Self::Signed(_) | Self::Char | Self::String => true,

@@ -72,7 +72,7 @@ fn take_departure(shared: &Shared, departure: &Departure) -> bool {
         taken
     };
     if taken == Ok(true) {
-        shared.say_departed(peer);
+        shared.emit_departed(peer);
     }
     taken.is_ok()
 }

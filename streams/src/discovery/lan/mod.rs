@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 
 use self::{packet::Heard, socket::Sockets, table::Table};
 use super::{
-    bootstrap::{self, Told},
+    bootstrap::{self, AddressSource},
     jobs::jittered,
     shared::Shared,
 };
@@ -118,7 +118,7 @@ fn take(shared: &Arc<Shared>, table: &mut Table, peers: &[EndpointAddr]) {
         debug!(%peer, "discovered on the local network");
         let (spawning, shared, peer) = (shared.clone(), shared.clone(), peer.clone());
         spawning.spawn(async move {
-            bootstrap::meet(&shared, &peer, ATTEMPTS_MAX, Told::ByLan).await;
+            bootstrap::meet(&shared, &peer, ATTEMPTS_MAX, AddressSource::Lan).await;
         });
     }
 }

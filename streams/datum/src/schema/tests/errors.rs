@@ -1,4 +1,4 @@
-//! What is said of datums that are not of a schema, and of schemas that cannot be.
+//! The errors for records that do not match a schema, and for invalid schemas.
 
 use super::{
     Schema, TranscodeError, Transcoder, from_json, list, map, option, side, structure, to_json,

@@ -1,4 +1,4 @@
-//! Which claims and times are good, and the form of what is issued.
+//! Accepted claims and times, and the form of issued tokens.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -15,7 +15,7 @@ fn what_is_issued_is_good_until_it_expires() {
     assert_eq!(at_time(NOW + 59), Ok(Expiration::At(at(NOW + 60))));
     assert_eq!(at_time(NOW + 60), Err(InvalidTicket));
     assert_eq!(at_time(i64::MAX), Err(InvalidTicket));
-    // By the clock of this machine, through the trait.
+    // With the clock of this machine, through the trait.
     let entry = PeerEntry::new("net", EndpointAddr::from(peer()));
     let soon = JwtTicketBuilder::new(SECRET).build(&peer(), Expiration::after(LEEWAY));
     assert!(validator.validate(&soon.data, &entry).is_ok());
@@ -24,7 +24,7 @@ fn what_is_issued_is_good_until_it_expires() {
     assert!(validator.validate(&over.data, &entry).is_err());
 }
 
-/// Header and claims are those of Mosaik's issuer: names, forms, and a subject of 64 hex digits.
+/// Header and claims equal those of Mosaik's issuer: names, forms, and a subject of 64 hex digits.
 #[test]
 fn the_form_of_tokens_is_that_of_mosaik() {
     let ticket = issuer()
@@ -53,7 +53,7 @@ fn the_form_of_tokens_is_that_of_mosaik() {
     );
 }
 
-/// Computed by Mosaik's formula: a change of it would tell equal validators apart.
+/// Computed with Mosaik's formula: a change would make equal validators differ.
 #[test]
 fn signatures_tell_settings_apart() {
     let plain = Jwt::with_key(SECRET);
@@ -263,7 +263,7 @@ fn times_that_are_no_dates_are_refused() {
             assert_eq!(with(name, value), Err(InvalidTicket), "{name} {value}");
         }
     }
-    // A part of a second is never to the token's good.
+    // Fractions of a second never extend validity.
     assert_eq!(
         with("exp", "1800000060.9"),
         Ok(Expiration::At(at(NOW + 60)))

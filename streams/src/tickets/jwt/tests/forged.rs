@@ -1,4 +1,4 @@
-//! Attempts to pass one thing off as another, and input that is no token at all.
+//! Forged tokens, and input that is not a token.
 
 use std::sync::LazyLock;
 
@@ -50,7 +50,7 @@ fn the_key_says_which_algorithm_it_is_of() {
     assert!(!accepts(&validator, &unsigned(HEADER)));
 }
 
-/// The oldest trick: the public key, which everyone has, used as a secret.
+/// A known attack: the public key used as an HMAC secret.
 #[test]
 fn a_public_key_is_no_secret() {
     let key = EdDsaSigningKey::random();
@@ -67,7 +67,7 @@ fn a_public_key_is_no_secret() {
         &validator,
         &signed(key, r#"{"alg":"EdDSA"}"#, &claims())
     ));
-    // A good signature under another key's name is none.
+    // A valid signature with another key's algorithm name is invalid.
     assert!(!accepts(
         &validator,
         &signed(ecdsa.clone(), r#"{"alg":"EdDSA"}"#, &claims())
@@ -159,7 +159,7 @@ static GOOD: LazyLock<[(Jwt, Ticket); 3]> = LazyLock::new(|| {
     ]
 });
 
-/// Every byte of a token, replaced by every other: 50,000 tokens of which none is good.
+/// Every byte of a token replaced by every other one: 50,000 tokens, none of which is valid.
 #[test]
 fn no_byte_of_a_token_can_be_another() {
     let (validator, good) = &GOOD[0];
