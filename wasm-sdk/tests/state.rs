@@ -188,7 +188,7 @@ fn a_state_of_one_piece_stays_one() {
         "the saved state has 2 parts by key, and this operator's is one piece"
     );
     let kept = restored::<stateless::same>(state(1, &[(None, "1")]));
-    assert_eq!(kept.err().unwrap().reason(), "this operator keeps no state");
+    assert_eq!(kept.err().unwrap().reason(), "this operator has no state");
     restored::<stateless::same>(state(7, &[])).unwrap();
 }
 

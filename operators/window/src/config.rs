@@ -176,7 +176,7 @@ mod tests {
             ),
             (
                 r#"{"every":"1h","length":"year","aggregate":{"n":"count"}}"#,
-                "config.length: windows that start by months",
+                "config.length: windows of months",
             ),
             (
                 r#"{"every":"1s","length":"1h","aggregate":{"n":"count"}}"#,
