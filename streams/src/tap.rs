@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The capacity of a tap in records: 4096. While it is full, further records are missed.
-pub const TAP_DATUMS_MAX: usize = 4096;
+pub const TAP_RECORDS_MAX: usize = 4096;
 /// The capacity of a tap in bytes, headers included: 4 MiB.
 pub const TAP_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -69,7 +69,7 @@ impl Taps {
     pub(crate) fn add(&self, lookup: &Lookup, criteria: &Criteria) -> Result<Tap, NotSelectable> {
         let inner = Arc::new(Inner {
             filter: lookup.filter(criteria)?,
-            queue: Queue::new(TAP_DATUMS_MAX, TAP_BYTES_MAX),
+            queue: Queue::new(TAP_RECORDS_MAX, TAP_BYTES_MAX),
             missed: Counter::default(),
         });
         let mut list = self.lock();
@@ -134,11 +134,11 @@ mod tests {
         let taps = Taps::default();
         taps.offer(&Frames::single(b"before"));
         let mut tap = all_of(&taps);
-        let batch: Frames = std::iter::repeat_n(b"datum", TAP_DATUMS_MAX + 10).collect();
+        let batch: Frames = std::iter::repeat_n(b"datum", TAP_RECORDS_MAX + 10).collect();
         taps.offer(&batch);
         assert_eq!(tap.missed(), 10);
         let seen = tap.recv_frames(usize::MAX).now_or_never().flatten();
-        assert_eq!(seen.map(|seen| seen.count()), Some(TAP_DATUMS_MAX));
+        assert_eq!(seen.map(|seen| seen.count()), Some(TAP_RECORDS_MAX));
         taps.offer(&Frames::single(b"after"));
         taps.close();
         let last = tap.recv_frames(usize::MAX).now_or_never().flatten();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_looks_on_no_more_is_forgotten() {
+    fn a_closed_tap_is_removed() {
         let taps = Taps::default();
         let (one, two) = (all_of(&taps), all_of(&taps));
         drop(one);

@@ -126,7 +126,7 @@ struct Price {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn typed_datums_are_selected_by_their_fields() {
+async fn typed_records_are_selected_by_their_fields() {
     let a = first().await;
     let producer = a.streams().producer::<Price>().build().unwrap();
     let b = joined(&a).await;

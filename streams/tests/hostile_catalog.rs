@@ -289,7 +289,7 @@ async fn a_hundred_thousand_strangers_lock_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_of_another_network_learns_nothing() {
+async fn a_node_of_another_network_learns_nothing() {
     let node = first().await;
     node.discovery().add_tags("secret");
     let _producer = producer(&node).build().unwrap();

@@ -255,7 +255,7 @@ async fn a_consumer_takes_its_own_node_only_when_told_to() {
 }
 
 #[tokio::test]
-async fn datums_beyond_the_limit_are_handed_back() {
+async fn records_beyond_the_limit_are_handed_back() {
     let network = unbound().await;
     let producer = producer(&network)
         .with_scope(Scope::Node)

@@ -171,7 +171,7 @@ async fn all_tickets_are_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_was_refused_comes_back_with_a_ticket() {
+async fn a_refused_consumer_reconnects_with_a_ticket() {
     let a = first().await;
     let (of_consumers, of_producers) = (Asked::default(), Asked::default());
     let producer = producer(&a)

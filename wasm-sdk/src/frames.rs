@@ -87,13 +87,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_pushed_is_read(datums in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 0..20)) {
+        fn what_was_pushed_is_read(records in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 0..20)) {
             let mut bytes = Vec::new();
-            for datum in &datums {
+            for datum in &records {
                 push_frame(&mut bytes, datum);
             }
             let read: Vec<_> = Frames::new(&bytes).map(|d| d.map(<[u8]>::to_vec)).collect::<Result<_, _>>().unwrap();
-            prop_assert_eq!(read, datums);
+            prop_assert_eq!(read, records);
         }
 
         #[test]

@@ -152,8 +152,8 @@ pub(super) async fn consume(what: &Consume) -> Result<()> {
     };
     for seen in &seen {
         let seen = Arc::clone(seen);
-        let note = move |datums: usize, bytes: usize| {
-            seen.0.fetch_add(datums as u64, Ordering::Relaxed);
+        let note = move |records: usize, bytes: usize| {
+            seen.0.fetch_add(records as u64, Ordering::Relaxed);
             seen.1.fetch_add(bytes as u64, Ordering::Relaxed);
         };
         if what.typed {

@@ -126,9 +126,9 @@ pub(super) fn chain() -> Row {
     )
 }
 
-fn chain_of(length: usize, datums: usize) -> Result<String> {
+fn chain_of(length: usize, records: usize) -> Result<String> {
     let mut text = format!(
-        "mosaik: v1\nproducers: {{made: {{from: {{generate: {{count: {datums}, size: {LINE}}}}}, to: s0}}}}\n\
+        "mosaik: v1\nproducers: {{made: {{from: {{generate: {{count: {records}, size: {LINE}}}}}, to: s0}}}}\n\
          consumers: {{out: {{from: s{length}, to: {{file: {{path: /dev/null}}}}}}}}\nstreams:\n"
     );
     for stream in 0..=length {

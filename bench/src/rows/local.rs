@@ -15,7 +15,7 @@ use crate::{
 
 const SIZE: usize = 100;
 const CAPACITY: usize = 1024;
-const DATUMS: &str = "records/s";
+const RECORDS: &str = "records/s";
 /// The number of records between checks of the clock.
 const LOOK_EVERY: usize = 1024;
 
@@ -126,7 +126,7 @@ pub(super) fn frames() -> Row {
         "local-frames",
         "a local edge, records of 100 B in batches of 64 KiB",
         vec![Case::new(move |setting| {
-            Ok(Figure::alone(name, DATUMS, frames_of(setting)?))
+            Ok(Figure::alone(name, RECORDS, frames_of(setting)?))
         })],
         vec![Goal::alone(name, Bound::AtLeast(20e6))],
     )
@@ -138,8 +138,8 @@ pub(super) fn typed() -> Row {
         "local-typed",
         "a local edge, values of 100 B one by one, against a channel of the same capacity, 1024",
         vec![
-            Case::new(move |setting| Ok(Figure::alone(ours, DATUMS, typed_of(setting)?))),
-            Case::new(move |setting| Ok(Figure::alone(channel, DATUMS, channel_of(setting)?))),
+            Case::new(move |setting| Ok(Figure::alone(ours, RECORDS, typed_of(setting)?))),
+            Case::new(move |setting| Ok(Figure::alone(channel, RECORDS, channel_of(setting)?))),
         ],
         vec![Goal::ratio(ours, channel, Bound::AtLeast(2.0))],
     )

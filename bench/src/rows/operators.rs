@@ -56,14 +56,14 @@ pub(crate) fn open(component: &Component, config: &str) -> Result<Instance> {
 
 /// Returns the nanoseconds per record of a function that processes a batch, measured for a quarter of the window.
 fn a_datum(setting: &Setting, mut batch: impl FnMut() -> Result<()>) -> Result<f64> {
-    let (start, mut datums) = (Instant::now(), 0);
+    let (start, mut records) = (Instant::now(), 0);
     while start.elapsed() < setting.window / 4 {
         for _ in 0..16 {
             batch()?;
-            datums += BATCH;
+            records += BATCH;
         }
     }
-    Ok(start.elapsed().as_secs_f64() * 1e9 / datums as f64)
+    Ok(start.elapsed().as_secs_f64() * 1e9 / records as f64)
 }
 
 /// A call that returns its batch, compared with the necessary copies into the guest's memory and back.

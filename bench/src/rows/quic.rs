@@ -6,7 +6,7 @@ use crate::{
     process::Process,
 };
 
-const DATUMS: &str = "records/s";
+const RECORDS: &str = "records/s";
 const BYTES: &str = "B/s";
 
 /// Starts a producer, then a consumer with its address, and measures the received records. Returns records and bytes
@@ -69,12 +69,14 @@ pub(super) fn typed() -> Row {
     let cases = vec![
         Case::new(move |setting| {
             let flow = ours(setting, &["100", "--typed"], &["--typed"])?;
-            Ok(Figure::alone(ours_is, DATUMS, flow.datums))
+            Ok(Figure::alone(ours_is, RECORDS, flow.datums))
         }),
         Case::of_peers(move |setting| {
-            Ok(Figure::alone(zenoh_quic, DATUMS, zenoh(setting, "quic")?))
+            Ok(Figure::alone(zenoh_quic, RECORDS, zenoh(setting, "quic")?))
         }),
-        Case::of_peers(move |setting| Ok(Figure::alone(zenoh_tcp, DATUMS, zenoh(setting, "tcp")?))),
+        Case::of_peers(move |setting| {
+            Ok(Figure::alone(zenoh_tcp, RECORDS, zenoh(setting, "tcp")?))
+        }),
     ];
     let goals = vec![Goal::ratio(ours_is, zenoh_quic, Bound::AtLeast(1.2))];
     Row::new(
@@ -96,7 +98,7 @@ pub(super) fn frames() -> Row {
             let flow = ours(setting, &[size], &[])?;
             let mut figures = Figure::alone(format!("ours, {name}"), BYTES, flow.bytes);
             if size == "100" {
-                figures.push(Figure::new("ours, 100 B, in records", DATUMS, flow.datums));
+                figures.push(Figure::new("ours, 100 B, in records", RECORDS, flow.datums));
             }
             Ok(figures)
         }));
@@ -109,7 +111,7 @@ pub(super) fn frames() -> Row {
     cases.push(Case::of_peers(|setting| {
         Ok(Figure::alone(
             "Zenoh over QUIC, 100 B",
-            DATUMS,
+            RECORDS,
             zenoh(setting, "quic")?,
         ))
     }));
@@ -145,7 +147,7 @@ pub(super) fn mosaik() -> Row {
                     peers::mosaik(&["consume", relay.url(), addr, &seconds])
                 }
             })?;
-            Ok(Figure::alone(name, DATUMS, flow.datums))
+            Ok(Figure::alone(name, RECORDS, flow.datums))
         })
     };
     Row::new(

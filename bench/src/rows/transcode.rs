@@ -9,7 +9,7 @@ use mosaik_streams::{
 
 use crate::measure::{Case, Figure, Result, Row, Setting};
 
-const DATUMS: u32 = 4096;
+const RECORDS: u32 = 4096;
 
 /// Five fields: `{"symbol":"S3","price":42.1,"size":42,"tags":["a","b"],"note":"n"}`.
 type Trade = (String, f64, u32, Vec<String>, Option<String>);
@@ -35,9 +35,9 @@ pub(super) fn row() -> Row {
         ];
         let schema = Schema::Struct(fields.map(|(name, field)| (name.to_owned(), field)).into());
         let transcoder = Transcoder::new(&schema)?;
-        let datums: std::result::Result<Vec<_>, _> =
-            (0..DATUMS).map(|n| trade(n).encode()).collect();
-        let postcard: Frames = datums?.into_iter().collect();
+        let records: std::result::Result<Vec<_>, _> =
+            (0..RECORDS).map(|n| trade(n).encode()).collect();
+        let postcard: Frames = records?.into_iter().collect();
         let (json, to_json) = again(setting, &postcard, |batch| transcoder.frames_to_json(batch))?;
         let (back, to_postcard) =
             again(setting, &json, |batch| transcoder.frames_to_postcard(batch))?;
@@ -68,7 +68,8 @@ fn again(
         let all = whole(from, &convert);
         batches += 1;
         if start.elapsed() >= setting.window / 4 {
-            let each = start.elapsed().as_secs_f64() * 1e9 / f64::from(batches) / f64::from(DATUMS);
+            let each =
+                start.elapsed().as_secs_f64() * 1e9 / f64::from(batches) / f64::from(RECORDS);
             return Ok((all, each));
         }
         black_box(all);

@@ -23,16 +23,16 @@ fn the_schema_is_json() {
 }
 
 #[test]
-fn whole_datums_are_compared_byte_by_byte() {
-    for (encoding, datums) in [
+fn whole_records_are_compared_byte_by_byte() {
+    for (encoding, records) in [
         ("json", [r#"{"a":1}"#, r#"{"a":1}"#, r#"{ "a":1}"#]),
         ("text", ["a", "a", "a "]),
         ("bytes", ["\0", "\0", ""]),
     ] {
         let bind = |port| [binding(port, encoding)];
         let mut dedupe = Harness::<DedupeOperator>::open_on("", &bind("in"), &bind("out")).unwrap();
-        dedupe.send(0, datums).unwrap();
-        let expected = [datums[0], datums[2]].map(|datum| (0, datum.as_bytes().to_vec()));
+        dedupe.send(0, records).unwrap();
+        let expected = [records[0], records[2]].map(|datum| (0, datum.as_bytes().to_vec()));
         assert_eq!(dedupe.take(), expected);
         assert_eq!(counted("duplicates"), 1);
     }
@@ -41,19 +41,19 @@ fn whole_datums_are_compared_byte_by_byte() {
 #[test]
 fn keys_are_values_of_one_or_several_fields() {
     let mut dedupe = open(&json!({"by": ["a.b", "c"]}));
-    let datums = [
+    let records = [
         r#"{"a":{"b":"x\""},"c":null,"n":0}"#,
         r#"{"c":null,"a":{"b":"\u0078\u0022","d":0},"n":1}"#,
         r#"{"a":{"b":"x\""},"c":"null","n":2}"#,
         r#"{"a":{"b":7},"c":true,"n":3}"#,
         r#"{"a":{"b":"7"},"c":true,"n":4}"#,
     ];
-    dedupe.send(0, datums).unwrap();
+    dedupe.send(0, records).unwrap();
     let sent = dedupe.take();
     let ports: Vec<usize> = sent.iter().map(|(port, _)| *port).collect();
     assert_eq!(ports.iter().filter(|port| **port == DUPLICATES).count(), 1);
     let dropped = sent.iter().find(|(port, _)| *port == DUPLICATES).unwrap();
-    assert_eq!(dropped.1, datums[1].as_bytes());
+    assert_eq!(dropped.1, records[1].as_bytes());
 }
 
 #[test]
@@ -243,8 +243,8 @@ fn a_state_of_another_configuration_is_refused() {
 #[test]
 fn smaller_bounds_keep_what_came_last() {
     let mut saved = open(&json!({"by": "k"}));
-    let datums = [1, 2, 3, 1].map(|k| json!({"k": k}).to_string());
-    saved.send(0, datums).unwrap();
+    let records = [1, 2, 3, 1].map(|k| json!({"k": k}).to_string());
+    saved.send(0, records).unwrap();
     let mut smaller = open(&json!({"by": "k", "max_keys": 2}));
     smaller.restore(saved.snapshot().unwrap()).unwrap();
     assert_eq!(counted("evicted"), 1);
@@ -337,7 +337,7 @@ proptest! {
     }
 
     #[test]
-    fn what_leaves_is_what_came_in_its_order(lines in prop::collection::vec("[ab ]{0,2}", 0..40), at in 0usize..40) {
+    fn output_is_a_subsequence_of_the_input(lines in prop::collection::vec("[ab ]{0,2}", 0..40), at in 0usize..40) {
         let mut dedupe = open(&json!({}));
         let (before, after) = lines.split_at(at.min(lines.len()));
         dedupe.send(0, before).unwrap();

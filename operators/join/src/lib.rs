@@ -274,11 +274,11 @@ impl JoinOperator {
             }
             own.matched = true;
             partner.matched = true;
-            let mut datums = [Some(&own.datum[..]), Some(&partner.datum[..])];
+            let mut records = [Some(&own.datum[..]), Some(&partner.datum[..])];
             if side == 1 {
-                datums.reverse();
+                records.reverse();
             }
-            write(&self.config, datums, out);
+            write(&self.config, records, out);
             from = (found.0, found.1 + 1);
         }
         self.matching = None;
@@ -337,11 +337,11 @@ impl JoinOperator {
     /// Outputs an unmatched record alone, or drops it.
     fn alone(&self, side: usize, datum: &[u8], out: &mut Outputs) {
         if self.config.kind.keeps(side) {
-            let mut datums = [Some(datum), None];
+            let mut records = [Some(datum), None];
             if side == 1 {
-                datums.reverse();
+                records.reverse();
             }
-            write(&self.config, datums, out);
+            write(&self.config, records, out);
         } else {
             host::count(["unmatched_left", "unmatched_right"][side], 1);
         }
@@ -349,10 +349,10 @@ impl JoinOperator {
 }
 
 /// Writes matched records. The inputs are consumed already, so a failure is counted instead of rejecting them.
-fn write(config: &Config, datums: [Option<&[u8]>; 2], out: &mut Outputs) {
+fn write(config: &Config, records: [Option<&[u8]>; 2], out: &mut Outputs) {
     let mut clashes = 0;
     let sent = out.write(0, |to| {
-        clashes = output::write(config.output, config.prefixes(), datums, to)?;
+        clashes = output::write(config.output, config.prefixes(), records, to)?;
         Ok(())
     });
     if sent.is_err() {

@@ -145,7 +145,7 @@ fn what_is_rejected_and_why() {
 }
 
 #[test]
-fn late_datums_are_rejected_or_go_their_own_way() {
+fn late_records_are_rejected_or_go_their_own_way() {
     let config = config(json!({"lateness": "5s"}));
     let inputs = [(0, 1, 20, 1), (0, 1, 15, 2), (0, 1, 14, 3), (1, 1, 10, 4)];
     let mut bound = open(&config);
@@ -205,7 +205,7 @@ fn the_oldest_make_room_and_are_counted() {
 }
 
 #[test]
-fn idle_datums_leave_by_the_hosts_clock() {
+fn idle_records_leave_by_the_hosts_clock() {
     let mut join = open(&config(json!({"type": "outer", "idle": "5s"})));
     for (now_ms, input) in [
         (1000, (0, 1, 50, 1)),

@@ -147,8 +147,8 @@ fn what_is_rejected_does_not_count() {
 fn a_fraction_of_the_keys_passes_whole() {
     let passing = |config: &Value| -> HashSet<u64> {
         let mut sample = open(config);
-        let datums = (0..4000).map(|i| json!({"k": i % 2000, "i": i}).to_string());
-        sample.send(0, datums).unwrap();
+        let records = (0..4000).map(|i| json!({"k": i % 2000, "i": i}).to_string());
+        sample.send(0, records).unwrap();
         let passed = passed(&mut sample);
         let keys: HashSet<u64> = passed.iter().map(|d| d["k"].as_u64().unwrap()).collect();
         assert_eq!(passed.len(), 2 * keys.len(), "both of a key, or none");

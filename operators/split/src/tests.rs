@@ -32,7 +32,7 @@ fn the_first_route_that_wants_a_datum_takes_it() {
         {"to": "b", "when": [{"s": {"prefix": "z"}}, {"n": 0}]},
     ]});
     let mut split = open(&config, &["a", "b", "other"]).unwrap();
-    let datums = [
+    let records = [
         r#"{ "n" : 10 , "s":"x" }"#,
         r#"{"n":9,"s":"x"}"#,
         r#"{"s":"zz"}"#,
@@ -40,16 +40,16 @@ fn the_first_route_that_wants_a_datum_takes_it() {
         r#"{"n":1}"#,
         "[]",
     ];
-    split.send(0, datums).unwrap();
+    split.send(0, records).unwrap();
     let mut went = sent(&mut split);
     went.sort();
     let expected = [
-        ("a", datums[1]),
-        ("b", datums[0]),
-        ("b", datums[2]),
-        ("b", datums[3]),
-        ("other", datums[5]),
-        ("other", datums[4]),
+        ("a", records[1]),
+        ("b", records[0]),
+        ("b", records[2]),
+        ("b", records[3]),
+        ("other", records[5]),
+        ("other", records[4]),
     ];
     let mut expected = expected.map(|(port, datum)| (port, datum.to_owned()));
     expected.sort();
@@ -142,7 +142,7 @@ proptest! {
     #[test]
     fn every_datum_leaves_as_it_came_by_the_ports_that_want_it(
         routes in prop::collection::vec((0usize..4, 0..WANTED.len()), 1..6),
-        datums in prop::collection::vec((0i64..6, "[ab]{0,2}"), 0..40),
+        records in prop::collection::vec((0i64..6, "[ab]{0,2}"), 0..40),
         all: bool,
     ) {
         let config = json!({
@@ -154,7 +154,7 @@ proptest! {
         let mut bound: Vec<&str> = routes.iter().map(|(port, _)| PORTS[*port]).collect();
         bound.push("other");
         let mut split = open(&config, &bound).unwrap();
-        let lines: Vec<String> = datums.iter().enumerate().map(|(i, (n, s))| json!({"i": i, "n": n, "s": s}).to_string()).collect();
+        let lines: Vec<String> = records.iter().enumerate().map(|(i, (n, s))| json!({"i": i, "n": n, "s": s}).to_string()).collect();
         split.send(0, &lines).unwrap();
         prop_assert!(split.rejected.is_empty());
         let went = sent(&mut split);
@@ -162,7 +162,7 @@ proptest! {
             prop_assert_eq!(went.len(), lines.len());
         }
         for port in PORTS {
-            let expected: Vec<&String> = lines.iter().zip(&datums).filter(|(_, (n, s))| {
+            let expected: Vec<&String> = lines.iter().zip(&records).filter(|(_, (n, s))| {
                 let mut ports = routes.iter().filter(|(_, wanted)| WANTED[*wanted].1(*n, s)).map(|(port, _)| PORTS[*port]).peekable();
                 match (ports.peek(), all) {
                     (None, _) => *port == "other",

@@ -201,7 +201,7 @@ fn what_is_rejected_and_why() {
 }
 
 #[test]
-fn late_datums_are_rejected_or_go_their_own_way() {
+fn late_records_are_rejected_or_go_their_own_way() {
     let config = config("60s", json!({"lateness": "10s"}));
     let inputs = [
         datum("a", 30, 1),
@@ -360,13 +360,13 @@ fn in_parts_and_whole(
     inputs: &[(u8, i64, i32)],
     at: usize,
 ) -> [Vec<(usize, Vec<u8>)>; 2] {
-    let datums = inputs
+    let records = inputs
         .iter()
         .map(|(key, time, value)| datum(*key, *time, *value));
-    let datums: Vec<String> = datums.collect();
-    let (before, after) = datums.split_at(at.min(datums.len()));
+    let records: Vec<String> = records.collect();
+    let (before, after) = records.split_at(at.min(records.len()));
     let mut whole = open(config);
-    whole.send(0, &datums).unwrap();
+    whole.send(0, &records).unwrap();
     whole.finish(0).unwrap();
     let mut first = open(config);
     first.send(0, before).unwrap();

@@ -237,9 +237,9 @@ impl<'a> IntoIterator for &'a Frames {
 }
 
 impl<D: AsRef<[u8]>> FromIterator<D> for Frames {
-    fn from_iter<I: IntoIterator<Item = D>>(datums: I) -> Self {
+    fn from_iter<I: IntoIterator<Item = D>>(records: I) -> Self {
         let mut builder = FramesBuilder::new();
-        datums
+        records
             .into_iter()
             .for_each(|datum| builder.push(datum.as_ref()));
         builder.finish()
@@ -356,25 +356,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn datums() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    fn records() -> impl Strategy<Value = Vec<Vec<u8>>> {
         prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..20)
     }
 
     proptest! {
         #[test]
-        fn a_batch_gives_back_its_datums(datums in datums()) {
-            let frames: Frames = datums.iter().collect();
-            prop_assert_eq!(frames.count(), datums.len());
-            prop_assert_eq!(frames.payload_len(), datums.iter().map(Vec::len).sum::<usize>());
+        fn a_batch_gives_back_its_records(records in records()) {
+            let frames: Frames = records.iter().collect();
+            prop_assert_eq!(frames.count(), records.len());
+            prop_assert_eq!(frames.payload_len(), records.iter().map(Vec::len).sum::<usize>());
             let wire = Frames::from_wire(frames.clone().into_wire(), 64).unwrap();
             prop_assert_eq!(&wire, &frames);
-            prop_assert!(wire.iter().eq(datums.iter().map(Vec::as_slice)));
-            prop_assert!(wire.datums().eq(datums.iter().cloned().map(Bytes::from)));
+            prop_assert!(wire.iter().eq(records.iter().map(Vec::as_slice)));
+            prop_assert!(wire.datums().eq(records.iter().cloned().map(Bytes::from)));
         }
 
         #[test]
-        fn splitting_keeps_order_and_bounds(datums in datums(), max_count in 1usize..6, max_len in 0usize..100) {
-            let mut rest: Frames = datums.iter().collect();
+        fn splitting_keeps_order_and_bounds(records in records(), max_count in 1usize..6, max_len in 0usize..100) {
+            let mut rest: Frames = records.iter().collect();
             let mut seen = Vec::new();
             while !rest.is_empty() {
                 let front = rest.split_front(max_count, max_len);
@@ -382,14 +382,14 @@ mod tests {
                 prop_assert!(front.count() >= 1);
                 seen.extend(front.iter().map(<[u8]>::to_vec));
             }
-            prop_assert_eq!(seen, datums);
+            prop_assert_eq!(seen, records);
         }
 
         #[test]
-        fn filtering_equals_filtering_the_list(datums in datums(), bit in 0u32..4) {
+        fn filtering_equals_filtering_the_list(records in records(), bit in 0u32..4) {
             let keep = |d: &[u8]| d.first().is_none_or(|b| b & (1 << bit) == 0);
-            let frames: Frames = datums.iter().collect();
-            let expected: Frames = datums.iter().filter(|d| keep(d)).collect();
+            let frames: Frames = records.iter().collect();
+            let expected: Frames = records.iter().filter(|d| keep(d)).collect();
             prop_assert_eq!(frames.filter(keep), expected);
         }
 
@@ -404,8 +404,8 @@ mod tests {
         }
 
         #[test]
-        fn a_cut_batch_is_refused_at_its_last_whole_frame(datums in datums(), cut in 1usize..8) {
-            let wire = datums.iter().collect::<Frames>().into_wire();
+        fn a_cut_batch_is_refused_at_its_last_whole_frame(records in records(), cut in 1usize..8) {
+            let wire = records.iter().collect::<Frames>().into_wire();
             prop_assume!(cut < wire.len());
             let cut = wire.slice(..wire.len() - cut);
             let found = scan(&cut, 64).unwrap();

@@ -140,8 +140,8 @@ impl FramesConsumerBuilder {
     }
 
     /// Sets the capacity of the queue in records. Default 1024, minimum 1.
-    pub fn with_buffer_size(mut self, datums: usize) -> Self {
-        self.config.buffer_size = datums;
+    pub fn with_buffer_size(mut self, records: usize) -> Self {
+        self.config.buffer_size = records;
         self
     }
 
@@ -154,8 +154,8 @@ impl FramesConsumerBuilder {
 
     /// Sets the maximum number of records returned at once, even if the application asks for more. Default: no limit;
     /// minimum 1.
-    pub fn with_batch_size(mut self, datums: usize) -> Self {
-        self.config.batch_size = datums;
+    pub fn with_batch_size(mut self, records: usize) -> Self {
+        self.config.batch_size = records;
         self
     }
 

@@ -81,13 +81,13 @@ impl ConsumerControl {
 
     /// Sets the capacity of the queue, in records and in bytes with headers, each at least 1. Records that are already
     /// queued stay, even if they exceed the new bounds.
-    pub fn set_buffer(&self, datums: usize, bytes: usize) {
-        self.set(|core| core.queue().set_bounds(datums, bytes));
+    pub fn set_buffer(&self, records: usize, bytes: usize) {
+        self.set(|core| core.queue().set_bounds(records, bytes));
     }
 
     /// Sets the maximum number of records returned at once, at least 1, starting with the next call.
-    pub fn set_batch_size(&self, datums: usize) {
-        self.set(|core| core.batch_size.store(datums, Ordering::Relaxed));
+    pub fn set_batch_size(&self, records: usize) {
+        self.set(|core| core.batch_size.store(records, Ordering::Relaxed));
     }
 
     /// Sets the criteria. Producers on this node, and remote ones that support changing criteria, apply them from their

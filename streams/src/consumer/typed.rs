@@ -231,8 +231,8 @@ impl<D: Datum> Builder<D> {
     }
 
     /// See [`FramesConsumerBuilder::with_buffer_size`].
-    pub fn with_buffer_size(self, datums: usize) -> Self {
-        self.map(|frames| frames.with_buffer_size(datums))
+    pub fn with_buffer_size(self, records: usize) -> Self {
+        self.map(|frames| frames.with_buffer_size(records))
     }
 
     /// See [`FramesConsumerBuilder::with_buffer_bytes`].

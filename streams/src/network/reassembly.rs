@@ -127,11 +127,11 @@ mod tests {
     proptest! {
         #[test]
         fn frames_come_out_as_they_went_in_however_they_are_cut(
-            datums in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9000), 1..12),
+            records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9000), 1..12),
             cuts in prop::collection::vec(1usize..20_000, 1..8),
             one_by_one in any::<bool>(),
         ) {
-            let mut wire = datums.iter().collect::<Frames>().into_wire();
+            let mut wire = records.iter().collect::<Frames>().into_wire();
             let mut reassembly = Reassembly::new(9000);
             let mut seen: Vec<Vec<u8>> = Vec::new();
             for (round, cut) in cuts.iter().cycle().enumerate() {
@@ -155,7 +155,7 @@ mod tests {
                     seen.extend(frames.iter().map(<[u8]>::to_vec));
                 }
             }
-            prop_assert_eq!(seen, datums);
+            prop_assert_eq!(seen, records);
             prop_assert!(reassembly.is_empty());
         }
     }

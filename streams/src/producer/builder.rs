@@ -146,8 +146,8 @@ impl FramesProducerBuilder {
 
     /// Sets the capacity in records of the producer's queue, and of the queue of each remote subscriber. Default 1024,
     /// minimum 1.
-    pub fn with_buffer_size(mut self, datums: usize) -> Self {
-        self.config.buffer_size = datums;
+    pub fn with_buffer_size(mut self, records: usize) -> Self {
+        self.config.buffer_size = records;
         self
     }
 

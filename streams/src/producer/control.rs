@@ -90,16 +90,16 @@ impl ProducerControl {
 
     /// Sets the capacity of the producer's queue and of the queue of each remote subscriber, in records and in bytes
     /// with headers, each at least 1. Records that are already queued stay, even if they exceed the new bounds.
-    pub fn set_buffer(&self, datums: usize, bytes: usize) {
+    pub fn set_buffer(&self, records: usize, bytes: usize) {
         self.set(|core| {
             let mut live = core.live();
-            (live.buffer_size, live.buffer_bytes) = (datums, bytes);
+            (live.buffer_size, live.buffer_bytes) = (records, bytes);
             drop(live);
-            core.intake.set_bounds(datums, bytes);
+            core.intake.set_bounds(records, bytes);
             // A subscriber admitted in the meantime already has these bounds, or is in this list.
             for subscriber in core.advance(0).iter() {
                 if let Target::Remote(remote) = &subscriber.target {
-                    remote.queue.set_bounds(datums, bytes);
+                    remote.queue.set_bounds(records, bytes);
                 }
             }
         });

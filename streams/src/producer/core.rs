@@ -231,9 +231,9 @@ impl Core {
 
     /// Returns the counters so far.
     pub(super) fn stats(&self) -> ProducerStats {
-        let (datums, bytes) = self.intake.put_so_far();
+        let (records, bytes) = self.intake.put_so_far();
         ProducerStats {
-            datums,
+            datums: records,
             bytes,
             ..self.tally.read()
         }

@@ -58,8 +58,8 @@ impl<D: Datum> Builder<D> {
     }
 
     /// See [`FramesProducerBuilder::with_buffer_size`].
-    pub fn with_buffer_size(self, datums: usize) -> Self {
-        self.map(|frames| frames.with_buffer_size(datums))
+    pub fn with_buffer_size(self, records: usize) -> Self {
+        self.map(|frames| frames.with_buffer_size(records))
     }
 
     /// See [`FramesProducerBuilder::with_buffer_bytes`].

@@ -48,17 +48,17 @@ impl Stats {
         }))
     }
 
-    pub(crate) fn moved(&self, datums: usize, bytes: usize) {
-        self.0.datums.add(datums);
+    pub(crate) fn moved(&self, records: usize, bytes: usize) {
+        self.0.datums.add(records);
         self.0.bytes.add(bytes);
     }
 
-    pub(crate) fn dropped_more(&self, datums: usize) {
-        self.0.dropped.add(datums);
+    pub(crate) fn dropped_more(&self, records: usize) {
+        self.0.dropped.add(records);
     }
 
-    pub(crate) fn filtered_more(&self, datums: usize) {
-        self.0.filtered.add(datums);
+    pub(crate) fn filtered_more(&self, records: usize) {
+        self.0.filtered.add(records);
     }
 
     pub(super) fn set_connected(&self, connected: bool) {
@@ -95,8 +95,8 @@ impl Stats {
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (datums, bytes, dropped) = (self.datums(), self.bytes(), self.dropped());
-        write!(f, "{datums} records, {bytes} bytes, {dropped} dropped, ")?;
+        let (records, bytes, dropped) = (self.datums(), self.bytes(), self.dropped());
+        write!(f, "{records} records, {bytes} bytes, {dropped} dropped, ")?;
         match self.uptime() {
             Some(uptime) => write!(f, "connected for {} s", uptime.as_secs()),
             None => f.write_str("not connected"),

@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn criteria_change_while_datums_flow() {
+    fn criteria_change_while_records_flow() {
         let again = |criteria: &Criteria, consumers| {
             let criteria = criteria.clone();
             let retune = Retune {

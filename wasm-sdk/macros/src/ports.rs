@@ -19,7 +19,7 @@ struct Port<'a> {
 pub(crate) fn expand_inputs(item: &DeriveInput) -> Result<TokenStream> {
     let ports = ports(item)?;
     let (numbers, variants) = (0..ports.len(), ports.iter().map(|port| port.variant));
-    let datums = ports.iter().map(|port| port.datum);
+    let types = ports.iter().map(|port| port.datum);
     let names = ports.iter().map(|port| &port.name);
     let of = &item.ident;
     Ok(quote! {
@@ -32,7 +32,7 @@ pub(crate) fn expand_inputs(item: &DeriveInput) -> Result<TokenStream> {
                 datum: &[u8],
             ) -> ::mosaik_wasm_sdk::Result<Self> {
                 match port {
-                    #(#numbers => encoding.decode::<#datums>(datum).map(Self::#variants),)*
+                    #(#numbers => encoding.decode::<#types>(datum).map(Self::#variants),)*
                     port => ::core::result::Result::Err(::mosaik_wasm_sdk::Error::new(
                         ::core::format_args!("no input port {port}"),
                     )),
@@ -48,7 +48,7 @@ pub(crate) fn expand_outputs(item: &DeriveInput) -> Result<TokenStream> {
         0..ports.len(),
         ports.iter().map(|port| port.variant).collect::<Vec<_>>(),
     );
-    let datums = ports.iter().map(|port| port.datum);
+    let types = ports.iter().map(|port| port.datum);
     let names = ports.iter().map(|port| &port.name);
     let of = &item.ident;
     Ok(quote! {
@@ -67,7 +67,7 @@ pub(crate) fn expand_outputs(item: &DeriveInput) -> Result<TokenStream> {
                 to: &mut ::std::vec::Vec<u8>,
             ) -> ::mosaik_wasm_sdk::Result<()> {
                 match datum {
-                    #(Self::#variants(datum) => encoding.encode::<#datums>(datum, to),)*
+                    #(Self::#variants(datum) => encoding.encode::<#types>(datum, to),)*
                 }
             }
         }

@@ -58,10 +58,10 @@ impl<O: FramesOperator> Harness<O> {
     pub fn send(
         &mut self,
         port: usize,
-        datums: impl IntoIterator<Item = impl AsRef<[u8]>>,
+        records: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> Result<()> {
         let mut batch = Vec::new();
-        for datum in datums {
+        for datum in records {
             push_frame(&mut batch, datum.as_ref());
         }
         let answer = self.driver.process(port as u32, batch)?;

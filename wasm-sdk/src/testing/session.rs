@@ -60,18 +60,18 @@ impl<T: Operator> Session<T> {
     pub fn send(
         &mut self,
         port: &str,
-        datums: impl IntoIterator<Item = impl Serialize>,
+        records: impl IntoIterator<Item = impl Serialize>,
     ) -> Result<()> {
         let port = Self::port(port)?;
-        let datums = datums.into_iter().map(|datum| serde_json::to_vec(&datum));
-        let datums = datums.collect::<Result<Vec<_>, _>>()?;
-        self.harness.send(port, &datums)?;
+        let records = records.into_iter().map(|datum| serde_json::to_vec(&datum));
+        let records = records.collect::<Result<Vec<_>, _>>()?;
+        self.harness.send(port, &records)?;
         let sent = self.sent;
         let rejected = self.harness.rejected.drain(..);
         self.ran
             .rejected
             .extend(rejected.map(|(index, reason)| (sent + index, reason)));
-        self.sent += datums.len();
+        self.sent += records.len();
         self.collect()
     }
 

@@ -197,8 +197,8 @@ fn the_state_of_each_key_can_be_taken_up_alone() {
         json!({"watermark": "all"}),
     );
     let mut whole = open(&config);
-    let datums = [datum(1, 0, 1), datum(2, 25, 1), datum(1, 28, 1)];
-    whole.send(0, &datums).unwrap();
+    let records = [datum(1, 0, 1), datum(2, 25, 1), datum(1, 28, 1)];
+    whole.send(0, &records).unwrap();
     let state = whole.snapshot().unwrap();
     let keys: Vec<_> = state
         .entries
@@ -338,7 +338,7 @@ proptest! {
     }
 
     #[test]
-    fn late_datums_are_missing_from_closed_windows_only(inputs in inputs(), watermark in watermarks()) {
+    fn late_records_are_missing_from_closed_windows_only(inputs in inputs(), watermark in watermarks()) {
         counted("late");
         let windows = json!({"every": "20s", "length": "70s"});
         let (out, late) = run(&of(windows, json!({"watermark": watermark})), &inputs);

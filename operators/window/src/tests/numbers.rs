@@ -6,10 +6,10 @@ use super::*;
 fn integers_are_exact_whatever_their_size() {
     let aggregate = |values: &[&str]| {
         let mut harness = open(&config("60s", json!({})));
-        let datums = values
+        let records = values
             .iter()
             .map(|value| format!("{{\"k\":1,\"t\":0,\"v\":{value}}}"));
-        harness.send(0, datums).unwrap();
+        harness.send(0, records).unwrap();
         harness.finish(0).unwrap();
         let rejected = harness.rejected.len();
         let out = harness.take_text().unwrap().concat();
