@@ -259,7 +259,7 @@ fn what_is_not_of_a_schema_is_counted_where_it_is_found() {
     assert!(letter["datum"].as_str().unwrap().contains("\"SOL\""));
     assert!(
         done.stderr
-            .contains("line 4 is not what the schema says: `price`"),
+            .contains("line 4 is invalid for the schema: `price`"),
         "{}",
         done.stderr
     );
@@ -278,7 +278,7 @@ fn what_is_not_of_a_schema_is_counted_where_it_is_found() {
     assert!(!done.status.success(), "{}", done.stderr);
     assert!(
         done.stderr
-            .contains("rejected a record: not what the schema says: `price`"),
+            .contains("rejected a record: invalid for the schema: `price`"),
         "{}",
         done.stderr
     );
@@ -324,7 +324,7 @@ async fn datums_of_another_type_are_counted_at_the_operator_and_at_the_sink() {
     let letter: serde_json::Value = serde_json::from_str(&letter).unwrap();
     assert_eq!(
         letter["reason"],
-        "not what the schema says: `flag`: the byte 7 is neither 0 nor 1"
+        "invalid for the schema: `flag`: the byte 7 is neither 0 nor 1"
     );
     // The bytes as they came: a length, a letter, the flag. They happen to be text.
     assert_eq!(letter["datum"], "\u{1}b\u{7}");

@@ -109,7 +109,7 @@ fn state_goes_from_one_component_to_the_next_and_from_an_older_version() {
     let refused = trial.state(&newer).run([&order]).unwrap_err();
     assert_eq!(
         refused.reason(),
-        "at the key \"ann\": the saved state is of version 3, and this operator reads version 2"
+        "key \"ann\": the saved state has version 3, but this operator reads version 2"
     );
 
     let mut session = Session::<Accounts>::open(&config).unwrap();
@@ -170,7 +170,7 @@ fn told_in_full(reason: &str, index: usize) {
     let place = format!("panicked at tests/operator/src/lib.rs:{}:20", line + 1);
     assert!(
         reason.contains(&format!(
-            "{place}, processing datum {index} of its batch: asked to panic at 7"
+            "{place}, processing record {index} of its batch: asked to panic at 7"
         )),
         "{place} is not in: {reason}"
     );

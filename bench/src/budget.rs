@@ -1,7 +1,8 @@
-//! What the hot functions cost in instructions, counted by callgrind and held to what is kept in `budgets.json`.
+//! Counts the instructions of hot functions with callgrind, and compares them with `budgets.json`.
 //!
-//! Instructions, unlike time, are the same on a busy machine and on an idle one. They are those of this compiler and of
-//! processors with AVX2, which is the most that Valgrind knows; elsewhere, bless first and compare with that.
+//! Unlike time, instruction counts do not depend on the load of the machine. They depend on the compiler and on the
+//! processor: the budgets are for AVX2, the most that Valgrind supports. On other machines, bless first and compare
+//! with that.
 
 use std::{collections::BTreeMap, fs, hint::black_box, path::PathBuf, process::Command};
 
@@ -10,48 +11,48 @@ use mosaik_streams::{Criteria, Encoding, Frames, FramesConsumer, FramesProducer,
 
 use crate::{guest::Guest, measure::Result, part::throughput::batch, rows};
 
-/// A count may differ by so much.
+/// The maximum relative difference of a count.
 const TOLERANCE: f64 = 0.03;
-/// What is measured is done so often; what differs from time to time is spread over them.
+/// The number of repetitions, over which variations average out.
 const TIMES: usize = 64;
 const CONSUMERS: usize = 10;
 const FRAME_MAX: usize = 1 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Budgets {
-    /// Keeps what was counted as the budgets from now on.
+    /// Save the counts as the new budgets.
     #[arg(long)]
     bless: bool,
-    /// Counts only the functions whose name starts so.
+    /// Count only the functions whose name starts with this.
     #[arg(long, default_value = "")]
     only: String,
 }
 
-/// What is measured: does something once and gives how many units of it that was.
+/// The measured work: runs once and returns the number of units.
 type Work = Box<dyn FnMut() -> Result<usize>>;
-/// Makes ready what it works on.
+/// Prepares the work.
 type Prepare = fn() -> Result<Work>;
 
-/// What is counted: its name, what stands beside its figure, and what prepares it.
+/// The cases: the name, the description of the figure, and the preparation.
 const CASES: [(&str, &str, Prepare); 4] = [
     (
         "frame scan",
-        "a datum of 100 B, checked as it came from the wire and looked at",
+        "a record of 100 B, validated and iterated as received",
         frame_scan,
     ),
     (
         "fan-out",
-        "a batch of 64 KiB, from the producer to each of 10 consumers of the node",
+        "a batch of 64 KiB, from the producer to each of 10 local consumers",
         fan_out,
     ),
     (
         "criteria",
-        "a datum of 200 B of JSON, judged by one field",
+        "a record of 200 B of JSON, evaluated on one field",
         criteria,
     ),
     (
         "operator call",
-        "a datum of 100 B in a batch of 256, to a component and back",
+        "a record of 100 B in a batch of 256, to a component and back",
         operator_call,
     ),
 ];
@@ -62,7 +63,7 @@ fn kept_in() -> PathBuf {
         .collect()
 }
 
-/// Counts all and compares; false when one differs.
+/// Counts all cases and compares them. Returns false if one differs.
 pub(crate) fn check(what: &Budgets, say: impl Fn(&str)) -> Result<bool> {
     let path = kept_in();
     let mut kept: BTreeMap<String, f64> = match fs::read(&path) {
@@ -104,7 +105,7 @@ pub(crate) fn check(what: &Budgets, say: impl Fn(&str)) -> Result<bool> {
     Ok(all_within)
 }
 
-/// Instructions of one of what a case does, as callgrind counts them in a process of this program.
+/// Returns the instructions per unit of a case, counted by callgrind in a process of this program.
 fn count(name: &str) -> Result<f64> {
     let folder = tempfile::tempdir()?;
     let valgrind = Command::new("valgrind")
@@ -133,7 +134,7 @@ fn count(name: &str) -> Result<f64> {
     }
 }
 
-/// Does what a case does, a few times unseen and then under callgrind's eyes; gives how many units that were.
+/// Runs a case, a few times before and then during the measurement. Returns the number of units.
 pub(crate) fn counted(name: &str) -> Result<usize> {
     let case = CASES.iter().find(|(case, ..)| *case == name);
     let (.., prepare) = case.ok_or("there is no such case")?;
@@ -144,7 +145,7 @@ pub(crate) fn counted(name: &str) -> Result<usize> {
     measured(&mut *work)
 }
 
-/// The function whose instructions are collected.
+/// The function whose instructions are counted.
 #[inline(never)]
 fn measured(work: &mut dyn FnMut() -> Result<usize>) -> Result<usize> {
     let mut units = 0;

@@ -1,4 +1,4 @@
-//! Measures what this project promises about its speed, side by side with what it is compared to; see `bench/README.md`.
+//! Measures the performance of this project in comparison with others; see `bench/README.md`.
 
 mod budget;
 #[expect(dead_code, reason = "others use the rest of it")]
@@ -17,29 +17,29 @@ use clap::{Parser, Subcommand};
 use measure::{Result, Setting};
 use report::Report;
 
-/// Measures all rows in turns and prints a table of figures and of the ratios between them.
+/// Measure all rows in turns and print a table of figures and ratios.
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 struct Cli {
-    /// Only the rows whose name starts so; may be given several times.
+    /// Only measure the rows whose name starts with ROW; may be repeated.
     #[arg(long, value_name = "ROW")]
     only: Vec<String>,
-    /// How long a case is measured in each round.
+    /// The duration of a case in each round.
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
-    /// How often each row is measured; the table shows medians.
+    /// The number of rounds; the table shows medians.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Builds real Mosaik and Zenoh nodes and measures them too.
+    /// Build real Mosaik and Zenoh nodes and measure them too.
     #[arg(long)]
     peers: bool,
-    /// Keeps what was measured.
+    /// Save the results to FILE.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Shows what has changed since a run that was kept.
+    /// Show the differences from results saved in FILE.
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
-    /// Names the rows, and measures nothing.
+    /// List the rows without measuring.
     #[arg(long)]
     list: bool,
     #[command(subcommand)]
@@ -48,9 +48,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Counts the instructions of the hot functions with Valgrind's callgrind, and compares them with what is kept.
+    /// Count the instructions of hot functions with Valgrind's callgrind, and compare them with the saved budgets.
     Budgets(budget::Budgets),
-    /// What the other processes of a measurement do.
+    /// Run a part of a measurement in this process.
     #[command(hide = true)]
     Part {
         #[command(subcommand)]
@@ -144,7 +144,7 @@ fn bench(cli: &Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The only place that prints.
+/// The only module that prints.
 mod output {
     #![expect(
         clippy::print_stdout,

@@ -1,4 +1,4 @@
-//! What is measured: rows of cases that are measured in turns, and goals that are ratios within one run.
+//! The measurements: rows of cases that are measured in turns, and goals as ratios within one run.
 
 use std::{error::Error, fmt::Write as _, time::Duration};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// One number that a case measured.
+/// A measured number.
 #[derive(Debug, Clone)]
 pub(crate) struct Figure {
     pub(crate) name: String,
@@ -20,27 +20,27 @@ impl Figure {
         Self { name, unit, value }
     }
 
-    /// As the only one of a case.
+    /// Creates the only figure of a case.
     pub(crate) fn alone(name: impl Into<String>, unit: &'static str, value: f64) -> Vec<Self> {
         vec![Self::new(name, unit, value)]
     }
 }
 
-/// For how long, and with what.
+/// The settings of a measurement.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {
-    /// What one case is measured for.
+    /// The duration of a case.
     pub(crate) window: Duration,
-    /// Whether Mosaik and Zenoh are built and measured too.
+    /// True if Mosaik and Zenoh are built and measured too.
     pub(crate) peers: bool,
 }
 
 type Measure = Box<dyn Fn(&Setting) -> Result<Vec<Figure>>>;
 
-/// Something that is measured by itself.
+/// A single measurement.
 pub(crate) struct Case {
     pub(crate) measure: Measure,
-    /// Whether it needs Mosaik or Zenoh.
+    /// True if it requires Mosaik or Zenoh.
     pub(crate) needs_peers: bool,
 }
 
@@ -60,15 +60,15 @@ impl Case {
     }
 }
 
-/// How [`Bound::Anything`] is shown.
+/// The text for [`Bound::Anything`].
 pub(crate) const NO_GOAL: &str = "no goal";
 
-/// What a goal asks of a number.
+/// The condition of a goal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Bound {
     AtLeast(f64),
     AtMost(f64),
-    /// Nothing: it is there to be seen.
+    /// None: for information only.
     Anything,
 }
 
@@ -90,7 +90,7 @@ impl Bound {
     }
 }
 
-/// A figure, alone or as a ratio to another one of the same row and round, and what is asked of it.
+/// A figure, alone or as a ratio to another one of the same row and round, and its bound.
 #[derive(Debug, Clone)]
 pub(crate) struct Goal {
     pub(crate) of: String,
@@ -129,7 +129,7 @@ pub(crate) struct Row {
     pub(crate) about: &'static str,
     pub(crate) cases: Vec<Case>,
     pub(crate) goals: Vec<Goal>,
-    /// The most rounds that it takes, where one is long.
+    /// The maximum number of rounds, for long rows.
     pub(crate) rounds_max: usize,
 }
 
@@ -154,7 +154,7 @@ impl Row {
     }
 }
 
-/// The one in the middle, the least and the most.
+/// The median, minimum and maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -163,7 +163,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of at least one sample.
+    /// Returns `None` without samples.
     pub(crate) fn of(samples: &[f64]) -> Option<Self> {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -175,7 +175,7 @@ impl Spread {
     }
 }
 
-/// A number that people read: `2.41 M`, `830 k`, `0.19`.
+/// Formats a number for people: `2.41 M`, `830 k`, `0.19`.
 pub(crate) fn scaled(value: f64) -> String {
     let (value, prefix) = match value.abs() {
         big if big >= 1e9 => (value / 1e9, " G"),
@@ -188,7 +188,7 @@ pub(crate) fn scaled(value: f64) -> String {
     text
 }
 
-/// Three digits that count, no more.
+/// Formats a number with three significant digits.
 fn plain(value: f64) -> String {
     let text = match value.abs() {
         big if big >= 100.0 => format!("{value:.0}"),

@@ -11,7 +11,8 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
 }
 
-/// Where its programs are built: beside those of this program, so that one folder holds all.
+/// Returns the directory of the built programs: below the target directory of this program, so that one directory holds
+/// all.
 fn target() -> Result<PathBuf> {
     let here = std::env::current_exe()?;
     let target = here
@@ -21,7 +22,7 @@ fn target() -> Result<PathBuf> {
     Ok(target.join("peers"))
 }
 
-/// Builds them, which takes minutes at first.
+/// Builds them, which takes minutes the first time.
 pub(crate) fn build() -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
@@ -52,7 +53,7 @@ pub(crate) fn mosaik(args: &[&str]) -> Result<Process> {
     peer("mosaik-peer", args)
 }
 
-/// The relay that a Mosaik node waits for when it starts.
+/// The relay that a Mosaik node requires at start.
 pub(crate) struct Relay {
     _process: Process,
     url: String,

@@ -1,5 +1,4 @@
-//! The other processes of a measurement: they say what they have to say line by line, and are killed when they are no
-//! longer needed.
+//! The other processes of a measurement: they print results line by line, and are killed when no longer needed.
 
 use std::{
     fs,
@@ -12,7 +11,7 @@ use std::{
 
 use crate::measure::Result;
 
-/// Set for a process of this program that is to be the runner.
+/// Set for a process of this program that acts as the runner.
 pub(crate) const AS_RUNNER: &str = "MOSAIK_BENCH_AS_RUNNER";
 
 /// A process of a measurement. Killed when dropped, by its own pid.
@@ -21,13 +20,13 @@ pub(crate) struct Process {
     lines: mpsc::Receiver<String>,
 }
 
-/// How long a process may say nothing, beside what it measures: 60 s.
+/// The maximum time without output, in addition to the measurement: 60 s.
 const SILENT_MAX: Duration = Duration::from_mins(1);
-/// Lines that may wait to be read; the process waits when there are more.
+/// The maximum number of lines that wait to be read. Above it, the process blocks.
 const LINES_MAX: usize = 16;
 
 impl Process {
-    /// Another process of this program, for one part of a measurement.
+    /// Starts another process of this program for one part of a measurement.
     pub(crate) fn part<S: AsRef<std::ffi::OsStr>>(
         args: impl IntoIterator<Item = S>,
     ) -> Result<Self> {
@@ -48,13 +47,13 @@ impl Process {
             let lines = BufReader::new(stdout)
                 .lines()
                 .map_while(std::result::Result::ok);
-            // Nobody listens any more when the measurement is over.
+            // Sending fails when the measurement is over.
             let _ = lines.map(|line| said.send(line)).all(|sent| sent.is_ok());
         });
         Ok(Self { child, lines })
     }
 
-    /// Waits for the next line, which is `WORD REST`, and gives the rest.
+    /// Waits for the next line, which must be `WORD REST`, and returns the rest.
     pub(crate) fn says(&mut self, word: &str) -> Result<String> {
         let line = self.lines.recv_timeout(SILENT_MAX);
         let line = line.map_err(|error| format!("`{word}` was to follow: {error}"))?;
@@ -63,7 +62,7 @@ impl Process {
         Ok(rest.trim_start().to_owned())
     }
 
-    /// As [`says`](Self::says), with numbers behind the word.
+    /// Like [`says`](Self::says), and parses the rest as numbers.
     pub(crate) fn numbers(&mut self, word: &str) -> Result<Vec<f64>> {
         let rest = self.says(word)?;
         let numbers = rest.split_whitespace().map(str::parse);
@@ -74,7 +73,7 @@ impl Process {
         PathBuf::from(format!("/proc/{}", self.child.id()))
     }
 
-    /// CPU time so far, of all threads that are there.
+    /// Returns the CPU time of all current threads.
     pub(crate) fn cpu_time(&self) -> Result<Duration> {
         cpu_time(&self.folder())
     }
@@ -86,13 +85,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The runner, as a process of this program.
+/// Returns a command that runs the runner as a process of this program.
 pub(crate) fn runner() -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command
@@ -102,7 +101,7 @@ pub(crate) fn runner() -> Result<Command> {
     Ok(command)
 }
 
-/// Runs the runner on a manifest to its end.
+/// Runs the runner on a manifest until it ends.
 pub(crate) fn run_to_end(manifest: &Path) -> Result<()> {
     let mut command = runner()?;
     let status = command
@@ -115,7 +114,7 @@ pub(crate) fn run_to_end(manifest: &Path) -> Result<()> {
     Ok(())
 }
 
-/// CPU time of all threads, to the nanosecond.
+/// Returns the CPU time of all threads in nanoseconds.
 pub(crate) fn cpu_time(process: &Path) -> Result<Duration> {
     let mut total = 0;
     for task in fs::read_dir(process.join("task"))? {

@@ -1,4 +1,4 @@
-//! What was measured: kept as JSON, shown as a table, compared with what was measured before.
+//! The results: saved as JSON, shown as a table, and compared with earlier ones.
 
 use std::{collections::BTreeMap, fmt::Write as _, process::Command};
 
@@ -10,12 +10,12 @@ use crate::measure::{Figure, Goal, NO_GOAL, Result, Row, Setting, Spread, scaled
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) machine: Machine,
-    /// What a case was measured for, in seconds.
+    /// The duration of a case in seconds.
     pub(crate) seconds: f64,
     pub(crate) rows: Vec<Measured>,
 }
 
-/// What it ran on.
+/// The machine.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Machine {
     cores: usize,
@@ -43,16 +43,16 @@ pub(crate) struct Samples {
     pub(crate) values: Vec<f64>,
 }
 
-/// A goal, and whether it was met.
+/// A goal and its outcome.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Judged {
     pub(crate) what: String,
     pub(crate) bound: String,
-    /// `None` where something of it was not measured.
+    /// `None` if one of its figures was not measured.
     pub(crate) outcome: Option<Outcome>,
 }
 
-/// What came of a goal.
+/// The outcome of a goal.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     #[serde(flatten)]
@@ -63,7 +63,7 @@ pub(crate) struct Outcome {
 /// The figures of a row while they are being measured.
 type Seen = Vec<(Figure, Vec<f64>)>;
 
-/// Measures the rows in turns, so many rounds.
+/// Measures the rows in turns, for this number of rounds.
 pub(crate) fn measure(
     rows: &[Row],
     setting: &Setting,
@@ -81,7 +81,7 @@ pub(crate) fn measure(
                 if case.needs_peers && !setting.peers {
                     continue;
                 }
-                // One that fails leaves a gap; the others are measured all the same.
+                // A failed case leaves a gap; the others are measured anyway.
                 match (case.measure)(setting) {
                     Ok(figures) => figures.into_iter().for_each(|figure| note(seen, figure)),
                     Err(error) => tell(&format!("{}: {error}", row.name)),
@@ -133,7 +133,7 @@ fn judge(row: &Row, seen: Seen) -> Measured {
     }
 }
 
-/// A ratio is one of each round, so that what slows the machine for a while slows both of its sides.
+/// Computes ratios per round, so that a temporary slowdown of the machine affects both sides.
 fn judged(goal: &Goal, figures: &BTreeMap<&str, &[f64]>) -> Judged {
     let of = figures.get(goal.of.as_str()).copied().unwrap_or_default();
     let values: Vec<f64> = match &goal.to {
@@ -173,7 +173,7 @@ impl Machine {
 }
 
 impl Report {
-    /// As people read it.
+    /// Formats the results as a table.
     pub(crate) fn table(&self) -> Result<String> {
         let mut text = String::new();
         let Machine {
@@ -220,7 +220,7 @@ impl Report {
         Ok(text)
     }
 
-    /// What differs from an earlier run, figure by figure.
+    /// Formats the differences from an earlier run, per figure.
     pub(crate) fn changes_since(&self, old: &Self) -> Result<String> {
         let mut text = String::new();
         for row in &self.rows {
@@ -234,7 +234,7 @@ impl Report {
                 };
                 let (old, new) = (before.spread, figure.spread);
                 let change = (new.median / old.median - 1.0) * 100.0;
-                // What the spreads share may be chance.
+                // Overlapping spreads may be chance.
                 let apart = new.min > old.max || new.max < old.min;
                 writeln!(
                     text,
@@ -251,7 +251,7 @@ impl Report {
         Ok(text)
     }
 
-    /// Whether each goal that was measured was met.
+    /// Returns the number of measured goals that were not met.
     pub(crate) fn missed(&self) -> usize {
         let goals = self.rows.iter().flat_map(|row| &row.goals);
         let outcomes = goals.filter_map(|goal| goal.outcome);
@@ -264,7 +264,7 @@ mod tests {
     use super::*;
     use crate::measure::{Bound, Case};
 
-    /// Two figures that move together, so that only ratios within a round are steady.
+    /// Two figures that vary together, so that only ratios within a round are constant.
     fn row() -> Row {
         let round = std::cell::Cell::new(0.0);
         let case = Case::new(move |_| {

@@ -1,4 +1,4 @@
-//! The chapters of the book that show Rust: compiled and run with the tests of the documentation, and in nothing else.
+//! Compiles and runs the Rust examples of the book as doctests.
 
 #[doc = include_str!("../../docs/criteria.md")]
 mod criteria {}

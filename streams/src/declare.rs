@@ -1,10 +1,9 @@
-//! The macros that name ids and streams when a program is compiled. They expand through `$crate` alone, so that the crate
-//! works under any name.
+//! Macros for ids and streams that are evaluated at compile time. They expand to `$crate` paths only, so the crate can
+//! be renamed.
 
 pub use crate::stream;
 
-/// An id from a literal, computed when the program is compiled: 64 hex digits are taken as they are, other text is
-/// hashed. May be used in constants.
+/// Computes an id from a literal at compile time: 64 hex digits are decoded, other text is hashed. Usable in constants.
 ///
 /// ```
 /// use mosaik_streams::{StreamId, unique_id};
@@ -35,9 +34,11 @@ macro_rules! tag {
     };
 }
 
-/// Defines a stream once, as a type that makes its producers and consumers: [`StreamProducer`](crate::StreamProducer) and
-/// [`StreamConsumer`](crate::StreamConsumer). To be preferred where several places speak of the same stream; one that is
-/// needed in a single place, or known only while the program runs, is made by [`Streams`](crate::Streams) directly.
+/// Defines a stream as a type that creates its producers and consumers. The type implements
+/// [`StreamProducer`](crate::StreamProducer) and [`StreamConsumer`](crate::StreamConsumer).
+///
+/// Use it if several places refer to the same stream. If a stream is used in one place, or known only at run time, use
+/// [`Streams`](crate::Streams) directly.
 ///
 /// ```
 /// use mosaik_streams::*;
@@ -50,7 +51,7 @@ macro_rules! tag {
 /// }
 ///
 /// declare::stream!(
-///     /// The prices that everybody goes by.
+///     /// The reference prices.
 ///     pub PriceFeed = PriceUpdate, "oracle.price"
 /// );
 ///
@@ -64,11 +65,11 @@ macro_rules! tag {
 /// # }
 /// ```
 ///
-/// # Form
+/// # Syntax
 ///
 /// `attributes visibility [producer | consumer] Name = Datum [, id] [, [producer | consumer] key: value]...`
 ///
-/// With `producer` or `consumer` before the name, the type has that side alone. It may have type parameters.
+/// With `producer` or `consumer` before the name, the type has that side only. It may have type parameters.
 ///
 /// ```
 /// # use mosaik_streams::{StreamId, declare, stream, unique_id};
@@ -80,40 +81,40 @@ macro_rules! tag {
 /// declare::stream!(pub MyStream = String, MY_STREAM);
 /// ```
 ///
-/// **Id.** Without one the stream is that of the datum's type, [`Datum::derived_stream_id`](crate::Datum::derived_stream_id). A
-/// literal of 64 hex digits is decoded and any other is hashed, when the program is compiled. Anything else is an expression
-/// that converts into a [`StreamId`](crate::StreamId).
+/// **Id.** By default it is derived from the record type: [`Datum::derived_stream_id`](crate::Datum::derived_stream_id).
+/// A literal of 64 hex digits is decoded at compile time, any other literal is hashed. An expression is converted into a
+/// [`StreamId`](crate::StreamId).
 ///
-/// **Keys.** Each sets what the method of that name sets on the builder of the side that it goes to.
+/// **Keys.** Each key calls the builder method of the same name, on the side that it applies to.
 ///
-/// | key | goes to | sets |
+/// | key | side | sets |
 /// |---|---|---|
-/// | `max_consumers` | producer | the most consumers elsewhere |
-/// | `disconnect_lagging` | producer | when a consumer that does not keep up is cut off: `true`, `false`, a `Duration`, or a [`DisconnectLagging`](crate::producer::DisconnectLagging) |
-/// | `buffer_size`, `buffer_bytes`, `max_datum_len` | producer; the consumer with the prefix `consumer` | bounds of its queue and datums |
-/// | `criteria` | consumer | which datums are wanted |
-/// | `backoff` | consumer | how attempts to reach a producer are spaced |
-/// | `local` | consumer | whether this node's own producer is taken too |
-/// | `require` | both, or see below | which nodes it deals with; several must all hold |
-/// | `require_ticket` | both, or see below | which tickets those must show; several must all be shown |
-/// | `online_when` | both, or the one of its prefix | when it is online |
-/// | `scope` | both, or the one of its prefix | how far the stream reaches |
+/// | `max_consumers` | producer | the maximum number of remote consumers |
+/// | `disconnect_lagging` | producer | the policy for consumers that do not keep up: `true`, `false`, a `Duration`, or a [`DisconnectLagging`](crate::producer::DisconnectLagging) |
+/// | `buffer_size`, `buffer_bytes`, `max_datum_len` | producer; the consumer with the prefix `consumer` | the bounds of its queue and records |
+/// | `criteria` | consumer | the criteria that select records |
+/// | `backoff` | consumer | the delays between connection attempts |
+/// | `local` | consumer | whether it includes this node's own producer |
+/// | `require` | both, or see below | conditions on the other side's node; all must hold |
+/// | `require_ticket` | both, or see below | tickets that the other side must present; all are required |
+/// | `online_when` | both, or the one of its prefix | the online conditions |
+/// | `scope` | both, or the one of its prefix | the reach of the stream |
 ///
-/// # What a prefix means
+/// # Prefixes
 ///
-/// For `require` and `require_ticket` the prefix names **who must satisfy it**; the other side checks. So
-/// `consumer require: ...` says what a consumer must be like, and the producer lets no other in. For every other key the prefix
-/// names the side that the key sets something of. Without a prefix, such a key goes to both sides: both check each other.
+/// For `require` and `require_ticket`, the prefix names **the side that must satisfy it**; the other side checks. With
+/// `consumer require: ...`, the producer admits only consumers that meet the condition. For every other key, the prefix
+/// names the side that is configured. Without a prefix, these keys apply to both sides: each checks the other.
 ///
 /// ```
 /// # use std::time::Duration;
 /// # use mosaik_streams::*;
 /// # const KEY: tickets::Hs256 = tickets::Hs256::new([7; 32]);
 /// declare::stream!(pub PriceFeed = u64, "oracle.price",
-///     // The producer takes consumers that are trusted and show a ticket. It is cut short when that expires.
+///     // The producer admits trusted consumers with a valid ticket, and disconnects them when it expires.
 ///     consumer require: |peer| peer.tags().contains(&tag!("trusted")),
 ///     consumer require_ticket: tickets::Jwt::with_key(KEY).allow_issuer("my-app"),
-///     // Consumers take any node for a producer that says that it is one.
+///     // Consumers accept every node that has the tag `oracle`.
 ///     producer require: |peer| peer.tags().contains(&tag!("oracle")),
 ///     producer online_when: |c| c.minimum_of(2),
 ///     consumer online_when: |c| c.minimum_of(1),
@@ -128,7 +129,7 @@ macro_rules! stream {
     };
 }
 
-/// What the macros expand to. Not for use by name.
+/// Targets of the macros. Not part of the public API.
 #[doc(hidden)]
 pub mod __private {
     pub use mosaik_streams_macros::{id_bytes, stream};

@@ -1,23 +1,23 @@
-//! How a stream's datums are looked into, and a subscriber's criteria made ready for that. No I/O.
+//! Evaluation of a subscriber's criteria on a stream's records. No I/O.
 
 use crate::{
     Criteria, Encoding, Frames,
     criteria::{NotSelectable, Selector},
 };
 
-/// Whether a datum of a type is wanted.
+/// Evaluates criteria on a record of a type.
 pub(crate) type Matches = fn(&[u8], &Criteria) -> Result<bool, NotSelectable>;
 
-/// How a stream's datums are looked into.
+/// The way in which a stream's records are evaluated.
 #[derive(Debug, Clone)]
 pub(crate) enum Lookup {
-    /// On their bytes.
+    /// On their encoded bytes.
     Encoding(Encoding),
-    /// As their type does.
+    /// As decoded by their type.
     Datum(Matches),
 }
 
-/// Criteria made ready for a stream.
+/// Criteria compiled for a stream.
 #[derive(Debug)]
 pub(crate) enum Filter {
     Everything,
@@ -36,7 +36,7 @@ impl Lookup {
 }
 
 impl Filter {
-    /// Of datums that their type looks into, on which no criteria fail beforehand.
+    /// Creates a filter for records that are decoded by their type. Cannot fail.
     pub(crate) fn decoded(matches: Matches, criteria: &Criteria) -> Self {
         if criteria.is_everything() {
             Self::Everything
@@ -49,7 +49,7 @@ impl Filter {
         matches!(self, Self::Everything)
     }
 
-    /// Whether a datum is wanted; one that cannot be looked into is not.
+    /// Returns true if a record matches. One that cannot be decoded does not.
     pub(crate) fn wants(&self, datum: &[u8]) -> bool {
         match self {
             Self::Everything => true,
@@ -58,7 +58,7 @@ impl Filter {
         }
     }
 
-    /// The wanted datums, and the number of those that could not be looked into.
+    /// Returns the matching records, and the number of those that could not be decoded.
     pub(crate) fn apply(&self, frames: &Frames) -> (Frames, usize) {
         match self {
             Self::Everything => (frames.clone(), 0),

@@ -1,5 +1,5 @@
-//! What must hold of any bytes that come from outside: each function here panics if it does not. The fuzz targets and the
-//! property tests call the same ones. Not part of the crate's surface: it is there with the feature `fuzzing` and in tests.
+//! Invariants that must hold for any external input: each function panics if one does not. Used by fuzz targets and
+//! property tests. Not part of the public API: only available in tests and with the feature `fuzzing`.
 
 use bytes::{Bytes, BytesMut};
 
@@ -18,9 +18,10 @@ use crate::{
 pub use crate::tickets::fuzzing::ticket;
 pub use discovery::{entry, snapshot};
 
-/// However the bytes are cut, the frames come out as a look at all of them finds them, and no more is kept than has come.
+/// Checks that frames are reassembled correctly from pieces of any size, and that no more is buffered than was
+/// received.
 ///
-/// The first byte is the limit, the second how the rest is cut.
+/// The first byte determines the length limit, the second the piece length.
 pub fn frames(input: &[u8]) {
     let [max_frame_len, cut, wire @ ..] = input else {
         return;
@@ -51,7 +52,7 @@ pub fn frames(input: &[u8]) {
     assert_eq!(scan(wire, max_frame_len).is_err(), too_large.is_some());
 }
 
-/// Any 64 bytes are a handshake, fewer are none, and what is read of one is what is written of it.
+/// Checks that any 64 bytes or more decode as a handshake, fewer do not, and that decoding and encoding are inverse.
 pub fn handshake(frame: &[u8]) {
     let hello = Hello::decode(frame);
     assert_eq!(hello.is_ok(), frame.len() >= 64);
@@ -70,7 +71,7 @@ pub fn handshake(frame: &[u8]) {
     }
 }
 
-/// Any bytes are an entry of the side channel and last words, or neither; what is read of them is what is written of it.
+/// Checks that encoding an entry of the side channel, or last words, gives the bytes that were decoded.
 pub fn side(payload: &[u8]) {
     let entry = Entry::decode(payload);
     if entry != Entry::Unknown {
@@ -82,30 +83,31 @@ pub fn side(payload: &[u8]) {
     }
 }
 
-/// Criteria are written as they were read, on the wire and by people, and judge any datum without a panic, each by itself
-/// as within a batch.
+/// Checks that criteria survive encoding in both forms, and evaluate any record without a panic, with the same result
+/// alone as in a batch.
 ///
-/// The first byte says how many of the rest are the criteria; what follows is a datum.
+/// The first byte is the length of the criteria, which a record follows.
 pub fn criteria(input: &[u8]) {
     let [len, rest @ ..] = input else { return };
     let (written, datum) = rest.split_at(rest.len().min(usize::from(*len)));
     if let Ok(criteria) = Criteria::from_wire(written) {
         let wire = criteria.to_wire().expect("what was within the bounds is");
         let again = Criteria::from_wire(&wire).expect("what was written is read");
-        // Bytes, because one number is not equal to itself.
+        // Compared as bytes, because NaN is not equal to itself.
         assert_eq!(again.to_wire().as_ref(), Ok(&wire));
-        judge(&criteria, datum);
+        check_matching(&criteria, datum);
     }
     if let Ok(criteria) = serde_json::from_slice::<Criteria>(written) {
         let text = serde_json::to_string(&criteria).expect("what was read can be written");
         let again: Criteria = serde_json::from_str(&text).expect("what was written is read");
         assert_eq!(again, criteria, "{text}");
-        judge(&criteria, datum);
+        check_matching(&criteria, datum);
     }
 }
 
-/// A postcard datum of a schema with a type of every kind is JSON or refused; the JSON is one value, and comes back as itself
-/// unless a number was none. A JSON datum is postcard or refused; the postcard can be read.
+/// Checks transcoding with a schema that contains every kind of type. A postcard record becomes JSON or is refused; the
+/// JSON becomes the same value again unless it contains NaN or an infinity. A JSON record becomes readable postcard or
+/// is refused.
 pub fn transcode(datum: &[u8]) {
     let list = |item| Schema::Sequence(Box::new(item));
     let named = |fields: Vec<(&str, Schema)>| {
@@ -162,7 +164,7 @@ pub fn transcode(datum: &[u8]) {
     }
 }
 
-fn judge(criteria: &Criteria, datum: &[u8]) {
+fn check_matching(criteria: &Criteria, datum: &[u8]) {
     let list = Schema::Sequence(Box::new(Schema::Option(Box::new(Schema::Signed(128)))));
     let schema = Schema::Struct(vec![
         ("a".to_owned(), Schema::Unsigned(64)),
@@ -177,10 +179,10 @@ fn judge(criteria: &Criteria, datum: &[u8]) {
         let Ok(selector) = criteria.selector(&encoding) else {
             continue;
         };
-        let judged = selector.matches(datum);
+        let matched = selector.matches(datum);
         let (wanted, malformed) = selector.select(&Frames::single(datum));
-        assert_eq!(wanted.count(), usize::from(judged == Ok(true)));
-        assert_eq!(malformed, usize::from(judged.is_err()));
+        assert_eq!(wanted.count(), usize::from(matched == Ok(true)));
+        assert_eq!(malformed, usize::from(matched.is_err()));
     }
 }
 
@@ -189,7 +191,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn bytes(max: usize) -> impl Strategy<Value = Vec<u8>> {
-        // Small numbers are lengths and counts that make sense.
+        // Small numbers are plausible lengths and counts.
         prop::collection::vec(prop_oneof![0u8..9, any::<u8>()], 0..max)
     }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod authorization;
 #[cfg(doctest)]
 mod book;
 pub mod consumer;
@@ -9,7 +10,6 @@ mod filter;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod gate;
 pub mod network;
 pub mod primitives;
 pub mod producer;
@@ -19,11 +19,11 @@ pub mod streams;
 pub mod tap;
 pub mod tickets;
 
+pub use authorization::Requirements;
 pub use consumer::{Consumer, FramesConsumer};
 #[doc(hidden)]
 pub use declare::__private;
 pub use futures;
-pub use gate::Requirements;
 pub use mosaik_datum::{
     Bytes, BytesMut, Criteria, Datum, Digest, Encoding, Frames, FramesBuilder, NetworkId, Schema,
     StreamId, Tag, UniqueId, canonical, criteria, frames, number, path, schema,
@@ -32,7 +32,7 @@ pub use network::{EndpointAddr, Network, PeerId, SecretKey, Signature};
 pub use producer::{FramesProducer, Producer};
 pub use streams::{ConsumerOf, ProducerOf, Scope, StreamConsumer, StreamProducer, Streams};
 
-/// What the book shows of this crate, run as tests.
+/// Runs the examples of the book as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/streams.md")]
 struct Book;

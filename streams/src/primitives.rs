@@ -1,4 +1,4 @@
-//! Small things that the public surface shares. No I/O.
+//! Small helpers of the public API. No I/O.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use data_encoding::HEXLOWER;
 use crate::discovery::{Event, PeerEntry, SignedPeerEntry};
 pub use crate::{Bytes, BytesMut, Datum, Digest, Tag, UniqueId};
 
-/// Marks the way of [`IntoIterOrSingle`] that takes one value.
+/// Marks the implementation of [`IntoIterOrSingle`] for a single value.
 #[derive(Debug)]
 pub struct Single;
 
-/// Marks the way of [`IntoIterOrSingle`] that takes many.
+/// Marks the implementation of [`IntoIterOrSingle`] for many values.
 #[derive(Debug)]
 pub struct Many;
 
-/// One or many of what converts into `T`. The second parameter is always inferred.
+/// One or many values that convert into `T`. The second parameter is always inferred.
 pub trait IntoIterOrSingle<T, Way> {
-    /// The values, converted.
+    /// Returns the converted values.
     fn iterator(self) -> impl Iterator<Item = T>;
 }
 
@@ -33,7 +33,7 @@ impl<T, S: IntoIterator<Item: Into<T>>> IntoIterOrSingle<T, Many> for S {
     }
 }
 
-/// Displays what it holds in few characters, for logs: of bytes and ids the first 10 hex digits.
+/// Formats a value briefly, for logs: the first 10 hex digits of bytes and ids.
 #[derive(Clone, Copy)]
 pub struct Short<T>(pub T);
 
@@ -44,7 +44,7 @@ impl<T: AsRef<[u8]>> fmt::Display for Short<T> {
     }
 }
 
-/// The peer, and how many tags, streams and tickets it has.
+/// Formats the peer, and its numbers of tags, streams and tickets.
 impl fmt::Display for Short<&PeerEntry> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (tags, streams) = (self.0.tags().len(), self.0.streams().len());
@@ -63,7 +63,7 @@ impl fmt::Display for Short<&SignedPeerEntry> {
     }
 }
 
-/// What happened, and to which peer.
+/// Formats the event and the peer.
 impl fmt::Display for Short<&Event> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {

@@ -1,5 +1,5 @@
-//! [`Queue`]: batches between two tasks, bounded by datums and by bytes. Whoever puts in waits for room, whoever takes
-//! out waits for datums, and small batches are joined while they wait. No I/O.
+//! [`Queue`]: batches between two tasks, bounded by records and bytes. Writers wait for room, the reader waits for
+//! records, and small batches are merged in the queue. No I/O.
 
 use std::{
     future::poll_fn,
@@ -10,22 +10,22 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
+mod bypass;
 mod state;
-mod through;
 
+pub(crate) use bypass::Next;
 use state::{JOINED_MAX, State};
-pub(crate) use through::Next;
 
 use crate::frames::{Frames, FramesBuilder};
 
-/// Which of a queue's writers datums come from.
+/// Identifies a writer of a queue.
 pub(crate) type Source = u64;
 
-/// Nothing can be put in any more.
+/// The queue accepts nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Closed;
 
-/// Why a single datum was not put in.
+/// The reason for which a single record was not queued.
 #[derive(Debug)]
 pub(crate) enum PutError<E> {
     Closed,
@@ -34,16 +34,17 @@ pub(crate) enum PutError<E> {
     Write(E),
 }
 
-/// A bounded queue of batches. Any number of writers; one reader.
+/// A bounded queue of batches. Any number of writers, one reader.
 ///
-/// Holds at most `max_count` datums and `max_bytes` bytes (headers included), but always takes one datum when it is empty.
+/// Holds at most `max_count` records and `max_bytes` bytes (headers included), but accepts any record while it is
+/// empty.
 #[derive(Debug)]
 pub(crate) struct Queue {
     state: Mutex<State>,
     room: Notify,
 }
 
-/// All that a queue held, for one write to a socket.
+/// The entire contents of a queue, for one write to a socket.
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
     pub(crate) batches: Vec<Bytes>,
@@ -72,7 +73,7 @@ impl Queue {
         }
     }
 
-    /// Other bounds from now on. What is in stays in, even if it is more.
+    /// Sets the bounds. Queued records stay, even if they exceed them.
     pub(crate) fn set_bounds(&self, max_count: usize, max_bytes: usize) {
         let mut state = self.state();
         state.max_count = max_count.max(1);
@@ -85,7 +86,7 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves as many datums as there is room for from the front of `frames`.
+    /// Moves as many records as fit from the front of `frames`.
     pub(crate) fn put(&self, source: Source, frames: &mut Frames) -> Result<(), Closed> {
         let mut state = self.state();
         if state.closed {
@@ -105,7 +106,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Puts in all of `frames` or nothing of it; false when there is no room.
+    /// Queues all of `frames` or nothing. Returns false if there is no room.
     pub(crate) fn put_whole(&self, source: Source, frames: &Frames) -> Result<bool, Closed> {
         let mut state = self.state();
         if state.closed {
@@ -125,10 +126,11 @@ impl Queue {
         Ok(true)
     }
 
-    /// Writes one datum of at most `max_len` bytes in place, into room that was `reserved` before or is there now.
+    /// Writes one record of at most `max_len` bytes in place, into room that is `reserved` or available now.
     ///
-    /// Room for the next one is kept for whoever had reserved this one, if no more than half is taken: so that those who
-    /// send one after the other need not ask each time, and those who do not send cannot take all there is. Whether it is.
+    /// If the room was reserved, also reserves room for the caller's next record, unless more than half of the queue is
+    /// taken. Consecutive sends then need not reserve again, and idle handles cannot occupy the whole queue. Returns
+    /// true if it reserved.
     pub(crate) fn put_datum<E>(
         &self,
         reserved: bool,
@@ -154,18 +156,18 @@ impl Queue {
         Ok(again)
     }
 
-    /// Waits for room for a datum of this length. Cancel safe.
+    /// Waits for room for a record of this length. Cancel safe.
     pub(crate) async fn room_for(&self, len: usize) -> Result<(), Closed> {
         self.wait_until(|state| state.fits(len)).await
     }
 
-    /// Waits for room for one datum and keeps it for the caller, who must use it or [`release`](Self::release) it.
-    /// Cancel safe.
+    /// Waits for room for one record and reserves it for the caller, which must use it or [`release`](Self::release)
+    /// it. Cancel safe.
     pub(crate) async fn reserve(&self) -> Result<(), Closed> {
         self.wait_until(State::reserve).await
     }
 
-    /// As [`reserve`](Self::reserve), if there is room now.
+    /// Like [`reserve`](Self::reserve), without waiting. Returns false if there is no room.
     pub(crate) fn try_reserve(&self) -> bool {
         let mut state = self.state();
         !state.closed && state.reserve()
@@ -193,7 +195,8 @@ impl Queue {
         }
     }
 
-    /// The next batch, all from one source and of at most `max_count` datums; `None` when it is closed and empty.
+    /// Takes the next batch, from one source and of at most `max_count` records. `None` if the queue is closed and
+    /// empty.
     pub(crate) fn poll_take(
         &self,
         cx: &mut Context<'_>,
@@ -216,7 +219,7 @@ impl Queue {
         taken
     }
 
-    /// Waits until there is something to take (true), or there never will be (false). Cancel safe.
+    /// Waits until the queue is not empty (true), or is closed and empty (false). Cancel safe.
     pub(crate) async fn filled(&self) -> bool {
         poll_fn(|cx| {
             let mut state = self.state();
@@ -229,8 +232,7 @@ impl Queue {
         .await
     }
 
-    /// Waits until there is as much as small batches are joined to, or half of what fits, or nothing more can come. Cancel
-    /// safe.
+    /// Waits until the queue holds a full merged batch, or half of its capacity, or is closed. Cancel safe.
     pub(crate) async fn worth_taking(&self) {
         poll_fn(|cx| {
             let mut state = self.state();
@@ -245,7 +247,7 @@ impl Queue {
         .await;
     }
 
-    /// Waits for something and takes all there is; `None` when it is closed and empty. Cancel safe.
+    /// Waits for records and takes all of them; `None` if the queue is closed and empty. Cancel safe.
     pub(crate) async fn take_all(&self) -> Option<Chunks> {
         if !self.filled().await {
             return None;
@@ -253,7 +255,7 @@ impl Queue {
         Some(self.take_now(|_| {}))
     }
 
-    /// Takes all there is now, and shows each batch of it to `keep`.
+    /// Takes all records, and passes each batch to `keep`.
     pub(crate) fn take_now(&self, mut keep: impl FnMut(&Frames)) -> Chunks {
         let mut all = Chunks::default();
         let mut state = self.state();
@@ -266,7 +268,7 @@ impl Queue {
         all
     }
 
-    /// Takes no more in; what is in can still be taken out.
+    /// Accepts no more records. Queued ones can still be taken.
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.closed = true;
@@ -276,7 +278,7 @@ impl Queue {
         self.room.notify_waiters();
     }
 
-    /// Closes and empties it. Returns the number of datums that nobody will take.
+    /// Closes and empties the queue. Returns the number of discarded records.
     pub(crate) fn abandon(&self) -> usize {
         self.close();
         let mut state = self.state();
@@ -294,13 +296,13 @@ impl Queue {
         self.state().closed
     }
 
-    /// Datums ever put in, and their bytes without headers.
+    /// Returns the number of records ever queued, and their bytes without headers.
     pub(crate) fn put_so_far(&self) -> (u64, u64) {
         let state = self.state();
         (state.put, state.put_len)
     }
 
-    /// Waits until as many datums have been taken out, by whomever. Cancel safe.
+    /// Waits until `count` records in total have been taken, by any task. Cancel safe.
     pub(crate) async fn taken(&self, count: u64) {
         loop {
             let mut changed = std::pin::pin!(self.room.notified());
@@ -312,7 +314,7 @@ impl Queue {
         }
     }
 
-    /// Datums and bytes (headers included) it holds.
+    /// Returns the number of queued records, and their bytes with headers.
     pub(crate) fn held(&self) -> (usize, usize) {
         let state = self.state();
         (state.count, state.bytes)

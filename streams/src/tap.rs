@@ -1,4 +1,4 @@
-//! [`Tap`]: looks on at the datums of a producer or consumer, and never holds them up.
+//! [`Tap`]: observes the records of a producer or consumer without slowing it down.
 
 use std::{
     future::poll_fn,
@@ -16,12 +16,13 @@ use crate::{
     status::Counter,
 };
 
-/// Datums that wait for whoever looks on: 4096, the newest of which are missed when there are more.
-pub const TAP_DATUMS_MAX: usize = 4096;
-/// Their bytes, headers included: 4 MiB.
+/// The capacity of a tap in records: 4096. While it is full, further records are missed.
+pub const TAP_RECORDS_MAX: usize = 4096;
+/// The capacity of a tap in bytes, headers included: 4 MiB.
 pub const TAP_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// What goes by at a producer or consumer, as far as whoever looks on keeps up. Dropped, it looks on no more.
+/// A copy of the records that a producer hands out or a consumer takes. Records are missed if it is not read fast
+/// enough. Dropping it ends the observation.
 #[derive(Debug)]
 pub struct Tap(Arc<Inner>);
 
@@ -33,20 +34,20 @@ struct Inner {
 }
 
 impl Tap {
-    /// Waits for datums and takes a batch of them: at least one, at most `max_count`. `None` when what it looks on at is
-    /// gone. Cancel safe.
+    /// Waits for records and returns a batch of 1 to `max_count` of them. Returns `None` when the observed producer or
+    /// consumer has ended. Cancel safe.
     pub async fn recv_frames(&mut self, max_count: usize) -> Option<Frames> {
         let taken = poll_fn(|cx| self.0.queue.poll_take(cx, max_count.max(1))).await;
         taken.map(|(_, frames)| frames)
     }
 
-    /// How many datums went by while there was no room for them.
+    /// Returns the number of records missed while the tap was full.
     pub fn missed(&self) -> u64 {
         self.0.missed.get()
     }
 }
 
-/// Those who look on. Without any, an offer costs one load.
+/// The taps of a producer or consumer. Without any, an offer costs one atomic load.
 #[derive(Debug, Default)]
 pub(crate) struct Taps {
     count: AtomicUsize,
@@ -64,11 +65,11 @@ impl Taps {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more, who sees what meets these criteria.
+    /// Adds a tap for records that match these criteria.
     pub(crate) fn add(&self, lookup: &Lookup, criteria: &Criteria) -> Result<Tap, NotSelectable> {
         let inner = Arc::new(Inner {
             filter: lookup.filter(criteria)?,
-            queue: Queue::new(TAP_DATUMS_MAX, TAP_BYTES_MAX),
+            queue: Queue::new(TAP_RECORDS_MAX, TAP_BYTES_MAX),
             missed: Counter::default(),
         });
         let mut list = self.lock();
@@ -80,12 +81,12 @@ impl Taps {
         Ok(Tap(inner))
     }
 
-    /// Whether there are none.
+    /// Returns true if there is no tap.
     pub(crate) fn is_empty(&self) -> bool {
         self.count.load(Ordering::Relaxed) == 0
     }
 
-    /// Shows a batch that goes by.
+    /// Copies a batch to the taps.
     pub(crate) fn offer(&self, batch: &Frames) {
         if self.is_empty() {
             return;
@@ -96,7 +97,7 @@ impl Taps {
                 return false;
             };
             let (mut wanted, _) = tap.filter.apply(batch);
-            // It is closed only when this ends.
+            // It is closed only when the taps are.
             let _ = tap.queue.put(0, &mut wanted);
             tap.missed.add(wanted.count());
             true
@@ -104,7 +105,7 @@ impl Taps {
         self.count.store(list.taps.len(), Ordering::Relaxed);
     }
 
-    /// Nothing goes by any more.
+    /// Ends all taps.
     pub(crate) fn close(&self) {
         let mut list = self.lock();
         list.closed = true;
@@ -133,11 +134,11 @@ mod tests {
         let taps = Taps::default();
         taps.offer(&Frames::single(b"before"));
         let mut tap = all_of(&taps);
-        let batch: Frames = std::iter::repeat_n(b"datum", TAP_DATUMS_MAX + 10).collect();
+        let batch: Frames = std::iter::repeat_n(b"datum", TAP_RECORDS_MAX + 10).collect();
         taps.offer(&batch);
         assert_eq!(tap.missed(), 10);
         let seen = tap.recv_frames(usize::MAX).now_or_never().flatten();
-        assert_eq!(seen.map(|seen| seen.count()), Some(TAP_DATUMS_MAX));
+        assert_eq!(seen.map(|seen| seen.count()), Some(TAP_RECORDS_MAX));
         taps.offer(&Frames::single(b"after"));
         taps.close();
         let last = tap.recv_frames(usize::MAX).now_or_never().flatten();
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_looks_on_no_more_is_forgotten() {
+    fn a_closed_tap_is_removed() {
         let taps = Taps::default();
         let (one, two) = (all_of(&taps), all_of(&taps));
         drop(one);

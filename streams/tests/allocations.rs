@@ -1,4 +1,4 @@
-//! What a datum costs in allocations: nothing of ours, on the way of batches, whether they stay on the node or leave it.
+//! Allocations per record: batches cause none in this crate, on the same node or to another one.
 
 #[path = "../../tests/support/allocations.rs"]
 mod allocations;
@@ -8,7 +8,7 @@ mod common;
 use common::*;
 use mosaik_streams::{Frames, FramesConsumer, FramesProducer, Network};
 
-/// Bytes of a batch, headers included, about.
+/// The approximate length of a batch in bytes, headers included.
 const BATCH_BYTES: usize = 64 * 1024;
 const WARM_UP: usize = 200;
 const BATCHES: usize = 1000;
@@ -32,7 +32,7 @@ fn consumer_of(network: &Network) -> FramesConsumer {
     built.expect("it wants all")
 }
 
-/// Sends batches of datums of this size until so many were sent, and receives them.
+/// Sends batches of records of this size until `count` records were sent, and receives them.
 async fn pass(producer: &FramesProducer, consumer: &mut FramesConsumer, size: usize, count: usize) {
     let batch = batch(size);
     let all = batch.count() * count;
@@ -52,25 +52,25 @@ async fn pass(producer: &FramesProducer, consumer: &mut FramesConsumer, size: us
         }
         assert_eq!(seen, all);
     };
-    within("all datums", async { tokio::join!(send, receive) }).await;
+    within("all records", async { tokio::join!(send, receive) }).await;
 }
 
-/// Allocations of a batch of datums of this size, once all is under way.
+/// Returns the allocations per batch of records of this size in steady state.
 async fn of_a_batch(producer: &FramesProducer, consumer: &mut FramesConsumer, size: usize) -> f64 {
     pass(producer, consumer, size, WARM_UP).await;
     let before = allocations::so_far();
     pass(producer, consumer, size, BATCHES).await;
-    // Those that make up the batch count, too: one for each datum of one batch.
+    // Includes those that build the batch: one per record of a batch.
     (allocations::so_far() - before) as f64 / BATCHES as f64
 }
 
-// One test for all: another one beside it would be counted too.
+// One test for all, because a concurrent test would be counted too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_datum_allocates_nothing() {
     let network = unbound().await;
     let (producer, mut consumer) = (producer_to(&network), consumer_of(&network));
     let local = of_a_batch(&producer, &mut consumer, 100).await;
-    // Over 600 datums a batch.
+    // More than 600 records per batch.
     assert!(local < 4.0, "{local} allocations for a batch on the node");
     drop((producer, consumer, network));
 
@@ -79,13 +79,13 @@ async fn a_datum_allocates_nothing() {
     let b = joined(&a).await;
     let mut consumer = consumer_of(&b);
     within("the consumer is there", producer.when().online()).await;
-    // quinn allocates for its packets, which are as many for as many bytes. What were ours for a datum would be ten times
-    // as many.
+    // quinn allocates per packet, and the number of packets depends on the bytes only. Allocations per record would be
+    // ten times as many.
     let large = of_a_batch(&producer, &mut consumer, 1020).await;
     let small = of_a_batch(&producer, &mut consumer, 100).await;
     assert!(
         small < 1.5 * large + 20.0,
-        "{small} allocations for 630 datums of 100 bytes, {large} for 64 of 1020"
+        "{small} allocations for 630 records of 100 bytes, {large} for 64 of 1020"
     );
     assert!(large < 1000.0, "{large} allocations for a batch over QUIC");
 }

@@ -1,4 +1,4 @@
-//! What a consumer tells of the nodes that it has no datums from.
+//! The state that a consumer reports about nodes from which it receives no records.
 
 use crate::common::{STREAM, first, joined, producer, until, within};
 use mosaik_streams::{

@@ -1,4 +1,4 @@
-//! Handles go wherever threads and error types need them to.
+//! Handles implement the auto traits that threads and error types require.
 
 use mosaik_streams::{
     Consumer, FramesConsumer, FramesProducer, Network, Producer,
@@ -8,13 +8,13 @@ use mosaik_streams::{
     },
 };
 
-/// As bare as a datum may be: neither `Sync` nor anything else.
+/// A record type with as few traits as possible, not even `Sync`.
 struct Opaque(std::cell::Cell<u8>);
 
 const fn is_shared<T: Send + Sync + Unpin + 'static>() {}
 const fn is_an_error<T: std::error::Error + Send + Sync + 'static>() {}
 
-/// Compiled, and so true.
+/// Checked at compile time.
 const _: () = {
     is_shared::<Producer<Opaque>>();
     is_shared::<Consumer<Opaque>>();

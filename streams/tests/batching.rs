@@ -1,11 +1,11 @@
-//! How many datums go together, and how long they wait for each other.
+//! The number of records per batch, and the time that they wait for each other.
 
 use std::time::{Duration, Instant};
 
 use crate::common::*;
 use mosaik_streams::{Frames, FramesConsumer, FramesProducer, Network};
 
-/// Longer than the test takes.
+/// Longer than the test runs.
 const LONG: Duration = Duration::from_hours(1);
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -42,7 +42,7 @@ async fn what_is_enough_waits_for_nothing_and_neither_does_the_end() {
         let one = numbered(number..number + 1);
         producer.send_frames(one).await.unwrap();
     }
-    // 64 KiB are there with this one; it goes by itself, being large.
+    // Completes 64 KiB; too large to be merged.
     let large = Frames::single(&vec![0; 70_000]);
     producer.send_frames(large).await.unwrap();
     assert_eq!(batch(&mut consumer).await, 4, "those waited for more");
@@ -91,7 +91,7 @@ async fn no_more_are_handed_out_at_once_than_the_batch_size() {
     assert_eq!(count(consumer.try_recv_frames(usize::MAX)), 10);
     consumer.control().set_batch_size(30);
     assert_eq!(count(consumer.recv_frames(usize::MAX).await), 30);
-    // A bound of nothing would stand still.
+    // A bound of zero would block.
     consumer.control().set_batch_size(0);
     assert_eq!(count(consumer.try_recv_frames(usize::MAX)), 1);
 }

@@ -1,4 +1,4 @@
-//! Criteria select at the producer, so that what nobody wants never crosses the network.
+//! Criteria are applied by the producer, so that unmatched records never cross the network.
 
 use crate::common::*;
 use mosaik_streams::{Criteria, Encoding, streams::producer::DisconnectLagging};
@@ -32,7 +32,7 @@ async fn only_what_is_wanted_crosses_the_network() {
         send_numbers(&producer, 0..20_000).await;
         let stats = producer.clone();
         drop(producer);
-        // The worker has handed all out when the local consumer has its share and the queue is empty.
+        // The worker has handed out everything when the local consumer has its share and the queue is empty.
         until("all is handed out", || {
             stats.queued().0 == 0 && stats.stats().filtered >= 59_985
         })
@@ -63,7 +63,7 @@ async fn only_what_is_wanted_crosses_the_network() {
         (stats.sent_datums, stats.filtered, stats.delivered_local),
         (10, 59_985, 5)
     );
-    // The consumer had nothing left to sort out, and misses nothing that it wanted.
+    // The consumer had nothing left to filter, and misses no matching record.
     assert_eq!((few.stats().filtered, few.stats().dropped.total()), (0, 0));
 }
 
@@ -126,7 +126,7 @@ struct Price {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn typed_datums_are_selected_by_their_fields() {
+async fn typed_records_are_selected_by_their_fields() {
     let a = first().await;
     let producer = a.streams().producer::<Price>().build().unwrap();
     let b = joined(&a).await;
@@ -147,7 +147,7 @@ async fn typed_datums_are_selected_by_their_fields() {
             })
             .unwrap();
     }
-    let seen = within("a datum", consumer.recv()).await.unwrap();
+    let seen = within("a record", consumer.recv()).await.unwrap();
     assert_eq!(
         seen,
         Price {

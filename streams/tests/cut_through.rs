@@ -1,11 +1,11 @@
-//! Large batches that go to the only subscriber without the fan-out's task, and all that makes them go through it.
+//! Large batches that bypass the fan-out's task to the only subscriber, and the conditions that end the bypass.
 
 use std::time::Duration;
 
 use crate::common::*;
 use mosaik_streams::{Criteria, Frames, FramesConsumer, FramesProducer, Network, Requirements};
 
-/// Datums of a batch that is not gathered with others.
+/// The number of records in a batch that is too large to be merged.
 const LARGE: u64 = 500;
 
 fn consumer(network: &Network) -> FramesConsumer {
@@ -13,7 +13,8 @@ fn consumer(network: &Network) -> FramesConsumer {
     builder.build().expect("it wants all")
 }
 
-/// Sends a large batch. Whether it was with the subscriber before any task could move it there: these tests have one thread.
+/// Sends a large batch. Returns true if it reached the subscriber before any task could run: these tests have one
+/// thread.
 fn cuts_through(producer: &FramesProducer, next: &mut u64) -> bool {
     let batch = numbered(*next..*next + LARGE);
     producer
@@ -23,7 +24,7 @@ fn cuts_through(producer: &FramesProducer, next: &mut u64) -> bool {
     producer.queued().0 == 0
 }
 
-/// Sends and takes until a batch has cut through.
+/// Sends and takes until a batch bypasses the task.
 async fn until_it_cuts_through(
     producer: &FramesProducer,
     consumer: &mut FramesConsumer,
@@ -37,14 +38,14 @@ async fn until_it_cuts_through(
             if did {
                 return;
             }
-            // The fan-out goes to sleep.
+            // The task of the fan-out goes to sleep.
             tokio::task::yield_now().await;
         }
     };
     within("a batch that cuts through", cut).await;
 }
 
-/// A producer whose batches go straight to its only consumer; the number that follows, and those that were seen.
+/// Returns a producer whose batches go directly to its only consumer, the next number, and the numbers received.
 async fn cutting_through(network: &Network) -> (FramesProducer, FramesConsumer, u64, Vec<u64>) {
     let producer = producer(network).build().expect("it is the only one");
     let mut only = consumer(network);
@@ -59,7 +60,7 @@ async fn whatever_is_to_be_done_to_a_batch_is_done_at_once() {
     let network = unbound().await;
     let (producer, mut only, mut next, mut seen) = cutting_through(&network).await;
 
-    // Somebody looks on: the very next batch is seen.
+    // With a tap, the next batch is observed.
     let mut tap = producer
         .control()
         .tap(&Criteria::default())
@@ -73,7 +74,7 @@ async fn whatever_is_to_be_done_to_a_batch_is_done_at_once() {
     drop(tap);
     until_it_cuts_through(&producer, &mut only, &mut next, &mut seen).await;
 
-    // Another subscriber gets what is sent from then on, also when the fan-out has slept in between.
+    // Another subscriber receives everything sent from then on, even if the task was asleep in between.
     let mut other = consumer(&network);
     for _ in 0..3 {
         let from = next;
@@ -88,7 +89,7 @@ async fn whatever_is_to_be_done_to_a_batch_is_done_at_once() {
     drop(other);
     until_it_cuts_through(&producer, &mut only, &mut next, &mut seen).await;
 
-    // Datums are to wait for more.
+    // Records wait for more.
     producer.control().set_linger(Duration::from_millis(1));
     assert!(!cuts_through(&producer, &mut next));
     seen.extend(some_numbers(&mut only, LARGE as usize).await);
@@ -96,7 +97,7 @@ async fn whatever_is_to_be_done_to_a_batch_is_done_at_once() {
     until_it_cuts_through(&producer, &mut only, &mut next, &mut seen).await;
     assert_all(&seen, 0..next);
 
-    // Others are wanted: nothing else comes.
+    // Other criteria: nothing else is received.
     let first = Criteria::field("n").lt(i64::try_from(next + 1).unwrap());
     only.control().set_criteria(first).unwrap();
     assert!(!cuts_through(&producer, &mut next));
@@ -116,7 +117,7 @@ async fn whatever_is_to_be_done_to_a_batch_is_done_at_once() {
 async fn a_batch_that_finds_no_room_is_held_and_followed_by_the_next_ones() {
     let network = unbound().await;
     let (producer, mut only, mut next, mut seen) = cutting_through(&network).await;
-    // The consumer has room for 1024, the producer for as many again.
+    // The consumer has room for 1024, and the producer for as many.
     assert!(cuts_through(&producer, &mut next) && cuts_through(&producer, &mut next));
     assert!(!cuts_through(&producer, &mut next));
     seen.extend(some_numbers(&mut only, 100).await);
@@ -134,7 +135,7 @@ async fn a_consumer_that_cannot_decode_is_sent_no_more() {
     let builder = network.streams().consumer::<u64>().with_stream_id(STREAM);
     let mut only = builder.with_local(true).build();
     within("a subscriber", producer.when().online()).await;
-    // More bytes than are gathered, fewer datums than there is room for.
+    // More bytes than are merged, and fewer records than there is room for.
     let send = |datum: &[u8]| {
         let batch: Frames = std::iter::repeat_n(datum, 1000).collect();
         producer.try_send_frames(batch).is_ok() && producer.queued().0 == 0
@@ -147,7 +148,7 @@ async fn a_consumer_that_cannot_decode_is_sent_no_more() {
         }
         tokio::task::yield_now().await;
     }
-    // No number of 64 bits is that large.
+    // No 64-bit number is that large.
     assert!(send(&[0xff; 10]));
     let let_go = async {
         while !producer.consumers().is_empty() {

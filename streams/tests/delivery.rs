@@ -1,5 +1,5 @@
-//! A record is delivered when the other node has taken it: what that costs and saves when readers die, stop, or are cut
-//! off.
+//! A record is delivered when the remote node has taken it: duplicates and losses when readers are killed, stopped, or
+//! cut off.
 
 use std::{
     collections::HashSet,
@@ -22,13 +22,13 @@ use mosaik_streams::{
 };
 use tokio::sync::mpsc;
 
-/// Lives of a reading node, one after the other.
+/// The number of consecutive runs of a reading node.
 const LIVES: u32 = 30;
-/// Records a second.
+/// Records per second.
 const RATE: u64 = 20_000;
 const MS: Duration = Duration::from_millis(1);
 
-/// A node that reads in a process of its own, and tells what it takes.
+/// A node that reads in its own process and reports the records it takes.
 async fn reader(life: &Process, key: &SecretKey, knows: &EndpointAddr) -> Reader {
     let (tell, taken) = mpsc::unbounded_channel();
     let (key, knows) = (key.clone(), knows.clone());
@@ -42,7 +42,7 @@ async fn reader(life: &Process, key: &SecretKey, knows: &EndpointAddr) -> Reader
                 if tell.send(numbers(&frames)).is_err() {
                     break;
                 }
-                // So that some wait to be taken whenever it is killed: 25 records a millisecond, on a quiet machine.
+                // Keeps some records waiting whenever it is killed: 25 records per millisecond on an idle machine.
                 tokio::time::sleep(4 * MS).await;
             }
             consumer
@@ -62,7 +62,7 @@ struct Reader {
     ),
 }
 
-/// Sends numbers at a rate until it is told to stop; how many there were.
+/// Sends numbers at a rate until stopped, and returns how many.
 fn send_steadily(
     producer: FramesProducer,
     stop: Arc<AtomicBool>,
@@ -81,7 +81,7 @@ fn send_steadily(
     })
 }
 
-/// Every record is taken by one of the lives, and only what is counted as sent again is taken by two.
+/// Every record is taken by one of the runs, and only records counted as redelivered are taken by two.
 #[tokio::test(flavor = "multi_thread")]
 async fn thirty_kills_of_a_reader_lose_nothing() {
     let a = first().await;
@@ -114,7 +114,7 @@ async fn thirty_kills_of_a_reader_lose_nothing() {
         note(&first.expect("it reads"), &mut last);
         tokio::time::sleep(Duration::from_millis(100 + random.below(300))).await;
         life.kill();
-        // Their drop could run code, but no task of that life is left to tell anybody.
+        // Dropping it could run code, but no task of that run is left to send anything.
         std::mem::forget(reader.held);
         while let Some(taken) = reader.taken.recv().await {
             note(&taken, &mut last);
@@ -144,7 +144,7 @@ async fn thirty_kills_of_a_reader_lose_nothing() {
     assert_eq!((report.complete, report.stats.dropped.total()), (1, 0));
 }
 
-/// A reader that never comes back costs what it had not confirmed, which is counted.
+/// A reader that does not reconnect loses the records that it had not confirmed, and they are counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_reader_that_never_comes_back_did_not_confirm_is_lost() {
     let a = first().await;
@@ -172,10 +172,10 @@ async fn what_a_reader_that_never_comes_back_did_not_confirm_is_lost() {
         0..200,
     );
     until("all are received", || consumer.queued().0 == 300).await;
-    // Some of what was taken may not be confirmed yet.
+    // Some taken records may be unconfirmed.
     life.kill();
     std::mem::forget((reading, consumer));
-    // What is silent is not away before QUIC gives it up.
+    // A silent reader is not disconnected before QUIC times out.
     let lost = || producer.stats().dropped.lost;
     let started = Instant::now();
     while lost() == 0 && started.elapsed() < Duration::from_mins(1) {
@@ -185,8 +185,8 @@ async fn what_a_reader_that_never_comes_back_did_not_confirm_is_lost() {
     assert_eq!(producer.stats().dropped.total(), lost());
 }
 
-/// A reader whose node stops in order takes what it has received. What it has not received its next life gets, each record
-/// once; what is sent meanwhile is nobody's.
+/// A reader whose node stops in an orderly way takes the received records. Its next run receives the others, each once.
+/// Records sent in between are received by no one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_stops_in_order_goes_on_in_its_next_life() {
     const RECORDS: u64 = 100_000;
@@ -247,7 +247,7 @@ async fn a_reader_that_stops_in_order_goes_on_in_its_next_life() {
     assert_eq!(producer.stats().dropped.total(), 70);
 }
 
-/// A producer and a reader with a relay between them.
+/// A producer and a reader, connected through a relay.
 struct Pair {
     relay: Relay,
     nodes: (Network, Network),
@@ -279,7 +279,7 @@ async fn pair(
     }
 }
 
-/// Longer than a connection lives without a sign of the other side.
+/// Longer than the idle timeout of a connection.
 const CUT: Duration = Duration::from_secs(35);
 
 async fn partition(cut: Duration) {
@@ -306,7 +306,7 @@ async fn partition(cut: Duration) {
     until("records flow", || so_far() > RATE / 10).await;
     relay.carried.is_cut.store(true, Ordering::Relaxed);
     let since = Instant::now();
-    // Point by point: the reader is silent, sources wait, the connection is given up, and all goes on.
+    // Step by step: the reader is silent, sources wait, the connection times out, and everything resumes.
     until("it is offline", || !observer.is_online()).await;
     assert!(
         since.elapsed() < Duration::from_secs(10),
@@ -335,7 +335,7 @@ async fn partition(cut: Duration) {
     let (seen, consumer) = within("the end of reading", reading)
         .await
         .expect("it reads");
-    // Nothing lost, nothing twice, and no one claims otherwise.
+    // Nothing is lost or duplicated, and the counters agree.
     assert_all(&seen, 0..sent);
     let stats = (report.stats.dropped.total(), report.stats.redelivered);
     assert_eq!((stats, consumer.stats().dropped.total()), ((0, 0), 0));
@@ -353,7 +353,7 @@ async fn a_partition_of_ninety_seconds_loses_nothing_and_repeats_nothing() {
     partition(Duration::from_secs(90)).await;
 }
 
-/// A reader whose process is stopped, for less or for longer than its connection lives.
+/// A reader whose process is suspended, for less or more than the idle timeout.
 async fn stopped(stop: Duration) {
     let a = first().await;
     let producer = producer(&a)
@@ -409,7 +409,7 @@ async fn a_reader_stopped_for_forty_seconds_loses_nothing_and_repeats_nothing() 
     stopped(Duration::from_secs(40)).await;
 }
 
-/// Bytes that a second carries over a path with a round trip of 80 ms.
+/// Returns the bytes per second over a path with a round trip time of 80 ms.
 async fn carried(unconfirmed_bytes: Option<usize>) -> f64 {
     const BATCH: usize = 64 * 1024;
     let profile = Profile {
@@ -441,11 +441,12 @@ async fn carried(unconfirmed_bytes: Option<usize>) -> f64 {
     measured as f64 / started.elapsed().as_secs_f64()
 }
 
-/// The bound on what is not confirmed is not what limits a long path.
+/// The limit on unconfirmed bytes does not limit a long path.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_round_trip_carries_as_much_as_without_confirmations() {
     let (mut with, mut without) = (0.0_f64, 0.0_f64);
-    // The best of a few, because other tests run beside it, and far above what a bound of a MiB carries: 13 MB/s.
+    // The best of a few attempts, because other tests run concurrently. Far above the 13 MB/s that a limit of 1 MiB
+    // allows.
     for _ in 0..5 {
         without = without.max(carried(Some(usize::MAX)).await);
         with = with.max(carried(None).await);

@@ -1,4 +1,4 @@
-//! Nodes that find, follow and lose each other over loopback.
+//! Nodes discover, follow and lose each other over loopback.
 
 use std::{
     collections::BTreeSet,
@@ -23,7 +23,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     timeout(LIMIT, future).await.expect("it ends within 30 s")
 }
 
-/// Waits until `node` sees what is asked for.
+/// Waits until the catalog of `node` meets the condition.
 async fn sees(node: &Network, what: impl Fn(&Catalog) -> bool) {
     let mut catalog = node.discovery().catalog_watch();
     let seen = within(catalog.wait_for(|catalog| what(catalog))).await;
@@ -85,7 +85,7 @@ async fn three_nodes_find_each_other_through_one() {
     ] {
         knows(node, other).await;
     }
-    // Known to the hub only by others' word, `a` still hears of what `b` does from `b` itself.
+    // `a` knows `b` only through the hub, and still receives changes from `b` itself.
     b.discovery().add_tags(["x", "y"]);
     let id = b.local().id();
     sees(&a, |catalog| {
@@ -154,7 +154,7 @@ async fn a_bootstrap_peer_that_starts_later_is_found() {
     knows(&node, &late).await;
     knows(&late, &node).await;
 
-    // It leaves, and comes back as another life at the same place.
+    // It shuts down, and restarts at the same address.
     let first_life = late.discovery().me().update_version();
     within(late.shutdown()).await;
     sees(&node, |catalog| catalog.get(&peer.id).is_none()).await;
@@ -215,7 +215,7 @@ async fn a_clone_keeps_a_network_and_the_last_drop_ends_it() {
     let (discovery, local) = (clone.discovery().clone(), clone.local().clone());
     drop(clone);
     within(local.online()).await;
-    // Long before the time after which silent nodes are forgotten.
+    // Long before the purge time.
     sees(&hub, |catalog| catalog.get(&local.id()).is_none()).await;
     let ended = async {
         while !matches!(discovery.sync_with(&addr).await, Err(SyncError::NotBound)) {
@@ -336,7 +336,7 @@ async fn addresses_are_those_listened_on_or_those_given() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_while_nodes_meet_is_told_at_once() {
     let first = Network::new("net").await.unwrap();
-    // So many at a time that the first exchange of some takes longer than a change is held back for.
+    // So many concurrent ones that the first exchange of some takes longer than changes are coalesced.
     for round in 0..3 {
         let nodes = futures::future::join_all((0..16).map(|_| node_knowing(&first))).await;
         let started = Instant::now();

@@ -1,11 +1,11 @@
-//! A stream that ends does so without loss, and everyone concerned learns how it ended.
+//! A stream ends without loss, and every side learns how it ended.
 
 use std::time::Duration;
 
 use crate::common::*;
 use mosaik_streams::{FramesConsumer, Scope, streams::producer::DisconnectLagging};
 
-/// Takes datums with pauses, until the stream ends.
+/// Takes records with pauses until the stream ends.
 async fn slowly(consumer: &mut FramesConsumer) -> Vec<u64> {
     let mut all = Vec::new();
     while let Some(frames) = consumer.recv_frames(64).await {
@@ -126,7 +126,7 @@ async fn a_consumer_goes_on_while_another_producer_is_there() {
     assert_all(&seen, 0..10);
     two.send_frames(numbered(10..20)).await.unwrap();
     assert_all(
-        &within("datums of the other", some_numbers(&mut consumer, 10)).await,
+        &within("records of the other", some_numbers(&mut consumer, 10)).await,
         10..20,
     );
     let (report, end) = within("the end", async {
@@ -153,7 +153,7 @@ async fn dropping_a_producer_delivers_what_is_queued_and_its_successor_goes_on()
         .await
         .unwrap();
         drop(producer);
-        let seen = within("datums", some_numbers(&mut consumer, 1000)).await;
+        let seen = within("records", some_numbers(&mut consumer, 1000)).await;
         assert_all(&seen, round * 1000..round * 1000 + 1000);
     }
     assert!(!consumer.is_ended());
@@ -170,7 +170,7 @@ async fn what_is_still_held_at_the_deadline_counts_as_dropped() {
         .with_scope(Scope::Node)
         .build()
         .unwrap();
-    // Holds up the fan-out, so that what follows is still held when the consumer leaves.
+    // Holds up the fan-out, so that later records are still held when the consumer is dropped.
     let mut fill = numbered(0..100_000);
     let _ = tokio::time::timeout(Duration::from_millis(100), producer.send_rest(&mut fill)).await;
     drop(consumer);
@@ -240,7 +240,7 @@ async fn who_comes_late_is_told_that_the_stream_has_ended() {
     })
     .await;
     producer.finish().await;
-    // As the other node still sees it.
+    // As the other node still has it in its catalog.
     let mut late = b.streams().consumer_frames(STREAM).build().unwrap();
     let gone = || {
         b.discovery()
@@ -271,7 +271,7 @@ async fn an_end_without_a_time_limit_waits_until_it_is_cut() {
     send_numbers(&producer, 0..500).await;
     let (cut, is_cut) = tokio::sync::oneshot::channel::<()>();
     let ending = tokio::spawn(producer.finish_unless(async move {
-        // A sender that is gone cuts as well.
+        // A dropped sender cuts as well.
         let _ = is_cut.await;
     }));
     let mut read = 0;

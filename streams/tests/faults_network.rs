@@ -1,5 +1,5 @@
-//! Streams over a network that loses, repeats, delays, reorders and cuts: every datum once and in order for as long as the
-//! connection lives, and what a connection that dies takes with it is counted.
+//! Streams over a network that loses, duplicates, delays, reorders and cuts: every record arrives once and in order
+//! while the connection exists, and records lost with a connection are counted.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use crate::common::{
 };
 use mosaik_streams::streams::producer::DisconnectLagging;
 
-/// For a few connections that die one after the other, when three in ten datagrams are lost: mostly it takes seconds.
+/// Allows for a few connections that fail consecutively when 30 % of datagrams are lost. Usually it takes seconds.
 const LIMIT: Duration = Duration::from_mins(3);
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Sends so many datums over a network like this.
+/// Sends `count` records over a network with this profile.
 #[expect(clippy::print_stdout, reason = "figures that are worth seeing")]
 async fn carry(name: &str, profile: Profile, count: u64) {
     let relay = Relay::start(profile, 7).await;
@@ -37,7 +37,7 @@ async fn carry(name: &str, profile: Profile, count: u64) {
         let connected = started.elapsed();
         let reader = async {
             let mut seen = Vec::new();
-            // What a connection that died took with it is known by the next one.
+            // The next connection reports the losses of a failed one.
             while seen.len() as u64 + consumer.stats().dropped.lost < count {
                 let taken = tokio::time::timeout(ms(100), consumer.recv_frames(1000)).await;
                 if let Ok(frames) = taken {
@@ -47,7 +47,7 @@ async fn carry(name: &str, profile: Profile, count: u64) {
             seen
         };
         let writer = async {
-            // So slowly that it takes in some cuts of each direction.
+            // Slow enough to include some cuts of each direction.
             let parts = if profile.cuts.is_some() { 8 } else { 1 };
             let mut pace = profile
                 .cuts
@@ -67,7 +67,7 @@ async fn carry(name: &str, profile: Profile, count: u64) {
         .unwrap_or_else(|_| panic!("{name}: {:?} after {LIMIT:?}", relay.carried.numbers()));
     let (passed, lost) = relay.carried.numbers();
     println!(
-        "{name}: {count} datums in {:.1?}, connected after {connected:.1?}; of {} datagrams {lost} were lost",
+        "{name}: {count} records in {:.1?}, connected after {connected:.1?}; of {} datagrams {lost} were lost",
         started.elapsed().saturating_sub(connected),
         passed + lost
     );
@@ -75,10 +75,10 @@ async fn carry(name: &str, profile: Profile, count: u64) {
     let (sent, received) = (producer.stats(), consumer.stats());
     assert_eq!(received.datums, seen.len() as u64, "{name}");
     assert_eq!(received.datums + received.dropped.total(), count, "{name}");
-    // Where three in ten datagrams are lost, a connection may not hear anything for so long that it is given up.
+    // With a loss of 30 %, a connection may time out.
     if profile.loss < 0.3 {
         assert_all(&seen, 0..count);
-        // It was one connection from its beginning to its end, so each datum was sent once.
+        // It was a single connection, so each record was sent once.
         assert_eq!(
             (sent.sent_datums, sent.dropped.total()),
             (count, 0),
@@ -162,7 +162,7 @@ async fn all_at_once() {
         duplicates: 0.1,
         reordered: (0.05, ms(2)),
         delay: (ms(2), ms(1)),
-        // Not in step with the times at which a handshake is tried again.
+        // Not synchronous with the retries of a handshake.
         cuts: Some((ms(730), ms(50))),
     };
     carry("all at once", profile, 200_000).await;

@@ -1,5 +1,5 @@
-//! Nodes that are killed, cut off and left alone for long, and many connections at once: what arrives is in order and intact,
-//! and what does not is counted.
+//! Nodes that are killed, cut off and isolated, and many concurrent connections: received records are in order and
+//! intact, and others are counted.
 
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,12 @@ use mosaik_streams::{
     },
 };
 
-/// Lives of one peer each.
+/// The number of consecutive runs of a peer.
 const LIVES: u64 = 50;
-/// How long a life may take to be connected again, on two busy cores.
+/// The maximum time for a run to reconnect, on two busy cores.
 const AGAIN_MAX: Duration = Duration::from_secs(5);
 
-/// Sends numbers for as long as somebody takes them.
+/// Sends numbers while the producer exists.
 async fn send_for_ever(producer: FramesProducer) {
     for part in 0.. {
         if producer
@@ -54,9 +54,9 @@ async fn a_consumer_killed_again_and_again_goes_on_each_time() {
         });
         let (node, mut consumer) = within("a life", made).await.unwrap();
         let count = 1 + random.below(3000) as usize;
-        let seen = within("datums", some_numbers(&mut consumer, count)).await;
+        let seen = within("records", some_numbers(&mut consumer, count)).await;
         longest = longest.max(started.elapsed());
-        // What a life had not confirmed comes again in the next one, and nothing is left out.
+        // Records that a run had not confirmed are sent to the next one, and none is left out.
         assert!(seen[0] <= next, "{} after {next}", seen[0]);
         assert!(seen.windows(2).all(|pair| pair[1] == pair[0] + 1));
         next = next.max(seen[count - 1] + 1);
@@ -95,11 +95,11 @@ async fn a_producer_killed_again_and_again_is_followed_each_time() {
             (node, producer)
         });
         let held = within("a life", made).await.unwrap();
-        // What the last life had sent comes first, and then all of this one from its beginning.
+        // First the records of the previous run, then all of this one.
         let count = 1 + random.below(3000);
         let mut last = None;
         let (mut is_new, mut of_this) = (false, 0);
-        within("datums of this life", async {
+        within("records of this life", async {
             while of_this < count {
                 for number in some_numbers(&mut consumer, 1).await {
                     total += 1;
@@ -126,7 +126,7 @@ async fn a_producer_killed_again_and_again_is_followed_each_time() {
     );
 }
 
-/// A producer that waits for nobody, and a consumer on another node that comes back by that back-off when it is cut off.
+/// A producer that never waits, and a remote consumer that reconnects with this backoff when it is disconnected.
 async fn hasty_and_slow(
     backoff: ExponentialBackoff,
 ) -> ([Network; 2], FramesProducer, FramesConsumer) {
@@ -148,7 +148,7 @@ async fn hasty_and_slow(
     ([a, b], producer, consumer)
 }
 
-/// What is not received is counted, to the datum, when the connection comes back within the producer's life.
+/// Lost records are counted exactly if the connection is restored while the producer exists.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_reconnect_misses_is_counted_to_the_datum() {
     let eager = ExponentialBackoffBuilder::new()
@@ -156,7 +156,7 @@ async fn what_a_reconnect_misses_is_counted_to_the_datum() {
         .with_max_interval(Duration::from_millis(50))
         .build();
     let (_nodes, producer, mut consumer) = hasty_and_slow(eager).await;
-    // What goes by before its first start it does not miss.
+    // Records before its first start are not missed.
     within("a consumer", consumer.when().subscribed()).await;
     let (mut sent, mut seen, mut cuts) = (0, Vec::new(), 0);
     let mut produce = async |count: u64| {
@@ -176,7 +176,7 @@ async fn what_a_reconnect_misses_is_counted_to_the_datum() {
         );
     };
     for _ in 0..5 {
-        // It does not read until it is cut off,
+        // It does not read until it is disconnected,
         let before = producer.stats().dropped.lagging;
         within("it is cut off", async {
             while producer.stats().dropped.lagging == before {
@@ -185,7 +185,7 @@ async fn what_a_reconnect_misses_is_counted_to_the_datum() {
         })
         .await;
         cuts += 1;
-        // misses some more, and reads until it is back.
+        // misses some more records, and reads until it reconnects.
         produce(20).await;
         within("it comes back", async {
             while !(producer.when().subscribed() == true && consumer.when().subscribed() == true) {
@@ -213,14 +213,14 @@ async fn what_a_reconnect_misses_is_counted_to_the_datum() {
     );
     let lost = consumer.stats().dropped.lost;
     println!(
-        "cut off {cuts} times: of {total} datums {} came and {lost} were counted as lost",
+        "cut off {cuts} times: of {total} records {} came and {lost} were counted as lost",
         seen.len()
     );
     assert!(lost > 0 && seen.last() == Some(&(total - 1)));
     assert_eq!(seen.len() as u64 + lost, total);
 }
 
-/// A consumer that was cut off and comes back when all is over is told how much there was.
+/// A consumer that was disconnected and reconnects after the end learns the final position.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missed_at_the_very_end_is_counted() {
     let eager = ExponentialBackoffBuilder::new()
@@ -251,7 +251,7 @@ async fn what_is_missed_at_the_very_end_is_counted() {
     assert!(report.ended);
     let lost = consumer.stats().dropped.lost;
     assert!(lost > 0);
-    // What was never handed to the fan-out nobody missed.
+    // Records that were never handed to the fan-out are not missed.
     assert_eq!(seen + lost + report.stats.dropped.offline, sent);
 }
 
@@ -273,7 +273,7 @@ async fn a_producer_that_comes_back_after_the_back_off_has_run_out_is_found() {
     for round in 0..3 {
         let a = node(&key, &addr).await;
         let full = producer(&a).with_max_consumers(0).build().unwrap();
-        // Refused for want of room, it tries again until its time for that is over.
+        // Refused because of missing capacity, it retries until its time limit.
         until("the time for attempts is over", || {
             let attempts = consumer.attempts();
             let gave_up = |one: &Attempt| {
@@ -288,7 +288,7 @@ async fn a_producer_that_comes_back_after_the_back_off_has_run_out_is_found() {
         within("a consumer", roomy.when().online()).await;
         roomy.send_frames(numbered(round..round + 1)).await.unwrap();
         assert_eq!(
-            within("a datum", some_numbers(&mut consumer, 1)).await,
+            within("a record", some_numbers(&mut consumer, 1)).await,
             [round]
         );
         within("the end", a.shutdown()).await;

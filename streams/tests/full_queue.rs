@@ -1,4 +1,4 @@
-//! A consumer that does not read still follows what becomes of its producers, and loses nothing that it has received.
+//! A consumer that does not read follows the state of its producers, and loses no received record.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn large_numbers(frames: &Frames) -> Vec<u64> {
     frames.iter().map(number).collect()
 }
 
-/// A producer that cuts off who has no room, and a consumer that soon has none.
+/// A producer that disconnects lagging subscribers, and a consumer whose queue is soon full.
 async fn cutting() -> ((Network, Network), FramesProducer, FramesConsumer) {
     let a = first().await;
     let producer = producer(&a)
@@ -51,7 +51,7 @@ async fn cutting() -> ((Network, Network), FramesProducer, FramesConsumer) {
 async fn being_cut_off_is_noticed_while_there_is_no_room() {
     let (_nodes, producer, mut consumer) = cutting().await;
     let mut sent = 0;
-    // Without a read in between: it is cut off, comes back, and is cut off again.
+    // Without reading in between, it is disconnected, reconnects, and is disconnected again.
     for _ in 0..3 {
         let channel = consumer.producers().pop().expect("it is subscribed");
         let sending = async {
@@ -60,7 +60,7 @@ async fn being_cut_off_is_noticed_while_there_is_no_room() {
                     producer.send_frames(large(sent)).await.expect("it is open");
                     sent += 1;
                 }
-                // Slowly enough for the connection to take it until all windows are full.
+                // Slow enough for the connection to accept it until all windows are full.
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
@@ -79,7 +79,7 @@ async fn being_cut_off_is_noticed_while_there_is_no_room() {
         })
         .await;
     }
-    // All that was received is still there, and all that was not is counted.
+    // All received records are there, and all others are counted.
     let total = producer.stats().datums;
     let (_, seen) = within("the end", async {
         tokio::join!(producer.finish(), async {
@@ -93,11 +93,11 @@ async fn being_cut_off_is_noticed_while_there_is_no_room() {
     .await;
     let lost = consumer.stats().dropped.lost;
     println!(
-        "of {total} datums {} came and {lost} were counted as lost",
+        "of {total} records {} came and {lost} were counted as lost",
         seen.len()
     );
     assert!(seen.windows(2).all(|pair| pair[0] < pair[1]));
-    // More than the queue holds came before the first cut.
+    // More records than the queue holds were received before the first disconnection.
     assert!(seen.len() > 2 && seen[..3] == [0, 1, 2], "{seen:?}");
     assert_eq!(seen.len() as u64 + lost, total);
 }
@@ -128,7 +128,7 @@ async fn a_new_life_of_the_producer_is_joined_while_there_is_no_room() {
                 .disconnect_lagging(DisconnectLagging::Wait)
                 .build()
                 .expect("the first of this life");
-            // It is taken, though the consumer reads nothing.
+            // It is accepted, although the consumer reads nothing.
             producer.when().online().await;
             let sent = producer
                 .send_frames(numbered(life * 1000..life * 1000 + 500))
@@ -141,12 +141,12 @@ async fn a_new_life_of_the_producer_is_joined_while_there_is_no_room() {
         lives.push((process, node, producer));
         let (process, ..) = lives.last_mut().unwrap();
         if life < 2 {
-            // What is on its way by then is not what this is about.
+            // Excludes records that are still in flight.
             until("it has some of it", || consumer.queued().0 == 10).await;
             process.kill();
         }
     }
-    // In order within each life, and the lives in order; all of the last one.
+    // In order within each run, and the runs in order; all records of the last one.
     let mut seen = Vec::new();
     within("the last datum", async {
         while seen.last() != Some(&2499) {
@@ -177,13 +177,13 @@ async fn what_came_before_an_end_is_handed_out_before_it() {
         .build()
         .unwrap();
     within("a consumer", producer.when().online()).await;
-    // As much as a connection's window takes, so that all of it is on the consumer's side.
+    // As many as the connection's window holds, so that all of them are on the consumer's side.
     for number in 0..60 {
         producer.send_frames(large(number)).await.unwrap();
     }
     until("the queue is full", || consumer.queued().0 == 5).await;
     until("all is sent", || producer.stats().sent_datums == 60).await;
-    // It cannot say that it has read all, and so is left behind; yet all is there.
+    // It cannot report that it has read everything and is left behind, yet all records are there.
     let deadline = Duration::from_secs(1);
     let report = within("the deadline", producer.finish_within(deadline)).await;
     assert_eq!((report.ended, report.incomplete), (true, 1));

@@ -1,5 +1,5 @@
-//! Entries that no node would tell of, and more of them than a catalog takes: what is refused is counted, and who is in use
-//! or comes in person is there all the same.
+//! Malicious entries, and more entries than a catalog holds: refusals are counted, and peers that are in use or connect
+//! directly are kept.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use mosaik_streams::{
     discovery::{MAX_PEERS, Refusal},
 };
 
-/// Joins of honest nodes take a few milliseconds; this is for two busy cores.
+/// Correct nodes join in a few milliseconds; this allows for two busy cores.
 const JOIN_MAX: Duration = Duration::from_secs(1);
 
-/// What the node answers to a snapshot, if it does.
+/// Returns the node's answer to a snapshot, if any.
 async fn tell(who: &Attacker, node: &Network, entries: &[Vec<u8>]) -> Result<Vec<u8>, Option<u64>> {
     let mut line = who.say(node, SYNC, &frame(&snapshot(entries))).await;
     match within("an answer", line.answer()).await {
@@ -127,7 +127,7 @@ async fn every_entry_that_cannot_be_is_refused_for_its_reason() {
         );
     }
     assert_eq!(node.discovery().catalog().peers_count(), 2);
-    // One whose own entry is such a one is not answered at all.
+    // A peer whose own entry is invalid gets no answer.
     for (started, updated) in [(i64::MAX, i64::MAX), (i64::MIN, i64::MIN), (i64::MIN, now)] {
         let stranger = Attacker::new();
         let entry = stranger
@@ -154,13 +154,13 @@ async fn who_has_left_is_not_brought_back_by_a_replay() {
     tell(&leaver, &node, std::slice::from_ref(&own))
         .await
         .unwrap();
-    // As our own nodes say it: the push and departure fields behind the snapshot.
-    let goodbye = [
+    // As sent by this implementation: the push and departure fields after the snapshot.
+    let departure = [
         &snapshot(std::slice::from_ref(&own))[..],
         b"MSX1\0\0\0\x0d\0\x06\0\0\0\0\0\x07\0\0\0\x01\x01",
     ]
     .concat();
-    let mut line = leaver.say(&node, SYNC, &frame(&goodbye)).await;
+    let mut line = leaver.say(&node, SYNC, &frame(&departure)).await;
     assert!(within("an answer", line.answer()).await.is_some());
     let catalog = || node.discovery().catalog();
     assert!(catalog().get(&leaver.id()).is_none());
@@ -168,8 +168,8 @@ async fn who_has_left_is_not_brought_back_by_a_replay() {
     tell(&gossip, &node, &entries).await.unwrap();
     assert!(catalog().get(&leaver.id()).is_none() && catalog().get(&gossip.id()).is_some());
     assert_eq!(node.discovery().refused(Refusal::Departed), 1);
-    // Nobody leaves for another.
-    let pretence = [
+    // A peer cannot announce the departure of another.
+    let forged = [
         &snapshot(&[
             gossip.entry("test").signed(&gossip.key),
             node_entry(&gossip),
@@ -181,7 +181,7 @@ async fn who_has_left_is_not_brought_back_by_a_replay() {
     tell(&other, &node, &[other.entry("test").signed(&other.key)])
         .await
         .unwrap();
-    let mut line = other.say(&node, SYNC, &frame(&pretence)).await;
+    let mut line = other.say(&node, SYNC, &frame(&forged)).await;
     assert!(within("an answer", line.answer()).await.is_some());
     assert!(catalog().get(&gossip.id()).is_some() && catalog().get(&other.id()).is_some());
 }
@@ -194,13 +194,13 @@ fn node_entry(of: &Attacker) -> Vec<u8> {
 async fn a_hundred_thousand_strangers_lock_nobody_out() {
     const ROUNDS: usize = 20;
     const EACH: usize = 5000;
-    // Our own nodes' word that the receiver's own entry is enough of an answer.
+    // The field with which this implementation requests only the receiver's own entry.
     const PUSH: &[u8] = b"MSX1\0\0\0\x07\0\x07\0\0\0\x01\x01";
     let node = first().await;
     let producer = producer(&node).build().unwrap();
-    // In use, and known in person but not in use.
+    // One in use, and one known directly but not in use.
     let active = first().await;
-    // Once only: it does not ask again by itself.
+    // Once only: it does not retry.
     let met = active.discovery().sync_with(node.local().addr());
     within("they meet", met).await.unwrap();
     let mut consumer = active.streams().consumer_frames(STREAM).build().unwrap();
@@ -209,7 +209,7 @@ async fn a_hundred_thousand_strangers_lock_nobody_out() {
     let knows = |of: &Network, peer| of.discovery().catalog().get(&peer).is_some();
     until("it is known", || knows(&node, idle.local().id())).await;
 
-    // Their address swallows what it is sent: whoever dials it waits for nothing.
+    // Their address discards everything sent to it, so dialling it takes until the timeout.
     let swallows = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
     let addr = swallows.local_addr().unwrap();
     let signing = Instant::now();
@@ -222,7 +222,7 @@ async fn a_hundred_thousand_strangers_lock_nobody_out() {
             entry.signed(&key)
         })
         .collect();
-    // A newcomer takes in the whole catalog, signature by signature: as this machine is able to just now.
+    // A new node verifies every signature of the catalog, which depends on the current load of this machine.
     let pace = signing.elapsed();
     let join_max = JOIN_MAX + pace / 2;
     println!("{} entries signed in {pace:.1?}", strangers.len());
@@ -232,14 +232,14 @@ async fn a_hundred_thousand_strangers_lock_nobody_out() {
         let mut all = vec![flooder.entry("test").signed(&flooder.key)];
         all.extend_from_slice(part);
         let join = async {
-            // Each takes in the whole catalog, which costs more than what it is to show.
+            // Each merges the whole catalog, which costs more than the behaviour under test.
             if round % 10 == 0 {
                 joins.push(honest_join(&node, &producer).await);
             }
         };
         let flood = async {
             let said = frame(&[&snapshot(&all)[..], PUSH].concat());
-            // A machine that is busy with other things may not have time for it at once.
+            // A busy machine may not have time for it at once.
             while flooder
                 .say(&node, SYNC, &said)
                 .await
@@ -266,7 +266,7 @@ async fn a_hundred_thousand_strangers_lock_nobody_out() {
     assert!(node.discovery().displaced() as usize > ROUNDS * EACH - MAX_PEERS);
     assert!(joins.iter().all(|took| *took < join_max), "{joins:?}");
     assert!(knows(&node, active.local().id()) && knows(&node, idle.local().id()));
-    // The active one is served, and hears of changes before all the strangers do.
+    // The active peer is served, and receives changes before all unknown peers.
     send_numbers(&producer, 0..500).await;
     let mut seen = within(
         "what was sent",
@@ -289,7 +289,7 @@ async fn a_hundred_thousand_strangers_lock_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_of_another_network_learns_nothing() {
+async fn a_node_of_another_network_learns_nothing() {
     let node = first().await;
     node.discovery().add_tags("secret");
     let _producer = producer(&node).build().unwrap();
@@ -326,13 +326,13 @@ async fn whoever_is_of_another_network_learns_nothing() {
         assert!(within("the end", line.everything()).await.is_empty());
     }
 
-    // Nor when the node dials it: all it hears is the entry of whoever dials.
+    // Nor when the node dials it: it receives only the entry of the dialling node.
     let (tx, mut heard) = tokio::sync::mpsc::unbounded_channel();
     foreigner.serve(move |mut line| {
         let (tx, own) = (tx.clone(), own.clone());
         async move {
             let said = line.answer().await;
-            // It fails when nobody is listening any more.
+            // Fails if there is no receiver any more.
             let _ = (tx.send(said), line.tx.write_all(&frame(&own)).await);
             line.conn.closed().await;
         }

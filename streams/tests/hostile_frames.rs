@@ -1,5 +1,5 @@
-//! Frames that no node would send, from diallers and from producers: each costs its sender the connection and nobody else
-//! anything.
+//! Malicious frames from dialling nodes and from producers: each costs its sender the connection and has no other
+//! effect.
 
 use std::time::{Duration, Instant};
 
@@ -8,18 +8,18 @@ use crate::common::{random::Random, *};
 use futures::future::join_all;
 use mosaik_streams::{Criteria, Network, StreamId, status::ChannelInfo};
 
-/// What a connection has for its first frame, and what a busy machine may add to it.
+/// The time limit of a connection for its first frame, and an allowance for a busy machine.
 const DEADLINE: Duration = Duration::from_secs(10);
 const MARGIN: Duration = Duration::from_secs(3);
 
-/// Joins of honest nodes take a few milliseconds; this is for two busy cores.
+/// Correct nodes join in a few milliseconds; this allows for two busy cores.
 const JOIN_MAX: Duration = Duration::from_secs(1);
 
 fn name(alpn: &[u8]) -> &str {
     std::str::from_utf8(alpn).expect("a name")
 }
 
-/// What it is, who says it, under which protocol, the bytes, and the code that it is answered with.
+/// The description, the sender, the protocol, the bytes, and the expected close code.
 type Case<'a> = (&'a str, &'a Attacker, &'a [u8], Vec<u8>, u64);
 
 /// The two ids of a handshake.
@@ -136,7 +136,7 @@ async fn garbage_does_no_harm_on_any_protocol() {
             let len = random.below(300) as usize;
             let mut payload = random.bytes(len);
             if round % 3 == 0 {
-                // Something that starts as it should.
+                // Starts like a valid one.
                 let entry = who.entry("test").signed(&who.key);
                 let start = if alpn == STREAMS {
                     [&ids("test", STREAM), &b"MSX1\0\0\0\x40"[..]].concat()
@@ -193,13 +193,13 @@ async fn half_a_frame_is_waited_for_as_long_as_a_handshake_and_holds_up_nobody()
         last.saturating_sub(opened)
     );
     assert!(took < JOIN_MAX, "{took:?}");
-    // A ping of more than 1 KiB is refused for its length.
+    // A ping of more than 1 KiB is refused because of its length.
     let gone = |code: &Option<u64>| matches!(code, Some(102 | 400));
     assert!(closed.iter().all(|(code, _)| gone(code)), "{closed:?}");
     assert!(last < opened + DEADLINE + MARGIN, "{last:?}");
 }
 
-/// How a malicious producer goes on after the handshake it was sent.
+/// The behaviour of a malicious producer after the handshake that it received.
 type Attack = fn(Line) -> futures::future::BoxFuture<'static, ()>;
 
 async fn say_and_stay(mut line: Line, bytes: Vec<u8>) {
@@ -217,13 +217,13 @@ fn start() -> Vec<u8> {
 }
 
 const ATTACKS: [(&str, Attack); 8] = [
-    ("it lies about a datum's length", |line| {
+    ("it lies about a record's length", |line| {
         Box::pin(say_and_stay(line, [start(), vec![0xff; 4]].concat()))
     }),
-    ("half a datum", |line| {
+    ("half a record", |line| {
         Box::pin(say_and_stay(line, [start(), vec![0, 0, 1, 0, 1]].concat()))
     }),
-    ("a datum that is no JSON", |line| {
+    ("a record that is no JSON", |line| {
         Box::pin(say_and_stay(line, [start(), frame(b"{")].concat()))
     }),
     ("a start of 1 MiB", |line| {
@@ -269,7 +269,7 @@ async fn malicious_producers_do_not_keep_a_consumer_from_the_honest_one() {
     }
     send_numbers(&producer, 0..1000).await;
     assert_all(
-        &within("honest datums", some_numbers(&mut consumer, 1000)).await,
+        &within("honest records", some_numbers(&mut consumer, 1000)).await,
         0..1000,
     );
     until("what lies and what is malformed is counted", || {
@@ -277,7 +277,7 @@ async fn malicious_producers_do_not_keep_a_consumer_from_the_honest_one() {
         dropped.too_large == 1 && dropped.malformed >= 1
     })
     .await;
-    // Of the malicious ones only those that did nothing wrong so far are still listened to.
+    // Of the malicious ones, only those that have not violated the protocol so far are still connected.
     until("the others are given up", || {
         let connected = consumer
             .producers()
@@ -294,7 +294,7 @@ async fn malicious_producers_do_not_keep_a_consumer_from_the_honest_one() {
         })
         .map(|(what, _)| *what)
         .collect();
-    assert_eq!(left, ["half a datum", "a datum that is no JSON"]);
+    assert_eq!(left, ["half a record", "a record that is no JSON"]);
     send_numbers(&producer, 1000..2000).await;
     assert_all(
         &within("more", some_numbers(&mut consumer, 1000)).await,

@@ -1,5 +1,5 @@
-//! Producers without consumers and consumers without producers cost nothing while they wait, told by how often and how
-//! long the runtime's threads wake: tasks that poll wake them often, and tasks that spin for long.
+//! Waiting producers and consumers use no CPU. Measured by how often and how long the runtime's threads run: polling
+//! tasks wake them often, and spinning tasks keep them running.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use futures::{SinkExt, StreamExt, future::poll_fn};
 use mosaik_streams::{Consumer, Producer};
 
 const HANDLES: u32 = 100;
-/// What is looked at.
+/// The duration of the measurement.
 const WINDOW: Duration = Duration::from_secs(2);
-/// Timers that are there: keep-alives, renewals, the look for stale entries.
+/// Allows for the existing timers: keep-alives, renewals, checks for stale entries.
 const WAKES_MAX: u64 = 100;
 
-/// How often the threads have gone to sleep so far, and how long they were awake.
+/// Returns how often the threads have gone to sleep, and how long they ran.
 fn wakes_and_work() -> (u64, Duration) {
     let metrics = tokio::runtime::Handle::current().metrics();
     let workers = || 0..metrics.num_workers();
@@ -42,7 +42,7 @@ async fn a_hundred_of_each_that_wait_wake_nobody() {
             .with_stream_id(stream("nobody takes", number).as_str())
             .build();
         let mut producer: Producer<u32> = producer.expect("the first");
-        // Each way of waiting: for room, and for coming online.
+        // Both ways of waiting: for room, and for coming online.
         waiting.push(tokio::spawn(async move {
             let when = producer.when().clone();
             let ready = poll_fn(|cx| producer.poll_ready_unpin(cx));
@@ -65,7 +65,7 @@ async fn a_hundred_of_each_that_wait_wake_nobody() {
     })
     .await;
     let before = wakes_and_work();
-    // The time that is measured.
+    // The measured time.
     tokio::time::sleep(WINDOW).await;
     let after = wakes_and_work();
     let (wakes, work) = (after.0 - before.0, after.1.saturating_sub(before.1));
@@ -73,7 +73,7 @@ async fn a_hundred_of_each_that_wait_wake_nobody() {
         "{HANDLES} producers and {HANDLES} consumers woke the threads {wakes} times in {WINDOW:?}, for {work:?} in all"
     );
     assert!(wakes < WAKES_MAX, "{wakes}");
-    // A task that spins keeps a thread awake all the time.
+    // A spinning task keeps a thread running all the time.
     assert!(work < WINDOW / 2, "{work:?}");
     assert!(waiting.iter().all(|task| !task.is_finished()));
     waiting.iter().for_each(tokio::task::JoinHandle::abort);

@@ -1,4 +1,4 @@
-//! What happens to a subscriber elsewhere that does not keep up.
+//! Remote subscribers that do not keep up.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ struct Setup {
     quick: tokio::task::JoinHandle<u64>,
 }
 
-/// Numbered datums, so large that the windows of a connection are soon full.
+/// Numbered records, large enough to fill the windows of a connection soon.
 fn large(number: u64) -> Frames {
     let mut datum = vec![0; DATUM_LEN];
     datum[..8].copy_from_slice(&number.to_be_bytes());
@@ -143,7 +143,7 @@ async fn a_budget_is_spent_waiting_and_then_cuts() {
         "cut after {:?}",
         started.elapsed()
     );
-    // It is out, stays out for a while, and may come back when it reads again.
+    // It is disconnected, refused for a while, and may reconnect when it reads again.
     until("it is cut", || setup.consumers() == 1).await;
     within("it comes back", async {
         while setup.consumers() < 2 {
@@ -153,7 +153,7 @@ async fn a_budget_is_spent_waiting_and_then_cuts() {
     })
     .await;
     assert!(started.elapsed() >= budget + Duration::from_millis(500));
-    // The producer counts it before it hears that it is in.
+    // The producer counts it before it knows that it is admitted.
     until("it knows what it missed", || {
         setup.stalled.stats().dropped.lost > 0
     })
@@ -176,7 +176,7 @@ async fn wait_loses_nothing() {
             .await
             .is_err()
     );
-    // The send that was given up may have queued its datum.
+    // The cancelled send may have queued its record.
     let sent = setup.producer.stats().datums;
     let producer = setup.producer;
     let (report, seen) = within("the end", async {

@@ -1,4 +1,4 @@
-//! Producers and consumers of one node, which meet in process.
+//! Producers and consumers on the same node, connected in process.
 
 use crate::common::*;
 use futures::{FutureExt, SinkExt, StreamExt};
@@ -36,7 +36,7 @@ async fn every_consumer_gets_every_datum_in_order() {
         send_numbers(&producer, 0..200_000).await;
         producer.finish().await
     };
-    let ((one, two), report) = within("all datums", async { tokio::join!(readers, writer) }).await;
+    let ((one, two), report) = within("all records", async { tokio::join!(readers, writer) }).await;
     assert_all(&one, 0..200_000);
     assert_all(&two, 0..200_000);
     assert_eq!(
@@ -95,8 +95,8 @@ async fn what_nobody_takes_holds_the_producer_within_its_bounds() {
     );
     until("the consumer's queue is full", || consumer.queued().0 == 50).await;
     let held = 10_000 - frames.count();
-    // The two queues, and one batch on its way between them.
-    assert!(held <= 50 + 100 + 100, "{held} datums are held");
+    // The two queues, and one batch between them.
+    assert!(held <= 50 + 100 + 100, "{held} records are held");
     assert!(
         matches!(producer.try_send_frames(numbered(0..101)), Err(Error::Full(back)) if back.count() == 101)
     );
@@ -132,7 +132,10 @@ async fn nothing_is_taken_before_the_producer_is_online() {
     within("the producer to come online", send).await.unwrap();
     assert!(producer.when().subscribed().minimum_of(2) == true);
     for consumer in [&mut one, &mut two] {
-        assert_eq!(within("datums", some_numbers(consumer, 3)).await, [0, 1, 2]);
+        assert_eq!(
+            within("records", some_numbers(consumer, 3)).await,
+            [0, 1, 2]
+        );
     }
     drop(two);
     within("the producer to go offline", producer.when().offline()).await;
@@ -185,7 +188,10 @@ async fn one_producer_a_stream_until_its_last_handle_is_dropped() {
     assert_eq!(other.config().buffer_size, 9);
     let mut consumer = consumer(&network);
     other.send_frames(numbered(0..1)).await.unwrap();
-    assert_eq!(within("a datum", some_numbers(&mut consumer, 1)).await, [0]);
+    assert_eq!(
+        within("a record", some_numbers(&mut consumer, 1)).await,
+        [0]
+    );
 }
 
 #[tokio::test]
@@ -200,7 +206,7 @@ async fn a_consumer_stays_with_the_stream_over_a_change_of_producers() {
             .unwrap();
     }
     assert_all(
-        &within("datums of all", some_numbers(&mut consumer, 30)).await,
+        &within("records of all", some_numbers(&mut consumer, 30)).await,
         0..30,
     );
     assert!(!consumer.is_ended());
@@ -230,9 +236,12 @@ async fn a_consumer_takes_its_own_node_only_when_told_to() {
         .build()
         .unwrap();
     producer.send_frames(numbered(0..2)).await.unwrap();
-    until("datums for nobody", || producer.stats().dropped.nobody == 2).await;
+    until("records for nobody", || {
+        producer.stats().dropped.nobody == 2
+    })
+    .await;
     assert!(others.try_recv_frames(9).is_none() && others.producers().is_empty());
-    // Neither `max_consumers` nor `require` are for consumers of the node itself.
+    // `max_consumers` and `require` do not apply to consumers on the same node.
     let mut own = network
         .streams()
         .consumer_frames(STREAM)
@@ -241,12 +250,12 @@ async fn a_consumer_takes_its_own_node_only_when_told_to() {
         .build()
         .unwrap();
     producer.send_frames(numbered(2..3)).await.unwrap();
-    assert_eq!(within("a datum", some_numbers(&mut own, 1)).await, [2]);
+    assert_eq!(within("a record", some_numbers(&mut own, 1)).await, [2]);
     assert!(own.producers()[0].is_local() && own.producers()[0].is_connected());
 }
 
 #[tokio::test]
-async fn datums_beyond_the_limit_are_handed_back() {
+async fn records_beyond_the_limit_are_handed_back() {
     let network = unbound().await;
     let producer = producer(&network)
         .with_scope(Scope::Node)
@@ -309,7 +318,7 @@ async fn typed_handles_are_a_sink_and_a_stream() {
         }
         seen
     };
-    let (seen, report) = within("all datums", async { tokio::join!(reader, writer) }).await;
+    let (seen, report) = within("all records", async { tokio::join!(reader, writer) }).await;
     assert_eq!(
         (seen, report.complete, report.stats.dropped.total()),
         (5_000, 1, 0)

@@ -1,8 +1,8 @@
-//! Tests of the library from outside, as its users meet it. Each module is a subject; `cargo test --workspace --test streams
+//! Tests of the library through its public API. Each module is one subject; `cargo test --workspace --test streams
 //! SUBJECT::` runs one.
 //!
-//! One program, because each would link the library and its dependencies again. What counts the allocations of its own
-//! process stands alone: `allocations` and `hostile_connections`.
+//! One program, because each would link the library and its dependencies again. Tests that count the allocations of
+//! their process are separate programs: `allocations` and `hostile_connections`.
 
 mod attack;
 mod common;

@@ -1,5 +1,5 @@
-//! What the compiler says of stream definitions that are not right, as it stands beside them; `TRYBUILD=overwrite` writes
-//! it anew.
+//! Compares the compiler errors of invalid stream definitions with the `.stderr` files. `TRYBUILD=overwrite` updates
+//! them.
 
 #[test]
 fn mistakes_are_explained_where_they_are() {

@@ -1,4 +1,4 @@
-//! Programs as they are written for Mosaik, where only the name of the crate is another: discovery.
+//! Programs written for Mosaik with only the name of the crate changed: discovery.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -147,7 +147,7 @@ async fn an_identity_may_be_given() -> TestResult {
         .await?;
     assert_eq!(node.local().id(), key.public());
     assert_eq!(node.network_id(), unique_id!("named"));
-    // What is shown is what others can be given.
+    // The displayed id can be given to others.
     let shown = node.local().id().to_string();
     assert_eq!(shown.parse::<PeerId>()?, key.public());
     assert!(node.local().to_string().contains(&shown));

@@ -1,4 +1,4 @@
-//! Programs as they are written for Mosaik, where only the name of the crate is another: streams.
+//! Programs written for Mosaik with only the name of the crate changed: streams.
 
 use std::{convert::Infallible, string::FromUtf8Error, task::Poll};
 
@@ -21,7 +21,7 @@ type TestResult = Result<(), Box<dyn std::error::Error>>;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Trade(String);
 
-/// Looks at a future without waiting for it.
+/// Polls a future once.
 fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     std::pin::Pin::new(future).poll(&mut context)
@@ -236,14 +236,14 @@ async fn conditions_are_met_and_unmet_as_consumers_come_and_go() -> TestResult {
     let _c2 = n2.streams().consume::<Trade>();
     within("two", &mut two).await;
     assert!(one == true && two == true && not_two == false && none == false);
-    // A clone starts anew.
+    // A clone starts over.
     assert_eq!(poll_once(&mut two.clone()), Poll::Ready(()));
     assert_eq!(poll_once(&mut not_two), Poll::Pending);
 
     drop(n2);
     within("one again", &mut not_two).await;
     assert!(two == false && true == not_two);
-    // It resolves again when it comes to be met again.
+    // It resolves again when it is met again.
     let n3 = Network::new(*n1.network_id()).await?;
     discover_all([&n0, &n1, &n3]).await;
     let _c3 = n3.streams().consume::<Trade>();
@@ -334,7 +334,7 @@ async fn being_online_may_depend_on_tags() -> TestResult {
         .producer::<Trade>()
         .online_when(|c| c.with_tags("desk").minimum_of(2))
         .build()?;
-    // The same from the other side: one of those that carry both tags.
+    // The same from the other side: one of the peers with both tags.
     let consumer = n1
         .streams()
         .consumer::<Trade>()
@@ -403,7 +403,7 @@ async fn what_nobody_wants_is_given_back() -> TestResult {
         .build()?;
     producer.send(lot(1)).await?;
     assert_eq!(within("it", undelivered.recv()).await, Some(lot(1)));
-    // With subscribers it is what the criteria of none select.
+    // With subscribers, it receives the records that the criteria of none select.
     let mut odd = n0
         .streams()
         .consumer::<Lot>()
@@ -419,7 +419,7 @@ async fn what_nobody_wants_is_given_back() -> TestResult {
     assert_eq!(within("it", undelivered.recv()).await, Some(lot(2)));
     assert_eq!(within("it", undelivered.recv()).await, Some(lot(4)));
     assert_eq!(producer.stats().dropped.nobody, 0);
-    // Once nobody takes them back, they are dropped, and counted.
+    // Without a receiver they are dropped and counted.
     drop((odd, undelivered));
     within("unsubscribed", producer.when().unsubscribed()).await;
     producer.send(lot(6)).await?;

@@ -1,5 +1,5 @@
-//! Peers whose every frame is put together by hand, as another implementation's: who counts as subscribed, what is tried
-//! again and when, and how one that breaks the protocol is told.
+//! Peers with handwritten frames, like another implementation: subscriptions, retries, and the answers to protocol
+//! violations.
 
 use std::{
     sync::{
@@ -20,19 +20,19 @@ use mosaik_streams::{
 };
 use tokio::sync::mpsc;
 
-/// A handshake, or the answer to one, of a peer that adds nothing to Mosaik's.
+/// A handshake, or the answer to one, without extensions.
 fn plain() -> Vec<u8> {
     let ids = ["test", STREAM].map(|text| *StreamId::from(text).as_bytes());
     ids.concat()
 }
 
-/// A handshake of one of our own consumers: in this life of its process, by this name.
+/// A handshake of this implementation's consumer, with this process and name.
 fn ours(process: u8, consumer: u8) -> Vec<u8> {
     let ids = [[process; 16], [consumer; 16]].concat();
     [&plain()[..], b"MSX1\0\0\0\x26\0\x03\0\0\0\x20", &ids].concat()
 }
 
-/// Attempts every few milliseconds, for less than a tenth of a second.
+/// Attempts every few milliseconds, for less than 100 ms.
 fn short() -> ExponentialBackoff {
     ExponentialBackoffBuilder::new()
         .with_initial_interval(Duration::from_millis(2))
@@ -53,13 +53,13 @@ async fn a_subscriber_counts_before_it_hears_so_and_bytes_before_they_arrive() {
     peer.join(&node, &peer.entry("test")).await;
     let mut line = peer.say(&node, STREAMS, &frame(&plain())).await;
     let start = within("the answer", line.answer()).await.unwrap();
-    // A plain peer gets what it knows and nothing else.
+    // A plain peer receives only what it supports.
     assert_eq!(start, plain());
     assert!(producer.consumers().len() == 1 && producer.is_online());
     producer.send_frames(numbered(0..3)).await.unwrap();
     let mut bytes = 0;
     for _ in 0..3 {
-        bytes += within("a datum", line.answer()).await.unwrap().len() as u64;
+        bytes += within("a record", line.answer()).await.unwrap().len() as u64;
         let sent = producer.stats();
         assert!(
             sent.sent_datums >= 1 && sent.sent_bytes >= bytes,
@@ -67,9 +67,9 @@ async fn a_subscriber_counts_before_it_hears_so_and_bytes_before_they_arrive() {
         );
     }
     assert_eq!(producer.stats().sent_bytes, bytes, "payload alone");
-    // Nobody will say whether they were taken.
+    // It will never be known whether they were taken.
     assert_eq!(producer.stats().unconfirmed, 3);
-    // Its goodbye ends its subscription.
+    // Closing ends its subscription.
     close(&line, 204);
     until("it is gone", || producer.consumers().is_empty()).await;
 }
@@ -88,7 +88,8 @@ async fn a_late_goodbye_does_not_remove_a_successor() {
         assert!(within("the answer", line.answer()).await.is_some());
         line
     };
-    // The same consumer again, then another of the same process, then one of the next life, and two of a plain peer.
+    // The same consumer again, then another one of the same process, then one of the next process, and two of a plain
+    // peer.
     let old = subscribe(ours(1, 1)).await;
     let again = subscribe(ours(1, 1)).await;
     assert_eq!(within("it is replaced", code(&old.conn)).await, Some(102));
@@ -97,7 +98,7 @@ async fn a_late_goodbye_does_not_remove_a_successor() {
     let mut next = subscribe(ours(2, 1)).await;
     for line in [again, other] {
         assert_eq!(within("it is replaced", code(&line.conn)).await, Some(102));
-        // Its own word comes after it has been replaced.
+        // Its own close arrives after it was replaced.
         close(&line, 204);
     }
     let (mut one, two) = (subscribe(plain()).await, subscribe(plain()).await);
@@ -107,14 +108,14 @@ async fn a_late_goodbye_does_not_remove_a_successor() {
     producer.send_frames(numbered(0..1)).await.unwrap();
     for line in [&mut next, &mut one] {
         assert_eq!(
-            within("a datum", line.answer()).await.as_deref(),
+            within("a record", line.answer()).await.as_deref(),
             Some(&b"{\"n\":0}"[..])
         );
     }
     assert!(next.conn.close_reason().is_none() && one.conn.close_reason().is_none());
 }
 
-/// A consumer that confirms: what it confirms is not sent again, what it was not sent it cannot confirm.
+/// A consumer that confirms: confirmed records are not sent again, and records that were not sent cannot be confirmed.
 #[tokio::test(flavor = "multi_thread")]
 async fn confirmations_are_heard_and_lies_are_refused() {
     let node = first().await;
@@ -143,19 +144,19 @@ async fn confirmations_are_heard_and_lies_are_refused() {
     let mut side = within("a side channel", line.conn.open_uni())
         .await
         .unwrap();
-    // Of a kind that nobody knows yet, and then all before position 2.
+    // One of an unknown kind, and then all before position 2.
     side.write_all(&entry(77, b"?")).await.unwrap();
     side.write_all(&entry(1, &2_u64.to_be_bytes()))
         .await
         .unwrap();
     assert_eq!(producer.stats().redelivered, 0);
-    // The next life says the same name. What was said last may still be on its way.
+    // The next process uses the same name. The last confirmation may still be in flight.
     let mut process = 2;
     let mut next = within("it is heard", async {
         loop {
             let mut line = peer.say(&node, STREAMS, &hello(process)).await;
             let start = within("the answer", line.answer()).await.unwrap();
-            // The position is in the extension's third field, behind the epoch.
+            // The position is in the third field of the extension, after the epoch.
             if start[64 + 8 + 22..].starts_with(b"\0\x04\0\0\0\x08\0\0\0\0\0\0\0\x02") {
                 break line;
             }
@@ -177,7 +178,7 @@ async fn confirmations_are_heard_and_lies_are_refused() {
     until("it is gone", || producer.stats().dropped.lost == 1).await;
 }
 
-/// Refused, plain Mosaik would not come back by itself.
+/// Plain Mosaik would not retry after a refusal.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_consumer_that_is_here_before_word_of_its_tag_is_let_in() {
     let node = first().await;
@@ -210,9 +211,9 @@ async fn a_start_alone_resets_the_back_off() {
         async move {
             if line.answer().await.is_some() {
                 counter.fetch_add(1, Ordering::Relaxed);
-                // It fails when the consumer has given up.
+                // Fails if the consumer has given up.
                 let _ = line.tx.write_all(&frame(&plain())).await;
-                // The start is read before the end is.
+                // The start is read before the end.
                 let _ = tokio::time::timeout(Duration::from_millis(20), line.conn.closed()).await;
             }
             close(&line, 102);
@@ -220,7 +221,7 @@ async fn a_start_alone_resets_the_back_off() {
     });
     peer.join(&node, &peer.entry("test").with_stream(STREAM))
         .await;
-    // The time for attempts without a success would be over after some 20 of them.
+    // The time limit without a success would be reached after about 20 of them.
     until("it tries as often as it takes", || {
         attempts.load(Ordering::Relaxed) > 60
     })
@@ -245,7 +246,7 @@ async fn a_refused_consumer_tries_again_at_news_of_either_side_and_at_no_others(
                     let _ = tx.send(hello);
                     return close(&line, refusal);
                 }
-                // A sync is answered, so that it is not what is missing.
+                // A sync is answered, so that this is not the reason.
                 let _ = line.tx.write_all(&frame(&own)).await;
                 line.conn.closed().await;
             }
@@ -254,17 +255,17 @@ async fn a_refused_consumer_tries_again_at_news_of_either_side_and_at_no_others(
             .await;
         assert!(within("it tries", dialled.recv()).await.is_some());
         if refusal == 10403 {
-            // Told anew who asks, the peer is asked once more.
+            // After the entry was renewed, the peer is asked once more.
             assert!(within("it tries", dialled.recv()).await.is_some());
         }
-        // Others come and go.
+        // Other peers join and depart.
         for _ in 0..3 {
             let other = Attacker::new();
             other
                 .join(&node, &other.entry("test").with_stream("another"))
                 .await;
         }
-        // Its own entry and the peer's are news.
+        // Its own entry and the peer's are new.
         let later = peer.entry("test").with_stream(STREAM);
         let later = later.dated(now_ms() + 5, now_ms() + 5);
         peer.join(&node, &later).await;
@@ -304,7 +305,7 @@ async fn a_sync_that_fails_is_tried_again() {
                 }
                 frame(&own)
             } else if counter.load(Ordering::Relaxed) <= 3 {
-                // It does not know who asks, until a sync has told it.
+                // It does not know the consumer until a sync.
                 return close(&line, 401);
             } else {
                 [frame(&plain()), frame(b"{\"n\":5}")].concat()
@@ -315,7 +316,7 @@ async fn a_sync_that_fails_is_tried_again() {
     });
     peer.join(&node, &peer.entry("test").with_stream(STREAM))
         .await;
-    let seen = within("a datum after all", some_numbers(&mut consumer, 1)).await;
+    let seen = within("a record after all", some_numbers(&mut consumer, 1)).await;
     assert_eq!(seen, [5]);
     assert!(syncs.load(Ordering::Relaxed) > 3);
 }
@@ -343,12 +344,12 @@ async fn a_datum_that_is_too_large_ends_the_subscription_with_400_for_good() {
         .await;
     assert_eq!(within("the end", closed.recv()).await, Some(Some(400)));
     until("what came before is there", || consumer.queued().0 == 1).await;
-    // Handed out is what counts, and nothing is yet.
+    // Records count when they are returned, and none was yet.
     assert_eq!(
         (consumer.stats().datums, consumer.stats().dropped.too_large),
         (0, 1)
     );
-    // Of another peer's coming and going it makes nothing; of the peer's own news it does.
+    // It ignores other peers that join and depart, and reacts to changes of this peer.
     let other = Attacker::new();
     other.join(&node, &other.entry("test")).await;
     assert!(closed.try_recv().is_err() && consumer.producers().is_empty());

@@ -1,4 +1,4 @@
-//! Nodes that die without a word and come back with the same key.
+//! Nodes that are killed and restart with the same key.
 
 use std::time::{Duration, Instant};
 
@@ -33,11 +33,11 @@ async fn a_consumer_killed_and_restarted_is_let_in_at_once() {
     within("a consumer", producer.when().online()).await;
     producer.send_frames(numbered(0..10)).await.unwrap();
     assert_all(
-        &within("datums", some_numbers(&mut consumer, 10)).await,
+        &within("records", some_numbers(&mut consumer, 10)).await,
         0..10,
     );
     first_life.kill();
-    // Their drop could run code, but no task of that life is left to tell anybody.
+    // Dropping it could run code, but no task of that run is left to send anything.
     std::mem::forget((node, consumer));
 
     let killed = Instant::now();
@@ -46,7 +46,7 @@ async fn a_consumer_killed_and_restarted_is_let_in_at_once() {
         .await
         .unwrap();
     let mut next = 10;
-    within("a datum for the second life", async {
+    within("a record for the second life", async {
         loop {
             producer
                 .send_frames(numbered(next..next + 1))
@@ -94,7 +94,7 @@ async fn a_producer_killed_and_restarted_is_found_at_once() {
         let mut life = Process::start();
         let held = within("a life", start(&life)).await.unwrap();
         assert_all(
-            &within("datums", some_numbers(&mut consumer, 10)).await,
+            &within("records", some_numbers(&mut consumer, 10)).await,
             0..10,
         );
         assert!(
@@ -125,7 +125,7 @@ async fn a_node_that_shuts_down_and_returns_resumes() {
             .await
             .unwrap();
         assert_eq!(
-            within("a datum", some_numbers(&mut consumer, 1)).await,
+            within("a record", some_numbers(&mut consumer, 1)).await,
             [round]
         );
         within("the end", b.shutdown()).await;

@@ -1,4 +1,4 @@
-//! Producers and consumers of two nodes, over real sockets.
+//! Producers and consumers on two nodes, over real sockets.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn every_datum_arrives_in_order() {
     let b = joined(&a).await;
     let mut consumer = b.streams().consumer_frames(STREAM).build().unwrap();
     let reader = some_numbers(&mut consumer, 200_000);
-    let (seen, ()) = within("all datums", async {
+    let (seen, ()) = within("all records", async {
         tokio::join!(reader, send_numbers(&producer, 0..200_000))
     })
     .await;
@@ -68,14 +68,14 @@ async fn a_consumer_that_does_not_read_pushes_back_over_the_wire() {
             }
         }
     });
-    // Whatever is read, the two never hold more between them than the windows and queues on the way, far less than all.
+    // At any time, the two hold at most the windows and queues between them, far less than all records.
     let (mut seen, mut read) = (0, 0);
     while seen < 10_000 {
         until("the queue is full, or all is sent", || {
             consumer.queued().1 > 50_000 || sent.is_finished()
         })
         .await;
-        // The sender gets ahead as far as it can, each time again.
+        // The sender gets ahead as far as possible, each time again.
         for _ in 0..50 {
             let between = producer.stats().bytes - read;
             assert!(
@@ -150,13 +150,16 @@ async fn only_who_meets_the_requirements_gets_in() {
             .is_some_and(|p| !p.streams().is_empty())
     })
     .await;
-    // Refused, it is on neither side's list.
+    // Once refused, it is on neither side's list.
     until("it is refused", || consumer.producers().is_empty()).await;
     assert!(producer.consumers().is_empty() && !producer.is_online());
     b.discovery().add_tags(trusted);
     within("let in", producer.when().online()).await;
     producer.send_frames(numbered(0..1)).await.unwrap();
-    assert_eq!(within("a datum", some_numbers(&mut consumer, 1)).await, [0]);
+    assert_eq!(
+        within("a record", some_numbers(&mut consumer, 1)).await,
+        [0]
+    );
     assert!(
         producer
             .when()
@@ -210,7 +213,7 @@ async fn a_stream_of_the_node_is_not_found_from_elsewhere() {
     let inside = producer(&a).with_scope(Scope::Node).build().unwrap();
     let b = joined(&a).await;
     let consumer = b.streams().consumer_frames(STREAM).build().unwrap();
-    // Another stream shows that subscribing as such works.
+    // Another stream shows that subscribing works in principle.
     let other = a.streams().producer_frames("other").build().unwrap();
     let _others = b.streams().consumer_frames("other").build().unwrap();
     within("the other stream", other.when().online()).await;
@@ -249,7 +252,7 @@ async fn several_producers_feed_one_consumer_each_in_order() {
             })
         })
         .collect();
-    let seen = within("all datums", all_numbers(&mut consumer)).await;
+    let seen = within("all records", all_numbers(&mut consumer)).await;
     assert_eq!(seen.len(), 60_000);
     for index in 0..3 {
         let one: Vec<_> = seen

@@ -1,4 +1,4 @@
-//! What changes while a producer or consumer runs, its connection, queue and subscribers kept.
+//! Changes of running producers and consumers that keep the connection, queue and subscribers.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use mosaik_streams::{
     producer::DisconnectLagging,
 };
 
-/// So large that the windows of a connection are soon full.
+/// Large enough to fill the windows of a connection soon.
 const LARGE: &[u8] = &[0; 100_000];
-/// The last datum of a test that sends large ones.
+/// The last record of a test that sends large ones.
 const LAST: &[u8] = b"last";
 
 /// The connection to the only producer.
@@ -47,7 +47,7 @@ async fn criteria_change_at_the_producer_over_the_same_connection() {
     for consumer in [&remote, &local] {
         consumer.control().set_criteria(more.clone()).unwrap();
     }
-    // The producer hears of it over the network: from then on it is that one which sorts out.
+    // The producer receives the change over the network, and filters from then on.
     let mut next = 200;
     loop {
         send_numbers(&producer, next..next + 1).await;
@@ -58,7 +58,7 @@ async fn criteria_change_at_the_producer_over_the_same_connection() {
         tokio::time::sleep(Duration::from_millis(5)).await;
         assert!(next < 5000, "the producer never heard of it");
     }
-    // What is on its way to the sender counts when it gets there.
+    // Records that are still in flight to the sender count once they arrive there.
     let mut sent = 0;
     while sent != producer.stats().sent_datums {
         sent = producer.stats().sent_datums;
@@ -110,7 +110,7 @@ async fn other_requirements_cut_off_and_let_in_again() {
     producer.control().set_requirements(tag("guest"));
     within("it has come back", producer.when().online()).await;
 
-    // And the other way round.
+    // And in the opposite direction.
     consumer.control().set_requirements(tag("house"));
     until("it has let go", || consumer.producers().is_empty()).await;
     until("it counts the producer as unfit", || {
@@ -151,7 +151,7 @@ async fn bounds_and_conditions_change_in_place() {
     consumer.control().set_online_when(|c| c.minimum_of(2));
     assert!(!consumer.is_online());
 
-    // A queue of two is full, and then takes ten more.
+    // A queue of two is full, and then accepts ten more.
     let local = a.streams().consumer_frames(STREAM).with_local(true);
     let local = local.with_buffer_size(2).build().unwrap();
     within("the first two", producer.send_frames(numbered(0..20)))
@@ -198,7 +198,7 @@ async fn another_policy_holds_for_whom_the_stream_waits_already() {
             }
             false
         });
-        // Until the one that does not read holds up the stream, and not merely a busy machine.
+        // Until the stalled consumer holds up the stream, and not just a busy machine.
         let one_more = || {
             let sent = producer.send_frames(Frames::single(LARGE));
             tokio::time::timeout(Duration::from_millis(500), sent)
@@ -242,7 +242,7 @@ async fn what_was_not_wanted_is_not_lost_when_all_is_wanted_later() {
     assert_all(&seen, 0..5);
     let before = connection(&consumer);
 
-    // For a while the producer sorts out.
+    // For a while the producer filters.
     let few = Criteria::field("n").gte(1_000_000);
     consumer.control().set_criteria(few).unwrap();
     let mut next = 5;
@@ -257,7 +257,7 @@ async fn what_was_not_wanted_is_not_lost_when_all_is_wanted_later() {
     let all = Criteria::default();
     consumer.control().set_criteria(all).unwrap();
 
-    // Over another connection it cannot be told from its position that those were none to be heard.
+    // After reconnecting, its position does not show that those records did not match.
     let house = Tag::from("house");
     let members = Requirements::new().require(move |peer| peer.tags().contains(&house));
     producer.control().set_requirements(members);

@@ -1,4 +1,4 @@
-//! Mistakes in how nodes are set up: each is found by the nodes that can tell, and stays out of healthy networks.
+//! Configuration mistakes: each is reported by the nodes that can detect it, and does not occur in healthy networks.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use mosaik_streams::{
 async fn node(network: &str, key: &SecretKey, bootstrap: &[EndpointAddr]) -> Network {
     let known = discovery::Config::builder()
         .with_bootstrap(bootstrap.to_vec())
-        // Peers are told again sooner than by default.
+        // Peers receive announcements sooner than by default.
         .with_announce_interval(Duration::from_secs(1));
     let builder = Network::builder(network)
         .with_secret_key(key.clone())
@@ -67,7 +67,7 @@ async fn different_formats_are_refused_on_both_sides_and_no_record_flows() {
         [(two.local().id(), Format::from(&theirs))]
     );
     assert!(!reading().online);
-    // One that declares nothing is let in, as plain Mosaik is, and one that declares the same.
+    // A consumer without a declaration is admitted, like plain Mosaik, and so is one with the same declaration.
     let silent = two
         .streams()
         .consumer_frames(STREAM)

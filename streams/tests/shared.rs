@@ -1,4 +1,4 @@
-//! Consumers of one node that share a subscription: one connection, and each gets what it would get alone.
+//! Consumers on one node that share a subscription: one connection, and each receives the same as with its own.
 
 use std::{
     sync::{
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// A producer that waits for two consumers, and for slow ones as long as they take.
+/// A producer that waits for two consumers, and for slow ones without limit.
 async fn patient() -> (Network, FramesProducer) {
     let a = first().await;
     let producer = producer(&a)
@@ -35,7 +35,7 @@ async fn patient() -> (Network, FramesProducer) {
     (a, producer)
 }
 
-/// A consumer that shares.
+/// A consumer that shares its subscription.
 fn sharing(network: &Network) -> FramesConsumerBuilder {
     let builder = network.streams().consumer_frames(STREAM);
     builder.with_shared_subscription("stages")
@@ -46,13 +46,13 @@ fn wanting(network: &Network, criteria: Criteria) -> FramesConsumer {
     builder.build().expect("they apply to JSON")
 }
 
-/// The connections of a producer, each with the number of consumers that share it.
+/// Returns the number of consumers that share each connection of a producer.
 fn shares(producer: &FramesProducer) -> Vec<usize> {
     let channels = producer.consumers();
     channels.iter().map(ChannelInfo::consumers).collect()
 }
 
-/// Takes all there is, a few at a time.
+/// Takes all records, a few at a time.
 fn read_slowly(
     mut consumer: FramesConsumer,
     pause: Duration,
@@ -116,7 +116,7 @@ async fn each_shows_the_same_connection_and_its_own_conditions() {
     let b = joined(&a).await;
     let one = sharing(&b).build().unwrap();
     within("a connection", one.when().subscribed()).await;
-    // It joins one that is connected.
+    // It joins a connected one.
     let two = sharing(&b)
         .online_when(|subscribed| subscribed.minimum_of(1))
         .build()
@@ -225,7 +225,7 @@ async fn one_that_takes_nothing_holds_back_the_others_until_it_leaves() {
     let mut free = sharing(&b).build().unwrap();
     drop(hold);
     within("two consumers", producer.when().online()).await;
-    // One is enough from here on.
+    // One is sufficient from here on.
     let control = producer.control();
     control.set_online_when(|subscribed| subscribed.minimum_of(1));
     let sending = producer.clone();
@@ -236,7 +236,7 @@ async fn one_that_takes_nothing_holds_back_the_others_until_it_leaves() {
         }
     });
     let mut seen = 0;
-    // Of 100 MB it gets what one read of the socket gives and one batch beside it.
+    // Of 100 MB it receives one read of the socket and one batch in addition.
     while let Ok(Some(frames)) = timeout(1000 * MS, free.recv_frames(100)).await {
         seen += frames.count();
     }
@@ -253,7 +253,7 @@ async fn one_that_takes_nothing_holds_back_the_others_until_it_leaves() {
     assert_eq!((seen, free.stats().dropped.total()), (100_000, 0));
 }
 
-/// Sends without a pause until it is told to stop; how many there were.
+/// Sends without a pause until stopped, and returns how many.
 fn send_until(
     producer: FramesProducer,
     stop: Arc<AtomicBool>,
@@ -289,7 +289,7 @@ async fn others_come_and_go_while_one_reads_on() {
     let observer = producer.clone();
     let sending = send_until(producer, stop.clone());
     for round in 0..5 {
-        // One that wants all, one that wants a part, and one that reads nothing and holds up the rest.
+        // One that wants all, one that wants a part, and one that reads nothing and holds up the others.
         let mut all = sharing(&b).build().unwrap();
         let mut part = wanting(&b, Criteria::field("n").gte(u64::from(u32::MAX)));
         let stuck = sharing(&b).with_buffer_size(1).build().unwrap();
@@ -337,7 +337,7 @@ async fn what_crosses_the_network_follows_who_is_there() {
     control
         .set_criteria(Criteria::field("n").gte(5005))
         .unwrap();
-    // The producer hears of it at some time.
+    // The producer receives the change at some point.
     let mut others = 0;
     within("it selects by that", async {
         loop {
@@ -407,7 +407,7 @@ async fn those_that_share_count_each_for_the_bound_on_consumers() {
     assert_eq!(shares(&producer), [2]);
 }
 
-/// A node with a fast and a slow consumer that share. Each tells what it takes.
+/// A node with a fast and a slow consumer that share. Each reports the records it takes.
 struct Reader {
     taken: [mpsc::UnboundedReceiver<Vec<u64>>; 2],
     held: (Network, [JoinHandle<FramesConsumer>; 2]),
@@ -483,14 +483,14 @@ async fn a_killed_reader_loses_nothing_of_what_either_has_not_taken() {
         let report = within("the report", ending).await.unwrap();
         println!("{sent} records, {twice} taken twice, {:?}", report.stats);
         assert_eq!(report.stats.dropped.total(), 0);
-        // What one repeats the other may repeat, too.
+        // A record that one receives twice, the other may receive twice as well.
         assert!(twice as u64 <= 2 * report.stats.redelivered);
         assert!(report.stats.redelivered > 0);
         return;
     }
 }
 
-/// Reads until it is told to stop, and then to the end of what was received.
+/// Reads until stopped, and then to the end of the received records.
 fn read_until(
     mut consumer: FramesConsumer,
     stop: CancellationToken,
@@ -538,7 +538,7 @@ async fn a_node_that_stops_in_order_goes_on_for_all_in_its_next_life() {
             stop.store(true, Ordering::Relaxed);
             tokio::time::sleep(500 * MS).await;
         }
-        // One stage is told after the other.
+        // The stages are notified one after the other.
         stops[life % 2].cancel();
         tokio::time::sleep(100 * MS).await;
         stops[1 - life % 2].cancel();
@@ -554,7 +554,7 @@ async fn a_node_that_stops_in_order_goes_on_for_all_in_its_next_life() {
     assert_eq!(observer.stats().dropped.total(), 0);
 }
 
-/// Longer than a connection lives without a sign of the other side.
+/// Longer than the idle timeout of a connection.
 const CUT: Duration = Duration::from_secs(35);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -626,8 +626,8 @@ async fn a_plain_producer_serves_all_that_share_over_one_connection() {
     assert_eq!(connections.load(Ordering::Relaxed), 1);
 }
 
-/// Two readers with and without sharing: what they get of a stream that begins with the first of them, and what crosses the
-/// network.
+/// Two readers with and without sharing: the records they receive of a stream that starts with the first of them, and
+/// the bytes on the network.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it prints figures"]
 async fn what_sharing_saves() {

@@ -1,4 +1,4 @@
-//! Streams defined by `stream!`: what it takes, and which side its keys reach.
+//! Streams defined by `stream!`: the accepted forms, and the side that each key applies to.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use mosaik_streams::{
 
 const TRUSTED: Tag = tag!("trusted");
 
-// By the type, by text, by hex digits, by a constant, by a path, by an expression.
+// By type, text, hex digits, constant, path, and expression.
 declare::stream!(pub(crate) ByType = u64);
 stream!(ByText = u64, "oracle.price");
 stream!(
@@ -37,12 +37,12 @@ stream!(
     pub Typed<T: Datum> = T
 );
 stream!(
-    /// Compiled in no build, and so without its traits too.
+    /// Never compiled, and so without its traits too.
     #[cfg(any())]
     pub(crate) Absent = u64
 );
 
-/// A definition of the caller's: names and types come through other macros.
+/// A definition in the caller's macro: names and types come from its arguments.
 macro_rules! feed {
     ($name:ident: $datum:ty, $id:expr, $room:literal) => {
         stream!(pub(crate) producer $name = $datum, $id, buffer_size: $room);
@@ -182,7 +182,7 @@ async fn nothing_is_awaited_when_it_is_online_already() {
     assert!(consumer.is_online());
 }
 
-/// One producer and two consumers, each on a node of its own, that know of each other.
+/// One producer and two consumers, each on its own node, that know each other.
 async fn three_nodes() -> (Network, Network, Network) {
     let a = first().await;
     let (b, c) = (joined(&a).await, joined(&a).await);
@@ -196,14 +196,14 @@ async fn what_consumers_must_satisfy_is_checked_by_the_producer() {
         consumer require: |peer| peer.tags().contains(&TRUSTED),
     );
     let (a, b, c) = three_nodes().await;
-    // Not trusted itself, nor need it be.
+    // It need not be trusted itself.
     let mut producer = Guarded::producer(&a);
     let stranger = Guarded::consumer(&c);
     let mut friend = Guarded::consumer(&b);
     b.discovery().add_tags(TRUSTED);
     within("the trusted one", producer.when().online()).await;
-    within("a datum", producer.send(7)).await.unwrap();
-    assert_eq!(within("a datum", friend.recv()).await, Some(7));
+    within("a record", producer.send(7)).await.unwrap();
+    assert_eq!(within("a record", friend.recv()).await, Some(7));
     until("the other one is refused", || {
         let attempts = stranger.attempts();
         attempts.first().and_then(|attempt| attempt.last_close) == Some(CloseReason::NotAllowed)
@@ -224,11 +224,11 @@ async fn what_producers_must_satisfy_is_checked_by_consumers() {
     let (a, b, c) = three_nodes().await;
     let stranger = Sourced::producer(&a);
     let mut friend = Sourced::producer(&b);
-    // Not trusted itself, nor need it be.
+    // It need not be trusted itself.
     let mut consumer = Sourced::consumer(&c);
     b.discovery().add_tags(TRUSTED);
     within("the trusted one", friend.send(7)).await.unwrap();
-    assert_eq!(within("a datum", consumer.recv()).await, Some(7));
+    assert_eq!(within("a record", consumer.recv()).await, Some(7));
     let sources: Vec<_> = consumer.producers().map(|c| *c.producer_id()).collect();
     assert_eq!(sources, [b.local().id()]);
     assert!(!stranger.is_online());
@@ -272,7 +272,7 @@ async fn every_ticket_that_is_asked_for_must_be_shown() {
             .issuer(issuer)
             .build(&b.local().id(), Expiration::after(Duration::from_hours(1)))
     };
-    // The producer shows none, nor need it.
+    // The producer needs no ticket.
     let mut producer = Ticketed::producer(&a);
     b.discovery().add_ticket(ticket("one"));
     let mut consumer = Ticketed::consumer(&b);
@@ -282,6 +282,6 @@ async fn every_ticket_that_is_asked_for_must_be_shown() {
     })
     .await;
     b.discovery().add_ticket(ticket("other"));
-    within("a datum", producer.send(7)).await.unwrap();
-    assert_eq!(within("a datum", consumer.recv()).await, Some(7));
+    within("a record", producer.send(7)).await.unwrap();
+    assert_eq!(within("a record", consumer.recv()).await, Some(7));
 }

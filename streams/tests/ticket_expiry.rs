@@ -1,4 +1,4 @@
-//! How long a ticket keeps a connection open: to its end and no longer, unless another is shown.
+//! A ticket keeps a connection open until it expires, unless another one is presented.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,10 +10,10 @@ use mosaik_streams::{
     tickets::{EdDsaSigningKey, Jwt, JwtTicketBuilder, Ticket},
 };
 
-/// How soon after its ticket's end a peer must be cut off. The promise is one second.
+/// The maximum time to disconnect a peer after its ticket has expired. The guarantee is one second.
 const CUT_WITHIN: Duration = Duration::from_secs(1);
 
-/// A ticket that is good for between two and three seconds, and when exactly it ends.
+/// A ticket that is valid for two to three seconds, and its exact expiry.
 fn short_ticket_for(peer: &Network) -> (Ticket, SystemTime) {
     let ends = SystemTime::now() + Duration::from_secs(3);
     let since = ends
@@ -23,7 +23,7 @@ fn short_ticket_for(peer: &Network) -> (Ticket, SystemTime) {
     (issuer().build(&peer.local().id(), ends.into()), ends)
 }
 
-/// Waits for the end of a channel, and asserts that it came right after `ends`.
+/// Waits for the end of a channel, and asserts that it came directly after `ends`.
 async fn assert_cut(what: &'static str, channel: &ChannelInfo, ends: SystemTime) {
     within(what, channel.disconnected()).await;
     let after = SystemTime::now()
@@ -84,7 +84,7 @@ async fn an_idle_consumer_is_cut_off_when_its_ticket_expires() {
     assert!(!producer.is_online());
 }
 
-/// Datums so large that the windows of a connection are soon full.
+/// Records large enough to fill the windows of a connection soon.
 fn large() -> Frames {
     Frames::single(&vec![7; 100_000])
 }
@@ -119,7 +119,8 @@ async fn a_consumer_that_does_not_read_is_cut_off_too() {
     sending.abort();
     assert_eq!(producer.stats().dropped.lagging, 0);
     assert!(stalled.queued().0 <= 1);
-    // What it has not taken is kept, in case it comes back with another ticket, and is lost when the producer ends.
+    // Records that it has not taken are retained in case it reconnects with another ticket, and are lost when the
+    // producer ends.
     let report = producer.close_within(Duration::ZERO).await;
     assert!(report.stats.dropped.lost > 0, "{:?}", report.stats);
 }
@@ -150,7 +151,7 @@ async fn a_producer_is_left_when_its_ticket_expires() {
     within("two consumers", producer.when().subscribed().minimum_of(2)).await;
     producer.send_frames(numbered(0..100)).await.unwrap();
     assert_all(
-        &within("datums", some_numbers(&mut idle, 100)).await,
+        &within("records", some_numbers(&mut idle, 100)).await,
         0..100,
     );
     let channels = [idle.producers()[0].clone(), full.producers()[0].clone()];
@@ -168,7 +169,7 @@ async fn a_producer_is_left_when_its_ticket_expires() {
             && full.producers().is_empty()
     })
     .await;
-    // What was queued is handed out, and what was not is counted.
+    // Queued records are returned, and the others are counted.
     assert_eq!(
         within("the one that was queued", some_numbers(&mut full, 1)).await,
         [0]
@@ -220,7 +221,7 @@ async fn a_ticket_renewed_in_time_loses_nothing() {
         }
         (next, producer.finish().await)
     };
-    let ((sent, report), seen, ()) = within("all datums", async {
+    let ((sent, report), seen, ()) = within("all records", async {
         tokio::join!(sending, all_numbers(&mut consumer), renewing)
     })
     .await;

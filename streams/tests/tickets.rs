@@ -1,4 +1,4 @@
-//! Streams that ask for tickets: who is let in, for how long, and what happens to those who are not.
+//! Streams that require tickets: admission, its duration, and refused nodes.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use mosaik_streams::{
     },
 };
 
-/// Counts how often each peer was asked about.
+/// Counts the validations per peer.
 #[derive(Clone, Default)]
 struct Asked(Arc<Mutex<BTreeMap<PeerId, usize>>>);
 
@@ -40,8 +40,8 @@ impl Asked {
     }
 }
 
-/// Gives nodes what is no ticket to this stream: nothing, one that is over, one by another key, by another issuer, and
-/// one of another peer.
+/// Gives nodes invalid tickets: none, an expired one, one with another key, one of another issuer, and one of another
+/// peer.
 fn give_bad_tickets(nodes: &[Network; 5], other: &Network) {
     let [_, over, forged, foreign, stolen] = nodes;
     let past = Expiration::from(SystemTime::now() - Duration::from_secs(1));
@@ -95,7 +95,7 @@ async fn a_producer_lets_in_only_who_shows_a_good_ticket() {
     }
     producer.send_frames(numbered(0..10)).await.unwrap();
     assert_all(
-        &within("datums", some_numbers(&mut consumer, 10)).await,
+        &within("records", some_numbers(&mut consumer, 10)).await,
         0..10,
     );
     let ids: Vec<_> = producer
@@ -130,7 +130,7 @@ async fn a_consumer_listens_only_to_who_shows_a_good_ticket() {
     }
     producer.send_frames(numbered(0..10)).await.unwrap();
     assert_all(
-        &within("datums", some_numbers(&mut consumer, 10)).await,
+        &within("records", some_numbers(&mut consumer, 10)).await,
         0..10,
     );
     let ids: Vec<_> = consumer
@@ -171,7 +171,7 @@ async fn all_tickets_are_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_was_refused_comes_back_with_a_ticket() {
+async fn a_refused_consumer_reconnects_with_a_ticket() {
     let a = first().await;
     let (of_consumers, of_producers) = (Asked::default(), Asked::default());
     let producer = producer(&a)
@@ -198,12 +198,12 @@ async fn whoever_was_refused_comes_back_with_a_ticket() {
     within("a consumer", producer.when().online()).await;
     producer.send_frames(numbered(0..10)).await.unwrap();
     assert_all(
-        &within("datums", some_numbers(&mut consumer, 10)).await,
+        &within("records", some_numbers(&mut consumer, 10)).await,
         0..10,
     );
 }
 
-/// Panics at tickets that say so, and takes all others.
+/// Panics on tickets that say so, and accepts all others.
 struct Faulty;
 
 impl TicketValidator for Faulty {
@@ -261,13 +261,13 @@ async fn a_validator_that_panics_refuses_that_peer_alone() {
     .await;
     assert!(ignored.consumers().is_empty());
 
-    // The one that was refused is let in once its ticket is another.
+    // The refused peer is admitted once its ticket has changed.
     bad.discovery().remove_tickets_of("faulty");
     bad.discovery().add_ticket(ticket(b"fine"));
     within("let in", producers.when().subscribed().minimum_of(2)).await;
 }
 
-/// The typed builders, and that consumers of the same node need no ticket.
+/// The typed builders, and that consumers on the same node need no ticket.
 #[tokio::test(flavor = "multi_thread")]
 async fn typed_streams_ask_for_tickets_and_their_own_node_needs_none() {
     let key = SecretKey::generate();
@@ -290,6 +290,6 @@ async fn typed_streams_ask_for_tickets_and_their_own_node_needs_none() {
     let mut consumer = b.streams().consume::<u64>();
     within("both", producer.when().subscribed().minimum_of(2)).await;
     producer.try_send(7).unwrap();
-    assert_eq!(within("a datum", consumer.recv()).await, Some(7));
-    assert_eq!(within("a datum", own.recv()).await, Some(7));
+    assert_eq!(within("a record", consumer.recv()).await, Some(7));
+    assert_eq!(within("a record", own.recv()).await, Some(7));
 }

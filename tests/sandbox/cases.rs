@@ -128,9 +128,9 @@ pub(crate) const CASES: &[Case] = cases! {
     list_rejections_fit Process "it rejects datum 0 twice|`process` used more than the 100" 192;
     reject_beyond Process "it rejects datum 2147483647 of a batch of 3";
     reject_at_length Process "";
-    frame_cut Process "the frame at byte 0 is cut short";
-    frame_lie Process "more than the limit of 16777216";
-    frame_header_cut Process "is cut short";
+    frame_cut Process "the frame at byte 0 is incomplete";
+    frame_lie Process "above the limit of 16777216 bytes";
+    frame_header_cut Process "is incomplete";
     refuse_at_length Process "\0";
     refuse_not_text Process "utf-8";
     more_for_ever Resume "";

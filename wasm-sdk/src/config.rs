@@ -1,34 +1,34 @@
-//! An operator's configuration: JSON text from the manifest, into its own type, with errors that name the field.
+//! Parses an operator's configuration from JSON, with errors that name the field.
 
 use crate::{Error, Result};
 use serde::de::DeserializeOwned;
 
-/// The configuration of an operator that takes none: a manifest that gives one is told so.
+/// The configuration of an operator without settings. A manifest that contains any is refused.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoConfig {}
 
-/// Reads a configuration. No text, or `null`, is the empty object for types that take one.
+/// Parses a configuration. Empty text or `null` counts as the empty object for types that expect an object.
 ///
 /// # Errors
 /// Names the field: ``config.every: unknown unit `fortnight` ``.
 pub fn parse_config<T: DeserializeOwned>(text: &str) -> Result<T> {
     if matches!(text.trim(), "" | "null") {
-        // By one deserializer for both, since each is compiled for the type, and operators shall be small.
+        // One deserializer for both, because each is compiled for the type and operators should be small.
         return parse("null").or_else(|_| parse("{}"));
     }
     parse(text)
 }
 
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
-    // As datums are read: a second one of serde_json's readers would be code of its own.
+    // `from_slice`, as for records: another reader of serde_json would add code.
     let mut json = serde_json::Deserializer::from_slice(text.as_bytes());
     let config = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let message = error.into_inner().to_string();
-        // The position is one in the JSON made of the manifest, which its author never sees.
+        // The position refers to JSON generated from the manifest, which its author never sees.
         let message = message.split(" at line ").next().unwrap_or(&message);
-        // Enums, and maps handed on to another type, leave a step without a name.
+        // Enums, and maps passed to another type, add a step without a name.
         let path = path.trim_end_matches(".?");
         if matches!(path, "." | "?") {
             return Error::new(format_args!("config: {message}"));

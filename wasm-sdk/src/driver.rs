@@ -1,57 +1,57 @@
-//! [`Driver`]: the bounds and the bookkeeping around a [`FramesOperator`], one method for each export of the world.
+//! [`Driver`]: runs a [`FramesOperator`] within its limits, with one method per export of the world.
 //!
-//! An answer carries at most [`ANSWER_LEN_MAX`] bytes; what is over waits, and while anything waits `more` is set and
-//! no input is consumed. A batch whose outputs explode is therefore answered in parts, and never held whole.
+//! An answer contains at most [`ANSWER_LEN_MAX`] bytes. Further outputs wait; while any wait, `more` is set and no
+//! input is consumed. A batch with large outputs is therefore answered in parts, and never held in full.
 
 use crate::frames::Frames;
 use crate::frames_operator::{Binding, Description, FramesOperator, State};
 use crate::{Error, Outcomes, Outputs, Result};
 
-/// Bytes of one answer, frames and reasons together: 4 MiB. A single datum that is larger is answered alone.
+/// The maximum length of an answer in bytes, frames and reasons together: 4 MiB. A larger record is answered alone.
 pub const ANSWER_LEN_MAX: usize = 4 * 1024 * 1024;
 
-/// Bytes of a reason for a rejection; longer ones are cut.
+/// The maximum length of a rejection reason in bytes. Longer ones are truncated.
 pub const REASON_LEN_MAX: usize = 1024;
 
-/// With this much waiting, no more input is consumed: below [`ANSWER_LEN_MAX`], so that the outputs of one more datum
-/// usually fit the same answer.
+/// The number of waiting bytes at which no more input is consumed. Below [`ANSWER_LEN_MAX`], so that the outputs of one
+/// more record usually fit into the same answer.
 pub(crate) const FULL_LEN: usize = 3 * 1024 * 1024;
 
-/// What a rejection takes of an answer beside its reason.
+/// The length of a rejection in an answer, in addition to its reason.
 const REJECTED_LEN: usize = 12;
 
 /// Frames for an output port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// The port's index in the description.
+    /// The index of the port in the description.
     pub port: u32,
-    /// The datums, in wire format.
+    /// The records in wire format.
     pub frames: Vec<u8>,
 }
 
-/// A datum that was refused.
+/// A rejected record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
-    /// Its index in the batch that was handed to `process`, also when `resume` answers.
+    /// The index in the batch passed to `process`, also in answers of `resume`.
     pub index: u32,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// What a call gives.
+/// The answer to a call of the operator.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// Datums to send, by port.
+    /// The output records, by port.
     pub outputs: Vec<Output>,
-    /// Datums that were refused.
+    /// The rejected records.
     pub rejected: Vec<Rejected>,
-    /// What became of the datums that are done and were not rejected.
+    /// The outcomes of the processed records that were not rejected.
     pub outcomes: Outcomes,
-    /// Call `resume` for the rest before anything else.
+    /// True if `resume` must be called before anything else.
     pub more: bool,
 }
 
-/// Runs an operator under the calls of the world.
+/// Runs an operator by the calls of the world.
 #[derive(Debug)]
 pub struct Driver<O> {
     running: Option<Running<O>>,
@@ -63,9 +63,9 @@ struct Running<O> {
     out: Outputs,
     /// The batch being processed; empty between batches.
     batch: Vec<u8>,
-    /// Where in the batch the next datum starts.
+    /// The position of the next record in the batch.
     at: usize,
-    /// The index of the next datum.
+    /// The index of the next record.
     index: u32,
     port: usize,
     draining: bool,
@@ -83,12 +83,12 @@ impl<O: FramesOperator> Default for Driver<O> {
 }
 
 impl<O: FramesOperator> Driver<O> {
-    /// Without an instance, until [`open`](Self::open).
+    /// Creates a driver without an instance; see [`open`](Self::open).
     pub const fn new() -> Self {
         Self { running: None }
     }
 
-    /// What the operator is.
+    /// Returns the description of the operator.
     pub fn describe() -> Description {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Description {
@@ -99,10 +99,10 @@ impl<O: FramesOperator> Driver<O> {
         }
     }
 
-    /// Makes the instance, in place of an earlier one.
+    /// Creates the instance, replacing an earlier one.
     ///
     /// # Errors
-    /// Says which port or which field of the configuration is wrong.
+    /// Names the invalid port or configuration field.
     pub fn open(&mut self, config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<()> {
         let open_inputs = bound_ports(O::INPUTS, inputs, "input")?;
         let bound = bound_ports(O::OUTPUTS, outputs, "output")?;
@@ -127,10 +127,11 @@ impl<O: FramesOperator> Driver<O> {
         Ok(())
     }
 
-    /// Takes a batch of an input port.
+    /// Processes a batch of an input port.
     ///
     /// # Errors
-    /// When the batch is not a run of whole frames, the port does not exist, or [`resume`](Self::resume) is due.
+    /// Fails if the batch is not a sequence of whole frames, the port does not exist, or [`resume`](Self::resume) is
+    /// due.
     pub fn process(&mut self, port: u32, batch: Vec<u8>) -> Result<Answer> {
         let running = self.idle()?;
         running.port = input_port::<O>(port)?;
@@ -140,28 +141,28 @@ impl<O: FramesOperator> Driver<O> {
         running.go_on()
     }
 
-    /// Goes on with what the last answer left.
+    /// Continues the last answer.
     ///
     /// # Errors
-    /// As the call that is gone on with.
+    /// As the call that is continued.
     pub fn resume(&mut self) -> Result<Answer> {
         self.running()?.go_on()
     }
 
-    /// Lets the operator see the clock.
+    /// Calls the operator's `tick`.
     ///
     /// # Errors
-    /// The operator's, or when [`resume`](Self::resume) is due.
+    /// Errors of the operator, or if [`resume`](Self::resume) is due.
     pub fn tick(&mut self, now_ms: u64) -> Result<Answer> {
         let running = self.idle()?;
         running.call(|operator, out| operator.tick(now_ms, out))?;
         running.go_on()
     }
 
-    /// That input has ended.
+    /// Notifies the operator that an input has ended.
     ///
     /// # Errors
-    /// The operator's, when the port does not exist, or when [`resume`](Self::resume) is due.
+    /// Errors of the operator, or if the port does not exist or [`resume`](Self::resume) is due.
     pub fn finish(&mut self, port: u32) -> Result<Answer> {
         let running = self.idle()?;
         let port = input_port::<O>(port)?;
@@ -171,23 +172,23 @@ impl<O: FramesOperator> Driver<O> {
         running.go_on()
     }
 
-    /// The operator's state.
+    /// Returns the operator's state.
     ///
     /// # Errors
-    /// The operator's, or when [`resume`](Self::resume) is due: half a batch is no state.
+    /// Errors of the operator, or if [`resume`](Self::resume) is due, because the state is incomplete within a batch.
     pub fn snapshot(&mut self) -> Result<State> {
         self.idle()?.operator.snapshot()
     }
 
-    /// Takes up a saved state.
+    /// Restores a saved state.
     ///
     /// # Errors
-    /// When it is of another version, or the operator cannot read it.
+    /// Fails if it has another version, or the operator cannot read it.
     pub fn restore(&mut self, saved: State) -> Result<()> {
         self.idle()?.operator.restore(saved)
     }
 
-    /// The operator, once it is open.
+    /// Returns the operator, once it is open.
     pub fn operator(&self) -> Option<&O> {
         self.running.as_ref().map(|running| &running.operator)
     }
@@ -201,7 +202,9 @@ impl<O: FramesOperator> Driver<O> {
     fn idle(&mut self) -> Result<&mut Running<O>> {
         let running = self.running()?;
         if running.has_more() {
-            return Err(Error::new("the last answer had more: resume comes first"));
+            return Err(Error::new(
+                "the last answer is incomplete; call resume first",
+            ));
         }
         Ok(running)
     }
@@ -216,7 +219,7 @@ impl<O: FramesOperator> Running<O> {
         self.out.pending_len() + self.rejected_len >= FULL_LEN
     }
 
-    /// A call that belongs to no datum.
+    /// Runs a call that belongs to no record.
     fn call(&mut self, call: impl FnOnce(&mut O, &mut Outputs) -> Result<()>) -> Result<()> {
         self.out.mark(0);
         let done = call(&mut self.operator, &mut self.out);
@@ -227,7 +230,7 @@ impl<O: FramesOperator> Running<O> {
         done
     }
 
-    /// An error ends the call whole: what it had said so far is gone, and the next call finds nothing left over.
+    /// An error fails the whole call: its outputs are discarded, and nothing is left for the next call.
     fn go_on(&mut self) -> Result<Answer> {
         let advanced = self.advance();
         if self.at >= self.batch.len() || advanced.is_err() {
@@ -269,7 +272,7 @@ impl<O: FramesOperator> Running<O> {
         Ok(())
     }
 
-    /// Processes datums of the batch until it ends, enough waits, or the operator asks to be drained.
+    /// Processes records until the batch ends, enough output waits, or the operator asks for `drain`.
     fn consume(&mut self) -> Result<()> {
         let mut frames = Frames::new(self.batch.get(self.at..).unwrap_or_default());
         let result = loop {
@@ -303,7 +306,7 @@ impl<O: FramesOperator> Running<O> {
     }
 }
 
-/// Notes which datum is being processed, for the message of a panic.
+/// Notes the record being processed, for panic messages.
 #[inline]
 fn at_datum(index: Option<u32>) {
     #[cfg(target_arch = "wasm32")]
@@ -332,7 +335,7 @@ fn input_port<O: FramesOperator>(port: u32) -> Result<usize> {
     if index < O::INPUTS.len() {
         return Ok(index);
     }
-    Err(Error::new(format_args!("there is no input port {port}")))
+    Err(Error::new(format_args!("no input port {port}")))
 }
 
 fn bound_ports(names: &[&str], bindings: &[Binding], side: &str) -> Result<Vec<usize>> {
@@ -340,10 +343,7 @@ fn bound_ports(names: &[&str], bindings: &[Binding], side: &str) -> Result<Vec<u
     for binding in bindings {
         let Some(index) = names.iter().position(|name| *name == binding.port) else {
             let known = names.join("`, `");
-            crate::bail!(
-                "there is no {side} port `{}`; there is `{known}`",
-                binding.port
-            );
+            crate::bail!("no {side} port `{}`; the ports are `{known}`", binding.port);
         };
         if !bound.contains(&index) {
             bound.push(index);

@@ -1,4 +1,4 @@
-//! [`Encoding`]: datums to and from an operator's types, by the encoding of the stream.
+//! [`Encoding`]: converts records to and from an operator's types by the encoding of the stream.
 
 use crate::plain;
 use crate::{Error, Result};
@@ -6,25 +6,25 @@ use serde::de::value::{BorrowedBytesDeserializer, BorrowedStrDeserializer};
 use serde::de::{DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// How the datums of a stream are encoded.
+/// The encoding of a stream's records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     /// A JSON value.
     Json,
-    /// UTF-8 text, for types that are a string.
+    /// UTF-8 text, for string types.
     Text,
-    /// Bytes, for [`Bytes`] (and strings, when they are UTF-8).
+    /// Bytes, for [`Bytes`] (and strings, if they are UTF-8).
     Bytes,
-    /// postcard, as a native program streams a type.
+    /// postcard, as native programs encode a type.
     #[cfg(feature = "postcard")]
     Postcard,
 }
 
 impl Encoding {
-    /// The encoding of that name.
+    /// Returns the encoding with this name.
     ///
     /// # Errors
-    /// When there is none, or the operator was built without it.
+    /// Fails if it does not exist, or the operator was built without it.
     pub fn named(name: &str) -> Result<Self> {
         Ok(match name {
             "json" => Self::Json,
@@ -36,18 +36,18 @@ impl Encoding {
             "postcard" => crate::bail!(
                 "this operator was built without the feature `postcard` of mosaik-wasm-sdk"
             ),
-            _ => crate::bail!("there is no encoding `{name}`"),
+            _ => crate::bail!("unknown encoding `{name}`"),
         })
     }
 
-    /// Reads a datum.
+    /// Decodes a record.
     ///
     /// # Errors
-    /// What does not fit the type.
+    /// Fails if it does not match the type.
     pub fn decode<T: DeserializeOwned>(self, datum: &[u8]) -> Result<T> {
         match self {
             Self::Json => serde_json::from_slice(datum)
-                .map_err(|error| Error::new(format_args!("not what is expected: {error}"))),
+                .map_err(|error| Error::new(format_args!("unexpected value: {error}"))),
             Self::Text => {
                 let text = std::str::from_utf8(datum)?;
                 plain::read(BorrowedStrDeserializer::new(text))
@@ -58,10 +58,10 @@ impl Encoding {
         }
     }
 
-    /// Appends a datum to `to`.
+    /// Appends an encoded record to `to`.
     ///
     /// # Errors
-    /// When the value cannot be had in this encoding.
+    /// Fails if the value cannot be represented in this encoding.
     pub fn encode<T: Serialize + ?Sized>(self, value: &T, to: &mut Vec<u8>) -> Result<()> {
         match self {
             Self::Json => serde_json::to_writer(to, value).map_err(Error::from),
@@ -74,7 +74,7 @@ impl Encoding {
     }
 }
 
-/// Raw bytes: the input or output of an operator on a stream of encoding `bytes`.
+/// Raw bytes: the input or output of an operator on a stream with encoding `bytes`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(pub Vec<u8>);
 

@@ -1,27 +1,29 @@
-//! [`Error`]: why an operator refuses a datum or a configuration. A text, because it leaves the sandbox as one.
+//! [`Error`]: the reason for which an operator rejects a record or a configuration. A text, because only text leaves
+//! the sandbox.
 
 use std::fmt;
 
-/// Why a datum, a configuration or a saved state was refused.
+/// The reason for which a record, a configuration or a saved state was rejected.
 ///
-/// Made from any standard error with `?`, or with [`Error::new`], [`bail!`](crate::bail) and [`ensure!`](crate::ensure).
+/// Created from any standard error with `?`, or with [`Error::new`], [`bail!`](crate::bail) and
+/// [`ensure!`](crate::ensure).
 pub struct Error(Box<str>);
 
 /// The result of an operator's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error that reads as `reason` does: a lower-case fragment that fits "rejected: {reason}".
+    /// Creates an error with this text: a lower-case fragment that fits "rejected: {reason}".
     pub fn new(reason: impl fmt::Display) -> Self {
         Self(reason.to_string().into_boxed_str())
     }
 
-    /// The reason.
+    /// Returns the reason.
     pub fn reason(&self) -> &str {
         &self.0
     }
 
-    /// The reason, owned.
+    /// Returns the reason, owned.
     pub fn into_reason(self) -> String {
         self.0.into_string()
     }
@@ -45,7 +47,7 @@ impl fmt::Debug for Error {
     }
 }
 
-/// Returns an [`Error`](crate::Error) with a formatted reason.
+/// Returns an [`Error`](crate::Error) with a formatted reason from the function.
 #[macro_export]
 macro_rules! bail {
     ($($reason:tt)+) => {
@@ -53,7 +55,7 @@ macro_rules! bail {
     };
 }
 
-/// Returns an [`Error`](crate::Error) with a formatted reason unless the condition holds.
+/// Returns an [`Error`](crate::Error) with a formatted reason from the function, unless the condition holds.
 #[macro_export]
 macro_rules! ensure {
     ($condition:expr, $($reason:tt)+) => {

@@ -1,9 +1,9 @@
-//! [`Frames`]: reading a batch of datums in wire format, without copying.
+//! [`Frames`]: reads a batch of records in wire format without copying.
 
-/// Bytes of the length in front of every datum.
+/// The length in bytes of the header of each record.
 pub(crate) const HEADER_LEN: usize = 4;
 
-/// The datums of a batch: each a 4-byte big-endian length and that many bytes, back to back.
+/// An iterator over the records of a batch: each is a 4-byte big-endian length and that many bytes.
 #[derive(Debug, Clone)]
 pub struct Frames<'a> {
     rest: &'a [u8],
@@ -12,7 +12,7 @@ pub struct Frames<'a> {
 /// The bytes end inside a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MalformedFrames {
-    /// Bytes that were left where a whole frame was expected.
+    /// The number of bytes left where a whole frame was expected.
     pub left: usize,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Frames<'a> {
         Self { rest: bytes }
     }
 
-    /// The bytes that have not been read yet.
+    /// Returns the unread bytes.
     pub const fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -43,7 +43,7 @@ impl<'a> Frames<'a> {
 impl<'a> Iterator for Frames<'a> {
     type Item = Result<&'a [u8], MalformedFrames>;
 
-    /// The next datum; after an error the iterator is at its end.
+    /// Returns the next record. After an error the iterator is exhausted.
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let (header, body) = match self.rest.split_first_chunk::<HEADER_LEN>() {
@@ -71,7 +71,7 @@ impl Frames<'_> {
     }
 }
 
-/// Appends one datum with its length.
+/// Appends one record with its length.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn push_frame(frames: &mut Vec<u8>, datum: &[u8]) {
     let len = u32::try_from(datum.len())
@@ -87,13 +87,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_pushed_is_read(datums in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 0..20)) {
+        fn what_was_pushed_is_read(records in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 0..20)) {
             let mut bytes = Vec::new();
-            for datum in &datums {
+            for datum in &records {
                 push_frame(&mut bytes, datum);
             }
             let read: Vec<_> = Frames::new(&bytes).map(|d| d.map(<[u8]>::to_vec)).collect::<Result<_, _>>().unwrap();
-            prop_assert_eq!(read, datums);
+            prop_assert_eq!(read, records);
         }
 
         #[test]

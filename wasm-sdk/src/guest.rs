@@ -1,10 +1,10 @@
-//! The WebAssembly side: the world's bindings, its exports in terms of [`Driver`], and the panic hook.
+//! The WebAssembly side: the bindings of the world, its exports implemented with [`Driver`], and the panic hook.
 
 use crate::{Binding, Driver, Entry, FramesOperator, State};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The world, generated.
+/// The generated bindings of the world.
 #[expect(
     missing_docs,
     clippy::pedantic,
@@ -22,12 +22,12 @@ pub mod bindings {
 
 use bindings::mosaik::operator::types;
 
-/// The operator of a crate and the place where its [`Driver`] is; made by [`export!`](crate::export).
+/// The operator of a crate and its [`Driver`]. Implemented by [`export!`](crate::export).
 pub trait Component {
     /// The operator.
     type Operator: FramesOperator;
 
-    /// Calls with the driver.
+    /// Calls a function with the driver.
     fn with<R>(call: impl FnOnce(&mut Driver<Self::Operator>) -> R) -> R;
 }
 
@@ -122,14 +122,14 @@ fn answer(answer: crate::Result<crate::Answer>) -> Result<types::Processed, Stri
     })
 }
 
-/// The index in its batch of the datum being processed, while one is: what a panic says beside its place.
+/// The index in its batch of the record being processed, for panic messages.
 pub(crate) static DATUM: AtomicU64 = AtomicU64::new(NO_DATUM);
 
-/// More than any index.
+/// Greater than any index.
 pub(crate) const NO_DATUM: u64 = u64::MAX;
 
-/// Has a panic say what, where and at which datum in the host's log, before it traps. The host gives the line on as the
-/// reason for which it lost the batch.
+/// Logs the message, location and current record of a panic to the host before it traps. The host reports the line as
+/// the reason for which it lost the batch.
 fn log_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -146,14 +146,14 @@ fn log_panics() {
             }
             match DATUM.load(Ordering::Relaxed) {
                 NO_DATUM => {}
-                index => line.push_str(&format!(", processing datum {index} of its batch")),
+                index => line.push_str(&format!(", processing record {index} of its batch")),
             }
             host::log(crate::host::Level::Error, &format!("{line}: {message}"));
         }));
     });
 }
 
-/// What [`crate::host`] does in the sandbox.
+/// The implementation of [`crate::host`] in the sandbox.
 pub(crate) mod host {
     use super::bindings::mosaik::operator::{host, types};
     use crate::host::{CounterClass, Level};

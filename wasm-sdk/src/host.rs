@@ -1,19 +1,19 @@
-//! What an operator can reach outside its sandbox: the log, the clock, counters.
+//! The services of the host: log, clock, and counters.
 //!
-//! Natively each has a stand-in that [`testing`](crate::testing) sets and reads.
+//! In native builds, stand-ins replace them, which [`testing`](crate::testing) sets and reads.
 
-/// How grave a line of the log is.
+/// The severity of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// Every step.
+    /// Individual steps.
     Trace,
-    /// For whoever debugs the operator.
+    /// Information for debugging the operator.
     Debug,
-    /// What is worth knowing.
+    /// Notable events.
     Info,
-    /// What may be wrong.
+    /// Possible problems.
     Warn,
-    /// What is wrong.
+    /// Errors.
     Error,
 }
 
@@ -22,34 +22,34 @@ pub fn log(level: Level, message: &str) {
     imp::log(level, message);
 }
 
-/// The host's clock, in ms since 1970.
+/// Returns the host's clock, in ms since 1970.
 pub fn now() -> u64 {
     imp::now()
 }
 
-/// What a counter says of an operator's results.
+/// The meaning of a counter for the completeness of an operator's results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CounterClass {
-    /// Nothing.
+    /// No effect on completeness.
     Normal,
-    /// Records are missing from results by the operator's configuration, like late or evicted ones. `up --strict` fails
-    /// on these.
+    /// Records are missing from the results because of the operator's configuration, for example late or evicted ones.
+    /// Makes `up --strict` fail.
     Incomplete,
-    /// Records or results are lost. `up` then exits with 5.
+    /// Records or results are lost. Makes `up` exit with code 5.
     Lost,
 }
 
-/// Adds to one of the operator's counters, of class [`Normal`](CounterClass::Normal).
+/// Adds to a counter of the operator, of class [`Normal`](CounterClass::Normal).
 pub fn count(name: &str, delta: u64) {
     count_as(CounterClass::Normal, name, delta);
 }
 
-/// Adds to one of the operator's counters. The first class that a name is counted under stays.
+/// Adds to a counter of the operator. The class of the first call for a name is used.
 pub fn count_as(class: CounterClass, name: &str, delta: u64) {
     imp::count_as(class, name, delta);
 }
 
-/// Writes a formatted line to the host's log: `log!(warn, "no price for {symbol}")`; without a level at `info`.
+/// Writes a formatted line to the host's log: `log!(warn, "no price for {symbol}")`. The default level is `info`.
 #[macro_export]
 macro_rules! log {
     (trace, $($message:tt)+) => { $crate::host::log($crate::host::Level::Trace, &::std::format!($($message)+)) };
@@ -65,20 +65,20 @@ use crate::guest::host as imp;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod imp {
-    //! The stand-ins, one set a thread.
+    //! The stand-ins, one set per thread.
 
     use super::{CounterClass, Level};
     use std::cell::{Cell, RefCell};
     use std::collections::{BTreeMap, VecDeque};
     use std::time::{SystemTime, UNIX_EPOCH};
 
-    /// Lines of the log that are kept; older ones go.
+    /// The maximum number of kept log lines. The oldest are dropped.
     const LOG_LINES_MAX: usize = 1000;
 
     thread_local! {
         pub(crate) static LOGGED: RefCell<VecDeque<(Level, String)>> = const { RefCell::new(VecDeque::new()) };
         pub(crate) static COUNTED: RefCell<BTreeMap<String, (CounterClass, u64)>> = const { RefCell::new(BTreeMap::new()) };
-        /// Lines logged so far, also those that are gone.
+        /// The number of lines logged so far, including dropped ones.
         pub(crate) static LINES: Cell<u64> = const { Cell::new(0) };
         pub(crate) static NOW: Cell<Option<u64>> = const { Cell::new(None) };
         pub(crate) static LOG_TO_STDERR: Cell<bool> = const { Cell::new(false) };

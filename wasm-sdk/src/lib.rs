@@ -30,12 +30,12 @@ pub use outputs::{Outcome, Outcomes, Outputs, PENDING_LEN_MAX};
 pub use ports::{InputPorts, OutputPorts};
 pub use state::{KeyedState, Saved};
 
-/// The book's page, whose programs run as tests.
+/// The page of the book whose examples run as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/operators.md")]
 struct OperatorsPage;
 
-/// All that an operator usually needs.
+/// The items that most operators need.
 pub mod prelude {
     #[cfg(not(target_arch = "wasm32"))]
     pub use crate::testing;
@@ -49,7 +49,7 @@ pub mod prelude {
     pub use serde_json::json;
 }
 
-/// What the macros of this crate expand to; not for direct use.
+/// Targets of the macros of this crate. Not for direct use.
 #[doc(hidden)]
 pub mod private {
     pub use crate::state::{load, load_keyed, save, save_keyed};
@@ -58,9 +58,9 @@ pub mod private {
     pub use crate::guest::{Component, bindings};
 }
 
-/// Makes a [`FramesOperator`] the operator of this crate. [`operator`](macro@operator) does it by itself.
+/// Makes a [`FramesOperator`] the operator of this crate. [`operator`](macro@operator) calls it automatically.
 ///
-/// Only once a crate; without effect where the crate is not compiled to WebAssembly.
+/// Use once per crate. Has no effect unless the crate is compiled to WebAssembly.
 #[macro_export]
 macro_rules! export {
     ($operator:ty) => {

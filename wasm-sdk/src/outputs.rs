@@ -1,17 +1,17 @@
-//! [`Outputs`]: what an operator has said and the host has not yet been handed, one run of frames a port.
+//! [`Outputs`]: the outputs of an operator that were not passed to the host yet, as frames per port.
 
 use crate::frames::HEADER_LEN;
 use crate::{Error, Result};
 
-/// Bytes that may wait to be handed out, over all ports: 8 MiB. One call of an operator's function cannot leave more:
-/// [`Outputs::push`] fails beyond it, and the datum whose outputs they are is rejected. A buffer grows by doubling, so this
-/// stays well within the 64 MiB of memory that a runner gives an operator by default.
+/// The maximum number of waiting bytes over all ports: 8 MiB. A single call of an operator's function cannot exceed it:
+/// [`Outputs::push`] fails, and the record is rejected. Buffers grow by doubling, which keeps them well within the 64
+/// MiB of memory that an operator has by default.
 pub const PENDING_LEN_MAX: usize = 8 * 1024 * 1024;
 
-/// The buffer an answer starts with is as large as the last one was, up to this.
+/// The initial buffer of an answer is as large as the last answer, up to this.
 const RESERVE_LEN_MAX: usize = 1024 * 1024;
 
-/// Collects the outputs of an operator, in wire format, by port.
+/// Collects the outputs of an operator in wire format, by port.
 #[derive(Debug, Default)]
 pub struct Outputs {
     ports: Vec<Port>,
@@ -19,33 +19,33 @@ pub struct Outputs {
     pending: usize,
     more: bool,
     origin: usize,
-    /// Whether anything was kept since the last mark.
+    /// True if anything was pushed to a bound port since the last mark.
     pushed: bool,
-    /// Whether anything was pushed to a port without a stream since then.
+    /// True if anything was pushed to an unbound port since the last mark.
     pushed_nowhere: bool,
-    /// What the operator says of the datum being processed.
+    /// The outcome set by the operator for the record being processed.
     said: Option<Outcome>,
 }
 
-/// What became of an input that was not rejected.
+/// The outcome of an input that was not rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It brought output.
+    /// It produced output.
     Answered,
     /// It is kept in the state.
     Absorbed,
-    /// It was left out by decision.
+    /// It was dropped intentionally.
     Filtered,
 }
 
-/// How many inputs became what.
+/// The numbers of inputs by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcomes {
-    /// Those that brought output.
+    /// Inputs that produced output.
     pub answered: u64,
-    /// Those that are kept in the state.
+    /// Inputs that are kept in the state.
     pub absorbed: u64,
-    /// Those that were left out by decision.
+    /// Inputs that were dropped intentionally.
     pub filtered: u64,
 }
 
@@ -82,25 +82,25 @@ impl Outputs {
         outputs
     }
 
-    /// The index of the output port called `name`.
+    /// Returns the index of the output port called `name`.
     pub fn port(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|known| **known == *name)
     }
 
-    /// Whether a stream is bound to the port. What is pushed to one without is not kept.
+    /// Returns true if a stream is bound to the port. Records pushed to an unbound port are discarded.
     pub fn is_bound(&self, port: usize) -> bool {
         self.ports.get(port).is_some_and(|port| port.bound)
     }
 
-    /// The index of the input port whose datum is being processed.
+    /// Returns the index of the input port whose record is being processed.
     pub fn input_port(&self) -> usize {
         self.origin
     }
 
-    /// Appends a datum to the port.
+    /// Appends a record to the port.
     ///
     /// # Errors
-    /// When the port does not exist, or [`PENDING_LEN_MAX`] would be passed.
+    /// Fails if the port does not exist, or [`PENDING_LEN_MAX`] would be exceeded.
     pub fn push(&mut self, port: usize, datum: &[u8]) -> Result<()> {
         self.write(port, |frames| {
             frames.extend_from_slice(datum);
@@ -108,10 +108,10 @@ impl Outputs {
         })
     }
 
-    /// Appends a datum that `write` puts at the end of the buffer it is given; its length is filled in afterwards.
+    /// Appends a record that `write` appends to the given buffer. The length is set afterwards.
     ///
     /// # Errors
-    /// That of `write`, with nothing appended; or as [`push`](Self::push).
+    /// Errors of `write`, with nothing appended; or as [`push`](Self::push).
     #[inline]
     pub fn write(
         &mut self,
@@ -137,7 +137,7 @@ impl Outputs {
         let fits = written.and_then(|()| {
             if self.pending + HEADER_LEN + len > PENDING_LEN_MAX {
                 return Err(Error::new(format_args!(
-                    "the outputs of one call are over {PENDING_LEN_MAX} bytes"
+                    "the outputs of one call exceed {PENDING_LEN_MAX} bytes"
                 )));
             }
             Ok(())
@@ -148,7 +148,7 @@ impl Outputs {
         }
         match frames.get_mut(start..start + HEADER_LEN) {
             Some(header) => header.copy_from_slice(&(len as u32).to_be_bytes()),
-            None => return Err(Error::new("the outputs before this one were cut away")),
+            None => return Err(Error::new("earlier outputs were truncated")),
         }
         self.pending += HEADER_LEN + len;
         self.pushed = true;
@@ -161,30 +161,30 @@ impl Outputs {
             self.pushed_nowhere = true;
             return Ok(());
         }
-        Err(Error::new(format_args!("there is no output port {port}")))
+        Err(Error::new(format_args!("no output port {port}")))
     }
 
-    /// Says what became of the input being processed. Where an operator does not say: an input that brought output is
-    /// [`Answered`](Outcome::Answered); one that was only sent to ports without a stream is
-    /// [`Filtered`](Outcome::Filtered); another is [`Absorbed`](Outcome::Absorbed) by an operator with state, and
-    /// [`Filtered`](Outcome::Filtered) by one without.
+    /// Sets the outcome of the input being processed. By default, an input with output is
+    /// [`Answered`](Outcome::Answered); one with output to unbound ports only is [`Filtered`](Outcome::Filtered); one
+    /// without output is [`Absorbed`](Outcome::Absorbed) if the operator has state, and [`Filtered`](Outcome::Filtered)
+    /// otherwise.
     #[inline]
     pub fn outcome(&mut self, outcome: Outcome) {
         self.said = Some(outcome);
     }
 
-    /// Asks for a call of [`FramesOperator::drain`](crate::FramesOperator::drain) before anything else is processed.
+    /// Requests a call of [`FramesOperator::drain`](crate::FramesOperator::drain) before anything else is processed.
     pub fn call_drain(&mut self) {
         self.more = true;
     }
 
-    /// Whether enough waits to be handed out that an operator with much to say should stop, and ask for
-    /// [`drain`](crate::FramesOperator::drain) to go on.
+    /// Returns true if so much output waits that the operator should stop and continue in
+    /// [`drain`](crate::FramesOperator::drain).
     pub fn is_full(&self) -> bool {
         self.pending >= crate::driver::FULL_LEN
     }
 
-    /// Bytes that wait to be handed out.
+    /// Returns the number of bytes of output that were not passed to the host yet.
     pub fn pending_len(&self) -> usize {
         self.pending
     }
@@ -193,7 +193,7 @@ impl Outputs {
         std::mem::take(&mut self.more)
     }
 
-    /// Remembers where the outputs of the datum that comes next start.
+    /// Marks the start of the next record's outputs.
     #[inline]
     pub(crate) fn mark(&mut self, input_port: usize) {
         self.origin = input_port;
@@ -205,7 +205,7 @@ impl Outputs {
         }
     }
 
-    /// What became of the input since the last [`mark`](Self::mark), in an operator that has state or not.
+    /// Returns the outcome of the input since the last [`mark`](Self::mark).
     #[inline]
     pub(crate) fn outcome_of(&self, has_state: bool) -> Outcome {
         match self.said {
@@ -216,7 +216,7 @@ impl Outputs {
         }
     }
 
-    /// Takes back what was pushed since the last [`mark`](Self::mark).
+    /// Discards everything pushed since the last [`mark`](Self::mark).
     pub(crate) fn rollback(&mut self) {
         self.more = false;
         for port in &mut self.ports {
@@ -227,7 +227,7 @@ impl Outputs {
         }
     }
 
-    /// Forgets all that waits.
+    /// Discards all waiting output.
     pub(crate) fn clear(&mut self) {
         self.more = false;
         self.pending = 0;
@@ -237,7 +237,7 @@ impl Outputs {
         }
     }
 
-    /// Takes whole frames off the front, at most `len_max` bytes (but at least one frame), by port.
+    /// Takes whole frames from the front, at most `len_max` bytes but at least one frame, by port.
     pub(crate) fn take(&mut self, len_max: usize) -> Vec<crate::Output> {
         let mut taken = Vec::new();
         let mut room = len_max;
@@ -274,7 +274,8 @@ impl Outputs {
     }
 }
 
-/// The length of the whole frames at the front of `frames` that fit `room`; with `at_least_one` one even if it does not.
+/// Returns the length of the whole frames at the front of `frames` that fit into `room`; with `at_least_one`, of at
+/// least one.
 fn whole_frames(frames: &[u8], room: usize, at_least_one: bool) -> usize {
     let mut len = 0;
     for datum in crate::Frames::new(frames).map_while(std::result::Result::ok) {

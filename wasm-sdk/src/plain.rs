@@ -1,4 +1,4 @@
-//! Strings, bytes and scalars as they stand: the serializer for streams of encoding `text` and `bytes`.
+//! The serializer for streams of encoding `text` and `bytes`: writes strings, bytes and scalars unchanged.
 
 use serde::de::DeserializeOwned;
 use serde::de::value::Error as ValueError;
@@ -7,15 +7,15 @@ use serde::{Deserializer, Serialize, Serializer};
 use std::fmt::Display;
 use std::io::Write as _;
 
-/// Reads a value of a deserializer that has one string or one run of bytes.
+/// Reads a value from a deserializer that contains one string or one sequence of bytes.
 pub(crate) fn read<'de, T: DeserializeOwned>(
     from: impl Deserializer<'de, Error = ValueError>,
 ) -> crate::Result<T> {
     T::deserialize(from)
-        .map_err(|error| crate::Error::new(format_args!("not what is expected: {error}")))
+        .map_err(|error| crate::Error::new(format_args!("unexpected value: {error}")))
 }
 
-/// Appends strings, bytes and scalars as they stand; refuses what has parts.
+/// Appends strings, bytes and scalars unchanged. Refuses compound values.
 pub(crate) struct PlainSerializer<'a> {
     pub(crate) to: &'a mut Vec<u8>,
 }
@@ -24,7 +24,7 @@ type Never = Impossible<(), ValueError>;
 
 fn parts<T>(what: &str) -> Result<T, ValueError> {
     Err(ValueError::custom(format_args!(
-        "{what} cannot be a datum of a stream of encoding text or bytes"
+        "{what} cannot be a record of a stream with encoding text or bytes"
     )))
 }
 

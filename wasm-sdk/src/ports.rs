@@ -1,16 +1,17 @@
-//! [`InputPorts`] and [`OutputPorts`]: what comes and leaves by which port, as types.
+//! [`InputPorts`] and [`OutputPorts`]: the types of records per port.
 //!
-//! A type that serde reads or writes is a datum of one port. An enum that derives these has a port a variant.
+//! A type that serde supports is the record type of a single port. An enum that derives these traits has one variant
+//! per port.
 
 use crate::Result;
 use crate::encoding::Encoding;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What an operator takes, by input port.
+/// The input of an operator, by input port.
 ///
-/// Every type that serde can read is that of one port called `in`. For several ports, each with a type of its own, derive
-/// this for an enum that has a variant a port:
+/// Implemented for every type that serde can deserialize, with a single port called `in`. For several ports with different
+/// types, derive it for an enum with one variant per port:
 ///
 /// ```
 /// use mosaik_wasm_sdk::prelude::*;
@@ -27,19 +28,19 @@ use serde::de::DeserializeOwned;
 /// assert_eq!(<Input as InputPorts>::PORTS, ["orders", "paid"]);
 /// ```
 ///
-/// A port is called as its variant, in snake case, unless `#[port = "…"]` says otherwise.
+/// A port has the name of its variant in snake case, unless `#[port = "…"]` sets another one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from a stream",
-    note = "derive `serde::Deserialize` for the datums of one port, or `InputPorts` for an enum with a variant a port"
+    note = "derive `serde::Deserialize` for the records of one port, or `InputPorts` for an enum with one variant per port"
 )]
 pub trait InputPorts: Sized {
-    /// The names of the ports; their index is their number.
+    /// The names of the ports, in the order of their numbers.
     const PORTS: &'static [&'static str];
 
-    /// Reads a datum that came on the port.
+    /// Decodes a record of a port.
     ///
     /// # Errors
-    /// What does not fit the port's type.
+    /// Fails if it does not match the port's type.
     fn read(port: usize, encoding: Encoding, datum: &[u8]) -> Result<Self>;
 }
 
@@ -51,10 +52,10 @@ impl<T: DeserializeOwned> InputPorts for T {
     }
 }
 
-/// What leaves an operator, by output port.
+/// The output of an operator, by output port.
 ///
-/// Every type that serde can write leaves by one port called `out`. For several ports, derive this for an enum that has a
-/// variant a port:
+/// Implemented for every type that serde can serialize, with a single port called `out`. For several ports, derive it for
+/// an enum with one variant per port:
 ///
 /// ```
 /// use mosaik_wasm_sdk::prelude::*;
@@ -73,22 +74,22 @@ impl<T: DeserializeOwned> InputPorts for T {
 /// }
 /// ```
 ///
-/// Ports are named as those of [`InputPorts`].
+/// Ports are named like those of [`InputPorts`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written to a stream",
-    note = "derive `serde::Serialize` for the datums of one port, or `OutputPorts` for an enum with a variant a port"
+    note = "derive `serde::Serialize` for the records of one port, or `OutputPorts` for an enum with one variant per port"
 )]
 pub trait OutputPorts {
-    /// The names of the ports; their index is their number.
+    /// The names of the ports, in the order of their numbers.
     const PORTS: &'static [&'static str];
 
-    /// The number of the port that the datum leaves by.
+    /// Returns the number of the record's port.
     fn port(datum: &Self) -> usize;
 
-    /// Appends the datum to `to`.
+    /// Appends the encoded record to `to`.
     ///
     /// # Errors
-    /// When it cannot be had in this encoding.
+    /// Fails if it cannot be represented in this encoding.
     fn write(datum: &Self, encoding: Encoding, to: &mut Vec<u8>) -> Result<()>;
 }
 

@@ -1,4 +1,4 @@
-//! What `#[operator(state)]` saves and restores: JSON, so that a type may gain optional fields without a new version.
+//! Saving and restoring for `#[operator(state)]`: JSON, so that a type can gain optional fields without a new version.
 
 use crate::frames_operator::{Entry, State};
 use crate::{Error, Result, bail};
@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash};
 
-/// A state, or one key's part of it, that an older version of the operator has saved: what a `migrate` is given.
+/// A state, or the part of one key, that was saved by an older version of the operator. Passed to `migrate`.
 ///
 /// ```
 /// use mosaik_wasm_sdk::prelude::*;
@@ -15,11 +15,11 @@ use std::hash::{BuildHasher, Hash};
 /// #[derive(Serialize, Deserialize)]
 /// struct Mean { sum: f64, count: u64 }
 ///
-/// /// Version 1 knew the last value only.
+/// /// Version 1 saved only the last value.
 /// fn from_older(saved: &Saved<'_>) -> Result<Mean> {
 ///     match saved.version {
 ///         1 => Ok(Mean { sum: saved.read()?, count: 1 }),
-///         other => bail!("version {other} is not known"),
+///         other => bail!("unknown version {other}"),
 ///     }
 /// }
 ///
@@ -49,39 +49,39 @@ use std::hash::{BuildHasher, Hash};
 pub struct Saved<'a> {
     /// The version that saved it, lower than the operator's own.
     pub version: u32,
-    /// The key it belongs to, as compact JSON, if the state was kept by key.
+    /// The key that it belongs to, as compact JSON, if the state was saved by key.
     pub key: Option<&'a [u8]>,
-    /// What was saved: JSON, if `#[operator(state)]` has saved it.
+    /// The saved bytes: JSON, if saved by `#[operator(state)]`.
     pub bytes: &'a [u8],
 }
 
 impl Saved<'_> {
-    /// Reads it as a type that says how it was laid out.
+    /// Decodes it as a type with the older layout.
     ///
     /// # Errors
-    /// Says what does not fit.
+    /// Fails if it does not match the type.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T> {
         parse(self.bytes)
     }
 }
 
-/// A map that `#[operator(state = field, keyed)]` saves an entry a key of.
+/// A map that `#[operator(state = field, keyed)]` saves with one entry per key.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` keeps no state by key",
+    message = "`{Self}` cannot keep state by key",
     label = "not a map",
     note = "`keyed` takes a `BTreeMap` or a `HashMap`"
 )]
 pub trait KeyedState: Sized {
-    /// What state is kept by: the value of the field of the datums that the manifest's `key` names.
+    /// The key: the value of the records' field that the manifest's `key` names.
     type Key: Serialize + DeserializeOwned;
-    /// What is kept of each.
+    /// The state of a key.
     type Value: Serialize + DeserializeOwned;
 
-    /// An empty one, with room for so many keys.
+    /// Creates an empty map with room for this many keys.
     fn with_capacity(keys: usize) -> Self;
-    /// Adds a key; says whether it was not there yet.
+    /// Adds a key. Returns true if it was not present.
     fn add(&mut self, key: Self::Key, value: Self::Value) -> bool;
-    /// All keys, with what is kept of each.
+    /// Iterates over all keys and their states.
     fn entries(&self) -> impl Iterator<Item = (&Self::Key, &Self::Value)>;
 }
 
@@ -126,10 +126,10 @@ where
     }
 }
 
-/// How an older state becomes a new one.
+/// Converts an older state to the current version.
 pub(crate) type Migrate<T> = fn(&Saved<'_>) -> Result<T>;
 
-/// The one entry of a state that is a single piece.
+/// Saves a state in one part.
 pub fn save<T: Serialize>(state: &T) -> Result<Vec<Entry>> {
     Ok(vec![Entry {
         key: None,
@@ -137,7 +137,7 @@ pub fn save<T: Serialize>(state: &T) -> Result<Vec<Entry>> {
     }])
 }
 
-/// Reads what [`save`] gave; `None` if nothing was saved.
+/// Restores a state from [`save`]; `None` if nothing was saved.
 pub fn load<T: DeserializeOwned>(
     saved: &State,
     version: u32,
@@ -149,13 +149,13 @@ pub fn load<T: DeserializeOwned>(
             read_entry(saved.version, entry, version, migrate).map(Some)
         }
         entries => bail!(
-            "the saved state has {} parts by key, and this operator's is one piece",
+            "the saved state has {} parts by key, but this operator expects a single part",
             entries.len()
         ),
     }
 }
 
-/// An entry a key.
+/// Saves one entry per key.
 pub fn save_keyed<M: KeyedState>(state: &M) -> Result<Vec<Entry>> {
     let entry = |(key, value)| {
         Ok(Entry {
@@ -166,7 +166,7 @@ pub fn save_keyed<M: KeyedState>(state: &M) -> Result<Vec<Entry>> {
     state.entries().map(entry).collect()
 }
 
-/// Reads what [`save_keyed`] gave, or [`save`] did of the same map before it was kept by key.
+/// Restores a state from [`save_keyed`], or from [`save`] of the same map before it was kept by key.
 pub fn load_keyed<M: KeyedState + DeserializeOwned>(
     saved: &State,
     version: u32,
@@ -178,13 +178,13 @@ pub fn load_keyed<M: KeyedState + DeserializeOwned>(
     let mut state = M::with_capacity(saved.entries.len());
     for entry in &saved.entries {
         let Some(key) = &entry.key else {
-            bail!("a part of the saved state has no key, and this operator keeps its state by key");
+            bail!("a part of the saved state has no key, but this operator keeps its state by key");
         };
         let shown = || String::from_utf8_lossy(key);
-        let of_key = |error: Error| Error::new(format_args!("at the key {}: {error}", shown()));
+        let of_key = |error: Error| Error::new(format_args!("key {}: {error}", shown()));
         let value = read_entry(saved.version, entry, version, migrate).map_err(of_key)?;
         if !state.add(parse(key).map_err(of_key)?, value) {
-            bail!("the saved state has the key {} twice", shown());
+            bail!("the saved state contains the key {} twice", shown());
         }
     }
     Ok(Some(state))
@@ -207,21 +207,21 @@ fn read_entry<T: DeserializeOwned>(
         })
         .map_err(|error| {
             Error::new(format_args!(
-                "the saved state of version {saved} cannot be made one of version {version}: {error}"
+                "failed to migrate the saved state from version {saved} to {version}: {error}"
             ))
         }),
-        _ => bail!(
-            "the saved state is of version {saved}, and this operator reads version {version}"
-        ),
+        _ => {
+            bail!("the saved state has version {saved}, but this operator reads version {version}")
+        }
     }
 }
 
 fn text<T: Serialize + ?Sized>(state: &T) -> Result<Vec<u8>> {
     serde_json::to_vec(state)
-        .map_err(|error| Error::new(format_args!("the state cannot be saved: {error}")))
+        .map_err(|error| Error::new(format_args!("failed to save the state: {error}")))
 }
 
 fn parse<T: DeserializeOwned>(state: &[u8]) -> Result<T> {
     serde_json::from_slice(state)
-        .map_err(|error| Error::new(format_args!("the saved state cannot be read: {error}")))
+        .map_err(|error| Error::new(format_args!("failed to read the saved state: {error}")))
 }

@@ -7,7 +7,7 @@ use mosaik_wasm_sdk::{
 use proptest::prelude::*;
 
 /// Repeats each datum as often as its first byte says, thousandfold with `k` behind; `!` refuses after having pushed;
-/// `d` asks to be drained, three datums. Every datum also goes to the second port.
+/// `d` asks to be drained, three records. Every record also goes to the second port.
 #[derive(Debug)]
 struct Repeat {
     to_drain: usize,
@@ -58,9 +58,9 @@ impl FramesOperator for Repeat {
     }
 }
 
-fn frames(datums: &[&[u8]]) -> Vec<u8> {
+fn frames(records: &[&[u8]]) -> Vec<u8> {
     let mut frames = Vec::new();
-    for datum in datums {
+    for datum in records {
         frames.extend_from_slice(&(datum.len() as u32).to_be_bytes());
         frames.extend_from_slice(datum);
     }
@@ -95,7 +95,7 @@ fn a_refused_datum_leaves_nothing_and_the_batch_goes_on() {
 fn what_explodes_is_answered_in_parts_and_waits_for_resume() {
     let mut driver = Driver::<Repeat>::new();
     driver.open("", &[], &[binding("out", "bytes")]).unwrap();
-    let mut big = vec![1, b'k']; // a thousand of about 1 KiB, so that several datums fill an answer
+    let mut big = vec![1, b'k']; // a thousand of about 1 KiB, so that several records fill an answer
     big.resize(1020, 0);
     let batch: Vec<&[u8]> = std::iter::repeat_n(&big[..], 30)
         .chain([&b"!"[..]])
@@ -204,10 +204,7 @@ fn the_end_a_clock_and_bad_calls() {
     let unknown = Driver::<Repeat>::new()
         .open("", &[binding("ins", "json")], &[])
         .unwrap_err();
-    assert_eq!(
-        unknown.reason(),
-        "there is no input port `ins`; there is `in`"
-    );
+    assert_eq!(unknown.reason(), "no input port `ins`; the ports are `in`");
     assert_eq!(
         Driver::<Repeat>::new().resume().unwrap_err().reason(),
         "the operator is not open"
@@ -217,15 +214,15 @@ fn the_end_a_clock_and_bad_calls() {
 proptest! {
     #[test]
     fn order_and_number_are_kept_whatever_the_batches(
-        datums in proptest::collection::vec(proptest::collection::vec(0u8..40, 1..30), 0..60),
+        records in proptest::collection::vec(proptest::collection::vec(0u8..40, 1..30), 0..60),
         size in 1usize..20,
     ) {
         let mut harness = Harness::<Repeat>::open("").unwrap();
-        for batch in datums.chunks(size) {
+        for batch in records.chunks(size) {
             harness.send(0, batch).unwrap();
         }
-        let refused: Vec<_> = datums.iter().filter(|datum| datum[0] == b'!').collect();
-        let expected: Vec<Vec<u8>> = datums
+        let refused: Vec<_> = records.iter().filter(|datum| datum[0] == b'!').collect();
+        let expected: Vec<Vec<u8>> = records
             .iter()
             .filter(|datum| datum[0] != b'!')
             .flat_map(|datum| std::iter::repeat_n(datum.clone(), usize::from(datum[0])))

@@ -1,4 +1,5 @@
-//! What the compiler says of operators that are not right, as it stands beside them; `TRYBUILD=overwrite` writes it anew.
+//! Compares the compiler's messages for invalid operators with the `.stderr` files beside them.
+//! `TRYBUILD=overwrite` rewrites the files.
 
 use std::process::Command;
 

@@ -100,8 +100,8 @@ fn restored<T: Operator>(saved: State) -> Result<testing::Session<T>> {
 #[test]
 fn a_keyed_state_is_an_entry_a_key_whose_bytes_are_its_json() {
     let mut session = testing::Session::<by_key::Counts>::open(()).unwrap();
-    let datums = [json!(["IBM", 7]), json!(["IBM", 7]), json!(null)];
-    session.send("in", &datums).unwrap();
+    let records = [json!(["IBM", 7]), json!(["IBM", 7]), json!(null)];
+    session.send("in", &records).unwrap();
     let mut saved = session.snapshot().unwrap();
     saved.entries.sort_by(|a, b| a.key.cmp(&b.key));
     let expected = [
@@ -111,14 +111,14 @@ fn a_keyed_state_is_an_entry_a_key_whose_bytes_are_its_json() {
     assert_eq!(saved, state(3, &expected));
 
     // Any of the entries can go to any instance.
-    for (entry, datum, times) in [(0, &datums[0], 3), (1, &datums[2], 2)] {
+    for (entry, datum, times) in [(0, &records[0], 3), (1, &records[2], 2)] {
         let one = State {
             version: 3,
             entries: vec![saved.entries[entry].clone()],
         };
         let mut part = restored::<by_key::Counts>(one).unwrap();
-        part.send("in", &datums[..1]).unwrap();
-        part.send("in", &datums[2..]).unwrap();
+        part.send("in", &records[..1]).unwrap();
+        part.send("in", &records[2..]).unwrap();
         let outputs = part.take().outputs;
         assert!(outputs.contains(&json!(times)), "{datum}: {outputs:?}");
         assert!(outputs.contains(&json!(1)), "{datum}: {outputs:?}");
@@ -143,32 +143,30 @@ fn what_cannot_be_migrated_says_where_and_why() {
     let at = |version, key, value| reason(state(version, &[(Some(key), value)]));
     assert_eq!(
         at(2, "[\"a\",1]", "1"),
-        "at the key [\"a\",1]: the saved state of version 2 cannot be made one of version 3: version 2 never was"
+        "key [\"a\",1]: failed to migrate the saved state from version 2 to 3: version 2 never was"
     );
     assert_eq!(
         at(1, "null", "1"),
-        "at the key null: the saved state of version 1 cannot be made one of version 3: it has no key"
+        "key null: failed to migrate the saved state from version 1 to 3: it has no key"
     );
-    assert!(at(1, "[\"a\",1]", "{}").contains("the saved state cannot be read: invalid type: map"));
+    assert!(at(1, "[\"a\",1]", "{}").contains("failed to read the saved state: invalid type: map"));
     assert_eq!(
         at(4, "null", "1"),
-        "at the key null: the saved state is of version 4, and this operator reads version 3"
+        "key null: the saved state has version 4, but this operator reads version 3"
     );
-    assert!(
-        at(3, "7", "{\"times\":1}").starts_with("at the key 7: the saved state cannot be read")
-    );
+    assert!(at(3, "7", "{\"times\":1}").starts_with("key 7: failed to read the saved state"));
     let twice = [
         (Some("null"), "{\"times\":1}"),
         (Some("null"), "{\"times\":1}"),
     ];
     assert_eq!(
         reason(state(3, &twice)),
-        "the saved state has the key null twice"
+        "the saved state contains the key null twice"
     );
     let mixed = [(Some("null"), "{\"times\":1}"), (None, "{}")];
     assert_eq!(
         reason(state(3, &mixed)),
-        "a part of the saved state has no key, and this operator keeps its state by key"
+        "a part of the saved state has no key, but this operator keeps its state by key"
     );
 }
 
@@ -185,10 +183,10 @@ fn a_state_of_one_piece_stays_one() {
     let by_key = restored::<whole::Last>(state(1, &[(Some("1"), "1"), (Some("2"), "1")]));
     assert_eq!(
         by_key.err().unwrap().reason(),
-        "the saved state has 2 parts by key, and this operator's is one piece"
+        "the saved state has 2 parts by key, but this operator expects a single part"
     );
     let kept = restored::<stateless::same>(state(1, &[(None, "1")]));
-    assert_eq!(kept.err().unwrap().reason(), "this operator keeps no state");
+    assert_eq!(kept.err().unwrap().reason(), "this operator has no state");
     restored::<stateless::same>(state(7, &[])).unwrap();
 }
 

@@ -206,12 +206,12 @@ mod stateful {
         assert_eq!(seen.log[0], (host::Level::Debug, "a by 1".to_owned()));
         let end = session.finish().unwrap();
         assert_eq!(end.outputs, [json!(["far_right", 0]), json!(["keys", 2])]);
-        assert_eq!(end.counters.len(), 0, "told already");
+        assert_eq!(end.counters.len(), 0, "already reported");
 
         let unknown = testing::run_on::<Sums>(json!({"times": 1}), [("right", 1)]).unwrap_err();
         assert_eq!(
             unknown.reason(),
-            "there is no input port `right`; there is `left`, `far_right`"
+            "no input port `right`; the ports are `left`, `far_right`"
         );
     }
 
@@ -233,7 +233,7 @@ mod stateful {
         };
         assert_eq!(
             session.restore(older).unwrap_err().reason(),
-            "the saved state is of version 2, and this operator reads version 3"
+            "the saved state has version 2, but this operator reads version 3"
         );
     }
 }
@@ -261,7 +261,7 @@ mod schema {
         assert!(
             error
                 .reason()
-                .starts_with("the configuration's schema is not JSON: EOF"),
+                .starts_with("the schema of the configuration is invalid JSON: EOF"),
             "{error}"
         );
     }
@@ -304,7 +304,7 @@ fn through<T: mosaik_wasm_sdk::Operator>(
 }
 
 #[test]
-fn datums_are_read_and_written_in_the_streams_encoding() {
+fn records_are_read_and_written_in_the_encoding_of_the_stream() {
     use encodings::{doubled, pair, reversed};
     assert_eq!(
         through::<reversed>("text", "text", "añ".as_bytes()),
@@ -335,11 +335,11 @@ fn datums_are_read_and_written_in_the_streams_encoding() {
     assert!(
         through::<pair>("json", "text", b"5")
             .unwrap_err()
-            .contains("a tuple cannot be a datum")
+            .contains("a tuple cannot be a record of a stream")
     );
     assert_eq!(
         through::<pair>("yaml", "json", b"5"),
-        Err("there is no encoding `yaml`".to_owned())
+        Err("unknown encoding `yaml`".to_owned())
     );
 }
 

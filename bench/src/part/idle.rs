@@ -1,4 +1,4 @@
-//! Streams on which nothing is sent, and who subscribes to them.
+//! Idle streams and their subscribers.
 
 use mosaik_streams::{EndpointAddr, Network, Scope};
 

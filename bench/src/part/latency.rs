@@ -1,4 +1,4 @@
-//! A datum there, and one back.
+//! The round trip of a record and its answer.
 
 use futures::{SinkExt as _, StreamExt as _};
 use mosaik_streams::Network;

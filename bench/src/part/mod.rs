@@ -1,5 +1,5 @@
-//! What the other processes of a measurement do. They say `ready ADDRESS` when others may come, `began` when a
-//! measurement begins, and `ended NUMBER…` with what it came to.
+//! The other processes of a measurement. They print `ready ADDRESS` when others may connect, `began` when a measurement
+//! starts, and `ended NUMBER…` with its results.
 
 mod idle;
 mod latency;
@@ -16,63 +16,63 @@ use mosaik_streams::{EndpointAddr, Network, discovery};
 
 use crate::measure::Result;
 
-/// How long datums flow before they count.
+/// The time for which records flow before they are counted.
 const WARM_UP: Duration = Duration::from_millis(300);
-/// Datums that a queue holds in a measurement of throughput.
+/// The capacity of a queue in records, for throughput.
 const BUFFER_SIZE: usize = 64 * 1024;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Part {
-    /// Produces for as long as it lives.
+    /// Produces until it is killed.
     Produce(throughput::Produce),
-    /// Counts what arrives.
+    /// Counts received records.
     Consume(throughput::Consume),
-    /// Answers.
+    /// Echoes records.
     Echo,
-    /// Asks, and measures for how long it waits for the answer.
+    /// Sends records and measures the time until the echo.
     Ping(Reach),
-    /// As `produce`, on quinn alone.
+    /// Like `produce`, with quinn only.
     QuinnWrite,
-    /// As `consume`, on quinn alone.
+    /// Like `consume`, with quinn only.
     QuinnRead(Reach),
-    /// As `echo`, on quinn alone.
+    /// Like `echo`, with quinn only.
     QuinnEcho,
-    /// As `ping`, on quinn alone.
+    /// Like `ping`, with quinn only.
     QuinnPing(Reach),
-    /// Offers streams on which nothing is sent.
+    /// Offers idle streams.
     Offer {
-        /// How many.
+        /// The number of streams.
         streams: usize,
     },
-    /// Has streams that producers and consumers of this process share, and sends nothing.
+    /// Runs idle streams with producers and consumers in this process.
     Inside {
-        /// How many.
+        /// The number of streams.
         streams: usize,
     },
-    /// Does what `budgets` counts.
+    /// Runs a case of `budgets`.
     Counted {
-        /// Which of it.
+        /// The name of the case.
         name: String,
     },
-    /// Subscribes to them.
+    /// Subscribes to idle streams.
     Subscribe {
-        /// Where.
+        /// The address of the producer.
         addr: EndpointAddr,
-        /// How many.
+        /// The number of streams.
         streams: usize,
     },
 }
 
-/// Where to, and for how long.
+/// The target and duration of a measurement.
 #[derive(Debug, Args)]
 pub(crate) struct Reach {
-    /// Where the other part is.
+    /// The address of the other process.
     addr: String,
-    /// How long to measure, in seconds.
+    /// The duration in seconds.
     seconds: f64,
 }
 
-/// Does one part.
+/// Runs one part.
 pub(crate) fn run(part: &Part) -> Result<()> {
     if let Part::Counted { name } = part {
         return say(&format!("did {}", crate::budget::counted(name)?));
@@ -99,7 +99,7 @@ pub(crate) fn run(part: &Part) -> Result<()> {
     })
 }
 
-/// Says something to the process that measures.
+/// Prints a line for the measuring process.
 #[expect(
     clippy::print_stdout,
     reason = "this is how parts tell what they have to tell"
@@ -118,7 +118,7 @@ async fn node(bootstrap: Option<EndpointAddr>) -> Result<Network> {
     Ok(network.build().await?)
 }
 
-/// Says the spread of waits: their median and the one that 99 of 100 are below, in µs.
+/// Prints the median and the 99th percentile of the waits, in µs.
 fn say_latency(mut waits: Vec<Duration>) -> Result<()> {
     waits.sort();
     let at = |part: usize| {
@@ -135,7 +135,7 @@ fn say_latency(mut waits: Vec<Duration>) -> Result<()> {
     ))
 }
 
-/// Asks again and again for so long, after a time that does not count.
+/// Sends requests for this duration, after a warm-up.
 async fn ask_for<E>(
     seconds: f64,
     mut ask: impl AsyncFnMut() -> std::result::Result<(), E>,

@@ -1,4 +1,4 @@
-//! What quinn does by itself, with the same windows: the yardstick for what is built on it.
+//! quinn alone with the same windows, as the baseline.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -22,7 +22,7 @@ use crate::measure::Result;
 
 const WRITE: usize = 64 * 1024;
 const PING: usize = 100;
-/// As in streams.
+/// As in the streams crate.
 const WINDOW: u32 = 8 * 1024 * 1024;
 const SEND_WINDOW: u64 = 16 * 1024 * 1024;
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
@@ -39,7 +39,7 @@ fn transport() -> Arc<TransportConfig> {
 
 fn socket() -> Result<std::net::UdpSocket> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
-    // Larger buffers only help; it works without.
+    // Larger buffers only help throughput; the socket works without.
     let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
@@ -52,7 +52,7 @@ fn endpoint(server: Option<ServerConfig>) -> Result<Endpoint> {
     Ok(Endpoint::new(config, server, socket()?, runtime)?)
 }
 
-/// Waits for the only one that comes.
+/// Waits for the only connection.
 async fn accept() -> Result<Connection> {
     let made = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());

@@ -1,4 +1,4 @@
-//! Producers that send as fast as they can, and consumers that count.
+//! Producers that send as fast as possible, and consumers that count.
 
 use std::{
     sync::{
@@ -17,19 +17,19 @@ use super::{BUFFER_SIZE, WARM_UP, node, say};
 use crate::measure::Result;
 
 const STREAM: &str = "bench";
-/// What is handed over at once, about.
+/// The approximate length of a batch in bytes.
 const BATCH_BYTES: usize = 64 * 1024;
-/// What a queue holds, at the most.
+/// The capacity of a queue in bytes.
 const BUFFER_BYTES: usize = 8 * 1024 * 1024;
 
 #[derive(Debug, Args)]
 pub(crate) struct Produce {
-    /// Bytes of a datum.
+    /// The length of a record in bytes.
     size: usize,
-    /// Value by value, as its type.
+    /// Sends typed values one by one.
     #[arg(long)]
     typed: bool,
-    /// JSON of which one in ten has `"kind":0`.
+    /// Sends JSON of which one record in ten has `"kind":0`.
     #[arg(long)]
     json: bool,
     /// Does not wait for consumers that do not keep up.
@@ -39,28 +39,28 @@ pub(crate) struct Produce {
 
 #[derive(Debug, Args)]
 pub(crate) struct Consume {
-    /// Where the producer is.
+    /// The address of the producer.
     addr: EndpointAddr,
-    /// How long to measure, in seconds.
+    /// The duration in seconds.
     seconds: f64,
-    /// How many consumers.
+    /// The number of consumers.
     #[arg(long, default_value_t = 1)]
     consumers: usize,
-    /// How many more that never take anything.
+    /// The number of additional consumers that take nothing.
     #[arg(long, default_value_t = 0)]
     stalled: usize,
-    /// How long datums flow before they count, in seconds.
+    /// The time in seconds for which records flow before they are counted.
     #[arg(long, default_value_t = WARM_UP.as_secs_f64())]
     warm_up: f64,
-    /// Value by value, as its type.
+    /// Receives typed values one by one.
     #[arg(long)]
     typed: bool,
-    /// Selects one datum in ten.
+    /// Selects one record in ten.
     #[arg(long)]
     select: bool,
 }
 
-/// A datum of a type.
+/// A typed record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Message {
     pub(crate) seq: u64,
@@ -68,14 +68,14 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// Of about so many bytes once it is encoded.
+    /// Creates a record with about this many bytes when encoded.
     pub(crate) fn of(size: usize) -> Self {
         let payload = Bytes::from(vec![b'x'; size.saturating_sub(5)]);
         Self { seq: 0, payload }
     }
 }
 
-/// A batch to send over and over.
+/// Creates a batch that is sent repeatedly.
 pub(crate) fn batch(size: usize, json: bool) -> Frames {
     let count = (BATCH_BYTES / (size + 4)).max(1);
     let datum = |n: usize| {
@@ -137,7 +137,7 @@ pub(super) async fn produce(what: &Produce) -> Result<()> {
 pub(super) async fn consume(what: &Consume) -> Result<()> {
     let network = node(Some(what.addr.clone())).await?;
     let streams = network.streams();
-    // Datums and bytes, counted once a batch.
+    // Records and bytes, counted per batch.
     let seen: Vec<Arc<(AtomicU64, AtomicU64)>> =
         (0..what.consumers).map(|_| Arc::default()).collect();
     let mut stalled = Vec::new();
@@ -152,8 +152,8 @@ pub(super) async fn consume(what: &Consume) -> Result<()> {
     };
     for seen in &seen {
         let seen = Arc::clone(seen);
-        let note = move |datums: usize, bytes: usize| {
-            seen.0.fetch_add(datums as u64, Ordering::Relaxed);
+        let note = move |records: usize, bytes: usize| {
+            seen.0.fetch_add(records as u64, Ordering::Relaxed);
             seen.1.fetch_add(bytes as u64, Ordering::Relaxed);
         };
         if what.typed {
@@ -168,7 +168,7 @@ pub(super) async fn consume(what: &Consume) -> Result<()> {
                 while let Some(message) = consumer.next().await {
                     assert!(
                         last.is_none_or(|last| last + 1 == message.seq),
-                        "a datum is missing"
+                        "a record is missing"
                     );
                     last = Some(message.seq);
                     note(1, message.payload.len());

@@ -1,4 +1,4 @@
-//! What selecting costs, and what it saves.
+//! The cost and the savings of criteria.
 
 use std::{hint::black_box, time::Instant};
 
@@ -15,8 +15,8 @@ const SIZE: usize = 200;
 pub(super) fn row() -> Row {
     let (evaluated, all, selected) = (
         "evaluated on one core",
-        "bytes a datum, all",
-        "bytes a datum, one in ten wanted",
+        "bytes a record, all",
+        "bytes a record, one in ten wanted",
     );
     let cases = vec![
         Case::new(move |setting| {
@@ -30,7 +30,7 @@ pub(super) fn row() -> Row {
             }
             Ok(Figure::alone(
                 evaluated,
-                "datums/s",
+                "records/s",
                 count as f64 / start.elapsed().as_secs_f64(),
             ))
         }),
@@ -39,10 +39,10 @@ pub(super) fn row() -> Row {
             let whole = ours(setting, &[&size, "--json"], &[])?;
             let part = ours(setting, &[&size, "--json"], &["--select"])?;
             Ok(vec![
-                Figure::new("flows, all", "datums/s", whole.datums),
+                Figure::new("flows, all", "records/s", whole.datums),
                 Figure::new(
                     "looked at, one in ten wanted",
-                    "datums/s",
+                    "records/s",
                     part.datums * 10.0,
                 ),
                 Figure::new(all, "B", whole.bytes / whole.datums),

@@ -15,11 +15,11 @@ use crate::{
     process::run_to_end,
 };
 
-/// Lines, or datums, for each millisecond of a measurement.
+/// The number of lines or records per millisecond of a measurement.
 const LINES_A_MS: usize = 2000;
 const LINE: usize = 100;
 
-/// A folder that a case works in, with an operator that hands on what it gets.
+/// Creates the directory of a case, with an operator that passes records on.
 pub(super) fn folder() -> Result<tempfile::TempDir> {
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("pass.wasm"), Guest::default().module())?;
@@ -30,7 +30,7 @@ fn lines(setting: &Setting) -> usize {
     setting.window.as_millis() as usize * LINES_A_MS
 }
 
-/// Objects of 100 bytes with their newline.
+/// Writes objects of 100 bytes including the newline.
 fn write_lines(path: &Path, count: usize) -> Result<()> {
     let mut file = std::io::BufWriter::with_capacity(1 << 20, fs::File::create(path)?);
     for seq in 0..count {
@@ -62,7 +62,7 @@ pub(super) fn file_to_file() -> Row {
              operators: {pass: {wasm: pass.wasm, from: a, to: b}}\n\
              consumers: {out: {from: b, to: {file: {path: out.jsonl}}}}\n",
         )?;
-        // Compiled beforehand, with what little there is then to do.
+        // Compiled before the measurement, with almost no input.
         fs::write(
             at("warm.yaml"),
             fs::read_to_string(&manifest)?.replace("in.jsonl", "warm.jsonl"),
@@ -100,7 +100,7 @@ pub(super) fn file_to_file() -> Row {
     )
 }
 
-/// Pass-through operators behind each other.
+/// A chain of pass-through operators.
 pub(super) fn chain() -> Row {
     const LENGTHS: [usize; 5] = [1, 2, 4, 8, 16];
     let name = |length: usize| format!("{length} operators");
@@ -111,7 +111,7 @@ pub(super) fn chain() -> Row {
             let manifest = folder.path().join("m.yaml");
             fs::write(&manifest, chain_of(length, count)?)?;
             fs::write(folder.path().join("warm.yaml"), chain_of(length, 1)?)?;
-            // What starting takes is in both, so that what is left is what the datums take.
+            // The start is included in both, so that the difference is the processing of records.
             run_to_end(&folder.path().join("warm.yaml"))?;
             let started = timed(|| run_to_end(&folder.path().join("warm.yaml")))?;
             let took = timed(|| run_to_end(&manifest))?;
@@ -120,15 +120,15 @@ pub(super) fn chain() -> Row {
     });
     Row::new(
         "chain",
-        "datums of 100 B through pass-through operators behind each other, the start taken off",
+        "records of 100 B through pass-through operators behind each other, the start taken off",
         cases.into(),
         vec![Goal::ratio(name(16), name(1), Bound::AtMost(18.0))],
     )
 }
 
-fn chain_of(length: usize, datums: usize) -> Result<String> {
+fn chain_of(length: usize, records: usize) -> Result<String> {
     let mut text = format!(
-        "mosaik: v1\nproducers: {{made: {{from: {{generate: {{count: {datums}, size: {LINE}}}}}, to: s0}}}}\n\
+        "mosaik: v1\nproducers: {{made: {{from: {{generate: {{count: {records}, size: {LINE}}}}}, to: s0}}}}\n\
          consumers: {{out: {{from: s{length}, to: {{file: {{path: /dev/null}}}}}}}}\nstreams:\n"
     );
     for stream in 0..=length {

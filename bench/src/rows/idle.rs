@@ -1,4 +1,4 @@
-//! What streams cost on which nothing is sent.
+//! The cost of idle streams.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use crate::{
 };
 
 const COUNTS: [usize; 4] = [1, 10, 100, 1000];
-/// For what follows a start to be over.
+/// The time for startup work to finish.
 const SETTLE: Duration = Duration::from_secs(3);
-/// What is done to each connection every 10 s is to count, for each of them once.
+/// The interval of keep-alives, which are included once per connection.
 const KEPT_ALIVE_EVERY: Duration = Duration::from_secs(10);
 
 fn measure(setting: &Setting, streams: usize) -> Result<Vec<Figure>> {

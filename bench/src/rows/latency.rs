@@ -1,4 +1,4 @@
-//! A datum there and one back, between two processes.
+//! The round trip of a record between two processes.
 
 use crate::{
     measure::{Bound, Case, Figure, Goal, Result, Row, Setting},

@@ -15,11 +15,11 @@ use crate::{
 
 const SIZE: usize = 100;
 const CAPACITY: usize = 1024;
-const DATUMS: &str = "datums/s";
-/// How many are counted before the clock is looked at.
+const RECORDS: &str = "records/s";
+/// The number of records between checks of the clock.
 const LOOK_EVERY: usize = 1024;
 
-/// Runs what sends and what takes on two threads, and gives what was taken a second.
+/// Runs a sending and a receiving task on two threads, and returns the records received per second.
 fn flow<S, T, F>(setting: &Setting, make: impl FnOnce() -> F) -> Result<f64>
 where
     F: Future<Output = Result<(S, T)>>,
@@ -124,9 +124,9 @@ pub(super) fn frames() -> Row {
     let name = "frames";
     Row::new(
         "local-frames",
-        "a local edge, datums of 100 B in batches of 64 KiB",
+        "a local edge, records of 100 B in batches of 64 KiB",
         vec![Case::new(move |setting| {
-            Ok(Figure::alone(name, DATUMS, frames_of(setting)?))
+            Ok(Figure::alone(name, RECORDS, frames_of(setting)?))
         })],
         vec![Goal::alone(name, Bound::AtLeast(20e6))],
     )
@@ -138,8 +138,8 @@ pub(super) fn typed() -> Row {
         "local-typed",
         "a local edge, values of 100 B one by one, against a channel of the same capacity, 1024",
         vec![
-            Case::new(move |setting| Ok(Figure::alone(ours, DATUMS, typed_of(setting)?))),
-            Case::new(move |setting| Ok(Figure::alone(channel, DATUMS, channel_of(setting)?))),
+            Case::new(move |setting| Ok(Figure::alone(ours, RECORDS, typed_of(setting)?))),
+            Case::new(move |setting| Ok(Figure::alone(channel, RECORDS, channel_of(setting)?))),
         ],
         vec![Goal::ratio(ours, channel, Bound::AtLeast(2.0))],
     )

@@ -1,4 +1,4 @@
-//! What is held when nobody takes what comes out at the end.
+//! The memory used while the sink takes nothing.
 
 use std::{fs, process::Stdio, thread, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::{
     process::{Process, runner},
 };
 
-/// How long the sink takes nothing.
+/// The time for which the sink takes nothing.
 const STALL: Duration = Duration::from_mins(1);
 const SETTLE: Duration = Duration::from_secs(5);
 const BUFFER_BYTES: usize = 1024 * 1024;
@@ -34,7 +34,7 @@ pub(super) fn row() -> Row {
                 .args(["-q", "up", "--no-watch"])
                 .arg(manifest)
                 .stderr(Stdio::null());
-            // What reads its output stops after a few lines.
+            // The reader of its output stops after a few lines.
             let node = Process::start(command)?;
             thread::sleep(SETTLE);
             let before = node.resident_kib()? as f64;

@@ -1,4 +1,4 @@
-//! What there is to measure, by what it is about.
+//! All measurements, by subject.
 
 mod criteria;
 mod graph;

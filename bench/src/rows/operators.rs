@@ -1,4 +1,4 @@
-//! What operators cost by themselves: a call, the same code in the sandbox and outside of it, compiling.
+//! The cost of operators: calls, the same code in the sandbox and natively, and compilation.
 
 use std::{
     hint::black_box,
@@ -21,9 +21,9 @@ use crate::{
     measure::{Bound, Case, Figure, Goal, Result, Row, Setting},
 };
 
-/// Datums in a batch.
+/// The number of records in a batch.
 const BATCH: usize = 256;
-const A_DATUM: &str = "ns a datum";
+const A_DATUM: &str = "ns a record";
 
 pub(crate) fn engine() -> Result<Engine> {
     Ok(Engine::new(EngineConfig::default())?)
@@ -54,19 +54,19 @@ pub(crate) fn open(component: &Component, config: &str) -> Result<Instance> {
     })?)
 }
 
-/// Nanoseconds a datum of what is done once a batch, for a quarter of the window.
+/// Returns the nanoseconds per record of a function that processes a batch, measured for a quarter of the window.
 fn a_datum(setting: &Setting, mut batch: impl FnMut() -> Result<()>) -> Result<f64> {
-    let (start, mut datums) = (Instant::now(), 0);
+    let (start, mut records) = (Instant::now(), 0);
     while start.elapsed() < setting.window / 4 {
         for _ in 0..16 {
             batch()?;
-            datums += BATCH;
+            records += BATCH;
         }
     }
-    Ok(start.elapsed().as_secs_f64() * 1e9 / datums as f64)
+    Ok(start.elapsed().as_secs_f64() * 1e9 / records as f64)
 }
 
-/// A call that hands back its batch, against the copies that it takes: into the guest's memory and out of it.
+/// A call that returns its batch, compared with the necessary copies into the guest's memory and back.
 pub(super) fn call() -> Row {
     let beyond = "beyond the copies";
     let case = Case::new(move |setting| {
@@ -91,13 +91,13 @@ pub(super) fn call() -> Row {
     });
     Row::new(
         "operator-call",
-        "a call of a component with 256 datums of 100 B that it hands back",
+        "a call of a component with 256 records of 100 B that it returns",
         vec![case],
         vec![Goal::alone(beyond, Bound::AtMost(15.0))],
     )
 }
 
-/// `jq` in the sandbox, against the same code compiled for this machine.
+/// `jq` in the sandbox, compared with the same code compiled natively.
 pub(super) fn jq() -> Row {
     const FILTER: &str = r#"{"filter":".price * 2"}"#;
     const DATUM: &[u8] = br#"{"symbol":"MSFT","date":"2010-03-01","price":28.8,"volume":1200345,"exchange":"NASDAQ.."}"#;
@@ -141,14 +141,14 @@ pub(super) fn jq() -> Row {
     )
 }
 
-/// Each built-in operator, compiled and taken from the cache of compiled code.
+/// Each built-in operator, compiled and loaded from the cache of compiled code.
 pub(super) fn compiling() -> Row {
     let cached = |name: &str| format!("{name}, from the cache");
     let cases = BUILTINS.iter().map(|(name, bytes)| {
         Case::new(move |_| {
             let folder = tempfile::tempdir()?;
             let load = || -> Result<f64> {
-                // An engine of its own, as a process has.
+                // A separate engine, as in a new process.
                 let engine = Engine::new(EngineConfig {
                     cache_dir: Some(folder.path().join("cache")),
                 })?;

@@ -1,4 +1,4 @@
-//! Streams between two processes over loopback: ours, quinn alone, Mosaik and Zenoh.
+//! Streams between two processes over loopback: this project, quinn alone, Mosaik and Zenoh.
 
 use crate::{
     measure::{Bound, Case, Figure, Goal, Result, Row, Setting},
@@ -6,11 +6,11 @@ use crate::{
     process::Process,
 };
 
-const DATUMS: &str = "datums/s";
+const RECORDS: &str = "records/s";
 const BYTES: &str = "B/s";
 
-/// Starts a producer, then a consumer that is told where it is, and measures what arrives. Gives datums and bytes a
-/// second, and how many CPU-seconds a second both took.
+/// Starts a producer, then a consumer with its address, and measures the received records. Returns records and bytes
+/// per second, and the CPU seconds per second of both.
 pub(super) fn measure(
     mut producer: Process,
     consumer: impl FnOnce(&str) -> Result<Process>,
@@ -32,14 +32,14 @@ pub(super) fn measure(
     })
 }
 
-/// What flows in a second.
+/// The rates of a stream.
 pub(super) struct Flow {
     pub(super) datums: f64,
     pub(super) bytes: f64,
     pub(super) cpu: f64,
 }
 
-/// Ours on both sides.
+/// This project on both sides.
 pub(super) fn ours(setting: &Setting, produce: &[&str], consume: &[&str]) -> Result<Flow> {
     let seconds = setting.window.as_secs_f64().to_string();
     measure(Process::part([&["produce"], produce].concat())?, |addr| {
@@ -63,18 +63,20 @@ fn zenoh(setting: &Setting, over: &'static str) -> Result<f64> {
     Ok(flow.datums)
 }
 
-/// Values of a type, one by one.
+/// Typed values, one by one.
 pub(super) fn typed() -> Row {
     let (ours_is, zenoh_quic, zenoh_tcp) = ("ours, typed", "Zenoh over QUIC", "Zenoh over TCP");
     let cases = vec![
         Case::new(move |setting| {
             let flow = ours(setting, &["100", "--typed"], &["--typed"])?;
-            Ok(Figure::alone(ours_is, DATUMS, flow.datums))
+            Ok(Figure::alone(ours_is, RECORDS, flow.datums))
         }),
         Case::of_peers(move |setting| {
-            Ok(Figure::alone(zenoh_quic, DATUMS, zenoh(setting, "quic")?))
+            Ok(Figure::alone(zenoh_quic, RECORDS, zenoh(setting, "quic")?))
         }),
-        Case::of_peers(move |setting| Ok(Figure::alone(zenoh_tcp, DATUMS, zenoh(setting, "tcp")?))),
+        Case::of_peers(move |setting| {
+            Ok(Figure::alone(zenoh_tcp, RECORDS, zenoh(setting, "tcp")?))
+        }),
     ];
     let goals = vec![Goal::ratio(ours_is, zenoh_quic, Bound::AtLeast(1.2))];
     Row::new(
@@ -96,7 +98,7 @@ pub(super) fn frames() -> Row {
             let flow = ours(setting, &[size], &[])?;
             let mut figures = Figure::alone(format!("ours, {name}"), BYTES, flow.bytes);
             if size == "100" {
-                figures.push(Figure::new("ours, 100 B, in datums", DATUMS, flow.datums));
+                figures.push(Figure::new("ours, 100 B, in records", RECORDS, flow.datums));
             }
             Ok(figures)
         }));
@@ -109,12 +111,12 @@ pub(super) fn frames() -> Row {
     cases.push(Case::of_peers(|setting| {
         Ok(Figure::alone(
             "Zenoh over QUIC, 100 B",
-            DATUMS,
+            RECORDS,
             zenoh(setting, "quic")?,
         ))
     }));
     goals.push(Goal::ratio(
-        "ours, 100 B, in datums",
+        "ours, 100 B, in records",
         "Zenoh over QUIC, 100 B",
         Bound::AtLeast(2.0),
     ));
@@ -126,7 +128,7 @@ pub(super) fn frames() -> Row {
     )
 }
 
-/// Ours and real Mosaik nodes, in either direction.
+/// This project and real Mosaik nodes, in either direction.
 pub(super) fn mosaik() -> Row {
     let names = ["Mosaik to Mosaik", "ours to Mosaik", "Mosaik to ours"];
     let case = |name: &'static str, from_us: bool, to_us: bool| {
@@ -145,7 +147,7 @@ pub(super) fn mosaik() -> Row {
                     peers::mosaik(&["consume", relay.url(), addr, &seconds])
                 }
             })?;
-            Ok(Figure::alone(name, DATUMS, flow.datums))
+            Ok(Figure::alone(name, RECORDS, flow.datums))
         })
     };
     Row::new(
@@ -192,20 +194,20 @@ pub(super) fn fan_out() -> Row {
     }
     Row::new(
         "fan-out",
-        "datums of 1 KiB to 1, 10 and 100 consumers, each with a connection of its own",
+        "records of 1 KiB to 1, 10 and 100 consumers, each with a connection of its own",
         cases,
         goals,
     )
 }
 
-/// One consumer that takes nothing, among ten.
+/// One stalled consumer among ten.
 pub(super) fn stalled() -> Row {
     let case = |name: &'static str, stalled: &'static str| {
         Case::new(move |setting| {
             let flow = ours(
                 setting,
                 &["1024", "--unhurried"],
-                // Until the one that takes nothing has all that it can hold.
+                // Until the stalled one holds as much as it can.
                 &["--consumers", "9", "--stalled", stalled, "--warm-up", "2"],
             )?;
             Ok(Figure::alone(name, BYTES, flow.bytes))

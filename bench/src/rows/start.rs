@@ -1,4 +1,4 @@
-//! From `up` to the first datum.
+//! The time from `up` to the first record.
 
 use std::{
     fs,

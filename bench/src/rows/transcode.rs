@@ -1,4 +1,4 @@
-//! What it costs to make JSON of a postcard struct by its schema, and postcard of it again, on one core.
+//! The cost of converting a postcard struct to JSON by its schema and back, on one core.
 
 use std::{hint::black_box, time::Instant};
 
@@ -9,7 +9,7 @@ use mosaik_streams::{
 
 use crate::measure::{Case, Figure, Result, Row, Setting};
 
-const DATUMS: u32 = 4096;
+const RECORDS: u32 = 4096;
 
 /// Five fields: `{"symbol":"S3","price":42.1,"size":42,"tags":["a","b"],"note":"n"}`.
 type Trade = (String, f64, u32, Vec<String>, Option<String>);
@@ -35,18 +35,18 @@ pub(super) fn row() -> Row {
         ];
         let schema = Schema::Struct(fields.map(|(name, field)| (name.to_owned(), field)).into());
         let transcoder = Transcoder::new(&schema)?;
-        let datums: std::result::Result<Vec<_>, _> =
-            (0..DATUMS).map(|n| trade(n).encode()).collect();
-        let postcard: Frames = datums?.into_iter().collect();
+        let records: std::result::Result<Vec<_>, _> =
+            (0..RECORDS).map(|n| trade(n).encode()).collect();
+        let postcard: Frames = records?.into_iter().collect();
         let (json, to_json) = again(setting, &postcard, |batch| transcoder.frames_to_json(batch))?;
         let (back, to_postcard) =
             again(setting, &json, |batch| transcoder.frames_to_postcard(batch))?;
         if back != postcard {
-            return Err("the datums came back as others".into());
+            return Err("the records changed in the round trip".into());
         }
         Ok(vec![
-            Figure::new("postcard to JSON", "ns a datum", to_json),
-            Figure::new("JSON to postcard", "ns a datum", to_postcard),
+            Figure::new("postcard to JSON", "ns a record", to_json),
+            Figure::new("JSON to postcard", "ns a record", to_postcard),
         ])
     });
     Row::new(
@@ -57,7 +57,7 @@ pub(super) fn row() -> Row {
     )
 }
 
-/// Converts a whole batch again and again, for a quarter of the window. Gives what comes of it, and the time.
+/// Converts a whole batch repeatedly, for a quarter of the window. Returns the result and the time.
 fn again(
     setting: &Setting,
     from: &Frames,
@@ -68,7 +68,8 @@ fn again(
         let all = whole(from, &convert);
         batches += 1;
         if start.elapsed() >= setting.window / 4 {
-            let each = start.elapsed().as_secs_f64() * 1e9 / f64::from(batches) / f64::from(DATUMS);
+            let each =
+                start.elapsed().as_secs_f64() * 1e9 / f64::from(batches) / f64::from(RECORDS);
             return Ok((all, each));
         }
         black_box(all);

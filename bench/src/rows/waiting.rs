@@ -1,4 +1,4 @@
-//! What a node costs that waits: for its file to grow, and for streams that nobody offers.
+//! The cost of a waiting node: for its file to grow, and for streams that no node offers.
 
 use std::{fs, path::Path, process::Stdio, thread, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
 const HANDLES: u32 = 100;
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// Of what is measured for a few seconds, in 10 s.
+/// Scales a measurement of a few seconds to 10 s.
 fn in_ten_seconds(used: Duration, window: Duration) -> f64 {
     used.as_secs_f64() * 1e3 / window.as_secs_f64() * 10.0
 }
@@ -78,7 +78,7 @@ pub(super) fn row() -> Row {
     .at_most(1)
 }
 
-/// Lets two nodes wait for each other's streams, none of which they have in common.
+/// Lets two nodes wait for each other's streams, none of which match.
 async fn wait(setting: &Setting) -> Result<f64> {
     let one = Network::new("idle").await?;
     let config = discovery::Config::builder().with_bootstrap(one.local().addr());

@@ -1,16 +1,16 @@
-//! Days and calendar dates (proleptic Gregorian, UTC). Pure arithmetic, after Howard Hinnant's
+//! Conversion between days and calendar dates (proleptic Gregorian, UTC). Pure arithmetic, after Howard Hinnant's
 //! <https://howardhinnant.github.io/date_algorithms.html>.
 
-/// Milliseconds of a day.
+/// The number of milliseconds in a day.
 pub const DAY_MS: i64 = 86_400_000;
 
-/// The first ms of year 1, the earliest time that is taken.
+/// The first ms of year 1, the earliest accepted time.
 pub const EARLIEST_MS: i64 = days_from_civil(1, 1, 1) * DAY_MS;
 
-/// The first ms of year 9999, past the latest time that is taken.
+/// The first ms of year 9999, after the latest accepted time.
 pub const LATEST_MS: i64 = days_from_civil(9999, 1, 1) * DAY_MS;
 
-/// Days from 1970-01-01 to a date; `month` and `day` from 1.
+/// Returns the number of days from 1970-01-01 to a date. `month` and `day` start at 1.
 pub const fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -21,7 +21,7 @@ pub const fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-/// The date that many days from 1970-01-01: year, month from 1, day from 1.
+/// Returns the date this many days after 1970-01-01: year, month and day. Month and day start at 1.
 #[expect(clippy::cast_sign_loss, reason = "months and days are positive")]
 pub const fn civil_from_days(days: i64) -> (i64, u32, u32) {
     let days = days + 719_468;
@@ -41,7 +41,7 @@ pub const fn civil_from_days(days: i64) -> (i64, u32, u32) {
     (year, month as u32, day as u32)
 }
 
-/// Days of a month.
+/// Returns the number of days in a month.
 pub const fn days_in_month(year: i64, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
@@ -51,8 +51,8 @@ pub const fn days_in_month(year: i64, month: u32) -> u32 {
     }
 }
 
-/// Appends a time as RFC 3339 in UTC, with ms only where there are some. A year outside of 0 to 9999, where a long window
-/// may start or end, has a sign and as many digits as it takes, as in ISO 8601.
+/// Appends a time as RFC 3339 in UTC, with milliseconds only if they are not zero. A year outside of 0 to 9999, in
+/// which a long window may start or end, gets a sign and as many digits as needed, as in ISO 8601.
 pub fn write_rfc3339(time_ms: i64, to: &mut Vec<u8>) {
     let (year, month, day) = civil_from_days(time_ms.div_euclid(DAY_MS));
     let of_day = time_ms.rem_euclid(DAY_MS);

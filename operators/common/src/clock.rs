@@ -1,28 +1,28 @@
-//! Operators that go by time: the host's clock as one, and what comes too late.
+//! Shared by operators that use time: the host's clock as an event time, and late records.
 
 use crate::civil::{DAY_MS, LATEST_MS};
 use crate::span::Span;
 use mosaik_wasm_sdk::host::{self, CounterClass};
 use mosaik_wasm_sdk::{Error, Outputs, Result};
 
-/// The host's clock as a time of a datum.
+/// Converts the host's clock to an event time.
 pub fn clock_time(clock_ms: u64) -> i64 {
     i64::try_from(clock_ms).map_or(LATEST_MS - 1, |time_ms| time_ms.min(LATEST_MS - 1))
 }
 
-/// Holds event times to the host's clock: one far ahead of it would close windows for all that follow.
+/// Checks event times against the host's clock. A time far ahead would close windows for all records that follow.
 #[derive(Debug, Clone, Copy)]
 pub struct Ahead {
     max_ms: i64,
-    /// The latest time that needs no look at the clock.
+    /// The latest time that can be accepted without reading the clock.
     checked_to: i64,
 }
 
 impl Ahead {
-    /// How far times may be ahead by default: a day.
+    /// The default maximum time ahead: one day.
     pub const DEFAULT: Span = Span(DAY_MS);
 
-    /// Times may be so far ahead.
+    /// Creates a check with this maximum time ahead.
     pub fn new(max: Option<Span>) -> Self {
         Self {
             max_ms: max.unwrap_or(Self::DEFAULT).0,
@@ -30,10 +30,10 @@ impl Ahead {
         }
     }
 
-    /// Checks the time of a datum. Asks for the clock only if the last answer leaves it open.
+    /// Checks the time of a record. Reads the clock only if the last reading does not suffice.
     ///
     /// # Errors
-    /// The reason, which rejects the datum, when its time is too far ahead. It is counted.
+    /// Returns the reason for rejecting the record if its time is too far ahead, and counts it.
     pub fn check(&mut self, time_ms: i64) -> Result<()> {
         if time_ms <= self.checked_to {
             return Ok(());
@@ -49,10 +49,10 @@ impl Ahead {
     }
 }
 
-/// Counts a datum that comes too late, and sends it to the port for such.
+/// Counts a late record, and sends it to the port for late records.
 ///
 /// # Errors
-/// The reason, which rejects it, when no stream is bound to that port; also when the datum cannot be sent.
+/// Returns the reason for rejecting it if no stream is bound to that port, or the record cannot be sent.
 pub fn late(datum: &[u8], port: usize, reason: &str, out: &mut Outputs) -> Result<()> {
     host::count_as(CounterClass::Incomplete, "late", 1);
     if out.is_bound(port) {

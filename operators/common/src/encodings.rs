@@ -1,8 +1,8 @@
-//! Whether the streams of an operator are of an encoding that it can do with.
+//! Checks of the encodings of an operator's streams.
 
 use mosaik_wasm_sdk::{Binding, Result, ensure};
 
-/// Checks that all streams of an operator are of JSON.
+/// Checks that all streams of an operator are JSON.
 ///
 /// # Errors
 /// Names the port whose stream is not.
@@ -10,16 +10,17 @@ pub fn only_json(operator: &str, inputs: &[Binding], outputs: &[Binding]) -> Res
     for Binding { port, encoding, .. } in inputs.iter().chain(outputs) {
         ensure!(
             encoding == "json",
-            "the stream on port `{port}` is {encoding}; {operator} takes and gives json"
+            "the stream on port `{port}` is {encoding}; {operator} reads and writes json"
         );
     }
     Ok(())
 }
 
-/// For operators that hand datums on as they came: checks that all streams of the operator are of one encoding; of JSON, if it looks into them.
+/// Checks that all streams of an operator have the same encoding, for operators that pass records on unchanged. It must
+/// be JSON if the operator reads fields.
 ///
 /// # Errors
-/// Names the port whose stream does not fit.
+/// Names the port whose stream does not match.
 pub fn all_alike(
     operator: &str,
     looks_into: bool,
@@ -31,17 +32,17 @@ pub fn all_alike(
         let Binding { port, encoding, .. } = binding;
         ensure!(
             !looks_into || encoding == "json",
-            "the stream on port `{port}` is {encoding}; {operator} finds the fields of `by` and `time` in json only"
+            "the stream on port `{port}` is {encoding}; {operator} reads the fields of `by` and `time` from json only"
         );
-        // Its schema might be another on each port.
+        // The schemas of the ports could differ.
         ensure!(
             encoding != "postcard",
-            "the stream on port `{port}` is postcard; {operator} takes it as json (postcard: json)"
+            "the stream on port `{port}` is postcard; {operator} reads it as json (postcard: json)"
         );
         let first = *first.get_or_insert(binding);
         ensure!(
             *encoding == first.encoding,
-            "the stream on port `{port}` is {encoding}, that on port `{}` is {}; {operator} hands datums on as they came",
+            "the stream on port `{port}` is {encoding}, that on port `{}` is {}; {operator} passes records on unchanged",
             first.port,
             first.encoding
         );
@@ -70,7 +71,7 @@ mod tests {
                 true,
                 "text",
                 "text",
-                "the stream on port `in` is text; dedupe finds the fields",
+                "the stream on port `in` is text; dedupe reads the fields",
             ),
             (
                 false,
@@ -82,7 +83,7 @@ mod tests {
                 false,
                 "postcard",
                 "postcard",
-                "the stream on port `in` is postcard; dedupe takes",
+                "the stream on port `in` is postcard; dedupe reads",
             ),
         ] {
             let said = check(looks_into, input, output).unwrap_err();

@@ -1,6 +1,6 @@
-//! Fields of JSON datums: taking the few that are wanted out of an object, without building the rest.
+//! Fields of JSON records: extracts the fields in use from an object without parsing the rest.
 //!
-//! All of it goes by `from_slice`, also where there is a `str`: two readers of serde_json are twice the code in a component.
+//! Uses `from_slice` throughout, even for a `str`: a second reader of serde_json would double that code in a component.
 
 use mosaik_datum::path;
 use mosaik_wasm_sdk::{Error, Result, bail};
@@ -9,17 +9,17 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// A field by name, or by a path of names with dots between; `\.` is a dot that belongs to a name.
+/// A field, by name or by a path of names separated by dots; `\.` is a dot within a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     path: Vec<Box<str>>,
 }
 
 impl Field {
-    /// Reads a path.
+    /// Parses a path.
     ///
     /// # Errors
-    /// When a name of it is empty.
+    /// Fails if one of its names is empty.
     pub fn parse<E: serde::de::Error>(text: &str) -> Result<Self, E> {
         let path: Vec<Box<str>> = path::parts(text).map(|(_, name)| name.into()).collect();
         if path.iter().any(|name| name.is_empty()) {
@@ -30,7 +30,7 @@ impl Field {
         Ok(Self { path })
     }
 
-    /// What the field is called in an output: the last name of its path.
+    /// Returns the name of the field in an output: the last name of its path.
     pub fn name(&self) -> &str {
         self.path.last().map_or("", |name| name)
     }
@@ -48,18 +48,18 @@ impl<'de> Deserialize<'de> for Field {
     }
 }
 
-/// Fields taken together: one pass over a datum finds them all.
+/// A set of fields that are extracted in one pass over a record.
 #[derive(Debug, Default)]
 pub struct Wanted {
     fields: Vec<Field>,
-    /// The first names of the fields' paths, each once.
+    /// The first names of the fields' paths, without duplicates.
     tops: Vec<Box<str>>,
-    /// Of every field the place of its first name in `tops`.
+    /// For every field, the index of its first name in `tops`.
     top_of: Vec<usize>,
 }
 
 impl Wanted {
-    /// Adds a field; gives its place among the values.
+    /// Adds a field and returns its index among the values.
     pub fn add(&mut self, field: &Field) -> usize {
         if let Some(place) = self.fields.iter().position(|known| known == field) {
             return place;
@@ -78,11 +78,11 @@ impl Wanted {
         self.fields.len() - 1
     }
 
-    /// The values of all fields in a datum, by place; none where there is no such field. Room for `N` values is given;
-    /// whoever adds more fields than that does not see the last ones.
+    /// Returns the values of all fields in a record, by index; `None` for missing fields. `N` must be at least the
+    /// number of fields; values beyond it are not returned.
     ///
     /// # Errors
-    /// When the datum is no JSON object.
+    /// Fails if the record is not a JSON object.
     pub fn find<'a, const N: usize>(&self, datum: &'a [u8]) -> Result<[Option<&'a RawValue>; N]> {
         let mut json = serde_json::Deserializer::from_slice(datum);
         let mut tops = [None; N];
@@ -104,10 +104,10 @@ impl Wanted {
         Ok(values)
     }
 
-    /// The value at a place, which must be there.
+    /// Returns the value at an index, which must be present.
     ///
     /// # Errors
-    /// Names the field that is missing.
+    /// Names the missing field.
     pub fn required<'a>(
         &self,
         values: &[Option<&'a RawValue>],
@@ -116,15 +116,15 @@ impl Wanted {
         match (values.get(place).copied().flatten(), self.fields.get(place)) {
             (Some(value), _) => Ok(value),
             (None, Some(field)) if field.path.len() > 1 => {
-                bail!("there is no field `{field}` (a dot that is part of a name is written `\\.`)")
+                bail!("missing field `{field}` (write a dot within a name as `\\.`)")
             }
-            (None, Some(field)) => bail!("there is no field `{field}`"),
-            (None, None) => bail!("there is no such field"),
+            (None, Some(field)) => bail!("missing field `{field}`"),
+            (None, None) => bail!("missing field"),
         }
     }
 }
 
-/// The text of a JSON string.
+/// Returns the text of a JSON string.
 pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
@@ -135,7 +135,7 @@ pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(inner))
 }
 
-/// The front of a text, for an error.
+/// Returns the beginning of a text, for error messages.
 pub fn short(text: &str) -> &str {
     text.char_indices()
         .nth(40)

@@ -1,12 +1,12 @@
-//! Hashes that are the same on every machine and in every version: what is saved, and what a datum's fate hangs on. By blake3, so
-//! that nobody can make datums up that collide.
+//! Hashes that are the same on every machine and in every version, for saved state and for sampling. Based on blake3,
+//! so that records cannot be crafted to collide.
 
-/// 16 bytes for what is too long to be kept.
+/// Returns a 16-byte hash, for values that are too long to keep.
 pub fn hash_128(bytes: &[u8]) -> [u8; 16] {
     first(&blake3::hash(bytes))
 }
 
-/// 64 bits, others for each seed.
+/// Returns a 64-bit hash that depends on the seed.
 pub fn hash_64(seed: &str, bytes: &[u8]) -> u64 {
     let seed = blake3::hash(seed.as_bytes());
     u64::from_le_bytes(first(&blake3::keyed_hash(seed.as_bytes(), bytes)))
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn known_hashes() {
-        // Changing one of these loses what was saved, or lets other datums pass than before.
+        // A change of these values invalidates saved state, and changes which records pass.
         assert_eq!(
             hash_128(b"abc"),
             0x6437_b3ac_3846_5133_ffb6_3b75_273a_8db5_u128.to_be_bytes()

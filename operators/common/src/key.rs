@@ -1,4 +1,4 @@
-//! Keys: the values of one or several fields, as one text that is the same whenever the values are.
+//! Keys: the values of one or several fields as one canonical text, equal if the values are equal.
 
 use crate::fields::{Field, Wanted};
 use mosaik_datum::canonical;
@@ -8,21 +8,22 @@ use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// Bytes of a key: 1 KiB.
+/// The maximum length of a key in bytes: 1 KiB.
 pub const KEY_LEN_MAX: usize = 1024;
 
-/// The key of an entry of state that belongs to all keys: every instance gets a copy. No key is empty, as JSON is not.
+/// The key of a state entry that belongs to all keys: every instance receives a copy. No other key is empty, because
+/// JSON is not.
 pub const ALL_KEYS: &[u8] = b"";
 
-/// The fields of a key, as configured: `symbol`, or `[symbol, exchange]`. None: one key for all.
+/// The configured fields of a key: `symbol`, or `[symbol, exchange]`. Without fields, all records have the same key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct By(pub Vec<Field>);
 
 impl By {
-    /// Checks that there are not more fields than this.
+    /// Checks that there are at most this many fields.
     ///
     /// # Errors
-    /// Says how many there are.
+    /// Returns the number of fields.
     pub fn at_most(&self, fields: usize) -> Result<()> {
         let count = self.0.len();
         ensure!(
@@ -57,7 +58,7 @@ impl<'de> Deserialize<'de> for By {
     }
 }
 
-/// Takes keys out of datums.
+/// Extracts keys from records.
 #[derive(Debug)]
 pub struct KeyFields {
     names: Vec<Box<str>>,
@@ -65,7 +66,7 @@ pub struct KeyFields {
 }
 
 impl KeyFields {
-    /// For these fields, which are added to those wanted.
+    /// Creates an extractor for these fields, and adds them to `wanted`.
     pub fn new(by: &By, wanted: &mut Wanted) -> Self {
         Self {
             names: by.0.iter().map(|field| field.name().into()).collect(),
@@ -73,16 +74,16 @@ impl KeyFields {
         }
     }
 
-    /// The names of the fields, the last one of each path.
+    /// Returns the names of the fields, the last one of each path.
     pub fn names(&self) -> &[Box<str>] {
         &self.names
     }
 
-    /// Puts the key of a datum into `key`: the compact JSON of the value, or of the array of the values of several
-    /// fields; nothing where there is no field. It is what a saved state's entry is known by.
+    /// Writes the key of a record to `key`: the compact JSON of the value, or of the array of values of several fields;
+    /// empty without fields. Saved state entries have the same key.
     ///
     /// # Errors
-    /// When a field is missing, is an object or an array, or the key is longer than [`KEY_LEN_MAX`].
+    /// Fails if a field is missing, is an object or an array, or the key is longer than [`KEY_LEN_MAX`].
     pub fn read(
         &self,
         wanted: &Wanted,
@@ -108,14 +109,14 @@ impl KeyFields {
         Ok(())
     }
 
-    /// Whether all of the fields are there.
+    /// Returns true if all fields are present.
     pub fn is_there(&self, found: &[Option<&RawValue>]) -> bool {
         self.places
             .iter()
             .all(|place| found.get(*place).is_some_and(Option::is_some))
     }
 
-    /// Whether any of the fields is `null`.
+    /// Returns true if any of the fields is `null`.
     pub fn any_null(&self, found: &[Option<&RawValue>]) -> bool {
         let mut values = self
             .places
@@ -127,7 +128,7 @@ impl KeyFields {
     /// Appends the fields of a key as members of an object, `"symbol":"IBM","exchange":"N"`.
     ///
     /// # Errors
-    /// When it is no key of these fields.
+    /// Fails if it is not a key of these fields.
     pub fn write_members(&self, key: &[u8], to: &mut Vec<u8>) -> Result<()> {
         let values: Vec<&RawValue> = match self.names.len() {
             0 => Vec::new(),
@@ -146,7 +147,7 @@ impl KeyFields {
     }
 }
 
-/// Appends a value that can be a key, in its canonical form: the same value can be spelled in several ways.
+/// Appends a scalar value in canonical form, since the same value can be written in several ways.
 fn write_scalar(name: &str, value: &RawValue, to: &mut Vec<u8>) -> Result<()> {
     if let Some(b'{' | b'[') = value.get().as_bytes().first() {
         bail!("`{name}` is an object or an array, which cannot be a key");
@@ -183,7 +184,7 @@ mod tests {
         assert_eq!(key(&json!([]), datum).unwrap(), "");
         for (by, reason) in [
             (json!("b"), "`b` is an object"),
-            (json!("x"), "there is no field `x`"),
+            (json!("x"), "missing field `x`"),
         ] {
             let said = key(&by, datum).unwrap_err().into_reason();
             assert!(said.starts_with(reason), "{said}");

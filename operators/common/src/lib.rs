@@ -1,4 +1,4 @@
-//! What several of the built-in operators share: fields, keys and times of JSON datums. No operator of its own.
+//! Code shared by several built-in operators: fields, keys and times of JSON records. Not an operator.
 
 pub mod civil;
 pub mod clock;

@@ -1,14 +1,14 @@
-//! The members of a JSON object, without building their values.
+//! Iterates over the members of a JSON object without parsing their values.
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// The members of an object, in its order: names unescaped, values as they stand.
+/// Returns the members of an object in order: names unescaped, values as written.
 ///
 /// # Errors
-/// When the text is no JSON object.
+/// Fails if the text is not a JSON object.
 pub fn members(object: &[u8]) -> serde_json::Result<Vec<(Cow<'_, str>, &RawValue)>> {
     struct Members;
 
@@ -28,7 +28,7 @@ pub fn members(object: &[u8]) -> serde_json::Result<Vec<(Cow<'_, str>, &RawValue
         }
     }
 
-    /// Borrowed where nothing is escaped, which serde does for a `Cow` only when told.
+    /// Borrows the name if nothing is escaped. serde does so for a `Cow` only with the attribute `borrow`.
     #[derive(serde::Deserialize)]
     struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -4,7 +4,7 @@ use crate::members::members;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 use serde_json::value::RawValue;
 
-/// Reads a setting for two sides of these names: one value for both, or a map with one for each.
+/// Reads a setting for two sides with these names: one value for both, or a map with one value for each.
 ///
 /// # Errors
 /// Names the side.
@@ -16,7 +16,7 @@ pub fn pair<'de, T: DeserializeOwned + Clone, D: Deserializer<'de>>(
 }
 
 fn read<T: DeserializeOwned + Clone>(raw: &RawValue, names: [&str; 2]) -> Result<[T; 2], String> {
-    // What is no object has no sides.
+    // Anything but an object has no sides.
     let members = members(raw.get().as_bytes()).unwrap_or_default();
     let is_side = |name: &str| names.contains(&name);
     if !members.iter().any(|(name, _)| is_side(name)) {
@@ -36,7 +36,7 @@ fn read<T: DeserializeOwned + Clone>(raw: &RawValue, names: [&str; 2]) -> Result
     Ok([side(one)?, side(other)?])
 }
 
-/// A value, or what is wrong with it; where in its JSON is of no use to whoever wrote YAML.
+/// Parses a value. Removes the position in the JSON from the error, because the user wrote YAML.
 fn value<T: DeserializeOwned>(raw: &RawValue) -> Result<T, String> {
     serde_json::from_slice(raw.get().as_bytes()).map_err(|error| {
         let reason = error.to_string();

@@ -1,4 +1,5 @@
-//! [`Recent`]: keys and what is kept of each, bounded in number and in bytes. The key that was not used for longest goes first.
+//! [`Recent`]: a bounded map from keys to values, limited by number and by bytes. Evicts the least recently used key
+//! first.
 
 use crate::saved::{load, save};
 use crate::size::Size;
@@ -7,28 +8,30 @@ use mosaik_wasm_sdk::{Entry, Error, Result, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Bytes that a key takes beside its own, nearly: its place in the order, in the table, and what is kept of it.
+/// The approximate memory in bytes of a key in addition to its own length: its position in the order, its table slot,
+/// and its value.
 pub const KEY_OVERHEAD: usize = 100;
 
-/// How many keys there may be, and how many bytes they may take, each with [`KEY_OVERHEAD`].
+/// The maximum number of keys and of their bytes, each key with [`KEY_OVERHEAD`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Keys.
+    /// The maximum number of keys.
     pub keys: usize,
-    /// Bytes.
+    /// The maximum number of bytes.
     pub bytes: usize,
 }
 
 impl Bounds {
-    /// Unless configured otherwise, 100 000 keys.
+    /// The default maximum number of keys: 100 000.
     pub const DEFAULT_KEYS: usize = 100_000;
-    /// Unless configured otherwise, 16 MiB: with a snapshot being taken, it fits the memory that operators have by default.
+    /// The default maximum number of bytes: 16 MiB. Together with a snapshot it fits into the default memory of an
+    /// operator.
     pub const DEFAULT_BYTES: Size = Size(16 * 1024 * 1024);
 
-    /// Of the fields `max_keys` and `max_bytes` of a configuration.
+    /// Creates bounds from the fields `max_keys` and `max_bytes` of a configuration.
     ///
     /// # Errors
-    /// When there is no room for a single key.
+    /// Fails if there is no room for a single key.
     pub fn new(max_keys: usize, max_bytes: Size) -> Result<Self> {
         const ONE_KEY: usize = crate::key::KEY_LEN_MAX + KEY_OVERHEAD;
         ensure!(max_keys > 0, "config.max_keys: at least 1");
@@ -43,7 +46,7 @@ impl Bounds {
     }
 }
 
-/// Keys, in the order in which they were used, and what is kept of each.
+/// Keys and their values, in order of use.
 #[derive(Debug)]
 pub struct Recent<V> {
     bounds: Bounds,
@@ -52,16 +55,16 @@ pub struct Recent<V> {
     newest_ms: u64,
 }
 
-/// What is kept of a key, also when it is saved.
+/// The value of a key, in memory and in saved state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Kept<V> {
-    /// When the key was used last, by the host's clock: by it, keys of several instances can be put in one order.
+    /// The time of the last use by the host's clock. Orders the keys of several instances.
     used_ms: u64,
     value: V,
 }
 
 impl<V> Recent<V> {
-    /// None so far.
+    /// Creates an empty map.
     pub fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
@@ -71,17 +74,17 @@ impl<V> Recent<V> {
         }
     }
 
-    /// How many keys there are.
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no keys.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// What is kept of a key, which is now the last one used.
+    /// Returns the value of a key and marks it as used.
     pub fn touch(&mut self, key: &[u8], now_ms: u64) -> Option<&mut V> {
         let used_ms = self.at(now_ms);
         let kept = self.entries.get_mut(key)?;
@@ -89,7 +92,7 @@ impl<V> Recent<V> {
         Some(&mut kept.value)
     }
 
-    /// Puts a key, or what is kept of it, in the place of the last one used. Gives the number of other keys that had to go.
+    /// Inserts or replaces the value of a key and marks it as used. Returns the number of evicted keys.
     pub fn insert(&mut self, key: impl Into<Box<[u8]>>, value: V, now_ms: u64) -> usize {
         let used_ms = self.at(now_ms);
         let key = key.into();
@@ -98,7 +101,7 @@ impl<V> Recent<V> {
             self.bytes -= size_of_key(&replaced);
         }
         let mut gone = 0;
-        // What has just come stays, whatever it takes.
+        // The inserted key stays, even if it exceeds the bounds.
         while (self.len() > self.bounds.keys || self.bytes > self.bounds.bytes) && self.len() > 1 {
             self.pop();
             gone += 1;
@@ -106,7 +109,7 @@ impl<V> Recent<V> {
         gone
     }
 
-    /// Forgets the keys that were not used for longest, as long as what is kept of them may go.
+    /// Removes the least recently used keys while `may_go` accepts their values.
     pub fn forget_while(&mut self, may_go: impl Fn(&V) -> bool) {
         while let Some((_, oldest)) = self.entries.peek_lru()
             && may_go(&oldest.value)
@@ -115,7 +118,7 @@ impl<V> Recent<V> {
         }
     }
 
-    /// The keys and what is kept of each; the one not used for longest comes first.
+    /// Iterates over the keys and their values, least recently used first.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
         let oldest_first = self.entries.iter().rev();
         oldest_first.map(|(key, kept)| (&**key, &kept.value))
@@ -127,7 +130,7 @@ impl<V> Recent<V> {
         }
     }
 
-    /// The clock, which here does not go backwards, so that the order of keys is that of their times.
+    /// Returns the clock, which never goes backwards here, so that the order of keys equals the order of their times.
     fn at(&mut self, now_ms: u64) -> u64 {
         self.newest_ms = self.newest_ms.max(now_ms);
         self.newest_ms
@@ -135,11 +138,11 @@ impl<V> Recent<V> {
 }
 
 impl<V: Serialize + DeserializeOwned> Recent<V> {
-    /// One entry a key, known by it; the key not used for longest comes first. `shape` is a hash of what must be the same in
-    /// the configuration for the state to make sense.
+    /// Saves one entry per key, least recently used first. `shape` is a hash of the settings that must not change
+    /// between saving and restoring.
     ///
     /// # Errors
-    /// When a value cannot be saved.
+    /// Fails if a value cannot be saved.
     pub fn save(&self, shape: u64) -> Result<Vec<Entry>> {
         let mut entries = Vec::with_capacity(self.len());
         for (key, kept) in self.entries.iter().rev() {
@@ -151,11 +154,11 @@ impl<V: Serialize + DeserializeOwned> Recent<V> {
         Ok(entries)
     }
 
-    /// Takes up saved keys, in whatever order they come and of however many instances. Gives the number of those that are
-    /// beyond the bounds: the ones not used for longest.
+    /// Restores saved keys, in any order and from any number of instances. Returns the number of keys that exceed the
+    /// bounds and were dropped, least recently used first.
     ///
     /// # Errors
-    /// When a value cannot be read, an entry has no key, or the shape is another.
+    /// Fails if a value cannot be read, an entry has no key, or the shape differs.
     pub fn restore(bounds: Bounds, shape: u64, entries: Vec<Entry>) -> Result<(Self, usize)> {
         let mut saved: Vec<(Vec<u8>, Kept<V>)> = Vec::with_capacity(entries.len());
         for Entry { key, value } in entries {
@@ -213,7 +216,7 @@ mod tests {
         one.insert(*b"a", 1, 10);
         two.insert(*b"b", 2, 15);
         one.insert(*b"c", 3, 20);
-        // The clock has gone back.
+        // The clock has gone backwards.
         two.insert(*b"d", 4, 12);
         let entries = [one.save(7).unwrap(), two.save(7).unwrap()].concat();
         let (all, gone) = Recent::<u32>::restore(bounds(3, 9999), 7, entries).unwrap();
@@ -234,7 +237,7 @@ mod tests {
             value: vec![255; 3],
         };
         let error = Recent::<u32>::restore(bounds(3, 9999), 7, vec![broken]).unwrap_err();
-        assert!(error.reason().starts_with("the saved state cannot be read"));
+        assert!(error.reason().starts_with("failed to read the saved state"));
     }
 
     #[test]
@@ -258,7 +261,7 @@ mod tests {
             let mut now_ms = 0;
             for (index, (key, insert, passed_ms)) in uses.into_iter().enumerate() {
                 now_ms += passed_ms;
-                // As long as the key says.
+                // The length depends on the key.
                 let key = vec![key; usize::from(key) * 5];
                 let known = model.iter().position(|(known, _)| *known == key);
                 let value = index as u32;

@@ -1,23 +1,23 @@
-//! Parts of a saved state, as postcard.
+//! Encodes parts of a saved state as postcard.
 
 use mosaik_wasm_sdk::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// A part of a state, in as many bytes as it takes: all parts are in memory at once.
+/// Encodes a part of a state without spare capacity, since all parts are in memory at the same time.
 ///
 /// # Errors
-/// When serde refuses the part.
+/// Fails if serde cannot serialize the part.
 pub fn save(part: &impl Serialize) -> Result<Vec<u8>> {
     let mut saved = postcard::to_extend(part, Vec::new())?;
     saved.shrink_to_fit();
     Ok(saved)
 }
 
-/// Reads what [`save`] wrote.
+/// Decodes a part encoded by [`save`].
 ///
 /// # Errors
-/// When it is something else.
+/// Fails if it is anything else.
 pub fn load<'de, T: Deserialize<'de>>(saved: &'de [u8]) -> Result<T> {
     postcard::from_bytes(saved)
-        .map_err(|error| Error::new(format_args!("the saved state cannot be read: {error}")))
+        .map_err(|error| Error::new(format_args!("failed to read the saved state: {error}")))
 }

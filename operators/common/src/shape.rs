@@ -1,8 +1,8 @@
-//! [`shape`]: whether a saved state was made by the same configuration.
+//! [`shape`]: a hash that identifies the configuration with which a state was saved.
 
 use std::fmt::{self, Debug, Write};
 
-/// A hash of how a value is shown: the same for what is configured alike, whoever wrote it (FNV-1a, 64 bits).
+/// Returns a hash of a value's `Debug` output (FNV-1a, 64 bits). Equal settings have equal hashes.
 pub fn shape(of: &impl Debug) -> u64 {
     let mut hash = Hash(0xcbf2_9ce4_8422_2325);
     write!(hash, "{of:?}").expect("hashing does not fail");

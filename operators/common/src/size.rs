@@ -1,4 +1,4 @@
-//! [`Size`]: a number of bytes as configured, `16MiB`.
+//! [`Size`]: a configured number of bytes, such as `16MiB`.
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 use std::fmt;
@@ -37,7 +37,7 @@ impl<'de> Deserialize<'de> for Size {
 
             fn visit_u64<E: serde::de::Error>(self, bytes: u64) -> Result<Size, E> {
                 let size = usize::try_from(bytes).map(Size);
-                size.map_err(|_| E::custom(format_args!("`{bytes}` is more than there can be")))
+                size.map_err(|_| E::custom(format_args!("`{bytes}` exceeds the address space")))
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Size, E> {

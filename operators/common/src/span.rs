@@ -1,18 +1,18 @@
-//! [`Span`]: a length of time as configured, `90s`.
+//! [`Span`]: a configured duration, such as `90s`.
 
 use crate::civil::DAY_MS;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use std::borrow::Cow;
 
-/// The longest span: 1000 years. Sums of a few of it and a time stay far from the bounds of 64 bits.
+/// The maximum span: 1000 years. Sums of a few spans and a time stay far below the limits of 64 bits.
 const SPAN_MS_MAX: i64 = 1000 * 366 * DAY_MS;
 
-/// A length of time in ms, written like `500ms`, `90s`, `15m`, `1h`, `7d` or `2w`; at most 1000 years.
+/// A duration in ms, written like `500ms`, `90s`, `15m`, `1h`, `7d` or `2w`; at most 1000 years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span(pub i64);
 
 impl Span {
-    /// Reads one; none if it is not written so, or too long.
+    /// Parses a span. Returns `None` if it is malformed or too long.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.find(|c: char| !c.is_ascii_digit())?;
         let (number, unit) = text.split_at(digits);
@@ -29,7 +29,7 @@ impl Span {
         (span_ms <= SPAN_MS_MAX).then_some(Self(span_ms))
     }
 
-    /// As ms of the host's clock.
+    /// Returns the span as milliseconds of the host's clock.
     pub fn as_clock_ms(self) -> u64 {
         u64::try_from(self.0).unwrap_or_default()
     }

@@ -1,4 +1,5 @@
-//! Event times: texts and numbers as they occur in data, to ms since 1970 in UTC; and [`TimeField`], where they are found.
+//! Event times: converts texts and numbers found in data to ms since 1970 in UTC; and [`TimeField`], the field that
+//! contains them.
 
 use crate::fields::{self, Field};
 use mosaik_wasm_sdk::Error;
@@ -17,18 +18,18 @@ mod text;
 pub use number::from_number;
 pub use text::parse;
 
-/// Why a text is no time.
+/// The reason for which a value is not a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoTime {
-    /// It is written in none of the ways that are known.
+    /// The format is not supported.
     Format,
-    /// There is no such day or time of day.
+    /// The date or time of day does not exist.
     Date,
-    /// It names a day of the week, and its date is on this one, from Monday.
+    /// The day of the week does not fit the date, which is on this one, counted from Monday as 0.
     Weekday(u8),
-    /// It is before the year 1 or after the year 9998.
+    /// The time is before the year 1 or after the year 9998.
     Range,
-    /// It is a number that can hardly be a time, and no unit says that it is.
+    /// The number is unlikely to be a time, and no unit is configured.
     Implausible,
 }
 
@@ -48,7 +49,7 @@ impl fmt::Display for NoTime {
             Self::Date => "is a day or a time of day that does not exist",
             Self::Range => "is not in the years 1 to 9998",
             Self::Implausible => {
-                "is not a likely time since 1970; with a unit, {field: …, unit: s}, it is taken as one, and a date is a text like 2024-05-01"
+                "is not a likely time since 1970; set a unit, {field: …, unit: s}, to accept it, or write dates as text like 2024-05-01"
             }
         })
     }
@@ -65,7 +66,7 @@ const WEEKDAYS: [&str; 7] = [
     "Sunday",
 ];
 
-/// The unit of times that are numbers since 1970.
+/// The unit of numeric times since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 pub enum Unit {
     /// Seconds.
@@ -82,20 +83,20 @@ pub enum Unit {
     Nanos,
 }
 
-/// The field with the event time, as configured: `date`, or `{field: at, unit: ms}`.
+/// The configured field of the event time: `date`, or `{field: at, unit: ms}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeField {
     /// The field.
     pub field: Field,
-    /// The unit of numbers; without one their size tells.
+    /// The unit of numeric times. If `None`, it is derived from their size.
     pub unit: Option<Unit>,
 }
 
 impl TimeField {
-    /// The time that a value of the field says, in ms since 1970.
+    /// Returns the time in a value of the field, in ms since 1970.
     ///
     /// # Errors
-    /// Names the field, the value and what is wrong with it.
+    /// Names the field, the value and the reason.
     pub fn read(&self, raw: &RawValue) -> mosaik_wasm_sdk::Result<i64> {
         let time = match fields::text(raw) {
             Some(text) => parse(&text),

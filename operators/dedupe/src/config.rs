@@ -1,4 +1,4 @@
-//! [`Config`]: what the manifest says of a dedupe operator.
+//! [`Config`]: the configuration of a dedupe operator.
 
 use mosaik_operator_common::key::By;
 use mosaik_operator_common::recent::Bounds;
@@ -8,27 +8,27 @@ use mosaik_operator_common::span::Span;
 use mosaik_operator_common::time::TimeField;
 use mosaik_wasm_sdk::{Result, ensure, parse_config};
 
-/// The most fields of a key.
+/// The maximum number of fields in a key.
 const KEY_FIELDS_MAX: usize = 16;
 
-/// Fields that are looked for in a datum: the key's and the time.
+/// The maximum number of fields extracted from a record: the key's and the time.
 pub(crate) const FIELDS_MAX: usize = KEY_FIELDS_MAX + 1;
 
 /// The configuration.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The fields that make a datum the same as another; the whole datum if there are none.
+    /// The fields that make records equal; the whole record if there are none.
     #[serde(default)]
     pub(crate) by: By,
-    /// How long a key is known; as long as there is room if not given.
+    /// The time for which a key is remembered; as long as there is room if not set.
     pub(crate) within: Option<Span>,
-    /// The field with the event time, which `within` then goes by.
+    /// The field with the event time, by which `within` is then measured.
     pub(crate) time: Option<TimeField>,
-    /// Keys that are known.
+    /// The maximum number of remembered keys.
     #[serde(default = "max_keys")]
     pub(crate) max_keys: usize,
-    /// Bytes that they take.
+    /// The maximum number of bytes of remembered keys.
     #[serde(default = "max_bytes")]
     pub(crate) max_bytes: Size,
 }
@@ -42,17 +42,17 @@ fn max_bytes() -> Size {
 }
 
 impl Config {
-    /// Reads and checks a configuration.
+    /// Parses and validates a configuration.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let config: Self = parse_config(text)?;
         config.by.at_most(KEY_FIELDS_MAX)?;
         ensure!(
             config.within != Some(Span(0)),
-            "config.within: a time longer than none; leave it out to know keys as long as there is room"
+            "config.within: must be greater than 0; omit it to remember keys as long as there is room"
         );
         ensure!(
             config.time.is_none() || config.within.is_some(),
-            "config.time: only `within` goes by the time, and it is not given"
+            "config.time: only used by `within`, which is not set"
         );
         config.bounds()?;
         Ok(config)
@@ -62,7 +62,7 @@ impl Config {
         Bounds::new(self.max_keys, self.max_bytes)
     }
 
-    /// A hash of what must be the same for saved keys to make sense.
+    /// A hash of the settings that must not change for saved keys to be valid.
     pub(crate) fn shape(&self) -> u64 {
         shape(&(&self.by, &self.time))
     }
@@ -87,12 +87,9 @@ mod tests {
             ),
             (
                 r#"{"within":"0s"}"#,
-                "config.within: a time longer than none",
+                "config.within: must be greater than 0",
             ),
-            (
-                r#"{"time":"at"}"#,
-                "config.time: only `within` goes by the time",
-            ),
+            (r#"{"time":"at"}"#, "config.time: only used by `within`"),
             (
                 r#"{"within":"1s","time":{"field":"at","unit":"days"}}"#,
                 "config.time.unit: unknown variant `days`",

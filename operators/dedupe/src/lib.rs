@@ -1,6 +1,6 @@
-//! The built-in operator `dedupe`: drops datums whose key came before.
+//! The built-in operator `dedupe`: drops records whose key was seen before.
 //!
-//! What it does and how it is configured is in its README; this file puts the parts together.
+//! Its behaviour and configuration are described in its README; this file combines the parts.
 
 mod config;
 
@@ -19,10 +19,10 @@ use mosaik_wasm_sdk::{Binding, Entry, Error, FramesOperator, Outputs, Result, St
 /// The version of the saved state.
 const STATE_VERSION: u32 = 1;
 
-/// The output port for what came before.
+/// The output port for duplicates.
 const DUPLICATES: usize = 1;
 
-/// Bytes of the hash that stands for a whole datum.
+/// The length in bytes of the hash that represents a whole record.
 const HASH_LEN: usize = 16;
 
 /// The operator.
@@ -31,11 +31,11 @@ pub struct DedupeOperator {
     config: Config,
     wanted: Wanted,
     keys: KeyFields,
-    /// The place of the event time among the wanted values.
+    /// The index of the event time among the extracted values.
     time_at: Option<usize>,
-    /// Of each key the time of the datum that passed, by the clock that `within` goes by.
+    /// For each key, the time of the record that passed, by the clock that `within` uses.
     passed: Recent<i64>,
-    /// Holds the key of the datum at hand.
+    /// A buffer for the key of the current record.
     key: Vec<u8>,
 }
 
@@ -69,7 +69,7 @@ impl FramesOperator for DedupeOperator {
         let within_ms = self.config.within.map(|within| within.0);
         let known = self.passed.touch(&self.key, now_ms);
         let came_before = known.is_some_and(|passed_ms| {
-            // What is older than the datum that passed came late, and is no other.
+            // A record older than the one that passed arrived late, and is a duplicate.
             within_ms.is_none_or(|within_ms| time_ms < passed_ms.saturating_add(within_ms))
         });
         if came_before {
@@ -106,7 +106,7 @@ impl FramesOperator for DedupeOperator {
         } = saved;
         ensure!(
             version == STATE_VERSION,
-            "the saved state is of version {version}, and this dedupe reads {STATE_VERSION}"
+            "the saved state has version {version}, but this dedupe reads version {STATE_VERSION}"
         );
         if self.is_by_whole() {
             entries = entries.into_iter().map(with_key).collect::<Result<_>>()?;
@@ -123,7 +123,7 @@ impl DedupeOperator {
         self.config.by.0.is_empty()
     }
 
-    /// Puts the datum's key in its place, and gives its time.
+    /// Writes the record's key to the buffer and returns its time.
     fn read(&mut self, datum: &[u8], now_ms: u64) -> Result<i64> {
         let mut time_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
         if self.is_by_whole() {
@@ -143,8 +143,8 @@ impl DedupeOperator {
         Ok(time_ms)
     }
 
-    /// Forgets keys that are past `within` by the host's clock. What is used last passed last or later, so that none stays
-    /// longer than `within` after its last use.
+    /// Forgets keys that are older than `within` by the host's clock. Keys are ordered by last use, which is at or
+    /// after their passing, so none stays longer than `within` after its last use.
     fn forget_old(&mut self, now_ms: u64) {
         let (Some(within), None) = (self.config.within, &self.config.time) else {
             return;
@@ -161,7 +161,7 @@ fn count_evicted(gone: usize) {
     }
 }
 
-/// A whole datum has no key by which instances could divide state: its hash goes in front of the value.
+/// A whole record has no key by which instances could divide the state: its hash is moved in front of the value.
 fn without_key(entry: Entry) -> Entry {
     let mut value = entry.key.unwrap_or_default();
     value.extend(entry.value);
@@ -176,7 +176,7 @@ fn with_key(mut entry: Entry) -> Result<Entry> {
     let (hash, value) = entry
         .value
         .split_at_checked(HASH_LEN)
-        .ok_or_else(|| Error::new("the saved state cannot be read: it is too short"))?;
+        .ok_or_else(|| Error::new("failed to read the saved state: it is too short"))?;
     entry = Entry {
         key: Some(hash.to_vec()),
         value: value.to_vec(),

@@ -1,4 +1,4 @@
-//! The operator as a whole.
+//! Tests of the whole operator.
 
 use super::*;
 use mosaik_wasm_sdk::testing::{Harness, binding, counted, set_now};
@@ -10,7 +10,7 @@ fn open(config: &Value) -> Harness<DedupeOperator> {
     Harness::open(&config.to_string()).unwrap()
 }
 
-/// What has passed, as JSON.
+/// The records that passed, as JSON.
 fn passed(harness: &mut Harness<DedupeOperator>) -> Vec<Value> {
     let sent = harness.take().into_iter().filter(|(port, _)| *port == 0);
     sent.map(|(_, datum)| serde_json::from_slice(&datum).unwrap())
@@ -23,16 +23,16 @@ fn the_schema_is_json() {
 }
 
 #[test]
-fn whole_datums_are_compared_byte_by_byte() {
-    for (encoding, datums) in [
+fn whole_records_are_compared_byte_by_byte() {
+    for (encoding, records) in [
         ("json", [r#"{"a":1}"#, r#"{"a":1}"#, r#"{ "a":1}"#]),
         ("text", ["a", "a", "a "]),
         ("bytes", ["\0", "\0", ""]),
     ] {
         let bind = |port| [binding(port, encoding)];
         let mut dedupe = Harness::<DedupeOperator>::open_on("", &bind("in"), &bind("out")).unwrap();
-        dedupe.send(0, datums).unwrap();
-        let expected = [datums[0], datums[2]].map(|datum| (0, datum.as_bytes().to_vec()));
+        dedupe.send(0, records).unwrap();
+        let expected = [records[0], records[2]].map(|datum| (0, datum.as_bytes().to_vec()));
         assert_eq!(dedupe.take(), expected);
         assert_eq!(counted("duplicates"), 1);
     }
@@ -41,19 +41,19 @@ fn whole_datums_are_compared_byte_by_byte() {
 #[test]
 fn keys_are_values_of_one_or_several_fields() {
     let mut dedupe = open(&json!({"by": ["a.b", "c"]}));
-    let datums = [
+    let records = [
         r#"{"a":{"b":"x\""},"c":null,"n":0}"#,
         r#"{"c":null,"a":{"b":"\u0078\u0022","d":0},"n":1}"#,
         r#"{"a":{"b":"x\""},"c":"null","n":2}"#,
         r#"{"a":{"b":7},"c":true,"n":3}"#,
         r#"{"a":{"b":"7"},"c":true,"n":4}"#,
     ];
-    dedupe.send(0, datums).unwrap();
+    dedupe.send(0, records).unwrap();
     let sent = dedupe.take();
     let ports: Vec<usize> = sent.iter().map(|(port, _)| *port).collect();
     assert_eq!(ports.iter().filter(|port| **port == DUPLICATES).count(), 1);
     let dropped = sent.iter().find(|(port, _)| *port == DUPLICATES).unwrap();
-    assert_eq!(dropped.1, datums[1].as_bytes());
+    assert_eq!(dropped.1, records[1].as_bytes());
 }
 
 #[test]
@@ -80,9 +80,9 @@ fn what_is_rejected_is_not_known() {
     let long = json!({"k": "x".repeat(1100), "t": 0}).to_string();
     for (datum, reason) in [
         ("[1]", "not a JSON object"),
-        (r#"{"t":0}"#, "there is no field `k`"),
+        (r#"{"t":0}"#, "missing field `k`"),
         (r#"{"k":[1],"t":0}"#, "`k` is an object or an array"),
-        (r#"{"k":1}"#, "there is no field `t`"),
+        (r#"{"k":1}"#, "missing field `t`"),
         (r#"{"k":1,"t":"soon"}"#, "`t`: \"soon\" is not a time"),
         (&long, "the key has 1102 bytes"),
     ] {
@@ -119,10 +119,10 @@ fn keys_are_forgotten_by_the_hosts_clock() {
     for (now_ms, passes) in [
         (1_000, true),
         (10_999, false),
-        // What was dropped has not prolonged it.
+        // A dropped record has not extended the time.
         (11_000, true),
         (20_999, false),
-        // The clock goes back.
+        // The clock goes backwards.
         (5, false),
         (21_000, true),
     ] {
@@ -147,7 +147,7 @@ fn keys_are_forgotten_by_event_time() {
     for (time_s, passes) in [
         (7_200, true),
         (10_799, false),
-        // Late, and older than what passed by more than `within`.
+        // Late, and older than the passed record by more than `within`.
         (0, false),
         (10_800, true),
         (7_200, false),
@@ -161,7 +161,7 @@ fn keys_are_forgotten_by_event_time() {
             "at {time_s}"
         );
     }
-    // The host's clock has no say.
+    // The host's clock has no effect.
     dedupe.tick(u64::MAX).unwrap();
     dedupe.send(0, [r#"{"k":1,"t":10801}"#]).unwrap();
     assert!(passed(&mut dedupe).is_empty());
@@ -215,7 +215,7 @@ fn a_state_of_another_configuration_is_refused() {
         ..state.clone()
     };
     let error = open(&json!({"by": "k"})).restore(other).unwrap_err();
-    assert!(error.reason().contains("of version 2"));
+    assert!(error.reason().contains("has version 2"));
     let mut longer = open(&json!({"by": "k", "within": "1h"}));
     longer.restore(state).unwrap();
     longer.send(0, [r#"{"k":"IBM"}"#]).unwrap();
@@ -236,15 +236,15 @@ fn a_state_of_another_configuration_is_refused() {
     let error = open(&json!({})).restore(cut).unwrap_err();
     assert_eq!(
         error.reason(),
-        "the saved state cannot be read: it is too short"
+        "failed to read the saved state: it is too short"
     );
 }
 
 #[test]
 fn smaller_bounds_keep_what_came_last() {
     let mut saved = open(&json!({"by": "k"}));
-    let datums = [1, 2, 3, 1].map(|k| json!({"k": k}).to_string());
-    saved.send(0, datums).unwrap();
+    let records = [1, 2, 3, 1].map(|k| json!({"k": k}).to_string());
+    saved.send(0, records).unwrap();
     let mut smaller = open(&json!({"by": "k", "max_keys": 2}));
     smaller.restore(saved.snapshot().unwrap()).unwrap();
     assert_eq!(counted("evicted"), 1);
@@ -254,12 +254,12 @@ fn smaller_bounds_keep_what_came_last() {
     assert_eq!(passed(&mut smaller), [json!({"k": 2})]);
 }
 
-/// A key, and by how much the time has gone on.
+/// A key, and the time step before it.
 fn inputs() -> impl Strategy<Value = Vec<(u8, u64)>> {
     prop::collection::vec((0u8..8, 0u64..6), 0..100)
 }
 
-/// Feeds the inputs, each with its number, by the host's clock or with event times; gives the numbers that pass.
+/// Sends the inputs, each with its number, by the host's clock or with event times. Returns the numbers that pass.
 fn run(config: &Value, inputs: &[(u8, u64)], restored_at: Option<usize>) -> Vec<usize> {
     let mut dedupe = open(config);
     let mut now_ms = 1_000_000;
@@ -284,7 +284,7 @@ fn run(config: &Value, inputs: &[(u8, u64)], restored_at: Option<usize>) -> Vec<
     passing
 }
 
-/// What passes, by looking back over all that came before.
+/// Computes the records that pass by comparing each with all earlier ones.
 fn expected(inputs: &[(u8, u64)], within_s: Option<u64>, max_keys: usize) -> Vec<usize> {
     let mut passing: Vec<usize> = Vec::new();
     let times: Vec<u64> = inputs
@@ -337,7 +337,7 @@ proptest! {
     }
 
     #[test]
-    fn what_leaves_is_what_came_in_its_order(lines in prop::collection::vec("[ab ]{0,2}", 0..40), at in 0usize..40) {
+    fn output_is_a_subsequence_of_the_input(lines in prop::collection::vec("[ab ]{0,2}", 0..40), at in 0usize..40) {
         let mut dedupe = open(&json!({}));
         let (before, after) = lines.split_at(at.min(lines.len()));
         dedupe.send(0, before).unwrap();

@@ -1,4 +1,4 @@
-//! [`Config`]: what the manifest says of an enrichment.
+//! [`Config`]: the configuration of an enrich operator.
 
 use mosaik_operator_common::key::By;
 use mosaik_operator_common::pair::pair;
@@ -8,29 +8,30 @@ use serde::de::{Deserialize, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// Fields of a key.
+/// The maximum number of fields in a key.
 pub(crate) const KEY_FIELDS_MAX: usize = 8;
 
 /// The configuration.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The fields by which a row is found, of the datum and of the row.
+    /// The fields of the record and of the row by which a row is found.
     #[serde(deserialize_with = "by_sides")]
     pub(crate) by: [By; 2],
     /// The rows, each an object.
     pub(crate) table: Vec<Box<RawValue>>,
-    /// Which fields of the row are added; all but those of the key if not given.
+    /// The fields of the row to add; all except the key fields if not set.
     pub(crate) fields: Option<Fields>,
-    /// The field that holds what is added, as an object; it stands beside the datum's own fields if not given.
+    /// The field that contains the added fields as an object; if not set, they are added next to the record's own
+    /// fields.
     pub(crate) into: Option<String>,
-    /// What becomes of a datum that no row is for.
+    /// The handling of records without a row.
     #[serde(default)]
     pub(crate) missing: Missing,
-    /// Whether a field that the datum has already is replaced.
+    /// True if a field that the record already has is replaced.
     #[serde(default)]
     pub(crate) overwrite: bool,
-    /// Rows that are held.
+    /// The maximum number of rows.
     #[serde(default = "max_rows")]
     pub(crate) max_rows: usize,
 }
@@ -43,20 +44,20 @@ fn by_sides<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[By; 2], D::Er
     pair(deserializer, ["datum", "table"])
 }
 
-/// What becomes of a datum that no row is for.
+/// The handling of records without a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Missing {
-    /// It leaves as it came.
+    /// Passes the record unchanged.
     #[default]
     Pass,
-    /// It is left out.
+    /// Drops the record.
     Drop,
-    /// It is rejected.
+    /// Rejects the record.
     Reject,
 }
 
-/// Fields of a row, each with the name it has in the output: `[country]`, or `{land: country}`.
+/// Fields of a row with their names in the output: `[country]`, or `{land: country}`.
 #[derive(Debug)]
 pub(crate) struct Fields(pub(crate) Vec<(String, String)>);
 
@@ -93,7 +94,7 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 impl Config {
-    /// Reads and checks a configuration, but for its rows.
+    /// Parses and validates a configuration, except for its rows.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let config: Self = parse_config(text)?;
         let [datum, table] = &config.by;

@@ -1,6 +1,6 @@
-//! The built-in operator `enrich`: adds fields of a table to JSON datums, by key.
+//! The built-in operator `enrich`: adds fields of a table to JSON records, by key.
 //!
-//! What it does and how it is configured is in its README; this file puts the parts together.
+//! Its behaviour and configuration are described in its README; this file combines the parts.
 
 mod config;
 mod table;
@@ -22,7 +22,7 @@ pub struct EnrichOperator {
     keys: KeyReader,
     missing: Missing,
     overwrite: bool,
-    /// Holds the key of the datum at hand.
+    /// A buffer for the key of the current record.
     key: Vec<u8>,
 }
 
@@ -55,14 +55,14 @@ impl FramesOperator for EnrichOperator {
             Missing::Pass => out.push(0, datum),
             Missing::Drop => Ok(()),
             Missing::Reject => match lacks {
-                Some(name) => bail!("there is no `{name}`, or it is null"),
+                Some(name) => bail!("`{name}` is missing or null"),
                 None => bail!("the table has no row for it"),
             },
         }
     }
 }
 
-/// Writes a datum with what a row adds. A field that both have is the row's only if it overwrites.
+/// Writes a record with the fields of a row. If both have a field, the row's is used only with `overwrite`.
 fn add(datum: &[u8], row: &str, overwrite: bool, to: &mut Vec<u8>) -> Result<()> {
     let mut added = members(row.as_bytes())?;
     let mut before = b'{';

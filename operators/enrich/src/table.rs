@@ -1,4 +1,4 @@
-//! [`Table`]: rows by their key.
+//! [`Table`]: rows by key.
 
 use crate::config::{Config, Fields, KEY_FIELDS_MAX};
 use mosaik_operator_common::fields::Wanted;
@@ -8,7 +8,7 @@ use mosaik_wasm_sdk::{Error, Result, bail};
 use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet};
 
-/// Takes the key out of datums and rows. Texts and numbers that are written alike are the same.
+/// Extracts keys from records and rows. A text and a number with the same digits are equal.
 #[derive(Debug)]
 pub(crate) struct KeyReader {
     wanted: Wanted,
@@ -28,10 +28,10 @@ impl KeyReader {
         }
     }
 
-    /// Puts the key of an object into `key`; or says which of its fields is missing or null.
+    /// Writes the key of an object to `key`, or returns the name of a field that is missing or null.
     ///
     /// # Errors
-    /// When it is no object, or has a value that cannot be a key.
+    /// Fails if it is not an object, or a value cannot be a key.
     pub(crate) fn read(&mut self, object: &[u8], key: &mut Vec<u8>) -> Result<Option<&str>> {
         key.clear();
         let found = self.wanted.find::<KEY_FIELDS_MAX>(object)?;
@@ -43,21 +43,21 @@ impl KeyReader {
             let text = self.part.strip_prefix(b"\"");
             let text = text.and_then(|text| text.strip_suffix(b"\""));
             key.extend_from_slice(text.unwrap_or(&self.part));
-            // JSON's texts hold no such byte.
+            // A JSON text cannot contain this byte.
             key.push(0);
         }
         Ok(None)
     }
 }
 
-/// Rows by their key: what of each is added, as an object.
+/// For each key, the added fields of its row, as an object.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     rows: HashMap<Box<[u8]>, Box<str>>,
 }
 
 impl Table {
-    /// Reads the rows of a configuration, and lets go of them there.
+    /// Reads the rows of a configuration, and removes them from it.
     ///
     /// # Errors
     /// Names the row.
@@ -76,7 +76,7 @@ impl Table {
                 .read(row.get().as_bytes(), &mut key)
                 .map_err(|error| wrong(&error))?;
             if let Some(name) = lacks {
-                return Err(wrong(&format_args!("there is no `{name}`, or it is null")));
+                return Err(wrong(&format_args!("`{name}` is missing or null")));
             }
             let added = added(config, &row, &mut names).map_err(|error| wrong(&error))?;
             if table.insert(Box::from(&key[..]), added).is_some() {
@@ -92,13 +92,13 @@ impl Table {
         Ok(Self { rows: table })
     }
 
-    /// What the row with that key adds.
+    /// Returns the fields that the row with that key adds.
     pub(crate) fn get(&self, key: &[u8]) -> Option<&str> {
         self.rows.get(key).map(|row| &**row)
     }
 }
 
-/// What a row adds, as an object; its fields that are asked for are put into `seen`.
+/// Returns the fields that a row adds, as an object. Requested fields that it has are added to `seen`.
 fn added(config: &Config, row: &RawValue, seen: &mut HashSet<String>) -> Result<Box<str>> {
     let members = members(row.get().as_bytes())?;
     let mut to = Vec::new();

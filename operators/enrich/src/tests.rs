@@ -1,4 +1,4 @@
-//! The operator as a whole.
+//! Tests of the whole operator.
 
 use super::*;
 use mosaik_wasm_sdk::testing::{Harness, binding, counted};
@@ -96,17 +96,17 @@ fn fields_are_added_behind_those_of_the_datum() {
 
 #[test]
 fn what_no_row_is_for() {
-    let datums = [r#"{ "city":"Rome"}"#, r#"{"city":null}"#, "{}"];
-    for datum in datums {
+    let records = [r#"{ "city":"Rome"}"#, r#"{"city":null}"#, "{}"];
+    for datum in records {
         assert_eq!(enriched(&config(json!({})), datum), datum);
         assert_eq!(enriched(&config(json!({"missing": "drop"})), datum), "");
     }
     assert_eq!(counted("missing"), 6);
     let mut reject =
         Harness::<EnrichOperator>::open(&config(json!({"missing": "reject"}))).unwrap();
-    reject.send(0, datums).unwrap();
+    reject.send(0, records).unwrap();
     assert!(reject.take().is_empty());
-    let lacks = "there is no `city`, or it is null";
+    let lacks = "`city` is missing or null";
     assert_eq!(
         reject.rejected,
         [
@@ -136,11 +136,11 @@ fn errors_say_what_and_where() {
         (json!({"table": [7]}), "config.table[0]: not a JSON object"),
         (
             json!({"table": [{"city": "A"}, {"City": "B"}]}),
-            "config.table[1]: there is no `city`, or it is null",
+            "config.table[1]: `city` is missing or null",
         ),
         (
             json!({"table": [{"city": null}]}),
-            "config.table[0]: there is no `city`, or it is null",
+            "config.table[0]: `city` is missing or null",
         ),
         (
             json!({"table": [{"city": [1]}]}),
@@ -203,10 +203,10 @@ proptest! {
         counted("missing");
         let table: Vec<Value> = rows.iter().map(|(key, value)| json!({"k": key, "v": value})).collect();
         let config = json!({"by": "k", "table": table, "missing": missing}).to_string();
-        let datums: Vec<Value> = keys.iter().zip(0..).map(|(key, n)| json!({"k": key, "n": n})).collect();
+        let records: Vec<Value> = keys.iter().zip(0..).map(|(key, n)| json!({"k": key, "n": n})).collect();
         let mut enrich = Harness::<EnrichOperator>::open(&config).unwrap();
-        // A new instance in the midst of it changes nothing.
-        let (before, after) = datums.split_at(datums.len() / 2);
+        // A new instance in the middle changes nothing.
+        let (before, after) = records.split_at(records.len() / 2);
         enrich.send(0, before.iter().map(Value::to_string)).unwrap();
         let mut next = Harness::<EnrichOperator>::open(&config).unwrap();
         next.restore(enrich.snapshot().unwrap()).unwrap();
@@ -217,12 +217,12 @@ proptest! {
         let out: Vec<Value> = out.iter().map(|datum| serde_json::from_str(datum).unwrap()).collect();
         let rejected = enrich.rejected.len() + next.rejected.len();
         let found = |datum: &Value| datum["k"].as_u64().and_then(|key| rows.get(&(key as u8)));
-        let unfound = datums.iter().filter(|datum| found(datum).is_none()).count();
+        let unfound = records.iter().filter(|datum| found(datum).is_none()).count();
         let dropped = if missing == "drop" { unfound } else { 0 };
-        prop_assert_eq!(datums.len(), out.len() + dropped + rejected);
+        prop_assert_eq!(records.len(), out.len() + dropped + rejected);
         prop_assert_eq!(rejected, if missing == "reject" { unfound } else { 0 });
         prop_assert_eq!(counted("missing") as usize, unfound);
-        let expected: Vec<Value> = datums.iter().filter_map(|datum| {
+        let expected: Vec<Value> = records.iter().filter_map(|datum| {
             let mut datum = datum.clone();
             match found(&datum) {
                 Some(value) => datum["v"] = json!(value),

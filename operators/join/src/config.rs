@@ -1,4 +1,4 @@
-//! [`Config`]: what the manifest says of a join.
+//! [`Config`]: the configuration of a join operator.
 
 use mosaik_operator_common::key::By;
 use mosaik_operator_common::pair::pair;
@@ -12,39 +12,39 @@ use serde::Deserializer;
 /// The names of the sides, which are those of the input ports.
 pub(crate) const SIDES: [&str; 2] = ["left", "right"];
 
-/// Fields of a key.
+/// The maximum number of fields in a key.
 const KEY_FIELDS_MAX: usize = 8;
 
 /// The configuration.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The fields whose values must be the same on both sides.
+    /// The fields whose values must be equal on both sides.
     #[serde(deserialize_with = "by_sides")]
     pub(crate) by: [By; 2],
-    /// How far apart in time two datums may be.
+    /// The maximum time between two joined records.
     pub(crate) within: Span,
-    /// The fields with the event time; the host's clock when a datum arrives, if not given.
+    /// The fields with the event time; the host's clock at arrival if not set.
     #[serde(default, deserialize_with = "time_by_sides")]
     pub(crate) time: Option<[TimeField; 2]>,
-    /// What becomes of datums without another.
+    /// The handling of records without a match.
     #[serde(default, rename = "type")]
     pub(crate) kind: Kind,
-    /// By how much a datum may be behind the newest one of its side.
+    /// The maximum time by which a record may be older than the newest one of its side.
     lateness: Option<Span>,
-    /// After how much of the host's time a datum is not held any longer; never if not given.
+    /// The time by the host's clock after which a record is no longer held; unlimited if not set.
     pub(crate) idle: Option<Span>,
-    /// How far a time may be ahead of the host's clock.
+    /// The maximum time by which an event time may be ahead of the host's clock.
     pub(crate) max_ahead: Option<Span>,
-    /// What leaves.
+    /// The form of the output.
     #[serde(default)]
     pub(crate) output: Output,
-    /// What stands before the names of a side's fields where both are put together.
+    /// The prefixes of field names in merged outputs.
     prefix: Option<Prefix>,
-    /// Datums that are held of one side.
+    /// The maximum number of records held per side.
     #[serde(default = "max_datums")]
     pub(crate) max_datums: usize,
-    /// Their bytes.
+    /// The maximum number of bytes held per side.
     #[serde(default = "max_bytes")]
     pub(crate) max_bytes: Size,
 }
@@ -57,23 +57,23 @@ fn max_bytes() -> Size {
     Size(4 * 1024 * 1024)
 }
 
-/// What becomes of datums without another.
+/// The handling of records without a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
-    /// They are left out.
+    /// They are dropped.
     #[default]
     Inner,
-    /// Those of the left leave alone.
+    /// Those of the left side are output alone.
     Left,
-    /// Those of the right leave alone.
+    /// Those of the right side are output alone.
     Right,
-    /// All leave alone.
+    /// All are output alone.
     Outer,
 }
 
 impl Kind {
-    /// Whether a datum of that side leaves alone if it found no other.
+    /// Returns true if an unmatched record of that side is output.
     pub(crate) fn keeps(self, side: usize) -> bool {
         match self {
             Self::Inner => false,
@@ -84,18 +84,18 @@ impl Kind {
     }
 }
 
-/// What leaves.
+/// The form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Output {
-    /// Both datums, each under the name of its side.
+    /// Both records, each under the name of its side.
     #[default]
     Pair,
-    /// One object with the fields of both.
+    /// One object with the fields of both records.
     Merged,
 }
 
-/// What stands before the names of a side's fields.
+/// The prefixes of the sides' field names.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Prefix {
@@ -116,7 +116,7 @@ fn time_by_sides<'de, D: Deserializer<'de>>(
 }
 
 impl Config {
-    /// Reads and checks a configuration.
+    /// Parses and validates a configuration.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let config: Self = parse_config(text)?;
         let [left, right] = &config.by;
@@ -137,19 +137,19 @@ impl Config {
             ] {
                 if given.is_some() {
                     bail!(
-                        "config.{name}: without `time`, datums are held for as long as `within` says, and nothing is late"
+                        "config.{name}: requires `time`; without it, records are held for `within` and are never late"
                     );
                 }
             }
         }
         ensure!(
             config.prefix.is_none() || config.output == Output::Merged,
-            "config.prefix: goes with `output: merged`, where both datums are put together"
+            "config.prefix: requires `output: merged`"
         );
         let [left, right] = config.prefixes();
         ensure!(
             left != right || config.output == Output::Pair,
-            "config.prefix: the same on both sides, so that equal names would clash"
+            "config.prefix: must differ between the sides, because equal names would clash"
         );
         for (name, most) in [
             ("max_datums", config.max_datums),
@@ -157,13 +157,13 @@ impl Config {
         ] {
             ensure!(
                 most > 0,
-                "config.{name}: with 0, no datum could wait for another"
+                "config.{name}: must be at least 1, so that a record can wait for a match"
             );
         }
         Ok(config)
     }
 
-    /// What stands before the names of each side's fields.
+    /// Returns the prefix of each side's field names.
     pub(crate) fn prefixes(&self) -> [&str; 2] {
         match &self.prefix {
             None => ["", "right_"],
@@ -171,12 +171,12 @@ impl Config {
         }
     }
 
-    /// By how much a datum may be behind the newest one of its side, in ms.
+    /// Returns the maximum time by which a record may be older than the newest one of its side, in ms.
     pub(crate) fn lateness_ms(&self) -> i64 {
         self.lateness.unwrap_or_default().0
     }
 
-    /// A hash of what must be the same for saved datums to make sense.
+    /// A hash of the settings that must not change for saved records to be valid.
     pub(crate) fn shape(&self) -> u64 {
         shape(&(&self.by, &self.time))
     }
@@ -221,15 +221,15 @@ mod tests {
             ),
             (
                 r#"{"by":"k","within":"5s","lateness":"1s"}"#,
-                "config.lateness: without `time`",
+                "config.lateness: requires `time`",
             ),
             (
                 r#"{"by":"k","within":"5s","idle":"1s"}"#,
-                "config.idle: without `time`",
+                "config.idle: requires `time`",
             ),
             (
                 r#"{"by":"k","within":"5s","max_ahead":"1s"}"#,
-                "config.max_ahead: without `time`",
+                "config.max_ahead: requires `time`",
             ),
             (
                 r#"{"by":"k","within":"5s","type":"full"}"#,
@@ -237,19 +237,19 @@ mod tests {
             ),
             (
                 r#"{"by":"k","within":"5s","prefix":{"left":"l_"}}"#,
-                "config.prefix: goes with `output: merged`",
+                "config.prefix: requires `output: merged`",
             ),
             (
                 r#"{"by":"k","within":"5s","output":"merged","prefix":{}}"#,
-                "config.prefix: the same on both sides",
+                "config.prefix: must differ between the sides",
             ),
             (
                 r#"{"by":"k","within":"5s","max_datums":0}"#,
-                "config.max_datums: with 0",
+                "config.max_datums: must be at least 1",
             ),
             (
                 r#"{"by":"k","within":"5s","max_bytes":"0MiB"}"#,
-                "config.max_bytes: with 0",
+                "config.max_bytes: must be at least 1",
             ),
             (
                 r#"{"by":"k","within":"5s","max_bytes":"4MB"}"#,

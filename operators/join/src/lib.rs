@@ -1,6 +1,6 @@
-//! The built-in operator `join`: two streams of JSON datums by key, within a time.
+//! The built-in operator `join`: joins two streams of JSON records by key, within a time.
 //!
-//! What it does and how it is configured is in its README; this file puts the parts together.
+//! Its behaviour and configuration are described in its README; this file combines the parts.
 
 mod config;
 mod output;
@@ -21,13 +21,13 @@ use serde_json::value::RawValue;
 use side::{At, Held, Key, Side};
 use std::collections::VecDeque;
 
-/// Values that are taken out of one datum: those of the key, and the time.
+/// The maximum number of values extracted from a record: those of the key, and the time.
 const VALUES_MAX: usize = 9;
 
-/// Bytes of a datum.
+/// The maximum length of a record in bytes.
 const DATUM_LEN_MAX: usize = 1024 * 1024;
 
-/// The output port for what comes too late.
+/// The output port for late records.
 const LATE: usize = 1;
 
 /// The operator.
@@ -35,36 +35,36 @@ const LATE: usize = 1;
 pub struct JoinOperator {
     config: Config,
     inputs: [Input; 2],
-    /// The datums that wait, of the left and of the right.
+    /// The waiting records of the left and the right side.
     sides: [Side; 2],
     clocks: [Clock; 2],
     ahead: Ahead,
-    /// Datums are numbered as they come.
+    /// Records are numbered in order of arrival.
     next_number: u64,
-    /// What is still to be done of the call at hand.
+    /// The remaining work of the current call.
     matching: Option<Matching>,
     leaving: VecDeque<(usize, At, Key)>,
-    /// Holds the key of the datum at hand.
+    /// A buffer for the key of the current record.
     key: Vec<u8>,
 }
 
 mosaik_wasm_sdk::export!(JoinOperator);
 
-/// What is taken out of the datums of a side.
+/// The fields extracted from the records of a side.
 #[derive(Debug)]
 struct Input {
     wanted: Wanted,
     keys: KeyFields,
-    /// The place of the event time among the wanted values; none where the clock is taken.
+    /// The index of the event time among the extracted values; `None` if the clock is used.
     time_at: Option<usize>,
 }
 
-/// How far a side has come.
+/// The progress of a side.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Clock {
     /// The newest time.
     newest: i64,
-    /// Whether its input has ended.
+    /// True if its input has ended.
     finished: bool,
 }
 
@@ -77,13 +77,13 @@ impl Default for Clock {
     }
 }
 
-/// A datum that is being joined with those of the other side.
+/// A record that is being joined with those of the other side.
 #[derive(Debug)]
 struct Matching {
     side: usize,
     key: Key,
     at: At,
-    /// The first of the other side that it has not been joined with.
+    /// The first record of the other side that it has not been joined with.
     next: At,
 }
 
@@ -126,7 +126,7 @@ impl FramesOperator for JoinOperator {
         let len = datum.len();
         ensure!(
             len <= DATUM_LEN_MAX,
-            "the datum has {len} bytes, more than {DATUM_LEN_MAX}"
+            "the record has {len} bytes, more than {DATUM_LEN_MAX}"
         );
         let Input { wanted, keys, .. } = &self.inputs[port];
         let found = wanted.find::<VALUES_MAX>(datum)?;
@@ -141,13 +141,13 @@ impl FramesOperator for JoinOperator {
             return late(
                 datum,
                 LATE,
-                "late: others of its side are newer by more than `lateness`",
+                "late: the newest record of its side is newer by more than `lateness`",
                 out,
             );
         }
         self.advance(port, time_ms);
         if key_is_null {
-            // As in SQL, null is not the same as null.
+            // As in SQL, null is not equal to null.
             if !self.config.kind.keeps(port) {
                 out.outcome(Outcome::Filtered);
             }
@@ -216,18 +216,18 @@ impl JoinOperator {
         let input = &self.inputs[port];
         match (&self.config.time, input.time_at) {
             (Some(time), Some(at)) => time[port].read(input.wanted.required(found, at)?),
-            // A clock that is set back does not make anything late.
+            // A clock that is set back does not make records late.
             _ => Ok(clock_time(clock_ms).max(self.clocks[port].newest)),
         }
     }
 
-    /// No datum of that side is taken that is older.
+    /// Returns the time before which records of that side are late.
     fn closed_to(&self, side: usize) -> i64 {
         let newest = self.clocks[side].newest;
         newest.saturating_sub(self.config.lateness_ms())
     }
 
-    /// That side has come so far; by the host's clock, both have.
+    /// Advances the time of a side; with the host's clock, of both sides.
     fn advance(&mut self, side: usize, time_ms: i64) {
         let by_clock = self.config.time.is_none();
         for (index, clock) in self.clocks.iter_mut().enumerate() {
@@ -237,14 +237,14 @@ impl JoinOperator {
         }
     }
 
-    /// Goes on with what the call at hand has left to do, until enough waits to be handed out.
+    /// Continues the work of the current call until enough output waits.
     fn work(&mut self, out: &mut Outputs) {
         if !(self.match_on(out) && self.let_go(out)) {
             out.call_drain();
         }
     }
 
-    /// Joins the datum at hand with those of the other side. Whether that is done.
+    /// Joins the current record with those of the other side. Returns true when done.
     fn match_on(&mut self, out: &mut Outputs) -> bool {
         let Some(matching) = &mut self.matching else {
             return true;
@@ -274,18 +274,18 @@ impl JoinOperator {
             }
             own.matched = true;
             partner.matched = true;
-            let mut datums = [Some(&own.datum[..]), Some(&partner.datum[..])];
+            let mut records = [Some(&own.datum[..]), Some(&partner.datum[..])];
             if side == 1 {
-                datums.reverse();
+                records.reverse();
             }
-            write(&self.config, datums, out);
+            write(&self.config, records, out);
             from = (found.0, found.1 + 1);
         }
         self.matching = None;
         true
     }
 
-    /// Lets go of what need not or cannot be held any longer. Whether that is done.
+    /// Removes records that need not or cannot be held any longer. Returns true when done.
     fn let_go(&mut self, out: &mut Outputs) -> bool {
         while !out.is_full() {
             let Some((side, at, key)) = self.next_to_go() else {
@@ -301,8 +301,8 @@ impl JoinOperator {
         false
     }
 
-    /// The next datum to let go of: one that was held for too long, one that cannot find another any more, or one that is
-    /// too much.
+    /// Returns the next record to remove: one that was held too long, one that cannot find a match any more, or one
+    /// that exceeds the bounds.
     fn next_to_go(&mut self) -> Option<(usize, At, Key)> {
         if let Some(first) = self.leaving.pop_front() {
             return Some(first);
@@ -327,32 +327,32 @@ impl JoinOperator {
         })
     }
 
-    /// Whether the other side can have no datum any more that is near enough.
+    /// Returns true if the other side can no longer produce a record within `within`.
     fn is_past(&self, side: usize, at: At) -> bool {
         let other = 1 - side;
         self.clocks[other].finished
             || at.0.saturating_add(self.config.within.0) < self.closed_to(other)
     }
 
-    /// A datum that found no other leaves alone, or not at all.
+    /// Outputs an unmatched record alone, or drops it.
     fn alone(&self, side: usize, datum: &[u8], out: &mut Outputs) {
         if self.config.kind.keeps(side) {
-            let mut datums = [Some(datum), None];
+            let mut records = [Some(datum), None];
             if side == 1 {
-                datums.reverse();
+                records.reverse();
             }
-            write(&self.config, datums, out);
+            write(&self.config, records, out);
         } else {
             host::count(["unmatched_left", "unmatched_right"][side], 1);
         }
     }
 }
 
-/// Sends datums that belong together. What cannot be sent has been taken already, so it is counted, not rejected.
-fn write(config: &Config, datums: [Option<&[u8]>; 2], out: &mut Outputs) {
+/// Writes matched records. The inputs are consumed already, so a failure is counted instead of rejecting them.
+fn write(config: &Config, records: [Option<&[u8]>; 2], out: &mut Outputs) {
     let mut clashes = 0;
     let sent = out.write(0, |to| {
-        clashes = output::write(config.output, config.prefixes(), datums, to)?;
+        clashes = output::write(config.output, config.prefixes(), records, to)?;
         Ok(())
     });
     if sent.is_err() {

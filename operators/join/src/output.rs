@@ -1,4 +1,4 @@
-//! What leaves: both datums, or what they are put together.
+//! The output: both records, or their merged fields.
 
 use crate::config::{Output, SIDES};
 use mosaik_operator_common::members::members;
@@ -6,25 +6,25 @@ use mosaik_wasm_sdk::Result;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// Writes the datums of the left and the right, of which one may be missing. Gives the number of fields that were left
-/// out because another one has their name.
+/// Writes the left and right records, one of which may be missing. Returns the number of fields omitted because of
+/// equal names.
 pub(crate) fn write(
     output: Output,
     prefixes: [&str; 2],
-    datums: [Option<&[u8]>; 2],
+    records: [Option<&[u8]>; 2],
     to: &mut Vec<u8>,
 ) -> Result<u64> {
     match output {
         Output::Pair => {
-            pair(datums, to);
+            pair(records, to);
             Ok(0)
         }
-        Output::Merged => merged(prefixes, datums, to),
+        Output::Merged => merged(prefixes, records, to),
     }
 }
 
-fn pair(datums: [Option<&[u8]>; 2], to: &mut Vec<u8>) {
-    for (index, (side, datum)) in SIDES.iter().zip(datums).enumerate() {
+fn pair(records: [Option<&[u8]>; 2], to: &mut Vec<u8>) {
+    for (index, (side, datum)) in SIDES.iter().zip(records).enumerate() {
         to.extend_from_slice(if index == 0 { b"{\"" } else { b",\"" });
         to.extend_from_slice(side.as_bytes());
         to.extend_from_slice(b"\":");
@@ -33,11 +33,11 @@ fn pair(datums: [Option<&[u8]>; 2], to: &mut Vec<u8>) {
     to.push(b'}');
 }
 
-fn merged(prefixes: [&str; 2], datums: [Option<&[u8]>; 2], to: &mut Vec<u8>) -> Result<u64> {
+fn merged(prefixes: [&str; 2], records: [Option<&[u8]>; 2], to: &mut Vec<u8>) -> Result<u64> {
     let mut names = HashSet::new();
     let mut clashes = 0;
     to.push(b'{');
-    for (prefix, datum) in prefixes.iter().zip(datums) {
+    for (prefix, datum) in prefixes.iter().zip(records) {
         let Some(datum) = datum else { continue };
         for (name, value) in members(datum)? {
             let name = if prefix.is_empty() {
@@ -68,8 +68,8 @@ mod tests {
 
     fn written(output: Output, left: Option<&str>, right: Option<&str>) -> (String, u64) {
         let mut to = Vec::new();
-        let datums = [left.map(str::as_bytes), right.map(str::as_bytes)];
-        let clashes = write(output, ["", "right_"], datums, &mut to).unwrap();
+        let records = [left.map(str::as_bytes), right.map(str::as_bytes)];
+        let clashes = write(output, ["", "right_"], records, &mut to).unwrap();
         (String::from_utf8(to).unwrap(), clashes)
     }
 

@@ -1,4 +1,4 @@
-//! The state: an entry for each key, which is complete in itself, and one that belongs to all keys.
+//! The saved state: one self-contained entry per key, and one that belongs to all keys.
 
 use crate::side::{At, Held, Key};
 use crate::{Clock, JoinOperator};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// The version of the saved state.
 pub(crate) const VERSION: u32 = 1;
 
-/// What every entry says.
+/// The contents of every entry.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Common {
     shape: u64,
@@ -18,7 +18,7 @@ struct Common {
     finished: [bool; 2],
 }
 
-/// A datum that waits.
+/// A waiting record.
 #[derive(Serialize, Deserialize)]
 struct Waiting<'a> {
     side: u8,
@@ -74,17 +74,17 @@ impl JoinOperator {
         })
     }
 
-    /// Takes up a state, also one that is put together of parts of several.
+    /// Restores a state, possibly combined from parts of several instances.
     pub(crate) fn load(&mut self, saved: State) -> Result<()> {
         let version = saved.version;
         ensure!(
             version == VERSION,
-            "the saved state is of version {version}, and this join reads {VERSION}"
+            "the saved state has version {version}, but this join reads version {VERSION}"
         );
         for Entry { key, value } in saved.entries {
             let (common, waiting): (Common, Vec<Waiting<'_>>) = load(&value)?;
             if common.shape != self.config.shape() {
-                bail!("the saved datums were held by another `by` or `time`");
+                bail!("the saved records were held with another `by` or `time`");
             }
             for (index, clock) in self.clocks.iter_mut().enumerate() {
                 clock.newest = clock.newest.max(common.newest[index]);

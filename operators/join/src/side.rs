@@ -1,42 +1,42 @@
-//! [`Side`]: the datums of one side that wait for another, by key and by time.
+//! [`Side`]: the waiting records of one side, by key and by time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// A datum's time in ms, and its number in the order of arrival.
+/// The time of a record in ms, and its number in the order of arrival.
 pub(crate) type At = (i64, u64);
 
 /// A key, as JSON.
 pub(crate) type Key = Rc<[u8]>;
 
-/// A datum that waits.
+/// A waiting record.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Held {
     pub(crate) datum: Box<[u8]>,
-    /// Whether it has found another.
+    /// True if it has found a match.
     pub(crate) matched: bool,
-    /// When it came, by the host's clock.
+    /// The time of arrival by the host's clock.
     pub(crate) arrived_ms: u64,
 }
 
-/// The datums of one side.
+/// The records of one side.
 #[derive(Debug, Default)]
 pub(crate) struct Side {
     by_key: BTreeMap<(Key, At), Held>,
-    /// All of them, the oldest first.
+    /// All records, oldest first.
     order: BTreeSet<(At, Key)>,
     bytes: usize,
-    /// No datum that is here came before this, by the host's clock.
+    /// A lower bound of the arrival times by the host's clock.
     arrived_since_ms: u64,
 }
 
 impl Side {
-    /// How many there are.
+    /// Returns the number of records.
     pub(crate) fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// Their bytes.
+    /// Returns the bytes of the records.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -58,7 +58,7 @@ impl Side {
         Some(removed)
     }
 
-    /// The first one of a key from `from` on that is not newer than `to_ms`.
+    /// Returns the first record of a key from `from` on that is not newer than `to_ms`.
     pub(crate) fn next(&mut self, key: &Key, from: At, to_ms: i64) -> Option<(At, &mut Held)> {
         let mut range = self.by_key.range_mut((Rc::clone(key), from)..);
         let ((found, at), held) = range.next()?;
@@ -69,18 +69,18 @@ impl Side {
         self.by_key.get_mut(&(Rc::clone(key), at))
     }
 
-    /// The oldest one.
+    /// Returns the oldest record.
     pub(crate) fn oldest(&self) -> Option<(At, Key)> {
         self.order.first().cloned()
     }
 
-    /// All of them, by key and the oldest first.
+    /// Iterates over all records, by key and then oldest first.
     pub(crate) fn by_key(&self) -> impl Iterator<Item = (&Key, &At, &Held)> {
         self.by_key.iter().map(|((key, at), held)| (key, at, held))
     }
 
-    /// Those that came at that moment of the host's clock or before, the oldest first. Looks through all of them only if
-    /// there can be one.
+    /// Returns the records that arrived at or before this time by the host's clock, oldest first. Scans all records
+    /// only if there may be one.
     pub(crate) fn arrived_by(&mut self, clock_ms: u64) -> Vec<(At, Key)> {
         if self.order.is_empty() || self.arrived_since_ms > clock_ms {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! The operator as a whole.
+//! Tests of the whole operator.
 
 mod laws;
 
@@ -8,7 +8,7 @@ use mosaik_wasm_sdk::Entry;
 use mosaik_wasm_sdk::testing::{Harness, binding, counted, set_now};
 use serde_json::{Value as Json, json};
 
-/// A datum's side, key, time in s, and what tells it from others.
+/// The side, key, time in s and identifying number of a record.
 type Input = (usize, u8, i64, u32);
 
 fn config(more: Json) -> String {
@@ -31,7 +31,7 @@ fn send(join: &mut Harness<JoinOperator>, (side, key, time, id): Input) {
     join.send(side, [datum(key, time, id)]).unwrap();
 }
 
-/// What has left by the port `out`: the ids of the left and of the right.
+/// The outputs on the port `out`: the ids of the left and right records.
 fn pairs(join: &mut Harness<JoinOperator>) -> Vec<[Option<u64>; 2]> {
     let sent = join.take().into_iter().filter(|(port, _)| *port == 0);
     sent.map(|(_, datum)| {
@@ -126,11 +126,11 @@ fn what_is_rejected_and_why() {
     let long = json!({"k": 1, "t": 0, "v": "x".repeat(DATUM_LEN_MAX)}).to_string();
     for (datum, reason) in [
         ("[1]", "not a JSON object"),
-        (r#"{"t":1}"#, "there is no field `k`"),
-        (r#"{"k":1}"#, "there is no field `t`"),
+        (r#"{"t":1}"#, "missing field `k`"),
+        (r#"{"k":1}"#, "missing field `t`"),
         (r#"{"k":{},"t":1}"#, "`k` is an object or an array"),
         (r#"{"k":1,"t":"soon"}"#, "`t`: \"soon\" is not a time"),
-        (&long, "the datum has 1048"),
+        (&long, "the record has 1048"),
     ] {
         for side in 0..2 {
             join.send(side, [datum]).unwrap();
@@ -145,7 +145,7 @@ fn what_is_rejected_and_why() {
 }
 
 #[test]
-fn late_datums_are_rejected_or_go_their_own_way() {
+fn late_records_are_rejected_or_go_their_own_way() {
     let config = config(json!({"lateness": "5s"}));
     let inputs = [(0, 1, 20, 1), (0, 1, 15, 2), (0, 1, 14, 3), (1, 1, 10, 4)];
     let mut bound = open(&config);
@@ -205,7 +205,7 @@ fn the_oldest_make_room_and_are_counted() {
 }
 
 #[test]
-fn idle_datums_leave_by_the_hosts_clock() {
+fn idle_records_leave_by_the_hosts_clock() {
     let mut join = open(&config(json!({"type": "outer", "idle": "5s"})));
     for (now_ms, input) in [
         (1000, (0, 1, 50, 1)),
@@ -345,7 +345,7 @@ fn how_far_the_sides_are_belongs_to_all_keys() {
     }
     ahead.finish(1).unwrap();
     send(&mut behind, (0, 2, 30, 3));
-    // More instances: one gets nothing but what belongs to all.
+    // More instances: one receives only the part that belongs to all.
     let mut state = ahead.snapshot().unwrap();
     state.entries.retain(belongs_to_all);
     let mut third = open(&config);
@@ -354,7 +354,7 @@ fn how_far_the_sides_are_belongs_to_all_keys() {
     assert_eq!((counted("late"), pairs(&mut third).len()), (1, 0));
     send(&mut third, (0, 3, 50, 5));
     assert_eq!(pairs(&mut third), [[Some(5), None]], "the right has ended");
-    // Fewer: one gets what all had.
+    // Fewer instances: one receives the parts of all.
     let parts = [ahead.snapshot().unwrap(), behind.snapshot().unwrap()];
     for order in [[0, 1], [1, 0]] {
         let entries = order.into_iter().flat_map(|at| parts[at].entries.clone());

@@ -1,4 +1,4 @@
-//! From the text of a filter to one that runs: the functions it has, and errors that point into it.
+//! Compiles the text of a filter: the available functions, and errors with their position.
 
 use jaq_core::load::parse::Def;
 use jaq_core::load::{self, Arena, File, Loader};
@@ -14,7 +14,7 @@ use crate::{places, regex};
 use mosaik_wasm_sdk::host::{self, Level};
 use mosaik_wasm_sdk::{Error, Result};
 
-/// What a filter runs on: values, and nothing else.
+/// The data of a filter: values only.
 pub(crate) type Data = JustLut<Val>;
 
 /// A compiled filter.
@@ -23,7 +23,7 @@ pub(crate) type Filter = jaq_core::Filter<Data>;
 /// Compiles a filter.
 ///
 /// # Errors
-/// Says what is wrong, where, and shows the place.
+/// Returns the mistake, its position, and the line.
 pub(crate) fn compile(code: &str) -> Result<Filter> {
     let arena = Arena::default();
     let modules = Loader::new(definitions())
@@ -45,7 +45,7 @@ pub(crate) fn compile(code: &str) -> Result<Filter> {
                 .map(|(file, error)| load_error(file.code, error)),
         )
     })?;
-    // It has just been parsed.
+    // It was parsed successfully before.
     let term = load::parse(code, |parser| parser.term()).unwrap_or_default();
     let main = Def {
         name: MAIN,
@@ -74,10 +74,10 @@ pub(crate) fn compile(code: &str) -> Result<Filter> {
         })
 }
 
-/// The filter, as a function among those that it calls.
+/// The name of the filter among the functions that it calls.
 const MAIN: &str = "_main";
 
-/// The functions that are written in jq; those of ours come last, and replace jaq's.
+/// The functions written in jq. The ones of this crate come last and replace those of jaq.
 fn definitions<'s>() -> Vec<Def<&'s str>> {
     let own = load::parse(include_str!("defs.jq"), |parser| parser.defs());
     let functions = jaq_core::defs()
@@ -91,7 +91,7 @@ fn definitions<'s>() -> Vec<Def<&'s str>> {
     all
 }
 
-/// jq's functions, with the clock and the log of the host, and without an environment.
+/// The native functions of jq, with the clock and log of the host, and without an environment.
 fn functions() -> impl Iterator<Item = Fun<Data>> {
     let replaced = [
         "env",
@@ -112,7 +112,7 @@ fn functions() -> impl Iterator<Item = Fun<Data>> {
         .chain(regex::functions().into_iter().map(run::<Data>))
 }
 
-/// What jaq takes more of than jq.
+/// Functions of which jaq accepts more inputs than jq.
 fn strict() -> impl Iterator<Item = Fun<Data>> {
     let functions: [jaq_core::native::Filter<jaq_core::RunPtr<Data>>; 6] = [
         ("tojson", v(0), |cv| {
@@ -265,7 +265,7 @@ fn load_error(code: &str, error: load::Error<&str>) -> Error {
 fn undefined(code: &str, (found, undefined): compile::Error<&str>) -> Error {
     let hint = match found {
         "env" | "$ENV" => "; an operator has no environment",
-        "input" | "inputs" | "input_filename" => "; the filter is called with each datum",
+        "input" | "inputs" | "input_filename" => "; the filter is called with each record",
         _ => "",
     };
     let message = format!("undefined {}{hint}", undefined.as_str());
@@ -276,7 +276,7 @@ fn undefined(code: &str, (found, undefined): compile::Error<&str>) -> Error {
     at(code, found, &message)
 }
 
-/// An error at a part of the filter: where that is, and the line with a mark below.
+/// Formats an error at a part of the filter: the position, and the line with a mark below.
 fn at(code: &str, part: &str, message: &str) -> Error {
     let offset = load::span(code, part).start.min(code.len());
     let before = code.get(..offset).unwrap_or_default();
@@ -305,7 +305,7 @@ fn at(code: &str, part: &str, message: &str) -> Error {
     ))
 }
 
-/// Why a run of the filter ended early.
+/// Returns the reason for which a run of the filter ended early.
 pub(crate) fn why(exception: jaq_core::Exn<'_, <Data as DataT>::V<'_>>) -> Error {
     match exception.get_err() {
         Ok(error) => message(error),

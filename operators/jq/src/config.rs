@@ -7,11 +7,11 @@ use std::fmt;
 /// The configuration: `.price * 2`, or `{filter: .price * 2, max_outputs: 10}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
-    /// The filter, in the jq language.
+    /// The filter in the jq language.
     pub(crate) filter: String,
-    /// Outputs that one datum may have.
+    /// The maximum number of outputs per record.
     pub(crate) max_outputs: usize,
-    /// Whether a result that is text leaves as that text, and not as JSON.
+    /// True if text results are output as text instead of JSON.
     pub(crate) raw: bool,
 }
 

@@ -1,17 +1,18 @@
-//! The heap of the built operator: small blocks come from lists by their size, all others from the standard allocator.
+//! The heap of the built operator: small blocks are allocated from free lists by size, others by the standard
+//! allocator.
 //!
-//! A filter makes and drops dozens of small values for each datum, and a general allocator takes a quarter of the time of
-//! that. A block that was small once stays so; the lists hold no more than the most that was in use at a time.
+//! A filter allocates and frees dozens of small values per record, for which a general allocator takes a quarter of the
+//! time. Small blocks are never returned to the standard allocator; the lists hold at most the peak number of blocks.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ptr;
 
-/// Sizes are rounded up to multiples of this, which all blocks are aligned to: 16 bytes.
+/// Sizes are rounded up to multiples of this, which is also the alignment of all blocks: 16 bytes.
 const STEP: usize = 16;
-/// The largest block that is small: 512 bytes.
+/// The maximum size of a small block: 512 bytes.
 const SMALL_MAX: usize = 512;
-/// Bytes that a list without blocks asks for: 4 KiB.
+/// The number of bytes allocated for an empty list: 4 KiB.
 const CHUNK: usize = 4096;
 
 #[cfg(target_family = "wasm")]
@@ -21,14 +22,14 @@ static HEAP: Heap = Heap::new();
 /// The first free block of each size.
 struct Heap([Cell<*mut Free>; SMALL_MAX / STEP]);
 
-/// A free block, which holds where the next one is.
+/// A free block, which contains the pointer to the next one.
 struct Free(*mut Self);
 
-// SAFETY: WebAssembly without shared memory has one thread, so that nothing is ever looked at from two.
+// SAFETY: WebAssembly without shared memory has one thread, so there is no concurrent access.
 #[cfg(all(target_family = "wasm", not(target_feature = "atomics")))]
 unsafe impl Sync for Heap {}
 
-/// Which list a block is of; `None` if it is not small.
+/// Returns the index of the list for a block; `None` if it is not small.
 const fn class(layout: Layout) -> Option<usize> {
     if layout.size() <= SMALL_MAX && layout.align() <= STEP && layout.size() > 0 {
         Some((layout.size() - 1) / STEP)
@@ -42,74 +43,75 @@ impl Heap {
         Self([const { Cell::new(ptr::null_mut()) }; SMALL_MAX / STEP])
     }
 
-    /// Cuts a chunk into free blocks, and gives the first.
+    /// Splits a chunk into free blocks, and returns the first.
     #[cold]
     fn refill(&self, class: usize) -> *mut u8 {
         let size = (class + 1) * STEP;
         let Ok(layout) = Layout::from_size_align(CHUNK, STEP) else {
             return ptr::null_mut();
         };
-        // SAFETY: the layout has a size.
+        // SAFETY: the size of the layout is not zero.
         let chunk = unsafe { System.alloc(layout) };
         if chunk.is_null() {
             return chunk;
         }
         for index in 1..CHUNK / size {
-            // SAFETY: the block is within the chunk, which is aligned for all that is put there, and free.
+            // SAFETY: the block is within the chunk, which is aligned for all blocks, and free.
             unsafe { self.push(class, chunk.add(index * size)) };
         }
         chunk
     }
 
     /// # Safety
-    /// The block is of this class, and nobody's.
+    /// The block must be of this class and not in use.
     #[expect(
         clippy::cast_ptr_alignment,
         reason = "small blocks are aligned to 16 bytes"
     )]
     unsafe fn push(&self, class: usize, block: *mut u8) {
         let free = block.cast::<Free>();
-        // SAFETY: the block is at least 16 bytes long and aligned to as many.
+        // SAFETY: the block is at least 16 bytes long and aligned to 16 bytes.
         unsafe { free.write(Free(self.0[class].get())) };
         self.0[class].set(free);
     }
 }
 
-// SAFETY: a block is given out once until it comes back, is as large as asked for at least, and aligned to 16 bytes if it
-// is small; the others are the standard allocator's.
+// SAFETY: a block is not handed out again until it is freed, is at least as large as requested, and aligned to 16 bytes
+// if it is small. Others come from the standard allocator.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(class) = class(layout) else {
-            // SAFETY: as the caller promises.
+            // SAFETY: guaranteed by the caller.
             return unsafe { System.alloc(layout) };
         };
         let first = self.0[class].get();
         if first.is_null() {
             return self.refill(class);
         }
-        // SAFETY: what is on a list was written by `push`.
+        // SAFETY: blocks on a list were written by `push`.
         self.0[class].set(unsafe { (*first).0 });
         first.cast()
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         match class(layout) {
-            // SAFETY: the block came from this list, and the caller has done with it.
+            // SAFETY: the block came from this list, and the caller no longer uses it.
             Some(class) => unsafe { self.push(class, block) },
-            // SAFETY: as the caller promises.
+            // SAFETY: guaranteed by the caller.
             None => unsafe { System.dealloc(block, layout) },
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller promises that the size fits a layout.
+        // SAFETY: the caller guarantees that the size is valid for a layout.
         let new = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         match (class(layout), class(new)) {
-            // SAFETY: as the caller promises.
+            // SAFETY: guaranteed by the caller.
             (None, None) => unsafe { System.realloc(block, layout, size) },
             (Some(old), Some(new)) if old == new => block,
             _ => {
-                // SAFETY: the layout has a size; both blocks are as long as what is copied, and not the same.
+                // SAFETY: the size of the layout is not zero; both blocks are at least as long as the copied part, and
+                // distinct.
                 unsafe {
                     let moved = self.alloc(new);
                     if !moved.is_null() {
@@ -128,7 +130,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A block in use, filled with its own byte.
+    /// A block in use, filled with one byte value.
     struct Used {
         block: *mut u8,
         layout: Layout,

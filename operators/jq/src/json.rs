@@ -1,26 +1,26 @@
-//! JSON in and out: a bound on nesting before it is parsed, and values written as JSON that everyone reads.
+//! Reads and writes JSON: limits nesting before parsing, and writes values in standard form.
 
 use crate::strict;
 use jaq_json::{Num, Val};
 use mosaik_wasm_sdk::{Error, Result, bail, ensure};
 use std::io::Write as _;
 
-/// Arrays and objects within each other; more than anyone writes by hand, and far from the end of the stack.
+/// The maximum nesting of arrays and objects. More than anyone writes by hand, and far from exhausting the stack.
 pub(crate) const DEPTH_MAX: usize = 256;
 
-/// Reads a datum.
+/// Parses a record.
 pub(crate) fn parse(datum: &[u8]) -> Result<Val> {
-    // What is shorter than that cannot nest deeper.
+    // A shorter text cannot nest deeper.
     if datum.len() > DEPTH_MAX {
         ensure!(
             depth(datum) <= DEPTH_MAX,
-            "arrays and objects within each other more than {DEPTH_MAX} deep"
+            "arrays and objects nested more than {DEPTH_MAX} deep"
         );
     }
     strict::parse(datum)
 }
 
-/// How deep arrays and objects nest.
+/// Returns the nesting depth of arrays and objects.
 fn depth(json: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let mut bytes = json.iter();
@@ -51,7 +51,7 @@ fn depth(json: &[u8]) -> usize {
 /// Appends a value.
 ///
 /// # Errors
-/// When it is none that JSON has: bytes, or an object whose keys are no strings.
+/// Fails for values without a JSON form: bytes, or an object whose keys are not strings.
 pub(crate) fn write(value: &Val, to: &mut Vec<u8>) -> Result<()> {
     write_within(value, DEPTH_MAX, to)
 }
@@ -63,7 +63,7 @@ fn write_within(value: &Val, depth: usize, to: &mut Vec<u8>) -> Result<()> {
         Val::Bool(false) => to.extend_from_slice(b"false"),
         Val::Num(number) => write_number(number, to),
         Val::TStr(text) => write_text(text, to),
-        Val::BStr(_) => bail!("a byte string cannot be had in JSON"),
+        Val::BStr(_) => bail!("a byte string has no JSON form"),
         Val::Arr(values) => {
             let depth = deeper(depth)?;
             to.push(b'[');
@@ -83,7 +83,7 @@ fn write_within(value: &Val, depth: usize, to: &mut Vec<u8>) -> Result<()> {
                     to.push(b',');
                 }
                 let Val::TStr(key) = key else {
-                    bail!("an object with the key {key} cannot be had in JSON");
+                    bail!("an object with the key {key} has no JSON form");
                 };
                 write_text(key, to);
                 to.push(b':');
@@ -98,12 +98,12 @@ fn write_within(value: &Val, depth: usize, to: &mut Vec<u8>) -> Result<()> {
 fn deeper(depth: usize) -> Result<usize> {
     depth.checked_sub(1).ok_or_else(|| {
         Error::new(format_args!(
-            "arrays and objects within each other more than {DEPTH_MAX} deep"
+            "arrays and objects nested more than {DEPTH_MAX} deep"
         ))
     })
 }
 
-/// Numbers as jq has them: integers exact, decimals as they came, no number as null, infinities as the largest number.
+/// Writes numbers as jq does: integers exactly, decimals unchanged, NaN as null, infinities as the largest number.
 fn write_number(number: &Num, to: &mut Vec<u8>) {
     let written = match number {
         Num::Int(integer) => write!(to, "{integer}"),
@@ -117,7 +117,7 @@ fn write_number(number: &Num, to: &mut Vec<u8>) {
     written.expect("writing into memory does not fail");
 }
 
-/// Text, which may not be UTF-8: what is not, is replaced.
+/// Writes text. Invalid UTF-8 is replaced.
 fn write_text(text: &[u8], to: &mut Vec<u8>) {
     let written = match std::str::from_utf8(text) {
         Ok(text) => serde_json::to_writer(to, text),

@@ -1,6 +1,6 @@
-//! The built-in operator `jq`: filters, maps and reshapes JSON datums in the jq language (by jaq).
+//! The built-in operator `jq`: filters, maps and reshapes JSON records in the jq language (with jaq).
 //!
-//! What it does and how it is configured is in its README; this file puts the parts together.
+//! Its behaviour and configuration are described in its README; this file combines the parts.
 
 mod compile;
 mod config;
@@ -86,7 +86,7 @@ fn only_text(outputs: &[Binding]) -> Result<()> {
     for Binding { port, encoding, .. } in outputs {
         ensure!(
             encoding == "text",
-            "the stream on port `{port}` is {encoding}; with `raw: true`, jq gives text"
+            "the stream on port `{port}` is {encoding}; with `raw: true`, jq writes text"
         );
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! Where jaq's operators answer otherwise than jq's: divisions, texts that are repeated, assignments, and the order in which
-//! both sides of an operator are run.
+//! Rewrites filters where jaq's operators differ from jq's: division, repeated texts, assignments, and the order in
+//! which the sides of an operator run.
 
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Def, Pattern, Term};
@@ -8,20 +8,20 @@ use jaq_core::path::{Part, Path};
 
 use crate::places::{SET, UPDATE};
 
-/// The variable that holds the right side of an operator. No filter can name it.
+/// The variable for the right side of an operator. A filter cannot name it.
 const RIGHT: &str = "$!right";
-/// Divides, or fails by zero; defined beside jq's functions.
+/// Divides, or fails on division by zero. Defined together with jq's functions.
 pub(crate) const DIVIDE: &str = "_divide";
 /// The remainder, of integers.
 pub(crate) const MODULO: &str = "_modulo";
 /// Multiplies.
 pub(crate) const TIMES: &str = "_times";
-/// The last result, or null; defined beside jq's functions.
+/// The last result, or null. Defined together with jq's functions.
 const LAST: &str = "_last";
 
 type T<'s> = Term<&'s str>;
 
-/// Rewrites a filter so that its operators do as jq's.
+/// Rewrites a filter so that its operators behave as in jq.
 pub(crate) fn term(term: T<'_>) -> T<'_> {
     match term {
         Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_) => term,
@@ -88,7 +88,7 @@ fn boxed(inner: Box<T<'_>>) -> Box<T<'_>> {
     Box::new(term(*inner))
 }
 
-/// A text with values put in; of several that have more than one result, jq runs the last one first.
+/// Rewrites a string with interpolated values. If several have more than one result, jq runs the last one first.
 fn text<'s>(format: Option<&'s str>, mut parts: Vec<StrPart<&'s str, T<'s>>>) -> T<'s> {
     let is_many =
         |part: &StrPart<_, T<'_>>| matches!(part, StrPart::Term(inner) if !has_one_result(inner));
@@ -105,7 +105,7 @@ fn text<'s>(format: Option<&'s str>, mut parts: Vec<StrPart<&'s str, T<'s>>>) ->
     }
 }
 
-/// A part of a text; where no format is given, what is put in is written as JSON.
+/// Rewrites a part of a string. Without a format, interpolated values are written as JSON.
 fn part<'s>(part: StrPart<&'s str, T<'s>>, is_plain: bool) -> StrPart<&'s str, T<'s>> {
     match part {
         StrPart::Term(inner) if is_plain => {
@@ -165,7 +165,7 @@ fn operator<'s>(left: Box<T<'s>>, op: BinaryOp<&'s str>, right: Box<T<'s>>) -> T
     }
 }
 
-/// The function that calculates in the place of an operator.
+/// The function that replaces an operator.
 fn native(math: Math) -> Option<&'static str> {
     match math {
         Math::Div => Some(DIVIDE),
@@ -182,7 +182,7 @@ fn calculate<'s>(left: T<'s>, math: Math, right: T<'s>) -> T<'s> {
     }
 }
 
-/// jq runs the right side of an operator first, and the left for each of its results.
+/// jq runs the right side of an operator first, and the left side for each of its results.
 fn right_first<'s>(
     left: Box<T<'s>>,
     right: Box<T<'s>>,
@@ -199,7 +199,7 @@ fn bind<'s>(value: Box<T<'s>>, then: T<'s>) -> T<'s> {
     Term::BinOp(value, pipe, Box::new(then))
 }
 
-/// Whether a term never has several results, so that the order makes no difference.
+/// Returns true if a term never has several results, so that the order does not matter.
 fn has_one_result(term: &T<'_>) -> bool {
     match term {
         Term::Id | Term::Num(_) | Term::Arr(_) | Term::Var(_) => true,

@@ -1,13 +1,13 @@
-//! JSON and numbers by RFC 8259: jaq reads more than that.
+//! Parses JSON and numbers by RFC 8259, of which jaq accepts a superset.
 
 use jaq_json::{Num, Val, read};
 use mosaik_wasm_sdk::{Error, Result, ensure};
 use serde::de::IgnoredAny;
 
-/// Reads one JSON value, and nothing else.
+/// Parses one JSON value and nothing else.
 ///
 /// # Errors
-/// Says what it is not.
+/// Returns the reason for which it is not JSON.
 pub(crate) fn parse(json: &[u8]) -> Result<Val> {
     let not_json = |reason: &dyn std::fmt::Display| Error::new(format_args!("not JSON: {reason}"));
     std::str::from_utf8(json).map_err(|error| not_json(&error))?;
@@ -15,8 +15,8 @@ pub(crate) fn parse(json: &[u8]) -> Result<Val> {
     read::parse_single(json).map_err(|error| not_json(&error))
 }
 
-/// Reads a number, and nothing else: of JSON's, also with a plus, zeros in front, and a point without a digit on one
-/// of its sides, as jq takes them.
+/// Parses a number and nothing else. As in jq, also accepts a plus sign, leading zeros, and a decimal point without a
+/// digit on one of its sides.
 pub(crate) fn number(text: &[u8]) -> Result<Val> {
     let wrong = || {
         let text = String::from_utf8_lossy(text);
@@ -31,7 +31,7 @@ pub(crate) fn number(text: &[u8]) -> Result<Val> {
         "{}",
         wrong()
     );
-    // Rust's parser takes the same forms, once names are ruled out.
+    // Rust's parser accepts the same forms, except for names.
     let float: f64 = text.parse().map_err(|_| wrong())?;
     let integer = Num::from_str_radix(text, 10);
     Ok(Val::Num(integer.unwrap_or(Num::Float(float))))

@@ -1,4 +1,4 @@
-//! The operator as a whole.
+//! Tests of the whole operator.
 
 mod like_jq;
 
@@ -11,7 +11,7 @@ fn open(filter: &str) -> Result<Harness<JqOperator>> {
     Harness::open(&json!({ "filter": filter }).to_string())
 }
 
-/// The outputs of a filter for one datum, or why it was rejected.
+/// The outputs of a filter for one record, or the reason for its rejection.
 fn run(filter: &str, datum: &str) -> Result<Vec<String>, String> {
     let mut harness = open(filter).unwrap();
     harness.send(0, [datum]).unwrap();
@@ -264,7 +264,7 @@ fn raw_results_are_text() {
         Harness::<JqOperator>::open_on(config, bindings.0, &[binding("out", "json")]).unwrap_err();
     assert_eq!(
         json.reason(),
-        "the stream on port `out` is json; with `raw: true`, jq gives text"
+        "the stream on port `out` is json; with `raw: true`, jq writes text"
     );
 }
 
@@ -291,7 +291,7 @@ fn failures_reject_with_jqs_message() {
         (".", "{\"a\":", "not JSON: "),
         (".", "1 2", "not JSON: "),
         (".", "", "not JSON: "),
-        ("tobytes", "\"x\"", "a byte string cannot be had in JSON"),
+        ("tobytes", "\"x\"", "a byte string has no JSON form"),
         (
             "{(.|tostring): 1} | with_entries(.key = 1)",
             "1",
@@ -327,7 +327,7 @@ fn errors_point_into_the_filter() {
     );
     assert!(error("env").contains("an operator has no environment"));
     assert!(error("$ENV.HOME").contains("an operator has no environment"));
-    assert!(error("input").contains("called with each datum"));
+    assert!(error("input").contains("called with each record"));
     assert!(error("include \"x\"; .").contains("config.filter"));
     assert!(
         Harness::<JqOperator>::open("{}")
@@ -344,7 +344,7 @@ fn errors_point_into_the_filter() {
     let text = Harness::<JqOperator>::open_on("\".\"", &[binding("in", "text")], &[]).unwrap_err();
     assert_eq!(
         text.reason(),
-        "the stream on port `in` is text; jq takes and gives json"
+        "the stream on port `in` is text; jq reads and writes json"
     );
 }
 

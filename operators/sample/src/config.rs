@@ -1,4 +1,4 @@
-//! [`Config`]: what the manifest says of a sample operator.
+//! [`Config`]: the configuration of a sample operator.
 
 use crate::rate::{COUNT_MAX, Rate};
 use mosaik_operator_common::key::By;
@@ -7,47 +7,47 @@ use mosaik_operator_common::shape::shape;
 use mosaik_operator_common::size::Size;
 use mosaik_wasm_sdk::{Error, Result, bail, ensure, parse_config};
 
-/// The most fields of a key.
+/// The maximum number of fields in a key.
 pub(crate) const KEY_FIELDS_MAX: usize = 16;
 
 /// The configuration.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// One in so many.
+    /// Passes one record in N.
     every: Option<u64>,
-    /// At most so many in a time, by the host's clock.
+    /// Passes at most N records in a time, by the host's clock.
     rate: Option<Rate>,
-    /// How many may pass at once.
+    /// The maximum number of records that pass at once.
     burst: Option<u64>,
-    /// This part of all keys.
+    /// Passes this fraction of all keys.
     fraction: Option<f64>,
-    /// Lets operators choose other keys than each other.
+    /// Makes operators with different seeds choose different keys.
     seed: Option<String>,
-    /// The fields whose values are sampled each by itself.
+    /// The fields whose values are sampled separately.
     #[serde(default)]
     pub(crate) by: By,
-    /// Keys that are held.
+    /// The maximum number of keys.
     max_keys: Option<usize>,
-    /// Bytes that they take.
+    /// The maximum number of bytes of keys.
     max_bytes: Option<Size>,
 }
 
-/// What passes.
+/// The selection of records that pass.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Method {
-    /// By what came before.
+    /// Depends on earlier records.
     Turn(Turn),
-    /// What has a hash below the threshold.
+    /// Passes keys with a hash below the threshold.
     Fraction {
-        /// 2^64 lets everything pass.
+        /// 2^64 passes every record.
         threshold: u128,
         seed: String,
     },
 }
 
 impl Config {
-    /// Reads and checks a configuration.
+    /// Parses and validates a configuration.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let config: Self = parse_config(text)?;
         config.by.at_most(KEY_FIELDS_MAX)?;
@@ -80,7 +80,7 @@ impl Config {
                     seed: self.seed.clone().unwrap_or_default(),
                 }
             }
-            _ => bail!("config: one of `every`, `rate` and `fraction` says what passes"),
+            _ => bail!("config: set exactly one of `every`, `rate` and `fraction`"),
         };
         let is_rate = matches!(method, Method::Turn(Turn::Rate(..)));
         let is_fraction = matches!(method, Method::Fraction { .. });
@@ -108,22 +108,22 @@ impl Config {
         )
     }
 
-    /// A hash of what must be the same for a saved state to make sense.
+    /// A hash of the settings that must not change for a saved state to be valid.
     pub(crate) fn shape(&self) -> u64 {
         shape(&(self.every, self.rate, &self.by))
     }
 }
 
-/// What passes by what came before.
+/// A selection that depends on earlier records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// The first of so many.
+    /// Passes the first of N records.
     Every(u64),
-    /// What there is a token for, of so many at most.
+    /// Passes a record if there is a token. The number is the maximum of tokens.
     Rate(Rate, u64),
 }
 
-/// How many of the 2^64 hashes are that part of all.
+/// Returns the number of 64-bit hashes that is this fraction of 2^64.
 #[expect(
     clippy::cast_sign_loss,
     reason = "the fraction was checked to be from 0 to 1"
@@ -142,9 +142,9 @@ mod tests {
         for (config, expected) in [
             (
                 "",
-                "config: one of `every`, `rate` and `fraction` says what passes",
+                "config: set exactly one of `every`, `rate` and `fraction`",
             ),
-            (r#"{"every":2,"rate":"1/s"}"#, "config: one of `every`"),
+            (r#"{"every":2,"rate":"1/s"}"#, "config: set exactly one"),
             (r#"{"every":0}"#, "config.every: at least 1"),
             (
                 r#"{"every":-1}"#,

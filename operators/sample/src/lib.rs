@@ -1,6 +1,6 @@
-//! The built-in operator `sample`: lets a part of the datums pass: one in so many, so many in a time, or a fraction of keys.
+//! The built-in operator `sample`: passes a part of the records: one in N, N in a time, or a fraction of keys.
 //!
-//! What it does and how it is configured is in its README; this file puts the parts together.
+//! Its behaviour and configuration are described in its README; this file combines the parts.
 
 mod config;
 mod rate;
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 /// The version of the saved state.
 const STATE_VERSION: u32 = 1;
 
-/// The output port for what does not pass.
+/// The output port for records that do not pass.
 const REST: usize = 1;
 
 /// The operator.
@@ -33,21 +33,21 @@ pub struct SampleOperator {
     method: Method,
     wanted: Wanted,
     keys: KeyFields,
-    /// Of all datums, when they are not sampled by key.
+    /// The state of all records together, if they are not sampled by key.
     alone: Option<Seen>,
     by_key: Recent<Seen>,
-    /// Holds the key of the datum at hand.
+    /// A buffer for the key of the current record.
     key: Vec<u8>,
 }
 
 mosaik_wasm_sdk::export!(SampleOperator);
 
-/// What is known of the datums of a key.
+/// The sampling state of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Seen {
-    /// How many of the next do not pass.
+    /// The number of following records that do not pass.
     Skip(u64),
-    /// What may pass now.
+    /// The tokens that are available.
     Bucket(Bucket),
 }
 
@@ -92,7 +92,7 @@ impl FramesOperator for SampleOperator {
             self.alone.as_mut()
         };
         let (passes, seen) = turn.judge(known.as_deref().copied(), now_ms);
-        // What does not fit the answer is rejected, and not counted in.
+        // A record that does not fit into the answer is rejected and not counted.
         hand_on(passes, datum, out)?;
         match known {
             Some(known) => *known = seen,
@@ -130,7 +130,7 @@ impl FramesOperator for SampleOperator {
         let State { version, entries } = saved;
         ensure!(
             version == STATE_VERSION,
-            "the saved state is of version {version}, and this sample reads {STATE_VERSION}"
+            "the saved state has version {version}, but this sample reads version {STATE_VERSION}"
         );
         let shape = self.config.shape();
         let (alone, by_key): (Vec<_>, _) =
@@ -153,7 +153,7 @@ impl FramesOperator for SampleOperator {
 }
 
 impl Turn {
-    /// Whether the next datum passes, and what is known from then on.
+    /// Returns true if the next record passes, and the state after it.
     fn judge(self, known: Option<Seen>, now_ms: u64) -> (bool, Seen) {
         match (self, known) {
             (Self::Every(_), Some(Seen::Skip(left @ 1..))) => (false, Seen::Skip(left - 1)),
@@ -170,7 +170,7 @@ impl Turn {
 }
 
 impl SampleOperator {
-    /// Forgets keys that may burst again, as one that comes for the first time may.
+    /// Forgets keys with a full bucket, which is also the state of a new key.
     fn forget_full(&mut self, now_ms: u64) {
         let Method::Turn(Turn::Rate(rate, burst)) = self.method else {
             return;

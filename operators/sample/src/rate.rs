@@ -1,14 +1,15 @@
-//! [`Rate`]: so many datums in a time, as configured, and [`Bucket`], which keeps to it: a token bucket in exact integers.
+//! [`Rate`]: a configured number of records in a time; and [`Bucket`], a token bucket in exact integers that enforces
+//! it.
 
 use mosaik_operator_common::span::Span;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::{Deserialize as DeserializeDerive, Serialize};
 use std::borrow::Cow;
 
-/// The most datums of a rate, and the largest burst.
+/// The maximum number of records of a rate, and the maximum burst.
 pub(crate) const COUNT_MAX: u64 = 1_000_000_000;
 
-/// So many datums in a time, `100/s`, `5/m`, `1/10s`.
+/// A number of records in a time, `100/s`, `5/m`, `1/10s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rate {
     pub(crate) count: u64,
@@ -39,23 +40,23 @@ impl<'de> Deserialize<'de> for Rate {
         let text = Cow::<str>::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| {
             D::Error::custom(format_args!(
-                "`{text}` is not a rate like 100/s, 5/m or 1/10s, of 1 to {COUNT_MAX} in a time longer than none"
+                "`{text}` is not a rate like 100/s, 5/m or 1/10s, of 1 to {COUNT_MAX} in a time greater than 0"
             ))
         })
     }
 }
 
-/// Tokens, one of which a datum takes to pass. They come at the rate, up to the burst.
+/// A token bucket. Each passing record takes one token. Tokens are added at the rate, up to the burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, DeserializeDerive)]
 pub(crate) struct Bucket {
-    /// What is there of tokens, in parts of one: each is as many as the rate's time has ms.
+    /// The available tokens in fractions: one token has as many as the rate's time has ms.
     parts: u128,
-    /// Until when tokens have come, by the host's clock.
+    /// The time up to which tokens were added, by the host's clock.
     until_ms: u64,
 }
 
 impl Bucket {
-    /// As many tokens as there can be.
+    /// Creates a full bucket.
     pub(crate) fn full(rate: Rate, burst: u64, now_ms: u64) -> Self {
         Self {
             parts: u128::from(burst) * u128::from(rate.time_ms),
@@ -63,10 +64,10 @@ impl Bucket {
         }
     }
 
-    /// Whether there is a token; it is taken.
+    /// Takes a token. Returns false if there is none.
     pub(crate) fn take(&mut self, rate: Rate, burst: u64, now_ms: u64) -> bool {
         self.parts = self.at(rate, burst, now_ms);
-        // A clock that goes back brings nothing, and goes on from where it is then.
+        // A clock that goes backwards adds no tokens; time continues from there.
         self.until_ms = now_ms;
         let token = u128::from(rate.time_ms);
         match self.parts.checked_sub(token) {
@@ -78,7 +79,7 @@ impl Bucket {
         }
     }
 
-    /// Whether it has filled up, and is as good as one that nobody has taken from.
+    /// Returns true if the bucket is full, like a new one.
     pub(crate) fn is_full(&self, rate: Rate, burst: u64, now_ms: u64) -> bool {
         self.at(rate, burst, now_ms) == Self::full(rate, burst, now_ms).parts
     }
@@ -174,7 +175,7 @@ mod tests {
                     prop_assert!((last - first + 1) as u64 <= most);
                 }
             }
-            // Nor is one refused for which there was a token: some time before it is used up.
+            // Conversely, no record is refused while there is a token: the tokens of some preceding time are used up.
             for (at, before) in refused {
                 let used_up = (0..before).any(|first| (before - first + 1) as u64 > burst + (at - passed[first]) * count / time_ms);
                 prop_assert!(used_up, "refused at {}", at);

@@ -1,4 +1,4 @@
-//! The operator as a whole.
+//! Tests of the whole operator.
 
 use super::*;
 use mosaik_wasm_sdk::testing::{Harness, binding, counted, set_now};
@@ -10,7 +10,7 @@ fn open(config: &Value) -> Harness<SampleOperator> {
     Harness::open(&config.to_string()).unwrap()
 }
 
-/// What has passed, as JSON.
+/// The records that passed, as JSON.
 fn passed(harness: &mut Harness<SampleOperator>) -> Vec<Value> {
     let sent = harness.take().into_iter().filter(|(port, _)| *port == 0);
     sent.map(|(_, datum)| serde_json::from_slice(&datum).unwrap())
@@ -87,7 +87,7 @@ fn a_rate_by_the_hosts_clock_and_by_key() {
         );
     }
     assert_eq!(known(&mut sample), 2);
-    // The bucket of b has been full for long, that of a is not yet.
+    // The bucket of b has been full for a while, that of a is not full yet.
     sample.tick(60_499).unwrap();
     assert_eq!(known(&mut sample), 1);
     sample.tick(60_500).unwrap();
@@ -98,7 +98,7 @@ fn a_rate_by_the_hosts_clock_and_by_key() {
 #[test]
 fn the_key_not_used_for_longest_makes_room() {
     let mut sample = open(&json!({"every": 2, "by": "k", "max_keys": 2}));
-    // The third key makes 2 go, which then starts anew and makes 1 go.
+    // The third key evicts 2, which then starts over and evicts 1.
     let keys = [1, 2, 1, 3, 2, 3, 1];
     sample
         .send(0, keys.map(|k| json!({"k": k}).to_string()))
@@ -126,7 +126,7 @@ fn what_is_rejected_does_not_count() {
     assert_eq!(
         reasons[1..],
         [
-            "there is no field `l`",
+            "missing field `l`",
             "`k` is an object or an array, which cannot be a key"
         ]
     );
@@ -147,8 +147,8 @@ fn what_is_rejected_does_not_count() {
 fn a_fraction_of_the_keys_passes_whole() {
     let passing = |config: &Value| -> HashSet<u64> {
         let mut sample = open(config);
-        let datums = (0..4000).map(|i| json!({"k": i % 2000, "i": i}).to_string());
-        sample.send(0, datums).unwrap();
+        let records = (0..4000).map(|i| json!({"k": i % 2000, "i": i}).to_string());
+        sample.send(0, records).unwrap();
         let passed = passed(&mut sample);
         let keys: HashSet<u64> = passed.iter().map(|d| d["k"].as_u64().unwrap()).collect();
         assert_eq!(passed.len(), 2 * keys.len(), "both of a key, or none");
@@ -188,12 +188,12 @@ fn a_state_of_another_configuration_is_refused() {
         ..state
     };
     let error = open(&json!({"every": 2, "by": "k"})).restore(other);
-    assert!(error.unwrap_err().reason().contains("of version 2"));
+    assert!(error.unwrap_err().reason().contains("has version 2"));
     let mut alone = open(&json!({"every": 2}));
     alone.send(0, ["1"]).unwrap();
     let state = alone.snapshot().unwrap();
     assert!(open(&json!({"every": 3})).restore(state).is_err());
-    // A burst is not what was counted.
+    // The burst does not affect the saved counts.
     let mut rate = open(&json!({"rate": "2/s"}));
     rate.send(0, ["1"]).unwrap();
     let state = rate.snapshot().unwrap();
@@ -202,12 +202,13 @@ fn a_state_of_another_configuration_is_refused() {
         .unwrap();
 }
 
-/// A key, and by how much the host's clock has gone on.
+/// A key, and the step of the host's clock before it.
 fn inputs() -> impl Strategy<Value = Vec<(u8, u64)>> {
     prop::collection::vec((0u8..5, 0u64..400), 0..100)
 }
 
-/// Feeds the inputs, each with its number; gives the numbers that pass. Another instance goes on at some point.
+/// Sends the inputs, each with its number, and returns the numbers that pass. At `restored_at`, another instance
+/// continues.
 fn run(config: &Value, inputs: &[(u8, u64)], restored_at: Option<usize>) -> Vec<usize> {
     let mut sample = open(config);
     let mut now_ms = 1_000_000;

@@ -1,22 +1,22 @@
-//! [`Config`]: what the manifest says of a split operator, and whether its ports lead somewhere.
+//! [`Config`]: the configuration of a split operator, and the check that its ports are bound.
 
 use crate::ports::{OTHER, PORTS, Port};
 use mosaik_datum::Criteria;
 use mosaik_wasm_sdk::{Binding, Result, bail, ensure, parse_config};
 
-/// The most routes.
+/// The maximum number of routes.
 const ROUTES_MAX: usize = 64;
 
 /// The configuration.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// Where datums go, in the order in which they are tried.
+    /// The routes, in the order in which they are tried.
     pub(crate) routes: Vec<Route>,
-    /// How many routes a datum may take.
+    /// The number of routes that a record may take.
     #[serde(default, rename = "match")]
     pub(crate) matching: Matching,
-    /// Where a datum goes that no route wants.
+    /// The port for records that match no route.
     #[serde(default = "other")]
     pub(crate) default: Port,
 }
@@ -25,30 +25,30 @@ fn other() -> Port {
     OTHER
 }
 
-/// A way for datums to leave.
+/// A route to an output port.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Route {
     /// The port.
     pub(crate) to: Port,
-    /// Which datums.
+    /// The criteria of the route.
     pub(crate) when: Criteria,
 }
 
-/// How many routes a datum may take.
+/// The number of routes that a record may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Matching {
-    /// The first that wants it.
+    /// The first one that matches.
     #[default]
     First,
-    /// All that want it.
+    /// All that match.
     All,
 }
 
 impl Config {
-    /// Reads a configuration, and checks it against the ports that a stream is bound to: a port that leads nowhere loses
-    /// datums, and one that nothing leads to stays silent.
+    /// Parses a configuration, and checks it against the bound ports: a route to an unbound port would lose records,
+    /// and a bound port without a route would stay silent.
     pub(crate) fn parse(text: &str, outputs: &[Binding]) -> Result<Self> {
         let config: Self = parse_config(text)?;
         let routes = &config.routes;
@@ -71,7 +71,7 @@ impl Config {
             let is_last = index + 1 == routes.len();
             if config.matching == Matching::First && route.when.is_everything() && !is_last {
                 bail!(
-                    "config.routes[{}]: never reached, for the one before takes everything",
+                    "config.routes[{}]: never reached, because the previous route matches everything",
                     index + 1
                 );
             }
@@ -87,7 +87,7 @@ impl Config {
             let leads = default == port || routes.iter().any(|route| route.to == port);
             ensure!(
                 leads || !bound(port),
-                "config.routes: nothing leads to the port `{name}`, which a stream is bound to"
+                "config.routes: no route leads to the port `{name}`, to which a stream is bound"
             );
         }
         Ok(config)
@@ -110,7 +110,7 @@ mod tests {
             ),
             (
                 r#"{"routes":[{"to":"z","when":{}}]}"#,
-                "config.routes[0].to: there is no port `z`; there are `a` to `p` and `other`",
+                "config.routes[0].to: unknown port `z`; the ports are `a` to `p` and `other`",
             ),
             (
                 r#"{"routes":[{"to":"a","when":{"x":1}},{"to":"c","when":{"x":2}}]}"#,
@@ -118,11 +118,11 @@ mod tests {
             ),
             (
                 r#"{"routes":[{"to":"a","when":{"x":1}}]}"#,
-                "config.routes: nothing leads to the port `b`, which a stream is bound to",
+                "config.routes: no route leads to the port `b`, to which a stream is bound",
             ),
             (
                 r#"{"routes":[{"to":"a","when":{}},{"to":"b","when":{"x":1}}]}"#,
-                "config.routes[1]: never reached, for the one before takes everything",
+                "config.routes[1]: never reached, because the previous route matches everything",
             ),
             (
                 r#"{"routes":[{"to":"a","when":{"x":1}},{"to":"b","when":{"x":1}}],"default":"d"}"#,

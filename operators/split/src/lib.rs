@@ -1,6 +1,6 @@
-//! The built-in operator `split`: sends JSON datums on by different ports, by criteria.
+//! The built-in operator `split`: sends JSON records to different ports, by criteria.
 //!
-//! What it does and how it is configured is in its README; this file puts the parts together.
+//! Its behaviour and configuration are described in its README; this file combines the parts.
 
 mod config;
 mod ports;
@@ -47,7 +47,7 @@ impl FramesOperator for SplitOperator {
     }
 
     fn process(&mut self, _port: usize, datum: &[u8], out: &mut Outputs) -> Result<()> {
-        // A bit for each port that the datum has left by.
+        // One bit for each port to which the record was sent.
         let mut sent = 0_u32;
         for (port, selector) in &self.routes {
             let wanted = selector

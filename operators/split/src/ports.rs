@@ -1,4 +1,4 @@
-//! The output ports: fixed, because an operator names them before it sees its configuration.
+//! The output ports. They are fixed, because an operator names them before it receives its configuration.
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 use std::borrow::Cow;
@@ -8,7 +8,7 @@ pub(crate) const PORTS: &[&str] = &[
     "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "other",
 ];
 
-/// The port for what matches nothing, unless configured otherwise.
+/// The default port for records that match no route.
 pub(crate) const OTHER: Port = Port(PORTS.len() - 1);
 
 /// An output port by its number.
@@ -27,7 +27,7 @@ impl<'de> Deserialize<'de> for Port {
         let port = PORTS.iter().position(|port| *port == name);
         port.map(Self).ok_or_else(|| {
             D::Error::custom(format_args!(
-                "there is no port `{name}`; there are `a` to `p` and `other`"
+                "unknown port `{name}`; the ports are `a` to `p` and `other`"
             ))
         })
     }

@@ -1,17 +1,17 @@
-//! The operator as a whole.
+//! Tests of the whole operator.
 
 use super::*;
 use mosaik_wasm_sdk::testing::{Harness, binding, counted};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Opens with a JSON stream on these output ports.
+/// Opens the operator with a JSON stream on these output ports.
 fn open(config: &Value, outputs: &[&str]) -> Result<Harness<SplitOperator>> {
     let outputs: Vec<Binding> = outputs.iter().map(|port| binding(port, "json")).collect();
     Harness::open_on(&config.to_string(), &[binding("in", "json")], &outputs)
 }
 
-/// What has left, with the name of its port.
+/// The outputs, with the names of their ports.
 fn sent(harness: &mut Harness<SplitOperator>) -> Vec<(&'static str, String)> {
     let sent = harness.take().into_iter();
     sent.map(|(port, datum)| (PORTS[port], String::from_utf8(datum).unwrap()))
@@ -32,7 +32,7 @@ fn the_first_route_that_wants_a_datum_takes_it() {
         {"to": "b", "when": [{"s": {"prefix": "z"}}, {"n": 0}]},
     ]});
     let mut split = open(&config, &["a", "b", "other"]).unwrap();
-    let datums = [
+    let records = [
         r#"{ "n" : 10 , "s":"x" }"#,
         r#"{"n":9,"s":"x"}"#,
         r#"{"s":"zz"}"#,
@@ -40,16 +40,16 @@ fn the_first_route_that_wants_a_datum_takes_it() {
         r#"{"n":1}"#,
         "[]",
     ];
-    split.send(0, datums).unwrap();
+    split.send(0, records).unwrap();
     let mut went = sent(&mut split);
     went.sort();
     let expected = [
-        ("a", datums[1]),
-        ("b", datums[0]),
-        ("b", datums[2]),
-        ("b", datums[3]),
-        ("other", datums[5]),
-        ("other", datums[4]),
+        ("a", records[1]),
+        ("b", records[0]),
+        ("b", records[2]),
+        ("b", records[3]),
+        ("other", records[5]),
+        ("other", records[4]),
     ];
     let mut expected = expected.map(|(port, datum)| (port, datum.to_owned()));
     expected.sort();
@@ -111,7 +111,7 @@ fn what_is_not_json_is_rejected() {
     let refused = refused.unwrap_err().into_reason();
     assert_eq!(
         refused,
-        "the stream on port `in` is text; split takes and gives json"
+        "the stream on port `in` is text; split reads and writes json"
     );
 }
 
@@ -123,7 +123,7 @@ fn nothing_is_kept() {
     assert!(split.snapshot().unwrap().entries.is_empty());
 }
 
-/// Criteria on `n` and `s`, and what they mean.
+/// Criteria on `n` and `s`, and equivalent functions.
 type Meaning = (&'static str, fn(i64, &str) -> bool);
 
 const WANTED: [Meaning; 7] = [
@@ -142,7 +142,7 @@ proptest! {
     #[test]
     fn every_datum_leaves_as_it_came_by_the_ports_that_want_it(
         routes in prop::collection::vec((0usize..4, 0..WANTED.len()), 1..6),
-        datums in prop::collection::vec((0i64..6, "[ab]{0,2}"), 0..40),
+        records in prop::collection::vec((0i64..6, "[ab]{0,2}"), 0..40),
         all: bool,
     ) {
         let config = json!({
@@ -154,7 +154,7 @@ proptest! {
         let mut bound: Vec<&str> = routes.iter().map(|(port, _)| PORTS[*port]).collect();
         bound.push("other");
         let mut split = open(&config, &bound).unwrap();
-        let lines: Vec<String> = datums.iter().enumerate().map(|(i, (n, s))| json!({"i": i, "n": n, "s": s}).to_string()).collect();
+        let lines: Vec<String> = records.iter().enumerate().map(|(i, (n, s))| json!({"i": i, "n": n, "s": s}).to_string()).collect();
         split.send(0, &lines).unwrap();
         prop_assert!(split.rejected.is_empty());
         let went = sent(&mut split);
@@ -162,7 +162,7 @@ proptest! {
             prop_assert_eq!(went.len(), lines.len());
         }
         for port in PORTS {
-            let expected: Vec<&String> = lines.iter().zip(&datums).filter(|(_, (n, s))| {
+            let expected: Vec<&String> = lines.iter().zip(&records).filter(|(_, (n, s))| {
                 let mut ports = routes.iter().filter(|(_, wanted)| WANTED[*wanted].1(*n, s)).map(|(port, _)| PORTS[*port]).peekable();
                 match (ports.peek(), all) {
                     (None, _) => *port == "other",

@@ -1,4 +1,4 @@
-//! Aggregates: how they are configured, what they hold, what they say.
+//! Aggregates: their configuration, state and output.
 
 use crate::number::{Kept, Number, write_integer};
 use crate::sum::Sum;
@@ -10,13 +10,13 @@ use serde_json::value::RawValue;
 use std::cmp::Ordering;
 use std::fmt;
 
-/// Fields and aggregates of one operator.
+/// The maximum number of fields and aggregates of an operator.
 pub(crate) const VALUES_MAX: usize = 32;
 
-/// Bytes of a value that `first` or `last` holds.
+/// The maximum length in bytes of a value that `first` or `last` holds.
 const HELD_LEN_MAX: usize = 1024;
 
-/// What is computed.
+/// The kind of an aggregate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
@@ -29,12 +29,12 @@ pub(crate) enum Kind {
     Last,
 }
 
-/// An aggregate as configured: `high: {max: price}`, `n: count`.
+/// A configured aggregate: `high: {max: price}`, `n: count`.
 #[derive(Debug, Clone)]
 pub(crate) struct Aggregate {
     pub(crate) name: String,
     pub(crate) kind: Kind,
-    /// None only for a plain `count`.
+    /// `None` only for a plain `count`.
     pub(crate) field: Option<Field>,
 }
 
@@ -104,19 +104,19 @@ impl<'de> Deserialize<'de> for Aggregates {
     }
 }
 
-/// What a datum gives an aggregate.
+/// The contribution of a record to an aggregate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Value<'a> {
-    /// Nothing: the field is null.
+    /// None: the field is null.
     Null,
     /// A number.
     Number(Number<'a>),
-    /// Any value, as it stands; for a plain `count` any text.
+    /// Any value, as written; for a plain `count` any text.
     Any(&'a str),
 }
 
 impl Aggregate {
-    /// Checks the value of the aggregate's field.
+    /// Validates the value of the aggregate's field.
     pub(crate) fn value<'a>(&self, raw: &'a RawValue) -> Result<Value<'a>> {
         let text = raw.get();
         if text == "null" {
@@ -129,7 +129,7 @@ impl Aggregate {
                 let len = text.len();
                 ensure!(
                     len <= HELD_LEN_MAX,
-                    "`{name}` has {len} bytes, more than the {HELD_LEN_MAX} that are held"
+                    "`{name}` has {len} bytes, above the limit of {HELD_LEN_MAX} bytes"
                 );
                 Ok(Value::Any(text))
             }
@@ -139,16 +139,16 @@ impl Aggregate {
     }
 }
 
-/// What an aggregate has seen of a window.
+/// The state of an aggregate in a window.
 #[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
 pub(crate) enum Seen {
-    /// How many.
+    /// The number of values.
     Count(u64),
-    /// Their sum, and how many there were.
+    /// The sum of the values, and their number.
     Sum(Sum, u64),
-    /// The least or greatest so far.
+    /// The least or greatest value so far.
     Extreme(Option<Kept>),
-    /// The earliest or latest value so far, as it stood, and its time.
+    /// The earliest or latest value so far, as written, and its time.
     Held(Option<(i64, Box<str>)>),
 }
 
@@ -195,13 +195,13 @@ impl Seen {
                     *held = Some((time_ms, text.into()));
                 }
             }
-            // What `Aggregate::value` gives fits what `Seen::nothing` makes of the same kind.
+            // Unreachable: `Aggregate::value` returns values that match `Seen::nothing` of the same kind.
             (Self::Sum(..) | Self::Extreme(_), Value::Any(_))
             | (Self::Held(_), Value::Number(_)) => {}
         }
     }
 
-    /// Takes in what another window has seen: of the same aggregate, over times of its own.
+    /// Adds the state of the same aggregate in another window.
     pub(crate) fn merge(&mut self, kind: Kind, other: Self) {
         match (self, other) {
             (Self::Count(count), Self::Count(more)) => *count += more,
@@ -215,12 +215,12 @@ impl Seen {
             (seen @ Self::Held(_), Self::Held(Some((time_ms, text)))) => {
                 seen.see(kind, Value::Any(&text), time_ms);
             }
-            // Nothing was seen there; two of one aggregate are alike.
+            // The other window is empty; states of one aggregate have the same kind.
             _ => {}
         }
     }
 
-    /// Appends the outcome as JSON; null where nothing was seen.
+    /// Appends the result as JSON; null without values.
     pub(crate) fn write(&self, kind: Kind, to: &mut Vec<u8>) {
         match self {
             Self::Count(count) => write_integer(*count, to),

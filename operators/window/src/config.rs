@@ -1,4 +1,4 @@
-//! [`Config`]: what the manifest says of a window operator.
+//! [`Config`]: the configuration of a window operator.
 
 use crate::aggregate::{Aggregates, VALUES_MAX};
 use crate::every::Every;
@@ -14,31 +14,31 @@ use mosaik_wasm_sdk::{Result, bail, ensure, parse_config};
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// How far apart windows start.
+    /// The distance between the starts of windows.
     every: Option<Every>,
-    /// How long they are; as far as the next one starts if not given.
+    /// The length of windows; up to the start of the next one if not set.
     length: Option<Every>,
-    /// After how much time without a datum a window ends, where windows go by that.
+    /// The time without a record after which a session window ends.
     session: Option<Span>,
-    /// The fields whose values have windows of their own.
+    /// The fields whose values have separate windows.
     #[serde(default)]
     pub(crate) by: By,
-    /// The field with the event time; the host's clock when a datum arrives, if not given.
+    /// The field with the event time; the host's clock at arrival if not set.
     pub(crate) time: Option<TimeField>,
-    /// What is made of a window's datums.
+    /// The aggregates.
     pub(crate) aggregate: Aggregates,
-    /// How long a window stays open for datums that come late.
+    /// The time for which a window stays open for late records.
     pub(crate) lateness: Option<Span>,
-    /// Whose newest time closes windows.
+    /// The scope of the newest time that closes windows.
     pub(crate) watermark: Option<Watermark>,
-    /// After how much of the host's time without a datum a key's windows are closed anyway; never if not given.
+    /// The time without a record, by the host's clock, after which a key's windows are closed; unlimited if not set.
     pub(crate) idle: Option<Span>,
-    /// How far a time may be ahead of the host's clock.
+    /// The maximum time by which an event time may be ahead of the host's clock.
     pub(crate) max_ahead: Option<Span>,
-    /// Keys that are held.
+    /// The maximum number of keys.
     #[serde(default = "max_keys")]
     pub(crate) max_keys: usize,
-    /// Windows that are open.
+    /// The maximum number of open windows.
     #[serde(default = "max_windows")]
     pub(crate) max_windows: usize,
 }
@@ -51,19 +51,19 @@ fn max_windows() -> usize {
     100_000
 }
 
-/// Whose newest time closes windows.
+/// The scope of the newest time that closes windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Watermark {
-    /// The key's own: for streams in which one key comes after the other, or keys run apart.
+    /// Per key: for streams that contain one key after the other, or whose keys are not synchronous.
     #[default]
     Key,
-    /// That of all keys: for streams in order of time.
+    /// Over all keys: for streams in order of time.
     All,
 }
 
 impl Config {
-    /// Reads and checks a configuration.
+    /// Parses and validates a configuration.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let config: Self = parse_config(text)?;
         config.windowing()?;
@@ -76,7 +76,7 @@ impl Config {
             ];
             if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
                 bail!(
-                    "config.{name}: without `time`, windows close by the host's clock, and nothing is late"
+                    "config.{name}: requires `time`; without it, windows close by the host's clock and no record is late"
                 );
             }
         }
@@ -106,36 +106,36 @@ impl Config {
         Ok(config)
     }
 
-    /// Which windows there are.
+    /// Returns the windowing.
     pub(crate) fn windowing(&self) -> Result<Windowing> {
         match (self.every, self.length, self.session) {
             (Some(every), length, None) => Windowing::every(every, length),
             (None, None, Some(gap)) => Windowing::session(gap),
             (None, _, None) => bail!("config: missing field `every` or `session`"),
-            (Some(_), _, Some(_)) => bail!(
-                "config.session: a window ends with `every` or after a `session`, it cannot be both"
-            ),
+            (Some(_), _, Some(_)) => bail!("config.session: cannot be combined with `every`"),
             (None, Some(_), Some(_)) => {
-                bail!("config.length: windows by `session` are as long as their datums make them")
+                bail!(
+                    "config.length: cannot be combined with `session`, whose windows extend with their records"
+                )
             }
         }
     }
 
-    /// Whose newest time closes windows.
+    /// Returns the scope of the newest time that closes windows.
     pub(crate) fn watermark(&self) -> Watermark {
         match self.time {
-            // The clock is everyone's.
+            // The clock is the same for all keys.
             None => Watermark::All,
             Some(_) => self.watermark.unwrap_or_default(),
         }
     }
 
-    /// How long a window stays open for datums that come late, in ms.
+    /// Returns the time for which a window stays open for late records, in ms.
     pub(crate) fn lateness_ms(&self) -> i64 {
         self.lateness.unwrap_or_default().0
     }
 
-    /// A hash of what must be the same for saved windows to make sense.
+    /// A hash of the settings that must not change for saved windows to be valid.
     pub(crate) fn shape(&self) -> u64 {
         let windows = (self.every, self.length, self.session);
         shape(&(windows, &self.by, &self.aggregate, self.time.is_none()))
@@ -160,15 +160,15 @@ mod tests {
             ),
             (
                 r#"{"every":"day","session":"1h","aggregate":{"n":"count"}}"#,
-                "config.session: a window ends with `every` or after a `session`",
+                "config.session: cannot be combined with `every`",
             ),
             (
                 r#"{"session":"1h","length":"1h","aggregate":{"n":"count"}}"#,
-                "config.length: windows by `session`",
+                "config.length: cannot be combined with `session`",
             ),
             (
                 r#"{"session":"0s","aggregate":{"n":"count"}}"#,
-                "config.session: a session",
+                "config.session: must be greater",
             ),
             (
                 r#"{"every":"1h","length":"30m","aggregate":{"n":"count"}}"#,
@@ -176,27 +176,27 @@ mod tests {
             ),
             (
                 r#"{"every":"1h","length":"year","aggregate":{"n":"count"}}"#,
-                "config.length: windows that start by months",
+                "config.length: windows of months",
             ),
             (
                 r#"{"every":"1s","length":"1h","aggregate":{"n":"count"}}"#,
-                "config.length: each datum would be in 3600 windows, more than 400",
+                "config.length: each record would be in 3600 windows, more than 400",
             ),
             (
                 r#"{"every":"day","lateness":"1s","aggregate":{"n":"count"}}"#,
-                "config.lateness: without `time`",
+                "config.lateness: requires `time`",
             ),
             (
                 r#"{"every":"day","watermark":"all","aggregate":{"n":"count"}}"#,
-                "config.watermark: without `time`",
+                "config.watermark: requires `time`",
             ),
             (
                 r#"{"every":"day","idle":"1s","aggregate":{"n":"count"}}"#,
-                "config.idle: without `time`",
+                "config.idle: requires `time`",
             ),
             (
                 r#"{"every":"day","max_ahead":"1h","aggregate":{"n":"count"}}"#,
-                "config.max_ahead: without `time`",
+                "config.max_ahead: requires `time`",
             ),
             (
                 r#"{"every":"day","time":"t","aggregate":{}}"#,

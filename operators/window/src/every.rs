@@ -1,26 +1,26 @@
-//! [`Every`]: a calendar unit or a length of time, by which windows start and how long they are.
+//! [`Every`]: a calendar unit or a duration, for the distance and length of windows.
 
 use mosaik_operator_common::civil::{DAY_MS, civil_from_days, days_from_civil};
 use mosaik_operator_common::span::Span;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use std::borrow::Cow;
 
-/// A calendar unit or a length of time.
+/// A calendar unit or a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Every {
-    /// Calendar months; they start where a multiple of that many months since year 0 does.
+    /// Calendar months. Windows start at multiples of this many months since year 0.
     Months(i64),
-    /// Milliseconds; they start at multiples since `origin_ms`.
+    /// Milliseconds. Windows start at multiples of the length since `origin_ms`.
     Fixed {
         /// The length.
         len_ms: i64,
-        /// Where one of them starts.
+        /// The start of one window.
         origin_ms: i64,
     },
 }
 
 impl Every {
-    /// The window that a time is in: its start, and the start of the next.
+    /// Returns the window that contains a time: its start, and the start of the next one.
     pub(crate) fn window(self, time_ms: i64) -> (i64, i64) {
         match self {
             Self::Fixed { len_ms, origin_ms } => {
@@ -34,7 +34,7 @@ impl Every {
         }
     }
 
-    /// Where a window of this length ends that starts there: for months, where one of them starts.
+    /// Returns the end of a window with this start. For months, it must be the start of one.
     pub(crate) fn after(self, start_ms: i64) -> i64 {
         match self {
             Self::Fixed { len_ms, .. } => start_ms + len_ms,
@@ -43,7 +43,7 @@ impl Every {
     }
 }
 
-/// The month that a time is in, counted from the beginning of year 0.
+/// Returns the month that contains a time, counted from the start of year 0.
 fn month_of(time_ms: i64) -> i64 {
     let (year, month, _) = civil_from_days(time_ms.div_euclid(DAY_MS));
     year * 12 + i64::from(month) - 1
@@ -53,7 +53,7 @@ fn month_start(months: i64) -> i64 {
     days_from_civil(months.div_euclid(12), months.rem_euclid(12) as u32 + 1, 1) * DAY_MS
 }
 
-/// A Monday: weeks start there.
+/// A Monday: the start of a week.
 const MONDAY_MS: i64 = 4 * DAY_MS;
 
 impl<'de> Deserialize<'de> for Every {

@@ -1,6 +1,6 @@
-//! The built-in operator `window`: aggregates of JSON datums over windows of time, by key.
+//! The built-in operator `window`: aggregates JSON records over windows of time, by key.
 //!
-//! What it does and how it is configured is in its README; this file puts the parts together.
+//! Its behaviour and configuration are described in its README; this file combines the parts.
 
 mod aggregate;
 mod config;
@@ -35,7 +35,7 @@ use windows::{Arrival, Bounds, Closed, Key, Windows};
 /// The version of the saved state.
 const STATE_VERSION: u32 = 4;
 
-/// The output port for what comes too late.
+/// The output port for late records.
 const LATE: usize = 1;
 
 /// The operator.
@@ -44,31 +44,31 @@ pub struct WindowOperator {
     config: Config,
     windowing: Windowing,
     wanted: Wanted,
-    /// The place of the event time among the wanted values; none where the clock is taken.
+    /// The index of the event time among the extracted values; `None` if the clock is used.
     time_at: Option<usize>,
     keys: KeyFields,
-    /// The places of the aggregates' fields.
+    /// The indices of the aggregates' fields.
     values_at: Vec<Option<usize>>,
-    /// The names of the aggregates as they stand in an output: `,"average":`.
+    /// The names of the aggregates as written in an output: `,"average":`.
     labels: Vec<Vec<u8>>,
     windows: Windows,
-    /// Whether it matters when a datum comes.
+    /// True if the time of arrival matters.
     needs_clock: bool,
     ahead: Ahead,
-    /// Holds the key of the datum at hand.
+    /// A buffer for the key of the current record.
     key: Vec<u8>,
-    /// Holds the windows of the datum at hand.
+    /// A buffer for the windows of the current record.
     spans: Vec<(i64, i64)>,
 }
 
 mosaik_wasm_sdk::export!(WindowOperator);
 
-/// A part of the state. Each says what its windows were made by, so that it can be taken up alone.
+/// A part of the saved state. Each contains the shape, so that it can be restored alone.
 #[derive(Serialize, Deserialize)]
 enum Saved<'a> {
     /// A key and its windows.
     Key { shape: u64, key: Cow<'a, Key> },
-    /// The newest time of all, by which every key's windows close.
+    /// The newest time over all keys, by which the windows of every key are closed.
     Newest { shape: u64, time_ms: i64 },
 }
 
@@ -208,7 +208,7 @@ impl FramesOperator for WindowOperator {
         let version = saved.version;
         ensure!(
             version == STATE_VERSION,
-            "the saved state is of version {version}, and this window reads {STATE_VERSION}"
+            "the saved state has version {version}, but this window reads version {STATE_VERSION}"
         );
         let own = self.config.shape();
         let mut windows = empty(&self.config);
@@ -231,7 +231,7 @@ impl FramesOperator for WindowOperator {
     }
 }
 
-/// No windows, within the bounds of the configuration.
+/// Creates an empty set of windows within the bounds of the configuration.
 fn empty(config: &Config) -> Windows {
     let bounds = Bounds {
         keys: config.max_keys,
@@ -240,7 +240,7 @@ fn empty(config: &Config) -> Windows {
     Windows::new(config.watermark(), config.lateness_ms(), bounds)
 }
 
-/// Leaves of a datum's windows those that are open. Whether there is one.
+/// Removes closed windows from those of a record. Returns true if any is left.
 fn reaches_open(
     windows: &Windows,
     windowing: Windowing,
@@ -262,7 +262,7 @@ impl WindowOperator {
     fn time_of(&self, found: &[Option<&RawValue>], clock_ms: u64) -> Result<i64> {
         match (&self.config.time, self.time_at) {
             (Some(time), Some(at)) => time.read(self.wanted.required(found, at)?),
-            // A clock that is set back does not make anything late.
+            // A clock that is set back does not make records late.
             _ => Ok(clock_time(clock_ms).max(self.windows.newest)),
         }
     }

@@ -1,4 +1,4 @@
-//! Numbers of datums, and what aggregates keep of them: integers exactly, decimals as 64-bit floats where they are added.
+//! Numbers in records, and their form in aggregates: integers exactly, decimals as 64-bit floats if they are added.
 
 use mosaik_datum::number::{Decimal, Digits, Number as Exact, is_float_of, short_integer};
 use mosaik_operator_common::fields::short;
@@ -8,19 +8,19 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::io::Write as _;
 
-/// Bytes of a number that is spelled out.
+/// The maximum length in bytes of a number kept as text.
 const SPELLED_LEN_MAX: usize = 1024;
-/// No two numbers of so few characters are the same 64-bit float.
+/// The number of characters up to which different numbers are different 64-bit floats.
 const FLOAT_LEN: usize = 15;
 
-/// A number of a datum.
+/// A number in a record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Number<'a> {
     /// An integer.
     Whole(i128),
-    /// A decimal that a float stands for.
+    /// A decimal that is the shortest form of a float.
     Float(f64),
-    /// A number of more digits than the others hold.
+    /// A number with more digits than the other variants can hold.
     Spelled(&'a str),
 }
 
@@ -48,7 +48,7 @@ impl<'a> Number<'a> {
         Ok(Self::Spelled(text))
     }
 
-    /// Reads a number of a field that is added up.
+    /// Reads a number of a field that is added.
     pub(crate) fn added(name: &str, text: &'a str) -> Result<Self> {
         if let Some(integer) = integer(text) {
             return Ok(Self::Whole(integer));
@@ -85,7 +85,7 @@ impl<'a> Number<'a> {
 
 fn parse(name: &str, text: &str) -> Result<f64> {
     match text.as_bytes().first() {
-        // JSON's numbers are all read by Rust's parser, which rounds correctly.
+        // Rust's parser accepts all JSON numbers and rounds correctly.
         Some(b'-' | b'0'..=b'9') => Ok(text.parse()?),
         _ => Err(Error::new(format_args!(
             "`{name}` is {}, not a number",
@@ -106,7 +106,7 @@ fn is_integer(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A number that an aggregate keeps.
+/// A number kept by an aggregate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Kept {
     Whole(i128),
@@ -140,7 +140,7 @@ impl Kept {
     }
 }
 
-/// A float whose saved form is exact, infinities included.
+/// A float that is saved exactly, including infinities.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Bits(pub(crate) f64);
 
@@ -160,7 +160,7 @@ pub(crate) fn write_integer(number: impl fmt::Display, to: &mut Vec<u8>) {
     write!(to, "{number}").expect("writing into memory does not fail");
 }
 
-/// The shortest text that reads back as the same float; whole numbers without a point, infinities as null.
+/// Writes the shortest text that parses to the same float: integers without a decimal point, infinities as null.
 pub(crate) fn write_float(number: f64, to: &mut Vec<u8>) {
     const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
     if number == 0.0 {

@@ -1,4 +1,4 @@
-//! The operator as a whole, with windows of one length by event time; other windows are in `kinds`.
+//! Tests of the whole operator with windows of one length by event time. Other windows are tested in `kinds`.
 
 mod kinds;
 mod numbers;
@@ -24,7 +24,7 @@ fn open(config: &str) -> Harness<WindowOperator> {
     Harness::open(config).unwrap()
 }
 
-/// What has left by the port `out`.
+/// The outputs on the port `out`.
 fn outputs(harness: &mut Harness<WindowOperator>) -> Vec<Json> {
     let sent = harness.take().into_iter().filter(|(port, _)| *port == 0);
     sent.map(|(_, datum)| serde_json::from_slice(&datum).unwrap())
@@ -146,8 +146,8 @@ fn what_is_rejected_and_why() {
     for (datum, reason) in [
         ("[1]".to_owned(), "not a JSON object"),
         (r#"{"k":1"#.to_owned(), "not a JSON object"),
-        (r#"{"k":1,"v":2}"#.to_owned(), "there is no field `t`"),
-        (r#"{"k":1,"t":0}"#.to_owned(), "there is no field `v`"),
+        (r#"{"k":1,"v":2}"#.to_owned(), "missing field `t`"),
+        (r#"{"k":1,"t":0}"#.to_owned(), "missing field `v`"),
         (
             r#"{"k":1,"t":"soon","v":2}"#.to_owned(),
             "`t`: \"soon\" is not a time like",
@@ -189,7 +189,7 @@ fn what_is_rejected_and_why() {
     assert_eq!(
         said,
         [
-            (2, "2 keys are held already (max_keys)"),
+            (2, "the limit of 2 keys is reached (max_keys)"),
             (4, "more than 3 windows would be open (max_windows)"),
             (6, "more than 3 windows would be open (max_windows)")
         ]
@@ -201,7 +201,7 @@ fn what_is_rejected_and_why() {
 }
 
 #[test]
-fn late_datums_are_rejected_or_go_their_own_way() {
+fn late_records_are_rejected_or_go_their_own_way() {
     let config = config("60s", json!({"lateness": "10s"}));
     let inputs = [
         datum("a", 30, 1),
@@ -353,19 +353,20 @@ fn run(config: &str, inputs: &[(u8, i64, i32)]) -> (Vec<Json>, usize) {
     )
 }
 
-/// What leaves, by port, when another instance takes over the state after the first of the inputs, and when one has all.
+/// The outputs by port, if another instance restores the state after the first `at` inputs, and if one instance
+/// receives all.
 fn in_parts_and_whole(
     config: &str,
     inputs: &[(u8, i64, i32)],
     at: usize,
 ) -> [Vec<(usize, Vec<u8>)>; 2] {
-    let datums = inputs
+    let records = inputs
         .iter()
         .map(|(key, time, value)| datum(*key, *time, *value));
-    let datums: Vec<String> = datums.collect();
-    let (before, after) = datums.split_at(at.min(datums.len()));
+    let records: Vec<String> = records.collect();
+    let (before, after) = records.split_at(at.min(records.len()));
     let mut whole = open(config);
-    whole.send(0, &datums).unwrap();
+    whole.send(0, &records).unwrap();
     whole.finish(0).unwrap();
     let mut first = open(config);
     first.send(0, before).unwrap();
@@ -397,7 +398,7 @@ proptest! {
 
     #[test]
     fn the_order_within_lateness_does_not_matter(
-        // By time, because times that occur twice leave open which value is the first or last.
+        // Unique times, because equal times leave open which value is the first or last.
         (sorted, shuffled) in proptest::collection::btree_map(0i64..600, (0u8..4, -1000i32..1000), 0..80)
             .prop_map(|inputs| inputs.into_iter().map(|(time, (key, value))| (key, time, value)).collect::<Vec<_>>())
             .prop_flat_map(|inputs| (Just(inputs.clone()), Just(inputs).prop_shuffle())),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// An integer of 192 bits: room for 2^64 of 128 bits each.
+/// A 192-bit integer: the sum of up to 2^64 integers of 128 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Wide {
     high: i64,
@@ -31,7 +31,7 @@ impl Wide {
         self == Self::default()
     }
 
-    /// The nearest 64-bit float, or one of its neighbours.
+    /// Returns the nearest 64-bit float, or one of its neighbours.
     pub(crate) fn nearest(self) -> f64 {
         let (negative, parts) = self.parts();
         let size = parts.iter().fold(0.0, |size, part| {
@@ -40,7 +40,7 @@ impl Wide {
         if negative { -size } else { size }
     }
 
-    /// The integer divided by `by`, as a whole number and what is left; or none of it where it is not that small.
+    /// Divides by `by` and returns quotient and remainder; `None` if the quotient does not fit.
     pub(crate) fn divided(self, by: u64) -> Option<(i128, i128)> {
         let (negative, parts) = self.parts();
         let (parts, rest) = divide(parts, by);
@@ -53,7 +53,7 @@ impl Wide {
         })
     }
 
-    /// Whether it is below zero, and its size, 64 bits a part.
+    /// Returns the sign and the absolute value, in parts of 64 bits.
     fn parts(self) -> (bool, [u64; 3]) {
         let negative = self.high < 0;
         let (mut high, mut low) = (self.high.cast_unsigned(), self.low);
@@ -66,7 +66,7 @@ impl Wide {
     }
 }
 
-/// Divides, and gives what is left.
+/// Divides and returns the remainder as well.
 fn divide(parts: [u64; 3], by: u64) -> ([u64; 3], u64) {
     let mut rest = 0;
     let divided = parts.map(|part| {

@@ -1,60 +1,57 @@
-//! [`Windowing`]: which windows there are, and which of them hold a time.
+//! [`Windowing`]: the kind of windows, and the windows that contain a time.
 
 use crate::every::Every;
 use mosaik_operator_common::span::Span;
 use mosaik_wasm_sdk::{Result, bail, ensure};
 
-/// Windows that hold one time.
+/// The maximum number of windows that contain one time.
 const OVERLAP_MAX: i64 = 400;
 
-/// Which windows there are.
+/// The kind of windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Windowing {
-    /// They start by `every` and are as long as `length` says.
+    /// Windows that start by `every` and have the length `length`.
     Every {
-        /// How far apart they start.
+        /// The distance between their starts.
         every: Every,
-        /// How long they are, at least as far as the next one starts.
+        /// Their length, at least the distance to the next start.
         length: Every,
     },
-    /// One ends when no datum came for so many ms.
+    /// A window that ends when no record has arrived for this many ms.
     Session(i64),
 }
 
 impl Windowing {
-    /// Windows that start by `every`, and end where the next one starts unless a length is given.
+    /// Creates windows that start by `every`, and end where the next one starts unless a length is given.
     pub(crate) fn every(every: Every, length: Option<Every>) -> Result<Self> {
         let length = length.unwrap_or(every);
         let (apart, long) = match (every, length) {
             (Every::Fixed { len_ms, .. }, Every::Fixed { len_ms: length, .. }) => (len_ms, length),
             (Every::Months(months), Every::Months(length)) => (months, length),
             _ => bail!(
-                "config.length: windows that start by months, quarters or years are so long, and no others"
+                "config.length: windows of months, quarters or years must start by months, quarters or years"
             ),
         };
         ensure!(
             long >= apart,
-            "config.length: shorter than `every`, so that datums between the windows would be in none"
+            "config.length: shorter than `every`, so that records between the windows would be in none"
         );
         let overlap = (long + apart - 1) / apart;
         ensure!(
             overlap <= OVERLAP_MAX,
-            "config.length: each datum would be in {overlap} windows, more than {OVERLAP_MAX}"
+            "config.length: each record would be in {overlap} windows, more than {OVERLAP_MAX}"
         );
         Ok(Self::Every { every, length })
     }
 
-    /// Windows that end when no datum came for so long.
+    /// Creates windows that end when no record has arrived for this time.
     pub(crate) fn session(gap: Span) -> Result<Self> {
-        ensure!(
-            gap.0 > 0,
-            "config.session: a session ends after some time without a datum, not after none"
-        );
+        ensure!(gap.0 > 0, "config.session: must be greater than 0");
         Ok(Self::Session(gap.0))
     }
 
-    /// Puts the windows that hold a time into `windows`, by start, each with its end. Of a session it is the shortest
-    /// that holds it, one that has a datum only then.
+    /// Writes the windows that contain a time to `windows`, by start, each with its end. For sessions, this is the
+    /// window that contains only this record.
     pub(crate) fn holding(self, time_ms: i64, windows: &mut Vec<(i64, i64)>) {
         windows.clear();
         match self {
@@ -95,7 +92,7 @@ mod tests {
             let windowing = Windowing::every(apart, Some(long)).unwrap();
             let mut windows = Vec::new();
             windowing.holding(time, &mut windows);
-            // All windows there are around the time, looked at one by one.
+            // All windows around the time, checked one by one.
             let mut start = apart.window(time - 800 * 86_400_000).0;
             let mut expected = Vec::new();
             while start <= time {

@@ -1,4 +1,4 @@
-//! [`Windows`]: the open windows of all keys, which of them are due, and those that wait to be written.
+//! [`Windows`]: the open windows of all keys, those that are due, and closed ones that wait to be written.
 
 use crate::aggregate::Seen;
 use crate::config::Watermark;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
-/// A window: what the aggregates have seen of the time from `start` up to `end`.
+/// A window: the states of the aggregates for the time from `start` up to `end`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Window {
     pub(crate) start: i64,
@@ -15,17 +15,17 @@ pub(crate) struct Window {
     pub(crate) seen: Vec<Seen>,
 }
 
-/// A key, with all that is kept of it.
+/// A key and its state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Key {
     /// The key itself, as JSON.
     #[serde(skip, default = "no_text")]
     pub(crate) text: Rc<[u8]>,
-    /// Keys are numbered as they come.
+    /// Keys are numbered in order of arrival.
     pub(crate) number: u64,
     /// The newest event time.
     pub(crate) newest: i64,
-    /// When the last datum came, by the host's clock.
+    /// The time of the last record by the host's clock.
     pub(crate) heard_ms: u64,
     /// Open windows, by start.
     pub(crate) windows: Vec<Window>,
@@ -35,14 +35,14 @@ fn no_text() -> Rc<[u8]> {
     Rc::from([])
 }
 
-/// A window that has been closed.
+/// A closed window.
 #[derive(Debug)]
 pub(crate) struct Closed {
     pub(crate) key: Rc<[u8]>,
     pub(crate) window: Window,
 }
 
-/// How many keys and windows there may be.
+/// The maximum numbers of keys and windows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) keys: usize,
@@ -58,17 +58,17 @@ pub(crate) struct Windows {
     slots: Vec<Option<Key>>,
     free: Vec<usize>,
     by_text: HashMap<Rc<[u8]>, usize>,
-    /// The slot of the last datum: files are often sorted by key.
+    /// The slot of the last record's key: files are often sorted by key.
     last: usize,
     open: usize,
-    /// Under one watermark for all: end, key's number and slot of every open window.
+    /// With one watermark for all: end, key number and slot of every open window.
     due: BTreeSet<(i64, u64, usize)>,
     pub(crate) newest: i64,
     next_number: u64,
     closed: VecDeque<Closed>,
 }
 
-/// A datum on its way into windows.
+/// A record that is being added.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival<'a> {
     /// Its key, as JSON.
@@ -84,7 +84,7 @@ pub(crate) struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// Whether a window that ends there is closed.
+    /// Returns true if a window with this end is closed.
     pub(crate) fn is_late_for(&self, end: i64) -> bool {
         end <= self.closed_to
     }
@@ -108,7 +108,7 @@ impl Windows {
         }
     }
 
-    /// A datum of a key, with its time and the host's.
+    /// Creates the arrival of a record from its key, its time and the host's clock.
     pub(crate) fn arrival<'a>(&self, text: &'a [u8], time_ms: i64, clock_ms: u64) -> Arrival<'a> {
         let slot = match self.slots.get(self.last) {
             Some(Some(key)) if *key.text == *text => Some(self.last),
@@ -127,8 +127,8 @@ impl Windows {
         }
     }
 
-    /// Lets the aggregates of windows see a datum, and closes what its time makes due. The windows are in order, and none
-    /// of them is closed.
+    /// Adds a record to the aggregates of windows, and closes the windows that its time makes due. The windows are in
+    /// order, and none of them is closed.
     pub(crate) fn add(
         &mut self,
         arrival: Arrival<'_>,
@@ -182,7 +182,7 @@ impl Windows {
         Ok(())
     }
 
-    /// The session that a datum would be in: from `start` to `end`, and further by those of the key that it meets.
+    /// Returns the session of a record: from `start` to `end`, extended by the sessions of the key that it touches.
     pub(crate) fn session(&self, arrival: Arrival<'_>, (start, end): (i64, i64)) -> (i64, i64) {
         let met = self.key(arrival.slot).map(|key| {
             let met = meeting(&key.windows, (start, end));
@@ -195,7 +195,7 @@ impl Windows {
         }
     }
 
-    /// As [`add`](Self::add), into one session, which is made of those that it meets.
+    /// Like [`add`](Self::add), for one session, merged from those that it touches.
     pub(crate) fn add_to_session(
         &mut self,
         arrival: Arrival<'_>,
@@ -236,7 +236,7 @@ impl Windows {
         Ok(())
     }
 
-    /// Closes what is due by that time, which is everyone's.
+    /// Closes the windows that are due by the time of all keys.
     pub(crate) fn advance(&mut self, time_ms: i64) {
         self.newest = self.newest.max(time_ms);
         if self.watermark == Watermark::All {
@@ -248,7 +248,7 @@ impl Windows {
         self.slots.get(slot?)?.as_ref()
     }
 
-    /// Makes sure of the datum's key, and of room for so many more windows.
+    /// Adds the record's key if necessary, and ensures room for this many more windows.
     fn enter(&mut self, arrival: Arrival<'_>, windows: usize) -> Result<usize> {
         let most = self.bounds.windows;
         ensure!(
@@ -281,17 +281,17 @@ impl Windows {
         }
     }
 
-    /// The next window that waits to be written.
+    /// Returns the next closed window to write.
     pub(crate) fn next_closed(&mut self) -> Option<Closed> {
         self.closed.pop_front()
     }
 
-    /// Whether a window waits to be written.
+    /// Returns true if a closed window waits to be written.
     pub(crate) fn has_closed(&self) -> bool {
         !self.closed.is_empty()
     }
 
-    /// Closes all windows of the keys that were last heard of at that time or before, and forgets them.
+    /// Closes all windows of the keys whose last record arrived at or before that time, and removes the keys.
     pub(crate) fn close_idle(&mut self, heard_ms: u64) {
         self.close_keys(|key| key.heard_ms <= heard_ms);
     }
@@ -301,24 +301,21 @@ impl Windows {
         self.close_keys(|_| true);
     }
 
-    /// The keys, in the order in which they came.
+    /// Returns the keys in order of arrival.
     pub(crate) fn keys(&self) -> Vec<&Key> {
         let mut keys: Vec<&Key> = self.slots.iter().flatten().collect();
         keys.sort_unstable_by_key(|key| key.number);
         keys
     }
 
-    /// Puts a key where none of its text is.
+    /// Inserts a key that is not present.
     pub(crate) fn insert(&mut self, key: Key) -> Result<usize> {
         let most = self.bounds.keys;
         ensure!(
             self.by_text.len() < most,
-            "{most} keys are held already (max_keys)"
+            "the limit of {most} keys is reached (max_keys)"
         );
-        ensure!(
-            !self.by_text.contains_key(&key.text),
-            "a key is there twice"
-        );
+        ensure!(!self.by_text.contains_key(&key.text), "duplicate key");
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -359,7 +356,7 @@ impl Windows {
         self.open -= due;
     }
 
-    /// Closes the windows that are due by the time of all; a key without a window is forgotten.
+    /// Closes the windows that are due by the time of all keys. A key without a window is removed.
     fn close_due(&mut self) {
         while let Some((end, number, slot)) = self.due.first().copied() {
             if end.saturating_add(self.lateness_ms) > self.newest {
@@ -382,7 +379,7 @@ impl Windows {
         }
     }
 
-    /// Closes all windows of the keys, by end and then in the order in which the keys came, and forgets the keys.
+    /// Closes all windows of the keys, by end and then in the order in which the keys arrived, and removes the keys.
     fn close_keys(&mut self, which: impl Fn(&Key) -> bool) {
         let mut closed = Vec::new();
         for slot in 0..self.slots.len() {
@@ -422,7 +419,7 @@ impl Windows {
     }
 }
 
-/// Those windows, which do not meet each other, that share a moment with a span.
+/// Returns the range of disjoint windows that overlap a span.
 fn meeting(windows: &[Window], (start, end): (i64, i64)) -> std::ops::Range<usize> {
     let first = windows.partition_point(|window| window.end <= start);
     let past = windows.partition_point(|window| window.start < end);

@@ -258,12 +258,12 @@ mod tests {
         assert!(
             check(said(0, b"\0\0\0\x03ab"))
                 .unwrap_err()
-                .contains("cut short")
+                .contains("incomplete")
         );
         assert!(
             check(said(0, b"\0\0\0\x04abcd"))
                 .unwrap_err()
-                .contains("more than the limit of 3")
+                .contains("above the limit of 3 bytes")
         );
     }
 }

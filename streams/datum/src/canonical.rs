@@ -1,4 +1,4 @@
-//! One spelling of each JSON value, so that values are equal when their bytes are: keys are made of it.
+//! A canonical form of JSON values, in which equal values have equal bytes. Used to build keys.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use serde_json::value::RawValue;
 
 use crate::number::write_canonical;
 
-/// The most lists and objects within each other: 127, what serde_json takes as well.
+/// The maximum nesting of lists and objects: 127, as in serde_json.
 const MAX_DEPTH: usize = 127;
 
-/// A value that has no canonical form.
+/// The value has no canonical form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotCanonical {
     /// Lists and objects nest too deep.
@@ -23,20 +23,20 @@ pub enum NotCanonical {
     Surrogate,
 }
 
-/// Appends a value: without blanks, numbers by their digits, text with as few escapes as can be, the fields of an object
-/// by name and each as its last.
+/// Appends the canonical form of a value: without whitespace, numbers in canonical form, text with as few escapes as
+/// possible, and the members of an object sorted by name, the last of each name only.
 ///
 /// # Errors
-/// When lists and objects nest more than 127 deep, a number has an exponent of more than 18 digits, or a text has a lone
-/// surrogate.
+/// Fails if lists and objects are nested more than 127 deep, a number has an exponent of more than 18 digits, or a text
+/// has a lone surrogate.
 pub fn write(value: &RawValue, to: &mut Vec<u8>) -> Result<(), NotCanonical> {
     write_within(value, MAX_DEPTH, to)
 }
 
-/// As [`write`], of a value that is neither a list nor an object.
+/// Like [`write`], for a value that is neither a list nor an object.
 ///
 /// # Errors
-/// When it is a number with an exponent of more than 18 digits, or a text with a lone surrogate.
+/// Fails for a number with an exponent of more than 18 digits, and for a text with a lone surrogate.
 pub fn write_scalar(value: &RawValue, to: &mut Vec<u8>) -> Result<(), NotCanonical> {
     let text = value.get();
     match text.as_bytes().first() {
@@ -86,7 +86,8 @@ fn write_within(value: &RawValue, depth: usize, to: &mut Vec<u8>) -> Result<(), 
     Ok(())
 }
 
-/// Reads JSON that is valid but for lone surrogates, which are found only now. By `from_slice`, as everywhere in operators: two readers of serde_json are twice the code in a component.
+/// Reads JSON that is valid except for lone surrogates, which are detected here. Uses `from_slice`, like all operators: a
+/// second reader of serde_json would double that code in a component.
 fn read<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T, NotCanonical> {
     serde_json::from_slice(text.as_bytes()).map_err(|_| NotCanonical::Surrogate)
 }

@@ -1,11 +1,11 @@
-//! [`Cursor`]: a place in a batch, for those who take its datums one by one.
+//! [`Cursor`]: a position in a batch, for reading its records one by one.
 
 use bytes::Bytes;
 
 use crate::frames::{Frames, HEADER_LEN, Iter};
 
-/// The datums of a batch that are left, one after the other. Unlike [`Frames::iter`] it keeps the batch, and unlike taking
-/// them off with [`Frames::split_front`] it costs nothing but the length of each.
+/// Reads the records of a batch one by one. Unlike [`Frames::iter`] it owns the batch, and it is cheaper than removing records
+/// with [`Frames::split_front`].
 ///
 /// ```
 /// use mosaik_datum::{Frames, frames::Cursor};
@@ -24,7 +24,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The next datum, if there is one.
+    /// Returns the next record, if any.
     pub fn take_one(&mut self) -> Option<&[u8]> {
         let datum = Iter {
             rest: self.bytes.get(self.at..)?,
@@ -35,12 +35,12 @@ impl Cursor {
         Some(datum)
     }
 
-    /// Number of datums that are left.
+    /// Returns the number of remaining records.
     pub const fn count(&self) -> usize {
         self.count
     }
 
-    /// Bytes of those that are left, without headers.
+    /// Returns the bytes of the remaining records, without headers.
     pub fn payload_len(&self) -> usize {
         self.bytes.len() - self.at - self.count * HEADER_LEN
     }

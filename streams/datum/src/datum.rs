@@ -1,14 +1,14 @@
-//! [`Datum`]: types that travel on streams.
+//! [`Datum`]: the trait of record types.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Criteria, Encoding, StreamId, criteria::NotSelectable};
 
-/// A type that travels on streams.
+/// A type of records. A record is a datum: one value on a stream.
 ///
-/// Every type that serde can write and read is one, in postcard. A type that serde cannot handle may bring its own
-/// encoding.
+/// Implemented for every type that serde can serialize and deserialize, with postcard as the encoding. Implement it for other
+/// types to provide an encoding.
 ///
 /// ```
 /// use std::{convert::Infallible, string::FromUtf8Error};
@@ -22,7 +22,7 @@ use crate::{Criteria, Encoding, StreamId, criteria::NotSelectable};
 ///     cents: u64,
 /// }
 ///
-/// // Its own stream is that of its name, as the compiler spells it.
+/// // The default stream id is derived from the type name.
 /// let name = std::any::type_name::<PriceUpdate>();
 /// assert_eq!(PriceUpdate::derived_stream_id(), StreamId::from(name));
 ///
@@ -45,41 +45,41 @@ use crate::{Criteria, Encoding, StreamId, criteria::NotSelectable};
 /// # Ok::<(), Infallible>(())
 /// ```
 pub trait Datum: Sized + Send + 'static {
-    /// Why a datum could not be encoded.
+    /// The error of encoding.
     type EncodeError: std::error::Error + Send + Sync + 'static;
-    /// Why bytes could not be decoded.
+    /// The error of decoding.
     type DecodeError: std::error::Error + Send + Sync + 'static;
 
-    /// The stream of this type when none is named: the hash of the type's name.
+    /// Returns the default stream id of this type: the hash of the type's name.
     fn derived_stream_id() -> StreamId {
         core::any::type_name::<Self>().into()
     }
 
-    /// The datum as bytes.
+    /// Encodes the record.
     ///
     /// # Errors
-    /// The encoding's own.
+    /// Errors of the encoding.
     fn encode(&self) -> Result<Bytes, Self::EncodeError>;
 
-    /// Appends the datum's bytes; what it has appended when it fails is discarded.
+    /// Appends the encoded record. On failure, the caller discards what was appended.
     ///
     /// # Errors
-    /// The encoding's own.
+    /// Errors of the encoding.
     fn encode_into(&self, bytes: &mut BytesMut) -> Result<(), Self::EncodeError> {
         bytes.put(self.encode()?);
         Ok(())
     }
 
-    /// The datum that the bytes are.
+    /// Decodes a record.
     ///
     /// # Errors
-    /// The encoding's own.
+    /// Errors of the encoding.
     fn decode(bytes: &[u8]) -> Result<Self, Self::DecodeError>;
 
-    /// Whether criteria want the datum that the bytes are. A type that does not say how cannot be selected from.
+    /// Evaluates criteria on an encoded record. By default, only criteria that match every record are supported.
     ///
     /// # Errors
-    /// When the datum cannot be looked into.
+    /// Fails if criteria cannot be evaluated on the record.
     fn matches(bytes: &[u8], criteria: &Criteria) -> Result<bool, NotSelectable> {
         let _ = bytes;
         if criteria.is_everything() {
@@ -106,7 +106,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Datum for T {
         postcard::from_bytes(bytes)
     }
 
-    /// Judges the JSON that the datum would be.
+    /// Evaluates the criteria on the JSON form of the record.
     fn matches(bytes: &[u8], criteria: &Criteria) -> Result<bool, NotSelectable> {
         if criteria.is_everything() {
             return Ok(true);
@@ -149,7 +149,7 @@ mod tests {
         cents: u64,
     }
 
-    /// Not serde's: it brings its own encoding.
+    /// Not serializable with serde: provides its own encoding.
     #[derive(Debug, PartialEq)]
     struct Raw(Vec<u8>);
 

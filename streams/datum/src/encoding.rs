@@ -1,26 +1,26 @@
-//! How the bytes of a datum are read by whoever wants to look into them. No I/O.
+//! [`Encoding`]: the encoding of a stream's records. No I/O.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Schema;
 
-/// What the bytes of a stream's datums are.
+/// The encoding of a stream's records.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
-    /// One JSON value a datum.
+    /// One JSON value per record.
     #[default]
     Json,
-    /// UTF-8 text without a frame of its own.
+    /// UTF-8 text.
     Text,
-    /// Bytes that nobody looks into.
+    /// Opaque bytes.
     Bytes,
-    /// Postcard, read by this schema.
+    /// Postcard with this schema.
     Postcard(Schema),
 }
 
 impl Encoding {
-    /// The word for it in a manifest and towards an operator: `json`, `text`, `bytes` or `postcard`.
+    /// Returns the name in manifests and for operators: `json`, `text`, `bytes` or `postcard`.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Json => "json",

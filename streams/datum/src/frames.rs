@@ -1,31 +1,31 @@
-//! [`Frames`]: a run of datums in wire format, and the builder that fills one. No I/O.
+//! [`Frames`]: a batch of records in wire format, and its builder. No I/O.
 //!
-//! A frame is a 4-byte big-endian length and that many bytes. A batch of frames is one [`Bytes`], so a clone is a
-//! reference count, a write to a socket is one buffer, and a copy into an operator's memory is one copy.
+//! A frame is a 4-byte big-endian length and that many bytes. A batch of frames is one [`Bytes`]: a clone only
+//! increments a reference count, a socket write uses one buffer, and passing it to an operator takes one copy.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 pub use crate::cursor::Cursor;
 
-/// Bytes of the length in front of every datum.
+/// The length in bytes of the header of each record.
 pub const HEADER_LEN: usize = 4;
 
-/// The largest datum accepted unless configured otherwise: 16 MiB.
+/// The default maximum length of a record: 16 MiB.
 pub const DEFAULT_MAX_FRAME_LEN: usize = 16 * 1024 * 1024;
 
-/// Bytes that are not a run of whole frames.
+/// The bytes are not a sequence of whole frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FramesError {
-    /// The bytes end inside a header or inside a datum.
-    #[error("the frame at byte {offset} is cut short")]
+    /// The bytes end inside a header or inside a record.
+    #[error("the frame at byte {offset} is incomplete")]
     Truncated {
-        /// Where the incomplete frame starts.
+        /// The position of the incomplete frame.
         offset: usize,
     },
-    /// A header announces more than the limit allows.
-    #[error("the frame at byte {offset} announces {len} bytes, more than the limit of {max}")]
+    /// A header announces a length above the limit.
+    #[error("the frame at byte {offset} announces {len} bytes, above the limit of {max} bytes")]
     TooLarge {
-        /// Where the frame starts.
+        /// The position of the frame.
         offset: usize,
         /// The announced length in bytes.
         len: usize,
@@ -34,21 +34,21 @@ pub enum FramesError {
     },
 }
 
-/// What [`scan`] found at the front of a buffer.
+/// The result of [`scan`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Scan {
-    /// Bytes taken by whole frames.
+    /// The length of all whole frames in bytes.
     pub complete_len: usize,
-    /// Number of whole frames.
+    /// The number of whole frames.
     pub count: usize,
-    /// The whole length (header included) of the frame that is cut short, when its header is there.
+    /// The total length (header included) of an incomplete frame, if its header is complete.
     pub pending_len: Option<usize>,
 }
 
 /// Finds the whole frames at the front of `bytes`.
 ///
 /// # Errors
-/// [`FramesError::TooLarge`] as soon as a header announces more than `max_frame_len`, whole or not.
+/// [`FramesError::TooLarge`] if a header announces more than `max_frame_len`, even if the frame is incomplete.
 pub fn scan(bytes: &[u8], max_frame_len: usize) -> Result<Scan, FramesError> {
     let mut found = Scan::default();
     while let Some(header) = bytes.get(found.complete_len..found.complete_len + HEADER_LEN) {
@@ -75,9 +75,9 @@ fn header_len(header: &[u8]) -> usize {
     u32::from_be_bytes([header[0], header[1], header[2], header[3]]) as usize
 }
 
-/// A batch of datums, each a 4-byte big-endian length and its bytes, in one buffer, with their count.
+/// A batch of records in one buffer, each with a 4-byte big-endian length, and their count.
 ///
-/// Always a run of whole frames. A clone shares the buffer.
+/// Always contains whole frames. A clone shares the buffer.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Frames {
     bytes: Bytes,
@@ -85,7 +85,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// A batch without datums.
+    /// Creates an empty batch.
     pub const fn new() -> Self {
         Self {
             bytes: Bytes::new(),
@@ -93,10 +93,10 @@ impl Frames {
         }
     }
 
-    /// Takes bytes that must be a run of whole frames.
+    /// Creates a batch from bytes that must be whole frames.
     ///
     /// # Errors
-    /// Says where the first frame that is cut short or larger than `max_frame_len` starts.
+    /// Returns the position of the first frame that is incomplete or longer than `max_frame_len`.
     pub fn from_wire(bytes: Bytes, max_frame_len: usize) -> Result<Self, FramesError> {
         let found = scan(&bytes, max_frame_len)?;
         if found.complete_len != bytes.len() {
@@ -110,10 +110,10 @@ impl Frames {
         })
     }
 
-    /// Takes bytes whose frames [`scan`] has just counted, and found to be whole.
+    /// Creates a batch from bytes that [`scan`] has found to be `count` whole frames.
     ///
     /// # Panics
-    /// In debug builds, when they are not so many whole frames. Otherwise the batch's count is wrong then.
+    /// Panics in debug builds if the count is wrong. In release builds, the count of the batch is wrong then.
     pub fn from_scanned(bytes: Bytes, count: usize) -> Self {
         debug_assert_eq!(
             scan(&bytes, usize::MAX).map(|s| (s.complete_len, s.count)),
@@ -122,59 +122,58 @@ impl Frames {
         Self { bytes, count }
     }
 
-    /// A batch of one datum.
+    /// Creates a batch of one record.
     ///
     /// # Panics
-    /// When the datum does not fit a 32-bit length.
+    /// Panics if the length of the record does not fit into 32 bits.
     pub fn single(datum: &[u8]) -> Self {
         let mut builder = FramesBuilder::with_capacity(HEADER_LEN + datum.len());
         builder.push(datum);
         builder.finish()
     }
 
-    /// Number of datums.
+    /// Returns the number of records.
     pub const fn count(&self) -> usize {
         self.count
     }
 
-    /// Whether there is no datum.
+    /// Returns true if there is no record.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Bytes with headers.
+    /// Returns the length in bytes with headers.
     pub fn wire_len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Bytes without headers.
+    /// Returns the length in bytes without headers.
     pub fn payload_len(&self) -> usize {
         self.bytes.len() - self.count * HEADER_LEN
     }
 
-    /// The batch as it goes over the wire.
+    /// Returns the wire format of the batch.
     pub fn as_wire(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The batch as it goes over the wire, without a copy.
+    /// Returns the wire format of the batch without copying.
     pub fn into_wire(self) -> Bytes {
         self.bytes
     }
 
-    /// The datums, borrowed.
+    /// Iterates over the records, borrowed.
     pub fn iter(&self) -> Iter<'_> {
         Iter { rest: &self.bytes }
     }
 
-    /// The datums, each sharing the batch's buffer.
+    /// Iterates over the records, each sharing the buffer of the batch.
     pub fn datums(&self) -> impl Iterator<Item = Bytes> + '_ {
         self.iter().map(|datum| self.bytes.slice_ref(datum))
     }
 
-    /// Takes datums off the front, at most `max_count` of them and at most `max_wire_len` bytes with headers. If the
-    /// first datum alone is larger than `max_wire_len`, takes that one, so that it still moves; takes none only if
-    /// `max_count` is 0. Shares the buffer.
+    /// Removes records from the front: at most `max_count` records and `max_wire_len` bytes with headers. A first record
+    /// that exceeds `max_wire_len` is removed alone. Removes none only if `max_count` is 0. Shares the buffer.
     pub fn split_front(&mut self, max_count: usize, max_wire_len: usize) -> Self {
         if self.count <= max_count && self.bytes.len() <= max_wire_len {
             return std::mem::take(self);
@@ -194,7 +193,7 @@ impl Frames {
         }
     }
 
-    /// The datums that `keep` wants. Shares the buffer when it wants all of them, copies otherwise.
+    /// Returns the records that `keep` accepts. Shares the buffer if it accepts all, copies otherwise.
     pub fn filter(&self, mut keep: impl FnMut(&[u8]) -> bool) -> Self {
         let mut rest = self.iter();
         let mut kept_len = 0;
@@ -221,7 +220,7 @@ impl std::fmt::Debug for Frames {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "Frames({} datums, {} bytes)",
+            "Frames({} records, {} bytes)",
             self.count,
             self.bytes.len()
         )
@@ -238,16 +237,16 @@ impl<'a> IntoIterator for &'a Frames {
 }
 
 impl<D: AsRef<[u8]>> FromIterator<D> for Frames {
-    fn from_iter<I: IntoIterator<Item = D>>(datums: I) -> Self {
+    fn from_iter<I: IntoIterator<Item = D>>(records: I) -> Self {
         let mut builder = FramesBuilder::new();
-        datums
+        records
             .into_iter()
             .for_each(|datum| builder.push(datum.as_ref()));
         builder.finish()
     }
 }
 
-/// The datums of a [`Frames`], in order.
+/// An iterator over the records of a [`Frames`].
 #[derive(Debug, Clone)]
 pub struct Iter<'a> {
     pub(crate) rest: &'a [u8],
@@ -264,7 +263,7 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
-/// Fills a [`Frames`], one datum after the other.
+/// Builds a [`Frames`] record by record.
 #[derive(Debug, Default)]
 pub struct FramesBuilder {
     bytes: BytesMut,
@@ -272,12 +271,12 @@ pub struct FramesBuilder {
 }
 
 impl FramesBuilder {
-    /// An empty builder.
+    /// Creates an empty builder.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty builder with room for so many bytes, headers included.
+    /// Creates an empty builder with room for this many bytes, headers included.
     pub fn with_capacity(wire_len: usize) -> Self {
         Self {
             bytes: BytesMut::with_capacity(wire_len),
@@ -285,23 +284,23 @@ impl FramesBuilder {
         }
     }
 
-    /// Adds a datum.
+    /// Adds a record.
     ///
     /// # Panics
-    /// When the datum does not fit a 32-bit length; whoever reads from outside checks its own, smaller limit first.
+    /// Panics if the length of the record does not fit into 32 bits. Check external input against a lower limit first.
     pub fn push(&mut self, datum: &[u8]) {
         let len = u32::try_from(datum.len())
-            .expect("a datum is limited to far less than 4 GiB where it enters");
+            .expect("records are limited to far less than 4 GiB on input");
         self.bytes.reserve(HEADER_LEN + datum.len());
         self.bytes.put_u32(len);
         self.bytes.put_slice(datum);
         self.count += 1;
     }
 
-    /// Adds a datum that `write` appends in place; nothing is added when it fails.
+    /// Adds a record that `write` appends in place. Adds nothing if it fails.
     ///
     /// # Errors
-    /// Those of `write`.
+    /// Errors of `write`.
     ///
     /// # Panics
     /// As [`push`](Self::push).
@@ -316,34 +315,34 @@ impl FramesBuilder {
             return Err(error);
         }
         let len = u32::try_from(self.bytes.len() - start - HEADER_LEN)
-            .expect("a datum is limited to far less than 4 GiB where it enters");
+            .expect("records are limited to far less than 4 GiB on input");
         self.bytes[start..start + HEADER_LEN].copy_from_slice(&len.to_be_bytes());
         self.count += 1;
         Ok(())
     }
 
-    /// Adds all datums of a batch with one copy.
+    /// Adds all records of a batch with one copy.
     pub fn extend(&mut self, frames: &Frames) {
         self.bytes.extend_from_slice(&frames.bytes);
         self.count += frames.count;
     }
 
-    /// Number of datums so far.
+    /// Returns the number of records so far.
     pub const fn count(&self) -> usize {
         self.count
     }
 
-    /// Whether nothing was added.
+    /// Returns true if no record was added.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Bytes so far, headers included.
+    /// Returns the length in bytes so far, headers included.
     pub fn wire_len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Hands out what was added and starts anew, keeping spare room.
+    /// Returns the batch and resets the builder, which keeps its spare capacity.
     pub fn finish(&mut self) -> Frames {
         Frames {
             bytes: self.bytes.split().freeze(),
@@ -357,25 +356,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn datums() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    fn records() -> impl Strategy<Value = Vec<Vec<u8>>> {
         prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..20)
     }
 
     proptest! {
         #[test]
-        fn a_batch_gives_back_its_datums(datums in datums()) {
-            let frames: Frames = datums.iter().collect();
-            prop_assert_eq!(frames.count(), datums.len());
-            prop_assert_eq!(frames.payload_len(), datums.iter().map(Vec::len).sum::<usize>());
+        fn a_batch_gives_back_its_records(records in records()) {
+            let frames: Frames = records.iter().collect();
+            prop_assert_eq!(frames.count(), records.len());
+            prop_assert_eq!(frames.payload_len(), records.iter().map(Vec::len).sum::<usize>());
             let wire = Frames::from_wire(frames.clone().into_wire(), 64).unwrap();
             prop_assert_eq!(&wire, &frames);
-            prop_assert!(wire.iter().eq(datums.iter().map(Vec::as_slice)));
-            prop_assert!(wire.datums().eq(datums.iter().cloned().map(Bytes::from)));
+            prop_assert!(wire.iter().eq(records.iter().map(Vec::as_slice)));
+            prop_assert!(wire.datums().eq(records.iter().cloned().map(Bytes::from)));
         }
 
         #[test]
-        fn splitting_keeps_order_and_bounds(datums in datums(), max_count in 1usize..6, max_len in 0usize..100) {
-            let mut rest: Frames = datums.iter().collect();
+        fn splitting_keeps_order_and_bounds(records in records(), max_count in 1usize..6, max_len in 0usize..100) {
+            let mut rest: Frames = records.iter().collect();
             let mut seen = Vec::new();
             while !rest.is_empty() {
                 let front = rest.split_front(max_count, max_len);
@@ -383,14 +382,14 @@ mod tests {
                 prop_assert!(front.count() >= 1);
                 seen.extend(front.iter().map(<[u8]>::to_vec));
             }
-            prop_assert_eq!(seen, datums);
+            prop_assert_eq!(seen, records);
         }
 
         #[test]
-        fn filtering_equals_filtering_the_list(datums in datums(), bit in 0u32..4) {
+        fn filtering_equals_filtering_the_list(records in records(), bit in 0u32..4) {
             let keep = |d: &[u8]| d.first().is_none_or(|b| b & (1 << bit) == 0);
-            let frames: Frames = datums.iter().collect();
-            let expected: Frames = datums.iter().filter(|d| keep(d)).collect();
+            let frames: Frames = records.iter().collect();
+            let expected: Frames = records.iter().filter(|d| keep(d)).collect();
             prop_assert_eq!(frames.filter(keep), expected);
         }
 
@@ -405,8 +404,8 @@ mod tests {
         }
 
         #[test]
-        fn a_cut_batch_is_refused_at_its_last_whole_frame(datums in datums(), cut in 1usize..8) {
-            let wire = datums.iter().collect::<Frames>().into_wire();
+        fn a_cut_batch_is_refused_at_its_last_whole_frame(records in records(), cut in 1usize..8) {
+            let wire = records.iter().collect::<Frames>().into_wire();
             prop_assume!(cut < wire.len());
             let cut = wire.slice(..wire.len() - cut);
             let found = scan(&cut, 64).unwrap();

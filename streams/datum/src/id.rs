@@ -1,37 +1,37 @@
-//! 32-byte identifiers: what a stream, a network, a tag or a ticket class is known by. No I/O.
+//! [`Digest`]: 32-byte identifiers of streams, networks, tags and ticket classes. No I/O.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// 32 bytes that identify something, usually the blake3 hash of its name.
+/// A 32-byte identifier, usually the blake3 hash of a name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
-/// Identifies anything.
+/// A generic identifier.
 pub type UniqueId = Digest;
 /// Identifies a stream.
 pub type StreamId = Digest;
 /// Identifies a network.
 pub type NetworkId = Digest;
-/// A mark that a node puts on itself for others to select by.
+/// A label of a node, by which others select nodes.
 pub type Tag = Digest;
 
 impl Digest {
-    /// The bytes as they are.
+    /// Creates an id from its bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// All zero.
+    /// Returns the id of 32 zero bytes.
     pub const fn zero() -> Self {
         Self([0; 32])
     }
 
-    /// Drawn from the operating system's randomness; not there where there is no operating system.
+    /// Generates a random id. Not available on `wasm32-unknown-unknown`.
     ///
     /// # Panics
-    /// When the operating system has none to give.
+    /// Panics if the operating system provides no random bytes.
     #[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
     pub fn random() -> Self {
         let mut bytes = [0; 32];
@@ -39,12 +39,12 @@ impl Digest {
         Self(bytes)
     }
 
-    /// The blake3 hash of `data`.
+    /// Returns the blake3 hash of `data`.
     pub fn hash(data: impl AsRef<[u8]>) -> Self {
         Self(*blake3::hash(data.as_ref()).as_bytes())
     }
 
-    /// The blake3 hash of all `parts`, one after the other.
+    /// Returns the blake3 hash of the concatenation of `parts`.
     pub fn from_parts(parts: &[impl AsRef<[u8]>]) -> Self {
         let mut hasher = blake3::Hasher::new();
         for part in parts {
@@ -53,17 +53,17 @@ impl Digest {
         Self(*hasher.finalize().as_bytes())
     }
 
-    /// The id of something that belongs to this id: the blake3 hash of this id followed by `info`.
+    /// Derives an id: the blake3 hash of this id followed by `info`.
     pub fn derive(&self, info: impl AsRef<[u8]>) -> Self {
         Self::from_parts(&[&self.0, info.as_ref()])
     }
 
-    /// The blake3 hash of this id.
+    /// Returns the blake3 hash of this id.
     pub fn hashed(&self) -> Self {
         Self::hash(self.0)
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -73,7 +73,7 @@ macro_rules! from_integers {
     ($($name:ident($int:ty)),*) => {
         impl Digest {
             $(
-                #[doc = concat!("The id that is the number in its last bytes, little-endian, and zero before: a ", stringify!($int), ".")]
+                #[doc = concat!("Creates an id with this number in its last bytes, little-endian, preceded by zeros, from a ", stringify!($int), ".")]
                 pub const fn $name(number: $int) -> Self {
                     let (number, mut bytes) = (number.to_le_bytes(), [0; 32]);
                     let (_, last) = bytes.split_at_mut(32 - number.len());
@@ -128,7 +128,7 @@ impl AsRef<[u8]> for Digest {
     }
 }
 
-/// 64 hex digits are taken as they are; any other text is hashed.
+/// 64 hex digits are decoded; other text is hashed.
 impl From<&str> for Digest {
     fn from(text: &str) -> Self {
         Self::from(text.as_bytes())
@@ -141,7 +141,7 @@ impl From<String> for Digest {
     }
 }
 
-/// As of text.
+/// As for text.
 impl From<&[u8]> for Digest {
     fn from(text: &[u8]) -> Self {
         decode_hex(text).map_or_else(|| Self::hash(text), Self)
@@ -171,21 +171,21 @@ fn decode_hex(text: &[u8]) -> Option<[u8; 32]> {
     decoded.then_some(bytes)
 }
 
-/// The first 10 hex digits: enough to tell ids apart in a log.
+/// Formats as the first 10 hex digits, enough to distinguish ids in a log.
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&data_encoding::HEXLOWER.encode(&self.0[..5]))
     }
 }
 
-/// All 64 hex digits.
+/// Formats as 64 hex digits.
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
     }
 }
 
-/// 64 hex digits where people read, 32 bytes without a length elsewhere.
+/// Serialized as 64 hex digits in human-readable formats, and as 32 bytes without a length in others.
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {

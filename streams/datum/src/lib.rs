@@ -1,7 +1,7 @@
-//! What travels on the streams of `mosaik-streams`, and how it is looked into: ids, encodings, schemas, datums in wire format
-//! and criteria. No I/O: it builds for a sandbox as well as for a node.
+//! The data model of `mosaik-streams`: ids, encodings, schemas, records in wire format, and criteria. No I/O: it also
+//! compiles for WebAssembly.
 //!
-//! `mosaik-streams` hands all of it on; whoever uses that crate needs no other.
+//! `mosaik-streams` re-exports all of it; applications that use that crate do not need this one.
 
 pub mod canonical;
 pub mod criteria;

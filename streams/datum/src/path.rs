@@ -1,12 +1,12 @@
-//! Paths to fields as people write them: names with dots between, `user.id`. A backslash takes its meaning from a dot that
-//! belongs to a name, `http\.status`, and from another backslash; and [`Members`], the values behind such names.
+//! Dotted paths to fields, such as `user.id`, and [`Members`], the values that they name. A backslash escapes a dot within a
+//! name, `http\.status`, and another backslash.
 
 use std::{borrow::Cow, fmt, ops::Range};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The names on a path, each with its place in the text.
+/// Returns the names of a path, each with its range in the text.
 pub fn parts(dotted: &str) -> impl Iterator<Item = (Range<usize>, Cow<'_, str>)> {
     let mut next = Some(0);
     std::iter::from_fn(move || {
@@ -18,12 +18,12 @@ pub fn parts(dotted: &str) -> impl Iterator<Item = (Range<usize>, Cow<'_, str>)>
     })
 }
 
-/// The names on a path.
+/// Returns the names of a path.
 pub fn names(dotted: &str) -> Vec<String> {
     parts(dotted).map(|(_, name)| name.into_owned()).collect()
 }
 
-/// Writes a path that [`names`] reads as these.
+/// Formats names as a path from which [`names`] returns them.
 pub fn dotted<S: AsRef<str>>(names: &[S]) -> String {
     let mut written = String::new();
     for (index, name) in names.iter().enumerate() {
@@ -40,7 +40,7 @@ pub fn dotted<S: AsRef<str>>(names: &[S]) -> String {
     written
 }
 
-/// How far the first name goes.
+/// Returns the length of the first name.
 fn name_len(text: &str) -> usize {
     let mut bytes = text.bytes().enumerate();
     while let Some((at, byte)) = bytes.next() {

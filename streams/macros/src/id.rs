@@ -1,8 +1,8 @@
-//! From the text of an id to its bytes.
+//! Computes the bytes of an id from its text.
 
 use syn::LitStr;
 
-/// The id that a literal stands for, or what is wrong with it, said at the literal.
+/// Returns the id of a literal, or an error at the literal.
 pub(crate) fn of_literal(literal: &LitStr) -> syn::Result<[u8; 32]> {
     of(&literal.value()).map_err(|message| syn::Error::new(literal.span(), message))
 }

@@ -1,7 +1,6 @@
-//! What the macros of `mosaik-streams` expand through: ids computed when a program is compiled, and stream definitions.
+//! Procedural macros behind those of `mosaik-streams`: ids computed at compile time, and stream definitions.
 //!
-//! Nothing here is for use by name: the macros of `mosaik-streams` tell these the path of their own crate, so that they
-//! work under whatever name it has.
+//! Not for direct use: the macros of `mosaik-streams` pass the path of their crate, so that they work if it is renamed.
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -10,8 +9,8 @@ use syn::{LitStr, parse_macro_input};
 mod id;
 mod stream;
 
-/// The 32 bytes of the id that a string literal stands for, as an array: 64 hex digits are decoded, other text is
-/// hashed by blake3.
+/// Computes the 32 bytes of an id from a string literal, as an array: 64 hex digits are decoded, other text is hashed
+/// with blake3.
 #[proc_macro]
 pub fn id_bytes(input: TokenStream) -> TokenStream {
     let literal = parse_macro_input!(input as LitStr);
@@ -21,7 +20,8 @@ pub fn id_bytes(input: TokenStream) -> TokenStream {
     }
 }
 
-/// A stream definition. It opens with the path of `mosaik-streams` in parentheses; see its `stream!` for what follows.
+/// Expands a stream definition. Starts with the path of `mosaik-streams` in parentheses; see its `stream!` for the
+/// rest.
 #[proc_macro]
 pub fn stream(input: TokenStream) -> TokenStream {
     stream::expand(input.into()).into()

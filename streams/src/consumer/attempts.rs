@@ -1,4 +1,4 @@
-//! How a consumer fares with each node that offers its stream: for whoever asks why nothing comes.
+//! The connection state of a consumer towards each node that offers its stream, for diagnosing why no records arrive.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -6,40 +6,40 @@ use tokio::time::Instant;
 
 use crate::{PeerId, network::CloseReason, streams::Format};
 
-/// How a consumer fares with one node that offers its stream and meets its requirements.
+/// The state of a consumer's connection to one node that offers its stream and meets its requirements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
-    /// The node.
+    /// The producing node.
     pub producer: PeerId,
-    /// What is being done about it.
+    /// The current step.
     pub phase: Phase,
-    /// How the last connection to it, or the last try at one, ended; `None` when none has yet.
+    /// The close reason of the last connection or connection attempt; `None` before the first one has ended.
     pub last_close: Option<CloseReason>,
-    /// What the node declares its records to be, if it was refused for that.
+    /// The format that the node declares, if it was refused because of it.
     pub mismatch: Option<Format>,
 }
 
-/// What a consumer does about a node that offers its stream.
+/// The current step of a consumer's connection to a producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// It dials, or waits to be admitted.
+    /// Dialling, or waiting for the producer's answer.
     Connecting,
-    /// It receives what there is.
+    /// Connected and receiving.
     Connected,
-    /// It tries again at this time, or as soon as the node says something new of itself.
+    /// Waiting to retry. Retries at `at`, or earlier when the node publishes a new version of its entry.
     Retrying {
-        /// When.
+        /// The time of the next attempt.
         at: Instant,
     },
-    /// It tries again when the node, or this one, says something new of itself.
+    /// Not retrying on a timer. Retries when either node publishes a new version of its entry.
     Resting,
 }
 
-/// One entry for each node that is being taken care of, in their order. Mostly it is one, or a few.
+/// One entry for each node that a receiver runs for, sorted by id. Usually one or a few.
 #[derive(Debug, Default)]
 pub(super) struct Attempts(Mutex<Vec<Attempt>>);
 
-/// An entry, for as long as its node is being taken care of.
+/// Removes the entry of a node when it is dropped.
 pub(super) struct Tracked<'a> {
     attempts: &'a Attempts,
     peer: PeerId,
@@ -71,7 +71,7 @@ impl Attempts {
         }
     }
 
-    /// Changes the entry of a node, if it is being taken care of.
+    /// Changes the entry of a node, if there is one.
     fn change(&self, peer: &PeerId, change: impl FnOnce(&mut Attempt)) {
         let mut attempts = self.lock();
         if let Ok(at) = place(&attempts, peer) {
@@ -79,7 +79,7 @@ impl Attempts {
         }
     }
 
-    /// A node declares its records to be this, which the consumer does not take. True when that is news.
+    /// Notes the format of a node that was refused because of it. Returns false if the same format was noted before.
     pub(super) fn mismatched(&self, peer: &PeerId, theirs: Format) -> bool {
         let mut is_news = false;
         self.change(peer, |attempt| {
@@ -88,7 +88,7 @@ impl Attempts {
         is_news
     }
 
-    /// Does nothing for a node that is not being taken care of.
+    /// Does nothing for a node without an entry.
     pub(super) fn set(&self, peer: &PeerId, phase: Phase) {
         self.change(peer, |attempt| {
             attempt.phase = phase;
@@ -99,7 +99,7 @@ impl Attempts {
     }
 }
 
-/// Where the entry of a node is, or would be.
+/// Returns the index of a node's entry, or the index at which to insert it.
 fn place(attempts: &[Attempt], peer: &PeerId) -> Result<usize, usize> {
     attempts.binary_search_by(|attempt| attempt.producer.cmp(peer))
 }
@@ -109,7 +109,7 @@ impl Tracked<'_> {
         self.attempts.set(&self.peer, phase);
     }
 
-    /// Whether the last subscription came to receive.
+    /// Returns true if the last subscription reached [`Phase::Connected`].
     pub(super) fn was_connected(&self) -> bool {
         let mut was = false;
         let look = |attempt: &mut Attempt| was = attempt.phase == Phase::Connected;

@@ -1,4 +1,4 @@
-//! How a consumer is set up.
+//! [`FramesConsumerBuilder`] and the settings of a consumer.
 
 use std::{fmt, sync::Arc};
 
@@ -10,65 +10,66 @@ use super::{
 };
 use crate::{
     Criteria, Encoding, StreamId, UniqueId,
+    authorization::{Authorizer, Requirements},
     criteria::NotSelectable,
     discovery::PeerEntry,
     filter::{Filter, Lookup, Matches},
-    gate::{Gate, Requirements},
     status::{Board, ChannelConditions},
     streams::{self, Format, Scope, backoff::ExponentialBackoff},
     tickets::TicketValidator,
 };
 
-/// Bounds and reach of a consumer.
+/// The settings of a consumer.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The stream.
+    /// The stream to consume.
     pub stream_id: StreamId,
-    /// Where producers are looked for. Default: the network.
+    /// The nodes on which producers are searched for. Default: the network.
     pub scope: Scope,
-    /// What the datums are, for criteria to look into. Default: JSON.
+    /// The encoding of the records, used to evaluate criteria. Default: JSON.
     pub encoding: Encoding,
-    /// What the consumer declares its records to be; a producer that declares otherwise is refused. Default: nothing.
+    /// The declared format of the records. A producer that declares another one is refused. Default: none declared.
     pub format: Option<Format>,
-    /// What the stream is called in logs. Default: its id.
+    /// The name of the stream in logs. Default: its id.
     pub label: Option<Arc<str>>,
-    /// Which datums are wanted. Default: all.
+    /// The criteria that select records. Default: every record.
     pub criteria: Criteria,
-    /// Datums held for the application, from all producers. Default 1024. When it is full, nothing more is read.
+    /// The capacity of the queue, in records from all producers together. Default 1024. While it is full, nothing is read.
     pub buffer_size: usize,
-    /// Bytes held likewise, headers included, whichever bound is reached first. Default 8 MiB. In the worst case each
-    /// producer's connection holds its receive window and one batch beside it, and so does its predecessor that ended.
+    /// The capacity of the queue in bytes, headers included; the bound reached first applies. Default 8 MiB. In the
+    /// worst case each producer's connection holds its receive window and one batch in addition, and so does the
+    /// connection that preceded it.
     pub buffer_bytes: usize,
-    /// The most datums handed out at once, whatever the application asks for. Default: any number.
+    /// The maximum number of records returned at once. Default: no limit.
     pub batch_size: usize,
-    /// Bytes of the largest datum taken from elsewhere; a producer that announces a larger one is not listened to any
-    /// more. Default: the network's, 16 MiB.
+    /// The maximum length in bytes of a record from another node. A producer that announces a longer one is
+    /// disconnected. Default: the limit of the network, 16 MiB.
     pub max_datum_len: usize,
-    /// Whether this node's own producer is taken too, in process. Default: no.
+    /// Includes the producer of this node, in process. Default: false.
     pub local: bool,
-    /// How attempts to reach a producer are spaced. Default: what the network's streams share.
+    /// The delays between attempts to connect to a producer. Default: the policy of the network's streams.
     pub backoff: ExponentialBackoff,
-    /// What its subscriptions are called. Default: a number among this node's consumers of the stream.
+    /// The name of the subscriptions. Default: a number, unique among this node's consumers of the stream.
     pub name: Option<UniqueId>,
-    /// What the subscription that it shares is called. Default: it shares none.
+    /// The name of a subscription shared with other consumers. Default: not shared.
     pub shared: Option<UniqueId>,
-    /// When a record counts as taken. Default: when it is handed out.
+    /// The moment at which a record counts as taken. Default: when it is returned to the application.
     pub taken: Taken,
 }
 
-/// When a record of a producer on another node counts as taken, so that it is not sent again.
+/// The moment at which a record from another node counts as taken. The producer does not send a taken record again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Taken {
-    /// When it is handed out.
+    /// When it is returned to the application.
     #[default]
     HandedOut,
-    /// When the application asks for the next batch, having worked off the one before.
+    /// When the application asks for the next batch, which means that it has processed the previous one.
     WorkedOff,
 }
 
 type OnlineWhen = Box<dyn FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync>;
 
-/// Sets up a consumer of wire-format batches.
+/// Configures and starts a consumer of wire-format batches.
 #[must_use = "nothing is consumed before it is built"]
 pub struct FramesConsumerBuilder {
     streams: Arc<streams::Inner>,
@@ -110,85 +111,91 @@ impl FramesConsumerBuilder {
         self
     }
 
-    /// Where producers are looked for. [`Scope::Node`] takes this node's producer alone. Default: the network.
+    /// Sets the nodes on which producers are searched for. [`Scope::Node`] accepts the producer of this node only.
+    /// Default: the network.
     pub fn with_scope(mut self, scope: Scope) -> Self {
         self.config.scope = scope;
         self
     }
 
-    /// What the records are, for criteria to look into, and declared to producers: one that declares another encoding or
-    /// schema is refused with 10415. Default: JSON, and nothing is declared.
+    /// Sets the encoding, by which criteria are evaluated, and declares it to producers. A producer that declares
+    /// another encoding or schema is refused with code 10415. Default: JSON, and no declaration.
     pub fn with_encoding(mut self, encoding: Encoding) -> Self {
         self.config.format = Some(Format::from(&encoding));
         self.config.encoding = encoding;
         self
     }
 
-    /// What the stream is called in logs. Default: its id.
+    /// Sets the name of the stream in logs. Default: its id.
     pub fn with_label(mut self, label: impl Into<Arc<str>>) -> Self {
         self.config.label = Some(label.into());
         self
     }
 
-    /// Which datums are wanted. Producers that can select send no others. Default: all.
+    /// Sets the criteria that select records. Producers that support selection send matching records only. Default:
+    /// every record.
     pub fn with_criteria(mut self, criteria: Criteria) -> Self {
         self.config.criteria = criteria;
         self
     }
 
-    /// Datums held for the application. Default 1024, at least 1.
-    pub fn with_buffer_size(mut self, datums: usize) -> Self {
-        self.config.buffer_size = datums;
+    /// Sets the capacity of the queue in records. Default 1024, minimum 1.
+    pub fn with_buffer_size(mut self, records: usize) -> Self {
+        self.config.buffer_size = records;
         self
     }
 
-    /// Bytes held likewise, headers included. Default 8 MiB. A larger datum is held alone.
+    /// Sets the capacity of the queue in bytes, headers included. Default 8 MiB. An empty queue accepts a larger
+    /// record.
     pub fn with_buffer_bytes(mut self, bytes: usize) -> Self {
         self.config.buffer_bytes = bytes;
         self
     }
 
-    /// The most datums handed out at once, whatever the application asks for. Default: any number, at least 1.
-    pub fn with_batch_size(mut self, datums: usize) -> Self {
-        self.config.batch_size = datums;
+    /// Sets the maximum number of records returned at once, even if the application asks for more. Default: no limit;
+    /// minimum 1.
+    pub fn with_batch_size(mut self, records: usize) -> Self {
+        self.config.batch_size = records;
         self
     }
 
-    /// Bytes of the largest datum taken from elsewhere. Default: the network's, 16 MiB.
+    /// Sets the maximum length in bytes of a record from another node. Default: the limit of the network, 16 MiB.
     pub fn with_max_datum_len(mut self, bytes: usize) -> Self {
         self.config.max_datum_len = bytes.min(u32::MAX as usize);
         self
     }
 
-    /// Whether this node's own producer is taken too, in process and without a copy. Default: no.
+    /// Includes the producer of this node, in process and without copying. Default: false.
     pub fn with_local(mut self, local: bool) -> Self {
         self.config.local = local;
         self
     }
 
-    /// Which nodes it takes datums from, asked again whenever the node's entry changes. Said several times, all must
-    /// hold. This node's own producer is not asked.
+    /// Adds a condition on the nodes from which records are accepted, evaluated again whenever a node's entry changes.
+    /// Repeated calls add up: all conditions must hold. They do not apply to this node's own producer.
     pub fn require(mut self, from: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static) -> Self {
         self.requirements = self.requirements.require(from);
         self
     }
 
-    /// Which nodes it takes datums from, all at once; those said before count no more.
+    /// Replaces all requirements on the nodes from which records are accepted.
     pub fn with_requirements(mut self, requirements: Requirements) -> Self {
         self.requirements = requirements;
         self
     }
 
-    /// Which tickets a node must show for datums to be taken from it. Said several times, all must be shown.
+    /// Requires producers to present a ticket that `validator` accepts. Repeated calls add up: each validator must
+    /// accept one.
     ///
-    /// The connection is closed when the first of its tickets expires or is taken back, unless its entry shows another
-    /// by then. This node's own producer needs none.
+    /// The connection is closed when the first of the accepted tickets expires or is revoked, unless the node's entry
+    /// contains another valid one by then. This node's own producer needs no ticket.
     pub fn require_ticket(mut self, validator: impl TicketValidator) -> Self {
         self.requirements = self.requirements.require_ticket(validator);
         self
     }
 
-    /// When it is online, said from conditions that are met by one producer. Default: from the start.
+    /// Sets when the consumer is online. The conditions passed in are met by one producer. Default: online from the
+    /// start.
     pub fn online_when(
         mut self,
         conditions: impl FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync + 'static,
@@ -197,36 +204,37 @@ impl FramesConsumerBuilder {
         self
     }
 
-    /// How attempts to reach a producer are spaced.
+    /// Sets the delays between attempts to connect to a producer.
     pub fn with_backoff(mut self, backoff: ExponentialBackoff) -> Self {
         self.config.backoff = backoff;
         self
     }
 
-    /// What its subscriptions are called. A consumer of the same name in the next life of this node, one with the same secret
-    /// key, is sent what this one had not confirmed. Default: a number among this node's consumers of the stream, in the
-    /// order in which they are built.
+    /// Sets the name of the subscriptions. After this node restarts with the same secret key, producers send a consumer
+    /// of the same name the records that it had not confirmed. Default: a number among this node's consumers of the
+    /// stream, in the order in which they are built.
     pub fn with_name(mut self, name: impl Into<UniqueId>) -> Self {
         self.config.name = Some(name.into());
         self
     }
 
-    /// Shares one subscription to each producer on another node with every consumer of the stream in this network that is
-    /// built with the same name, format and [`max_datum_len`](Self::with_max_datum_len): one connection, over which what any
-    /// of them wants is sent once. Default: it shares none.
+    /// Shares one subscription to each remote producer with all consumers of the stream in this network that are built
+    /// with the same name, format and [`max_datum_len`](Self::with_max_datum_len). They use one connection, and a
+    /// record that several of them select is sent once. Default: not shared.
     ///
-    /// Each has its own criteria, queue and conditions for being online. One whose queue is full holds back the others, as it
-    /// does within a node. Requirements, back-off and label are those of the first one; with
-    /// [`ConsumerControl`](super::ConsumerControl) they are set for all. The name is also what the subscription is called, in
-    /// place of [`with_name`](Self::with_name): in the next life of this node, consumers that share under the same name are
-    /// sent what was not confirmed by all. A consumer that joins later gets what is received from then on. To start several
-    /// with the first record, see [`Streams::hold_subscriptions`](crate::streams::Streams::hold_subscriptions).
+    /// Each consumer keeps its own criteria, queue and online conditions. A full queue of one holds back the others, as
+    /// it does within a node. The first consumer determines requirements, backoff and label; changes made with
+    /// [`ConsumerControl`](super::ConsumerControl) apply to all. The name also names the subscription, in place of
+    /// [`with_name`](Self::with_name): after a restart of this node, consumers that share the same name receive the
+    /// records that not all of them had confirmed. A consumer that joins later receives records from that point on. To
+    /// start several consumers with the same first record, see
+    /// [`Streams::hold_subscriptions`](crate::streams::Streams::hold_subscriptions).
     pub fn with_shared_subscription(mut self, name: impl Into<UniqueId>) -> Self {
         self.config.shared = Some(name.into());
         self
     }
 
-    /// When a record counts as taken. Default: when it is handed out.
+    /// Sets the moment at which a record counts as taken. Default: when it is returned to the application.
     pub fn with_taken(mut self, taken: Taken) -> Self {
         self.config.taken = taken;
         self
@@ -235,14 +243,14 @@ impl FramesConsumerBuilder {
     /// Starts the consumer.
     ///
     /// # Errors
-    /// When the criteria cannot be applied to datums of the encoding.
+    /// Fails if the criteria cannot be evaluated on records of the encoding.
     pub fn build(self) -> Result<FramesConsumer, NotSelectable> {
         let lookup = Lookup::Encoding(self.config.encoding.clone());
         let filter = lookup.filter(&self.config.criteria)?;
         Ok(self.start(lookup, filter))
     }
 
-    /// For types that judge their datums themselves, which cannot fail here.
+    /// Starts a consumer of a type that matches criteria itself, which cannot fail.
     pub(super) fn build_typed(self, matches: Matches) -> FramesConsumer {
         let filter = Filter::decoded(matches, &self.config.criteria);
         self.start(Lookup::Datum(matches), filter)
@@ -267,8 +275,8 @@ impl FramesConsumerBuilder {
             let shared = share.and_then(|share| groups.find(|group| group.admits(&share)));
             let group = shared.cloned().unwrap_or_else(|| {
                 let name = share.map_or_else(|| name_among(&config, others), |s| s.subscription());
-                let gate = Gate::new(requirements);
-                let group = Arc::new(Group::new(&config, streams.clone(), gate, name));
+                let authorizer = Authorizer::new(requirements);
+                let group = Arc::new(Group::new(&config, streams.clone(), authorizer, name));
                 started = Some(group.clone());
                 group
             });
@@ -281,8 +289,8 @@ impl FramesConsumerBuilder {
     }
 }
 
-/// What the subscriptions of a consumer that does not share are called: as it was built, or else by the first number that none
-/// of the others has.
+/// Returns the name of the subscriptions of a consumer that does not share: the configured one, or the first `consumer
+/// N` that is not in use.
 fn name_among(config: &Config, others: &[Arc<Core>]) -> UniqueId {
     let others: Vec<_> = others.iter().map(|other| other.group.name()).collect();
     config.name.unwrap_or_else(|| {

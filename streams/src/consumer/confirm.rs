@@ -1,4 +1,4 @@
-//! Tells a producer what is taken, over the side channel of its connection.
+//! Confirms taken records to a producer over the side channel of their connection.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,15 +11,14 @@ use crate::{
     streams::{HANDSHAKE_TIMEOUT, side::Entry},
 };
 
-/// The longest that a record which is taken waits to be confirmed: 100 ms. Every 10 ms cost a third of the throughput to 100
-/// consumers.
+/// The maximum delay of a confirmation: 100 ms. Confirming every 10 ms cost 100 consumers a third of their throughput.
 const CONFIRM_AFTER: Duration = Duration::from_millis(100);
-/// The longest wait between two looks while the application takes nothing.
+/// The maximum interval between checks while the application takes no records.
 const LOOK_AT_LEAST: Duration = Duration::from_millis(400);
-/// The wait between two looks at the end of a stream, which is finished as soon as all is taken.
+/// The interval between checks at the end of a stream, which finishes as soon as every record is taken.
 const LOOK_AT_END: Duration = Duration::from_millis(10);
 
-/// What confirms on one connection, from the first record on: a connection on which nothing is sent costs nothing.
+/// Sends the confirmations of one connection. Starts with the first record: an idle connection costs nothing.
 #[derive(Debug)]
 pub(super) struct Confirming {
     conn: LinkConn,
@@ -36,7 +35,7 @@ impl Confirming {
         }
     }
 
-    /// Records were received.
+    /// Starts confirming, if it has not started yet. Call it when records were received.
     pub(super) fn received(&mut self) {
         if self.task.is_none() {
             let task = tokio::spawn(run(self.conn.clone(), self.feed.clone()));
@@ -44,7 +43,7 @@ impl Confirming {
         }
     }
 
-    /// Waits until all that was received is taken. Cancel safe.
+    /// Waits until every received record is taken. Cancel safe.
     pub(super) async fn all_taken(&self) {
         while !self.feed.is_all_taken() {
             sleep(LOOK_AT_END).await;
@@ -52,14 +51,14 @@ impl Confirming {
     }
 }
 
-/// Confirms for as long as the connection lives.
+/// Sends confirmations until the connection closes.
 async fn run(conn: LinkConn, feed: Arc<Feed>) {
     let Ok(Ok(mut tx)) = timeout(HANDSHAKE_TIMEOUT, conn.open_uni()).await else {
         return;
     };
     let (mut said, mut wait) = (None, CONFIRM_AFTER);
     loop {
-        // Whichever comes first.
+        // Either the wait ends or a confirmation becomes due.
         let _ = timeout(wait, feed.due()).await;
         let confirmed = feed.confirmed();
         if said.replace(confirmed) != Some(confirmed) {

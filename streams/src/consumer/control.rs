@@ -1,38 +1,39 @@
-//! [`ConsumerControl`]: looks on at a consumer that somebody else has, and sets what can change while it runs.
+//! [`ConsumerControl`]: observes and reconfigures a consumer from outside of its handle.
 
 use std::sync::{Arc, Weak, atomic::Ordering};
 
 use super::{attempts::Attempt, core::Core, stats::ConsumerStats};
 use crate::{
     Criteria,
+    authorization::Requirements,
     criteria::NotSelectable,
-    gate::Requirements,
     status::{ChannelConditions, ChannelInfo},
     streams::{Format, backoff::ExponentialBackoff},
     tap::Tap,
 };
 
-/// Looks on at a consumer and sets what can change while it runs, subscriptions and queue kept. Does not keep the
-/// consumer: of one that is gone there is nothing to see, and nothing is set.
+/// Observes a consumer and changes its settings while it runs, without losing its subscriptions or queue.
+///
+/// It does not keep the consumer alive. Once the consumer is dropped, reading returns nothing and setting does nothing.
 #[derive(Debug, Clone)]
 pub struct ConsumerControl(Weak<Core>);
 
-/// A consumer at one moment.
+/// A snapshot of a consumer.
 #[derive(Debug, Clone)]
 pub struct ConsumerReading {
-    /// Whether the conditions for being online are met.
+    /// True if the online conditions are met.
     pub online: bool,
-    /// Those conditions.
+    /// The online conditions.
     pub conditions: ChannelConditions,
-    /// What it has received so far.
+    /// The counters so far.
     pub stats: ConsumerStats,
-    /// Datums and bytes (headers included) that wait to be taken.
+    /// The number of queued records, and their bytes with headers.
     pub queued: (usize, usize),
-    /// The producers it is connected or being connected to.
+    /// The producers that are connected or connecting.
     pub producers: Vec<ChannelInfo>,
-    /// How it fares with every node elsewhere that offers the stream and meets its requirements.
+    /// The connection state for each remote node that offers the stream and meets the requirements.
     pub attempts: Vec<Attempt>,
-    /// What the consumer takes the records for, as it declares it to producers.
+    /// The record format that the consumer declares to producers.
     pub format: Option<Format>,
 }
 
@@ -47,7 +48,7 @@ impl ConsumerControl {
         }
     }
 
-    /// How it is now; `None` when it is gone.
+    /// Returns a snapshot of the consumer, or `None` if it has been dropped.
     pub fn read(&self) -> Option<ConsumerReading> {
         let core = self.0.upgrade()?;
         Some(ConsumerReading {
@@ -61,39 +62,39 @@ impl ConsumerControl {
         })
     }
 
-    /// How many nodes elsewhere offer the stream and do not meet its requirements; each is judged anew. None when the
-    /// consumer is gone.
+    /// Returns the number of remote nodes that offer the stream and do not meet its requirements. Evaluates the
+    /// requirements for each of them. Returns 0 if the consumer has been dropped.
     pub fn unfit(&self) -> usize {
         self.0.upgrade().map_or(0, |core| core.group.unfit())
     }
 
-    /// Looks on at what the application takes from now on, as far as it meets these criteria. `None` when the consumer is
-    /// gone.
+    /// Taps the records that the application takes from now on and that match `criteria`. Returns `None` if the
+    /// consumer has been dropped.
     ///
     /// # Errors
-    /// When the criteria cannot be applied to datums of the encoding.
+    /// Fails if the criteria cannot be evaluated on records of the encoding.
     pub fn tap(&self, criteria: &Criteria) -> Result<Option<Tap>, NotSelectable> {
         let core = self.0.upgrade();
         core.map(|core| core.taps.add(&core.lookup, criteria))
             .transpose()
     }
 
-    /// Other bounds of what is held for the application, in datums and in bytes with headers, each at least 1. What is
-    /// held already stays, even if it is more.
-    pub fn set_buffer(&self, datums: usize, bytes: usize) {
-        self.set(|core| core.queue().set_bounds(datums, bytes));
+    /// Sets the capacity of the queue, in records and in bytes with headers, each at least 1. Records that are already
+    /// queued stay, even if they exceed the new bounds.
+    pub fn set_buffer(&self, records: usize, bytes: usize) {
+        self.set(|core| core.queue().set_bounds(records, bytes));
     }
 
-    /// Another bound on what is handed out at once, at least 1, from the next time on.
-    pub fn set_batch_size(&self, datums: usize) {
-        self.set(|core| core.batch_size.store(datums, Ordering::Relaxed));
+    /// Sets the maximum number of records returned at once, at least 1, starting with the next call.
+    pub fn set_batch_size(&self, records: usize) {
+        self.set(|core| core.batch_size.store(records, Ordering::Relaxed));
     }
 
-    /// Other criteria. Producers of this node, and others that understand it, select by them from their next batch on;
-    /// what the rest send is selected here. What is queued already is handed out.
+    /// Sets the criteria. Producers on this node, and remote ones that support changing criteria, apply them from their
+    /// next batch on; records of other producers are filtered here. Records that are already queued are still returned.
     ///
     /// # Errors
-    /// When the criteria cannot be applied to datums of the encoding; then those of before hold.
+    /// Fails if the criteria cannot be evaluated on records of the encoding. The previous criteria then stay in effect.
     pub fn set_criteria(&self, criteria: Criteria) -> Result<(), NotSelectable> {
         match self.0.upgrade() {
             Some(core) => core.set_criteria(criteria),
@@ -101,18 +102,18 @@ impl ConsumerControl {
         }
     }
 
-    /// Other conditions for being online, said from such as are met by one producer, and judged at once.
+    /// Sets the online conditions and evaluates them at once. The conditions passed in are met by one producer.
     pub fn set_online_when(&self, conditions: impl FnOnce(ChannelConditions) -> ChannelConditions) {
         self.set(|core| core.board.set_conditions(conditions));
     }
 
-    /// Other requirements of producers elsewhere: those that do not meet them are let go of with 10403, those that now
-    /// do are subscribed to. They are those of every consumer that shares the subscription.
+    /// Sets the requirements on remote producers. Producers that no longer meet them are disconnected with code 10403,
+    /// and those that now do are connected to. Applies to every consumer that shares the subscription.
     pub fn set_requirements(&self, requirements: Requirements) {
-        self.set(|core| core.group.gate.replace(requirements));
+        self.set(|core| core.group.authorizer.replace(requirements));
     }
 
-    /// Another policy for spacing attempts, from the next one on, for every consumer that shares the subscription.
+    /// Sets the backoff policy from the next attempt on, for every consumer that shares the subscription.
     pub fn set_backoff(&self, policy: ExponentialBackoff) {
         self.set(|core| core.group.set_backoff(policy));
     }

@@ -1,4 +1,4 @@
-//! What the handle of one consumer and its group share.
+//! [`Core`]: the state that a consumer's handle and its group share.
 
 use std::{
     collections::HashMap,
@@ -22,28 +22,28 @@ use crate::{
     tap::Taps,
 };
 
-/// Which datums a consumer wants.
+/// The selection of a consumer.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(super) criteria: Criteria,
-    /// For what comes from producers that do not select.
+    /// Applied to records of producers that do not select.
     pub(super) filter: Filter,
 }
 
 pub(crate) struct Core {
     pub(super) config: Config,
     pub(super) streams: Arc<streams::Inner>,
-    /// With which it shares subscriptions to producers on other nodes.
+    /// The consumers with which it shares subscriptions to remote producers.
     pub(super) group: Arc<Group>,
     pub(super) lookup: Lookup,
     wanted: Mutex<Arc<Wanted>>,
-    /// Those who look on at what is taken.
+    /// The taps on the records that the application takes.
     pub(super) taps: Taps,
     pub(super) board: Board,
     pub(super) tally: Tally,
-    /// The most datums handed out at once.
+    /// The maximum number of records returned at once.
     pub(super) batch_size: AtomicUsize,
-    /// Whether nothing more is to be received, since the node stops.
+    /// Set when the node stops: no more records are received.
     is_leaving: AtomicBool,
     queue: Queue,
     sources: Mutex<Sources>,
@@ -51,11 +51,11 @@ pub(crate) struct Core {
 
 #[derive(Debug, Default)]
 struct Sources {
-    /// Producers that are connected or being connected to.
+    /// The number of producers that are connected or connecting.
     live: usize,
-    /// Whether one of them has ended for good.
+    /// True once a producer has finished the stream.
     ended: bool,
-    /// Cancelled to hear no more of a producer of this node.
+    /// Cancelled to disconnect a producer of this node.
     rejections: HashMap<Source, CancellationToken>,
 }
 
@@ -91,7 +91,7 @@ impl Core {
         self.config.stream_id
     }
 
-    /// Nothing more is to be received, since the node stops.
+    /// Marks that no more records are to be received because the node stops.
     pub(super) fn set_leaving(&self) {
         self.is_leaving.store(true, Ordering::Release);
     }
@@ -109,7 +109,7 @@ impl Core {
         self.wanted().criteria.clone()
     }
 
-    /// Other criteria from the next datum on that is put into the queue.
+    /// Sets the criteria, starting with the next record that is queued.
     pub(super) fn set_criteria(self: &Arc<Self>, criteria: Criteria) -> Result<(), NotSelectable> {
         let filter = self.lookup.filter(&criteria)?;
         let wanted = Arc::new(Wanted { criteria, filter });
@@ -123,34 +123,34 @@ impl Core {
         &self.queue
     }
 
-    /// Adds it to its group.
+    /// Adds the consumer to its group.
     pub(crate) fn join_group(self: &Arc<Self>) {
         self.group.join(self);
     }
 
-    /// Whether it takes what a producer of this node sends.
+    /// Returns true if the consumer accepts records of a producer on this node.
     pub(crate) fn takes_local(&self) -> bool {
         self.config.local || self.config.scope == Scope::Node
     }
 
-    /// Producers on other nodes are being connected to.
+    /// Counts remote producers that are being connected to.
     pub(super) fn sources_joined(&self, count: usize) {
         self.sources().live += count;
     }
 
-    /// One of them is no longer. Whether the stream is over.
+    /// Counts one of them as gone. Returns true if that ended the stream.
     pub(super) fn source_left(&self) -> bool {
         let mut sources = self.sources();
         sources.live -= 1;
         self.settle(&sources)
     }
 
-    /// One of the producers has ended for good.
+    /// Notes that a producer has finished the stream.
     pub(super) fn mark_ended(&self) {
         self.sources().ended = true;
     }
 
-    /// The stream is over when one has ended for good and there is no other.
+    /// Closes the queue and returns true if a producer has finished the stream and no producer is left.
     fn settle(&self, sources: &Sources) -> bool {
         let is_over = sources.ended && sources.live == 0;
         if is_over {
@@ -159,14 +159,14 @@ impl Core {
         is_over
     }
 
-    /// Datums will come from a producer of this node. The token is cancelled when no more are wanted.
+    /// Adds a producer on this node. The returned token is cancelled when its records are rejected.
     pub(crate) fn add_source(&self, channel: &ChannelInfo, source: Source) -> CancellationToken {
         self.sources().live += 1;
         self.board.add(channel);
         self.sources().rejections.entry(source).or_default().clone()
     }
 
-    /// They will not any more.
+    /// Removes a producer on this node. `for_good` says that it finished the stream.
     pub(crate) fn remove_source(
         self: &Arc<Self>,
         channel: &ChannelInfo,
@@ -185,7 +185,7 @@ impl Core {
         }
     }
 
-    /// Hears no more of a source, after a datum that is not what it should be.
+    /// Disconnects a source after a malformed record.
     pub(super) fn reject(&self, source: Source) {
         self.tally.malformed.add(1);
         match self.sources().rejections.get(&source) {

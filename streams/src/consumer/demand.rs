@@ -1,20 +1,20 @@
-//! [`Demand`]: what the consumers of one subscription ask of a producer together. No I/O.
+//! [`Demand`]: the combined request of the consumers that share a subscription. No I/O.
 
 use crate::Criteria;
 
-/// What is asked of producers on other nodes for all consumers that share a subscription.
+/// The request to remote producers on behalf of all consumers that share a subscription.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Demand {
     /// The union of their criteria.
     pub(super) criteria: Criteria,
     /// The number of consumers.
     pub(super) consumers: u16,
-    /// Whether each of them wants exactly the union.
+    /// True if the criteria of every consumer equal the union.
     pub(super) is_uniform: bool,
 }
 
 impl Demand {
-    /// The demand of consumers with these criteria. A union that is beyond the bounds of criteria asks for everything.
+    /// Combines the criteria of all consumers. A union that exceeds the limits of criteria requests every record.
     pub(super) fn of(criteria: impl IntoIterator<Item = Criteria>) -> Self {
         let mut distinct: Vec<Criteria> = Vec::new();
         let mut consumers = 0_u16;
@@ -26,7 +26,7 @@ impl Demand {
         }
         let is_uniform = distinct.len() <= 1;
         let union = distinct.into_iter().reduce(Criteria::or);
-        // A single one that does not fit on the wire is applied by the consumer alone.
+        // Criteria of a single consumer that do not fit on the wire are applied by the consumer alone.
         let union = union.filter(|union| is_uniform || union.to_wire().is_ok());
         Self {
             criteria: union.unwrap_or_default(),

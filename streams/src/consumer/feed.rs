@@ -1,4 +1,4 @@
-//! [`Feed`]: hands the records of one producer on another node to every consumer that shares the subscription.
+//! [`Feed`]: distributes the records of one remote producer to every consumer that shares the subscription.
 
 use std::{
     collections::VecDeque,
@@ -20,11 +20,11 @@ use crate::{
     status::ChannelInfo,
 };
 
-/// Records of one producer on their way to the consumers, in order, over all connections to the producer.
+/// Distributes the records of one producer, in order and across all connections to it.
 ///
-/// Each consumer has its own filter, its own queue, and its own backlog of what its queue has no room for. While one has a
-/// backlog nothing is read from the producer, so a backlog holds at most one batch and what one connection had received when
-/// it ended, its receive window. The backlogs share the buffers of the records.
+/// Each consumer has its own filter, queue, and backlog of records that its queue has no room for. While any backlog is
+/// not empty, nothing is read from the producer. A backlog therefore holds at most one batch, plus the receive window
+/// of one connection that has ended. The backlogs share the buffers of the records.
 pub(super) struct Feed {
     source: Source,
     signal: Arc<Signal>,
@@ -35,17 +35,17 @@ pub(super) struct Feed {
 #[derive(Default)]
 struct State {
     outlets: Vec<Outlet>,
-    /// The producer's position behind the last record received.
+    /// The producer's position after the last received record.
     position: u64,
-    /// The connection, while there is one.
+    /// The current connection, if any.
     channel: Option<ChannelInfo>,
-    /// Whether the rest of a connection that ended is in the backlogs.
+    /// True while records of a connection that ended are in the backlogs.
     has_rest: bool,
-    /// Cancelled when a consumer wants no more of the connection.
+    /// Cancelled when a consumer rejects the connection.
     rejected: CancellationToken,
 }
 
-/// The end of a feed at one consumer.
+/// The state of one consumer of a feed.
 struct Outlet {
     core: Arc<Core>,
     progress: Arc<Progress>,
@@ -71,7 +71,7 @@ impl Outlet {
         unwanted
     }
 
-    /// Queues what there is room for. The length of the record that has no room, if one is left.
+    /// Queues as many records as fit. Returns the length of the first record that does not fit, if any.
     fn queue_some(&mut self, source: Source) -> Option<usize> {
         while let Some(frames) = self.backlog.front_mut() {
             if self.core.queue().put(source, frames).is_err() {
@@ -90,7 +90,7 @@ impl Outlet {
         self.drop_records(left);
     }
 
-    /// The consumer is not given these.
+    /// Counts records that the consumer will not receive.
     fn drop_records(&self, count: usize) {
         self.core.tally.closed.add(count);
         self.progress.abandon(count);
@@ -112,7 +112,7 @@ impl State {
 }
 
 impl Feed {
-    /// `source` names the producer in the consumers' queues.
+    /// `source` identifies the producer in the queues of the consumers.
     pub(super) fn new(source: Source) -> Self {
         Self {
             source,
@@ -130,7 +130,7 @@ impl Feed {
         self.source
     }
 
-    /// Adds a consumer. It gets the records that are received from now on.
+    /// Adds a consumer. It receives the records that arrive from now on.
     pub(super) fn add(&self, core: &Arc<Core>) {
         let mut state = self.state();
         let progress = Arc::new(Progress::new(self.signal.clone()));
@@ -145,7 +145,7 @@ impl Feed {
         });
     }
 
-    /// Removes a consumer. What waits for it counts as closed, and it holds the others back no more.
+    /// Removes a consumer. Its backlog counts as closed and no longer holds back the others.
     pub(super) fn remove(&self, core: &Core) {
         let mut state = self.state();
         let is_it = |outlet: &Outlet| std::ptr::eq(&raw const *outlet.core, core);
@@ -161,7 +161,7 @@ impl Feed {
         self.changed.notify_waiters();
     }
 
-    /// Shows a connection on the boards of the consumers. The token is cancelled when one of them rejects it.
+    /// Adds a connection to the boards of the consumers. The returned token is cancelled when a consumer rejects it.
     pub(super) fn connect(&self, channel: &ChannelInfo) -> CancellationToken {
         let mut state = self.state();
         for outlet in &state.outlets {
@@ -172,14 +172,14 @@ impl Feed {
         state.rejected.clone()
     }
 
-    /// Makes the boards look at the connection again.
+    /// Makes the boards evaluate their conditions again.
     pub(super) fn touch(&self) {
         for outlet in &self.state().outlets {
             outlet.core.board.touch();
         }
     }
 
-    /// The connection is over.
+    /// Removes the connection from the boards.
     pub(super) fn disconnect(&self) {
         let mut state = self.state();
         if let Some(channel) = state.channel.take() {
@@ -189,12 +189,12 @@ impl Feed {
         }
     }
 
-    /// Ends the connection, after a record that is invalid.
+    /// Closes the connection after an invalid record.
     pub(super) fn reject(&self) {
         self.state().rejected.cancel();
     }
 
-    /// A connection that confirms starts at this position of the producer, which keeps at most `kept_bytes`.
+    /// Starts a connection with confirmations at this position of the producer, which retains at most `kept_bytes`.
     pub(super) fn begin(&self, position: u64, kept_bytes: u64) {
         let mut state = self.state();
         state.position = position;
@@ -205,11 +205,12 @@ impl Feed {
         self.signal.set_idle(false);
     }
 
-    /// Hands a batch to every consumer: what each wants of it, or all of it if the producer `is_selecting` by the criteria
-    /// that all of them have. Returns the number of records that a lone consumer did not want.
+    /// Distributes a batch. Each consumer receives its selection of it, or the whole batch if the producer
+    /// `is_selecting` by criteria that all of them share. Returns the number of records filtered out if there is one
+    /// consumer, otherwise 0.
     ///
     /// # Errors
-    /// There is no consumer any more. The batch then counts as not received.
+    /// Fails if no consumer is left. The batch then counts as not received.
     pub(super) fn take(&self, frames: &Frames, is_selecting: bool) -> Result<usize, Closed> {
         let mut state = self.state();
         if state.outlets.is_empty() {
@@ -230,13 +231,13 @@ impl Feed {
         Ok(if is_lone { unwanted } else { 0 })
     }
 
-    /// Whether every consumer's queue has had room for all that was received.
+    /// Returns true if all received records have been queued.
     pub(super) fn is_drained(&self) -> bool {
         self.state().is_drained()
     }
 
-    /// Whether what a connection that is over had received may be taken: once, until all is queued. What comes after that
-    /// is not read, and counts as lost when the producer is heard again.
+    /// Returns true if the records that a closed connection had received may be read: once, until all of them are
+    /// queued. Later ones are not read, and count as lost when the producer is connected again.
     pub(super) fn takes_rest(&self) -> bool {
         let mut state = self.state();
         let has_rest = state.has_rest && !state.is_drained();
@@ -244,7 +245,7 @@ impl Feed {
         !has_rest
     }
 
-    /// Gives up what is not queued.
+    /// Drops the backlogs.
     pub(super) fn abandon(&self) {
         let mut state = self.state();
         state.outlets.iter_mut().for_each(Outlet::abandon);
@@ -253,7 +254,7 @@ impl Feed {
         self.changed.notify_waiters();
     }
 
-    /// Waits until all is queued or given up. Cancel safe.
+    /// Waits until the backlogs are empty. Cancel safe.
     pub(super) async fn drained(&self) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -265,7 +266,7 @@ impl Feed {
         }
     }
 
-    /// Queues the backlogs as there is room, for as long as it is polled. Cancel safe.
+    /// Moves backlogs into the queues as room becomes available. Never resolves. Cancel safe.
     pub(super) async fn drain(&self) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -279,15 +280,15 @@ impl Feed {
                 .iter()
                 .map(|(core, len)| Box::pin(core.queue().room_for(*len)));
             tokio::select! {
-                // Triggered when a queue has room, or is closed, which the next round sees.
+                // Triggered when a queue has room or is closed. The next iteration finds out which.
                 _ = select_all(room) => {}
-                // Triggered when there is more to queue, or a consumer has left.
+                // Triggered when a backlog grows or a consumer is removed.
                 () = changed => {}
             }
         }
     }
 
-    /// Queues what there is room for. The consumers that have none, and the length of the next record of each.
+    /// Queues as many records as fit. Returns each consumer with a backlog and the length of its next record.
     fn queue_some(&self) -> Vec<(Arc<Core>, usize)> {
         let mut state = self.state();
         let was_drained = state.is_drained();
@@ -305,7 +306,7 @@ impl Feed {
         full
     }
 
-    /// What a consumer has taken, if it is one of these.
+    /// Returns the progress of a consumer, if it is one of these.
     pub(super) fn progress(&self, core: &Core) -> Option<Arc<Progress>> {
         let state = self.state();
         let is_it = |outlet: &&Outlet| std::ptr::eq(&raw const *outlet.core, core);
@@ -318,18 +319,18 @@ impl Feed {
         self.state().confirmed()
     }
 
-    /// The position behind the last record received.
+    /// The position after the last received record.
     pub(super) fn position(&self) -> u64 {
         self.state().position
     }
 
-    /// Whether all that was received is taken.
+    /// Returns true if every received record is taken.
     pub(super) fn is_all_taken(&self) -> bool {
         let state = self.state();
         state.confirmed() == state.position
     }
 
-    /// Whether all that was received is taken. From now on the next record makes a confirmation due.
+    /// Returns true if every received record is taken. Then the next record makes a confirmation due.
     pub(super) fn idles(&self) -> bool {
         self.signal.set_idle(true);
         let is_all = self.is_all_taken();
@@ -339,7 +340,7 @@ impl Feed {
         is_all
     }
 
-    /// Resolves when a confirmation is due before its time. Cancel safe.
+    /// Resolves when a confirmation becomes due early. Cancel safe.
     pub(super) async fn due(&self) {
         self.signal.due().await;
     }

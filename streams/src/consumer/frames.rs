@@ -1,4 +1,4 @@
-//! [`FramesConsumer`]: the handle that gives wire-format batches.
+//! [`FramesConsumer`]: the handle that returns wire-format batches.
 
 use std::{
     future::poll_fn,
@@ -20,19 +20,19 @@ use crate::{
     status::{ChannelInfo, When},
 };
 
-/// Gives the datums of a stream in wire-format batches.
+/// Receives the records of a stream in wire-format batches.
 ///
-/// Several consumers of one stream are independent of each other: each gets every datum.
+/// Consumers of the same stream are independent: each receives every record.
 #[derive(Debug)]
 pub struct FramesConsumer {
     core: Arc<Core>,
-    /// Where the last batch came from.
+    /// The source of the last batch.
     origin: Origin,
-    /// Records and bytes handed out that do not count as taken yet.
+    /// Records and bytes that were returned to the application and do not count as taken yet.
     in_work: (u64, u64),
 }
 
-/// A source, and how far its records are taken if it is a producer on another node.
+/// A source, and the progress on its records if it is a remote producer.
 #[derive(Debug, Default)]
 struct Origin {
     source: Source,
@@ -48,17 +48,17 @@ impl FramesConsumer {
         }
     }
 
-    /// Waits for datums and takes a batch of them: at least one, at most `max_count`. Cancel safe.
+    /// Waits for records and returns a batch of 1 to `max_count` of them. Cancel safe.
     ///
-    /// `None` when the stream has ended: at least one producer ended it for good, and none is connected or being
-    /// connected to. Also when the network has ended. From then on it stays `None`.
+    /// Returns `None` when the stream has ended: at least one producer has finished it, and no producer is connected or
+    /// connecting. Also returns `None` when the network has shut down. Every later call returns `None` too.
     pub async fn recv_frames(&mut self, max_count: usize) -> Option<Frames> {
         poll_fn(|cx| self.poll_take(cx, max_count))
             .await
             .map(|(_, frames)| frames)
     }
 
-    /// Takes a batch of at most `max_count` datums if there is one now.
+    /// Returns a batch of at most `max_count` records without waiting, or `None` if the queue is empty.
     pub fn try_recv_frames(&mut self, max_count: usize) -> Option<Frames> {
         self.try_take(max_count).map(|(_, frames)| frames)
     }
@@ -98,7 +98,8 @@ impl FramesConsumer {
         self.core.taps.offer(frames);
     }
 
-    /// Notes what may have to be confirmed. Apart, because batches of one's own node are handed out more often.
+    /// Notes records that have to be confirmed. Not inlined: batches of local producers, which need no confirmation,
+    /// are returned more often.
     #[inline(never)]
     fn hand_out(&mut self, source: Source, frames: &Frames) {
         if source != self.origin.source {
@@ -113,7 +114,7 @@ impl FramesConsumer {
         }
     }
 
-    /// What was handed out counts as taken.
+    /// Counts the previous batch as taken.
     #[inline]
     fn worked_off(&mut self) {
         if self.in_work.0 > 0 {
@@ -129,73 +130,73 @@ impl FramesConsumer {
         }
     }
 
-    /// A datum of this source was not what it should be: ends that subscription.
+    /// Disconnects the source after a malformed record.
     pub(super) fn reject(&self, source: Source) {
         self.core.reject(source);
     }
 
-    /// Whether the stream has ended and all that was queued is taken.
+    /// Returns true if the stream has ended and the queue is empty.
     pub fn is_ended(&self) -> bool {
         self.core.queue().is_closed() && self.core.queue().held().0 == 0
     }
 
-    /// To wait for being online and for producers.
+    /// Returns futures that wait for online conditions and producers.
     pub fn when(&self) -> &When {
         self.core.board.when()
     }
 
-    /// Whether the conditions for being online are met.
+    /// Returns true if the online conditions are met.
     pub fn is_online(&self) -> bool {
         self.core.board.is_online()
     }
 
-    /// What it has received so far.
+    /// Returns the counters so far.
     pub fn stats(&self) -> ConsumerStats {
         self.core.tally.read()
     }
 
-    /// The producers it is connected or being connected to.
+    /// Returns the producers that are connected or connecting.
     pub fn producers(&self) -> Vec<ChannelInfo> {
         self.core.board.list()
     }
 
-    /// How it fares with every node elsewhere that offers the stream and meets its requirements.
+    /// Returns the connection state for each remote node that offers the stream and meets the requirements.
     pub fn attempts(&self) -> Vec<Attempt> {
         self.core.group.attempts.list()
     }
 
-    /// Datums and bytes (headers included) that wait to be taken.
+    /// Returns the number of queued records, and their bytes with headers.
     pub fn queued(&self) -> (usize, usize) {
         self.core.queue().held()
     }
 
-    /// The stream.
+    /// Returns the stream id.
     pub fn stream_id(&self) -> &StreamId {
         &self.core.config.stream_id
     }
 
-    /// Receives nothing more from other nodes, since this one stops. What was received can be taken still, and then the
-    /// consumer is at its end. Producers that keep records keep what it has not received, for the consumer of the same name
-    /// in the next life of this node. One that shares a subscription stops it for all: the others get nothing more either, and
-    /// come to their end when they are told so.
+    /// Stops receiving from other nodes because this node is about to stop.
+    ///
+    /// Received records can still be taken; then the consumer ends. Producers that retain records keep those that were
+    /// not received, for the consumer of the same name after this node restarts. If the subscription is shared, this
+    /// stops it for all its consumers: the others receive nothing more, and end once this method is called on them too.
     pub fn stop_receiving(&self) {
         self.core.group.stop_receiving(&self.core);
     }
 
-    /// Takes nothing more, as a drop does, and tells what it has received in its whole life. What waited to be taken counts
-    /// as closed.
+    /// Closes the consumer, as dropping it does, and returns its final counters. Queued records count as closed.
     pub fn close(self) -> ConsumerStats {
         let core = Arc::clone(&self.core);
         drop(self);
         core.tally.read()
     }
 
-    /// To look on and to change settings from elsewhere, without keeping the consumer.
+    /// Returns a handle to observe and reconfigure the consumer. It does not keep the consumer alive.
     pub fn control(&self) -> ConsumerControl {
         ConsumerControl::new(&self.core)
     }
 
-    /// Its bounds and reach, as it was built with them.
+    /// Returns the settings with which the consumer was built.
     pub fn config(&self) -> &Config {
         &self.core.config
     }
@@ -203,7 +204,7 @@ impl FramesConsumer {
 
 impl Drop for FramesConsumer {
     fn drop(&mut self) {
-        // The caller accounts for the last batch.
+        // The application has processed the last batch, or accounts for it.
         self.worked_off();
         self.core.group.leave(&self.core);
         let left = self.core.queue().abandon();

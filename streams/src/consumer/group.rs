@@ -1,4 +1,4 @@
-//! [`Group`]: the consumers that share one subscription to each producer on another node. Most are alone in theirs.
+//! [`Group`]: the consumers that share one subscription to each remote producer. Most groups contain one consumer.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     PeerId, StreamId, UniqueId,
+    authorization::Authorizer,
     discovery::PeerEntry,
-    gate::Gate,
     queue::Source,
     status::next_generation,
     streams::{
@@ -27,17 +27,17 @@ use crate::{
     },
 };
 
-/// What consumers must have in common to share a subscription.
+/// The settings that consumers must have in common to share a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Share {
-    /// What the application calls it.
+    /// The name given by the application.
     name: UniqueId,
     format: Option<Format>,
     max_datum_len: usize,
 }
 
 impl Share {
-    /// `None` for a consumer that does not share.
+    /// Returns `None` for a consumer that does not share.
     pub(super) fn of(config: &Config) -> Option<Self> {
         let name = config.shared.filter(|_| config.scope == Scope::Network)?;
         Some(Self {
@@ -47,7 +47,7 @@ impl Share {
         })
     }
 
-    /// What the subscription is called, the same in each life of the node.
+    /// Returns the name of the subscription. It stays the same when the node restarts.
     pub(super) fn subscription(&self) -> UniqueId {
         let format = self.format.map(Format::to_wire);
         let settings = format!("shared {format:02x?} {}", self.max_datum_len);
@@ -55,24 +55,24 @@ impl Share {
     }
 }
 
-/// Consumers that share one subscription to each producer on another node, from the first one until the last one is gone.
+/// Consumers that share one subscription to each remote producer. Exists until the last consumer is dropped.
 pub(crate) struct Group {
     pub(super) id: StreamId,
     pub(super) scope: Scope,
     pub(super) format: Option<Format>,
     pub(super) max_datum_len: usize,
     pub(super) streams: Arc<streams::Inner>,
-    pub(super) gate: Gate,
+    pub(super) authorizer: Authorizer,
     pub(super) attempts: Attempts,
-    /// What it calls itself towards producers on other nodes.
+    /// The id under which remote producers know the group.
     pub(super) subscriber_id: SubscriberId,
-    /// Ends the worker and the receivers.
+    /// Stops the worker and the receivers.
     pub(super) cancel: CancellationToken,
-    /// Cancelled when nothing more is to be received, since the node stops.
+    /// Cancelled when the node stops and no more records are to be received.
     pub(super) leaving: CancellationToken,
     label: Option<Arc<str>>,
     share: Option<Share>,
-    /// What its subscriptions are called.
+    /// The name of the subscriptions.
     name: UniqueId,
     backoff: Mutex<ExponentialBackoff>,
     memories: Memories,
@@ -83,15 +83,15 @@ pub(crate) struct Group {
 #[derive(Default)]
 struct State {
     consumers: Vec<Arc<Core>>,
-    /// Consumers that are about to join.
+    /// The number of consumers that are about to join.
     joining: usize,
-    /// Producers that are connected or being connected to.
+    /// The number of producers that are connected or connecting.
     live: usize,
-    /// Whether nothing more is received, and all that was is queued.
+    /// True once receiving has stopped and all received records are queued.
     has_left: bool,
 }
 
-/// A producer that is connected or being connected to, for as long as this lives.
+/// Counts a producer as connected or connecting until it is dropped.
 pub(super) struct Live<'a>(&'a Group);
 
 impl Drop for Live<'_> {
@@ -106,11 +106,11 @@ impl Drop for Live<'_> {
 }
 
 impl Group {
-    /// For a consumer that is about to join.
+    /// Creates a group for a consumer that is about to join.
     pub(super) fn new(
         config: &Config,
         streams: Arc<streams::Inner>,
-        gate: Gate,
+        authorizer: Authorizer,
         name: UniqueId,
     ) -> Self {
         let subscriber_id = SubscriberId {
@@ -129,7 +129,7 @@ impl Group {
             cancel: streams.env.cancel.child_token(),
             leaving: CancellationToken::new(),
             streams,
-            gate,
+            authorizer,
             attempts: Attempts::default(),
             subscriber_id,
             label: config.label.clone(),
@@ -146,13 +146,13 @@ impl Group {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the stream is called in logs.
+    /// Returns the name of the stream in logs.
     pub(super) fn label(&self) -> String {
         let label = self.label.as_ref();
         label.map_or_else(|| self.id.to_string(), ToString::to_string)
     }
 
-    /// What its subscriptions are called, the same in each life of its node.
+    /// Returns the name of the subscriptions. It stays the same when the node restarts.
     pub(super) const fn name(&self) -> UniqueId {
         self.name
     }
@@ -161,7 +161,8 @@ impl Group {
         self.share.is_some()
     }
 
-    /// Announces a consumer that will [`join`](Self::join); false when it cannot share, or the group has ended.
+    /// Reserves a place for a consumer that will [`join`](Self::join). Returns false if it cannot share, or the group
+    /// has ended.
     pub(super) fn admits(&self, share: &Share) -> bool {
         let mut state = self.state();
         let is_over = self.cancel.is_cancelled() || self.leaving.is_cancelled();
@@ -170,13 +171,13 @@ impl Group {
         admits
     }
 
-    /// Adds a consumer that was announced. It gets what is received from now on.
+    /// Adds a consumer that has a reserved place. It receives the records that arrive from now on.
     pub(super) fn join(&self, core: &Arc<Core>) {
         let mut state = self.state();
         state.joining -= 1;
         state.consumers.push(core.clone());
         core.sources_joined(state.live);
-        // The demand first: what was selected by the one before is then filtered.
+        // The demand first: batches selected by the previous demand are then filtered.
         self.renew_demand(&state);
         for feed in self.memories.feeds() {
             feed.add(core);
@@ -186,7 +187,7 @@ impl Group {
         }
     }
 
-    /// Removes a consumer; the last one ends the group.
+    /// Removes a consumer. Removing the last one ends the group.
     pub(super) fn leave(&self, core: &Arc<Core>) {
         self.take_out(&mut self.state(), core);
     }
@@ -207,8 +208,8 @@ impl Group {
         }
     }
 
-    /// Ends a consumer when it has taken all that was received; the group receives nothing more, so that every consumer takes
-    /// the same records. Those that were not stopped wait for more.
+    /// Ends a consumer once it has taken all received records. The group stops receiving, so that every consumer takes
+    /// the same records. Consumers that are not stopped keep waiting.
     pub(super) fn stop_receiving(&self, core: &Core) {
         let state = self.state();
         core.set_leaving();
@@ -218,7 +219,8 @@ impl Group {
         }
     }
 
-    /// Nothing more is received, and all that was is queued.
+    /// Notes that receiving has stopped and all received records are queued. Closes the queues of the stopped
+    /// consumers.
     pub(super) fn has_left(&self) {
         let mut state = self.state();
         state.has_left = true;
@@ -227,7 +229,7 @@ impl Group {
         }
     }
 
-    /// The network has ended: its consumers are given what they have queued and no more.
+    /// Ends all consumers when the network shuts down. They can still take the queued records.
     pub(super) fn end(&self) {
         let mut state = self.state();
         self.cancel.cancel();
@@ -251,12 +253,12 @@ impl Group {
         });
     }
 
-    /// A consumer has other criteria than before.
+    /// Updates the demand after a consumer's criteria changed.
     pub(super) fn criteria_changed(&self) {
         self.renew_demand(&self.state());
     }
 
-    /// What is asked of producers.
+    /// Returns the current demand.
     pub(super) fn demand(&self) -> Arc<Demand> {
         self.demand.borrow().clone()
     }
@@ -265,12 +267,12 @@ impl Group {
         self.demand.subscribe()
     }
 
-    /// The consumers at this moment.
+    /// Returns the current consumers.
     pub(super) fn consumers(&self) -> Vec<Arc<Core>> {
         self.state().consumers.clone()
     }
 
-    /// Takes care of a producer.
+    /// Returns the memory of a producer, marked as in use.
     pub(super) fn recall(&self, peer: PeerId) -> Remembered<'_> {
         let state = self.state();
         self.memories.recall(peer, || {
@@ -280,19 +282,19 @@ impl Group {
         })
     }
 
-    /// What a consumer has taken of a producer on another node, if the source is one.
+    /// Returns a consumer's progress on a source, if the source is a remote producer.
     pub(super) fn progress(&self, source: Source, core: &Core) -> Option<Arc<Progress>> {
         self.memories.progress(source, core)
     }
 
-    /// Ends the connection to a producer on another node, after a record that is invalid.
+    /// Closes the connection to a remote producer after an invalid record.
     pub(super) fn reject(&self, source: Source) {
         if let Some(feed) = self.memories.feed(source) {
             feed.reject();
         }
     }
 
-    /// A producer is being connected to.
+    /// Counts a producer as connecting.
     pub(super) fn enter(&self) -> Live<'_> {
         let mut state = self.state();
         state.live += 1;
@@ -302,7 +304,7 @@ impl Group {
         Live(self)
     }
 
-    /// One of the producers has ended for good.
+    /// Notes that a producer has finished the stream.
     pub(super) fn mark_ended(&self) {
         for core in &self.state().consumers {
             core.mark_ended();
@@ -318,7 +320,7 @@ impl Group {
         *self.backoff.lock().unwrap_or_else(PoisonError::into_inner) = policy;
     }
 
-    /// The number of other nodes that offer the stream and are not, or do not show, what is required.
+    /// Returns the number of other nodes that offer the stream and do not meet the requirements.
     pub(super) fn unfit(&self) -> usize {
         if self.scope == Scope::Node {
             return 0;
@@ -328,8 +330,8 @@ impl Group {
         let offers =
             |peer: &&PeerEntry| peer.streams().contains(&self.id) && *peer.id() != local_id;
         let unfit = |peer: &&PeerEntry| {
-            let entry = self.gate.entry(&catalog, peer.id());
-            entry.is_none_or(|entry| self.gate.judge(entry).is_none())
+            let entry = self.authorizer.entry(&catalog, peer.id());
+            entry.is_none_or(|entry| self.authorizer.authorize(entry).is_none())
         };
         catalog.peers().filter(offers).filter(unfit).count()
     }

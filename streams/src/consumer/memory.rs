@@ -1,4 +1,4 @@
-//! What a consumer remembers of each producer on another node while it is not connected to it.
+//! The state that a consumer retains about each remote producer across connections.
 
 use std::{
     collections::HashMap,
@@ -8,21 +8,21 @@ use std::{
 use super::{core::Core, feed::Feed, progress::Progress};
 use crate::{PeerId, queue::Source, streams::protocol::Epoch};
 
-/// Producers that are remembered. Beyond, one that is not connected is forgotten: what was missed of it is not known then,
-/// and what is sent again may come twice.
+/// The maximum number of remembered producers. At the limit, one that is not connected is forgotten: records missed in
+/// between are then not counted, and records that are sent again may be received twice.
 const REMEMBERED_MAX: usize = 1024;
 
-/// How far a producer's records have been received, over all subscriptions to it.
+/// The position up to which a producer's records have been received, across all subscriptions to it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Memory {
     next: Option<(Epoch, u64)>,
-    /// Whether the producer may have sorted datums out since the last subscription started. `next` then says too little.
+    /// True if the producer may have filtered out records since the last subscription started. `next` is then too low.
     selects: bool,
 }
 
 impl Memory {
-    /// A subscription starts at this place, at which the producer sorts datums out or not; how many went by unheard, as
-    /// far as that can be told.
+    /// Starts a subscription at `position`. `selects` says that the producer filters. Returns the number of records
+    /// that were missed since the last subscription, 0 if it is not known.
     pub(super) fn resume(&mut self, position: Option<(Epoch, u64)>, selects: bool) -> u64 {
         let known = self.next.filter(|_| !self.selects);
         let missed = match (known, position) {
@@ -35,17 +35,17 @@ impl Memory {
         missed
     }
 
-    /// From here on the producer may sort datums out.
+    /// Notes that the producer may filter out records from now on.
     pub(super) const fn selected(&mut self) {
         self.selects = true;
     }
 
-    /// Whether the producer said where its stream was.
+    /// Returns true if the producer announced its position.
     pub(super) const fn is_known(&self) -> bool {
         self.next.is_some()
     }
 
-    /// The producer's life, and the position behind the last record that was received of it.
+    /// The producer's incarnation, and the position after the last record received from it.
     pub(super) const fn received(&self) -> Option<(Epoch, u64)> {
         self.next
     }
@@ -57,18 +57,18 @@ impl Memory {
     }
 }
 
-/// What is remembered of all producers on other nodes.
+/// The memories of all remote producers.
 #[derive(Default)]
 pub(super) struct Memories(Mutex<HashMap<PeerId, Known>>);
 
-/// What is remembered of one.
+/// The memory of one producer.
 struct Known {
     feed: Arc<Feed>,
-    /// `None` while it is being taken care of.
+    /// `None` while a receiver uses it.
     memory: Option<Memory>,
 }
 
-/// One producer, for as long as it is being taken care of.
+/// The memory of one producer while a receiver uses it. Dropping it puts the memory back.
 pub(super) struct Remembered<'a> {
     all: &'a Memories,
     peer: PeerId,
@@ -81,7 +81,7 @@ impl Memories {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes care of a producer. `new_feed` makes its feed if it is not known.
+    /// Takes the memory of a producer out for use. `new_feed` creates the feed of an unknown producer.
     pub(super) fn recall(&self, peer: PeerId, new_feed: impl FnOnce() -> Feed) -> Remembered<'_> {
         let mut all = self.lock();
         if all.len() >= REMEMBERED_MAX && !all.contains_key(&peer) {
@@ -101,20 +101,20 @@ impl Memories {
         }
     }
 
-    /// Every feed.
+    /// Returns every feed.
     pub(super) fn feeds(&self) -> Vec<Arc<Feed>> {
         let all = self.lock();
         all.values().map(|known| known.feed.clone()).collect()
     }
 
-    /// The feed of this source.
+    /// Returns the feed of a source.
     pub(super) fn feed(&self, source: Source) -> Option<Arc<Feed>> {
         let all = self.lock();
         let mut feeds = all.values().map(|known| &known.feed);
         feeds.find(|feed| feed.source() == source).cloned()
     }
 
-    /// What a consumer has taken of this source.
+    /// Returns a consumer's progress on a source.
     pub(super) fn progress(&self, source: Source, core: &Core) -> Option<Arc<Progress>> {
         self.feed(source)?.progress(core)
     }
@@ -152,15 +152,15 @@ mod tests {
         let mut memory = Memory::default();
         memory.resume(Some((epoch, 100)), false);
         memory.advance(20);
-        // Others are wanted in the middle of a subscription, and then all again.
+        // The criteria change during a subscription, and then select every record again.
         memory.selected();
         memory.advance(3);
         assert_eq!(memory.resume(Some((epoch, 900)), false), 0);
         assert!(memory.is_known());
-        // All of this subscription is heard.
+        // All records of this subscription are received.
         memory.advance(10);
         assert_eq!(memory.resume(Some((epoch, 915)), true), 5);
-        // Of this one a part.
+        // Some records of this one.
         memory.advance(2);
         assert_eq!(memory.resume(Some((epoch, 2000)), false), 0);
         assert_eq!(memory.resume(Some((epoch, 2001)), false), 1);

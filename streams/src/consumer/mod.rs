@@ -1,5 +1,5 @@
-//! The consuming end of a stream: handles, the groups in which they share subscriptions, and for each group the watch for
-//! producers and a receiver for each producer on another node.
+//! The consuming end of a stream: handles, and the groups that share subscriptions. Each group runs one worker that
+//! watches for producers, and one receiver for each remote producer.
 
 mod attempts;
 mod builder;

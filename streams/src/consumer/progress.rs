@@ -1,4 +1,4 @@
-//! [`Progress`]: how far one consumer has taken the records of one producer. No I/O.
+//! [`Progress`]: the position up to which one consumer has taken the records of one producer. No I/O.
 
 use std::{
     collections::VecDeque,
@@ -10,18 +10,19 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// The most bytes after which a confirmation is due.
+/// The maximum number of taken bytes after which a confirmation is due.
 const CONFIRM_BYTES_MAX: u64 = 1024 * 1024;
-/// A confirmation is due after this part of the bytes that the producer keeps, so that it never waits for one in vain.
+/// A confirmation is due after 1/`CONFIRM_PART` of the bytes that the producer retains, so that the producer does not
+/// run out of space while it waits.
 const CONFIRM_PART: u64 = 4;
 
-/// Tells when a confirmation is due before its time.
+/// Signals that a confirmation is due early.
 #[derive(Debug)]
 pub(super) struct Signal {
     due: Notify,
-    /// Bytes after which a confirmation is due.
+    /// The number of bytes after which a confirmation is due.
     due_bytes: AtomicU64,
-    /// All that was received is confirmed.
+    /// True if all received records are confirmed.
     is_idle: AtomicBool,
 }
 
@@ -36,20 +37,20 @@ impl Default for Signal {
 }
 
 impl Signal {
-    /// The producer keeps at most this many bytes that are not confirmed.
+    /// Sets the maximum number of unconfirmed bytes that the producer retains.
     pub(super) fn set_kept_bytes(&self, bytes: u64) {
         let due = (bytes / CONFIRM_PART).clamp(1, CONFIRM_BYTES_MAX);
         self.due_bytes.store(due, Ordering::Relaxed);
     }
 
-    /// Records were received: if all before them were confirmed, a confirmation is due.
+    /// Notes that records were received. A confirmation is due if all earlier ones were confirmed.
     pub(super) fn received(&self) {
         if self.is_idle.swap(false, Ordering::AcqRel) {
             self.due.notify_one();
         }
     }
 
-    /// Whether the next record makes a confirmation due.
+    /// Sets whether the next record makes a confirmation due.
     pub(super) fn set_idle(&self, is_idle: bool) {
         self.is_idle.store(is_idle, Ordering::Release);
     }
@@ -60,13 +61,13 @@ impl Signal {
     }
 }
 
-/// Counts what one consumer received of one producer on another node, and what the application has taken of it, over all
-/// connections.
+/// Counts the records that one consumer received from one remote producer, and those that the application has taken,
+/// over all connections.
 ///
-/// A record that is received and not wanted counts as taken when all before it are.
+/// A record that was received and filtered out counts as taken when all records before it are.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Records that the application has taken, or never will.
+    /// Records that the application has taken or will never be given.
     taken: AtomicU64,
     taken_bytes: AtomicU64,
     received: Mutex<Received>,
@@ -75,27 +76,27 @@ pub(super) struct Progress {
 
 #[derive(Debug, Default)]
 struct Received {
-    /// Records handed to the queue, over all the producer's lives.
+    /// Records handed to the queue, over all incarnations of the producer.
     queued: u64,
-    /// The producer's position behind the last record received.
+    /// The producer's position after the last received record.
     position: u64,
     /// `(taken, position)`: once `taken` records are taken, every record before `position` is.
     base: (u64, u64),
-    /// What follows that, in order.
+    /// The received records after `base`, in order.
     segments: VecDeque<Segment>,
 }
 
-/// Records that were received one after the other.
+/// A run of received records.
 #[derive(Debug, Clone, Copy)]
 struct Segment {
-    /// As in [`Received::base`], at its end.
+    /// Like [`Received::base`], at the end of the run.
     end: (u64, u64),
-    /// Whether each of them was queued.
+    /// True if every record of the run was queued.
     is_whole: bool,
 }
 
 impl Progress {
-    /// `signal` is shared by the consumers of the producer.
+    /// `signal` is shared by all consumers of the producer.
     pub(super) fn new(signal: Arc<Signal>) -> Self {
         Self {
             signal,
@@ -107,7 +108,7 @@ impl Progress {
         self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection starts at this position of the producer.
+    /// Starts a connection at this position of the producer.
     pub(super) fn begin(&self, position: u64) {
         let mut received = self.received();
         if received.position != position || received.queued == 0 {
@@ -117,7 +118,7 @@ impl Progress {
         }
     }
 
-    /// The next records were received, and of these some are queued.
+    /// Counts `count` received records, of which `queued` were queued.
     pub(super) fn add(&self, count: usize, queued: usize) {
         let mut received = self.received();
         received.queued += queued as u64;
@@ -130,7 +131,7 @@ impl Progress {
         }
     }
 
-    /// The application has taken these.
+    /// Counts records that the application has taken.
     #[inline]
     pub(super) fn take(&self, count: u64, bytes: u64) {
         self.taken.fetch_add(count, Ordering::Release);
@@ -141,12 +142,12 @@ impl Progress {
         }
     }
 
-    /// The application will not be given these, which were queued last.
+    /// Counts the records that were queued last as taken, because the application will not be given them.
     pub(super) fn abandon(&self, count: usize) {
         self.taken.fetch_add(count as u64, Ordering::Release);
     }
 
-    /// The position before which every record is taken.
+    /// Returns the position before which every record is taken.
     pub(super) fn confirmed(&self) -> u64 {
         let taken = self.taken.load(Ordering::Acquire);
         let mut received = self.received();
@@ -241,13 +242,13 @@ mod tests {
         ) {
             let progress = Progress::default();
             progress.begin(0);
-            // For each record received, how many are queued up to it.
+            // For each received record, the number of records queued up to it.
             let (mut queued_at, mut queued, mut taken) = (Vec::new(), 0, 0);
             for (count, wanted, take) in steps {
                 let wanted = wanted.min(count);
                 progress.add(count, wanted);
                 for index in 0..count {
-                    // Those that are wanted come last, which is the worst case.
+                    // The selected records come last, which is the worst case.
                     queued += u64::from(index >= count - wanted);
                     queued_at.push(queued);
                 }

@@ -1,4 +1,4 @@
-//! Keeps one producer elsewhere subscribed to: connects, reads, and comes back after what can pass.
+//! Maintains the subscription to one remote producer: connects, receives, and reconnects after transient failures.
 
 use std::time::Duration;
 
@@ -12,29 +12,29 @@ use super::{
 };
 use crate::{
     PeerId,
+    authorization::Grant,
     discovery::{Catalog, PeerEntry, PeerEntryVersion},
-    gate::Pass,
     network::CloseReason,
 };
 
-/// How long one sync of catalogs may take before the subscription is tried again anyway.
+/// The maximum duration of a catalog sync, after which the subscription is tried again anyway.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How a subscription ended.
+/// The outcome of a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The link closed, or never was.
+    /// The link was closed or could not be opened.
     Closed(CloseReason),
-    /// The peer sent what it should not, or a datum that cannot be decoded.
+    /// The peer violated the protocol, or sent a record that cannot be decoded.
     Rejected,
-    /// The peer has a new life, which the link is not to.
+    /// The peer has restarted, and the link leads to its previous incarnation.
     Restarted,
-    /// The peer is no longer one to take datums from.
+    /// The peer no longer meets the requirements.
     Denied,
 }
 
 impl Outcome {
-    /// What the link was closed with, by either side.
+    /// The reason with which either side closed the link.
     pub(super) const fn close_reason(self) -> Option<CloseReason> {
         match self {
             Self::Closed(reason) => Some(reason),
@@ -45,7 +45,7 @@ impl Outcome {
     }
 }
 
-/// Gives up what is not queued, when it is dropped.
+/// Drops the backlogs when it is dropped.
 struct Backlogs<'a>(&'a Feed);
 
 impl Drop for Backlogs<'_> {
@@ -54,16 +54,15 @@ impl Drop for Backlogs<'_> {
     }
 }
 
-/// Runs for as long as the peer offers the stream, and until all that was received is queued. Dropped, it leaves nothing
-/// behind.
+/// Runs while the peer offers the stream, and until all received records are queued. Cancelling it drops the backlogs.
 pub(super) async fn run(group: &Group, peer: PeerId) {
     let mut remembered = group.recall(peer);
     let feed = remembered.feed.clone();
     let _backlogs = Backlogs(&feed);
     tokio::select! {
-        // Never by itself.
+        // Never resolves.
         () = feed.drain() => {}
-        // Triggered when the peer offers the stream no more, or nothing more is to be received.
+        // Triggered when the peer no longer offers the stream, or receiving stops.
         () = keep_unless_leaving(group, peer, &mut remembered) => {}
     }
 }
@@ -71,7 +70,7 @@ pub(super) async fn run(group: &Group, peer: PeerId) {
 async fn keep_unless_leaving(group: &Group, peer: PeerId, remembered: &mut Remembered<'_>) {
     let feed = remembered.feed.clone();
     tokio::select! {
-        // Triggered when the peer offers the stream no more.
+        // Triggered when the peer no longer offers the stream.
         () = keep(group, peer, remembered) => {}
         // Triggered when the node stops.
         () = group.leaving.cancelled() => {}
@@ -85,14 +84,15 @@ async fn keep(group: &Group, peer: PeerId, remembered: &mut Remembered<'_>) {
     let mut catalog = discovery.catalog_watch();
     let mut waits = group.backoff().waits();
     let mut live = Some(group.enter());
-    // This node's version of which the peer was told because it refused an earlier one.
+    // The version of this node's entry that was synced to the peer after it refused an earlier one.
     let mut told = None;
-    // Whether that was said, once for each time that it was let in before.
+    // True once a refusal was logged. Reset whenever the peer accepts this node.
     let mut refused = false;
-    // Whether the peer is to be asked, once, how the stream ended if it offers it no more: it was cut off before that.
+    // True if the subscription was interrupted. The peer is then asked once more even if it no longer offers the
+    // stream, to learn how the stream ended.
     let mut is_owed = false;
     let tracked = group.attempts.track(peer);
-    while let Some((entry, pass)) = offer(group, &catalog, &peer, std::mem::take(&mut is_owed)) {
+    while let Some((entry, grant)) = offer(group, &catalog, &peer, std::mem::take(&mut is_owed)) {
         let seen = (
             entry.update_version(),
             catalog.borrow().local().update_version(),
@@ -100,7 +100,7 @@ async fn keep(group: &Group, peer: PeerId, remembered: &mut Remembered<'_>) {
         live.get_or_insert_with(|| group.enter());
         waits.adopt(&group.backoff());
         tracked.set(Phase::Connecting);
-        let outcome = subscribe(group, &entry, pass, &mut waits, remembered, &catalog).await;
+        let outcome = subscribe(group, &entry, grant, &mut waits, remembered, &catalog).await;
         tracing::debug!(%peer, stream = %group.id, ?outcome, "subscription over");
         if let Some(reason) = outcome.close_reason() {
             tracked.closed(reason);
@@ -119,7 +119,8 @@ async fn keep(group: &Group, peer: PeerId, remembered: &mut Remembered<'_>) {
                 continue;
             }
             Outcome::Closed(reason @ (CloseReason::UnknownPeer | CloseReason::NotAllowed)) => {
-                // The peer judges what it knows of this node, which a sync makes the latest; once for each version.
+                // The peer decides by the entry that it knows of this node. A sync makes that the latest one; done once
+                // per version.
                 let address = entry.address().clone();
                 let own = catalog.borrow().local().update_version();
                 if told != Some(seen.1)
@@ -164,16 +165,16 @@ async fn keep(group: &Group, peer: PeerId, remembered: &mut Remembered<'_>) {
             tokio::select! {
                 // Triggered when the wait is over.
                 () = sleep_until(at) => {}
-                // Triggered when the peer says something new of itself: it may have restarted or moved.
+                // Triggered when the peer's entry changes: it may have restarted or moved.
                 () = news(&mut catalog, &peer, |version, _| version != Some(seen.0)) => {}
             }
             continue;
         }
         tracked.set(Phase::Resting);
-        // What came before an end is handed out before it.
+        // Records received before the end are queued before it.
         feed.drained().await;
         live = None;
-        // Until the peer or this node says something new of itself.
+        // Wait until the peer's or this node's entry changes.
         news(&mut catalog, &peer, |version, own| {
             version != Some(seen.0) || own != seen.1
         })
@@ -182,21 +183,21 @@ async fn keep(group: &Group, peer: PeerId, remembered: &mut Remembered<'_>) {
     }
 }
 
-/// The peer's entry while it offers the stream, or `also_ended`, and is one to take it from.
+/// Returns the peer's entry and grant if it offers the stream (or `also_ended` is set) and meets the requirements.
 fn offer(
     group: &Group,
     catalog: &watch::Receiver<Catalog>,
     peer: &PeerId,
     also_ended: bool,
-) -> Option<(PeerEntry, Pass)> {
+) -> Option<(PeerEntry, Grant)> {
     let catalog = catalog.borrow().clone();
-    let entry = group.gate.entry(&catalog, peer)?;
-    let pass = group.gate.judge(entry)?;
+    let entry = group.authorizer.entry(&catalog, peer)?;
+    let grant = group.authorizer.authorize(entry)?;
     let is_offered = also_ended || entry.streams().contains(&group.id);
-    is_offered.then(|| (entry.clone(), pass))
+    is_offered.then(|| (entry.clone(), grant))
 }
 
-/// Waits until `is_new` says so of the peer's version and this node's own.
+/// Waits until `is_new` accepts the versions of the peer's entry and of this node's entry.
 async fn news(
     catalog: &mut watch::Receiver<Catalog>,
     peer: &PeerId,

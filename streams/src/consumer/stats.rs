@@ -1,4 +1,4 @@
-//! What a consumer has received and what it missed.
+//! Counters of received and dropped records.
 
 use std::{
     fmt,
@@ -7,33 +7,33 @@ use std::{
 
 use crate::status::Counter;
 
-/// What a consumer has done so far. Bytes are those of datums, without their 4-byte headers.
+/// The counters of a consumer. Bytes exclude the 4-byte headers of the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConsumerStats {
-    /// Datums handed to the application.
+    /// Records returned to the application.
     pub datums: u64,
-    /// Their bytes.
+    /// The bytes of those records.
     pub bytes: u64,
-    /// Datums that came and were not wanted, from producers that do not select.
+    /// Records filtered out here, from producers that do not select.
     pub filtered: u64,
-    /// Datums that were not handed out.
+    /// Records that were not returned to the application.
     pub dropped: Dropped,
     pub(super) since: Option<Instant>,
 }
 
-/// As of one channel's [`Stats`](crate::status::Stats).
+/// The accessors of a channel's [`Stats`](crate::status::Stats).
 impl ConsumerStats {
-    /// Datums handed to the application.
+    /// Returns the number of records returned to the application.
     pub const fn datums(&self) -> usize {
         self.datums as usize
     }
 
-    /// Their bytes.
+    /// Returns the bytes of those records.
     pub const fn bytes(&self) -> usize {
         self.bytes as usize
     }
 
-    /// How long ago the consumer was built; `None` of statistics that are of none.
+    /// Returns the time since the consumer was built, or `None` for statistics of no consumer.
     pub fn uptime(&self) -> Option<Duration> {
         self.since.map(|since| since.elapsed())
     }
@@ -45,34 +45,35 @@ impl fmt::Display for ConsumerStats {
         let uptime = self.uptime().unwrap_or_default().as_secs();
         write!(
             f,
-            "{} datums, {} bytes, {dropped} dropped in {uptime} s",
+            "{} records, {} bytes, {dropped} dropped in {uptime} s",
             self.datums, self.bytes
         )
     }
 }
 
-/// Datums that were not handed to the application, by reason.
+/// Records that were not returned to the application, by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dropped {
-    /// Not what their encoding says, or not decodable.
+    /// Records that are invalid in their encoding or cannot be decoded.
     pub malformed: u64,
-    /// Announced as larger than is taken; its producer is not listened to any more.
+    /// Records announced with a length above the limit. Their producer is disconnected.
     pub too_large: u64,
-    /// Sent by a producer while it could not be heard. Known of producers that count, and without criteria.
+    /// Records that a producer sent while it was not connected. Counted for producers that report their position, and
+    /// only without criteria.
     pub lost: u64,
-    /// Received, but not handed out when the consumer was dropped, its subscription cut off, or a producer of malformed
-    /// datums turned away.
+    /// Records that were received and not returned to the application, because the consumer was dropped, the
+    /// subscription was cut off, or the producer was disconnected for malformed records.
     pub closed: u64,
 }
 
 impl Dropped {
-    /// All reasons together.
+    /// Returns the sum over all reasons.
     pub const fn total(&self) -> u64 {
         self.malformed + self.too_large + self.lost + self.closed
     }
 }
 
-/// [`ConsumerStats`] while they are being counted.
+/// The running counters behind [`ConsumerStats`].
 #[derive(Debug)]
 pub(super) struct Tally {
     since: Instant,

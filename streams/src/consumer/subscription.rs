@@ -1,4 +1,4 @@
-//! One subscription: the connection to a producer from its handshake to its end.
+//! One subscription: the connection to a producer from the handshake to its close.
 
 use std::sync::{
     Arc, OnceLock,
@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     Frames, PeerId,
+    authorization::Grant,
     discovery::{Catalog, Hold, PeerEntry},
-    gate::Pass,
     network::{CloseReason, Link, LinkConn, LinkError, LinkReceiver, LinkSender},
     queue::Closed,
     status::{Channel, State},
@@ -33,25 +33,25 @@ use crate::{
     },
 };
 
-/// A channel on the consumers' boards for as long as this lives; its link is closed when nobody said how.
+/// Keeps a channel on the boards of the consumers. Dropping it closes the link, unless it was closed before.
 struct Entered<'a> {
     group: &'a Group,
     feed: &'a Feed,
     channel: Channel,
     conn: OnceLock<LinkConn>,
     rejected: CancellationToken,
-    /// Whether the producer has agreed to hear what is taken.
+    /// True if the producer accepts confirmations.
     confirms: AtomicBool,
 }
 
 impl Entered<'_> {
-    /// Does nothing when there is no link, or it was closed before.
+    /// Does nothing if there is no link or it was closed before.
     fn close(&self, reason: CloseReason) {
         let Some(conn) = self.conn.get() else {
             return;
         };
         if self.confirms.load(Ordering::Relaxed) {
-            // From here on this side accounts for what it has received.
+            // The final position: from now on this node accounts for the records before it.
             let words = side::LastWords {
                 position: self.feed.position(),
                 returns: self.group.leaving.is_cancelled(),
@@ -71,11 +71,11 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// Connects to the producer and reads until the subscription is over. Dropped, it closes the link with 204.
+/// Connects to the producer and receives until the subscription is over. Cancelling it closes the link with code 204.
 pub(super) async fn subscribe(
     group: &Group,
     peer: &PeerEntry,
-    pass: Pass,
+    grant: Grant,
     waits: &mut Waits,
     remembered: &mut Remembered<'_>,
     catalog: &watch::Receiver<Catalog>,
@@ -99,9 +99,9 @@ pub(super) async fn subscribe(
     };
     let outcome = tokio::select! {
         biased;
-        // Triggered when the peer is no longer one to take datums from, whatever is being waited for.
-        () = group.gate.closed(catalog.clone(), peer.id(), pass) => {
-            // Before the stream is let go of, which would look like having read all.
+        // Triggered when the peer no longer meets the requirements, at any stage.
+        () = group.authorizer.closed(catalog.clone(), peer.id(), grant) => {
+            // Before the stream is dropped, which the producer would take for having read everything.
             entered.close(CloseReason::NotAllowed);
             Outcome::Denied
         }
@@ -120,7 +120,7 @@ async fn hear(
     remembered: &mut Remembered<'_>,
     catalog: &watch::Receiver<Catalog>,
 ) -> Outcome {
-    // What it takes to get there is let go of then, and not held for as long as the subscription lasts.
+    // Boxed so that the state of opening is freed instead of being held for the whole subscription.
     let opened = Box::pin(open(group, peer, entered, (remembered, catalog))).await;
     let (mut link, start, (demand, asked), _hold) = match opened {
         Ok(opened) => opened,
@@ -144,7 +144,7 @@ async fn hear(
     let reading = Reading {
         group,
         channel: &entered.channel,
-        // What was kept from before was selected by the criteria of that time.
+        // Retained records were selected by the criteria of an earlier subscription.
         selects: start.selects && start.kept.is_none_or(|kept| kept.records == 0),
         asked,
         retunes: start.position.is_some(),
@@ -155,7 +155,7 @@ async fn hear(
     reading.run(&mut link, demand, memory, catalog, peer).await
 }
 
-/// Counts records that were sent while nobody was connected, for the consumers that want all.
+/// Counts records that were sent while this node was not connected, for the consumers without criteria.
 fn count_lost(group: &Group, peer: &PeerEntry, lost: u64) {
     let consumers = group.consumers();
     let mut losers = consumers
@@ -174,11 +174,11 @@ fn count_lost(group: &Group, peer: &PeerEntry, lost: u64) {
     losers.for_each(|core| core.tally.lost.add(lost));
 }
 
-/// Tells of other demands from now on, and the one that the producer was asked with.
+/// A watch on the demand, and the demand that was sent to the producer.
 type Asked = (watch::Receiver<Arc<Demand>>, Arc<Demand>);
 
-/// Dials the peer and says what is wanted; the link, what the peer answers, what hears of other wishes, and what keeps the
-/// peer known meanwhile.
+/// Dials the peer and sends the demand. Returns the link, the peer's answer, a watch on the demand, and a hold that
+/// keeps the peer in the catalog meanwhile.
 async fn open(
     group: &Group,
     peer: &PeerEntry,
@@ -186,9 +186,9 @@ async fn open(
     (remembered, catalog): (&Remembered<'_>, &watch::Receiver<Catalog>),
 ) -> Result<(Link, Start, Asked, Hold), Outcome> {
     let connected = tokio::select! {
-        // Triggered when the peer has a new life.
+        // Triggered when the peer has restarted.
         () = restarted(catalog.clone(), peer) => return Err(Outcome::Restarted),
-        // Triggered when the peer answers, and at the latest when the time for dialling is over.
+        // Triggered when the peer answers, and at the latest when dialling times out.
         connected = group.streams.env.connect(peer) => connected,
     };
     let mut link = connected.map_err(|error| {
@@ -247,7 +247,7 @@ async fn greet(group: &Group, link: &mut Link, hello: &Hello) -> Result<Start, C
     Ok(start)
 }
 
-/// Refuses a producer whose records are not what this consumer takes them for, and warns of that once.
+/// Refuses a producer that declares another format, and logs one warning about it.
 fn check_format(group: &Group, peer: &PeerId, theirs: Option<Format>) -> Result<(), CloseReason> {
     let ours = group.format;
     if let Some((ours, theirs)) = ours.zip(theirs)
@@ -265,7 +265,7 @@ fn check_format(group: &Group, peer: &PeerId, theirs: Option<Format>) -> Result<
     Ok(())
 }
 
-/// Resolves when the catalog knows a later life of the peer. Cancel safe.
+/// Resolves when the catalog contains a later incarnation of the peer. Cancel safe.
 async fn restarted(mut catalog: watch::Receiver<Catalog>, peer: &PeerEntry) {
     let later = |catalog: &Catalog| {
         catalog
@@ -280,16 +280,16 @@ async fn restarted(mut catalog: watch::Receiver<Catalog>, peer: &PeerEntry) {
 struct Reading<'a> {
     group: &'a Group,
     channel: &'a Channel,
-    /// Whether the producer applies the criteria. Once they have changed nobody can say of a datum on its way which
-    /// were applied, so all are applied here.
+    /// True if the producer applies the criteria. After they have changed, it is unknown which ones were applied to a
+    /// record in flight, so the consumer applies them as well.
     selects: bool,
-    /// What the producer was asked for last.
+    /// The demand that was last sent to the producer.
     asked: Arc<Demand>,
-    /// Whether the producer understands it when the demand changes.
+    /// True if the producer supports changes of the demand.
     retunes: bool,
     rejected: &'a CancellationToken,
     feed: &'a Arc<Feed>,
-    /// Tells the producer what is taken, if it has agreed to hear it.
+    /// Confirms taken records, if the producer accepts confirmations.
     confirming: Option<Confirming>,
 }
 
@@ -304,28 +304,28 @@ impl Reading<'_> {
     ) -> Outcome {
         let mut restarted = std::pin::pin!(restarted(catalog.clone(), peer));
         loop {
-            // Then nothing is read, so that QUIC pushes back.
+            // While backlogs remain nothing is read, so that QUIC applies backpressure.
             let is_full = !self.feed.is_drained();
             let received = tokio::select! {
                 biased;
-                // Triggered when a datum was not what it should be.
+                // Triggered when a record was malformed.
                 () = self.rejected.cancelled() => return Outcome::Rejected,
-                // Triggered when other datums are wanted than before: first, since datums may come without a pause.
+                // Triggered when the demand changes. Polled first, since records may arrive without a pause.
                 Ok(()) = demand.changed() => {
                     let demand = demand.borrow_and_update().clone();
                     self.tell(tx, demand, memory).await;
                     continue;
                 }
-                // Triggered when there are datums, the end of them, or the end of the link.
+                // Triggered by records, by the end of the stream, or by the end of the link.
                 received = rx.recv_frames(), if !is_full => received,
-                // Triggered when all that was received is queued.
+                // Triggered when all received records are queued.
                 () = self.feed.drained(), if is_full => continue,
-                // Triggered when the link ends.
+                // Triggered when the link closes.
                 reason = conn.closed(), if is_full => {
                     self.take_rest(rx, memory);
                     return Outcome::Closed(reason);
                 }
-                // Triggered when the peer has a new life.
+                // Triggered when the peer has restarted.
                 () = &mut restarted => {
                     self.take_rest(rx, memory);
                     return Outcome::Restarted;
@@ -334,25 +334,25 @@ impl Reading<'_> {
             match received {
                 Ok(Some(frames)) => {
                     if self.take(&frames, memory).is_err() {
-                        // Nobody is left to take it, which ends this.
+                        // No consumer is left; the group cancels this task.
                         std::future::pending::<()>().await;
                     }
                 }
                 Ok(None) => {
                     if let Some(confirming) = &self.confirming {
                         tokio::select! {
-                            // Triggered when all that was received is taken.
+                            // Triggered when every received record is taken.
                             () = confirming.all_taken() => {}
-                            // Triggered when a datum was not what it should be.
+                            // Triggered when a record was malformed.
                             () = self.rejected.cancelled() => return Outcome::Rejected,
-                            // Triggered when the link ends: the producer waits no longer, or it is lost.
+                            // Triggered when the link closes: the producer stopped waiting, or is gone.
                             reason = conn.closed() => return Outcome::Closed(reason),
-                            // Triggered when the peer has a new life.
+                            // Triggered when the peer has restarted.
                             () = &mut restarted => return Outcome::Restarted,
                         }
                     }
-                    // All is read, and taken if the producer asks for that: saying so lets it close, with the word on how
-                    // the stream ends.
+                    // Everything is read, and taken if the producer asked for that. Finishing lets the producer close
+                    // the link with the reason for which the stream ends.
                     tx.finish();
                     return match timeout(HANDSHAKE_TIMEOUT, conn.closed()).await {
                         Ok(reason) => Outcome::Closed(reason),
@@ -373,7 +373,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Tells the producer of another demand, if it understands that.
+    /// Sends a changed demand to the producer, if it supports that.
     async fn tell(&mut self, tx: &mut LinkSender, demand: Arc<Demand>, memory: &mut Memory) {
         let criteria = &demand.criteria;
         self.selects &= *criteria == self.asked.criteria;
@@ -385,13 +385,13 @@ impl Reading<'_> {
                 criteria: criteria.clone(),
                 consumers: demand.consumers,
             };
-            // What is not told is merely sent in vain: the criteria are applied here too.
+            // If this fails, the producer sends records in vain: the criteria are applied here too.
             let _ = timeout(HANDSHAKE_TIMEOUT, tx.send_frame(&retune.encode())).await;
         }
         self.asked = demand;
     }
 
-    /// Counts what was received, and hands it over.
+    /// Counts received records and passes them to the feed.
     fn take(&mut self, frames: &Frames, memory: &mut Memory) -> Result<(), Closed> {
         let is_selected =
             self.selects && self.asked.is_uniform && Arc::ptr_eq(&self.asked, &self.group.demand());
@@ -406,7 +406,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Takes what had arrived over a link that is of no use any more.
+    /// Takes the records that had arrived over a link that is no longer used.
     fn take_rest(&mut self, rx: &mut LinkReceiver, memory: &mut Memory) {
         if !self.feed.takes_rest() {
             return;

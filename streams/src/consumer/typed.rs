@@ -1,4 +1,4 @@
-//! [`Consumer`]: the handle that decodes datums of a type from the batch at hand.
+//! [`Consumer`]: the handle that decodes records as values of a type.
 
 use std::{
     fmt,
@@ -22,10 +22,10 @@ use crate::{
     tickets::TicketValidator,
 };
 
-/// Datums that are taken from the queue at a time at most.
+/// The maximum number of records taken from the queue at once.
 const BATCH_MAX: usize = 4096;
 
-/// Gives the datums of a stream. A producer whose datums cannot be decoded is not listened to any more.
+/// Receives the records of a stream as values of a type. A producer whose records cannot be decoded is disconnected.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -46,7 +46,7 @@ const BATCH_MAX: usize = 4096;
 /// assert_eq!(consumer.next().await, Some(2));
 /// assert_eq!(consumer.stats().datums(), 2);
 ///
-/// // Ends when the producer has, which waits for the last datum to be read.
+/// // Ends when the producer has finished, which waits until the last record is read.
 /// let rest = consumer.collect::<Vec<_>>();
 /// let (_, rest) = tokio::join!(producer.finish(), rest);
 /// assert_eq!(rest, [3]);
@@ -57,7 +57,7 @@ pub struct Consumer<D> {
     frames: FramesConsumer,
     batch: Cursor,
     source: Source,
-    /// Datums that could not be decoded, and their bytes.
+    /// The number of records that could not be decoded, and their bytes.
     undecodable: (u64, u64),
     datum: PhantomData<fn() -> D>,
 }
@@ -73,23 +73,22 @@ impl<D: Datum> Consumer<D> {
         }
     }
 
-    /// Waits for the next datum; `None` when the stream has ended, see
+    /// Waits for the next record. Returns `None` when the stream has ended; see
     /// [`recv_frames`](FramesConsumer::recv_frames). Cancel safe.
     pub async fn recv(&mut self) -> Option<D> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// The next datum, if there is one now.
+    /// Returns the next record without waiting.
     ///
     /// # Errors
-    /// [`TryRecvError::Empty`] when there is none, and [`TryRecvError::Disconnected`] when there will be none any more
-    /// because the stream has ended.
+    /// [`TryRecvError::Empty`] if no record is queued, [`TryRecvError::Disconnected`] if the stream has ended.
     pub fn try_recv(&mut self) -> Result<D, TryRecvError> {
         loop {
             if let Some(datum) = self.decode_next() {
                 return Ok(datum);
             }
-            // In this order: what came before the end is still there after it.
+            // Checked before taking: a record that arrives in between is then not missed.
             let is_ended = self.frames.is_ended();
             match self.frames.try_take(BATCH_MAX) {
                 Some(taken) => self.begin(taken),
@@ -123,24 +122,24 @@ impl<D: Datum> Consumer<D> {
                 Err(error) => {
                     self.undecodable.0 += 1;
                     self.undecodable.1 += datum.len() as u64;
-                    tracing::debug!(stream = %self.stream_id(), %error, "a datum cannot be decoded");
+                    tracing::debug!(stream = %self.stream_id(), %error, "failed to decode a record");
                     self.frames.reject(self.source);
                 }
             }
         }
     }
 
-    /// To wait for being online and for producers.
+    /// Returns futures that wait for online conditions and producers.
     pub fn when(&self) -> &When {
         self.frames.when()
     }
 
-    /// Whether the conditions for being online are met.
+    /// Returns true if the online conditions are met.
     pub fn is_online(&self) -> bool {
         self.frames.is_online()
     }
 
-    /// What it has handed out so far, and what not.
+    /// Returns the counters so far.
     pub fn stats(&self) -> ConsumerStats {
         let taken = self.frames.stats();
         let (undecodable, undecodable_len) = self.undecodable;
@@ -151,22 +150,22 @@ impl<D: Datum> Consumer<D> {
         }
     }
 
-    /// The producers it is connected or being connected to.
+    /// Returns the producers that are connected or connecting.
     pub fn producers(&self) -> impl Iterator<Item = ChannelInfo> {
         self.frames.producers().into_iter()
     }
 
-    /// How it fares with every node elsewhere that offers the stream and meets its requirements.
+    /// Returns the connection state for each remote node that offers the stream and meets the requirements.
     pub fn attempts(&self) -> Vec<Attempt> {
         self.frames.attempts()
     }
 
-    /// The stream.
+    /// Returns the stream id.
     pub fn stream_id(&self) -> &StreamId {
         self.frames.stream_id()
     }
 
-    /// Its bounds and reach.
+    /// Returns the settings with which the consumer was built.
     pub fn config(&self) -> &Config {
         self.frames.config()
     }
@@ -194,7 +193,7 @@ impl<D> fmt::Debug for Consumer<D> {
     }
 }
 
-/// Sets up a consumer of a type's datums.
+/// Configures and starts a consumer of typed records.
 #[must_use = "nothing is consumed before it is built"]
 pub struct Builder<D> {
     frames: FramesConsumerBuilder,
@@ -216,7 +215,7 @@ impl<D: Datum> Builder<D> {
         }
     }
 
-    /// Another stream than the type's own.
+    /// Sets the stream id in place of the one derived from the type.
     pub fn with_stream_id(self, id: impl Into<StreamId>) -> Self {
         self.map(|frames| frames.with_stream_id(id.into()))
     }
@@ -226,14 +225,14 @@ impl<D: Datum> Builder<D> {
         self.map(|frames| frames.with_scope(scope))
     }
 
-    /// See [`FramesConsumerBuilder::with_criteria`]; they look at the datum's fields as serde names them.
+    /// See [`FramesConsumerBuilder::with_criteria`]. Criteria address fields by their serde names.
     pub fn with_criteria(self, criteria: Criteria) -> Self {
         self.map(|frames| frames.with_criteria(criteria))
     }
 
     /// See [`FramesConsumerBuilder::with_buffer_size`].
-    pub fn with_buffer_size(self, datums: usize) -> Self {
-        self.map(|frames| frames.with_buffer_size(datums))
+    pub fn with_buffer_size(self, records: usize) -> Self {
+        self.map(|frames| frames.with_buffer_size(records))
     }
 
     /// See [`FramesConsumerBuilder::with_buffer_bytes`].

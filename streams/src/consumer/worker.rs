@@ -1,4 +1,4 @@
-//! Watches the catalog for nodes that produce a stream, and keeps a receiver for each.
+//! Watches the catalog for nodes that produce a stream, and runs a receiver for each.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,14 +10,14 @@ use tokio::task::JoinSet;
 use super::{group::Group, receiver};
 use crate::{PeerId, discovery::PeerEntryVersion, streams::Scope};
 
-/// Runs until the last consumer of the group or the network ends.
+/// Runs until the last consumer of the group is dropped or the network shuts down.
 pub(super) async fn run(group: Arc<Group>) {
     if group.scope == Scope::Network {
         let mut receivers = JoinSet::new();
         tokio::select! {
-            // Triggered when the last consumer or the network ends.
+            // Triggered when the last consumer is dropped or the network shuts down.
             () = group.cancel.cancelled() => {}
-            // Triggered likewise, after nothing more was to be received.
+            // Triggered by the same, after receiving has stopped.
             () = async {
                 if group.is_shared() {
                     group.streams.subscriptions_released().await;
@@ -27,7 +27,8 @@ pub(super) async fn run(group: Arc<Group>) {
                 group.cancel.cancelled().await;
             } => {}
         }
-        // Each closes its connection with what it has received, before the network closes all of them without.
+        // Each receiver closes its connection and reports its position, before the network closes all connections
+        // without it.
         receivers.shutdown().await;
     } else {
         group.cancel.cancelled().await;
@@ -35,14 +36,14 @@ pub(super) async fn run(group: Arc<Group>) {
     group.end();
 }
 
-/// Until nothing more is to be received, and all that was is queued.
+/// Runs until receiving stops and all received records are queued.
 async fn watch(group: &Arc<Group>, receivers: &mut JoinSet<PeerId>) {
     let local_id = group.streams.env.local_id;
     let mut catalog = group.streams.env.discovery.catalog_watch();
     let mut known: HashSet<PeerId> = HashSet::new();
-    // Whose tickets were found wanting, so that the same ones are not judged at every change of the catalog.
+    // Entry versions whose tickets were refused, so that they are not validated again at every change of the catalog.
     let mut refused: HashMap<PeerId, PeerEntryVersion> = HashMap::new();
-    let mut requirements = group.gate.watch();
+    let mut requirements = group.authorizer.watch();
     loop {
         let now = catalog.borrow_and_update().clone();
         let before = std::mem::take(&mut refused);
@@ -52,12 +53,14 @@ async fn watch(group: &Arc<Group>, receivers: &mut JoinSet<PeerId>) {
                 && !known.contains(peer.id())
         });
         let candidates: Vec<_> = offers
-            .filter_map(|peer| group.gate.entry(&now, peer.id()))
-            .filter(|entry| group.gate.meets(entry))
+            .filter_map(|peer| group.authorizer.entry(&now, peer.id()))
+            .filter(|entry| group.authorizer.meets(entry))
             .collect();
         for entry in candidates {
             let (id, version) = (*entry.id(), entry.update_version());
-            if before.get(&id) == Some(&version) || group.gate.judge_tickets(entry).is_none() {
+            if before.get(&id) == Some(&version)
+                || group.authorizer.authorize_tickets(entry).is_none()
+            {
                 refused.insert(id, version);
                 continue;
             }
@@ -79,9 +82,9 @@ async fn watch(group: &Arc<Group>, receivers: &mut JoinSet<PeerId>) {
                 while receivers.join_next().await.is_some() {}
                 return;
             }
-            // Triggered when other nodes are to be heard than before.
+            // Triggered when the requirements change.
             Ok(()) = requirements.changed() => refused.clear(),
-            // Triggered when a receiver ends, because its peer offers the stream no more.
+            // Triggered when a receiver ends because its peer no longer offers the stream.
             Some(ended) = receivers.join_next() => match ended {
                 Ok(peer) => drop(known.remove(&peer)),
                 Err(error) => tracing::error!(%error, "a receiver failed"),

@@ -1,4 +1,4 @@
-//! The bytes of an entry: Mosaik's layouts 0.3 and 0.4, told apart by the version in front. No I/O.
+//! The serialization of entries in the layouts of Mosaik 0.3 and 0.4, distinguished by the version in front. No I/O.
 
 use std::{collections::BTreeSet, fmt, net::SocketAddr, sync::Arc};
 
@@ -11,10 +11,10 @@ use serde::{
 use super::entry::{PeerEntry, PeerEntryVersion};
 use crate::{EndpointAddr, PeerId};
 
-/// The most ways to reach one peer that an entry may list; an entry with more is not decoded.
+/// The maximum number of transports in an entry. An entry with more is not decoded.
 const MAX_TRANSPORTS: usize = 256;
 
-/// The first version whose entries have `functions`.
+/// The first version whose entries contain `functions`.
 const FIRST_WITH_FUNCTIONS: (u64, u64) = (0, 4);
 
 const FIELDS: [&str; 9] = [
@@ -29,14 +29,14 @@ const FIELDS: [&str; 9] = [
     "tickets",
 ];
 
-/// A way to reach a peer. Those that this implementation cannot use are kept as they came.
+/// A way to reach a peer. Unsupported ones are kept unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Transport {
-    /// A relay's address.
+    /// The address of a relay.
     Relay(Box<str>),
-    /// A UDP socket.
+    /// A UDP socket address.
     Ip(SocketAddr),
-    /// Something else.
+    /// Any other transport.
     Custom(u64, CustomAddress),
 }
 
@@ -54,7 +54,7 @@ struct Address(PeerId, Transports);
 
 struct Transports(Vec<Transport>);
 
-/// A list that stops at its bound: two bytes on the wire may be 48 in memory.
+/// Stops at the maximum: two bytes on the wire may become 48 in memory.
 impl<'de> Deserialize<'de> for Transports {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Bounded;
@@ -155,5 +155,5 @@ impl<'de> Visitor<'de> for EntryVisitor {
 
 fn field<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(seq: &mut A) -> Result<T, A::Error> {
     seq.next_element()?
-        .ok_or_else(|| A::Error::custom("the entry lacks a field"))
+        .ok_or_else(|| A::Error::custom("the entry has too few fields"))
 }

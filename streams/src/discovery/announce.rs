@@ -1,7 +1,7 @@
-//! Tells all peers of changes of the local entry, renews it, and forgets peers that no longer renew theirs.
+//! Announces changes of the local entry, renews it, and removes peers that no longer renew theirs.
 //!
-//! Changes go out twice: by gossip, which is quick, and to some peers directly, which is tried until it succeeds. Renewals
-//! go by gossip alone as long as there is somebody to gossip with.
+//! A change is sent twice: by gossip, which is fast, and directly to some peers, with retries. Renewals are sent by
+//! gossip only, as long as there is a gossip neighbour.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,15 +14,15 @@ use super::{
 };
 use crate::PeerId;
 
-/// Changes that come within this time are told together.
+/// Changes within this time are announced together.
 const COALESCE: Duration = Duration::from_millis(5);
-/// Peers that are told directly of what gossip carries too: all of a small network, and no more of a large one, where
-/// each node telling each would cost the square of their number.
+/// The maximum number of peers to which a change is sent directly if gossip carries it too. Covers a small network
+/// completely; in a large one, if each node notified all others, the cost would grow with the square of their number.
 const TOLD_DIRECTLY: usize = 64;
-/// The shortest time between two looks for stale entries.
+/// The minimum interval between checks for stale entries.
 const PURGE_PAUSE_MIN: Duration = Duration::from_secs(1);
 
-/// Runs until the node ends.
+/// Runs until the node shuts down.
 pub(super) async fn run(shared: Arc<Shared>) {
     let next = || {
         Instant::now()
@@ -40,7 +40,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 let is_told = tell(&shared);
                 push(&shared, is_told);
             }
-            // Triggered when others should hear that this node is still there.
+            // Triggered when the local entry is due for renewal.
             () = sleep_until(renew_at) => {
                 shared.update_local(true, |_| ());
                 renew_at = next();
@@ -52,17 +52,17 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Tells the local entry by gossip; false if that reaches nobody.
+/// Announces the local entry by gossip. Returns false if that reaches no node.
 fn tell(shared: &Shared) -> bool {
     if shared.exchanges.are_over() {
-        // That the streams end goes without saying.
+        // The end of the streams need not be announced: the departure message follows.
         return false;
     }
     let gossip = shared.gossip.get();
     gossip.is_some_and(|gossip| gossip.announce(shared))
 }
 
-/// Tells the local entry to peers directly.
+/// Sends the local entry to peers directly.
 fn push(shared: &Arc<Shared>, is_told: bool) {
     let catalog = shared.catalog();
     let peers = catalog.signed_peers().map(|peer| *peer.id()).collect();
@@ -71,11 +71,11 @@ fn push(shared: &Arc<Shared>, is_told: bool) {
     }
 }
 
-/// All peers; or some of them, other ones each time, if they hear of it by gossip too.
+/// Returns all peers, or a different subset each time if gossip reaches them too.
 pub(super) fn some_of(mut peers: Vec<PeerId>, is_told: bool) -> Vec<PeerId> {
     if is_told && peers.len() > TOLD_DIRECTLY {
         let mut bytes = [0; 4];
-        // Without randomness they are the same ones each time.
+        // Without random bytes, the subset is the same each time.
         let _ = getrandom::fill(&mut bytes);
         let first = u32::from_le_bytes(bytes) as usize % peers.len();
         peers.rotate_left(first);
@@ -84,8 +84,8 @@ pub(super) fn some_of(mut peers: Vec<PeerId>, is_told: bool) -> Vec<PeerId> {
     peers
 }
 
-/// Asks peers for their entry that should have renewed it long since, and to gossip with this node: what they tell does
-/// not come here otherwise.
+/// Requests the entries of peers whose renewal is overdue, and asks these peers to become gossip neighbours, since their
+/// gossip does not reach this node.
 fn ask_overdue(shared: &Arc<Shared>) {
     let config = &shared.config;
     let longest = config
@@ -103,10 +103,10 @@ fn ask_overdue(shared: &Arc<Shared>) {
     }
 }
 
-/// Removes entries as they become stale, until the node ends.
+/// Removes entries as they become stale, until the node shuts down.
 pub(super) async fn purge(shared: Arc<Shared>) {
     let purge_after = shared.config.purge_after;
-    // What comes in meanwhile may be older than all that is there, so it is looked at again before it could matter.
+    // Entries that arrive in the meantime may be older than the oldest present one, so the pause is limited.
     let longest = (purge_after / 4).max(PURGE_PAUSE_MIN);
     let mut asked = Instant::now();
     loop {
@@ -129,7 +129,7 @@ pub(super) async fn purge(shared: Arc<Shared>) {
             stale
         };
         for peer in stale {
-            shared.say_departed(peer);
+            shared.emit_departed(peer);
         }
     }
 }

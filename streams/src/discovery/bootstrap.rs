@@ -1,4 +1,4 @@
-//! Finds the peers that this node was told of, and finds them again whenever they are gone.
+//! Connects to the configured bootstrap peers, and again whenever one is no longer in the catalog.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,30 +13,30 @@ use super::{
 use crate::{EndpointAddr, PeerId, network::ConnectError};
 
 const FIRST_DELAY: Duration = Duration::from_millis(250);
-/// A peer that does not answer is tried at least this often, so that one that starts later is found soon.
+/// The maximum delay between attempts, so that a peer that starts later is found soon.
 const DELAY_MAX: Duration = Duration::from_secs(5);
-/// A bootstrap peer that is known hears this node's entry at least this often: one that crashed and came back knows
-/// nobody, and cannot call.
+/// The maximum interval at which a known bootstrap peer is sent this node's entry. A bootstrap peer that has crashed
+/// and restarted knows no node that it could contact.
 const RENEW_MAX: Duration = Duration::from_secs(15);
 
-/// Keeps in touch with a bootstrap peer for ever.
+/// Maintains contact with a bootstrap peer. Never returns.
 pub(super) async fn keep(shared: Arc<Shared>, addr: EndpointAddr) {
     let renew = shared.config.announce_interval.min(RENEW_MAX);
     let mut catalog = shared.watch();
     loop {
-        meet(&shared, &addr, u32::MAX, Told::ByUser).await;
+        meet(&shared, &addr, u32::MAX, AddressSource::Configured).await;
         let gone = async {
-            // An error means that the node has ended, and this task with it.
+            // An error means that the node shuts down, and this task with it.
             let _ = catalog
                 .wait_for(|catalog| catalog.get_signed(&addr.id).is_none())
                 .await;
         };
-        // Either ends the pause.
+        // Either one ends the pause.
         let _ = tokio::time::timeout(jittered(renew, 0.2), gone).await;
     }
 }
 
-/// Asks a bootstrap peer that has this node's own key whether it is this node. Done when it is.
+/// Asks a bootstrap peer with this node's own key whether it is this node. Returns once it is.
 pub(super) async fn watch_for_another_me(shared: Arc<Shared>, addr: EndpointAddr) {
     let mut delay = FIRST_DELAY;
     loop {
@@ -47,7 +47,7 @@ pub(super) async fn watch_for_another_me(shared: Arc<Shared>, addr: EndpointAddr
                 delay = RENEW_MAX;
             }
             Err(error) => {
-                debug!(peer = %addr, "failed to ask for a node of this key: {error}");
+                debug!(peer = %addr, "failed to check for another node with this key: {error}");
                 delay = delay.mul_f64(1.7).min(DELAY_MAX);
             }
         }
@@ -55,17 +55,22 @@ pub(super) async fn watch_for_another_me(shared: Arc<Shared>, addr: EndpointAddr
     }
 }
 
-/// How this node came to know where a peer may be.
+/// The source of a peer's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
-    /// By its user, whose mistake is reported.
-    ByUser,
-    /// By the local network, where all sorts of nodes are heard.
-    ByLan,
+pub(super) enum AddressSource {
+    /// The configuration. Mistakes are reported as problems.
+    Configured,
+    /// The local network, on which nodes of any network can be seen.
+    Lan,
 }
 
-/// Tries to sync until it succeeds, with a back-off, at most `attempts_max` times.
-pub(super) async fn meet(shared: &Arc<Shared>, addr: &EndpointAddr, attempts_max: u32, told: Told) {
+/// Retries a sync with backoff until it succeeds, at most `attempts_max` times.
+pub(super) async fn meet(
+    shared: &Arc<Shared>,
+    addr: &EndpointAddr,
+    attempts_max: u32,
+    source: AddressSource,
+) {
     let mut delay = FIRST_DELAY;
     for attempt in 1..=attempts_max {
         let known = shared.catalog().get_signed(&addr.id).is_some();
@@ -80,7 +85,7 @@ pub(super) async fn meet(shared: &Arc<Shared>, addr: &EndpointAddr, attempts_max
                 if matches!(error, SyncError::DifferentNetwork) {
                     delay = DELAY_MAX;
                 }
-                if told == Told::ByUser
+                if source == AddressSource::Configured
                     && let Some(problem) = problem(addr.id, &error)
                 {
                     shared.report(problem);
@@ -92,7 +97,7 @@ pub(super) async fn meet(shared: &Arc<Shared>, addr: &EndpointAddr, attempts_max
     }
 }
 
-/// What the user is to change, if that is known.
+/// Returns the configuration problem that explains the error, if any.
 const fn problem(expected: PeerId, error: &SyncError) -> Option<Problem> {
     match error {
         SyncError::DifferentNetwork => Some(Problem::OtherNetwork(expected)),

@@ -1,18 +1,18 @@
-//! How a node finds and keeps track of others.
+//! The settings of discovery.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use super::Generation;
 use crate::{EndpointAddr, Tag, primitives::IntoIterOrSingle};
 
-/// Settings that cannot work.
+/// Invalid settings.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A duration that must be longer than nothing.
+    /// A duration is zero.
     #[error("{0} must be more than zero")]
     Zero(&'static str),
-    /// A jitter outside 0 to 1.
+    /// A jitter is outside of 0 to 1.
     #[error("the announce jitter must be between 0 and 1, not {0}")]
     Jitter(f64),
     /// Entries would be purged before they are announced again.
@@ -20,7 +20,7 @@ pub enum ConfigError {
     PurgedBeforeAnnounced(Duration),
 }
 
-/// How a node finds and keeps track of others; see [`Config::builder`] for the meanings.
+/// The settings of discovery. See [`ConfigBuilder`] for their meanings.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub(super) bootstrap: Vec<EndpointAddr>,
@@ -35,7 +35,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Starts from the defaults.
+    /// Returns a builder with the default settings.
     ///
     /// ```
     /// use mosaik_streams::discovery::Config;
@@ -64,13 +64,14 @@ impl Default for Config {
     }
 }
 
-/// Collects the settings of discovery.
+/// Builds the settings of discovery.
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct ConfigBuilder(Config);
 
 impl ConfigBuilder {
-    /// Adds peers that are dialled until they answer, and again whenever they are no longer known. Default: none.
+    /// Adds peers to contact. They are dialled until they answer, and again whenever they are no longer known. Default:
+    /// none.
     pub fn with_bootstrap<Way>(mut self, peers: impl IntoIterOrSingle<EndpointAddr, Way>) -> Self {
         self.0.bootstrap.extend(peers.iterator());
         self
@@ -82,60 +83,60 @@ impl ConfigBuilder {
         self
     }
 
-    /// An entry that was not renewed for so long is forgotten. Default 300 s.
+    /// Sets the time after which an entry that was not renewed is removed. Default 300 s.
     pub const fn with_purge_after(mut self, purge_after: Duration) -> Self {
         self.0.purge_after = purge_after;
         self
     }
 
-    /// How often the local entry is renewed and sent to all peers. Default 45 s.
+    /// Sets the interval at which the local entry is renewed and announced. Default 45 s.
     pub const fn with_announce_interval(mut self, interval: Duration) -> Self {
         self.0.announce_interval = interval;
         self
     }
 
-    /// By which part of itself the announce interval varies, 0 to 1. Default 0.5: between 22.5 s and 67.5 s.
+    /// Sets the fraction by which the announce interval varies, 0 to 1. Default 0.5: from 22.5 s to 67.5 s.
     pub const fn with_announce_jitter(mut self, jitter: f64) -> Self {
         self.0.announce_jitter = jitter;
         self
     }
 
-    /// How far in the future an entry may be dated, for clocks that differ. Default 50 s.
+    /// Sets how far in the future an entry may be dated, to allow for clock differences. Default 50 s.
     pub const fn with_max_time_drift(mut self, drift: Duration) -> Self {
         self.0.max_time_drift = drift;
         self
     }
 
-    /// How many events wait for a slow receiver before it loses the oldest. Default 1024, at least 1.
+    /// Sets the number of events buffered for a slow receiver, which then loses the oldest. Default 1024, minimum 1.
     pub const fn with_events_backlog(mut self, events: usize) -> Self {
         self.0.events_backlog = events;
         self
     }
 
-    /// What this node calls itself towards its peers, who show it beside the peer id; the first
-    /// [`MAX_NAME_LEN`](super::MAX_NAME_LEN) bytes count. Default: nothing.
+    /// Sets the name that peers show next to the peer id. Names longer than [`MAX_NAME_LEN`](super::MAX_NAME_LEN) bytes
+    /// are truncated. Default: none.
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.0.name = Some(name.into());
         self
     }
 
-    /// Which generation of Mosaik the network speaks. Default: 0.3. Entries of every generation are read; the local one
-    /// is written, and others are passed on, in this one alone.
+    /// Sets the generation of Mosaik that the network uses. Default: 0.3. Entries of every generation are read; the
+    /// local entry is written in this one, and only entries of this one are forwarded.
     pub const fn with_generation(mut self, generation: Generation) -> Self {
         self.0.generation = generation;
         self
     }
 
-    /// Does nothing: a node contacts nobody that it was not told of. Kept for programs written for Mosaik, where it
-    /// switches off the lookup in a public directory.
+    /// Does nothing, since a node contacts configured peers only. Exists for source compatibility with Mosaik, where it
+    /// disables the lookup in a public directory.
     pub const fn no_auto_bootstrap(self) -> Self {
         self
     }
 
-    /// Checks the settings.
+    /// Validates the settings.
     ///
     /// # Errors
-    /// Names the first one that cannot work.
+    /// Fails on the first invalid setting.
     pub fn build(self) -> Result<Config, ConfigError> {
         let Config {
             purge_after,

@@ -1,4 +1,4 @@
-//! What a node says about itself, and the signature that proves it did. No I/O.
+//! The entry that a node publishes about itself, and its signature. No I/O.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,20 +16,20 @@ use crate::{
     tickets::{Expiration, InvalidTicket, Ticket, TicketClass, TicketValidator},
 };
 
-/// Which generation of Mosaik a network speaks. They differ in the layout of entries alone, and neither reads the
-/// other's: a node passes on only entries of its own generation.
+/// The generation of Mosaik that a network uses. Generations differ in the layout of entries only, and cannot read each
+/// other's. A node forwards entries of its own generation only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Generation {
     /// Mosaik 0.3. The default.
     #[default]
     V0_3,
-    /// Mosaik 0.4, whose entries also list functions.
+    /// Mosaik 0.4. Entries also list functions.
     V0_4,
 }
 
 impl Generation {
-    /// The version that an entry of the local node names.
+    /// The protocol version in the entry of the local node.
     const fn protocol(self) -> semver::Version {
         match self {
             Self::V0_3 => semver::Version::new(0, 3, 13),
@@ -38,11 +38,11 @@ impl Generation {
     }
 }
 
-/// The most tickets of one class that a validator is asked about: a stranger's entry has room for a thousand, each of
-/// which may cost a check of its signature.
+/// The maximum number of tickets of one class that are validated per entry. An entry of an unknown node has room for
+/// about 1000 tickets, each of which may cost a signature check.
 pub const MAX_TICKETS_JUDGED: usize = 64;
 
-/// Milliseconds since 1970, of now.
+/// Returns the current time in milliseconds since 1970.
 pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -50,12 +50,13 @@ pub(super) fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// 1970 for what no calendar reaches.
+/// Returns 1970 for a time that the calendar cannot represent.
 fn time(ms: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(ms).unwrap_or_default()
 }
 
-/// Which of two entries of a peer is newer: the one of its later life, or of its later change. Milliseconds since 1970.
+/// The version of a peer's entry, in milliseconds since 1970. Ordered by the start of the peer, then by the last
+/// change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PeerEntryVersion {
     pub(super) started_ms: i64,
@@ -63,29 +64,29 @@ pub struct PeerEntryVersion {
 }
 
 impl PeerEntryVersion {
-    /// When the peer started.
+    /// Returns the time at which the peer started.
     pub fn started_at(&self) -> DateTime<Utc> {
         time(self.started_ms)
     }
 
-    /// When the peer last renewed its entry.
+    /// Returns the time at which the peer last renewed its entry.
     pub fn updated_at(&self) -> DateTime<Utc> {
         time(self.updated_ms)
     }
 }
 
-/// What a node says about itself: where it is, what it offers, and how it is marked.
+/// The entry of a node: its addresses, streams, tags and tickets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PeerEntry {
     pub(super) protocol: semver::Version,
     pub(super) network: NetworkId,
     pub(super) version: PeerEntryVersion,
-    /// What this implementation understands of `transports`.
+    /// The part of `transports` that this implementation supports.
     pub(super) address: EndpointAddr,
-    /// As they came: the order and the unknown ones are part of what was signed.
+    /// As received: the signature covers the order and unsupported transports.
     pub(super) transports: Vec<Transport>,
     pub(super) tags: BTreeSet<Tag>,
-    /// Shared by copies: each connection keeps one, and a node may have thousands of streams and connections.
+    /// Shared between copies: each connection keeps one, and a node may have thousands of streams and connections.
     pub(super) streams: Arc<BTreeSet<StreamId>>,
     pub(super) groups: BTreeSet<UniqueId>,
     /// Only in the layout of Mosaik 0.4 and later.
@@ -94,7 +95,7 @@ pub struct PeerEntry {
 }
 
 impl PeerEntry {
-    /// An entry without tags, streams and tickets, started now.
+    /// Creates an entry without tags, streams and tickets, started now.
     pub fn new(network_id: impl Into<NetworkId>, address: EndpointAddr) -> Self {
         let now = now_ms();
         let transports = address.addrs.iter().copied().map(Transport::Ip).collect();
@@ -115,54 +116,54 @@ impl PeerEntry {
         }
     }
 
-    /// Whose entry it is.
+    /// Returns the id of the peer.
     pub const fn id(&self) -> &PeerId {
         &self.address.id
     }
 
-    /// The network the peer is part of.
+    /// Returns the network of the peer.
     pub const fn network_id(&self) -> &NetworkId {
         &self.network
     }
 
-    /// Where the peer can be reached.
+    /// Returns the address of the peer.
     pub const fn address(&self) -> &EndpointAddr {
         &self.address
     }
 
-    /// The version of the protocols that the peer speaks.
+    /// Returns the protocol version of the peer.
     pub const fn protocol_version(&self) -> &semver::Version {
         &self.protocol
     }
 
-    /// How the peer marks itself.
+    /// Returns the tags of the peer.
     pub const fn tags(&self) -> &BTreeSet<Tag> {
         &self.tags
     }
 
-    /// The streams that the peer produces.
+    /// Returns the streams that the peer produces.
     pub fn streams(&self) -> &BTreeSet<StreamId> {
         &self.streams
     }
 
-    /// The groups of Mosaik that the peer is in; this implementation has none of its own.
+    /// Returns the Mosaik groups that the peer belongs to. This implementation does not support groups.
     pub const fn groups(&self) -> &BTreeSet<UniqueId> {
         &self.groups
     }
 
-    /// What the peer carries to show what it may do, by ticket id.
+    /// Returns the tickets of the peer by ticket id.
     pub const fn tickets(&self) -> &BTreeMap<UniqueId, Ticket> {
         &self.tickets
     }
 
-    /// The tickets of a class.
+    /// Returns the tickets of a class.
     pub fn tickets_of(&self, class: TicketClass) -> impl Iterator<Item = &Ticket> {
         self.tickets
             .values()
             .filter(move |ticket| ticket.class == class)
     }
 
-    /// The tickets of a class whose data is found good.
+    /// Returns the tickets of a class whose data `is_valid` accepts.
     pub fn valid_tickets(
         &self,
         class: TicketClass,
@@ -172,16 +173,16 @@ impl PeerEntry {
             .filter(move |ticket| is_valid(&ticket.data))
     }
 
-    /// Whether a ticket of a class is found good.
+    /// Returns true if `is_valid` accepts a ticket of the class.
     pub fn has_valid_ticket(&self, class: TicketClass, is_valid: impl Fn(&[u8]) -> bool) -> bool {
         self.valid_tickets(class, is_valid).next().is_some()
     }
 
-    /// Until when the peer has a good ticket: of those that are, the one that is for longest. At most
-    /// [`MAX_TICKETS_JUDGED`] of the validator's class are looked at, in the order of their ids.
+    /// Returns the latest expiration among the tickets that the validator accepts. Validates at most
+    /// [`MAX_TICKETS_JUDGED`] tickets of the validator's class, in the order of their ids.
     ///
     /// # Errors
-    /// When it has none.
+    /// Fails if the validator accepts none.
     pub fn validate_ticket(
         &self,
         validator: &dyn TicketValidator,
@@ -193,10 +194,10 @@ impl PeerEntry {
             .ok_or(InvalidTicket)
     }
 
-    /// Until when the peer has a good ticket for each validator; `None` when there are no validators.
+    /// Returns the time until which every validator accepts a ticket of the peer; `None` if there are no validators.
     ///
     /// # Errors
-    /// When it has none for one of them.
+    /// Fails if a validator accepts none.
     pub fn validate_tickets(
         &self,
         validators: &[impl AsRef<dyn TicketValidator>],
@@ -209,33 +210,33 @@ impl PeerEntry {
         Ok(earliest)
     }
 
-    /// Which life and change of the peer it is of.
+    /// Returns the version of the entry.
     pub const fn update_version(&self) -> PeerEntryVersion {
         self.version
     }
 
-    /// Whether it is of a later life or change of the peer than `other`.
+    /// Returns true if the entry is newer than `other`.
     pub fn is_newer_than(&self, other: &Self) -> bool {
         self.version > other.version
     }
 
-    /// When the peer started.
+    /// Returns the time at which the peer started.
     pub fn started_at(&self) -> DateTime<Utc> {
         self.version.started_at()
     }
 
-    /// When the peer last renewed it.
+    /// Returns the time at which the peer last renewed the entry.
     pub fn updated_at(&self) -> DateTime<Utc> {
         self.version.updated_at()
     }
 
-    /// How long ago, by this node's clock, the peer says that it started.
+    /// Returns the time since the peer started, by this node's clock and the peer's own statement.
     pub fn uptime(&self) -> Duration {
         let uptime = now_ms().saturating_sub(self.version.started_ms);
         Duration::from_millis(u64::try_from(uptime).unwrap_or(0))
     }
 
-    /// The same, renewed now: newer than it was even when the clock has not moved.
+    /// Returns the entry with a newer version, even if the clock has not advanced.
     #[must_use]
     pub fn renewed(mut self) -> Self {
         self.version.updated_ms = now_ms().max(self.version.updated_ms.saturating_add(1));
@@ -263,10 +264,10 @@ impl PeerEntry {
         self
     }
 
-    /// Signs it.
+    /// Signs the entry.
     ///
     /// # Errors
-    /// When `key` is not that of the peer whose entry it is.
+    /// Fails if `key` is not the key of the entry's peer.
     pub fn sign(self, key: &SecretKey) -> Result<SignedPeerEntry, InvalidSignature> {
         if key.public() != self.address.id {
             return Err(InvalidSignature(self.address.id));
@@ -284,7 +285,7 @@ impl PeerEntry {
         self.address = address;
     }
 
-    /// Which nodes can read it.
+    /// Returns the generation of nodes that can read the entry.
     pub(super) const fn generation(&self) -> Generation {
         if self.functions.is_some() {
             Generation::V0_4
@@ -301,7 +302,7 @@ impl PeerEntry {
         };
     }
 
-    /// What is signed, and the length of what it is the hash of.
+    /// Returns the hash that is signed, and the length of the hashed bytes.
     fn digest(&self) -> ([u8; 32], usize) {
         let bytes = postcard::to_stdvec(self).expect("an entry has only types that postcard knows");
         (*blake3::hash(&bytes).as_bytes(), bytes.len())
@@ -351,12 +352,12 @@ impl From<&Self> for PeerEntry {
     }
 }
 
-/// An entry whose signature is not its peer's.
+/// The signature of an entry is not its peer's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the entry of {0} is not signed by it")]
+#[error("the entry of {0} does not have its signature")]
 pub struct InvalidSignature(pub PeerId);
 
-/// An entry with its peer's signature, which has been checked: there is none with a bad one.
+/// An entry with its peer's verified signature. An instance with an invalid signature cannot exist.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct SignedPeerEntry {
     entry: PeerEntry,
@@ -366,17 +367,17 @@ pub struct SignedPeerEntry {
 }
 
 impl SignedPeerEntry {
-    /// The entry without its signature.
+    /// Returns the entry without its signature.
     pub fn into_unsigned(self) -> PeerEntry {
         self.entry
     }
 
-    /// The peer's signature over the blake3 hash of the entry's bytes.
+    /// Returns the peer's signature over the blake3 hash of the entry's bytes.
     pub const fn signature(&self) -> &Signature {
         &self.signature
     }
 
-    /// Bytes of the entry on the wire, without the signature.
+    /// Returns the number of bytes of the entry on the wire, without the signature.
     pub(super) const fn encoded_len(&self) -> usize {
         self.encoded_len
     }
@@ -404,7 +405,8 @@ impl<'de> Deserialize<'de> for SignedPeerEntry {
     }
 }
 
-/// A signed entry as it came: checking the signature costs far more than finding out that it is not wanted.
+/// A received entry before verification: verifying the signature costs far more than finding that the entry is not
+/// wanted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Unverified {
     pub(super) entry: PeerEntry,
@@ -412,7 +414,7 @@ pub(super) struct Unverified {
 }
 
 impl Unverified {
-    /// Whether it is this very one.
+    /// Returns true if both are identical, including the signature.
     pub(super) fn is(&self, known: &SignedPeerEntry) -> bool {
         self.entry == known.entry && self.signature == known.signature
     }

@@ -1,15 +1,15 @@
-//! The exchanges of catalogs that are under way. A node that leaves has them end before it says so: a peer that takes in
-//! the node's entry afterwards would know it anew.
+//! The catalog exchanges in progress. A departing node finishes them before it announces its departure. Otherwise a
+//! peer that merges the node's entry afterwards would add it again.
 
 use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How long a leaving node waits for exchanges that have begun.
+/// The time for which a departing node waits for exchanges in progress.
 const SETTLE_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// The exchanges of a node, either side's.
+/// The exchanges of a node, incoming and outgoing.
 #[derive(Default)]
 pub(super) struct Exchanges {
     under_way: TaskTracker,
@@ -17,9 +17,9 @@ pub(super) struct Exchanges {
 }
 
 impl Exchanges {
-    /// Runs an exchange; `None` if the node leaves and the exchange did not begin, or took too long then.
+    /// Runs an exchange. Returns `None` if the node was departing already, or the exchange did not finish in time.
     pub(super) async fn run<T>(&self, exchange: impl Future<Output = T>) -> Option<T> {
-        // Counted first: whoever closes between the two waits for it.
+        // Counted before the check, so that a concurrent `settle` waits for it.
         let _counted = self.under_way.token();
         if self.under_way.is_closed() {
             return None;
@@ -27,17 +27,17 @@ impl Exchanges {
         self.cut.run_until_cancelled(exchange).await
     }
 
-    /// Whether none begins any more, as the node leaves.
+    /// Returns true if the node is departing and no exchange can start.
     pub(super) fn are_over(&self) -> bool {
         self.under_way.is_closed()
     }
 
-    /// Has no exchange begin from now on, and waits for those that have, 250 ms at most; then they are cut.
+    /// Prevents new exchanges, and waits up to 250 ms for those in progress. Then cancels them.
     pub(super) async fn settle(&self) {
         self.under_way.close();
         let _ = timeout(SETTLE_TIMEOUT, self.under_way.wait()).await;
         self.cut.cancel();
-        // What is cut ends at once.
+        // Cancelled exchanges end at once.
         let _ = timeout(SETTLE_TIMEOUT, self.under_way.wait()).await;
     }
 }

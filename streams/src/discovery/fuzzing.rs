@@ -1,15 +1,15 @@
-//! What must hold of any bytes that are said to be entries; see [`crate::fuzzing`].
+//! Invariants that must hold for any bytes received as entries; see [`crate::fuzzing`].
 
 use super::{
     Config, PeerEntry, SignedPeerEntry,
     entry::{Unverified, now_ms},
-    standing::Known,
+    eviction::Known,
     store::Store,
-    wire::{self, Say, Snapshot},
+    wire::{self, Purpose, Snapshot},
 };
 use crate::{EndpointAddr, PeerId, SecretKey};
 
-/// A frame is a snapshot or not; what is in it verifies only if its peer signed it.
+/// Decodes a frame as a snapshot. Its entries verify only if their peers signed them.
 pub fn snapshot(frame: &[u8]) {
     let Ok(snapshot) = Snapshot::decode(frame) else {
         return;
@@ -17,7 +17,7 @@ pub fn snapshot(frame: &[u8]) {
     assert!(snapshot.entries.len() <= frame.len());
     let signed = snapshot.entries.into_iter().map(Unverified::verify);
     let signed: Vec<SignedPeerEntry> = signed.filter_map(Result::ok).collect();
-    let again = wire::encode(&signed, Say::Hello, wire::About::default(), usize::MAX);
+    let again = wire::encode(&signed, Purpose::Hello, wire::About::default(), usize::MAX);
     let again = Snapshot::decode(&again).expect("what was written is read");
     assert_eq!(again.entries.len(), signed.len());
     for (again, signed) in again.entries.into_iter().zip(signed) {
@@ -25,8 +25,8 @@ pub fn snapshot(frame: &[u8]) {
     }
 }
 
-/// An entry is written as it was read; whatever it says of itself, the catalog takes it by the rules or refuses it. The
-/// first byte chooses among few peers, so that they meet again.
+/// Checks that an entry serializes to the bytes it was read from, and that the catalog merges it by the rules or
+/// refuses it. The first byte selects one of few peers, so that their entries meet.
 pub fn entry(input: &[u8]) {
     let mut store = store();
     let key = |seed: u8| SecretKey::from_bytes([seed; 32]);
@@ -45,7 +45,7 @@ pub fn entry(input: &[u8]) {
             entry.network = store.catalog().local().network;
         }
         if *seed & 8 != 0 {
-            // As of now, give or take what it says.
+            // Relative to now.
             let version = &mut entry.version;
             version.started_ms = now.saturating_add(version.started_ms);
             version.updated_ms = now.saturating_add(version.updated_ms);
@@ -67,9 +67,9 @@ fn merge(store: &mut Store, signed: SignedPeerEntry, seed: u8, now: i64) {
     let (id, version): (PeerId, _) = (*signed.id(), signed.update_version());
     let before = store.catalog();
     let how = if seed & 16 != 0 {
-        Known::InPerson
+        Known::Direct
     } else {
-        Known::ByHearsay
+        Known::Indirect
     };
     let wanted = store.wants(&signed, how, now);
     let merged = store.merge(signed, how, now);
@@ -85,7 +85,7 @@ fn merge(store: &mut Store, signed: SignedPeerEntry, seed: u8, now: i64) {
         assert_eq!(known, known_before);
     }
     assert!(after.0.signed.len() <= 2);
-    // Reads of whatever was taken do not panic.
+    // Reading any merged entry must not panic.
     for peer in after.iter() {
         let _ = (peer.started_at(), peer.updated_at(), peer.uptime());
         let _ = peer.clone().renewed();

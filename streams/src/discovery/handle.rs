@@ -1,4 +1,4 @@
-//! [`Discovery`]: what users of a network do with its catalog.
+//! [`Discovery`]: the public interface to the catalog.
 
 use std::{
     collections::BTreeSet,
@@ -12,12 +12,12 @@ use tokio::sync::{broadcast, watch};
 use super::{
     Catalog, Config, MAX_TICKETS_JUDGED, PeerEntry, Problem, Refusal, SignedPeerEntry, announce,
     bootstrap,
-    bootstrap::Told,
+    bootstrap::AddressSource,
+    eviction::Known,
     gossip::{self, Gossip},
     jobs::{self, Kind},
     lan, ping,
     shared::Shared,
-    standing::Known,
     sync::{self, SyncError},
 };
 use crate::{
@@ -27,24 +27,24 @@ use crate::{
     tickets::Ticket,
 };
 
-/// Attempts at a peer that the user asked to dial: some two minutes of them when nobody answers.
+/// The maximum number of attempts to dial a peer that the application requested: about two minutes without an answer.
 const DIAL_ATTEMPTS_MAX: u32 = 10;
-/// Peers that are told at a time that this node leaves.
+/// The number of peers that are notified of this node's departure at a time.
 const DEPARTURES_AT_A_TIME: usize = 64;
 
-/// What happened in the catalog.
+/// A change of the catalog.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A peer came in.
+    /// A peer was added.
     PeerDiscovered(PeerEntry),
     /// A peer changed or renewed its entry.
     PeerUpdated(PeerEntry),
-    /// A peer left, was not heard of for the purge time, or had to make room for others.
+    /// A peer departed, was not renewed within the purge time, or was displaced by others.
     PeerDeparted(PeerId),
 }
 
-/// A node's view of its network. Clones are the same view.
+/// The discovery of a node. Clones are handles to the same state.
 #[derive(Clone)]
 pub struct Discovery(Arc<Shared>);
 
@@ -58,7 +58,7 @@ impl Discovery {
         Self(Arc::new(Shared::new(network, key, config, max_frame_len)))
     }
 
-    /// Starts to speak, through a socket that others reach at `advertised`; on the local network too with `mdns`.
+    /// Starts discovery over an endpoint that others reach at `advertised`; also on the local network if `mdns` is set.
     pub(crate) fn start(
         &self,
         endpoint: &Endpoint,
@@ -97,7 +97,7 @@ impl Discovery {
         });
         shared.endpoint.send_replace(Some(endpoint.clone()));
         shared.spawn(gossip::run(shared.clone(), gossip.clone(), requests));
-        // A network is bound once.
+        // Set once: a network is bound once.
         let _ = shared.gossip.set(gossip);
         shared.spawn(announce::run(shared.clone()));
         shared.spawn(announce::purge(shared.clone()));
@@ -118,8 +118,8 @@ impl Discovery {
         Ok(())
     }
 
-    /// Ends what is being exchanged, and tells all that this node leaves: by gossip, and some of those directly who understand that. The caller bounds
-    /// the time.
+    /// Finishes exchanges in progress, and announces that this node departs: by gossip, and directly to some peers of
+    /// this implementation. The caller limits the time.
     pub(crate) async fn depart(&self) {
         let shared = &self.0;
         shared.exchanges.settle().await;
@@ -141,7 +141,7 @@ impl Discovery {
             .into_iter()
             .filter_map(|peer| shared.known_address(peer.into()));
         let said = futures::stream::iter(addrs).map(|addr| async move {
-            // Whoever does not hear of it finds out by the purge time.
+            // Peers that are not reached notice at the purge time.
             let _ = sync::depart(shared, &addr).await;
         });
         said.buffer_unordered(DEPARTURES_AT_A_TIME)
@@ -149,61 +149,62 @@ impl Discovery {
             .await;
     }
 
-    /// Ends all that was started, and lets go of the socket.
+    /// Stops all tasks and releases the endpoint.
     pub(crate) fn stop(&self) {
         self.0.cancel.cancel();
         self.0.endpoint.send_replace(None);
     }
 
-    /// This node's own entry.
+    /// Returns this node's own entry.
     pub fn me(&self) -> SignedPeerEntry {
         self.0.catalog().local().clone()
     }
 
-    /// All that is known at this moment. Cheap.
+    /// Returns a snapshot of the catalog. Cheap.
     pub fn catalog(&self) -> Catalog {
         self.0.catalog()
     }
 
-    /// The catalog and its changes. Many changes at once may be seen as one.
+    /// Returns a watch on the catalog. Several changes may be observed as one.
     pub fn catalog_watch(&self) -> watch::Receiver<Catalog> {
         self.0.watch()
     }
 
-    /// What happens from now on. A receiver that falls behind by the configured backlog loses the oldest.
+    /// Returns a receiver for events from now on. A receiver that falls behind by the configured backlog loses the
+    /// oldest.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.0.subscribe()
     }
 
-    /// How many peers had to make room for others since the start, because the catalog was full.
+    /// Returns the number of peers displaced since the start because the catalog was full.
     pub fn displaced(&self) -> u64 {
         self.0.store().displaced()
     }
 
-    /// How many entries were refused for this reason since the start.
+    /// Returns the number of entries refused for this reason since the start.
     pub fn refused(&self, refusal: Refusal) -> u64 {
         self.0.store().refused(refusal)
     }
 
-    /// Mistakes in how nodes are set up that were seen within the last two minutes.
+    /// Returns the configuration mistakes observed within the last two minutes.
     pub fn problems(&self) -> Vec<Problem> {
         self.0.problems()
     }
 
-    /// Changes what this node calls itself. All peers hear of it at once.
+    /// Sets the name of this node, and announces it to all peers at once.
     pub fn set_name(&self, name: Option<&str>) {
         if self.0.set_own_name(name.map(Arc::from)) {
             self.renew();
         }
     }
 
-    /// What a peer calls itself: at most [`MAX_NAME_LEN`](super::MAX_NAME_LEN) bytes, control characters escaped. `None`
-    /// if it has no name or none was heard yet; plain Mosaik says none.
+    /// Returns the name of a peer: at most [`MAX_NAME_LEN`](super::MAX_NAME_LEN) bytes, with control characters
+    /// escaped. `None` if it has none or none was received yet; plain Mosaik sends none.
     pub fn name_of(&self, peer: &PeerId) -> Option<Arc<str>> {
         self.0.name_of(peer)
     }
 
-    /// A peer's id, with its name in brackets if that is known.
+    /// Formats a peer's id, followed by its name in parentheses if known.
     pub fn describe(&self, peer: &PeerId) -> String {
         match self.name_of(peer) {
             Some(name) => format!("{peer} ({name})"),
@@ -211,21 +212,21 @@ impl Discovery {
         }
     }
 
-    /// A consumer of this process of a peer has connected.
+    /// Notes that a consumer of this process of a peer has connected.
     pub(crate) fn met_process(&self, peer: PeerId, process: [u8; 16]) {
         self.0.met_process(peer, process);
     }
 
-    /// How many nodes this one tells directly of changes, who tell others: up to five. Without any, changes go to all peers
-    /// by sync.
+    /// Returns the number of nodes to which this one gossips directly: up to five. Without any, changes are sent to all
+    /// peers by sync.
     pub fn gossip_neighbours(&self) -> usize {
         self.0.gossip.get().map_or(0, |gossip| gossip.neighbours())
     }
 
-    /// Starts to get in touch with peers, and returns at once. Each is tried ten times with a back-off; of a peer
-    /// without addresses those are taken that the catalog, a bootstrap entry or the local network names.
+    /// Starts contacting peers and returns at once. Each is tried ten times with backoff. For a peer without addresses,
+    /// those from the catalog, a bootstrap entry or the local network are used.
     ///
-    /// Cancel safe. Before the network is bound it waits, in the background, until it is.
+    /// Cancel safe. Before the network is bound, dialling waits in the background until it is.
     #[expect(
         clippy::unused_async,
         reason = "it is awaited in programs written for Mosaik"
@@ -242,18 +243,19 @@ impl Discovery {
             self.0.spawn(async move {
                 let mut endpoint = shared.endpoint.subscribe();
                 if endpoint.wait_for(Option::is_some).await.is_ok() {
-                    bootstrap::meet(&shared, &addr, DIAL_ATTEMPTS_MAX, Told::ByUser).await;
+                    bootstrap::meet(&shared, &addr, DIAL_ATTEMPTS_MAX, AddressSource::Configured)
+                        .await;
                 }
             });
         }
     }
 
-    /// Exchanges catalogs with peers, once each, and waits for it: at most 40 s, mostly a few round trips.
+    /// Exchanges catalogs with peers, once each, and waits for completion: at most 40 s, usually a few round trips.
     ///
-    /// Cancel safe: what was learnt stays.
+    /// Cancel safe: received entries stay.
     ///
     /// # Errors
-    /// The first that occurs, after all were tried.
+    /// The first error, after all peers were tried.
     pub async fn sync_with<Way>(
         &self,
         peers: impl IntoIterOrSingle<EndpointAddr, Way>,
@@ -274,12 +276,12 @@ impl Discovery {
         first
     }
 
-    /// Asks a peer for its entry of this moment, and takes it in. Peers answer those they know.
+    /// Requests a peer's current entry and merges it. Peers answer nodes that they know.
     ///
     /// Cancel safe.
     ///
     /// # Errors
-    /// When the peer does not answer, or does not know this node.
+    /// Fails if the peer does not answer, or does not know this node.
     pub async fn ping(&self, peer: impl Into<EndpointAddr>) -> Result<SignedPeerEntry, SyncError> {
         let addr = peer.into();
         let addr = self.0.known_address(addr.clone()).unwrap_or(addr);
@@ -288,15 +290,15 @@ impl Discovery {
         Ok(entry)
     }
 
-    /// Takes in an entry that came by another way. False when it is refused, which is counted.
+    /// Merges an entry obtained in another way. Returns false if it is refused, which is counted.
     pub fn feed(&self, entry: SignedPeerEntry) -> bool {
-        let merged = self.0.merge_verified(vec![(entry, Known::InPerson)]);
+        let merged = self.0.merge_verified(vec![(entry, Known::Direct)]);
         jobs::greet(&self.0, &merged);
         !merged.is_empty()
     }
 
-    /// Takes in what the user says of a peer, until the peer's own word is heard. It is told to nobody else. False when
-    /// it is refused, which is counted; among others when the peer's own word is known already.
+    /// Inserts an entry on behalf of the application, until the peer's signed entry is received. It is not sent to
+    /// others. Returns false if it is refused, which is counted; for example if the signed entry is already known.
     pub fn insert(&self, entry: impl Into<PeerEntry>) -> bool {
         let entry = entry.into();
         let is_known = self.0.catalog().get(entry.id()).is_some();
@@ -315,7 +317,7 @@ impl Discovery {
         true
     }
 
-    /// Forgets a peer until it is heard of again. False when it is not known.
+    /// Removes a peer until its entry is received again. Returns false if it is not known.
     pub fn remove(&self, peer: impl Into<PeerId>) -> bool {
         let peer = peer.into();
         {
@@ -330,7 +332,7 @@ impl Discovery {
         true
     }
 
-    /// Forgets all that the user said of peers. False when there was nothing.
+    /// Removes all inserted entries. Returns false if there were none.
     pub fn clear_unsigned(&self) -> bool {
         let removed = {
             let mut store = self.0.store();
@@ -344,30 +346,31 @@ impl Discovery {
         !removed.is_empty()
     }
 
-    /// Tells all peers of this node anew, so that those it refused look again.
+    /// Announces this node with a new entry version, so that peers that refused it evaluate it again.
     pub(crate) fn renew(&self) {
         if self.0.update_local(true, |_| {}) {
             self.0.local_changed.notify_one();
         }
     }
 
-    /// Marks this node. All peers hear of it at once.
+    /// Adds tags to this node, and announces them to all peers at once.
     pub fn add_tags<Way>(&self, tags: impl IntoIterOrSingle<Tag, Way>) {
         self.0
             .update_local(false, |entry| entry.tags.extend(tags.iterator()));
     }
 
-    /// Takes marks off this node. All peers hear of it at once.
+    /// Removes tags from this node, and announces that to all peers at once.
     pub fn remove_tags<Way>(&self, tags: impl IntoIterOrSingle<Tag, Way>) {
         self.0.update_local(false, |entry| {
             tags.iterator().for_each(|tag| _ = entry.tags.remove(&tag));
         });
     }
 
-    /// Carries a ticket. All peers hear of it at once, and everyone on the network can read it.
+    /// Adds a ticket to this node's entry, and announces it to all peers at once. Every node of the network can read
+    /// it.
     ///
-    /// To renew a ticket, add the new one and then [remove](Self::remove_ticket) the old one: only the first
-    /// [`MAX_TICKETS_JUDGED`] of a class are looked at, and more of them are warned about in the log.
+    /// To renew a ticket, add the new one and then [remove](Self::remove_ticket) the old one: peers validate only the
+    /// first [`MAX_TICKETS_JUDGED`] of a class. More of them cause a warning in the log.
     pub fn add_ticket(&self, ticket: impl Into<Ticket>) {
         let ticket = ticket.into();
         let class = ticket.class;
@@ -375,19 +378,19 @@ impl Discovery {
             drop(entry.tickets.insert(ticket.id(), ticket));
             let count = entry.tickets_of(class).count();
             if count > MAX_TICKETS_JUDGED {
-                tracing::warn!(%class, count, "more tickets of a class than others look at; remove those that are over");
+                tracing::warn!(%class, count, "this node has more tickets of a class than peers validate; remove expired ones");
             }
         });
     }
 
-    /// Carries a ticket no more. All peers hear of it at once.
+    /// Removes a ticket from this node's entry, and announces that to all peers at once.
     pub fn remove_ticket(&self, id: impl Into<UniqueId>) {
         let id = id.into();
         self.0
             .update_local(false, |entry| drop(entry.tickets.remove(&id)));
     }
 
-    /// Carries no ticket of a class any more. All peers hear of it at once.
+    /// Removes all tickets of a class, and announces that to all peers at once.
     pub fn remove_tickets_of(&self, class: impl Into<UniqueId>) {
         let class = class.into();
         self.0.update_local(false, |entry| {
@@ -395,28 +398,28 @@ impl Discovery {
         });
     }
 
-    /// Says that this node produces a stream.
+    /// Announces that this node produces a stream.
     pub(crate) fn add_stream(&self, stream: StreamId) {
         self.0.update_local(false, |entry| {
             Arc::make_mut(&mut entry.streams).insert(stream);
         });
     }
 
-    /// Says that this node no longer produces a stream.
+    /// Announces that this node no longer produces a stream.
     pub(crate) fn remove_stream(&self, stream: StreamId) {
         self.0.update_local(false, |entry| {
             Arc::make_mut(&mut entry.streams).remove(&stream);
         });
     }
 
-    /// Keeps a peer in the catalog, however full it is, until what this gives is dropped.
+    /// Keeps a peer in the catalog, even if it is full, until the returned value is dropped.
     pub(crate) fn hold(&self, peer: PeerId) -> Hold {
-        self.0.store().standings().hold(peer);
+        self.0.store().eviction().hold(peer);
         Hold(self.0.clone(), peer)
     }
 
-    /// Exchanges entries with a peer whose link broke, with a back-off, so that its return or restart is noticed
-    /// sooner than by its next renewal.
+    /// Exchanges entries, with backoff, with a peer whose link broke. Its restart is then noticed before its next
+    /// renewal.
     pub(crate) fn suspect(&self, peer: PeerId) {
         if peer != self.0.key.public() {
             jobs::request(&self.0, peer, Kind::Push);
@@ -424,12 +427,12 @@ impl Discovery {
     }
 }
 
-/// Keeps a peer in the catalog while it lives.
+/// Keeps a peer in the catalog until it is dropped.
 pub(crate) struct Hold(Arc<Shared>, PeerId);
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.0.store().standings().release(&self.1);
+        self.0.store().eviction().release(&self.1);
     }
 }
 

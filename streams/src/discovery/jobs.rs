@@ -1,4 +1,4 @@
-//! What is to be said to which peer: one task a peer, which tries again with a back-off.
+//! Pending exchanges with peers: at most one task per peer, with retries and backoff.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -16,29 +16,29 @@ use super::{
 };
 use crate::{EndpointAddr, PeerId};
 
-/// How many peers are dialled at a time that were met before.
+/// The maximum number of concurrent dials to peers that were connected before.
 const AT_A_TIME: usize = 128;
-/// How many are dialled at a time that others told of. Anyone may tell of peers that are not there, and so of whom it
-/// takes long to find out: those that were met do not wait for them.
+/// The maximum number of concurrent dials to peers known only indirectly. Any node can announce peers that do not
+/// exist, and dialling those takes long. Dials to other peers do not wait for them.
 const STRANGERS_AT_A_TIME: usize = 64;
-/// After so many failures a peer is left alone until something new is to be said.
+/// The number of failures after which a peer is not contacted until there is something new to send.
 const ATTEMPTS_MAX: u32 = 6;
-/// Peers that are being spoken to or wait for it; what is to be said to more strangers than these is said with the next
+/// The maximum number of peers with a running or waiting task. Further unknown peers are contacted with the next
 /// announcement.
 const WAITING_MAX: usize = MAX_PEERS;
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 const DELAY_MAX: Duration = Duration::from_secs(5);
 
-/// What is to be said to a peer.
+/// The kind of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    /// The local entry.
+    /// Send the local entry.
     Push,
-    /// All that is known, for all that the peer knows.
+    /// Exchange all entries.
     Full,
 }
 
-/// The peers that are being spoken to, with what else is to be said then. At most one task a peer.
+/// The peers with a task, and the exchange requested in the meantime. At most one task per peer.
 pub(super) struct Jobs {
     wanted: Mutex<HashMap<PeerId, Option<Kind>>>,
     permits: Semaphore,
@@ -58,7 +58,7 @@ impl Jobs {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is to be said now, or the end of the peer's task.
+    /// Returns the next exchange; `None` ends the peer's task.
     fn next(&self, peer: &PeerId) -> Option<Kind> {
         let mut wanted = self.lock();
         let next = wanted.get_mut(peer).and_then(Option::take);
@@ -68,14 +68,14 @@ impl Jobs {
         next
     }
 
-    /// What has come up since, together with `kind`.
+    /// Combines `kind` with an exchange requested in the meantime.
     fn join(&self, peer: &PeerId, kind: Kind) -> Kind {
         let more = self.lock().get_mut(peer).and_then(Option::take);
         more.map_or(kind, |more| more.max(kind))
     }
 }
 
-/// Says it soon, together with what else is to be said to the peer.
+/// Requests an exchange, combined with a pending one for the same peer.
 pub(super) fn request(shared: &Arc<Shared>, peer: PeerId, kind: Kind) {
     if shared.endpoint().is_none() {
         return;
@@ -97,7 +97,7 @@ pub(super) fn request(shared: &Arc<Shared>, peer: PeerId, kind: Kind) {
     shared.spawn(job);
 }
 
-/// Exchanges all with the peers that are new or have restarted.
+/// Requests full exchanges with the peers that are new or have restarted.
 pub(super) fn greet(shared: &Arc<Shared>, merged: &[Merged]) {
     for change in merged {
         if let Merged::Discovered(entry)
@@ -121,12 +121,12 @@ async fn say(shared: &Arc<Shared>, peer: &PeerId, mut kind: Kind) {
     let mut delay = FIRST_DELAY;
     for attempt in 1..=ATTEMPTS_MAX {
         let result = {
-            let lane = if shared.is_met(peer) {
+            let permits = if shared.is_met(peer) {
                 &shared.jobs.permits
             } else {
                 &shared.jobs.strangers
             };
-            let Ok(_permit) = lane.acquire().await else {
+            let Ok(_permit) = permits.acquire().await else {
                 return;
             };
             let Some(addr) = shared.known_address(EndpointAddr::from(peer)) else {
@@ -148,10 +148,10 @@ async fn say(shared: &Arc<Shared>, peer: &PeerId, mut kind: Kind) {
     }
 }
 
-/// A duration that differs from `base` by up to `jitter` of it, either way.
+/// Returns a duration that differs from `base` by up to the fraction `jitter`, in either direction.
 pub(super) fn jittered(base: Duration, jitter: f64) -> Duration {
     let mut bytes = [0; 4];
-    // Without randomness all wait equally long, which is only less polite.
+    // Without random bytes all waits are equally long, which only affects load.
     let _ = getrandom::fill(&mut bytes);
     let unit = f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX);
     base.mul_f64(1.0 + jitter * (2.0 * unit - 1.0))

@@ -1,4 +1,4 @@
-//! Tells two running nodes of one key from one node that has restarted. No I/O.
+//! Distinguishes two running nodes with the same key from one node that has restarted. No I/O.
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 
@@ -6,12 +6,12 @@ use tokio::time::Instant;
 
 use super::store::MAX_PEERS;
 
-/// Lives of one peer that are remembered, the oldest forgotten first.
+/// The maximum number of remembered runs per peer. The oldest is forgotten first.
 const LIVES_MAX: usize = 4;
-/// How long after a life was first met an earlier one may still be heard of: what it sent before it ended.
+/// The time after a new run was first seen in which messages of an earlier run may still arrive.
 const OVERLAP_MAX: Duration = Duration::from_secs(2);
 
-/// The lives in which peers were met on connections of their own, the current one last. At most [`MAX_PEERS`] peers.
+/// The runs of peers seen on direct connections, the current one last. At most [`MAX_PEERS`] peers.
 #[derive(Debug)]
 pub(super) struct Lives<K, L>(HashMap<K, Vec<(L, Instant)>>);
 
@@ -22,8 +22,8 @@ impl<K, L> Default for Lives<K, L> {
 }
 
 impl<K: Eq + Hash, L: PartialEq> Lives<K, L> {
-    /// Records a contact with one run of a peer. Returns true if another run had replaced it before, so that two processes
-    /// share the key.
+    /// Notes a contact with one run of a peer. Returns true if another run had replaced it before, which means that two
+    /// processes share the key.
     pub(super) fn meet(&mut self, peer: K, life: L, at: Instant) -> bool {
         if self.0.len() >= MAX_PEERS && !self.0.contains_key(&peer) {
             return false;

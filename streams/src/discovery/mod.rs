@@ -1,5 +1,5 @@
-//! How nodes of a network find each other: every node keeps a catalog of all others' signed entries, syncs it with each
-//! peer it meets, and sends its own entry on at every change.
+//! Discovery of the nodes of a network: every node keeps a catalog of the signed entries of all others, syncs it with each
+//! peer that it connects to, and announces its own entry whenever it changes.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,6 +22,7 @@ mod bootstrap;
 mod catalog;
 mod config;
 mod entry;
+mod eviction;
 mod exchanges;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
@@ -34,7 +35,6 @@ mod names;
 mod ping;
 mod problems;
 mod shared;
-mod standing;
 mod store;
 mod sync;
 #[cfg(test)]

@@ -1,19 +1,19 @@
-//! What nodes call themselves. A name proves nothing: it is shown beside the peer id. No I/O.
+//! The names of nodes. A name proves nothing: it is shown next to the peer id. No I/O.
 
 use std::{collections::HashMap, sync::Arc};
 
 use super::store::MAX_PEERS;
 use crate::PeerId;
 
-/// The longest name, in bytes; of a longer one the beginning counts.
+/// The maximum length of a name in bytes. Longer ones are truncated.
 pub const MAX_NAME_LEN: usize = 64;
 
-/// The names of peers, as they say them on connections of their own. At most [`MAX_PEERS`].
+/// The names of peers, as received on direct connections. At most [`MAX_PEERS`].
 #[derive(Debug, Default)]
 pub(super) struct Names(HashMap<PeerId, Arc<str>>);
 
 impl Names {
-    /// Takes what a peer calls itself; nothing takes its name away.
+    /// Sets the name of a peer; `None` removes it.
     pub(super) fn set(&mut self, peer: PeerId, name: Option<Arc<str>>) {
         match name {
             None => drop(self.0.remove(&peer)),
@@ -29,12 +29,13 @@ impl Names {
     }
 }
 
-/// A name as it is sent: its beginning, if it is too long.
+/// Truncates a name to the maximum length.
 pub(super) fn shortened(name: &str) -> &str {
     &name[..name.floor_char_boundary(MAX_NAME_LEN)]
 }
 
-/// A name as it came, made harmless for logs and terminals. `None` if it is empty or not text.
+/// Decodes a received name and escapes characters that are unsafe in logs and terminals. Returns `None` if it is empty
+/// or not UTF-8.
 pub(super) fn read(bytes: &[u8]) -> Option<Arc<str>> {
     let name = shortened(std::str::from_utf8(bytes).ok()?);
     if name.is_empty() {
@@ -51,7 +52,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Arc<str>> {
     Some(shown.into())
 }
 
-/// Characters that change the direction in which what follows is shown.
+/// Returns true for characters that change the direction of the text after them.
 const fn turns_text(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,4 +1,4 @@
-//! `/mosaik/discovery/ping/1.0`: asks a peer for its entry of this moment. Answered to peers of the catalog only.
+//! `/mosaik/discovery/ping/1.0`: requests a peer's current entry. Only peers in the catalog are answered.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::{
 
 pub(super) const ALPN: &[u8] = b"/mosaik/discovery/ping/1.0";
 
-/// A ping says nothing; more than this is none.
+/// The maximum length of a request, which has no content.
 const REQUEST_MAX: usize = 1024;
 
-/// Answers a dialler, in its link's task.
+/// Answers a peer, in the task of its link.
 pub(super) async fn serve(shared: Arc<Shared>, mut link: Link) {
     let peer = link.conn.peer();
     if shared.catalog().get_signed(&peer).is_none() {
@@ -31,11 +31,11 @@ pub(super) async fn serve(shared: Arc<Shared>, mut link: Link) {
     match answer(&shared, &mut link).await {
         Ok(()) => {
             link.tx.finish();
-            // The dialler closes once it has read the answer; if it does not, dropping the link does.
+            // The peer closes the link once it has read the answer. If it does not, dropping the link closes it.
             let _ = timeout(STEP_TIMEOUT, link.conn.closed()).await;
         }
         Err(error) => {
-            debug!(%peer, "ping not answered: {error}");
+            debug!(%peer, "failed to answer a ping: {error}");
             link.conn.close(CloseReason::ProtocolViolation);
         }
     }
@@ -51,7 +51,7 @@ async fn answer(shared: &Arc<Shared>, link: &mut Link) -> Result<(), SyncError> 
     in_time(link.tx.send_frame(&entry)).await
 }
 
-/// Asks a peer for its entry.
+/// Requests a peer's entry.
 pub(super) async fn ask(
     shared: &Arc<Shared>,
     to: &EndpointAddr,

@@ -1,4 +1,4 @@
-//! [`Problem`]: mistakes in how nodes are set up that other nodes reveal, each warned of once. No I/O.
+//! [`Problem`]: configuration mistakes detected in contact with other nodes. Each is logged once. No I/O.
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
@@ -7,14 +7,15 @@ use tokio::time::Instant;
 use super::Refusal;
 use crate::PeerId;
 
-/// Problems that are remembered; of more, nothing is said.
+/// The maximum number of remembered problems. Further ones are not reported.
 const PROBLEMS_MAX: usize = 64;
-/// How long a problem that is not seen again counts as current.
+/// The time for which a problem counts as current after it was last seen.
 const CURRENT_FOR: Duration = Duration::from_mins(2);
-/// How long after a warning the same problem is not warned of again.
+/// The minimum time between two warnings about the same problem.
 const QUIET_FOR: Duration = Duration::from_mins(10);
 
-/// A mistake in how nodes are set up, revealed by another node. Shown as a sentence that names what to change.
+/// A configuration mistake, detected in contact with another node. Formats as a sentence that names the setting to
+/// change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Problem {
@@ -22,25 +23,25 @@ pub enum Problem {
     OwnKeyShared,
     /// Two running nodes have this peer's secret key.
     KeyShared(PeerId),
-    /// A node that this one was told of has another id.
+    /// A configured node has another id.
     WrongId {
-        /// Where it was dialled.
+        /// The dialled address.
         addr: SocketAddr,
-        /// The id that this node was told.
+        /// The configured id.
         expected: PeerId,
-        /// The id it has, unproved.
+        /// The actual id, unproven.
         found: PeerId,
     },
-    /// A node that this one was told of is on another network.
+    /// A configured node belongs to another network.
     OtherNetwork(PeerId),
     /// A node of another network dialled this one.
     Foreign(PeerId),
-    /// The entry of a node that dialled this one was refused, so that it is not known here.
+    /// The entry of a node that dialled this one was refused, so it is not in the catalog.
     Refused(PeerId, Refusal),
 }
 
 impl Problem {
-    /// The node that it is about, unless that is this one.
+    /// Returns the node concerned, unless it is this one.
     pub const fn peer(&self) -> Option<PeerId> {
         match self {
             Self::OwnKeyShared => None,
@@ -81,10 +82,10 @@ impl fmt::Display for Problem {
             ),
             Self::Refused(peer, refusal @ (Refusal::Stale | Refusal::FutureDated)) => write!(
                 f,
-                "the entry of {peer} is refused: {refusal}; set the clock of that node or of this one"
+                "the entry of {peer} is refused because {refusal}; set the clock of that node or of this one"
             ),
             Self::Refused(peer, refusal) => {
-                write!(f, "the entry of {peer} is refused: {refusal}")
+                write!(f, "the entry of {peer} is refused because {refusal}")
             }
         }
     }
@@ -101,7 +102,7 @@ struct Noted {
 }
 
 impl Problems {
-    /// Notes that a problem was seen. True if it is to be warned of.
+    /// Notes that a problem was seen. Returns true if a warning is due.
     pub(super) fn note(&mut self, problem: Problem, now: Instant) -> bool {
         if let Some(noted) = self.0.get_mut(&problem) {
             let is_news = !noted.is_current(now) && now.duration_since(noted.warned) >= QUIET_FOR;
@@ -122,7 +123,7 @@ impl Problems {
         true
     }
 
-    /// A peer has entered the catalog on a connection of its own.
+    /// Notes that a peer was added to the catalog over a direct connection.
     pub(super) fn reached(&mut self, peer: &PeerId) {
         for (problem, noted) in &mut self.0 {
             let is_over = match problem {
@@ -138,7 +139,7 @@ impl Problems {
         }
     }
 
-    /// Those seen lately.
+    /// Returns the current problems.
     pub(super) fn current(&self, now: Instant) -> Vec<Problem> {
         let current = self.0.iter().filter(|(_, noted)| noted.is_current(now));
         current.map(|(problem, _)| *problem).collect()

@@ -1,5 +1,4 @@
-//! What the tasks of discovery share: the catalog as it changes, the socket, and what is known besides. Locks are held
-//! for moments, never across a wait.
+//! The state shared by the tasks of discovery. Locks are never held across an await.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -19,38 +18,38 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Catalog, Config, Event, PeerEntry, PeerEntryVersion, Refusal, SignedPeerEntry,
     entry::{Unverified, now_ms},
+    eviction::Known,
     exchanges::Exchanges,
     gossip::Gossip,
     jobs::Jobs,
     lives::Lives,
     names::Names,
     problems::{Problem, Problems},
-    standing::Known,
     store::{MAX_PEERS, Merged, Store},
-    wire::{self, About, Say},
+    wire::{self, About, Purpose},
 };
 use crate::{EndpointAddr, NetworkId, PeerId, SecretKey, network::Endpoint};
 
-/// Syncs that are answered at a time; others wait. They hold what was said and the answer to it.
+/// The maximum number of syncs answered at a time; others wait. Each holds the request and its answer.
 const INCOMING_MAX: usize = 256;
-/// Snapshots that are larger than a few entries, and taken in at a time; others wait. In the worst case each holds the
-/// largest frame.
+/// The maximum number of snapshots of more than a few entries merged at a time; others wait. In the worst case each
+/// holds the largest frame.
 const LARGE_INCOMING_MAX: usize = 8;
-/// Entries that are taken in between two looks at other tasks.
+/// The number of entries merged before the task yields.
 const BATCH: usize = 64;
-/// A snapshot with this many bad signatures is no mistake.
+/// The number of invalid signatures at which a snapshot is rejected as malicious.
 const BAD_SIGNATURES_MAX: usize = 16;
 
-/// What the tasks of discovery share.
+/// The state shared by the tasks of discovery.
 pub(super) struct Shared {
     pub(super) network: NetworkId,
     pub(super) config: Config,
     pub(super) max_frame_len: usize,
-    /// Triggered when the local entry has changed in a way that others should hear of.
+    /// Notified when the local entry has changed in a way that must be announced.
     pub(super) local_changed: Notify,
     pub(super) jobs: Jobs,
     pub(super) exchanges: Exchanges,
-    /// None until the network is bound.
+    /// `None` until the network is bound.
     pub(super) gossip: OnceLock<Arc<Gossip>>,
     pub(super) incoming: Semaphore,
     pub(super) large_incoming: Semaphore,
@@ -58,25 +57,24 @@ pub(super) struct Shared {
     store: Mutex<Store>,
     catalog: watch::Sender<Catalog>,
     events: broadcast::Sender<Event>,
-    /// None until the network is bound, and after it has ended.
+    /// `None` until the network is bound, and after it has ended.
     pub(super) endpoint: watch::Sender<Option<Endpoint>>,
-    /// Addresses given by the user, for peers that the catalog does not know. At most [`MAX_PEERS`].
+    /// Configured addresses, for peers that are not in the catalog. At most [`MAX_PEERS`].
     hints: Mutex<BTreeMap<PeerId, BTreeSet<SocketAddr>>>,
-    /// Where peers were heard to be on the local network; what the user gives is kept apart, as a stranger can say anything
-    /// there. Few.
+    /// Addresses seen on the local network. Kept apart from configured ones, since any host can announce them. Few.
     lan: Mutex<BTreeMap<PeerId, BTreeSet<SocketAddr>>>,
-    /// Peers of this implementation, to whom a departure means something. At most [`MAX_PEERS`].
+    /// Peers of this implementation, which process departure messages. At most [`MAX_PEERS`].
     ours: Mutex<HashSet<PeerId>>,
-    /// What this node calls itself.
+    /// The name of this node.
     name: Mutex<Option<Arc<str>>>,
     names: Mutex<Names>,
-    /// By the start that a peer's entry names, and by the process that its consumers name.
+    /// Runs of peers, by the start time in their entry, and by the process id that their consumers send.
     lives: Mutex<Lives<PeerId, i64>>,
     processes: Mutex<Lives<PeerId, [u8; 16]>>,
     problems: Mutex<Problems>,
-    /// Whether this node answers to multicast DNS.
+    /// True if this node answers multicast DNS queries.
     pub(super) mdns: AtomicBool,
-    /// Ends the tasks of discovery.
+    /// Stops the tasks of discovery.
     pub(super) cancel: CancellationToken,
 }
 
@@ -126,23 +124,23 @@ impl Shared {
         };
         for addr in &shared.config.bootstrap {
             shared.hint(addr);
-            shared.store().standings().name(addr.id);
+            shared.store().eviction().name(addr.id);
         }
         shared
     }
 
-    /// Whether the peer has proved its key on a connection, or is in use.
+    /// Returns true if the peer has proven its key on a connection, or is in use.
     pub(super) fn is_met(&self, peer: &PeerId) -> bool {
         let mut store = self.store();
-        store.how(peer) == Some(Known::InPerson) || store.standings().is_held(peer)
+        store.how(peer) == Some(Known::Direct) || store.eviction().is_held(peer)
     }
 
-    /// What happens from now on.
+    /// Returns a receiver for events from now on.
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
 
-    /// Peers of this implementation.
+    /// Returns the peers of this implementation.
     pub(super) fn ours(&self) -> Vec<PeerId> {
         lock(&self.ours).iter().copied().collect()
     }
@@ -169,17 +167,17 @@ impl Shared {
         tokio::spawn(async move { cancel.run_until_cancelled(task).await });
     }
 
-    /// Lets everyone see what `store` holds. Called with the lock held, so that the order is kept.
+    /// Publishes the state of `store`. Called with the lock held, to keep the order.
     pub(super) fn publish(&self, store: &Store) {
         self.catalog.send_replace(store.catalog());
     }
 
-    /// An error means only that nobody listens.
+    /// Sending fails only if there is no receiver.
     pub(super) fn emit(&self, event: Event) {
         let _ = self.events.send(event);
     }
 
-    /// Changes the local entry, and says so to all peers if that changed something or `renew` is set.
+    /// Changes the local entry, and announces it if that changed something or `renew` is set.
     pub(super) fn update_local(&self, renew: bool, change: impl FnOnce(&mut PeerEntry)) -> bool {
         let changed = {
             let mut store = self.store();
@@ -195,12 +193,12 @@ impl Shared {
         changed
     }
 
-    /// Renews the local entry for the one who asked.
+    /// Renews the local entry without announcing it.
     pub(super) fn update_local_quietly(&self) {
         self.update_local(true, |_| ());
     }
 
-    /// The addresses given with a peer and all others that are known of it, if there is one.
+    /// Combines the given addresses of a peer with all known ones. Returns `None` if there are none.
     pub(super) fn known_address(&self, mut addr: EndpointAddr) -> Option<EndpointAddr> {
         if let Some(entry) = self.catalog.borrow().get(&addr.id) {
             addr.addrs.extend(&entry.address().addrs);
@@ -221,7 +219,7 @@ impl Shared {
     pub(super) fn hint(&self, addr: &EndpointAddr) {
         let mut hints = lock(&self.hints);
         if hints.len() < MAX_PEERS || hints.contains_key(&addr.id) {
-            // The last ones given count: a peer that moves would collect addresses.
+            // The last ones replace earlier ones: a peer that moves would accumulate addresses.
             hints.insert(addr.id, addr.addrs.clone());
         }
     }
@@ -233,11 +231,11 @@ impl Shared {
         }
     }
 
-    /// A frame for a peer, with what this node says of itself.
+    /// Builds a frame for a peer, with this node's name.
     pub(super) fn frame<'a>(
         &self,
         entries: impl IntoIterator<Item = &'a SignedPeerEntry>,
-        say: Say,
+        purpose: Purpose,
         to: &PeerId,
     ) -> Vec<u8> {
         let name = lock(&self.name).clone();
@@ -245,10 +243,10 @@ impl Shared {
             name: name.as_deref(),
             is_key_shared: self.has_problem(&Problem::KeyShared(*to)),
         };
-        wire::encode(entries, say, about, self.max_frame_len)
+        wire::encode(entries, purpose, about, self.max_frame_len)
     }
 
-    /// True if that is another name than before.
+    /// Returns true if the name has changed.
     pub(super) fn set_own_name(&self, name: Option<Arc<str>>) -> bool {
         let mut own = lock(&self.name);
         let changed = *own != name;
@@ -264,21 +262,21 @@ impl Shared {
         lock(&self.names).get(peer)
     }
 
-    /// A peer has shown an entry of this start on a connection that was opened at this time.
+    /// Notes that a peer presented an entry with this start time on a connection opened at this time.
     pub(super) fn met_life(&self, peer: PeerId, started_ms: i64, at: Instant) {
         if lock(&self.lives).meet(peer, started_ms, at) {
             self.report(Problem::KeyShared(peer));
         }
     }
 
-    /// A consumer of this process of a peer has connected.
+    /// Notes that a consumer of this process of a peer has connected.
     pub(super) fn met_process(&self, peer: PeerId, process: [u8; 16]) {
         if lock(&self.processes).meet(peer, process, Instant::now()) {
             self.report(Problem::KeyShared(peer));
         }
     }
 
-    /// Remembers a problem, and warns of it unless that was done lately.
+    /// Remembers a problem, and logs a warning unless that was done recently.
     pub(super) fn report(&self, problem: Problem) {
         if !lock(&self.problems).note(problem, Instant::now()) {
             return;
@@ -290,7 +288,7 @@ impl Shared {
         }
     }
 
-    /// Whether nodes of the local network, of whatever network they are, hear of this one.
+    /// Returns true if nodes on the local network, of any network, can discover this one.
     pub(super) fn is_heard_locally(&self) -> bool {
         self.mdns.load(Ordering::Relaxed)
     }
@@ -307,7 +305,7 @@ impl Shared {
         self.problems().contains(problem)
     }
 
-    /// Drops what is kept of a peer besides its entry.
+    /// Drops all state about a peer except for its entry.
     pub(super) fn forget(&self, peer: &PeerId) {
         lock(&self.ours).remove(peer);
         self.set_name(*peer, None);
@@ -325,27 +323,27 @@ impl Shared {
             departed
         };
         if departed {
-            self.say_departed(*peer);
+            self.emit_departed(*peer);
         }
     }
 
-    /// Drops what is kept of a peer that is out of the catalog, and says so.
-    pub(super) fn say_departed(&self, peer: PeerId) {
+    /// Drops the state about a peer that was removed from the catalog, and emits the event.
+    pub(super) fn emit_departed(&self, peer: PeerId) {
         self.forget(&peer);
         self.emit(Event::PeerDeparted(peer));
     }
 
-    /// Checks an entry as it came, and its signature only if it is wanted otherwise. What is refused is counted.
+    /// Checks a received entry, and verifies its signature only if it is otherwise acceptable. Counts refusals.
     pub(super) fn verify(&self, entry: Unverified, how: Known) -> Result<SignedPeerEntry, Refusal> {
         self.store().wants(&entry.entry, how, now_ms())?;
-        // Without the lock: whoever needs it would wait for one signature after the other.
+        // Without the lock, which would otherwise be held for each signature.
         entry.verify().map_err(|_| {
             self.store().count(Refusal::BadSignature);
             Refusal::BadSignature
         })
     }
 
-    /// Takes in entries as a peer told them, and tells what they changed; `None` when too many are forged.
+    /// Merges entries received from a peer, and returns the changes; `None` if too many signatures are invalid.
     pub(super) async fn merge(
         &self,
         entries: Vec<Unverified>,
@@ -357,9 +355,9 @@ impl Shared {
             let mut batch = Vec::new();
             for entry in entries.by_ref().take(BATCH) {
                 let how = if entry.entry.id() == from {
-                    Known::InPerson
+                    Known::Direct
                 } else {
-                    Known::ByHearsay
+                    Known::Indirect
                 };
                 match self.verify(entry, how) {
                     Ok(entry) => batch.push((entry, how)),
@@ -373,7 +371,7 @@ impl Shared {
             }
             tokio::task::yield_now().await;
         }
-        // Also when others had told of it before.
+        // Also if the entry was known from others.
         self.store().met(from);
         Some(merged)
     }
@@ -390,7 +388,7 @@ impl Shared {
                 self.publish(&store);
             }
             let mut displaced = store.take_displaced();
-            // One may have come back meanwhile.
+            // A displaced peer may have been added again in the meantime.
             displaced.retain(|peer| store.how(peer).is_none());
             (merged, displaced)
         };

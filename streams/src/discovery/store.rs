@@ -1,4 +1,4 @@
-//! The rules by which what others say enters the catalog. Pure: the time is given. No I/O.
+//! The rules by which received entries are merged into the catalog. Time is a parameter. No I/O.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -9,88 +9,89 @@ use std::{
 use super::{
     catalog::{Catalog, Data},
     entry::{PeerEntry, PeerEntryVersion, SignedPeerEntry, Unverified},
-    standing::{Known, Standings},
+    eviction::{EvictionOrder, Known},
 };
 use crate::{PeerId, SecretKey};
 
-/// The most peers in a catalog. Beyond, a newcomer takes the place of a peer that this node has no connection with, known
-/// no better and met longest ago; when there is none, it is refused, and counted as [`Refusal::Full`].
+/// The maximum number of peers in a catalog. At the limit, a new peer displaces one that this node has no connection
+/// with, that is known no better, and was seen longest ago. If there is none, the entry is refused and counted as
+/// [`Refusal::Full`].
 pub const MAX_PEERS: usize = 16_384;
-/// The most bytes that one entry may take on the wire: 256 KiB, room for 8,000 streams.
+/// The maximum length of one entry on the wire: 256 KiB, room for 8,000 streams.
 pub const MAX_ENTRY_LEN: usize = 256 * 1024;
-/// The most bytes that all entries of a catalog may take on the wire: 64 MiB. Beyond, the largest of those that may be
-/// displaced makes room for smaller ones, so that none of up to 4 KiB is kept out.
+/// The maximum total length of the entries of a catalog on the wire: 64 MiB. At the limit, the largest entry that may
+/// be displaced makes room for smaller ones, so that entries of up to 4 KiB are always accepted.
 pub const MAX_CATALOG_LEN: usize = 64 * 1024 * 1024;
 
-/// Why an entry did not enter the catalog.
+/// The reason for which an entry was not merged into the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// It is of another network.
-    #[error("it is of another network")]
+    /// It belongs to another network.
+    #[error("it belongs to another network")]
     ForeignNetwork,
-    /// Its peer did not sign it.
-    #[error("its signature is bad")]
+    /// It is not signed by its peer.
+    #[error("its signature is invalid")]
     BadSignature,
     /// It was last renewed longer ago than the purge time.
     #[error("it is too old")]
     Stale,
-    /// It is dated further ahead than clocks may differ.
+    /// It is dated further in the future than the maximum clock difference.
     #[error("it is dated too far in the future")]
     FutureDated,
-    /// The one in the catalog is as new or newer.
-    #[error("it is not newer than the one known")]
+    /// The entry in the catalog is as new or newer.
+    #[error("it is not newer than the known entry")]
     NotNewer,
-    /// It is said to be this node's own.
-    #[error("only the node itself changes its entry")]
+    /// It claims to be this node's own.
+    #[error("it claims to be this node's own entry")]
     Local,
-    /// Its peer has left since.
-    #[error("its peer has left since")]
+    /// Its peer has departed since.
+    #[error("its node has departed since")]
     Departed,
-    /// There are as many peers or bytes as the catalog takes, and none that would make room.
+    /// The catalog has reached its maximum number of peers or bytes, and no peer can be displaced.
     #[error("the catalog is full")]
     Full,
-    /// It takes more bytes than an entry may.
+    /// It exceeds the maximum length of an entry.
     #[error("it is too large")]
     TooLarge,
-    /// It was announced in bytes that are no announcement.
+    /// The announcement that contained it is malformed.
     #[error("it is malformed")]
     Malformed,
 }
 
 const REFUSALS: usize = Refusal::Malformed as usize + 1;
 
-/// What an entry changed.
+/// The change made by an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Merged {
     /// The peer was not known.
     Discovered(Arc<SignedPeerEntry>),
-    /// The peer was known; `restarted` when this is a later life of it.
+    /// The peer was known; `restarted` if it has restarted since.
     Updated {
         entry: Arc<SignedPeerEntry>,
         restarted: bool,
     },
 }
 
-/// How a peer left.
-struct Left {
+/// Marks a departed peer, so that older entries do not bring it back.
+struct Tombstone {
     version: PeerEntryVersion,
-    /// Its word has come by gossip.
+    /// Its departure was received by gossip.
     is_announced: bool,
 }
 
-/// The catalog while it changes.
+/// The mutable catalog.
 pub(super) struct Store {
     data: Arc<Data>,
-    /// Up to which version peers that left are known to have left.
-    departed: BTreeMap<PeerId, Left>,
-    /// Bytes of all signed entries on the wire.
+    /// The tombstones of departed peers, each with the last version that is refused.
+    departed: BTreeMap<PeerId, Tombstone>,
+    /// The total length of all signed entries on the wire.
     encoded_len: usize,
     max_time_drift: Duration,
     max_peers: usize,
     max_len: usize,
-    standings: Standings,
-    /// Those displaced, until someone asks.
+    eviction: EvictionOrder,
+    /// Displaced peers that were not reported yet.
     displaced: Vec<PeerId>,
     displaced_count: u64,
     refused: [u64; REFUSALS],
@@ -115,7 +116,7 @@ impl Store {
             max_time_drift,
             max_peers: MAX_PEERS,
             max_len: MAX_CATALOG_LEN,
-            standings: Standings::default(),
+            eviction: EvictionOrder::default(),
             displaced: Vec::new(),
             displaced_count: 0,
             refused: [0; REFUSALS],
@@ -128,44 +129,44 @@ impl Store {
         self
     }
 
-    /// What is known at present.
+    /// Returns a snapshot of the catalog.
     pub(super) fn catalog(&self) -> Catalog {
         Catalog(self.data.clone())
     }
 
-    /// How many entries were refused for this reason.
+    /// Returns the number of entries refused for this reason.
     pub(super) const fn refused(&self, refusal: Refusal) -> u64 {
         self.refused[refusal as usize]
     }
 
-    /// Counts a refusal that was found elsewhere.
+    /// Counts a refusal detected by another module.
     pub(super) const fn count(&mut self, refusal: Refusal) {
         self.refused[refusal as usize] += 1;
     }
 
-    /// Who stays when it is full.
-    pub(super) const fn standings(&mut self) -> &mut Standings {
-        &mut self.standings
+    /// Returns the eviction order.
+    pub(super) const fn eviction(&mut self) -> &mut EvictionOrder {
+        &mut self.eviction
     }
 
-    /// How a peer of the catalog came to be known.
+    /// Returns the way in which a peer of the catalog is known.
     pub(super) fn how(&self, peer: &PeerId) -> Option<Known> {
-        self.standings.how(peer)
+        self.eviction.how(peer)
     }
 
-    /// A peer has proved its key on a connection.
+    /// Notes that a peer has proven its key on a connection.
     pub(super) fn met(&mut self, peer: &PeerId) {
         if self.data.signed.contains_key(peer) {
-            self.standings.note(*peer, Known::InPerson);
+            self.eviction.note(*peer, Known::Direct);
         }
     }
 
-    /// Those that had to make room since this was last asked.
+    /// Returns the peers displaced since the last call.
     pub(super) fn take_displaced(&mut self) -> Vec<PeerId> {
         std::mem::take(&mut self.displaced)
     }
 
-    /// How many peers had to make room for others.
+    /// Returns the number of displaced peers since the start.
     pub(super) const fn displaced(&self) -> u64 {
         self.displaced_count
     }
@@ -195,16 +196,16 @@ impl Store {
         match self.data.signed.get(entry.id()) {
             Some(known) if version <= known.version => Err(Refusal::NotNewer),
             None if self.is_crowded() => {
-                let room = self.standings.last_in_line(self.standing(entry.id(), how));
+                let room = self.eviction.next_evicted(self.standing(entry.id(), how));
                 room.map(drop).ok_or(Refusal::Full)
             }
             _ => Ok(()),
         }
     }
 
-    /// Why an entry that its peer sent did not enter the catalog.
+    /// Returns the reason for which an entry sent by its own peer was not merged.
     pub(super) fn why_not(&self, entry: Unverified, now: i64) -> Refusal {
-        if let Err(refusal) = self.check(&entry.entry, Known::InPerson, now) {
+        if let Err(refusal) = self.check(&entry.entry, Known::Direct, now) {
             return refusal;
         }
         match entry.verify() {
@@ -218,22 +219,22 @@ impl Store {
         self.data.signed.len() >= self.max_peers
     }
 
-    /// Whoever stays in any case comes in as if it had come in person.
+    /// A peer that is never evicted is treated as known directly.
     fn standing(&self, peer: &PeerId, how: Known) -> Known {
-        if self.standings.is_held(peer) {
-            Known::InPerson
+        if self.eviction.is_held(peer) {
+            Known::Direct
         } else {
             how
         }
     }
 
-    /// Whether an entry would be taken if its signature is good; one that would not is counted.
+    /// Checks whether an entry would be merged if its signature is valid. Counts a refusal.
     pub(super) fn wants(&mut self, entry: &PeerEntry, how: Known, now: i64) -> Result<(), Refusal> {
         self.check(entry, how, now)
             .inspect_err(|refusal| self.count(*refusal))
     }
 
-    /// Takes an entry, by the rules.
+    /// Merges an entry by the rules.
     pub(super) fn merge(
         &mut self,
         entry: SignedPeerEntry,
@@ -259,8 +260,8 @@ impl Store {
         let known = self.data.signed.get(entry.id());
         let encoded_len =
             self.encoded_len - known.map_or(0, |known| known.encoded_len()) + entry.encoded_len();
-        if known.is_none() || how == Known::InPerson {
-            self.standings.note(*entry.id(), how);
+        if known.is_none() || how == Known::Direct {
+            self.eviction.note(*entry.id(), how);
         }
         self.encoded_len = encoded_len;
         self.departed.remove(entry.id());
@@ -280,7 +281,7 @@ impl Store {
         })
     }
 
-    /// Displaces whoever must make room for this entry.
+    /// Displaces the peers that must make room for this entry.
     fn make_room(&mut self, entry: &SignedPeerEntry, how: Known) -> Result<(), Refusal> {
         let known = self.data.signed.get(entry.id());
         let grows_by = entry
@@ -290,16 +291,16 @@ impl Store {
             None
         } else {
             let len = |peer: &PeerId| self.data.signed.get(peer).map_or(0, |e| e.encoded_len());
-            let others = self.standings.displaceable(how);
+            let others = self.eviction.displaceable(how);
             let largest = others
                 .filter(|peer| *peer != entry.id())
                 .max_by_key(|peer| len(peer));
-            // One larger than the newcomer is enough, and only such a one is in the way.
+            // Displacing one larger than the new entry is sufficient, and only such a one may be displaced.
             let largest = largest.filter(|peer| len(peer) > entry.encoded_len());
             Some(*largest.ok_or(Refusal::Full)?)
         };
         let oldest = if known.is_none() && largest.is_none() && self.is_crowded() {
-            Some(self.standings.last_in_line(how).ok_or(Refusal::Full)?)
+            Some(self.eviction.next_evicted(how).ok_or(Refusal::Full)?)
         } else {
             None
         };
@@ -311,10 +312,10 @@ impl Store {
         Ok(())
     }
 
-    /// Takes a peer's word that it leaves: `signed` says when it was given, if the peer gave it. True when the peer was
-    /// known. What is refused is counted, but for what is said of peers that are not known and have not left.
+    /// Processes a peer's departure. `signed` returns the time of the signature if it is valid. Returns true if the
+    /// peer was known. Counts refusals, except for departures of peers that are neither known nor departed.
     ///
-    /// One word of a departure is taken and no more, since it can be written in many ways.
+    /// Accepts one departure per peer, because the same departure can be encoded in many ways.
     pub(super) fn take_departure(
         &mut self,
         id: &PeerId,
@@ -332,7 +333,7 @@ impl Store {
         let checked = if known.is_none() && left.is_some_and(|left| left.is_announced) {
             Err(Refusal::Departed)
         } else if last.started_ms > version.started_ms {
-            // A later life of the peer has nothing to do with the end of an earlier one.
+            // The end of an earlier run does not concern a later one.
             Err(Refusal::NotNewer)
         } else if version.updated_ms.max(version.started_ms) > latest {
             Err(Refusal::FutureDated)
@@ -352,34 +353,35 @@ impl Store {
         Ok(known.is_some())
     }
 
-    /// Forgets a peer that says itself that it leaves, and every entry of it up to `version`.
+    /// Removes a peer that departs, and refuses its entries up to `version` from now on.
     pub(super) fn depart(&mut self, id: &PeerId, version: PeerEntryVersion) -> bool {
         let Some(known) = self.data.signed.get(id) else {
             return false;
         };
         let left = known.version.max(version);
-        // Without room for it the peer is only forgotten; a replay would bring it back until it is stale.
+        // If there is no room for a tombstone, the peer is only removed; a replayed entry would add it again until it
+        // is stale.
         if self.departed.len() < self.max_peers {
-            let left = Left {
+            let tombstone = Tombstone {
                 version: left,
                 is_announced: false,
             };
-            self.departed.insert(*id, left);
+            self.departed.insert(*id, tombstone);
         }
         self.remove_signed(id)
     }
 
     fn remove_signed(&mut self, id: &PeerId) -> bool {
         let removed = Arc::make_mut(&mut self.data).signed.remove(id);
-        self.standings.forget(id);
+        self.eviction.forget(id);
         self.encoded_len -= removed.as_ref().map_or(0, |entry| entry.encoded_len());
         removed.is_some()
     }
 
-    /// Forgets what was not renewed for the purge time, and says whose it was.
+    /// Removes entries that were not renewed within the purge time, and returns their peers.
     pub(super) fn purge(&mut self, now: i64) -> Vec<PeerId> {
         let data = &self.data;
-        // What left so long ago would be refused as stale.
+        // Entries this old would be refused as stale.
         self.departed
             .retain(|_, left| !data.is_stale(left.version.updated_ms, now));
         let stale = |entry: &&Arc<SignedPeerEntry>| data.is_stale(entry.version.updated_ms, now);
@@ -395,7 +397,7 @@ impl Store {
         stale
     }
 
-    /// When the next entry was last renewed that will become stale, in milliseconds since 1970.
+    /// Returns the renewal time of the entry that becomes stale next, in milliseconds since 1970.
     pub(super) fn oldest(&self) -> Option<i64> {
         self.data
             .signed
@@ -404,8 +406,8 @@ impl Store {
             .min()
     }
 
-    /// Takes what the user says of a peer. Refused for another network's entry, for the node's own, and for that of a
-    /// peer whose own word is known.
+    /// Inserts an entry on behalf of the application. Refused for another network's entry, for the node's own, and for
+    /// that of a peer whose signed entry is known.
     pub(super) fn insert_unsigned(&mut self, entry: PeerEntry) -> Result<bool, Refusal> {
         let refusal = if entry.network != self.data.local.network {
             Some(Refusal::ForeignNetwork)
@@ -426,13 +428,13 @@ impl Store {
         Ok(unsigned.insert(*entry.id(), Arc::new(entry)).is_none())
     }
 
-    /// Forgets a peer, until it is heard of again.
+    /// Removes a peer, until its entry is received again.
     pub(super) fn remove(&mut self, id: &PeerId) -> bool {
         let unsigned = Arc::make_mut(&mut self.data).unsigned.remove(id).is_some();
         self.remove_signed(id) || unsigned
     }
 
-    /// Forgets all that the user said of peers.
+    /// Removes all inserted entries.
     pub(super) fn clear_unsigned(&mut self) -> Vec<PeerId> {
         let unsigned = std::mem::take(&mut Arc::make_mut(&mut self.data).unsigned);
         unsigned
@@ -441,9 +443,9 @@ impl Store {
             .collect()
     }
 
-    /// Changes the local entry; a change renews and signs it. False when it stays as it is.
+    /// Changes the local entry; a change renews and signs it. Returns false if nothing changed.
     ///
-    /// `renew` counts as a change by itself.
+    /// `renew` counts as a change.
     pub(super) fn update_local(
         &mut self,
         key: &SecretKey,

@@ -1,4 +1,4 @@
-//! `/mosaik/discovery/sync/1.0`: two nodes exchange what they know. The dialler speaks first.
+//! `/mosaik/discovery/sync/1.0`: two nodes exchange their catalogs. The dialling node sends first.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use super::{
     jobs::{self, Kind},
     shared::Shared,
     store::Merged,
-    wire::{self, Malformed, Say, Snapshot},
+    wire::{self, Malformed, Purpose, Snapshot},
 };
 use crate::{
     EndpointAddr, PeerId,
@@ -24,14 +24,14 @@ use crate::{
 
 pub(super) const ALPN: &[u8] = b"/mosaik/discovery/sync/1.0";
 
-/// For each step of an exchange: dialling, writing, reading, and closing.
+/// The timeout of each step of an exchange: dialling, writing, reading, and closing.
 pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest snapshot taken from a peer that is not in the catalog: about 10,000 entries.
+/// The maximum length of a snapshot from a peer that is not in the catalog: about 10,000 entries.
 const STRANGERS_SNAPSHOT_MAX: usize = 4 * 1024 * 1024;
-/// The largest snapshot that is taken in without waiting for others: about 200 entries.
+/// The maximum length of a snapshot that is merged without waiting for others: about 200 entries.
 const SMALL_SNAPSHOT_MAX: usize = 64 * 1024;
 
-/// Why two nodes could not exchange what they know.
+/// An error from exchanging catalogs.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SyncError {
@@ -41,22 +41,23 @@ pub enum SyncError {
     /// The peer could not be dialled.
     #[error("failed to connect: {0}")]
     Connect(#[from] ConnectError),
-    /// The link broke.
+    /// The link failed.
     #[error("the link failed: {0}")]
     Link(#[from] LinkError),
-    /// The peer is of another network.
-    #[error("the peer is of another network")]
+    /// The peer belongs to another network.
+    #[error("the peer belongs to another network")]
     DifferentNetwork,
-    /// The peer sent something else than a snapshot that holds its own entry, or many bad signatures.
-    #[error("the peer does not keep to the protocol")]
+    /// The peer sent something other than a snapshot with its own entry, or many invalid signatures.
+    #[error("the peer violated the protocol")]
     ProtocolViolation,
-    /// The peer's own entry was refused, so that its network is not proved: a clock that is far off, or a full catalog.
-    #[error("the entry of the peer was refused: {0}")]
+    /// The peer's own entry was refused, so its network is not proven. Caused by a clock that is far off, or a full
+    /// catalog.
+    #[error("the entry of the peer was refused because {0}")]
     EntryRefused(Refusal),
-    /// The peer is not known and did not show its own entry.
-    #[error("the peer did not show its own entry")]
+    /// The peer is unknown and did not send its own entry.
+    #[error("the peer did not send its own entry")]
     NoEntry,
-    /// The peer was silent.
+    /// The peer did not answer in time.
     #[error("no answer within {} s", STEP_TIMEOUT.as_secs())]
     TimedOut,
 }
@@ -79,8 +80,8 @@ pub(super) async fn in_time<T>(
     }
 }
 
-/// Exchanges with a peer, as dialler. To one whose network is not known yet it says no more than the local entry, and
-/// the rest when the answer has proved the network.
+/// Exchanges catalogs with a peer, as the dialling side. A peer whose network is not known yet receives the local entry
+/// only, and the rest once its answer has proven its network.
 pub(super) async fn with(
     shared: &Arc<Shared>,
     to: &EndpointAddr,
@@ -94,40 +95,43 @@ pub(super) async fn with(
     let first = || {
         let catalog = shared.catalog();
         match kind {
-            Kind::Push => shared.frame([catalog.local()], Say::Push, &to.id),
-            Kind::Full if is_proved => shared.frame(wire::all(&catalog), Say::Hello, &to.id),
-            Kind::Full => shared.frame([catalog.local()], Say::Hello, &to.id),
+            Kind::Push => shared.frame([catalog.local()], Purpose::Push, &to.id),
+            Kind::Full if is_proved => shared.frame(wire::all(&catalog), Purpose::Hello, &to.id),
+            Kind::Full => shared.frame([catalog.local()], Purpose::Hello, &to.id),
         }
     };
     let known = exchange(shared, to, kind, first).await?;
     if kind == Kind::Full && !is_proved {
         let catalog = shared.catalog();
         let news: Vec<_> = wire::news(&catalog, &to.id, &known).collect();
-        // Of what changed since, this peer was not told with the others: it was not one of them yet.
+        // Changes made since then were not sent to this peer, because it was not in the catalog yet.
         if news.len() > 1 || catalog.local().update_version() != said {
-            exchange(shared, to, kind, || shared.frame(news, Say::Push, &to.id)).await?;
+            exchange(shared, to, kind, || {
+                shared.frame(news, Purpose::Push, &to.id)
+            })
+            .await?;
         }
     }
     Ok(())
 }
 
-/// Says that this node leaves.
+/// Notifies a peer that this node departs.
 pub(super) async fn depart(shared: &Arc<Shared>, to: &EndpointAddr) -> Result<(), SyncError> {
     let link = connect(shared, to).await?;
     let catalog = shared.catalog();
-    let goodbye = shared.frame([catalog.local()], Say::Departure, &to.id);
-    // Not one of those that leaving ends.
-    speak(shared, link, Kind::Full, goodbye).await.map(drop)
+    let departure = shared.frame([catalog.local()], Purpose::Departure, &to.id);
+    // Not counted as an exchange, since departing cancels those.
+    speak(shared, link, Kind::Full, departure).await.map(drop)
 }
 
-/// Whether another running node has this node's key: asks where a node of this key is said to be. That may be this node
-/// itself, which is then among its own bootstrap peers.
+/// Returns true if another running node has this node's key: asks the address configured for this node's own id. The
+/// answer may come from this node itself, if it is among its own bootstrap peers.
 pub(super) async fn is_another_me(
     shared: &Arc<Shared>,
     to: &EndpointAddr,
 ) -> Result<bool, SyncError> {
     let local = shared.catalog().local().clone();
-    let frame = || shared.frame([&local], Say::Push, &to.id);
+    let frame = || shared.frame([&local], Purpose::Push, &to.id);
     let known = exchange(shared, to, Kind::Push, frame).await?;
     let started = known.get(&to.id).map(|version| version.started_ms);
     Ok(started.is_some_and(|started| started != local.version.started_ms))
@@ -135,8 +139,8 @@ pub(super) async fn is_another_me(
 
 type Known = HashMap<PeerId, super::PeerEntryVersion>;
 
-/// Exchanges with a peer, unless this node leaves. The frame is made once somebody is there to read it: a whole catalog
-/// takes its time, and anyone may tell of peers that are not there.
+/// Exchanges with a peer, unless this node is departing. The frame is built once the connection is open: a whole
+/// catalog takes time to build, and any node can announce peers that do not exist.
 async fn exchange(
     shared: &Arc<Shared>,
     to: &EndpointAddr,
@@ -203,15 +207,16 @@ async fn ask(
     Ok(known)
 }
 
-/// Takes in what a peer said. New peers are synced with, and `peer` itself too if it is new while no more than an
-/// entry was exchanged.
+/// Merges a snapshot received from a peer. Requests syncs with new peers, and with `peer` itself if it is new and only
+/// entries were exchanged.
 async fn take(
     shared: &Arc<Shared>,
     peer: &PeerId,
     snapshot: Snapshot,
     is_push: bool,
 ) -> Result<(), SyncError> {
-    // Before it is in the catalog: whoever sees it there may leave the next moment, and is to tell it so.
+    // Before it is added to the catalog: a task that finds it there may announce this node's departure at once, and
+    // must know that the peer supports it.
     if snapshot.is_ours() {
         shared.remember_ours(*peer);
         shared.set_name(*peer, snapshot.name());
@@ -244,7 +249,7 @@ async fn take(
     Ok(())
 }
 
-/// Answers a dialler, in its link's task.
+/// Answers a dialling peer, in the task of its link.
 pub(super) async fn serve(shared: Arc<Shared>, link: Link) {
     let conn = link.conn.clone();
     if shared.exchanges.run(hear(&shared, link)).await.is_none() {
@@ -255,20 +260,20 @@ pub(super) async fn serve(shared: Arc<Shared>, link: Link) {
 async fn hear(shared: &Arc<Shared>, mut link: Link) {
     let peer = link.conn.peer();
     match answer(shared, &mut link).await {
-        // Its answer is held until it is read.
+        // The permit is held until the answer is read.
         Ok(_permit) => {
             link.tx.finish();
-            // The dialler closes once it has read the answer; if it does not, dropping the link does.
+            // The peer closes the link once it has read the answer. If it does not, dropping the link closes it.
             let _ = timeout(STEP_TIMEOUT, link.conn.closed()).await;
         }
         Err(error) => {
             match &error {
-                // What it sent before it left has come after word that it left.
+                // The entry was sent before the peer departed, and arrived after its departure.
                 SyncError::EntryRefused(Refusal::Departed) => {}
                 SyncError::EntryRefused(refusal) => {
                     shared.report(Problem::Refused(peer, *refusal));
                 }
-                // On the local network nodes dial all that they hear of.
+                // On the local network, nodes dial every node that they discover.
                 SyncError::DifferentNetwork if !shared.is_heard_locally() => {
                     shared.report(Problem::Foreign(peer));
                 }
@@ -280,10 +285,10 @@ async fn hear(shared: &Arc<Shared>, mut link: Link) {
     }
 }
 
-/// Waits for one of these, as long as for any other step.
+/// Waits for a permit, with the timeout of a step.
 async fn turn(permits: &Semaphore) -> Result<SemaphorePermit<'_>, SyncError> {
     let turn = timeout(STEP_TIMEOUT, permits.acquire()).await;
-    // They are never closed.
+    // The semaphores are never closed.
     turn.ok().and_then(Result::ok).ok_or(SyncError::TimedOut)
 }
 
@@ -309,7 +314,7 @@ async fn answer<'a>(
     let frame: Bytes = in_time(link.rx.recv_frame())
         .await?
         .ok_or(SyncError::ProtocolViolation)?;
-    // Only now: whoever stops half way is in nobody's way.
+    // Acquired after the frame has arrived: a peer that stops half way delays no one.
     let permit = turn(&shared.incoming).await?;
     let snapshot = Snapshot::decode(&frame)?;
     drop(frame);
@@ -326,17 +331,17 @@ async fn answer<'a>(
     }
     let catalog = shared.catalog();
     if peer == shared.key.public() {
-        // A node that is told to ask itself, or another one with its key.
+        // This node dialled itself, or another node has its key.
         if own.is_some_and(|own| own.started_ms != catalog.local().version.started_ms) {
             shared.report(Problem::OwnKeyShared);
         }
-        let frame = shared.frame([catalog.local()], Say::Hello, &peer);
+        let frame = shared.frame([catalog.local()], Purpose::Hello, &peer);
         in_time(link.tx.send_frame(&frame)).await?;
         return Ok(permit);
     }
     let (is_push, leaves) = (snapshot.is_push(), snapshot.is_departure());
     match take(shared, &peer, snapshot, is_push && !leaves).await {
-        // Gossip said so first.
+        // The departure was already received by gossip.
         Err(SyncError::EntryRefused(Refusal::Departed)) if leaves => {}
         taken => taken?,
     }
@@ -346,9 +351,9 @@ async fn answer<'a>(
     }
     let catalog = shared.catalog();
     let frame = if is_push {
-        shared.frame([catalog.local()], Say::Hello, &peer)
+        shared.frame([catalog.local()], Purpose::Hello, &peer)
     } else {
-        shared.frame(wire::all(&catalog), Say::Hello, &peer)
+        shared.frame(wire::all(&catalog), Purpose::Hello, &peer)
     };
     in_time(link.tx.send_frame(&frame)).await?;
     Ok(permit)

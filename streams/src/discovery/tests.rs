@@ -1,4 +1,4 @@
-//! The catalog's rules one by one, and the bytes of the protocols, put together by hand.
+//! The catalog's rules one by one, and handwritten bytes of the protocols.
 
 use std::{
     net::{Ipv6Addr, SocketAddr},
@@ -10,9 +10,9 @@ use proptest::prelude::*;
 use super::{
     address::{CustomAddress, Transport},
     entry::{PeerEntryVersion, Unverified},
-    standing::Known::InPerson,
+    eviction::Known::Direct,
     store::{Merged, Store},
-    wire::{self, Say, Snapshot},
+    wire::{self, Purpose, Snapshot},
     *,
 };
 use crate::{Digest, EndpointAddr, SecretKey, Signature, tickets::Ticket};
@@ -53,9 +53,9 @@ mod rules {
         let mut store = store();
         let first = entry(1, NOW, NOW);
         assert!(
-            matches!(store.merge(first.clone(), InPerson, NOW), Ok(Merged::Discovered(e)) if *e == first)
+            matches!(store.merge(first.clone(), Direct, NOW), Ok(Merged::Discovered(e)) if *e == first)
         );
-        let renewed = store.merge(entry(1, NOW, NOW + 1), InPerson, NOW).unwrap();
+        let renewed = store.merge(entry(1, NOW, NOW + 1), Direct, NOW).unwrap();
         assert!(matches!(
             renewed,
             Merged::Updated {
@@ -64,7 +64,7 @@ mod rules {
             }
         ));
         let restarted = store
-            .merge(entry(1, NOW + 2, NOW + 2), InPerson, NOW)
+            .merge(entry(1, NOW + 2, NOW + 2), Direct, NOW)
             .unwrap();
         assert!(matches!(
             restarted,
@@ -78,10 +78,10 @@ mod rules {
     #[test]
     fn a_lower_or_equal_version_changes_nothing() {
         let mut store = store();
-        store.merge(entry(1, NOW, NOW + 5), InPerson, NOW).unwrap();
+        store.merge(entry(1, NOW, NOW + 5), Direct, NOW).unwrap();
         for (started, updated) in [(NOW, NOW + 5), (NOW, NOW + 4), (NOW - 1, NOW + 9)] {
             assert_eq!(
-                store.merge(entry(1, started, updated), InPerson, NOW),
+                store.merge(entry(1, started, updated), Direct, NOW),
                 Err(Refusal::NotNewer)
             );
         }
@@ -96,7 +96,7 @@ mod rules {
             .unwrap();
         let now = foreign.update_version().updated_ms;
         assert_eq!(
-            store.merge(foreign.clone(), InPerson, now),
+            store.merge(foreign.clone(), Direct, now),
             Err(Refusal::ForeignNetwork)
         );
         assert_eq!(
@@ -108,7 +108,7 @@ mod rules {
     #[test]
     fn an_entry_with_a_bad_signature_cannot_be_held() {
         let forged = forged(entry(1, NOW, NOW));
-        assert_eq!(store().wants(&forged.entry, InPerson, NOW), Ok(()));
+        assert_eq!(store().wants(&forged.entry, Direct, NOW), Ok(()));
         assert_eq!(forged.verify(), Err(InvalidSignature(key(1).public())));
         let good = entry(1, NOW, NOW);
         assert_eq!(Unverified::from(good.clone()).verify(), Ok(good.clone()));
@@ -130,14 +130,14 @@ mod rules {
         let mut store = store();
         let oldest = NOW - 300_000;
         assert_eq!(
-            store.merge(entry(1, 0, oldest - 1), InPerson, NOW),
+            store.merge(entry(1, 0, oldest - 1), Direct, NOW),
             Err(Refusal::Stale)
         );
         assert_eq!(
-            store.merge(entry(1, i64::MIN, i64::MIN), InPerson, NOW),
+            store.merge(entry(1, i64::MIN, i64::MIN), Direct, NOW),
             Err(Refusal::Stale)
         );
-        assert!(store.merge(entry(1, 0, oldest), InPerson, NOW).is_ok());
+        assert!(store.merge(entry(1, 0, oldest), Direct, NOW).is_ok());
         assert_eq!(store.oldest(), Some(oldest));
         assert_eq!(store.purge(NOW), []);
         assert_eq!(store.purge(NOW + 1), [key(1).public()]);
@@ -149,13 +149,13 @@ mod rules {
         let mut store = store();
         for (started, updated) in [(NOW, NOW + 50_001), (i64::MAX, NOW), (i64::MAX, i64::MAX)] {
             assert_eq!(
-                store.merge(entry(1, started, updated), InPerson, NOW),
+                store.merge(entry(1, started, updated), Direct, NOW),
                 Err(Refusal::FutureDated)
             );
         }
         assert!(
             store
-                .merge(entry(1, NOW, NOW + 50_000), InPerson, NOW)
+                .merge(entry(1, NOW, NOW + 50_000), Direct, NOW)
                 .is_ok()
         );
     }
@@ -165,7 +165,7 @@ mod rules {
         let mut store = store();
         let before = store.catalog().local().clone();
         assert_eq!(
-            store.merge(entry(0, NOW + 1, NOW + 1), InPerson, NOW),
+            store.merge(entry(0, NOW + 1, NOW + 1), Direct, NOW),
             Err(Refusal::Local)
         );
         assert_eq!(
@@ -186,7 +186,7 @@ mod rules {
             !store.depart(known.id(), known.update_version()),
             "nobody leaves who is not known"
         );
-        store.merge(known.clone(), InPerson, NOW).unwrap();
+        store.merge(known.clone(), Direct, NOW).unwrap();
         assert!(store.depart(
             known.id(),
             PeerEntryVersion {
@@ -194,16 +194,12 @@ mod rules {
                 updated_ms: NOW + 7
             }
         ));
-        assert_eq!(store.merge(known, InPerson, NOW), Err(Refusal::Departed));
+        assert_eq!(store.merge(known, Direct, NOW), Err(Refusal::Departed));
         assert_eq!(
-            store.merge(entry(1, NOW, NOW + 7), InPerson, NOW),
+            store.merge(entry(1, NOW, NOW + 7), Direct, NOW),
             Err(Refusal::Departed)
         );
-        assert!(
-            store
-                .merge(entry(1, NOW + 8, NOW + 8), InPerson, NOW)
-                .is_ok()
-        );
+        assert!(store.merge(entry(1, NOW + 8, NOW + 8), Direct, NOW).is_ok());
     }
 
     #[test]
@@ -213,7 +209,7 @@ mod rules {
             .map(|n| Digest::hash(n.to_le_bytes()))
             .collect();
         assert_eq!(
-            store().merge(huge.sign(&key(1)).unwrap(), InPerson, NOW),
+            store().merge(huge.sign(&key(1)).unwrap(), Direct, NOW),
             Err(Refusal::TooLarge)
         );
     }
@@ -222,17 +218,17 @@ mod rules {
     fn reads_hide_what_is_stale_and_what_is_signed_replaces_what_was_told() {
         let now = entry::now_ms();
         let mut store = Store::new(entry(0, now, now), PURGE, DRIFT);
-        // Stale by now, though it was not when it came.
+        // Stale now, although it was not when it arrived.
         store
             .merge(
                 entry(1, now - 400_000, now - 400_000),
-                InPerson,
+                Direct,
                 now - 400_000,
             )
             .unwrap();
         store.insert_unsigned(entry(2, 5, 5).into()).unwrap();
         assert_eq!(store.catalog().unsigned_peers().count(), 1);
-        store.merge(entry(2, now, now), InPerson, now).unwrap();
+        store.merge(entry(2, now, now), Direct, now).unwrap();
         assert_eq!(store.catalog().unsigned_peers().count(), 0);
         assert_eq!(
             store.insert_unsigned(entry(2, 5, 5).into()),
@@ -262,7 +258,7 @@ mod rules {
 mod bytes {
     use super::*;
 
-    /// Mosaik's layout, written down byte by byte.
+    /// Mosaik's layout, byte by byte.
     fn golden(with_functions: bool) -> (PeerEntry, Vec<u8>) {
         let id = key(7).public();
         let (v4, v6) = (
@@ -356,10 +352,10 @@ mod bytes {
         let signed = entry.sign(&key(7)).unwrap();
         let expected = [&[1][..], &entry_bytes, signature.as_bytes()].concat();
         for (say, tail) in [
-            (Say::Hello, &b"MSX1\0\0\0\x06\0\x07\0\0\0\0"[..]),
-            (Say::Push, &b"MSX1\0\0\0\x07\0\x07\0\0\0\x01\x01"[..]),
+            (Purpose::Hello, &b"MSX1\0\0\0\x06\0\x07\0\0\0\0"[..]),
+            (Purpose::Push, &b"MSX1\0\0\0\x07\0\x07\0\0\0\x01\x01"[..]),
             (
-                Say::Departure,
+                Purpose::Departure,
                 &b"MSX1\0\0\0\x0d\0\x06\0\0\0\0\0\x07\0\0\0\x01\x01"[..],
             ),
         ] {
@@ -369,7 +365,7 @@ mod bytes {
             assert_eq!(read.entries[0].clone().verify(), Ok(signed.clone()));
             assert_eq!(
                 (read.is_push(), read.is_departure()),
-                (say != Say::Hello, say == Say::Departure)
+                (say != Purpose::Hello, say == Purpose::Departure)
             );
             assert!(read.is_ours() && read.of(signed.id()).is_some());
         }
@@ -382,18 +378,18 @@ mod bytes {
         let now = entry::now_ms();
         let mut store = Store::new(entry(0, now, now), PURGE, DRIFT);
         for seed in 1..5 {
-            store.merge(entry(seed, now, now), InPerson, now).unwrap();
+            store.merge(entry(seed, now, now), Direct, now).unwrap();
         }
         let mut newer = entry(9, now, now).into_unsigned();
         newer.set_generation(Generation::V0_4);
         store
-            .merge(newer.sign(&key(9)).unwrap(), InPerson, now)
+            .merge(newer.sign(&key(9)).unwrap(), Direct, now)
             .unwrap();
         let catalog = store.catalog();
         assert_eq!(catalog.peers_count(), 5);
         let all = Snapshot::decode(&wire::encode(
             wire::all(&catalog),
-            Say::Hello,
+            Purpose::Hello,
             wire::About::default(),
             1 << 20,
         ))
@@ -409,7 +405,7 @@ mod bytes {
         let room = 70 * 1024;
         let some = wire::encode(
             std::iter::repeat_n(catalog.local(), 1000),
-            Say::Hello,
+            Purpose::Hello,
             wire::About::default(),
             room,
         );
@@ -424,7 +420,7 @@ mod bytes {
             with_functions in any::<bool>(),
         ) {
             let signed = golden(with_functions).0.sign(&key(7)).unwrap();
-            let mut bytes = wire::encode([&signed], Say::Push, wire::About::default(), 1 << 20);
+            let mut bytes = wire::encode([&signed], Purpose::Push, wire::About::default(), 1 << 20);
             for (index, byte) in damage {
                 let index = index.index(bytes.len());
                 bytes[index] = byte;

@@ -1,4 +1,4 @@
-//! A node as a plain Mosaik peer sees it: frames put together by hand, over loopback.
+//! A node as observed by a plain Mosaik peer: handwritten frames over loopback.
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
@@ -16,7 +16,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     timeout(LIMIT, future).await.expect("it ends within 20 s")
 }
 
-/// A peer that is a key and a socket.
+/// A peer that consists of a key and a socket.
 struct Stranger {
     key: SecretKey,
     endpoint: Endpoint,
@@ -48,7 +48,7 @@ impl Stranger {
             .unwrap()
     }
 
-    /// Says this and closes as Mosaik does.
+    /// Sends a frame and closes like Mosaik.
     async fn say(&self, node: &Network, frame: &[u8]) -> Result<Snapshot, CloseReason> {
         let mut link = self.dial(node, sync::ALPN).await;
         within(link.tx.send_frame(frame)).await.unwrap();
@@ -131,7 +131,7 @@ async fn a_dialler_must_show_its_own_entry_and_sign_it() {
     assert_eq!(node.discovery().refused(Refusal::BadSignature), 1);
     let many: Vec<SignedPeerEntry> = (0..20).map(|_| Stranger::new().entry("net")).collect();
     let mut forged = snapshot(&[&[peer.entry("net")][..], &many].concat());
-    // All entries are of one length and end with their signature.
+    // All entries have the same length and end with their signature.
     let one = (forged.len() - 1) / 21;
     for n in 0..20 {
         let index = forged.len() - 1 - n * one;
@@ -203,7 +203,7 @@ async fn a_ping_is_answered_to_known_peers_with_a_newer_entry() {
     }
 }
 
-/// Gives this answer whenever the node dials, and tells what it said.
+/// Gives this answer whenever the node dials, and reports the received frames.
 fn answer_every(listener: &Stranger, answer: Vec<u8>) -> tokio::sync::mpsc::Receiver<Snapshot> {
     let (tx, heard) = tokio::sync::mpsc::channel(16);
     let handler = move |mut link: Link| {
@@ -255,7 +255,7 @@ async fn a_dialler_says_no_more_than_its_own_entry_until_the_network_is_proved()
     };
     within(node.discovery().sync_with(&addr)).await.unwrap();
     assert_eq!(within(heard.recv()).await.unwrap().entries.len(), 1);
-    // Its own entry it may say again at any time.
+    // Its own entry may be sent again at any time.
     let rest = loop {
         let said = within(heard.recv()).await.unwrap();
         if said.entries.len() > 1 {

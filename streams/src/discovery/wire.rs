@@ -1,4 +1,4 @@
-//! The frames of catalog synchronisation. No I/O.
+//! The frames of catalog syncs. No I/O.
 
 use std::{fmt, sync::Arc};
 
@@ -21,7 +21,7 @@ use crate::{
 const HELLO: &[u8] = &[];
 const PUSH: &[u8] = &[1];
 
-/// The entries of a frame. Memory grows with those that are there, never with the number that is announced.
+/// The entries of a frame. Memory grows with the received entries, never with the announced number.
 struct Entries(Vec<Unverified>);
 
 impl<'de> Deserialize<'de> for Entries {
@@ -51,7 +51,7 @@ impl<'de> Deserialize<'de> for Entries {
 #[error("not a catalog snapshot")]
 pub(super) struct Malformed;
 
-/// What one side of a synchronisation says.
+/// The content of a sync frame.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     pub(super) entries: Vec<Unverified>,
@@ -59,7 +59,7 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Reads a frame. Signatures are not checked yet.
+    /// Decodes a frame. Signatures are not verified.
     pub(super) fn decode(frame: &[u8]) -> Result<Self, Malformed> {
         let (Entries(entries), tail) = postcard::take_from_bytes(frame).map_err(|_| Malformed)?;
         Ok(Self {
@@ -68,61 +68,61 @@ impl Snapshot {
         })
     }
 
-    /// The sender's own entry.
+    /// Returns the sender's own entry.
     pub(super) fn of(&self, sender: &PeerId) -> Option<&Unverified> {
         self.entries.iter().find(|entry| entry.entry.id() == sender)
     }
 
-    /// Whether the sender wants only the receiver's own entry back.
+    /// Returns true if the sender requests only the receiver's own entry.
     pub(super) fn is_push(&self) -> bool {
         self.extension.get(ENTRY_PUSH) == Some(PUSH)
     }
 
-    /// Whether the sender is of this implementation.
+    /// Returns true if the sender is of this implementation.
     pub(super) fn is_ours(&self) -> bool {
         self.extension.get(ENTRY_PUSH).is_some()
     }
 
-    /// What the sender calls itself.
+    /// Returns the name of the sender.
     pub(super) fn name(&self) -> Option<Arc<str>> {
         names::read(self.extension.get(NAME)?)
     }
 
-    /// Whether the sender reports that another running node has the receiver's key.
+    /// Returns true if the sender reports that another running node has the receiver's key.
     pub(super) fn is_key_shared(&self) -> bool {
         self.extension.get(KEY_SHARED).is_some()
     }
 
-    /// Whether the sender leaves.
+    /// Returns true if the sender departs.
     pub(super) fn is_departure(&self) -> bool {
         self.extension.get(DEPARTED).is_some()
     }
 }
 
-/// What a snapshot says besides its entries.
+/// The purpose of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Say {
-    /// Only that the sender is of this implementation.
+pub(super) enum Purpose {
+    /// Exchange entries; identifies this implementation.
     Hello,
-    /// That the receiver's own entry is enough of an answer.
+    /// Request the receiver's own entry only.
     Push,
-    /// That the sender leaves.
+    /// Announce the departure of the sender.
     Departure,
 }
 
-/// What a snapshot says of its sender and its receiver.
+/// Information about the sender and the receiver.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct About<'a> {
-    /// What the sender calls itself.
+    /// The name of the sender.
     pub(super) name: Option<&'a str>,
-    /// Another running node has the receiver's key.
+    /// True if another running node has the receiver's key.
     pub(super) is_key_shared: bool,
 }
 
-/// Writes a frame of these entries, as many as fit `max_len` bytes.
+/// Encodes a frame with as many of these entries as fit into `max_len` bytes.
 pub(super) fn encode<'a>(
     entries: impl IntoIterator<Item = &'a SignedPeerEntry>,
-    say: Say,
+    purpose: Purpose,
     about: About<'_>,
     max_len: usize,
 ) -> Vec<u8> {
@@ -132,7 +132,7 @@ pub(super) fn encode<'a>(
     let mut count = 0u32;
     for entry in entries {
         let len = entry.encoded_len() + entry.signature().as_bytes().len();
-        // The first is the sender's own, without which the rest is worth nothing.
+        // The first entry is the sender's own, without which the frame is useless.
         if count > 0 && body.len() + len > room {
             break;
         }
@@ -143,10 +143,10 @@ pub(super) fn encode<'a>(
     let mut frame = postcard::to_stdvec(&count).expect("postcard knows integers");
     frame.append(&mut body);
     let mut extension = Extension::new();
-    match say {
-        Say::Hello => extension.set(ENTRY_PUSH, HELLO),
-        Say::Push => extension.set(ENTRY_PUSH, PUSH),
-        Say::Departure => extension.set(ENTRY_PUSH, PUSH) && extension.set(DEPARTED, HELLO),
+    match purpose {
+        Purpose::Hello => extension.set(ENTRY_PUSH, HELLO),
+        Purpose::Push => extension.set(ENTRY_PUSH, PUSH),
+        Purpose::Departure => extension.set(ENTRY_PUSH, PUSH) && extension.set(DEPARTED, HELLO),
     };
     if let Some(name) = about.name {
         extension.set(NAME, names::shortened(name).as_bytes().to_vec());
@@ -158,8 +158,8 @@ pub(super) fn encode<'a>(
     frame
 }
 
-/// All that the network's nodes can read: the local entry first, then those of its generation, of which a Mosaik node
-/// would lose the whole snapshot by a single one of another.
+/// Returns all entries that the nodes of the network can read: the local one, then those of its generation. A Mosaik
+/// node would discard a whole snapshot because of a single entry of another generation.
 pub(super) fn all(catalog: &Catalog) -> impl Iterator<Item = &SignedPeerEntry> {
     let generation = catalog.local().generation();
     let peers = catalog
@@ -168,7 +168,7 @@ pub(super) fn all(catalog: &Catalog) -> impl Iterator<Item = &SignedPeerEntry> {
     std::iter::once(catalog.local()).chain(peers)
 }
 
-/// The local entry, and those of `catalog` that a peer whose snapshot said `known` lacks.
+/// Returns the local entry, and those of `catalog` that a peer which sent the versions in `known` lacks.
 pub(super) fn news<'a>(
     catalog: &'a Catalog,
     peer: &'a PeerId,

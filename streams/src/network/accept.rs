@@ -1,5 +1,5 @@
-//! Takes incoming connections: a task for each, a deadline and a cap on those that have not yet said what they want.
-//! That they have is known by their first whole frame.
+//! Accepts incoming connections. Each runs in its own task. A connection that has not sent its first whole frame yet
+//! has a deadline, and the number of such connections is limited.
 
 use std::{
     collections::HashMap,
@@ -23,21 +23,21 @@ use super::{
     tls,
 };
 
-/// What is done with a link that came in under a protocol name.
+/// Handles an incoming link of a protocol.
 pub(crate) type Handler = Arc<dyn Fn(Link) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// What is done with a connection that came in under a protocol name, if the protocol opens its streams itself. The
-/// connection is to end when the future is dropped.
+/// Handles an incoming connection of a protocol that opens its streams itself. Dropping the future must end the
+/// connection.
 pub(crate) type ConnHandler = Arc<dyn Fn(LinkConn) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// Who speaks a protocol.
+/// The handler of a protocol.
 #[derive(Clone)]
 pub(super) enum Speaker {
     Link(Handler),
     Conn(ConnHandler),
 }
 
-/// Protocol names and who speaks them.
+/// The handlers by protocol name.
 #[derive(Default)]
 pub(super) struct Handlers(Mutex<HashMap<&'static [u8], Speaker>>);
 
@@ -50,7 +50,7 @@ impl Handlers {
         self.lock().insert(alpn, speaker);
     }
 
-    /// Lets go of what handlers hold.
+    /// Drops all handlers and everything they own.
     pub(super) fn clear(&self) {
         self.lock().clear();
     }
@@ -64,14 +64,14 @@ impl Handlers {
     }
 }
 
-/// What the accept loops of a node share.
+/// The state that the accept loops of a node share.
 pub(super) struct Acceptor {
     pub(super) handlers: Handlers,
-    /// Connections whose first frame is awaited.
+    /// The connections that have not sent their first frame yet.
     pub(super) pending: Arc<Pending>,
-    /// With more than this many pending or dying, an address must first prove that it is its own.
+    /// Above this number of pending or closing connections, addresses are validated first.
     pub(super) retry_above: usize,
-    /// Connections in the hands of handlers.
+    /// Limits the number of connections that handlers may have.
     pub(super) established: Arc<Semaphore>,
     pub(super) established_max: usize,
     pub(super) handshake_timeout: Duration,
@@ -86,7 +86,7 @@ impl Acceptor {
             tokio::select! {
                 // Triggered when the node shuts down.
                 () = self.cancel.cancelled() => return,
-                // Triggered when a connection comes in, or with none once the endpoint is closed.
+                // Triggered by an incoming connection, or by `None` once the endpoint is closed.
                 incoming = endpoint.accept() => match incoming {
                     Some(incoming) => self.admit(&endpoint, incoming),
                     None => return,
@@ -97,22 +97,22 @@ impl Acceptor {
 
     fn admit(self: &Arc<Self>, endpoint: &quinn::Endpoint, incoming: quinn::Incoming) {
         let open = endpoint.open_connections();
-        // Connections that are over keep their memory for some seconds, in which quinn answers stray packets; those that
-        // this node dialled are among them.
+        // quinn keeps closed connections in memory for some seconds to answer stray packets. This includes connections
+        // that this node dialled.
         let in_hand = self.established_max - self.established.available_permits();
         let dying = open.saturating_sub(in_hand);
         if self.pending.len() + dying >= self.retry_above
             && !incoming.remote_address_validated()
             && incoming.may_retry()
         {
-            // It cannot fail: whether a retry may be sent was asked just before.
+            // Cannot fail: `may_retry` was checked above.
             let _ = incoming.retry();
             return;
         }
         let has_room = open < self.established_max + self.pending.max();
         let permit = self.established.clone().try_acquire_owned();
         let Some(established) = permit.ok().filter(|_| has_room) else {
-            debug!(from = %incoming.remote_address(), "connection refused: too many");
+            debug!(from = %incoming.remote_address(), "connection refused: too many connections");
             incoming.refuse();
             return;
         };
@@ -130,32 +130,33 @@ impl Acceptor {
         let deadline = Instant::now() + self.handshake_timeout;
         let watched = seat.watch();
         tokio::select! {
-            // Triggered when it was served, or was not worth it.
+            // Triggered when the connection was served or failed to open.
             () = self.serve_opened(incoming, seat) => {}
-            // Triggered when there is no first frame in time, or others need the seat.
+            // Triggered when there is no first frame in time, or other connections need the seat.
             () = watched.silent(sleep_until(deadline)) => {
-                debug!(%from, "an incoming connection was silent for too long");
+                debug!(%from, "incoming connection timed out before its first frame");
             }
         }
     }
 
     async fn serve_opened(&self, incoming: quinn::Incoming, seat: Seat) {
         let from = incoming.remote_address();
-        // In a box of its own, which is let go of when the connection stands.
+        // Boxed, so that its memory is freed once the connection is open.
         if let Some(served) = Box::pin(self.open(incoming, seat)).await {
             served.await;
         } else {
-            debug!(%from, "an incoming connection came to nothing");
+            debug!(%from, "incoming connection failed to open");
         }
     }
 
-    /// Gives up when the node shuts down.
+    /// Opens the connection. Gives up when the node shuts down.
     async fn open(&self, incoming: quinn::Incoming, seat: Seat) -> Option<BoxFuture<'static, ()>> {
         let opened = self.open_first(incoming, seat);
         self.cancel.run_until_cancelled(opened).await.flatten()
     }
 
-    /// What is to be done with the connection, once it is one and has the stream that its protocol needs.
+    /// Returns the future that serves the connection, once it is established and has the stream that its protocol
+    /// needs.
     async fn open_first(
         &self,
         incoming: quinn::Incoming,
@@ -186,7 +187,7 @@ impl Acceptor {
     }
 }
 
-/// Closes a connection that never became a link, with a code that peers understand.
+/// Closes a connection that did not become a link, with a code that peers understand.
 struct CloseOnDrop<'a>(&'a quinn::Connection);
 
 impl Drop for CloseOnDrop<'_> {
@@ -199,7 +200,7 @@ fn close(conn: &quinn::Connection, reason: CloseReason) {
     conn.close(reason.wire_code(), reason.name().as_bytes());
 }
 
-/// Whose key the other side has proved to hold.
+/// Returns the id of the peer whose key was proven in the handshake.
 pub(super) fn peer_of(conn: &quinn::Connection) -> Option<PeerId> {
     let certificates = conn
         .peer_identity()?

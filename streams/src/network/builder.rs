@@ -8,20 +8,20 @@ use std::{
 use super::{BindError, Network, SecretKey, Transport, node::Settings};
 use crate::{NetworkId, discovery, frames::DEFAULT_MAX_FRAME_LEN, streams};
 
-/// The smallest frame limit: room for an extension and an entry.
+/// The minimum frame limit: an extension and a catalog entry must fit.
 const MIN_MAX_FRAME_LEN: usize = 512 * 1024;
 
-/// Why a network could not be built.
+/// An error from building a network.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// It cannot listen.
+    /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The settings of discovery cannot work.
+    /// The settings of discovery are invalid.
     #[error("failed to configure discovery: {0}")]
     Discovery(#[from] discovery::ConfigError),
-    /// The frame limit is too small for the catalog, or too large for the 4-byte header.
+    /// The frame limit is too small for catalog entries, or too large for the 4-byte header.
     #[error("the frame limit must be between 512 KiB and 4 GiB, not {0} bytes")]
     FrameLimit(usize),
     /// The network has been shut down.
@@ -29,7 +29,7 @@ pub enum Error {
     ShutDown,
 }
 
-/// Collects the settings of a [`Network`].
+/// Configures and builds a [`Network`].
 #[derive(Debug)]
 #[must_use]
 pub struct NetworkBuilder {
@@ -61,69 +61,69 @@ impl NetworkBuilder {
         }
     }
 
-    /// The key that the node is known by. Default: a new one, with which the node is another one at each start.
+    /// Sets the key that identifies the node. Default: a new key, which changes the node's id at each start.
     pub fn with_secret_key(mut self, key: impl Into<SecretKey>) -> Self {
         self.secret_key = Some(key.into());
         self
     }
 
-    /// Where to listen; port 0 takes any. Default: `127.0.0.1:0`, so that nobody else gets in. With none the node can
-    /// only dial.
+    /// Sets the addresses to listen on. Port 0 selects a free port. Default: `127.0.0.1:0`, which is reachable from
+    /// this machine only. An empty set creates a node that only dials.
     pub fn with_addresses(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.addresses = addresses.into_iter().collect();
         self
     }
 
-    /// What others are told to dial. Default: the addresses listened on, where an unspecified one stands for those of
-    /// the machine's interfaces.
+    /// Sets the addresses that other nodes dial. Default: the listening addresses, with an unspecified address replaced
+    /// by those of the machine's interfaces.
     pub fn with_advertised(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.advertised = Some(addresses.into_iter().collect());
         self
     }
 
-    /// How other nodes are found.
+    /// Sets how other nodes are discovered.
     pub fn with_discovery(mut self, config: impl Into<discovery::ConfigBuilder>) -> Self {
         self.discovery = config.into();
         self
     }
 
-    /// Whether nodes of the local network are found by multicast DNS, and find this one, IPv4 only. Default: no.
+    /// Enables discovery of nodes on the local network by multicast DNS (IPv4). Default: false.
     ///
-    /// Whoever is on that network can make itself heard, is dialled at most every 2 s, and then learns this node's entry.
-    /// Mosaik's nodes with `mdns_discovery` are found too.
+    /// Any host on the local network can announce a node. An announced node is dialled at most every 2 s, and then
+    /// receives this node's entry. Mosaik nodes with `mdns_discovery` are discovered too.
     pub const fn with_mdns_discovery(mut self, mdns: bool) -> Self {
         self.mdns = mdns;
         self
     }
 
-    /// What all streams of the node share.
+    /// Sets the settings that all streams of the node share.
     pub fn with_streams(mut self, config: impl Into<streams::Config>) -> Self {
         self.streams = config.into();
         self
     }
 
-    /// Bytes of the largest frame taken from a peer, without its header. Default 16 MiB, at least 512 KiB.
+    /// Sets the maximum length of a received frame in bytes, without its header. Default 16 MiB, minimum 512 KiB.
     pub const fn with_max_frame_len(mut self, max_frame_len: usize) -> Self {
         self.max_frame_len = max_frame_len;
         self
     }
 
-    /// What its connections may hold and how they send. Default: see [`Transport`].
+    /// Sets the memory limits and congestion control of connections. Default: see [`Transport`].
     pub const fn with_transport(mut self, transport: Transport) -> Self {
         self.transport = transport;
         self
     }
 
-    /// Whether the network opens no socket before [`Network::bind`]. Default: it opens it at once.
+    /// Defers opening sockets until [`Network::bind`]. Default: false.
     pub const fn lazy(mut self, lazy: bool) -> Self {
         self.lazy = lazy;
         self
     }
 
-    /// Builds the network, ready as soon as its sockets are bound.
+    /// Builds the network. It is ready once its sockets are bound.
     ///
     /// # Errors
-    /// When the settings cannot work or an address cannot be listened on.
+    /// Fails if the settings are invalid or an address cannot be listened on.
     pub async fn build(self) -> Result<Network, Error> {
         if self.max_frame_len < MIN_MAX_FRAME_LEN || u32::try_from(self.max_frame_len).is_err() {
             return Err(Error::FrameLimit(self.max_frame_len));

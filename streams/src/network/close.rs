@@ -1,53 +1,53 @@
-//! Why a connection ended, and the codes that say so on the wire. No I/O.
+//! [`CloseReason`]: the reasons for closing a connection, and their codes on the wire. No I/O.
 
 use quinn::{ConnectionError, VarInt};
 
 /// TLS alert `no_application_protocol` (120) as a QUIC transport error code: 0x100 + 120, RFC 9001 section 4.8.
 const NO_APPLICATION_PROTOCOL: u64 = 0x100 + 120;
 
-/// Why a connection ended.
+/// The reason for which a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// Code 200: all was said.
+    /// Code 200: the exchange is complete.
     Success,
-    /// Code 204: the other side goes away, and may come back.
+    /// Code 204: the peer shuts down, and may return.
     GracefulShutdown,
-    /// Code 204 with the reason text `EndOfStream`: the stream is over for good.
+    /// Code 204 with the reason text `EndOfStream`: the stream has ended for good.
     EndOfStream,
-    /// Code 100: the protocol is not spoken here.
+    /// Code 100: the peer does not support the protocol.
     InvalidAlpn,
-    /// Code 101: the two nodes are of different networks.
+    /// Code 101: the nodes belong to different networks.
     DifferentNetwork,
-    /// Code 102: what the connection served was given up.
+    /// Code 102: the operation that used the connection was cancelled.
     Cancelled,
-    /// Code 103: the other side ended what it should not have.
+    /// Code 103: the peer ended a stream or connection unexpectedly.
     UnexpectedClose,
-    /// Code 400: the other side sent what the protocol does not allow.
+    /// Code 400: the peer violated the protocol.
     ProtocolViolation,
     /// Code 401: the peer is not in the catalog.
     UnknownPeer,
-    /// Code 10404: there is no such stream.
+    /// Code 10404: the stream does not exist.
     StreamNotFound,
-    /// Code 10403: the peer does not meet the stream's requirements.
+    /// Code 10403: the peer does not meet the requirements of the stream.
     NotAllowed,
-    /// Code 10509: the stream has as many consumers as it takes.
+    /// Code 10509: the stream has reached its maximum number of consumers.
     NoCapacity,
-    /// Code 10413: the consumer lagged too far behind.
+    /// Code 10413: the consumer did not keep up.
     TooSlow,
-    /// Code 10415: the two sides declare different encodings or schemas of the stream.
+    /// Code 10415: the two sides declare different encodings or schemas for the stream.
     FormatMismatch,
-    /// A code that is none of these.
+    /// Any other code.
     Other(u64),
-    /// Nothing was heard from the other side for the idle time-out.
+    /// The peer sent nothing for the idle timeout.
     TimedOut,
     /// The transport failed: reset, protocol error, or no route.
     Lost,
 }
 
 impl CloseReason {
-    /// The code on the wire. [`TimedOut`](Self::TimedOut) and [`Lost`](Self::Lost) are never sent and count as
-    /// [`UnexpectedClose`](Self::UnexpectedClose).
+    /// Returns the code on the wire. [`TimedOut`](Self::TimedOut) and [`Lost`](Self::Lost) are never sent and map to
+    /// the code of [`UnexpectedClose`](Self::UnexpectedClose).
     pub const fn code(self) -> u64 {
         match self {
             Self::Success => 200,
@@ -67,7 +67,7 @@ impl CloseReason {
         }
     }
 
-    /// The reason text on the wire: the name.
+    /// Returns the reason text on the wire, which is the name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Success => "Success",
@@ -90,7 +90,7 @@ impl CloseReason {
         }
     }
 
-    /// What a code and reason text from the wire say. The text only tells the two meanings of 204 apart.
+    /// Decodes a code and reason text from the wire. The text only distinguishes the two meanings of 204.
     pub(crate) fn from_wire(code: u64, text: &[u8]) -> Self {
         match code {
             200 => Self::Success,
@@ -111,8 +111,8 @@ impl CloseReason {
         }
     }
 
-    /// Why quinn says that a connection ended. One that this side closed counts as [`Cancelled`](Self::Cancelled);
-    /// whoever closed it knows better.
+    /// Converts quinn's error. A connection closed by this side maps to [`Cancelled`](Self::Cancelled); the closing
+    /// code knows the actual reason.
     pub(crate) fn from_connection_error(error: &ConnectionError) -> Self {
         match error {
             ConnectionError::ApplicationClosed(close) => {
@@ -143,7 +143,7 @@ impl CloseReason {
     }
 }
 
-/// `10404 StreamNotFound`; what never crosses the wire has no code.
+/// Formats as `10404 StreamNotFound`. Reasons that are never sent have no code.
 impl std::fmt::Display for CloseReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

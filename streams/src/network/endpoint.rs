@@ -1,4 +1,4 @@
-//! A node's sockets: it dials peers and hands the links that come in to whoever speaks their protocol.
+//! [`Endpoint`]: the sockets of a node. Dials peers, and hands incoming links to the handlers of their protocols.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -23,28 +23,28 @@ use super::{
 };
 use crate::frames::DEFAULT_MAX_FRAME_LEN;
 
-/// A dialler with several addresses starts the next after this long without an answer.
+/// The delay after which dialling starts with the next address of a peer while the previous one has not answered.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 
-/// The bounds of an [`Endpoint`].
+/// The settings of an [`Endpoint`].
 #[derive(Debug, Clone)]
 pub(crate) struct EndpointConfig {
-    /// Bytes of the largest frame taken, without its header. Default 16 MiB.
+    /// The maximum length of a received frame in bytes, without its header. Default 16 MiB.
     pub(crate) max_frame_len: usize,
-    /// Time for dialling, over all addresses. Default 10 s.
+    /// The time limit for dialling, over all addresses. Default 10 s.
     pub(crate) connect_timeout: Duration,
-    /// Time for an incoming connection to come to its first whole frame. Default 10 s.
+    /// The time limit for an incoming connection to send its first whole frame. Default 10 s.
     pub(crate) handshake_timeout: Duration,
-    /// Incoming connections that may be without a whole frame; when there are more, the one silent longest is closed.
-    /// Default 1024, at least 1. In the worst case each holds its receive window, 256 KiB.
+    /// The maximum number of incoming connections without a whole frame. At the limit, the one that has been silent
+    /// longest is closed. Default 1024, minimum 1. In the worst case each holds its receive window, 256 KiB.
     pub(crate) pending_max: usize,
-    /// With more than this many of them, or of such as are over and not yet forgotten, addresses are validated first.
+    /// Above this number of connections that are pending, or closed and still in memory, addresses are validated first.
     /// Default 64.
     pub(crate) retry_above: usize,
-    /// What a connection may hold and how it sends.
+    /// The memory limits and congestion control of connections.
     pub(crate) transport: Transport,
-    /// Incoming connections in all; more are refused. Those that are over and not yet forgotten have as much room again as
-    /// the pending. Default 8192.
+    /// The maximum number of incoming connections; further ones are refused. Closed connections still in memory may
+    /// number as many as the pending ones in addition. Default 8192.
     pub(crate) established_max: usize,
 }
 
@@ -62,58 +62,58 @@ impl Default for EndpointConfig {
     }
 }
 
-/// Why a node cannot listen.
+/// An error from listening on a node's addresses.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// The address is taken, not this machine's, or not allowed.
+    /// The address is in use, does not belong to this machine, or is not permitted.
     #[error("failed to listen on {addr}: {source}")]
     Socket {
         /// The address.
         addr: SocketAddr,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The key or the cryptography does not work.
+    /// Setting up the key or the cryptography failed.
     #[error("failed to set up TLS: {0}")]
     Tls(String),
-    /// The machine's addresses cannot be listed.
+    /// The network interfaces cannot be listed.
     #[error("failed to list the network interfaces: {0}")]
     Interfaces(io::Error),
 }
 
-/// Why a peer could not be dialled.
+/// An error from dialling a peer.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// No address is known.
-    #[error("no address of {0} is known")]
+    /// No address of the peer is known.
+    #[error("no known address for {0}")]
     NoAddress(PeerId),
-    /// None of the addresses answered in time.
+    /// No address answered in time.
     #[error("no answer within {} s", .0.as_secs())]
     TimedOut(Duration),
-    /// The peer, or whoever answered in its place, ended the connection before it was one.
+    /// The peer, or another process at its address, closed the connection during the handshake.
     #[error("{addr} closed the connection: {reason}")]
     Closed {
         /// The last address that failed.
         addr: SocketAddr,
-        /// Why.
+        /// The reason.
         reason: CloseReason,
     },
-    /// Another peer answered.
+    /// A node with another key answered.
     #[error("{addr}: the peer has another key: {found}")]
     OtherKey {
-        /// The address that was dialled.
+        /// The dialled address.
         addr: SocketAddr,
-        /// The key it showed, but has not proved.
+        /// The key presented by the node. The node has not proven that it holds it.
         found: PeerId,
     },
-    /// The handshake failed: no route, or another protocol.
+    /// The handshake failed, for example without a route or with another protocol.
     #[error("{addr}: {message}")]
     Failed {
         /// The last address that failed.
         addr: SocketAddr,
-        /// What went wrong.
+        /// The description of the failure.
         message: String,
     },
     /// This node's endpoint is closed.
@@ -121,8 +121,8 @@ pub enum ConnectError {
     EndpointClosed,
 }
 
-/// A node's sockets. Clones are the same endpoint; it lives until [`close`](Self::close) or until the last clone and
-/// link is dropped.
+/// The sockets of a node. Clones are handles to the same endpoint. It lives until [`close`](Self::close) is called, or
+/// until the last clone and link are dropped.
 #[derive(Clone)]
 pub(crate) struct Endpoint(Arc<Inner>);
 
@@ -130,7 +130,7 @@ struct Inner {
     secret: SecretKey,
     config: EndpointConfig,
     sockets: Sockets,
-    /// By protocol name.
+    /// Keyed by protocol name.
     clients: Mutex<HashMap<&'static [u8], quinn::ClientConfig>>,
     acceptor: Arc<Acceptor>,
     cancel: CancellationToken,
@@ -143,12 +143,12 @@ impl Drop for Inner {
 }
 
 impl Endpoint {
-    /// Opens a socket for every address and starts to accept. Without addresses it can only dial.
+    /// Opens a socket for each address and starts accepting. Without addresses the endpoint can only dial.
     ///
-    /// Must run inside a Tokio runtime.
+    /// Must be called inside a Tokio runtime.
     ///
     /// # Errors
-    /// When an address cannot be listened on; then none is.
+    /// Fails if one of the addresses cannot be listened on; then no socket stays open.
     pub(crate) fn bind(
         secret: SecretKey,
         listen: &BTreeSet<SocketAddr>,
@@ -186,23 +186,23 @@ impl Endpoint {
         })))
     }
 
-    /// The addresses listened on, with the ports that were assigned.
+    /// Returns the listening addresses with their assigned ports.
     pub(crate) fn local_addrs(&self) -> BTreeSet<SocketAddr> {
         self.0.sockets.listening()
     }
 
-    /// Hands incoming links of this protocol to `handler`, which runs in the link's own task.
+    /// Passes incoming links of a protocol to `handler`, which runs in the task of the link.
     ///
     /// # Errors
-    /// When the key cannot be used; it could at [`bind`](Self::bind).
+    /// Fails if the key is unusable, which [`bind`](Self::bind) has ruled out.
     pub(crate) fn register(&self, alpn: &'static [u8], handler: Handler) -> Result<(), BindError> {
         self.speak(alpn, Speaker::Link(handler))
     }
 
-    /// Hands incoming connections of this protocol to `handler`, without waiting for a stream.
+    /// Passes incoming connections of a protocol to `handler` without waiting for a stream.
     ///
     /// # Errors
-    /// When the key cannot be used; it could at [`bind`](Self::bind).
+    /// Fails if the key is unusable, which [`bind`](Self::bind) has ruled out.
     pub(crate) fn register_conn(
         &self,
         alpn: &'static [u8],
@@ -223,13 +223,13 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Dials a peer under a protocol name. All its addresses are tried, one shortly after the other; the first on
-    /// which the peer proves its key is taken.
+    /// Dials a peer with a protocol name. Tries all its addresses, each shortly after the previous one, and uses the
+    /// first on which the peer proves its key.
     ///
-    /// The peer hears of the stream with the first frame. Cancel safe: dropped, it leaves nothing behind.
+    /// The peer learns of the stream with the first frame. Cancel safe.
     ///
     /// # Errors
-    /// After 10 s in all, or when the last address has failed.
+    /// Fails after 10 s in total, or when the last address has failed.
     pub(crate) async fn connect(
         &self,
         to: &EndpointAddr,
@@ -243,10 +243,10 @@ impl Endpoint {
         self.in_time(opened).await
     }
 
-    /// The same without a stream, for protocols that open theirs themselves.
+    /// Like [`connect`](Self::connect), without a stream, for protocols that open streams themselves.
     ///
     /// # Errors
-    /// After 10 s in all, or when the last address has failed.
+    /// Fails after 10 s in total, or when the last address has failed.
     pub(crate) async fn connect_conn(
         &self,
         to: &EndpointAddr,
@@ -325,7 +325,7 @@ impl Endpoint {
         let conn = connecting.await.map_err(|error| ended(addr, &error))?;
         match peer_of(&conn) {
             Some(found) if found != to.id => return Err(ConnectError::OtherKey { addr, found }),
-            None => return Err(failed("the peer showed no key".to_owned())),
+            None => return Err(failed("the peer presented no key".to_owned())),
             Some(_) => {}
         }
         Ok((LinkConn::new(conn, to.id), addr))
@@ -349,8 +349,8 @@ impl Endpoint {
         Ok(client)
     }
 
-    /// Stops accepting, closes every connection with `reason`, and waits up to 2 s for that to be known and for the
-    /// addresses to be free again.
+    /// Stops accepting, closes every connection with `reason`, and waits up to 2 s until peers have received that and
+    /// the addresses are free again.
     pub(crate) async fn close(&self, reason: CloseReason) {
         self.0.cancel.cancel();
         self.0.acceptor.handlers.clear();

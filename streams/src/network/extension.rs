@@ -1,61 +1,61 @@
-//! What this implementation adds at the end of a frame, where plain Mosaik, whose decoder ignores trailing bytes, does
-//! not see it: tagged fields, of which a reader skips those it does not know. No I/O.
+//! Extension fields at the end of a frame. Plain Mosaik ignores trailing bytes, so it does not see them. A reader skips
+//! fields with unknown tags. No I/O.
 //!
 //! ```text
 //! extension = "MSX1" · length of the fields u32 · fields
 //! field     = tag u16 · length u32 · bytes
 //! ```
-//! All integers are big-endian. The digit in the magic is the version; another one is read as absent.
+//! All integers are big-endian. The digit in the magic is the version; an extension of another version is ignored.
 
 use std::collections::BTreeMap;
 
 use bytes::{BufMut, Bytes};
 
-/// The most bytes an extension takes, its head included: 64 KiB. A longer one is read as absent.
+/// The maximum length of an extension in bytes, including its head: 64 KiB. A longer one is ignored.
 pub(crate) const MAX_LEN: usize = 64 * 1024;
 
 const MAGIC: &[u8; 4] = b"MSX1";
 const HEAD_LEN: usize = MAGIC.len() + 4;
 const FIELD_HEAD_LEN: usize = 2 + 4;
 
-/// In a consumer's handshake: the criteria it wants applied.
+/// In a consumer's handshake: the criteria to apply.
 pub(crate) const CRITERIA: u16 = 1;
 /// In `StartStream`: the producer applies the criteria.
 pub(crate) const CRITERIA_ACK: u16 = 2;
-/// Names the life of a producer that a received count belongs to.
+/// The incarnation of a producer that a received count refers to.
 pub(crate) const EPOCH: u16 = 3;
-/// How many datums of an epoch a consumer has received.
+/// The number of records of an epoch that a consumer has received.
 pub(crate) const RECEIVED: u16 = 4;
-/// In a snapshot: its sender leaves the network.
+/// In a snapshot: the sender is leaving the network.
 pub(crate) const DEPARTED: u16 = 6;
-/// In a snapshot: only the sender's own entry is pushed, and only the receiver's is wanted back.
+/// In a snapshot: the sender pushes only its own entry, and requests only the receiver's.
 pub(crate) const ENTRY_PUSH: u16 = 7;
-/// In a hello: the consumer can confirm what it takes. In a start: the producer hears it.
+/// In a hello: the consumer can confirm records. In a start: the producer accepts confirmations.
 pub(crate) const CONFIRMS: u16 = 8;
-/// In hello and start: what the records of the stream are, see [`Format`](crate::streams::Format).
+/// In hello and start: the format of the records, see [`Format`](crate::streams::Format).
 pub(crate) const FORMAT: u16 = 10;
 /// In a snapshot: the name of its sender.
 pub(crate) const NAME: u16 = 11;
-/// In the answer to a snapshot: another running node uses the dialler's key.
+/// In the answer to a snapshot: another running node uses the dialling node's key.
 pub(crate) const KEY_SHARED: u16 = 12;
 /// In hello and retune: the number of consumers that share the subscription.
 pub(crate) const CONSUMERS: u16 = 13;
 
-/// The tagged fields at the end of a frame; none when the other side is plain Mosaik.
+/// The fields at the end of a frame. Empty if the peer is plain Mosaik.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Extension {
     fields: BTreeMap<u16, Bytes>,
 }
 
 impl Extension {
-    /// Without fields.
+    /// An extension without fields.
     pub(crate) const fn new() -> Self {
         Self {
             fields: BTreeMap::new(),
         }
     }
 
-    /// Adds or replaces a field. Returns false, and changes nothing, when it would grow past [`MAX_LEN`].
+    /// Adds or replaces a field. Returns false and changes nothing if the extension would exceed [`MAX_LEN`].
     pub(crate) fn set(&mut self, tag: u16, bytes: impl Into<Bytes>) -> bool {
         let bytes = bytes.into();
         let freed = self
@@ -69,12 +69,12 @@ impl Extension {
         true
     }
 
-    /// A field's bytes, if it is there.
+    /// Returns the bytes of a field, if present.
     pub(crate) fn get(&self, tag: u16) -> Option<&[u8]> {
         self.fields.get(&tag).map(AsRef::as_ref)
     }
 
-    /// Whether there is no field: what plain Mosaik sends.
+    /// Returns true if there is no field, as in frames of plain Mosaik.
     pub(crate) fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
@@ -86,7 +86,7 @@ impl Extension {
             .sum()
     }
 
-    /// Writes it after a frame's own content. Without fields nothing is written.
+    /// Appends the extension to a frame. Writes nothing if there are no fields.
     pub(crate) fn append_to(&self, frame: &mut Vec<u8>) {
         if self.is_empty() {
             return;
@@ -100,8 +100,8 @@ impl Extension {
         }
     }
 
-    /// Reads what follows a frame's own content. Never fails: what is not a whole extension is none, because another
-    /// implementation may end its frames as it likes. Of a tag that is there twice the first counts.
+    /// Parses the bytes after a frame's own content. Never fails: invalid bytes count as no extension, because other
+    /// implementations may append anything. If a tag occurs twice, the first field is used.
     pub(crate) fn parse(tail: &[u8]) -> Self {
         Self::parse_whole(tail).unwrap_or_default()
     }

@@ -1,11 +1,11 @@
-//! What the fuzz targets need of this module; see [`crate::fuzzing`].
+//! Entry points for fuzz targets; see [`crate::fuzzing`].
 
 use bytes::Bytes;
 
 use super::reassembly::Reassembly;
 use crate::frames::FramesError;
 
-/// Feeds bytes in pieces of this length; the frames that come out, and the length that was refused.
+/// Feeds bytes in pieces of `cut` bytes. Returns the resulting frames, and the length of the frame that was refused.
 pub(crate) fn reassemble(
     wire: &[u8],
     cut: usize,
@@ -21,7 +21,7 @@ pub(crate) fn reassemble(
             FramesError::TooLarge { len, .. } => Some(len),
             FramesError::Truncated { .. } => None,
         };
-        // One by one at times, for which there is another way.
+        // Every other round takes single frames, which is a separate code path.
         if round % 2 == 0 {
             match reassembly.take_frame() {
                 Ok(frame) => seen.extend(frame.map(|frame| frame.to_vec())),

@@ -1,4 +1,4 @@
-//! Who a node is: its Ed25519 key pair, the [`PeerId`] that follows from it, and where it can be reached. No I/O.
+//! The identity of a node: its Ed25519 key pair, the [`PeerId`] derived from it, and its addresses. No I/O.
 
 use std::{collections::BTreeSet, fmt, net::SocketAddr, str::FromStr};
 
@@ -8,20 +8,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::Serialize
 
 use crate::Digest;
 
-/// Text or bytes that are not a key, a peer id or an address.
+/// Text or bytes that are not a valid key, peer id or address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentityError {
-    /// Not 64 hex digits.
+    /// The text is not 64 hex digits.
     #[error("expected 64 hex digits")]
     NotHex,
-    /// 32 bytes that no Ed25519 key pair has as its public key.
+    /// The 32 bytes are not an Ed25519 public key.
     #[error("not an Ed25519 public key")]
     NotAKey,
-    /// Not of the form `<peer id>@ip:port,ip:port`.
+    /// The text does not have the form `<peer id>@ip:port,ip:port`.
     #[error("expected `<peer id>@<ip>:<port>`, with more addresses after commas")]
     NotAnAddress,
-    /// A part that should be `ip:port` and is not.
+    /// A part of the text does not have the form `ip:port`.
     #[error("`{0}` is not an address of the form `<ip>:<port>`")]
     NotASocketAddress(String),
 }
@@ -37,32 +37,32 @@ fn decode_hex(text: &str) -> Result<[u8; 32], IdentityError> {
     Ok(bytes)
 }
 
-/// The secret half of a node's key pair. It is never printed and is wiped from memory when dropped.
+/// The secret part of a node's key pair. It is never printed, and is wiped from memory when dropped.
 #[derive(Clone)]
 pub struct SecretKey(SigningKey);
 
 impl SecretKey {
-    /// A new key from the operating system's randomness.
+    /// Generates a key from the operating system's random number generator.
     ///
     /// # Panics
-    /// When the operating system has none to give.
+    /// Panics if the operating system provides no random bytes.
     pub fn generate() -> Self {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
         Self::from_bytes(bytes)
     }
 
-    /// The key with these secret bytes.
+    /// Creates the key with these secret bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(SigningKey::from_bytes(&bytes))
     }
 
-    /// The secret bytes.
+    /// Returns the secret bytes.
     pub fn to_bytes(&self) -> [u8; 32] {
         self.0.to_bytes()
     }
 
-    /// The id that others know the holder of this key by.
+    /// Returns the peer id of the key's holder.
     pub fn public(&self) -> PeerId {
         PeerId(self.0.verifying_key().to_bytes())
     }
@@ -79,7 +79,7 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// The key whose bytes are those of the id: as secret as the id is.
+/// Uses the bytes of the digest as the secret: the key is only as secret as the digest.
 impl From<Digest> for SecretKey {
     fn from(secret: Digest) -> Self {
         Self::from_bytes(*secret.as_bytes())
@@ -92,7 +92,7 @@ impl From<[u8; 32]> for SecretKey {
     }
 }
 
-/// 64 hex digits.
+/// Parses 64 hex digits.
 impl FromStr for SecretKey {
     type Err = IdentityError;
 
@@ -106,12 +106,12 @@ impl FromStr for SecretKey {
 pub struct Signature([u8; 64]);
 
 impl Signature {
-    /// The signature with these bytes.
+    /// Creates a signature from its bytes.
     pub const fn from_bytes(bytes: [u8; 64]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub const fn as_bytes(&self) -> &[u8; 64] {
         &self.0
     }
@@ -123,7 +123,7 @@ impl fmt::Debug for Signature {
     }
 }
 
-/// 64 bytes without a length.
+/// Serialized as 64 bytes without a length.
 impl Serialize for Signature {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut tuple = serializer.serialize_tuple(64)?;
@@ -158,34 +158,34 @@ impl<'de> Deserialize<'de> for Signature {
     }
 }
 
-/// What a node is known by: its 32-byte Ed25519 public key.
+/// The id of a node: its 32-byte Ed25519 public key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId([u8; 32]);
 
 impl PeerId {
-    /// The peer with this public key.
+    /// Creates the id from a public key.
     ///
     /// # Errors
-    /// [`IdentityError::NotAKey`] when the bytes are not a point of the curve.
+    /// [`IdentityError::NotAKey`] if the bytes are not a point on the curve.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, IdentityError> {
         VerifyingKey::from_bytes(&bytes)
             .map(|_| Self(bytes))
             .map_err(|_| IdentityError::NotAKey)
     }
 
-    /// The public key.
+    /// Returns the public key.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Whether this peer signed `message`. Weak keys and ambiguous signatures do not pass.
+    /// Returns true if this peer signed `message`. Rejects weak keys and ambiguous signatures.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
         VerifyingKey::from_bytes(&self.0)
             .is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
     }
 
-    /// The all-zero id sorts before every other; only for bounds of ranges.
+    /// Creates an id without validation, for bounds of ranges. All zeros sorts before every other id.
     #[cfg(test)]
     pub(crate) const fn unchecked(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -198,7 +198,7 @@ impl AsRef<[u8]> for PeerId {
     }
 }
 
-/// All 64 hex digits, the form that [`FromStr`] takes. [`Short`](crate::primitives::Short) shows the first 10.
+/// Formats as 64 hex digits, which [`FromStr`] parses. [`Short`](crate::primitives::Short) shows the first 10.
 impl fmt::Display for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&HEXLOWER.encode(&self.0))
@@ -211,7 +211,7 @@ impl fmt::Debug for PeerId {
     }
 }
 
-/// 64 hex digits that are a public key.
+/// Parses 64 hex digits of a public key.
 impl FromStr for PeerId {
     type Err = IdentityError;
 
@@ -220,7 +220,7 @@ impl FromStr for PeerId {
     }
 }
 
-/// 64 hex digits where people read, 32 bytes without a length elsewhere.
+/// Serialized as 64 hex digits in human-readable formats, and as 32 bytes without a length in others.
 impl Serialize for PeerId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
@@ -255,14 +255,14 @@ impl<'de> Deserialize<'de> for PeerId {
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointAddr {
-    /// Who must answer there.
+    /// The peer id.
     pub id: PeerId,
-    /// Where; may be empty when others are expected to know.
+    /// The socket addresses. May be empty if they are known from the catalog.
     pub addrs: BTreeSet<SocketAddr>,
 }
 
 impl EndpointAddr {
-    /// A peer at these addresses.
+    /// Creates an address.
     pub fn new(id: PeerId, addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
         Self {
             id,
@@ -271,7 +271,7 @@ impl EndpointAddr {
     }
 }
 
-/// The form that [`FromStr`] takes: `<peer id>@ip:port,ip:port`.
+/// Formats as `<peer id>@ip:port,ip:port`, which [`FromStr`] parses.
 impl fmt::Display for EndpointAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.id)?;
@@ -305,7 +305,7 @@ impl FromStr for EndpointAddr {
     }
 }
 
-/// A peer whose addresses are known elsewhere: from the catalog or from a bootstrap entry.
+/// An address without socket addresses, for a peer known from the catalog or from a bootstrap entry.
 impl From<PeerId> for EndpointAddr {
     fn from(id: PeerId) -> Self {
         Self {
@@ -337,7 +337,7 @@ mod tests {
         assert_eq!(format!("{id:?}").parse(), Ok(id));
         assert_eq!(id.to_string(), format!("{id:?}"));
         assert_eq!("ab".parse::<PeerId>(), Err(IdentityError::NotHex));
-        // y = 2 is on no point of the curve.
+        // No point on the curve has y = 2.
         let mut no_point = [0; 32];
         no_point[0] = 2;
         assert_eq!(

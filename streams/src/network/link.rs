@@ -1,4 +1,4 @@
-//! A connection to a peer and its framed streams: one in both directions, or several in one direction each.
+//! A connection to a peer and its framed streams: one bidirectional stream, or several unidirectional ones.
 
 use std::{
     fmt,
@@ -17,20 +17,20 @@ use quinn::{ConnectionError, ReadError, WriteError};
 use super::{CloseReason, PeerId, pending::Seat, reassembly::Reassembly};
 use crate::frames::{Frames, FramesError, HEADER_LEN};
 
-/// Chunks taken by one read, each at most a packet's payload: about 90 KiB.
+/// The number of chunks taken by one read, each at most the payload of a packet: about 90 KiB in total.
 const CHUNKS_PER_READ: usize = 64;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// A connection to a peer and the two halves of its one stream. What is dropped last closes it with
+/// A connection to a peer and the two halves of its stream. Dropping the last part closes the connection with
 /// [`CloseReason::Cancelled`], unless it was closed before.
 #[derive(Debug)]
 pub(crate) struct Link {
     /// The connection.
     pub(crate) conn: LinkConn,
-    /// Towards the peer.
+    /// The sending half.
     pub(crate) tx: LinkSender,
-    /// From the peer.
+    /// The receiving half.
     pub(crate) rx: LinkReceiver,
 }
 
@@ -55,22 +55,22 @@ impl Link {
         }
     }
 
-    /// The link counts as silent until a whole frame has been read from it.
+    /// Counts the link as silent until a whole frame has been read from it.
     pub(super) fn with_seat(mut self, seat: Seat) -> Self {
         self.rx.seat = Some(seat);
         self
     }
 }
 
-/// Why a link's stream cannot be read or written any further.
+/// An error from reading or writing the stream of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
-    /// The connection, or this direction of it, ended.
+    /// The connection or this direction of it has ended.
     #[error("the link ended: {0}")]
     Closed(CloseReason),
-    /// A header announces more than the limit allows.
-    #[error("a frame of {len} bytes was announced, more than the limit of {max}")]
+    /// A header announces a frame above the length limit.
+    #[error("peer announced a frame of {len} bytes, above the limit of {max} bytes")]
     TooLarge {
         /// The announced length in bytes.
         len: usize,
@@ -91,7 +91,7 @@ impl From<FramesError> for LinkError {
     }
 }
 
-/// A connection, apart from its streams. Clones are the same connection; the last one dropped closes it with
+/// A connection without its streams. Clones are handles to the same connection. Dropping the last one closes it with
 /// [`CloseReason::Cancelled`], unless it was closed before.
 #[derive(Clone)]
 pub(crate) struct LinkConn(Arc<Inner>);
@@ -100,16 +100,16 @@ struct Inner {
     conn: quinn::Connection,
     peer: PeerId,
     id: u64,
-    /// The first reason this side closed it with.
+    /// The first reason with which this side closed it.
     closed_by_us: OnceLock<CloseReason>,
-    /// For the first stream that the peer opens.
+    /// Passed to the first stream that the peer opens.
     seat: Mutex<Option<Seat>>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         if self.closed_by_us.get().is_none() {
-            // Without this, quinn would close with code 0, which no peer understands.
+            // Otherwise quinn would close with code 0, which peers do not understand.
             self.conn.close(
                 CloseReason::Cancelled.wire_code(),
                 CloseReason::Cancelled.name().as_bytes(),
@@ -123,7 +123,7 @@ impl LinkConn {
         Self::open(conn, peer, None)
     }
 
-    /// The connection counts as silent until a whole frame has been read from a stream that the peer opened.
+    /// Counts the connection as silent until a whole frame has been read from a stream that the peer opened.
     pub(super) fn with_seat(conn: quinn::Connection, peer: PeerId, seat: Seat) -> Self {
         Self::open(conn, peer, Some(seat))
     }
@@ -138,27 +138,27 @@ impl LinkConn {
         }))
     }
 
-    /// Opens a stream in both directions. Cancel safe.
+    /// Opens a bidirectional stream. Cancel safe.
     pub(super) async fn open_bi(
         &self,
     ) -> Result<(quinn::SendStream, quinn::RecvStream), ConnectionError> {
         self.0.conn.open_bi().await
     }
 
-    /// Lets the peer have `streams` streams open towards this node at a time, and `window` bytes in flight on all of
-    /// them together. Without this it may open none.
+    /// Allows the peer to have `streams` unidirectional streams open at a time, and `window` bytes in flight on all of
+    /// them together. By default it may open none.
     pub(crate) fn allow_uni(&self, streams: u8, window: u32) {
         self.0.conn.set_max_concurrent_uni_streams(streams.into());
         self.0.conn.set_receive_window(window.into());
     }
 
-    /// Lets the peer have one stream open towards this node, beside the one that it opened first.
+    /// Allows the peer to open one unidirectional stream in addition to the bidirectional one.
     pub(crate) fn allow_side_stream(&self) {
         self.0.conn.set_max_concurrent_uni_streams(1_u8.into());
     }
 
-    /// Opens a stream towards the peer, who hears of it with the first frame. Waits while the peer allows no more.
-    /// Cancel safe.
+    /// Opens a unidirectional stream. The peer learns of it with the first frame. Waits while the peer allows no more
+    /// streams. Cancel safe.
     pub(crate) async fn open_uni(&self) -> Result<LinkSender, LinkError> {
         match self.0.conn.open_uni().await {
             Ok(stream) => Ok(LinkSender {
@@ -169,7 +169,7 @@ impl LinkConn {
         }
     }
 
-    /// Waits for a stream that the peer opens towards this node. Cancel safe.
+    /// Waits for a unidirectional stream that the peer opens. Cancel safe.
     pub(crate) async fn accept_uni(&self, max_frame_len: usize) -> Result<LinkReceiver, LinkError> {
         match self.0.conn.accept_uni().await {
             Ok(stream) => Ok(LinkReceiver {
@@ -187,19 +187,19 @@ impl LinkConn {
         }
     }
 
-    /// Who is at the other end, proved by the handshake.
+    /// Returns the id of the peer, proven by the handshake.
     pub(crate) fn peer(&self) -> PeerId {
         self.0.peer
     }
 
-    /// A number that no other connection of this process has.
+    /// Returns a number that is unique among the connections of this process.
     pub(crate) fn stable_id(&self) -> u64 {
         self.0.id
     }
 
-    /// Ends the connection at once, giving up what was not yet delivered. Only the first reason counts.
+    /// Closes the connection at once and discards undelivered data. Only the first reason counts.
     pub(crate) fn close(&self, reason: CloseReason) {
-        // quinn would forget why the other side closed it.
+        // quinn would forget the reason given by the peer.
         if self.0.conn.close_reason().is_none() && self.0.closed_by_us.set(reason).is_ok() {
             self.0
                 .conn
@@ -207,8 +207,8 @@ impl LinkConn {
         }
     }
 
-    /// As [`close`](Self::close), with bytes behind the name of the reason for the peer's [`last_words`](Self::last_words).
-    /// Peers that do not look for them see the code alone.
+    /// Like [`close`](Self::close), with bytes after the name of the reason, which the peer reads with
+    /// [`last_words`](Self::last_words). Other implementations see the code only.
     pub(crate) fn close_saying(&self, reason: CloseReason, words: &[u8]) {
         if self.0.conn.close_reason().is_none() && self.0.closed_by_us.set(reason).is_ok() {
             let text = [reason.name().as_bytes(), words].concat();
@@ -216,8 +216,8 @@ impl LinkConn {
         }
     }
 
-    /// What the peer said behind the name of the reason when it closed the connection; `None` when it did not close it, or
-    /// named another reason than its code stands for.
+    /// Returns the bytes that the peer sent after the name of the close reason. `None` if the peer did not close the
+    /// connection, or sent a name that does not match its code.
     pub(crate) fn last_words(&self) -> Option<Bytes> {
         match self.0.conn.close_reason()? {
             ConnectionError::ApplicationClosed(close) => {
@@ -230,21 +230,21 @@ impl LinkConn {
         }
     }
 
-    /// Frames sent so far that the peer acknowledges, and datagrams received.
+    /// Returns the number of sent frames that require an acknowledgement, and of received datagrams.
     pub(crate) fn traffic(&self) -> (u64, u64) {
         let stats = self.0.conn.stats();
         let asking = stats.frame_tx.stream + stats.frame_tx.ping;
         (asking, stats.udp_rx.datagrams)
     }
 
-    /// Waits until the connection has ended, and says why: by the peer's code, or by the one given to
-    /// [`close`](Self::close) when this side was first. Cancel safe.
+    /// Waits until the connection has ended, and returns the reason: the peer's code, or the one given to
+    /// [`close`](Self::close) if this side closed it first. Cancel safe.
     pub(crate) async fn closed(&self) -> CloseReason {
         let error = self.0.conn.closed().await;
         self.reason(&error)
     }
 
-    /// Whether the connection has ended.
+    /// Returns true if the connection has ended.
     #[cfg(test)]
     pub(crate) fn is_closed(&self) -> bool {
         self.0.conn.close_reason().is_some()
@@ -262,7 +262,7 @@ impl LinkConn {
         }
     }
 
-    /// Why the connection ended, or `otherwise` while it has not.
+    /// Returns the reason for which the connection ended, or `otherwise` if it has not.
     fn reason_or(&self, otherwise: CloseReason) -> CloseReason {
         self.0
             .conn
@@ -285,9 +285,10 @@ pub(crate) struct LinkSender {
 }
 
 impl LinkSender {
-    /// Writes chunks that are frames already, leaving them empty. Waits while the peer does not read.
+    /// Writes chunks that are already framed, and leaves them empty. Waits while the peer does not read.
     ///
-    /// Not cancel safe: dropped half way, some of the bytes are on their way and the stream is good for nothing else.
+    /// Not cancel safe: if the future is dropped, a part of the bytes may have been sent, and the stream must not be
+    /// used again.
     pub(crate) async fn send_wire(&mut self, chunks: &mut [Bytes]) -> Result<(), LinkError> {
         self.stream
             .write_all_chunks(chunks)
@@ -298,7 +299,7 @@ impl LinkSender {
     /// Writes one frame with this payload. Not cancel safe.
     ///
     /// # Errors
-    /// Those of the link, and [`LinkError::TooLarge`] for a payload whose length does not fit the header.
+    /// Link errors, and [`LinkError::TooLarge`] if the length of the payload does not fit into the header.
     pub(crate) async fn send_frame(&mut self, payload: &[u8]) -> Result<(), LinkError> {
         let too_large = LinkError::TooLarge {
             len: payload.len(),
@@ -313,15 +314,16 @@ impl LinkSender {
         self.send_wire(&mut [Bytes::from(frame)]).await
     }
 
-    /// Says that no more frames follow. What was written before still arrives.
+    /// Ends the stream after the frames that were written, which are still delivered.
     pub(crate) fn finish(&mut self) {
-        // It fails only where the stream has ended already, which the connection tells.
+        // Fails only if the stream has already ended, which the connection reports.
         let _ = self.stream.finish();
     }
 
-    /// Waits until the peer has all that was written before [`finish`](Self::finish), or does not want it. Cancel safe.
+    /// Waits until the peer has received everything written before [`finish`](Self::finish), or has stopped the stream.
+    /// Cancel safe.
     pub(crate) async fn delivered(&self) {
-        // Whatever ends it, there is no more to wait for.
+        // On any outcome there is nothing more to wait for.
         let _ = self.stream.stopped().await;
     }
 
@@ -341,19 +343,20 @@ pub(crate) struct LinkReceiver {
     stream: quinn::RecvStream,
     conn: LinkConn,
     pending: Reassembly,
-    /// Until the first whole frame, when the peer has dialled.
+    /// Held until the first whole frame if the peer dialled.
     seat: Option<Seat>,
 }
 
 impl LinkReceiver {
-    /// All whole frames that have arrived, at least one; `None` once the peer said that no more follow.
+    /// Returns all whole frames that have arrived, at least one, or `None` once the peer has finished the stream.
     ///
-    /// Cancel safe: nothing that has arrived is lost. Not calling it holds the peer back as soon as the flow-control
+    /// Cancel safe: no received data is lost. While it is not called, the peer is held back once the flow-control
     /// window is full.
     ///
     /// # Errors
-    /// [`LinkError::TooLarge`] as soon as a header announces too much, [`LinkError::Truncated`] at an end inside a
-    /// frame, [`LinkError::Closed`] when the connection ended; frames that were whole before come first.
+    /// [`LinkError::TooLarge`] as soon as a header announces a frame above the limit, [`LinkError::Truncated`] if the
+    /// stream ends inside a frame, [`LinkError::Closed`] if the connection ended. Whole frames before the error are
+    /// returned first.
     pub(crate) async fn recv_frames(&mut self) -> Result<Option<Frames>, LinkError> {
         loop {
             if let Some(frames) = self.pending.take_frames()? {
@@ -366,7 +369,7 @@ impl LinkReceiver {
         }
     }
 
-    /// The payload of one frame; otherwise like [`recv_frames`](Self::recv_frames), and cancel safe like it.
+    /// Returns the payload of one frame. Otherwise like [`recv_frames`](Self::recv_frames), and also cancel safe.
     pub(crate) async fn recv_frame(&mut self) -> Result<Option<Bytes>, LinkError> {
         loop {
             if let Some(frame) = self.pending.take_frame()? {
@@ -379,7 +382,7 @@ impl LinkReceiver {
         }
     }
 
-    /// Waits for the header of the next frame, and gives the length that it announces; `None` at the end. Cancel safe.
+    /// Waits for the header of the next frame and returns the announced length, or `None` at the end. Cancel safe.
     ///
     /// # Errors
     /// As [`recv_frame`](Self::recv_frame).
@@ -394,18 +397,18 @@ impl LinkReceiver {
         }
     }
 
-    /// Refuses larger frames than these from now on, in bytes without the header.
+    /// Sets the maximum length of a frame in bytes, without its header.
     pub(crate) fn set_max_frame_len(&mut self, max_frame_len: usize) {
         self.pending.set_max_frame_len(max_frame_len);
     }
 
-    /// Takes in all that has arrived, at least a byte; false at the end. Cancel safe.
+    /// Reads everything that has arrived, at least one byte. Returns false at the end. Cancel safe.
     async fn fill(&mut self) -> Result<bool, LinkError> {
         poll_fn(|cx| self.poll_fill(cx)).await
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, LinkError>> {
-        // 2 KiB, which each task that waits for a frame would hold if this were not for one look alone.
+        // 2 KiB. A local of the poll function, so that waiting tasks do not hold it.
         let mut chunks = [const { Bytes::new() }; CHUNKS_PER_READ];
         let read = ready!(pin!(self.stream.read_chunks(&mut chunks)).poll(cx));
         Poll::Ready(match read {

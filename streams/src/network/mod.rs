@@ -1,4 +1,4 @@
-//! Nodes, their connections, and what is said on them. All of quinn and rustls is behind this module.
+//! Nodes, their connections, and the transport protocol. No other module depends on quinn or rustls.
 
 mod accept;
 mod builder;

@@ -1,4 +1,4 @@
-//! [`Network`]: a node as its user holds it, and what lives as long as the node.
+//! [`Network`]: the public handle to a node, and the state that lives as long as the node.
 
 use std::{
     collections::BTreeSet,
@@ -22,12 +22,12 @@ use crate::{
     streams::{self, Streams},
 };
 
-/// How long an ending node waits for others to hear of it.
+/// The time for which a node that shuts down waits until its departure is sent to others.
 const DEPARTURE_TIMEOUT: Duration = Duration::from_millis(1500);
-/// How long an ending node waits for its tasks, for streams to end without loss.
+/// The time for which a node that shuts down waits for its tasks, so that streams end without loss.
 const TASKS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a network is built from.
+/// The settings from which a network is built.
 pub(super) struct Settings {
     pub(super) network_id: NetworkId,
     pub(super) secret_key: SecretKey,
@@ -40,7 +40,7 @@ pub(super) struct Settings {
     pub(super) streams: streams::Config,
 }
 
-/// What the parts of a node share, and what they may hold on to: it does not keep the node alive.
+/// The state that the parts of a node share. It does not keep the node alive.
 pub(crate) struct Core {
     local: LocalNode,
     discovery: Discovery,
@@ -49,10 +49,10 @@ pub(crate) struct Core {
     mdns: bool,
     max_frame_len: usize,
     transport: Transport,
-    /// One binding at a time.
+    /// Allows one binding at a time.
     binding: tokio::sync::Mutex<()>,
     endpoint: watch::Sender<Option<Endpoint>>,
-    /// Registered before there was an endpoint.
+    /// The handlers that were registered before the endpoint existed.
     handlers: Mutex<Vec<(&'static [u8], Handler)>>,
     cancel: CancellationToken,
     ended: CancellationToken,
@@ -60,29 +60,30 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// The sockets, if the network is bound and has not ended.
+    /// Returns the endpoint, if the network is bound and has not ended.
     pub(crate) fn endpoint(&self) -> Option<Endpoint> {
         self.endpoint.borrow().clone()
     }
 
-    /// Waits until there are sockets; `None` when the network ends first. Cancel safe.
+    /// Waits for the endpoint; `None` if the network ends first. Cancel safe.
     pub(crate) async fn wait_endpoint(&self) -> Option<Endpoint> {
         let mut endpoint = self.endpoint.subscribe();
         let bound = endpoint.wait_for(Option::is_some);
         self.cancel.run_until_cancelled(bound).await?.ok()?.clone()
     }
 
-    /// Cancelled when the network ends: by shutting it down or by dropping its last handle.
+    /// Returns the token that is cancelled when the network is shut down or its last handle is dropped.
     pub(crate) const fn cancel(&self) -> &CancellationToken {
         &self.cancel
     }
 
-    /// The sockets are closed only when the tasks spawned here have ended, or 5 s after the network was cancelled.
+    /// Returns the tracker for tasks. The sockets are closed once its tasks have ended, or 5 s after the network was
+    /// cancelled.
     pub(crate) const fn tasks(&self) -> &TaskTracker {
         &self.tasks
     }
 
-    /// The largest frame, in bytes without header.
+    /// The send window of a connection in bytes.
     pub(crate) const fn send_window(&self) -> usize {
         self.transport.send_window as usize
     }
@@ -91,17 +92,17 @@ impl Core {
         self.max_frame_len
     }
 
-    /// The node's own id, key and network.
+    /// Returns the node's own id, key and network.
     pub(crate) const fn local(&self) -> &LocalNode {
         &self.local
     }
 
-    /// The node's catalog.
+    /// Returns the node's discovery.
     pub(crate) const fn discovery(&self) -> &Discovery {
         &self.discovery
     }
 
-    /// Hands incoming links of a protocol to `handler`, from now or from when the network is bound.
+    /// Passes incoming links of a protocol to `handler`, from now on or from when the network is bound.
     pub(crate) fn register(&self, alpn: &'static [u8], handler: Handler) -> Result<(), BindError> {
         let mut handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(endpoint) = self.endpoint() {
@@ -141,11 +142,11 @@ impl Core {
         Ok(())
     }
 
-    /// Waits for the network's end, and then closes what is open.
+    /// Waits until the network is cancelled, then closes everything.
     async fn end(self: Arc<Self>, endpoint: Endpoint) {
         self.cancel.cancelled().await;
         self.tasks.close();
-        // Whoever is not told in time finds out by the purge time, and tasks that take longer lose their links below.
+        // Peers that are not reached in time notice at the purge time. Tasks that take longer lose their links below.
         let _ = tokio::join!(
             timeout(DEPARTURE_TIMEOUT, self.discovery.depart()),
             timeout(TASKS_TIMEOUT, self.tasks.wait()),
@@ -157,7 +158,8 @@ impl Core {
     }
 }
 
-/// A node of a network. Clones are the same node; it ends with the last of them, or by [`shutdown`](Self::shutdown).
+/// A node of a network. Clones are handles to the same node. It shuts down when the last one is dropped, or on
+/// [`shutdown`](Self::shutdown).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -176,7 +178,7 @@ impl Core {
 #[derive(Clone)]
 pub struct Network(Arc<Handle>);
 
-/// What the last [`Network`] drops.
+/// Shuts the node down when the last [`Network`] drops it.
 struct Handle {
     core: Arc<Core>,
     streams: Streams,
@@ -189,15 +191,15 @@ impl Drop for Handle {
 }
 
 impl Network {
-    /// A node with a new key, on loopback, that knows of no other.
+    /// Starts a node with a new key, on loopback, without knowledge of other nodes.
     ///
     /// # Errors
-    /// When no socket can be opened.
+    /// Fails if no socket can be opened.
     pub async fn new(id: impl Into<NetworkId>) -> Result<Self, Error> {
         Self::builder(id).build().await
     }
 
-    /// A node with settings.
+    /// Returns a builder for a node.
     pub fn builder(id: impl Into<NetworkId>) -> NetworkBuilder {
         NetworkBuilder::new(id.into())
     }
@@ -244,17 +246,17 @@ impl Network {
         Self(Arc::new(Handle { core, streams }))
     }
 
-    /// Opens the sockets of a network that was built [lazily](NetworkBuilder::lazy). Does nothing when they are open.
+    /// Opens the sockets of a network that was built [lazily](NetworkBuilder::lazy). Does nothing if they are open.
     ///
     /// Cancel safe.
     ///
     /// # Errors
-    /// When an address cannot be listened on, or after the end.
+    /// Fails if an address cannot be listened on, or the network has been shut down.
     pub async fn bind(&self) -> Result<(), Error> {
         self.0.core.bind().await
     }
 
-    /// The addresses listened on, with the ports that were assigned; none before the network is bound.
+    /// Returns the listening addresses with their assigned ports. Empty before the network is bound.
     pub fn local_addrs(&self) -> BTreeSet<SocketAddr> {
         self.0
             .core
@@ -263,37 +265,35 @@ impl Network {
             .unwrap_or_default()
     }
 
-    /// Who this node is and where it is reached.
+    /// Returns the identity and addresses of this node.
     pub fn local(&self) -> &LocalNode {
         &self.0.core.local
     }
 
-    /// The network this node is part of.
+    /// Returns the id of the network.
     pub fn network_id(&self) -> &NetworkId {
         self.local().network_id()
     }
 
-    /// What this node knows of others.
+    /// Returns the discovery of other nodes.
     pub fn discovery(&self) -> &Discovery {
         &self.0.core.discovery
     }
 
-    /// Where this node's producers and consumers are made.
+    /// Returns the factory for this node's producers and consumers.
     pub fn streams(&self) -> &Streams {
         &self.0.streams
     }
 
-    /// Waits until the node can be reached: until it is bound. Cancel safe.
+    /// Waits until the node is bound and can be reached. Cancel safe.
     pub async fn online(&self) {
         self.local().online().await;
     }
 
-    /// Ends the node: its peers are told, its streams end, its sockets are closed. Takes up to 8 s, mostly far less; then
-    /// its addresses can be listened on again.
-    /// Other handles of the same network are useless afterwards.
+    /// Shuts the node down: notifies its peers, ends its streams and closes its sockets. Takes up to 8 s, usually far
+    /// less. Afterwards its addresses can be listened on again, and other handles of the same network are unusable.
     ///
-    /// Dropping the last handle ends the node the same way, in the background. Once begun it goes on though this future is
-    /// dropped.
+    /// Dropping the last handle shuts the node down in the background. Dropping this future does not stop the shutdown.
     pub async fn shutdown(self) {
         let core = self.0.core.clone();
         let is_bound = core.endpoint().is_some();
@@ -310,7 +310,7 @@ impl std::fmt::Debug for Network {
     }
 }
 
-/// Who this node is and where it is reached.
+/// The identity and addresses of a node.
 #[derive(Clone)]
 pub struct LocalNode(Arc<LocalNodeInner>);
 
@@ -323,30 +323,30 @@ struct LocalNodeInner {
 }
 
 impl LocalNode {
-    /// What others know the node by.
+    /// Returns the id of the node.
     pub fn id(&self) -> PeerId {
         self.0.secret_key.public()
     }
 
-    /// Where others reach the node; without addresses before it is bound.
+    /// Returns the address of the node. It contains no socket addresses before the node is bound.
     pub fn addr(&self) -> EndpointAddr {
         self.0.discovery.me().address().clone()
     }
 
-    /// The key that the node proves its id with.
+    /// Returns the secret key of the node.
     pub fn secret_key(&self) -> &SecretKey {
         &self.0.secret_key
     }
 
-    /// The network the node is part of.
+    /// Returns the id of the network.
     pub fn network_id(&self) -> &NetworkId {
         &self.0.network_id
     }
 
-    /// Waits until the node can be reached, or has ended. Cancel safe.
+    /// Waits until the node can be reached or has shut down. Cancel safe.
     pub async fn online(&self) {
         let mut bound = self.0.bound.clone();
-        // Either way there is nothing left to wait for.
+        // In either case there is nothing left to wait for.
         let _ = self
             .0
             .cancel

@@ -1,5 +1,5 @@
-//! The connections that have come in and have not said anything yet: how many there may be, and who goes when there are
-//! more. No I/O.
+//! Limits the number of incoming connections that have not sent a frame yet, and selects the one to close at the limit.
+//! No I/O.
 
 use std::{
     collections::BTreeMap,
@@ -8,10 +8,10 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-/// The seats for connections that have not said anything yet.
+/// The seats for connections that have not sent a frame yet.
 ///
-/// When all are taken, the one that has been silent longest loses its own: whoever means to speak does so within a few
-/// round trips, so that no number of silent connections keeps it out.
+/// When all seats are taken, the connection that has been silent longest loses its seat. A legitimate peer sends a
+/// frame within a few round trips, so silent connections cannot lock it out.
 #[derive(Debug)]
 pub(super) struct Pending {
     max: usize,
@@ -21,11 +21,11 @@ pub(super) struct Pending {
 #[derive(Debug, Default)]
 struct Seats {
     next: u64,
-    /// By age; cancelled when the seat is lost.
+    /// Ordered by age. The token is cancelled when the seat is lost.
     taken: BTreeMap<u64, CancellationToken>,
 }
 
-/// A connection's seat, until it is dropped.
+/// The seat of a connection. Dropping it frees the seat.
 #[derive(Debug)]
 pub(super) struct Seat {
     pending: Arc<Pending>,
@@ -33,7 +33,7 @@ pub(super) struct Seat {
     lost: CancellationToken,
 }
 
-/// To find out what became of a seat.
+/// Observes a seat.
 #[derive(Debug, Clone)]
 pub(super) struct Watched {
     pending: Arc<Pending>,
@@ -42,7 +42,7 @@ pub(super) struct Watched {
 }
 
 impl Pending {
-    /// At least one seat.
+    /// Creates at least one seat.
     pub(super) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
             max: max.max(1),
@@ -54,17 +54,17 @@ impl Pending {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many seats there are.
+    /// Returns the number of seats.
     pub(super) const fn max(&self) -> usize {
         self.max
     }
 
-    /// How many seats are taken.
+    /// Returns the number of taken seats.
     pub(super) fn len(&self) -> usize {
         self.seats().taken.len()
     }
 
-    /// Takes a seat, in the place of the one taken longest ago when there is no other.
+    /// Takes a seat. If all are taken, takes the one that was taken longest ago.
     pub(super) fn sit(self: &Arc<Self>) -> Seat {
         let lost = CancellationToken::new();
         let mut seats = self.seats();
@@ -105,12 +105,13 @@ impl Drop for Seat {
 }
 
 impl Watched {
-    /// Resolves when the seat is lost, or still taken once `time_is_up`; never when it was given up before. Cancel safe.
+    /// Resolves when the seat is lost, or is still taken once `time_is_up` resolves. Never resolves if the seat was
+    /// given up before. Cancel safe.
     pub(super) async fn silent(&self, time_is_up: impl Future<Output = ()>) {
         tokio::select! {
             // Triggered when another connection takes the seat.
             () = self.lost.cancelled() => {}
-            // Triggered when the time to speak is over.
+            // Triggered when the time limit is reached.
             () = time_is_up => {
                 let is_taken = self.pending.seats().taken.contains_key(&self.number);
                 if !is_taken {
@@ -141,7 +142,7 @@ mod tests {
             (2, Some(()))
         );
         assert_eq!(two.silent(pending()).now_or_never(), None);
-        // Whoever has spoken is in nobody's way, and loses nothing any more.
+        // A connection that has sent a frame holds no seat and can no longer lose it.
         drop(second);
         let _fourth = all.sit();
         assert_eq!(third.watch().silent(pending()).now_or_never(), None);

@@ -1,25 +1,25 @@
-//! Puts frames together from the chunks they arrive in. No I/O.
+//! Assembles frames from the chunks in which they arrive. No I/O.
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::frames::{Frames, FramesError, HEADER_LEN, scan};
 
-/// A chunk at least this long is handed on as it is. A shorter one is copied: it may be a slice of a receive buffer of
-/// up to 64 KiB, which a queued datum would keep alive, and copying it costs less than receiving it did.
+/// The minimum length of a chunk that is passed on without copying. A shorter one may be a slice of a receive buffer of
+/// up to 64 KiB, which a queued record would keep alive; copying it costs less than receiving it did.
 const ZERO_COPY_MIN: usize = 8 * 1024;
 
-/// Bytes that have arrived and were not handed out yet: at most the chunks of one read and one incomplete frame.
+/// Received bytes that were not returned yet: at most the chunks of one read and one incomplete frame.
 #[derive(Debug)]
 pub(crate) struct Reassembly {
-    /// Copied bytes; holds everything unless `chunk` does.
+    /// Copied bytes. Contains everything unless `chunk` does.
     buffer: BytesMut,
-    /// A long chunk as it came; only while `buffer` is empty.
+    /// A long chunk, uncopied. Only used while `buffer` is empty.
     chunk: Bytes,
     max_frame_len: usize,
 }
 
 impl Reassembly {
-    /// Nothing yet; frames of more than `max_frame_len` bytes will be refused.
+    /// Creates an empty reassembly that refuses frames of more than `max_frame_len` bytes.
     pub(crate) fn new(max_frame_len: usize) -> Self {
         Self {
             buffer: BytesMut::new(),
@@ -32,13 +32,13 @@ impl Reassembly {
         self.max_frame_len = max_frame_len;
     }
 
-    /// Whether no byte waits.
+    /// Returns true if no bytes are held.
     pub(crate) fn is_empty(&self) -> bool {
         self.buffer.is_empty() && self.chunk.is_empty()
     }
 
-    /// Takes what was read, leaving the chunks empty. Memory grows with the bytes that came, never with what a header
-    /// announces.
+    /// Adds received chunks and leaves them empty. Memory grows with the received bytes, never with the length that a
+    /// header announces.
     pub(crate) fn extend(&mut self, chunks: &mut [Bytes]) {
         if let [chunk] = chunks
             && chunk.len() >= ZERO_COPY_MIN
@@ -72,7 +72,7 @@ impl Reassembly {
         }
     }
 
-    /// All whole frames, if there is one. Frames in front of one that is too large are handed out first.
+    /// Returns all whole frames, if any. Frames before one that exceeds the limit are returned first.
     pub(crate) fn take_frames(&mut self) -> Result<Option<Frames>, FramesError> {
         let found = match scan(self.bytes(), self.max_frame_len) {
             Err(FramesError::TooLarge { offset, .. }) if offset > 0 => {
@@ -89,7 +89,7 @@ impl Reassembly {
         )))
     }
 
-    /// The length that the first frame announces, if its header is there.
+    /// Returns the length announced by the first frame, if its header has arrived.
     pub(crate) fn next_len(&self) -> Result<Option<usize>, FramesError> {
         let Some(header) = self.bytes().first_chunk::<HEADER_LEN>() else {
             return Ok(None);
@@ -105,7 +105,7 @@ impl Reassembly {
         Ok(Some(len))
     }
 
-    /// The first frame's payload, if it is whole.
+    /// Returns the payload of the first frame, if it is complete.
     pub(crate) fn take_frame(&mut self) -> Result<Option<Bytes>, FramesError> {
         let Some(len) = self.next_len()? else {
             return Ok(None);
@@ -127,11 +127,11 @@ mod tests {
     proptest! {
         #[test]
         fn frames_come_out_as_they_went_in_however_they_are_cut(
-            datums in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9000), 1..12),
+            records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9000), 1..12),
             cuts in prop::collection::vec(1usize..20_000, 1..8),
             one_by_one in any::<bool>(),
         ) {
-            let mut wire = datums.iter().collect::<Frames>().into_wire();
+            let mut wire = records.iter().collect::<Frames>().into_wire();
             let mut reassembly = Reassembly::new(9000);
             let mut seen: Vec<Vec<u8>> = Vec::new();
             for (round, cut) in cuts.iter().cycle().enumerate() {
@@ -155,7 +155,7 @@ mod tests {
                     seen.extend(frames.iter().map(<[u8]>::to_vec));
                 }
             }
-            prop_assert_eq!(seen, datums);
+            prop_assert_eq!(seen, records);
             prop_assert!(reassembly.is_empty());
         }
     }

@@ -1,4 +1,4 @@
-//! What takes a UDP socket's place when a node gives its port back while quinn still lets old connections die.
+//! [`Released`]: replaces a UDP socket when a node releases its port while quinn still drains old connections.
 
 use std::{
     io::{self, IoSliceMut},
@@ -13,17 +13,17 @@ use quinn::{
     udp::{RecvMeta, Transmit},
 };
 
-/// Takes all that is sent to nowhere, and never receives anything.
+/// Discards everything that is sent, and never receives anything.
 #[derive(Debug)]
 pub(super) struct Released {
-    /// The address it had; quinn asks for its family.
+    /// The former address of the socket; quinn reads its family.
     addr: SocketAddr,
 }
 
 impl Released {
-    /// Makes `endpoint` let go of its socket.
+    /// Makes `endpoint` release its socket.
     pub(super) fn replace(endpoint: &quinn::Endpoint, addr: SocketAddr) -> io::Result<()> {
-        // quinn keeps listening on the socket before, so it takes a second change to be rid of the first.
+        // quinn keeps the previous socket on a rebind, so a second rebind is needed to drop the first socket.
         endpoint.rebind_abstract(Arc::new(Self { addr }))?;
         endpoint.rebind_abstract(Arc::new(Self { addr }))
     }

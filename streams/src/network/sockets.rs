@@ -1,4 +1,4 @@
-//! The UDP sockets of a node, and which of them reaches whom.
+//! The UDP sockets of a node, and the choice of a socket for a target address.
 
 use std::{
     collections::BTreeSet,
@@ -13,26 +13,26 @@ use tokio::time::{sleep, timeout};
 
 use super::{CloseReason, released::Released, transport};
 
-/// How long closing waits for the last goodbyes to be out, and again for the sockets to be given back.
+/// The time limit for delivering the final close frames, and again for releasing the sockets.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const RELEASE_PAUSE: Duration = Duration::from_millis(1);
 
-/// All sockets of a node; empty once closed.
+/// All sockets of a node. Empty once closed.
 #[derive(Default)]
 pub(super) struct Sockets(Mutex<Open>);
 
 #[derive(Default)]
 struct Open {
-    /// One per address listened on.
+    /// One per listening address.
     listening: Vec<Socket>,
-    /// Opened when a target is of no family or reach that is listened on; they accept nothing.
+    /// Opened for targets of a family or reach that no listening socket has. They accept nothing.
     outgoing: Vec<Socket>,
 }
 
 struct Socket {
     addr: SocketAddr,
     endpoint: quinn::Endpoint,
-    /// Gone when the operating system has its port back.
+    /// Dead once the port is returned to the operating system.
     io: Weak<dyn AsyncUdpSocket>,
 }
 
@@ -64,7 +64,7 @@ impl Sockets {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Listens on one more address.
+    /// Listens on another address.
     pub(super) fn listen(
         &self,
         addr: SocketAddr,
@@ -76,7 +76,7 @@ impl Sockets {
         Ok(endpoint)
     }
 
-    /// The addresses listened on.
+    /// Returns the listening addresses.
     pub(super) fn listening(&self) -> BTreeSet<SocketAddr> {
         self.lock()
             .listening
@@ -85,15 +85,15 @@ impl Sockets {
             .collect()
     }
 
-    /// Accepts by these settings from now on.
+    /// Sets the settings for accepting connections from now on.
     pub(super) fn set_server_config(&self, server: &quinn::ServerConfig) {
         for socket in &self.lock().listening {
             socket.endpoint.set_server_config(Some(server.clone()));
         }
     }
 
-    /// A socket that reaches `addr`: one that listens, or else one that only dials, so that a node that listens on
-    /// loopback alone can still dial out.
+    /// Returns a socket that reaches `addr`: a listening one if possible, otherwise one that only dials, so that a node
+    /// that listens on loopback only can dial out.
     pub(super) fn towards(&self, addr: SocketAddr) -> io::Result<quinn::Endpoint> {
         let mut open = self.lock();
         let found = open
@@ -110,8 +110,8 @@ impl Sockets {
         Ok(endpoint)
     }
 
-    /// Closes every connection with `reason`, waits up to a second for that to be known, and up to another until the
-    /// addresses can be listened on again; links that are still held keep them taken.
+    /// Closes every connection with `reason`. Waits up to 1 s until peers have received that, and up to another 1 s
+    /// until the addresses are free. Links that are still in use keep them occupied.
     pub(super) async fn close(&self, reason: CloseReason) {
         let Open {
             listening,
@@ -124,10 +124,10 @@ impl Sockets {
                 .close(reason.wire_code(), reason.name().as_bytes());
         }
         let idle = futures::future::join_all(all.iter().map(|socket| socket.endpoint.wait_idle()));
-        // Whoever did not hear of it finds out by the idle time-out.
+        // Peers that did not receive it notice at the idle timeout.
         let _ = timeout(CLOSE_TIMEOUT, idle).await;
         for socket in &all {
-            // It fails for no address that could be bound; if it did, the port would be free a little later.
+            // Cannot fail for an address that could be bound. If it did, the port would be free a little later.
             let _ = Released::replace(&socket.endpoint, socket.addr);
         }
         let released = async {
@@ -135,7 +135,7 @@ impl Sockets {
                 sleep(RELEASE_PAUSE).await;
             }
         };
-        // Whoever holds on to a link holds on to its socket too.
+        // A link that is still in use keeps its socket.
         let _ = timeout(CLOSE_TIMEOUT, released).await;
     }
 }

@@ -55,7 +55,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     timeout(LIMIT, future).await.expect("it ends within 20 s")
 }
 
-/// A link both of whose ends are at hand; the dialler has said `hello`.
+/// Both ends of a link; the dialling side has sent `hello`.
 async fn linked(config: EndpointConfig) -> (Link, Link, Node, Node) {
     let (dialler, mut acceptor) = (node(), node_with(config));
     let mut link = within(dialler.endpoint.connect(&acceptor.addr, ALPN))
@@ -301,7 +301,8 @@ async fn silent_clients_are_dropped_capped_and_hold_up_nobody() {
         within(served.rx.recv_frame()).await.unwrap().unwrap(),
         "I speak"
     );
-    // Whoever has spoken has no seat any more: there is one for another silent one, and then one too few.
+    // A connection that has sent a frame holds no seat any more: there is one for another silent one, and then one too
+    // few.
     for _ in 0..2 {
         silent.push(
             within(dialler.endpoint.connect(&acceptor.addr, ALPN))
@@ -326,7 +327,7 @@ async fn no_more_links_than_so_many_are_held() {
         ..EndpointConfig::default()
     };
     let mut acceptor = node_with(config);
-    // Serves its links for as long as they live.
+    // Serves its links while they exist.
     let (tx, mut served) = mpsc::channel(8);
     let handler = move |mut link: Link| {
         let tx = tx.clone();
@@ -410,7 +411,7 @@ async fn a_closed_endpoints_address_is_free_though_connections_are_still_dying()
     for _ in 0..3 {
         let node = node();
         let addr = node.addr.clone();
-        // A handshake without an answer takes quinn seconds to give up.
+        // quinn takes seconds to give up a handshake without an answer.
         let unanswered = timeout(
             Duration::from_millis(20),
             node.endpoint.connect(&dead, ALPN),

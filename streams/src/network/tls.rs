@@ -1,4 +1,4 @@
-//! TLS 1.3 with raw Ed25519 public keys (RFC 7250) on both sides: a node's key is its certificate. No I/O.
+//! TLS 1.3 with raw Ed25519 public keys (RFC 7250) on both sides: the key of a node is its certificate. No I/O.
 
 use std::{fmt, sync::Arc};
 
@@ -25,19 +25,19 @@ use rustls::{
 
 use super::{PeerId, SecretKey};
 
-/// What precedes the 32 key bytes in an Ed25519 SubjectPublicKeyInfo, RFC 8410.
+/// The prefix of the 32 key bytes in an Ed25519 SubjectPublicKeyInfo, RFC 8410.
 const SPKI_PREFIX: [u8; 12] = [
     0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
 ];
 
-/// What precedes the 32 secret bytes in an Ed25519 PKCS#8 version 1 document, RFC 8410.
+/// The prefix of the 32 secret bytes in an Ed25519 PKCS#8 version 1 document, RFC 8410.
 const PKCS8_PREFIX: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
 
 const SERVER_NAME_SUFFIX: &str = ".iroh.invalid";
 
-/// The server name a dialler asks for, from which the other side's key is checked.
+/// Returns the server name with which a peer is dialled, and against which its key is verified.
 pub(super) fn server_name(peer: &PeerId) -> String {
     format!(
         "{}{SERVER_NAME_SUFFIX}",
@@ -54,7 +54,7 @@ fn peer_of_server_name(name: &ServerName<'_>) -> Option<PeerId> {
     PeerId::from_bytes(bytes.try_into().ok()?).ok()
 }
 
-/// Whose key a raw public key "certificate" is.
+/// Returns the peer id of a raw public key "certificate".
 pub(super) fn peer_of_certificate(spki: &[u8]) -> Option<PeerId> {
     let key = spki.strip_prefix(&SPKI_PREFIX)?;
     PeerId::from_bytes(key.try_into().ok()?).ok()
@@ -70,7 +70,7 @@ fn certified_key(secret: &SecretKey) -> Result<Arc<CertifiedKey>, Error> {
     )))
 }
 
-/// How to dial with this key under a protocol name.
+/// Creates the settings for dialling with this key and protocol name.
 pub(super) fn client_config(
     secret: &SecretKey,
     alpn: &[u8],
@@ -85,12 +85,12 @@ pub(super) fn client_config(
             certified_key(secret)?,
         )));
     config.alpn_protocols = vec![alpn.to_vec()];
-    // Every connection proves both keys anew, so that there is one way in and no ticket to guard.
+    // Every connection proves both keys again, so that there is no second way in and no session ticket to protect.
     config.resumption = Resumption::disabled();
     Ok(config)
 }
 
-/// How to be dialled with this key under these protocol names.
+/// Creates the settings for accepting with this key and these protocol names.
 pub(super) fn server_config(
     secret: &SecretKey,
     alpns: Vec<Vec<u8>>,
@@ -108,7 +108,7 @@ pub(super) fn server_config(
     Ok(config)
 }
 
-/// Takes any Ed25519 raw public key from a client, and from a server the one its name stands for.
+/// Accepts any Ed25519 raw public key from a client. From a server, accepts only the key that its name contains.
 #[derive(Debug)]
 struct RawKeyVerifier {
     algorithms: WebPkiSupportedAlgorithms,
@@ -142,11 +142,11 @@ fn only_key(
     peer_of_certificate(certificate).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
 }
 
-/// A server showed this key, and not the one its name stands for.
+/// A server presented this key instead of the one in its name.
 #[derive(Clone, Copy)]
 struct OtherKey(PeerId);
 
-/// What [`found_key`] looks for: of an error in a handshake, quinn passes on the text alone.
+/// The marker that [`found_key`] searches for: quinn reports a handshake error only as text.
 const OTHER_KEY: &str = "the peer has another key: ";
 
 impl fmt::Display for OtherKey {
@@ -169,7 +169,8 @@ impl From<OtherKey> for Error {
     }
 }
 
-/// The key that a dialled peer showed in place of its own, if that is why the handshake failed. It has not proved it.
+/// Returns the key that a dialled peer presented instead of its own, if the handshake failed because of that. The peer
+/// has not proven that it holds the key.
 pub(super) fn found_key(error: &quinn::ConnectionError) -> Option<PeerId> {
     let quinn::ConnectionError::TransportError(error) = error else {
         return None;

@@ -1,4 +1,4 @@
-//! Sockets, and what a connection may cost: QUIC's windows and timers.
+//! UDP sockets, and the windows and timers of QUIC connections.
 
 use std::{
     collections::BTreeSet,
@@ -11,44 +11,45 @@ use std::{
 use quinn::{AckFrequencyConfig, IdleTimeout, TransportConfig, VarInt, congestion};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// How often a connection on which nothing happens is kept alive. Whatever comes from the other side counts, so that only
-/// one of the two sends.
+/// The keep-alive interval of an idle connection. Anything received from the peer counts, so that only one side sends.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// After this long without a sign of the other side a connection is lost: two tries to keep it alive went unanswered.
+/// The idle timeout, after which a connection is lost: two keep-alives went unanswered.
 const IDLE_TIMEOUT_MS: u32 = 30_000;
-/// The other side acknowledges after more packets than this, if it is able to be asked (the QUIC extension for
-/// acknowledgement frequency): else it does so after every second one, which costs both sides a fifth of their time where many
-/// connections take turns.
+/// The number of packets that the peer receives before it acknowledges, if it supports the QUIC extension for
+/// acknowledgement frequency. Without it, a peer acknowledges every second packet, which costs both sides a fifth of
+/// their CPU time when many connections take turns.
 const PACKETS_BEFORE_ACK: u32 = 10;
-/// And after this long at the latest, so that a connection that may have fewer packets on the way is not held up.
+/// The maximum delay of an acknowledgement, so that a connection with fewer packets in flight is not held up.
 const ACK_DELAY_MAX: Duration = Duration::from_millis(5);
-/// Bytes in flight towards an acceptor, which only gets handshakes and catalogs: what a stranger may make it hold.
+/// The maximum number of bytes in flight towards the accepting side, which receives handshakes and catalogs only.
+/// Limits the memory that an unknown peer can occupy.
 const REQUEST_WINDOW: u32 = 256 * 1024;
-/// Asked of the operating system for either direction of a socket; it may grant less.
+/// The requested buffer size for each direction of a socket. The operating system may grant less.
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 
-/// How fast a connection sends before it knows what the path carries, and when it slows down.
+/// The congestion control algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Congestion {
-    /// CUBIC (RFC 9438): takes loss for a full path. The default, and what TCP mostly does.
+    /// CUBIC (RFC 9438): treats loss as congestion. The default, and the default of most TCP stacks.
     #[default]
     Cubic,
-    /// NewReno (RFC 9002): as CUBIC, and slower to come back on long or fast paths.
+    /// NewReno (RFC 9002): like CUBIC, but recovers more slowly on long or fast paths.
     NewReno,
-    /// BBR: measures the path's rate and delay. Keeps its speed where packets are lost for other reasons, as over radio, and
-    /// may take more than its share from those who use CUBIC. quinn calls its implementation experimental.
+    /// BBR: measures the rate and delay of the path. Stays fast if packets are lost for other reasons, as on radio
+    /// links, but may take more than its share from CUBIC flows. quinn calls its implementation experimental.
     Bbr,
 }
 
-/// What a connection may hold and how it sends.
+/// The memory limits and congestion control of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transport {
-    /// Bytes that a producer may have on the way to a consumer of this node, on each connection: what a consumer holds at the
-    /// most beside its queue, and what bounds its speed to this much per round trip. Default 8 MiB: 1 GB/s at 8 ms.
+    /// The maximum number of bytes in flight from a producer to a consumer on this node, per connection. A consumer
+    /// holds at most this in addition to its queue, and receives at most this per round trip. Default 8 MiB: 1 GB/s at
+    /// 8 ms.
     pub receive_window: u32,
-    /// Bytes that a connection holds until the peer has acknowledged them. Default 16 MiB.
+    /// The maximum number of unacknowledged bytes per connection. Default 16 MiB.
     pub send_window: u32,
-    /// How it sends. Default: CUBIC.
+    /// The congestion control algorithm. Default: CUBIC.
     pub congestion: Congestion,
 }
 
@@ -89,17 +90,17 @@ fn config(transport: &Transport, window: u32, incoming_streams: u8) -> Arc<Trans
     Arc::new(config)
 }
 
-/// For connections that this node dials: it opens the one stream, and data flows towards it.
+/// Settings for connections that this node dials: it opens the stream and mainly receives data.
 pub(super) fn dialler(transport: &Transport) -> Arc<TransportConfig> {
     config(transport, transport.receive_window, 0)
 }
 
-/// For connections that are dialled by others: they open the one stream, and data flows towards them.
+/// Settings for connections that other nodes dial: they open the stream, and this node mainly sends data.
 pub(super) fn acceptor(transport: &Transport) -> Arc<TransportConfig> {
     config(transport, REQUEST_WINDOW, 1)
 }
 
-/// Opens a UDP socket. An IPv6 socket takes IPv6 only, so that one port may be listened on in both families.
+/// Opens a UDP socket. An IPv6 socket accepts IPv6 only, so that both families can listen on the same port.
 pub(super) fn socket(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
@@ -112,7 +113,7 @@ pub(super) fn socket(addr: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// The unspecified address of `addr`'s family and any port.
+/// Returns the unspecified address of `addr`'s family, with any port.
 pub(super) fn any_addr_like(addr: SocketAddr) -> SocketAddr {
     let ip = if addr.is_ipv4() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED)
@@ -122,11 +123,11 @@ pub(super) fn any_addr_like(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, 0)
 }
 
-/// Where others reach what listens on these addresses: an unspecified address stands for those of the machine's
-/// interfaces, of which loopback counts only when there is no other.
+/// Returns the addresses at which other nodes reach these listening addresses. An unspecified address is replaced by
+/// those of the machine's interfaces; loopback is used only if there is no other.
 ///
 /// # Errors
-/// Those of asking the operating system for its interfaces.
+/// Fails if the operating system cannot list its interfaces.
 pub(super) fn reachable(listening: &BTreeSet<SocketAddr>) -> io::Result<BTreeSet<SocketAddr>> {
     let (unspecified, mut found): (BTreeSet<_>, BTreeSet<_>) = listening
         .iter()
@@ -162,7 +163,7 @@ fn of_interfaces(listening: SocketAddr, interfaces: &[IpAddr]) -> Vec<SocketAddr
         .collect()
 }
 
-/// Such an address means nothing without the interface it was seen on.
+/// A link-local address is only meaningful together with its interface.
 fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_link_local(),

@@ -1,4 +1,4 @@
-//! How consumers on other nodes become subscribers, are away, come back, and are given up.
+//! The life cycle of remote subscribers: admission, waiting for a lost one to reconnect, resumption, and expiry.
 
 use std::{
     sync::{Arc, PoisonError},
@@ -15,42 +15,42 @@ use super::{
 };
 use crate::{
     Criteria,
+    authorization::Grant,
     discovery::PeerEntry,
     filter::Filter,
-    gate::Pass,
     network::CloseReason,
     queue::Queue,
     status::{Channel, State},
     streams::protocol::{Kept, Offer, SubscriberId},
 };
 
-/// A subscriber whose connection was lost is waited for this long: longer than a consumer that tries again with back-off
-/// needs after a network was cut for a minute and a half.
+/// The time for which a subscriber whose connection was lost is kept. It exceeds the delay with which a consumer
+/// reconnects with backoff after its network was down for 90 s.
 pub(super) const AWAY_LIMIT: Duration = Duration::from_mins(2);
-/// Subscribers that may be away at a time. Beyond, the one that subscribed first is given up.
+/// The maximum number of disconnected subscribers. At the limit, the one that subscribed first is dropped.
 const AWAY_MAX: usize = 64;
 
-/// A consumer on another node, as it introduces itself.
+/// A remote consumer that asks to subscribe.
 pub(crate) struct Applicant<'a> {
     pub(crate) peer: &'a PeerEntry,
     pub(crate) criteria: &'a Criteria,
-    /// What lets through what meets the criteria; `None` when they cannot be applied here.
+    /// The filter for the criteria; `None` if this node cannot apply them.
     pub(crate) filter: Option<Filter>,
-    /// Plain Mosaik does not say.
+    /// `None` for plain Mosaik consumers.
     pub(crate) id: Option<SubscriberId>,
-    /// Of a consumer that confirms.
+    /// Sent by consumers that confirm records.
     pub(crate) offer: Option<Offer>,
-    /// How many consumers of its node share the subscription.
+    /// The number of consumers on its node that share the subscription.
     pub(crate) consumers: u16,
 }
 
-/// A subscriber that was let in.
+/// An admitted subscriber.
 pub(crate) struct Admitted {
     subscriber: Arc<Subscriber>,
     connection: Arc<Connection>,
     position: u64,
     kept: Option<Kept>,
-    pass: Pass,
+    grant: Grant,
 }
 
 impl Admitted {
@@ -59,19 +59,20 @@ impl Admitted {
         self.position
     }
 
-    /// What is kept for it, if it confirms.
+    /// The number of records retained for it, and the bound on them, if it confirms records.
     pub(crate) const fn kept(&self) -> Option<Kept> {
         self.kept
     }
 
-    /// The subscriber, its connection, and what it was let in by.
-    pub(super) fn into_parts(self) -> (Arc<Subscriber>, Arc<Connection>, Pass) {
-        (self.subscriber, self.connection, self.pass)
+    /// Returns the subscriber, its connection, and the grant by which it was admitted.
+    pub(super) fn into_parts(self) -> (Arc<Subscriber>, Arc<Connection>, Grant) {
+        (self.subscriber, self.connection, self.grant)
     }
 }
 
 impl Core {
-    /// Lets a consumer on another node in, or says why not. It gets what is sent from here on, and what was kept for it.
+    /// Admits a remote consumer, or returns the reason for refusing it. It receives the records sent from now on, and
+    /// those retained for it.
     pub(crate) fn admit(
         self: &Arc<Self>,
         applicant: Applicant<'_>,
@@ -79,7 +80,7 @@ impl Core {
         let Applicant {
             peer, id, offer, ..
         } = applicant;
-        let pass = self.gate.judge(peer);
+        let grant = self.authorizer.authorize(peer);
         let penalties = self
             .penalties
             .lock()
@@ -87,7 +88,7 @@ impl Core {
         let penalised = penalties.is_out(peer.id(), Instant::now());
         drop(penalties);
 
-        let mut fanout = self.held();
+        let mut fanout = self.suspended();
         let resumed = id.zip(offer).and_then(|(id, offer)| {
             let resumes = |remote: &Remote| remote.is_resumed_by(peer, &id, &offer);
             let mut subscribers = fanout.subscribers().iter();
@@ -109,17 +110,18 @@ impl Core {
         let others = fanout.subscribers().iter().filter(is_other);
         let connected = others.filter(|s| s.remote().is_some_and(|remote| !remote.is_away()));
         let consumers = connected.map(|s| s.with_channel(|channel| channel.info.consumers()));
-        // Those that share are let in together where there is room for one: a reload must not cost the others theirs.
+        // Consumers that share a subscription are admitted together if there is room for one: otherwise a reload that
+        // adds a consumer would cost the others their subscription.
         if consumers.sum::<usize>() >= self.live().max_consumers {
             return Err(CloseReason::NoCapacity);
         }
-        let pass = pass.ok_or(CloseReason::NotAllowed)?;
+        let grant = grant.ok_or(CloseReason::NotAllowed)?;
         if penalised {
             return Err(CloseReason::TooSlow);
         }
         Ok(match resumed {
-            Some(subscriber) => self.resume(&subscriber, applicant, pass),
-            None => self.let_in(&mut fanout, applicant, pass),
+            Some(subscriber) => self.resume(&subscriber, applicant, grant),
+            None => self.let_in(&mut fanout, applicant, grant),
         })
     }
 
@@ -131,7 +133,7 @@ impl Core {
         Connection::new(channel, peer, applicant.id, applicant.offer)
     }
 
-    fn let_in(&self, fanout: &mut Fanout, applicant: Applicant<'_>, pass: Pass) -> Admitted {
+    fn let_in(&self, fanout: &mut Fanout, applicant: Applicant<'_>, grant: Grant) -> Admitted {
         let connection = self.connection(&applicant);
         let position = fanout.position();
         let retained = applicant.offer.map(|_| {
@@ -151,16 +153,16 @@ impl Core {
             connection,
             position,
             kept,
-            pass,
+            grant,
         }
     }
 
-    /// Another connection for a subscriber that was here before.
+    /// Gives a known subscriber another connection.
     fn resume(
         &self,
         subscriber: &Arc<Subscriber>,
         applicant: Applicant<'_>,
-        pass: Pass,
+        grant: Grant,
     ) -> Admitted {
         let connection = self.connection(&applicant);
         let (mut position, mut kept) = (0, None);
@@ -188,18 +190,18 @@ impl Core {
             connection,
             position,
             kept,
-            pass,
+            grant,
         }
     }
 
-    /// Ends a connection, whose subscriber stays.
+    /// Closes a connection and keeps its subscriber.
     fn disconnect(&self, connection: &Connection) {
         connection.cut(CloseReason::Cancelled);
         connection.channel.set(State::Terminated);
         self.board.remove(&connection.channel.info);
     }
 
-    /// A subscriber was replaced by another consumer of its node, which is in its next life or says that it is the same.
+    /// Handles a subscriber that another consumer of its node supersedes: the same consumer, or one of a later process.
     fn replace(
         self: &Arc<Self>,
         fanout: &mut Fanout,
@@ -214,7 +216,7 @@ impl Core {
             .zip(last.id.as_ref())
             .is_some_and(|(new, old)| new.process != old.process);
         if is_next_life && let Some(retained) = &remote.retained {
-            // The consumer of the same name in the next life is yet to come.
+            // The consumer of the same name in the new process is still expected.
             retained.detach(last.channel.generation());
             self.set_away(fanout, subscriber, &last);
         } else {
@@ -223,13 +225,13 @@ impl Core {
         }
     }
 
-    /// The connection of a subscriber that confirms is lost: what is kept for it waits for it to come back.
+    /// Keeps a subscriber that confirms records after its connection was lost, and waits for it to reconnect.
     pub(super) fn wait_for(
         self: &Arc<Self>,
         subscriber: &Arc<Subscriber>,
         connection: &Arc<Connection>,
     ) {
-        let mut fanout = self.held();
+        let mut fanout = self.suspended();
         if fanout.over() == Some(CloseReason::GracefulShutdown) {
             self.take_out(&mut fanout, subscriber, subscriber.fate_away());
         } else if !subscriber.gone.is_cancelled() {
@@ -237,19 +239,20 @@ impl Core {
         }
     }
 
-    /// As [`wait_for`](Self::wait_for), of one whose node has stopped in order: it gets nothing more before it is back.
+    /// Like [`wait_for`](Self::wait_for), for a subscriber whose node stopped in an orderly way. It is sent nothing
+    /// more until it reconnects.
     pub(super) fn grant_leave(
         self: &Arc<Self>,
         subscriber: &Arc<Subscriber>,
         connection: &Arc<Connection>,
     ) {
-        let mut fanout = self.held();
+        let mut fanout = self.suspended();
         if fanout.over() == Some(CloseReason::GracefulShutdown) {
             self.take_out(&mut fanout, subscriber, Fate::Left);
         } else if !subscriber.gone.is_cancelled() {
-            // The board hears of it first, for the worker to see whether the stream waits for readers.
+            // The board first: the worker uses it to decide whether the stream waits for readers.
             self.set_away(&mut fanout, subscriber, connection);
-            // Unless it is back already.
+            // Unless it has reconnected.
             if let Some(remote) = subscriber.remote()
                 && Arc::ptr_eq(&remote.connection(), connection)
             {
@@ -282,28 +285,28 @@ impl Core {
         let (core, subscriber, connection) = (self.clone(), subscriber.clone(), connection.clone());
         self.streams.env.spawn(async move {
             tokio::select! {
-                // Triggered when the producer has ended.
+                // Triggered when the producer ends.
                 () = core.cancel.cancelled() => {}
-                // Triggered when it is given up.
+                // Triggered when the subscriber is dropped.
                 () = subscriber.gone.cancelled() => {}
-                // Triggered when it is back.
+                // Triggered when it reconnects.
                 () = connection.replaced.cancelled() => {}
-                // Triggered when it was waited for long enough.
+                // Triggered when the time limit is reached.
                 () = sleep(core.config.away_limit) => core.expire(&subscriber, &connection),
             }
         });
     }
 
-    /// Gives up a subscriber that has not come back since this connection was lost.
+    /// Drops a subscriber, unless it has reconnected since this connection was lost.
     fn expire(&self, subscriber: &Arc<Subscriber>, connection: &Connection) {
-        let mut fanout = self.held();
+        let mut fanout = self.suspended();
         if !connection.replaced.is_cancelled() {
             self.take_out(&mut fanout, subscriber, subscriber.fate_away());
         }
     }
 }
 
-/// What a counter takes.
+/// Converts to the type that counters add.
 pub(super) fn count(records: u64) -> usize {
     usize::try_from(records).unwrap_or(usize::MAX)
 }

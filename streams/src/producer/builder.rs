@@ -1,4 +1,4 @@
-//! How a producer is set up.
+//! [`FramesProducerBuilder`] and the settings of a producer.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -8,48 +8,48 @@ use super::{
 };
 use crate::{
     Encoding, NetworkId, StreamId,
+    authorization::{Authorizer, Requirements},
     discovery::PeerEntry,
     filter::Lookup,
     frames::DEFAULT_MAX_FRAME_LEN,
-    gate::{Gate, Requirements},
     status::{Board, ChannelConditions},
     streams::{self, Format, Scope},
     tickets::TicketValidator,
 };
 
-/// Bounds and reach of a producer.
+/// The settings of a producer.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The stream.
+    /// The stream to produce.
     pub stream_id: StreamId,
-    /// The network that it is a stream of.
+    /// The network of the stream.
     pub network_id: NetworkId,
-    /// How far the stream reaches. Default: the network.
+    /// The reach of the stream. Default: the network.
     pub scope: Scope,
-    /// What its datums are, for criteria to look into. Default: JSON.
+    /// The encoding of the records, used to evaluate criteria. Default: JSON.
     pub encoding: Encoding,
-    /// What the producer declares its records to be; a subscriber that declares otherwise is refused. Default: nothing.
+    /// The declared format of the records. A subscriber that declares another one is refused. Default: none declared.
     pub format: Option<Format>,
-    /// What the stream is called in logs. Default: its id.
+    /// The name of the stream in logs. Default: its id.
     pub label: Option<Arc<str>>,
-    /// Datums held for the fan-out, and again for each subscriber elsewhere. Default 1024.
+    /// The capacity in records of the producer's queue, and of the queue of each remote subscriber. Default 1024.
     pub buffer_size: usize,
-    /// Bytes held likewise, headers included, whichever bound is reached first. Default 8 MiB. In the worst case a subscriber holds
-    /// twice as much: what is queued and what is being written.
+    /// The capacity of those queues in bytes, headers included; the bound reached first applies. Default 8 MiB. In the
+    /// worst case a remote subscriber holds twice as much: the queued records and those being written.
     pub buffer_bytes: usize,
-    /// How long datums wait for more to go out with them, until there are 64 KiB or half of the queue is taken. Default: not
-    /// at all; what is there goes out at once, and under load it is more by itself.
+    /// The maximum time for which records wait to be sent together with later ones. The wait ends early once they
+    /// amount to 64 KiB or half of the queue. Default: 0, which sends at once; batches still grow under load.
     pub linger: Duration,
-    /// Subscribers elsewhere; those of this node do not count. Default: any number.
+    /// The maximum number of remote subscribers. Local ones do not count. Default: no limit.
     pub max_consumers: usize,
-    /// Bytes of the largest datum taken. Default, and what other nodes accept by default: 16 MiB.
+    /// The maximum length of a record in bytes. Default: 16 MiB, which other nodes accept by default.
     pub max_datum_len: usize,
-    /// What to do about subscribers that do not keep up. Default: cut them off at once.
+    /// The policy for subscribers that do not keep up. Default: disconnect them at once.
     pub disconnect_lagging: DisconnectLagging,
-    /// Bytes sent to a subscriber on another node and not confirmed, headers included. When there are more, no more is sent
-    /// to it until it confirms some. Default: the send window of a connection, 16 MiB.
+    /// The maximum number of unconfirmed bytes per remote subscriber, headers included. At the limit, sending to it
+    /// pauses until it confirms some. Default: the send window of a connection, 16 MiB.
     pub unconfirmed_bytes: usize,
-    /// How long what was not confirmed is kept for a subscriber whose connection was lost. Default: 2 minutes.
+    /// The time for which unconfirmed records are retained after the connection was lost. Default: 2 minutes.
     pub away_limit: Duration,
 }
 
@@ -74,17 +74,17 @@ impl Config {
     }
 }
 
-/// Why a producer of wire-format batches cannot be made.
+/// An error from building a producer of wire-format batches.
 #[derive(Debug, thiserror::Error)]
 pub enum FramesBuilderError {
-    /// The stream has a producer on this node already: this one. Here is another handle to it.
-    #[error("the stream has a producer on this node already")]
+    /// The stream already has a producer on this node. Contains another handle to it.
+    #[error("the stream already has a producer on this node")]
     AlreadyExists(FramesProducer),
 }
 
 type OnlineWhen = Box<dyn FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync>;
 
-/// Sets up a producer of wire-format batches.
+/// Configures and starts a producer of wire-format batches.
 #[must_use = "nothing is produced before it is built"]
 pub struct FramesProducerBuilder {
     streams: Arc<streams::Inner>,
@@ -124,59 +124,63 @@ impl FramesProducerBuilder {
         self
     }
 
-    /// How far the stream reaches. Default: the network.
+    /// Sets the reach of the stream. Default: the network.
     pub fn with_scope(mut self, scope: Scope) -> Self {
         self.config.scope = scope;
         self
     }
 
-    /// What its records are, for criteria to look into, and declared to subscribers: one that declares another encoding or
-    /// schema is refused with 10415. Default: JSON, and nothing is declared.
+    /// Sets the encoding, by which criteria are evaluated, and declares it to subscribers. A subscriber that declares
+    /// another encoding or schema is refused with code 10415. Default: JSON, and no declaration.
     pub fn with_encoding(mut self, encoding: Encoding) -> Self {
         self.config.format = Some(Format::from(&encoding));
         self.config.encoding = encoding;
         self
     }
 
-    /// What the stream is called in logs. Default: its id.
+    /// Sets the name of the stream in logs. Default: its id.
     pub fn with_label(mut self, label: impl Into<Arc<str>>) -> Self {
         self.config.label = Some(label.into());
         self
     }
 
-    /// Datums held for the fan-out, and again for each subscriber elsewhere. Default 1024, at least 1.
-    pub fn with_buffer_size(mut self, datums: usize) -> Self {
-        self.config.buffer_size = datums;
+    /// Sets the capacity in records of the producer's queue, and of the queue of each remote subscriber. Default 1024,
+    /// minimum 1.
+    pub fn with_buffer_size(mut self, records: usize) -> Self {
+        self.config.buffer_size = records;
         self
     }
 
-    /// Bytes held likewise, headers included. Default 8 MiB. A larger datum is held alone.
+    /// Sets the capacity of those queues in bytes, headers included. Default 8 MiB. An empty queue accepts a larger
+    /// record.
     pub fn with_buffer_bytes(mut self, bytes: usize) -> Self {
         self.config.buffer_bytes = bytes;
         self
     }
 
-    /// How long datums wait for more to go out with them, until there are 64 KiB or half of the queue is taken. Default: not at
-    /// all. It costs each datum up to this much latency, and saves packets and calls where datums come one by one, slower
-    /// than they could be sent. The stream's end waits for nothing.
+    /// Sets the maximum time for which records wait to be sent together with later ones. The wait ends early once they
+    /// amount to 64 KiB or half of the queue. Default: 0.
+    ///
+    /// Lingering adds up to this latency to each record. It saves packets and system calls when records arrive one by
+    /// one, slower than they can be sent. The end of the stream does not wait.
     pub fn with_linger(mut self, linger: Duration) -> Self {
         self.config.linger = linger;
         self
     }
 
-    /// The most subscribers elsewhere. Default: any number.
+    /// Sets the maximum number of remote subscribers. Default: no limit.
     pub fn with_max_consumers(mut self, max_consumers: usize) -> Self {
         self.config.max_consumers = max_consumers;
         self
     }
 
-    /// Bytes of the largest datum taken. Default 16 MiB.
+    /// Sets the maximum length of a record in bytes. Default: 16 MiB.
     pub fn with_max_datum_len(mut self, bytes: usize) -> Self {
         self.config.max_datum_len = bytes.min(u32::MAX as usize);
         self
     }
 
-    /// When it is online, said from conditions that are met by one subscriber, which is the default.
+    /// Sets when the producer is online. The conditions passed in are met by one subscriber, which is the default.
     pub fn online_when(
         mut self,
         conditions: impl FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync + 'static,
@@ -185,44 +189,47 @@ impl FramesProducerBuilder {
         self
     }
 
-    /// Which nodes may subscribe, asked again whenever the node's entry changes. Said several times, all must hold.
-    /// Consumers of this node always may.
+    /// Adds a condition on the nodes that may subscribe, evaluated again whenever a node's entry changes. Repeated
+    /// calls add up: all conditions must hold. They do not apply to consumers on this node.
     pub fn require(mut self, may: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static) -> Self {
         self.requirements = self.requirements.require(may);
         self
     }
 
-    /// Which nodes may subscribe, all at once; those said before count no more.
+    /// Replaces all requirements on the nodes that may subscribe.
     pub fn with_requirements(mut self, requirements: Requirements) -> Self {
         self.requirements = requirements;
         self
     }
 
-    /// Which tickets a node must show to subscribe, and for as long as it stays. Said several times, all must be shown.
+    /// Requires subscribers to present a ticket that `validator` accepts, for as long as they are connected. Repeated
+    /// calls add up: each validator must accept one.
     ///
-    /// A subscriber is cut off with 10403 when the first of its tickets expires or is taken back, unless its entry shows
-    /// another by then; what it has not been sent counts as dropped. Consumers of this node need none.
+    /// A subscriber is disconnected with code 10403 when the first of the accepted tickets expires or is revoked,
+    /// unless its entry contains another valid one by then. Records that were not sent to it count as dropped.
+    /// Consumers on this node need no ticket.
     pub fn require_ticket(mut self, validator: impl TicketValidator) -> Self {
         self.requirements = self.requirements.require_ticket(validator);
         self
     }
 
-    /// What to do about subscribers elsewhere that do not keep up. Default: cut them off at once.
+    /// Sets the policy for remote subscribers that do not keep up. Default: disconnect them at once.
     pub fn disconnect_lagging(mut self, policy: impl Into<DisconnectLagging>) -> Self {
         self.config.disconnect_lagging = policy.into();
         self
     }
 
-    /// Bytes sent to a subscriber on another node and not confirmed, at least 1. Default: the send window of a connection.
-    /// A limit below the bandwidth-delay product slows the connection. It does not apply to plain Mosaik consumers, which
-    /// do not confirm.
+    /// Sets the maximum number of unconfirmed bytes per remote subscriber, at least 1. Default: the send window of a
+    /// connection. A limit below the bandwidth-delay product slows the connection. It does not apply to plain Mosaik
+    /// consumers, which do not confirm records.
     pub fn with_unconfirmed_bytes(mut self, bytes: usize) -> Self {
         self.config.unconfirmed_bytes = bytes;
         self
     }
 
-    /// How long what was not confirmed is kept for a subscriber whose connection was lost. Default: 2 minutes. Meanwhile its
-    /// queue fills, and then [`disconnect_lagging`](Self::disconnect_lagging) says what happens.
+    /// Sets the time for which unconfirmed records are retained after the connection to a subscriber was lost. Default:
+    /// 2 minutes. In the meantime its queue fills up; once it is full, [`disconnect_lagging`](Self::disconnect_lagging)
+    /// applies.
     pub fn with_away_limit(mut self, limit: Duration) -> Self {
         self.config.away_limit = limit;
         self
@@ -231,7 +238,7 @@ impl FramesProducerBuilder {
     /// Starts the producer and announces its stream.
     ///
     /// # Errors
-    /// When the stream has a producer on this node already; the error holds a handle to it.
+    /// Fails if the stream already has a producer on this node. The error contains a handle to that producer.
     pub fn build(self) -> Result<FramesProducer, FramesBuilderError> {
         let Self {
             streams,
@@ -246,7 +253,7 @@ impl FramesProducerBuilder {
             Core::new(
                 config,
                 streams.clone(),
-                (Gate::new(requirements), lookup),
+                (Authorizer::new(requirements), lookup),
                 undelivered,
                 Board::new(online_when),
             )

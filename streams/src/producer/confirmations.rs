@@ -1,4 +1,4 @@
-//! Hears what a consumer confirms on the side channel of a connection.
+//! Receives the confirmations of a consumer from the side channel of a connection.
 
 use tokio::time::{Instant, sleep_until};
 
@@ -8,10 +8,10 @@ use crate::{
     streams::side::{ENTRIES_MAX, ENTRY_LEN_MAX, Entry, RATE_PERIOD},
 };
 
-/// Reads confirmations until the connection ends or the consumer breaks the protocol. Past a bound on entries a second it
-/// reads later.
+/// Reads confirmations until the connection ends or the consumer violates the protocol. Reading pauses above a maximum
+/// rate of entries.
 pub(super) async fn hear(conn: &LinkConn, retained: &Retained, connection: u64) -> Ended {
-    // It opens it when it has received something.
+    // The consumer opens the side channel once it has received something.
     let Ok(mut rx) = conn.accept_uni(ENTRY_LEN_MAX).await else {
         return Ended::Lost;
     };
@@ -19,7 +19,7 @@ pub(super) async fn hear(conn: &LinkConn, retained: &Retained, connection: u64) 
     loop {
         let payload = match rx.recv_frame().await {
             Ok(Some(payload)) => payload,
-            // It says no more, and may still read.
+            // The consumer sends no more confirmations, but may still read.
             Ok(None) => std::future::pending().await,
             Err(LinkError::Closed(_)) => return Ended::Lost,
             Err(_) => return Ended::Said(CloseReason::ProtocolViolation),

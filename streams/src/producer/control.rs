@@ -1,4 +1,4 @@
-//! [`ProducerControl`]: looks on at a producer that somebody else has, and sets what can change while it runs.
+//! [`ProducerControl`]: observes and reconfigures a producer from outside of its handles.
 
 use std::{
     sync::{Arc, Weak},
@@ -8,38 +8,39 @@ use std::{
 use super::{core::Core, lag::DisconnectLagging, stats::ProducerStats, subscriber::Target};
 use crate::{
     Criteria, PeerId,
+    authorization::Requirements,
     criteria::NotSelectable,
-    gate::Requirements,
     status::{ChannelConditions, ChannelInfo},
     streams::Format,
     tap::Tap,
 };
 
-/// Looks on at a producer and sets what can change while it runs, subscribers and queues kept. Does not keep the
-/// producer: of one that is gone there is nothing to see, and nothing is set.
+/// Observes a producer and changes its settings while it runs, without losing its subscribers or queues.
+///
+/// It does not keep the producer alive. Once the producer has ended, reading returns nothing and setting does nothing.
 #[derive(Debug, Clone)]
 pub struct ProducerControl(Weak<Core>);
 
-/// A producer at one moment.
+/// A snapshot of a producer.
 #[derive(Debug, Clone)]
 pub struct ProducerReading {
-    /// Whether the conditions for being online are met.
+    /// True if the online conditions are met.
     pub online: bool,
-    /// Those conditions.
+    /// The online conditions.
     pub conditions: ChannelConditions,
-    /// What it has done so far.
+    /// The counters so far.
     pub stats: ProducerStats,
-    /// Datums and bytes (headers included) taken but not yet handed to subscribers.
+    /// The number of records that are accepted and not yet handed to subscribers, and their bytes with headers.
     pub queued: (usize, usize),
-    /// Its subscribers, those of this node included.
+    /// The subscribers, local ones included.
     pub consumers: Vec<ChannelInfo>,
-    /// What the producer declares its records to be.
+    /// The declared format of the records.
     pub format: Option<Format>,
-    /// Nodes whose consumers are refused because they take the records for something else; at most 64.
+    /// The nodes whose consumers are refused because they declare another format; at most 64.
     pub mismatches: Vec<(PeerId, Format)>,
 }
 
-/// The settings of a producer that can change while it runs and that nobody waits for.
+/// The settings that can change while the producer runs and that no task waits on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Live {
     pub(super) buffer_size: usize,
@@ -59,7 +60,7 @@ impl ProducerControl {
         }
     }
 
-    /// How it is now; `None` when it is gone.
+    /// Returns a snapshot of the producer, or `None` if it has ended.
     pub fn read(&self) -> Option<ProducerReading> {
         let core = self.0.upgrade()?;
         Some(ProducerReading {
@@ -73,67 +74,68 @@ impl ProducerControl {
         })
     }
 
-    /// Looks on at what is handed to subscribers from now on, as far as it meets these criteria. `None` when the producer
-    /// is gone.
+    /// Taps the records that are handed to subscribers from now on and that match `criteria`. Returns `None` if the
+    /// producer has ended.
     ///
     /// # Errors
-    /// When the criteria cannot be applied to datums of the encoding.
+    /// Fails if the criteria cannot be evaluated on records of the encoding.
     pub fn tap(&self, criteria: &Criteria) -> Result<Option<Tap>, NotSelectable> {
         let Some(core) = self.0.upgrade() else {
             return Ok(None);
         };
         let tap = core.taps.add(&core.lookup, criteria)?;
-        core.hold();
+        core.suspend_bypass();
         Ok(Some(tap))
     }
 
-    /// Other bounds of what is held for the fan-out, and again for each subscriber elsewhere, in datums and in bytes with
-    /// headers, each at least 1. What is held already stays, even if it is more.
-    pub fn set_buffer(&self, datums: usize, bytes: usize) {
+    /// Sets the capacity of the producer's queue and of the queue of each remote subscriber, in records and in bytes
+    /// with headers, each at least 1. Records that are already queued stay, even if they exceed the new bounds.
+    pub fn set_buffer(&self, records: usize, bytes: usize) {
         self.set(|core| {
             let mut live = core.live();
-            (live.buffer_size, live.buffer_bytes) = (datums, bytes);
+            (live.buffer_size, live.buffer_bytes) = (records, bytes);
             drop(live);
-            core.intake.set_bounds(datums, bytes);
-            // Whoever is admitted meanwhile has these bounds, or is in this list.
+            core.intake.set_bounds(records, bytes);
+            // A subscriber admitted in the meantime already has these bounds, or is in this list.
             for subscriber in core.advance(0).iter() {
                 if let Target::Remote(remote) = &subscriber.target {
-                    remote.queue.set_bounds(datums, bytes);
+                    remote.queue.set_bounds(records, bytes);
                 }
             }
         });
     }
 
-    /// Another time for datums to wait for more to go out with them, from the next ones on.
+    /// Sets the linger time, starting with the next records.
     pub fn set_linger(&self, linger: Duration) {
         self.set(|core| {
             core.live().linger = linger;
-            core.hold();
+            core.suspend_bypass();
         });
     }
 
-    /// Another bound on subscribers elsewhere. Those there are stay, even if they are more.
+    /// Sets the maximum number of remote subscribers. Connected subscribers stay, even if they exceed it.
     pub fn set_max_consumers(&self, max_consumers: usize) {
         self.set(|core| core.live().max_consumers = max_consumers);
     }
 
-    /// Another way with subscribers elsewhere that do not keep up, at once: also with those that are being waited for.
+    /// Sets the policy for remote subscribers that do not keep up. Applies at once, also to those that are being waited
+    /// for.
     pub fn set_disconnect_lagging(&self, policy: impl Into<DisconnectLagging>) {
         self.set(|core| {
             core.lagging.send_replace(policy.into());
         });
     }
 
-    /// Other conditions for being online, said from such as are met by one subscriber, and judged at once.
+    /// Sets the online conditions and evaluates them at once. The conditions passed in are met by one subscriber.
     pub fn set_online_when(&self, conditions: impl FnOnce(ChannelConditions) -> ChannelConditions) {
         self.set(|core| core.board.set_conditions(conditions));
     }
 
-    /// Other requirements of subscribers elsewhere: those that do not meet them are cut off with 10403. Those that were
-    /// refused before hear that there is news of this node, and come back.
+    /// Sets the requirements on remote subscribers. Those that do not meet them are disconnected with code 10403.
+    /// Publishes a new version of this node's entry, which makes refused consumers try again.
     pub fn set_requirements(&self, requirements: Requirements) {
         self.set(|core| {
-            core.gate.replace(requirements);
+            core.authorizer.replace(requirements);
             core.streams.env.discovery.renew();
         });
     }

@@ -1,4 +1,4 @@
-//! What the handles, the worker and the senders of one producer share.
+//! [`Core`]: the state that the handles, the worker and the senders of a producer share.
 
 use std::{
     fmt,
@@ -23,20 +23,20 @@ use super::{
 };
 use crate::{
     StreamId,
+    authorization::Authorizer,
     filter::Lookup,
-    gate::Gate,
     queue::{Closed, Queue},
     status::Board,
     streams::{self, Format, Scope, protocol::Epoch},
     tap::Taps,
 };
 
-/// How far a producer's end is.
+/// The life cycle of a producer.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Life {
-    /// Takes datums.
+    /// Accepts records.
     Open,
-    /// Takes no more; those it has go out until the deadline.
+    /// Accepts no more records. Queued ones are sent until the deadline.
     Ending {
         for_good: bool,
         deadline: tokio::time::Instant,
@@ -47,22 +47,22 @@ pub(crate) struct Core {
     pub(super) id: StreamId,
     pub(super) config: Config,
     pub(super) streams: Arc<streams::Inner>,
-    pub(super) gate: Gate,
+    pub(super) authorizer: Authorizer,
     pub(super) lookup: Lookup,
-    /// Where what nobody wants goes.
+    /// Receives the records that no subscriber selects.
     pub(super) undelivered: Option<GiveBack>,
-    /// Names this producer's life, so that a returning consumer can tell what it missed.
+    /// Identifies this incarnation of the producer, so that a consumer that reconnects can tell what it missed.
     pub(super) epoch: Epoch,
     pub(super) intake: Queue,
     pub(super) board: Board,
     pub(super) tally: Arc<Tally>,
     pub(super) life: watch::Sender<Life>,
     pub(super) report: watch::Sender<Option<FinishReport>>,
-    /// Ends the worker, and with it everything, at once.
+    /// Ends the worker and everything that depends on it at once.
     pub(super) cancel: CancellationToken,
-    /// Those who look on at what is handed out.
+    /// The taps on the records that are handed to subscribers.
     pub(super) taps: Taps,
-    /// What to do about subscribers elsewhere that do not keep up. The worker hears of a change while it waits for them.
+    /// The policy for remote subscribers that do not keep up. The worker watches it while it waits for them.
     pub(super) lagging: watch::Sender<DisconnectLagging>,
     live: Mutex<Live>,
     pub(super) fanout: Mutex<Fanout>,
@@ -75,7 +75,7 @@ impl Core {
     pub(super) fn new(
         config: Config,
         streams: Arc<streams::Inner>,
-        (gate, lookup): (Gate, Lookup),
+        (authorizer, lookup): (Authorizer, Lookup),
         undelivered: Option<GiveBack>,
         board: Board,
     ) -> Self {
@@ -92,7 +92,7 @@ impl Core {
             lagging: watch::Sender::new(config.disconnect_lagging),
             config,
             streams,
-            gate,
+            authorizer,
             lookup,
             undelivered,
             epoch: Epoch::random(),
@@ -122,18 +122,18 @@ impl Core {
         self.config.scope
     }
 
-    /// What the stream is called in logs.
+    /// Returns the name of the stream in logs.
     pub(crate) fn label(&self) -> String {
         let label = self.config.label.as_ref();
         label.map_or_else(|| self.id.to_string(), ToString::to_string)
     }
 
-    /// What it declares its records to be.
+    /// Returns the declared format of the records.
     pub(crate) fn format(&self) -> Option<Format> {
         self.config.format
     }
 
-    /// Consumers that take the records for something else.
+    /// Returns the consumers that declare another format.
     pub(crate) const fn mismatches(&self) -> &Mismatches {
         &self.mismatches
     }
@@ -142,8 +142,8 @@ impl Core {
         self.scope() == Scope::Network
     }
 
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.gate
+    pub(crate) fn authorizer(&self) -> &Authorizer {
+        &self.authorizer
     }
 
     pub(crate) fn lookup(&self) -> &Lookup {
@@ -154,7 +154,7 @@ impl Core {
         self.epoch
     }
 
-    /// Adds a handle, unless the last one is gone.
+    /// Adds a handle. Returns false if the last handle has been closed.
     pub(crate) fn open_handle(&self) -> bool {
         let add = |handles: usize| (handles > 0).then_some(handles + 1);
         self.handles
@@ -162,18 +162,18 @@ impl Core {
             .is_ok()
     }
 
-    /// Whether this was the last handle.
+    /// Closes a handle. Returns true if it was the last one.
     pub(super) fn close_handle(&self) -> bool {
         self.handles.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     pub(super) fn end(&self, for_good: bool, deadline: tokio::time::Instant) {
-        // In this order: the worker winds up when it finds the intake closed and empty, and must then know how.
+        // In this order: the worker finishes when it finds the intake closed and empty, and then reads `life`.
         self.life.send_replace(Life::Ending { for_good, deadline });
         self.intake.close();
     }
 
-    /// Waits until it is online. Cancel safe.
+    /// Waits until the producer is online. Cancel safe.
     pub(super) async fn online(&self) -> Result<(), Closed> {
         if self.intake.is_closed() {
             return Err(Closed);
@@ -185,14 +185,14 @@ impl Core {
         tokio::select! {
             // Triggered when it comes online.
             () = self.board.when().online() => Ok(()),
-            // Triggered when it begins to end.
+            // Triggered when it starts to end.
             _ = life.wait_for(|life| !matches!(life, Life::Open)) => Err(Closed),
-            // Triggered when the network ends.
+            // Triggered when the network shuts down.
             () = self.cancel.cancelled() => Err(Closed),
         }
     }
 
-    /// Brings the deadline of an ending forward to this moment.
+    /// Moves the deadline of an ending producer to now.
     pub(super) fn hurry(&self) {
         self.life.send_modify(|life| {
             if let Life::Ending { deadline, .. } = life {
@@ -201,7 +201,8 @@ impl Core {
         });
     }
 
-    /// Resolves when it must stop, whatever is left: cancelled, or its deadline has passed. Cancel safe.
+    /// Resolves when the producer must stop, even with records left: it is cancelled, or its deadline has passed.
+    /// Cancel safe.
     pub(super) async fn stopped(&self) {
         let mut life = self.life.subscribe();
         let overdue = async {
@@ -228,11 +229,11 @@ impl Core {
         }
     }
 
-    /// What it has done so far.
+    /// Returns the counters so far.
     pub(super) fn stats(&self) -> ProducerStats {
-        let (datums, bytes) = self.intake.put_so_far();
+        let (records, bytes) = self.intake.put_so_far();
         ProducerStats {
-            datums,
+            datums: records,
             bytes,
             ..self.tally.read()
         }

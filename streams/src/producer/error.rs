@@ -1,29 +1,29 @@
-//! Why a datum was not taken, with the datum.
+//! Errors that return the record which was not accepted.
 
 use std::fmt;
 
-/// What an encoding says of a datum it cannot write.
+/// The error of an encoding that cannot write a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct EncodingError(pub(crate) String);
 
-/// Why a datum, or a batch of them, was not taken. It is handed back.
+/// A record, or a batch of them, was not accepted. The error returns it to the caller.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Error<D> {
-    /// The producer or its network has ended. Without a datum when none was given yet.
+    /// The producer or its network has ended. Contains no record if none had been passed in.
     Closed(Option<D>),
-    /// There is no room now.
+    /// The queue is full.
     Full(D),
-    /// The conditions for being online are not met now.
+    /// The online conditions are not met.
     Offline(D),
-    /// A datum is larger than the stream allows.
+    /// A record exceeds the maximum length of the stream.
     TooLarge(D),
-    /// The datum cannot be encoded.
+    /// The record cannot be encoded.
     Encoding(D, EncodingError),
 }
 
 impl<D> Error<D> {
-    /// The datum.
+    /// Returns the record.
     pub fn into_datum(self) -> Option<D> {
         match self {
             Self::Closed(datum) => datum,
@@ -60,8 +60,8 @@ impl<D> fmt::Display for Error<D> {
             Self::Closed(_) => f.write_str("the producer is closed"),
             Self::Full(_) => f.write_str("the producer's buffer is full"),
             Self::Offline(_) => f.write_str("the producer is offline"),
-            Self::TooLarge(_) => f.write_str("a datum is larger than the stream allows"),
-            Self::Encoding(_, error) => write!(f, "the datum cannot be encoded: {error}"),
+            Self::TooLarge(_) => f.write_str("record exceeds the maximum length of the stream"),
+            Self::Encoding(_, error) => write!(f, "failed to encode the record: {error}"),
         }
     }
 }

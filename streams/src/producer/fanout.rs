@@ -1,4 +1,4 @@
-//! Who a producer's datums go to: subscribers come, leave, and want other datums than before.
+//! [`Fanout`]: the subscribers of a producer, and changes of them and their criteria.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -25,27 +25,28 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Fanout {
     subscribers: Arc<Vec<Arc<Subscriber>>>,
-    /// Datums handed to the fan-out so far.
+    /// The number of records handed to the fan-out.
     position: u64,
-    /// Admits nobody any more, for this reason.
+    /// Set when no more subscribers are admitted, with the reason.
     over: Option<CloseReason>,
 }
 
-/// What became of a subscriber that is taken out: how what it did not take is counted.
+/// The way in which a subscriber was removed. Determines how the records that it did not take are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It closed the connection, or was cut off before it was sent all: `closed`.
+    /// It closed the connection, or was disconnected before everything was sent: counted as `closed`.
     Left,
-    /// As [`Left`](Self::Left), and it did not say what it has received: what it was sent and did not confirm is `lost`.
+    /// Like [`Left`](Self::Left), without reporting its position: records sent and not confirmed count as `lost`.
     CutOff,
-    /// It did not come back: all is `lost`.
+    /// It did not reconnect: all count as `lost`.
     Vanished,
-    /// It has said that it has all.
+    /// It reported that it has received everything.
     Complete,
 }
 
 impl Subscriber {
-    /// What becomes of it if it does not come back. One whose node stopped in order was not waiting for more.
+    /// The fate of a subscriber that does not reconnect. One whose node stopped in an orderly way expected no more
+    /// records.
     pub(super) fn fate_away(&self) -> Fate {
         if self.is_on_leave() {
             Fate::Left
@@ -74,22 +75,22 @@ impl Core {
         self.fanout.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As [`fanout`](Self::fanout), to change it or to tell where it is: until the worker has looked at it again, no datum
-    /// goes past it.
-    pub(super) fn held(&self) -> MutexGuard<'_, Fanout> {
+    /// Like [`fanout`](Self::fanout), for changing it or reading the position: no record bypasses the worker until the
+    /// worker has run again.
+    pub(super) fn suspended(&self) -> MutexGuard<'_, Fanout> {
         let mut fanout = self.fanout();
-        fanout.position += self.intake.hold();
+        fanout.position += self.intake.suspend_bypass();
         fanout
     }
 
-    /// Whatever is sent from now on goes through the worker, which looks at everything anew.
-    pub(super) fn hold(&self) {
-        drop(self.held());
+    /// Sends all records through the worker from now on, which evaluates all conditions again.
+    pub(super) fn suspend_bypass(&self) {
+        drop(self.suspended());
     }
 
-    /// Lets datums go from who sends them to the queue of the only subscriber, past the worker, if there is nothing for it to
-    /// do to them. Gives who that is.
-    pub(super) fn cut_through(&self) -> Option<Arc<Subscriber>> {
+    /// Lets records go from the sending handles directly to the queue of the only subscriber, bypassing the worker, if
+    /// the worker would grant them on unchanged. Returns that subscriber.
+    pub(super) fn start_bypass(&self) -> Option<Arc<Subscriber>> {
         let fanout = self.fanout();
         let [only] = fanout.subscribers.as_slice() else {
             return None;
@@ -98,32 +99,32 @@ impl Core {
         if !is_idle || !self.board.is_online() || !only.takes_everything() {
             return None;
         }
-        self.intake.cut_through(only.clone());
+        self.intake.start_bypass(only.clone());
         Some(only.clone())
     }
 
-    /// The subscribers that the next `count` datums are for.
+    /// Counts the next `count` records and returns the subscribers that receive them.
     pub(super) fn advance(&self, count: usize) -> Arc<Vec<Arc<Subscriber>>> {
-        let mut fanout = self.held();
+        let mut fanout = self.suspended();
         fanout.position += count as u64;
         fanout.subscribers.clone()
     }
 
-    /// Admits nobody any more; the subscribers there are.
+    /// Admits no more subscribers. Returns the current ones.
     pub(super) fn seal(&self, reason: CloseReason) -> Arc<Vec<Arc<Subscriber>>> {
-        let mut fanout = self.held();
+        let mut fanout = self.suspended();
         fanout.over = Some(reason);
         fanout.subscribers.clone()
     }
 
-    /// Connects a consumer of this node. Nothing happens when the producer is at its end.
+    /// Connects a consumer on this node. Does nothing if the producer is ending.
     pub(crate) fn add_local(self: &Arc<Self>, consumer: &Arc<consumer::Core>) {
         let me = self.streams.env.discovery.me().into_unsigned();
         let local = self.streams.env.local_id;
         let criteria = consumer.criteria();
         let filter = self.filter_for(&criteria);
         let channel = Channel::new(self.id, criteria, (local, local), me, State::Connected);
-        let mut fanout = self.held();
+        let mut fanout = self.suspended();
         if fanout.over.is_some() || consumer.queue().is_closed() {
             return;
         }
@@ -138,9 +139,9 @@ impl Core {
         self.add(&mut fanout, number, filter, target);
     }
 
-    /// How many datums were handed to the fan-out.
+    /// Returns the number of records handed to the fan-out.
     pub(crate) fn position(&self) -> u64 {
-        self.held().position
+        self.suspended().position
     }
 
     pub(super) fn add(
@@ -162,17 +163,17 @@ impl Core {
         subscriber
     }
 
-    /// A subscriber has left. What it was not sent counts as dropped.
+    /// Removes a subscriber. Records that were not sent to it count as dropped.
     pub(super) fn remove(&self, subscriber: &Arc<Subscriber>) {
         self.remove_as(subscriber, Fate::CutOff);
     }
 
-    /// As [`remove`](Self::remove), for this reason.
+    /// Like [`remove`](Self::remove), with an explicit fate.
     pub(super) fn remove_as(&self, subscriber: &Arc<Subscriber>, fate: Fate) {
-        self.take_out(&mut self.held(), subscriber, fate);
+        self.take_out(&mut self.suspended(), subscriber, fate);
     }
 
-    /// Takes a subscriber out of the list and counts what it did not take.
+    /// Removes a subscriber from the list and counts the records that it did not take.
     pub(super) fn take_out(&self, fanout: &mut Fanout, subscriber: &Arc<Subscriber>, fate: Fate) {
         let before = fanout.subscribers.len();
         Arc::make_mut(&mut fanout.subscribers).retain(|other| !Arc::ptr_eq(other, subscriber));
@@ -194,7 +195,7 @@ impl Core {
         subscriber.gone.cancel();
     }
 
-    /// Counts what a subscriber on another node was not sent, or did not confirm.
+    /// Counts the records that were not sent to a remote subscriber, or not confirmed by it.
     fn count_missed(&self, subscriber: &Subscriber, remote: &Remote, fate: Fate) {
         let queued = remote.queue.abandon();
         let unconfirmed = remote.retained.as_ref().map_or(0, Retained::give_up);
@@ -217,9 +218,9 @@ impl Core {
         }
     }
 
-    /// A consumer of this node wants other datums than before.
+    /// Applies changed criteria of a consumer on this node.
     pub(crate) fn local_wants(&self, consumer: &Arc<consumer::Core>) {
-        let fanout = self.held();
+        let fanout = self.suspended();
         for subscriber in fanout.subscribers.iter() {
             if matches!(&subscriber.target, Target::Local(l) if Arc::ptr_eq(&l.consumer, consumer))
             {
@@ -228,20 +229,20 @@ impl Core {
         }
     }
 
-    /// Hands a subscriber what meets these criteria, from the next batch on.
+    /// Sets the criteria of a subscriber from the next batch on.
     pub(super) fn select_for(&self, subscriber: &Subscriber, criteria: &Criteria) {
-        let _held = self.held();
+        let _held = self.suspended();
         subscriber.set_filter(self.filter_for(criteria));
     }
 
-    /// What meets criteria; everything where they cannot be applied, for the consumer to select from.
+    /// Returns the filter for criteria. If they cannot be applied here, it passes everything and the consumer filters.
     fn filter_for(&self, criteria: &Criteria) -> Filter {
         self.lookup.filter(criteria).unwrap_or(Filter::Everything)
     }
 
-    /// A consumer of this node is gone.
+    /// Removes a consumer on this node that was dropped.
     pub(crate) fn remove_local(&self, consumer: &Arc<consumer::Core>) {
-        let mut fanout = self.held();
+        let mut fanout = self.suspended();
         let is_it = |s: &&Arc<Subscriber>| matches!(&s.target, Target::Local(l) if Arc::ptr_eq(&l.consumer, consumer));
         let found = fanout.subscribers.iter().find(is_it).cloned();
         if let Some(subscriber) = found {
@@ -249,7 +250,7 @@ impl Core {
         }
     }
 
-    /// Cuts a subscriber off because it does not keep up.
+    /// Disconnects a subscriber that does not keep up.
     pub(super) fn cut_lagging(&self, subscriber: &Arc<Subscriber>) {
         if matches!(*self.lagging.borrow(), DisconnectLagging::After(_)) {
             let mut penalties = self

@@ -1,4 +1,4 @@
-//! [`FramesProducer`]: the handle that takes wire-format batches.
+//! [`FramesProducer`]: the handle that accepts wire-format batches.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,24 +14,24 @@ use crate::{
     status::{ChannelInfo, When},
 };
 
-/// How a producer's stream ended.
+/// The result of ending a producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FinishReport {
-    /// Whether the stream has ended; false when other handles go on.
+    /// True if the stream has ended; false if other handles remain.
     pub ended: bool,
-    /// Subscribers that have read all.
+    /// The number of subscribers that have read everything.
     pub complete: usize,
-    /// Subscribers that left before, or did not make it in time.
+    /// The number of subscribers that left earlier or did not finish reading in time.
     pub incomplete: usize,
-    /// What the producer has done in its whole life.
+    /// The final counters of the producer.
     pub stats: ProducerStats,
 }
 
-/// Takes wire-format batches for a stream. Clones are handles to the same producer.
+/// Sends wire-format batches to a stream. Clones are handles to the same producer.
 ///
-/// When the last handle is dropped, the stream is taken back and may come again: its id is free at once, what is queued still
-/// goes out for at most 30 s, and subscribers look out for the next producer. When the last handle is [finished](Self::finish),
-/// the stream is over for good.
+/// When the last handle is dropped, the stream is withdrawn: its id is free at once, queued records are sent for up to
+/// 30 s, and subscribers look for another producer of the stream. When the last handle is [finished](Self::finish), the
+/// stream ends for good.
 #[derive(Debug)]
 pub struct FramesProducer {
     core: Arc<Core>,
@@ -47,14 +47,14 @@ impl FramesProducer {
         &self.core
     }
 
-    /// Waits until the producer is online, then for room, and queues the batch, split where it does not fit at once.
+    /// Waits until the producer is online and there is room, and queues the batch, in parts if it does not fit at once.
     ///
-    /// Cancel safe in that what was queued is a front part of the batch, in order; to keep what was not, use
-    /// [`send_rest`](Self::send_rest).
+    /// Cancel safe in that the queued part is a prefix of the batch. Use [`send_rest`](Self::send_rest) to keep the
+    /// remainder.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] when a datum is larger than the stream allows; then nothing is sent. [`Error::Closed`] with what was not
-    /// queued, when the producer or its network ends.
+    /// [`Error::TooLarge`] if a record exceeds the maximum length of the stream; nothing is sent then.
+    /// [`Error::Closed`] with the part that was not queued if the producer or its network ends.
     pub async fn send_frames(&self, mut frames: Frames) -> Result<(), Error<Frames>> {
         match self.send_rest(&mut frames).await {
             Ok(()) => Ok(()),
@@ -63,11 +63,11 @@ impl FramesProducer {
         }
     }
 
-    /// As [`send_frames`](Self::send_frames); what is queued is taken off the front of `frames`. Cancel safe: `frames` holds
-    /// what is not queued, whenever the future is dropped.
+    /// Like [`send_frames`](Self::send_frames), but removes queued records from the front of `frames`. Cancel safe:
+    /// `frames` contains the part that was not queued whenever the future is dropped.
     ///
     /// # Errors
-    /// As [`send_frames`](Self::send_frames); `frames` holds what is not queued.
+    /// As [`send_frames`](Self::send_frames); `frames` contains the part that was not queued.
     pub async fn send_rest(&self, frames: &mut Frames) -> Result<(), Error<()>> {
         self.check_len(frames).map_err(Error::TooLarge)?;
         while let Some(first) = frames.iter().next() {
@@ -92,10 +92,10 @@ impl FramesProducer {
         Ok(())
     }
 
-    /// Queues the whole batch now or not at all.
+    /// Queues the whole batch without waiting, or nothing.
     ///
     /// # Errors
-    /// Hands the batch back, and says why.
+    /// Returns the batch and the reason.
     pub fn try_send_frames(&self, frames: Frames) -> Result<(), Error<Frames>> {
         if self.check_len(&frames).is_err() {
             return Err(Error::TooLarge(frames));
@@ -115,7 +115,7 @@ impl FramesProducer {
 
     fn check_len(&self, frames: &Frames) -> Result<(), ()> {
         let most = self.core.config.max_datum_len;
-        // A batch that is not longer than the longest datum has none that is too long.
+        // No record in a batch can be longer than the batch.
         if frames.wire_len() <= most || frames.iter().all(|datum| datum.len() <= most) {
             return Ok(());
         }
@@ -123,24 +123,24 @@ impl FramesProducer {
         Err(())
     }
 
-    /// Ends this handle. When it is the last one, ends the stream for good: waits until every subscriber has read all that is
-    /// queued, 30 s at most.
+    /// Closes this handle. If it is the last one, ends the stream for good and waits up to 30 s until every subscriber
+    /// has read all queued records.
     ///
-    /// What is then still held, because the producer is offline or a subscriber is slow, counts as dropped. The end goes its way
-    /// even if the future is dropped.
+    /// Records that are left then, because the producer is offline or a subscriber is slow, count as dropped. Dropping
+    /// the future does not stop the process of ending.
     pub async fn finish(self) -> FinishReport {
         self.finish_within(DRAIN).await
     }
 
-    /// As [`finish`](Self::finish), waiting so long at most.
+    /// Like [`finish`](Self::finish), waiting at most `limit`.
     pub async fn finish_within(self, limit: Duration) -> FinishReport {
         self.end_within(true, limit).await
     }
 
-    /// As [`finish`](Self::finish), without a time limit of its own: subscribers may take as long as they need, and what is
-    /// held for want of a subscriber is held, until `cut` resolves. What is left then counts as dropped.
+    /// Like [`finish`](Self::finish), waiting until `cut` resolves instead of for 30 s. Until then subscribers may take
+    /// any time, and records are held while there is no subscriber. Records that are left then count as dropped.
     pub async fn finish_unless(self, cut: impl Future<Output = ()>) -> FinishReport {
-        /// Longer than anything runs, and far from where the clock overflows.
+        /// Longer than any process runs, and small enough not to overflow the clock.
         const UNHURRIED: Duration = Duration::from_hours(24 * 3650);
         self.end_unless(true, UNHURRIED, cut).await
     }
@@ -155,21 +155,21 @@ impl FramesProducer {
         let mut ending = std::pin::pin!(self.end_within(for_good, limit));
         tokio::select! {
             biased;
-            // Triggered when all have read all.
+            // Triggered when every subscriber has read everything.
             report = &mut ending => return report,
-            // Triggered when whoever called has waited long enough.
+            // Triggered when the caller stops waiting.
             () = cut => core.hurry(),
         }
         ending.await
     }
 
-    /// Ends this handle as a drop does, and waits for what follows, so long at most. When it is the last one, the stream is
-    /// taken back and may come again: what is queued goes out, and subscribers look out for the next producer.
+    /// Closes this handle as dropping it does, and waits at most `limit` for the result. If it is the last handle, the
+    /// stream is withdrawn: queued records are sent, and subscribers look for another producer.
     pub async fn close_within(self, limit: Duration) -> FinishReport {
         self.end_within(false, limit).await
     }
 
-    /// As [`close_within`](Self::close_within), waiting no longer than until `cut` resolves.
+    /// Like [`close_within`](Self::close_within), waiting at most until `cut` resolves.
     pub async fn close_unless(
         self,
         limit: Duration,
@@ -178,7 +178,7 @@ impl FramesProducer {
         self.end_unless(false, limit, cut).await
     }
 
-    /// As [`close_within`](Self::close_within), whoever has other handles: they are closed too, and the stream's id is free.
+    /// Like [`close_within`](Self::close_within), and also closes all other handles. The stream's id is free at once.
     pub async fn retire_within(mut self, limit: Duration) -> FinishReport {
         let mut report = self.core.report.subscribe();
         self.open = false;
@@ -204,7 +204,7 @@ impl FramesProducer {
         self.ended(&mut report).await
     }
 
-    /// Waits for an end that has begun.
+    /// Waits for the end of a producer that is ending.
     async fn ended(&self, report: &mut watch::Receiver<Option<FinishReport>>) -> FinishReport {
         let ended = report.wait_for(Option::is_some).await;
         let ended = ended.ok().and_then(|report| *report).unwrap_or_default();
@@ -214,42 +214,42 @@ impl FramesProducer {
         }
     }
 
-    /// To wait for being online and for subscribers.
+    /// Returns futures that wait for online conditions and subscribers.
     pub fn when(&self) -> &When {
         self.core.board.when()
     }
 
-    /// Whether the conditions for being online are met.
+    /// Returns true if the online conditions are met.
     pub fn is_online(&self) -> bool {
         self.core.board.is_online()
     }
 
-    /// Its subscribers, those of this node included.
+    /// Returns the subscribers, local ones included.
     pub fn consumers(&self) -> Vec<ChannelInfo> {
         self.core.board.list()
     }
 
-    /// What it has done so far.
+    /// Returns the counters so far.
     pub fn stats(&self) -> ProducerStats {
         self.core.stats()
     }
 
-    /// Datums and bytes (headers included) taken but not yet handed to subscribers.
+    /// Returns the number of records that are accepted and not yet handed to subscribers, and their bytes with headers.
     pub fn queued(&self) -> (usize, usize) {
         self.core.intake.held()
     }
 
-    /// The stream.
+    /// Returns the stream id.
     pub fn stream_id(&self) -> &StreamId {
         &self.core.id
     }
 
-    /// To look on and to change settings from elsewhere, without keeping the producer.
+    /// Returns a handle to observe and reconfigure the producer. It does not keep the producer alive.
     pub fn control(&self) -> ProducerControl {
         ProducerControl::new(&self.core)
     }
 
-    /// Its bounds and reach, as it was built with them.
+    /// Returns the settings with which the producer was built.
     pub fn config(&self) -> &Config {
         &self.core.config
     }
@@ -257,7 +257,7 @@ impl FramesProducer {
 
 impl Clone for FramesProducer {
     fn clone(&self) -> Self {
-        // The count cannot be zero: `self` is counted for as long as it is open.
+        // The count cannot be zero: it includes `self` while `self` is open.
         let open = self.open && self.core.open_handle();
         Self {
             core: self.core.clone(),

@@ -1,4 +1,4 @@
-//! What to do about subscribers that do not keep up. No I/O.
+//! The policy for subscribers that do not keep up. No I/O.
 
 use std::{
     collections::HashMap,
@@ -7,27 +7,28 @@ use std::{
 
 use crate::PeerId;
 
-/// The most peers whose lagging is remembered; beyond, the one cut longest ago is forgotten.
+/// The maximum number of peers whose penalties are remembered. At the limit, the oldest penalty is forgotten.
 const REMEMBERED_MAX: usize = 1024;
-/// A peer cut for lagging stays out this long at first, then twice as long each time.
+/// The first penalty of a peer that was disconnected for lagging. Doubles each time.
 const FIRST_PENALTY: Duration = Duration::from_secs(1);
-/// The longest that it stays out.
+/// The maximum penalty.
 const LONGEST_PENALTY: Duration = Duration::from_mins(1);
-/// A peer that was not cut for so long after its penalty starts anew.
+/// The time after a penalty without another disconnection, after which the next one starts at [`FIRST_PENALTY`].
 const FORGIVEN_AFTER: Duration = Duration::from_mins(2);
 
-/// When a subscriber elsewhere that has no room is cut off. Consumers of this node are always waited for.
+/// The policy for remote subscribers whose queue is full. The producer always waits for consumers on its own node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DisconnectLagging {
-    /// Never, nor waited for: it misses what it has no room for. `false`.
+    /// Neither disconnects nor waits: the subscriber misses the records that do not fit. Also `false`.
     Never,
-    /// As soon as it has no room. `true`, and the default.
+    /// Disconnects a subscriber as soon as its queue is full. Also `true`; the default.
     #[default]
     AtOnce,
-    /// The stream may spend this long waiting for subscribers, all together; the budget refills at a tenth of real
-    /// time. When it is spent, those waited for are cut off, and stay out the longer the more often it happens.
+    /// Waits for subscribers, up to this total duration for the whole stream. The budget refills at a tenth of real
+    /// time. When it is used up, the subscribers waited for are disconnected, and refused for 1 s to 60 s, longer each
+    /// time.
     After(Duration),
-    /// Waited for without limit: it holds up the stream.
+    /// Waits without limit: the subscriber holds up the stream.
     Wait,
 }
 
@@ -60,7 +61,7 @@ impl Budget {
         }
     }
 
-    /// Makes it the one that a policy asks for, and leaves it if it is.
+    /// Replaces the budget if the policy has changed, otherwise keeps it.
     pub(super) fn keep(budget: &mut Option<Self>, policy: DisconnectLagging, now: Instant) {
         match policy {
             DisconnectLagging::After(most) if budget.as_ref().is_none_or(|b| b.most != most) => {
@@ -71,7 +72,7 @@ impl Budget {
         }
     }
 
-    /// What is left now. Time passes for it here alone.
+    /// Returns the budget that is left, and refills it for the time since the last call.
     pub(super) fn left(&mut self, now: Instant) -> Duration {
         let refill = now.saturating_duration_since(self.counted_at) / 10;
         self.counted_at = now;
@@ -79,7 +80,7 @@ impl Budget {
         self.left
     }
 
-    /// Time from `since` to `now` was spent waiting.
+    /// Takes the waiting time from `since` to `now` out of the budget.
     pub(super) fn spend(&mut self, since: Instant, now: Instant) {
         self.left = self
             .left
@@ -88,7 +89,7 @@ impl Budget {
     }
 }
 
-/// Peers that were cut for lagging, and how long they stay out.
+/// The peers that were disconnected for lagging, and the ends of their penalties.
 #[derive(Debug, Default)]
 pub(super) struct Penalties(HashMap<PeerId, Penalty>);
 

@@ -1,4 +1,4 @@
-//! The consumers on other nodes that a producer refuses because they take its records for something else.
+//! The remote consumers that a producer refuses because they declare another record format.
 
 use std::{
     collections::BTreeMap,
@@ -7,10 +7,10 @@ use std::{
 
 use crate::{PeerId, streams::Format};
 
-/// Consumers that are remembered; of more, nothing is said.
+/// The maximum number of remembered consumers. Further ones are not reported.
 const MISMATCHES_MAX: usize = 64;
 
-/// What nodes take the records for, each until one of its consumers is admitted.
+/// The formats declared by refused nodes. A node is removed when one of its consumers is admitted.
 #[derive(Debug, Default)]
 pub(crate) struct Mismatches(Mutex<BTreeMap<PeerId, Format>>);
 
@@ -19,7 +19,7 @@ impl Mismatches {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers a node. True when that is news.
+    /// Remembers a node. Returns true if its format is new.
     pub(crate) fn note(&self, peer: PeerId, theirs: Format) -> bool {
         let mut known = self.lock();
         let has_room = known.len() < MISMATCHES_MAX || known.contains_key(&peer);

@@ -1,4 +1,4 @@
-//! The producing end of a stream: handles, the fan-out to subscribers, and a sender for each of those elsewhere.
+//! The producing end of a stream: handles, the fan-out to subscribers, and a sender for each remote subscriber.
 
 mod admission;
 mod builder;

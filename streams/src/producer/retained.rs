@@ -1,4 +1,4 @@
-//! [`Retained`]: the records of one subscription that were sent and are not confirmed, kept to be sent again. No I/O.
+//! [`Retained`]: the sent and unconfirmed records of one subscription, kept for sending them again. No I/O.
 
 use std::{
     collections::VecDeque,
@@ -13,10 +13,10 @@ use crate::{
     streams::protocol::Kept,
 };
 
-/// What is sent over the connections of one subscription, one connection after the other.
+/// The records sent over successive connections of one subscription.
 ///
-/// A position counts the records of the subscription; the first one is at the producer's own count of records when the
-/// consumer subscribed, so that a later subscription never begins before the end of an earlier one.
+/// A position counts the records of the subscription. It starts at the producer's own record count at the time of
+/// subscribing, so that a later subscription never starts before the end of an earlier one.
 ///
 /// Holds at most `max_bytes` plus one full queue.
 #[derive(Debug)]
@@ -30,41 +30,41 @@ pub(super) struct Retained {
 struct State {
     batches: VecDeque<Frames>,
     bytes: usize,
-    /// Of the first record of `batches`.
+    /// The position of the first record in `batches`.
     start: u64,
-    /// Every record before it is taken. It is within the first batch, or at its end.
+    /// Every record before it is taken. It lies within the first batch, or at its end.
     confirmed: u64,
-    /// Of the record that the connection sends next.
+    /// The position of the record that the connection sends next.
     cursor: u64,
-    /// Behind the last record of `batches`.
+    /// The position after the last record in `batches`.
     end: u64,
-    /// The connection that sends and confirms; none while the subscriber is away.
+    /// The connection that sends and confirms; `None` while the subscriber is disconnected.
     connection: Option<u64>,
 }
 
-/// Where a connection begins.
+/// The starting point of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Begin {
     /// The position of its first record.
     pub(super) position: u64,
-    /// Records that were sent before and are sent again.
+    /// The number of records that are sent again.
     pub(super) again: u64,
 }
 
-/// What a connection sends next.
+/// The next action of a connection.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// These records; true when they were never sent before.
+    /// Send these records. The flag is true if they were never sent before.
     Records(Chunks, bool),
-    /// Nothing before some are confirmed.
+    /// Wait until records are confirmed.
     Full,
-    /// Nothing before the queue has some.
+    /// Wait until the queue contains records.
     Empty,
-    /// Nothing: another connection has taken its place.
+    /// Stop: another connection has replaced this one.
     Replaced,
 }
 
-/// A consumer confirmed what it was not sent.
+/// A consumer confirmed records that were not sent to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NotSent;
 
@@ -86,7 +86,7 @@ impl Retained {
         }
     }
 
-    /// What the consumer is told of a connection, whose first `records` were kept from before it.
+    /// Returns the announcement for a connection whose first `records` were retained.
     pub(super) const fn kept(&self, records: u64) -> Kept {
         Kept {
             records,
@@ -98,8 +98,7 @@ impl Retained {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on this connection sends, beginning behind what the consumer has received, or else behind what it has
-    /// confirmed.
+    /// Makes this the sending connection. It starts at `received`, or at the confirmed position if that is unknown.
     pub(super) fn attach(&self, connection: u64, received: Option<u64>) -> Begin {
         let mut state = self.state();
         state.connection = Some(connection);
@@ -112,7 +111,7 @@ impl Retained {
         }
     }
 
-    /// The connection is over; false when another one has taken its place.
+    /// Notes that a connection is over. Returns false if another one has replaced it.
     pub(super) fn detach(&self, connection: u64) -> bool {
         let mut state = self.state();
         let is_current = state.connection == Some(connection);
@@ -122,7 +121,7 @@ impl Retained {
         is_current
     }
 
-    /// Takes what the connection sends next: first what is to be sent again, then all that the queue holds, which is kept
+    /// Returns the records to send next: first the ones to send again, then everything in the queue, which is retained
     /// from then on.
     pub(super) fn next(&self, connection: u64, queue: &Queue) -> Next {
         let mut state = self.state();
@@ -144,7 +143,7 @@ impl Retained {
         }
     }
 
-    /// The consumer has taken every record before this position. What an earlier connection says is too late.
+    /// Marks every record before `position` as taken. Confirmations of an earlier connection are ignored.
     pub(super) fn confirm(&self, connection: u64, position: u64) -> Result<(), NotSent> {
         let mut state = self.state();
         if state.connection != Some(connection) {
@@ -175,14 +174,14 @@ impl Retained {
         }
     }
 
-    /// Records that were sent and are not confirmed.
+    /// The number of sent and unconfirmed records.
     #[cfg(test)]
     pub(super) fn unconfirmed(&self) -> u64 {
         let state = self.state();
         state.end - state.confirmed
     }
 
-    /// Keeps nothing any more. How many records were sent and are not confirmed.
+    /// Drops all retained records. Returns the number of sent and unconfirmed ones.
     pub(super) fn give_up(&self) -> u64 {
         let mut state = self.state();
         let left = state.end - state.confirmed;
@@ -211,7 +210,7 @@ impl State {
         }
     }
 
-    /// All from the cursor on.
+    /// Returns every record from the cursor on.
     fn rest(&mut self) -> Chunks {
         let mut skipped = usize::try_from(self.cursor - self.start).unwrap_or(usize::MAX);
         let mut chunks = Chunks::default();
@@ -295,7 +294,7 @@ mod tests {
             records(retained.next(2, &queue)).unwrap(),
             ((600..700).collect(), true)
         );
-        // Its successor knows of nothing.
+        // Its successor has received nothing.
         assert_eq!(
             retained.attach(3, None),
             Begin {
@@ -313,7 +312,7 @@ mod tests {
             records(retained.next(3, &queue)).unwrap(),
             ((130..700).collect(), false)
         );
-        // It cannot confirm what it was not sent on this connection.
+        // It cannot confirm records that were not sent on this connection.
         assert_eq!(retained.attach(4, None).position, 130);
         assert_eq!(retained.confirm(4, 131), Err(NotSent));
         assert_eq!((retained.give_up(), retained.unconfirmed()), (570, 0));
@@ -337,7 +336,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens to connections, what arrives is what was put in, in order.
+        /// Across all connection changes, the received records equal the queued ones, in order.
         #[test]
         fn nothing_is_lost_and_nothing_comes_twice(
             steps in prop::collection::vec((0u8..4, 0u64..300), 1..80), max_bytes in 1usize..5000,
@@ -352,7 +351,7 @@ mod tests {
                         put += amount;
                     }
                     1 => if let Some((seen, _)) = records(retained.next(connection, &queue)) {
-                        // A part of it arrives, and then no more on this connection unless it is all.
+                        // Part of it is received, and the connection then fails unless the part is everything.
                         let arrived = seen.len().min(usize::try_from(amount).unwrap() * 3);
                         prop_assert!(seen[..arrived].iter().copied().eq(received..received + arrived as u64));
                         received += arrived as u64;

@@ -1,4 +1,4 @@
-//! The sending end of one connection: takes all that is queued for a subscriber and writes it at once.
+//! The sending end of one connection: takes all queued records of a subscriber and writes them at once.
 
 use std::sync::{
     Arc,
@@ -30,7 +30,7 @@ use crate::{
 /// Serves an admitted subscriber until its connection is over.
 pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start: Start) {
     let Link { conn, tx, rx } = link;
-    let (subscriber, connection, pass) = admitted.into_parts();
+    let (subscriber, connection, grant) = admitted.into_parts();
     let Some(remote) = subscriber.remote() else {
         return;
     };
@@ -52,14 +52,15 @@ pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start
     let mut is_lost = false;
     let reason = tokio::select! {
         biased;
-        // Triggered when the producer cuts it off.
+        // Triggered when the producer disconnects it.
         reason = connection.is_cut() => reason,
-        // Triggered when the peer may not stay: even while a write waits, and while there is nothing to write.
-        () = core.gate.closed(catalog, connection.peer.id(), pass) => {
-            tracing::info!(peer = %connection.peer.id(), stream = core.label(), "cut off: the consumer is or shows no longer what is required");
+        // Triggered when the peer no longer meets the requirements, even while a write waits or there is nothing to
+        // write.
+        () = core.authorizer.closed(catalog, connection.peer.id(), grant) => {
+            tracing::info!(peer = %connection.peer.id(), stream = core.label(), "disconnected: the consumer no longer has the required tags or tickets");
             CloseReason::NotAllowed
         }
-        // Triggered when all was sent and read, or nothing can be sent any more.
+        // Triggered when everything is sent and read, or nothing more can be sent.
         ended = sending.run(tx, rx, &start) => match ended {
             Ended::Said(reason) => reason,
             Ended::Lost => {
@@ -67,14 +68,14 @@ pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start
                 CloseReason::Cancelled
             }
         },
-        // Never by itself.
+        // Never resolves.
         () = silence::watch(&conn, &sending.written, |is_silent| {
             connection.channel.set_silent(is_silent);
             core.board.touch();
         }) => CloseReason::Cancelled,
         // Triggered when the connection ends.
         reason = conn.closed() => {
-            // Plain Mosaik answers the end of the stream by closing.
+            // Plain Mosaik answers the end of the stream by closing the connection.
             if connection.id.is_none() && sending.all_written.load(Ordering::Acquire) {
                 remote.complete.send_replace(true);
             }
@@ -89,11 +90,11 @@ pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start
     }
 }
 
-/// How sending over a connection ended.
+/// The outcome of sending over a connection.
 pub(super) enum Ended {
-    /// The producer closes it with this reason.
+    /// The producer closes the connection with this reason.
     Said(CloseReason),
-    /// Nothing can be sent any more, for whatever reason the connection has.
+    /// Nothing more can be sent; the connection has its own close reason.
     Lost,
 }
 
@@ -103,7 +104,7 @@ struct Sending<'a> {
     remote: &'a Remote,
     connection: &'a Arc<Connection>,
     conn: &'a LinkConn,
-    /// Datums of the write that is under way.
+    /// The number of records in the current write.
     in_flight: AtomicUsize,
     all_written: AtomicBool,
     /// Notified with each write.
@@ -111,7 +112,7 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    /// The connection of a subscriber that does not confirm is over.
+    /// Handles the end of the connection of a subscriber that does not confirm records.
     fn left(&self, reason: CloseReason) {
         let unsent = self.in_flight.load(Ordering::Acquire);
         let counter = if reason == CloseReason::TooSlow {
@@ -123,16 +124,17 @@ impl Sending<'_> {
         self.core.remove(self.subscriber);
     }
 
-    /// The connection of a subscriber that confirms is over. If the consumer did not say that it leaves, it may come back.
+    /// Handles the end of the connection of a subscriber that confirms records. It may reconnect, unless the consumer
+    /// reported that it leaves.
     fn left_retained(&self, retained: &Retained, is_lost: bool) {
         let number = self.number();
         let words = self.conn.last_words();
         let words = words.and_then(|words| side::LastWords::decode(&words));
-        // What was not sent nobody can have received.
+        // A position beyond the sent records is invalid.
         let said = words.filter(|words| retained.confirm(number, words.position).is_ok());
         let is_complete = *self.remote.complete.borrow();
         if !retained.detach(number) {
-            // Another connection has taken its place.
+            // Another connection has replaced this one.
         } else if is_complete {
             self.core.remove_as(self.subscriber, Fate::Complete);
         } else if let Some(words) = said {
@@ -162,7 +164,7 @@ impl Sending<'_> {
         let heard = async {
             match self.connection.id {
                 Some(_) => self.hear(&mut rx).await,
-                // Plain Mosaik says nothing and closes, which the caller sees.
+                // Plain Mosaik sends nothing and closes, which the caller detects.
                 None => std::future::pending().await,
             }
         };
@@ -176,12 +178,12 @@ impl Sending<'_> {
         };
         tokio::select! {
             biased;
-            // Triggered when all was sent and read, or nothing can be sent any more.
+            // Triggered when everything is sent and read, or nothing more can be sent.
             ended = try_join(self.write(tx), heard) => match ended {
                 Ok(_) => Ended::Said(*self.remote.ending.borrow()),
                 Err(ended) => ended,
             },
-            // Triggered when the consumer says what it must not.
+            // Triggered when the consumer violates the protocol.
             ended = confirmed => ended,
         }
     }
@@ -205,9 +207,9 @@ impl Sending<'_> {
         Ok(())
     }
 
-    /// As [`write`](Self::write), and keeps what it writes until it is confirmed.
+    /// Like [`write`](Self::write), and retains the written records until they are confirmed.
     async fn write_retained(&self, tx: &mut LinkSender, retained: &Retained) -> Result<(), Ended> {
-        // Another connection may still be about to notice that it is over.
+        // A previous connection may not have detected its end yet.
         let _turn = self.remote.sending.lock().await;
         loop {
             match retained.next(self.number(), &self.remote.queue) {
@@ -228,7 +230,7 @@ impl Sending<'_> {
         }
     }
 
-    /// Counts what is sent before the bytes can arrive, so that no one sees more received than sent.
+    /// Counts records before their bytes can arrive, so that the received count never exceeds the sent count.
     fn count(&self, all: &Chunks) {
         let stats = self.connection.channel.info.stats();
         stats.moved(all.count, all.payload_len);
@@ -242,7 +244,8 @@ impl Sending<'_> {
         sent.map_err(|_| Ended::Lost)
     }
 
-    /// Selects as the consumer asks, until it ends its side, which says that it has all, or the link ends.
+    /// Applies the criteria that the consumer sends, until it finishes its side, which reports that it has read
+    /// everything, or the link ends.
     async fn hear(&self, rx: &mut LinkReceiver) -> Result<(), Ended> {
         loop {
             match rx.recv_frame().await {

@@ -1,5 +1,5 @@
-//! Notices a peer that acknowledges nothing: its process is stopped, or the network between is cut. Its connection stands
-//! until QUIC gives it up.
+//! Detects a peer that acknowledges nothing, because its process is suspended or the network is down. The connection
+//! stays open until QUIC times out.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use tokio::{sync::Notify, time::sleep};
 
 use crate::{network::LinkConn, status::SILENT_AFTER};
 
-/// How often it is looked at while something is sent to it.
+/// The interval between checks while records are sent.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Looks without an answer after which it is silent. Looks are counted, because the clock goes on while this process is
-/// stopped.
+/// The number of checks without an acknowledgement after which a peer is silent. Counts checks instead of time, because
+/// the clock advances while this process is suspended.
 const LOOKS: u32 = (SILENT_AFTER.as_millis() / LOOK_EVERY.as_millis()) as u32;
 
-/// Tells whether the peer is silent, whenever that changes. `written` is notified when something is sent to it, and nothing
-/// is looked at for long without.
+/// Calls `tell` whenever the peer becomes silent or responsive. `written` is notified of each write; checks stop soon
+/// after the last one.
 pub(super) async fn watch(conn: &LinkConn, written: &Notify, mut tell: impl FnMut(bool)) {
     loop {
         written.notified().await;
@@ -30,20 +30,20 @@ pub(super) async fn watch(conn: &LinkConn, written: &Notify, mut tell: impl FnMu
     }
 }
 
-/// What the looks at a connection say.
+/// The state derived from successive checks of a connection.
 #[derive(Debug)]
 struct Silence {
     asked: u64,
     answered: u64,
-    /// Looks since something was asked that was not answered.
+    /// The number of checks since the first packet that is not acknowledged.
     unanswered: Option<u32>,
-    /// Looks since anything was asked or answered.
+    /// The number of checks without any traffic.
     idle: u32,
 }
 
 impl Silence {
     const fn new((asked, answered): (u64, u64)) -> Self {
-        // What made it look is being asked.
+        // The write that started the check is already counted in `asked`.
         Self {
             asked,
             answered,
@@ -67,7 +67,7 @@ impl Silence {
         self.unanswered.is_some_and(|looks| looks >= LOOKS)
     }
 
-    /// Nothing was asked or answered for as long as it takes to be silent.
+    /// Returns true if there was no traffic for the time after which a peer is silent.
     const fn is_over(&self) -> bool {
         self.idle >= LOOKS
     }
@@ -90,7 +90,7 @@ mod tests {
             idle.look((5, 5));
         }
         assert!(idle.is_over() && !idle.is_silent());
-        // Asked once, then probed ever more rarely.
+        // One write, then probes at growing intervals.
         let mut dead = Silence::new((5, 5));
         for look in 1..=LOOKS {
             assert!(!dead.is_silent(), "after {look}");

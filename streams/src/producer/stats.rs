@@ -1,57 +1,58 @@
-//! What a producer has taken, sent and dropped.
+//! Counters of accepted, sent and dropped records.
 
 use crate::status::Counter;
 
-/// What a producer has done so far. Bytes are those of datums, without their 4-byte headers.
+/// The counters of a producer. Bytes exclude the 4-byte headers of the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ProducerStats {
-    /// Datums taken from the application.
+    /// Records accepted from the application.
     pub datums: u64,
-    /// Their bytes.
+    /// The bytes of those records.
     pub bytes: u64,
-    /// Datums handed to connections, once for each subscriber elsewhere.
+    /// Records handed to connections, once per remote subscriber.
     pub sent_datums: u64,
-    /// Their bytes.
+    /// The bytes of those records.
     pub sent_bytes: u64,
-    /// Datums handed to consumers of this node, once for each.
+    /// Records handed to consumers on this node, once per consumer.
     pub delivered_local: u64,
-    /// Datums that a subscriber's criteria did not want, once for each subscriber.
+    /// Records that a subscriber's criteria did not select, once per subscriber.
     pub filtered: u64,
-    /// Records sent again to the next life of a node that had not confirmed them; it may have seen some of them before.
+    /// Records sent again to a restarted node that had not confirmed them. It may have processed some of them before.
     pub redelivered: u64,
-    /// Records sent to consumers that do not confirm what they take: those of plain Mosaik. Whether they were taken is not
-    /// known.
+    /// Records sent to consumers that do not confirm, which are those of plain Mosaik. It is unknown whether they were
+    /// taken.
     pub unconfirmed: u64,
-    /// Datums that did not arrive.
+    /// Records that were not delivered.
     pub dropped: Dropped,
 }
 
-/// Datums that did not arrive, by reason; counted once for each subscriber that missed them.
+/// Records that were not delivered, by reason, counted once per subscriber that missed them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dropped {
-    /// Still held for want of subscribers when the producer ended.
+    /// Records that were still held when the producer ended, because it was offline.
     pub offline: u64,
-    /// A subscriber had no room, and was not waited for or was cut off.
+    /// Records that did not fit into a subscriber's queue, and for which the producer did not wait, or for which the
+    /// subscriber was disconnected.
     pub lagging: u64,
-    /// Larger than the stream allows; handed back to whoever sent them.
+    /// Records above the maximum length of the stream. They were returned to the sender.
     pub too_large: u64,
-    /// A subscriber, the producer or the network went away before.
+    /// Records for which the subscriber, the producer or the network ended first.
     pub closed: u64,
-    /// There was nobody to send them to, and the conditions for being online allow that.
+    /// Records sent while there was no subscriber, if the online conditions allow that.
     pub nobody: u64,
-    /// Sent, or about to be sent, to a subscriber that confirms what it takes, and not confirmed before it was given up: it
-    /// did not come back in time, or was cut off. It may have taken some of them.
+    /// Records that were sent, or about to be sent, to a subscriber that confirms, and were not confirmed before it was
+    /// dropped: it did not reconnect in time, or was disconnected. It may have taken some of them.
     pub lost: u64,
 }
 
 impl Dropped {
-    /// All reasons together.
+    /// Returns the sum over all reasons.
     pub const fn total(&self) -> u64 {
         self.offline + self.lagging + self.too_large + self.closed + self.nobody + self.lost
     }
 }
 
-/// [`ProducerStats`] while they are being counted. What was taken is counted by the queue that it is put into.
+/// The running counters behind [`ProducerStats`]. The intake queue counts the accepted records.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) sent_datums: Counter,

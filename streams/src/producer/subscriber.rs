@@ -1,4 +1,4 @@
-//! A subscriber of a producer: in this process, or at the other end of a connection.
+//! [`Subscriber`]: a local or remote subscriber of a producer.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -19,17 +19,17 @@ use crate::{
     streams::protocol::{Offer, SubscriberId},
 };
 
-/// A subscriber. It is in the fan-out's list until it has left. One that confirms what it takes may be away meanwhile, and
-/// be connected again.
+/// A subscriber. It stays in the list of the fan-out until it is removed. One that confirms records may disconnect and
+/// reconnect in the meantime.
 #[derive(Debug)]
 pub(crate) struct Subscriber {
-    /// Tells it from every other writer of the queue that its records wait in.
+    /// Distinguishes it from the other writers of the queue in which its records wait.
     pub(super) number: Source,
     pub(super) filter: Mutex<Arc<Filter>>,
     pub(super) target: Target,
-    /// Cancelled when it has been taken out of the fan-out's list.
+    /// Cancelled when it is removed from the list of the fan-out.
     pub(super) gone: CancellationToken,
-    /// Cancelled when a consumer of this node has taken all up to the stream's end.
+    /// Cancelled when a local consumer has taken everything up to the end of the stream.
     pub(super) done: CancellationToken,
 }
 
@@ -43,27 +43,27 @@ pub(super) enum Target {
 pub(super) struct Local {
     pub(super) channel: Channel,
     pub(super) consumer: Arc<consumer::Core>,
-    /// The producer's.
+    /// The counters of the producer.
     pub(super) tally: Arc<Tally>,
-    /// The consumer takes nothing more from this source.
+    /// Cancelled when the consumer accepts no more records from this source.
     pub(super) rejected: CancellationToken,
 }
 
 #[derive(Debug)]
 pub(super) struct Remote {
     pub(super) queue: Queue,
-    /// What was sent and is not confirmed, of a subscriber that confirms.
+    /// Sent and unconfirmed records, for a subscriber that confirms.
     pub(super) retained: Option<Retained>,
-    /// Held by the connection that takes from the queue, which has one reader at a time.
+    /// Held by the connection that reads the queue, which has one reader at a time.
     pub(super) sending: tokio::sync::Mutex<()>,
-    /// The connection that it has, or had last.
+    /// The current or last connection.
     connection: Mutex<Arc<Connection>>,
-    /// Whether it has no connection because its node stopped, and may start again. It gets what there was until then, and
-    /// nothing more before it is back.
+    /// True while it is disconnected because its node stopped and may start again. It receives the records up to that
+    /// point, and nothing more until it reconnects.
     on_leave: AtomicBool,
-    /// How the stream ends, once it does: for good or not.
+    /// The reason with which the stream ends, once it does: for good or not.
     pub(super) ending: watch::Sender<CloseReason>,
-    /// Whether it has said that it has read all.
+    /// True once it has reported that it has read everything.
     pub(super) complete: watch::Sender<bool>,
 }
 
@@ -72,11 +72,11 @@ pub(super) struct Remote {
 pub(crate) struct Connection {
     pub(super) channel: Channel,
     pub(super) peer: PeerEntry,
-    /// What it says of itself; plain Mosaik says nothing.
+    /// The id sent by the consumer; `None` for plain Mosaik.
     pub(super) id: Option<SubscriberId>,
-    /// Of a subscriber that confirms.
+    /// Sent by a subscriber that confirms.
     pub(super) offer: Option<Offer>,
-    /// Why it is being cut off, once it is.
+    /// The reason for which it is being disconnected, if it is.
     cut: watch::Sender<Option<CloseReason>>,
     /// Cancelled when the subscriber has another connection.
     pub(super) replaced: CancellationToken,
@@ -99,7 +99,7 @@ impl Connection {
         })
     }
 
-    /// Cuts it off; what it has not been sent is lost to it, unless it is kept.
+    /// Disconnects it. Records that were not sent are lost unless they are retained.
     pub(super) fn cut(&self, reason: CloseReason) {
         self.cut.send_if_modified(|cut| {
             cut.is_none() && {
@@ -109,7 +109,7 @@ impl Connection {
         });
     }
 
-    /// Resolves when it is cut off. Cancel safe.
+    /// Resolves when it is disconnected by the producer. Cancel safe.
     pub(super) async fn is_cut(&self) -> CloseReason {
         let mut cut = self.cut.subscribe();
         let cut = cut.wait_for(Option::is_some).await;
@@ -142,7 +142,7 @@ impl Remote {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that it has, or had last.
+    /// Returns the current or last connection.
     pub(super) fn connection(&self) -> Arc<Connection> {
         Arc::clone(&self.lock())
     }
@@ -153,18 +153,18 @@ impl Remote {
         self.on_leave.store(false, Ordering::Release);
     }
 
-    /// Its node has stopped in order.
+    /// Notes that its node stopped in an orderly way.
     pub(super) fn set_on_leave(&self) {
         self.on_leave.store(true, Ordering::Release);
     }
 
-    /// Whether it has no connection.
+    /// Returns true if it is disconnected.
     pub(super) fn is_away(&self) -> bool {
         self.connection().channel.info.state() == State::Terminated
     }
 
-    /// Whether a consumer that says this of itself goes on with this subscription: the same consumer again, or the one of
-    /// the same name in another life of its node.
+    /// Returns true if a consumer with this id and offer continues this subscription: the same consumer again, or the
+    /// one of the same name in another process of its node.
     pub(super) fn is_resumed_by(&self, peer: &PeerEntry, id: &SubscriberId, offer: &Offer) -> bool {
         let last = self.connection();
         let (Some(old), Some(old_offer)) = (&last.id, &last.offer) else {
@@ -177,7 +177,7 @@ impl Remote {
 }
 
 impl Next for Subscriber {
-    /// Where its datums wait for it.
+    /// Returns the queue in which its records wait.
     fn queue(&self) -> &Queue {
         match &self.target {
             Target::Local(local) => local.consumer.queue(),
@@ -189,7 +189,7 @@ impl Next for Subscriber {
         self.number
     }
 
-    /// What goes to a subscriber elsewhere counts when it is sent.
+    /// Records for a remote subscriber are counted when they are sent.
     fn passed(&self, count: usize, len: usize) {
         if let Target::Local(local) = &self.target {
             local.channel.info.stats().moved(count, len);
@@ -206,7 +206,7 @@ impl Subscriber {
         }
     }
 
-    /// Looks at the channel that it has, or had last.
+    /// Passes the current or last channel to `look`.
     pub(super) fn with_channel<T>(&self, look: impl FnOnce(&Channel) -> T) -> T {
         match &self.target {
             Target::Local(local) => look(&local.channel),
@@ -218,27 +218,28 @@ impl Subscriber {
         self.with_channel(|channel| *channel.info.consumer_id())
     }
 
-    /// Whether it takes nothing before it is back, and is not waited for.
+    /// Returns true if its node stopped in an orderly way. It is then sent nothing, and not waited for, until it
+    /// reconnects.
     pub(super) fn is_on_leave(&self) -> bool {
         let remote = self.remote();
         remote.is_some_and(|remote| remote.on_leave.load(Ordering::Acquire))
     }
 
-    /// Takes no more datums.
+    /// Returns true if it accepts no more records.
     pub(super) fn has_left(&self) -> bool {
         let rejected =
             matches!(&self.target, Target::Local(local) if local.rejected.is_cancelled());
         rejected || self.gone.is_cancelled() || self.queue().is_closed()
     }
 
-    /// Cuts off the connection of one on another node.
+    /// Closes the connection of a remote subscriber.
     pub(super) fn cut(&self, reason: CloseReason) {
         if let Some(remote) = self.remote() {
             remote.connection().cut(reason);
         }
     }
 
-    /// It missed some datums.
+    /// Counts records that it missed.
     pub(super) fn missed(&self, count: usize, reason: &Counter) {
         if count > 0 {
             self.with_channel(|channel| channel.info.stats().dropped_more(count));
@@ -246,7 +247,7 @@ impl Subscriber {
         }
     }
 
-    /// The part of a batch that it wants.
+    /// Returns the records of a batch that it selects.
     pub(super) fn select(&self, batch: &Frames) -> Frames {
         let (wanted, _) = self.filter().apply(batch);
         let unwanted = batch.count() - wanted.count();
@@ -256,18 +257,18 @@ impl Subscriber {
         wanted
     }
 
-    /// What it wants now.
+    /// Returns its current filter.
     pub(super) fn filter(&self) -> Arc<Filter> {
         let filter = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&filter)
     }
 
-    /// Whether it wants all there is, as it comes.
+    /// Returns true if it accepts every record unchanged.
     pub(super) fn takes_everything(&self) -> bool {
         self.filter().is_everything() && !self.has_left() && !self.is_on_leave()
     }
 
-    /// Resolves when a consumer of this node takes nothing more from this source. Cancel safe.
+    /// Resolves when a local consumer accepts no more records from this source. Cancel safe.
     pub(super) async fn rejected(&self) {
         match &self.target {
             Target::Local(local) => local.rejected.cancelled().await,
@@ -275,13 +276,13 @@ impl Subscriber {
         }
     }
 
-    /// It gets what this lets through, from the next batch on.
+    /// Sets the filter from the next batch on.
     pub(super) fn set_filter(&self, filter: Filter) {
         *self.filter.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(filter);
     }
 
-    /// Whether `peer`, which is here again, is what this subscriber was before it died: the same consumer, or a process
-    /// that a younger one of the same key has replaced.
+    /// Returns true if `peer` supersedes this subscriber: it is the same consumer, or belongs to a later process with
+    /// the same key.
     pub(super) fn is_predecessor_of(&self, peer: &PeerEntry, id: Option<&SubscriberId>) -> bool {
         let Some(last) = self.remote().map(Remote::connection) else {
             return false;

@@ -1,4 +1,4 @@
-//! [`Producer`]: the handle that takes values of a type and encodes them straight into the batch being filled.
+//! [`Producer`]: the handle that accepts values of a type and encodes them directly into the current batch.
 
 use std::{
     fmt,
@@ -20,10 +20,10 @@ use crate::{
     status::{ChannelInfo, When},
 };
 
-/// Shared between threads with the handle it is part of.
+/// `Sync`, because the handle that contains it may be shared between threads.
 type Waiting = Pin<Box<dyn Future<Output = Result<(), Closed>> + Send + Sync>>;
 
-/// Takes datums of a type for a stream. Clones are handles to the same producer.
+/// Sends the records of a stream as values of a type. Clones are handles to the same producer.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -37,10 +37,10 @@ type Waiting = Pin<Box<dyn Future<Output = Result<(), Closed>> + Send + Sync>>;
 /// let mut consumer =
 ///     network.streams().consumer::<u64>().with_stream_id("spot").with_local(true).build();
 ///
-/// // Waits until at least one consumer is there.
+/// // Waits until at least one consumer is connected.
 /// spot.when().online().await;
 /// spot.send(320_000).await?;
-/// // Does not wait; nobody takes futures, so the datum comes back.
+/// // Does not wait. `futures` has no consumer, so the error returns the record.
 /// let error = futures.try_send(321_000).expect_err("it is offline");
 /// assert_eq!(error.into_datum(), Some(321_000));
 /// assert_eq!(consumer.recv().await, Some(320_000));
@@ -48,13 +48,14 @@ type Waiting = Pin<Box<dyn Future<Output = Result<(), Closed>> + Send + Sync>>;
 /// # }
 /// ```
 ///
-/// As a [`Sink`] it is ready when it is online and there is room; flushing does not wait, and closing ends this handle alone.
+/// As a [`Sink`] it is ready when it is online and its queue has room. Flushing does not wait. Closing closes this handle
+/// only.
 pub struct Producer<D> {
     frames: Option<FramesProducer>,
     core: Arc<Core>,
-    /// Room that `poll_ready` has promised to `start_send`.
+    /// Room in the queue that `poll_ready` has reserved for `start_send`.
     permit: bool,
-    /// Kept over polls, so that waiting costs nothing.
+    /// Kept across polls to avoid allocating for each one.
     waiting: Option<Waiting>,
     datum: PhantomData<fn(D)>,
 }
@@ -71,10 +72,10 @@ impl<D: Datum> Producer<D> {
         }
     }
 
-    /// Queues a datum now or hands it back.
+    /// Queues a record without waiting.
     ///
     /// # Errors
-    /// Says why, with the datum.
+    /// Returns the record and the reason.
     pub fn try_send(&self, datum: D) -> Result<(), Error<D>> {
         if self.frames.is_none() {
             return Err(Error::Closed(Some(datum)));
@@ -89,7 +90,7 @@ impl<D: Datum> Producer<D> {
         self.put(false, datum).map(|_| ())
     }
 
-    /// Whether there is room for the next one, too, which is kept for this handle.
+    /// Queues a record. Returns true if room for the next one was reserved for this handle.
     fn put(&self, reserved: bool, datum: D) -> Result<bool, Error<D>> {
         let put = self
             .core
@@ -111,7 +112,7 @@ impl<D: Datum> Producer<D> {
         }
     }
 
-    /// Ends this handle; see [`FramesProducer::finish`].
+    /// Closes this handle; see [`FramesProducer::finish`].
     pub async fn finish(mut self) -> FinishReport {
         match self.frames.take() {
             Some(frames) => frames.finish().await,
@@ -119,7 +120,7 @@ impl<D: Datum> Producer<D> {
         }
     }
 
-    /// As [`finish`](Self::finish), waiting so long at most.
+    /// Like [`finish`](Self::finish), waiting at most `limit`.
     pub async fn finish_within(mut self, limit: Duration) -> FinishReport {
         match self.frames.take() {
             Some(frames) => frames.finish_within(limit).await,
@@ -127,32 +128,32 @@ impl<D: Datum> Producer<D> {
         }
     }
 
-    /// To wait for being online and for subscribers.
+    /// Returns futures that wait for online conditions and subscribers.
     pub fn when(&self) -> &When {
         self.core.board.when()
     }
 
-    /// Whether the conditions for being online are met.
+    /// Returns true if the online conditions are met.
     pub fn is_online(&self) -> bool {
         self.core.board.is_online()
     }
 
-    /// Its subscribers.
+    /// Returns the subscribers.
     pub fn consumers(&self) -> impl Iterator<Item = ChannelInfo> {
         self.core.board.list().into_iter()
     }
 
-    /// What it has done so far.
+    /// Returns the counters so far.
     pub fn stats(&self) -> ProducerStats {
         self.core.stats()
     }
 
-    /// The stream.
+    /// Returns the stream id.
     pub fn stream_id(&self) -> &StreamId {
         &self.core.id
     }
 
-    /// Its bounds and reach.
+    /// Returns the settings with which the producer was built.
     pub fn config(&self) -> &Config {
         &self.core.config
     }
@@ -172,7 +173,7 @@ impl<D: Datum> Sink<D> for Producer<D> {
             self.permit = false;
             self.core.intake.release();
         }
-        // Most of the time there is nothing to wait for.
+        // The common case: nothing to wait for.
         if self.waiting.is_none() && self.core.board.is_online() && self.core.intake.try_reserve() {
             self.permit = true;
             return Poll::Ready(Ok(()));

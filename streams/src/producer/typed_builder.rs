@@ -1,4 +1,4 @@
-//! How a producer of a type's datums is set up.
+//! [`Builder`]: configures a producer of typed records.
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
@@ -10,11 +10,11 @@ use crate::{
     tickets::TicketValidator,
 };
 
-/// Why a producer cannot be made.
+/// An error from building a producer.
 #[derive(thiserror::Error)]
 pub enum BuilderError<D> {
-    /// The stream has a producer on this node already: this one. Here is another handle to it.
-    #[error("the stream has a producer on this node already")]
+    /// The stream already has a producer on this node. Contains another handle to it.
+    #[error("the stream already has a producer on this node")]
     AlreadyExists(Producer<D>),
 }
 
@@ -25,7 +25,7 @@ impl<D> fmt::Debug for BuilderError<D> {
     }
 }
 
-/// Sets up a producer of a type's datums.
+/// Configures and starts a producer of typed records.
 #[must_use = "nothing is produced before it is built"]
 pub struct Builder<D> {
     frames: FramesProducerBuilder,
@@ -47,7 +47,7 @@ impl<D: Datum> Builder<D> {
         }
     }
 
-    /// Another stream than the type's own.
+    /// Sets the stream id in place of the one derived from the type.
     pub fn with_stream_id(self, id: impl Into<StreamId>) -> Self {
         self.map(|frames| frames.with_stream_id(id.into()))
     }
@@ -58,8 +58,8 @@ impl<D: Datum> Builder<D> {
     }
 
     /// See [`FramesProducerBuilder::with_buffer_size`].
-    pub fn with_buffer_size(self, datums: usize) -> Self {
-        self.map(|frames| frames.with_buffer_size(datums))
+    pub fn with_buffer_size(self, records: usize) -> Self {
+        self.map(|frames| frames.with_buffer_size(records))
     }
 
     /// See [`FramesProducerBuilder::with_buffer_bytes`].
@@ -105,12 +105,11 @@ impl<D: Datum> Builder<D> {
         self.map(|frames| frames.disconnect_lagging(policy))
     }
 
-    /// Gives back what no subscriber wants: datums that the criteria of none select, and those that go out while there
-    /// is no subscriber at all, where [`online_when`](Self::online_when) allows that. They are as decoded from their
-    /// bytes.
+    /// Sends records that no subscriber receives to `sink`: those that no subscriber's criteria select, and those sent
+    /// while there is no subscriber, if [`online_when`](Self::online_when) allows that. Each is decoded from its bytes.
     ///
-    /// The queue has no bound of its own, so whoever holds the other end must read it. Once that is dropped, datums count
-    /// as dropped again, or as filtered. What is held while the producer is offline is not given back.
+    /// The channel is unbounded, so its receiver must be read. Once the receiver is dropped, such records count as dropped
+    /// or filtered again. Records held while the producer is offline are not sent to `sink`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -139,7 +138,7 @@ impl<D: Datum> Builder<D> {
     /// Starts the producer and announces its stream.
     ///
     /// # Errors
-    /// When the stream has a producer on this node already; the error holds a handle to it.
+    /// Fails if the stream already has a producer on this node. The error contains a handle to that producer.
     pub fn build(self) -> Result<Producer<D>, BuilderError<D>> {
         match self.frames.build() {
             Ok(frames) => Ok(Producer::new(frames)),

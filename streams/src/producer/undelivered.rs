@@ -1,14 +1,14 @@
-//! Datums that no subscriber wants, given back to whoever asked for them. No I/O.
+//! Returns records that no subscriber selects to the application. No I/O.
 
 use std::sync::Arc;
 
 use super::subscriber::Subscriber;
 use crate::Frames;
 
-/// Takes back a datum's bytes; false when it does not.
+/// Returns the bytes of a record to the application. Returns false if it does not accept them.
 pub(super) type GiveBack = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
-/// Gives back those datums of a batch that none of the subscribers wants. The number that was taken.
+/// Gives back the records of a batch that no subscriber selects. Returns the number of records that were accepted.
 pub(super) fn give_back(
     give_back: &GiveBack,
     subscribers: &[Arc<Subscriber>],

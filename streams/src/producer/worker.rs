@@ -1,4 +1,4 @@
-//! The fan-out: takes what a producer was given and hands it to every subscriber, in order.
+//! The fan-out: takes the records of a producer's queue and hands them to every subscriber, in order.
 
 use std::{
     pin::{Pin, pin},
@@ -23,14 +23,14 @@ use super::{
 };
 use crate::{Frames, network::CloseReason, queue::Next};
 
-/// A node that ends a stream and then itself stays for this long, for plain Mosaik consumers that come back to see what
-/// happened.
+/// The time for which a node that ends a stream and then stops stays reachable, for plain Mosaik consumers that
+/// reconnect to learn how the stream ended.
 const RETURN_TIME: Duration = Duration::from_secs(2);
 
-/// The worker must stop, whatever is left.
+/// The worker must stop, even with records left.
 struct Stopped;
 
-/// Runs until the producer has ended. All that is left then is counted.
+/// Runs until the producer has ended. Counts the records that are left.
 pub(super) async fn run(core: Arc<Core>) {
     {
         let mut stopped = pin!(core.stopped());
@@ -39,9 +39,9 @@ pub(super) async fn run(core: Arc<Core>) {
         loop {
             let batch = tokio::select! {
                 biased;
-                // Triggered when the network ends or the time to drain is over.
+                // Triggered when the network shuts down or the time to drain is over.
                 () = &mut stopped => break,
-                // Triggered when there are datums and someone to send them to, or there never will be.
+                // Triggered when there are records and subscribers, or there never will be.
                 batch = next(&core, &mut watchers) => batch,
             };
             let Some(batch) = batch else { break };
@@ -56,7 +56,7 @@ pub(super) async fn run(core: Arc<Core>) {
     wind_up(&core).await;
 }
 
-/// What is held while offline stays held. `None` at the end.
+/// Returns the next batch; `None` at the end. Records held while offline stay held.
 async fn next(
     core: &Core,
     (online, life): &mut (watch::Receiver<bool>, watch::Receiver<Life>),
@@ -65,14 +65,14 @@ async fn next(
         if core.board.is_online() {
             linger(core).await;
         }
-        // Whoever was there before the wait may have left.
+        // The subscribers may have left during the wait.
         if core.board.is_online()
             && let Some((_, batch)) = core.intake.try_take(usize::MAX)
         {
             return Some(batch);
         }
         if *online.borrow_and_update() {
-            let only = core.cut_through();
+            let only = core.start_bypass();
             let rejected = async {
                 match &only {
                     Some(only) => only.rejected().await,
@@ -80,15 +80,15 @@ async fn next(
                 }
             };
             tokio::select! {
-                // Triggered when there are datums, or there never will be.
+                // Triggered when there are records, or there never will be.
                 there = core.intake.filled() => if !there { return None },
                 // Triggered when it goes offline.
                 _ = online.changed() => {}
-                // Triggered when the consumer that datums go to directly takes no more of them.
+                // Triggered when the consumer that receives records directly accepts no more.
                 () = rejected => {}
             }
             if only.is_some() {
-                core.hold();
+                core.suspend_bypass();
             }
             continue;
         }
@@ -105,17 +105,17 @@ async fn next(
         tokio::select! {
             // Triggered when it comes online.
             _ = online.changed() => {}
-            // Triggered when it begins to end.
+            // Triggered when it starts to end.
             _ = life.changed() => {}
         }
     }
 }
 
-/// Waits, if the stream says so, for more to go out with what is there.
+/// Waits for more records to send together, if the stream lingers.
 async fn linger(core: &Core) {
     let linger = core.live().linger;
     if !linger.is_zero() && core.intake.held().0 > 0 {
-        // Either way, no more is waited for.
+        // In either case the wait is over.
         let _ = timeout(linger, core.intake.worth_taking()).await;
     }
 }
@@ -138,7 +138,7 @@ async fn deliver(
         core.tally.filtered.add(batch.count() - wanted.count());
         hand_over(core, subscriber, wanted, &mut waiting);
     };
-    // Each is asked once: one may go on leave meanwhile.
+    // Evaluated once each: the state of a subscriber may change in the meantime.
     let mut present = 0;
     for subscriber in subscribers.iter().filter(|one| !one.is_on_leave()) {
         present += 1;
@@ -149,7 +149,7 @@ async fn deliver(
         return Ok(());
     }
     if present == 0 {
-        // It was taken from the intake when the last of them left, and is theirs still.
+        // The batch left the intake when the last of them stopped, so it still belongs to them.
         subscribers.iter().for_each(hand_over_to);
     }
     if waiting.is_empty() {
@@ -161,7 +161,7 @@ async fn deliver(
 
 type Waiting = Vec<(Arc<Subscriber>, Frames)>;
 
-/// Puts what there is room for into the subscriber's queue, and the rest into `waiting`.
+/// Queues the records that fit for the subscriber, and moves the rest to `waiting`.
 fn hand_over(core: &Core, subscriber: &Arc<Subscriber>, mut frames: Frames, waiting: &mut Waiting) {
     let (count, len) = (frames.count(), frames.payload_len());
     let taken = !subscriber.has_left()
@@ -180,17 +180,17 @@ fn hand_over(core: &Core, subscriber: &Arc<Subscriber>, mut frames: Frames, wait
     }
 }
 
-/// Why those that have no room are looked at again.
+/// The reason for which subscribers without room are tried again.
 enum Again {
-    /// One of them has room, or has left.
+    /// A subscriber has room or has left.
     Room,
-    /// The time that may be spent waiting is spent.
+    /// The waiting budget is used up.
     OutOfTime,
-    /// The stream has another policy.
+    /// The policy has changed.
     OtherPolicy,
 }
 
-/// Waits for those that have no room, as long as the stream waits for such.
+/// Waits for subscribers without room, as the policy allows.
 async fn wait(
     core: &Core,
     mut waiting: Waiting,
@@ -205,7 +205,7 @@ async fn wait(
         let any_remote = waiting
             .iter()
             .any(|(subscriber, _)| subscriber.remote().is_some());
-        // While it is offline nobody is held up: the stream takes nothing then.
+        // While offline, waiting delays no one: the stream accepts nothing then.
         let is_spending = any_remote && *online.borrow_and_update();
         let patience = budget
             .as_mut()
@@ -224,23 +224,23 @@ async fn wait(
         );
         let again = tokio::select! {
             biased;
-            // Triggered when the network ends or the time to drain is over.
+            // Triggered when the network shuts down or the time to drain is over.
             () = &mut stopped => {
                 for (subscriber, rest) in &waiting {
                     subscriber.missed(rest.count(), &core.tally.closed);
                 }
                 return Err(Stopped);
             }
-            // Triggered when the policy changes, which holds for those that are being waited for, too.
+            // Triggered when the policy changes. It applies to subscribers already waited for, too.
             Ok(()) = policies.changed(), if any_remote => Again::OtherPolicy,
             // Triggered when it comes online or goes offline.
             Ok(()) = online.changed() => Again::Room,
-            // Triggered when one of them has room, or has left.
+            // Triggered when one of them has room or has left.
             _ = room => Again::Room,
-            // Triggered when the time that may be spent waiting is spent.
+            // Triggered when the waiting budget is used up.
             () = out_of_patience => Again::OutOfTime,
         };
-        // First: the time was spent under the policy, and out of the budget, that there was until now.
+        // First: the time was spent under the previous policy and out of its budget.
         if let Some(budget) = budget.as_mut().filter(|_| is_spending) {
             budget.spend(since, Instant::now());
         }
@@ -256,8 +256,8 @@ async fn wait(
     Ok(())
 }
 
-/// Does with those that have no room what the policy says now; whom it waits for is left. The budget becomes the one of
-/// the same policy, so that nobody is waited for without it.
+/// Applies the current policy to the subscribers without room. Those that it waits for stay in `waiting`. Updates the
+/// budget to match the policy.
 async fn apply_policy(
     core: &Core,
     policies: &mut watch::Receiver<DisconnectLagging>,
@@ -269,7 +269,7 @@ async fn apply_policy(
     match policy {
         DisconnectLagging::After(_) | DisconnectLagging::Wait => {}
         DisconnectLagging::AtOnce => {
-            // A sender that merely had no turn yet takes its datums now.
+            // A sender that only lacked a turn takes its records now.
             yield_now().await;
             try_again(core, waiting);
             give_up(core, waiting, true);
@@ -278,7 +278,7 @@ async fn apply_policy(
     }
 }
 
-/// Waits no more for those elsewhere: they miss what they have no room for, and are cut off if so said.
+/// Stops waiting for remote subscribers. They miss the records that do not fit, and are disconnected if `cut` is set.
 fn give_up(core: &Core, waiting: &mut Waiting, cut: bool) {
     waiting.retain(|(subscriber, rest)| {
         if subscriber.remote().is_none() {
@@ -303,14 +303,14 @@ async fn has_room(subscriber: &Subscriber, rest: &Frames) {
     tokio::select! {
         // Triggered when there is room, or its queue is closed.
         _ = subscriber.queue().room_for(first_len) => {}
-        // Triggered when it is taken out of the list.
+        // Triggered when it is removed from the list.
         () = subscriber.gone.cancelled() => {}
-        // Triggered when the consumer takes no more from this source.
+        // Triggered when the consumer accepts no more records from this source.
         () = subscriber.rejected() => {}
     }
 }
 
-/// Lets every subscriber read what is queued for it, then tells how it ended.
+/// Lets every subscriber read its queued records, then reports the result.
 async fn wind_up(core: &Arc<Core>) {
     let held = core.intake.abandon();
     if core.board.is_online() {
@@ -334,9 +334,9 @@ async fn wind_up(core: &Arc<Core>) {
             .map(|subscriber| leave(core, subscriber, for_good, reason)),
     );
     tokio::select! {
-        // Triggered when the network ends, or the time to drain is over.
+        // Triggered when the network shuts down or the time to drain is over.
         () = core.stopped() => {}
-        // Triggered when all have left.
+        // Triggered when every subscriber has left.
         _ = leaving => {}
     }
     let complete = subscribers
@@ -355,11 +355,12 @@ async fn wind_up(core: &Arc<Core>) {
             .is_some_and(|remote| remote.connection().id.is_none())
     };
     if for_good && subscribers.iter().any(foreign) {
-        // Plain Mosaik comes back at once to see what happened, and must meet someone who knows.
+        // Plain Mosaik reconnects at once to learn how the stream ended, and needs an answer.
         tokio::select! {
-            // Triggered when the network ends.
+            // Triggered when the network shuts down.
             () = core.cancel.cancelled() => {}
-            // Triggered when whoever came back has its answer, and at the latest when the time to drain is over.
+            // Triggered when reconnecting consumers have their answer, and at the latest when the time to drain is
+            // over.
             () = sleep_until(deadline.min(tokio::time::Instant::now() + RETURN_TIME)) => {}
         }
     }
@@ -403,5 +404,5 @@ fn is_complete(subscriber: &Subscriber) -> bool {
     }
 }
 
-/// How long a producer that ends lets its subscribers read what is queued: 30 s.
+/// The time for which a producer that ends lets its subscribers read queued records: 30 s.
 pub(super) const DRAIN: Duration = Duration::from_secs(30);

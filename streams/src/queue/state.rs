@@ -1,4 +1,4 @@
-//! What a queue holds, and what is done to it under its lock.
+//! [`State`]: the contents of a queue, and the operations under its lock.
 
 use std::{
     collections::VecDeque,
@@ -7,13 +7,13 @@ use std::{
 
 use bytes::BytesMut;
 
-use super::{PutError, Source, through::Through};
+use super::{PutError, Source, bypass::Bypass};
 use crate::frames::{Frames, FramesBuilder, HEADER_LEN};
 
-/// Batches up to this many bytes are copied together with others; larger ones are queued as they are. 4 KiB copy
-/// in the time that handing over one more batch would take.
+/// The length in bytes below which batches are merged by copying; longer ones are queued unchanged. Copying 4 KiB takes
+/// as long as handing over one more batch.
 pub(super) const JOIN_BELOW: usize = 4 * 1024;
-/// A joined batch is closed at this many bytes: 64 KiB.
+/// The length in bytes at which a merged batch is closed: 64 KiB.
 pub(super) const JOINED_MAX: usize = 64 * 1024;
 
 #[derive(Debug, Default)]
@@ -21,24 +21,24 @@ pub(super) struct State {
     pub(super) max_count: usize,
     pub(super) max_bytes: usize,
     pub(super) batches: VecDeque<(Source, Frames)>,
-    /// Behind all `batches`: small ones, being joined.
+    /// Small batches that are being merged, after all `batches`.
     pub(super) joining: FramesBuilder,
     pub(super) joining_source: Source,
     pub(super) count: usize,
     pub(super) bytes: usize,
-    /// Room promised to writers of single datums.
+    /// Room reserved for writers of single records.
     pub(super) reserved: usize,
     pub(super) closed: bool,
-    /// Datums ever put in, and their bytes without headers, and datums ever taken out.
+    /// The number of records ever queued, their bytes without headers, and the number of records ever taken.
     pub(super) put: u64,
     pub(super) put_len: u64,
     pub(super) taken: u64,
     pub(super) reader: Option<Waker>,
-    pub(super) through: Through,
+    pub(super) bypass: Bypass,
 }
 
 impl State {
-    /// Moves as many datums as there is room for from the front of `frames`.
+    /// Moves as many records as fit from the front of `frames`.
     #[inline]
     pub(super) fn fill(&mut self, source: Source, frames: &mut Frames) {
         while let Some(first) = frames.iter().next() {
@@ -53,7 +53,7 @@ impl State {
         }
     }
 
-    /// Writes one datum of at most `max_len` bytes in place, whether there is room or not.
+    /// Writes one record of at most `max_len` bytes in place, even if there is no room.
     pub(super) fn write<E>(
         &mut self,
         max_len: usize,
@@ -75,7 +75,7 @@ impl State {
         self.bytes += len;
         self.put += 1;
         self.put_len += (len - HEADER_LEN) as u64;
-        self.end_through();
+        self.end_bypass();
         Ok(())
     }
 
@@ -103,7 +103,7 @@ impl State {
         self.bytes += frames.wire_len();
         self.put += frames.count() as u64;
         self.put_len += frames.payload_len() as u64;
-        self.end_through();
+        self.end_bypass();
         if frames.wire_len() < JOIN_BELOW {
             self.join_for(source);
             self.joining.extend(&frames);
@@ -113,7 +113,7 @@ impl State {
         }
     }
 
-    /// Makes `joining` one that takes datums of this source.
+    /// Prepares `joining` for records of this source.
     #[inline]
     pub(super) fn join_for(&mut self, source: Source) {
         if self.joining_source != source || self.joining.wire_len() >= JOINED_MAX {

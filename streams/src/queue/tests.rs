@@ -1,4 +1,4 @@
-//! A queue keeps order and its bounds, whatever is done with it.
+//! A queue keeps order and bounds under all operations.
 
 use std::{
     convert::Infallible,
@@ -150,7 +150,7 @@ fn room_for_the_next_one_is_kept_while_there_is_more_than_enough() {
             .unwrap()
     };
     assert!(!put(false), "nothing was kept for it before");
-    // Those who hold room, one after the other, and send nothing more.
+    // Handles that hold reserved room, one after the other, and send nothing more.
     let mut kept = 0;
     while queue.try_reserve() {
         if !put(true) {
@@ -171,7 +171,7 @@ fn room_for_the_next_one_is_kept_while_there_is_more_than_enough() {
     );
 }
 
-/// A queue that batches cut through to, and what is said of them.
+/// The target of a bypass, and the counts reported to it.
 #[derive(Debug)]
 struct Onward {
     queue: Queue,
@@ -200,11 +200,11 @@ fn onward(max_count: usize) -> Arc<Onward> {
     })
 }
 
-/// More than is joined with others.
+/// Too large to be merged.
 const LARGE: u32 = 600;
 
 proptest! {
-    /// As a producer and its worker use it.
+    /// As used by a producer and its worker.
     #[test]
     fn nothing_overtakes_and_nothing_is_lost_where_batches_cut_through(
         steps in prop::collection::vec((0u32..6, 1u32..2 * LARGE), 1..60),
@@ -212,7 +212,7 @@ proptest! {
     ) {
         let (queue, next) = (Queue::new(max_count, 1 << 20), onward(next_max_count));
         let (mut sent, mut passed, mut moved, mut seen) = (0, 0, 0, Vec::new());
-        // What the worker has taken and the next queue has no room for yet.
+        // Records that the worker has taken and the next queue has no room for yet.
         let mut rest = Frames::default();
         for (what, amount) in steps {
             match what {
@@ -232,10 +232,10 @@ proptest! {
                     });
                     sent += u32::from(put.is_ok());
                 }
-                // The worker goes to sleep, and wakes.
-                3 if rest.is_empty() => queue.cut_through(next.clone()),
+                // The worker goes to sleep and wakes up.
+                3 if rest.is_empty() => queue.start_bypass(next.clone()),
                 4 => {
-                    passed += queue.hold();
+                    passed += queue.suspend_bypass();
                     if rest.is_empty() && let Some((_, frames)) = queue.try_take(usize::MAX) {
                         moved += frames.count() as u64;
                         rest = frames;
@@ -250,7 +250,7 @@ proptest! {
             prop_assert!(queue.held().0 <= max_count.max(2 * LARGE as usize));
             prop_assert_eq!(queue.put_so_far().0, u64::from(sent));
         }
-        passed += queue.hold();
+        passed += queue.suspend_bypass();
         prop_assert_eq!(next.passed.load(Ordering::Relaxed), passed);
         prop_assert_eq!(u64::from(sent), passed + moved + queue.held().0 as u64);
         while let Some((_, frames)) = next.queue.try_take(usize::MAX) {
@@ -268,7 +268,7 @@ proptest! {
 #[test]
 fn large_batches_cut_through_and_small_ones_are_gathered() {
     let (queue, next) = (Queue::new(10_000, 1 << 20), onward(1000));
-    queue.cut_through(next.clone());
+    queue.start_bypass(next.clone());
     queue.put(0, &mut numbered(0..LARGE)).unwrap();
     assert_eq!((queue.held().0, next.queue.held().0), (0, 600));
     // The next queue has room for 400 of these.
@@ -276,15 +276,15 @@ fn large_batches_cut_through_and_small_ones_are_gathered() {
     queue.put(0, &mut frames).unwrap();
     assert!(frames.is_empty());
     assert_eq!((queue.held().0, next.queue.held().0), (200, 1000));
-    assert_eq!(queue.hold(), 1000);
-    assert_eq!(queue.hold(), 0, "they were counted");
+    assert_eq!(queue.suspend_bypass(), 1000);
+    assert_eq!(queue.suspend_bypass(), 0, "they were counted");
 
     next.queue.try_take(usize::MAX);
-    queue.cut_through(next.clone());
+    queue.start_bypass(next.clone());
     queue.put(0, &mut numbered(0..LARGE)).unwrap();
     assert_eq!(queue.held().0, 800, "what is held goes first");
     while queue.try_take(usize::MAX).is_some() {}
-    queue.cut_through(next);
+    queue.start_bypass(next);
     queue.put(0, &mut numbered(0..1)).unwrap();
     queue.put(0, &mut numbered(1..LARGE)).unwrap();
     assert_eq!(queue.held().0, 600);
@@ -293,10 +293,10 @@ fn large_batches_cut_through_and_small_ones_are_gathered() {
 #[test]
 fn a_next_queue_that_is_closed_takes_nothing() {
     let (queue, next) = (Queue::new(10_000, 1 << 20), onward(10_000));
-    queue.cut_through(next.clone());
+    queue.start_bypass(next.clone());
     next.queue.close();
     queue.put(0, &mut numbered(0..LARGE)).unwrap();
-    assert_eq!((queue.held().0, queue.hold()), (600, 0));
+    assert_eq!((queue.held().0, queue.suspend_bypass()), (600, 0));
     assert_eq!(queue.put_whole(0, &numbered(0..LARGE)), Ok(true));
     assert_eq!(queue.held().0, 1200);
 }

@@ -1,4 +1,4 @@
-//! The channels of one producer or consumer, and whether they make it online.
+//! [`Board`]: the channels of one producer or consumer, and its online state.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -11,19 +11,19 @@ use super::{ChannelConditions, ChannelInfo, When};
 
 pub(super) type Channels = Arc<Vec<ChannelInfo>>;
 
-/// Where a producer or consumer writes down its channels for others to watch.
+/// The channels of a producer or consumer, observable by others.
 #[derive(Debug)]
 pub(crate) struct Board {
     channels: watch::Sender<Channels>,
     online: watch::Sender<bool>,
-    /// What `online` says, for those who ask with each datum.
+    /// The value of `online`, for checks on each record.
     online_now: AtomicBool,
     conditions: Mutex<ChannelConditions>,
     when: When,
 }
 
 impl Board {
-    /// `online_when` says, from conditions that one channel meets, those of being online.
+    /// `online_when` receives conditions that one channel meets, and returns the online conditions.
     pub(crate) fn new(online_when: impl FnOnce(ChannelConditions) -> ChannelConditions) -> Self {
         let (channels, watcher) = watch::channel(Channels::default());
         let conditions = online_when(ChannelConditions::new(watcher.clone()).minimum_of(1));
@@ -46,7 +46,7 @@ impl Board {
         self.change(|channels| channels.retain(|other| other.number() != channel.number()));
     }
 
-    /// Makes watchers look again, after a channel's state has changed.
+    /// Makes watchers evaluate their conditions again after a channel's state has changed.
     pub(crate) fn touch(&self) {
         self.change(|_| {});
     }
@@ -54,7 +54,7 @@ impl Board {
     fn change(&self, change: impl FnOnce(&mut Vec<ChannelInfo>)) {
         self.channels
             .send_modify(|channels| change(Arc::make_mut(channels)));
-        self.judge();
+        self.evaluate();
     }
 
     fn lock(&self) -> MutexGuard<'_, ChannelConditions> {
@@ -63,23 +63,23 @@ impl Board {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Other conditions from now on, said as those of [`new`](Self::new).
+    /// Sets the online conditions; see [`new`](Self::new).
     pub(crate) fn set_conditions(
         &self,
         online_when: impl FnOnce(ChannelConditions) -> ChannelConditions,
     ) {
         let conditions = online_when(self.when.subscribed());
         *self.lock() = conditions;
-        self.judge();
+        self.evaluate();
     }
 
-    /// The conditions for being online.
+    /// Returns the online conditions.
     pub(crate) fn conditions(&self) -> ChannelConditions {
         self.lock().clone()
     }
 
-    fn judge(&self) {
-        // Judged inside the lock of `online`, so that of two changes at once the later one has the last word.
+    fn evaluate(&self) {
+        // Evaluated inside the lock of `online`, so that of two concurrent changes the later one prevails.
         self.online.send_if_modified(|online| {
             let now = self.lock().is_condition_met();
             self.online_now.store(now, Ordering::Release);

@@ -1,4 +1,4 @@
-//! One channel: a producer and a consumer that are, or are about to be, connected.
+//! [`Channel`]: a connection of a producer and a consumer, established or in progress.
 
 use std::{
     sync::{
@@ -13,27 +13,27 @@ use tokio::{sync::watch, time::Instant};
 use super::Stats;
 use crate::{Criteria, PeerId, StreamId, discovery::PeerEntry};
 
-/// A peer that has acknowledged nothing for this long, though something was sent to it, is silent: 2 s.
+/// The time without an acknowledgement of sent data after which a peer is silent: 2 s.
 pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(2);
 
-/// How far a channel is.
+/// The state of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// Dialling, or waiting to be admitted.
     Connecting,
-    /// Datums flow when there are any.
+    /// Established.
     Connected,
-    /// Over; it does not come back, though its successor may.
+    /// Ended. A new connection gets a new channel.
     Terminated,
 }
 
-/// Tells channels of one process apart, and what stands for several of them; never used twice.
+/// Returns a number that is unique in this process, to identify channels and groups of them.
 pub(crate) fn next_generation() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// One channel, as either side sees it. Clones show the same, live.
+/// A channel, as seen by either side. Clones refer to the same, current state.
 #[derive(Debug, Clone)]
 pub struct ChannelInfo(Arc<Inner>);
 
@@ -47,12 +47,12 @@ struct Inner {
     peer: PeerEntry,
     stats: Stats,
     state: watch::Receiver<State>,
-    /// Since when the peer is known to be silent.
+    /// The time since which the peer is known to be silent.
     silent: Mutex<Option<Instant>>,
     consumers: AtomicU16,
 }
 
-/// The side of a channel that knows how it is. When it is dropped the channel is terminated.
+/// The writable side of a channel. Dropping it terminates the channel.
 #[derive(Debug)]
 pub(crate) struct Channel {
     pub(crate) info: ChannelInfo,
@@ -92,12 +92,12 @@ impl Channel {
         self.info.0.generation
     }
 
-    /// The peer does not acknowledge what is sent to it, or does again.
+    /// Sets whether the peer fails to acknowledge sent data.
     pub(crate) fn set_silent(&self, is_silent: bool) {
         *self.info.silent() = is_silent.then(Instant::now);
     }
 
-    /// So many consumers of the peer share it.
+    /// Sets the number of the peer's consumers that share the channel.
     pub(crate) fn set_consumers(&self, consumers: u16) {
         self.info.0.consumers.store(consumers, Ordering::Relaxed);
     }
@@ -115,69 +115,69 @@ impl Drop for Channel {
 }
 
 impl ChannelInfo {
-    /// Tells it from every other channel of this process, before and after it.
+    /// Returns a number that is unique among all channels of this process, past and future.
     pub fn number(&self) -> u64 {
         self.0.generation
     }
 
-    /// The stream.
+    /// Returns the stream id.
     pub fn stream_id(&self) -> &StreamId {
         &self.0.stream_id
     }
 
-    /// What the consumer wants.
+    /// Returns the criteria of the consumer.
     pub fn criteria(&self) -> &Criteria {
         &self.0.criteria
     }
 
-    /// The node that produces.
+    /// Returns the id of the producing node.
     pub fn producer_id(&self) -> &PeerId {
         &self.0.producer_id
     }
 
-    /// The node that consumes.
+    /// Returns the id of the consuming node.
     pub fn consumer_id(&self) -> &PeerId {
         &self.0.consumer_id
     }
 
-    /// The other side as it was known when the channel was made; this node itself on a channel within it.
+    /// Returns the peer's entry when the channel was created. On a local channel, the peer is this node.
     pub fn peer(&self) -> &PeerEntry {
         &self.0.peer
     }
 
-    /// Whether both sides are this node.
+    /// Returns true if both sides are this node.
     pub fn is_local(&self) -> bool {
         self.0.producer_id == self.0.consumer_id
     }
 
-    /// How far it is now.
+    /// Returns the current state.
     pub fn state(&self) -> State {
         *self.0.state.borrow()
     }
 
-    /// To follow how far it is.
+    /// Returns a watch on the state.
     pub fn state_watcher(&self) -> &watch::Receiver<State> {
         &self.0.state
     }
 
-    /// What has gone over it.
+    /// Returns the counters of the channel.
     pub fn stats(&self) -> &Stats {
         &self.0.stats
     }
 
-    /// Whether datums flow when there are any.
+    /// Returns true if the channel is established.
     pub fn is_connected(&self) -> bool {
         self.state() == State::Connected
     }
 
-    /// Whether the other side has acknowledged nothing for 2 s though data was sent to it: its process is stopped, or the
-    /// network is cut. The connection stands until QUIC gives it up, and the channel does not count for being online. Known
-    /// of consumers on other nodes.
+    /// Returns true if the peer has not acknowledged data for 2 s, because its process is suspended or the network is
+    /// down. The connection stays open until QUIC times out; meanwhile the channel does not count for online
+    /// conditions. Only detected for remote consumers.
     pub fn is_silent(&self) -> bool {
         self.silent().is_some()
     }
 
-    /// For how long the other side has acknowledged nothing, if it is silent.
+    /// Returns the time since the last acknowledgement, if the peer is silent.
     pub fn silent_for(&self) -> Option<Duration> {
         let since = *self.silent();
         since.map(|since| since.elapsed() + SILENT_AFTER)
@@ -187,17 +187,17 @@ impl ChannelInfo {
         self.0.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of consumers that share it, as their node reports it to the producer: each counts for being online. 1 at a
-    /// consumer.
+    /// Returns the number of consumers that share the channel, as reported to the producer by their node. Each counts
+    /// for online conditions. Always 1 at a consumer.
     pub fn consumers(&self) -> usize {
         self.0.consumers.load(Ordering::Relaxed).into()
     }
 
-    /// Resolves when it is over. Cancel safe.
+    /// Resolves when the channel is terminated. Cancel safe.
     pub fn disconnected(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
         let mut state = self.0.state.clone();
         async move {
-            // An error means that its sender is gone, and it set the state before it went.
+            // An error means that the sender is dropped, and it terminates the channel first.
             let _ = state.wait_for(|state| *state == State::Terminated).await;
         }
     }

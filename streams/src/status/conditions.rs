@@ -1,4 +1,4 @@
-//! Conditions on who is connected, as a value to compare and a future to wait for.
+//! [`ChannelConditions`]: conditions on the connected channels, as a value to compare and a future to await.
 
 use std::{
     fmt,
@@ -17,10 +17,10 @@ type Predicate = Arc<dyn Fn(&PeerEntry) -> bool + Send + Sync>;
 type Changed = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 /// Conditions on the connected channels of a producer or consumer: at least a number of them, with these tags and
-/// predicates. A channel whose other side is silent does not count.
+/// predicates. Channels with a silent peer do not count.
 ///
-/// As a future it resolves when they are met, at once if they are. Polled again after that, it resolves the next time
-/// they come to be met. A clone starts anew. `conditions == true` compares what is now.
+/// As a future it resolves when the conditions are met, at once if they already are. Polled again, it resolves the next
+/// time they become met. A clone starts over. `conditions == true` compares the current state.
 pub struct ChannelConditions {
     channels: watch::Receiver<Channels>,
     minimum: usize,
@@ -31,7 +31,7 @@ pub struct ChannelConditions {
 }
 
 impl ChannelConditions {
-    /// Always met.
+    /// Conditions that are always met.
     pub(super) fn new(channels: watch::Receiver<Channels>) -> Self {
         Self {
             channels,
@@ -43,19 +43,19 @@ impl ChannelConditions {
         }
     }
 
-    /// At least so many channels; one that several consumers share counts for each. Default: 1.
+    /// Sets the minimum number of channels. A channel that several consumers share counts once for each. Default: 1.
     pub fn minimum_of(mut self, minimum: usize) -> Self {
         self.minimum = minimum;
         self
     }
 
-    /// Counts only peers that carry this tag, or all these tags.
+    /// Counts only peers that have this tag, or all of these tags.
     pub fn with_tags<Way>(self, tags: impl IntoIterOrSingle<Tag, Way>) -> Self {
         let tags: Vec<Tag> = tags.iterator().collect();
         self.with_predicate(move |peer| tags.iter().all(|tag| peer.tags().contains(tag)))
     }
 
-    /// Counts only peers for which this is true, too.
+    /// Counts only peers for which the predicate is true as well.
     pub fn with_predicate(
         mut self,
         predicate: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static,
@@ -64,18 +64,18 @@ impl ChannelConditions {
         self
     }
 
-    /// Turns them into their opposite.
+    /// Negates the conditions.
     pub fn unmet(mut self) -> Self {
         self.unmet = !self.unmet;
         self
     }
 
-    /// How many channels they ask for.
+    /// Returns the minimum number of channels.
     pub const fn minimum(&self) -> usize {
         self.minimum
     }
 
-    /// How many channels count now, one that several consumers share for each.
+    /// Returns the number of channels that count now. A channel that several consumers share counts once for each.
     pub fn count(&self) -> usize {
         self.count_to(usize::MAX)
     }
@@ -100,7 +100,7 @@ impl ChannelConditions {
         count
     }
 
-    /// Whether they are met now.
+    /// Returns true if the conditions are met now.
     pub fn is_condition_met(&self) -> bool {
         (self.count_to(self.minimum) >= self.minimum) != self.unmet
     }
@@ -120,7 +120,7 @@ impl Future for ChannelConditions {
                     }
                 })
             });
-            // Registered first, looked at next: a change in between wakes.
+            // Registered before the check, so that a change in between wakes the task.
             let moved = changed.as_mut().poll(cx).is_ready();
             let met = self.is_condition_met();
             let newly = met && !self.reported;

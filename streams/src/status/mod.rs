@@ -1,4 +1,4 @@
-//! What is known of a stream's channels, and waiting for it to change.
+//! The channels of a stream, and conditions on them to wait for.
 
 mod board;
 mod channel;

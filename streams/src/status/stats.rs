@@ -1,4 +1,4 @@
-//! Counters of one channel.
+//! The counters of a channel.
 
 use std::{
     fmt,
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A number that only grows.
+/// A counter that only grows.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -23,7 +23,7 @@ impl Counter {
     }
 }
 
-/// What has gone over one channel so far. Clones show the same, live.
+/// The counters of a channel. Clones refer to the same, current values.
 #[derive(Debug, Clone)]
 pub struct Stats(Arc<Inner>);
 
@@ -33,7 +33,7 @@ struct Inner {
     bytes: Counter,
     dropped: Counter,
     filtered: Counter,
-    /// Since when it is connected, while it is.
+    /// The time since which it is connected, if it is.
     since: Mutex<Option<Instant>>,
 }
 
@@ -48,17 +48,17 @@ impl Stats {
         }))
     }
 
-    pub(crate) fn moved(&self, datums: usize, bytes: usize) {
-        self.0.datums.add(datums);
+    pub(crate) fn moved(&self, records: usize, bytes: usize) {
+        self.0.datums.add(records);
         self.0.bytes.add(bytes);
     }
 
-    pub(crate) fn dropped_more(&self, datums: usize) {
-        self.0.dropped.add(datums);
+    pub(crate) fn dropped_more(&self, records: usize) {
+        self.0.dropped.add(records);
     }
 
-    pub(crate) fn filtered_more(&self, datums: usize) {
-        self.0.filtered.add(datums);
+    pub(crate) fn filtered_more(&self, records: usize) {
+        self.0.filtered.add(records);
     }
 
     pub(super) fn set_connected(&self, connected: bool) {
@@ -66,27 +66,27 @@ impl Stats {
         *since = connected.then(Instant::now);
     }
 
-    /// Datums sent or received.
+    /// Returns the number of records sent or received.
     pub fn datums(&self) -> usize {
         self.0.datums.get() as usize
     }
 
-    /// Bytes of these datums, without their 4-byte headers.
+    /// Returns the bytes of these records, without their 4-byte headers.
     pub fn bytes(&self) -> usize {
         self.0.bytes.get() as usize
     }
 
-    /// Datums that were meant for the channel and did not make it.
+    /// Returns the number of records meant for the channel that were not delivered.
     pub fn dropped(&self) -> usize {
         self.0.dropped.get() as usize
     }
 
-    /// Datums that the subscriber's criteria do not want.
+    /// Returns the number of records that the subscriber's criteria did not select.
     pub fn filtered(&self) -> usize {
         self.0.filtered.get() as usize
     }
 
-    /// For how long it has been connected; `None` while it is not.
+    /// Returns the time since it was connected, or `None` if it is not.
     pub fn uptime(&self) -> Option<Duration> {
         let since = *self.0.since.lock().unwrap_or_else(PoisonError::into_inner);
         since.map(|since| since.elapsed())
@@ -95,8 +95,8 @@ impl Stats {
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (datums, bytes, dropped) = (self.datums(), self.bytes(), self.dropped());
-        write!(f, "{datums} datums, {bytes} bytes, {dropped} dropped, ")?;
+        let (records, bytes, dropped) = (self.datums(), self.bytes(), self.dropped());
+        write!(f, "{records} records, {bytes} bytes, {dropped} dropped, ")?;
         match self.uptime() {
             Some(uptime) => write!(f, "connected for {} s", uptime.as_secs()),
             None => f.write_str("not connected"),

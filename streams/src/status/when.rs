@@ -1,4 +1,4 @@
-//! Waiting for a producer or consumer to come online or to go offline.
+//! [`When`]: waits for a producer or consumer to come online or go offline.
 
 use std::future::{Future, pending};
 
@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::{ChannelConditions, board::Channels};
 
-/// Tells when a producer or consumer is online and who is connected to it.
+/// Futures that wait for the online conditions and the channels of a producer or consumer.
 #[derive(Debug, Clone)]
 pub struct When {
     channels: watch::Receiver<Channels>,
@@ -18,38 +18,38 @@ impl When {
         Self { channels, online }
     }
 
-    /// Resolves when its conditions for being online are met, at once if they are. Cancel safe.
+    /// Resolves when the online conditions are met, at once if they already are. Cancel safe.
     pub fn online(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
         let mut online = self.online.clone();
         async move {
             if online.wait_for(|online| *online).await.is_err() {
-                // It is gone, and comes online no more.
+                // It was dropped and cannot come online.
                 pending::<()>().await;
             }
         }
     }
 
-    /// Resolves when its conditions for being online are not met, at once if they are not, and when it is gone. Cancel
-    /// safe.
+    /// Resolves when the online conditions are not met, at once if they already are not, or when the producer or
+    /// consumer is dropped. Cancel safe.
     pub fn offline(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
         let mut online = self.online.clone();
         async move {
-            // An error means that it is gone.
+            // An error means that it was dropped.
             let _ = online.wait_for(|online| !online).await;
         }
     }
 
-    /// Whether its conditions for being online are met.
+    /// Returns true if the online conditions are met.
     pub fn is_online(&self) -> bool {
         *self.online.borrow()
     }
 
-    /// Conditions on who is connected: at least one, unless told otherwise.
+    /// Returns conditions on the connected channels, by default at least one.
     pub fn subscribed(&self) -> ChannelConditions {
         ChannelConditions::new(self.channels.clone()).minimum_of(1)
     }
 
-    /// The opposite: met while nobody is connected.
+    /// Returns the opposite conditions: met while nothing is connected.
     pub fn unsubscribed(&self) -> ChannelConditions {
         self.subscribed().unmet()
     }

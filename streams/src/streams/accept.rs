@@ -1,4 +1,4 @@
-//! A consumer elsewhere asks for a stream of this node.
+//! Answers remote consumers that ask for a stream of this node.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,26 +11,26 @@ use super::{
 };
 use crate::{
     PeerId,
+    authorization::Authorizer,
     discovery::Catalog,
-    gate::Gate,
     network::{CloseReason, Link, LinkError},
     producer,
 };
 
-/// How long a consumer has to send its handshake, and a producer to answer it.
+/// The time limit for a consumer's handshake, and for a producer's answer.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long word of a change may take that lets a plain Mosaik consumer pass.
+/// The time for which a plain Mosaik consumer is kept waiting for an update of its entry that authorizes it.
 const NEWS_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Judges the handshake, then sends the stream until it or the link is over. What comes before that is in boxes, so that a
-/// subscriber costs only what sending takes.
+/// Answers the handshake, then sends the stream until it or the link ends. The futures before that are boxed, so that a
+/// subscriber only holds the memory that sending needs.
 pub(super) async fn accept(inner: Arc<Inner>, mut link: Link) {
     link.rx.set_max_frame_len(MAX_HELLO_LEN);
     let admitted = tokio::select! {
-        // Triggered when the network ends.
+        // Triggered when the network shuts down.
         () = inner.env.cancel.cancelled() => Err(CloseReason::GracefulShutdown),
-        // Triggered when the consumer has said what it wants, and at the latest after the time for that.
+        // Triggered when the handshake is complete, and at the latest when it times out.
         admitted = Box::pin(greet(&inner, &mut link)) => admitted,
     };
     match admitted {
@@ -48,46 +48,46 @@ pub(super) async fn accept(inner: Arc<Inner>, mut link: Link) {
     }
 }
 
-/// The catalog once the peer may pass by it, or as it is after [`NEWS_TIMEOUT`]: a peer that has just become what it must
-/// be can be here before word of that is, and plain Mosaik, once refused, does not come back by itself.
-async fn heard_of(inner: &Inner, gate: &Gate, peer: &PeerId) -> Catalog {
+/// Returns the catalog once the peer is authorized, or after [`NEWS_TIMEOUT`]. A peer whose entry has just changed may
+/// connect before the change arrives, and plain Mosaik does not retry after a refusal.
+async fn heard_of(inner: &Inner, authorizer: &Authorizer, peer: &PeerId) -> Catalog {
     let mut catalog = inner.env.discovery.catalog_watch();
-    let mut judged = None;
+    let mut checked = None;
     let passes = |catalog: &Catalog| {
-        gate.entry(catalog, peer).is_none_or(|entry| {
-            let is_new = judged.replace(entry.update_version()) != Some(entry.update_version());
-            is_new && gate.judge(entry).is_some()
+        authorizer.entry(catalog, peer).is_none_or(|entry| {
+            let is_new = checked.replace(entry.update_version()) != Some(entry.update_version());
+            is_new && authorizer.authorize(entry).is_some()
         })
     };
     let _ = timeout(NEWS_TIMEOUT, catalog.wait_for(passes)).await;
     catalog.borrow().clone()
 }
 
-/// What a consumer that may have the stream is told.
+/// The answer to an authorized consumer.
 enum Answer {
-    /// That it gets it.
+    /// The subscription starts.
     Admitted(Arc<producer::Core>, producer::Admitted, Start),
-    /// Where it ended.
+    /// The stream has ended at this position.
     Ended(Start),
-    /// That the records are not what it takes them for.
+    /// The formats do not match.
     Mismatch(Start),
 }
 
-/// Answers a consumer that gets nothing: one that comes back after the end learns how much there was, and so what it
-/// missed; one that takes the records for something else learns what they are.
+/// Answers a consumer that receives no records. One that reconnects after the end learns the final position, and
+/// thereby what it missed; one that declares another format learns the producer's.
 async fn say_end(mut link: Link, start: &Start, reason: CloseReason) {
     let told = async {
         link.tx.send_frame(&start.encode()).await?;
         link.tx.finish();
-        // It ends its side when it has read so far; whatever it says instead changes nothing.
+        // The consumer finishes its side once it has read the answer. Anything else it sends is ignored.
         link.rx.recv_frame().await
     };
-    // A consumer that does not hear it knows less, no more.
+    // A consumer that does not receive the answer misses only this information.
     let _ = timeout(HANDSHAKE_TIMEOUT, told).await;
     link.conn.close(reason);
 }
 
-/// Warns once of a consumer that takes the records for something else.
+/// Logs one warning about a consumer that declares another format.
 fn note_mismatch(inner: &Inner, core: &producer::Core, peer: &PeerId, theirs: Option<Format>) {
     if let Some((ours, theirs)) = core.format().zip(theirs)
         && core.mismatches().note(*peer, theirs)
@@ -119,14 +119,14 @@ async fn greet(inner: &Inner, link: &mut Link) -> Result<Answer, CloseReason> {
     }
     let core = inner.producer_for_others(&hello.stream)?;
     let catalog = if hello.id.is_some() {
-        // It tells of itself anew and comes back.
+        // It announces itself again and reconnects.
         catalog
     } else {
-        heard_of(inner, core.gate(), &peer).await
+        heard_of(inner, core.authorizer(), &peer).await
     };
-    // Known by the user's word alone, it is asked for its own where that is what counts.
+    // If only an inserted entry is known, the peer is asked for its signed one where tickets are required.
     let peer = core
-        .gate()
+        .authorizer()
         .entry(&catalog, &peer)
         .ok_or(CloseReason::UnknownPeer)?;
     let filter = core.lookup().filter(&hello.criteria).ok();
@@ -137,12 +137,12 @@ async fn greet(inner: &Inner, link: &mut Link) -> Result<Answer, CloseReason> {
         network: hello.network,
         stream: hello.stream,
         selects,
-        // Plain Mosaik gets what it knows and nothing else.
+        // Plain Mosaik receives only what it supports.
         position: hello.id.map(|_| (core.epoch(), position)),
         format: core.format().filter(|_| hello.id.is_some()),
         kept,
     };
-    if !Format::agree(core.format(), hello.format) && core.gate().judge(peer).is_some() {
+    if !Format::agree(core.format(), hello.format) && core.authorizer().authorize(peer).is_some() {
         note_mismatch(inner, &core, peer.id(), hello.format);
         return Ok(Answer::Mismatch(start(selects, core.position(), None)));
     }
@@ -161,7 +161,7 @@ async fn greet(inner: &Inner, link: &mut Link) -> Result<Answer, CloseReason> {
             Ok(Answer::Admitted(core, admitted, start))
         }
         Err(CloseReason::EndOfStream)
-            if hello.id.is_some() && core.gate().judge(peer).is_some() =>
+            if hello.id.is_some() && core.authorizer().authorize(peer).is_some() =>
         {
             Ok(Answer::Ended(start(selects, core.position(), None)))
         }

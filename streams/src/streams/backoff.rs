@@ -1,8 +1,8 @@
-//! How long to wait before trying again: exponential, with jitter, bounded. No I/O and no clock.
+//! Exponential backoff with jitter and bounds. No I/O and no clock.
 
 use std::time::Duration;
 
-/// How a consumer spaces its attempts to reach a producer.
+/// The delays between a consumer's attempts to connect to a producer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExponentialBackoff {
     initial_interval: Duration,
@@ -12,7 +12,7 @@ pub struct ExponentialBackoff {
     max_elapsed_time: Option<Duration>,
 }
 
-/// Makes an [`ExponentialBackoff`].
+/// Builds an [`ExponentialBackoff`].
 #[derive(Debug, Clone, Default)]
 pub struct ExponentialBackoffBuilder(ExponentialBackoff);
 
@@ -29,49 +29,49 @@ impl Default for ExponentialBackoff {
 }
 
 impl ExponentialBackoffBuilder {
-    /// The defaults.
+    /// Creates a builder with the default values.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The first wait. Default 500 ms.
+    /// Sets the first delay. Default 500 ms.
     pub const fn with_initial_interval(mut self, interval: Duration) -> Self {
         self.0.initial_interval = interval;
         self
     }
 
-    /// How many times as long as the last each wait is; less than 1 counts as 1. Default 1.5.
+    /// Sets the factor by which each delay grows; less than 1 counts as 1. Default 1.5.
     pub const fn with_multiplier(mut self, multiplier: f64) -> Self {
         self.0.multiplier = multiplier;
         self
     }
 
-    /// Each wait is drawn from this share below to this share above; between 0 and 1. Default 0.5.
+    /// Sets the fraction by which delays are randomized in either direction, 0 to 1. Default 0.5.
     pub const fn with_randomization_factor(mut self, factor: f64) -> Self {
         self.0.randomization_factor = factor;
         self
     }
 
-    /// The longest wait, before it is randomised. Default 60 s.
+    /// Sets the maximum delay, before randomization. Default 60 s.
     pub const fn with_max_interval(mut self, interval: Duration) -> Self {
         self.0.max_interval = interval;
         self
     }
 
-    /// The most waiting in all before giving up; `None` never gives up. Default 5 minutes.
+    /// Sets the total delay after which attempts end; `None` for no limit. Default 5 minutes.
     pub const fn with_max_elapsed_time(mut self, elapsed: Option<Duration>) -> Self {
         self.0.max_elapsed_time = elapsed;
         self
     }
 
-    /// The policy.
+    /// Returns the policy.
     pub fn build(self) -> ExponentialBackoff {
         self.0
     }
 }
 
 impl ExponentialBackoff {
-    /// The waits, one after the other.
+    /// Returns the sequence of delays.
     pub(crate) fn waits(&self) -> Waits {
         Waits {
             policy: self.clone(),
@@ -81,7 +81,7 @@ impl ExponentialBackoff {
     }
 }
 
-/// The waits of one run of failures.
+/// The delays after consecutive failures.
 #[derive(Debug)]
 pub(crate) struct Waits {
     policy: ExponentialBackoff,
@@ -90,13 +90,13 @@ pub(crate) struct Waits {
 }
 
 impl Waits {
-    /// Starts anew, after an attempt that went well.
+    /// Starts over, after a successful attempt.
     pub(crate) fn reset(&mut self) {
         self.next = self.policy.initial_interval;
         self.waited = Duration::ZERO;
     }
 
-    /// Goes on by another policy; what was waited so far counts.
+    /// Switches to another policy. Delays so far still count.
     pub(crate) fn adopt(&mut self, policy: &ExponentialBackoff) {
         if self.policy != *policy {
             self.policy = policy.clone();
@@ -104,7 +104,7 @@ impl Waits {
         }
     }
 
-    /// `random` is between 0 and 1.
+    /// `random` is from 0 to 1.
     fn draw(&mut self, random: f64) -> Option<Duration> {
         if self
             .policy

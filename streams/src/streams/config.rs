@@ -1,21 +1,21 @@
-//! What all streams of a network share, and how far a stream reaches.
+//! The settings shared by all streams of a network, and the reach of a stream.
 
 use serde::{Deserialize, Serialize};
 
 use super::backoff::ExponentialBackoff;
 
-/// How far a stream reaches.
+/// The reach of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// All nodes of the network. The default here.
+    /// All nodes of the network. The default.
     #[default]
     Network,
-    /// This node alone: never announced, never connected.
+    /// This node only: the stream is neither announced nor served to other nodes.
     Node,
 }
 
-/// What all streams of a network share.
+/// The settings shared by all streams of a network.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,36 +31,36 @@ pub enum Scope {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Config {
-    /// How consumers space their attempts, unless they say otherwise.
+    /// The default backoff of consumers.
     pub backoff: ExponentialBackoff,
 }
 
-/// Makes a [`Config`].
+/// Builds a [`Config`].
 #[derive(Debug, Clone, Default)]
 pub struct ConfigBuilder(Config);
 
-/// Why a configuration cannot be; at present it always can.
+/// An invalid configuration. Currently none exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {}
 
 impl Config {
-    /// The defaults, to be changed.
+    /// Returns a builder with the default settings.
     pub fn builder() -> ConfigBuilder {
         ConfigBuilder::default()
     }
 }
 
 impl ConfigBuilder {
-    /// How consumers space their attempts, unless they say otherwise.
+    /// Sets the default backoff of consumers.
     pub fn with_backoff(mut self, backoff: ExponentialBackoff) -> Self {
         self.0.backoff = backoff;
         self
     }
 
-    /// The configuration.
+    /// Returns the configuration.
     ///
     /// # Errors
-    /// None at present.
+    /// Currently none.
     pub fn build(self) -> Result<Config, ConfigError> {
         Ok(self.0)
     }

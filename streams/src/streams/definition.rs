@@ -1,40 +1,43 @@
-//! Streams that are named once and opened in many places: definitions as values and as types.
+//! Stream definitions as values and as types: declared once, used in many places.
 //!
-//! [`stream!`](crate::stream) makes such a type from one line.
+//! [`stream!`](crate::stream) creates such a type in one line.
 
 use std::{fmt, marker::PhantomData};
 
 use crate::{Datum, Network, StreamId, consumer, producer};
 
-/// A type that stands for a stream and makes its producers. [`stream!`](crate::stream) implements it.
+/// A type that defines a stream and creates its producers. Implemented by [`stream!`](crate::stream).
 pub trait StreamProducer {
-    /// What it makes.
+    /// The type of the producers.
     type Producer;
 
-    /// A producer as the definition says; the existing one, as it was set up, when this node has one of the stream.
+    /// Creates a producer with the settings of the definition. If this node already has a producer of the stream,
+    /// returns a handle to that one, with its own settings.
     fn producer(network: &Network) -> Self::Producer;
 
-    /// The same, once it is online. Cancel safe; dropping the future drops the producer.
+    /// Like [`producer`](Self::producer), and waits until it is online. Cancel safe; dropping the future drops the
+    /// producer.
     fn online_producer(
         network: &Network,
     ) -> impl Future<Output = Self::Producer> + Send + Sync + 'static;
 }
 
-/// A type that stands for a stream and makes its consumers. [`stream!`](crate::stream) implements it.
+/// A type that defines a stream and creates its consumers. Implemented by [`stream!`](crate::stream).
 pub trait StreamConsumer {
-    /// What it makes.
+    /// The type of the consumers.
     type Consumer;
 
-    /// A new consumer as the definition says.
+    /// Creates a consumer with the settings of the definition.
     fn consumer(network: &Network) -> Self::Consumer;
 
-    /// The same, once it is online. Cancel safe; dropping the future drops the consumer.
+    /// Like [`consumer`](Self::consumer), and waits until it is online. Cancel safe; dropping the future drops the
+    /// consumer.
     fn online_consumer(
         network: &Network,
     ) -> impl Future<Output = Self::Consumer> + Send + Sync + 'static;
 }
 
-/// The producer that a definition makes.
+/// The producer type of a definition.
 ///
 /// ```
 /// use mosaik_streams::*;
@@ -60,10 +63,10 @@ pub trait StreamConsumer {
 /// ```
 pub type ProducerOf<S> = <S as StreamProducer>::Producer;
 
-/// The consumer that a definition makes.
+/// The consumer type of a definition.
 pub type ConsumerOf<S> = <S as StreamConsumer>::Consumer;
 
-/// The definition of a producer: the type of its datums and, unless it is the type's own, its stream.
+/// A producer definition: the record type and, unless derived from the type, the stream id.
 ///
 /// ```
 /// use mosaik_streams::{Network, streams::{ConsumerDef, ProducerDef}, unique_id};
@@ -74,7 +77,7 @@ pub type ConsumerOf<S> = <S as StreamConsumer>::Consumer;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let network = Network::new("markets").await?;
-/// // Each gives a builder, to be set up further.
+/// // Each returns a builder for further settings.
 /// let producer = PRICES.open(&network).with_buffer_size(64).build()?;
 /// let consumer = PRICES_IN.open(&network).with_local(true).build();
 /// assert_eq!(producer.stream_id(), consumer.stream_id());
@@ -82,13 +85,13 @@ pub type ConsumerOf<S> = <S as StreamConsumer>::Consumer;
 /// # }
 /// ```
 pub struct ProducerDef<T> {
-    /// The stream; `None` is the type's own.
+    /// The stream id; `None` derives it from the type.
     pub stream_id: Option<StreamId>,
     datum: PhantomData<fn(&T)>,
 }
 
 impl<T: Datum> ProducerDef<T> {
-    /// A definition; with `None`, of the type's own stream.
+    /// Creates a definition. `None` derives the stream id from the type.
     pub const fn new(stream_id: Option<StreamId>) -> Self {
         Self {
             stream_id,
@@ -96,23 +99,23 @@ impl<T: Datum> ProducerDef<T> {
         }
     }
 
-    /// Starts the producer.
+    /// Returns a builder for the producer.
     pub fn open(&self, network: &Network) -> producer::Builder<T> {
         network.streams().producer_of(StreamDef::from(*self))
     }
 }
 
-/// The definition of a consumer: the type of its datums and, unless it is the type's own, its stream.
+/// A consumer definition: the record type and, unless derived from the type, the stream id.
 ///
 /// See [`ProducerDef`] for an example.
 pub struct ConsumerDef<T> {
-    /// The stream; `None` is the type's own.
+    /// The stream id; `None` derives it from the type.
     pub stream_id: Option<StreamId>,
     datum: PhantomData<fn(&T)>,
 }
 
 impl<T: Datum> ConsumerDef<T> {
-    /// A definition; with `None`, of the type's own stream.
+    /// Creates a definition. `None` derives the stream id from the type.
     pub const fn new(stream_id: Option<StreamId>) -> Self {
         Self {
             stream_id,
@@ -120,13 +123,13 @@ impl<T: Datum> ConsumerDef<T> {
         }
     }
 
-    /// Starts the consumer.
+    /// Returns a builder for the consumer.
     pub fn open(&self, network: &Network) -> consumer::Builder<T> {
         network.streams().consumer_of(StreamDef::from(*self))
     }
 }
 
-/// The definition of a stream, for both of its sides: what a library offers of an interface that others agree on.
+/// The definition of a stream for both sides: the interface that a library offers to producers and consumers.
 ///
 /// ```
 /// use mosaik_streams::{Network, streams::StreamDef, unique_id};
@@ -143,13 +146,13 @@ impl<T: Datum> ConsumerDef<T> {
 /// # }
 /// ```
 pub struct StreamDef<T> {
-    /// The stream; `None` is the type's own.
+    /// The stream id; `None` derives it from the type.
     pub stream_id: Option<StreamId>,
     datum: PhantomData<fn(&T)>,
 }
 
 impl<T: Datum> StreamDef<T> {
-    /// Of the type's own stream.
+    /// Creates a definition with the stream id derived from the type.
     pub const fn new() -> Self {
         Self {
             stream_id: None,
@@ -157,7 +160,7 @@ impl<T: Datum> StreamDef<T> {
         }
     }
 
-    /// Of this stream.
+    /// Creates a definition with this stream id.
     pub const fn with_stream_id(stream_id: StreamId) -> Self {
         Self {
             stream_id: Some(stream_id),
@@ -190,7 +193,7 @@ impl<T: Datum> From<ConsumerDef<T>> for StreamDef<T> {
     }
 }
 
-/// What a derive would ask of the datum too, for no reason.
+/// Implements traits for which a derive would needlessly add bounds on the record type.
 macro_rules! value {
     ($def:ident) => {
         impl<T> Clone for $def<T> {

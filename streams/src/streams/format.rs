@@ -1,4 +1,4 @@
-//! [`Format`]: what the records of a stream are, as the two ends of a subscription declare it to each other. No I/O.
+//! [`Format`]: the record format that the two ends of a subscription declare to each other. No I/O.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use crate::{Digest, Encoding};
 
 /// The encoding of a stream's records and, for postcard, the digest of their schema.
 ///
-/// Two ends that declare different formats do not exchange records. Shown as `json`, or `postcard, schema 5d41…`.
+/// Ends that declare different formats do not exchange records. Displayed as `json`, or `postcard, schema 5d41…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Format(Kind);
 
@@ -19,7 +19,7 @@ enum Kind {
 }
 
 impl Format {
-    /// The bytes of the extension field: a kind, and the digest of the schema for postcard.
+    /// Encodes the extension field: a kind and, for postcard, the digest of the schema.
     pub(crate) fn to_wire(self) -> Vec<u8> {
         match self.0 {
             Kind::Json => vec![0],
@@ -29,7 +29,7 @@ impl Format {
         }
     }
 
-    /// `None` for a kind that this version does not know, which counts as undeclared.
+    /// Returns `None` for a kind unknown to this version, which counts as undeclared.
     pub(crate) fn from_wire(bytes: &[u8]) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;
         let kind = match (kind, rest) {
@@ -42,7 +42,7 @@ impl Format {
         Some(Self(kind))
     }
 
-    /// Whether two ends may exchange records. An end that declares nothing is taken at its word.
+    /// Returns true if two ends may exchange records. An end that declares nothing matches any format.
     pub(crate) fn agree(ours: Option<Self>, theirs: Option<Self>) -> bool {
         ours.zip(theirs).is_none_or(|(ours, theirs)| ours == theirs)
     }

@@ -1,8 +1,8 @@
-//! The streams of a network: where producers and consumers are made, and where those of one node meet.
+//! The streams of a network: creates producers and consumers, and connects those on the same node.
 //!
-//! A producer puts its stream into its node's entry; consumers find it in the catalog, connect under the protocol
-//! `/mosaik/streams/1.0`, and say which datums they want. Each remote consumer has a queue and a sender of its own.
-//! Dropping a handle ends what it stands for.
+//! A producer announces its stream in its node's entry. Consumers find it in the catalog, connect with the protocol
+//! `/mosaik/streams/1.0`, and send their criteria. Each remote consumer has its own queue and sender. Dropping the last
+//! handle ends a producer or consumer. A record is a value of a type that implements [`Datum`](crate::Datum).
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -73,35 +73,35 @@ pub use crate::{
     status,
 };
 
-/// What streams need of their network.
+/// The services of the network that streams use.
 pub(crate) struct Env {
     pub(crate) local_id: PeerId,
     pub(crate) network_id: NetworkId,
     pub(crate) discovery: Discovery,
     pub(crate) config: Config,
-    /// Ends every task.
+    /// Cancelled to stop every task.
     pub(crate) cancel: CancellationToken,
     net: Arc<network::Core>,
     runtime: tokio::runtime::Handle,
 }
 
 impl Env {
-    /// Runs a task, which the network's shutdown waits for.
+    /// Spawns a task that the network's shutdown waits for.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.net.tasks().spawn_on(task, &self.runtime);
     }
 
-    /// The largest datum that other nodes may send, in bytes, unless a consumer takes less.
+    /// Returns the maximum length in bytes of a record from other nodes, unless a consumer sets a lower one.
     pub(crate) fn max_frame_len(&self) -> usize {
         self.net.max_frame_len()
     }
 
-    /// The most bytes that a connection holds until the peer has acknowledged them.
+    /// Returns the maximum number of unacknowledged bytes per connection.
     pub(crate) fn send_window(&self) -> usize {
         self.net.send_window()
     }
 
-    /// Dials a node under the protocol of streams, once this one is bound. Cancel safe.
+    /// Dials a node with the streams protocol, once this node is bound. Cancel safe.
     pub(crate) async fn connect(&self, peer: &PeerEntry) -> Result<Link, ConnectError> {
         let endpoint = self
             .net
@@ -112,12 +112,12 @@ impl Env {
     }
 }
 
-/// The streams of a network. Clones are the same.
+/// The streams of a network. Clones are handles to the same state.
 #[derive(Clone)]
 pub struct Streams(Arc<Inner>);
 
 impl Streams {
-    /// Must run inside a Tokio runtime; its tasks run there.
+    /// Must be called inside a Tokio runtime, which runs its tasks.
     pub(crate) fn new(net: &Arc<network::Core>, config: Config) -> Self {
         let inner = Arc::new(Inner::new(Env {
             local_id: net.local().id(),
@@ -128,43 +128,43 @@ impl Streams {
             net: net.clone(),
             runtime: tokio::runtime::Handle::current(),
         }));
-        // Weak, because the network holds its handlers and the streams hold the network.
+        // Weak, because the network owns its handlers, and the streams own the network.
         let streams = Arc::downgrade(&inner);
         let accept = move |link: Link| match streams.upgrade() {
             Some(inner) => accept::accept(inner, link).boxed(),
             None => std::future::ready(()).boxed(),
         };
         if let Err(error) = net.register(protocol::ALPN, Arc::new(accept)) {
-            tracing::error!(%error, "no node can subscribe to this one");
+            tracing::error!(%error, "failed to register the streams protocol; other nodes cannot subscribe");
         }
         Self(inner)
     }
 
-    /// Starts a producer of wire-format batches.
+    /// Returns a builder for a producer of wire-format batches.
     pub fn producer_frames(&self, id: impl Into<StreamId>) -> FramesProducerBuilder {
         FramesProducerBuilder::new(self.0.clone(), id.into())
     }
 
-    /// Starts a consumer of wire-format batches.
+    /// Returns a builder for a consumer of wire-format batches.
     pub fn consumer_frames(&self, id: impl Into<StreamId>) -> FramesConsumerBuilder {
         FramesConsumerBuilder::new(self.0.clone(), id.into())
     }
 
-    /// Keeps subscriptions that consumers [share](FramesConsumerBuilder::with_shared_subscription) from dialling producers
-    /// for as long as it lives, so that the consumers that are built meanwhile all get the first record. One that is connected
-    /// already goes on.
+    /// Prevents [shared](FramesConsumerBuilder::with_shared_subscription) subscriptions from dialling until the returned
+    /// value is dropped, so that all consumers built in the meantime receive the first record. Connected subscriptions are
+    /// not affected.
     pub fn hold_subscriptions(&self) -> SubscriptionHold {
         self.0.hold_subscriptions()
     }
 
-    /// A producer with all defaults; the existing one when there is one.
+    /// Creates a producer with default settings, or returns a handle to the existing one.
     pub fn produce<D: Datum>(&self) -> Producer<D> {
         match self.producer().build() {
             Ok(producer) | Err(producer::BuilderError::AlreadyExists(producer)) => producer,
         }
     }
 
-    /// Starts a producer.
+    /// Returns a builder for a producer of typed records.
     pub fn producer<D: Datum>(&self) -> producer::Builder<D> {
         let frames = self
             .producer_frames(D::derived_stream_id())
@@ -172,7 +172,7 @@ impl Streams {
         producer::Builder::new(frames)
     }
 
-    /// Starts the producer of a definition.
+    /// Returns a builder for the producer of a definition.
     pub fn producer_of<D: Datum>(&self, def: StreamDef<D>) -> producer::Builder<D> {
         let builder = self.producer();
         match def.stream_id {
@@ -181,17 +181,17 @@ impl Streams {
         }
     }
 
-    /// A consumer with all defaults.
+    /// Creates a consumer with default settings.
     pub fn consume<D: Datum>(&self) -> Consumer<D> {
         self.consumer().build()
     }
 
-    /// Starts a consumer.
+    /// Returns a builder for a consumer of typed records.
     pub fn consumer<D: Datum>(&self) -> consumer::Builder<D> {
         consumer::Builder::new(self.consumer_frames(D::derived_stream_id()))
     }
 
-    /// Starts the consumer of a definition.
+    /// Returns a builder for the consumer of a definition.
     pub fn consumer_of<D: Datum>(&self, def: StreamDef<D>) -> consumer::Builder<D> {
         let builder = self.consumer();
         match def.stream_id {

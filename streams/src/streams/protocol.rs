@@ -1,7 +1,6 @@
-//! What the two sides of a subscription say to each other before datums flow. No I/O.
+//! The handshake of a subscription, before records flow. No I/O.
 //!
-//! A consumer's handshake and a producer's answer are 64 bytes each, as plain Mosaik has them; what we add follows in an
-//! [`Extension`].
+//! A consumer's handshake and a producer's answer have 64 bytes each, as in plain Mosaik, followed by an [`Extension`].
 
 use bytes::Bytes;
 
@@ -11,71 +10,70 @@ use crate::{
     network::extension::{self, Extension},
 };
 
-/// The protocol's name.
+/// The protocol name.
 pub(crate) const ALPN: &[u8] = b"/mosaik/streams/1.0";
-/// The longest handshake: its 64 bytes and an extension of at most 64 KiB.
+/// The maximum length of a handshake: 64 bytes and an extension of at most 64 KiB.
 pub(crate) const MAX_HELLO_LEN: usize = IDS_LEN + extension::MAX_LEN;
 
 const IDS_LEN: usize = 64;
 
-/// Names the life of a producer.
+/// Identifies an incarnation of a producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Epoch(pub(crate) [u8; 16]);
 
-/// Tells apart the consumers of one node and the lives of that node's process.
+/// Identifies a consumer, and the process that it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SubscriberId {
     pub(crate) process: [u8; 16],
     pub(crate) consumer: [u8; 16],
 }
 
-/// A consumer can confirm what it takes, and be sent again what it did not.
+/// Offers to confirm records, and to receive unconfirmed ones again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Offer {
-    /// What the subscription is called, the same in each life of the node.
+    /// The name of the subscription. It stays the same when the node restarts.
     pub(crate) name: UniqueId,
-    /// The producer's life that was heard last, and the position behind the last record that was received of it.
+    /// The last known incarnation of the producer, and the position after the last record received from it.
     pub(crate) received: Option<(Epoch, u64)>,
 }
 
-/// A consumer asks for a stream.
+/// A consumer's request for a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Hello {
     pub(crate) network: NetworkId,
     pub(crate) stream: StreamId,
     pub(crate) criteria: Criteria,
-    /// Plain Mosaik does not say.
+    /// `None` for plain Mosaik.
     pub(crate) id: Option<SubscriberId>,
-    /// What the consumer takes the records for, if it declares that.
+    /// The record format that the consumer declares, if any.
     pub(crate) format: Option<Format>,
-    /// Plain Mosaik, and versions before this one, do not offer it.
+    /// `None` for plain Mosaik and earlier versions.
     pub(crate) offer: Option<Offer>,
-    /// How many consumers of the node share the subscription, at least 1.
+    /// The number of consumers on the node that share the subscription, at least 1.
     pub(crate) consumers: u16,
 }
 
-/// A producer grants it.
+/// A producer's answer to a [`Hello`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Start {
     pub(crate) network: NetworkId,
     pub(crate) stream: StreamId,
-    /// Whether the producer applies the criteria; if not, the consumer must.
+    /// True if the producer applies the criteria. Otherwise the consumer must.
     pub(crate) selects: bool,
-    /// The producer's life, and how many of its datums went by before the first of this subscription.
+    /// The incarnation of the producer, and the number of its records before the first one of this subscription.
     pub(crate) position: Option<(Epoch, u64)>,
-    /// What the records are, if the producer declares that.
+    /// The record format that the producer declares, if any.
     pub(crate) format: Option<Format>,
-    /// What the producer keeps of unconfirmed records, if it does.
+    /// The unconfirmed records that the producer retains, if it does.
     pub(crate) kept: Option<Kept>,
 }
 
-/// The unconfirmed records that a producer keeps for one subscription.
+/// The unconfirmed records that a producer retains for one subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kept {
-    /// The number of records at the start of the connection that were kept from before it. The criteria of that time
-    /// selected them.
+    /// The number of retained records with which the connection starts. They were selected by earlier criteria.
     pub(crate) records: u64,
-    /// The most bytes that it keeps. At the bound it sends nothing before some are confirmed.
+    /// The maximum number of retained bytes. At the limit, the producer pauses until some are confirmed.
     pub(crate) max_bytes: u64,
 }
 
@@ -85,7 +83,7 @@ impl Kept {
         Bytes::from(fields.concat())
     }
 
-    /// `None` for another length.
+    /// Returns `None` for any other length.
     fn decode(bytes: &[u8]) -> Option<Self> {
         let ([records, max_bytes], []) = bytes.as_chunks::<8>() else {
             return None;
@@ -97,7 +95,7 @@ impl Kept {
     }
 }
 
-/// A consumer that was granted its stream asks for something else than before: an extension alone, at most 64 KiB.
+/// A consumer's change of its request during a subscription: an extension only, at most 64 KiB.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Retune {
     pub(crate) criteria: Criteria,
@@ -105,12 +103,12 @@ pub(crate) struct Retune {
     pub(crate) consumers: u16,
 }
 
-/// A frame that is no handshake.
+/// A frame that is too short for a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a handshake of {0} bytes, fewer than {IDS_LEN}")]
+#[error("handshake of {0} bytes, expected at least {IDS_LEN}")]
 pub(crate) struct TooShort(usize);
 
-/// 16 bytes drawn at random.
+/// Returns 16 random bytes.
 pub(crate) fn random_id() -> [u8; 16] {
     let mut id = [0; 16];
     id.copy_from_slice(&crate::Digest::random().as_bytes()[..16]);
@@ -133,7 +131,7 @@ impl Offer {
         bytes
     }
 
-    /// `None` when it is neither of its two lengths.
+    /// Returns `None` for any other than the two valid lengths.
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (name, rest) = bytes.split_first_chunk::<32>()?;
         let received = match rest.split_first_chunk::<16>() {
@@ -160,7 +158,7 @@ impl Hello {
         if let Some(offer) = &self.offer {
             extension.set(extension::CONFIRMS, offer.encode());
         }
-        // Criteria that do not fit stay here: without the producer's word the consumer applies them itself.
+        // Criteria that do not fit are not sent: without an acknowledgement, the consumer applies them itself.
         if !self.criteria.is_everything()
             && let Ok(criteria) = self.criteria.to_wire()
         {
@@ -171,7 +169,7 @@ impl Hello {
         frame(&self.network, &self.stream, &extension)
     }
 
-    /// Criteria that cannot be read count as none: the consumer hears no word that they are applied.
+    /// Criteria that cannot be decoded count as none: without an acknowledgement, the consumer applies them itself.
     pub(crate) fn decode(frame: &[u8]) -> Result<Self, TooShort> {
         let (network, stream, extension) = split(frame)?;
         let criteria = extension
@@ -240,7 +238,7 @@ impl Start {
 }
 
 impl Retune {
-    /// Criteria that do not fit stay here, and everything is asked for.
+    /// Criteria that do not fit are not sent; every record is requested then.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut extension = Extension::new();
         let fitting = self.criteria.to_wire();
@@ -254,7 +252,7 @@ impl Retune {
         frame
     }
 
-    /// `None` when it is something else; whoever sent it selects for itself.
+    /// Returns `None` for anything else. The consumer applies its criteria in any case.
     pub(crate) fn decode(frame: &[u8]) -> Option<Self> {
         let extension = Extension::parse(frame);
         let criteria = Criteria::from_wire(extension.get(extension::CRITERIA)?).ok()?;
@@ -265,7 +263,7 @@ impl Retune {
     }
 }
 
-/// One is not said: plain Mosaik, and versions before this one, have no other.
+/// A count of one is omitted: plain Mosaik and earlier versions know no other.
 fn set_consumers(extension: &mut Extension, consumers: u16) {
     if consumers > 1 {
         extension.set(
@@ -384,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn criteria_change_while_datums_flow() {
+    fn criteria_change_while_records_flow() {
         let again = |criteria: &Criteria, consumers| {
             let criteria = criteria.clone();
             let retune = Retune {

@@ -1,4 +1,4 @@
-//! The reasons for which a producer ends a subscription, each as a type of its own.
+//! The reasons for which a producer ends a subscription, each as its own type.
 
 use crate::network::CloseReason;
 
@@ -34,15 +34,15 @@ macro_rules! refusals {
 }
 
 refusals!(
-    /// Code 10404: the node has no such stream.
+    /// Code 10404: the stream does not exist on the node.
     StreamNotFound,
     /// Code 10403: the consumer does not meet the producer's requirements.
     NotAllowed,
-    /// Code 10509: the producer has as many consumers as it takes.
+    /// Code 10509: the producer has reached its maximum number of consumers.
     NoCapacity,
-    /// Code 10413: the consumer lagged too far behind.
+    /// Code 10413: the consumer did not keep up.
     TooSlow,
-    /// Code 10415: the two sides declare different encodings or schemas of the stream.
+    /// Code 10415: the two sides declare different encodings or schemas for the stream.
     FormatMismatch
 );
 

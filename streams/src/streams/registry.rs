@@ -1,4 +1,5 @@
-//! The producers and consumers of this node, by stream. Here those of one stream meet, whichever came first.
+//! The producers and consumers of this node, by stream. Connects those of the same stream, in whichever order they are
+//! created.
 
 use std::{
     collections::HashMap,
@@ -15,21 +16,21 @@ use tokio::{
 use super::{Env, protocol::random_id};
 use crate::{StreamId, consumer, network::CloseReason, producer};
 
-/// For so long after a stream has ended for good, whoever asks for it is told so: longer than it takes to notice that a
-/// connection is gone.
-const FAREWELL: Duration = Duration::from_secs(45);
+/// The time after the end of a stream for which consumers that ask for it learn that it has ended. Exceeds the time in
+/// which a consumer detects a lost connection.
+const TOMBSTONE_TTL: Duration = Duration::from_secs(45);
 
-/// What the handles and tasks of one network's streams share.
+/// The state shared by the handles and tasks of a network's streams.
 pub(crate) struct Inner {
     pub(crate) env: Env,
-    /// Names this life of the process to producers elsewhere.
+    /// Identifies this process to remote producers.
     pub(crate) process: [u8; 16],
     slots: Mutex<HashMap<StreamId, Slot>>,
-    /// How many holds keep shared subscriptions from dialling.
+    /// The number of holds that prevent shared subscriptions from dialling.
     holds: watch::Sender<usize>,
 }
 
-/// Keeps shared subscriptions from dialling for as long as it lives. See
+/// Prevents shared subscriptions from dialling until it is dropped. See
 /// [`Streams::hold_subscriptions`](super::Streams::hold_subscriptions).
 #[must_use = "subscriptions are held for as long as it lives"]
 pub struct SubscriptionHold(Arc<Inner>);
@@ -50,8 +51,8 @@ impl fmt::Debug for SubscriptionHold {
 struct Slot {
     producer: Option<Arc<producer::Core>>,
     consumers: Vec<Arc<consumer::Core>>,
-    /// The last producer, which ended for good, and until when that is told.
-    farewell: Option<(Arc<producer::Core>, Instant)>,
+    /// The tombstone of the last producer, if it ended for good, and its expiry.
+    tombstone: Option<(Arc<producer::Core>, Instant)>,
 }
 
 impl Inner {
@@ -68,7 +69,7 @@ impl Inner {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a producer, or gives the one there is with one more handle.
+    /// Registers a producer, or returns the existing one with one more handle.
     pub(crate) fn add_producer(
         &self,
         id: StreamId,
@@ -85,7 +86,7 @@ impl Inner {
         }
         let core = Arc::new(make());
         slot.producer = Some(core.clone());
-        slot.farewell = None;
+        slot.tombstone = None;
         for consumer in slot
             .consumers
             .iter()
@@ -99,7 +100,7 @@ impl Inner {
         Ok(core)
     }
 
-    /// Takes a producer out, so that its id is free; with a farewell when the stream ended for good.
+    /// Removes a producer, which frees its id. Leaves a tombstone if the stream ended for good.
     pub(crate) fn remove_producer(self: &Arc<Self>, core: &Arc<producer::Core>, for_good: bool) {
         let mut slots = self.slots();
         let Some(slot) = slots.get_mut(&core.id()) else {
@@ -117,12 +118,12 @@ impl Inner {
             self.env.discovery.remove_stream(core.id());
         }
         if for_good {
-            slot.farewell = Some((core.clone(), Instant::now() + FAREWELL));
+            slot.tombstone = Some((core.clone(), Instant::now() + TOMBSTONE_TTL));
             let (inner, id) = (self.clone(), core.id());
             self.env.spawn(async move {
                 tokio::select! {
                     () = inner.env.cancel.cancelled() => {}
-                    () = sleep(FAREWELL) => inner.tidy(id),
+                    () = sleep(TOMBSTONE_TTL) => inner.tidy(id),
                 }
             });
         } else {
@@ -131,7 +132,7 @@ impl Inner {
         }
     }
 
-    /// Enters a consumer, which is made with a look at the others of the stream.
+    /// Registers a consumer. `make` receives the other consumers of the stream.
     pub(crate) fn add_consumer(
         &self,
         id: StreamId,
@@ -148,20 +149,20 @@ impl Inner {
         core
     }
 
-    /// Keeps shared subscriptions from dialling until the hold is dropped.
+    /// Prevents shared subscriptions from dialling until the hold is dropped.
     pub(super) fn hold_subscriptions(self: &Arc<Self>) -> SubscriptionHold {
         self.holds.send_modify(|holds| *holds += 1);
         SubscriptionHold(self.clone())
     }
 
-    /// Resolves when nothing keeps shared subscriptions from dialling. Cancel safe.
+    /// Resolves when no hold is left. Cancel safe.
     pub(crate) async fn subscriptions_released(&self) {
         let mut holds = self.holds.subscribe();
-        // Its sender lives as long as this does.
+        // Cannot fail: `self` owns the sender.
         let _ = holds.wait_for(|holds| *holds == 0).await;
     }
 
-    /// A consumer wants other datums than before.
+    /// Applies changed criteria of a consumer.
     pub(crate) fn consumer_wants(&self, core: &Arc<consumer::Core>) {
         let slots = self.slots();
         if let Some(producer) = slots
@@ -185,29 +186,29 @@ impl Inner {
         self.tidy(core.id());
     }
 
-    /// Forgets a stream that nothing is known of any more.
+    /// Removes a stream without producer, consumers and valid tombstone.
     fn tidy(&self, id: StreamId) {
         let mut slots = self.slots();
         let unused = slots.get(&id).is_some_and(|slot| {
-            let waved = slot
-                .farewell
+            let is_expired = slot
+                .tombstone
                 .as_ref()
                 .is_none_or(|(_, until)| *until <= Instant::now());
-            slot.producer.is_none() && slot.consumers.is_empty() && waved
+            slot.producer.is_none() && slot.consumers.is_empty() && is_expired
         });
         if unused {
             slots.remove(&id);
         }
     }
 
-    /// The producer that nodes elsewhere may subscribe to, or the one that has just ended for good; or why there is none.
+    /// Returns the producer for remote consumers, or the one that has ended for good recently.
     pub(super) fn producer_for_others(
         &self,
         id: &StreamId,
     ) -> Result<Arc<producer::Core>, CloseReason> {
         let slots = self.slots();
         let slot = slots.get(id).ok_or(CloseReason::StreamNotFound)?;
-        let ended = slot.farewell.as_ref();
+        let ended = slot.tombstone.as_ref();
         let ended = ended.filter(|(_, until)| *until > Instant::now());
         slot.producer
             .as_ref()

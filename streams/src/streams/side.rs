@@ -1,39 +1,39 @@
-//! The side channel of a subscription: what the consumer reports while records flow, over a unidirectional stream of the
+//! The side channel of a subscription: reports of the consumer while records flow, over a unidirectional stream of the
 //! same connection. No I/O.
 //!
 //! ```text
 //! entry = length u32 · kind u16 · value      the length counts kind and value
 //! ```
-//! All integers are big-endian. A reader skips kinds that it does not know.
+//! All integers are big-endian. A reader skips unknown kinds.
 
 use std::time::Duration;
 
-/// The most bytes of an entry, kind and value: 64 KiB.
+/// The maximum length of an entry, kind and value: 64 KiB.
 pub(crate) const ENTRY_LEN_MAX: usize = 64 * 1024;
-/// The most entries that a producer reads in each [`RATE_PERIOD`]; what comes beyond waits, so that QUIC holds the consumer
-/// back. A consumer sends an entry per MiB that is taken, and else one each 100 ms.
+/// The maximum number of entries that a producer reads per [`RATE_PERIOD`]. Further ones wait, so that QUIC holds the
+/// consumer back. A consumer sends one entry per MiB taken, and otherwise one every 100 ms.
 pub(crate) const ENTRIES_MAX: u32 = 4096;
 /// See [`ENTRIES_MAX`].
 pub(crate) const RATE_PERIOD: Duration = Duration::from_secs(1);
 
-/// Every record before this position is taken.
+/// Kind: every record before this position is taken.
 const TAKEN: u16 = 1;
-/// In front of the position in a consumer's last words.
+/// Precedes the position in a consumer's last words.
 const LAST_WORDS: &str = " at ";
-/// Behind it, if the consumer's node comes back.
+/// Follows it if the consumer's node will return.
 const RETURNS: &str = ", returns";
 
-/// What a consumer reports.
+/// A report of a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entry {
     /// Every record before this position is taken.
     Taken(u64),
-    /// Of a kind, or in a form, that this version does not know.
+    /// An entry of a kind or form that this version does not support.
     Unknown,
 }
 
 impl Entry {
-    /// The payload of a frame; empty for [`Entry::Unknown`].
+    /// Returns the payload of a frame; empty for [`Entry::Unknown`].
     pub(crate) fn encode(self) -> Vec<u8> {
         match self {
             Self::Taken(position) => [&TAKEN.to_be_bytes()[..], &position.to_be_bytes()].concat(),
@@ -53,12 +53,12 @@ impl Entry {
     }
 }
 
-/// What a consumer says when it closes the connection.
+/// The final report of a consumer, sent when it closes the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LastWords {
-    /// It answers itself for every record before this one.
+    /// The consumer accounts for every record before this position.
     pub(crate) position: u64,
-    /// Whether its node stops and may start again: what it has not received is to be kept for it.
+    /// True if its node stops and may start again: records that it has not received are to be retained.
     pub(crate) returns: bool,
 }
 
@@ -68,7 +68,7 @@ impl LastWords {
         format!("{LAST_WORDS}{}{returns}", self.position)
     }
 
-    /// `None` if they are other words.
+    /// Returns `None` for any other text.
     pub(crate) fn decode(words: &[u8]) -> Option<Self> {
         let said = std::str::from_utf8(words).ok()?.strip_prefix(LAST_WORDS)?;
         let digits = said.strip_suffix(RETURNS).unwrap_or(said);

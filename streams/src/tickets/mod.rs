@@ -1,4 +1,4 @@
-//! Tickets: what nodes show to be let into streams, and how it is judged.
+//! Tickets: credentials that nodes present to be admitted to streams, and their validation.
 
 mod jwt;
 mod ticket;

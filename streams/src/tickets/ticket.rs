@@ -1,4 +1,4 @@
-//! The wire form of a ticket: something that a node carries in its entry to show what it may do. No I/O.
+//! [`Ticket`]: a credential in a node's entry. No I/O.
 
 use std::fmt;
 
@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::UniqueId;
 
-/// Says which validator understands a ticket.
+/// Identifies the validator that a ticket is meant for.
 pub type TicketClass = UniqueId;
 
-/// What a node carries in its entry to show what it may do: opaque bytes of a class that a validator understands.
+/// A credential that a node publishes in its entry: opaque bytes of a class, for a validator of that class.
 ///
-/// Everyone on the network sees it. What is good for whoever holds it does not belong in one; a [`Jwt`](super::Jwt)
-/// names the node that may show it.
+/// Every node of the network can read it. It must therefore not be usable by others; a [`Jwt`](super::Jwt) names the
+/// node that may present it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ticket {
-    /// Which validator understands it.
+    /// Identifies the validator.
     pub class: TicketClass,
-    /// What the validator reads.
+    /// The data for the validator.
     pub data: Bytes,
 }
 
 impl Ticket {
-    /// A ticket of `class`.
+    /// Creates a ticket of `class`.
     pub fn new(class: impl Into<TicketClass>, data: impl Into<Bytes>) -> Self {
         Self {
             class: class.into(),
@@ -31,18 +31,18 @@ impl Ticket {
         }
     }
 
-    /// What the ticket is known by: its class derived by its data.
+    /// Returns the id of the ticket, derived from its class and data.
     pub fn id(&self) -> UniqueId {
         self.class.derive(&self.data)
     }
 
-    /// What the validator reads.
+    /// Returns the data for the validator.
     pub fn data(&self) -> &[u8] {
         &self.data
     }
 }
 
-/// Without the data, which is long and tells people nothing.
+/// Omits the data.
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -1,4 +1,4 @@
-//! What a validator of tickets is, and for how long it finds one good. No I/O.
+//! [`TicketValidator`] and the expiration of tickets. No I/O.
 
 use std::{
     cmp::Ordering,
@@ -12,17 +12,17 @@ use serde::{Deserialize, Serialize};
 use super::TicketClass;
 use crate::{UniqueId, discovery::PeerEntry};
 
-/// Until when a ticket is good. Of two, the greater one is good for longer.
+/// The expiration of a ticket. A later expiration is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Expiration {
-    /// For ever.
+    /// Never expires.
     Never,
-    /// Until this time.
+    /// Expires at this time.
     At(DateTime<Utc>),
 }
 
 impl Expiration {
-    /// So long from now. [`Never`](Self::Never) when no calendar reaches that far.
+    /// Returns the time `duration` from now, or [`Never`](Self::Never) if the calendar cannot represent it.
     pub fn after(duration: Duration) -> Self {
         TimeDelta::from_std(duration)
             .ok()
@@ -30,7 +30,7 @@ impl Expiration {
             .map_or(Self::Never, Self::At)
     }
 
-    /// Whether the time has passed.
+    /// Returns true if the time has passed.
     pub fn is_expired(&self) -> bool {
         match self {
             Self::Never => false,
@@ -38,7 +38,7 @@ impl Expiration {
         }
     }
 
-    /// The time that is left; `None` when it never expires, and when it has.
+    /// Returns the time left; `None` if it never expires or has expired.
     pub fn remaining(&self) -> Option<Duration> {
         match self {
             Self::Never => None,
@@ -70,7 +70,7 @@ impl From<DateTime<Utc>> for Expiration {
     }
 }
 
-/// [`Never`](Self::Never) when no calendar reaches that far.
+/// Returns [`Never`](Self::Never) if the calendar cannot represent the time.
 impl From<SystemTime> for Expiration {
     fn from(time: SystemTime) -> Self {
         match time.duration_since(SystemTime::UNIX_EPOCH) {
@@ -78,22 +78,22 @@ impl From<SystemTime> for Expiration {
                 .ok()
                 .and_then(|since| DateTime::UNIX_EPOCH.checked_add_signed(since))
                 .map_or(Self::Never, Self::At),
-            // When exactly it expired before 1970 makes no difference.
+            // Any time before 1970 is expired, so the exact value is irrelevant.
             Err(_) => Self::At(DateTime::UNIX_EPOCH),
         }
     }
 }
 
-/// A ticket is no good. Why is told to nobody: whoever showed it could use the answer to make a better forgery.
+/// The ticket is invalid. The reason is not disclosed, since a forger could use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the ticket is not valid")]
+#[error("invalid ticket")]
 pub struct InvalidTicket;
 
-/// Judges tickets of one class.
+/// Validates tickets of one class.
 ///
-/// It is asked when a peer comes, whenever the peer's entry changes, and when the ticket expires; always with the entry
-/// that the peer signed. It runs on the threads of the network, so it should answer from what it has, within
-/// milliseconds. When it panics, that is logged as an error and the peer counts as one without a ticket.
+/// Called when a peer connects, whenever the peer's entry changes, and when the ticket expires, always with the peer's
+/// signed entry. It runs on the threads of the network, so it should return within milliseconds and do no I/O. If it
+/// panics, an error is logged and the peer counts as one without a ticket.
 ///
 /// ```
 /// use mosaik_streams::{
@@ -103,7 +103,7 @@ pub struct InvalidTicket;
 ///     tickets::{Expiration, InvalidTicket, TicketValidator},
 /// };
 ///
-/// /// Lets in whoever shows this word.
+/// /// Admits every peer that presents this word.
 /// struct Password(&'static str);
 ///
 /// impl TicketValidator for Password {
@@ -126,20 +126,20 @@ pub struct InvalidTicket;
 /// # let _ = Password("sesame").signature();
 /// ```
 pub trait TicketValidator: Send + Sync + 'static {
-    /// The class of the tickets that it judges.
+    /// Returns the class of tickets that it validates.
     fn class(&self) -> TicketClass;
 
-    /// Tells this validator, with the way it is set up, from others.
+    /// Returns an id that identifies this validator and its settings.
     fn signature(&self) -> UniqueId;
 
-    /// Until when `ticket`, shown by `peer`, is good.
+    /// Returns the time until which `ticket`, presented by `peer`, is valid.
     ///
     /// # Errors
-    /// When it is not.
+    /// Fails if it is invalid.
     fn validate(&self, ticket: &[u8], peer: &PeerEntry) -> Result<Expiration, InvalidTicket>;
 }
 
-macro_rules! validates_by_what_it_holds {
+macro_rules! forward_validator {
     ($($pointer:ident),*) => {$(
         impl<T: TicketValidator + ?Sized> TicketValidator for $pointer<T> {
             fn class(&self) -> TicketClass {
@@ -157,7 +157,7 @@ macro_rules! validates_by_what_it_holds {
     )*};
 }
 
-validates_by_what_it_holds!(Box, Arc);
+forward_validator!(Box, Arc);
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,11 @@
-//! Entries as they are on the wire, with any content.
+//! Entries in wire format with arbitrary content.
 
 use std::net::SocketAddr;
 
 use mosaik_streams::{Digest, EndpointAddr, PeerId, SecretKey};
 use serde::Serialize;
 
-/// A peer's entry in Mosaik's 0.3 layout, signed by nobody yet.
+/// A peer's entry in Mosaik's 0.3 layout, without a signature.
 #[derive(Clone, Serialize)]
 pub(crate) struct Entry {
     pub(crate) protocol: String,
@@ -61,7 +61,7 @@ impl Entry {
         self
     }
 
-    /// With the signature of this key, be it the right one or not.
+    /// Signs the entry with this key, which may be the wrong one.
     pub(crate) fn signed(&self, key: &SecretKey) -> Vec<u8> {
         sign(postcard::to_stdvec(self).expect("postcard knows it"), key)
     }
@@ -74,7 +74,7 @@ pub(crate) fn sign(mut entry: Vec<u8>, key: &SecretKey) -> Vec<u8> {
     entry
 }
 
-/// What one says when it syncs.
+/// Encodes a snapshot, as sent in a sync.
 pub(crate) fn snapshot(signed: &[Vec<u8>]) -> Vec<u8> {
     let mut snapshot = postcard::to_stdvec(&signed.len()).expect("postcard knows it");
     for entry in signed {

@@ -1,5 +1,4 @@
-//! A peer that is no node of ours: plain quinn with raw public keys, and frames put together by hand, so that it can say
-//! what no node would.
+//! A malicious peer: plain quinn with raw public keys and handwritten frames, so that it can send anything.
 
 pub(crate) mod entry;
 mod tls;
@@ -52,7 +51,7 @@ impl Attacker {
         EndpointAddr::new(self.id(), [addr])
     }
 
-    /// What it says of itself when it is honest.
+    /// Returns its entry when it behaves correctly.
     pub(crate) fn entry(&self, network: &str) -> Entry {
         Entry::new(network, &self.addr())
     }
@@ -61,7 +60,7 @@ impl Attacker {
         let addr = *node.addrs.first().expect("it is bound");
         let mut config = quinn::ClientConfig::new(tls::client(&self.key, alpn));
         let mut transport = quinn::TransportConfig::default();
-        // As an attacker who wants to stay.
+        // Like an attacker that stays connected.
         transport.keep_alive_interval(Some(Duration::from_secs(2)));
         config.transport_config(Arc::new(transport));
         let name = tls::server_name(&node.id);
@@ -71,7 +70,7 @@ impl Attacker {
 
     pub(crate) async fn dial(&self, node: &Network, alpn: &[u8]) -> Connection {
         let addr = node.local().addr();
-        // On a machine that is busy with other things an attempt may take longer than it has.
+        // On a busy machine an attempt may take longer than its timeout.
         for _ in 0..9 {
             if let Ok(conn) = self.connecting(&addr, alpn).await {
                 return conn;
@@ -81,16 +80,16 @@ impl Attacker {
         last.expect("the node accepts connections")
     }
 
-    /// Dials and says this, which may be any bytes.
+    /// Dials and sends any bytes.
     pub(crate) async fn say(&self, node: &Network, alpn: &[u8], bytes: &[u8]) -> Line {
         let conn = self.dial(node, alpn).await;
         let (mut tx, rx) = conn.open_bi().await.expect("one stream is allowed");
-        // It fails when the node has closed already, which the caller finds out.
+        // Fails if the node has closed the connection, which the caller detects.
         let _ = tx.write_all(bytes).await;
         Line { conn, tx, rx }
     }
 
-    /// Becomes a peer of the node's catalog, as any member does.
+    /// Joins the node's catalog like any member.
     pub(crate) async fn join(&self, node: &Network, entry: &Entry) {
         let snapshot = snapshot(&[entry.signed(&self.key)]);
         let mut line = self.say(node, SYNC, &frame(&snapshot)).await;
@@ -98,7 +97,7 @@ impl Attacker {
         line.conn.close(200u32.into(), b"Success");
     }
 
-    /// Answers every connection with what `answer` makes of it, for as long as the attacker lives.
+    /// Answers every connection with `answer`, while the attacker exists.
     pub(crate) fn serve<F>(&self, answer: impl Fn(Line) -> F + Send + Sync + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -117,13 +116,13 @@ impl Attacker {
 }
 
 impl Line {
-    /// The protocol it is spoken under.
+    /// The protocol of the connection.
     pub(crate) fn alpn(&self) -> Option<Vec<u8>> {
         let data = self.conn.handshake_data()?;
         data.downcast::<HandshakeData>().ok()?.protocol
     }
 
-    /// The next frame's payload.
+    /// Returns the payload of the next frame.
     pub(crate) async fn answer(&mut self) -> Option<Vec<u8>> {
         let mut header = [0; 4];
         self.rx.read_exact(&mut header).await.ok()?;
@@ -132,7 +131,7 @@ impl Line {
         Some(payload)
     }
 
-    /// All bytes that come until the end.
+    /// Returns all bytes up to the end.
     pub(crate) async fn everything(&mut self) -> Vec<u8> {
         let mut all = Vec::new();
         while let Ok(Some(chunk)) = self.rx.read_chunk(usize::MAX, true).await {
@@ -142,7 +141,7 @@ impl Line {
     }
 }
 
-/// With room for the answers to many connections at once.
+/// With room for the answers to many connections.
 fn socket() -> UdpSocket {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let socket = UdpSocket::bind(any).expect("loopback can be listened on");
@@ -151,7 +150,7 @@ fn socket() -> UdpSocket {
     socket
 }
 
-/// The code that the node closed with.
+/// Returns the code with which the node closed the connection.
 pub(crate) async fn code(conn: &Connection) -> Option<u64> {
     match conn.closed().await {
         ConnectionError::ApplicationClosed(close) => Some(close.error_code.into_inner()),
@@ -159,7 +158,7 @@ pub(crate) async fn code(conn: &Connection) -> Option<u64> {
     }
 }
 
-/// A frame as it should be.
+/// Encodes a valid frame.
 pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
     let len = u32::try_from(payload.len()).expect("a frame of these tests");
     [&len.to_be_bytes()[..], payload].concat()

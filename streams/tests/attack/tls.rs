@@ -1,4 +1,4 @@
-//! TLS with raw public keys, where nothing is checked.
+//! TLS with raw public keys, without verification.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ pub(crate) fn server(key: &SecretKey) -> Arc<QuicServerConfig> {
     Arc::new(config.try_into().expect("it has QUIC's cipher suite"))
 }
 
-/// Takes any key's signature for good.
+/// Accepts any key's signature.
 macro_rules! any_signature {
     () => {
         fn verify_tls12_signature(

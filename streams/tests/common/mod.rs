@@ -1,4 +1,4 @@
-//! What the tests share: networks on loopback, numbered datums, and waiting with a time limit.
+//! Shared helpers: networks on loopback, numbered records, and waiting with a time limit.
 
 pub(crate) mod process;
 pub(crate) mod random;
@@ -14,7 +14,7 @@ use mosaik_streams::{
 
 pub(crate) const STREAM: &str = "numbers";
 
-/// Fails the test, naming what it waited for, after 30 s.
+/// Fails the test after 30 s and names the condition.
 #[track_caller]
 pub(crate) fn within<T>(
     what: &'static str,
@@ -49,12 +49,12 @@ pub(crate) async fn unbound() -> Network {
         .expect("it works on loopback")
 }
 
-/// A node that others can be told of.
+/// A node that others can connect to.
 pub(crate) async fn first() -> Network {
     Network::new("test").await.expect("it works on loopback")
 }
 
-/// A node that knows of another.
+/// A node that knows another one.
 pub(crate) async fn joined(to: &Network) -> Network {
     joined_as(to, SecretKey::generate()).await
 }
@@ -63,7 +63,7 @@ pub(crate) async fn joined_as(to: &Network, key: SecretKey) -> Network {
     node(&key, &to.local().addr()).await
 }
 
-/// A node with this key, which knows of another by its address.
+/// A node with this key that knows another one by its address.
 pub(crate) async fn node(key: &SecretKey, knows: &EndpointAddr) -> Network {
     let config = discovery::Config::builder().with_bootstrap(knows);
     Network::builder("test")
@@ -74,7 +74,7 @@ pub(crate) async fn node(key: &SecretKey, knows: &EndpointAddr) -> Network {
         .expect("it works on loopback")
 }
 
-/// An honest newcomer joins by this node and reads what its producer says; how long that takes.
+/// Measures how long a new, correct node takes to join and to read from the producer.
 pub(crate) async fn honest_join(to: &Network, producer: &FramesProducer) -> Duration {
     let started = Instant::now();
     let newcomer = joined(to).await;
@@ -88,21 +88,21 @@ pub(crate) async fn honest_join(to: &Network, producer: &FramesProducer) -> Dura
     within("sending to the newcomer", sent)
         .await
         .expect("the producer is there");
-    let seen = within("a datum", some_numbers(&mut consumer, 1)).await;
+    let seen = within("a record", some_numbers(&mut consumer, 1)).await;
     assert_eq!(seen, [7]);
     let took = started.elapsed();
     drop(consumer);
-    // It says goodbye in its own time.
+    // Shuts down in the background.
     tokio::spawn(newcomer.shutdown());
     took
 }
 
-/// A producer with the stream of these tests.
+/// A producer of the stream that these tests use.
 pub(crate) fn producer(network: &Network) -> FramesProducerBuilder {
     network.streams().producer_frames(STREAM)
 }
 
-/// Datums that are numbers, as JSON.
+/// Records that are numbers, as JSON.
 pub(crate) fn numbered(range: std::ops::Range<u64>) -> Frames {
     range.map(|n| format!("{{\"n\":{n}}}")).collect()
 }
@@ -118,7 +118,7 @@ pub(crate) fn numbers(frames: &Frames) -> Vec<u64> {
     };
     frames
         .iter()
-        .map(|datum| number(datum).expect("a datum of these tests"))
+        .map(|datum| number(datum).expect("a record of these tests"))
         .collect()
 }
 
@@ -135,7 +135,7 @@ pub(crate) async fn send_numbers(producer: &FramesProducer, range: std::ops::Ran
     }
 }
 
-/// Takes datums until the stream ends.
+/// Takes records until the stream ends.
 pub(crate) async fn all_numbers(consumer: &mut FramesConsumer) -> Vec<u64> {
     let mut all = Vec::new();
     while let Some(frames) = consumer.recv_frames(500).await {
@@ -145,7 +145,7 @@ pub(crate) async fn all_numbers(consumer: &mut FramesConsumer) -> Vec<u64> {
     all
 }
 
-/// Takes exactly so many datums.
+/// Takes exactly `count` records.
 pub(crate) async fn some_numbers(consumer: &mut FramesConsumer, count: usize) -> Vec<u64> {
     let mut all = Vec::new();
     while all.len() < count {
@@ -160,5 +160,5 @@ pub(crate) async fn some_numbers(consumer: &mut FramesConsumer, count: usize) ->
 
 pub(crate) fn assert_all(seen: &[u64], range: std::ops::Range<u64>) {
     assert_eq!(seen.len() as u64, range.end - range.start);
-    assert!(seen.iter().copied().eq(range), "datums are out of order");
+    assert!(seen.iter().copied().eq(range), "records are out of order");
 }

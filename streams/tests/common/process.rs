@@ -1,8 +1,8 @@
-//! A process, as far as the network can tell.
+//! Simulates a process, as observed over the network.
 
 use tokio::runtime::{Builder, Runtime};
 
-/// Tasks that can be killed all at once: then they say nothing to anybody.
+/// Tasks that can be killed together, without closing connections.
 pub(crate) struct Process(Option<Runtime>);
 
 impl Process {
@@ -21,7 +21,7 @@ impl Process {
         self.0.as_ref().expect("it lives").spawn(task)
     }
 
-    /// Stops all its tasks where they are; what they hold is never dropped while they could still say goodbye.
+    /// Stops all tasks at once. Their values are not dropped while they could still close connections.
     pub(crate) fn kill(&mut self) {
         self.0.take().expect("it lives").shutdown_background();
     }

@@ -1,4 +1,4 @@
-//! A network between two nodes that loses, repeats, delays and reorders what it carries, by a seed.
+//! A network between two nodes that loses, duplicates, delays and reorders datagrams, determined by a seed.
 
 use std::{
     collections::HashMap,
@@ -15,29 +15,29 @@ use tokio::{net::UdpSocket, sync::mpsc, task::JoinSet, time::sleep_until};
 
 use super::random::Random;
 
-/// What happens to the datagrams of either direction. Shares are between 0 and 1.
+/// The faults in either direction. Fractions are from 0 to 1.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Profile {
-    /// Share that is lost, each by itself.
+    /// The fraction that is lost, independently.
     pub(crate) loss: f64,
-    /// Share at which so many in a row begin to be lost.
+    /// The fraction at which a burst of losses of this length starts.
     pub(crate) bursts: (f64, u32),
-    /// Share that arrives twice.
+    /// The fraction that arrives twice.
     pub(crate) duplicates: f64,
-    /// Share that is held back so long, behind those that follow.
+    /// The fraction that is delayed by this time, behind later ones.
     pub(crate) reordered: (f64, Duration),
-    /// How long all take, and how much longer at most.
+    /// The delay of every datagram, and the maximum additional delay.
     pub(crate) delay: (Duration, Duration),
-    /// At the end of every so long a time, one direction is cut for the second one; in turns.
+    /// At the end of each first period, one direction is cut for the second period, alternately.
     pub(crate) cuts: Option<(Duration, Duration)>,
 }
 
-/// What was done.
+/// The numbers of faults.
 #[derive(Debug, Default)]
 pub(crate) struct Carried {
     pub(crate) passed: AtomicU64,
     pub(crate) lost: AtomicU64,
-    /// While it is set nothing passes.
+    /// While it is set, nothing passes.
     pub(crate) is_cut: AtomicBool,
 }
 
@@ -48,7 +48,7 @@ impl Carried {
     }
 }
 
-/// Carries what is sent to its address to a node, and what comes back. Ends when it is dropped.
+/// Forwards datagrams between its address and a node. Stops when it is dropped.
 pub(crate) struct Relay {
     pub(crate) addr: SocketAddr,
     pub(crate) carried: Arc<Carried>,
@@ -61,14 +61,14 @@ struct Way {
     profile: Profile,
     random: Random,
     burst_left: u32,
-    /// Of two, which cut it takes part in.
+    /// The index of the alternating cuts that apply to it.
     turn: u128,
     since: Instant,
     carried: Arc<Carried>,
 }
 
 impl Way {
-    /// How late the copies of the next datagram arrive, and whether those that follow pass it.
+    /// Returns the delays of the copies of the next datagram, and whether later ones overtake them.
     fn next(&mut self) -> Vec<(Duration, bool)> {
         let Profile { loss, bursts, .. } = self.profile;
         if self.burst_left == 0 && self.random.fraction() < bursts.0 {
@@ -107,12 +107,12 @@ impl Way {
 async fn socket() -> Arc<UdpSocket> {
     let socket = UdpSocket::bind(("127.0.0.1", 0)).await;
     let socket = socket.expect("loopback can be listened on");
-    // Less only loses more.
+    // A smaller buffer only causes more losses.
     let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(4 * 1024 * 1024);
     Arc::new(socket)
 }
 
-/// Carries datagrams one way, in order unless the profile says otherwise.
+/// Forwards datagrams in one direction, in order unless the profile reorders them.
 async fn carry(
     mut way: Way,
     incoming: mpsc::UnboundedReceiver<Vec<u8>>,
@@ -127,7 +127,7 @@ async fn carry(
             if at > Instant::now() {
                 sleep_until(at.into()).await;
             }
-            // What the system does not take is lost, as on any network.
+            // Datagrams that the system refuses are lost, as on any network.
             let _ = last.send_to(&datagram, to).await;
         }
     };
@@ -151,7 +151,7 @@ async fn carry(
 }
 
 impl Relay {
-    /// Carries nothing before it is told where [`to`](Self::lead_to).
+    /// Forwards nothing before [`to`](Self::lead_to) is called.
     pub(crate) async fn start(profile: Profile, seed: u64) -> Self {
         let front = socket().await;
         let addr = front.local_addr().expect("it is bound");
@@ -188,7 +188,7 @@ impl Relay {
                     ways.spawn(receive(back, here));
                     clients.insert(client, there);
                 }
-                // Its way lasts as long as this task.
+                // The direction exists as long as this task.
                 let _ = clients[&client].send(buffer[..len].to_vec());
             }
         });
@@ -204,7 +204,7 @@ impl Relay {
         self.to.set(node).expect("it is said once");
     }
 
-    /// A node behind it, which others know by its address alone.
+    /// A node behind the relay, which others know only by the relay's address.
     pub(crate) async fn node(&self) -> Network {
         let node = Network::builder("test")
             .with_advertised([self.addr])

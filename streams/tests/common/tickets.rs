@@ -1,4 +1,4 @@
-//! Those who issue tickets in the tests, and those who ask for them.
+//! Issuers and validators of tickets in the tests.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use mosaik_streams::{
     tickets::{Expiration, Hs256, Jwt, JwtTicketBuilder, Ticket},
 };
 
-/// The key of those who issue tickets.
+/// The key of the issuer.
 pub(crate) const KEY: Hs256 = Hs256::new([1; 32]);
 pub(crate) const HOUR: Duration = Duration::from_hours(1);
 

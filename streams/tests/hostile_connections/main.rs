@@ -1,5 +1,5 @@
-//! Many connections that mean no good: what they may hold of a node's time and memory, while honest ones come in. The tests
-//! take turns, because they measure.
+//! Many malicious connections: the time and memory that they can occupy while correct nodes join. The tests run one at
+//! a time, because they measure.
 
 #[path = "../attack/mod.rs"]
 #[expect(dead_code, reason = "this program uses a part of it")]
@@ -26,9 +26,9 @@ static ALLOCATOR: Counting = Counting;
 
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// Joins of honest nodes take a few milliseconds; this is for two busy cores.
+/// Correct nodes join in a few milliseconds; this allows for two busy cores.
 const JOIN_MAX: Duration = Duration::from_secs(1);
-/// Connections that are silent at a time; see `EndpointConfig`.
+/// The maximum number of silent connections; see `EndpointConfig`.
 const PENDING_MAX: usize = 1024;
 const RETRY_ABOVE: u64 = 64;
 const KIB: usize = 1024;
@@ -49,7 +49,7 @@ impl Counted {
             (network, producer)
         });
         let (network, producer) = made.await.expect("it starts");
-        // What is made once is there before anything is measured.
+        // Allocations that occur once are made before the measurement.
         honest_join(&network, &producer).await;
         Self {
             network,
@@ -62,13 +62,13 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         let runtime = self.runtime.take().expect("it runs");
-        // A runtime may not wait for another one's end.
+        // A runtime must not block on the shutdown of another one.
         let ended = std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(5)));
         assert!(ended.join().is_ok());
     }
 }
 
-/// Opens this many connections that say `bytes`; what each costs the node, in bytes.
+/// Opens this many connections that send `bytes`. Returns the memory per connection in bytes.
 async fn cost_of_each(count: usize, alpn: &'static [u8], bytes: &'static [u8]) -> usize {
     let node = Counted::start().await;
     let attacker = Attacker::new();
@@ -78,7 +78,7 @@ async fn cost_of_each(count: usize, alpn: &'static [u8], bytes: &'static [u8]) -
         .buffer_unordered(32)
         .collect()
         .await;
-    // The node has all of it: a newcomer that came later is served.
+    // The node has received everything: a node that joined later is served.
     honest_join(&node.network, &node.producer).await;
     let cost = memory::live().saturating_sub(before) / count;
     assert!(lines.iter().all(|line| line.conn.close_reason().is_none()));
@@ -89,7 +89,7 @@ async fn cost_of_each(count: usize, alpn: &'static [u8], bytes: &'static [u8]) -
 async fn a_length_that_is_announced_costs_no_memory() {
     const COUNT: usize = 200;
     let _turn = TURN.lock().await;
-    // One byte is announced, and a handshake or a snapshot of the largest size that is taken from a stranger.
+    // One announced byte, and a handshake or a snapshot of the maximum size for unknown peers.
     let cases = [
         (
             "handshake",
@@ -111,7 +111,7 @@ async fn a_length_that_is_announced_costs_no_memory() {
     }
 }
 
-/// What each producer that announces a datum of this length costs its consumer, in bytes.
+/// Returns the memory in bytes that each producer which announces a record of this length costs its consumer.
 async fn cost_of_producer(announced: u32) -> usize {
     const COUNT: usize = 100;
     let node = Counted::start().await;
@@ -151,7 +151,7 @@ async fn a_datum_that_is_announced_costs_its_consumer_no_memory() {
     let honest = cost_of_producer(1).await;
     let lying = cost_of_producer(16 * 1024 * 1024).await;
     println!(
-        "a producer with a datum of one byte to come takes {} KiB, with one of 16 MiB {} KiB",
+        "a producer with a record of one byte to come takes {} KiB, with one of 16 MiB {} KiB",
         honest / KIB,
         lying / KIB
     );
@@ -185,8 +185,8 @@ async fn a_thousand_silent_connections_are_gone_in_time_and_keep_nobody_out() {
     println!(
         "{COUNT} silent connections lived {shortest:.1?} to {longest:.1?}; an honest join meanwhile took {joined:?}"
     );
-    // They are closed after 10 s. A thousand notices at once overflow the receive buffer of the attacker's socket, and one
-    // that is lost there is only known of when later packets of its connection are refused.
+    // They are closed after 10 s. A thousand close frames at once overflow the receive buffer of the attacker's socket,
+    // and one that is lost there is noticed only when later packets of its connection are refused.
     assert!(*longest < Duration::from_secs(25), "{longest:?}");
     assert!(joined < JOIN_MAX, "{joined:?}");
 }
@@ -203,7 +203,7 @@ async fn a_flood_of_connections_stays_within_the_caps() {
     let before = memory::live();
     memory::take_peak();
 
-    // Attempts from addresses that never answer, as forged ones are.
+    // Attempts from addresses that never answer, like spoofed ones.
     let (endpoint, heard) = Tap::deaf_endpoint();
     let bound = std::mem::replace(&mut attacker.endpoint, endpoint);
     let addr = node.local().addr();
@@ -230,12 +230,12 @@ async fn a_flood_of_connections_stays_within_the_caps() {
     assert!(peak < 32 * KIB * KIB, "{peak}");
     assert!(joined < JOIN_MAX, "{joined:?}");
 
-    // Connections that are, and say nothing: more than there are seats.
+    // Established connections that send nothing: more than there are seats.
     attacker.endpoint = bound;
     let silent: Vec<_> = stream::iter(0..SILENT)
         .map(|_| attacker.connecting(&addr, SYNC))
         .buffer_unordered(64)
-        // One that the node has no time for is as good as one that is refused.
+        // A connection that the node has no time for counts like a refused one.
         .filter_map(|made| std::future::ready(made.ok()))
         .collect()
         .await;
@@ -249,7 +249,7 @@ async fn a_flood_of_connections_stays_within_the_caps() {
     };
     let since = Instant::now();
     until("those without a seat are closed", || open() <= PENDING_MAX).await;
-    // Long before the time to speak is over for them.
+    // Long before their time limit.
     assert!(since.elapsed() < Duration::from_secs(3), "{since:?}");
     let peak = memory::take_peak().saturating_sub(before);
     println!(

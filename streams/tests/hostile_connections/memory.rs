@@ -1,5 +1,5 @@
-//! How much memory a node takes, whoever else is in the process: an allocator that counts what the node's own threads ask
-//! for, for a test binary's `#[global_allocator]`.
+//! Measures the memory of a node independently of other code in the process: an allocator that counts the allocations
+//! of the node's own threads, for a test binary's `#[global_allocator]`.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -26,13 +26,13 @@ fn count(more: usize, less: usize) {
     let now = LIVE
         .fetch_add(change, Ordering::Relaxed)
         .wrapping_add(change);
-    // What others asked for and these threads freed may make it less than nothing.
+    // Memory allocated by other threads and freed by these may make it negative.
     if now < usize::MAX / 2 {
         PEAK.fetch_max(now, Ordering::Relaxed);
     }
 }
 
-/// Threads whose memory is counted.
+/// A runtime with threads whose memory is counted.
 pub(crate) fn runtime() -> Runtime {
     Builder::new_multi_thread()
         .worker_threads(2)
@@ -42,39 +42,39 @@ pub(crate) fn runtime() -> Runtime {
         .expect("threads start")
 }
 
-/// Bytes in use now.
+/// Returns the bytes in use.
 pub(crate) fn live() -> usize {
     LIVE.load(Ordering::Relaxed)
 }
 
-/// The most bytes in use since this was last asked.
+/// Returns the maximum number of bytes in use since the last call.
 pub(crate) fn take_peak() -> usize {
     PEAK.swap(live(), Ordering::Relaxed)
 }
 
-// SAFETY: all is left to the system's allocator.
+// SAFETY: delegates to the system allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 0);
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 0);
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         count(0, layout.size());
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.dealloc(ptr, layout) }
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         count(new_size, layout.size());
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.realloc(ptr, layout, new_size) }
     }
 }

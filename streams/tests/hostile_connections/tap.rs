@@ -1,4 +1,4 @@
-//! A client's socket that counts what the node answers and, when told to, lets none of it through.
+//! A client socket that counts the node's answers and optionally discards them.
 
 use std::{
     io::{self, IoSliceMut},
@@ -16,14 +16,14 @@ use quinn::{
     udp::{RecvMeta, Transmit},
 };
 
-/// What came in, by the kind of packet.
+/// The numbers of received packets by type.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
     pub(crate) retries: AtomicU64,
     pub(crate) others: AtomicU64,
 }
 
-/// A socket that is deaf: quinn above it never hears an answer.
+/// A socket that discards everything received: quinn never gets an answer.
 #[derive(Debug)]
 pub(crate) struct Tap {
     inner: Arc<dyn AsyncUdpSocket>,

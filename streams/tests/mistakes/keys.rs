@@ -8,7 +8,7 @@ stream!(WrongSide = u64, consumer max_consumers: 5, producer backoff: todo!());
 stream!(Twice = u64, online_when: |c| c, producer online_when: |c| c, local: true, local: true);
 stream!(NoId = u64, "");
 
-// Mistakes in the keys do not hide the definition: nothing more is said here.
+// Mistakes in the keys do not hide the definition: no further error is reported here.
 fn uses() {
     use mosaik_streams::{StreamConsumer, StreamProducer};
     let _ = (Unknown::producer, OnlyProduced::producer, OnlyConsumed::consumer);

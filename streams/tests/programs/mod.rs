@@ -1,10 +1,10 @@
-//! What programs written for Mosaik share.
+//! Helpers shared by programs written for Mosaik.
 
 use mosaik_streams::Network;
 
 use crate::common::within;
 
-/// Makes every node know every other.
+/// Makes all nodes know each other.
 pub(crate) async fn discover_all<'a>(networks: impl IntoIterator<Item = &'a Network>) {
     let networks: Vec<_> = networks.into_iter().collect();
     for one in &networks {

@@ -1,4 +1,4 @@
-//! What may stand in `#[operator(…)]`.
+//! The arguments of `#[operator(…)]`.
 
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Expr, Ident, LitInt, Path, Result, Token};
@@ -8,7 +8,7 @@ use syn::{Error, Expr, Ident, LitInt, Path, Result, Token};
 pub(crate) struct Arguments {
     /// `state` or `state = field`.
     pub(crate) state: Option<State>,
-    /// `keyed`, at the word.
+    /// `keyed`.
     pub(crate) keyed: Option<Ident>,
     /// `version = 2`.
     pub(crate) version: Option<LitInt>,
@@ -18,9 +18,9 @@ pub(crate) struct Arguments {
     pub(crate) config_schema: Option<Expr>,
 }
 
-/// What is saved and restored.
+/// The part of an operator that is saved and restored.
 pub(crate) enum State {
-    /// The operator itself, at the word.
+    /// The operator itself. Contains the argument.
     Whole(Ident),
     /// One of its fields.
     Field(Ident),
@@ -52,7 +52,7 @@ impl Arguments {
             } else {
                 Err(Error::new_spanned(
                     &name,
-                    format!("`{name}` takes a value: `{name} = {what}`"),
+                    format!("`{name}` needs a value: `{name} = {what}`"),
                 ))
             }
         };
@@ -71,7 +71,7 @@ impl Arguments {
                 if version.base10_parse::<u32>()? == 0 {
                     return Err(Error::new_spanned(
                         version,
-                        "versions start at 1; 0 means that no state is kept",
+                        "versions start at 1; 0 means that there is no state",
                     ));
                 }
                 self.version.replace(version).is_some()
@@ -87,23 +87,26 @@ impl Arguments {
             _ => {
                 return Err(Error::new_spanned(
                     &name,
-                    format!("there is no `{name}` here; there are {KNOWN}"),
+                    format!("unknown argument `{name}`; the arguments are {KNOWN}"),
                 ));
             }
         };
         if again {
-            return Err(Error::new_spanned(&name, format!("`{name}` a second time")));
+            return Err(Error::new_spanned(
+                &name,
+                format!("duplicate argument `{name}`"),
+            ));
         }
         Ok(())
     }
 
-    /// That all that belongs to a state has one.
+    /// Checks that state arguments are used together with a state.
     fn check(&self) -> Result<()> {
         match (&self.state, &self.keyed) {
             (None | Some(State::Whole(_)), Some(keyed)) => {
                 return Err(Error::new_spanned(
                     keyed,
-                    "which map is it that holds the state by key? `state = field, keyed`",
+                    "`keyed` needs the map that holds the state: `state = field, keyed`",
                 ));
             }
             (Some(_), _) => {}
@@ -111,13 +114,13 @@ impl Arguments {
                 if let Some(version) = &self.version {
                     return Err(Error::new_spanned(
                         version,
-                        "a version is one of a state: `#[operator(state, version = …)]`",
+                        "`version` requires a state: `#[operator(state, version = …)]`",
                     ));
                 }
                 if let Some(migrate) = &self.migrate {
                     return Err(Error::new_spanned(
                         migrate,
-                        "only a state can be migrated: `#[operator(state, version = 2, migrate = …)]`",
+                        "`migrate` requires a state: `#[operator(state, version = 2, migrate = …)]`",
                     ));
                 }
             }
@@ -131,7 +134,7 @@ impl Arguments {
         Ok(())
     }
 
-    /// The version of the state, 1 unless another is given.
+    /// The version of the state; 1 by default.
     fn number(&self) -> Result<u32> {
         self.version.as_ref().map_or(Ok(1), LitInt::base10_parse)
     }

@@ -1,4 +1,4 @@
-//! `#[operator]` on a function: a type of its name that implements `Operator` by calling it.
+//! `#[operator]` on a function: generates a type of the same name that implements `Operator` by calling it.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
@@ -13,7 +13,7 @@ pub(crate) fn expand(arguments: Arguments, function: &ItemFn) -> Result<TokenStr
     if let Some(State::Whole(state) | State::Field(state)) = &arguments.state {
         return Err(Error::new_spanned(
             state,
-            "a function keeps no state: implement `Operator` for a type",
+            "a function cannot have state: implement `Operator` for a type",
         ));
     }
     let schema = arguments
@@ -57,30 +57,33 @@ pub(crate) fn expand(arguments: Arguments, function: &ItemFn) -> Result<TokenStr
         [] => {
             return Err(Error::new_spanned(
                 &signature.ident,
-                "an operator's function takes a datum, and optionally `config: &Config`",
+                "an operator's function takes a record, and optionally `config: &Config`",
             ));
         }
         _ => {
             return Err(Error::new_spanned(
                 &signature.inputs,
-                "an operator's function takes a datum, and optionally `config: &Config`",
+                "an operator's function takes a record, and optionally `config: &Config`",
             ));
         }
     };
     if let Type::Reference(reference) = input {
-        return Err(Error::new_spanned(reference, "the datum is taken by value"));
+        return Err(Error::new_spanned(
+            reference,
+            "the record must be taken by value",
+        ));
     }
     let ReturnType::Type(_, returned) = &signature.output else {
         return Err(Error::new_spanned(
             &signature.ident,
-            "an operator's function returns what leaves: a datum, or `Option`, `Vec` or `Result` of it",
+            "an operator's function returns its output: a record, or `Option`, `Vec` or `Result` of it",
         ));
     };
 
     let name = &signature.ident;
     let visibility = &function.vis;
     let documentation = format!("The operator that calls the function `{name}`.");
-    // Names of their own, since the function may be called so.
+    // Hygienic names, since the function may have the same ones.
     let local = |name| Ident::new(name, Span::mixed_site());
     let (input_datum, out, datum, error) =
         (local("input"), local("out"), local("datum"), local("error"));
@@ -149,12 +152,12 @@ fn argument_type(argument: &FnArg) -> Result<&Type> {
         FnArg::Typed(typed) => Ok(&typed.ty),
         FnArg::Receiver(receiver) => Err(Error::new_spanned(
             receiver,
-            "an operator's function takes no self: implement `Operator` for a type",
+            "an operator's function cannot take self: implement `Operator` for a type",
         )),
     }
 }
 
-/// What a function returns, told by how its type is written.
+/// The return type of a function, determined from its tokens.
 struct Returned<'a> {
     datum: &'a Type,
     many: bool,
@@ -184,7 +187,7 @@ impl<'a> Returned<'a> {
     }
 }
 
-/// The `T` of `Name<T, …>`.
+/// Returns the `T` of `Name<T, …>`.
 fn first_argument<'a>(of: &'a Type, name: &str) -> Option<&'a Type> {
     let Type::Path(path) = of else { return None };
     let last = path.path.segments.last()?;
@@ -197,7 +200,7 @@ fn first_argument<'a>(of: &'a Type, name: &str) -> Option<&'a Type> {
     }
 }
 
-/// The `T` of `impl Iterator<Item = T>`.
+/// Returns the `T` of `impl Iterator<Item = T>`.
 fn iterated(of: &Type) -> Option<&Type> {
     let Type::ImplTrait(of) = of else { return None };
     of.bounds.iter().find_map(|bound| {

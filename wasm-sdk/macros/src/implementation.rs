@@ -1,4 +1,4 @@
-//! `#[operator]` on an `impl Operator for …`: exports it, and with `state` writes what saves and restores it.
+//! `#[operator]` on an `impl Operator for …`: exports it, and with `state` generates saving and restoring.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -16,7 +16,7 @@ pub(crate) fn expand(arguments: Arguments, mut item: ItemImpl) -> Result<TokenSt
     if !is_operator {
         return Err(Error::new_spanned(
             item.self_ty,
-            "`#[operator]` goes on an `impl Operator for …`",
+            "`#[operator]` belongs on an `impl Operator for …`",
         ));
     }
     if !item.generics.params.is_empty() {
@@ -40,7 +40,8 @@ pub(crate) fn expand(arguments: Arguments, mut item: ItemImpl) -> Result<TokenSt
     Ok(quote!(#item #export))
 }
 
-/// `STATE_VERSION`, `snapshot` and `restore`. What is wrong with the state's type is shown at what names the state.
+/// Generates `STATE_VERSION`, `snapshot` and `restore`. Errors in the type of the state are reported where the state is
+/// named.
 fn write_state(arguments: &Arguments, state: &State, operator: &Type) -> Result<[ImplItem; 3]> {
     let first = || quote!(1);
     let version = (arguments.version.as_ref()).map_or_else(first, |version| quote!(#version));
@@ -82,7 +83,7 @@ fn write_state(arguments: &Arguments, state: &State, operator: &Type) -> Result<
     ])
 }
 
-/// That the implementation has none of the items that an argument writes.
+/// Checks that the implementation does not contain an item that an argument generates.
 fn not_written_twice(item: &ItemImpl, argument: &str, names: &[&str]) -> Result<()> {
     for item in &item.items {
         let name = match item {
@@ -93,7 +94,7 @@ fn not_written_twice(item: &ItemImpl, argument: &str, names: &[&str]) -> Result<
         if names.iter().any(|written| name == written) {
             return Err(Error::new_spanned(
                 name,
-                format!("`#[operator({argument})]` writes `{name}`: leave one of them out"),
+                format!("`#[operator({argument})]` generates `{name}`: remove one of them"),
             ));
         }
     }

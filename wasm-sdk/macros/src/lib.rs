@@ -1,4 +1,4 @@
-//! The macros of `mosaik-wasm-sdk`, which documents them where they are used.
+//! The macros of `mosaik-wasm-sdk`, which re-exports them.
 
 mod arguments;
 mod function;
@@ -10,22 +10,23 @@ use syn::{Item, parse_macro_input};
 
 /// Makes a function or an implementation of `Operator` the operator of this crate.
 ///
-/// On a **function** from a datum to what leaves. The datum's type is the input; an optional second argument
-/// `config: &Config` is the configuration. It returns the output, `Option`, `Vec` or `impl Iterator` of it, or a `Result`
-/// of one of these, whose error (anything that can be displayed) rejects the datum. A type of the function's name stands
-/// for the operator: `testing::run::<alert>(…)`.
+/// On a **function** from a record to the output. The type of the argument is the input; an optional second argument
+/// `config: &Config` is the configuration. It returns the output, an `Option`, `Vec` or `impl Iterator` of it, or a
+/// `Result` of one of these. An error (any type that implements `Display`) rejects the record. A type with the name of
+/// the function represents the operator: `testing::run::<alert>(…)`.
 ///
 /// On an **`impl Operator for T`**, which may keep state:
 ///
 /// | argument | meaning |
 /// |---|---|
-/// | `state` | all of `T` is saved and restored with serde, as JSON, so maps need keys that are strings or numbers |
-/// | `state = field` | only that field, so that the configuration comes from the manifest anew |
-/// | `state = field, keyed` | that field, a map, is saved an entry a key, so that the runner can spread it over instances; its keys are the values of the datums' key field |
-/// | `version = 2` | the layout has changed: a state of another version is refused rather than misread. 1 unless given |
-/// | `migrate = function` | makes a state of an older version one of this: `fn(&Saved<'_>) -> Result<T>`, with `keyed` for the value of one key |
+/// | `state` | saves and restores all of `T` with serde, as JSON; map keys must be strings or numbers |
+/// | `state = field` | saves and restores only that field; the configuration is taken from the manifest again |
+/// | `state = field, keyed` | saves the map in that field with one entry per key, so that the runner can distribute it over instances; its keys are the values of the records' key field |
+/// | `version = 2` | the version of the layout, 1 by default; a state of another version is refused |
+/// | `migrate = function` | converts a state of an older version: `fn(&Saved<'_>) -> Result<T>`, with `keyed` for the value of one key |
 ///
-/// Either takes `config_schema = include_str!("config.schema.json")`, a JSON schema that `mosaik-runner inspect` shows.
+/// Both forms accept `config_schema = include_str!("config.schema.json")`, a JSON schema that `mosaik-runner inspect`
+/// shows.
 #[proc_macro_attribute]
 pub fn operator(
     arguments: proc_macro::TokenStream,
@@ -36,8 +37,8 @@ pub fn operator(
         .into()
 }
 
-/// An enum with a variant an input port, each with the type of the datums that come there: `Left(Order)` is the port
-/// `left`. `#[port = "…"]` on a variant names the port otherwise.
+/// Derives input ports from an enum with one variant per port, each containing the type of its records: `Left(Order)`
+/// is the port `left`. `#[port = "…"]` on a variant sets another name.
 #[proc_macro_derive(InputPorts, attributes(port))]
 pub fn input_ports(item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     ports::expand_inputs(&parse_macro_input!(item))
@@ -45,8 +46,8 @@ pub fn input_ports(item: proc_macro::TokenStream) -> proc_macro::TokenStream {
         .into()
 }
 
-/// An enum with a variant an output port, each with the type of the datums that leave there: `Late(Order)` is the port
-/// `late`. `#[port = "…"]` on a variant names the port otherwise.
+/// Derives output ports from an enum with one variant per port, each containing the type of its records: `Late(Order)`
+/// is the port `late`. `#[port = "…"]` on a variant sets another name.
 #[proc_macro_derive(OutputPorts, attributes(port))]
 pub fn output_ports(item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     ports::expand_outputs(&parse_macro_input!(item))
@@ -60,7 +61,7 @@ fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream>
         Item::Impl(item) => implementation::expand(syn::parse2(arguments)?, item),
         other => Err(syn::Error::new_spanned(
             other,
-            "`#[operator]` goes on a function or an `impl Operator for …`",
+            "`#[operator]` belongs on a function or an `impl Operator for …`",
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! `#[derive(InputPorts)]` and `#[derive(OutputPorts)]`: an enum with a variant a port.
+//! `#[derive(InputPorts)]` and `#[derive(OutputPorts)]`: an enum with one variant per port.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -7,7 +7,7 @@ use syn::{
     Data, DeriveInput, Error, Expr, ExprLit, Fields, Ident, Lit, Meta, Result, Type, Variant,
 };
 
-/// The longest name that a manifest takes, in bytes.
+/// The maximum length of a port name in bytes, as in manifests.
 const NAME_LEN_MAX: usize = 64;
 
 struct Port<'a> {
@@ -19,7 +19,7 @@ struct Port<'a> {
 pub(crate) fn expand_inputs(item: &DeriveInput) -> Result<TokenStream> {
     let ports = ports(item)?;
     let (numbers, variants) = (0..ports.len(), ports.iter().map(|port| port.variant));
-    let datums = ports.iter().map(|port| port.datum);
+    let types = ports.iter().map(|port| port.datum);
     let names = ports.iter().map(|port| &port.name);
     let of = &item.ident;
     Ok(quote! {
@@ -32,9 +32,9 @@ pub(crate) fn expand_inputs(item: &DeriveInput) -> Result<TokenStream> {
                 datum: &[u8],
             ) -> ::mosaik_wasm_sdk::Result<Self> {
                 match port {
-                    #(#numbers => encoding.decode::<#datums>(datum).map(Self::#variants),)*
+                    #(#numbers => encoding.decode::<#types>(datum).map(Self::#variants),)*
                     port => ::core::result::Result::Err(::mosaik_wasm_sdk::Error::new(
-                        ::core::format_args!("there is no input port {port}"),
+                        ::core::format_args!("no input port {port}"),
                     )),
                 }
             }
@@ -48,7 +48,7 @@ pub(crate) fn expand_outputs(item: &DeriveInput) -> Result<TokenStream> {
         0..ports.len(),
         ports.iter().map(|port| port.variant).collect::<Vec<_>>(),
     );
-    let datums = ports.iter().map(|port| port.datum);
+    let types = ports.iter().map(|port| port.datum);
     let names = ports.iter().map(|port| &port.name);
     let of = &item.ident;
     Ok(quote! {
@@ -67,7 +67,7 @@ pub(crate) fn expand_outputs(item: &DeriveInput) -> Result<TokenStream> {
                 to: &mut ::std::vec::Vec<u8>,
             ) -> ::mosaik_wasm_sdk::Result<()> {
                 match datum {
-                    #(Self::#variants(datum) => encoding.encode::<#datums>(datum, to),)*
+                    #(Self::#variants(datum) => encoding.encode::<#types>(datum, to),)*
                 }
             }
         }
@@ -78,7 +78,7 @@ fn ports(item: &DeriveInput) -> Result<Vec<Port<'_>>> {
     let Data::Enum(data) = &item.data else {
         return Err(Error::new_spanned(
             &item.ident,
-            "ports are the variants of an enum; a single port needs none of this, only serde",
+            "ports are the variants of an enum; a single port only needs serde",
         ));
     };
     if !item.generics.params.is_empty() {
@@ -90,7 +90,7 @@ fn ports(item: &DeriveInput) -> Result<Vec<Port<'_>>> {
     if data.variants.is_empty() {
         return Err(Error::new_spanned(
             &item.ident,
-            "an operator has a port at least",
+            "an operator needs at least one port",
         ));
     }
     let mut ports: Vec<Port<'_>> = Vec::new();
@@ -99,7 +99,7 @@ fn ports(item: &DeriveInput) -> Result<Vec<Port<'_>>> {
         if ports.iter().any(|other| other.name == port.name) {
             return Err(Error::new_spanned(
                 variant,
-                format!("a second port called `{}`", port.name),
+                format!("duplicate port `{}`", port.name),
             ));
         }
         ports.push(port);
@@ -114,7 +114,7 @@ fn port(variant: &Variant) -> Result<Port<'_>> {
             return Err(Error::new_spanned(
                 variant,
                 format!(
-                    "a port's variant holds the type of its datums: `{}(Datum)`",
+                    "the variant of a port contains the type of its records: `{}(Record)`",
                     variant.ident
                 ),
             ));
@@ -127,7 +127,7 @@ fn port(variant: &Variant) -> Result<Port<'_>> {
     })
 }
 
-/// What `#[port = "…"]` says, else the variant's name in snake case.
+/// Returns the name given by `#[port = "…"]`, or the variant's name in snake case.
 fn name(variant: &Variant) -> Result<String> {
     let mut given = variant
         .attrs
@@ -137,12 +137,12 @@ fn name(variant: &Variant) -> Result<String> {
         return Ok(snake_case(&variant.ident.to_string()));
     };
     if let Some(second) = given.next() {
-        return Err(Error::new_spanned(second, "a second name for a port"));
+        return Err(Error::new_spanned(second, "duplicate name of a port"));
     }
     let Meta::NameValue(meta) = &attribute.meta else {
         return Err(Error::new_spanned(
             attribute,
-            "a port is named so: `#[port = \"late\"]`",
+            "name a port like this: `#[port = \"late\"]`",
         ));
     };
     let Expr::Lit(ExprLit {
@@ -152,7 +152,7 @@ fn name(variant: &Variant) -> Result<String> {
     else {
         return Err(Error::new(
             meta.value.span(),
-            "the name of a port is a text",
+            "the name of a port must be a string",
         ));
     };
     let text = name.value();
@@ -163,13 +163,13 @@ fn name(variant: &Variant) -> Result<String> {
     if !is_name {
         return Err(Error::new_spanned(
             name,
-            "a port's name has 1 to 64 letters, digits, `_`, `-` or `.`, of which the first is a letter or a digit",
+            "the name of a port must have 1 to 64 letters, digits, `_`, `-` or `.`, and start with a letter or digit",
         ));
     }
     Ok(text)
 }
 
-/// `TooLate` as `too_late`.
+/// Converts `TooLate` to `too_late`.
 fn snake_case(name: &str) -> String {
     let name = name.strip_prefix("r#").unwrap_or(name);
     let mut snake = String::new();

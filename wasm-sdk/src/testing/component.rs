@@ -1,4 +1,4 @@
-//! [`component`] and its like: the component that was built, run by `mosaik-runner run-operator`.
+//! [`component`] and related items: run the built component with `mosaik-runner run-operator`.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader, Read, Write as _};
@@ -14,20 +14,20 @@ use super::ran::Ran;
 use super::report::Report;
 use crate::{Error, Result, bail};
 
-/// How long a component may take for all its inputs, the time to compile it included: 2 min.
+/// The time limit for a component to process all inputs, including its compilation: 2 min.
 pub const COMPONENT_TIME_MAX: Duration = Duration::from_mins(2);
 
-/// Bytes of the runner's messages that an error quotes.
+/// The maximum length in bytes of the runner's messages quoted in an error.
 const QUOTED_LEN_MAX: u64 = 4096;
 
-/// Hands the inputs to the first port of a component and finishes it, as [`run`](super::run) does natively.
+/// Passes the inputs to the first port of a component and finishes it, as [`run`](super::run) does natively.
 ///
-/// The component is a `.wasm` file, as cargo builds it, or `builtin:NAME`. It is run by `mosaik-runner`: the one that the
-/// environment variable `MOSAIK_RUNNER` names, else the one in `PATH`.
+/// The component is a `.wasm` file built by cargo, or `builtin:NAME`. It is run by the `mosaik-runner` named by the
+/// environment variable `MOSAIK_RUNNER`, otherwise by the one in `PATH`.
 ///
 /// # Errors
-/// When there is no `mosaik-runner` or one that is too old, the component or its configuration is refused, it traps, or
-/// takes longer than [`COMPONENT_TIME_MAX`].
+/// Fails if `mosaik-runner` is missing or too old, the component or its configuration is refused, it traps, or exceeds
+/// [`COMPONENT_TIME_MAX`].
 pub fn component(
     path: impl AsRef<OsStr>,
     config: impl Serialize,
@@ -36,7 +36,7 @@ pub fn component(
     Component::new(path).config(config)?.run(inputs)
 }
 
-/// As [`component()`], with the input port of each datum, as [`run_on`](super::run_on) does natively.
+/// Like [`component()`], with an input port per record, as [`run_on`](super::run_on) does natively.
 ///
 /// # Errors
 /// As [`component()`].
@@ -48,7 +48,7 @@ pub fn component_on(
     Component::new(path).config(config)?.run_on(inputs)
 }
 
-/// A component under test, with what else it is run with.
+/// A component under test, and its options.
 #[derive(Debug, Clone)]
 pub struct Component {
     runner: OsString,
@@ -57,7 +57,7 @@ pub struct Component {
 }
 
 impl Component {
-    /// A `.wasm` file, or `builtin:NAME`.
+    /// Creates a test for a `.wasm` file, or `builtin:NAME`.
     pub fn new(path: impl AsRef<OsStr>) -> Self {
         Self {
             runner: std::env::var_os("MOSAIK_RUNNER").unwrap_or_else(|| "mosaik-runner".into()),
@@ -66,7 +66,7 @@ impl Component {
         }
     }
 
-    /// Which `mosaik-runner` runs it.
+    /// Sets the `mosaik-runner` to use.
     pub fn runner(self, runner: impl AsRef<OsStr>) -> Self {
         Self {
             runner: runner.as_ref().to_owned(),
@@ -74,42 +74,42 @@ impl Component {
         }
     }
 
-    /// Its configuration; empty unless given.
+    /// Sets the configuration; empty by default.
     ///
     /// # Errors
-    /// When it cannot be written as JSON.
+    /// Fails if it cannot be serialized as JSON.
     pub fn config(self, config: impl Serialize) -> Result<Self> {
         let config = serde_json::to_string(&config)?;
         Ok(self.arg("--config", config))
     }
 
-    /// Calls its `tick` after the last datum.
+    /// Calls `tick` after the last record.
     pub fn tick(mut self) -> Self {
         self.args.push("--tick".into());
         self
     }
 
-    /// Has it take up the state that this file holds.
+    /// Restores state from `file` first.
     pub fn state(self, file: impl AsRef<Path>) -> Self {
         self.arg("--state", file.as_ref())
     }
 
-    /// Saves its state to this file in place of ending its inputs, as a reload would.
+    /// Saves the state to `file`, as a reload does, instead of ending the inputs.
     pub fn save_state(self, file: impl AsRef<Path>) -> Self {
         self.arg("--save-state", file.as_ref())
     }
 
-    /// The memory it may use, as in a manifest: `16MiB`.
+    /// Sets the memory limit, as in a manifest: `16MiB`.
     pub fn memory(self, memory: &str) -> Self {
         self.arg("--memory", memory)
     }
 
-    /// The time a call may take, as in a manifest: `500ms`.
+    /// Sets the time limit of a call, as in a manifest: `500ms`.
     pub fn time(self, time: &str) -> Self {
         self.arg("--time", time)
     }
 
-    /// Runs it on these inputs of its first port.
+    /// Runs the component on inputs of its first port.
     ///
     /// # Errors
     /// As [`component()`].
@@ -122,7 +122,7 @@ impl Component {
         self.run_lines(&[], stdin)
     }
 
-    /// Runs it on inputs of several ports.
+    /// Runs the component on inputs of several ports.
     ///
     /// # Errors
     /// As [`component()`].
@@ -146,7 +146,7 @@ impl Component {
     }
 
     fn arg(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        // In one, so that a value may start with a dash.
+        // In one argument, so that a value may start with a dash.
         let mut arg = OsString::from(name);
         arg.push("=");
         arg.push(value);
@@ -168,7 +168,7 @@ impl Component {
         let mut child = command.spawn().map_err(|error| {
             let runner = self.runner.display();
             Error::new(format_args!(
-                "`{runner}`, which runs components, cannot be started: {error}; install mosaik-runner, or name it in \
+                "failed to start `{runner}`, which runs components: {error}; install mosaik-runner, or name it in \
                  the environment variable MOSAIK_RUNNER"
             ))
         })?;
@@ -177,7 +177,7 @@ impl Component {
         else {
             bail!("the runner's pipes are gone");
         };
-        // A runner that has failed reads no further: its report says why.
+        // A runner that has failed stops reading; its report contains the reason.
         thread::spawn(move || to.write_all(&stdin));
         let messages = thread::spawn(move || quoted(messages));
         let report = read_report(&mut child, from)?;
@@ -186,14 +186,14 @@ impl Component {
             let said = messages.join().unwrap_or_default();
             let runner = self.runner.display();
             if said.contains("unrecognized subcommand") || said.contains("unexpected argument") {
-                bail!("`{runner}` is too old to run components in tests; it says: {said}");
+                bail!("`{runner}` is too old to run components in tests: {said}");
             }
-            bail!("`{runner}` did not report to the end; it says: {said}");
+            bail!("`{runner}` ended without a complete report: {said}");
         })
     }
 }
 
-/// Reads to the end of the report, or until the time is up.
+/// Reads to the end of the report, or until the time limit.
 fn read_report(child: &mut Child, from: ChildStdout) -> Result<Report> {
     let (done, reading) = mpsc::sync_channel(1);
     thread::spawn(move || {
@@ -201,7 +201,7 @@ fn read_report(child: &mut Child, from: ChildStdout) -> Result<Report> {
         let read = BufReader::new(from)
             .lines()
             .try_for_each(|line| report.line(&line?));
-        // Nobody waits any more when the time is up.
+        // Sending fails if the time limit has passed.
         let _ = done.send(read.map(|()| report));
     });
     let read = reading.recv_timeout(COMPONENT_TIME_MAX);
@@ -212,13 +212,13 @@ fn read_report(child: &mut Child, from: ChildStdout) -> Result<Report> {
     match read {
         Ok(report) => report,
         Err(RecvTimeoutError::Timeout) => {
-            bail!("the component was not done after {COMPONENT_TIME_MAX:?}")
+            bail!("the component did not finish within {COMPONENT_TIME_MAX:?}")
         }
-        Err(RecvTimeoutError::Disconnected) => bail!("the report cannot be read"),
+        Err(RecvTimeoutError::Disconnected) => bail!("failed to read the report"),
     }
 }
 
-/// The beginning of a text, read to its end so that its writer does not wait.
+/// Reads a text to its end, so that its writer does not block, and returns its beginning.
 fn quoted(mut from: impl Read) -> String {
     let mut said = Vec::new();
     let _ = from.by_ref().take(QUOTED_LEN_MAX).read_to_end(&mut said);

@@ -1,24 +1,24 @@
-//! [`Harness`]: an open operator on raw datums, call by call.
+//! [`Harness`]: tests an operator on encoded records, call by call.
 
 use crate::frames::{Frames, push_frame};
 use crate::{Binding, Driver, Error, FramesOperator, Result, State};
 
-/// An open operator, its calls answered whole (`resume` is called as long as there is more).
+/// An open operator whose calls are answered completely (`resume` is called while there is more).
 #[derive(Debug)]
 pub struct Harness<O> {
     driver: Driver<O>,
     outputs: Vec<(usize, Vec<u8>)>,
-    /// Inputs that were refused, by their index in their batch, and why.
+    /// The rejected inputs: their index in their batch, and the reason.
     pub rejected: Vec<(usize, String)>,
-    /// Answers that were given so far.
+    /// The number of answers so far.
     pub answers: usize,
 }
 
 impl<O: FramesOperator> Harness<O> {
-    /// Opens with a JSON stream on every port.
+    /// Opens the operator with a JSON stream on every port.
     ///
     /// # Errors
-    /// The operator's.
+    /// Errors of the operator.
     pub fn open(config: &str) -> Result<Self> {
         let bind = |ports: &[&str]| {
             ports
@@ -29,15 +29,15 @@ impl<O: FramesOperator> Harness<O> {
         Self::open_on(config, &bind(O::INPUTS), &bind(O::OUTPUTS))
     }
 
-    /// Opens with these streams.
+    /// Opens the operator with these streams.
     ///
     /// # Errors
-    /// The operator's; and if its configuration's schema is not JSON, which a runner refuses.
+    /// Errors of the operator, and an invalid JSON schema of its configuration, which the runner refuses.
     pub fn open_on(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
         if !O::CONFIG_SCHEMA.is_empty() {
             serde_json::from_str::<serde::de::IgnoredAny>(O::CONFIG_SCHEMA).map_err(|error| {
                 Error::new(format_args!(
-                    "the configuration's schema is not JSON: {error}"
+                    "the schema of the configuration is invalid JSON: {error}"
                 ))
             })?;
         }
@@ -51,27 +51,27 @@ impl<O: FramesOperator> Harness<O> {
         })
     }
 
-    /// Hands over a batch.
+    /// Passes a batch to an input port.
     ///
     /// # Errors
-    /// When the call fails whole.
+    /// Fails if the whole call fails.
     pub fn send(
         &mut self,
         port: usize,
-        datums: impl IntoIterator<Item = impl AsRef<[u8]>>,
+        records: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> Result<()> {
         let mut batch = Vec::new();
-        for datum in datums {
+        for datum in records {
             push_frame(&mut batch, datum.as_ref());
         }
         let answer = self.driver.process(port as u32, batch)?;
         self.keep(answer)
     }
 
-    /// Lets it see the clock.
+    /// Calls `tick`.
     ///
     /// # Errors
-    /// The operator's.
+    /// Errors of the operator.
     pub fn tick(&mut self, now_ms: u64) -> Result<()> {
         let answer = self.driver.tick(now_ms)?;
         self.keep(answer)
@@ -80,37 +80,37 @@ impl<O: FramesOperator> Harness<O> {
     /// Ends an input.
     ///
     /// # Errors
-    /// The operator's.
+    /// Errors of the operator.
     pub fn finish(&mut self, port: usize) -> Result<()> {
         let answer = self.driver.finish(port as u32)?;
         self.keep(answer)
     }
 
-    /// Its state.
+    /// Returns the state.
     ///
     /// # Errors
-    /// The operator's.
+    /// Errors of the operator.
     pub fn snapshot(&mut self) -> Result<State> {
         self.driver.snapshot()
     }
 
-    /// Takes up a state.
+    /// Restores a state.
     ///
     /// # Errors
-    /// The operator's.
+    /// Errors of the operator.
     pub fn restore(&mut self, saved: State) -> Result<()> {
         self.driver.restore(saved)
     }
 
-    /// What has left since the last call, by port.
+    /// Returns the outputs since the last call, with their ports.
     pub fn take(&mut self) -> Vec<(usize, Vec<u8>)> {
         std::mem::take(&mut self.outputs)
     }
 
-    /// What has left since the last call, all ports together, as text.
+    /// Returns the outputs since the last call, of all ports, as text.
     ///
     /// # Errors
-    /// When a datum is not UTF-8.
+    /// Fails if a record is not UTF-8.
     pub fn take_text(&mut self) -> Result<Vec<String>> {
         self.take()
             .into_iter()
@@ -118,7 +118,7 @@ impl<O: FramesOperator> Harness<O> {
             .collect()
     }
 
-    /// The driver, for calls whose answers are to be seen one by one.
+    /// Returns the driver, for calls whose answers are inspected one by one.
     pub fn driver(&mut self) -> &mut Driver<O> {
         &mut self.driver
     }
@@ -144,7 +144,7 @@ impl<O: FramesOperator> Harness<O> {
     }
 }
 
-/// A stream named `test` on a port.
+/// Creates a binding of a stream named `test` to a port.
 pub fn binding(port: &str, encoding: &str) -> Binding {
     Binding {
         port: port.to_owned(),

@@ -1,13 +1,12 @@
-//! Testing operators.
+//! Tests for operators.
 //!
-//! Natively, without WebAssembly: [`run`] hands datums to a typed operator and tells what came of them, [`run_on`] does so
-//! on several ports; [`Session`] goes step by step, through ticks and reloads; [`Harness`] makes the calls of an operator
-//! on raw datums.
+//! Native, without WebAssembly: [`run`] passes records to a typed operator and returns the results, [`run_on`] does so
+//! for several ports. [`Session`] runs step by step, including ticks and reloads. [`Harness`] calls an operator on
+//! encoded records.
 //!
-//! As it will run: [`component()`] and [`component_on`] do the same to the component that was built, through
-//! `mosaik-runner`.
+//! On the built component: [`component()`] and [`component_on`] do the same through `mosaik-runner`.
 //!
-//! Not there when the crate is compiled to WebAssembly.
+//! Not available when the crate is compiled to WebAssembly.
 
 mod component;
 mod harness;
@@ -27,10 +26,10 @@ use serde::Serialize;
 use crate::{FramesOperator, Operator, Result};
 use stand_ins::Heard;
 
-/// Opens `T`, hands it the inputs on its first port as one batch of JSON, and finishes it.
+/// Opens `T`, passes the inputs to its first port as one batch of JSON, and finishes it.
 ///
 /// # Errors
-/// When the configuration is refused, or a call fails.
+/// Fails if the configuration is refused, or a call fails.
 pub fn run<T: Operator>(
     config: impl Serialize,
     inputs: impl IntoIterator<Item = impl Serialize>,
@@ -40,10 +39,10 @@ pub fn run<T: Operator>(
     session.finish()
 }
 
-/// As [`run`], with the input port of each datum: `[("orders", json!(…)), ("payments", json!(…))]`.
+/// Like [`run`], with an input port per record: `[("orders", json!(…)), ("payments", json!(…))]`.
 ///
 /// # Errors
-/// As [`run`], and when there is no such port.
+/// As [`run`], and if a port does not exist.
 pub fn run_on<T: Operator>(
     config: impl Serialize,
     inputs: impl IntoIterator<Item = (impl AsRef<str>, impl Serialize)>,

@@ -1,4 +1,4 @@
-//! [`Ran`]: what a test has seen of an operator.
+//! [`Ran`]: the results of a test run.
 
 use std::collections::BTreeMap;
 
@@ -6,24 +6,24 @@ use serde_json::Value;
 
 use crate::host::Level;
 
-/// What [`run`](super::run), [`component`](super::component()) and their like saw. Equal for the operator's Rust code and for the
-/// component built of it.
+/// The results of [`run`](super::run), [`component`](super::component()) and related functions. Equal for the
+/// operator's Rust code and for the component built from it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ran {
-    /// What left by the first output port.
+    /// The outputs on the first output port.
     pub outputs: Vec<Value>,
-    /// What left by the others, with the port's name.
+    /// The outputs on the other ports, with the port's name.
     pub others: Vec<(String, Value)>,
-    /// Inputs that were refused, by index over all that was sent, and why.
+    /// The rejected inputs: their index among all inputs, and the reason.
     pub rejected: Vec<(usize, String)>,
-    /// What was counted.
+    /// The counters.
     pub counters: BTreeMap<String, u64>,
-    /// What was logged; natively the last thousand lines.
+    /// The log; in native runs the last 1000 lines.
     pub log: Vec<(Level, String)>,
 }
 
 impl Ran {
-    /// What left by an output port other than the first.
+    /// Returns the outputs on an output port other than the first.
     pub fn on(&self, port: &str) -> Vec<&Value> {
         let of_port = self.others.iter().filter(|(name, _)| name == port);
         of_port.map(|(_, datum)| datum).collect()

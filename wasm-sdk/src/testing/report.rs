@@ -1,4 +1,4 @@
-//! What `mosaik-runner run-operator --report json` says, a JSON object a line, read into a [`Ran`].
+//! Parses the output of `mosaik-runner run-operator --report json`, one JSON object per line, into a [`Ran`].
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::ran::Ran;
 use crate::host::Level;
 use crate::{Error, Result, bail};
 
-/// The version of the report that this reads.
+/// The supported version of the report.
 const VERSION: u32 = 1;
 
 #[derive(Deserialize)]
@@ -37,28 +37,26 @@ enum Line {
     },
 }
 
-/// A report, as far as it has come.
+/// A report that is being read.
 #[derive(Default)]
 pub(super) struct Report {
     outputs: Option<Vec<String>>,
     ran: Ran,
-    /// How it ended, once it has.
+    /// The final result, once it was read.
     done: Option<Result<()>>,
 }
 
 impl Report {
-    /// Takes the next line.
+    /// Processes the next line.
     pub(super) fn line(&mut self, line: &str) -> Result<()> {
         let read: Line = serde_json::from_str(line).map_err(|error| {
-            Error::new(format_args!(
-                "a line of the report is none ({error}): {line}"
-            ))
+            Error::new(format_args!("invalid line in the report ({error}): {line}"))
         })?;
         match read {
             Line::Start { report, outputs } => {
                 if report != VERSION {
                     bail!(
-                        "its report is of version {report}, and this mosaik-wasm-sdk reads version {VERSION}"
+                        "the report has version {report}, but this mosaik-wasm-sdk reads version {VERSION}"
                     );
                 }
                 self.outputs = Some(outputs);
@@ -67,7 +65,7 @@ impl Report {
                 let outputs = self.outputs.as_deref().unwrap_or_default();
                 let number = outputs.iter().position(|name| *name == port);
                 let datum = datum.ok_or_else(|| {
-                    Error::new(format_args!("a datum on the port `{port}` is not JSON"))
+                    Error::new(format_args!("a record on the port `{port}` is not JSON"))
                 })?;
                 self.ran.left(number.unwrap_or_default(), &port, datum);
             }
@@ -81,7 +79,7 @@ impl Report {
         Ok(())
     }
 
-    /// What was seen; `None` if the report breaks off.
+    /// Returns the results; `None` if the report is incomplete.
     pub(super) fn end(self) -> Option<Result<Ran>> {
         let done = self.done?;
         Some(done.map(|()| self.ran))

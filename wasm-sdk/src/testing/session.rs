@@ -1,4 +1,4 @@
-//! [`Session`]: a typed operator, call by call, natively.
+//! [`Session`]: tests a typed operator natively, call by call.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use super::ran::Ran;
 use super::stand_ins::Heard;
 use crate::{Entry, Error, FramesOperator, Operator, Result, State, Typed};
 
-/// An open operator with a JSON stream on every port, for tests that need more than [`run`](super::run): datums on
-/// several ports by turns, the clock, reloads.
+/// An open operator with a JSON stream on every port, for tests that need more than [`run`](super::run): alternating
+/// inputs on several ports, the clock, or reloads.
 ///
 /// ```
 /// # use mosaik_wasm_sdk::prelude::*;
@@ -22,7 +22,7 @@ use crate::{Entry, Error, FramesOperator, Operator, Result, State, Typed};
 /// # }
 /// let mut session = testing::Session::<Sum>::open(()).unwrap();
 /// session.send("in", [1, 2]).unwrap();
-/// session.reload(()).unwrap(); // a new instance goes on with the state
+/// session.reload(()).unwrap(); // a new instance continues with the state
 /// session.send("in", [3]).unwrap();
 /// assert_eq!(session.finish().unwrap().outputs, [json!(1), json!(3), json!(6)]);
 /// ```
@@ -30,7 +30,7 @@ use crate::{Entry, Error, FramesOperator, Operator, Result, State, Typed};
 pub struct Session<T: Operator> {
     harness: Harness<Typed<T>>,
     ended: BTreeSet<usize>,
-    /// Datums that instances before this one were sent, and this one.
+    /// The number of records sent so far, including to earlier instances.
     sent: usize,
     ran: Ran,
     heard: Heard,
@@ -40,7 +40,7 @@ impl<T: Operator> Session<T> {
     /// Opens the operator.
     ///
     /// # Errors
-    /// When the configuration is refused.
+    /// Fails if the configuration is refused.
     pub fn open(config: impl Serialize) -> Result<Self> {
         let heard = Heard::now();
         Ok(Self {
@@ -52,32 +52,33 @@ impl<T: Operator> Session<T> {
         })
     }
 
-    /// Hands a batch to an input port.
+    /// Passes a batch to an input port.
     ///
     /// # Errors
-    /// When there is no such port, or the call fails whole. A datum that is refused is none: see [`Ran::rejected`].
+    /// Fails if the port does not exist, or the whole call fails. A rejected record is not an error: see
+    /// [`Ran::rejected`].
     pub fn send(
         &mut self,
         port: &str,
-        datums: impl IntoIterator<Item = impl Serialize>,
+        records: impl IntoIterator<Item = impl Serialize>,
     ) -> Result<()> {
         let port = Self::port(port)?;
-        let datums = datums.into_iter().map(|datum| serde_json::to_vec(&datum));
-        let datums = datums.collect::<Result<Vec<_>, _>>()?;
-        self.harness.send(port, &datums)?;
+        let records = records.into_iter().map(|datum| serde_json::to_vec(&datum));
+        let records = records.collect::<Result<Vec<_>, _>>()?;
+        self.harness.send(port, &records)?;
         let sent = self.sent;
         let rejected = self.harness.rejected.drain(..);
         self.ran
             .rejected
             .extend(rejected.map(|(index, reason)| (sent + index, reason)));
-        self.sent += datums.len();
+        self.sent += records.len();
         self.collect()
     }
 
-    /// Lets it see the clock, in ms since 1970.
+    /// Calls `tick` with this time, in ms since 1970.
     ///
     /// # Errors
-    /// The operator's.
+    /// Errors of the operator.
     pub fn tick(&mut self, now_ms: u64) -> Result<()> {
         self.harness.tick(now_ms)?;
         self.collect()
@@ -86,7 +87,7 @@ impl<T: Operator> Session<T> {
     /// Ends an input port.
     ///
     /// # Errors
-    /// When there is no such port, and the operator's.
+    /// Fails if the port does not exist, and with errors of the operator.
     pub fn end_input(&mut self, port: &str) -> Result<()> {
         let port = Self::port(port)?;
         self.ended.insert(port);
@@ -94,10 +95,10 @@ impl<T: Operator> Session<T> {
         self.collect()
     }
 
-    /// Ends the input ports that have not ended, and tells all that came since the last [`take`](Self::take).
+    /// Ends the remaining input ports, and returns the results since the last [`take`](Self::take).
     ///
     /// # Errors
-    /// The operator's.
+    /// Errors of the operator.
     pub fn finish(mut self) -> Result<Ran> {
         for port in 0..Typed::<T>::INPUTS.len() {
             if !self.ended.contains(&port) {
@@ -108,7 +109,7 @@ impl<T: Operator> Session<T> {
         Ok(self.take())
     }
 
-    /// All that came since the last call. Datums are numbered from the session's first.
+    /// Returns the results since the last call. Records are numbered from the start of the session.
     pub fn take(&mut self) -> Ran {
         let mut ran = std::mem::take(&mut self.ran);
         (ran.counters, ran.log) = self.heard.since();
@@ -116,10 +117,10 @@ impl<T: Operator> Session<T> {
         ran
     }
 
-    /// Goes on with a new instance of this configuration, which takes up the state of the old one.
+    /// Continues with a new instance with this configuration, which restores the state of the old one.
     ///
     /// # Errors
-    /// When the configuration or the state is refused; the old instance stays.
+    /// Fails if the configuration or the state is refused; the old instance stays.
     pub fn reload(&mut self, config: impl Serialize) -> Result<()> {
         let saved = self.snapshot()?;
         let mut next = Harness::open(&serde_json::to_string(&config)?)?;
@@ -129,18 +130,18 @@ impl<T: Operator> Session<T> {
         Ok(())
     }
 
-    /// The state, as it would be carried over now.
+    /// Returns the state that would be kept now.
     ///
     /// # Errors
-    /// The operator's.
+    /// Errors of the operator.
     pub fn snapshot(&mut self) -> Result<State> {
         self.harness.snapshot()
     }
 
-    /// Has it take up a state.
+    /// Restores a state.
     ///
     /// # Errors
-    /// The operator's.
+    /// Errors of the operator.
     pub fn restore(&mut self, saved: State) -> Result<()> {
         self.harness.restore(saved)
     }
@@ -149,7 +150,7 @@ impl<T: Operator> Session<T> {
         let ports = Typed::<T>::INPUTS;
         ports.iter().position(|port| *port == name).ok_or_else(|| {
             Error::new(format_args!(
-                "there is no input port `{name}`; there is `{}`",
+                "no input port `{name}`; the ports are `{}`",
                 ports.join("`, `")
             ))
         })
@@ -164,7 +165,7 @@ impl<T: Operator> Session<T> {
     }
 }
 
-/// A state of one piece, as an older version of an operator may have saved it.
+/// Creates a state in one part, as saved by an older version of an operator.
 pub fn saved(version: u32, state: &[u8]) -> State {
     State {
         version,

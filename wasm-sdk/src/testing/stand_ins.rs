@@ -1,35 +1,35 @@
-//! What stands in for the host while tests run: a log, a clock and counters, one set a thread.
+//! Stand-ins for the host in tests: a log, a clock and counters, one set per thread.
 
 use std::collections::BTreeMap;
 
 use crate::host::{CounterClass, Level, imp};
 
-/// What this thread has counted under the name since the last call.
+/// Returns this thread's total of a counter since the last call.
 pub fn counted(name: &str) -> u64 {
     counted_as(name).map_or(0, |(_, total)| total)
 }
 
-/// What this thread has counted under the name since the last call, and the counter's class.
+/// Returns this thread's total of a counter since the last call, and its class.
 pub fn counted_as(name: &str) -> Option<(CounterClass, u64)> {
     imp::COUNTED.with_borrow_mut(|counters| counters.remove(name))
 }
 
-/// What this thread has logged since the last call; at most the last thousand lines.
+/// Returns the lines that this thread has logged since the last call, at most the last 1000.
 pub fn logged() -> Vec<(Level, String)> {
     imp::LOGGED.with_borrow_mut(|lines| lines.drain(..).collect())
 }
 
-/// Whether what this thread logs goes to stderr too. Off by default.
+/// Copies this thread's log to stderr. Off by default.
 pub fn log_to_stderr(on: bool) {
     imp::LOG_TO_STDERR.set(on);
 }
 
-/// Sets this thread's clock, in ms since 1970; `None` for the system's.
+/// Sets this thread's clock, in ms since 1970; `None` for the system clock.
 pub fn set_now(now_ms: Option<u64>) {
     imp::NOW.set(now_ms);
 }
 
-/// Where this thread's counters and log stand, to tell later what has come since.
+/// A snapshot of this thread's counters and log, to compute later changes.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     counters: BTreeMap<String, u64>,
@@ -37,7 +37,7 @@ pub(super) struct Heard {
 }
 
 impl Heard {
-    /// As it stands now.
+    /// Returns the current snapshot.
     pub(super) fn now() -> Self {
         Self {
             counters: imp::COUNTED.with_borrow(|counters| {
@@ -50,7 +50,7 @@ impl Heard {
         }
     }
 
-    /// What was counted since, and logged.
+    /// Returns the changes since the snapshot.
     pub(super) fn since(&self) -> (BTreeMap<String, u64>, Vec<(Level, String)>) {
         let counters = imp::COUNTED.with_borrow(|counters| {
             let since = counters.iter().map(|(name, (_, total))| {

@@ -1,10 +1,11 @@
-//! Times that are numbers since 1970.
+//! Numeric times since 1970.
 
 use super::{NoTime, Unit, in_range};
 use mosaik_datum::number::{Digits, short_integer};
 
-/// Numbers that are likely times without a unit, by the unit that their size tells: from 1973, or July 1979, to 2191.
-/// Between these lie dates that are written as numbers: 2010, 45413, 20240501, 202405011200, 20240501120000.
+/// The ranges of numbers that are likely times without a unit, by the unit that their size implies: from 1973 (or July
+/// 1979) to
+/// 2191. Dates written as numbers lie between these ranges: 2010, 45413, 20240501, 202405011200, 20240501120000.
 const LIKELY: [(i128, i128, Unit); 4] = [
     (100_000_000, 7_000_000_000, Unit::Seconds),
     (300_000_000_000, 7_000_000_000_000, Unit::Millis),
@@ -16,10 +17,11 @@ const LIKELY: [(i128, i128, Unit); 4] = [
     ),
 ];
 
-/// Reads a number since 1970, down to the ms that it is in; without a unit, its size tells which. 0 is 1970 in any.
+/// Converts a number since 1970 and rounds it down to ms. Without a unit, the unit is derived from its size. 0 is 1970
+/// in any unit.
 ///
 /// # Errors
-/// Says why it is no time.
+/// Returns the reason for which it is not a time.
 pub fn from_number(text: &str, unit: Option<Unit>) -> Result<i64, NoTime> {
     if let (Some(value), Some(unit)) = (short_integer(text), unit) {
         return whole(value, unit);

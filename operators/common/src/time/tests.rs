@@ -110,7 +110,7 @@ fn numbers() {
 
 #[test]
 fn fractions_are_floored() {
-    // 2024-05-01T09:59:59.999Z, and 0.6 ms more.
+    // 2024-05-01T09:59:59.999Z and 0.6 ms.
     let moment = Ok(1_714_557_599_999);
     assert_eq!(from_number("1714557599.9996", None), moment);
     assert_eq!(from_number("1714557599999.6", None), moment);

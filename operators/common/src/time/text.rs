@@ -1,16 +1,17 @@
-//! Times that are texts.
+//! Times written as text.
 
 use super::{NoTime, WEEKDAYS, in_range};
 use crate::civil::{DAY_MS, days_from_civil, days_in_month};
 
-/// A year, if it is there, a month from 1, and a day from 1.
+/// A year, if present, a month and a day. Month and day start at 1.
 type Date = (Option<u32>, u32, u32);
 
-/// Reads a text: ISO 8601 / RFC 3339, or a day with the month's English name, either with or without a time of day; as
-/// mail (RFC 2822), HTTP and the logs of web servers (`10/Oct/2000:13:55:36 -0700`) have it. Without an offset it is UTC.
+/// Parses a text: ISO 8601 / RFC 3339, or a date with an English month name, both with or without a time of day.
+/// Includes the formats of mail (RFC 2822), HTTP and web server logs (`10/Oct/2000:13:55:36 -0700`). Without an offset,
+/// the time is UTC.
 ///
 /// # Errors
-/// Says why it is no time.
+/// Returns the reason for which it is not a time.
 pub fn parse(text: &str) -> Result<i64, NoTime> {
     let text = text.trim();
     let text = text
@@ -33,7 +34,7 @@ pub fn parse(text: &str) -> Result<i64, NoTime> {
     } else {
         reader.time_of_day()?
     };
-    // As `date` and C have it, the year comes last.
+    // In the format of `date` and C, the year comes last.
     if year.is_none() {
         year = Some(reader.last_year()?);
     }
@@ -46,7 +47,7 @@ pub fn parse(text: &str) -> Result<i64, NoTime> {
         return Err(NoTime::Date);
     }
     let days = days_from_civil(year, month, day);
-    // 1970 began on a Thursday.
+    // 1970 started on a Thursday.
     let actual = u8::try_from((days + 3).rem_euclid(7)).unwrap_or_default();
     if weekday.is_some_and(|weekday| weekday != u32::from(actual)) {
         return Err(NoTime::Weekday(actual));
@@ -90,7 +91,7 @@ impl Reader<'_> {
             4 => year,
             // The hours of a time of day.
             2 if self.rest.first() == Some(&b':') => return Err(NoTime::Format),
-            // As mail has it.
+            // As in mail.
             2 if day_first && year < 50 => 2000 + year,
             2 if day_first => 1900 + year,
             _ => return Err(NoTime::Format),
@@ -98,7 +99,7 @@ impl Reader<'_> {
         Ok((Some(year), month, day))
     }
 
-    /// The day of the week, from Monday, if it comes first: `Sun, 06 Nov 1994`, `Sunday, 06-Nov-94`, `Sun Nov  6`.
+    /// Parses a leading day of the week, starting from Monday: `Sun, 06 Nov 1994`, `Sunday, 06-Nov-94`, `Sun Nov  6`.
     fn weekday(&mut self) -> Option<u32> {
         let start = self.rest;
         let day = self.word(&WEEKDAYS);
@@ -109,20 +110,20 @@ impl Reader<'_> {
         day
     }
 
-    /// ` 2004`, behind a time of day.
+    /// ` 2004`, after a time of day.
     fn last_year(&mut self) -> Result<u32, NoTime> {
         self.gap()?;
         self.digits(4, 4)
     }
 
-    /// ` (PDT)`, behind everything else.
+    /// ` (PDT)`, at the end.
     fn comment(&mut self) {
         if self.rest.starts_with(b" (") && self.rest.ends_with(b")") {
             self.rest = &[];
         }
     }
 
-    /// `T12:30`, ` 12:30:15.250`, `:12:30:15`, with or without `Z`, `+01:00` or `GMT` behind
+    /// `T12:30`, ` 12:30:15.250`, `:12:30:15`, optionally followed by `Z`, `+01:00` or `GMT`.
     fn time_of_day(&mut self) -> Result<i64, NoTime> {
         if !(self.skip(b'T') || self.skip(b't') || self.skip(b' ') || self.skip(b':')) {
             return Err(NoTime::Format);
@@ -140,7 +141,7 @@ impl Reader<'_> {
         } else {
             0
         };
-        // 60 is a leap second; like everyone's clock, this one repeats the second after it.
+        // 60 is a leap second. As on most clocks, the following second is repeated instead.
         if hour > 23 || minute > 59 || second > 60 {
             return Err(NoTime::Date);
         }
@@ -174,7 +175,7 @@ impl Reader<'_> {
     }
 
     fn offset(&mut self) -> Result<i64, NoTime> {
-        // Names of more than one letter; those of mail, whose meaning is fixed.
+        // Zone names of more than one letter; those of mail, which are defined unambiguously.
         const ZONES: [(&[u8], i64); 11] = [
             (b"GMT", 0),
             (b"UTC", 0),
@@ -236,7 +237,7 @@ impl Reader<'_> {
         Ok(index + 1)
     }
 
-    /// Which of these comes next, in full or its first three letters.
+    /// Parses one of these words, in full or by its first three letters, and returns its index.
     fn word(&mut self, words: &[&str]) -> Option<u32> {
         let count = self
             .rest
@@ -255,7 +256,7 @@ impl Reader<'_> {
         u32::try_from(index).ok()
     }
 
-    /// Blanks, dashes, slashes and a comma between the parts of a named date.
+    /// Skips spaces, dashes, slashes and a comma between the parts of a named date.
     fn gap(&mut self) -> Result<(), NoTime> {
         let count = self
             .rest

@@ -1,4 +1,4 @@
-//! What holds whatever comes.
+//! Properties that hold for all inputs.
 
 use super::*;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
     })
 }
 
-/// The join by its definition: every left with every right, then those without another.
+/// The join by its definition: every left record with every right one, then those without a match.
 fn nested_loops(inputs: &[Input], within: i64, kind: &str) -> Vec<[Option<u64>; 2]> {
     let mut all = Vec::new();
     let fits = |one: &Input, other: &Input| {
@@ -42,7 +42,7 @@ proptest! {
     fn it_is_what_nested_loops_give(inputs in inputs(), within in 0i64..40, kind in kinds(), ends in 0usize..60) {
         let config = config(json!({"within": format!("{within}s"), "type": kind, "lateness": "100s"}));
         let mut join = open(&config);
-        // One of the sides ends as soon as all of it was there.
+        // One of the sides ends as soon as all of its records were sent.
         let first = ends % 2;
         let last = inputs.iter().rposition(|input| input.0 == first).map_or(0, |at| at + 1);
         for (index, input) in inputs.iter().enumerate() {
@@ -62,7 +62,7 @@ proptest! {
     fn disorder_within_lateness_changes_nothing(
         steps in proptest::collection::vec((0usize..2, 0u8..3, 0i64..8, 0i64..15), 0..60), kind in kinds(),
     ) {
-        // Each side's time goes on, each datum at most 15 s behind it.
+        // The time of each side advances, and each record is at most 15 s behind it.
         let mut newest = [0, 0];
         let inputs: Vec<Input> = steps.iter().zip(0u32..).map(|((side, key, step, behind), id)| {
             newest[*side] += step;

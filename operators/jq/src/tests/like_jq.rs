@@ -1,4 +1,5 @@
-//! What the operator answers beside what jq 1.8 does, on the filters of `cases`; the README lists where they differ.
+//! Compares the answers of the operator with those of jq 1.8 on the filters of `cases`. The README lists the
+//! differences.
 
 use super::*;
 use mosaik_datum::canonical;
@@ -11,7 +12,7 @@ struct Case {
     outputs: Option<Vec<String>>,
 }
 
-/// The answers in a form that is the same for equal values; `None` when the datum or the filter is rejected.
+/// The answers in a form that is equal for equal values; `None` if the record or the filter is rejected.
 fn answers(case: &Case) -> Option<Vec<String>> {
     let mut harness = open(&case.filter).ok()?;
     harness.send(0, [&case.input]).unwrap();

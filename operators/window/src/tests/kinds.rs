@@ -23,7 +23,7 @@ fn of(windows: Json, more: Json) -> String {
     config.to_string()
 }
 
-/// Start, end and number of datums of every window, by key.
+/// The start, end and number of records of every window, by key.
 fn counts(out: &[Json]) -> BTreeMap<(u64, String, String), u64> {
     let mut counts = BTreeMap::new();
     for window in out {
@@ -101,7 +101,7 @@ fn sessions_merge_when_a_datum_joins_them() {
         })
         .collect();
     let line = |from, to, rest: &str| format!("\"{}\" \"{}\" {rest}", rfc3339(from), rfc3339(to));
-    // 9 joins 0 and 18; 50 comes when the session of 40 has just ended.
+    // 9 joins 0 and 18; 50 arrives when the session of 40 has just ended.
     assert_eq!(
         left,
         [
@@ -138,7 +138,7 @@ fn sessions_count_as_windows_once_they_are_apart() {
     harness
         .send(0, times.map(|time| datum(1, time, 1)))
         .unwrap();
-    // 40 would be the third; 10 ends with 20's beginning and is a third as well; 5 joins none of them, but the first.
+    // 40 would be the third; 10 ends where 20 begins and would also be a third; 5 joins only the first.
     let refused: Vec<_> = harness.rejected.iter().map(|(index, _)| *index).collect();
     assert_eq!(refused, [2, 3, 4]);
     harness.rejected.clear();
@@ -197,8 +197,8 @@ fn the_state_of_each_key_can_be_taken_up_alone() {
         json!({"watermark": "all"}),
     );
     let mut whole = open(&config);
-    let datums = [datum(1, 0, 1), datum(2, 25, 1), datum(1, 28, 1)];
-    whole.send(0, &datums).unwrap();
+    let records = [datum(1, 0, 1), datum(2, 25, 1), datum(1, 28, 1)];
+    whole.send(0, &records).unwrap();
     let state = whole.snapshot().unwrap();
     let keys: Vec<_> = state
         .entries
@@ -273,7 +273,7 @@ fn a_key_that_moves_to_another_instance_brings_the_newest_time() {
     one.send(0, [datum(1, 100, 1), datum(2, 99, 1)]).unwrap();
     one.take();
     let mut state = one.snapshot().unwrap();
-    // What the instance gets that key 1 does not go to.
+    // The part for an instance that does not receive key 1.
     state
         .entries
         .retain(|entry| entry.key.as_deref() != Some(b"1"));
@@ -283,7 +283,7 @@ fn a_key_that_moves_to_another_instance_brings_the_newest_time() {
     assert_eq!(counted("late"), 2, "99 came late, and so does 89");
 }
 
-/// The sessions of a key's times, from the definition: sorted, cut where a gap is as long as a session's.
+/// Computes the sessions of a key's times by definition: sorted, split where a gap is at least the session's.
 fn sessions(times: &BTreeMap<u8, Vec<i64>>, gap: i64) -> BTreeMap<(u64, String, String), u64> {
     let mut all = BTreeMap::new();
     for (key, times) in times {
@@ -338,11 +338,12 @@ proptest! {
     }
 
     #[test]
-    fn late_datums_are_missing_from_closed_windows_only(inputs in inputs(), watermark in watermarks()) {
+    fn late_records_are_missing_from_closed_windows_only(inputs in inputs(), watermark in watermarks()) {
         counted("late");
         let windows = json!({"every": "20s", "length": "70s"});
         let (out, late) = run(&of(windows, json!({"watermark": watermark})), &inputs);
-        // What is closed is what the newest time, of the key or of all, had passed when the datum came.
+        // Windows are closed if the newest time, of the key or of all keys, had passed their end when the record
+        // arrived.
         let mut expected = BTreeMap::new();
         let (mut expected_late, mut newest) = (0, BTreeMap::new());
         for (key, time, _) in &inputs {
@@ -379,7 +380,7 @@ proptest! {
     fn sessions_close_as_they_should_when_disorder_is_within_lateness(
         steps in proptest::collection::vec((0u8..3, 0i64..9, 0i64..30), 0..60), watermark in watermarks(),
     ) {
-        // Times go on, each at most 30 s behind the newest of all.
+        // Times advance, each at most 30 s behind the newest one of all.
         let mut newest = 0;
         let inputs: Vec<_> = steps.iter().map(|(key, step, behind)| {
             newest += step;

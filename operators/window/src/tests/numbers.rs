@@ -1,4 +1,4 @@
-//! Numbers, as they are added, compared and grouped by; and fields with dots in their names.
+//! Numbers that are added, compared and used as keys; and field names with dots.
 
 use super::*;
 
@@ -6,10 +6,10 @@ use super::*;
 fn integers_are_exact_whatever_their_size() {
     let aggregate = |values: &[&str]| {
         let mut harness = open(&config("60s", json!({})));
-        let datums = values
+        let records = values
             .iter()
             .map(|value| format!("{{\"k\":1,\"t\":0,\"v\":{value}}}"));
-        harness.send(0, datums).unwrap();
+        harness.send(0, records).unwrap();
         harness.finish(0).unwrap();
         let rejected = harness.rejected.len();
         let out = harness.take_text().unwrap().concat();
@@ -77,7 +77,7 @@ fn integers_are_exact_whatever_their_size() {
             "{values:?}"
         );
     }
-    // An integer that cannot be added exactly is not added at all.
+    // An integer that cannot be added exactly is rejected.
     let long = "9".repeat(40);
     let (fields, rejected) = aggregate(&["1", &long]);
     assert_eq!((fields[0].as_str(), rejected), ("1", 1));
@@ -124,6 +124,6 @@ fn a_field_may_have_a_dot_in_its_name() {
         .unwrap();
     assert_eq!(
         harness.rejected[0].1,
-        r"there is no field `http.status` (a dot that is part of a name is written `\.`)"
+        r"missing field `http.status` (write a dot within a name as `\.`)"
     );
 }

@@ -1,4 +1,4 @@
-//! Event times that are far ahead of the clock, or hardly times.
+//! Event times that are far ahead of the clock, or unlikely to be times.
 
 use super::*;
 use mosaik_wasm_sdk::testing::set_now;
@@ -36,14 +36,14 @@ fn a_time_far_ahead_makes_nothing_late() {
 fn moments_of_one_hour_are_in_its_window_however_they_are_written() {
     let config = json!({"by": "i", "time": "t", "every": "hour", "aggregate": {"n": "count"}});
     let mut harness = open(&config.to_string());
-    let datums = [
+    let records = [
         r#"{"i":0,"t":"2024-05-01T09:59:59.9996Z"}"#,
         r#"{"i":1,"t":1714557599.9996}"#,
         r#"{"i":2,"t":1714557599999600}"#,
         r#"{"i":3,"t":"Wed, 01 May 2024 09:59:59 GMT"}"#,
         r#"{"i":4,"t":"01/May/2024:11:59:59 +0200"}"#,
     ];
-    harness.send(0, datums).unwrap();
+    harness.send(0, records).unwrap();
     harness.finish(0).unwrap();
     let out = outputs(&mut harness);
     assert_eq!(out.len(), 5);
@@ -57,15 +57,18 @@ fn moments_of_one_hour_are_in_its_window_however_they_are_written() {
 fn dates_that_are_numbers_are_rejected_with_a_hint() {
     let config = json!({"time": "day", "every": "month", "aggregate": {"s": {"sum": "v"}}});
     let mut harness = open(&config.to_string());
-    let datums = [20_240_501, 20_240_502, 20_240_601, 2010, 45413];
+    let records = [20_240_501, 20_240_502, 20_240_601, 2010, 45413];
     harness
-        .send(0, datums.map(|day| json!({"day": day, "v": 1}).to_string()))
+        .send(
+            0,
+            records.map(|day| json!({"day": day, "v": 1}).to_string()),
+        )
         .unwrap();
     assert_eq!(harness.rejected.len(), 5);
     assert!(
         harness.rejected[0]
             .1
-            .starts_with("`day`: 20240501 is not a likely time since 1970; with a unit"),
+            .starts_with("`day`: 20240501 is not a likely time since 1970; set a unit"),
         "{}",
         harness.rejected[0].1
     );

@@ -21,7 +21,7 @@ fn frames_that_are_cut_short_are_malformed() {
         process,
         ..Guest::default()
     });
-    assert_eq!(what, "on output port 0, the frame at byte 0 is cut short");
+    assert_eq!(what, "on output port 0, the frame at byte 0 is incomplete");
 }
 
 #[test]

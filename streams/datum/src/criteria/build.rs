@@ -1,23 +1,23 @@
-//! Criteria written in Rust: `Criteria::field("price").gte(100).and(…)`.
+//! Builds criteria in Rust: `Criteria::field("price").gte(100).and(…)`.
 
 use super::{Alternative, Condition, Criteria, Path, Range, Scalar};
 use crate::number::{Decimal, is_float_of};
 
-/// A field of which a condition is about to be said. Made by [`Criteria::field`].
+/// A field to which a condition is about to be added. Created by [`Criteria::field`].
 #[derive(Debug, Clone)]
-#[must_use = "a field alone selects nothing: say what it must be"]
+#[must_use = "a field alone selects nothing; add a condition"]
 pub struct Field {
     path: Path,
     negated: bool,
 }
 
 impl Criteria {
-    /// Wants every datum; the same as the default.
+    /// Matches every record. The default.
     pub fn everything() -> Self {
         Self::default()
     }
 
-    /// Starts a condition on the field at this dotted path; `\.` is a dot that belongs to a name.
+    /// Starts a condition on the field at this dotted path; `\.` is a dot within a name.
     ///
     /// ```
     /// use mosaik_datum::Criteria;
@@ -32,10 +32,10 @@ impl Criteria {
         }
     }
 
-    /// Datums that both want.
+    /// Matches records that both match.
     ///
-    /// The alternatives multiply; what grows beyond [`MAX_CONDITIONS`](super::MAX_CONDITIONS) is refused where it is
-    /// put to use.
+    /// The alternatives multiply. Criteria above [`MAX_CONDITIONS`](super::MAX_CONDITIONS) are refused when they are
+    /// used.
     pub fn and(self, other: Self) -> Self {
         if self.is_everything() {
             return other;
@@ -53,7 +53,7 @@ impl Criteria {
         Self { any: any.collect() }
     }
 
-    /// Datums that either wants.
+    /// Matches records that either matches.
     pub fn or(mut self, mut other: Self) -> Self {
         if self.is_everything() || other.is_everything() {
             return Self::default();
@@ -64,7 +64,7 @@ impl Criteria {
 }
 
 impl Field {
-    /// Turns what follows into its opposite; a field that is not there then matches.
+    /// Negates the condition that follows. It then also matches a missing field.
     #[expect(
         clippy::should_implement_trait,
         reason = "it reads as a sentence, and `!field` would not"
@@ -76,19 +76,19 @@ impl Field {
         }
     }
 
-    /// Is this value.
+    /// The field equals this value.
     pub fn eq(self, value: impl Into<Scalar>) -> Criteria {
         self.one_of([value])
     }
 
-    /// Is one of these values.
+    /// The field equals one of these values.
     pub fn one_of<S: Into<Scalar>>(self, values: impl IntoIterator<Item = S>) -> Criteria {
         self.is(Condition::OneOf(
             values.into_iter().map(Into::into).collect(),
         ))
     }
 
-    /// Is more than this.
+    /// The field is greater than this.
     pub fn gt(self, bound: impl Into<Scalar>) -> Criteria {
         self.within(Range {
             gt: Some(bound.into()),
@@ -96,7 +96,7 @@ impl Field {
         })
     }
 
-    /// Is at least this.
+    /// The field is at least this.
     pub fn gte(self, bound: impl Into<Scalar>) -> Criteria {
         self.within(Range {
             gte: Some(bound.into()),
@@ -104,7 +104,7 @@ impl Field {
         })
     }
 
-    /// Is less than this.
+    /// The field is less than this.
     pub fn lt(self, bound: impl Into<Scalar>) -> Criteria {
         self.within(Range {
             lt: Some(bound.into()),
@@ -112,7 +112,7 @@ impl Field {
         })
     }
 
-    /// Is at most this.
+    /// The field is at most this.
     pub fn lte(self, bound: impl Into<Scalar>) -> Criteria {
         self.within(Range {
             lte: Some(bound.into()),
@@ -120,22 +120,22 @@ impl Field {
         })
     }
 
-    /// Is within these bounds.
+    /// The field is within these bounds.
     pub fn within(self, range: Range) -> Criteria {
         self.is(Condition::Range(range))
     }
 
-    /// Is text that starts like this.
+    /// The field is text with this prefix.
     pub fn prefix(self, prefix: impl Into<String>) -> Criteria {
         self.is(Condition::Prefix(prefix.into()))
     }
 
-    /// Is there at all, or is not.
+    /// The field is present, or is not.
     pub fn exists(self, exists: bool) -> Criteria {
         self.is(Condition::Exists(exists))
     }
 
-    /// Meets this condition.
+    /// The field meets this condition.
     pub fn is(self, condition: Condition) -> Criteria {
         let condition = if self.negated {
             Condition::Not(Box::new(condition))
@@ -164,7 +164,7 @@ whole_numbers!(i8, u8, i16, u16, i32, u32, i64);
 
 macro_rules! wide_numbers {
     ($($number:ty),*) => {$(
-        /// Exact, whatever its size.
+        /// Exact for every value.
         impl From<$number> for Scalar {
             fn from(value: $number) -> Self {
                 i64::try_from(value).map_or_else(|_| Self::spelled(&value.to_string()), Self::Int)
@@ -182,7 +182,7 @@ impl From<Decimal> for Scalar {
 }
 
 impl Scalar {
-    /// A number that JSON spells so, in the narrowest form that holds it exactly.
+    /// Parses a JSON number into the narrowest variant that represents it exactly.
     ///
     /// ```
     /// use mosaik_datum::criteria::Scalar;

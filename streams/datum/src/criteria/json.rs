@@ -1,5 +1,5 @@
-//! Walks over a JSON datum once, front to back. Values nobody asked for are checked for form and passed over, without
-//! recursion; recursion follows the paths of the criteria only.
+//! Evaluates criteria on a JSON record in a single pass. Values that no condition refers to are validated and skipped
+//! without recursion; recursion is limited by the paths of the criteria.
 
 use super::{
     select::{Findings, Malformed, Node},
@@ -7,10 +7,10 @@ use super::{
 };
 use crate::number::Number;
 
-/// The most values around each other: 127, what serde_json takes as well.
+/// The maximum nesting of values: 127, as in serde_json.
 const MAX_DEPTH: usize = 127;
 
-/// Meets the conditions below `root` with the values of `datum`. A name that comes twice counts as its last.
+/// Evaluates the conditions below `root` on the values of `datum`. Of duplicate names the last one counts.
 pub(super) fn walk(
     datum: &[u8],
     root: &Node,
@@ -27,12 +27,12 @@ pub(super) fn walk(
     }
 }
 
-/// How many bytes at the front of a string stand for themselves, as far as that shows eight at a time: none of them is a
-/// quote, a backslash or a control character.
+/// Returns the number of bytes at the front that contain no quote, backslash or control character, in steps of eight
+/// bytes.
 fn plain(bytes: &[u8]) -> usize {
     const EACH: u64 = u64::MAX / 0xff;
     const HIGH: u64 = EACH << 7;
-    // The high bit of each byte below `bound`, which is at most 128; of the bytes after the first such, perhaps falsely.
+    // Sets the high bit of each byte below `bound`, which is at most 128. Bytes after the first one may be set wrongly.
     let below = |word: u64, bound: u8| word.wrapping_sub(EACH * u64::from(bound)) & !word & HIGH;
     let (words, _) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
@@ -109,7 +109,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes over a value of any kind, checking its form. A bit says of each open value whether it is an object.
+    /// Skips a value of any kind and validates it. `objects` has one bit per open value: 1 for an object.
     fn pass(&mut self, depth: usize) -> Result<(), Malformed> {
         let (mut objects, mut open) = (0u128, 0);
         loop {
@@ -181,7 +181,7 @@ impl<'a> Scanner<'a> {
         Ok(value)
     }
 
-    /// After its opening quote.
+    /// Called after the opening quote.
     fn string(&mut self) -> Result<Text<'a>, Malformed> {
         let start = self.at;
         let mut escaped = false;
@@ -233,7 +233,7 @@ impl<'a> Scanner<'a> {
         Ok(unit)
     }
 
-    /// What it is worth is found out by the conditions that look at it.
+    /// The value is computed by the conditions that compare it.
     fn number(&mut self) -> Result<Value<'a>, Malformed> {
         let start = self.at;
         self.take(b'-');
@@ -253,7 +253,7 @@ impl<'a> Scanner<'a> {
         Ok(Value::Number(Number::Text(number)))
     }
 
-    /// At least one.
+    /// At least one digit.
     fn digits(&mut self) -> Result<(), Malformed> {
         let digits = self.text.as_bytes()[self.at..]
             .iter()

@@ -1,7 +1,8 @@
-//! [`Criteria`]: which datums of a stream a subscriber wants. No I/O.
+//! [`Criteria`]: a selection of the records of a stream. No I/O.
 //!
-//! A stranger's criteria run in the producer's process, so the language has no loops and no functions: its cost is
-//! bounded by its size, and its size by [`MAX_CONDITIONS`], [`MAX_NEGATIONS`] and [`MAX_PATH_FIELDS`].
+//! The criteria of remote consumers are evaluated in the producer's process. The language therefore has no loops and no
+//! functions: the cost is bounded by the size of the criteria, and the size by [`MAX_CONDITIONS`], [`MAX_NEGATIONS`]
+//! and [`MAX_PATH_FIELDS`].
 
 mod build;
 mod json;
@@ -23,16 +24,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Datum, number::Decimal, path};
 
-/// The most conditions in one criteria, all alternatives and all values of lists counted: 1024.
+/// The maximum number of conditions, counting all alternatives and all values of lists: 1024.
 pub const MAX_CONDITIONS: usize = 1024;
-/// The most `not` around each other: 8.
+/// The maximum number of nested `not`: 8.
 pub const MAX_NEGATIONS: usize = 8;
-/// The most names in one path: 64.
+/// The maximum number of names in a path: 64.
 pub const MAX_PATH_FIELDS: usize = 64;
 
-/// Which datums of a stream a subscriber wants: any of its alternatives, and of an alternative all conditions.
+/// A selection of the records of a stream. A record matches if any alternative matches, and an alternative matches if
+/// all of its conditions do.
 ///
-/// The default wants every datum.
+/// The default matches every record.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Criteria {
     pub(crate) any: Vec<Alternative>,
@@ -44,30 +46,31 @@ pub(crate) struct Alternative {
     pub(crate) all: Vec<(Path, Condition)>,
 }
 
-/// Where a value is within a datum: the names of the fields on the way. Written with dots between them; `\.` is a dot that
-/// belongs to a name.
+/// The path to a value within a record: the names of the fields that lead to it. Written with dots in between; `\.` is
+/// a dot within a name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Path(pub(crate) Vec<String>);
 
-/// What a value must be.
+/// A condition on a value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
-    /// One of these values; a single value is a list of one.
+    /// Equals one of these values; a single value is a list of one.
     OneOf(Vec<Scalar>),
-    /// Within these bounds. Numbers compare with numbers and text with text (by code point); nothing else is within.
+    /// Within these bounds. Numbers compare with numbers, and text with text by code point; other values are never
+    /// within.
     Range(Range),
-    /// Text that starts like this.
+    /// Text with this prefix.
     Prefix(String),
-    /// There at all, or not. A `null` is there.
+    /// Present, or not. `null` counts as present.
     Exists(bool),
-    /// Not this. A field that is not there is not anything, so `not` holds for it.
+    /// Negation. Holds for a missing field, unless it negates `Exists(false)`.
     Not(Box<Self>),
 }
 
-/// Bounds of a range; those that are `None` are open.
+/// The bounds of a range. `None` means unbounded.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Range {
-    /// More than.
+    /// Greater than.
     pub gt: Option<Scalar>,
     /// At least.
     pub gte: Option<Scalar>,
@@ -84,23 +87,23 @@ pub enum Scalar {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Int(i64),
     /// A number that is the decimal of a 64-bit float: `0.1` for the float nearest to a tenth.
     Float(f64),
     /// Text.
     Text(String),
-    /// A number of more digits than the others hold.
+    /// A number with more digits than the other variants can hold.
     Number(Decimal),
 }
 
 impl Criteria {
-    /// Whether every datum is wanted.
+    /// Returns true if every record matches.
     pub fn is_everything(&self) -> bool {
         self.any.is_empty()
     }
 
-    /// Whether this datum is wanted. One that cannot be looked into is not, unless every datum is.
+    /// Returns true if the record matches. A record that cannot be decoded matches only if every record does.
     ///
     /// ```
     /// use mosaik_datum::Criteria;
@@ -110,15 +113,15 @@ impl Criteria {
     ///     cents: u64,
     /// }
     ///
-    /// let dear = Criteria::field("cents").gte(100);
-    /// assert!(dear.matches(&Price { cents: 100 }) && !dear.matches(&Price { cents: 99 }));
+    /// let expensive = Criteria::field("cents").gte(100);
+    /// assert!(expensive.matches(&Price { cents: 100 }) && !expensive.matches(&Price { cents: 99 }));
     /// ```
     pub fn matches<D: Datum>(&self, datum: &D) -> bool {
-        let judge = |bytes: bytes::Bytes| D::matches(&bytes, self).unwrap_or(false);
-        self.is_everything() || datum.encode().is_ok_and(judge)
+        let matches = |bytes: bytes::Bytes| D::matches(&bytes, self).unwrap_or(false);
+        self.is_everything() || datum.encode().is_ok_and(matches)
     }
 
-    /// The paths it looks at, each time it does.
+    /// Returns the paths of all conditions, including duplicates.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.any
             .iter()
@@ -127,7 +130,7 @@ impl Criteria {
 }
 
 impl Path {
-    /// The names on the way.
+    /// Returns the names of the path.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }

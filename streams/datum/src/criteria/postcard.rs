@@ -1,4 +1,4 @@
-//! Walks over a postcard datum by its schema, up to the last field that the criteria name.
+//! Evaluates criteria on a postcard record by its schema, up to the last field that the criteria refer to.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::{
     schema::{self, Cursor, Digits},
 };
 
-/// The schema and where in it conditions look.
+/// The schema, and the positions in it that conditions refer to.
 #[derive(Debug)]
 pub(super) struct Plan {
     schema: Schema,
@@ -27,10 +27,10 @@ struct Step {
     inside: Inside,
 }
 
-/// What is looked at within a value.
+/// The positions within a value that conditions refer to.
 #[derive(Debug)]
 enum Inside {
-    /// Fields of a struct or variants of an enum, by their place, ascending.
+    /// Fields of a struct or variants of an enum, by ascending index.
     Places(Vec<(usize, Step)>),
     /// Values of a map, by the text of their key.
     Keys(Vec<(Box<str>, Step)>),
@@ -102,7 +102,7 @@ impl Step {
     }
 }
 
-/// The place of a name, and the schema there if something can be inside.
+/// Returns the index of a name, and its schema if it can contain values.
 fn named<'s, T>(
     all: &'s [(String, T)],
     name: &str,
@@ -112,7 +112,7 @@ fn named<'s, T>(
     Some((place, schema(&all[place].1)?))
 }
 
-/// Reads a value that conditions look at or into; all of it only when something `follows` that matters.
+/// Reads a value that conditions refer to. Reads it to its end only if something relevant `follows`.
 fn meet(
     datum: &mut Cursor<'_>,
     schema: &Schema,
@@ -166,7 +166,7 @@ fn meet(
                 let name = datum.key(key, &mut digits)?;
                 match wanted.iter().find(|(wanted, _)| **wanted == *name) {
                     Some((_, inner)) => {
-                        // As in JSON, a key that comes twice counts as its last.
+                        // As in JSON, the last of duplicate keys counts.
                         findings.forget(&inner.below);
                         meet(datum, value, inner, true, findings)?;
                     }

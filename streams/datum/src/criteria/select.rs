@@ -1,37 +1,36 @@
-//! [`Selector`]: criteria made ready for one encoding, so that a datum is looked at once, front to back, and nothing is
-//! allocated for it.
+//! [`Selector`]: criteria compiled for one encoding. Evaluates a record in a single pass and without allocation.
 
 use std::ops::Range;
 
 use super::{Condition, Criteria, MAX_CONDITIONS, Path, json, postcard, value::Value};
 use crate::{Encoding, Frames};
 
-/// Why criteria cannot be applied.
+/// Criteria cannot be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotSelectable {
-    /// Datums of this encoding have no fields.
-    #[error("criteria look into fields, and `{0}` datums have none")]
+    /// Records of this encoding have no fields.
+    #[error("criteria need fields, and `{0}` records have none")]
     Encoding(&'static str),
     /// The schema has no such field.
     #[error("the schema has no field `{0}`")]
     UnknownField(String),
-    /// Beyond the bounds of what is evaluated for a stranger.
-    #[error("criteria too costly: {0}")]
+    /// The criteria exceed the limits on their cost.
+    #[error("criteria exceed a limit: {0}")]
     TooCostly(String),
-    /// The datum is not what its encoding says.
-    #[error("the datum is not what its encoding says")]
+    /// The record is invalid in its encoding.
+    #[error("the record is invalid in its encoding")]
     Malformed,
 }
 
-/// A datum is not what its encoding says.
+/// The record is invalid in its encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// Criteria made ready for one encoding.
+/// Criteria compiled for one encoding.
 #[derive(Debug)]
 pub struct Selector {
     conditions: Vec<Condition>,
-    /// Of each alternative, the indices of its conditions.
+    /// For each alternative, the indices of its conditions.
     alternatives: Vec<Vec<usize>>,
     without: Results,
     walk: Walk,
@@ -44,7 +43,7 @@ enum Walk {
     Postcard(postcard::Plan),
 }
 
-/// A name on the way to conditions. Conditions are sorted by path, so those of a node and of all below it are ranges.
+/// A name on the path to conditions. Conditions are sorted by path, so those of a node, and those below it, are ranges.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) here: Range<usize>,
@@ -52,20 +51,20 @@ pub(super) struct Node {
     pub(super) children: Vec<(Box<str>, Self)>,
 }
 
-/// Which conditions hold, a bit each.
+/// One bit per condition: 1 if it holds.
 type Results = [u64; MAX_CONDITIONS / 64];
 
-/// What a walk over a datum has found out.
+/// The results of evaluating a record.
 pub(super) struct Findings<'a> {
     selector: &'a Selector,
     holds: Results,
 }
 
 impl Criteria {
-    /// Makes the criteria ready for datums of an encoding.
+    /// Compiles the criteria for records of an encoding.
     ///
     /// # Errors
-    /// When the encoding has no fields or the schema not these, or when the criteria are beyond their bounds.
+    /// Fails if the encoding has no fields, the schema lacks a field, or the criteria exceed their limits.
     pub fn selector(&self, encoding: &Encoding) -> Result<Selector, NotSelectable> {
         self.check_bounds().map_err(NotSelectable::TooCostly)?;
         let mut sorted: Vec<(&Path, &Condition, usize)> = Vec::new();
@@ -112,10 +111,10 @@ impl Criteria {
 }
 
 impl Selector {
-    /// Whether the datum is wanted.
+    /// Returns true if the record matches.
     ///
     /// # Errors
-    /// [`NotSelectable::Malformed`] when it is not what its encoding says.
+    /// [`NotSelectable::Malformed`] if it is invalid in its encoding.
     pub fn matches(&self, datum: &[u8]) -> Result<bool, NotSelectable> {
         let mut findings = Findings {
             selector: self,
@@ -133,7 +132,7 @@ impl Selector {
             .any(|all| all.iter().all(|index| get(&findings.holds, *index))))
     }
 
-    /// The datums that are wanted, and the number of those that could not be looked into. Shares the buffer when all are wanted.
+    /// Returns the matching records, and the number of those that could not be decoded. Shares the buffer if all match.
     pub fn select(&self, frames: &Frames) -> (Frames, usize) {
         if matches!(self.walk, Walk::Everything) {
             return (frames.clone(), 0);
@@ -150,7 +149,7 @@ impl Selector {
 }
 
 impl Findings<'_> {
-    /// A value is where these conditions look.
+    /// Evaluates these conditions on a value.
     pub(super) fn meet(&mut self, here: &Range<usize>, value: Value<'_>) {
         for index in here.clone() {
             set(
@@ -161,7 +160,7 @@ impl Findings<'_> {
         }
     }
 
-    /// Forgets what was found for these, as when a name comes again.
+    /// Resets these conditions, as for a duplicate name.
     pub(super) fn forget(&mut self, below: &Range<usize>) {
         for index in below.clone() {
             set(&mut self.holds, index, get(&self.selector.without, index));

@@ -1,4 +1,4 @@
-//! How criteria are written in YAML and JSON: a mapping from dotted paths to conditions, or a list of such mappings.
+//! The form of criteria in YAML and JSON: a mapping from dotted paths to conditions, or a list of such mappings.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ impl<'de> Deserialize<'de> for Criteria {
 }
 
 impl Criteria {
-    /// Refuses criteria that cost too much to evaluate.
+    /// Refuses criteria that exceed the limits on their cost.
     pub(crate) fn check_bounds(&self) -> Result<(), String> {
         let conditions = self.any.iter().flat_map(|alternative| &alternative.all);
         let mut total = self
@@ -43,7 +43,7 @@ impl Criteria {
                 ));
             }
             if negations > MAX_NEGATIONS {
-                return Err(format!("more than {MAX_NEGATIONS} `not` around each other"));
+                return Err(format!("more than {MAX_NEGATIONS} nested `not`"));
             }
         }
         if total > MAX_CONDITIONS {
@@ -189,7 +189,7 @@ impl<'de> Visitor<'de> for ConditionVisitor {
         while let Some(key) = map.next_key::<String>()? {
             if other.is_some() {
                 return Err(de::Error::custom(
-                    "`prefix`, `exists` and `not` stand alone",
+                    "`prefix`, `exists` and `not` cannot be combined with other keys",
                 ));
             }
             let bound = match key.as_str() {
@@ -216,7 +216,7 @@ impl<'de> Visitor<'de> for ConditionVisitor {
             let HumanScalar(value) = map.next_value()?;
             if matches!(value, Scalar::Null | Scalar::Bool(_)) {
                 return Err(de::Error::custom(format_args!(
-                    "`{key}` is a number or text: no value is within any other bound"
+                    "`{key}` must be a number or text"
                 )));
             }
             *bound = Some(value);
@@ -226,10 +226,10 @@ impl<'de> Visitor<'de> for ConditionVisitor {
             (true, None) => Ok(Condition::Range(range)),
             (false, Some(condition)) => Ok(condition),
             (true, Some(_)) => Err(de::Error::custom(
-                "a range stands alone, without `prefix`, `exists` or `not`",
+                "a range cannot be combined with `prefix`, `exists` or `not`",
             )),
             (false, None) => Err(de::Error::custom(
-                "an empty condition; leave the field out to want any value",
+                "empty condition; omit the field to accept any value",
             )),
         }
     }

@@ -1,31 +1,31 @@
-//! Numbers as they are spelled, from formats whose serde types would round them.
+//! Reads numbers from their text, in formats whose serde types would round them.
 //!
-//! serde's numbers end at 64 bits, or 128. serde_json hands out the text of a value to who asks for its `RawValue`; the
-//! manifest's reader answers the same question for numbers that are longer. Every other format ignores it.
+//! serde's numbers have at most 64 or 128 bits. serde_json provides the text of a value to a deserializer that asks for
+//! `RawValue`; the reader of manifests does the same for longer numbers. Every other format ignores the request.
 
 use std::fmt;
 
 use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, Visitor};
 
-/// The name by which the text of a value is asked for, serde_json's own.
+/// The name with which the text of a value is requested; serde_json's own.
 pub const SPELLED: &str = "$serde_json::private::RawValue";
 
-/// Reads values of any type, and numbers by their spelling.
+/// Reads values of any type, and numbers from their text.
 pub(super) trait Spelled: Sized {
-    /// What is read.
+    /// The type of the result.
     type Output;
 
-    /// What it takes, for messages.
+    /// The expected form, for error messages.
     const EXPECTED: &'static str;
 
-    /// Reads a number that JSON spells so.
+    /// Reads a number from its JSON text.
     fn number<E: de::Error>(self, text: &str) -> Result<Self::Output, E>;
 
-    /// Reads any value; numbers have been rounded.
+    /// Reads any value; numbers are rounded already.
     fn any<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Output, D::Error>;
 }
 
-/// Reads a value of any type, numbers by their spelling where the format has it.
+/// Reads a value of any type, with numbers from their text if the format provides it.
 pub(super) fn deserialize<'de, D: Deserializer<'de>, S: Spelled>(
     deserializer: D,
     reader: S,
@@ -33,7 +33,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>, S: Spelled>(
     deserializer.deserialize_newtype_struct(SPELLED, Ask(reader))
 }
 
-/// Takes what a format answers: the text of the value as the only entry of a map, or the value.
+/// Accepts both answers of a format: the text of the value as the only entry of a map, or the value itself.
 struct Ask<S>(S);
 
 macro_rules! rounded {
@@ -65,7 +65,7 @@ impl<'de, S: Spelled> Visitor<'de> for Ask<S> {
             return self.0.number(text);
         }
         let mut json = serde_json::Deserializer::from_slice(text.as_bytes());
-        // The place is one within the value, which nobody sees.
+        // The position is relative to the value and would be misleading.
         self.0.any(&mut json).map_err(|error| {
             let message = error.to_string();
             let end = message.rfind(" at line ").unwrap_or(message.len());

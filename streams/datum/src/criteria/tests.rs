@@ -1,4 +1,4 @@
-//! Criteria against a naive evaluation over parsed values, and against bytes that are nobody's.
+//! Compares criteria with a naive evaluation of parsed values, and tests them on arbitrary bytes.
 
 mod numbers;
 
@@ -168,7 +168,7 @@ proptest! {
         if let Ok(expected) = expected {
             prop_assert_eq!(judged, Ok(expected));
         } else {
-            // A number beyond the largest float is one all the same.
+            // A number beyond the largest float is still a number.
             let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
             prop_assert_eq!(judged.is_ok(), is_json);
         }
@@ -182,7 +182,7 @@ proptest! {
         let selector = Criteria::field("a").not().exists(false).selector(&Encoding::Json).unwrap();
         let expected = serde_json::from_slice::<Value>(&text).ok().map(|v| lookup(&v, &"a".into()).is_some());
         let is_json = |text: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
-        // A number beyond the largest float is one all the same.
+        // A number beyond the largest float is still a number.
         prop_assume!(expected.is_some() || !is_json(&text));
         prop_assert_eq!(selector.matches(&text).ok(), expected);
         let cut = serde_json::from_slice::<Value>(&text[..at]).ok().map(|v| lookup(&v, &"a".into()).is_some());

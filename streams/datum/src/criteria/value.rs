@@ -1,27 +1,27 @@
-//! A value as an encoding's reader meets it, and what a condition says of it. Nothing is allocated here.
+//! Values as read from an encoding, and the evaluation of conditions on them. Does not allocate.
 
 use std::cmp::Ordering;
 
 use super::{Condition, Range, Scalar};
 use crate::number::Number;
 
-/// A value within a datum, borrowed from its bytes.
+/// A value within a record, borrowed from its bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Value<'a> {
     Null,
     Bool(bool),
     Number(Number<'a>),
     Text(Text<'a>),
-    /// A list, a mapping or bytes: there, and equal to no scalar.
+    /// A list, a mapping or bytes: present, and not equal to any scalar.
     Composite,
 }
 
-/// Text within a datum.
+/// Text within a record.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Text<'a> {
-    /// As it is.
+    /// Without escapes.
     Plain(&'a str),
-    /// The inside of a JSON string whose escapes have been found valid.
+    /// The inside of a JSON string with valid escapes.
     Escaped(&'a str),
 }
 
@@ -45,7 +45,7 @@ impl Text<'_> {
         }
     }
 
-    /// By code point, which for UTF-8 is by byte.
+    /// Compares by code point, which for UTF-8 is by byte.
     fn compare(self, other: &str) -> Ordering {
         match self {
             Text::Plain(text) => text.cmp(other),
@@ -99,7 +99,7 @@ impl Unescape<'_> {
 }
 
 impl Condition {
-    /// Whether it holds for a value that is there.
+    /// Evaluates the condition on a present value.
     pub(super) fn holds(&self, value: Value<'_>) -> bool {
         match self {
             Self::OneOf(values) => values
@@ -112,7 +112,7 @@ impl Condition {
         }
     }
 
-    /// Whether it holds for a field that is not there.
+    /// Evaluates the condition on a missing field.
     pub(super) fn holds_without(&self) -> bool {
         match self {
             Self::OneOf(_) | Self::Range(_) | Self::Prefix(_) => false,
@@ -137,7 +137,7 @@ impl Range {
     }
 }
 
-/// `None` for what cannot be compared. Numbers are compared exactly.
+/// Returns `None` for values that cannot be compared. Numbers are compared exactly.
 fn compare(value: Value<'_>, with: &Scalar) -> Option<Ordering> {
     match (value, with) {
         (Value::Null, Scalar::Null) => Some(Ordering::Equal),

@@ -1,22 +1,22 @@
-//! Criteria on the wire: postcard, without recursion, so that no sender can make its reader recurse.
+//! The wire format of criteria: postcard without recursion, so that a sender cannot make the reader recurse.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Alternative, Condition, Criteria, MAX_NEGATIONS, Path, Range, Scalar};
 
-/// The most bytes that encoded criteria may take: 60 KiB, so that they fit the 64 KiB of a frame's extension.
+/// The maximum length of encoded criteria: 60 KiB, which fits into the 64 KiB extension of a frame.
 pub const MAX_WIRE_LEN: usize = 60 * 1024;
 
-/// Why criteria could not be written to bytes or read from them.
+/// Criteria could not be encoded or decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
-    /// More bytes than [`MAX_WIRE_LEN`].
-    #[error("criteria of {0} bytes, more than {MAX_WIRE_LEN}")]
+    /// Longer than [`MAX_WIRE_LEN`].
+    #[error("criteria of {0} bytes exceed the limit of {MAX_WIRE_LEN} bytes")]
     TooLong(usize),
-    /// Beyond the bounds of what is evaluated for a stranger.
-    #[error("criteria too costly: {0}")]
+    /// The criteria exceed the limits on their cost.
+    #[error("criteria exceed a limit: {0}")]
     TooCostly(String),
-    /// Bytes that are no criteria.
+    /// The bytes are not criteria.
     #[error("malformed criteria")]
     Malformed,
 }
@@ -38,10 +38,10 @@ enum Leaf {
 type WireCriteria = Vec<Vec<(Path, WireCondition)>>;
 
 impl Criteria {
-    /// The bytes that a handshake carries.
+    /// Encodes the criteria for a handshake.
     ///
     /// # Errors
-    /// When the criteria are beyond their bounds, or longer than [`MAX_WIRE_LEN`].
+    /// Fails if the criteria exceed their limits, or are longer than [`MAX_WIRE_LEN`].
     pub fn to_wire(&self) -> Result<Vec<u8>, WireError> {
         self.check_bounds().map_err(WireError::TooCostly)?;
         let alternatives: WireCriteria = self
@@ -62,10 +62,10 @@ impl Criteria {
         Ok(bytes)
     }
 
-    /// Reads what [`to_wire`](Self::to_wire) wrote, possibly elsewhere.
+    /// Decodes criteria from [`to_wire`](Self::to_wire).
     ///
     /// # Errors
-    /// When the bytes are more than [`MAX_WIRE_LEN`], no criteria, or criteria beyond their bounds.
+    /// Fails if the bytes are longer than [`MAX_WIRE_LEN`] or not criteria, or the criteria exceed their limits.
     pub fn from_wire(bytes: &[u8]) -> Result<Self, WireError> {
         if bytes.len() > MAX_WIRE_LEN {
             return Err(WireError::TooLong(bytes.len()));
@@ -107,7 +107,7 @@ fn to_wire(condition: &Condition) -> WireCondition {
 fn from_wire(wire: WireCondition) -> Result<Condition, WireError> {
     if usize::from(wire.negations) > MAX_NEGATIONS {
         return Err(WireError::TooCostly(format!(
-            "more than {MAX_NEGATIONS} `not` around each other"
+            "more than {MAX_NEGATIONS} nested `not`"
         )));
     }
     let leaf = match wire.leaf {

@@ -4,15 +4,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::{NotANumber, write_canonical};
 
-/// A number of any length, in its canonical spelling: equal when the numbers are.
+/// A number of any length in canonical form. Equal numbers compare equal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Decimal(Box<str>);
 
 impl Decimal {
-    /// Reads a number as JSON spells it.
+    /// Parses a JSON number.
     ///
     /// # Errors
-    /// When it is not a number, or has an exponent of more than 18 digits.
+    /// Fails if it is not a number, or has an exponent of more than 18 digits.
     pub fn parse(text: &str) -> Result<Self, NotANumber> {
         let mut canonical = Vec::new();
         write_canonical(text, &mut canonical)?;
@@ -20,7 +20,7 @@ impl Decimal {
         Ok(Self(text.into()))
     }
 
-    /// Its digits.
+    /// Returns the canonical form.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -32,7 +32,7 @@ impl std::fmt::Display for Decimal {
     }
 }
 
-/// As text, which every format carries exactly.
+/// Serialized as text, which every format preserves exactly.
 impl Serialize for Decimal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)

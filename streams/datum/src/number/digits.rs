@@ -1,26 +1,26 @@
-//! [`Digits`]: the digits of a number, where its point is, and its sign.
+//! [`Digits`]: the digits, decimal point and sign of a number.
 
 use std::{cmp::Ordering, io::Write};
 
-/// The most digits of an exponent.
+/// The maximum number of digits of an exponent.
 const EXPONENT_DIGITS: usize = 18;
-/// Zeros that are written out behind a whole number rather than as an exponent.
+/// The maximum number of trailing zeros written out; beyond, an exponent is used.
 const ZEROS_BEHIND: usize = 40;
-/// Zeros that are written out between the point and the first other digit.
+/// The maximum number of zeros written out after the decimal point; beyond, an exponent is used.
 const ZEROS_BEFORE: usize = 5;
 
-/// A number as `0.DIGITS` times a power of ten, borrowed from its spelling.
+/// A number as `0.DIGITS` times a power of ten, borrowed from its text.
 #[derive(Debug, Clone, Copy)]
 pub struct Digits<'a> {
     negative: bool,
-    /// From the first digit that is not zero to the last; with a point among them, perhaps.
+    /// From the first to the last digit that is not zero. May contain the decimal point.
     significant: &'a [u8],
-    /// Where the point is: before the first digit at 0, behind it at 1.
+    /// The position of the decimal point: 0 before the first digit, 1 after it.
     point: i64,
 }
 
 impl<'a> Digits<'a> {
-    /// Of a number that is spelled as JSON does. `None` when it is not, or its exponent has more than 18 digits.
+    /// Parses a JSON number. Returns `None` if it is not one, or its exponent has more than 18 digits.
     pub fn of(text: &'a str) -> Option<Self> {
         let (negative, text) = match text.strip_prefix('-') {
             Some(rest) => (true, rest.as_bytes()),
@@ -50,7 +50,7 @@ impl<'a> Digits<'a> {
             });
         };
         let before = i64::try_from(whole).ok()? - i64::try_from(first).ok()?;
-        // Behind the point, the point itself is not a place.
+        // After the decimal point, the point itself is not a digit.
         let before = if first > whole { before + 1 } else { before };
         Some(Self {
             negative,
@@ -71,17 +71,18 @@ impl<'a> Digits<'a> {
         self.significant.len() - point
     }
 
-    /// Digits before the point; none where the number is below one.
+    /// Returns the number of digits before the decimal point; 0 for numbers below one.
     fn whole(&self) -> usize {
         usize::try_from(self.point).unwrap_or(if self.point < 0 { 0 } else { usize::MAX })
     }
 
-    /// The number as an integer, if it is a whole one that fits.
+    /// Returns the number as an integer, if it is one and fits.
     pub fn as_integer(&self) -> Option<i128> {
         (self.count() <= self.whole()).then(|| self.floor(0))?
     }
 
-    /// The largest integer that is not above the number times ten to the power of `places`; `None` if it does not fit.
+    /// Returns the largest integer that is at most the number times ten to the power of `places`; `None` if it does not
+    /// fit.
     pub fn floor(&self, places: i32) -> Option<i128> {
         let point = self.point + i64::from(places);
         let whole = usize::try_from(point.max(0)).ok()?;
@@ -105,7 +106,7 @@ impl<'a> Digits<'a> {
         Some(value)
     }
 
-    /// Appends the canonical spelling.
+    /// Appends the canonical form.
     pub(super) fn write(&self, to: &mut Vec<u8>) {
         let count = self.count();
         if count == 0 {
@@ -137,7 +138,7 @@ impl<'a> Digits<'a> {
         }
     }
 
-    /// Zeros between the point and the first digit, if they are few.
+    /// Returns the number of zeros between the decimal point and the first digit, if they are written out.
     fn zeros_before(&self) -> Option<usize> {
         let zeros = usize::try_from(self.point.checked_neg()?).ok()?;
         (zeros <= ZEROS_BEFORE).then_some(zeros)
@@ -173,7 +174,7 @@ impl PartialEq for Digits<'_> {
 
 impl Eq for Digits<'_> {}
 
-/// The digits of `e+12`, and whether it has a minus; `None` if it is not an exponent. Nothing is 0.
+/// Returns the sign and digits of `e+12`; `None` if it is not an exponent. An empty exponent is 0.
 fn is_exponent(text: &[u8]) -> Option<(bool, &[u8])> {
     let Some((_, text)) = text.split_first() else {
         return Some((false, b"0"));

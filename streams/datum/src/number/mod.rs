@@ -1,8 +1,8 @@
-//! Numbers by their exact value: how JSON's numbers are compared and spelled, whatever their length.
+//! Comparison and canonical form of JSON numbers by their exact value, for any length.
 //!
-//! Criteria, keys and the built-in operators all compare numbers here. A 64-bit float stands for the decimal that it is
-//! printed as, `0.1` for the float nearest to a tenth. Short whole numbers are compared as integers, others as floats
-//! first; only where the floats are equal are digits looked at.
+//! Criteria, keys and the built-in operators all compare numbers with this module. A 64-bit float stands for its
+//! shortest decimal form: `0.1` for the float nearest to a tenth. Short integers are compared as integers. Other
+//! numbers are compared as floats first, and by their digits if the floats are equal.
 
 mod decimal;
 mod digits;
@@ -17,28 +17,28 @@ use std::{
 pub use decimal::Decimal;
 pub use digits::Digits;
 
-/// Decimal digits that always fit an `i64`.
+/// The number of decimal digits that always fit into an `i64`.
 const SHORT_DIGITS: usize = 18;
-/// Two decimals of at most so many digits are never the same `f64`.
+/// The number of digits up to which different decimals are different `f64`.
 const FLOAT_DIGITS: usize = 15;
 
-/// A number, as an encoding's reader meets it.
+/// A number as read from an encoding.
 #[derive(Debug, Clone, Copy)]
 pub enum Number<'a> {
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// A whole number of up to 128 bits: its sign, and its size without it.
+    /// An integer of up to 128 bits.
     Wide {
-        /// Whether it is below zero.
+        /// True if it is negative.
         negative: bool,
-        /// How far it is from zero.
+        /// The absolute value.
         size: u128,
     },
     /// A 64-bit float.
     Float(f64),
     /// A 32-bit float.
     Single(f32),
-    /// A number as JSON spells it.
+    /// The text of a JSON number.
     Text(&'a str),
 }
 
@@ -67,13 +67,13 @@ impl From<u128> for Number<'_> {
 }
 
 impl<'a> Number<'a> {
-    /// A number that JSON spells so. Its form is not checked.
+    /// Creates a number from JSON text, which is not validated.
     pub fn of(text: &'a str) -> Self {
         short_integer(text).map_or(Self::Text(text), Self::Int)
     }
 
-    /// Compares two numbers by their exact values. `None` where one is not a number, or has an exponent of more than 18
-    /// digits.
+    /// Compares two numbers by their exact values. Returns `None` if one is not a number, or has an exponent of more
+    /// than 18 digits.
     pub fn compare(self, other: Self) -> Option<Ordering> {
         if let (Self::Int(one), Self::Int(other)) = (self, other) {
             return Some(one.cmp(&other));
@@ -82,14 +82,14 @@ impl<'a> Number<'a> {
             return self.compare_single(other);
         }
         let (one, two) = (self.nearest()?, other.nearest()?);
-        // The nearest float never turns an order round, so that only equal ones leave it open.
+        // Rounding to float preserves the order, so only equal floats need a further comparison.
         match one.partial_cmp(&two)? {
             Ordering::Equal => self.compare_digits(other),
             order => Some(order),
         }
     }
 
-    /// The decimal of a 32-bit float is another than that of the 64-bit float which is equal to it.
+    /// The shortest decimal of a 32-bit float differs from that of the equal 64-bit float.
     #[cold]
     fn compare_single(self, other: Self) -> Option<Ordering> {
         let (one, two) = (self.nearest()? as f32, other.nearest()? as f32);
@@ -132,7 +132,7 @@ impl<'a> Number<'a> {
 
     #[cold]
     fn compare_spelled(self, other: Self) -> Option<Ordering> {
-        // What is infinite has no digits; a number that is spelled out never is.
+        // Infinities have no digits, and the text of a number is never infinite.
         match (self.infinite(), other.infinite()) {
             (None, None) => {}
             (one, other) => return Some(one.unwrap_or(0).cmp(&other.unwrap_or(0))),
@@ -143,7 +143,7 @@ impl<'a> Number<'a> {
         Some(one.cmp(&two))
     }
 
-    /// 1 for infinity, -1 for its opposite.
+    /// Returns 1 for infinity, -1 for negative infinity.
     fn infinite(self) -> Option<i8> {
         let value = match self {
             Self::Float(value) => value,
@@ -165,7 +165,7 @@ impl<'a> Number<'a> {
             Self::Wide { negative, size } => {
                 write!(buffer, "{}{size}", if negative { "-" } else { "" })
             }
-            // Of two decimals that are as near, the one that JSON is written with.
+            // Of two equally near decimals, the one that JSON is written with.
             Self::Float(value) => serde_json::to_writer(&mut *buffer, &value).map_err(Into::into),
             Self::Single(value) => serde_json::to_writer(&mut *buffer, &value).map_err(Into::into),
         };
@@ -174,12 +174,12 @@ impl<'a> Number<'a> {
     }
 }
 
-/// Whether a float is printed as this number.
+/// Returns true if the float's shortest decimal equals this number.
 pub fn is_float_of(value: f64, text: &str) -> bool {
     Number::Float(value).compare(Number::Text(text)) == Some(Ordering::Equal)
 }
 
-/// The value of a whole number without an exponent that has at most 18 digits.
+/// Returns the value of an integer without exponent and with at most 18 digits.
 pub fn short_integer(text: &str) -> Option<i64> {
     let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
     if digits.len() > SHORT_DIGITS || !digits.iter().all(u8::is_ascii_digit) {
@@ -188,16 +188,16 @@ pub fn short_integer(text: &str) -> Option<i64> {
     text.parse().ok()
 }
 
-/// Whether a number is written without an exponent, and in so few digits that no other such one is the same float.
+/// Returns true for a number without exponent and with so few digits that no other such number is the same float.
 fn is_plain_and_short(text: &str) -> bool {
     text.len() <= FLOAT_DIGITS && !text.bytes().any(|byte| byte | 0x20 == b'e')
 }
 
-/// Appends the one spelling that all ways to write a number have in common: `1.10`, `1.1` and `11e-1` are `1.1`; `1e2`,
-/// `100` and `100.0` are `100`.
+/// Appends the canonical form of a number: `1.10`, `1.1` and `11e-1` become `1.1`; `1e2`, `100` and `100.0` become
+/// `100`.
 ///
 /// # Errors
-/// When it is not a number, or has an exponent of more than 18 digits.
+/// Fails if it is not a number, or has an exponent of more than 18 digits.
 pub fn write_canonical(text: &str, to: &mut Vec<u8>) -> Result<(), NotANumber> {
     if short_integer(text).is_some() && text != "-0" {
         to.extend_from_slice(text.as_bytes());
@@ -207,12 +207,12 @@ pub fn write_canonical(text: &str, to: &mut Vec<u8>) -> Result<(), NotANumber> {
     Ok(())
 }
 
-/// A text is not a number, or one with an exponent of more than 18 digits.
+/// The text is not a number, or its exponent has more than 18 digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a number, or one whose exponent has more than 18 digits")]
+#[error("not a number, or its exponent has more than 18 digits")]
 pub struct NotANumber;
 
-/// Room for any number of a fixed width.
+/// A buffer for any number of a fixed width.
 struct Buffer {
     bytes: [u8; 40],
     len: usize,

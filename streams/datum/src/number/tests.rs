@@ -60,7 +60,7 @@ fn floats_stand_for_the_decimal_that_they_are_printed_as() {
     assert_eq!(compare(f64::INFINITY, "1e999"), Some(Ordering::Greater));
     assert_eq!(compare(f64::NEG_INFINITY, "-1e999"), Some(Ordering::Less));
     assert_eq!(compare(f64::NAN, "0"), None);
-    // Two decimals are as near; JSON is written with the even one.
+    // Two decimals are equally near; JSON is written with the even one.
     assert_eq!(
         compare(-647_981_208_008_093.2_f64, "-647981208008093.2"),
         Some(Ordering::Equal)
@@ -136,7 +136,7 @@ fn floors() {
     assert_eq!(Digits::of("1.5").unwrap().as_integer(), None);
 }
 
-/// One of the ways to write `value` times ten to the power of `-places`.
+/// Returns one of the forms of `value` times ten to the power of `-places`.
 fn spell(value: i64, places: u32, way: u8) -> String {
     let sign = if value < 0 { "-" } else { "" };
     let digits = format!(

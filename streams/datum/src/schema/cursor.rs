@@ -1,10 +1,10 @@
-//! Reads the bytes of a postcard datum, value by value. What a value is, its reader knows from the schema.
+//! [`Cursor`]: reads the values of a postcard record. The caller determines their types from the schema.
 
 use std::fmt::{self, Write as _};
 
 use super::{Malformed, Schema};
 
-/// What is left to read of a datum.
+/// The unread rest of a record.
 #[derive(Debug, Clone)]
 pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
@@ -15,7 +15,7 @@ impl<'a> Cursor<'a> {
         Self { rest: datum }
     }
 
-    /// A `bool`, or whether there is something in an `Option`.
+    /// Reads a `bool`, or the presence of an `Option`.
     pub(crate) fn flag(&mut self) -> Result<bool, Malformed> {
         match self.byte()? {
             0 => Ok(false),
@@ -24,7 +24,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// An unsigned integer of so many bits.
+    /// Reads an unsigned integer of this many bits.
     pub(crate) fn unsigned(&mut self, bits: u8) -> Result<u128, Malformed> {
         if bits == 8 {
             return self.byte().map(u128::from);
@@ -32,7 +32,7 @@ impl<'a> Cursor<'a> {
         self.varint(bits)
     }
 
-    /// A signed integer of so many bits.
+    /// Reads a signed integer of this many bits.
     pub(crate) fn signed(&mut self, bits: u8) -> Result<i128, Malformed> {
         if bits == 8 {
             return self.byte().map(|byte| i128::from(byte.cast_signed()));
@@ -53,7 +53,7 @@ impl<'a> Cursor<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed::NotUtf8)
     }
 
-    /// The text of a `char`.
+    /// Reads a `char` as text.
     pub(crate) fn char(&mut self) -> Result<&'a str, Malformed> {
         let text = self.text()?;
         let mut chars = text.chars();
@@ -70,12 +70,12 @@ impl<'a> Cursor<'a> {
         Ok(bytes)
     }
 
-    /// How many items a sequence or a map announces. Nothing says that they are there.
+    /// Reads the announced number of items of a sequence or map. They may not exist.
     pub(crate) fn len(&mut self) -> Result<u64, Malformed> {
         self.varint(64).map(|len| len as u64)
     }
 
-    /// Which of an enum's variants it is.
+    /// Reads the variant of an enum.
     pub(crate) fn variant<'s>(
         &mut self,
         variants: &'s [(String, Option<Schema>)],
@@ -86,7 +86,7 @@ impl<'a> Cursor<'a> {
         Ok((index, name, content.as_ref()))
     }
 
-    /// The text that JSON has for a map's key.
+    /// Reads a map key as its JSON text.
     pub(crate) fn key<'k>(
         &mut self,
         schema: &'k Schema,
@@ -102,12 +102,12 @@ impl<'a> Cursor<'a> {
             Schema::Signed(bits) => digits.of(self.signed(*bits)?),
             Schema::Char => self.char()?,
             Schema::Enum(variants) => self.variant(variants)?.1,
-            // Whatever else might be a key was refused with its schema.
+            // Other key types are refused by `Schema::check`.
             _ => self.text()?,
         })
     }
 
-    /// Passes over a value.
+    /// Skips a value.
     pub(crate) fn pass(&mut self, schema: &Schema) -> Result<(), Malformed> {
         match schema {
             Schema::Bool => self.flag().map(drop),
@@ -153,7 +153,7 @@ impl<'a> Cursor<'a> {
             let before = self.rest.len();
             pass(self)?;
             if self.rest.len() == before {
-                // Items that take no bytes: any announced number of them ends here.
+                // Items of zero bytes: any announced number of them ends here.
                 break;
             }
         }
@@ -172,7 +172,7 @@ impl<'a> Cursor<'a> {
         Ok(*array)
     }
 
-    /// At most so many bits.
+    /// Reads an integer of at most this many bits.
     fn varint(&mut self, bits: u8) -> Result<u128, Malformed> {
         let bits = u32::from(bits.min(128));
         let (mut value, mut shift) = (0u128, 0);
@@ -191,7 +191,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Room for the digits of any integer.
+/// A buffer for the digits of any integer.
 #[derive(Debug)]
 pub(crate) struct Digits {
     /// `i128::MIN` has 39 digits and a sign.

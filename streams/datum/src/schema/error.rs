@@ -1,73 +1,71 @@
-//! What is wrong with a schema, or with a datum that should be of one.
+//! Errors in schemas, and in records that do not match their schema.
 
-/// A schema that no type has.
+/// An invalid schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {
-    /// More types around each other than [`MAX_SCHEMA_DEPTH`](super::MAX_SCHEMA_DEPTH).
-    #[error("more than {} types within each other", super::MAX_SCHEMA_DEPTH)]
+    /// Types are nested deeper than [`MAX_SCHEMA_DEPTH`](super::MAX_SCHEMA_DEPTH).
+    #[error("types nested more than {} deep", super::MAX_SCHEMA_DEPTH)]
     TooDeep,
-    /// An integer of a width that there is not.
-    #[error("there are no integers of {0} bits")]
+    /// An integer has an unsupported width.
+    #[error("unsupported integer width: {0} bits")]
     Bits(u8),
-    /// A map whose keys cannot be had in JSON.
-    #[error(
-        "the keys of a map are booleans, integers, characters, strings or enums that hold nothing"
-    )]
+    /// The keys of a map have no JSON text.
+    #[error("map keys must be booleans, integers, characters, strings or enums without content")]
     Key,
-    /// Two fields or two variants of one name.
-    #[error("`{0}` is there twice")]
+    /// Two fields or two variants have the same name.
+    #[error("duplicate name `{0}`")]
     Twice(String),
 }
 
-/// What is wrong with bytes that should be postcard.
+/// Invalid postcard bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
     /// The bytes end within a value.
-    #[error("the datum ends before it")]
+    #[error("the record ends too early")]
     Short,
-    /// Text that is not UTF-8.
-    #[error("it is not UTF-8")]
+    /// Text is not UTF-8.
+    #[error("not UTF-8")]
     NotUtf8,
-    /// A byte other than 0 and 1 where a `bool` or an `Option` says which it is.
+    /// The byte of a `bool` or `Option` is neither 0 nor 1.
     #[error("the byte {0} is neither 0 nor 1")]
     Flag(u8),
-    /// An integer beyond its type.
-    #[error("the number is too large for its type")]
+    /// An integer exceeds its type.
+    #[error("the number exceeds its type")]
     Number,
-    /// Text of no or several characters.
-    #[error("it is not one character")]
+    /// The text of a character does not have exactly one.
+    #[error("not exactly one character")]
     Char,
-    /// A variant that the enum does not have.
-    #[error("there is no variant number {0}")]
+    /// The enum has no such variant.
+    #[error("no variant number {0}")]
     Variant(u32),
 }
 
-/// A datum that could not be transcoded.
+/// A record could not be transcoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TranscodeError {
     /// The bytes are not postcard of this schema.
-    #[error("not what the schema says: {}{reason}", At(path))]
+    #[error("invalid for the schema: {}{reason}", At(path))]
     Postcard {
-        /// Where in the datum: field names and numbers of items, with dots between; empty for the datum itself.
+        /// The position in the record: field names and item numbers, separated by dots; empty for the record itself.
         path: String,
-        /// What is wrong there.
+        /// The reason.
         reason: Malformed,
     },
-    /// The text is not JSON, or not of this schema.
-    #[error("not what the schema says: {}{reason}", At(path))]
+    /// The text is not JSON, or does not match the schema.
+    #[error("invalid for the schema: {}{reason}", At(path))]
     Json {
-        /// Where in the datum: field names and numbers of items, with dots between; empty for the datum itself.
+        /// The position in the record: field names and item numbers, separated by dots; empty for the record itself.
         path: String,
-        /// What is wrong there.
+        /// The reason.
         reason: String,
     },
-    /// What would come out is longer than a datum may be.
-    #[error("it would be longer than {max_bytes} bytes")]
+    /// The result is longer than the maximum length of a record.
+    #[error("the result exceeds {max_bytes} bytes")]
     TooLarge {
-        /// The limit.
+        /// The limit in bytes.
         max_bytes: usize,
     },
 }

@@ -1,5 +1,5 @@
-//! JSON to postcard in one pass: serde_json reads, and what it meets is written as the schema says. Fields that come in
-//! another order than the schema's are put in order where they stand.
+//! Converts JSON to postcard in one pass: serde_json reads, and each value is written according to the schema. Fields
+//! in a different order than in the schema are reordered in the output.
 
 use std::fmt;
 
@@ -14,19 +14,19 @@ use super::{
     names::{FieldOf, VariantOf},
 };
 
-/// Whole numbers up to this are told from their neighbours by an `f64`: 2^53.
+/// The largest number up to which an `f64` represents every integer: 2^53.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// What writing datums needs; one may follow the other.
+/// Reusable state of the conversion.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Of the fields of the structs at hand, where each stands in the output.
+    /// For the fields of the structs being written, their ranges in the output.
     spans: Vec<Option<(usize, usize)>>,
-    /// Where fields are put in order.
+    /// A buffer for reordering fields.
     sorted: Vec<u8>,
-    /// After a failure: where it was, the innermost place first.
+    /// After a failure, its position; the innermost part first.
     pub(super) path: Vec<String>,
-    /// Why a failure was: the limit.
+    /// True if the failure was caused by the length limit.
     pub(super) too_large: bool,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Value<'a, 's> {
     pub(super) schema: &'s Schema,
     pub(super) state: &'a mut State,
     pub(super) out: &'a mut BytesMut,
-    /// What `out` may be filled up to.
+    /// The maximum length of `out`.
     pub(super) end: usize,
 }
 
@@ -45,7 +45,7 @@ impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
         match self.schema {
             Schema::Bool => json.deserialize_bool(self),
-            // Apart, for they are read without a loss.
+            // Separate, to be read without loss.
             Schema::Unsigned(128) => json.deserialize_u128(self),
             Schema::Signed(128) => json.deserialize_i128(self),
             Schema::Unsigned(_) => json.deserialize_u64(self),
@@ -124,7 +124,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         match self.schema {
             Schema::F32 => self.put(&(value as f32).to_le_bytes()),
             Schema::F64 => self.put(&value.to_le_bytes()),
-            // 3.0 is 3: not everyone who reckons with JSON tells them apart.
+            // Accepts 3.0 as 3: some writers of JSON do not distinguish them.
             Schema::Unsigned(_) | Schema::Signed(_)
                 if value.fract() == 0.0 && value.abs() <= MAX_EXACT =>
             {
@@ -188,7 +188,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                 }
                 Ok(())
             }
-            // As serde reads a struct, too.
+            // As serde reads a struct.
             Schema::Struct(fields) => {
                 for (index, (_, field)) in fields.iter().enumerate() {
                     self.item(field, index, &mut list)?;
@@ -233,7 +233,7 @@ impl<'s> Value<'_, 's> {
         }
     }
 
-    /// Notes the place when what was done in it has failed.
+    /// Adds a part of the position to a failure.
     fn placed<T, E>(&mut self, place: impl ToString, done: Result<T, E>) -> Result<T, E> {
         if done.is_err() {
             self.state.path.push(place.to_string());
@@ -340,13 +340,13 @@ impl<'s> Value<'_, 's> {
         self.count(start, count)
     }
 
-    /// Sets the number in front of items, for which one byte was left at `start`.
+    /// Sets the number in front of items, for which one byte was reserved at `start`.
     fn count<E: Error>(&mut self, start: usize, count: usize) -> Result<(), E> {
         if let Ok(short @ 0..128) = u8::try_from(count) {
             self.out[start] = short;
             return self.put(&[]);
         }
-        // The number goes behind the items and then, over the byte that was left, in front of them.
+        // Written after the items, then rotated in front of them over the reserved byte.
         let behind = self.out.len();
         put_varint(self.out, count as u128);
         let width = self.out.len() - behind;
@@ -384,7 +384,7 @@ impl<'s> Value<'_, 's> {
         }
         for (index, (name, field)) in fields.iter().enumerate() {
             if self.state.spans[base + index].is_none() {
-                // As serde: what may be missing is so when its name is missing.
+                // As in serde: an `Option` may be missing together with its name.
                 let Schema::Option(_) = field else {
                     return Err(A::Error::custom(format_args!("missing field `{name}`")));
                 };
@@ -415,7 +415,7 @@ fn put_varint(out: &mut BytesMut, mut value: u128) {
     out.put_u8(value as u8);
 }
 
-/// Says what is expected of a schema within another.
+/// Describes the expected type of a nested schema.
 struct Expecting<'s>(&'s Schema);
 
 impl fmt::Display for Expecting<'_> {

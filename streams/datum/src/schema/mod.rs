@@ -1,4 +1,4 @@
-//! [`Schema`]: the shape of a postcard datum, and [`Transcoder`], which by it makes JSON of postcard and postcard of JSON.
+//! [`Schema`]: the type of a postcard record; and [`Transcoder`], which converts between postcard and JSON by a schema.
 //! No I/O.
 
 mod cursor;
@@ -19,19 +19,19 @@ pub(crate) use cursor::{Cursor, Digits};
 pub use error::{Malformed, SchemaError, TranscodeError};
 pub use transcoder::{DEFAULT_PART_BYTES, Refused, Transcoded, Transcoder};
 
-/// The most types around each other. JSON then nests no deeper than common readers take it.
+/// The maximum nesting of types. Keeps the resulting JSON within the limits of common parsers.
 pub const MAX_SCHEMA_DEPTH: usize = 96;
 
-/// The shape of a postcard datum: what a Rust type says by its definition.
+/// The type of a postcard record, as given by the definition of a Rust type.
 ///
-/// A struct with one unnamed field is written as that field is. A type that contains itself has no schema.
+/// A struct with one unnamed field is represented by the type of that field. Recursive types have no schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Schema {
     /// `bool`.
     Bool,
-    /// An unsigned integer of so many bits: 8, 16, 32, 64 or 128. `usize` has 64.
+    /// An unsigned integer of 8, 16, 32, 64 or 128 bits. `usize` has 64.
     Unsigned(u8),
-    /// A signed integer of so many bits: 8, 16, 32, 64 or 128. `isize` has 64.
+    /// A signed integer of 8, 16, 32, 64 or 128 bits. `isize` has 64.
     Signed(u8),
     /// `f32`.
     F32,
@@ -41,33 +41,33 @@ pub enum Schema {
     Char,
     /// `String`.
     String,
-    /// A byte string with its length in front: the same bytes as `Vec<u8>`.
+    /// A byte string with a length prefix: the same bytes as `Vec<u8>`.
     Bytes,
-    /// `()`, and a struct without a body.
+    /// `()`, and a unit struct.
     Unit,
     /// `Option<_>`.
     Option(Box<Self>),
-    /// `Vec<_>` and the sets.
+    /// `Vec<_>` and sets.
     Sequence(Box<Self>),
-    /// `[_; N]`: as many of one type.
+    /// `[_; N]`.
     Array(Box<Self>, u32),
     /// A tuple, and a struct with several unnamed fields.
     Tuple(Vec<Self>),
-    /// `BTreeMap<_, _>`, `HashMap<_, _>`: the keys' type and the values'. A key is a `bool`, an integer, a `char`, a
-    /// `String` or an enum whose variants hold nothing: in JSON, it must be a text.
+    /// `BTreeMap<_, _>`, `HashMap<_, _>`: the types of keys and values. A key must have a JSON text: it is a `bool`, an
+    /// integer, a `char`, a `String` or an enum whose variants are all units.
     Map(Box<Self>, Box<Self>),
-    /// A struct: its fields, in the order of its definition.
+    /// A struct: its fields in the order of definition.
     Struct(Vec<(String, Self)>),
-    /// An enum: its variants, in the order of its definition, and what each holds. One with several unnamed fields holds a
-    /// [`Tuple`](Self::Tuple), one with named fields a [`Struct`](Self::Struct).
+    /// An enum: its variants in the order of definition, and their contents. The content of a variant with several
+    /// unnamed fields is a [`Tuple`](Self::Tuple), with named fields a [`Struct`](Self::Struct).
     Enum(Vec<(String, Option<Self>)>),
 }
 
 impl Schema {
-    /// Whether there is a Rust type of this shape which JSON can be made of.
+    /// Validates the schema: a Rust type of this form exists and can be converted to JSON.
     ///
     /// # Errors
-    /// Says what cannot be.
+    /// Returns the first mistake.
     pub fn check(&self) -> Result<(), SchemaError> {
         self.check_within(MAX_SCHEMA_DEPTH)
     }
@@ -116,7 +116,7 @@ impl Schema {
         }
     }
 
-    /// Whether a map can have keys of this type: whether JSON has a text for each of its values.
+    /// Returns true if the type can be a map key: each of its values can be written as a JSON string.
     pub fn is_key(&self) -> bool {
         match self {
             Self::Bool | Self::Unsigned(_) | Self::Signed(_) | Self::Char | Self::String => true,

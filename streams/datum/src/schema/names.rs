@@ -1,4 +1,4 @@
-//! Names in JSON, read as the places that a schema gives them.
+//! Resolves JSON names to the indices of a schema.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use serde::de::{DeserializeSeed, Deserializer, Error, Visitor};
 
 use super::Schema;
 
-/// Reads a field's name: its place, `None` for one that the struct does not have.
+/// Reads a field name as its index; `None` for an unknown field.
 pub(super) struct FieldOf<'s> {
     pub(super) fields: &'s [(String, Schema)],
-    /// The one to compare with first: most come in order.
+    /// The index to compare first: most fields are in order.
     pub(super) expected: usize,
 }
 
@@ -41,7 +41,7 @@ impl Visitor<'_> for FieldOf<'_> {
     }
 }
 
-/// Reads a variant's name: its place.
+/// Reads a variant name as its index.
 pub(super) struct VariantOf<'s>(pub(super) &'s [(String, Option<Schema>)]);
 
 impl<'de> DeserializeSeed<'de> for VariantOf<'_> {

@@ -1,11 +1,11 @@
-//! Postcard to JSON in one pass: each value is read and written, nothing is kept.
+//! Converts postcard to JSON in one pass: each value is read and written at once.
 
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 
 use super::{Cursor, Digits, Malformed, Schema};
 
-/// Why a datum is not written.
+/// The reason for which a record is not written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
     Malformed(Malformed),
@@ -18,18 +18,18 @@ impl From<Malformed> for Stop {
     }
 }
 
-/// Writes one datum.
+/// Writes one record.
 pub(super) struct Writer<'a> {
     pub(super) datum: Cursor<'a>,
     pub(super) out: &'a mut BytesMut,
-    /// What `out` may be filled up to.
+    /// The maximum length of `out`.
     pub(super) end: usize,
-    /// After a failure: where it was, the innermost place first.
+    /// After a failure, its position; the innermost part first.
     pub(super) path: Vec<String>,
 }
 
 impl Writer<'_> {
-    /// As deep as the schema, whatever the datum is.
+    /// Recurses as deep as the schema, for any record.
     pub(super) fn value(&mut self, schema: &Schema) -> Result<(), Stop> {
         match schema {
             Schema::Bool => {
@@ -63,7 +63,7 @@ impl Writer<'_> {
             }
             Schema::Bytes => {
                 let bytes = self.datum.bytes()?;
-                // A digit and what parts it from the next, at the least.
+                // At least one digit and one separator per byte.
                 self.fits(bytes.len().saturating_mul(2))?;
                 self.put(bytes)
             }
@@ -146,7 +146,7 @@ impl Writer<'_> {
         self.fits(0)
     }
 
-    /// Notes the place when what is done in it fails.
+    /// Adds a part of the position to a failure.
     fn within(
         &mut self,
         place: impl ToString,
@@ -160,12 +160,11 @@ impl Writer<'_> {
     }
 
     fn put<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stop> {
-        serde_json::to_writer(self.out.writer(), value)
-            .expect("numbers and texts are written to memory without an error");
+        serde_json::to_writer(self.out.writer(), value).expect("writing to memory cannot fail");
         self.fits(0)
     }
 
-    /// Whether so many bytes more are within the limit.
+    /// Checks that this many more bytes are within the limit.
     fn fits(&self, more: usize) -> Result<(), Stop> {
         if self.out.len().saturating_add(more) > self.end {
             Err(Stop::TooLarge)

@@ -1,4 +1,4 @@
-//! [`Transcoder`]: datums and batches of them from postcard to JSON and back.
+//! [`Transcoder`]: converts records and batches between postcard and JSON.
 
 use std::sync::Arc;
 
@@ -12,20 +12,19 @@ use super::{
 };
 use crate::{Frames, FramesBuilder, frames::DEFAULT_MAX_FRAME_LEN};
 
-/// A part of a batch is at an end once it has so many bytes: 1 MiB. It is longer by one datum at worst.
+/// The length in bytes at which a part of a converted batch ends: 1 MiB, exceeded by at most one record.
 ///
-/// Few bytes of postcard can be many of JSON, so what comes of a batch is handed out in parts.
+/// A few bytes of postcard can become many bytes of JSON, so a converted batch is returned in parts.
 pub const DEFAULT_PART_BYTES: usize = 1024 * 1024;
 
-/// Makes JSON of postcard, and postcard of JSON, as a schema says.
+/// Converts between postcard and JSON by a schema.
 ///
-/// The JSON is what serde_json makes of the same Rust type: a struct is an object, a tuple a list, bytes are a list of
-/// numbers, an enum's variant is its name or `{"name": content}`, no number and the infinities are `null`. Read back, it
-/// is what serde_json takes for that type: names that the struct does not have are passed over, an `Option` may be
-/// missing, and `null` is no number. A number without a fraction such as `3.0` is an integer too. Every finite number
-/// comes back as it was.
+/// The JSON is the one that serde_json writes for the same Rust type: a struct is an object, a tuple a list, bytes are a
+/// list of numbers, an enum variant is its name or `{"name": content}`, NaN and the infinities are `null`. Reading follows
+/// serde_json as well: unknown fields of a struct are ignored, an `Option` may be missing, and `null` is not a number. A
+/// number without a fraction, such as `3.0`, is also accepted as an integer. Finite numbers survive a round trip unchanged.
 ///
-/// As for a consumer of the Rust type, what follows a postcard datum is passed over. One pass; nothing is built in between.
+/// As with the Rust type, bytes after a postcard record are ignored. Works in one pass, without an intermediate value.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -57,31 +56,31 @@ pub struct Transcoder {
     max_datum_bytes: usize,
 }
 
-/// What became of the front of a batch.
+/// The result of converting the front of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transcoded {
-    /// What was taken off the batch.
+    /// The records removed from the batch.
     pub taken: Frames,
-    /// What came of it, in its order.
+    /// The converted records, in order.
     pub frames: Frames,
-    /// What nothing came of, in its order.
+    /// The records that could not be converted, in order.
     pub refused: Vec<Refused>,
 }
 
-/// A datum that could not be transcoded.
+/// A record that could not be converted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Which one of those that were taken.
+    /// The index among the removed records.
     pub index: usize,
-    /// Why not.
+    /// The reason.
     pub error: TranscodeError,
 }
 
 impl Transcoder {
-    /// For datums of a schema, up to [`DEFAULT_MAX_FRAME_LEN`] long.
+    /// Creates a transcoder for records of a schema, up to [`DEFAULT_MAX_FRAME_LEN`] long.
     ///
     /// # Errors
-    /// Those of [`Schema::check`].
+    /// Errors of [`Schema::check`].
     pub fn new(schema: &Schema) -> Result<Self, SchemaError> {
         schema.check()?;
         Ok(Self {
@@ -90,18 +89,18 @@ impl Transcoder {
         })
     }
 
-    /// The longest datum that may come out, in bytes. Default: [`DEFAULT_MAX_FRAME_LEN`], 16 MiB. Until that shows, a
-    /// datum may have taken twice as much memory.
+    /// Sets the maximum length of a converted record in bytes. Default: [`DEFAULT_MAX_FRAME_LEN`], 16 MiB. A conversion
+    /// may temporarily use twice as much memory.
     #[must_use]
     pub fn with_max_datum_bytes(mut self, max_bytes: usize) -> Self {
         self.max_datum_bytes = max_bytes;
         self
     }
 
-    /// Appends the JSON of a postcard datum; nothing when it fails.
+    /// Appends the JSON form of a postcard record. Appends nothing if it fails.
     ///
     /// # Errors
-    /// The datum is not of the schema, or its JSON too long.
+    /// Fails if the record does not match the schema, or its JSON form is too long.
     pub fn to_json(&self, datum: &[u8], out: &mut BytesMut) -> Result<(), TranscodeError> {
         let start = out.len();
         let mut writer = Writer {
@@ -121,10 +120,10 @@ impl Transcoder {
         })
     }
 
-    /// Appends the postcard of a JSON datum; nothing when it fails.
+    /// Appends the postcard form of a JSON record. Appends nothing if it fails.
     ///
     /// # Errors
-    /// The datum is not JSON or not of the schema, or its postcard too long.
+    /// Fails if the record is not JSON or does not match the schema, or its postcard form is too long.
     pub fn to_postcard(&self, datum: &[u8], out: &mut BytesMut) -> Result<(), TranscodeError> {
         self.write_postcard(&mut State::default(), datum, out)
     }
@@ -154,7 +153,7 @@ impl Transcoder {
         } else {
             TranscodeError::Json {
                 path: shown(failed.path),
-                // A datum is a line, and nothing was found on column 0.
+                // A record is usually one line, and column 0 carries no information.
                 reason: error
                     .to_string()
                     .replace(" at line 1 column 0", "")
@@ -163,12 +162,12 @@ impl Transcoder {
         })
     }
 
-    /// Takes postcard datums off the front of a batch, at least one if there is one, and makes JSON of them.
+    /// Removes postcard records from the front of a batch, at least one if there is one, and converts them to JSON.
     pub fn frames_to_json(&self, batch: &mut Frames) -> Transcoded {
         transcode(batch, |datum, out| self.to_json(datum, out))
     }
 
-    /// Takes JSON datums off the front of a batch, at least one if there is one, and makes postcard of them.
+    /// Removes JSON records from the front of a batch, at least one if there is one, and converts them to postcard.
     pub fn frames_to_postcard(&self, batch: &mut Frames) -> Transcoded {
         let mut state = State::default();
         transcode(batch, |datum, out| {

@@ -1,4 +1,4 @@
-//! The items that a definition stands for.
+//! Generates the items of a definition.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::id;
 
-/// What is wrong with a definition's keys, all together.
+/// The errors in the keys of a definition, combined.
 #[derive(Default)]
 struct Mistakes(Option<syn::Error>);
 
@@ -26,7 +26,7 @@ impl Mistakes {
     }
 }
 
-/// The calls on the builders of the two sides.
+/// The method calls on the builders of the two sides.
 #[derive(Default)]
 struct Calls {
     producer: TokenStream,
@@ -42,7 +42,8 @@ impl Calls {
     }
 }
 
-/// The type and its traits; with mistakes in the keys these are still there, so that its uses are not mistakes too.
+/// Generates the type and its traits. They are generated even if there are errors in the keys, so that uses of the type
+/// do not cause further errors.
 pub(super) fn items(definition: &Definition) -> TokenStream {
     let mut mistakes = Mistakes::default();
     let mut calls = Calls::default();
@@ -103,7 +104,7 @@ fn entry_calls(definition: &Definition, calls: &mut Calls, mistakes: &mut Mistak
             if is_again && !key.is_requirement {
                 mistakes.add(
                     entry.key.span(),
-                    format!("`{name}` is set for the {side} already"),
+                    format!("`{name}` is already set for the {side}"),
                 );
                 continue;
             }
@@ -125,7 +126,7 @@ fn explain(misuse: Misuse, key: &Key, entry: &Entry, definition: &Definition) ->
     let (key_name, stream) = (key.name, &definition.name);
     match misuse {
         Misuse::NotOf(side) => format!(
-            "`{key_name}` is for the {} alone: leave `{side}` out",
+            "`{key_name}` applies to the {} only: remove `{side}`",
             side.other()
         ),
         Misuse::Undefined(side) if key.is_requirement => format!(
@@ -134,12 +135,12 @@ fn explain(misuse: Misuse, key: &Key, entry: &Entry, definition: &Definition) ->
             side.other()
         ),
         Misuse::Undefined(side) if entry.prefix.is_none() && key.is_of(side.other()) => format!(
-            "`{key_name}` is for the {side}, which `{stream}` does not define: \
+            "`{key_name}` applies to the {side}, which `{stream}` does not define: \
              write `{other} {key_name}` to set it for the {other}",
             other = side.other()
         ),
         Misuse::Undefined(side) => {
-            format!("`{key_name}` is for the {side}, which `{stream}` does not define")
+            format!("`{key_name}` applies to the {side}, which `{stream}` does not define")
         }
     }
 }
@@ -235,7 +236,7 @@ fn trait_impl(definition: &Definition, name: &TokenStream, body: &TokenStream) -
         generics,
         ..
     } = definition;
-    // What is compiled conditionally is so as a whole.
+    // Conditional compilation of the type applies to its traits as well.
     let cfgs = attrs
         .iter()
         .filter(|attr: &&Attribute| attr.path().is_ident("cfg"));
@@ -248,7 +249,7 @@ fn trait_impl(definition: &Definition, name: &TokenStream, body: &TokenStream) -
     }
 }
 
-/// A name that the values of a definition neither see nor hide.
+/// Creates a local name that cannot clash with names in the values of a definition.
 fn local(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
 }

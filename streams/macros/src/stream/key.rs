@@ -1,4 +1,4 @@
-//! The keys of a stream definition, and which side's builder each goes to. No tokens.
+//! The keys of a stream definition, and the builder that each applies to. No tokens.
 
 use std::fmt;
 
@@ -37,17 +37,17 @@ impl fmt::Display for Side {
     }
 }
 
-/// What is known of a key.
+/// The properties of a key.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) name: &'static str,
-    /// The builders' method.
+    /// The method of the builder.
     pub(super) method: &'static str,
     /// The sides whose builder has the method.
     of: &'static [Side],
-    /// Where it goes when it names no side.
+    /// The sides that it applies to without a prefix.
     unprefixed: &'static [Side],
-    /// It names who must satisfy it, and the other side's builder gets it.
+    /// True if its prefix names the side that must satisfy it; it then applies to the other side's builder.
     pub(super) is_requirement: bool,
 }
 
@@ -101,10 +101,10 @@ impl Key {
         KEYS.iter().find(|key| key.name == name)
     }
 
-    /// The builders that it goes to in a definition of `defined` sides.
+    /// Returns the builders that it applies to, in a definition of `defined` sides.
     ///
     /// # Errors
-    /// Says why it goes to none.
+    /// Returns the reason if there is none.
     pub(super) fn route(
         &self,
         prefix: Option<Side>,
@@ -136,32 +136,32 @@ impl Key {
         }
     }
 
-    /// Whether `side`'s builder has the method too, when the key says that it is meant.
+    /// Returns true if `side`'s builder has the method, possibly with a prefix only.
     pub(super) fn is_of(&self, side: Side) -> bool {
         self.of.contains(&side)
     }
 }
 
-/// Why a key goes nowhere.
+/// The reason for which a key applies to no builder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Misuse {
-    /// That side's builder has nothing of the kind.
+    /// The builder of that side has no such method.
     NotOf(Side),
-    /// It would go to that side's builder, and the definition has no such side.
+    /// The definition does not have that side.
     Undefined(Side),
 }
 
-/// What a mistyped key was probably meant to be.
+/// Returns the key that a mistyped one most resembles.
 pub(super) fn similar_key(name: &str) -> Option<&'static str> {
     similar(name, KEYS.iter().map(|key| key.name))
 }
 
-/// The candidate that `name` is most like, if it is like any.
+/// Returns the candidate that `name` most resembles, if any is similar enough.
 pub(super) fn similar<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    /// As like as two words must be for one to be taken for the other.
+    /// The minimum similarity of a suggestion.
     const ALIKE: f64 = 0.8;
     candidates
         .into_iter()
@@ -171,7 +171,7 @@ pub(super) fn similar<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// All keys, for a list of what there is.
+/// Lists all keys for an error message.
 pub(super) fn names() -> String {
     let names: Vec<_> = KEYS.iter().map(|key| format!("`{}`", key.name)).collect();
     names.join(", ")

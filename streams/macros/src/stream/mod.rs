@@ -1,4 +1,4 @@
-//! `stream!`: from the tokens of a definition to a type that makes producers and consumers.
+//! `stream!`: expands a definition to a type that creates producers and consumers.
 
 mod build;
 mod key;
@@ -6,7 +6,7 @@ mod parse;
 
 use proc_macro2::TokenStream;
 
-/// The definition's items; mistakes are said at the token where they are, all at once where that can be.
+/// Returns the items of the definition. Errors are reported at their tokens, and together where possible.
 pub(crate) fn expand(input: TokenStream) -> TokenStream {
     match syn::parse2::<parse::Definition>(input) {
         Ok(definition) => build::items(&definition),

@@ -1,4 +1,5 @@
-//! The form of a definition: `#[attributes] visibility [producer|consumer] Name<Generics> = Datum [, id] [, key: value]*`.
+//! The syntax of a definition: `#[attributes] visibility [producer|consumer] Name<Generics> = Datum [, id] [, key:
+//! value]*`.
 
 use proc_macro2::{Span, TokenStream};
 use syn::{
@@ -10,13 +11,13 @@ use syn::{
 
 use super::key::{Key, Side, similar};
 
-/// A stream definition, as it is written.
+/// A parsed stream definition.
 pub(super) struct Definition {
-    /// The path of `mosaik-streams`, as its own macro knows it.
+    /// The path of `mosaik-streams`, as passed by its macro.
     pub(super) krate: TokenStream,
     pub(super) attrs: Vec<Attribute>,
     pub(super) vis: Visibility,
-    /// The sides it defines.
+    /// The sides that it defines.
     pub(super) sides: Vec<Side>,
     pub(super) name: Ident,
     pub(super) generics: Generics,
@@ -49,12 +50,12 @@ impl Parse for Definition {
         let generics = input.parse()?;
         if !input.peek(Token![=]) {
             return Err(input.error(format!(
-                "expected `=` and the type of the datums: `{name} = Datum`"
+                "expected `=` and the record type: `{name} = Datum`"
             )));
         }
         input.parse::<Token![=]>()?;
         if input.is_empty() || input.peek(Token![,]) || input.peek(LitStr) {
-            return Err(input.error("expected the type of the datums that travel on the stream"));
+            return Err(input.error("expected the record type of the stream"));
         }
         let datum = input.parse()?;
         let mut definition = Self {
@@ -82,20 +83,22 @@ fn parse_mode(input: ParseStream<'_>) -> syn::Result<Vec<Side>> {
         Some(side) => Ok(vec![side]),
         None => Err(syn::Error::new(
             mode.span(),
-            "expected `producer`, `consumer`, or the name of the stream alone",
+            "expected `producer`, `consumer`, or only the name of the stream",
         )),
     }
 }
 
 fn parse_name(input: ParseStream<'_>) -> syn::Result<Ident> {
     if input.is_empty() {
-        return Err(input.error("expected the name of a stream and its datums: `pub Name = Datum`"));
+        return Err(
+            input.error("expected the name and record type of a stream: `pub Name = Datum`")
+        );
     }
     input.parse()
 }
 
 impl Definition {
-    /// What follows the type.
+    /// Parses everything after the type.
     fn parse_rest(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
         let mut is_first = true;
         while !input.is_empty() {
@@ -110,7 +113,7 @@ impl Definition {
                 self.entries.push(input.parse()?);
             } else if !is_first {
                 let message = if input.peek(LitStr) {
-                    "the id of a stream comes right after the type of its datums, and once"
+                    "the id of a stream must directly follow its record type, once"
                 } else {
                     "expected a key and its value: `key: value`"
                 };
@@ -126,7 +129,7 @@ impl Definition {
     }
 }
 
-/// Whether what follows is meant as `[side] key: value`, well-formed or not, rather than as the id of the stream.
+/// Returns true if the next tokens are meant as `[side] key: value`, well-formed or not, rather than as the id.
 fn starts_entry(input: ParseStream<'_>) -> bool {
     let is_alone = input.peek2(Token![::]) || input.peek2(syn::token::Paren);
     if !input.peek(Ident) || is_alone {
@@ -171,11 +174,11 @@ fn parse_prefix(input: ParseStream<'_>) -> syn::Result<(Side, Span)> {
     }
     let names = Side::BOTH.map(Side::name);
     let message = match similar(&text, names) {
-        Some(name) => format!("`{text}` is no side of a stream: did you mean `{name}`?"),
+        Some(name) => format!("unknown side `{text}`: did you mean `{name}`?"),
         None if Key::named(&text).is_some() => {
             format!("expected `:` and the value of `{text}` after it")
         }
-        None => format!("`{text}` is no side of a stream: it is `producer` or `consumer`"),
+        None => format!("unknown side `{text}`: expected `producer` or `consumer`"),
     };
     Err(syn::Error::new(word.span(), message))
 }

@@ -1,4 +1,4 @@
-//! What nodes tell each other by gossip: their entries, and that they leave. No I/O.
+//! The contents of gossip messages: entries of nodes, and departures. No I/O.
 
 use std::net::SocketAddr;
 
@@ -11,15 +11,15 @@ use crate::{
     discovery::{PeerEntryVersion, SignedPeerEntry},
 };
 
-/// Addresses of one peer that are taken from gossip.
+/// The maximum number of addresses of one peer that are taken from gossip.
 const ADDRESSES_MAX: usize = 8;
 
-/// An announcement as it came, no signature checked.
+/// A received announcement with unverified signatures.
 #[derive(Debug, Deserialize)]
 pub(super) enum Announcement {
-    /// A node's entry.
+    /// The entry of a node.
     Entry(Box<Unverified>),
-    /// A node leaves.
+    /// A node departs.
     Departure(Departure),
 }
 
@@ -29,20 +29,20 @@ enum AnnouncementRef<'a> {
     Departure(&'a Departure),
 }
 
-/// A node's word that it leaves.
+/// The statement of a node that it departs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Departure {
     pub(super) peer: PeerId,
     /// The last version of its entry.
     pub(super) version: PeerEntryVersion,
-    /// RFC 3339 in UTC, as Mosaik writes it.
+    /// RFC 3339 in UTC, the format of Mosaik.
     timestamp: String,
     signature: Signature,
 }
 
 impl Announcement {
-    /// `None` for what is none, for what has more after it, and for what could be said in fewer bytes: whoever passes
-    /// announcements on could make new ones of those that there are.
+    /// Returns `None` for bytes that are not an announcement, have trailing bytes, or are not in canonical form.
+    /// Otherwise a node that forwards announcements could create different ones from them.
     pub(super) fn decode(content: &[u8]) -> Option<Self> {
         let announcement: Self = postcard::from_bytes(content).ok()?;
         let canonical = match &announcement {
@@ -56,14 +56,14 @@ impl Announcement {
     }
 }
 
-/// The bytes that announce an entry.
+/// Encodes the announcement of an entry.
 pub(super) fn of_entry(entry: &SignedPeerEntry) -> Vec<u8> {
     postcard::to_stdvec(&AnnouncementRef::Entry(entry))
         .expect("an entry has only types that postcard knows")
 }
 
 impl Departure {
-    /// Signed as of `now`, in milliseconds since 1970.
+    /// Creates a departure signed at `now`, in milliseconds since 1970.
     pub(super) fn new(key: &SecretKey, version: PeerEntryVersion, now: i64) -> Self {
         let peer = key.public();
         let timestamp = DateTime::from_timestamp_millis(now).unwrap_or_default();
@@ -75,7 +75,7 @@ impl Departure {
         }
     }
 
-    /// When it was signed, in milliseconds since 1970, if it was signed by the peer.
+    /// Returns the time of the signature in milliseconds since 1970, if it is the peer's.
     pub(super) fn verify(&self) -> Option<i64> {
         let timestamp = DateTime::parse_from_rfc3339(&self.timestamp).ok()?;
         let ms = timestamp.timestamp_millis();
@@ -83,7 +83,7 @@ impl Departure {
         self.peer.verify(&digest, &self.signature).then_some(ms)
     }
 
-    /// The bytes that announce it.
+    /// Encodes the announcement.
     pub(super) fn encode(&self) -> Vec<u8> {
         postcard::to_stdvec(&AnnouncementRef::Departure(self))
             .expect("a departure has only types that postcard knows")
@@ -99,7 +99,7 @@ fn digest(peer: &PeerId, version: PeerEntryVersion, timestamp_ms: i64) -> [u8; 3
     *hasher.finalize().as_bytes()
 }
 
-/// How a node is reached, as iroh-gossip tells it.
+/// The addresses of a node, as encoded by iroh-gossip.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Addresses {
     relay: Option<String>,
@@ -116,7 +116,7 @@ impl Addresses {
         PeerData(bytes.into())
     }
 
-    /// None for what says none.
+    /// Returns no addresses for invalid data.
     pub(super) fn decode(data: &PeerData) -> Vec<SocketAddr> {
         let addresses: Self = postcard::from_bytes(&data.0).unwrap_or_default();
         let usable = |addr: &SocketAddr| addr.port() != 0 && !addr.ip().is_unspecified();

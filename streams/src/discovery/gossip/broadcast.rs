@@ -1,7 +1,7 @@
-//! PlumTree: what is told goes along a tree of neighbours, and the others only hear that it is there. No I/O, no clock.
+//! PlumTree: messages are sent along a tree of neighbours; other neighbours receive message ids only. No I/O, no clock.
 //!
-//! See Leitão, Pereira and Rodrigues, "Epidemic broadcast trees", 2007. Other than there and in iroh-gossip, nothing is
-//! passed on before the application has found it good, and all that peers can make a node keep is bounded.
+//! See Leitão, Pereira and Rodrigues, "Epidemic broadcast trees", 2007. Unlike the paper and iroh-gossip, a message is
+//! forwarded only after the application has accepted it, and the state that peers can cause is bounded.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque, hash_map::Entry},
@@ -13,29 +13,30 @@ use bytes::Bytes;
 use super::wire::{IHAVES_PER_MESSAGE, IHave, MessageId, Reach, Tree};
 use crate::PeerId;
 
-/// How long a message can be asked for, and how long it is known that it was received. iroh-gossip's values, as are the
-/// next four.
+/// The time for which a message can be requested, and for which its id is remembered. These and the next four values
+/// are those of iroh-gossip.
 const KEEP_CONTENT: Duration = Duration::from_secs(30);
 const KEEP_ID: Duration = Duration::from_secs(90);
-/// How long a message may still come by the tree once its id came otherwise.
+/// The time for which a message may still arrive over the tree after its id was received.
 const GRAFT_AFTER: Duration = Duration::from_millis(80);
-/// How long until another peer is asked.
+/// The delay before the message is requested from another peer.
 const GRAFT_NEXT_AFTER: Duration = Duration::from_millis(40);
-/// How long ids are collected before they are told.
+/// The time for which ids are collected before they are sent.
 const TELL_IDS_AFTER: Duration = Duration::from_millis(5);
-/// By so many hops a path must be shorter for it to take the place of one that is in the tree.
+/// The number of hops by which another path must be shorter to replace a path of the tree.
 const SHORTCUT: u16 = 7;
-/// Ids, and bytes of messages, that are kept; the oldest go first.
+/// The maximum number of remembered ids, and of bytes of kept messages. The oldest are removed first.
 const IDS_MAX: usize = 65_536;
 const CONTENT_MAX: usize = 8 * 1024 * 1024;
-/// Messages that are known to be there and have not come, in all and of one peer's word, and peers kept for each.
+/// The maximum number of announced messages that have not arrived: in total, and per announcing peer. Then the maximum
+/// number of providers kept for each.
 const MISSING_MAX: usize = 4096;
 const MISSING_OF_PEER_MAX: usize = 1024;
 const PROVIDERS_MAX: usize = 5;
-/// Ids that wait to be told to one peer.
+/// The maximum number of ids that wait to be sent to one peer.
 const UNTOLD_MAX: usize = 4096;
 
-/// What the application thinks of a message.
+/// The decision of the application about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     PassOn,
@@ -44,16 +45,16 @@ pub(super) enum Verdict {
 
 struct Missing {
     providers: VecDeque<(PeerId, u16)>,
-    /// Who spoke of it first.
+    /// The peer that announced it first.
     first: PeerId,
     graft_at: Instant,
 }
 
 #[derive(Default)]
 pub(super) struct Broadcast {
-    /// Neighbours that are sent all messages.
+    /// Neighbours that receive all messages.
     eager: BTreeSet<PeerId>,
-    /// Neighbours that are told the ids.
+    /// Neighbours that receive ids only.
     lazy: BTreeSet<PeerId>,
     received: BTreeSet<MessageId>,
     received_order: VecDeque<(Instant, MessageId)>,
@@ -61,7 +62,7 @@ pub(super) struct Broadcast {
     contents_order: VecDeque<(Instant, MessageId)>,
     contents_len: usize,
     missing: HashMap<MessageId, Missing>,
-    /// How many of `missing` a peer spoke of first.
+    /// The number of `missing` entries that each peer announced first.
     missing_of: HashMap<PeerId, usize>,
     untold: BTreeMap<PeerId, Vec<IHave>>,
     tell_at: Option<Instant>,
@@ -151,7 +152,7 @@ impl Broadcast {
         self.out.push_back((peer, Tree::Graft { id, round }));
     }
 
-    /// Tells all: some neighbours the whole, the others that it is there.
+    /// Broadcasts a message: eager neighbours receive the content, lazy ones the id.
     pub(super) fn tell(&mut self, content: &Bytes, now: Instant) {
         let id = MessageId::of(content);
         self.keep(id, content, 0, now);
@@ -161,8 +162,8 @@ impl Broadcast {
         }
     }
 
-    /// Tells all neighbours, and some others, what they will not be able to ask for.
-    pub(super) fn farewell(&mut self, content: &Bytes, also: impl IntoIterator<Item = PeerId>) {
+    /// Sends a final message to all neighbours and some other peers, in full, because they cannot request it later.
+    pub(super) fn send_final(&mut self, content: &Bytes, also: impl IntoIterator<Item = PeerId>) {
         let id = MessageId::of(content);
         let neighbours = self.eager.union(&self.lazy).copied();
         let all: BTreeSet<PeerId> = neighbours.chain(also).collect();
@@ -171,7 +172,7 @@ impl Broadcast {
         }
     }
 
-    /// Lets one neighbour know that there is something, so that it asks if it lacks it.
+    /// Sends a message's id to one neighbour, which requests the message if it is missing.
     pub(super) fn offer(&mut self, to: PeerId, content: &Bytes, now: Instant) {
         let id = MessageId::of(content);
         self.keep(id, content, 0, now);
@@ -184,11 +185,11 @@ impl Broadcast {
         from: PeerId,
         message: Tree,
         now: Instant,
-        judge: &mut impl FnMut(&Bytes) -> Verdict,
+        decide: &mut impl FnMut(&Bytes) -> Verdict,
     ) {
         match message {
             Tree::Gossip { id, content, scope } => {
-                self.on_gossip(from, id, &content, scope, now, judge);
+                self.on_gossip(from, id, &content, scope, now, decide);
             }
             _ if !self.is_neighbour(&from) => {}
             Tree::Prune => self.make_lazy(from),
@@ -219,7 +220,7 @@ impl Broadcast {
         content: &Bytes,
         scope: Reach,
         now: Instant,
-        judge: &mut impl FnMut(&Bytes) -> Verdict,
+        decide: &mut impl FnMut(&Bytes) -> Verdict,
     ) {
         if self.received.contains(&id) {
             if self.is_neighbour(&from) {
@@ -231,13 +232,13 @@ impl Broadcast {
         if id != MessageId::of(content) {
             return;
         }
-        let verdict = judge(content);
+        let verdict = decide(content);
         let Reach::Swarm(round) = scope else {
             return;
         };
         let missing = self.forget_missing(&id);
         if verdict == Verdict::Drop {
-            // Known now, so that it is not looked into again.
+            // Marked as received, so that it is not validated again.
             self.mark_received(id, now);
             return;
         }
@@ -258,7 +259,7 @@ impl Broadcast {
         }
     }
 
-    /// Prefers a neighbour that had the message many hops earlier.
+    /// Prefers a neighbour from which the message was available many hops earlier.
     fn take_shortcut(&mut self, from: PeerId, round: u16, missing: &Missing) {
         let nearest = missing.providers.iter().min_by_key(|(_, round)| *round);
         if let Some((peer, nearer)) = nearest.copied()
@@ -319,7 +320,7 @@ impl Broadcast {
     fn queue_id(&mut self, id: MessageId, round: u16, from: Option<PeerId>, now: Instant) {
         for peer in self.lazy.iter().filter(|peer| Some(**peer) != from) {
             let untold = self.untold.entry(*peer).or_default();
-            // Beyond that the peer learns of it by the tree alone, or not.
+            // Above the limit, the peer receives the message over the tree only, or not at all.
             if untold.len() < UNTOLD_MAX {
                 untold.push(IHave { id, round });
             }

@@ -1,4 +1,4 @@
-//! One connection to a peer: what comes in on its streams, and what goes out on ours.
+//! One gossip connection to a peer: reads the peer's streams, and writes this node's stream.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,26 +16,26 @@ use crate::{
     network::{CloseReason, LinkConn, LinkError, LinkReceiver, LinkSender},
 };
 
-/// Streams that a peer may have open at a time: one, and its successors while it ends.
+/// The maximum number of streams that a peer may have open: one, and its successors while it closes.
 const STREAMS_MAX: u8 = 4;
-/// Bytes in flight towards this node.
+/// The maximum number of bytes in flight towards this node.
 const WINDOW: u32 = 64 * 1024;
-/// For each write, and for what was written to arrive once no more follows.
+/// The timeout for each write, and for the delivery of written messages after the stream has finished.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Messages that a peer may send in a burst, and a second; with more it waits.
+/// The number of messages that a peer may send in a burst, and per second. Above these rates, reading pauses.
 const BURST: u32 = 1024;
 const PER_SECOND: u32 = 256;
 
-/// What a connection brings.
+/// An event of a connection.
 pub(super) enum Incoming {
     Message(u64, Message),
-    /// The peer has all that was to be said, or never will.
+    /// The peer has received every message, or never will.
     Delivered(u64),
-    /// It has ended.
+    /// The connection has ended.
     Ended(u64),
 }
 
-/// Moves messages until the connection ends; says so when it has.
+/// Transfers messages until the connection ends, and reports the end.
 pub(super) async fn run(
     conn: LinkConn,
     topic: NetworkId,
@@ -46,10 +46,10 @@ pub(super) async fn run(
     conn.allow_uni(STREAMS_MAX, WINDOW);
     let writing = async {
         if let Err(error) = write(&conn, topic, outgoing).await {
-            debug!(peer = %conn.peer(), "gossip not sent: {error}");
+            debug!(peer = %conn.peer(), "failed to send gossip: {error}");
             conn.close(CloseReason::Cancelled);
         }
-        // An error means that the node ends, here and below.
+        // An error means that the node shuts down, here and below.
         let _ = incoming.send(Incoming::Delivered(id)).await;
     };
     let reading = async {
@@ -61,7 +61,7 @@ pub(super) async fn run(
     let _ = incoming.send(Incoming::Ended(id)).await;
 }
 
-/// Writes what comes until no more can, and waits until the peer has it.
+/// Writes messages until the queue closes, and waits until the peer has received them.
 async fn write(
     conn: &LinkConn,
     topic: NetworkId,
@@ -71,9 +71,9 @@ async fn write(
     let mut stream: Option<LinkSender> = None;
     loop {
         let message = tokio::select! {
-            // Triggered when the connection is no more.
+            // Triggered when the connection has ended.
             reason = conn.closed() => return Err(LinkError::Closed(reason)),
-            // Triggered when there is something to say, or never will be again.
+            // Triggered when there is a message, or the queue has closed.
             message = outgoing.recv() => message,
         };
         let Some(message) = message else { break };
@@ -101,7 +101,7 @@ async fn write(
     Ok(())
 }
 
-/// Takes messages of all the peer's streams until the connection ends; an error is the reason to end it for.
+/// Reads messages from all of the peer's streams until the connection ends. An error is the reason to close it.
 async fn read(
     conn: &LinkConn,
     topic: NetworkId,
@@ -149,7 +149,7 @@ async fn read_stream(
     Ok(())
 }
 
-/// Holds back a peer that says too much: what is not read, it cannot send.
+/// Limits the rate of a peer: flow control holds back messages that are not read.
 struct Pace {
     left: u32,
     since: Instant,

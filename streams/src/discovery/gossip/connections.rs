@@ -1,4 +1,4 @@
-//! The connections of gossip: which peer is reached over which, who is being dialled, and what waits for it.
+//! The gossip connections: the connection used for each peer, dials in progress, and messages that wait for them.
 
 use std::{
     collections::HashMap,
@@ -21,36 +21,37 @@ use crate::{
     network::{CloseReason, ConnectError, LinkConn},
 };
 
-/// Connections in all, and of one peer: when two dial each other there are two for as long as they last.
+/// The maximum number of connections, in total and per peer. Two peers that dial each other have two connections for a
+/// while.
 const CONNECTIONS_MAX: usize = 64;
 const CONNECTIONS_OF_PEER_MAX: usize = 3;
-/// Dials at a time.
+/// The maximum number of dials at a time.
 const DIALS_MAX: usize = 16;
-/// Messages that wait for a connection to take them, and for a dial to succeed.
+/// The maximum number of messages that wait for a connection, and for a dial.
 const QUEUE: usize = 128;
 const QUEUE_WHILE_DIALLING: usize = 16;
-/// How long a connection may be there without the peer being a neighbour.
+/// The time for which a connection to a peer that is not a neighbour stays open.
 const UNWANTED_MAX: Duration = Duration::from_secs(5);
 
 struct Connection {
     conn: LinkConn,
-    /// Since when the peer is no neighbour, nor about to be one.
+    /// The time since which the peer is not a neighbour, nor about to become one.
     unwanted_since: Option<Instant>,
-    /// Until the peer has all that is ever to be said over it.
+    /// True until the peer has received everything that will be sent over the connection.
     is_writing: bool,
 }
 
-/// How messages reach a peer.
+/// The route of messages to a peer.
 enum Way {
     Dialling(Vec<Bytes>),
-    /// Over the connection of that id.
+    /// Over the connection with this id.
     Open(u64, mpsc::Sender<Bytes>),
 }
 
-/// What has happened.
+/// An event of the connections.
 pub(super) enum Event {
     Message(PeerId, Message),
-    /// The peer cannot be reached any more.
+    /// The peer can no longer be reached.
     Lost(PeerId),
 }
 
@@ -69,7 +70,7 @@ pub(super) struct Connections {
 
 impl Connections {
     pub(super) fn new(shared: Arc<Shared>, alpn: &'static [u8]) -> Self {
-        // Each connection waits for its own message to be taken, so that none can fill the queue for others.
+        // Each connection waits until its message is taken, so that none can fill the queue for others.
         let (incoming_tx, incoming) = mpsc::channel(CONNECTIONS_MAX);
         Self {
             shared,
@@ -83,11 +84,11 @@ impl Connections {
         }
     }
 
-    /// Waits for what happens next. Cancel safe.
+    /// Waits for the next event. Cancel safe.
     pub(super) async fn next(&mut self) -> Event {
         loop {
             tokio::select! {
-                // Triggered when a connection brings something or ends. There is a sender here, so it never closes.
+                // Triggered by an event of a connection. `self` holds a sender, so the channel never closes.
                 Some(incoming) = self.incoming.recv() => {
                     if let Some(event) = self.on_incoming(incoming) {
                         return event;
@@ -98,7 +99,7 @@ impl Connections {
                     let is_open = match dialled {
                         Ok(conn) => self.add(conn),
                         Err(error) => {
-                            debug!(%peer, "gossip not connected: {error}");
+                            debug!(%peer, "failed to connect for gossip: {error}");
                             false
                         }
                     };
@@ -107,7 +108,7 @@ impl Connections {
                         return Event::Lost(peer);
                     }
                 }
-                // Triggered when a connection's task is over, which its connection has told already.
+                // Triggered when the task of a connection ends, which the connection has already reported.
                 Some(_) = self.tasks.join_next() => {}
             }
         }
@@ -136,7 +137,7 @@ impl Connections {
         }
     }
 
-    /// Takes a connection, and sends over it from now on; false if there are too many.
+    /// Adds a connection and uses it from now on. Returns false if there are too many.
     pub(super) fn add(&mut self, conn: LinkConn) -> bool {
         let (id, peer) = (conn.stable_id(), conn.peer());
         let of_peer = self.open.values().filter(|it| it.conn.peer() == peer);
@@ -161,17 +162,18 @@ impl Connections {
         self.open.insert(id, connection);
         let waiting = match self.ways.insert(peer, Way::Open(id, outgoing.clone())) {
             Some(Way::Dialling(waiting)) => waiting,
-            // What was put into the former connection still goes out.
+            // Messages queued for the previous connection are still sent over it.
             _ => Vec::new(),
         };
         for message in waiting {
-            // There is room for all that may wait while dialling.
+            // The queue has room for all messages that may wait during a dial.
             let _ = outgoing.try_send(message);
         }
         true
     }
 
-    /// Sends a message, dialling at the addresses given and known if need be. A peer that takes too little, or cannot be dialled, is lost.
+    /// Sends a message, and dials the given and known addresses if necessary. Returns [`Event::Lost`] if the peer reads
+    /// too slowly or cannot be dialled.
     #[must_use]
     pub(super) fn send(&mut self, message: &Message, hints: EndpointAddr) -> Option<Event> {
         let to = hints.id;
@@ -211,7 +213,7 @@ impl Connections {
         }
     }
 
-    /// Peers that can be told something without dialling.
+    /// Returns the peers that can be sent a message without dialling.
     pub(super) fn open(&self) -> Vec<PeerId> {
         let open = self.ways.iter();
         open.filter(|(_, way)| matches!(way, Way::Open(..)))
@@ -219,7 +221,7 @@ impl Connections {
             .collect()
     }
 
-    /// Nothing more will be said to the peer; what was said still goes out.
+    /// Stops sending to the peer. Queued messages are still sent.
     pub(super) fn leave(&mut self, peer: &PeerId) {
         if let Some(Way::Open(..)) = self.ways.get(peer) {
             self.ways.remove(peer);
@@ -241,8 +243,8 @@ impl Connections {
         }
     }
 
-    /// Waits until peers have what was said to them over connections that others have taken the place of, so that it does
-    /// not come after what is said next. Cancel safe.
+    /// Waits until peers have received the messages sent over replaced connections, so that these do not arrive after
+    /// later ones. Cancel safe.
     pub(super) async fn flush_former(&mut self) {
         while self.is_writing_over(|this, id, peer| match this.ways.get(peer) {
             Some(Way::Open(current, _)) => current != id,
@@ -252,7 +254,7 @@ impl Connections {
         }
     }
 
-    /// Lets go of all peers, and waits until they have what was said to them, or will not have it. Cancel safe.
+    /// Stops sending to all peers, and waits until they have received the queued messages or failed. Cancel safe.
     pub(super) async fn flush(&mut self) {
         self.ways.clear();
         self.dials.clear();
@@ -261,15 +263,15 @@ impl Connections {
         }
     }
 
-    /// Whether something is still on its way over one of these connections.
+    /// Returns true if one of the selected connections still has messages to deliver.
     fn is_writing_over(&self, these: impl Fn(&Self, &u64, &PeerId) -> bool) -> bool {
         let mut writing = self.open.iter().filter(|(_, it)| it.is_writing);
         writing.any(|(id, it)| these(self, id, &it.conn.peer()))
     }
 
-    /// Takes note of how connections go on, and of no message.
+    /// Processes the next event of a connection, except for messages.
     async fn hear(&mut self) {
-        // There is a sender here, so it never closes.
+        // `self` holds a sender, so the channel never closes.
         if let Some(incoming) = self.incoming.recv().await {
             let _ = self.on_incoming(incoming);
         }

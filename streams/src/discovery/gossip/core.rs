@@ -1,4 +1,4 @@
-//! The gossip of one topic as a state that takes messages and the time, and says what is to be sent. No I/O, no clock.
+//! The gossip of one topic as a state machine: takes messages and the time, returns messages to send. No I/O, no clock.
 
 use std::time::Instant;
 
@@ -12,18 +12,18 @@ use super::{
 };
 use crate::PeerId;
 
-/// What is to be done.
+/// An action to perform.
 #[derive(Debug, PartialEq)]
 pub(super) enum Output {
-    /// Over the connection to the peer, which is made if there is none.
+    /// Send over the connection to the peer, which is opened if necessary.
     Send(PeerId, Message),
     /// The peer has become a neighbour.
     Up(PeerId),
-    /// Nothing more is to be said to the peer.
+    /// Stop sending to the peer.
     Leave(PeerId),
 }
 
-/// HyParView and PlumTree together.
+/// HyParView and PlumTree combined.
 pub(super) struct Core {
     me: PeerId,
     membership: Membership,
@@ -39,12 +39,12 @@ impl Core {
         }
     }
 
-    /// Whether a message can carry so many bytes.
+    /// Returns true if a message can carry this many bytes.
     pub(super) const fn carries(len: usize) -> bool {
         len <= MAX_CONTENT_LEN
     }
 
-    /// Tells how this node is reached from now on.
+    /// Sets the addresses of this node that peers receive from now on.
     pub(super) fn set_own_data(&mut self, data: PeerData) {
         self.membership.own_data = data.bounded();
     }
@@ -53,18 +53,18 @@ impl Core {
         self.membership.active().len()
     }
 
-    /// Whether the peer is a neighbour or may become one.
+    /// Returns true if the peer is a neighbour or may become one.
     pub(super) fn is_wanted(&self, peer: &PeerId) -> bool {
         self.membership.is_wanted(peer)
     }
 
-    /// Peers of whom something is kept.
+    /// Returns the number of peers about which any state is kept.
     #[cfg(test)]
     pub(super) fn known(&self) -> usize {
         self.membership.known()
     }
 
-    /// What others said of how the peer is reached.
+    /// Returns the addresses of a peer as reported by others.
     pub(super) fn data(&self, peer: &PeerId) -> Option<&PeerData> {
         self.membership.data(peer)
     }
@@ -86,34 +86,34 @@ impl Core {
         self.outputs()
     }
 
-    /// Asks a peer to be a neighbour if it has room.
+    /// Asks a peer to become a neighbour if it has room.
     pub(super) fn invite(&mut self, peer: PeerId, now: Instant) -> Vec<Output> {
         self.membership.invite(peer, now);
         self.outputs()
     }
 
-    /// `judge` decides over every message that is new here before it is passed on.
+    /// `decide` accepts or drops each new message before it is forwarded.
     pub(super) fn on_message(
         &mut self,
         from: PeerId,
         message: Message,
         now: Instant,
-        mut judge: impl FnMut(&Bytes) -> Verdict,
+        mut decide: impl FnMut(&Bytes) -> Verdict,
     ) -> Vec<Output> {
-        // Whoever sends a node to its own address.
+        // Possible if a peer announces this node's own address.
         if from == self.me {
             return vec![Output::Leave(from)];
         }
-        let is_farewell = matches!(message, Message::Swarm(Swarm::Disconnect { .. }));
+        let is_disconnect = matches!(message, Message::Swarm(Swarm::Disconnect { .. }));
         match message {
             Message::Swarm(message) => self.membership.on_message(from, message, now),
             Message::Tree(message) => {
-                self.broadcast.on_message(from, message, now, &mut judge);
+                self.broadcast.on_message(from, message, now, &mut decide);
             }
         }
         let mut outputs = self.outputs();
-        // Who is no neighbour has no more to say; the connection is one that others may need.
-        if !is_farewell && !self.is_wanted(&from) && !outputs.contains(&Output::Leave(from)) {
+        // A peer that is not a neighbour has nothing more to send, and others may need the connection.
+        if !is_disconnect && !self.is_wanted(&from) && !outputs.contains(&Output::Leave(from)) {
             outputs.push(Output::Leave(from));
         }
         outputs
@@ -124,7 +124,7 @@ impl Core {
         self.outputs()
     }
 
-    /// Tells all. `None` if it is too large to be told so.
+    /// Broadcasts a message. Returns `None` if it is too large.
     pub(super) fn tell(&mut self, content: Bytes, now: Instant) -> Option<Vec<Output>> {
         if !Self::carries(content.len()) {
             return None;
@@ -133,7 +133,7 @@ impl Core {
         Some(self.outputs())
     }
 
-    /// Lets one neighbour know that there is something to be asked for.
+    /// Sends a message's id to one neighbour, which can then request the message.
     pub(super) fn offer(&mut self, to: PeerId, content: &Bytes, now: Instant) -> Vec<Output> {
         if Self::carries(content.len()) {
             self.broadcast.offer(to, content, now);
@@ -141,14 +141,14 @@ impl Core {
         self.outputs()
     }
 
-    /// Tells all neighbours, and who may be about to be one, one last thing, which nobody will be able to ask for, and
-    /// leaves them.
+    /// Sends a final message to all neighbours and to peers that may be about to become neighbours, and leaves them. The
+    /// message cannot be requested later.
     pub(super) fn quit(
         &mut self,
-        farewell: &Bytes,
+        departure: &Bytes,
         also: impl IntoIterator<Item = PeerId>,
     ) -> Vec<Output> {
-        self.broadcast.farewell(farewell, also);
+        self.broadcast.send_final(departure, also);
         let mut outputs = self.outputs();
         self.membership.quit();
         outputs.extend(self.outputs());

@@ -1,5 +1,5 @@
-//! The task that runs the gossip of a node: it keeps the node in the swarm, tells its changes, and takes in those of
-//! others by the catalog's rules.
+//! The task that runs the gossip of a node: keeps the node connected, announces its changes, and merges those of
+//! others.
 
 use std::{
     collections::BTreeSet,
@@ -32,22 +32,23 @@ use crate::{
     network::{CloseReason, LinkConn},
 };
 
-/// Requests that wait for the task.
+/// The maximum number of requests that wait for the task.
 const REQUESTS_MAX: usize = 16;
-/// Peers that are asked at a time by a node without neighbours.
+/// The number of peers that a node without neighbours asks at a time.
 const JOIN_AT_A_TIME: usize = 3;
-/// How often a node without neighbours asks again, at first and at most, and one with fewer than it may have.
+/// The interval between join attempts of a node without neighbours: initial, and maximum. Then the maximum for a node
+/// with fewer neighbours than it may have.
 const JOIN_FIRST: Duration = Duration::from_millis(500);
 const JOIN_MAX: Duration = Duration::from_secs(15);
 const INVITE_MAX: Duration = Duration::from_mins(1);
-/// How often connections are looked through.
+/// The interval at which connections are checked.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How long a leaving node waits for its neighbours to have what was said before.
+/// The time for which a departing node waits until its neighbours have received earlier messages.
 const FORMER_TIMEOUT: Duration = Duration::from_millis(150);
-/// How long a leaving node waits for its neighbours to know.
-const FAREWELL_TIMEOUT: Duration = Duration::from_millis(700);
+/// The time for which a departing node waits until its neighbours have received its departure.
+const DEPARTURE_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// What others ask of the task.
+/// The interface of the task to the rest of discovery.
 pub(in crate::discovery) struct Gossip {
     announce: Notify,
     neighbours: AtomicUsize,
@@ -55,11 +56,11 @@ pub(in crate::discovery) struct Gossip {
 }
 
 pub(in crate::discovery) enum Request {
-    /// To take a connection that came in.
+    /// Add an incoming connection.
     Incoming(LinkConn),
-    /// To be the neighbour of a peer, though another must make room.
+    /// Become the neighbour of a peer, even if another one must make room.
     Join(PeerId),
-    /// To leave.
+    /// Depart.
     Depart(oneshot::Sender<()>),
 }
 
@@ -74,29 +75,30 @@ impl Gossip {
         (this, requested)
     }
 
-    /// Has the local entry told to all, as it then is. False if nobody would hear of it: there is no neighbour, or the
-    /// entry does not fit a message.
+    /// Announces the local entry in its latest version. Returns false if that reaches no node: there is no neighbour, or
+    /// the entry does not fit into a message.
     pub(in crate::discovery) fn announce(&self, shared: &Shared) -> bool {
         self.announce.notify_one();
         let entry = announcement::of_entry(shared.catalog().local());
         self.neighbours() > 0 && Core::carries(entry.len())
     }
 
-    /// How many nodes are told directly.
+    /// Returns the number of neighbours.
     pub(in crate::discovery) fn neighbours(&self) -> usize {
         self.neighbours.load(Ordering::Relaxed)
     }
 
-    /// Says that this node leaves, and waits until its neighbours know, 850 ms at most. It says nothing afterwards.
+    /// Announces the departure of this node, and waits up to 850 ms until its neighbours have received it. Nothing is
+    /// sent afterwards.
     pub(in crate::discovery) async fn depart(&self) {
         let (done, told) = oneshot::channel();
         if self.requests.send(Request::Depart(done)).await.is_ok() {
-            // An error means that the node ends anyway.
+            // An error means that the node is shutting down anyway.
             let _ = told.await;
         }
     }
 
-    /// Takes a connection that came in, and returns when it has ended. Dropped before, it ends the connection.
+    /// Adds an incoming connection, and returns when it has ended. Dropping the future closes the connection.
     pub(in crate::discovery) async fn serve(&self, conn: LinkConn) {
         let _ended = EndOnDrop(conn.clone());
         let request = Request::Incoming(conn.clone());
@@ -106,8 +108,8 @@ impl Gossip {
         conn.closed().await;
     }
 
-    /// Makes a neighbour of a peer that this node should have heard of, and has not. One that there is no room for now
-    /// is asked another time.
+    /// Asks a peer whose gossip should have reached this node, and has not, to become a neighbour. Does nothing if the
+    /// queue is full; the request is repeated later.
     pub(in crate::discovery) fn join(&self, peer: PeerId) {
         let _ = self.requests.try_send(Request::Join(peer));
     }
@@ -117,12 +119,12 @@ struct EndOnDrop(LinkConn);
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
-        // It does nothing where the connection has ended.
+        // Does nothing if the connection has ended.
         self.0.close(CloseReason::Cancelled);
     }
 }
 
-/// Runs until the node leaves or ends.
+/// Runs until the node departs or shuts down.
 pub(in crate::discovery) async fn run(
     shared: Arc<Shared>,
     gossip: Arc<Gossip>,
@@ -140,21 +142,21 @@ pub(in crate::discovery) async fn run(
                 Request::Join(peer) => driver.join(peer),
                 Request::Depart(done) => {
                     driver.depart().await;
-                    // Nobody waits for it any more, at worst.
+                    // An error means that the caller no longer waits.
                     let _ = done.send(());
                     return;
                 }
             },
-            // Triggered when the local entry is to be told.
+            // Triggered when the local entry is to be announced.
             () = gossip.announce.notified() => driver.announce(),
-            // Triggered when a peer says something or is lost.
+            // Triggered when a peer sends a message or is lost.
             event = driver.connections.next() => driver.on_event(event),
-            // Triggered when the protocol has something to do.
+            // Triggered by a timeout of the protocol.
             () = sleep_until(timeout_at.into()) => {
                 let outputs = driver.core.on_timeout(Instant::now());
                 driver.perform(outputs);
             }
-            // Triggered when the catalog has changed: there may be peers to join.
+            // Triggered when the catalog changes: there may be peers to join.
             Ok(()) = catalog.changed() => driver.look_around(),
             // Triggered every second.
             _ = sweep.tick() => {
@@ -172,7 +174,7 @@ struct Driver {
     core: Core,
     connections: Connections,
     random: Random,
-    /// When peers are asked again, and how long after that.
+    /// The time of the next join attempt, and the pause after it.
     join_at: Instant,
     join_pause: Duration,
 }
@@ -180,7 +182,7 @@ struct Driver {
 impl Driver {
     fn new(shared: Arc<Shared>, gossip: Arc<Gossip>) -> Self {
         let mut seed = [0; 8];
-        // Without randomness all choose alike, and no secret hangs on it.
+        // Without random bytes all nodes make the same choices. No secret depends on them.
         let _ = getrandom::fill(&mut seed);
         let seed = u64::from_le_bytes(seed);
         let core = Core::new(shared.key.public(), seed, Instant::now());
@@ -200,15 +202,15 @@ impl Driver {
         let outputs = match event {
             Event::Message(from, message) => {
                 let shared = &self.shared;
-                let judge = |content: &Bytes| intake::judge(shared, &from, content);
-                self.core.on_message(from, message, now, judge)
+                let decide = |content: &Bytes| intake::decide(shared, &from, content);
+                self.core.on_message(from, message, now, decide)
             }
             Event::Lost(peer) => self.core.on_disconnected(peer, now),
         };
         self.perform(outputs);
     }
 
-    /// Does what the protocol asks for, and what that leads to.
+    /// Performs actions of the protocol, and those that result from them.
     fn perform(&mut self, mut outputs: Vec<Output>) {
         while !outputs.is_empty() {
             let mut next = Vec::new();
@@ -240,7 +242,7 @@ impl Driver {
         }
     }
 
-    /// What gossip says of how a peer is reached; only of peers that the catalog does not know.
+    /// Returns the addresses reported by gossip, for peers that are not in the catalog.
     fn hints(&self, peer: &PeerId) -> BTreeSet<SocketAddr> {
         if self.shared.catalog().get(peer).is_some() {
             return BTreeSet::new();
@@ -249,21 +251,21 @@ impl Driver {
         data.map(Addresses::decode).into_iter().flatten().collect()
     }
 
-    /// The announcement of the local entry, as it is.
+    /// Returns the announcement of the current local entry.
     fn entry(&self) -> Bytes {
         announcement::of_entry(self.shared.catalog().local()).into()
     }
 
     fn announce(&mut self) {
         let entry = self.entry();
-        // One that is too large goes by sync, as whoever asked for this was told.
+        // An entry that is too large is sent by sync; `Gossip::announce` returned false for it.
         if let Some(outputs) = self.core.tell(entry, Instant::now()) {
             self.perform(outputs);
         }
     }
 
-    /// Asks known peers to be neighbours while there is room: some at once without any, and otherwise one now and then,
-    /// so that parts of a network that gossip apart, but know of each other, grow together.
+    /// Asks known peers to become neighbours while there is room: several at once if there is none, otherwise one now
+    /// and then, so that parts of a network that gossip separately, but know each other, become connected.
     fn look_around(&mut self) {
         let now = Instant::now();
         let neighbours = self.core.neighbours();
@@ -304,7 +306,7 @@ impl Driver {
         self.perform(outputs);
     }
 
-    /// Has peers told from now on where this node is.
+    /// Sets the current addresses of this node as the ones that peers receive.
     fn tell_addresses(&mut self) {
         let catalog = self.shared.catalog();
         let addrs = catalog.local().address().addrs.iter().copied();
@@ -315,16 +317,16 @@ impl Driver {
         let _ = timeout(FORMER_TIMEOUT, self.connections.flush_former()).await;
         let version = self.shared.catalog().local().update_version();
         let departure = Departure::new(&self.shared.key, version, now_ms());
-        // Whoever took this node in may not have been heard of it yet.
+        // Peers that have added this node may not be its neighbours yet.
         let open = self.connections.open();
         let outputs = self.core.quit(&departure.encode().into(), open);
         self.gossip.neighbours.store(0, Ordering::Relaxed);
         for output in outputs {
             if let Output::Send(to, message) = output {
-                // Whoever cannot be told finds out otherwise.
+                // Peers that cannot be reached notice otherwise.
                 let _ = self.connections.send(&message, EndpointAddr::from(to));
             }
         }
-        let _ = timeout(FAREWELL_TIMEOUT, self.connections.flush()).await;
+        let _ = timeout(DEPARTURE_TIMEOUT, self.connections.flush()).await;
     }
 }

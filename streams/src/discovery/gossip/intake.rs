@@ -1,5 +1,5 @@
-//! Takes in what others announce, by the catalog's rules, and says what is to be passed on: news, once each. What is
-//! refused is counted like entries that came by sync.
+//! Merges announcements into the catalog, and decides whether to forward them: new ones, once each. Refusals are
+//! counted like those of entries received by sync.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use super::{
     super::{
         Refusal,
         entry::{Unverified, now_ms},
+        eviction::Known,
         jobs,
         shared::Shared,
-        standing::Known,
     },
     announcement::{Announcement, Departure},
     broadcast::Verdict,
 };
 use crate::PeerId;
 
-/// `from` is whose connection it came over.
-pub(super) fn judge(shared: &Arc<Shared>, from: &PeerId, content: &Bytes) -> Verdict {
+/// `from` is the peer whose connection delivered the announcement.
+pub(super) fn decide(shared: &Arc<Shared>, from: &PeerId, content: &Bytes) -> Verdict {
     let is_news = match Announcement::decode(content) {
         Some(Announcement::Entry(entry)) => take_entry(shared, from, *entry),
         Some(Announcement::Departure(departure)) => take_departure(shared, &departure),
@@ -36,7 +36,7 @@ pub(super) fn judge(shared: &Arc<Shared>, from: &PeerId, content: &Bytes) -> Ver
 }
 
 fn take_entry(shared: &Arc<Shared>, from: &PeerId, entry: Unverified) -> bool {
-    // A sync may have been faster, and is no reason to keep it from others.
+    // A sync may have delivered the entry earlier; it is still forwarded.
     let catalog = shared.catalog();
     // Nodes of one generation cannot read entries of another.
     let is_readable = entry.entry.generation() == catalog.local().generation();
@@ -46,11 +46,11 @@ fn take_entry(shared: &Arc<Shared>, from: &PeerId, entry: Unverified) -> bool {
     {
         return is_readable;
     }
-    // The lock is let go of before the entry is taken.
+    // The lock is released before the entry is merged.
     let how = if entry.entry.id() == from {
-        Known::InPerson
+        Known::Direct
     } else {
-        Known::ByHearsay
+        Known::Indirect
     };
     let verified = shared.verify(entry, how);
     let Ok(entry) = verified else {
@@ -72,7 +72,7 @@ fn take_departure(shared: &Shared, departure: &Departure) -> bool {
         taken
     };
     if taken == Ok(true) {
-        shared.say_departed(peer);
+        shared.emit_departed(peer);
     }
     taken.is_ok()
 }

@@ -1,7 +1,7 @@
-//! HyParView: every node keeps a few neighbours and knows some more peers to replace them with. No I/O, no clock.
+//! HyParView: each node has a few neighbours, and knows some more peers to replace them. No I/O, no clock.
 //!
-//! See Leitão, Pereira and Rodrigues, "HyParView: a membership protocol for reliable gossip-based broadcast", 2007, with
-//! iroh-gossip's two changes: a neighbour counts once it has answered, and one that is sent away is given other peers.
+//! See Leitão, Pereira and Rodrigues, "HyParView: a membership protocol for reliable gossip-based broadcast", 2007,
+//! with iroh-gossip's two changes: a neighbour counts once it has answered, and a dismissed one is given other peers.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -14,50 +14,51 @@ use super::{
 };
 use crate::PeerId;
 
-/// Neighbours of a node; the paper's value and iroh-gossip's.
+/// The maximum number of neighbours; the value of the paper and of iroh-gossip.
 pub(super) const ACTIVE_MAX: usize = 5;
-/// Peers known beyond these; likewise.
+/// The maximum number of other known peers; likewise.
 pub(super) const PASSIVE_MAX: usize = 30;
-/// Peers that are being asked at a time. Others can make a node dial whom they like: no more often than this a second.
+/// The maximum number of requests in progress. Other nodes can cause dials to arbitrary peers, at most this many per
+/// second.
 pub(super) const PENDING_MAX: usize = 8;
-/// Time for a peer to answer that it is a neighbour now.
+/// The time in which a peer must confirm that it is a neighbour.
 const PENDING_TIMEOUT: Duration = Duration::from_secs(1);
-/// Hops of a joining peer's walk, and the hop at which it becomes known on the way.
+/// The length in hops of a joining peer's walk, and the remaining hops at which nodes add it to their known peers.
 const WALK: u16 = 6;
 const WALK_PASSIVE: u16 = 3;
-/// Neighbours and other peers in a shuffle.
+/// The numbers of neighbours and of other peers in a shuffle.
 const SHUFFLE_ACTIVE: usize = 3;
 const SHUFFLE_PASSIVE: usize = 4;
-/// Peers that are taken from one message.
+/// The maximum number of peers taken from one message.
 const NODES_MAX: usize = SHUFFLE_ACTIVE + SHUFFLE_PASSIVE + 1;
 const SHUFFLE_INTERVAL: Duration = Duration::from_mins(1);
-/// Neighbours that may be displaced in a burst, and how long until one more may be: whoever makes up peers cannot put
-/// itself in the place of all neighbours at once.
+/// The maximum number of neighbours displaced in a burst, and the time per further one. A node that invents peers cannot
+/// replace all neighbours at once with them.
 const DISPLACED_MAX: u32 = 5;
 const DISPLACED_EVERY: Duration = Duration::from_secs(1);
 
-/// What is to be done.
+/// An action to perform.
 #[derive(Debug, PartialEq)]
 pub(super) enum Output {
     Send(PeerId, Swarm),
     Up(PeerId),
     Down(PeerId),
-    /// Nothing more is to be said to the peer.
+    /// Stop sending to the peer.
     Leave(PeerId),
 }
 
 pub(super) struct Membership {
     me: PeerId,
-    /// This node's addresses, for others.
+    /// The addresses of this node that peers receive.
     pub(super) own_data: Option<PeerData>,
     active: BTreeSet<PeerId>,
     passive: BTreeSet<PeerId>,
-    /// Asked to be neighbours, or told that they are, and until when their answer is awaited.
+    /// Peers asked to become neighbours, or notified that they are, and the deadline of their answers.
     pending: BTreeMap<PeerId, Instant>,
-    /// Have said that they live on when they left, so that the end of the connection means nothing. At most
+    /// Peers that disconnected and stay alive, so that the end of their connection has no meaning. At most
     /// [`PASSIVE_MAX`], all of them passive.
     live_on: BTreeSet<PeerId>,
-    /// Of the peers in any of these sets.
+    /// The addresses of the peers in any of these sets.
     data: BTreeMap<PeerId, PeerData>,
     shuffle_at: Instant,
     displaceable: u32,
@@ -88,7 +89,7 @@ impl Membership {
         &self.active
     }
 
-    /// Whether the peer is a neighbour or may become one.
+    /// Returns true if the peer is a neighbour or may become one.
     pub(super) fn is_wanted(&self, peer: &PeerId) -> bool {
         self.active.contains(peer) || self.pending.contains_key(peer)
     }
@@ -104,7 +105,7 @@ impl Membership {
         kept.len()
     }
 
-    /// What others said of how the peer is reached.
+    /// Returns the addresses of a peer as reported by others.
     pub(super) fn data(&self, peer: &PeerId) -> Option<&PeerData> {
         self.data.get(peer)
     }
@@ -114,14 +115,14 @@ impl Membership {
         pending.map_or(self.shuffle_at, |at| at.min(self.shuffle_at))
     }
 
-    /// Asks a peer to be a neighbour and to tell others.
+    /// Asks a peer to become a neighbour and to forward that.
     pub(super) fn join(&mut self, peer: PeerId) {
         if peer != self.me && !self.active.contains(&peer) {
             self.send(peer, Swarm::Join(self.own_data.clone()));
         }
     }
 
-    /// Asks a peer to be a neighbour if it has room.
+    /// Asks a peer to become a neighbour if it has room.
     pub(super) fn invite(&mut self, peer: PeerId, now: Instant) {
         if peer != self.me && !self.active.contains(&peer) {
             self.ask(peer, None, Priority::Low, now);
@@ -161,7 +162,7 @@ impl Membership {
         self.trim();
     }
 
-    /// The connection to a peer has ended, or there was none to be had.
+    /// Handles the end of a connection to a peer, or a failed dial.
     pub(super) fn on_disconnected(&mut self, peer: PeerId, now: Instant) {
         let was_pending = self.pending.remove(&peer).is_some();
         if self.active.contains(&peer) {
@@ -200,7 +201,7 @@ impl Membership {
         self.trim();
     }
 
-    /// Says good-bye to all neighbours.
+    /// Disconnects from all neighbours.
     pub(super) fn quit(&mut self) {
         for peer in std::mem::take(&mut self.active) {
             self.dismiss(peer, false);
@@ -224,7 +225,7 @@ impl Membership {
         }
     }
 
-    /// Forgets the addresses of peers that are in no set.
+    /// Removes the addresses of peers that are in no set.
     fn trim(&mut self) {
         let (active, passive, pending) = (&self.active, &self.passive, &self.pending);
         self.live_on.retain(|peer| passive.contains(peer));
@@ -334,7 +335,7 @@ impl Membership {
         self.remember(peer.id, peer.data);
     }
 
-    /// Makes a neighbour of a peer; false if there is no room for it.
+    /// Makes a peer a neighbour. Returns false if there is no room.
     fn add_active(&mut self, peer: PeerId, priority: Priority, answer: bool, now: Instant) -> bool {
         if peer == self.me {
             return false;
@@ -354,7 +355,7 @@ impl Membership {
         true
     }
 
-    /// Sends a neighbour away to make room; false if that was done too often of late.
+    /// Dismisses a neighbour to make room. Returns false above the maximum rate.
     fn displace(&mut self, now: Instant) -> bool {
         let earned = now
             .saturating_duration_since(self.displaceable_since)
@@ -386,7 +387,7 @@ impl Membership {
         }
     }
 
-    /// Tells a peer that it is no neighbour, and gives it others to turn to.
+    /// Notifies a peer that it is not a neighbour, and sends it other peers.
     fn dismiss(&mut self, peer: PeerId, alive: bool) {
         self.reply_to_shuffle(peer, SHUFFLE_ACTIVE + SHUFFLE_PASSIVE);
         let respond = false;
@@ -394,13 +395,13 @@ impl Membership {
         self.out.push_back(Output::Leave(peer));
     }
 
-    /// Asks a peer to be a neighbour, or tells it that it is one, unless that was done just now.
+    /// Asks a peer to become a neighbour, or notifies it that it is one, unless that is already in progress.
     fn ask(&mut self, peer: PeerId, data: Option<PeerData>, priority: Priority, now: Instant) {
         let is_known = self.active.contains(&peer);
         if self.pending.contains_key(&peer) || (!is_known && self.pending.len() >= PENDING_MAX) {
             return;
         }
-        // A neighbour is told whether its answer can be awaited or not.
+        // A neighbour is notified even if its answer cannot be awaited.
         if self.pending.len() < PENDING_MAX {
             self.pending.insert(peer, now + PENDING_TIMEOUT);
         }

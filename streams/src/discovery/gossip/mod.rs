@@ -1,7 +1,7 @@
-//! `/mosaik/discovery/announce/1.0`: what changes is told to all at once, over iroh-gossip's protocol with the network as
-//! its topic. Every node talks to a few neighbours only.
+//! `/mosaik/discovery/announce/1.0`: broadcasts changes with iroh-gossip's protocol, with the network as topic. Each
+//! node talks to a few neighbours only.
 //!
-//! It is quick, and promises nothing: what it does not carry, syncs do.
+//! It is fast and gives no guarantee of delivery: syncs deliver what gossip misses.
 
 mod announcement;
 mod broadcast;

@@ -1,4 +1,4 @@
-//! Which peer is taken. Nothing secret hangs on it, and the same seed gives the same choices. No I/O.
+//! Random choice of peers. Not for secrets; the same seed gives the same choices. No I/O.
 
 use std::cell::Cell;
 
@@ -18,7 +18,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`, which is not zero.
+    /// Returns a number below `bound`, which must not be zero.
     pub(super) fn below(&self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }

@@ -1,4 +1,4 @@
-//! The bytes of gossip, against those of iroh-gossip 0.97 and Mosaik 0.3.13.
+//! Compares the bytes of gossip with those of iroh-gossip 0.97 and Mosaik 0.3.13.
 
 use std::net::SocketAddr;
 
@@ -29,7 +29,7 @@ fn info(n: u8) -> PeerInfo {
     PeerInfo { id, data }
 }
 
-/// The other side of each pair was written by iroh-gossip's own types.
+/// The second of each pair was written with iroh-gossip's types.
 #[test]
 fn messages_are_those_of_iroh_gossip() {
     const TWO: &str = "8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394";
@@ -169,7 +169,7 @@ fn announcements_have_one_form_only() {
     }
 }
 
-/// As Mosaik's types and chrono write it: a timestamp to the nanosecond, of which the milliseconds are signed.
+/// As written by Mosaik's types and chrono: a timestamp in nanoseconds, of which the milliseconds are signed.
 #[test]
 fn departures_are_those_of_mosaik() {
     let key = SecretKey::from_bytes([1; 32]);
@@ -209,7 +209,7 @@ proptest! {
         Addresses::decode(&PeerData(bytes.into()));
     }
 
-    /// Bytes that were changed somewhere are either no announcement or not signed, or say the same of a departure.
+    /// Altered bytes are not an announcement, are not signed, or encode the same departure.
     #[test]
     fn no_change_goes_unnoticed(at in any::<prop::sample::Index>(), bit in 0..8u8) {
         let key = SecretKey::from_bytes([1; 32]);

@@ -1,4 +1,4 @@
-//! The protocol without I/O: swarms of simulated nodes, and peers that keep to no rule.
+//! The protocol without I/O: swarms of simulated nodes, and peers that violate the protocol.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -20,11 +20,11 @@ fn peer(n: u8) -> PeerId {
     SecretKey::from_bytes([n; 32]).public()
 }
 
-/// Nodes whose messages arrive in order and after 1 ms, in a time of their own.
+/// Nodes with simulated time whose messages arrive in order after 1 ms.
 struct Simulation {
     now: Instant,
     nodes: BTreeMap<PeerId, Core>,
-    /// What each node has heard, in order.
+    /// The messages received by each node, in order.
     heard: BTreeMap<PeerId, Vec<Bytes>>,
     on_the_way: VecDeque<(PeerId, PeerId, Message)>,
     carried: usize,
@@ -55,7 +55,7 @@ impl Simulation {
         }
     }
 
-    /// Lets time pass, in steps of 1 ms.
+    /// Advances time in steps of 1 ms.
     fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
@@ -108,7 +108,7 @@ impl Simulation {
     }
 }
 
-/// A swarm that everybody joined through the first node.
+/// A swarm in which all nodes joined through the first one.
 fn swarm(count: u8) -> Simulation {
     let mut swarm = Simulation::new(count);
     for n in 2..=count {
@@ -128,7 +128,7 @@ fn what_one_tells_all_hear_once() {
     swarm.tell(peer(7), "first");
     swarm.pass(Duration::from_secs(1));
     assert_eq!(swarm.have_heard("first"), 39);
-    // By then the tree is pruned: little more is carried than is heard.
+    // The tree is pruned: few more messages are sent than received.
     swarm.tell(peer(7), "second");
     swarm.pass(Duration::from_secs(1));
     swarm.carried = 0;
@@ -144,7 +144,7 @@ fn a_swarm_survives_the_loss_of_every_third_node() {
     for n in (3..=40).step_by(3) {
         swarm.kill(peer(n));
     }
-    // Time for two shuffles, by which lonely nodes learn of others.
+    // The time of two shuffles, by which isolated nodes learn of others.
     swarm.pass(Duration::from_secs(125));
     let left = swarm.nodes.len();
     swarm.tell(peer(1), "after");
@@ -153,18 +153,18 @@ fn a_swarm_survives_the_loss_of_every_third_node() {
 }
 
 #[test]
-fn a_farewell_reaches_all_though_its_node_is_gone() {
+fn a_departure_reaches_all_nodes_after_its_sender_is_gone() {
     let mut swarm = swarm(12);
-    let farewell = Bytes::from_static(b"bye");
-    swarm.act(peer(5), |core, _| core.quit(&farewell, []));
+    let departure = Bytes::from_static(b"bye");
+    swarm.act(peer(5), |core, _| core.quit(&departure, []));
     swarm.nodes.remove(&peer(5));
     swarm.pass(Duration::from_secs(3));
     assert_eq!(swarm.have_heard("bye"), 11);
 }
 
-/// A node joins, is taken in, and leaves before it hears so.
+/// A node joins, is accepted, and departs before it learns of that.
 #[test]
-fn a_farewell_reaches_who_is_not_known_to_be_a_neighbour() {
+fn a_departure_reaches_a_peer_not_yet_known_as_a_neighbour() {
     let now = Instant::now();
     let (mut leaver, mut other) = (Core::new(peer(1), 1, now), Core::new(peer(2), 2, now));
     for output in leaver.join(peer(2)) {
@@ -220,7 +220,7 @@ fn what_is_refused_is_not_passed_on_nor_looked_at_again() {
         assert!(!outputs.iter().any(passed_on), "{outputs:?}");
     }
     assert_eq!(asked, 1);
-    // One with the id of another is not even looked at.
+    // A message with another's id is ignored.
     let forged = Message::Tree(Tree::Gossip {
         id: MessageId([1; 32]),
         content: Bytes::from_static(b"else"),
@@ -300,7 +300,7 @@ fn ids_of_messages_that_never_come_are_forgotten() {
         let graft = |it: &&Output| matches!(it, Output::Send(_, Message::Tree(Tree::Graft { .. })));
         grafts += outputs.iter().filter(graft).count();
     }
-    // A neighbour is believed so much, and asked once each.
+    // The limit of announced messages per neighbour, each requested once.
     assert_eq!(grafts, 1024);
     assert!(core.next_timeout() >= now + Duration::from_secs(1));
 }
@@ -353,7 +353,7 @@ fn any_message() -> impl Strategy<Value = Message> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Whatever peers say, the node keeps few of them and never falls silent for ever or speaks without end.
+    /// Whatever peers send, the node keeps few of them, and neither stops sending nor sends endlessly.
     #[test]
     fn no_message_breaks_the_bounds(
         steps in proptest::collection::vec((any_peer(), any_message(), 0..400u64, any::<bool>()), 1..60),

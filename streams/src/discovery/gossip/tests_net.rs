@@ -1,5 +1,5 @@
-//! Nodes and bare connections over loopback. What stands behind a connection here says by gossip alone what it says, as a
-//! node of Mosaik might, or keeps to no rule.
+//! Nodes and bare connections over loopback. The peer of a bare connection only uses gossip, like a Mosaik node may, or
+//! violates the protocol.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -33,7 +33,7 @@ async fn node(config: super::super::ConfigBuilder) -> Network {
     built.expect("it works on loopback")
 }
 
-/// A connection as a node has one, without a node behind it.
+/// A gossip connection without a node behind it.
 struct Bare {
     key: SecretKey,
     conn: LinkConn,
@@ -70,7 +70,7 @@ impl Bare {
         }
     }
 
-    /// One that is the node's neighbour.
+    /// One that is a neighbour of the node.
     async fn joined(to: &Network) -> Self {
         let mut bare = Self::new(to).await;
         bare.say(&Message::Swarm(Swarm::Join(None))).await;
@@ -90,7 +90,7 @@ impl Bare {
         self.say(&gossip(content)).await;
     }
 
-    /// Waits for a message, letting others pass.
+    /// Waits for a message and ignores others.
     async fn hear<T>(&mut self, what: &str, wanted: impl Fn(Message) -> Option<T>) -> T {
         let heard = async {
             loop {
@@ -108,7 +108,7 @@ impl Bare {
         within(what, heard).await
     }
 
-    /// Waits for an announcement, letting others pass.
+    /// Waits for an announcement and ignores others.
     async fn hear_of<T>(&mut self, what: &str, wanted: impl Fn(Announcement) -> Option<T>) -> T {
         self.hear(what, |message| match message {
             Message::Tree(Tree::Gossip { content, .. }) => wanted(Announcement::decode(&content)?),
@@ -211,7 +211,7 @@ async fn what_is_told_is_taken_and_passed_on() {
     teller.tell(signed(tagged, &key)).await;
     assert_eq!(listener.hear_of("the change", tags_of(peer)).await, 1);
 
-    // A departure of another life is none of this one.
+    // A departure of another run does not concern this one.
     let refused = |refusal| node.discovery().refused(refusal);
     let earlier = PeerEntryVersion {
         started_ms: now - 9,
@@ -237,12 +237,12 @@ async fn what_is_told_is_taken_and_passed_on() {
     };
     assert_eq!(listener.hear_of("the departure", gone).await, version);
 
-    // The same in other words, as whoever passes it on could make many, goes no further.
+    // Another encoding of the same departure, of which a forwarding node could create many, is not forwarded.
     teller
         .tell(Departure::new(&key, version, now + 1).encode())
         .await;
 
-    // What it said before does not bring it back; a later life does.
+    // Its earlier entry does not bring it back; one of a later run does.
     let replayed = entry_of(&key, now, now + 1).add_tag("replayed");
     teller.tell(signed(replayed, &key)).await;
     teller
@@ -300,13 +300,13 @@ async fn what_breaks_the_rules_is_counted_and_goes_no_further() {
         .await;
     liar.tell(Departure::new(&key, version, now + 60_000).encode())
         .await;
-    // Of a peer that nobody knows: whoever signs for many keys fills no table.
+    // About an unknown peer: signing with many keys does not fill any table.
     liar.tell(Departure::new(&other, version, now).encode())
         .await;
     liar.tell(signed(entry_of(&key, now, now + 2).add_tag("last"), &key))
         .await;
 
-    // The listener hears the two that are good, and nothing else before the last.
+    // The listener receives the two valid ones, and nothing else before the last.
     let (own, told) = (node.local().id(), tags_of(key.public()));
     let by_others = |message| {
         let Message::Tree(Tree::Gossip { content, .. }) = message else {
@@ -351,10 +351,10 @@ async fn who_does_not_keep_to_the_protocol_is_cut_off() {
         many.push(Bare::with(key.clone(), NET.into(), &node).await);
     }
     assert_eq!(many[3].ended().await, CloseReason::NoCapacity);
-    // Nor may one stay that says nothing, or that is no neighbour.
+    // A peer that sends nothing, or is not a neighbour, may not stay connected.
     assert_eq!(many[0].ended().await, CloseReason::Success);
 
-    // None of it did any harm.
+    // None of it had any effect.
     Bare::joined(&node).await;
 }
 
@@ -386,7 +386,7 @@ async fn a_flood_is_held_back_and_others_are_heard() {
             .await;
         knows(&node, teller.key.public(), true).await;
     }
-    // 256 a second, a burst aside.
+    // 256 per second in addition to a burst.
     let most = 1100 + 256 * (since.elapsed().as_secs() + 1);
     assert!(
         malformed() <= most.max(before),
@@ -409,7 +409,7 @@ async fn nodes_gossip_with_each_other() {
         };
         within("it has a neighbour", joined).await;
     }
-    // One that only the first node knows hears the third by way of it.
+    // A peer that only the first node knows receives from the third through it.
     let mut bare = Bare::joined(&first).await;
     third.discovery().add_tags("told");
     let id = third.local().id();

@@ -1,23 +1,25 @@
-//! The messages of iroh-gossip 0.97, as they are on its streams: HyParView's, which keep the swarm together, and
-//! PlumTree's, which carry what is told. No I/O.
+//! The messages of iroh-gossip 0.97 as sent on its streams: those of HyParView, which maintain the neighbours, and those
+//! of PlumTree, which carry the content. No I/O.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::PeerId;
 
-/// Bytes of the largest message, without its length: what iroh-gossip takes, less the one byte it does not write.
+/// The maximum length of a message in bytes, without its length prefix: iroh-gossip's maximum less one byte that it
+/// never uses.
 pub(super) const MAX_MESSAGE_LEN: usize = 4095;
-/// What a message adds to the content it carries: two tags, the id, the content's length, scope and round.
+/// The bytes that a message adds to its content: two tags, the id, the content's length, scope and round.
 const GOSSIP_OVERHEAD: usize = 2 + 32 + 2 + 1 + 3;
-/// Bytes of the largest content that a message can carry.
+/// The maximum length of the content of a message in bytes.
 pub(super) const MAX_CONTENT_LEN: usize = MAX_MESSAGE_LEN - GOSSIP_OVERHEAD;
-/// IHaves that fit one message.
+/// The number of IHaves that fit into one message.
 pub(super) const IHAVES_PER_MESSAGE: usize = (MAX_MESSAGE_LEN - 4) / (32 + 3);
-/// Bytes of a peer's addresses, above which they are neither kept nor passed on: eight of them fit a message.
+/// The maximum length of a peer's addresses in bytes. Larger ones are neither kept nor forwarded. Eight of them fit
+/// into a message.
 const PEER_DATA_MAX: usize = 400;
 
-/// The blake3 hash of what is told.
+/// The blake3 hash of the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct MessageId(pub(super) [u8; 32]);
 
@@ -27,11 +29,11 @@ impl MessageId {
     }
 }
 
-/// How a peer can be reached, as its own node encodes it; see [`Addresses`](super::announcement::Addresses).
+/// The addresses of a peer, encoded by the peer itself; see [`Addresses`](super::announcement::Addresses).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PeerData(pub(super) Bytes);
 
-/// A peer that others are told of.
+/// A peer as reported to others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PeerInfo {
     pub(super) id: PeerId,
@@ -39,7 +41,7 @@ pub(super) struct PeerInfo {
 }
 
 impl PeerInfo {
-    /// Without data that is larger than addresses need.
+    /// Removes addresses that are too large.
     pub(super) fn bounded(mut self) -> Self {
         self.data = self.data.and_then(PeerData::bounded);
         self
@@ -47,40 +49,40 @@ impl PeerInfo {
 }
 
 impl PeerData {
-    /// None if it is larger than addresses need.
+    /// Returns `None` if the addresses are too large.
     pub(super) fn bounded(self) -> Option<Self> {
         (self.0.len() <= PEER_DATA_MAX).then_some(self)
     }
 }
 
-/// One message between two nodes.
+/// A message between two nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Message {
     Swarm(Swarm),
     Tree(Tree),
 }
 
-/// HyParView: who is whose neighbour.
+/// HyParView messages, which maintain the neighbours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Swarm {
-    /// The sender wants to be a neighbour, and others to hear of it.
+    /// The sender wants to become a neighbour, and asks to forward that.
     Join(Option<PeerData>),
-    /// A peer has joined elsewhere; walks at random through the swarm.
+    /// A peer has joined at another node. Forwarded on a random walk.
     ForwardJoin { peer: PeerInfo, ttl: u16 },
-    /// Some peers that `origin` knows, for as many in return; walks at random through the swarm.
+    /// Some peers that `origin` knows, in exchange for as many others. Forwarded on a random walk.
     Shuffle {
         origin: PeerId,
         nodes: Vec<PeerInfo>,
         ttl: u16,
     },
-    /// The peers in return.
+    /// The peers in exchange.
     ShuffleReply { nodes: Vec<PeerInfo> },
-    /// The sender wants to be, or now is, a neighbour.
+    /// The sender wants to become a neighbour, or now is one.
     Neighbor {
         priority: Priority,
         data: Option<PeerData>,
     },
-    /// The sender is a neighbour no more. The second field means nothing any longer.
+    /// The sender is no longer a neighbour. The second field is obsolete.
     Disconnect { alive: bool, respond: bool },
 }
 
@@ -92,29 +94,29 @@ pub(super) enum Priority {
     Low,
 }
 
-/// PlumTree: what is told along a tree of neighbours, and repaired from the others.
+/// PlumTree messages, which carry content along a tree of neighbours and repair the tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Tree {
-    /// What is told.
+    /// The content.
     Gossip {
         id: MessageId,
         content: Bytes,
         scope: Reach,
     },
-    /// The sender has it from others; no more of it.
+    /// The sender receives the messages from other nodes; send ids only from now on.
     Prune,
-    /// The sender lacks a message, and wants them all from now on.
+    /// The sender lacks a message, and wants the content of all messages from now on.
     Graft { id: Option<MessageId>, round: u16 },
-    /// The sender has these.
+    /// The sender has these messages.
     IHave(Vec<IHave>),
 }
 
-/// How far a message goes.
+/// The scope of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Reach {
-    /// To all, so many hops so far.
+    /// To all nodes; the number of hops so far.
     Swarm(u16),
-    /// No further than this.
+    /// To neighbours only.
     Neighbors,
 }
 
@@ -129,7 +131,7 @@ impl Message {
         postcard::to_stdvec(self).expect("a message has only types that postcard knows")
     }
 
-    /// None for what is no message.
+    /// Returns `None` for an invalid message.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         postcard::from_bytes(bytes).ok()
     }

@@ -1,6 +1,6 @@
-//! Finds nodes on the local network by multicast DNS, as iroh's nodes do, Mosaik's among them. IPv4 only.
+//! Discovers nodes on the local network by multicast DNS, compatible with iroh and Mosaik. IPv4 only.
 //!
-//! What it hears is only where a peer may be: a dial proves who is there, and a sync whether it is of the network.
+//! Received addresses are only hints: a dial proves the peer's identity, and a sync proves its network.
 
 mod packet;
 mod socket;
@@ -19,23 +19,23 @@ use tracing::{debug, warn};
 
 use self::{packet::Heard, socket::Sockets, table::Table};
 use super::{
-    bootstrap::{self, Told},
+    bootstrap::{self, AddressSource},
     jobs::jittered,
     shared::Shared,
 };
 use crate::EndpointAddr;
 
-/// Pauses between queries: the first, doubled each time up to the second.
+/// The pause between queries: initial, doubled each time up to the maximum.
 const QUERY_FIRST: Duration = Duration::from_secs(1);
 const QUERY_MAX: Duration = Duration::from_mins(1);
-/// How long an answer may be put off, so that not all speak at once.
+/// The maximum delay of an answer, so that nodes do not answer at the same time.
 const ANSWER_WITHIN: Duration = Duration::from_millis(100);
-/// How long after a failure the sockets are opened again.
+/// The delay after a failure before the sockets are opened again.
 const REOPEN_AFTER: Duration = Duration::from_mins(1);
-/// Attempts at a peer that was heard of.
+/// The maximum number of attempts to contact a discovered peer.
 const ATTEMPTS_MAX: u32 = 3;
 
-/// Runs until the node ends.
+/// Runs until the node shuts down.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut has_failed = false;
     loop {
@@ -43,12 +43,12 @@ pub(super) async fn run(shared: Arc<Shared>) {
             Ok(sockets) => {
                 has_failed = false;
                 if let Err(error) = listen(&shared, &sockets).await {
-                    debug!("no longer listening to the local network: {error}");
+                    debug!("multicast DNS failed: {error}");
                 }
             }
             Err(error) if !has_failed => {
                 has_failed = true;
-                warn!("nodes of the local network are not found: {error}");
+                warn!("discovery on the local network is unavailable: {error}");
             }
             Err(_) => {}
         }
@@ -56,7 +56,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// The interfaces that this node is reached at.
+/// Returns the interfaces on which this node can be reached.
 fn interfaces(shared: &Shared) -> Vec<Ipv4Addr> {
     let catalog = shared.catalog();
     let addrs = &catalog.local().address().addrs;
@@ -80,19 +80,19 @@ async fn listen(shared: &Arc<Shared>, sockets: &Sockets) -> std::io::Result<()> 
             }
         };
         tokio::select! {
-            // Triggered when it is time to ask who is there.
+            // Triggered when a query is due.
             () = sleep_until(query_at) => {
                 sockets.send(&packet::query()).await?;
                 query_at = tokio::time::Instant::now() + jittered(pause, 0.2);
                 pause = (pause * 2).min(QUERY_MAX);
             }
-            // Triggered when it is time to answer.
+            // Triggered when an answer is due.
             () = answer => {
                 answer_at = None;
                 let me = shared.catalog().local().address().clone();
                 sockets.send(&packet::response(&me)).await?;
             }
-            // Triggered when a packet has come.
+            // Triggered by a received packet.
             received = sockets.receive() => {
                 let bytes = received?;
                 match packet::read(&bytes) {
@@ -115,10 +115,10 @@ fn take(shared: &Arc<Shared>, table: &mut Table, peers: &[EndpointAddr]) {
     let due: Vec<&EndpointAddr> = peers.iter().filter(is_due).collect();
     shared.set_lan(table.all());
     for peer in due {
-        debug!(%peer, "heard of on the local network");
+        debug!(%peer, "discovered on the local network");
         let (spawning, shared, peer) = (shared.clone(), shared.clone(), peer.clone());
         spawning.spawn(async move {
-            bootstrap::meet(&shared, &peer, ATTEMPTS_MAX, Told::ByLan).await;
+            bootstrap::meet(&shared, &peer, ATTEMPTS_MAX, AddressSource::Lan).await;
         });
     }
 }

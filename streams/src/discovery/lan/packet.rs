@@ -1,5 +1,5 @@
-//! The multicast DNS packets by which iroh's nodes find each other on a local network: service `_irohv1._udp.local`, an
-//! instance a node, named by its id in base32. No I/O.
+//! The multicast DNS packets by which iroh nodes discover each other on a local network: service `_irohv1._udp.local`,
+//! with one instance per node, named by its id in base32. No I/O.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,27 +15,27 @@ use simple_dns::{
 use crate::{EndpointAddr, PeerId};
 
 const SERVICE: &str = "_irohv1._udp.local";
-/// How long others may believe what is said, in seconds; the usual value for services.
+/// The validity of an answer in seconds; the usual value for services.
 const TTL: u32 = 120;
-/// Bytes of the largest packet that is looked at, and that is sent.
+/// The maximum length of received and sent packets in bytes.
 pub(super) const PACKET_MAX: usize = 1472;
 const HEADER_LEN: usize = 12;
-/// Records of one section that are looked at: nothing that is meant for this holds more.
+/// The maximum number of records in a section. Packets of this service contain fewer.
 const RECORDS_MAX: u16 = 64;
-/// Peers, and addresses of each, that are taken from one packet.
+/// The maximum numbers of peers, and of addresses per peer, taken from one packet.
 const PEERS_MAX: usize = 16;
 const ADDRESSES_MAX: usize = 8;
 
-/// What a packet says.
+/// The content of a packet.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
-    /// Who is there?
+    /// A query for nodes.
     Query,
-    /// These are, and there.
+    /// Nodes and their addresses.
     Peers(Vec<EndpointAddr>),
 }
 
-/// Asks who is there.
+/// Builds a query for nodes.
 pub(super) fn query() -> Vec<u8> {
     let mut packet = Packet::new_query(0);
     packet.questions.push(Question::new(
@@ -47,7 +47,7 @@ pub(super) fn query() -> Vec<u8> {
     bytes_of(&packet)
 }
 
-/// Says where this node is; as many of the addresses as there is room for.
+/// Builds an answer with as many of this node's addresses as fit.
 pub(super) fn response(me: &EndpointAddr) -> Vec<u8> {
     let id = BASE32_NOPAD.encode(me.id.as_bytes()).to_ascii_lowercase();
     let instance = format!("{id}.{SERVICE}");
@@ -93,11 +93,11 @@ fn bytes_of(packet: &Packet<'_>) -> Vec<u8> {
         .expect("the names are short, and few")
 }
 
-/// Reads a packet that came; `None` for what is none, or has nothing to do with this.
+/// Parses a packet. Returns `None` if it is invalid or of another service.
 pub(super) fn read(bytes: &[u8]) -> Option<Heard> {
     let counts = bytes.get(4..HEADER_LEN)?.chunks_exact(2);
     let mut counts = counts.map(|count| u16::from_be_bytes([count[0], count[1]]));
-    // The parser makes room for as many records as are announced.
+    // The parser allocates for the announced number of records.
     if bytes.len() > PACKET_MAX || counts.any(|count| count > RECORDS_MAX) {
         return None;
     }
@@ -142,7 +142,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Heard> {
     (!peers.is_empty()).then_some(Heard::Peers(peers))
 }
 
-/// The peer whose instance of the service this is.
+/// Returns the peer named by an instance of the service.
 fn peer_of(name: &Name<'_>, service: &Name<'_>) -> Option<PeerId> {
     let [label, rest @ ..] = name.get_labels() else {
         return None;

@@ -1,4 +1,4 @@
-//! The sockets of multicast DNS: one an interface, all on port 5353.
+//! The multicast DNS sockets: one per interface, all on port 5353.
 
 use std::{
     io,
@@ -14,19 +14,19 @@ use super::packet::PACKET_MAX;
 /// RFC 6762, section 3.
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 pub(super) const PORT: u16 = 5353;
-/// Interfaces that are listened on.
+/// The maximum number of interfaces to listen on.
 const INTERFACES_MAX: usize = 8;
 
 pub(super) struct Sockets(Vec<UdpSocket>);
 
 impl Sockets {
-    /// Opens one for each interface that allows it.
+    /// Opens a socket on each interface that allows it.
     ///
     /// # Errors
-    /// When none does.
+    /// Fails if no interface allows it.
     pub(super) fn open(interfaces: &[Ipv4Addr]) -> io::Result<Self> {
         let mut sockets = Vec::new();
-        let mut failed = io::Error::other("the node is not reached at any IPv4 address");
+        let mut failed = io::Error::other("the node has no IPv4 address");
         for interface in interfaces.iter().take(INTERFACES_MAX) {
             match open(*interface) {
                 Ok(socket) => sockets.push(socket),
@@ -39,10 +39,10 @@ impl Sockets {
         Ok(Self(sockets))
     }
 
-    /// Sends to all on every interface.
+    /// Multicasts a packet on every interface.
     ///
     /// # Errors
-    /// When no interface takes it.
+    /// Fails if no interface sends it.
     pub(super) async fn send(&self, packet: &[u8]) -> io::Result<()> {
         let mut sent = Err(io::ErrorKind::NotConnected.into());
         for socket in &self.0 {
@@ -52,7 +52,7 @@ impl Sockets {
         sent
     }
 
-    /// Waits for a packet of somebody who speaks multicast DNS. Cancel safe.
+    /// Waits for a packet from a multicast DNS sender. Cancel safe.
     pub(super) async fn receive(&self) -> io::Result<Vec<u8>> {
         let mut buffers = vec![[0; PACKET_MAX + 1]; self.0.len()];
         loop {
@@ -61,7 +61,7 @@ impl Sockets {
             });
             let received: io::Result<_> = select_all(receiving).await.0;
             let ((len, from), buffer) = received?;
-            // Of any other port it is no node of this kind, and of no other network's: the group is not routed.
+            // Nodes send from port 5353. Senders are on the local network, because the group is not routed.
             if from.port() == PORT {
                 return Ok(buffer[..len].to_vec());
             }
@@ -71,7 +71,7 @@ impl Sockets {
 
 fn open(interface: Ipv4Addr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    // Others on this machine listen there too.
+    // Other processes on this machine may listen on the same port.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;

@@ -1,4 +1,4 @@
-//! Who was heard of on the local network, and who is to be dialled for it: bounds and rates. No I/O, no clock.
+//! The nodes seen on the local network, with limits on their number and on the rate of dials. No I/O, no clock.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,17 +8,17 @@ use std::{
 
 use crate::{EndpointAddr, PeerId};
 
-/// Peers that are remembered.
+/// The maximum number of remembered peers.
 pub(super) const PEERS_MAX: usize = 256;
-/// How long a peer is remembered that is not heard of.
+/// The time after which a peer that was not seen is forgotten.
 const FORGET_AFTER: Duration = Duration::from_mins(2);
-/// How soon a peer is dialled again whose addresses have changed, and one that is not in the catalog.
+/// The minimum time before a peer is dialled again: if its addresses have changed, and if it is not in the catalog.
 const REDIAL_CHANGED: Duration = Duration::from_secs(10);
 const REDIAL: Duration = Duration::from_mins(5);
-/// Dials in a burst, and how long until there may be one more.
+/// The maximum number of dials in a burst, and the time per further one.
 const DIALS_MAX: u32 = 32;
 const DIAL_EVERY: Duration = Duration::from_secs(2);
-/// How often a query is answered at most.
+/// The minimum interval between answers.
 const ANSWER_EVERY: Duration = Duration::from_secs(1);
 
 struct Seen {
@@ -46,20 +46,21 @@ impl Table {
         }
     }
 
-    /// Where a peer was last heard to be.
+    /// Returns the last seen addresses of a peer.
     #[cfg(test)]
     pub(super) fn get(&self, peer: &PeerId) -> Option<&BTreeSet<SocketAddr>> {
         self.peers.get(peer).map(|seen| &seen.addrs)
     }
 
-    /// All that are remembered.
+    /// Returns all remembered peers.
     pub(super) fn all(&self) -> BTreeMap<PeerId, BTreeSet<SocketAddr>> {
         let seen = self.peers.iter();
         seen.map(|(peer, seen)| (*peer, seen.addrs.clone()))
             .collect()
     }
 
-    /// Takes word of a peer; true if it is to be dialled now. `is_known` says whether the catalog has it.
+    /// Notes that a peer was seen. Returns true if it is to be dialled now. `is_known` says whether it is in the
+    /// catalog.
     pub(super) fn saw(&mut self, peer: &EndpointAddr, is_known: bool, now: Instant) -> bool {
         if peer.id == self.me {
             return false;
@@ -100,7 +101,7 @@ impl Table {
         true
     }
 
-    /// Whether a query is to be answered.
+    /// Returns true if a query is to be answered now.
     pub(super) fn answers(&mut self, now: Instant) -> bool {
         let is_due = self
             .answered_at

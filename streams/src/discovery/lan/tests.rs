@@ -1,4 +1,4 @@
-//! What is heard on the local network, packet by packet, and two nodes on a network of their own: this machine's loopback.
+//! Packets of the local network, and two nodes on a separate network: this machine's loopback.
 
 use std::{
     collections::BTreeSet,
@@ -36,7 +36,7 @@ fn what_one_says_another_hears() {
     );
     let response = packet::response(&me);
     assert_eq!(packet::read(&response), Some(Heard::Peers(vec![me])));
-    // A packet fits one datagram however many addresses there are.
+    // A packet fits into one datagram with any number of addresses.
     let addrs: Vec<String> = (1..99)
         .map(|n| format!("[fd00::{n}]:{}", 40_000 + n))
         .collect();
@@ -48,7 +48,7 @@ fn what_one_says_another_hears() {
     );
 }
 
-/// As swarm-discovery 0.5, which is what iroh 0.97 uses, put them on the wire.
+/// As sent by swarm-discovery 0.5, which iroh 0.97 uses.
 #[test]
 fn packets_are_those_of_iroh() {
     let query = "000000000001000000000000075f69726f687631045f756470056c6f63616c00000c0001";
@@ -77,7 +77,7 @@ fn other_packets_say_nothing() {
     for len in 0..response.len() {
         assert_eq!(packet::read(&response[..len]), None, "{len} bytes");
     }
-    // Announces more records than it can hold.
+    // Announces more records than it can contain.
     let mut many = response;
     many[6..8].copy_from_slice(&u16::MAX.to_be_bytes());
     assert_eq!(packet::read(&many), None);
@@ -117,7 +117,7 @@ fn the_table_is_bounded_and_dials_are_rare() {
         !again(&mut table, 40, "10.0.0.1:3", true, later),
         "the catalog has it"
     );
-    // What is not heard of again makes room.
+    // Peers that are not seen again make room.
     let later = later + Duration::from_mins(2);
     assert!(again(&mut table, 999, "10.0.0.1:3", false, later));
     assert_eq!(table.all().len(), 1);
@@ -142,7 +142,7 @@ proptest! {
     }
 }
 
-/// Whether this machine carries multicast at all: containers often do not.
+/// Returns true if this machine supports multicast, which containers often do not.
 async fn multicast_works() -> bool {
     let interface = [Ipv4Addr::LOCALHOST];
     let (Ok(one), Ok(other)) = (Sockets::open(&interface), Sockets::open(&interface)) else {

@@ -1,4 +1,4 @@
-//! Issues tickets.
+//! [`JwtTicketBuilder`]: issues tickets.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ pub struct JwtTicketBuilder {
 }
 
 impl JwtTicketBuilder {
-    /// Issues with this key.
+    /// Creates a builder that signs with this key.
     pub fn new(key: impl Into<SigningKey>) -> Self {
         Self {
             key: key.into(),
@@ -45,48 +45,48 @@ impl JwtTicketBuilder {
         }
     }
 
-    /// Who issues: the claim `iss`. Default: none.
+    /// Sets the issuer, claim `iss`. Default: none.
     pub fn issuer(self, issuer: impl Into<String>) -> Self {
         self.claim("iss", issuer.into())
     }
 
-    /// For whom: the claim `sub`. Default: the peer that the ticket is built for, as 64 hex digits.
+    /// Sets the subject, claim `sub`. Default: the peer that the ticket is built for, as 64 hex digits.
     pub fn subject(self, subject: impl Into<String>) -> Self {
         self.claim("sub", subject.into())
     }
 
-    /// What for: the claim `aud`. Default: none.
+    /// Sets the audience, claim `aud`. Default: none.
     pub fn audience(self, audience: impl Into<String>) -> Self {
         self.claim("aud", audience.into())
     }
 
-    /// When: the claim `iat`, in whole seconds. Default: when the ticket is built.
+    /// Sets the time of issue, claim `iat`, in whole seconds. Default: the time at which the ticket is built.
     pub fn issued_at(self, time: impl Into<DateTime<Utc>>) -> Self {
         self.claim("iat", time.into().timestamp())
     }
 
-    /// From when it is good: the claim `nbf`, in whole seconds. Default: at once.
+    /// Sets the start of validity, claim `nbf`, in whole seconds. Default: at once.
     pub fn not_before(self, time: impl Into<DateTime<Utc>>) -> Self {
         self.claim("nbf", time.into().timestamp())
     }
 
-    /// What this token is called: the claim `jti`. Default: nothing.
+    /// Sets the id of the token, claim `jti`. Default: none.
     pub fn token_id(self, id: impl Into<String>) -> Self {
         self.claim("jti", id.into())
     }
 
-    /// Any claim. `exp` is always what [`build`](Self::build) is told.
+    /// Sets any claim. `exp` is always set by [`build`](Self::build).
     pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.claims.insert(name.into(), value.into());
         self
     }
 
-    /// A ticket that `peer_id` may show until `expiration`, which counts in whole seconds, rounded down.
+    /// Issues a ticket for `peer_id`, valid until `expiration`, rounded down to whole seconds.
     ///
-    /// Claims that make a token longer than [`MAX_TOKEN_LEN`](super::MAX_TOKEN_LEN) make one that is good nowhere.
+    /// If the claims make the token longer than [`MAX_TOKEN_LEN`](super::MAX_TOKEN_LEN), no validator accepts it.
     ///
     /// # Panics
-    /// With ES512, when the operating system has no random bytes to give.
+    /// Panics with ES512 if the operating system provides no random bytes.
     pub fn build(&self, peer_id: &PeerId, expiration: Expiration) -> Ticket {
         let mut claims = self.claims.clone();
         claims
@@ -105,7 +105,7 @@ impl JwtTicketBuilder {
     }
 }
 
-/// How tokens name a peer: by its 64 hex digits in lower case.
+/// Returns the form in which tokens name a peer: 64 lowercase hex digits.
 pub(super) fn subject_of(peer: &PeerId) -> String {
     format!("{peer:?}")
 }

@@ -1,4 +1,4 @@
-//! What must hold of any bytes that are said to be a token; see [`crate::fuzzing`].
+//! Invariants that must hold for any bytes received as a token; see [`crate::fuzzing`].
 
 use std::time::Duration;
 
@@ -10,11 +10,12 @@ use crate::{SecretKey, tickets::Expiration};
 const NOW: i64 = 1_800_000_000;
 const SECRET: [u8; 32] = [7; 32];
 
-/// No bytes are a good token, but for claims that are signed and say what they must: those are good until a later time.
+/// Checks that a token is accepted only if its claims are signed and have the required values, and then until a later
+/// time.
 pub fn ticket(input: &[u8]) {
     let peer = SecretKey::from_bytes([1; 32]).public();
     let others = Jwt::with_key(EdDsaSigningKey::from_bytes([9; 32]).verifying_key());
-    assert!(others.judge(input, &peer, NOW).is_err());
+    assert!(others.check(input, &peer, NOW).is_err());
 
     let message = format!(
         "{}.{}",
@@ -29,16 +30,16 @@ pub fn ticket(input: &[u8]) {
     let lenient = Jwt::with_key(Hs256::new(SECRET))
         .require_subject("s")
         .allow_non_expiring();
-    let judged = strict.judge(token.as_ref(), &peer, NOW);
+    let checked = strict.check(token.as_ref(), &peer, NOW);
     let said = serde_json::from_slice::<serde_json::Value>(input);
-    if let Ok(until) = judged {
+    if let Ok(until) = checked {
         let Expiration::At(until) = until else {
             panic!("it must expire");
         };
         assert!((1..=3600).contains(&(until.timestamp() - NOW)), "{until}");
         assert_eq!(said.expect("it is JSON")["sub"], "s");
-        assert!(lenient.judge(token.as_ref(), &peer, NOW).is_ok());
-    } else if lenient.judge(token.as_ref(), &peer, NOW).is_ok() {
+        assert!(lenient.check(token.as_ref(), &peer, NOW).is_ok());
+    } else if lenient.check(token.as_ref(), &peer, NOW).is_ok() {
         assert_eq!(said.expect("it is JSON")["sub"], "s");
     }
 }

@@ -1,7 +1,7 @@
-//! JSON Web Tokens as tickets (RFC 7519): [`Jwt`] judges them, [`JwtTicketBuilder`] issues them.
+//! JSON Web Tokens as tickets (RFC 7519): [`Jwt`] validates them, [`JwtTicketBuilder`] issues them.
 //!
-//! Of RFC 7515 only what tickets need is here: the compact form, seven algorithms, no key but those given to the
-//! validator. Whatever a token's header says of keys is not looked at.
+//! Implements the part of RFC 7515 that tickets need: the compact form, seven algorithms, and only keys given to the
+//! validator. Keys in a token's header are ignored.
 
 mod builder;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -25,18 +25,18 @@ use token::Token;
 use super::{Expiration, InvalidTicket, TicketClass, TicketValidator};
 use crate::{PeerId, UniqueId, discovery::PeerEntry, id};
 
-/// How far ahead another machine's clock may be: 50 s, as in the catalog. For so long a token may be dated in the future,
-/// by `nbf` or `iat`. Its expiry is judged by this node's clock alone, to the second.
+/// The tolerated clock difference: 50 s, as in the catalog. A token's `nbf` and `iat` may be this far in the future.
+/// Its expiry is checked against this node's clock without tolerance.
 pub const LEEWAY: Duration = Duration::from_secs(50);
 
-/// Judges JSON Web Tokens.
+/// Validates JSON Web Tokens.
 ///
-/// A token is good when one of the keys signed it, by the algorithm that the key is of, and
-/// - `sub` is the peer that shows it, or the text that [`require_subject`](Self::require_subject) said;
-/// - `exp` is there and ahead, unless [`allow_non_expiring`](Self::allow_non_expiring) was said and it is not there;
-/// - `nbf` and `iat`, where they are there, have come, give or take [`LEEWAY`];
-/// - `iss`, `aud` and other claims are what the methods below say;
-/// - its header names no critical extension (`crit`), no member of header or claims is named twice, and it has at most
+/// A token is valid if it is signed with one of the keys, by the algorithm of that key, and
+/// - `sub` is the peer that presents it, or the text set with [`require_subject`](Self::require_subject);
+/// - `exp` is in the future, or missing if [`allow_non_expiring`](Self::allow_non_expiring) is set;
+/// - `nbf` and `iat`, if present, are in the past, with a tolerance of [`LEEWAY`];
+/// - `iss`, `aud` and other claims have the values required by the methods below;
+/// - its header contains no critical extension (`crit`), no member of header or claims occurs twice, and it has at most
 ///   [`MAX_TOKEN_LEN`] bytes.
 ///
 /// ```
@@ -67,7 +67,7 @@ impl Jwt {
     /// The class of these tickets.
     pub const CLASS: TicketClass = id!("mosaik.tickets.jwt.v1");
 
-    /// Tokens signed with this key.
+    /// Creates a validator for tokens signed with this key.
     pub fn with_key(key: impl Into<VerifyingKey>) -> Self {
         Self {
             keys: vec![key.into()],
@@ -81,64 +81,65 @@ impl Jwt {
         }
     }
 
-    /// Or with this one. During a change of keys, tokens of both are good.
+    /// Accepts another key as well. While keys are being changed, tokens of both are valid.
     pub fn add_key(mut self, key: impl Into<VerifyingKey>) -> Self {
         self.keys.push(key.into());
         self
     }
 
-    /// `iss` must be this; said several times, one of them. Default: anything, or not there.
+    /// Requires this issuer (`iss`). With several calls, one of them must match. Default: any or none.
     pub fn allow_issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuers.push(issuer.into());
         self
     }
 
-    /// `aud` must be this, or a list that has it; said several times, one of them. Default: anything, or not there.
+    /// Requires this audience (`aud`), alone or in a list. With several calls, one of them must match. Default: any or
+    /// none.
     pub fn allow_audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
     }
 
-    /// `sub` must be this. Any peer may then show the token, and everyone on the network can read it. Default: the peer
-    /// that shows the token, as 64 hex digits in lower case.
+    /// Requires this subject (`sub`). Any peer can then present the token, which every node of the network can read.
+    /// Default: the presenting peer, as 64 lowercase hex digits.
     pub fn require_subject(mut self, subject: impl Into<String>) -> Self {
         self.subject = Some(subject.into());
         self
     }
 
-    /// This claim must have this value; said for several claims, all of them.
+    /// Requires this value of a claim. With several claims, all must match.
     pub fn require_claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.claims.insert(name.into(), value.into());
         self
     }
 
-    /// Tokens without `exp` are good too, for ever. Default: they are not.
+    /// Accepts tokens without `exp`, which never expire. Default: rejects them.
     pub const fn allow_non_expiring(mut self) -> Self {
         self.allow_non_expiring = true;
         self
     }
 
-    /// `exp` may be at most so far ahead. Says nothing of tokens without it. Default: any time.
+    /// Limits how far `exp` may be in the future. Does not apply to tokens without `exp`. Default: no limit.
     pub const fn max_lifetime(mut self, duration: Duration) -> Self {
         self.max_lifetime = Some(duration);
         self
     }
 
-    /// `iat` must be there and at most so long ago; the token expires when it no longer is. Default: any time.
+    /// Requires `iat`, at most `duration` ago. The token expires after that. Default: no limit.
     pub const fn max_age(mut self, duration: Duration) -> Self {
         self.max_age = Some(duration);
         self
     }
 
-    /// Until when the token is good, at a moment in seconds since 1970.
-    fn judge(&self, token: &[u8], peer: &PeerId, now: i64) -> Result<Expiration, InvalidTicket> {
+    /// Returns the expiration of a valid token. `now` is in seconds since 1970.
+    fn check(&self, token: &[u8], peer: &PeerId, now: i64) -> Result<Expiration, InvalidTicket> {
         let token = Token::parse(token)?;
         let algorithm = token.header.text("alg").ok_or(InvalidTicket)?;
         if token.header.get("crit").is_some() || !self.meets(&token, peer) {
             return Err(InvalidTicket);
         }
         let until = self.until(&token, now)?;
-        // Last, because it costs by far the most.
+        // Last, because it is by far the most expensive check.
         let is_signed = self
             .keys
             .iter()
@@ -151,7 +152,7 @@ impl Jwt {
         }
     }
 
-    /// Whether the claims are those wanted, times aside.
+    /// Returns true if the claims match, except for times.
     fn meets(&self, token: &Token<'_>, peer: &PeerId) -> bool {
         let claims = &token.claims;
         let is_subject = match &self.subject {
@@ -176,10 +177,10 @@ impl Jwt {
             && (self.claims.iter()).all(|(name, value)| claims.get(name) == Some(value))
     }
 
-    /// Until when the token is good by its times.
+    /// Returns the expiration that results from the times.
     fn until(&self, token: &Token<'_>, now: i64) -> Result<Expiration, InvalidTicket> {
         let claims = &token.claims;
-        // Of parts of a second, always to the side on which the token is good for less.
+        // Fractions of a second are rounded in the direction of a shorter validity.
         let expires = claims.seconds("exp", f64::floor)?;
         let not_before = claims.seconds("nbf", f64::ceil)?;
         let issued = claims.seconds("iat", f64::floor)?;
@@ -225,7 +226,7 @@ impl TicketValidator for Jwt {
         Self::CLASS
     }
 
-    /// The same as that of Mosaik's validator with the same settings.
+    /// Equals that of Mosaik's validator with the same settings.
     fn signature(&self) -> UniqueId {
         let seconds = |duration: Option<Duration>| {
             duration
@@ -248,7 +249,7 @@ impl TicketValidator for Jwt {
     }
 
     fn validate(&self, ticket: &[u8], peer: &PeerEntry) -> Result<Expiration, InvalidTicket> {
-        self.judge(ticket, peer.id(), Utc::now().timestamp())
+        self.check(ticket, peer.id(), Utc::now().timestamp())
     }
 }
 

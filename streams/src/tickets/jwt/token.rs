@@ -1,5 +1,4 @@
-//! The compact form of JSON Web Tokens (RFC 7515 section 7.1), taken apart and put together. Nothing here is proved: that
-//! a signature is there does not say that it is good.
+//! Parses and builds the compact form of JSON Web Tokens (RFC 7515 section 7.1). Does not verify signatures.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -12,14 +11,15 @@ use serde_json::Value;
 
 use crate::tickets::InvalidTicket;
 
-/// The most bytes of a token: 8 KiB, what web servers take as a header. A longer one is refused before it is looked into.
+/// The maximum length of a token in bytes: 8 KiB, a common limit for HTTP headers. A longer one is rejected without
+/// parsing.
 pub const MAX_TOKEN_LEN: usize = 8 * 1024;
 
-/// A token taken apart.
+/// A parsed token.
 pub(super) struct Token<'a> {
     pub(super) header: Members,
     pub(super) claims: Members,
-    /// What is signed.
+    /// The signed text.
     pub(super) message: &'a str,
     pub(super) signature: Vec<u8>,
 }
@@ -41,7 +41,7 @@ impl<'a> Token<'a> {
     }
 }
 
-/// Puts header and claims into the form that is signed.
+/// Encodes header and claims in the form that is signed.
 pub(super) fn message(algorithm: &str, claims: &BTreeMap<String, Value>) -> String {
     let header = format!(r#"{{"alg":"{algorithm}","typ":"JWT"}}"#);
     let claims = serde_json::to_vec(claims).expect("JSON values can be written as JSON");
@@ -52,21 +52,21 @@ pub(super) fn message(algorithm: &str, claims: &BTreeMap<String, Value>) -> Stri
     )
 }
 
-/// Adds the signature.
+/// Appends the signature.
 pub(super) fn finish(mut message: String, signature: &[u8]) -> String {
     message.push('.');
     BASE64URL_NOPAD.encode_append(signature, &mut message);
     message
 }
 
-/// Exactly one text stands for the same bytes: padding and stray bits are refused.
+/// Accepts one encoding of the same bytes only: padding and stray bits are rejected.
 fn decode(part: &str) -> Result<Vec<u8>, InvalidTicket> {
     BASE64URL_NOPAD
         .decode(part.as_bytes())
         .map_err(|_| InvalidTicket)
 }
 
-/// The members of a JSON object. One that names a member twice is refused, since readers differ on which of them counts.
+/// The members of a JSON object. Duplicate names are rejected, since readers disagree on which member counts.
 #[derive(Debug)]
 pub(super) struct Members(BTreeMap<String, Value>);
 
@@ -79,18 +79,18 @@ impl Members {
         self.0.get(name)
     }
 
-    /// A member that is text; `None` when it is anything else.
+    /// Returns a string member; `None` for any other type.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(Value::as_str)
     }
 
-    /// A time in seconds since 1970, if there is one (RFC 7519: `NumericDate`). Of a part of a second, `round` decides.
+    /// Returns a time in seconds since 1970, if present (RFC 7519: `NumericDate`). `round` converts fractions.
     pub(super) fn seconds(
         &self,
         name: &str,
         round: fn(f64) -> f64,
     ) -> Result<Option<i64>, InvalidTicket> {
-        // Up to here every whole number is one of f64; beyond it no calendar has a date.
+        // The maximum up to which f64 represents every integer, and far beyond any calendar date.
         const MAX: f64 = (1_u64 << 53) as f64;
         let Some(value) = self.get(name) else {
             return Ok(None);
@@ -118,7 +118,7 @@ impl<'de> Deserialize<'de> for Members {
                 let mut members = BTreeMap::new();
                 while let Some((name, value)) = map.next_entry::<String, Value>()? {
                     if members.insert(name, value).is_some() {
-                        return Err(de::Error::custom("a member is named twice"));
+                        return Err(de::Error::custom("duplicate member"));
                     }
                 }
                 Ok(Members(members))

@@ -65,7 +65,7 @@ fn numbers_of_any_length_are_compared_exactly() {
 
 #[test]
 fn a_number_on_the_wire_is_one() {
-    // One alternative, one condition on `a`: one of one value, which is a number spelled as text.
+    // One alternative with one condition on `a`: one value, which is a number as text.
     let of = |spelled: &str| {
         let mut bytes = vec![1, 1, 1, 1, b'a', 0, 0, 1, 5, spelled.len() as u8];
         bytes.extend_from_slice(spelled.as_bytes());

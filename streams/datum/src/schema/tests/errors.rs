@@ -1,4 +1,4 @@
-//! What is said of datums that are not of a schema, and of schemas that cannot be.
+//! The errors for records that do not match a schema, and for invalid schemas.
 
 use super::{
     Schema, TranscodeError, Transcoder, from_json, list, map, option, side, structure, to_json,
@@ -69,7 +69,7 @@ fn a_refusal_of_json_names_the_field() {
         (r#"{"id":"#, "`id`: EOF while parsing a value"),
     ] {
         let error = from_json(&order(), json).unwrap_err().to_string();
-        let expected = format!("not what the schema says: {said}");
+        let expected = format!("invalid for the schema: {said}");
         assert!(error.starts_with(&expected), "{json}: {error}");
     }
 }
@@ -79,32 +79,32 @@ fn a_refusal_of_postcard_names_the_field() {
     let nan = f64::NAN.to_le_bytes();
     let leg = |rest: &[u8]| [&[1, 1][..], &nan, rest].concat();
     for (datum, said) in [
-        (vec![], "`id`: the datum ends before it"),
-        (vec![1, 200], "`legs`: the datum ends before it"),
-        (leg(&[9]), "`legs.0.side`: there is no variant number 9"),
+        (vec![], "`id`: the record ends too early"),
+        (vec![1, 200], "`legs`: the record ends too early"),
+        (leg(&[9]), "`legs.0.side`: no variant number 9"),
         (
             leg(&[2, 5]),
             "`legs.0.side.Cross.0`: the byte 5 is neither 0 nor 1",
         ),
         (
             leg(&[2, 1, 2, b'a', b'b']),
-            "`legs.0.side.Cross.1`: it is not one character",
+            "`legs.0.side.Cross.1`: not exactly one character",
         ),
         (
             leg(&[1, 255, 255, 255, 255, 31]),
-            "`legs.0.side.Ask.size`: the number is too large for its type",
+            "`legs.0.side.Ask.size`: the number exceeds its type",
         ),
-        (vec![1, 0, 1, 1, 0xff], "`labels.0`: it is not UTF-8"),
+        (vec![1, 0, 1, 1, 0xff], "`labels.0`: not UTF-8"),
         (
             vec![1, 0, 1, 1, b'k', 0],
-            "`labels.k`: it is not one character",
+            "`labels.k`: not exactly one character",
         ),
         (vec![1, 0, 0, 2], "`note`: the byte 2 is neither 0 nor 1"),
     ] {
         let error = to_json(&order(), &datum).unwrap_err().to_string();
         assert_eq!(
             error,
-            format!("not what the schema says: {said}"),
+            format!("invalid for the schema: {said}"),
             "{datum:?}"
         );
     }

@@ -1,4 +1,4 @@
-//! Any schema against any bytes and any JSON: an answer or a refusal, never a panic.
+//! Any schema with any bytes and any JSON: a result or an error, never a panic.
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -61,7 +61,7 @@ fn schema() -> impl Strategy<Value = Schema> {
     })
 }
 
-/// Mostly such as are lengths, flags and variants.
+/// Mostly plausible lengths, flags and variants.
 fn datum() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![4 => 0..4_u8, 1 => any::<u8>()];
     prop::collection::vec(byte, 0..80)
@@ -92,7 +92,7 @@ proptest! {
         schema.check().unwrap();
         if let Ok(json) = to_json(&schema, &datum) {
             let value: Value = serde_json::from_str(&json).unwrap();
-            // No number is null, and null is no number.
+            // NaN becomes null, and null is not a number.
             match from_json(&schema, &json) {
                 Ok(back) => prop_assert_eq!(to_json(&schema, &back).unwrap(), json),
                 Err(error) => prop_assert!(json.contains("null"), "{} {}", value, error),

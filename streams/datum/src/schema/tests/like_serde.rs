@@ -1,4 +1,4 @@
-//! Transcoding against serde_json and postcard with the Rust type: the same bytes, the same refusals.
+//! Compares transcoding with serde_json and postcard on the Rust type: the same bytes, the same refusals.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ fn postcard(value: &All) -> Vec<u8> {
     ::postcard::to_stdvec(value).unwrap()
 }
 
-/// What serde_json takes for the type; `None` for what it refuses.
+/// Parses with serde_json; `None` if it refuses the text.
 fn by_serde(json: &str) -> Option<All> {
     serde_json::from_str(json).ok()
 }
@@ -51,12 +51,13 @@ proptest! {
         value in an_all(), mix in Just((0..26_usize).collect::<Vec<_>>()).prop_shuffle(), drop in 0..80_usize, unknown: bool,
     ) {
         let json = serde_json::to_string(&value).unwrap();
-        // Raw, so that wide integers stay what they are.
+        // Raw, so that wide integers stay unchanged.
         let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&json).unwrap();
         let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name:?}:{value}")).collect();
         let mut mixed: Vec<_> = mix.iter().map(|index| fields[*index].as_str()).collect();
         if drop < mixed.len() {
-            // A schema does not tell a struct around one `Option` from the `Option`, which may be missing.
+            // A schema cannot distinguish a struct with a single `Option` field from the `Option`, which may be
+            // missing.
             let dropped = mixed.remove(drop);
             prop_assume!(!dropped.starts_with("\"wrapped\""));
         }
@@ -78,10 +79,10 @@ proptest! {
         }
         let end = (start + 1..=json.len()).find(|end| json.is_char_boundary(*end)).unwrap();
         json.replace_range(start..end, &with);
-        // A schema does not tell a struct around one `Option` from the `Option`, which may be missing.
+        // A schema cannot distinguish a struct with a single `Option` field from the `Option`, which may be missing.
         prop_assume!(json.contains("\"wrapped\""));
         let (ours, theirs) = (by_schema(&json), by_serde(&json));
-        // The one thing taken beside: an integer written as a fraction or with an exponent.
+        // The only input accepted in addition: an integer written with a fraction or an exponent.
         prop_assert!(ours == theirs || (theirs.is_none() && with.contains(['.', 'e', 'E'])), "{}", json);
     }
 
@@ -95,7 +96,7 @@ proptest! {
             prop_assert!(to_json(&all(), &datum).is_err());
             return Ok(());
         };
-        // postcard takes the first of several characters, and sets forget what comes twice.
+        // postcard accepts the first of several characters, and sets drop duplicates.
         if let Ok(json) = to_json(&all(), &datum) && postcard(&theirs) == datum {
             prop_assert_eq!(json, serde_json::to_string(&theirs).unwrap());
         }
@@ -162,7 +163,7 @@ fn a_number_without_a_fraction_is_an_integer() {
     for json in ["3.5", "256.0", "-1.0", "1e300"] {
         assert!(from_json(&Schema::Unsigned(8), json).is_err(), "{json}");
     }
-    // The next one could as well be its neighbour.
+    // The next one could equally be its neighbour.
     assert!(from_json(&Schema::Unsigned(64), "9007199254740992.0").is_ok());
     assert!(from_json(&Schema::Unsigned(64), "9007199254740994.0").is_err());
 }
@@ -188,7 +189,7 @@ fn criteria_look_behind_an_enum_and_take_the_last_of_equal_keys() {
         ("last", Schema::Bool),
     ]);
     let ask = |size| super::Side::Ask { size, note: None };
-    // A map that says one key twice, as no Rust map does.
+    // A map with a duplicate key, which no Rust map has.
     let twice = vec![(7_u8, ask(1)), (7, super::Side::Bid)];
     let datum = ::postcard::to_stdvec(&(ask(300), twice, true)).unwrap();
     let encoding = Encoding::Postcard(schema);

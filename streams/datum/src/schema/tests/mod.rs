@@ -1,4 +1,4 @@
-//! Types to test with, and schemas to say them.
+//! Types for the tests, and their schemas.
 
 mod errors;
 mod hostile;
@@ -183,7 +183,7 @@ fn an_inner() -> impl Strategy<Value = Inner> {
     (any::<Option<String>>(), a_side()).prop_map(|(name, side)| Inner { name, side })
 }
 
-/// Any values, all floats finite: those that come back from JSON.
+/// Any values with finite floats, which survive JSON.
 fn an_all() -> impl Strategy<Value = All> {
     let few = || 0..4_usize;
     let scalars = (
@@ -228,7 +228,7 @@ fn an_all() -> impl Strategy<Value = All> {
             text,
             nothing: (),
             perhaps,
-            // What is `Some(None)` is `null` in JSON, and so `None`.
+            // `Some(None)` is `null` in JSON, and therefore becomes `None`.
             twice: twice.filter(Option::is_some),
             list,
             set,

@@ -35,23 +35,24 @@ macro_rules! ecdsa_keys {
         impl $name {
             pub(super) const ALGORITHM: &str = $algorithm;
 
-            /// The point in compressed form. Whether it is one shows when it becomes a [`VerifyingKey`].
+            /// Creates the key from a point in compressed form. It is validated on conversion into a [`VerifyingKey`].
             pub const fn new(key: [u8; $len]) -> Self {
                 Self(key)
             }
 
-            #[doc = concat!("The point in compressed form, from its ", $digits, " hex digits. Whether it is one shows when it becomes a [`VerifyingKey`].")]
+            #[doc = concat!("Creates the key from the ", $digits, " hex digits of a point in compressed form. It is validated on conversion into a [`VerifyingKey`].")]
+            ///
             ///
             /// # Panics
-            /// For any other text; in a constant, when the program is compiled. Text from outside is better parsed.
+            /// Panics on any other text; in a constant, at compile time. Use [`FromStr`] for external input.
             pub const fn hex(text: &str) -> Self {
                 Self(hex(text))
             }
 
-            /// The point from either form of SEC 1, compressed or not.
+            /// Parses a point in either form of SEC 1, compressed or not.
             ///
             /// # Errors
-            /// When the bytes are no point of the curve.
+            /// Fails if the bytes are not a point on the curve.
             pub fn from_sec1(bytes: &[u8]) -> Result<Self, InvalidKey> {
                 $module::ecdsa::VerifyingKey::from_sec1_bytes(bytes)
                     .map(|key| Self::of(&key))
@@ -71,7 +72,7 @@ macro_rules! ecdsa_keys {
         }
 
         /// # Panics
-        /// When the bytes that the key was made of are no point of the curve.
+        /// Panics if the bytes of the key are not a point on the curve.
         impl From<$name> for VerifyingKey {
             fn from(key: $name) -> Self {
                 let point = $module::ecdsa::VerifyingKey::from_sec1_bytes(&key.0)
@@ -83,7 +84,7 @@ macro_rules! ecdsa_keys {
             }
         }
 
-        /// Hex digits of either form of SEC 1.
+        /// Parses the hex digits of either form of SEC 1.
         impl FromStr for $name {
             type Err = InvalidKey;
 
@@ -92,7 +93,7 @@ macro_rules! ecdsa_keys {
             }
         }
 
-        /// The hex digits of the compressed form.
+        /// Formats as the hex digits of the compressed form.
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&HEXLOWER.encode(&self.0))
@@ -110,24 +111,25 @@ macro_rules! ecdsa_keys {
         pub struct $signing($module::ecdsa::SigningKey);
 
         impl $signing {
-            #[doc = concat!("The key from its ", $secret_len, " bytes.")]
+            #[doc = concat!("Creates the key from its ", $secret_len, " bytes.")]
+            ///
             ///
             /// # Panics
-            /// When they are no private key: zero, or not below the curve's order.
+            /// Panics if they are not a private key: zero, or not below the order of the curve.
             pub fn from_bytes(bytes: [u8; $secret_len]) -> Self {
                 let key = $module::ecdsa::SigningKey::from_slice(&bytes);
                 Self(key.expect(concat!("the bytes are a private key of ", $curve)))
             }
 
-            /// A new key.
+            /// Generates a key.
             ///
             /// # Panics
-            /// When the operating system has no random bytes to give.
+            /// Panics if the operating system provides no random bytes.
             pub fn random() -> Self {
                 Self($module::ecdsa::SigningKey::random(&mut OsRng))
             }
 
-            /// The public key that goes with it.
+            /// Returns the corresponding public key.
             pub fn verifying_key(&self) -> $name {
                 $name::of(&$module::ecdsa::VerifyingKey::from(&self.0))
             }
@@ -139,7 +141,7 @@ macro_rules! ecdsa_keys {
             }
         }
 
-        /// Without the key.
+        /// Omits the key.
         impl fmt::Debug for $signing {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(concat!(stringify!($signing), "(***)"))

@@ -8,7 +8,7 @@ use ed25519_dalek::Signer as _;
 use super::{InvalidKey, Signer, SigningKey, Verifier, VerifyingKey, decode_hex, hex};
 use crate::id;
 
-/// Weak keys and ambiguous signatures do not pass.
+/// Rejects weak keys and ambiguous signatures.
 pub(super) fn verify(key: &ed25519_dalek::VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
     ed25519_dalek::Signature::from_slice(signature)
         .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok())
@@ -29,22 +29,22 @@ impl EdDsa {
         expected: "expected 64 hex digits of a point of Ed25519 that is not weak",
     };
 
-    /// The key. Whether it is a point of the curve shows when it becomes a [`VerifyingKey`].
+    /// Creates the key from its bytes. They are validated on conversion into a [`VerifyingKey`].
     pub const fn new(key: [u8; 32]) -> Self {
         Self(key)
     }
 
-    /// The key from its 64 hex digits. Whether it is a point of the curve shows when it becomes a [`VerifyingKey`].
+    /// Creates the key from its 64 hex digits. It is validated on conversion into a [`VerifyingKey`].
     ///
     /// # Panics
-    /// For any other text; in a constant, when the program is compiled. Text from outside is better parsed.
+    /// Panics on any other text; in a constant, at compile time. Use [`FromStr`] for external input.
     pub const fn hex(text: &str) -> Self {
         Self(hex(text))
     }
 }
 
 /// # Panics
-/// When the bytes that the key was made of are no point of the curve.
+/// Panics if the bytes of the key are not a point on the curve.
 impl From<EdDsa> for VerifyingKey {
     fn from(key: EdDsa) -> Self {
         let point = ed25519_dalek::VerifyingKey::from_bytes(&key.0)
@@ -70,7 +70,7 @@ impl FromStr for EdDsa {
     }
 }
 
-/// The hex digits that it is parsed from.
+/// Formats as 64 hex digits.
 impl fmt::Display for EdDsa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&HEXLOWER.encode(&self.0))
@@ -88,22 +88,22 @@ impl fmt::Debug for EdDsa {
 pub struct EdDsaSigningKey(ed25519_dalek::SigningKey);
 
 impl EdDsaSigningKey {
-    /// The key from its 32 bytes.
+    /// Creates the key from its 32 bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(ed25519_dalek::SigningKey::from_bytes(&bytes))
     }
 
-    /// A new key.
+    /// Generates a key.
     ///
     /// # Panics
-    /// When the operating system has no random bytes to give.
+    /// Panics if the operating system provides no random bytes.
     pub fn random() -> Self {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
         Self::from_bytes(bytes)
     }
 
-    /// The public key that goes with it.
+    /// Returns the corresponding public key.
     pub fn verifying_key(&self) -> EdDsa {
         EdDsa(self.0.verifying_key().to_bytes())
     }
@@ -115,7 +115,7 @@ impl From<EdDsaSigningKey> for SigningKey {
     }
 }
 
-/// Without the key.
+/// Omits the key.
 impl fmt::Debug for EdDsaSigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("EdDsaSigningKey(***)")

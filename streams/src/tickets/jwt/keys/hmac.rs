@@ -1,4 +1,4 @@
-//! `HS256`, `HS384`, `HS512`: one secret both signs and checks (RFC 7518 section 3.2).
+//! `HS256`, `HS384`, `HS512`: the same secret signs and verifies (RFC 7518 section 3.2).
 
 use std::{fmt, str::FromStr};
 
@@ -28,22 +28,23 @@ pub(super) fn sign(mac: &(impl Mac + Clone), message: &[u8]) -> Vec<u8> {
 
 macro_rules! hmac_keys {
     ($($name:ident: $algorithm:literal, $mac:ty, $len:literal, $fingerprint:literal, $expected:literal;)*) => {$(
-        #[doc = concat!("The secret of `", $algorithm, "`, ", $len, " bytes. Whoever can check a token with it can also make one.")]
+        #[doc = concat!("The secret of `", $algorithm, "`, ", $len, " bytes. It both verifies and signs tokens.")]
         #[derive(Clone, PartialEq, Eq)]
         pub struct $name([u8; $len]);
 
         impl $name {
             pub(super) const ALGORITHM: &str = $algorithm;
 
-            /// The secret.
+            /// Creates the key from its bytes.
             pub const fn new(secret: [u8; $len]) -> Self {
                 Self(secret)
             }
 
-            #[doc = concat!("The secret from its ", $expected, ".")]
+            #[doc = concat!("Creates the key from its ", $expected, ".")]
+            ///
             ///
             /// # Panics
-            /// For any other text; in a constant, when the program is compiled. Text from outside is better parsed.
+            /// Panics on any other text; in a constant, at compile time. Use [`FromStr`] for external input.
             pub const fn hex(text: &str) -> Self {
                 Self(hex(text))
             }
@@ -80,7 +81,7 @@ macro_rules! hmac_keys {
             }
         }
 
-        /// Without the secret.
+        /// Omits the secret.
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(concat!(stringify!($name), "(***)"))

@@ -1,4 +1,4 @@
-//! Keys of JSON Web Tokens. A key is of one algorithm and knows its name: there is no way to use it with another.
+//! Keys of JSON Web Tokens. A key belongs to one algorithm, and cannot be used with another.
 
 mod ecdsa;
 mod eddsa;
@@ -12,17 +12,17 @@ pub use hmac::{Hs256, Hs384, Hs512};
 
 use crate::Digest;
 
-/// Text or bytes that are no key of the algorithm.
+/// Text or bytes that are not a key of the algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a key for {algorithm}: {expected}")]
 pub struct InvalidKey {
-    /// The algorithm's name in tokens.
+    /// The name of the algorithm in tokens.
     pub algorithm: &'static str,
-    /// What a key of it is.
+    /// A description of valid keys.
     pub expected: &'static str,
 }
 
-/// A key that checks signatures, of any algorithm.
+/// A key of any algorithm that verifies signatures.
 #[derive(Clone)]
 pub struct VerifyingKey {
     verifier: Verifier,
@@ -41,7 +41,7 @@ enum Verifier {
 }
 
 impl VerifyingKey {
-    /// The name that a token's header must have under `alg`.
+    /// Returns the value that `alg` must have in a token's header.
     pub const fn algorithm(&self) -> &'static str {
         match self.verifier {
             Verifier::Hs256(_) => Hs256::ALGORITHM,
@@ -54,12 +54,13 @@ impl VerifyingKey {
         }
     }
 
-    /// Tells the key from others without giving it away.
+    /// Returns a digest that identifies the key without revealing it.
     pub(super) const fn fingerprint(&self) -> &Digest {
         &self.fingerprint
     }
 
-    /// Whether `signature` is that of `message`. Takes the same time for every wrong one of its length.
+    /// Returns true if `signature` is valid for `message`. Takes the same time for every invalid signature of the same
+    /// length.
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.verifier {
             Verifier::Hs256(mac) => hmac::verify(mac, message, signature),
@@ -85,7 +86,7 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
-/// A key that makes signatures, of any algorithm.
+/// A key of any algorithm that signs.
 #[derive(Clone)]
 pub struct SigningKey(Signer);
 
@@ -101,7 +102,7 @@ enum Signer {
 }
 
 impl SigningKey {
-    /// The name that tokens have in their header under `alg`.
+    /// Returns the value of `alg` in the header of its tokens.
     pub const fn algorithm(&self) -> &'static str {
         match self.0 {
             Signer::Hs256(_) => Hs256::ALGORITHM,
@@ -133,21 +134,21 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// Bytes from twice as many hex digits, in constants too.
+/// Decodes `2 * N` hex digits, also in constants.
 ///
 /// # Panics
-/// For any other text: in a constant, that is when the program is compiled.
+/// Panics on any other text; in a constant, at compile time.
 const fn hex<const N: usize>(text: &str) -> [u8; N] {
     const fn digit(digit: u8) -> u8 {
         match digit {
             b'0'..=b'9' => digit - b'0',
             b'a'..=b'f' => digit - b'a' + 10,
             b'A'..=b'F' => digit - b'A' + 10,
-            _ => panic!("a key is written in hex digits"),
+            _ => panic!("expected hex digits"),
         }
     }
     let text = text.as_bytes();
-    assert!(text.len() == 2 * N, "the key has another length");
+    assert!(text.len() == 2 * N, "the key has the wrong length");
     let mut bytes = [0; N];
     let mut index = 0;
     while index < N {
@@ -157,7 +158,7 @@ const fn hex<const N: usize>(text: &str) -> [u8; N] {
     bytes
 }
 
-/// Bytes from as many hex digits as there are.
+/// Decodes any number of hex digits.
 fn decode_hex(text: &str) -> Option<Vec<u8>> {
     data_encoding::HEXLOWER_PERMISSIVE
         .decode(text.as_bytes())

@@ -1,4 +1,4 @@
-//! Every algorithm against examples of the documents that define it.
+//! Tests every algorithm with the examples of its specification.
 
 use ::hmac::Mac;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
@@ -15,7 +15,7 @@ fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
     padded
 }
 
-/// Checks that a signature is good, and no longer once any bit of it or of the message is another.
+/// Checks that a signature is valid, and invalid after changing any bit of it or of the message.
 #[track_caller]
 fn assert_signs(key: &VerifyingKey, message: &[u8], signature: &[u8]) {
     assert!(key.verify(message, signature));
@@ -51,7 +51,7 @@ fn hs256_is_that_of_rfc_7515() {
     );
 }
 
-/// RFC 4231 test case 2. A key shorter than a block counts as filled up with zeros.
+/// RFC 4231 test case 2. A key shorter than a block is padded with zeros.
 #[test]
 fn hmac_is_that_of_rfc_4231() {
     let (secret, message) = (b"Jefe", b"what do ya want for nothing?");
@@ -98,7 +98,7 @@ fn es256_is_that_of_rfc_7515() {
     assert_signs(&key.into(), message.as_bytes(), &ours);
 }
 
-/// RFC 6979 appendix A.2.6: which signature it is does not depend on chance.
+/// RFC 6979 appendix A.2.6: the signature is deterministic.
 #[test]
 fn es384_is_that_of_rfc_6979() {
     let secret = hex::<48>(

@@ -1,4 +1,4 @@
-//! Which claims and times are good, and the form of what is issued.
+//! Accepted claims and times, and the form of issued tokens.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -10,12 +10,12 @@ fn what_is_issued_is_good_until_it_expires() {
     let validator = Jwt::with_key(SECRET);
     let ticket = ticket(&issuer());
     assert_eq!(ticket.class, Jwt::CLASS);
-    assert_eq!(judge(&validator, &ticket), Ok(Expiration::At(at(NOW + 60))));
-    let at_time = |now| validator.judge(&ticket.data, &peer(), now);
+    assert_eq!(check(&validator, &ticket), Ok(Expiration::At(at(NOW + 60))));
+    let at_time = |now| validator.check(&ticket.data, &peer(), now);
     assert_eq!(at_time(NOW + 59), Ok(Expiration::At(at(NOW + 60))));
     assert_eq!(at_time(NOW + 60), Err(InvalidTicket));
     assert_eq!(at_time(i64::MAX), Err(InvalidTicket));
-    // By the clock of this machine, through the trait.
+    // With the clock of this machine, through the trait.
     let entry = PeerEntry::new("net", EndpointAddr::from(peer()));
     let soon = JwtTicketBuilder::new(SECRET).build(&peer(), Expiration::after(LEEWAY));
     assert!(validator.validate(&soon.data, &entry).is_ok());
@@ -24,7 +24,7 @@ fn what_is_issued_is_good_until_it_expires() {
     assert!(validator.validate(&over.data, &entry).is_err());
 }
 
-/// Header and claims are those of Mosaik's issuer: names, forms, and a subject of 64 hex digits.
+/// Header and claims equal those of Mosaik's issuer: names, forms, and a subject of 64 hex digits.
 #[test]
 fn the_form_of_tokens_is_that_of_mosaik() {
     let ticket = issuer()
@@ -53,7 +53,7 @@ fn the_form_of_tokens_is_that_of_mosaik() {
     );
 }
 
-/// Computed by Mosaik's formula: a change of it would tell equal validators apart.
+/// Computed with Mosaik's formula: a change would make equal validators differ.
 #[test]
 fn signatures_tell_settings_apart() {
     let plain = Jwt::with_key(SECRET);
@@ -142,7 +142,7 @@ fn a_token_is_good_only_in_the_hands_of_its_subject() {
     let validator = Jwt::with_key(SECRET);
     let ticket_of_peer = ticket(&issuer());
     let other = SecretKey::from_bytes([2; 32]).public();
-    assert!(validator.judge(&ticket_of_peer.data, &other, NOW).is_err());
+    assert!(validator.check(&ticket_of_peer.data, &other, NOW).is_err());
     let upper = format!("{:?}", peer()).to_uppercase();
     assert!(!accepts(&validator, &ticket(&issuer().subject(upper))));
 
@@ -195,7 +195,7 @@ fn claims_are_what_is_asked_for() {
 }
 
 #[test]
-fn times_are_judged_with_their_leeway() {
+fn times_are_checked_with_their_leeway() {
     let leeway = whole_seconds(LEEWAY);
     let validator = Jwt::with_key(SECRET);
     let build = |issuer: JwtTicketBuilder| accepts(&validator, &ticket(&issuer));
@@ -208,9 +208,9 @@ fn times_are_judged_with_their_leeway() {
     let never = issuer().build(&peer(), Expiration::Never);
     assert!(!accepts(&validator, &never));
     let forever = validator.clone().allow_non_expiring();
-    assert_eq!(judge(&forever, &never), Ok(Expiration::Never));
+    assert_eq!(check(&forever, &never), Ok(Expiration::Never));
     assert_eq!(
-        judge(&forever, &ticket(&issuer())),
+        check(&forever, &ticket(&issuer())),
         Ok(Expiration::At(at(NOW + 60)))
     );
     let over = issuer().build(&peer(), Expiration::At(at(NOW)));
@@ -222,17 +222,17 @@ fn times_are_judged_with_their_leeway() {
 
     let young = |seconds| validator.clone().max_age(Duration::from_secs(seconds));
     assert_eq!(
-        judge(&young(30), &ticket(&issuer())),
+        check(&young(30), &ticket(&issuer())),
         Ok(Expiration::At(at(NOW + 20)))
     );
     assert_eq!(
-        judge(&young(100), &ticket(&issuer())),
+        check(&young(100), &ticket(&issuer())),
         Ok(Expiration::At(at(NOW + 60)))
     );
     assert!(!accepts(&young(10), &ticket(&issuer())));
     assert!(!accepts(&young(30), &signed(SECRET, HEADER, &claims())));
     assert_eq!(
-        judge(&young(u64::MAX), &ticket(&issuer())),
+        check(&young(u64::MAX), &ticket(&issuer())),
         Ok(Expiration::At(at(NOW + 60)))
     );
 }
@@ -242,7 +242,7 @@ fn times_that_are_no_dates_are_refused() {
     let validator = Jwt::with_key(SECRET).allow_non_expiring();
     let with = |name: &str, value: &str| {
         let claims = format!(r#"{{"sub":"{:?}","{name}":{value}}}"#, peer());
-        judge(&validator, &signed(SECRET, HEADER, &claims))
+        check(&validator, &signed(SECRET, HEADER, &claims))
     };
     for value in [
         "null",
@@ -263,7 +263,7 @@ fn times_that_are_no_dates_are_refused() {
             assert_eq!(with(name, value), Err(InvalidTicket), "{name} {value}");
         }
     }
-    // A part of a second is never to the token's good.
+    // Fractions of a second never extend validity.
     assert_eq!(
         with("exp", "1800000060.9"),
         Ok(Expiration::At(at(NOW + 60)))

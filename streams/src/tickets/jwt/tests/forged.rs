@@ -1,4 +1,4 @@
-//! Attempts to pass one thing off as another, and input that is no token at all.
+//! Forged tokens, and input that is not a token.
 
 use std::sync::LazyLock;
 
@@ -50,7 +50,7 @@ fn the_key_says_which_algorithm_it_is_of() {
     assert!(!accepts(&validator, &unsigned(HEADER)));
 }
 
-/// The oldest trick: the public key, which everyone has, used as a secret.
+/// A known attack: the public key used as an HMAC secret.
 #[test]
 fn a_public_key_is_no_secret() {
     let key = EdDsaSigningKey::random();
@@ -67,7 +67,7 @@ fn a_public_key_is_no_secret() {
         &validator,
         &signed(key, r#"{"alg":"EdDSA"}"#, &claims())
     ));
-    // A good signature under another key's name is none.
+    // A valid signature with another key's algorithm name is invalid.
     assert!(!accepts(
         &validator,
         &signed(ecdsa.clone(), r#"{"alg":"EdDSA"}"#, &claims())
@@ -159,7 +159,7 @@ static GOOD: LazyLock<[(Jwt, Ticket); 3]> = LazyLock::new(|| {
     ]
 });
 
-/// Every byte of a token, replaced by every other: 50,000 tokens of which none is good.
+/// Every byte of a token replaced by every other one: 50,000 tokens, none of which is valid.
 #[test]
 fn no_byte_of_a_token_can_be_another() {
     let (validator, good) = &GOOD[0];
@@ -169,7 +169,7 @@ fn no_byte_of_a_token_can_be_another() {
         for flip in 1..=255 {
             data[index] = good.data[index] ^ flip;
             assert!(
-                validator.judge(&data, &peer(), NOW).is_err(),
+                validator.check(&data, &peer(), NOW).is_err(),
                 "byte {index} as {}",
                 data[index]
             );
@@ -181,7 +181,7 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(data in prop::collection::vec(any::<u8>(), 0..400)) {
         for (validator, _) in GOOD.iter() {
-            prop_assert!(validator.judge(&data, &peer(), NOW).is_err());
+            prop_assert!(validator.check(&data, &peer(), NOW).is_err());
         }
     }
 
@@ -193,17 +193,17 @@ proptest! {
             BASE64URL_NOPAD.encode(claims.as_bytes())
         );
         let data = token::finish(message, &signature);
-        prop_assert!(GOOD[0].0.judge(data.as_bytes(), &peer(), NOW).is_err());
+        prop_assert!(GOOD[0].0.check(data.as_bytes(), &peer(), NOW).is_err());
     }
 
     #[test]
     fn a_flipped_byte_makes_it_bad(which in 0..3_usize, index: prop::sample::Index, flip in 1..=255_u8) {
         let (validator, good) = &GOOD[which];
         let mut data = good.data.to_vec();
-        prop_assert!(validator.judge(&data, &peer(), NOW).is_ok());
+        prop_assert!(validator.check(&data, &peer(), NOW).is_ok());
         let index = index.index(data.len());
         data[index] ^= flip;
-        prop_assert!(validator.judge(&data, &peer(), NOW).is_err());
+        prop_assert!(validator.check(&data, &peer(), NOW).is_err());
     }
 
     #[test]
@@ -211,6 +211,6 @@ proptest! {
         let issuer = issuer().claim("role", role.clone()).claim("level", level);
         let ticket = issuer.build(&peer(), Expiration::At(at(NOW + lifetime)));
         let validator = Jwt::with_key(SECRET).require_claim("role", role).require_claim("level", level);
-        prop_assert_eq!(judge(&validator, &ticket), Ok(Expiration::At(at(NOW + lifetime))));
+        prop_assert_eq!(check(&validator, &ticket), Ok(Expiration::At(at(NOW + lifetime))));
     }
 }

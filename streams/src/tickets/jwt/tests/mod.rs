@@ -1,4 +1,4 @@
-//! What a validator takes and refuses; a clock that stands still, and tokens put together by hand.
+//! Accepted and refused tokens, with a fixed clock and handwritten tokens.
 
 mod claims;
 mod forged;
@@ -23,20 +23,20 @@ fn issuer() -> JwtTicketBuilder {
     JwtTicketBuilder::new(SECRET).issued_at(at(NOW - 10))
 }
 
-/// A ticket that is good for another minute.
+/// A ticket that is valid for another minute.
 fn ticket(issuer: &JwtTicketBuilder) -> Ticket {
     issuer.build(&peer(), Expiration::At(at(NOW + 60)))
 }
 
-fn judge(validator: &Jwt, ticket: &Ticket) -> Result<Expiration, InvalidTicket> {
-    validator.judge(&ticket.data, &peer(), NOW)
+fn check(validator: &Jwt, ticket: &Ticket) -> Result<Expiration, InvalidTicket> {
+    validator.check(&ticket.data, &peer(), NOW)
 }
 
 fn accepts(validator: &Jwt, ticket: &Ticket) -> bool {
-    judge(validator, ticket).is_ok()
+    check(validator, ticket).is_ok()
 }
 
-/// A token with any header and claims, signed by the rules.
+/// A correctly signed token with any header and claims.
 fn signed(key: impl Into<SigningKey>, header: &str, claims: &str) -> Ticket {
     let message = format!(
         "{}.{}",

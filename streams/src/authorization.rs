@@ -1,4 +1,4 @@
-//! Who may be at the other end of a stream: judged when a peer comes, and again for as long as it stays.
+//! Authorization of peers for a stream: checked when a peer connects, and as long as it stays connected.
 
 use std::{
     fmt,
@@ -15,12 +15,12 @@ use crate::{
     tickets::{Expiration, TicketValidator},
 };
 
-/// Timers stand still while the machine sleeps, and the clock may be set: expiry is looked at this often at least.
+/// The maximum interval between checks for expiry: timers stop while the machine sleeps, and the clock may be changed.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 type Requirement = Arc<dyn Fn(&PeerEntry) -> bool + Send + Sync>;
 
-/// What a peer must be and show. All of it must hold; without any, every peer may pass.
+/// The requirements on a peer. All must be met; without any, every peer is authorized.
 #[derive(Clone, Default)]
 pub struct Requirements {
     requirements: Vec<Requirement>,
@@ -28,18 +28,20 @@ pub struct Requirements {
 }
 
 impl Requirements {
-    /// None: every peer may pass.
+    /// Creates requirements that every peer meets.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What must be true of a peer's entry, asked again whenever it changes. Said several times, all must hold.
+    /// Adds a condition on a peer's entry, evaluated again whenever the entry changes. Repeated calls add up: all
+    /// conditions must hold.
     pub fn require(mut self, may: impl Fn(&PeerEntry) -> bool + Send + Sync + 'static) -> Self {
         self.requirements.push(Arc::new(may));
         self
     }
 
-    /// Which tickets a peer must show, and for as long as it stays. Said several times, all must be shown.
+    /// Requires a peer to present a valid ticket for as long as it stays connected. Repeated calls add up: each
+    /// validator must accept one.
     pub fn require_ticket(mut self, validator: impl TicketValidator) -> Self {
         self.validators.push(Arc::new(validator));
         self
@@ -50,9 +52,9 @@ impl Requirements {
     }
 }
 
-/// Holds peers to [`Requirements`], which may be replaced by others.
+/// Checks peers against replaceable [`Requirements`].
 #[derive(Default)]
-pub(crate) struct Gate(watch::Sender<Rules>);
+pub(crate) struct Authorizer(watch::Sender<Rules>);
 
 /// One edition of the requirements.
 #[derive(Clone, Default)]
@@ -61,15 +63,15 @@ pub(crate) struct Rules {
     all: Arc<Requirements>,
 }
 
-/// A peer was let pass, by this version of its entry.
+/// The authorization of a peer, by one version of its entry.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pass {
+pub(crate) struct Grant {
     edition: u64,
     version: PeerEntryVersion,
     until: Expiration,
 }
 
-impl Gate {
+impl Authorizer {
     pub(crate) fn new(requirements: Requirements) -> Self {
         Self(watch::Sender::new(Rules {
             edition: 0,
@@ -81,7 +83,7 @@ impl Gate {
         self.0.borrow().clone()
     }
 
-    /// From now on, peers are held to these: those that were let pass, too.
+    /// Replaces the requirements, also for peers that are already authorized.
     pub(crate) fn replace(&self, requirements: Requirements) {
         self.0.send_modify(|rules| {
             rules.edition += 1;
@@ -89,12 +91,12 @@ impl Gate {
         });
     }
 
-    /// Tells of replacements from now on.
+    /// Returns a watch on replacements.
     pub(crate) fn watch(&self) -> watch::Receiver<Rules> {
         self.0.subscribe()
     }
 
-    /// The entry that a peer is judged by: where tickets are asked for, only what it has signed counts.
+    /// Returns the entry by which a peer is authorized: its signed entry if tickets are required.
     pub(crate) fn entry<'a>(&self, catalog: &'a Catalog, peer: &PeerId) -> Option<&'a PeerEntry> {
         if self.0.borrow().all.validators.is_empty() {
             catalog.get(peer)
@@ -103,40 +105,40 @@ impl Gate {
         }
     }
 
-    /// Whether a peer may pass.
-    pub(crate) fn judge(&self, peer: &PeerEntry) -> Option<Pass> {
+    /// Checks all requirements on a peer.
+    pub(crate) fn authorize(&self, peer: &PeerEntry) -> Option<Grant> {
         let rules = self.rules();
         if rules.are_met(peer) {
-            rules.judge_tickets(peer)
+            rules.authorize_tickets(peer)
         } else {
             None
         }
     }
 
-    /// Whether a peer is what it must be, whatever it shows.
+    /// Checks the conditions on a peer, but not its tickets.
     pub(crate) fn meets(&self, peer: &PeerEntry) -> bool {
         self.rules().are_met(peer)
     }
 
-    /// Whether a peer shows what it must, whatever it is.
-    pub(crate) fn judge_tickets(&self, peer: &PeerEntry) -> Option<Pass> {
-        self.rules().judge_tickets(peer)
+    /// Checks the tickets of a peer, but not the conditions.
+    pub(crate) fn authorize_tickets(&self, peer: &PeerEntry) -> Option<Grant> {
+        self.rules().authorize_tickets(peer)
     }
 
-    /// Resolves when a peer that was let pass may not stay: its ticket expires and it has shown no other, its entry
-    /// changes to one that would not be let pass, or so do the requirements. Cancel safe.
+    /// Resolves when an authorized peer loses its authorization: its ticket expires without a replacement, or its
+    /// changed entry or changed requirements do not authorize it. Cancel safe.
     ///
-    /// While nothing is known of the peer, what it showed last counts until it expires.
+    /// While the peer is not in the catalog, its last grant counts until it expires.
     pub(crate) async fn closed(
         &self,
         mut catalog: watch::Receiver<Catalog>,
         peer: &PeerId,
-        mut pass: Pass,
+        mut grant: Grant,
     ) {
         let mut rules = self.0.subscribe();
         loop {
             let is_free = rules.borrow_and_update().all.is_empty();
-            let (edition, version) = (pass.edition, pass.version);
+            let (edition, version) = (grant.edition, grant.version);
             let news = async {
                 let is_new = |entry: &PeerEntry| entry.update_version() != version;
                 let changed =
@@ -146,18 +148,21 @@ impl Gate {
                 }
             };
             tokio::select! {
-                // Triggered when other requirements hold than when it was let pass; they live as long as this does.
+                // Triggered when the requirements are replaced. `self` owns the sender.
                 _ = rules.wait_for(|rules| rules.edition != edition) => {}
                 // Triggered when the peer's entry changes.
                 () = news, if !is_free => {}
-                // Triggered when what it showed expires, or is to be looked at again.
-                () = pass.expiring() => if !pass.has_expired() {
+                // Triggered when the grant expires or is due for a check.
+                () = grant.expiring() => if !grant.has_expired() {
                     continue;
                 },
             }
             let now = catalog.borrow().clone();
-            match self.entry(&now, peer).and_then(|entry| self.judge(entry)) {
-                Some(renewed) => pass = renewed,
+            match self
+                .entry(&now, peer)
+                .and_then(|entry| self.authorize(entry))
+            {
+                Some(renewed) => grant = renewed,
                 None => return,
             }
         }
@@ -170,18 +175,18 @@ impl Rules {
         guarded(peer, || all().then_some(())).is_some()
     }
 
-    fn judge_tickets(&self, peer: &PeerEntry) -> Option<Pass> {
+    fn authorize_tickets(&self, peer: &PeerEntry) -> Option<Grant> {
         let until = guarded(peer, || peer.validate_tickets(&self.all.validators).ok())?;
-        let pass = Pass {
+        let grant = Grant {
             edition: self.edition,
             version: peer.update_version(),
             until: until.unwrap_or(Expiration::Never),
         };
-        (!pass.has_expired()).then_some(pass)
+        (!grant.has_expired()).then_some(grant)
     }
 }
 
-impl Pass {
+impl Grant {
     fn has_expired(&self) -> bool {
         self.until != Expiration::Never && self.until.remaining().is_none_or(|left| left.is_zero())
     }
@@ -195,11 +200,11 @@ impl Pass {
     }
 }
 
-/// The user's code must not end the task that asks it: when it panics, the peer is refused, and the log says why.
-fn guarded<T>(peer: &PeerEntry, judge: impl FnOnce() -> Option<T>) -> Option<T> {
-    // Nothing of what `judge` borrows is written to, so nothing is left half done.
-    catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|_| {
-        tracing::error!(peer = %peer.id(), "a requirement or ticket validator panicked, and the peer is refused");
+/// Runs code of the application. If it panics, the peer is refused and the panic is logged.
+fn guarded<T>(peer: &PeerEntry, check: impl FnOnce() -> Option<T>) -> Option<T> {
+    // The closure writes to nothing that it borrows, so no inconsistent state is left.
+    catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|_| {
+        tracing::error!(peer = %peer.id(), "a requirement or ticket validator panicked; the peer is refused");
         None
     })
 }
@@ -213,9 +218,11 @@ impl fmt::Debug for Requirements {
     }
 }
 
-impl fmt::Debug for Gate {
+impl fmt::Debug for Authorizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Gate").field(&self.rules().all).finish()
+        f.debug_tuple("Authorizer")
+            .field(&self.rules().all)
+            .finish()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who may pass and for how long, without a socket.
+//! Tests of authorization and its duration, without a socket.
 
 use std::sync::{
     Mutex,
@@ -14,7 +14,7 @@ use crate::{
     tickets::{InvalidTicket, Ticket, TicketClass},
 };
 
-/// Takes tickets that are a number of milliseconds, for so long; panics at others.
+/// Accepts tickets that contain a number, for this many milliseconds. Panics on others.
 struct Milliseconds(Arc<AtomicUsize>);
 
 impl TicketValidator for Milliseconds {
@@ -51,7 +51,7 @@ fn entry(ticket: Option<&'static str>) -> PeerEntry {
     }
 }
 
-/// The peer says this of itself from now on.
+/// Changes the peer's ticket.
 fn say(network: &Network, ticket: Option<&'static str>) {
     static LAST: Mutex<Option<PeerEntryVersion>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap();
@@ -63,61 +63,73 @@ fn say(network: &Network, ticket: Option<&'static str>) {
     assert!(network.discovery().feed(entry.sign(&key()).unwrap()));
 }
 
-fn gate() -> (Gate, Arc<AtomicUsize>) {
+fn authorizer() -> (Authorizer, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let requirements = Requirements::new().require_ticket(Milliseconds(asked.clone()));
-    (Gate::new(requirements), asked)
+    (Authorizer::new(requirements), asked)
 }
 
 #[tokio::test]
 async fn only_what_the_peer_signed_counts_where_tickets_are_asked_for() {
     let network = node().await;
-    let (gate, _) = gate();
+    let (authorizer, _) = authorizer();
     let peer = key().public();
     network.discovery().insert(entry(Some("60000")));
     let catalog = network.discovery().catalog();
-    assert!(Gate::default().entry(&catalog, &peer).is_some());
-    assert!(gate.entry(&catalog, &peer).is_none());
+    assert!(Authorizer::default().entry(&catalog, &peer).is_some());
+    assert!(authorizer.entry(&catalog, &peer).is_none());
     say(&network, None);
     let catalog = network.discovery().catalog();
-    assert!(gate.judge(gate.entry(&catalog, &peer).unwrap()).is_none());
+    assert!(
+        authorizer
+            .authorize(authorizer.entry(&catalog, &peer).unwrap())
+            .is_none()
+    );
 }
 
 #[test]
 fn without_rules_everyone_may_pass_and_with_them_all_must_hold() {
-    assert!(Gate::default().judge(&entry(None)).is_some());
-    let (gate, asked) = gate();
-    assert!(gate.judge(&entry(None)).is_none());
-    assert!(gate.judge(&entry(Some("60000"))).is_some());
-    assert!(gate.judge(&entry(Some("-1"))).is_none());
+    assert!(Authorizer::default().authorize(&entry(None)).is_some());
+    let (authorizer, asked) = authorizer();
+    assert!(authorizer.authorize(&entry(None)).is_none());
+    assert!(authorizer.authorize(&entry(Some("60000"))).is_some());
+    assert!(authorizer.authorize(&entry(Some("-1"))).is_none());
     let ticket = || Requirements::new().require_ticket(Milliseconds(asked.clone()));
     let tagged = || ticket().require(|peer| !peer.tags().is_empty());
-    gate.replace(tagged());
+    authorizer.replace(tagged());
     let before = asked.load(Ordering::Relaxed);
-    assert!(gate.judge(&entry(Some("60000"))).is_none());
+    assert!(authorizer.authorize(&entry(Some("60000"))).is_none());
     assert_eq!(asked.load(Ordering::Relaxed), before);
-    assert!(gate.judge(&entry(Some("60000")).add_tag("a")).is_some());
-    gate.replace(tagged().require_ticket(Milliseconds(asked.clone())));
-    assert!(gate.judge(&entry(Some("60000")).add_tag("a")).is_some());
+    assert!(
+        authorizer
+            .authorize(&entry(Some("60000")).add_tag("a"))
+            .is_some()
+    );
+    authorizer.replace(tagged().require_ticket(Milliseconds(asked.clone())));
+    assert!(
+        authorizer
+            .authorize(&entry(Some("60000")).add_tag("a"))
+            .is_some()
+    );
 }
 
 #[test]
 fn a_panic_refuses() {
-    let (gate, asked) = gate();
-    assert!(gate.judge(&entry(Some("soon"))).is_none());
-    assert!(gate.judge(&entry(Some("60000"))).is_some());
+    let (authorizer, asked) = authorizer();
+    assert!(authorizer.authorize(&entry(Some("soon"))).is_none());
+    assert!(authorizer.authorize(&entry(Some("60000"))).is_some());
     let ticket = Requirements::new().require_ticket(Milliseconds(asked));
-    gate.replace(ticket.require(|_| panic!("as it should")));
-    assert!(gate.judge(&entry(Some("60000"))).is_none());
+    authorizer.replace(ticket.require(|_| panic!("as it should")));
+    assert!(authorizer.authorize(&entry(Some("60000"))).is_none());
 }
 
 #[test]
-fn a_stranger_cannot_have_any_number_of_tickets_judged() {
-    let (gate, asked) = gate();
+fn a_stranger_cannot_have_any_number_of_tickets_checked() {
+    let (authorizer, asked) = authorizer();
     let many = (0..1000).fold(entry(None), |entry, number: u32| {
         entry.add_ticket(Ticket::new("ms", format!("-{number}")))
     });
-    assert!(gate.judge(&many).is_none());
+    assert!(authorizer.authorize(&many).is_none());
     assert_eq!(
         asked.load(Ordering::Relaxed),
         crate::discovery::MAX_TICKETS_JUDGED
@@ -127,39 +139,39 @@ fn a_stranger_cannot_have_any_number_of_tickets_judged() {
 #[tokio::test]
 async fn a_peer_may_stay_until_its_last_ticket_is_over() {
     let network = node().await;
-    let (gate, _) = gate();
+    let (authorizer, _) = authorizer();
     let peer = key().public();
     let watch = || network.discovery().catalog_watch();
-    let judge = || {
+    let check = || {
         let catalog = network.discovery().catalog();
-        gate.judge(gate.entry(&catalog, &peer).unwrap())
+        authorizer.authorize(authorizer.entry(&catalog, &peer).unwrap())
     };
     say(&network, Some("200"));
-    let pass = judge().unwrap();
-    let closed = gate.closed(watch(), &peer, pass);
+    let grant = check().unwrap();
+    let closed = authorizer.closed(watch(), &peer, grant);
     say(&network, Some("600"));
     let before = std::time::Instant::now();
     closed.await;
     let lasted = before.elapsed();
     assert!(lasted > Duration::from_millis(400), "{lasted:?}");
 
-    // What changed before it was looked at counts too, and so does what is taken back.
+    // A change before the first check counts, and so does a revocation.
     say(&network, Some("60000"));
-    let pass = judge().unwrap();
-    let mut closed = Box::pin(gate.closed(watch(), &peer, pass));
+    let grant = check().unwrap();
+    let mut closed = Box::pin(authorizer.closed(watch(), &peer, grant));
     assert!(closed.as_mut().now_or_never().is_none());
     say(&network, None);
     closed.await;
-    gate.closed(watch(), &peer, pass).await;
+    authorizer.closed(watch(), &peer, grant).await;
 
-    // A peer that is no longer known may stay as long as its ticket lasts.
+    // A peer that is no longer in the catalog may stay until its ticket expires.
     say(&network, Some("300"));
-    let pass = judge().unwrap();
+    let grant = check().unwrap();
     network.discovery().remove(peer);
     let before = std::time::Instant::now();
-    gate.closed(watch(), &peer, pass).await;
+    authorizer.closed(watch(), &peer, grant).await;
     assert!(before.elapsed() > Duration::from_millis(100));
-    let anyone = Gate::default();
-    let closed = anyone.closed(watch(), &peer, pass);
+    let anyone = Authorizer::default();
+    let closed = anyone.closed(watch(), &peer, grant);
     assert!(closed.now_or_never().is_none());
 }
