@@ -297,7 +297,7 @@ fn jq() {
         reasons,
         [
             "more than 100000 outputs (max_outputs)",
-            "the outputs of one call are over 8388608 bytes",
+            "the outputs of one call exceed 8388608 bytes",
             "more than 100000 outputs (max_outputs)"
         ]
     );

@@ -182,7 +182,7 @@ fn a_runner_that_is_missing_or_too_old_is_told_from_a_component_that_fails() {
     let missing = trial("/no/such/runner").run([1]).unwrap_err();
     let reason = missing.reason();
     assert!(
-        reason.starts_with("`/no/such/runner`, which runs components, cannot be started"),
+        reason.starts_with("failed to start `/no/such/runner`, which runs components"),
         "{reason}"
     );
     assert!(reason.contains("MOSAIK_RUNNER"), "{reason}");
@@ -204,7 +204,7 @@ fn a_runner_that_is_missing_or_too_old_is_told_from_a_component_that_fails() {
         r#"echo '{"start":{"report":9,"inputs":[],"outputs":[]}}'"#,
     );
     let reason = trial(&new).run([1]).unwrap_err().into_reason();
-    assert!(reason.contains("report is of version 9"), "{reason}");
+    assert!(reason.contains("report has version 9"), "{reason}");
     let mute = says("mute", "echo gone >&2");
     let reason = trial(&mute).run([1]).unwrap_err().into_reason();
     assert!(

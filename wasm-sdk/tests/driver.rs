@@ -122,7 +122,7 @@ fn what_explodes_is_answered_in_parts_and_waits_for_resume() {
                 .process(0, Vec::new())
                 .unwrap_err()
                 .reason()
-                .contains("resume comes first")
+                .contains("call resume first")
         );
         assert!(driver.snapshot().is_err());
         answer = driver.resume().unwrap();
