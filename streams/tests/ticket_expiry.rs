@@ -113,7 +113,10 @@ async fn a_consumer_that_does_not_read_is_cut_off_too() {
         let producer = producer.clone();
         async move { while producer.send_frames(large()).await.is_ok() {} }
     });
-    until("it is held up", || producer.queued().0 >= 4).await;
+    until("it is held up", || {
+        producer.queued().0 >= 4 && producer.stats().sent_datums > 0
+    })
+    .await;
     assert_cut("a blocked write", &channel, ends).await;
     until("it is gone", || producer.consumers().is_empty()).await;
     sending.abort();
