@@ -393,10 +393,10 @@ impl CsvCutter {
         Ok(())
     }
 
-    /// Returns whether the first row of content that follows earlier content is a header. It is one if at least half of
-    /// the column names are in the same position, if it contains every known column name in any order, or if the number
-    /// of fields differs and every field is non-empty and not a number. Duplicate or non-UTF-8 fields are never a
-    /// header.
+    /// Returns whether the first row of content that follows earlier content is a header. With the same number of
+    /// fields, it is one if at least half of the column names are in the same position, or if it contains every column
+    /// name in any order. With another number of fields, it is one if every field is non-empty and not a number. A row
+    /// with duplicate or non-UTF-8 fields is never a header.
     fn names_columns(&self) -> bool {
         let Some(columns) = &self.columns else {
             return true;

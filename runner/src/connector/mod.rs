@@ -1,7 +1,8 @@
 //! Sources and sinks, the external ends of the graph. Each kind has its own module.
 //!
-//! A [`Source`] produces batches of records and a [`Sink`] writes them. Neither depends on streams, stages or the
-//! network. The modules `lines` and `csv` cut the bytes of files and of standard input into records, without I/O.
+//! A [`Source`] produces batches of records and a [`Sink`] writes them; a record is one datum of a stream. Neither
+//! depends on streams, stages or the network. The modules `lines` and `csv` cut the bytes of files and of standard
+//! input into records, without I/O.
 
 mod csv;
 mod error;

@@ -182,7 +182,7 @@ fn safe_folders() -> Result<Vec<PathBuf>, AskError> {
     Ok(folders)
 }
 
-/// Returns the nodes whose sockets are in a folder and that answer, sorted by manifest.
+/// Returns the nodes that have a socket in a folder and answer, sorted by manifest and name.
 fn list_in(folder: &Path) -> Vec<Found> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let sockets = entries

@@ -65,8 +65,8 @@ fn process(pid: Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }
 
-/// Returns `$XDG_RUNTIME_DIR/mosaik-runner`. Without that variable, returns a folder for this user in the temporary
-/// folder.
+/// Returns `$XDG_RUNTIME_DIR/mosaik-runner`. If that variable is not set to an absolute path, returns a folder for this
+/// user in the temporary folder.
 pub fn runtime_folder() -> PathBuf {
     let given = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     match given.filter(|path| path.is_absolute()) {

@@ -55,7 +55,7 @@ pub(super) fn source(
     );
 }
 
-/// Checks that the streams that an operator reads have fields by which to select an instance.
+/// Checks that the streams read by an operator have fields for selecting an instance.
 pub(super) fn key<'m>(
     fields: &Spanned<Vec<String>>,
     postcard: PostcardPolicy,

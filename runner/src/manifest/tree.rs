@@ -24,7 +24,7 @@ pub(crate) enum Value {
 pub(crate) struct Scalar {
     pub(crate) text: String,
     pub(crate) plain: bool,
-    /// Whether it was substituted from the environment or a file.
+    /// Set if the text was substituted from the environment or a file.
     pub(crate) secret: bool,
 }
 

@@ -92,7 +92,7 @@ impl Quoted {
     }
 
     /// Returns the number of line ends before the longest quoted field, if that field has more than `lines` line ends
-    /// and is the first such field in the content.
+    /// and is the first such field in the content; otherwise `None`.
     pub(super) fn first_longer_than(&mut self, lines: u64) -> Option<u64> {
         if self.is_long_found || self.longest.0 <= lines {
             return None;

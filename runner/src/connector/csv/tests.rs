@@ -395,7 +395,8 @@ fn by_csv(max: usize, bytes: &[u8]) -> Result<(Vec<Vec<u8>>, u64, u64), HeaderEr
     Ok((datums, too_large, invalid))
 }
 
-/// With texts that look like numbers as numbers, which makes one of what a column's kind makes two of.
+/// Returns the fields of each record, with texts that look like numbers converted to numbers. This removes differences
+/// caused only by the kind of a column.
 fn without_kinds(datums: &[Vec<u8>]) -> Vec<Vec<(String, String)>> {
     let fields = |datum: &Vec<u8>| {
         let object: serde_json::Map<String, Value> = serde_json::from_slice(datum).unwrap();
@@ -435,7 +436,7 @@ proptest! {
     ) {
         let (datums, mut tally) = cut(max, &chunks(&bytes, &cuts));
         if is_open(&bytes) {
-            // What is before the open quote is read all the same, unless it is the header.
+            // Rows before the open quote are read normally, unless the open quote is in the header.
             let whole = by_csv(max, &bytes);
             let (Ok(datums), Ok((all, ..))) = (datums, whole) else { return Ok(()) };
             let is_known = memchr::memmem::find(&bytes, b"\"\"").is_none();

@@ -60,7 +60,7 @@ impl Looker {
             let folder = self.shared.folder_identity();
             if self.watched.as_ref().map(|(folder, _)| *folder) != folder {
                 self.watched = self.shared.watch();
-                // Check regardless of the events received.
+                // Events from before the new watch are lost, so check again.
                 self.look().await;
             }
             self.shared.looked.notify_one();

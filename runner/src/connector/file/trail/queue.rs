@@ -161,7 +161,7 @@ impl Queue {
         self.moved.front().cloned()
     }
 
-    /// Queues the first file that had the followed name and was not opened; `None` if it no longer exists.
+    /// Queues the first file that had the followed name and was not opened. `opened` is `None` if it no longer exists.
     pub(super) fn take_moved(&mut self, opened: Option<(Opened, Metadata)>) {
         let name = self.moved.pop_front();
         match opened {
