@@ -27,13 +27,13 @@ pub(super) struct InspectArgs {
     binary: u64,
 }
 
-/// What there is to tell.
+/// The information to print.
 struct Told {
     operator: String,
     len: usize,
     digest: String,
     anatomy: Anatomy,
-    /// Unknown where it cannot be asked, since it wants to reach what nothing grants.
+    /// `None` if the operator cannot be queried, because it needs imports that no grant provides.
     description: Option<Description>,
 }
 
@@ -91,7 +91,7 @@ fn look(operator: &ComponentSource, limits: &OperatorLimits) -> Result<Told, Str
     })
 }
 
-/// The imports that nobody gives.
+/// Returns the imports that no grant provides.
 fn missing(anatomy: &Anatomy) -> Vec<&str> {
     let never = |import: &&Import| import.given == Given::Never;
     let missing = anatomy.imports.iter().filter(never);
@@ -196,7 +196,7 @@ fn schema(description: &Description) -> Option<Value> {
     serde_json::from_str(&description.config_schema).ok()
 }
 
-/// A line a field of the configuration, where its schema is that of an object; else the schema as it is.
+/// Formats each field of the configuration on a line, if its schema is that of an object; otherwise the schema itself.
 fn config(description: &Description) -> Vec<String> {
     let Some(schema) = schema(description) else {
         return vec!["not documented".to_owned()];

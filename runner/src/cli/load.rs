@@ -1,4 +1,4 @@
-//! What every verb that takes a manifest does first: read, check, and show what is wrong.
+//! The first step of every command that takes a manifest: read it, check it and report mistakes.
 
 use std::{path::Path, sync::Arc};
 
@@ -14,10 +14,10 @@ use crate::{
     topology::{Library, cache_folder},
 };
 
-/// An engine that keeps compiled code in the user's cache folder.
+/// Creates an engine that caches compiled code in the user's cache folder.
 ///
 /// # Errors
-/// The machine gives too few threads, files or addresses to start anything, or cannot run WebAssembly.
+/// The machine's limits on threads, files or addresses are too low, or it cannot run WebAssembly.
 pub(super) fn engine() -> anyhow::Result<Engine> {
     if let Err(shortage) = machine::check_start() {
         anyhow::bail!("{shortage}");
@@ -38,20 +38,21 @@ pub(super) fn engine() -> anyhow::Result<Engine> {
 
 const NO_ENGINE: &str = "cannot start the WebAssembly engine";
 
-/// A library of components on an engine of its own.
+/// Creates a library of components with its own engine.
 pub(super) fn library() -> anyhow::Result<Arc<Library>> {
     Ok(Arc::new(Library::new(engine()?)))
 }
 
-/// Reads and checks a manifest. Blocks while it compiles components.
+/// Reads and checks a manifest. Blocks while components are compiled.
 pub(super) fn manifest(path: &Path, library: &Library) -> Result<Loaded, Diagnostics> {
     graph::load(path, &ProcessEnvironment, library)
 }
 
-/// As [`manifest`]; shows mistakes and warnings on stderr. `None` if there are mistakes.
+/// Reads and checks a manifest like [`manifest`], and prints mistakes and warnings to stderr. Returns `None` if there
+/// are mistakes.
 ///
 /// # Errors
-/// It is the machine, not the manifest, that keeps it from running.
+/// The machine, and not the manifest, prevents the graph from running.
 pub(super) fn graph(
     path: &Path,
     library: &Library,
@@ -72,7 +73,7 @@ pub(super) fn graph(
     }
 }
 
-/// Shows diagnostics on stderr: as text with the lines they are about, or as an event of a JSON log.
+/// Prints diagnostics to stderr: as text with the affected lines, or as an event of a JSON log.
 pub(super) fn show(diagnostics: &Diagnostics, output: OutputArgs) {
     if diagnostics.is_empty() {
         return;

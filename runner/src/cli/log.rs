@@ -4,7 +4,7 @@ use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 use super::{LogFormat, OutputArgs};
 
-/// Sets the log up; `RUST_LOG`, where it is set, says what is logged instead of `-v` and `-q`.
+/// Initializes the log. If `RUST_LOG` is set, it takes precedence over `-v` and `-q`.
 pub(super) fn init(output: OutputArgs) {
     let ours = match (output.quiet, output.verbose) {
         (true, _) => "error",
@@ -40,7 +40,7 @@ pub(super) fn init(output: OutputArgs) {
     }
 }
 
-/// Time of day in UTC to the millisecond: what a person at a terminal compares.
+/// The time of day in UTC, to the millisecond.
 struct Clock;
 
 impl fmt::time::FormatTime for Clock {

@@ -1,4 +1,4 @@
-//! The command line: one file a verb, and the only place that prints.
+//! The command line, with one file per command. Only this module prints.
 
 mod build;
 mod check;
@@ -24,18 +24,18 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use self::signals::Signals;
 use crate::machine::{self, Shortage};
 
-/// How the process ends; the numbers are part of the interface.
+/// The exit code of the process. The numbers are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// All went well.
+    /// Success.
     Success = 0,
-    /// The manifest has mistakes; an operator cannot be used, or refuses its configuration or state.
+    /// The manifest has mistakes, or an operator cannot be used or refuses its configuration or state.
     Mistakes = 1,
-    /// The command line is wrong; clap's own number.
+    /// The command line is invalid. This is the number that clap uses.
     Usage = 2,
-    /// It could not start, or a stage failed while it ran.
+    /// Starting failed, or a stage failed while running.
     Failed = 3,
-    /// An operator that was tried rejected some of its input.
+    /// An operator run by `run-operator` rejected some of its input.
     Rejected = 4,
     /// Records were lost.
     Lost = 5,
@@ -47,7 +47,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The table of `docs/guarantees.md`, which a test compares.
+/// The table of `docs/guarantees.md`; a test compares them.
 const EXIT_CODES: &str = "Exit codes:
   0  done; with `up`, every record is accounted for, and none was lost
   1  the manifest or a configuration has mistakes, an operator cannot be used, or a reload is refused
@@ -146,9 +146,9 @@ enum Verb {
     Completions(completions::CompletionsArgs),
 }
 
-/// Parses the command line and does what it says.
+/// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
-    // Before anything else: a signal that comes now is a request to this node.
+    // Before anything else, so that every signal from now on is a request to this node.
     let signals = std::env::args_os()
         .any(|arg| arg == "up" || arg == "run")
         .then(Signals::install)
@@ -190,7 +190,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// An error and its causes, but for those that it names itself.
+/// Formats an error and its causes, without causes that the error already contains.
 fn with_causes(error: &anyhow::Error) -> String {
     error
         .chain()
@@ -205,7 +205,7 @@ fn with_causes(error: &anyhow::Error) -> String {
         .unwrap_or_default()
 }
 
-/// Ends the process with one clear error where a dependency panics because the system gives no thread.
+/// Exits with one clear error message when a dependency panics because the system cannot start a thread.
 fn explain_shortages() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -218,25 +218,26 @@ fn explain_shortages() {
     }));
 }
 
-/// Ends the process with an error that names the limit of memory. Allocates nothing.
+/// Exits with an error that names the memory limit. Does not allocate.
 pub fn out_of_memory() -> ! {
     use std::io::Write as _;
     let mut text = [0; 256];
     let mut left = text.as_mut_slice();
-    // It fits.
+    // The message fits into the buffer.
     let _ = writeln!(left, "error: {}", machine::OutOfMemory);
     let length = 256 - left.len();
     let _ = std::io::stderr().write_all(&text[..length]);
     std::process::exit(Exit::Failed as i32);
 }
 
-/// Writes a line to stderr; a stderr that is gone is nobody's loss.
+/// Writes a line to stderr, and ignores errors such as a closed stderr.
 fn complain(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// A text of somebody else's with control characters as pictures, so that it cannot steer a terminal; lines stay lines.
+/// Replaces control characters in untrusted text with pictures, so that the text cannot affect a terminal. Keeps line
+/// ends and tabs.
 fn harmless(text: &str) -> String {
     let picture = |c: char| match c {
         '\n' | '\t' => c,
@@ -249,7 +250,7 @@ fn harmless(text: &str) -> String {
     text.chars().map(picture).collect()
 }
 
-/// A text on one line of a terminal, its control characters escaped as in JSON: `\u001b`.
+/// Escapes control characters as in JSON (`\u001b`), so that text stays on one line of a terminal.
 fn printable(text: &str) -> std::borrow::Cow<'_, str> {
     use std::fmt::Write as _;
     let steers = |c: char| c.is_control() && c != '\t';
@@ -259,7 +260,7 @@ fn printable(text: &str) -> std::borrow::Cow<'_, str> {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if steers(c) {
-            // Nothing can go wrong in writing to a text.
+            // Writing to a string cannot fail.
             let _ = write!(escaped, "\\u{:04x}", u32::from(c));
         } else {
             escaped.push(c);
@@ -271,7 +272,7 @@ fn printable(text: &str) -> std::borrow::Cow<'_, str> {
 /// Writes to stdout.
 ///
 /// # Errors
-/// Those of stdout, but for a reader that has gone.
+/// Writing to stdout failed, except because the reader has closed it.
 fn print(text: &str) -> anyhow::Result<()> {
     use std::io::Write as _;
     let mut stdout = std::io::stdout().lock();

@@ -1,4 +1,4 @@
-//! How verbs are told which operator, and what it may use.
+//! Command-line arguments that select an operator and set its limits.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,7 +12,7 @@ use crate::manifest::{
     OperatorLimits, ProcessEnvironment, parse_duration, parse_size, show_duration, show_size,
 };
 
-/// Reads what the manifest calls `wasm`.
+/// Parses the value that manifests call `wasm`.
 pub(super) fn source(text: &str) -> ComponentSource {
     match text.strip_prefix("builtin:") {
         Some(name) => ComponentSource::Builtin(name.to_owned()),
@@ -20,7 +20,7 @@ pub(super) fn source(text: &str) -> ComponentSource {
     }
 }
 
-/// What an operator is called in messages: its file's name without the ending, or its own.
+/// Returns the operator's name in messages: its own name, or the name of its file without the extension.
 pub(super) fn name(source: &ComponentSource) -> String {
     match source {
         ComponentSource::Builtin(name) => name.clone(),
@@ -32,7 +32,7 @@ pub(super) fn name(source: &ComponentSource) -> String {
     }
 }
 
-/// Reads what the manifest calls `allow`; folders are relative to the working directory.
+/// Parses the value that manifests call `allow`. Folders are relative to the working directory.
 pub(super) fn grants(text: &str) -> Result<Grants, String> {
     Grants::parse(text, &ProcessEnvironment, Path::new("."))
         .map_err(|wrong| format!("\n{}", wrong.render(false)))
@@ -71,7 +71,7 @@ fn memory(text: &str) -> Result<u64, String> {
     size(text, MIN_MEMORY, MAX_MEMORY)
 }
 
-/// The most bytes of code that are looked at.
+/// Parses the maximum size of an operator's code.
 pub(super) fn binary(text: &str) -> Result<u64, String> {
     size(text, 1, MAX_BINARY)
 }

@@ -16,7 +16,7 @@ pub(super) fn run(_: &SchemaArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// The schema as a file.
+/// Returns the contents of a schema file.
 pub(super) fn text() -> String {
     format!("{:#}\n", crate::manifest::schema())
 }

@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP, caught from the first instruction of `up` on by a thread of their own: it works while the
-//! manifest is compiled, and when the runtime is stuck.
+//! Handling of SIGINT, SIGTERM and SIGHUP from the first instruction of `up` on. A dedicated thread receives the
+//! signals, so that they also work while the manifest is compiled or the runtime is blocked.
 
 use std::{
     ffi::c_int,
@@ -22,27 +22,27 @@ use tokio::sync::watch;
 use super::Exit;
 use crate::connector;
 
-/// The same signal to stop again within this time is the same request: 1 s. GNU `timeout`, for one, signals its child and then
-/// the group that the child is in.
+/// Time within which a repeated stop signal counts as the same request: 1 s. GNU `timeout`, for example, signals its
+/// child and then the child's process group.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
-/// How long the node may take to act on a stop that is to happen at once, before the process exits without it: 2 s.
+/// Maximum time for the node to act on an immediate stop: 2 s. The process then exits without it.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What a signal asks for.
+/// The request that a signal makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Told {
     Reload,
     Stop,
 }
 
-/// Requests since the process started.
+/// Number of requests since the process started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Requests {
     stops: u32,
     reloads: u32,
 }
 
-/// Which requests have arrived, and which were taken.
+/// The requests that have arrived, and those that have been handled.
 #[derive(Debug)]
 pub(super) struct Signals {
     arrived: watch::Receiver<Requests>,
@@ -50,20 +50,20 @@ pub(super) struct Signals {
     phase: Arc<Phase>,
 }
 
-/// What the process is doing, which decides what a signal means.
+/// The state of the process, which determines the effect of a signal.
 #[derive(Debug, Default)]
 struct Phase {
-    /// The verb does not handle signals.
+    /// The command does not handle signals.
     is_default: AtomicBool,
     /// The node has started.
     runs: AtomicBool,
 }
 
 impl Signals {
-    /// Catches the signals from now on.
+    /// Starts to catch signals.
     ///
     /// # Errors
-    /// The system gives no pipe or no thread for it.
+    /// The system cannot create the required pipe or thread.
     pub(super) fn install() -> io::Result<Self> {
         let mut caught = Caught::new([SIGINT, SIGTERM, SIGHUP])?;
         let (report, arrived) = watch::channel(Requests::default());
@@ -89,12 +89,12 @@ impl Signals {
         })
     }
 
-    /// Lets signals end the process as if they were not caught.
+    /// Restores the default effect of signals, which is to end the process.
     pub(super) fn restore_default(&self) {
         self.phase.is_default.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that the node runs: the first request to stop now drains it.
+    /// Records that the node runs. From now on the first stop request drains the node.
     pub(super) fn node_runs(&self) {
         self.phase.runs.store(true, Ordering::Relaxed);
     }
@@ -108,18 +108,18 @@ impl Signals {
                 return Told::Stop;
             }
             if arrived.reloads > self.taken.reloads {
-                // Those that arrived together are one.
+                // Reload requests that arrived together count as one.
                 self.taken.reloads = arrived.reloads;
                 return Told::Reload;
             }
             if self.arrived.changed().await.is_err() {
-                // The thread is gone, which does not happen.
+                // The thread has ended, which does not happen.
                 std::future::pending::<()>().await;
             }
         }
     }
 
-    /// Waits for the next request to stop; requests to reload stay. Cancel safe.
+    /// Waits for the next stop request. Keeps reload requests for later. Cancel safe.
     pub(super) async fn stop(&mut self) {
         let taken = self.taken.stops;
         if self
@@ -135,7 +135,8 @@ impl Signals {
 }
 
 impl Phase {
-    /// Reports a request. Where it is to end the process at once, sees to it that it does.
+    /// Reports a request. If the request is to stop immediately, also makes sure that the process exits after
+    /// [`GRACE`].
     fn act(self: &Arc<Self>, signal: c_int, report: &watch::Sender<Requests>) {
         let is_stop = signal != SIGHUP;
         if !is_stop {
@@ -160,7 +161,7 @@ impl Phase {
                 tracing::error!("stopped at once; the node did not answer any more");
                 std::process::exit(Exit::Failed as i32);
             }
-            // A node that has started meanwhile drains.
+            // A node that has started in the meantime drains.
             if !phase.runs.load(Ordering::Relaxed) {
                 tracing::info!("{NOT_STARTED}");
                 std::process::exit(Exit::Success as i32);
@@ -172,18 +173,18 @@ impl Phase {
     }
 }
 
-/// Says that a signal ended the start.
+/// Log message for a start that was ended by a signal.
 pub(super) const NOT_STARTED: &str = "stopped before the node had started";
 
-/// Tells a new request from a signal that was sent twice.
+/// Distinguishes new requests from signals that were sent twice.
 #[derive(Debug, Default)]
 struct Filter {
     last: Vec<(c_int, Instant)>,
 }
 
 impl Filter {
-    /// Whether a signal is a request of its own; it is measured from the last one that was. Each SIGHUP is one: to reload
-    /// twice does no harm, and a file that was renamed since the first one has to be opened again.
+    /// Returns whether a signal is a new request, measured from the last signal that was one. Every SIGHUP is a new
+    /// request: repeated reloads are harmless, and a file that was renamed after the first one must be reopened.
     fn is_new(&mut self, signal: c_int, now: Instant) -> bool {
         if signal == SIGHUP {
             return true;

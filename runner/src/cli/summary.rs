@@ -3,7 +3,7 @@
 use super::{Exit, OutputArgs, complain};
 use crate::topology::Summary;
 
-/// Shows it on stderr: a table, or events of a JSON log.
+/// Prints the summary to stderr: as a table, or as events of a JSON log.
 pub(super) fn show(summary: &Summary, output: OutputArgs, exit: Exit) {
     if !output.log_is_json() {
         complain(&summary.to_string());

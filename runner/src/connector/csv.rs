@@ -1,14 +1,16 @@
-//! Cutting comma-separated values: a JSON object a row, keys in the order of the header. No I/O.
+//! Comma-separated values: cuts each row into a JSON object whose keys follow the order of the header. No I/O.
 //!
-//! RFC 4180 as `csv-core` reads it: fields may be quoted, quoted ones hold commas, quotes (doubled) and line ends; rows
-//! end with `\n`, `\r\n` or `\r`; blank lines are skipped, and a byte order mark in front. The first row names the columns.
-//! Content that follows other content, as after a log was rotated, has the columns of that, unless its first row names
-//! them again or anew. A quote that is never closed takes what follows with it, which is counted, line by line.
+//! The syntax is RFC 4180 as implemented by `csv-core`: fields may be quoted, and quoted fields may contain commas,
+//! line ends and doubled quotes. Rows end with `\n`, `\r\n` or `\r`. Blank lines and a leading byte order mark are
+//! skipped. The first row names the columns. Content that follows earlier content, for example after a log rotation,
+//! keeps the earlier columns unless its first row is a header. A quote that is never closed consumes the rest of the
+//! content, and each of the consumed lines is counted.
 //!
-//! An empty field is `null`, unless it is quoted. A column is of numbers, which are written digit for digit
-//! ([`is_number`](super::json::is_number)), or of text: `true` and `007` and ` 1` are texts, and a column with a text in its first
-//! rows is text. A text that comes later in a column of numbers is a string, and counted. Where the stream's
-//! schema has the column, that says it: text stays text, whatever it looks like, and `true` and `false` are what they say.
+//! An empty field is `null`, unless it is quoted. A column holds either numbers, written digit for digit
+//! ([`is_number`](super::json::is_number)), or text: `true`, `007` and ` 1` are text, and a column with text in its
+//! first rows is a text column. Text that appears later in a column of numbers becomes a string and is counted. The
+//! stream's schema takes precedence for the columns it names: text stays text even if it looks like a number, and
+//! `true` and `false` are booleans.
 
 mod columns;
 mod quoted;
@@ -32,62 +34,63 @@ use super::{
 };
 use crate::manifest::connector::Delimiter;
 
-/// The most columns a header may name: 65,536.
+/// Maximum number of columns in a header: 65,536.
 pub const MAX_COLUMNS: usize = 65_536;
 
-/// A quoted field of more lines is warned of: 100.
+/// Number of lines in one quoted field above which a warning is logged: 100.
 const FIELD_LINES: u64 = 100;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const FIRST_CONTENT_BYTES: usize = 4096;
 const FIRST_ENDS: usize = 64;
-/// What may separate columns where the delimiter does not.
+/// Common separators. A header of one column that contains another of these causes a warning.
 const SEPARATORS: [u8; 4] = *b",;\t|";
 
-/// The columns that a header names, and what is known of them.
+/// The columns of a header, with the kinds determined so far.
 #[derive(Debug, Clone)]
 pub(super) struct Header(Vec<Column>);
 
-/// What becomes of the row at hand.
+/// State of the current row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Row {
-    /// There is none: the next byte begins one, or a blank line.
+    /// No row has begun: the next byte begins a row or is part of a blank line.
     None,
-    /// It is taken.
+    /// The row is being read.
     Taken,
-    /// It is refused, and passed over to its end.
+    /// The row is refused and skipped to its end.
     Refused,
 }
 
-/// Cuts rows.
+/// Cuts CSV rows into records.
 #[derive(Debug)]
 pub(super) struct CsvCutter {
     max_datum_bytes: usize,
     delimiter: Delimiter,
     reader: Reader,
-    /// Bytes of the byte order mark seen so far; `None` once the content has begun.
+    /// Number of bytes of the byte order mark seen so far; `None` once the content has begun.
     mark_bytes: Option<usize>,
-    /// Whether the reader has been given its first byte, alone: with three it would look for a mark of its own.
+    /// Set once the reader has received its first byte in a call of its own. A first call with three bytes would make
+    /// it look for a byte order mark itself.
     primed: bool,
-    /// Once the header is read.
+    /// `None` until the header has been read.
     columns: Option<Vec<Column>>,
-    /// The columns are those of the content before, and the first row may name them anew.
+    /// The columns come from earlier content, and the first row may be a header that replaces them.
     inherited: bool,
-    /// The values of the row at hand, unquoted, one after the other: grows to one byte more than the longest datum.
+    /// Unquoted, concatenated values of the current row. Grows to at most one byte more than the longest record.
     content: Vec<u8>,
     content_len: usize,
-    /// Where each value ends in `content`; one more than there are columns.
+    /// End offset of each value in `content`. Has room for one value more than there are columns.
     ends: Vec<usize>,
     ends_len: usize,
     row: Row,
-    /// The line on which the row at hand begins.
+    /// Line on which the current row begins.
     row_line: u64,
-    /// Line ends that were kept from the reader.
+    /// Number of line ends that were not passed to the reader.
     blank_lines: u64,
-    /// Of the row at hand, if it did not come at once or has two quotes in a row.
+    /// Quoting of the current row, if the row spans several reads or contains a doubled quote.
     quoted: Quoted,
-    /// What was taken last ends with a line end.
+    /// The input consumed last ends with a line end.
     ends_line: bool,
-    /// What decides about columns, unless the schema does.
+    /// Determines the kinds of columns that the schema does not set.
     sample: Sample,
 }
 
@@ -149,9 +152,9 @@ impl CsvCutter {
         }
         let line = self.reader.line() + self.blank_lines;
         while self.row != Row::None {
-            // A line end that ends no row is within quotes.
+            // A line end that does not end a row is inside quotes.
             if self.step(b"\n", target)? > 0 && self.row != Row::None {
-                // A row that was too long is counted already.
+                // A row that was too long has been counted already.
                 let lines = line - self.row_line + u64::from(!self.ends_line);
                 let lines = lines - u64::from(self.row == Row::Refused);
                 let refusal = Refusal::OpenQuote { lines };
@@ -171,7 +174,7 @@ impl CsvCutter {
         Ok(())
     }
 
-    /// What was taken of a row that has not ended.
+    /// Returns the state of a row that has begun and not ended.
     pub(super) fn held(&self) -> Option<Held> {
         if self.row != Row::Taken {
             return None;
@@ -184,12 +187,12 @@ impl CsvCutter {
         Some(Held::OpenQuote { line, lines })
     }
 
-    /// The columns of the present content, if its header is read.
+    /// Returns the columns of the current content, if its header has been read.
     pub(super) fn header(&self) -> Option<Header> {
         self.columns.clone().map(Header)
     }
 
-    /// Goes on with content that has these columns, after its first row.
+    /// Continues with content that has these columns and whose first row is already read.
     pub(super) fn go_on_with(&mut self, Header(columns): Header) {
         if self.sample.is_over() && columns.iter().any(Column::is_sampled) {
             self.sample = Sample::new();
@@ -198,7 +201,7 @@ impl CsvCutter {
         (self.columns, self.inherited, self.mark_bytes) = (Some(columns), false, None);
     }
 
-    /// Passes over the byte order mark, which may come in pieces, and says how many bytes it took.
+    /// Skips the byte order mark, which may arrive in pieces, and returns the number of bytes consumed.
     fn pass_mark(&mut self, input: &[u8], target: &mut Target<'_>) -> Result<usize, HeaderError> {
         let mut taken = 0;
         while let (Some(mark_bytes), Some(byte)) = (self.mark_bytes, input.get(taken)) {
@@ -214,7 +217,7 @@ impl CsvCutter {
         Ok(taken)
     }
 
-    /// Gives the reader bytes that end no row.
+    /// Passes bytes that end no row to the reader.
     fn feed(&mut self, mut input: &[u8], target: &mut Target<'_>) -> Result<(), HeaderError> {
         if !input.is_empty() {
             self.begin_row();
@@ -231,7 +234,7 @@ impl CsvCutter {
         self.row_line = self.reader.line() + self.blank_lines;
     }
 
-    /// One call of the reader, on no bytes when there are no more; says how many it took.
+    /// Calls the reader once, with no bytes at the end of the content. Returns the number of bytes consumed.
     fn step(&mut self, input: &[u8], target: &mut Target<'_>) -> Result<usize, HeaderError> {
         let input = if self.primed || input.is_empty() {
             input
@@ -249,7 +252,7 @@ impl CsvCutter {
         );
         self.content_len += content_len;
         self.ends_len += ends_len;
-        // A row that comes at once is looked at when it ends.
+        // The quoting of a row that arrives in one read is inspected when the row ends.
         let is_at_once = result == ReadRecordResult::Record && self.quoted.is_empty();
         if self.row != Row::Refused && !is_at_once {
             self.quoted.read(&input[..taken]);
@@ -277,7 +280,8 @@ impl CsvCutter {
         Ok(taken)
     }
 
-    /// Warns of a row that holds too many lines within one pair of quotes; it ends, or goes on, with `raw`.
+    /// Logs a warning for a row that has too many lines inside one pair of quotes. `raw` is the last part of the row
+    /// read so far.
     fn report_long(&mut self, raw: &[u8], target: &mut Target<'_>) {
         if self.quoted.is_empty() {
             self.quoted.read(raw);
@@ -320,7 +324,8 @@ impl CsvCutter {
         }
     }
 
-    /// Counts the row at hand as no datum and passes over the rest of it; a header is needed, so its refusal is an error.
+    /// Counts the current row as refused and skips the rest of it. Refusing the header is an error, since rows cannot
+    /// be read without it.
     fn refuse(&mut self, refusal: Refusal, target: &mut Target<'_>) -> Result<(), HeaderError> {
         if self.columns.is_none() {
             return Err(HeaderError::TooLong {
@@ -332,7 +337,7 @@ impl CsvCutter {
         Ok(())
     }
 
-    /// The row at hand ends with `raw`, before `rest`.
+    /// Ends the current row, whose last bytes are `raw`; `rest` is the input that follows it.
     fn end_row(
         &mut self,
         raw: &[u8],
@@ -360,7 +365,7 @@ impl CsvCutter {
         Ok(())
     }
 
-    /// Takes the row at hand for the header.
+    /// Uses the current row as the header.
     fn begin_columns(&mut self, target: &mut Target<'_>) -> Result<(), HeaderError> {
         let known = self.columns.take().unwrap_or_default();
         let names = values(&self.content, &self.ends[..self.ends_len]);
@@ -388,9 +393,10 @@ impl CsvCutter {
         Ok(())
     }
 
-    /// Whether the first row of content that follows other content is a header again: it has at least half of the
-    /// columns' names where they were, or the same names in another order, or names where the number of columns is
-    /// another.
+    /// Returns whether the first row of content that follows earlier content is a header. With the same number of
+    /// fields, it is one if at least half of the column names are in the same position, or if it contains every column
+    /// name in any order. With another number of fields, it is one if every field is non-empty and not a number. A row
+    /// with duplicate or non-UTF-8 fields is never a header.
     fn names_columns(&self) -> bool {
         let Some(columns) = &self.columns else {
             return true;
@@ -415,7 +421,7 @@ impl CsvCutter {
         2 * same >= columns.len() || columns.iter().all(|column| names.contains(column.name()))
     }
 
-    /// Adds the row at hand, of which `rest` is what follows.
+    /// Adds the current row as a record. `rest` is the input that follows the row.
     fn add(&mut self, rest: &[u8], target: &mut Target<'_>) -> Result<(), Refusal> {
         let columns = self.columns.as_mut().expect("the header is read");
         if self.ends_len != columns.len() {
@@ -440,7 +446,7 @@ impl CsvCutter {
                     mixed += fit.mixed();
                     notes.extend(column.report(fit, self.row_line));
                 }
-                // Keys and escapes count too: the datum is what is limited.
+                // The limit applies to the record, so keys and escapes count too.
                 if out.len() - start >= self.max_datum_bytes {
                     return Err(Refusal::TooLarge {
                         max_bytes: self.max_datum_bytes,
@@ -465,7 +471,7 @@ impl CsvCutter {
     }
 }
 
-/// The values of a row.
+/// Iterates over the values of a row.
 fn values<'v>(content: &'v [u8], ends: &'v [usize]) -> impl Iterator<Item = &'v [u8]> + Clone {
     let starts = std::iter::once(0).chain(ends.iter().copied());
     starts.zip(ends).map(|(start, end)| &content[start..*end])

@@ -1,4 +1,4 @@
-//! What goes wrong at the outside ends.
+//! Errors of sources and sinks.
 
 use std::{io, path::PathBuf};
 
@@ -6,25 +6,25 @@ use mosaik_streams::schema::SchemaError;
 
 use super::HeaderError;
 
-/// A setting that cannot be.
+/// An invalid setting.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The stream has a schema that nothing can be made of.
+    /// The schema of the stream is invalid.
     #[error("the schema cannot be: {0}")]
     Schema(#[from] SchemaError),
-    /// A rate that is not above zero, or not finite.
+    /// A rate that is not a finite number greater than 0.
     #[error("a rate is more than 0 datums a second, not {rate}")]
     Rate {
-        /// What was asked for.
+        /// The configured rate, in records per second.
         rate: f64,
     },
-    /// A datum longer than a generated one may be.
+    /// A generated record larger than the limit.
     #[error("a generated datum has at most {max_bytes} bytes, not {size_bytes}")]
     Size {
-        /// What was asked for.
+        /// The configured size, in bytes.
         size_bytes: u32,
-        /// The limit.
+        /// The limit, in bytes.
         max_bytes: u32,
     },
 }
@@ -33,54 +33,55 @@ pub enum ConfigError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// A setting that cannot be.
+    /// An invalid setting.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The system refuses the file.
+    /// The system refuses to open the file.
     #[error("cannot open {path}: {source}", path = path.display())]
     File {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// A folder, a pipe or a device, where only a regular file has an end and can be waited on.
+    /// A folder, pipe or device where a regular file is required, because only a regular file has an end and can be
+    /// followed.
     #[error("{path} is not a regular file", path = path.display())]
     NotAFile {
-        /// What it is called.
+        /// The path.
         path: PathBuf,
     },
-    /// No thread for writing.
+    /// The writer thread cannot be started.
     #[error("cannot start a thread to write from: {0}")]
     Thread(io::Error),
 }
 
-/// A source that cannot go on.
+/// An error after which a source cannot continue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
     /// Reading failed.
     #[error("cannot read {name}: {source}")]
     Read {
-        /// The file, or `stdin`.
+        /// The name of the file, or `stdin`.
         name: String,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// Content that is no text: compressed, UTF-16 or binary.
+    /// Content that is not text: compressed, UTF-16 or binary.
     #[error("{name} is {what}")]
     NoText {
-        /// The file, or `stdin`.
+        /// The name of the file, or `stdin`.
         name: String,
-        /// What it is, and what makes text of it.
+        /// The detected format, and a way to convert it to text.
         what: String,
     },
-    /// Rows under a header that names no columns.
+    /// The header of a CSV file is invalid.
     #[error("cannot understand {name}: {source}")]
     Header {
-        /// The file, or `stdin`.
+        /// The name of the file, or `stdin`.
         name: String,
-        /// Why.
+        /// The reason.
         source: HeaderError,
     },
 }
@@ -89,18 +90,18 @@ pub enum SourceError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SinkError {
-    /// Nobody reads any more, or the sink was closed.
+    /// The reader has closed the pipe, or the sink was closed.
     #[error("{name} is closed")]
     Closed {
-        /// The file, or `stdout`.
+        /// The name of the file, or `stdout`.
         name: String,
     },
     /// Writing failed.
     #[error("cannot write to {name}: {source}")]
     Write {
-        /// The file, or `stdout`.
+        /// The name of the file, or `stdout`.
         name: String,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
 }

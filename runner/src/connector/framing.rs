@@ -1,4 +1,4 @@
-//! Bytes to datums: one [`Cutter`] for every [`Format`], fed with chunks of any size. No I/O.
+//! Converts bytes to records: one [`Cutter`] for every [`Format`], fed with chunks of any size. No I/O.
 
 use bytes::BytesMut;
 use mosaik_streams::{Encoding, FramesBuilder, schema::TranscodeError};
@@ -10,11 +10,11 @@ use super::{
 };
 use crate::manifest::connector::{Delimiter, Format};
 
-/// A first line that names no columns; nothing after it can be understood.
+/// An invalid header; nothing after it can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {
-    /// Two columns have one name, and a JSON object has room for one of them.
+    /// Two columns have the same name, but a JSON object can hold only one of them.
     #[error("the header names the column {name:?} twice")]
     Duplicate {
         /// The name.
@@ -23,10 +23,10 @@ pub enum HeaderError {
     /// A name is not UTF-8.
     #[error("the header is not UTF-8")]
     NotUtf8,
-    /// The header is longer than a datum may be.
+    /// The header is longer than the longest allowed record.
     #[error("the header is longer than {max_bytes} bytes")]
     TooLong {
-        /// The limit.
+        /// The limit, in bytes.
         max_bytes: usize,
     },
     /// The header names more columns than [`MAX_COLUMNS`](super::MAX_COLUMNS).
@@ -37,11 +37,11 @@ pub enum HeaderError {
     },
 }
 
-/// How bytes are cut into datums.
+/// The format of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Cut {
     pub(super) format: Format,
-    /// Of `csv`.
+    /// For `csv` only.
     pub(super) delimiter: Delimiter,
 }
 
@@ -52,7 +52,7 @@ impl From<Format> for Cut {
     }
 }
 
-/// Why a line or row became no datum.
+/// The reason that a line or row was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("makes a datum longer than {max_bytes} bytes")]
@@ -76,45 +76,45 @@ impl From<TranscodeError> for Refusal {
     }
 }
 
-/// The beginning of a line or row whose end has not come.
+/// A line or row that has begun and not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Held {
     /// One line, or a part of it.
     Line,
-    /// A row with an open quote, which has taken other lines in.
+    /// A row with an open quote, which has consumed further lines.
     OpenQuote {
-        /// The line on which it begins.
+        /// The line on which the row begins.
         line: u64,
-        /// Whole lines that it has taken in.
+        /// Number of complete lines it has consumed.
         lines: u64,
     },
 }
 
-/// Distinct refusals that are kept for a warning.
+/// Maximum number of distinct refusals kept for warnings: 16.
 const REFUSALS_MAX: usize = 16;
-/// Notes that are kept for a warning.
+/// Maximum number of notes kept for warnings: 16.
 const NOTES_MAX: usize = 16;
 
-/// Lines that became no datum for the same reason.
+/// Lines that were refused for the same reason.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refused {
-    /// Why.
+    /// The reason.
     pub(super) refusal: Refusal,
-    /// The first of them, counted from 1.
+    /// The first of the lines, counted from 1.
     pub(super) line: u64,
-    /// How many.
+    /// The number of lines.
     pub(super) count: u64,
 }
 
-/// What became no datum, counted, with the reasons since [`take_refused`](Self::take_refused) for a warning.
+/// Counters of refused input, with the reasons since the last [`take_refused`](Self::take_refused) for warnings.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) too_large: u64,
     pub(super) invalid: u64,
-    /// Fields that are not of their column's kind.
+    /// Number of fields that do not match the kind of their column.
     pub(super) mixed: u64,
     refused: Vec<Refused>,
-    /// What is odd about the content, and refuses nothing.
+    /// Peculiarities of the content that do not cause refusals.
     notes: Vec<String>,
 }
 
@@ -135,42 +135,42 @@ impl Tally {
                 count: 1,
             });
         } else if let Some(last) = self.refused.last_mut() {
-            // Beyond the bound, the number matters more than the reason.
+            // Beyond the limit, count the refusal under the last reason kept.
             last.count += 1;
         }
     }
 
-    /// Notes what is odd about the content, for a warning; no more than 16 before they are taken.
+    /// Adds a note about the content for a warning. Keeps at most 16 notes until they are taken.
     pub(super) fn note(&mut self, odd: String) {
         if self.notes.len() < NOTES_MAX {
             self.notes.push(odd);
         }
     }
 
-    /// What was noted since the last call.
+    /// Takes the notes added since the last call.
     pub(super) fn take_notes(&mut self) -> std::vec::Drain<'_, String> {
         self.notes.drain(..)
     }
 
-    /// The first refusal since the last call, with the line it starts at, counted from 1.
+    /// Takes the first refusal since the last call, with the line on which it begins, counted from 1.
     pub(super) fn take_first(&mut self) -> Option<(u64, Refusal)> {
         let first = self.take_refused().next()?;
         Some((first.line, first.refusal))
     }
 
-    /// What was refused since the last call, at most 16 reasons.
+    /// Takes the refusals since the last call, with at most 16 reasons.
     pub(super) fn take_refused(&mut self) -> std::vec::Drain<'_, Refused> {
         self.refused.drain(..)
     }
 }
 
-/// Where a cutter puts what it finds.
+/// Destination of a cutter's records, refusals and notes.
 pub(super) struct Target<'a> {
     pub(super) out: &'a mut FramesBuilder,
     pub(super) tally: &'a mut Tally,
-    /// What makes postcard of the datums' JSON, where the stream is of that.
+    /// Converts the JSON of the records to postcard; `None` if the stream's encoding is not postcard.
     pub(super) postcard: Option<&'a mut ToPostcard>,
-    /// The batch is full from so many bytes on, headers included.
+    /// Size in bytes, including headers, from which on the batch is full.
     pub(super) full_bytes: usize,
 }
 
@@ -179,7 +179,7 @@ impl Target<'_> {
         self.out.wire_len() >= self.full_bytes
     }
 
-    /// Adds a datum.
+    /// Adds a record.
     pub(super) fn push(&mut self, datum: &[u8]) -> Result<(), Refusal> {
         match &self.postcard {
             None => self.out.push(datum),
@@ -188,7 +188,7 @@ impl Target<'_> {
         Ok(())
     }
 
-    /// Adds a datum that `write` appends; nothing is added when it fails.
+    /// Adds a record that `write` appends. Adds nothing if `write` fails.
     pub(super) fn push_with(
         &mut self,
         write: impl FnOnce(&mut BytesMut) -> Result<(), Refusal>,
@@ -200,9 +200,9 @@ impl Target<'_> {
     }
 }
 
-/// Cuts bytes into datums, whatever the chunks they come in.
+/// Cuts bytes into records. The result does not depend on the chunk boundaries.
 ///
-/// Holds at most about two times the longest datum allowed, however long a line is.
+/// Holds at most about two times the longest allowed record, whatever the length of a line.
 #[derive(Debug)]
 pub(super) enum Cutter {
     Lines(LineCutter),
@@ -223,8 +223,8 @@ impl Cutter {
         Self::Lines(LineCutter::new(kind, max_datum_bytes))
     }
 
-    /// Adds the datums that end in `input` until the batch is full, keeps the beginning of the next one, and says how
-    /// many bytes it took.
+    /// Adds the records that end in `input` until the batch is full, and keeps the beginning of the next record.
+    /// Returns the number of bytes consumed.
     pub(super) fn cut(
         &mut self,
         input: &[u8],
@@ -236,7 +236,7 @@ impl Cutter {
         }
     }
 
-    /// Says that nothing follows: adds what was kept as the last datum, and starts anew.
+    /// Ends the content: adds the kept bytes as the last record, and resets the cutter for new content.
     pub(super) fn finish(&mut self, target: &mut Target<'_>) -> Result<(), HeaderError> {
         match self {
             Self::Lines(lines) => lines.finish(target),
@@ -245,7 +245,7 @@ impl Cutter {
         Ok(())
     }
 
-    /// What was taken and is not whole yet.
+    /// Returns the state of a line or row that has begun and not ended.
     pub(super) fn held(&self) -> Option<Held> {
         match self {
             Self::Lines(lines) => lines.is_within_line().then_some(Held::Line),
@@ -253,7 +253,7 @@ impl Cutter {
         }
     }
 
-    /// The columns of the present content, if it has any.
+    /// Returns the columns of the current content, if it has any.
     pub(super) fn header(&self) -> Option<Header> {
         match self {
             Self::Lines(_) => None,
@@ -261,14 +261,14 @@ impl Cutter {
         }
     }
 
-    /// Goes on with content that has these columns, after its first row.
+    /// Continues with content that has these columns and whose first row is already read.
     pub(super) fn go_on_with(&mut self, header: Header) {
         if let Self::Csv(csv) = self {
             csv.go_on_with(header);
         }
     }
 
-    /// Bytes of memory held.
+    /// Number of bytes of memory held.
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
         match self {
@@ -317,7 +317,7 @@ pub(super) fn cut_all(
     (done.map(|()| datums), tally)
 }
 
-/// `bytes` in pieces whose lengths are those of `cuts`, over and over.
+/// Splits `bytes` into pieces of the lengths in `cuts`, which repeat.
 #[cfg(test)]
 pub(super) fn chunks<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let mut pieces = Vec::new();

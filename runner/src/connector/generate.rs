@@ -1,7 +1,8 @@
-//! Datums made up: `{"seq":0,"time":1767225600000,"value":0.318}`, the same ones every time.
+//! Generated records: `{"seq":0,"time":1767225600000,"value":0.318}`, identical in every run.
 //!
-//! `time` is in milliseconds since 1970 and starts with 2026; it goes on by the rate, or by a millisecond a datum where
-//! none is set. `value` is spread evenly over `0.000` to `0.999`. All three follow from `seq` and the settings alone.
+//! `time` is in milliseconds since 1970 and starts at 2026-01-01T00:00:00Z. It advances according to the rate, or by 1
+//! ms per record if no rate is set. `value` is distributed uniformly over `0.000` to `0.999`. All three depend only on
+//! `seq` and the settings.
 
 use std::time::Duration;
 
@@ -14,23 +15,23 @@ use super::{
 };
 use crate::manifest::connector::Generate;
 
-/// The longest datum generated: 1 MiB.
+/// Largest size of a generated record: 1 MiB.
 const MAX_SIZE_BYTES: u32 = 1024 * 1024;
 
-/// The first datum's time: 2026-01-01T00:00:00Z.
+/// Time of the first record: 2026-01-01T00:00:00Z.
 const FIRST_TIME_MS: u64 = 1_767_225_600_000;
 
-/// Datums made between two looks at the clock and at whoever else wants a turn.
+/// Maximum number of records generated before checking the clock and yielding to other tasks.
 const BATCH_DATUMS_MAX: u64 = 65_536;
 
-/// After a stall, so much is made up for, and the schedule starts anew: without it, hours of a full stream would end in
-/// one flood.
+/// Maximum backlog after a stall: 1 s of records, then the schedule restarts. Without this limit, a stream that was
+/// full for hours would receive all overdue records at once.
 const MAX_BEHIND: Duration = Duration::from_secs(1);
 
-/// A sleep is no longer than this, so that no rate is too small for the clock.
+/// Longest sleep: 1 h. Keeps very small rates within the range of the clock.
 const MAX_SLEEP: Duration = Duration::from_hours(1);
 
-/// Makes datums up.
+/// Generates records.
 #[derive(Debug)]
 pub(super) struct Generator {
     rate: Option<f64>,
@@ -39,18 +40,18 @@ pub(super) struct Generator {
     batch_bytes: usize,
     out: FramesBuilder,
     postcard: Option<ToPostcard>,
-    /// The number of the next datum.
+    /// Sequence number of the next record.
     seq: u64,
     datums: u64,
     bytes: u64,
     too_large: u64,
     invalid: u64,
     warned: Option<Instant>,
-    /// When pacing began, and with which datum.
+    /// Time at which pacing began, and the sequence number of the first record of the schedule.
     schedule: Option<(Instant, u64)>,
 }
 
-/// Refuses what no datum or schedule can be made of.
+/// Rejects invalid rates and record sizes.
 pub(super) fn check(config: &Generate) -> Result<(), ConfigError> {
     if let Some(rate) = config
         .rate
@@ -95,9 +96,9 @@ impl Generator {
         }
     }
 
-    /// What is due of the datums, without those that are not of the stream's schema.
+    /// Generates the records that are due, without those that do not match the stream's schema.
     async fn next_due(&mut self) -> Option<Frames> {
-        // Nothing else here waits when no rate is set; others must get their turn.
+        // Without a rate nothing else here yields to other tasks.
         tokio::task::consume_budget().await;
         let left = self
             .count
@@ -135,7 +136,8 @@ impl Generator {
         self.count.is_some()
     }
 
-    /// Waits until the next datum is due and says how many are. Due times count from one start, so no error adds up.
+    /// Waits until the next record is due and returns the number of due records. Due times are computed from one start
+    /// time, so rounding errors do not accumulate.
     async fn wait_until_due(&mut self, rate: f64) -> u64 {
         loop {
             let now = Instant::now();
@@ -147,7 +149,7 @@ impl Generator {
                 first = self.seq;
                 self.schedule = Some((start, first));
             }
-            // The first datum is due at the start itself. `as` saturates, and rounds down.
+            // The first record is due at the start time itself. `as` saturates and rounds down.
             #[expect(
                 clippy::cast_sign_loss,
                 reason = "neither a time that has passed nor a rate is negative"
@@ -235,7 +237,7 @@ fn write_datum(out: &mut BytesMut, seq: u64, time_ms: u64, size_bytes: usize) {
         digit(10),
         digit(1),
     ]);
-    // What is as long already, or too near to it for the field's own name, stays as it is.
+    // A record that is already as long, or too long for another field name to fit, is not padded.
     if let Some(pad) = size_bytes.checked_sub(out.len() - start + PAD_START.len() + 2) {
         out.put_slice(PAD_START);
         out.put_bytes(b'x', pad);
@@ -245,7 +247,7 @@ fn write_datum(out: &mut BytesMut, seq: u64, time_ms: u64, size_bytes: usize) {
 }
 
 fn write_number(out: &mut BytesMut, mut number: u64) {
-    // u64::MAX has 20 digits.
+    // `u64::MAX` has 20 digits.
     let mut digits = [0; 20];
     let mut first = digits.len();
     loop {
@@ -259,7 +261,7 @@ fn write_number(out: &mut BytesMut, mut number: u64) {
     out.put_slice(&digits[first..]);
 }
 
-/// SplitMix64's finish (Steele, Lea and Flood 2014): neighbours land far apart.
+/// The finalizer of SplitMix64 (Steele, Lea and Flood 2014): consecutive inputs give very different outputs.
 fn spread(seq: u64) -> u64 {
     let mut bits = seq.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! [`Intake`]: what every source of bytes shares, from a chunk read to batches handed out, counted and complained about.
+//! [`Intake`]: the common part of all byte sources. Turns chunks into batches, counts records and logs warnings.
 
 use std::{
     io,
@@ -16,32 +16,32 @@ use super::{
 };
 use crate::complaints::Complaints;
 
-/// What is read at once: 128 KiB.
+/// Size of a chunk: 128 KiB.
 pub(super) const CHUNK_BYTES: usize = 128 * 1024;
 
-/// A generator warns of datums that are not of its schema once in this time.
+/// Minimum time between two warnings of a generator about records that do not match its schema: 10 s.
 pub(super) const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Cuts chunks into batches. Holds one chunk, the batch being filled, and what its cutter holds.
+/// Cuts chunks into batches. Holds one chunk, the current batch and the bytes kept by its cutter.
 #[derive(Debug)]
 pub(super) struct Intake {
-    /// How messages call the source.
+    /// Name of the source in messages.
     name: String,
     cutter: Cutter,
     postcard: Option<ToPostcard>,
     out: FramesBuilder,
     batch_bytes: usize,
     chunk: Vec<u8>,
-    /// How much of the chunk is cut.
+    /// Number of bytes of the chunk that have been cut.
     cut: usize,
     tally: Tally,
     /// Whether the content is known to be text.
     is_text: bool,
-    /// What bytes are is for those to know who asked for them.
+    /// Set if the stream carries raw bytes, whose content is not checked for being text.
     is_bytes: bool,
-    /// Lines that had no end when reading ended.
+    /// Number of lines without a line end when reading ended.
     unfinished: u64,
-    /// What was skipped and told of.
+    /// Number of skipped lines that were reported already.
     told: u64,
     datums: u64,
     bytes: u64,
@@ -73,10 +73,10 @@ impl Intake {
         })
     }
 
-    /// Cuts on in the chunk: a batch, or `None` when no record is left in it and the next chunk is due. The batch is empty
-    /// if lines were skipped and nothing else was found.
+    /// Continues to cut the current chunk. Returns a batch, or `None` if no record is left in the chunk and the next
+    /// chunk must be fed. The batch is empty if lines were skipped and no record was found.
     ///
-    /// A batch ends with the chunk at the latest, so nothing waits for bytes that may take their time.
+    /// A batch never spans two chunks, so no record is delayed by waiting for further input.
     pub(super) fn cut(&mut self) -> Result<Option<Frames>, SourceError> {
         if !self.is_text && !self.is_bytes && !self.chunk.is_empty() {
             if let Some(what) = other_than_text(&self.chunk) {
@@ -103,7 +103,8 @@ impl Intake {
         Ok(self.hand_out())
     }
 
-    /// An empty buffer for the next chunk, with room for [`CHUNK_BYTES`]; only when [`cut`](Self::cut) gave `None`.
+    /// Returns an empty buffer for the next chunk, with a capacity of [`CHUNK_BYTES`]. Call only after
+    /// [`cut`](Self::cut) has returned `None`.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         self.chunk.clear();
         self.cut = 0;
@@ -111,20 +112,20 @@ impl Intake {
         &mut self.chunk
     }
 
-    /// Takes the next chunk; only when [`cut`](Self::cut) gave `None`.
+    /// Sets the next chunk. Call only after [`cut`](Self::cut) has returned `None`.
     pub(super) fn feed(&mut self, chunk: Vec<u8>) {
         self.chunk = chunk;
         self.cut = 0;
     }
 
-    /// Gives up what is not cut yet.
+    /// Returns the bytes that have not been cut.
     pub(super) fn into_rest(self) -> Vec<u8> {
         let mut chunk = self.chunk;
         chunk.drain(..self.cut);
         chunk
     }
 
-    /// Says that the content ends here: its last datum, if it had no end yet. What is fed next is another content.
+    /// Ends the content. Returns its last record if that had no line end. Chunks fed afterwards are separate content.
     pub(super) fn finish(&mut self) -> Result<Option<Frames>, SourceError> {
         let mut target = Target {
             out: &mut self.out,
@@ -141,13 +142,13 @@ impl Intake {
         Ok(self.hand_out())
     }
 
-    /// What was taken and is not whole yet.
+    /// Returns the state of a record that has begun and not ended.
     pub(super) fn held(&self) -> Option<Held> {
         self.cutter.held()
     }
 
-    /// Counts what is not whole yet, as nothing follows: a line without an end as unfinished, the lines that an open quote
-    /// has taken in as invalid.
+    /// Counts an incomplete record when no more input will be fed: a line without a line end as unfinished, the lines
+    /// inside an open quote as invalid.
     pub(super) fn conclude(&mut self) {
         match self.cutter.held() {
             Some(Held::Line) => self.unfinished += 1,
@@ -159,12 +160,12 @@ impl Intake {
         }
     }
 
-    /// The columns of the present content, if it has any.
+    /// Returns the columns of the current content, if it has any.
     pub(super) fn header(&self) -> Option<Header> {
         self.cutter.header()
     }
 
-    /// Goes on with content that has these columns, after its first row.
+    /// Continues with content that has these columns and whose first row is already read.
     pub(super) fn go_on_with(&mut self, header: Header) {
         self.cutter.go_on_with(header);
     }
@@ -236,7 +237,7 @@ impl Intake {
         }
     }
 
-    /// Bytes of memory held, besides the batch being filled.
+    /// Number of bytes of memory held, without the current batch.
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
         let json = self.postcard.as_ref().map_or(0, ToPostcard::held_bytes);

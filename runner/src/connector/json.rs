@@ -1,10 +1,10 @@
-//! The two questions of JSON that cutting asks: how a text is written, and what is a number. No I/O.
+//! JSON helpers for cutting: writing a string, and recognising a number. No I/O.
 
 use bytes::{BufMut, BytesMut};
 
-/// Appends `text` as a JSON string, quotes included.
+/// Appends `text` as a JSON string, including the quotes.
 pub(super) fn write_string(out: &mut BytesMut, text: &str) {
-    // A fold without an early exit is vectorised; most texts need no escape at all.
+    // A fold without an early exit is vectorised, and most texts contain nothing to escape.
     let escapes = text.bytes().fold(0, |escapes, byte| {
         escapes | u8::from(byte < 0x20 || byte == b'"' || byte == b'\\')
     });
@@ -18,10 +18,11 @@ pub(super) fn write_string(out: &mut BytesMut, text: &str) {
     }
 }
 
-/// Whether `text` is a number that JSON spells the same way and that 64-bit readers keep.
+/// Returns whether `text` is a valid JSON number that 64-bit readers represent without loss.
 ///
-/// That is JSON's grammar (so `007`, `+1`, `.5`, `1.` and `0x1f` are texts), an integer that fits 64 bits (a longer row
-/// of digits is an identifier, whose last digits a reader would lose), or a fraction or exponent that a finite `f64` holds.
+/// It must follow the grammar of JSON, so `007`, `+1`, `.5`, `1.` and `0x1f` are text. An integer must fit in 64 bits:
+/// a longer sequence of digits is an identifier whose last digits a reader would lose. A number with a fraction or
+/// exponent must be finite as `f64`.
 pub(super) fn is_number(text: &[u8]) -> bool {
     let unsigned = text.strip_prefix(b"-").unwrap_or(text);
     let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -57,10 +58,10 @@ pub(super) fn is_number(text: &[u8]) -> bool {
         return false;
     };
     if whole == unsigned.len() {
-        // 18 digits always fit.
+        // Numbers of at most 18 digits always fit.
         whole <= 18 || text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok()
     } else {
-        // 300 digits before the point stay below f64::MAX.
+        // Numbers of at most 300 digits before the decimal point are below `f64::MAX`.
         (!has_exponent && whole <= 300) || text.parse::<f64>().is_ok_and(f64::is_finite)
     }
 }
@@ -122,7 +123,8 @@ mod tests {
             if is_number(text.as_bytes()) {
                 prop_assert!(read.is_ok());
             } else if let Ok(number) = read {
-                // The only JSON number refused is an integer past 64 bits, which serde_json keeps as a fraction.
+                // The only JSON numbers refused are integers beyond 64 bits, which `serde_json` represents as
+                // floating-point numbers.
                 prop_assert!(number.is_f64() && !text.contains(['.', 'e', 'E']), "{}", text);
             }
         }

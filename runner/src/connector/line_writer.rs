@@ -1,7 +1,7 @@
-//! [`LineWriter`]: datums to lines, written by a thread of its own.
+//! [`LineWriter`]: writes records as lines, on a dedicated thread.
 //!
-//! A pipe that nobody empties or a disk that hangs blocks that thread and nothing else; in particular not the end of the
-//! runtime, which waits for its own blocking threads.
+//! A pipe that is not read or a disk that does not respond blocks only this thread. In particular it does not block the
+//! shutdown of the runtime, which waits for the runtime's own blocking threads.
 
 use std::{
     io::{self, Write},
@@ -17,12 +17,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{OpenError, SinkCounts, SinkError};
 
-/// A buffer larger than this is not kept for the next batch: 1 MiB.
+/// Largest buffer that is kept for the next batch: 1 MiB.
 const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
 
-/// Where lines go.
+/// Destination of the lines.
 pub(super) trait Outlet: Send + 'static {
-    /// Writes all of `lines`, and notes in `progress` what stands there already.
+    /// Writes all of `lines`, and updates `progress` with the number of bytes written.
     fn write_lines(&mut self, lines: &[u8], progress: &Progress) -> io::Result<()>;
 }
 
@@ -35,19 +35,19 @@ impl<W: Write + Send + 'static> Outlet for W {
     }
 }
 
-/// How far the thread is, for those who wait for it and for those who look on.
+/// Progress of the writer thread, readable by the writing task and by observers.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// Bytes of the batch at hand that stand there.
+    /// Number of bytes of the current batch that have been written.
     standing: AtomicUsize,
-    /// Nobody waits any more: what cannot be written now is given up.
+    /// The batch was given up: the thread stops retrying.
     is_given_up: AtomicBool,
-    /// Why nothing can be written at the moment.
+    /// The reason that nothing can be written at present.
     obstacle: Mutex<Option<String>>,
 }
 
 impl Progress {
-    /// So many bytes of the batch stand there.
+    /// Sets the number of bytes of the batch that have been written.
     pub(super) fn stands(&self, bytes: usize) {
         self.standing.store(bytes, Ordering::Release);
     }
@@ -60,22 +60,22 @@ impl Progress {
         *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = obstacle;
     }
 
-    /// Why nothing can be written at the moment, if that is so.
+    /// Returns the reason that nothing can be written at present; `None` if writing works.
     pub fn obstacle(&self) -> Option<String> {
         let obstacle = self.obstacle.lock();
         obstacle.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Writes batches. At most two are under way: one being written and, after a write that was cancelled, one that waits.
+/// Writes batches. At most two batches are in flight: one being written and, after a cancelled write, one waiting.
 #[derive(Debug)]
 pub(super) struct LineWriter {
     name: String,
-    /// None once closed.
+    /// `None` once closed.
     jobs: Option<mpsc::Sender<Job>>,
-    /// Told by the thread when it ends.
+    /// Resolves when the thread ends.
     ended: oneshot::Receiver<()>,
-    /// The last batch's buffer, for the next one.
+    /// Buffer of the last batch, reused for the next one.
     spare: Vec<u8>,
     counts: SinkCounts,
     progress: Arc<Progress>,
@@ -98,7 +98,7 @@ impl LineWriter {
             while let Some(Job { lines, written }) = queue.blocking_recv() {
                 told.stands(0);
                 let result = out.write_lines(&lines, &told);
-                // Whoever gave the batch may have stopped waiting for it.
+                // The task that sent the batch may have been cancelled.
                 let _ = written.send((lines, result));
             }
             let _ = end.send(());
@@ -155,11 +155,11 @@ impl LineWriter {
         }
     }
 
-    /// Gives up a write that was cancelled, and says how many datums of its batch stand there whole.
+    /// Gives up a cancelled write and returns the number of records of its batch that have been written completely.
     pub(super) async fn give_up(&mut self, batch: &Frames) -> usize {
         self.progress.is_given_up.store(true, Ordering::Release);
         self.jobs = None;
-        // A system call that hangs is not waited for.
+        // Do not wait for a system call that hangs.
         let ending = tokio::time::timeout(super::GIVE_UP_TIME, &mut self.ended);
         let _ = ending.await;
         let mut left = self.progress.standing.load(Ordering::Acquire);

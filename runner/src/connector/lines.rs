@@ -1,7 +1,7 @@
-//! Cutting lines: raw, as JSON strings, or as JSON that stands there already. No I/O.
+//! Lines: cuts them into raw bytes, text, JSON strings, or existing JSON. No I/O.
 //!
-//! A line ends with `\n` or `\r\n`, neither of which is part of the datum; the last one may lack it. Of lines of JSON
-//! the blank ones are skipped. A byte order mark in front of the first is no part of it, but where lines are raw.
+//! A line ends with `\n` or `\r\n`, which is not part of the record; the last line may lack a line end. In `jsonl`,
+//! blank lines are skipped. A byte order mark before the first line is removed, except in raw lines.
 
 use memchr::memchr_iter;
 
@@ -12,16 +12,16 @@ use super::{
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What becomes of a line.
+/// Conversion of a line to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LineKind {
-    /// Its bytes.
+    /// The bytes of the line.
     Raw,
-    /// Its bytes, if they are UTF-8.
+    /// The bytes of the line, which must be UTF-8.
     Text,
-    /// A JSON string, if it is UTF-8.
+    /// A JSON string with the text of the line, which must be UTF-8.
     JsonString,
-    /// Its bytes, which are taken to be JSON, unless it is blank.
+    /// The bytes of the line, assumed to be JSON. Blank lines are skipped.
     Jsonl,
 }
 
@@ -30,11 +30,11 @@ pub(super) enum LineKind {
 pub(super) struct LineCutter {
     kind: LineKind,
     max_datum_bytes: usize,
-    /// The beginning of a line whose end has not come: at most the longest datum and a `\r`.
+    /// The beginning of a line that has not ended: at most the longest allowed record and a `\r`.
     partial: Vec<u8>,
-    /// The line at hand is too long and is passed over to its end.
+    /// The current line is too long and is skipped to its end.
     skipping: bool,
-    /// Lines that have ended.
+    /// Number of lines that have ended.
     lines: u64,
 }
 
@@ -70,7 +70,7 @@ impl LineCutter {
         self.lines = 0;
     }
 
-    /// Whether a line has begun whose end has not come, and that is not passed over.
+    /// Returns whether a line has begun that has not ended and is not being skipped.
     pub(super) fn is_within_line(&self) -> bool {
         !self.partial.is_empty()
     }
@@ -94,7 +94,7 @@ impl LineCutter {
         }
     }
 
-    /// Takes the rest of a line.
+    /// Ends the current line with `piece`.
     fn end_line(&mut self, piece: &[u8], target: &mut Target<'_>) {
         if !self.partial.is_empty() {
             self.keep(piece, target);

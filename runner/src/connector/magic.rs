@@ -1,9 +1,9 @@
-//! What content is that is no text, told by its first bytes. No I/O.
+//! Detection of content that is not text, by its first bytes. No I/O.
 
-/// Bytes that are looked at: 1 KiB.
+/// Number of bytes inspected: 1 KiB.
 pub(super) const LOOKED_AT_BYTES: usize = 1024;
 
-/// First bytes, and what begins with them.
+/// First bytes of known formats, with a description of each format.
 const BEGINNINGS: &[(&[u8], &str)] = &[
     (b"\x1f\x8b", "compressed by gzip; `gunzip` makes text of it"),
     (
@@ -26,8 +26,8 @@ const BEGINNINGS: &[(&[u8], &str)] = &[
 ];
 const UTF_16: &str = "UTF-16; `iconv -f UTF-16 -t UTF-8` makes UTF-8 of it";
 
-/// What the beginning of a content is, if it is no text. Zero bytes in front, which a writer leaves that goes on where it
-/// was in a file that was cut short, are passed over.
+/// Returns a description of the content if its first bytes show that it is not text. Skips leading zero bytes, which
+/// appear when a writer continues at its old offset after the file was truncated.
 pub(crate) fn other_than_text(beginning: &[u8]) -> Option<String> {
     let found = BEGINNINGS
         .iter()
@@ -42,7 +42,7 @@ pub(crate) fn other_than_text(beginning: &[u8]) -> Option<String> {
         let pairs = looked_at.get(from..).unwrap_or_default();
         pairs.len() > 2 && pairs.iter().step_by(2).all(|byte| *byte == 0) && hole < 2
     };
-    // ASCII in two bytes each, without a mark in front.
+    // ASCII as UTF-16, without a byte order mark.
     if is_every_second(0) || is_every_second(1) {
         return Some(UTF_16.to_owned());
     }

@@ -1,7 +1,8 @@
-//! The outside ends of the graph: one file a kind.
+//! Sources and sinks, the external ends of the graph. Each kind has its own module.
 //!
-//! A [`Source`] hands out batches of datums, a [`Sink`] writes them; neither knows streams, stages or the network. What
-//! the bytes of a file or of standard input are cut into is decided by the pure cutters in `lines` and `csv`.
+//! A [`Source`] produces batches of records and a [`Sink`] writes them; a record is one datum of a stream. Neither
+//! depends on streams, stages or the network. The modules `lines` and `csv` cut the bytes of files and of standard
+//! input into records, without I/O.
 
 mod csv;
 mod error;
@@ -40,33 +41,33 @@ use crate::{
     secrets::{mask, secrets},
 };
 
-/// The longest datum a source makes unless told otherwise: 1 MiB, a sixteenth of what a stream carries.
+/// Default maximum size of a source's record: 1 MiB, which is 1/16 of the maximum on a stream.
 pub const DEFAULT_MAX_DATUM_BYTES: usize = 1024 * 1024;
 
-/// What a source fills a batch up to unless told otherwise: 64 KiB.
+/// Default batch size of a source: 64 KiB.
 pub const DEFAULT_BATCH_BYTES: usize = 64 * 1024;
 
-/// How long a write that was cancelled may take to be given up: 1 s.
+/// Maximum time for giving up a cancelled write: 1 s.
 pub const GIVE_UP_TIME: Duration = Duration::from_secs(1);
 
-/// What a source must know of the stream it feeds.
+/// Properties of the stream that a source feeds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceContext {
     /// The encoding of the stream.
     pub encoding: Encoding,
-    /// The longest datum, in bytes; default [`DEFAULT_MAX_DATUM_BYTES`]. So long may its JSON be, too, for a stream of
-    /// postcard. A line or row that makes a longer one is
-    /// passed over to its end and counted as `too_large`. A source holds about twice this at worst.
+    /// The maximum size of a record, in bytes; default [`DEFAULT_MAX_DATUM_BYTES`]. For postcard streams the limit also
+    /// applies to the JSON from which a record is converted. A line or row that would make a larger record is skipped
+    /// and counted as `too_large`. A source holds at most about twice this size.
     pub max_datum_bytes: usize,
-    /// A batch is handed out once it has so many bytes, headers included; default [`DEFAULT_BATCH_BYTES`]. It is longer
-    /// by one datum at worst.
+    /// The size, in bytes and including headers, at which a batch is complete; default [`DEFAULT_BATCH_BYTES`]. A batch
+    /// exceeds it by at most one record.
     pub batch_bytes: usize,
-    /// Texts that no message shows, as they came from the environment or a file; default none.
+    /// Texts that came from the environment or from files and are masked in messages; default none.
     pub put_in: Vec<String>,
 }
 
 impl SourceContext {
-    /// For a stream of this encoding, with the default bounds.
+    /// Creates a context for this encoding with the default limits.
     pub fn new(encoding: Encoding) -> Self {
         Self {
             encoding,
@@ -77,37 +78,37 @@ impl SourceContext {
     }
 }
 
-/// What a source has handed out and what it has not.
+/// Counters of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SourceCounts {
-    /// Datums handed out.
+    /// Number of records produced.
     pub datums: u64,
-    /// Their bytes, without headers.
+    /// Their size in bytes, without headers.
     pub bytes: u64,
-    /// Lines or rows that would have made a datum longer than allowed.
+    /// Number of lines or rows that would have made a record larger than the limit.
     pub too_large: u64,
-    /// Lines or rows that are not UTF-8 where they must be, have not the header's number of columns, or are not of the
-    /// stream's schema.
+    /// Number of lines or rows that are not UTF-8 where UTF-8 is required, do not have the header's number of columns,
+    /// or do not match the schema of the stream.
     pub invalid: u64,
-    /// Fields of `csv` that are not of their column's kind: texts in a column of numbers, or numbers that were handed out
-    /// before their column turned out to be text.
+    /// Number of CSV fields that do not match the kind of their column: text in a column of numbers, or numbers that
+    /// were produced before their column was found to be text.
     pub mixed: u64,
-    /// Last lines that had no end when the source was stopped.
+    /// Number of last lines that had no line end when the source was stopped.
     pub unfinished: u64,
-    /// Files that had the name that is followed, and were gone before they could be read.
+    /// Number of files that had the followed path and disappeared before they could be read.
     pub missed_files: u64,
 }
 
-/// What a sink has written.
+/// Counters of a sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SinkCounts {
-    /// Datums written.
+    /// Number of records written.
     pub datums: u64,
-    /// Their bytes, without line ends.
+    /// Their size in bytes, without line ends.
     pub bytes: u64,
 }
 
-/// Where datums come from.
+/// A source of records.
 #[derive(Debug)]
 pub struct Source(SourceKind);
 
@@ -119,10 +120,11 @@ enum SourceKind {
     Generate(Generator),
 }
 
-/// Whether a source like this can feed a stream of this encoding: what [`open_source`] asks first, without any I/O.
+/// Checks whether a source with this configuration can feed a stream of this encoding. Performs no I/O. [`open_source`]
+/// runs this check first.
 ///
 /// # Errors
-/// Says which setting is at fault.
+/// Returns the invalid setting.
 pub fn check_source(config: &SourceConfig, encoding: &Encoding) -> Result<(), ConfigError> {
     if let Encoding::Postcard(schema) = encoding {
         schema.check()?;
@@ -136,11 +138,11 @@ pub fn check_source(config: &SourceConfig, encoding: &Encoding) -> Result<(), Co
 /// Opens a source, without reading from it yet.
 ///
 /// # Errors
-/// A setting that cannot be; a file that is missing (unless it is followed, then it is waited for), is not a regular file
-/// or may not be read.
+/// An invalid setting, or a file that is not a regular file, cannot be read or does not exist. A missing file is not an
+/// error if it is followed: the source waits for it.
 ///
 /// # Cancel safety
-/// Nothing is left behind.
+/// Cancelling leaves nothing behind.
 pub async fn open_source(
     config: &SourceConfig,
     context: SourceContext,
@@ -157,14 +159,14 @@ pub async fn open_source(
 }
 
 impl Source {
-    /// The next batch as soon as there is one; `None` when the source has ended. The batch is empty if the source has
-    /// skipped lines, which [`counts`](Self::counts) tells, and has found no record since.
+    /// Returns the next batch as soon as there is one; `None` when the source has ended. The batch is empty if the
+    /// source has skipped lines, which [`counts`](Self::counts) reports, and has found no record since.
     ///
     /// # Errors
-    /// Reading failed, or a header names no columns. The source is of no further use.
+    /// Reading failed, or a CSV header is invalid. The source cannot be used afterwards.
     ///
     /// # Cancel safety
-    /// Nothing is lost: the next call goes on where this one was.
+    /// No data is lost: the next call continues where this one stopped.
     pub async fn next(&mut self) -> Result<Option<Frames>, SourceError> {
         match &mut self.0 {
             SourceKind::File(file) => file.next().await,
@@ -174,7 +176,7 @@ impl Source {
         }
     }
 
-    /// Counts what was read and is not a whole record yet, for [`next`](Self::next) is not called any more.
+    /// Counts an incomplete record as unfinished or invalid. Call after the last call of [`next`](Self::next).
     pub fn conclude(&mut self) {
         match &mut self.0 {
             SourceKind::Follow(file) => file.conclude(),
@@ -183,8 +185,8 @@ impl Source {
         }
     }
 
-    /// Reads nothing more from what cannot be read again. What was read of it already comes from [`next`](Self::next) yet,
-    /// and then its end. False for other sources.
+    /// Stops reading from a source that cannot be read again. [`next`](Self::next) still returns the input that was
+    /// already read, and then `None`. Returns `false` for other sources, which are not affected.
     pub fn stop(&mut self) -> bool {
         match &mut self.0 {
             SourceKind::Stdin(stdin) => {
@@ -195,7 +197,7 @@ impl Source {
         }
     }
 
-    /// What was handed out so far, and what was not.
+    /// Returns the counters of the source.
     pub fn counts(&self) -> SourceCounts {
         match &self.0 {
             SourceKind::File(file) => file.counts(),
@@ -205,7 +207,7 @@ impl Source {
         }
     }
 
-    /// Whether the source ends of its own accord. Standard input does when whoever writes to it closes it.
+    /// Returns whether the source ends without being stopped. Standard input ends when the writing process closes it.
     pub fn is_finite(&self) -> bool {
         match &self.0 {
             SourceKind::File(_) | SourceKind::Stdin(_) => true,
@@ -215,25 +217,25 @@ impl Source {
     }
 }
 
-/// Where datums go: each a line, its bytes as they are and a `\n`.
+/// A sink of records. Writes each record unchanged, followed by `\n`.
 #[derive(Debug)]
 pub struct Sink(LineWriter);
 
-/// What messages call a file: its path, without the texts that were put in from the environment or a file.
+/// Returns the name of a file for messages: its path, with the texts that came from the environment or a file masked.
 ///
-/// Every message of a connector names its file so.
+/// Every message of a connector names its file this way.
 fn shown(path: &Path, put_in: &[String]) -> String {
     mask(path.display().to_string(), &secrets(put_in))
 }
 
-/// Opens a sink, whose messages show none of the texts `put_in`; a file's folders are created, and the file if it is missing. A last line
-/// without an end gets one.
+/// Opens a sink. Creates the file and its folders if they are missing. If the last line of an existing file has no line
+/// end, one is added. Messages mask the texts in `put_in`.
 ///
 /// # Errors
-/// The file is neither a regular file nor a device, or may not be written.
+/// The file is neither a regular file nor a device, or is not writable.
 ///
 /// # Cancel safety
-/// Folders and an empty file may be left behind.
+/// Cancelling may leave folders and an empty file behind.
 pub async fn open_sink(config: &SinkConfig, put_in: &[String]) -> Result<Sink, OpenError> {
     match config {
         SinkConfig::File(config) => file::open_for_append(config, put_in).await.map(Sink),
@@ -242,45 +244,46 @@ pub async fn open_sink(config: &SinkConfig, put_in: &[String]) -> Result<Sink, O
 }
 
 impl Sink {
-    /// Writes a batch with one system call, unless the system takes less at a time, and returns when it is written.
+    /// Writes a batch with one system call, unless the system accepts less at a time, and returns once it is written.
     ///
     /// # Errors
-    /// [`SinkError::Closed`] when nobody reads any more (`| head`): a reason to end, not a failure. After another error
-    /// a part of the batch may stand there; the next write is tried anew.
+    /// [`SinkError::Closed`] if the reader has closed the pipe (`| head`), which is a reason to finish and not a
+    /// failure. After another error a part of the batch may have been written; the next write is attempted normally.
     ///
-    /// A file that cannot be written is tried again until it can be.
+    /// A file that cannot be written is retried until writing succeeds.
     ///
     /// # Cancel safety
-    /// The batch is written whole or not at all, it is not known which, and not counted; [`give_up`](Self::give_up) tells.
+    /// A cancelled batch is written whole or not at all, and is not counted. Use [`give_up`](Self::give_up) to find out
+    /// how much was written.
     pub async fn write(&mut self, batch: &Frames) -> Result<(), SinkError> {
         self.0.write(batch).await
     }
 
-    /// Gives up a write that was cancelled, for [`GIVE_UP_TIME`] at most, and says how many datums of its batch, from the
-    /// first on, stand there whole. Nothing can be written any more.
+    /// Gives up a cancelled write, within at most [`GIVE_UP_TIME`], and returns the number of leading records of its
+    /// batch that were written completely. The sink cannot write afterwards.
     pub async fn give_up(&mut self, batch: &Frames) -> usize {
         self.0.give_up(batch).await
     }
 
-    /// How its writing goes, to look on from elsewhere.
+    /// Returns the progress of the writer thread, for observers.
     pub fn progress(&self) -> Arc<Progress> {
         self.0.progress()
     }
 
-    /// Waits until all that was accepted is written; writing after it gives [`SinkError::Closed`].
+    /// Waits until everything accepted is written. Later writes return [`SinkError::Closed`].
     ///
-    /// A file is not synced to the disk: it outlives this process, not a loss of power.
+    /// A file is not synced to the disk: its content survives the end of this process, but not a loss of power.
     ///
     /// # Errors
-    /// The writing thread is gone before its time.
+    /// The writer thread ended prematurely.
     ///
     /// # Cancel safety
-    /// Closing goes on; a second call waits for it again.
+    /// Closing continues after a cancellation; call this again to wait for it.
     pub async fn close(&mut self) -> Result<(), SinkError> {
         self.0.close().await
     }
 
-    /// What was written so far.
+    /// Returns the counters of the sink.
     pub fn counts(&self) -> SinkCounts {
         self.0.counts()
     }

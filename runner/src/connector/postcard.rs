@@ -1,4 +1,4 @@
-//! [`ToPostcard`]: the JSON of a source made postcard where the stream is of that. No I/O.
+//! [`ToPostcard`]: converts a source's JSON to postcard for streams with that encoding. No I/O.
 
 use bytes::BytesMut;
 use mosaik_streams::{
@@ -9,17 +9,17 @@ use mosaik_streams::{
 use super::csv::ColumnKind;
 use crate::manifest::through_options;
 
-/// Makes the datums of one source postcard.
+/// Converts the records of one source to postcard.
 #[derive(Debug)]
 pub(super) struct ToPostcard {
     transcoder: Transcoder,
     schema: Schema,
-    /// The JSON of the datum at hand.
+    /// JSON of the current record.
     json: BytesMut,
 }
 
 impl ToPostcard {
-    /// For a stream of this encoding, if it takes postcard.
+    /// Creates a converter if this encoding is postcard.
     pub(super) fn of(
         encoding: &Encoding,
         max_datum_bytes: usize,
@@ -34,12 +34,12 @@ impl ToPostcard {
         }))
     }
 
-    /// Adds the datum whose JSON is at hand.
+    /// Adds the record with this JSON.
     pub(super) fn push(&self, out: &mut FramesBuilder, json: &[u8]) -> Result<(), TranscodeError> {
         out.push_with(|out| self.transcoder.to_postcard(json, out))
     }
 
-    /// Adds the datum whose JSON `write` appends; nothing is added when it fails.
+    /// Adds the record whose JSON `write` appends. Adds nothing if `write` or the conversion fails.
     pub(super) fn push_with<E: From<TranscodeError>>(
         &mut self,
         out: &mut FramesBuilder,
@@ -50,7 +50,7 @@ impl ToPostcard {
         self.push(out, &self.json).map_err(E::from)
     }
 
-    /// What the schema says of a column of this name.
+    /// Returns the kind that the schema sets for a column of this name.
     pub(super) fn column(&self, name: &str) -> ColumnKind {
         let field = match through_options(&self.schema) {
             Schema::Struct(fields) => fields.iter().find(|(known, _)| known == name),

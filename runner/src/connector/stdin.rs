@@ -1,7 +1,8 @@
 //! Standard input, read to its end.
 //!
-//! One thread of the process reads it, since a read that waits cannot be taken back: it neither holds up the end of the
-//! runtime, as a blocking task would, nor swallows what a later source should get, as a thread a source would.
+//! A single thread per process reads it, because a blocked read cannot be cancelled. Unlike a blocking task, the thread
+//! does not delay the shutdown of the runtime. Unlike one thread per source, it does not consume input that belongs to
+//! a later source.
 
 use std::{
     fmt,
@@ -22,21 +23,21 @@ use super::{
 };
 use crate::manifest::connector::StdinSource;
 
-/// Chunks that were read and wait to be taken: 4, half a MiB at worst.
+/// Maximum number of chunks that are read ahead: 4, which is 512 KiB.
 const WAITING_CHUNKS: usize = 4;
 
-/// Reads standard input. If there are several, one after the other: the next starts where its predecessor was dropped,
-/// after whole chunks; only a line that was half taken is lost with it.
+/// Reads standard input. Several readers read one after the other: each starts with the chunk after the last one that
+/// its predecessor cut. Only a line that the predecessor had read in part is lost.
 #[derive(Debug)]
 pub(super) struct StdinReader {
     pump: Arc<Mutex<Pump>>,
-    /// The right to read, from the first read on.
+    /// Exclusive access to the input, held from the first read on.
     held: Option<OwnedMutexGuard<Pump>>,
-    /// None once dropped or ended.
+    /// `None` once dropped or ended.
     intake: Option<Intake>,
-    /// What was counted when reading ended.
+    /// Final counters, set when reading ends.
     counts: SourceCounts,
-    /// Nothing more is read than what was read already.
+    /// Only input that was already read is handed out.
     is_stopping: bool,
 }
 
@@ -66,12 +67,12 @@ impl StdinReader {
         })
     }
 
-    /// Reads nothing more. What the thread has read ahead is handed out yet, up to the last whole line.
+    /// Stops reading. Input that the thread has read ahead is still handed out, up to the last complete line.
     pub(super) fn stop(&mut self) {
         self.is_stopping = true;
         match &mut self.held {
             Some(pump) => pump.stop(),
-            // Another source reads, or none.
+            // Another source reads the input, or none does.
             None => self.intake = None,
         }
     }
@@ -109,7 +110,7 @@ impl StdinReader {
         }
     }
 
-    /// Counts what was read and is not whole yet.
+    /// Counts an incomplete record as unfinished or invalid.
     pub(super) fn conclude(&mut self) {
         if let Some(intake) = &mut self.intake {
             intake.conclude();
@@ -133,27 +134,27 @@ trait Input: Read + AsFd + Send {}
 
 impl<T: Read + AsFd + Send> Input for T {}
 
-/// What is read, by a thread of its own while somebody wants it.
+/// The input, read by a dedicated thread while a reader needs it.
 struct Pump {
-    /// While no thread reads it.
+    /// The input, while no thread reads it.
     input: Option<Box<dyn Input>>,
-    /// From the first read on, until it is stopped.
+    /// Set from the first read until the thread has been stopped.
     reading: Option<Reading>,
-    /// What the last reader was given and did not cut.
+    /// Input that the last reader received and did not cut.
     rest: Vec<u8>,
 }
 
-/// A thread that reads.
+/// A reading thread.
 struct Reading {
     chunks: mpsc::Receiver<io::Result<Vec<u8>>>,
-    /// The thread ends before its next read once this is dropped.
+    /// Dropping this stops the thread before its next read.
     stop: Option<UnixStream>,
-    /// Gives the input back.
+    /// Returns the input when the thread ends.
     thread: JoinHandle<Box<dyn Input>>,
 }
 
 impl Pump {
-    /// Reads `input` from the first [`next`](Self::next) on.
+    /// Creates a pump that starts reading `input` at the first call of [`next`](Self::next).
     fn new(input: impl Input + 'static) -> Self {
         Self {
             input: Some(Box::new(input)),
@@ -162,7 +163,8 @@ impl Pump {
         }
     }
 
-    /// The next chunk; `None` at the end, or when all that was read before [`stop`](Self::stop) was given. Cancel safe.
+    /// Returns the next chunk; `None` at the end, or once everything read before [`stop`](Self::stop) has been
+    /// returned. Cancel safe.
     async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         if !self.rest.is_empty() {
             return Ok(Some(std::mem::take(&mut self.rest)));
@@ -175,7 +177,7 @@ impl Pump {
         };
         let chunk = reading.chunks.recv().await.transpose()?;
         if chunk.is_none() && reading.stop.is_none() {
-            // It has ended, having sent all that it read. Another reader may go on.
+            // The thread has ended and all of its chunks have been received. Another reader can continue.
             self.input = self
                 .reading
                 .take()
@@ -184,7 +186,7 @@ impl Pump {
         Ok(chunk)
     }
 
-    /// Reads nothing more until the next reader comes.
+    /// Stops reading until the next reader starts.
     fn stop(&mut self) {
         if let Some(reading) = &mut self.reading {
             reading.stop = None;
@@ -203,7 +205,7 @@ impl Reading {
                     Ok(0) => break,
                     Ok(len) => {
                         chunk.truncate(len);
-                        // A terminal gives a line at a time, which should not hold a whole chunk's memory.
+                        // A terminal returns one line at a time: do not keep the memory of a whole chunk for it.
                         chunk.shrink_to_fit();
                         Ok(chunk)
                     }
@@ -231,7 +233,7 @@ impl fmt::Debug for Pump {
     }
 }
 
-/// Waits until there is something to read, or the end; false if it was stopped meanwhile.
+/// Waits for input or its end. Returns `false` if reading was stopped in the meantime.
 fn has_input(input: &impl AsFd, stopped: &UnixStream) -> bool {
     let mut fds = [
         PollFd::new(input, PollFlags::IN),

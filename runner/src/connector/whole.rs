@@ -1,5 +1,5 @@
-//! A whole data file as one JSON value, cut as the sources cut theirs; but where a source passes over a line and
-//! counts it, here it is a mistake. No I/O.
+//! Reads a whole data file as one JSON value, with the cutters of the sources. A line that a source would skip and
+//! count is an error here. No I/O.
 
 use mosaik_streams::FramesBuilder;
 use serde::de::IgnoredAny;
@@ -13,13 +13,13 @@ use crate::manifest::{DataFormat, connector::Delimiter};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Cut at once, so that no more than a little is held twice.
+/// Batch size of cutting: 64 KiB. Limits the data that is held twice.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// What stands in a file, as JSON: of `csv` a list of objects, of `jsonl` a list, of `json` the value as it stands.
+/// Converts the content of a file to JSON: `csv` to a list of objects, `jsonl` to a list, `json` to its own value.
 ///
 /// # Errors
-/// Says which line is wrong, and why.
+/// Returns the number of the invalid line, and the reason.
 pub fn to_json(format: DataFormat, bytes: &[u8]) -> Result<String, String> {
     let json = match format {
         DataFormat::Csv => csv(bytes)?,
@@ -37,7 +37,7 @@ fn content(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
 }
 
-/// Puts values into a list.
+/// Builds a JSON list.
 struct List(Vec<u8>);
 
 impl List {
@@ -62,7 +62,7 @@ fn lines(bytes: &[u8]) -> Result<Vec<u8>, String> {
             continue;
         }
         if let Err(error) = serde_json::from_slice::<IgnoredAny>(line) {
-            // The line that it names is always the first.
+            // The line number in the message is always 1.
             let (error, column) = (error.to_string(), error.column());
             let reason = error.split(" at line ").next().unwrap_or_default();
             return Err(format!("line {number}, column {column}: {reason}"));

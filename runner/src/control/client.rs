@@ -1,4 +1,4 @@
-//! The asking side of a control socket. Blocks.
+//! Client side of a control socket. Blocking.
 
 use std::{
     fs,
@@ -17,51 +17,51 @@ use super::{
 };
 use crate::topology::report::Status;
 
-/// How long a node may take to say who it is: 2 s.
+/// Maximum time for a node to identify itself: 2 s.
 const HELLO_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Why a node could not be asked.
+/// Errors of requests to a node.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// There is none.
+    /// The node does not run.
     #[error("no node {node} runs on this machine under this user; looked in {places}{others}")]
     NoNode {
-        /// Which, to be put behind `no node`.
+        /// Description of the node, to follow `no node`.
         node: String,
-        /// The folders of sockets.
+        /// The searched folders.
         places: String,
-        /// The nodes that run, if any do.
+        /// The nodes that do run, if any.
         others: String,
     },
-    /// There is none at all.
+    /// No node runs.
     #[error(
         "no node runs on this machine under this user; looked in {0}; start one with `mosaik-runner up <manifest>`"
     )]
     None(String),
-    /// There are several.
+    /// Several nodes run, and the address does not select one.
     #[error("several nodes run here; say which, by manifest or by --name:\n{0}")]
     Several(String),
-    /// Others could have put sockets where those of nodes are.
+    /// Other users could create sockets in the folder of the nodes' sockets.
     #[error(transparent)]
     Folder(#[from] SocketError),
-    /// Somebody else listens on the socket.
+    /// Another user listens on the socket.
     #[error("{path} is the socket of user {owner}, whose nodes are not asked")]
     Foreign {
-        /// The socket.
+        /// The path of the socket.
         path: PathBuf,
-        /// Who listens, by number.
+        /// The user ID of the listener.
         owner: u32,
     },
-    /// The connection broke.
+    /// The connection failed.
     #[error("the node does not answer: {0}")]
     Io(#[from] io::Error),
-    /// It has stopped.
+    /// The node has stopped.
     #[error("the node has stopped")]
     Gone,
-    /// It said no.
+    /// The node refused the request.
     #[error("{0}")]
     Refused(String),
-    /// It is of another version.
+    /// The node sent an unexpected answer, probably because it runs another version.
     #[error("the node answers something else than was asked; is it of another version?")]
     Unexpected,
 }
@@ -72,12 +72,12 @@ pub struct Client {
     socket: UnixStream,
 }
 
-/// A node of this machine.
+/// A node on this machine.
 #[derive(Debug)]
 pub struct Found {
-    /// Who it is.
+    /// Identification of the node.
     pub hello: Hello,
-    /// A connection to it.
+    /// A connection to the node.
     pub client: Client,
 }
 
@@ -92,19 +92,19 @@ impl Client {
         Ok(Self { socket })
     }
 
-    /// Asks, and waits for the first answer.
+    /// Sends a request and waits for the first answer.
     ///
     /// # Errors
-    /// The node refuses, stops, or the connection breaks.
+    /// The node refuses the request or stops, or the connection fails.
     pub fn ask(&mut self, request: &Request) -> Result<Answer, AskError> {
         self.socket.write_all(&encode(request)?)?;
         self.more()
     }
 
-    /// Waits for one more answer.
+    /// Waits for a further answer to the last request.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask).
+    /// As for [`ask`](Self::ask).
     pub fn more(&mut self) -> Result<Answer, AskError> {
         let mut header = [0; 4];
         match self.socket.read_exact(&mut header) {
@@ -122,10 +122,11 @@ impl Client {
         }
     }
 
-    /// All about the node, with rates of so many milliseconds if there are any.
+    /// Requests the status of the node, with rates measured over `window_ms` milliseconds, or without rates if that is
+    /// 0.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask).
+    /// As for [`ask`](Self::ask).
     pub fn status(&mut self, window_ms: u64) -> Result<Status, AskError> {
         match self.ask(&Request::Status { window_ms })? {
             Answer::Status(status) => Ok(*status),
@@ -151,19 +152,19 @@ fn is_over(error: &io::Error) -> bool {
     )
 }
 
-/// The user at the other end of a socket.
+/// Returns the user ID of the process at the other end of a socket.
 fn peer_of(socket: &UnixStream) -> io::Result<u32> {
-    // The standard library does not tell. A socket of tokio does, which wants a runtime to be there, but not to run.
+    // The standard library does not provide this. A tokio socket does, and needs a runtime to exist, but not to run.
     let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
     let _inside = runtime.enter();
     socket.set_nonblocking(true)?;
     let peer = net::UnixStream::from_std(socket.try_clone()?)?.peer_cred();
-    // Which both had become.
+    // The clones of a socket share this flag.
     socket.set_nonblocking(false)?;
     Ok(peer?.uid())
 }
 
-/// Sees to it that nodes are looked for where only the user can have put them. Where there is no folder there are none.
+/// Checks that only this user can create sockets in a folder. A missing folder passes, since it contains no nodes.
 fn check(folder: &Path) -> Result<(), AskError> {
     match check_folder(folder) {
         Err(SocketError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -171,7 +172,8 @@ fn check(folder: &Path) -> Result<(), AskError> {
     }
 }
 
-/// The folders to look in: that of this process, and those of other environments that nobody else can enter.
+/// Returns the folders to search: the one of this process, and those of other environments that no other user can
+/// enter.
 fn safe_folders() -> Result<Vec<PathBuf>, AskError> {
     let mut folders = folders();
     let others = folders.split_off(1);
@@ -180,7 +182,7 @@ fn safe_folders() -> Result<Vec<PathBuf>, AskError> {
     Ok(folders)
 }
 
-/// The nodes that have their sockets in a folder and answer, by manifest.
+/// Returns the nodes that have a socket in a folder and answer, sorted by manifest and name.
 fn list_in(folder: &Path) -> Vec<Found> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let sockets = entries
@@ -199,11 +201,11 @@ fn reach(path: &Path) -> Result<Found, AskError> {
     Ok(Found { hello, client })
 }
 
-/// The node at an address; without one, the only one there is. Nodes of this process's runtime folder go first, then
-/// those of other environments.
+/// Finds the node with an address, or the only node that runs if there is no address. Nodes in this process's runtime
+/// folder take precedence over those of other environments.
 ///
 /// # Errors
-/// There is none, without an address there are several, or somebody else can put sockets where those of nodes are.
+/// No node matches, several nodes run and there is no address, or other users can create sockets in the folder.
 pub fn find(address: Option<&Address>) -> Result<Found, AskError> {
     let folders = safe_folders()?;
     let Some(address) = address else {
@@ -226,7 +228,7 @@ pub fn find(address: Option<&Address>) -> Result<Found, AskError> {
         }
     }
     let mut others: Vec<_> = folders.iter().flat_map(|folder| list_in(folder)).collect();
-    // Its links may have moved since it was started.
+    // A symbolic link in the path may have changed since the node was started.
     let meant = others
         .iter()
         .position(|node| node.hello.name.is_none() && address.is_of(&node.hello.manifest));
@@ -245,7 +247,8 @@ pub fn find(address: Option<&Address>) -> Result<Found, AskError> {
     })
 }
 
-/// Whether nobody listens on a socket: it is missing, left over, or its path is longer than a socket's can be.
+/// Returns whether an error means that nothing listens on the socket: the socket is missing, left over from a process
+/// that has ended, or its path is longer than a socket allows.
 fn is_nobody(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -256,7 +259,7 @@ fn is_nobody(error: &io::Error) -> bool {
     )
 }
 
-/// Folders in a sentence.
+/// Lists folders within a sentence.
 fn places(folders: &[PathBuf]) -> String {
     let folders = folders.iter().map(|folder| folder.display().to_string());
     folders.collect::<Vec<_>>().join(", ")

@@ -1,5 +1,5 @@
-//! How a running node is asked and told from the same machine: a Unix domain socket in the user's runtime folder, and a
-//! small framed protocol of JSON on it. Nobody but the user can reach it.
+//! The control interface of a running node, for processes on the same machine: a Unix domain socket in the user's
+//! runtime folder, with a framed JSON protocol. Only the same user, and root, can connect.
 
 mod client;
 mod plan;

@@ -1,4 +1,5 @@
-//! Plans for those who ask: what a manifest would change. Bounded in number and time, and given up when the client goes.
+//! Plans on request: the changes that a manifest would make. Plans are limited in number and time, and are abandoned
+//! when the client disconnects.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,19 +17,20 @@ use tokio::{
 
 use crate::{files, graph::Loaded, manifest::Diagnostics};
 
-/// Manifests that are read at a time for plans; more wait. One whose client has gone counts until it has been read.
+/// Maximum number of manifests loaded for plans at a time: 4. Further requests wait. A load whose client has
+/// disconnected counts until it completes.
 const PLANS_MAX: usize = 4;
-/// How long a plan may wait for others before it is refused: 30 s.
+/// Maximum time that a plan request waits for others before it is refused: 30 s.
 const WAIT_MAX: Duration = Duration::from_secs(30);
-/// How long a manifest may take to be read and its operators to be compiled: 5 minutes.
+/// Maximum time for loading a manifest and compiling its operators: 5 minutes.
 const PLAN_TIME_MAX: Duration = Duration::from_mins(5);
-/// How often it is looked whether a client that waits for an answer is still there: 4 times a second.
+/// Interval of the check that a waiting client is still connected: 250 ms.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Reads and checks a manifest; blocks.
+/// Loads and checks a manifest. Blocking.
 pub type Load = Arc<dyn Fn(&Path) -> Result<Loaded, Diagnostics> + Send + Sync>;
 
-/// Reads manifests for plans.
+/// Loads manifests for plans.
 pub(super) struct Planner {
     load: Load,
     room: Arc<Semaphore>,
@@ -46,10 +48,10 @@ impl Planner {
         }
     }
 
-    /// Reads a manifest.
+    /// Loads a manifest.
     ///
     /// # Errors
-    /// What is wrong with it; it takes too long; too many are read at the moment.
+    /// The manifest is invalid, loading takes too long, or too many manifests are being loaded.
     pub(super) async fn load(&self, path: PathBuf) -> Result<Loaded, String> {
         if files::is_given(&path) {
             return Err(
@@ -63,7 +65,7 @@ impl Planner {
             ));
         };
         let load = Arc::clone(&self.load);
-        // Compiling blocks. It cannot be stopped, so it holds its place until it is done.
+        // Compiling blocks and cannot be stopped, so its slot is held until it completes.
         let loading = tokio::task::spawn_blocking(move || {
             let loaded = load(&path);
             drop(permit);
@@ -82,7 +84,8 @@ impl Planner {
     }
 }
 
-/// Waits until a client has closed its connection. One that only says that it sends no more is still there. Cancel safe.
+/// Waits until a client has closed its connection. A client that only shut down its sending side still counts as
+/// connected. Cancel safe.
 pub(super) async fn gone(socket: &UnixStream) {
     while let Ok(ready) = socket.ready(Interest::WRITABLE).await
         && !ready.is_write_closed()
@@ -122,7 +125,7 @@ mod tests {
         let planner = &planner;
         let ask = async |path: &str| planner.load(path.into()).await.unwrap_err();
         for _ in 0..PLANS_MAX {
-            // A client that goes gives up its plan, not the place.
+            // A client that disconnects abandons its plan, but the slot stays occupied.
             let abandoned = timeout(short / 5, planner.load("slow".into())).await;
             assert!(abandoned.is_err());
         }

@@ -1,4 +1,5 @@
-//! What is said on a control socket: a 4-byte big-endian length and so many bytes of JSON, a request and then its answers.
+//! Messages of a control socket: one request, followed by its answers. Each is a 4-byte big-endian length and that
+//! number of bytes of JSON.
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -10,139 +11,139 @@ use crate::{
     topology::report::{Reload, Status},
 };
 
-/// Bytes of the largest request: 64 KiB.
+/// Maximum size of a request: 64 KiB.
 pub const REQUEST_BYTES_MAX: usize = 64 << 10;
-/// Bytes of the largest answer: 64 MiB, room for a datum of 16 MiB in base64.
+/// Maximum size of an answer: 64 MiB, which has room for a record of 16 MiB in base64.
 pub const ANSWER_BYTES_MAX: usize = 64 << 20;
-/// Bytes of a datum in an answer, as JSON writes it: all but 4 KiB for what is around it.
+/// Maximum size of a record in an answer, as JSON: all but 4 KiB, which the rest of the answer needs.
 const SHOWN_BYTES_MAX: usize = ANSWER_BYTES_MAX - (4 << 10);
-/// The most bytes that JSON makes of one: `\u001b`.
+/// Maximum number of bytes that JSON needs for one byte: `\u001b`.
 const ESCAPE_BYTES: usize = 6;
-/// The longest that rates are measured for: 10 s.
+/// Maximum time over which rates are measured: 10 s.
 pub const WINDOW_MAX: Duration = Duration::from_secs(10);
 
-/// What a node can be asked.
+/// A request to a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case")]
 pub enum Request {
-    /// Who it is. Answered by [`Answer::Hello`].
+    /// Identify the node. Answered by [`Answer::Hello`].
     Hello,
-    /// All about it. Answered by [`Answer::Status`].
+    /// Report the node's status. Answered by [`Answer::Status`].
     Status {
-        /// For how many milliseconds it is looked at for rates; 0 for none, 10,000 at most.
+        /// Time in milliseconds over which rates are measured: at most 10,000; 0 for no rates.
         #[serde(default)]
         window_ms: u64,
     },
-    /// Why nothing flows on a stream. Answered by [`Answer::Explained`].
+    /// Explain why no records flow on a stream. Answered by [`Answer::Explained`].
     Explain {
-        /// Its name in the manifest.
+        /// The name of the stream in the manifest.
         stream: String,
     },
-    /// Datums of a stream as they go by. Answered by [`Answer::Tapped`] again and again, until the connection is closed or
-    /// [`Answer::Done`].
+    /// Copy the records of a stream as they flow. Answered by repeated [`Answer::Tapped`] until the connection is
+    /// closed, or by [`Answer::Done`] at the end.
     Tap {
-        /// Its name in the manifest.
+        /// The name of the stream in the manifest.
         stream: String,
-        /// Which datums, written as in a manifest. Default: all.
+        /// Criteria for the records, in the syntax of manifests. Default: all records.
         #[serde(default, rename = "where")]
         criteria: Criteria,
-        /// How many at most. Default: no end.
+        /// Maximum number of records. Default: no limit.
         #[serde(default)]
         limit: Option<u64>,
     },
-    /// What going over to a manifest would do. Answered by [`Answer::Plan`].
+    /// Compute the changes that switching to a manifest would make. Answered by [`Answer::Plan`].
     Plan {
-        /// The manifest, by its absolute path.
+        /// The absolute path of the manifest.
         path: PathBuf,
     },
-    /// Goes over to what its manifest says now, without waiting for anything. Answered by [`Answer::Reloaded`].
+    /// Reload the manifest and apply its changes immediately. Answered by [`Answer::Reloaded`].
     Reload,
-    /// Stops as at Ctrl-C. Answered by [`Answer::Done`] at once.
+    /// Stop, as on Ctrl-C. Answered immediately by [`Answer::Done`].
     Down,
 }
 
-/// What it answers.
+/// An answer of a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
-    /// Who it is.
+    /// Identification of the node.
     Hello(Hello),
-    /// All about it.
+    /// Status of the node.
     Status(Box<Status>),
-    /// Why nothing flows, line by line.
+    /// Explanation of why no records flow.
     Explained {
-        /// The lines.
+        /// The lines of the explanation.
         lines: Vec<String>,
     },
-    /// Some datums that went by.
+    /// Records copied from the stream.
     Tapped {
-        /// The datums, in their order.
+        /// The records, in order.
         datums: Vec<Shown>,
-        /// How many went by unseen so far.
+        /// Total number of records that were not copied so far.
         missed: u64,
     },
-    /// The stream that is looked on at does not run at the moment; what follows comes when it does.
+    /// The tapped stream does not run at present. Further answers follow once it runs.
     Waiting,
-    /// What would be done.
+    /// The changes that would be made.
     Plan {
-        /// Step by step.
+        /// The individual steps, in order.
         steps: Vec<Step>,
-        /// What the manifest perhaps does not mean, as a person reads it; empty if there is nothing.
+        /// Warnings about the manifest, formatted for people; empty if there are none.
         #[serde(default)]
         warnings: String,
     },
-    /// What was done.
+    /// The result of a reload.
     Reloaded(Box<Reload>),
-    /// There is nothing more to say.
+    /// No further answers follow.
     Done,
-    /// It cannot be done.
+    /// The request was refused.
     Refused {
-        /// Why, in words; several lines when a manifest is wrong.
+        /// The reason as text; several lines if a manifest is invalid.
         reason: String,
     },
 }
 
-/// Who a node is.
+/// Identification of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// The runner's version.
+    /// The version of the runner.
     pub version: String,
-    /// Its process.
+    /// The process ID.
     pub pid: u32,
-    /// Its manifest, by its absolute path.
+    /// The absolute path of the manifest.
     pub manifest: PathBuf,
-    /// What it is called on this machine, if it was given a name.
+    /// The name of the node on this machine, if it was given one.
     pub name: Option<String>,
 }
 
-/// A datum, for people.
+/// A record, formatted for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
-    /// It, or its beginning when it is too large for an answer.
+    /// The record, or its beginning if it is too large for an answer.
     #[serde(flatten)]
     pub form: Form,
-    /// Only of one that is too large: how many bytes all of it has.
+    /// Full size in bytes of a record that is too large for an answer; otherwise `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
 }
 
-/// How a datum is written.
+/// Representation of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
-    /// It is text, or was made JSON by its stream's schema.
+    /// Text, or JSON that was converted with the stream's schema.
     Text(String),
-    /// It is not.
+    /// Anything else, in base64.
     Base64(String),
 }
 
 impl Shown {
-    /// A datum as it is shown.
+    /// Formats a record, truncated to the size limit of answers.
     pub fn new(datum: &[u8]) -> Self {
         Self::within(datum, SHOWN_BYTES_MAX)
     }
 
-    /// As much of a datum as takes no more than so many bytes in an answer.
+    /// Formats the beginning of a record so that it takes at most `max` bytes in an answer.
     fn within(datum: &[u8], max: usize) -> Self {
         let (form, length) = if let Ok(text) = std::str::from_utf8(datum) {
             let part = beginning(text, max);
@@ -159,7 +160,7 @@ impl Shown {
     }
 }
 
-/// As much of a text as takes no more than so many bytes in JSON.
+/// Returns the beginning of a text that takes at most `max` bytes as JSON.
 fn beginning(text: &str, max: usize) -> &str {
     if text.len() <= max / ESCAPE_BYTES {
         return text;
@@ -178,7 +179,7 @@ fn beginning(text: &str, max: usize) -> &str {
     text
 }
 
-/// A message with its length before it.
+/// Encodes a message, preceded by its length.
 pub(super) fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
     let mut frame = vec![0; 4];
     serde_json::to_writer(&mut frame, message)?;
@@ -187,7 +188,7 @@ pub(super) fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
     Ok(frame)
 }
 
-/// An answer with its length before it. One that is larger than whoever asked takes is refused instead.
+/// Encodes an answer, preceded by its length. An answer above the size limit is replaced by a refusal.
 pub(super) fn encode_answer(answer: &Answer) -> io::Result<Vec<u8>> {
     encode_within(answer, ANSWER_BYTES_MAX)
 }
@@ -202,10 +203,10 @@ fn encode_within(answer: &Answer, max: usize) -> io::Result<Vec<u8>> {
     encode(&Answer::Refused { reason })
 }
 
-/// The length that a frame announces.
+/// Returns the length in the header of a frame.
 ///
 /// # Errors
-/// It is more than is taken.
+/// The length exceeds `max`.
 pub(super) fn length(header: [u8; 4], max: usize) -> io::Result<usize> {
     let length = u32::from_be_bytes(header) as usize;
     if length > max {
@@ -215,7 +216,7 @@ pub(super) fn length(header: [u8; 4], max: usize) -> io::Result<usize> {
     Ok(length)
 }
 
-/// What a frame's bytes say.
+/// Decodes the bytes of a frame.
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     serde_json::from_slice(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
@@ -245,7 +246,7 @@ mod tests {
         assert!(decode::<Request>(br#"{"verb":"status"}"#).is_ok());
     }
 
-    /// An answer with one datum.
+    /// Returns an answer with one record.
     fn tapped(shown: Shown) -> Answer {
         Answer::Tapped {
             datums: vec![shown],
@@ -280,7 +281,7 @@ mod tests {
 
     #[test]
     fn no_datum_is_too_large_for_an_answer() {
-        // JSON makes six bytes of each of these, and base64 four of three of those.
+        // JSON takes six bytes for each byte of the first record, and base64 four bytes for three of the second.
         for datum in [vec![1_u8; 16 << 20], vec![0xff; 60 << 20]] {
             let shown = Shown::new(&datum);
             assert_eq!(shown.bytes, Some(datum.len() as u64));

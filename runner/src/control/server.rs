@@ -1,4 +1,4 @@
-//! The node's side of a control socket.
+//! Server side of a control socket, in the node.
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -24,32 +24,32 @@ use crate::{
     topology::{Observer, report::Reload},
 };
 
-/// Connections to a node at a time; more wait until one ends.
+/// Maximum number of simultaneous connections to a node: 64. Further connections wait until one closes.
 pub const CONNECTIONS_MAX: usize = 64;
-/// How long a connection may be silent before it is closed: 5 minutes.
+/// Maximum idle time of a connection before it is closed: 5 minutes.
 const IDLE_MAX: Duration = Duration::from_mins(5);
-/// How long a request may take to arrive, once it has begun: 10 s.
+/// Maximum time for a request to arrive completely after its first bytes: 10 s.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
-/// How long whoever asked may take to read an answer, before the connection is closed: 30 s.
+/// Maximum time for a client to read an answer before its connection is closed: 30 s.
 pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// What a node is told to do by whoever asked.
+/// A command from a client to the node.
 #[derive(Debug)]
 pub enum Order {
-    /// Go over to what the manifest says now, and say how it went.
+    /// Reload the manifest and send back the result.
     Reload(oneshot::Sender<Reload>),
     /// Stop.
     Down,
 }
 
-/// Answers on a control socket until it is dropped.
+/// Serves a control socket until dropped.
 #[derive(Debug)]
 pub struct Server {
-    // Dropping it ends the tasks that it spawned.
+    // Dropping the set ends its tasks.
     _tasks: JoinSet<()>,
 }
 
-/// What all connections share.
+/// State shared by all connections.
 struct Desk {
     hello: Hello,
     observer: Observer,
@@ -58,10 +58,10 @@ struct Desk {
 }
 
 impl Server {
-    /// Listens at the address that this process has claimed.
+    /// Listens on the address that this process has claimed.
     ///
     /// # Errors
-    /// The socket cannot be made.
+    /// The socket cannot be created.
     pub fn start(
         claim: Claim,
         (manifest, name): (PathBuf, Option<String>),
@@ -91,7 +91,7 @@ async fn serve(bound: Bound, desk: Arc<Desk>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
-        // It is never closed.
+        // The semaphore is never closed.
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
             return;
         };
@@ -107,7 +107,7 @@ async fn serve(bound: Bound, desk: Arc<Desk>) {
                 });
             }
             Err(error) => {
-                // Out of file descriptors, most likely: they come back.
+                // Most likely the process is out of file descriptors, which is temporary.
                 tracing::warn!("no control connection can be taken: {error}");
                 sleep(Duration::from_millis(100)).await;
             }
@@ -136,15 +136,15 @@ async fn converse(mut socket: UnixStream, desk: &Desk) -> io::Result<()> {
             } => {
                 return tap::follow(&mut socket, &desk.observer, &stream, &criteria, limit).await;
             }
-            // Answered at once, and heard also when the client does not wait for that.
+            // These requests are answered immediately, even if the client does not wait for the answer.
             request @ (Request::Hello | Request::Down | Request::Explain { .. }) => {
                 answer(desk, request).await
             }
             other => tokio::select! {
                 biased;
-                // Triggered when it is answered.
+                // Triggered when the answer is ready.
                 answer = answer(desk, other) => answer,
-                // Triggered when nobody waits for that any more.
+                // Triggered when the client has disconnected.
                 () = gone(&socket) => return Ok(()),
             },
         };
@@ -153,7 +153,7 @@ async fn converse(mut socket: UnixStream, desk: &Desk) -> io::Result<()> {
     Ok(())
 }
 
-/// The next request; `None` when there are no more.
+/// Returns the next request; `None` if there are no more.
 async fn receive(socket: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
     let mut header = [0; 4];
     match timeout(IDLE_MAX, socket.read_exact(&mut header)).await {
@@ -169,7 +169,7 @@ async fn receive(socket: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
 /// Sends an answer.
 ///
 /// # Errors
-/// The connection is broken, or it was not read in time; then it is of no use any more.
+/// The connection failed, or the client did not read the answer in time. The connection is unusable afterwards.
 pub(super) async fn send(socket: &mut UnixStream, answer: &Answer) -> io::Result<()> {
     send_within(socket, answer, ANSWER_TIME_MAX).await
 }
@@ -210,7 +210,7 @@ async fn answer(desk: &Desk, request: Request) -> Answer {
                 reason: "the node is stopping already".into(),
             },
         },
-        // The caller follows it.
+        // The caller streams the records.
         Request::Tap { .. } => Answer::Done,
     }
 }

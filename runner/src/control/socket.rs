@@ -1,4 +1,4 @@
-//! Where control sockets are: a file for each node in a folder that only the user can enter.
+//! Paths of control sockets: one socket per node, in a folder that only the user can enter.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -14,13 +14,13 @@ use tokio::net::UnixListener;
 
 use crate::files;
 
-/// The longest path of a socket that every Unix takes: 103 bytes.
+/// Maximum length of a socket path that every Unix accepts: 103 bytes.
 const PATH_BYTES_MAX: usize = 103;
 
-/// Why a node cannot be reached by a socket.
+/// Errors of control sockets.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// A folder or file cannot be made or used.
+    /// A folder or file cannot be created or used.
     #[error("{path}: {source}")]
     Io {
         /// The path.
@@ -28,19 +28,19 @@ pub enum SocketError {
         /// The reason.
         source: io::Error,
     },
-    /// Others could put something else there.
+    /// Other users could put files there.
     #[error(
         "{path} does not belong to this user alone: it is of user {owner}, with mode {mode:03o}; remove it, or set XDG_RUNTIME_DIR to a folder of your own"
     )]
     Exposed {
         /// The path.
         path: PathBuf,
-        /// Whose it is, by number.
+        /// The user ID of the owner.
         owner: u32,
-        /// Who may do what with it.
+        /// The permission bits.
         mode: u32,
     },
-    /// A socket cannot have so long a path.
+    /// The path is too long for a socket.
     #[error(
         "{path} is too long for a socket: at most {PATH_BYTES_MAX} bytes; set XDG_RUNTIME_DIR to a shorter one"
     )]
@@ -48,15 +48,15 @@ pub enum SocketError {
         /// The path.
         path: PathBuf,
     },
-    /// Another process has it.
+    /// Another process has the address.
     #[error(
         "a node {node} runs already{}; stop it, or run this one under a name of its own with `--name`",
         process(*.pid)
     )]
     Taken {
-        /// Which node, to be put behind `a node`.
+        /// Description of the node, to follow `a node`.
         node: String,
-        /// The process, if it said so.
+        /// The ID of the process, if known.
         pid: Option<u32>,
     },
 }
@@ -65,7 +65,8 @@ fn process(pid: Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }
 
-/// `$XDG_RUNTIME_DIR/mosaik-runner`; without that variable a folder of the user's own in the temporary folder.
+/// Returns `$XDG_RUNTIME_DIR/mosaik-runner`. If that variable is not set to an absolute path, returns a folder for this
+/// user in the temporary folder.
 pub fn runtime_folder() -> PathBuf {
     let given = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     match given.filter(|path| path.is_absolute()) {
@@ -77,8 +78,8 @@ pub fn runtime_folder() -> PathBuf {
     }
 }
 
-/// The folders where nodes of this user may have their sockets: [`runtime_folder`], where this process would put its
-/// own, then those of a process with another environment.
+/// Returns the folders that may contain sockets of this user's nodes: [`runtime_folder`], used by this process,
+/// followed by those that a process with another environment would use.
 pub(super) fn folders() -> Vec<PathBuf> {
     let user = rustix::process::geteuid().as_raw();
     let mut folders = vec![
@@ -91,27 +92,27 @@ pub(super) fn folders() -> Vec<PathBuf> {
     folders
 }
 
-/// Where sockets are whose path in [`runtime_folder`] would be too long.
+/// Returns the folder for sockets whose path in [`runtime_folder`] would be too long.
 fn short_folder() -> PathBuf {
     let user = rustix::process::geteuid().as_raw();
     std::env::temp_dir().join(format!("mosaik-runner-{user}"))
 }
 
-/// Which node of this machine: by its manifest, or by the name that it was given.
+/// The address of a node on this machine: its manifest, or its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     id: String,
-    /// The manifest as it was given: another lock, which links that move do not change.
+    /// The manifest path as given. It has a lock of its own, which is not affected when a symbolic link changes.
     manifest: Option<PathBuf>,
     shown: String,
 }
 
 impl Address {
-    /// The node that runs a manifest and has no name.
+    /// Returns the address of the node that runs a manifest and has no name.
     pub fn of_manifest(manifest: &Path) -> Self {
         let given = std::path::absolute(manifest).ok();
         let (id, given) = if files::is_given(manifest) {
-            // It is another one in each process.
+            // The path means a different file in each process.
             (format!("p-{}", std::process::id()), None)
         } else {
             let path = files::canonicalize(manifest).unwrap_or_else(|_| manifest.to_path_buf());
@@ -124,7 +125,7 @@ impl Address {
         }
     }
 
-    /// The node of a name, which is one as stages have.
+    /// Returns the address of the node with a name, which follows the rules for names of stages.
     pub fn of_name(name: &str) -> Self {
         Self {
             id: format!("n-{name}"),
@@ -133,13 +134,13 @@ impl Address {
         }
     }
 
-    /// Where its socket is, if it is in this folder.
+    /// Returns the path of the node's socket in a folder.
     pub(super) fn path_in(&self, folder: &Path) -> PathBuf {
         folder.join(format!("{}.sock", self.id))
     }
 
-    /// Whether a node that was started with this manifest, an absolute path, and without a name is meant. Links may have
-    /// moved since.
+    /// Returns whether this is the address of an unnamed node that was started with this manifest, an absolute path.
+    /// Symbolic links may have changed since.
     pub(super) fn is_of(&self, started_with: &Path) -> bool {
         let Some(manifest) = &self.manifest else {
             return false;
@@ -154,13 +155,13 @@ impl Address {
         manifest == started_with || same_file()
     }
 
-    /// The name of its second lock, if it differs from that of the first.
+    /// Returns the name of the second lock, if it differs from the name of the first.
     fn given_id(&self) -> Option<String> {
         let id = id_of(self.manifest.as_deref()?);
         (id != self.id).then_some(id)
     }
 
-    /// To be put behind `no node`: `of pipeline.yaml`.
+    /// Returns text that follows `no node` in a message: `of pipeline.yaml`.
     pub fn shown(&self) -> &str {
         &self.shown
     }
@@ -171,11 +172,11 @@ fn id_of(manifest: &Path) -> String {
     format!("m-{}", &hash.to_hex()[..16])
 }
 
-/// This process is the node of an address: there is no other one on this machine until it is dropped.
+/// The exclusive right to an address: until it is dropped, no other process on this machine can claim the address.
 #[derive(Debug)]
 pub struct Claim {
     path: PathBuf,
-    /// The system releases them however the process ends.
+    /// The system releases the locks however the process ends.
     _locks: Vec<File>,
 }
 
@@ -183,7 +184,7 @@ impl Claim {
     /// Claims an address.
     ///
     /// # Errors
-    /// Another process has it, or the folder cannot be used.
+    /// Another process has the address, or the folder cannot be used.
     pub fn take(address: &Address) -> Result<Self, SocketError> {
         let fits = |folder: &PathBuf| address.path_in(folder).as_os_str().len() <= PATH_BYTES_MAX;
         let usual = runtime_folder();
@@ -224,14 +225,14 @@ fn lock(path: &Path, address: &Address) -> Result<File, SocketError> {
         }
         Err(error) => return Err(failed(path)(error.into())),
     }
-    // It is for people who find the address taken; the lock is what counts.
+    // The process ID is only informative; the lock itself decides.
     let _ = lock
         .set_len(0)
         .and_then(|()| writeln!(&lock, "{}", std::process::id()));
     Ok(lock)
 }
 
-/// The process that wrote itself into a lock file.
+/// Reads the process ID from a lock file.
 fn pid_in(lock: &File) -> Option<u32> {
     const LENGTH_MAX: u64 = 16;
     let mut text = String::new();
@@ -244,7 +245,7 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> SocketError + use<> {
     move |source| SocketError::Io { path, source }
 }
 
-/// A socket that is listened on, and removed at the end.
+/// A listening socket, removed when dropped.
 #[derive(Debug)]
 pub(super) struct Bound {
     pub(super) listener: UnixListener,
@@ -254,7 +255,7 @@ pub(super) struct Bound {
 impl Bound {
     pub(super) fn new(claim: Claim) -> Result<Self, SocketError> {
         let path = &claim.path;
-        // Whoever had it is gone: the lock says so.
+        // The lock proves that the previous process has ended.
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(failed(path)(error));
@@ -269,12 +270,12 @@ impl Bound {
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        // One that is left is removed by whoever takes its place.
+        // If this fails, the next process with this address removes the file.
         let _ = fs::remove_file(&self.claim.path);
     }
 }
 
-/// Makes the folder if there is none, and sees to it that nobody else can enter it.
+/// Creates the folder if it is missing, and checks that no other user can enter it.
 fn own_folder(folder: &Path) -> Result<(), SocketError> {
     DirBuilder::new()
         .recursive(true)
@@ -287,11 +288,11 @@ fn own_folder(folder: &Path) -> Result<(), SocketError> {
     check_folder(folder)
 }
 
-/// Sees to it that a folder is the user's own and that nobody else can enter it: whoever can could put a socket there and
-/// pass for a node.
+/// Checks that a folder belongs to this user and that no other user can enter it. Other users could otherwise create
+/// sockets there and impersonate a node.
 ///
 /// # Errors
-/// Somebody else can, it is no folder, or there is none.
+/// Another user owns the folder or can enter it, it is not a folder, or it does not exist.
 pub(super) fn check_folder(folder: &Path) -> Result<(), SocketError> {
     let found = fs::symlink_metadata(folder).map_err(|source| SocketError::Io {
         path: folder.to_path_buf(),
@@ -309,7 +310,8 @@ pub(super) fn check_folder(folder: &Path) -> Result<(), SocketError> {
     Ok(())
 }
 
-/// Whether whoever is at the other end of a socket is to be believed: the user, and root, who can do all that the user can.
+/// Returns whether the user at the other end of a socket is trusted: the same user, or root, who has all rights of the
+/// user.
 pub(super) fn is_trusted(user: u32) -> bool {
     user == 0 || user == rustix::process::geteuid().as_raw()
 }
@@ -320,7 +322,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder of the user's own below a temporary one.
+    /// Creates a folder that belongs to the user below a temporary one.
     fn own(folder: &Path) -> PathBuf {
         let path = folder.join("sockets");
         own_folder(&path).unwrap();
@@ -369,7 +371,7 @@ mod tests {
     fn a_folder_of_somebody_else_is_told_with_its_owner() {
         let folder = tempfile::tempdir().unwrap();
         let path = own(folder.path());
-        // Only root can give something away.
+        // Only root can change the owner of a file.
         if chown(&path, Some(4321), None).is_err() {
             return;
         }

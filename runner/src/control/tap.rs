@@ -1,4 +1,4 @@
-//! Sends the datums of a stream to whoever asked for them, over as many generations as there are.
+//! Streams the records of a stream to a client, across reloads of the manifest.
 
 use std::{io, time::Duration};
 
@@ -11,14 +11,14 @@ use super::{
 };
 use crate::topology::{Observer, Tapped};
 
-/// Datums in one answer.
+/// Maximum number of records in one answer: 256.
 const DATUMS_MAX: usize = 256;
-/// Their bytes, unless one datum alone has more: 1 MiB.
+/// Maximum size of the records in one answer: 1 MiB. A single record may be larger.
 const BYTES_MAX: usize = 1 << 20;
-/// How often a stream that does not run is looked for without being told: 1 s.
+/// Interval of checks for a stream that does not run, in addition to notifications: 1 s.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Follows a stream until whoever asked has gone, or has seen as many datums as asked for.
+/// Follows a stream until the client disconnects or has received the requested number of records.
 pub(super) async fn follow(
     socket: &mut UnixStream,
     observer: &Observer,
@@ -52,11 +52,11 @@ pub(super) async fn follow(
             send(socket, &Answer::Waiting).await?;
         }
         tokio::select! {
-            // Triggered when the node shows something else.
+            // Triggered when the node publishes a new state.
             _ = shown.changed() => {}
-            // Triggered when it is time to look again, for a node that has ended and shows nothing more.
+            // Triggered at each check, for a node that has ended and publishes no new state.
             () = sleep(LOOK_AGAIN) => {}
-            // Triggered when whoever asked has gone.
+            // Triggered when the client has disconnected.
             gone = hung_up(socket) => return gone,
         }
     }
@@ -68,7 +68,7 @@ struct Told {
     missed: u64,
 }
 
-/// Passes on what goes by until the tap ends or enough was seen. `None` when whoever asked has gone.
+/// Forwards records until the tap ends or the limit is reached. Returns `None` if the client has disconnected.
 async fn pass_on(
     socket: &mut UnixStream,
     tapped: &mut Tapped,
@@ -80,9 +80,9 @@ async fn pass_on(
             .unwrap_or(usize::MAX)
             .min(DATUMS_MAX);
         let frames = tokio::select! {
-            // Triggered when datums go by, or none ever will here.
+            // Triggered when records arrive, or when the stream can deliver no more.
             frames = tapped.tap.recv_frames(most) => frames,
-            // Triggered when whoever asked has gone.
+            // Triggered when the client has disconnected.
             gone = hung_up(socket) => return gone.map(|()| None),
         };
         let Some(frames) = frames else { break };
@@ -111,7 +111,7 @@ async fn pass_on(
     Ok(Some(()))
 }
 
-/// Resolves when the other side is gone. It has nothing more to say, so what it says is not looked at.
+/// Waits until the client has disconnected. Bytes that the client sends are discarded.
 async fn hung_up(socket: &mut UnixStream) -> io::Result<()> {
     let mut said = [0; 64];
     while socket.read(&mut said).await? > 0 {}

@@ -1,4 +1,4 @@
-//! Wires a manifest: names to streams, ports to edges, stages to a graph.
+//! Wires a manifest: resolves the names of streams, matches ports with edges, and builds the graph of stages.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::manifest::{
     check_criteria,
 };
 
-/// Wires a manifest. What is wrong is added to `found`; with an error among it, the graph is of no use.
+/// Wires a manifest. Adds all findings to `found`; if one of them is an error, the returned graph must not be used.
 pub(super) fn build(
     manifest: &Manifest,
     components: &dyn Components,
@@ -72,7 +72,7 @@ pub(super) fn build(
     graph
 }
 
-/// Draws an edge from each writer to each reader of a stream, once.
+/// Adds an edge from each writer to each reader of a stream, at most one per pair.
 fn connect(graph: &mut Graph) {
     let mut readers: BTreeMap<StreamName, Vec<_>> = BTreeMap::new();
     for index in graph.vertices.node_indices() {
@@ -189,7 +189,7 @@ impl<'m, 'f> Builder<'m, 'f> {
         })
     }
 
-    /// What the operator says of postcard streams, if it has any.
+    /// Returns the operator's setting for postcard streams, if it has any such streams.
     fn postcard_policy(
         &self,
         decl: &OperatorDecl,
@@ -209,7 +209,7 @@ impl<'m, 'f> Builder<'m, 'f> {
         }
     }
 
-    /// Every edge of an operator's `from`, in its order; `None` where one is wrong.
+    /// Returns the edges of an operator's `from`, in order; `None` in place of invalid ones.
     fn edges(&mut self, key: &StageKey, from: &Ports<EdgeDecl>) -> Vec<Option<Edge>> {
         match from {
             Ports::One(edge) => vec![self.edge(key, edge)],

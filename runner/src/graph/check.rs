@@ -12,7 +12,7 @@ use crate::manifest::{
     sink_path, through_options,
 };
 
-/// Checks a producer against the stream it writes.
+/// Checks a producer against the stream that it writes.
 pub(super) fn source(
     decl: &ProducerDecl,
     stream: Option<&StreamDecl>,
@@ -55,7 +55,7 @@ pub(super) fn source(
     );
 }
 
-/// Checks that the streams an operator reads have fields to pick an instance by.
+/// Checks that the streams read by an operator have fields for selecting an instance.
 pub(super) fn key<'m>(
     fields: &Spanned<Vec<String>>,
     postcard: PostcardPolicy,
@@ -86,7 +86,7 @@ pub(super) fn key<'m>(
     }
 }
 
-/// Why no datum of a source can be of a schema; `None` if one can.
+/// Returns the reason that no record of a source can match a schema; `None` if records can match.
 fn unfit(config: &SourceConfig, format: Option<Format>, schema: &Schema) -> Option<String> {
     let inner = through_options(schema);
     match (config, format) {
@@ -104,12 +104,12 @@ fn unfit(config: &SourceConfig, format: Option<Format>, schema: &Schema) -> Opti
                 .err()?;
             Some(format!("`{sample}` is {refused}"))
         }
-        // Whatever a value is, only its text says.
+        // The type of a value is only known from its text.
         _ => None,
     }
 }
 
-/// Checks the stream that an operator's failures go to.
+/// Checks the stream for the records on which an operator fails.
 pub(super) fn failures(
     stream: &Spanned<StreamName>,
     declared: &StreamDecl,
@@ -156,7 +156,7 @@ pub(super) fn check(manifest: &Manifest, uses: &Uses, found: &mut Vec<Diagnostic
     warn_of_open_streams(manifest, uses, found);
 }
 
-/// What only one stage can hold: standard input, and a file that is written.
+/// Checks resources that only one stage can use: standard input, and each written file.
 fn check_shared_ends(manifest: &Manifest, found: &mut Vec<Diagnostic>) {
     let mut stdin: Option<Span> = None;
     let mut sources: BTreeMap<&Path, Span> = BTreeMap::new();

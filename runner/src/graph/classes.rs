@@ -1,15 +1,15 @@
-//! What a change of each key of the manifest takes, as a table: for the docs, and for the tests that hold [`Diff`] to it.
+//! The effect of changing each key of the manifest, as a table for the documentation and for tests of [`Diff`].
 //!
 //! [`Diff`]: super::Diff
 
 use super::Change;
 
-/// What a change of a key takes.
+/// The effect of changing a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// The most that a change of it takes for the stages and streams that have it.
+    /// The largest change that affected stages and streams undergo.
     Takes(Change),
-    /// The node starts anew.
+    /// The node restarts.
     Restart,
 }
 
@@ -19,9 +19,9 @@ const SWAP: Class = Class::Takes(Change::Swap);
 const REWIRE: Class = Class::Takes(Change::Rewire);
 const RESTART: Class = Class::Restart;
 
-/// Every key of a manifest whose class is not that of the key above it, written with dots; `*` is any name.
+/// The keys of a manifest with a class other than that of their parent key, written with dots; `*` stands for any name.
 ///
-/// What stands in a list or below a key that is not in this table has that key's class.
+/// Keys below a listed key, and items of lists, have the class of that key unless they are listed themselves.
 pub const CLASSES: &[(&str, Class)] = &[
     ("mosaik", KEEP),
     ("network", RESTART),

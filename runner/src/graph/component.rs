@@ -1,4 +1,4 @@
-//! What a graph must know of an operator's code, and the checks that need no WebAssembly engine.
+//! Information about an operator's code, and the checks that need no WebAssembly engine.
 
 use std::path::Path;
 
@@ -16,25 +16,25 @@ use crate::{
     },
 };
 
-/// What a component says of itself.
+/// The description of a component.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ComponentInfo {
-    /// Its inputs, in order.
+    /// The names of its inputs, in order.
     pub inputs: Vec<String>,
-    /// Its outputs, in order.
+    /// The names of its outputs, in order.
     pub outputs: Vec<String>,
-    /// The version of its state; 0 of one that keeps none.
+    /// The version of its state; 0 if it has no state.
     pub state_version: u32,
-    /// The blake3 hash of its code, 64 hex digits.
+    /// The blake3 hash of its code, as 64 hex digits.
     pub hash: String,
-    /// The length of its code, in bytes.
+    /// The size of its code, in bytes.
     pub len: u64,
 }
 
-/// Whoever can look into a component.
+/// Access to components, sources and data files for the checks of a manifest.
 pub trait Components {
-    /// What a component says of itself, if what it imports is granted. The error is one clear sentence, in lower case
-    /// and without a full stop; what helps against it may follow on a second line.
+    /// Returns the description of a component, if all of its imports are granted. The error is one sentence in lower
+    /// case without a full stop; a second line may contain a suggestion.
     fn describe(
         &self,
         component: &ComponentSource,
@@ -42,29 +42,30 @@ pub trait Components {
         grants: &Grants,
     ) -> Result<ComponentInfo, String>;
 
-    /// The names of the built-in operators.
+    /// Returns the names of the built-in operators.
     fn builtins(&self) -> Vec<&str>;
 
-    /// Whether a source with these settings can feed a stream of this encoding. The error is the key at fault and why, in
-    /// lower case and without a full stop.
+    /// Checks whether a source with these settings can feed a stream of this encoding. The error consists of the
+    /// invalid key and the reason, in lower case without a full stop.
     fn check_source(
         &self,
         config: &SourceConfig,
         encoding: &Encoding,
     ) -> Result<(), (&'static str, String)>;
 
-    /// What content that begins like this is, if it is not text: `compressed by gzip`. What helps may follow after `; `.
+    /// Returns a description of content that is not text, such as `compressed by gzip`, from its first bytes. A
+    /// suggestion may follow after `; `. Returns `None` for text.
     fn other_than_text(&self, beginning: &[u8]) -> Option<String>;
 
-    /// The content of a data file as JSON. The error says what is wrong with it, in lower case and without a full stop.
+    /// Converts the content of a data file to JSON. The error is the reason, in lower case without a full stop.
     fn to_json(&self, format: DataFormat, bytes: &[u8]) -> Result<String, String>;
 
-    /// Opens an operator of a graph as it would be run, and lets it go: whether it takes its configuration. The error
-    /// says why not, in lower case and without a full stop; its first line must be enough to understand it.
+    /// Opens an operator of a graph as for running it, and drops it again, to check that it accepts its configuration.
+    /// The error is the reason, in lower case without a full stop; its first line must be understandable on its own.
     fn open(&self, graph: &Graph, stage: &Stage, operator: &OperatorStage) -> Result<(), String>;
 }
 
-/// Tries out whether the operators take their configuration.
+/// Checks that the operators accept their configuration by opening them.
 pub(super) fn open(
     operators: &[OperatorDecl],
     graph: &Graph,
@@ -87,7 +88,7 @@ pub(super) fn open(
         }
         if let Err(reason) = components.open(graph, stage, operator) {
             let refused = refused(decl, span, &reason);
-            // Most know JSON only.
+            // Most operators only support JSON.
             let native = streams_of(stage)
                 .any(|stream| matches!(graph.streams[stream].encoding, Encoding::Postcard(_)))
                 && operator.postcard == PostcardPolicy::Native;
@@ -114,7 +115,7 @@ fn refused(decl: &OperatorDecl, span: Span, reason: &str) -> Diagnostic {
         ))
         .at(span, "it holds a secret, so the reason is not shown");
     }
-    // Lines further down keep their indentation: they may point at a column.
+    // Further lines keep their indentation, since they may point at a column.
     let reason = reason.trim();
     let (first, rest) = reason.split_once('\n').unwrap_or((reason, ""));
     let first = match first.trim_end() {
@@ -138,7 +139,8 @@ fn refused(decl: &OperatorDecl, span: Span, reason: &str) -> Diagnostic {
         .maybe_help(help.or_else(|| (!rest.is_empty()).then(|| format!("it says\n{rest}"))))
 }
 
-/// The file that a reason is about, if it starts with the name of what was read from it, as those of the SDK do.
+/// Returns the file that a reason refers to, if the reason starts with the name of that file's key, as reasons from the
+/// SDK do.
 fn file_at_fault<'d>(decl: &'d OperatorDecl, reason: &str) -> Option<&'d DataFileDecl> {
     let field = reason.strip_prefix("config.")?;
     decl.files.iter().find(|file| {
@@ -147,13 +149,13 @@ fn file_at_fault<'d>(decl: &'d OperatorDecl, reason: &str) -> Option<&'d DataFil
     })
 }
 
-/// What a component says of itself, or what is wrong with it.
+/// Returns the description of a component, or the reason that it cannot be used.
 pub(super) fn inspect(
     decl: &OperatorDecl,
     components: &dyn Components,
 ) -> Result<ComponentInfo, Box<Diagnostic>> {
     let span = decl.component.span;
-    // Pinned code is compared before anything looks into it.
+    // The digest of pinned code is compared before the code is inspected.
     if let ComponentSource::Path(path) = &*decl.component.value {
         check_digest(decl, &check_file(path, decl, &components.builtins())?)?;
     }
@@ -166,7 +168,7 @@ pub(super) fn inspect(
                 None => (reason.as_str(), None),
             };
             let message = match &**component {
-                // The reason may name it.
+                // The reason may contain the secret name.
                 ComponentSource::Builtin(name) if component.is_secret() => {
                     format!(
                         "not an operator that can be used: {}",
@@ -213,7 +215,7 @@ fn check_digest(decl: &OperatorDecl, hash: &str) -> Result<(), Box<Diagnostic>> 
     ))
 }
 
-/// Checks a component's file as far as its first bytes go, and hashes it.
+/// Checks the first bytes of a component's file, and hashes the file.
 fn check_file(
     path: &Path,
     decl: &OperatorDecl,
@@ -262,7 +264,7 @@ fn check_file(
     Ok(blake3::hash(&code).to_hex().to_string())
 }
 
-/// The built-in operator that a missing file was most likely meant to be.
+/// Returns the built-in operator that was probably meant by a missing file.
 fn builtin_meant(path: &Path, builtins: &[&str]) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let name = name.strip_suffix(".wasm").unwrap_or(name);
@@ -273,7 +275,7 @@ fn builtin_meant(path: &Path, builtins: &[&str]) -> Option<String> {
     ))
 }
 
-/// A file beside a missing one that it was most likely meant to be.
+/// Returns a file in the same folder that was probably meant by a missing one.
 pub(super) fn near_file(path: &Path) -> Option<String> {
     const MAX_LOOKED_AT: usize = 1000;
     let Ok(names) = files::names_in(path.parent()?, MAX_LOOKED_AT) else {

@@ -1,17 +1,17 @@
-//! Where in an operator's `config` the reason is at home for which it does not open.
+//! Finds the part of an operator's `config` to which the reason for a failed open refers.
 //!
-//! Operators of the SDK start a reason with the path of what it is about: `config.times: unknown field …`.
+//! Operators that use the SDK start a reason with the path of that part: `config.times: unknown field …`.
 
 use crate::manifest::{ConfigPlace, Span, did_you_mean};
 
-/// A part of a configuration that is at fault.
+/// An invalid part of a configuration.
 pub(super) struct Place {
     pub(super) span: Span,
     pub(super) label: &'static str,
     pub(super) help: Option<String>,
 }
 
-/// The part that a reason is about; `None` if it names none that is written in the manifest.
+/// Returns the part that a reason refers to; `None` if the manifest does not contain that part.
 pub(super) fn of(places: &[ConfigPlace], reason: &str) -> Option<Place> {
     let (path, reason) = reason.strip_prefix("config.")?.split_once(": ")?;
     let place = places.iter().find(|place| place.path == path)?;
@@ -34,21 +34,21 @@ pub(super) fn of(places: &[ConfigPlace], reason: &str) -> Option<Place> {
     })
 }
 
-/// The name that was most likely meant where a reason is that an operator does not know one.
+/// Returns the name that was probably meant, if the reason is an unknown name.
 pub(crate) fn hint(reason: &str) -> Option<String> {
     let reason = &reason[reason.find("unknown ")?..];
     let name = unknown(reason, "field").or_else(|| unknown(reason, "variant"))?;
     did_you_mean(name, expected(reason))
 }
 
-/// The name that serde says is unknown.
+/// Returns the name that serde reports as unknown.
 fn unknown<'r>(reason: &'r str, kind: &str) -> Option<&'r str> {
     let rest = reason.strip_prefix("unknown ")?.strip_prefix(kind)?;
     let (name, _) = rest.strip_prefix(" `")?.split_once('`')?;
     Some(name)
 }
 
-/// The names that serde says it expects.
+/// Returns the names that serde expects.
 fn expected(reason: &str) -> impl Iterator<Item = &str> {
     let expected = reason
         .split_once("expected ")

@@ -1,4 +1,4 @@
-//! Cycles: a stage that would be fed by what it writes.
+//! Cycles: stages that read their own output, directly or through other stages.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,7 +10,7 @@ use petgraph::{
 use super::{StageKey, streams::Uses};
 use crate::manifest::{Diagnostic, Span, StreamName};
 
-/// A stage or a stream; with both as vertices there are as many edges as uses.
+/// A stage or a stream. With both as vertices, the graph has one edge per use of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Vertex {
     Stage(StageKey),
@@ -26,7 +26,7 @@ impl Vertex {
     }
 }
 
-/// Notes every cycle, named in full, once for all stages that lie on cycles together.
+/// Reports every cycle with all of its members, once for each group of stages on common cycles.
 pub(super) fn check(uses: &Uses, found: &mut Vec<Diagnostic>) {
     let mut graph: DiGraph<Vertex, Span> = DiGraph::new();
     let mut index: BTreeMap<Vertex, NodeIndex> = BTreeMap::new();
@@ -59,7 +59,7 @@ pub(super) fn check(uses: &Uses, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The shortest way from a vertex back to itself, both ends included.
+/// Returns the shortest path from a vertex back to itself, including both ends.
 fn round_trip(graph: &DiGraph<Vertex, Span>, start: NodeIndex) -> Option<Vec<NodeIndex>> {
     let mut came_from: BTreeMap<NodeIndex, NodeIndex> = BTreeMap::new();
     let mut queue = VecDeque::from([start]);
@@ -71,7 +71,7 @@ fn round_trip(graph: &DiGraph<Vertex, Span>, start: NodeIndex) -> Option<Vec<Nod
                     path.push(*before);
                 }
                 path.reverse();
-                // A stage that reads what it writes is its own predecessor once.
+                // A stage that reads its own output appears once as its own predecessor.
                 return Some(path);
             }
             came_from.entry(next).or_insert_with(|| {

@@ -1,4 +1,4 @@
-//! Reads the files that go into an operator's `config`, within their bounds.
+//! Reads the files that become part of an operator's `config`, within their size limits.
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -8,15 +8,15 @@ use crate::{
     manifest::{DataFileDecl, DataFormat, Diagnostic, OperatorDecl, io_reason, show_size},
 };
 
-/// The largest file that goes into a `config`, and the largest JSON that is made of one: 8 MiB.
+/// Maximum size of a data file, and of the JSON that it is converted to: 8 MiB.
 pub const MAX_DATA_FILE_BYTES: usize = 8 << 20;
 
-/// What stood in a file, to go into `config`.
+/// The content of a file that becomes part of `config`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DataFile {
-    /// The key in `config` that it goes under.
+    /// The key in `config` under which the content is placed.
     pub name: String,
-    /// Its content as JSON.
+    /// The content, as JSON.
     pub json: Arc<str>,
 }
 
@@ -26,7 +26,7 @@ impl fmt::Debug for DataFile {
     }
 }
 
-/// Reads an operator's files; `None` if one of them is wrong, with every mistake added to `found`.
+/// Reads an operator's files. Returns `None` if any is invalid, and adds every mistake to `found`.
 pub(super) fn read(
     decl: &OperatorDecl,
     components: &dyn Components,

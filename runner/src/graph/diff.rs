@@ -1,4 +1,4 @@
-//! What it takes to go from one graph to another, as a value: decided here, done elsewhere.
+//! The difference between two graphs, as a value. Computed here and applied by the runtime.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -6,18 +6,18 @@ use super::{
     Edge, Graph, OperatorStage, Stage, StageKey, StageKind, StatePolicy, StreamConfig, StreamName,
 };
 
-/// What becomes of a stage or a stream.
+/// The change that a stage or a stream undergoes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// Nothing: it lives on, connections included.
+    /// Unchanged: it keeps running with its connections.
     Keep,
-    /// Settings change in place: it lives on, connections and queues included.
+    /// Its settings change in place: it keeps running with its connections and queues.
     Retune,
-    /// An operator's inside changes between two batches; its wiring and its streams are the same.
+    /// The code or configuration of an operator changes between two batches; its wiring and its streams stay the same.
     Swap,
-    /// It is drained, ended and made anew.
+    /// It is drained, ended and re-created.
     Rewire,
-    /// It is new.
+    /// It is created.
     Add,
     /// It is drained and ended.
     Remove,
@@ -36,47 +36,47 @@ impl fmt::Display for Change {
     }
 }
 
-/// What becomes of a stage.
+/// The change of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageChange {
     /// The stage.
     pub key: StageKey,
-    /// What becomes of it.
+    /// The change.
     pub change: Change,
     /// The keys of the manifest that differ, for retune, swap and rewire.
     pub changed: Vec<&'static str>,
-    /// Whether what an operator remembers is lost on the way.
+    /// Whether the change loses the state of an operator.
     pub forgets: bool,
 }
 
-/// What becomes of a stream.
+/// The change of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamChange {
     /// The stream.
     pub name: StreamName,
-    /// What becomes of it; never [`Change::Swap`].
+    /// The change; never [`Change::Swap`].
     pub change: Change,
     /// The keys of the manifest that differ, for retune and rewire.
     pub changed: Vec<&'static str>,
 }
 
-/// What it takes to go from one graph to another.
+/// The changes from one graph to another.
 ///
-/// `Display` says it line by line, for people; [`Diff::is_empty`] if there is nothing to do.
+/// `Display` formats them line by line for people. [`Diff::is_empty`] returns whether there are any.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Diff {
-    /// Every stream of both graphs, by name.
+    /// The change of every stream of both graphs, by name.
     pub streams: Vec<StreamChange>,
-    /// Every stage of both graphs: producers, operators, consumers, each by name.
+    /// The change of every stage of both graphs: producers, operators, consumers, each sorted by name.
     pub stages: Vec<StageChange>,
     /// The keys of `node` that differ and can change in place.
     pub node: Vec<&'static str>,
-    /// What differs that a running node cannot change, in words.
+    /// Descriptions of the differences that a running node cannot apply.
     pub restart: Vec<&'static str>,
 }
 
 impl Diff {
-    /// What it takes to go from `old` to `new`.
+    /// Computes the changes from `old` to `new`.
     pub fn between(old: &Graph, new: &Graph) -> Self {
         let streams = stream_changes(old, new);
         let moved: BTreeSet<&StreamName> = streams
@@ -93,7 +93,7 @@ impl Diff {
         }
     }
 
-    /// Whether nothing differs.
+    /// Returns whether nothing differs.
     pub fn is_empty(&self) -> bool {
         self.node.is_empty()
             && self.restart.is_empty()
@@ -104,7 +104,7 @@ impl Diff {
             && self.stages.iter().all(|stage| stage.change == Change::Keep)
     }
 
-    /// The stages with one change.
+    /// Returns the stages with this change.
     pub fn stages_to(&self, change: Change) -> impl Iterator<Item = &StageKey> {
         self.stages
             .iter()
@@ -112,7 +112,7 @@ impl Diff {
             .map(|stage| &stage.key)
     }
 
-    /// The streams with one change.
+    /// Returns the streams with this change.
     pub fn streams_to(&self, change: Change) -> impl Iterator<Item = &StreamName> {
         self.streams
             .iter()
@@ -121,7 +121,7 @@ impl Diff {
     }
 }
 
-/// Names of what differs, each compared once.
+/// Names of differing keys, without duplicates.
 #[derive(Default)]
 struct Differences(Vec<&'static str>);
 
@@ -276,7 +276,7 @@ fn stage_change(
             found.swapped = operator_inside(old, new);
             found.retuned = operator_settings(old, new);
         }
-        // A key holds the role, so that two stages of one key are of one kind.
+        // A stage key contains the role, so two stages with the same key are of the same kind.
         _ => found.rewired.0.push("kind"),
     }
     let touched = old
@@ -297,7 +297,7 @@ fn stage_change(
     (change, found.names(), forgets)
 }
 
-/// What differs between two stages of one key, by what it takes.
+/// The differences between two stages with the same key, grouped by the change that they need.
 #[derive(Default)]
 struct Found {
     rewired: Differences,
@@ -306,7 +306,7 @@ struct Found {
 }
 
 impl Found {
-    /// The one that takes the most says what is done.
+    /// Returns the largest of the needed changes.
     const fn change(&self) -> Change {
         match (
             self.rewired.0.is_empty(),
@@ -331,7 +331,7 @@ impl Found {
     }
 }
 
-/// What can change in place of subscriptions to the same streams.
+/// Compares the settings of subscriptions to the same streams that can change in place.
 fn edge_settings<'g>(edges: impl Iterator<Item = (&'g Edge, &'g Edge)>) -> Differences {
     let mut all = Differences::default();
     for (old, new) in edges {
@@ -358,7 +358,7 @@ fn operator_wiring(old: &OperatorStage, new: &OperatorStage) -> Differences {
         .compare("from", &edges(old), &edges(new))
         .compare("to", &old.outputs, &new.outputs)
         .compare("postcard", &old.postcard, &new.postcard)
-        // Subscriptions belong to ports by their numbers.
+        // Subscriptions refer to ports by number.
         .compare("wasm", &old.info.inputs, &new.info.inputs)
 }
 

@@ -1,11 +1,12 @@
-//! Where a stage's output ends.
+//! The streams in which the output of a stage ends.
 
 use std::collections::BTreeSet;
 
 use super::{Graph, Scope, Stage, StreamName};
 
 impl Graph {
-    /// The shared streams that all of a stage's output ends in. Empty if a part of it ends in a consumer of this node.
+    /// Returns the shared streams in which all output of a stage ends. Empty if any output ends in this node, in a
+    /// consumer or in a stream without readers.
     pub fn shared_ends(&self, stage: &Stage) -> BTreeSet<StreamName> {
         let mut ends = BTreeSet::new();
         if self.collect_ends(stage, &mut BTreeSet::new(), &mut ends) {
@@ -15,7 +16,7 @@ impl Graph {
         }
     }
 
-    /// Adds the shared streams that a stage leads to. Returns whether it leads to these alone.
+    /// Adds the shared streams reached from a stage. Returns whether its output reaches only shared streams.
     fn collect_ends<'g>(
         &'g self,
         stage: &'g Stage,

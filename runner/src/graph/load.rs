@@ -1,4 +1,4 @@
-//! From a path to a checked graph, or all that is wrong with it.
+//! Loads a checked graph from a path, or reports all mistakes.
 
 use std::{
     collections::BTreeSet,
@@ -15,28 +15,29 @@ use crate::{
     },
 };
 
-/// A manifest that can be run.
+/// A valid manifest.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// What it says.
+    /// The graph.
     pub graph: Graph,
-    /// What it perhaps does not mean.
+    /// Warnings about settings that may not do what was intended.
     pub warnings: Diagnostics,
-    /// Where its parts are written.
+    /// Locations of the parts of the manifest.
     pub places: Places,
-    /// The manifest, every `${file:…}`, component and data file, absolute and each once: a change of one is a change of all.
+    /// The manifest and every `${file:…}`, component and data file, as absolute paths without duplicates. A change of
+    /// any of them requires a reload.
     pub files: Vec<PathBuf>,
-    /// The blake3 hash of the manifest's text, 64 hex digits.
+    /// The blake3 hash of the manifest's text, as 64 hex digits.
     pub hash: String,
 }
 
 /// Reads, checks and wires a manifest of at most [`MAX_MANIFEST_BYTES`].
 ///
-/// `${env:…}` is looked up in `env`; `components` says what operators are like. Relative paths are relative to the
-/// manifest. It blocks while files are read and components looked into.
+/// Looks up `${env:…}` in `env`, and uses `components` to inspect operators. Relative paths are relative to the
+/// manifest. Blocks while files are read and components are inspected.
 ///
 /// # Errors
-/// All that is wrong with it, warnings included.
+/// Returns all findings, including warnings.
 pub fn load(
     path: &Path,
     env: &dyn Environment,
@@ -129,7 +130,7 @@ fn unreadable(path: &Path, error: Unreadable) -> Diagnostics {
     }
 }
 
-/// A manifest in the same folder that the path was most likely meant to be.
+/// Returns a manifest in the same folder that was probably meant by the path.
 fn near(path: &Path) -> Option<String> {
     const MAX_LOOKED_AT: usize = 1000;
     let folder = path

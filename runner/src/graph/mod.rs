@@ -1,4 +1,5 @@
-//! A checked, wired manifest: stages as vertices, their subscriptions as edges. No runtime, no network, no WebAssembly.
+//! A checked and wired manifest, with stages as vertices and their subscriptions as edges. Independent of the runtime,
+//! the network and WebAssembly.
 
 mod build;
 mod check;
@@ -39,14 +40,14 @@ pub use crate::manifest::{
     connector::{SinkConfig, SourceConfig},
 };
 
-/// What a stage is; with its name it is known by.
+/// The role of a stage. Together with the name it identifies the stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// From outside to a stream.
+    /// Reads from outside and writes to a stream.
     Producer,
-    /// From streams to streams.
+    /// Reads streams and writes streams.
     Operator,
-    /// From a stream to outside.
+    /// Reads a stream and writes to the outside.
     Consumer,
 }
 
@@ -60,12 +61,12 @@ impl fmt::Display for Role {
     }
 }
 
-/// What a stage is known by: `operator spread`. Names are unique among stages of one role.
+/// Identifies a stage: `operator spread`. Names are unique among the stages of one role.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StageKey {
-    /// What it is.
+    /// The role.
     pub role: Role,
-    /// Its name.
+    /// The name.
     pub name: StageName,
 }
 
@@ -80,88 +81,89 @@ impl fmt::Display for StageKey {
 pub struct Edge {
     /// The stream.
     pub stream: StreamName,
-    /// Which datums: what the stream's criteria and the edge's both want.
+    /// The criteria that records must match: those of the stream and those of the edge.
     pub criteria: Guarded<Criteria>,
-    /// Datums that wait.
+    /// Maximum number of records that wait.
     pub buffer_size: usize,
-    /// Bytes that wait; whichever bound is reached first.
+    /// Maximum number of bytes that wait. The queue is full when either limit is reached.
     pub buffer_bytes: usize,
-    /// The most datums that are taken at once.
+    /// Maximum number of records taken at once.
     pub batch_size: usize,
-    /// When this consumer counts as online; without one, from the start.
+    /// The condition under which this consumer counts as online; without one, it is online from the start.
     pub online_when: Option<Condition>,
 }
 
-/// An operator's input.
+/// An input of an operator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
-    /// Its name, as the component describes it.
+    /// The name of the port, from the component's description.
     pub port: PortName,
-    /// What feeds it.
+    /// The subscription that feeds the input.
     pub edge: Edge,
 }
 
-/// An operator's output.
+/// An output of an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// Its name, as the component describes it.
+    /// The name of the port, from the component's description.
     pub port: PortName,
-    /// Where it goes.
+    /// The stream that the output is written to.
     pub stream: StreamName,
 }
 
 /// An operator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OperatorStage {
-    /// Where its code comes from.
+    /// The source of its code.
     pub component: Guarded<ComponentSource>,
-    /// What the code says of itself.
+    /// The description of its component.
     pub info: ComponentInfo,
-    /// What it reads, in the component's order of ports.
+    /// Its inputs, in the component's order of ports.
     pub inputs: Vec<Input>,
-    /// What it writes, in the component's order of ports. A port that is missing here goes nowhere.
+    /// Its outputs, in the component's order of ports. Output of ports that are missing here is counted and discarded.
     pub outputs: Vec<Output>,
-    /// What it is opened with, together with `files`.
+    /// Its configuration, without the parts in `files`.
     pub config: Guarded<OperatorConfig>,
-    /// What of `config` stands in files: then `config` is an object that has none of these.
+    /// The parts of the configuration that come from files. If there are any, `config` is an object without their keys.
     pub files: Vec<DataFile>,
-    /// What it may use.
+    /// Its resource limits.
     pub limits: OperatorLimits,
-    /// What it may reach beyond its streams.
+    /// Its access to resources other than its streams.
     pub grants: Grants,
-    /// What becomes of datums that it fails on.
+    /// The handling of records on which it fails.
     pub on_error: OnError,
-    /// What becomes of its state over a reload.
+    /// The handling of its state on a reload.
     pub state: StatePolicy,
-    /// How often it is called without a datum.
+    /// Interval of calls without a record.
     pub tick: Option<Duration>,
-    /// How often what it knows is kept for the instance that follows a failure.
+    /// Interval at which its state is saved for the instance that replaces it after a failure.
     pub checkpoint: Option<Duration>,
-    /// How many instances run side by side.
+    /// Number of parallel instances.
     pub instances: usize,
-    /// The fields, written with dots, whose values say which instance gets a datum; without any, whichever is free.
+    /// The fields, written with dots, whose values determine the instance for a record. Without fields, any free
+    /// instance receives the record.
     pub key: Option<Vec<String>>,
-    /// What streams of encoding `postcard` are to it; `Native` where there are none.
+    /// The representation of records on `postcard` streams; `Native` if there are no such streams.
     pub postcard: PostcardPolicy,
 }
 
-/// What a stage does.
+/// The kind of a stage, with its settings.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StageKind {
     /// A producer.
     Source {
-        /// Where its datums come from; paths are absolute.
+        /// The settings of its source, with absolute paths.
         config: Guarded<SourceConfig>,
-        /// The stream it writes.
+        /// The stream that it writes.
         to: StreamName,
     },
     /// An operator.
     Operator(Box<OperatorStage>),
     /// A consumer.
     Sink {
-        /// What it reads.
+        /// The subscription that it reads.
         from: Edge,
-        /// Where its datums go; paths are absolute.
+        /// The settings of its sink, with absolute paths.
         config: Guarded<SinkConfig>,
     },
 }
@@ -169,14 +171,14 @@ pub enum StageKind {
 /// A vertex of the graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stage {
-    /// What it is known by.
+    /// The role and name of the stage.
     pub key: StageKey,
-    /// What it does.
+    /// The kind of the stage.
     pub kind: StageKind,
 }
 
 impl Stage {
-    /// How many instances of an operator it runs.
+    /// Returns the number of instances of an operator; 0 for other stages.
     pub(crate) fn instances(&self) -> usize {
         match &self.kind {
             StageKind::Operator(operator) => operator.instances,
@@ -184,17 +186,17 @@ impl Stage {
         }
     }
 
-    /// How many threads it runs on, beside those that all stages share.
+    /// Returns the number of threads of its own, in addition to those shared by all stages.
     pub(crate) fn threads(&self) -> usize {
         match &self.kind {
-            // One hands out to the others.
+            // One additional thread distributes records to the instances.
             StageKind::Operator(operator) if operator.instances > 1 => operator.instances + 1,
             StageKind::Operator(_) | StageKind::Sink { .. } => 1,
             StageKind::Source { .. } => 0,
         }
     }
 
-    /// The subscriptions it holds.
+    /// Returns its subscriptions.
     pub fn edges(&self) -> impl Iterator<Item = &Edge> {
         let (one, many) = match &self.kind {
             StageKind::Source { .. } => (None, [].as_slice()),
@@ -204,7 +206,7 @@ impl Stage {
         one.into_iter().chain(many.iter().map(|input| &input.edge))
     }
 
-    /// The subscription at an input port, by the port's number as the component has it; 0 of a consumer.
+    /// Returns the subscription of an input port, by the component's port number; 0 for a consumer.
     pub fn edge_at(&self, port: u32) -> Option<&Edge> {
         match &self.kind {
             StageKind::Source { .. } => None,
@@ -218,7 +220,7 @@ impl Stage {
         }
     }
 
-    /// A message of it without what was put into its settings from the environment or files.
+    /// Masks the texts in a message that its settings contain from the environment or from files.
     pub(crate) fn mask(&self, message: String) -> String {
         match &self.kind {
             StageKind::Source { config, .. } => config.mask(message),
@@ -227,7 +229,7 @@ impl Stage {
         }
     }
 
-    /// The hash of its code, if it is an operator.
+    /// Returns the hash of its code, if it is an operator.
     pub fn component_hash(&self) -> Option<&str> {
         match &self.kind {
             StageKind::Operator(operator) => Some(&operator.info.hash),
@@ -235,7 +237,7 @@ impl Stage {
         }
     }
 
-    /// The streams it writes, where an operator's failures go included.
+    /// Returns the streams that it writes, including the stream for records on which an operator fails.
     pub fn writes(&self) -> impl Iterator<Item = &StreamName> {
         let failures = match &self.kind {
             StageKind::Operator(operator) => match &operator.on_error {
@@ -247,7 +249,7 @@ impl Stage {
         self.results().chain(failures)
     }
 
-    /// The streams that its results go to: all that it writes, but for where an operator's failures go.
+    /// Returns the streams for its results, without the stream for records on which an operator fails.
     pub fn results(&self) -> impl Iterator<Item = &StreamName> {
         let (one, many) = match &self.kind {
             StageKind::Source { to, .. } => (Some(to), [].as_slice()),
@@ -258,12 +260,12 @@ impl Stage {
     }
 }
 
-/// A checked, wired manifest.
+/// A checked and wired manifest.
 #[derive(Debug, Clone)]
 pub struct Graph {
-    /// The network, if the manifest names one; it does if it shares a stream.
+    /// The network, if the manifest names one. Always set if a stream is shared.
     pub network: Option<Guarded<String>>,
-    /// The process that runs it.
+    /// The process that runs the manifest.
     pub node: NodeConfig,
     /// All streams.
     pub streams: BTreeMap<StreamName, StreamConfig>,
@@ -286,47 +288,47 @@ impl Graph {
         }
     }
 
-    /// All stages: producers, operators, consumers, each kind by name.
+    /// Returns all stages: producers, operators, consumers, each sorted by name.
     pub fn stages(&self) -> impl Iterator<Item = &Stage> {
         self.index.values().map(|index| &self.vertices[*index])
     }
 
-    /// A stage by what it is known by.
+    /// Returns the stage with this key.
     pub fn stage(&self, key: &StageKey) -> Option<&Stage> {
         self.index.get(key).map(|index| &self.vertices[*index])
     }
 
-    /// All stages, writers before readers.
+    /// Returns all stages, with writers before readers.
     pub fn in_order(&self) -> impl Iterator<Item = &Stage> {
-        // A checked graph has no cycle; should one slip through, any order is better than none.
+        // A checked graph has no cycle. If it has one nevertheless, use any order.
         let order = petgraph::algo::toposort(&self.vertices, None);
         let order = order.unwrap_or_else(|_| self.vertices.node_indices().collect());
         order.into_iter().map(|index| &self.vertices[index])
     }
 
-    /// The hashes of the operators' code.
+    /// Returns the hashes of the operators' code.
     pub fn component_hashes(&self) -> Vec<&str> {
         self.stages().filter_map(Stage::component_hash).collect()
     }
 
-    /// The vertices and, from each writer to each reader of a stream, the edges.
+    /// Returns the stages as vertices, with an edge from each writer to each reader of a stream.
     pub fn petgraph(&self) -> &DiGraph<Stage, StreamName> {
         &self.vertices
     }
 
-    /// The stages here that write a stream.
+    /// Returns the stages of this node that write a stream.
     pub fn writers<'a>(&'a self, stream: &'a StreamName) -> impl Iterator<Item = &'a Stage> {
         self.stages()
             .filter(move |stage| stage.writes().any(|written| written == stream))
     }
 
-    /// The stages here that read a stream.
+    /// Returns the stages of this node that read a stream.
     pub fn readers<'a>(&'a self, stream: &'a StreamName) -> impl Iterator<Item = &'a Stage> {
         self.stages()
             .filter(move |stage| stage.edges().any(|edge| edge.stream == *stream))
     }
 
-    /// Whether anything is shared, so that the node needs a socket.
+    /// Returns whether any stream is shared, so that the node needs a socket.
     pub fn is_networked(&self) -> bool {
         self.streams
             .values()

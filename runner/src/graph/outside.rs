@@ -1,4 +1,4 @@
-//! Checks of the outside ends of the graph: what `up` would refuse when it opens them.
+//! Checks of sources and sinks for errors that `up` would report when it opens them.
 
 use mosaik_streams::Encoding;
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Bytes of a source that tell whether it is text: 1 KiB.
+/// Size of the beginning of a source that is inspected for being text: 1 KiB.
 const BEGINNING_BYTES: u64 = 1024;
 
 /// Checks a producer's settings, and the beginning of its file.
@@ -33,13 +33,13 @@ pub(super) fn check_source(
         found.push(Diagnostic::error(reason).at(decl.span_of(key), "invalid"));
     }
     if let SourceConfig::File(file) = &*decl.from {
-        // A stream of bytes takes whatever is in a file.
+        // A stream of bytes accepts any content.
         let is_text = encoding != Some(&Encoding::Bytes);
         found.extend(check_file(file, decl, is_text.then_some(components)));
     }
 }
 
-/// Checks that a file can be read and, by `text`, that it is text.
+/// Checks that a file is readable and, if `text` is set, that it contains text.
 fn check_file(
     file: &FileSource,
     decl: &ProducerDecl,
@@ -64,10 +64,10 @@ fn check_file(
     let reason = io_reason(&error);
     let message = format!("the source cannot be read: {reason}");
     match error.kind() {
-        // What is followed may come later.
+        // A followed file may be created later.
         std::io::ErrorKind::NotFound if file.follow => None,
         std::io::ErrorKind::IsADirectory => Some(at(message, "expected a file".to_owned())),
-        // It would be refused when it is opened.
+        // Opening it would fail.
         _ if files::is_not_regular(&error) => Some(at(message, "expected a file".to_owned()).help(
             "read it from stdin: `from: {stdin: {format: …}}`, and `mosaik-runner up MANIFEST < PIPE`",
         )),
@@ -78,12 +78,12 @@ fn check_file(
     }
 }
 
-/// Checks that a consumer's file can be written.
+/// Checks that a consumer's file is writable.
 pub(super) fn check_sink(decl: &ConsumerDecl, found: &mut Vec<Diagnostic>) {
     let Some(path) = sink_path(&decl.to) else {
         return;
     };
-    // What they are depends on the process.
+    // The meaning of these paths depends on the process.
     if path.starts_with("/dev") || path.starts_with("/proc") {
         return;
     }

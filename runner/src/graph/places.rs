@@ -1,4 +1,4 @@
-//! Where the parts of a manifest are written, for what is only found wrong when they are started.
+//! Locations of the parts of a manifest, for errors that only occur when the parts are started.
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
 
@@ -10,11 +10,11 @@ use crate::manifest::{Diagnostic, Diagnostics, Manifest, Source, Span};
 pub enum Part {
     /// An address of `node.listen`.
     Listen(SocketAddr),
-    /// The outside end of a producer or consumer, or an operator.
+    /// The source of a producer, the sink of a consumer, or an operator.
     Stage(StageKey),
 }
 
-/// Where the parts of a manifest are written.
+/// Locations of the parts of a manifest.
 #[derive(Clone, Default)]
 pub struct Places {
     source: Arc<Source>,
@@ -24,7 +24,7 @@ pub struct Places {
 }
 
 impl fmt::Debug for Places {
-    // The text may hold secrets.
+    // The text may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Places").finish_non_exhaustive()
     }
@@ -52,7 +52,7 @@ impl Places {
         }
     }
 
-    /// The file, line and column where a part is written: `m.yaml:4:12`.
+    /// Returns the file, line and column of a part: `m.yaml:4:12`.
     pub fn position(&self, part: &Part) -> Option<String> {
         let span = match part {
             Part::Listen(address) => self.listen.iter().find(|(listen, _)| listen == address)?.1,
@@ -62,7 +62,7 @@ impl Places {
         Some(format!("{}:{line}:{column}", self.source.name()))
     }
 
-    /// An error about a part, underlined where it is written; `None` if it is not written in the manifest.
+    /// Creates an error at the location of a part; `None` if the manifest does not contain the part.
     pub fn error(&self, part: &Part, message: &str) -> Option<Diagnostics> {
         let (span, label, help) = match part {
             Part::Listen(address) => {

@@ -1,4 +1,4 @@
-//! A graph as a picture: Mermaid for Markdown, DOT for Graphviz.
+//! Drawings of a graph: Mermaid for Markdown, DOT for Graphviz.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,11 +8,11 @@ use std::{
 use super::{Graph, Role, Scope, Stage, StageKey, StreamName};
 
 impl Graph {
-    /// As Mermaid: stages as boxes by what they are, streams as labels, the network as a cloud.
+    /// Draws the graph in Mermaid: stages as boxes by role, streams as labels, the network as a cloud.
     pub fn to_mermaid(&self) -> String {
         let ids = self.picture_ids();
         let mut out = String::from("flowchart LR\n");
-        // Writing into a string cannot fail, here and below.
+        // Writing to a string cannot fail, here and below.
         for stage in self.stages() {
             let name = &stage.key.name;
             let _ = match stage.key.role {
@@ -36,7 +36,7 @@ impl Graph {
         out
     }
 
-    /// As DOT: stages as boxes by what they are, streams as labels, the network as a cloud.
+    /// Draws the graph in DOT: stages as boxes by role, streams as labels, the network as a cloud.
     pub fn to_dot(&self) -> String {
         let ids = self.picture_ids();
         let mut out = String::from(
@@ -74,7 +74,7 @@ impl Graph {
         out
     }
 
-    /// Names that both languages take as they are: no name of a stage can be a keyword.
+    /// Returns identifiers that are valid in both languages: unlike a stage's name, they cannot be keywords.
     fn picture_ids(&self) -> BTreeMap<&StageKey, String> {
         self.stages()
             .enumerate()
@@ -134,7 +134,7 @@ impl Graph {
     }
 }
 
-/// An arrow of the picture; an end that is `None` is the network.
+/// An arrow of the drawing. An end that is `None` is the network.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Line<'a> {
     from: Option<&'a StageKey>,

@@ -1,4 +1,4 @@
-//! A difference step by step, as plain data: made to be sent as JSON and shown to people.
+//! A difference as individual steps: plain data for JSON and for display.
 
 use std::fmt;
 
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use super::{Change, Diff};
 
-/// A step that only a restart can take.
+/// The change of a step that requires a restart.
 const RESTART: &str = "restart";
 
-/// What becomes of one thing, or became of it.
+/// The change of one item, planned or applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// `keep`, `retune`, `swap`, `rewire`, `add`, `remove` or `restart`.
     pub change: String,
-    /// The thing: `stream raw`, `operator double`, `node`.
+    /// The item: `stream raw`, `operator double`, `node`.
     pub what: String,
-    /// The keys of the manifest that differ, or for a restart the reason.
+    /// The keys of the manifest that differ, or the reason for a restart.
     pub because: Vec<String>,
-    /// Whether what it remembers is lost.
+    /// Whether the change loses the item's state.
     pub forgets: bool,
 }
 
@@ -32,18 +32,18 @@ impl Step {
         }
     }
 
-    /// Whether nothing becomes of it.
+    /// Returns whether the item is unchanged.
     pub fn is_keep(&self) -> bool {
         self.change == Change::Keep.to_string()
     }
 
-    /// Whether only a restart brings it about.
+    /// Returns whether the change requires a restart.
     pub fn is_restart(&self) -> bool {
         self.change == RESTART
     }
 }
 
-/// `swap operator double (config), its state starts empty`; with a width, the change is padded to it.
+/// Formats a step: `swap operator double (config), its state starts empty`. A width pads the change.
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = f.width().unwrap_or(0);
@@ -63,7 +63,7 @@ impl fmt::Display for Step {
 }
 
 impl Diff {
-    /// Every step of it, in the order in which people are told of them.
+    /// Returns all steps, in the order in which they are shown.
     pub fn steps(&self) -> Vec<Step> {
         let restart = self.restart.iter().map(|reason| Step {
             forgets: true,

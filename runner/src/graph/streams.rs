@@ -1,4 +1,4 @@
-//! Who uses which stream, and whether that makes sense.
+//! The readers and writers of each stream, and checks of their combinations.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use crate::manifest::{
     Diagnostic, Manifest, Scope, Span, Spanned, StreamDecl, StreamName, did_you_mean,
 };
 
-/// Who reads and writes which stream, in the manifest's order, and where it says so.
+/// The readers and writers of each stream, in the order of the manifest, with the locations of their uses.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     pub(super) reads: Vec<(StageKey, Spanned<StreamName>)>,
@@ -24,7 +24,8 @@ impl Uses {
     }
 }
 
-/// Findings that are compared with every name for a hint; a manifest can have 100,000, and far fewer are shown.
+/// Maximum number of findings whose names are compared with all others for a hint: 100. A manifest can have 100,000
+/// findings, far more than are shown.
 const MAX_HINTS: usize = 100;
 
 fn first_uses(uses: &[(StageKey, Spanned<StreamName>)]) -> HashMap<&str, (&StageKey, Span)> {
@@ -37,7 +38,7 @@ fn first_uses(uses: &[(StageKey, Spanned<StreamName>)]) -> HashMap<&str, (&Stage
     first
 }
 
-/// Notes that a stream is not declared, unless it is and only its declaration is wrong.
+/// Reports a stream that is not declared. Does not report a stream whose declaration is invalid.
 pub(super) fn undeclared(
     manifest: &Manifest,
     name: &Spanned<StreamName>,
@@ -61,17 +62,17 @@ pub(super) fn undeclared(
     );
 }
 
-/// Checks that every stream is used from the sides it needs.
+/// Checks that every stream has the readers and writers that it needs.
 pub(super) fn check(manifest: &Manifest, uses: &Uses, found: &mut Vec<Diagnostic>) {
     check_ids(manifest, found);
     check_network(manifest, found);
-    // Without any stage that is what is said.
+    // Without any stages, only that is reported.
     let stages = manifest.producers.len() + manifest.operators.len() + manifest.consumers.len();
     if stages == 0
         || manifest.broken_stages
         || manifest.operators.iter().any(|operator| !operator.wired)
     {
-        // Whoever uses a stream may be among the stages that could not be read.
+        // Readers and writers may be among the stages that are invalid.
         return;
     }
     let (readers, writers) = (first_uses(&uses.reads), first_uses(&uses.writes));
@@ -89,7 +90,7 @@ pub(super) fn check(manifest: &Manifest, uses: &Uses, found: &mut Vec<Diagnostic
         let misspelt = || did_you_mean(name, undeclared.iter().copied()).is_some();
         match (readers.get(name), writers.get(name)) {
             (Some(_), Some(_)) => {}
-            // The misspelt name has its own message already.
+            // The misspelt name has been reported already.
             _ if misspelt() => {}
             (None, None) => found.push(unused(stream)),
             _ if stream.config.scope == Scope::Network => {}
@@ -143,7 +144,7 @@ fn check_network(manifest: &Manifest, found: &mut Vec<Diagnostic>) {
         .streams
         .iter()
         .find(|stream| stream.config.scope == Scope::Network);
-    // A network that could not be read has its own message.
+    // An invalid network has been reported already.
     if let (Some(stream), None, false) = (shared, &manifest.network, manifest.broken_network) {
         found.push(
             Diagnostic::error("the network has no name")

@@ -1,4 +1,4 @@
-//! Graphs made from small manifests: what is wired, how two of them differ, how one is drawn.
+//! Graphs of small manifests: their wiring, differences and drawings.
 
 mod classes;
 mod data_files;
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::manifest::{Diagnostics, MAX_MANIFEST_BYTES};
 
-/// Components by name: `two` has two inputs and outputs, `v2` is like any other with other code.
+/// Components by name: `two` has two inputs and two outputs; `v2` is like the others with different code.
 pub(super) struct Described;
 
 impl Components for Described {
@@ -327,7 +327,7 @@ fn an_operator_that_refuses_its_configuration_is_a_mistake_at_its_place() {
         panic!("{wrong}");
     };
     assert_eq!(found.message, "operator `o` does not open: no such key");
-    // What points at a column keeps its indentation.
+    // A line that points at a column keeps its indentation.
     assert_eq!(found.help.as_deref(), Some("it says\n  refuse"));
     let (span, _) = found.primary.as_ref().unwrap();
     assert_eq!(&plain[span.start..span.end], "config");
@@ -336,7 +336,7 @@ fn an_operator_that_refuses_its_configuration_is_a_mistake_at_its_place() {
     assert!(secret.to_string().contains("`o` does not open"), "{secret}");
     assert!(!secret.to_string().contains("no such key"), "{secret}");
 
-    // Beside other mistakes it is told; an operator that is not wired is not opened.
+    // Reported together with other mistakes; an operator that is not wired is not opened.
     let beside = try_load(&plain.replace("from: b", "from: nowhere")).unwrap_err();
     assert!(beside.to_string().contains("no such key"), "{beside}");
     assert!(beside.to_string().contains("`nowhere`"), "{beside}");

@@ -1,4 +1,4 @@
-//! An operator's `from` and `to` against the ports of its component.
+//! Matches an operator's `from` and `to` with the ports of its component.
 
 use super::{ComponentInfo, Edge, Input, Output};
 use crate::manifest::{
@@ -6,7 +6,7 @@ use crate::manifest::{
     one_of,
 };
 
-/// The operator's inputs, in the component's order. `edges` are those of its `from`, in the manifest's order.
+/// Returns the operator's inputs, in the component's order. `edges` are those of its `from`, in the manifest's order.
 pub(super) fn inputs(
     decl: &OperatorDecl,
     info: &ComponentInfo,
@@ -69,7 +69,7 @@ pub(super) fn inputs(
         (Some(Ports::Named(named, span)), _) => {
             let wrong = check_ports(named, "input", &info.inputs, found);
             let missing = missing(named, &info.inputs);
-            // A port that is not there was most likely meant to be the one that is missing.
+            // A port that does not exist was probably meant to be the missing one.
             if !wrong && !missing.is_empty() {
                 found.push(
                     Diagnostic::error(format!(
@@ -99,7 +99,7 @@ pub(super) fn inputs(
     }
 }
 
-/// The operator's outputs, in the component's order.
+/// Returns the operator's outputs, in the component's order.
 pub(super) fn outputs(
     decl: &OperatorDecl,
     info: &ComponentInfo,
@@ -130,7 +130,7 @@ pub(super) fn outputs(
             );
             None
         }
-        // Ports without a stream are a matter of course: what an operator sends there is counted.
+        // Ports without a stream are normal: output on them is counted.
         (Some(Ports::One(stream)), [first, ..]) => Some(vec![Output {
             port: first.clone(),
             stream: stream.value.clone(),
@@ -194,7 +194,7 @@ fn ports_in_words(kind: &str, ports: &[String]) -> String {
     format!("the {kind}{plural} {}", all_of(names(ports)))
 }
 
-/// The component's ports as names that a manifest can write.
+/// Returns the component's ports as names that a manifest can contain.
 fn port_names(
     ports: &[String],
     kind: &str,

@@ -1,4 +1,4 @@
-//! `online_when` and `require`: what each side of a stream waits for and asks of the other.
+//! `online_when` and `require`: the peers that each side of a stream waits for, and what it requires of them.
 
 use super::{
     diagnostics::Diagnostic,
@@ -10,54 +10,54 @@ use super::{
     tree::{Node, Value},
 };
 
-/// When one side of a stream counts as online.
+/// The condition under which one side of a stream counts as online.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
-    /// So many peers on the other side; 0 is always met.
+    /// Minimum number of peers on the other side; 0 is always met.
     pub minimum_of: usize,
-    /// Only peers with all of these tags count.
+    /// Tags that a peer must have to count.
     pub with_tags: Vec<Guarded<String>>,
 }
 
-/// When each side of a stream counts as online; without a condition, the library's default: producers at one
-/// consumer, consumers from the start.
+/// The conditions under which each side of a stream counts as online. Without a condition, the default of the library
+/// applies: a producer is online once it has one consumer, a consumer from the start.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OnlineWhen {
-    /// Of the producer, counted in consumers.
+    /// Condition of the producer, in terms of its consumers.
     pub producer: Option<Condition>,
-    /// Of a consumer, counted in producers.
+    /// Condition of a consumer, in terms of its producers.
     pub consumer: Option<Condition>,
 }
 
-/// What each side of a stream must show; the other side checks.
+/// Requirements on each side of a stream, checked by the other side.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Require {
-    /// Of consumers, checked by producers.
+    /// Requirements on consumers, checked by producers.
     pub consumers: Requirement,
-    /// Of producers, checked by consumers.
+    /// Requirements on producers, checked by consumers.
     pub producers: Requirement,
 }
 
-/// What a peer must show.
+/// Requirements on a peer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Requirement {
-    /// All of these tags.
+    /// The peer must have all of these tags.
     pub tags: Vec<Guarded<String>>,
-    /// All of these tickets.
+    /// The peer must present all of these tickets.
     pub tickets: Vec<RequiredTicket>,
 }
 
 impl Requirement {
-    /// Whether anyone will do.
+    /// Returns whether every peer is accepted.
     pub fn is_nothing(&self) -> bool {
         self.tags.is_empty() && self.tickets.is_empty()
     }
 }
 
-/// The most peers that a condition can ask for.
+/// Maximum number of peers in a condition: 65,536.
 const MAX_PEERS: u64 = 1 << 16;
 
-/// A condition.
+/// The keys of a condition.
 pub(crate) static CONDITION: Section = Section {
     name: "condition",
     doc: "When a side of a stream counts as online.",
@@ -92,7 +92,7 @@ static ONLINE_WHEN: Section = Section {
     ],
 };
 
-/// One condition for both sides, or one for each.
+/// Either one condition for both sides, or one per side.
 pub(crate) const ONLINE_WHEN_SHAPE: Shape =
     Shape::Either(&[Shape::Of(&CONDITION), Shape::Of(&ONLINE_WHEN)]);
 
@@ -109,7 +109,7 @@ static REQUIREMENT: Section = Section {
     ],
 };
 
-/// `require`.
+/// The keys of `require`.
 pub(crate) static REQUIRE: Section = Section {
     name: "require",
     doc: "Who must show what; the other side checks.",
@@ -127,7 +127,7 @@ pub(crate) static REQUIRE: Section = Section {
     ],
 };
 
-/// Reads a stream's `online_when`.
+/// Reads the `online_when` of a stream.
 pub(crate) fn read_online_when(cx: &mut Reader<'_>, node: &Node) -> OnlineWhen {
     let Value::Mapping(entries) = &node.value else {
         cx.expected(node, "online_when", "a mapping");
@@ -182,7 +182,7 @@ pub(crate) fn read_condition(cx: &mut Reader<'_>, node: &Node) -> Option<Conditi
     })
 }
 
-/// Reads a stream's `require`.
+/// Reads the `require` of a stream.
 pub(crate) fn read_require(cx: &mut Reader<'_>, node: &Node) -> Require {
     let Some(fields) = cx.section(node, "require", &REQUIRE) else {
         return Require::default();

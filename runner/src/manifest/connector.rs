@@ -1,4 +1,4 @@
-//! What a manifest says of the outside end of a producer or consumer: plain data, without the connectors themselves.
+//! The settings of sources and sinks as plain data. The connectors themselves are in [`crate::connector`].
 
 use std::path::PathBuf;
 
@@ -75,7 +75,7 @@ pub struct StdinSource {
 pub struct Delimiter(u8);
 
 impl Delimiter {
-    /// The character.
+    /// Returns the character.
     pub const fn byte(self) -> u8 {
         self.0
     }
@@ -115,9 +115,9 @@ pub struct Generate {
 }
 
 impl Generate {
-    /// A datum such as are made.
+    /// Returns an example of a generated record.
     pub(crate) fn sample(&self) -> &'static str {
-        // Shorter ones have no room for a pad.
+        // Shorter records have no room for the field `pad`.
         if self.size.is_some_and(|size| size > 60) {
             r#"{"seq":0,"time":1767225600000,"value":0.535,"pad":"x"}"#
         } else {

@@ -1,4 +1,4 @@
-//! `criteria`: what a subscriber wants, of a stream and of an edge, and both together.
+//! `criteria`: the records that a stream or an edge selects, and the combination of both.
 
 use std::sync::Arc;
 
@@ -14,20 +14,21 @@ use super::{
     yaml,
 };
 
-/// Criteria as they were written.
+/// Criteria as written in the manifest.
 #[derive(Debug, Clone)]
 pub(crate) struct CriteriaDecl {
-    /// A list of mappings from fields to conditions, substituted.
+    /// A list of mappings from fields to conditions, after substitution.
     alternatives: Vec<Vec<Entry>>,
     criteria: Guarded<Criteria>,
 }
 
 impl CriteriaDecl {
-    /// The fields that none of these JSON records has, where that means that the condition never holds, each with its place.
+    /// Returns the fields, with their locations, that none of these JSON records has and whose conditions therefore
+    /// never hold.
     pub(crate) fn missing_in(&self, records: &[Vec<u8>]) -> Vec<(String, Span)> {
         let any_meets = |criteria: &Criteria, records: &[Vec<u8>]| {
             let selector = criteria.selector(&Encoding::Json).ok();
-            // What cannot be looked into is not found wanting.
+            // Criteria that cannot be inspected are assumed to match.
             selector.is_none_or(|selector| {
                 let mut met = records.iter().map(|record| selector.matches(record));
                 met.any(|met| met.unwrap_or(true))
@@ -49,10 +50,10 @@ impl CriteriaDecl {
     }
 }
 
-/// Criteria on their own, written as in a manifest: `{city: Oslo}`.
+/// Parses criteria in the syntax of manifests: `{city: Oslo}`.
 ///
 /// # Errors
-/// What is wrong with them, with its place.
+/// Returns every mistake with its location.
 pub fn parse(text: &str) -> Result<Criteria, Diagnostics> {
     let mut found = Vec::new();
     let criteria = yaml::parse(text, &mut found).and_then(|node| match node {
@@ -109,8 +110,8 @@ pub(crate) fn read(cx: &mut Reader<'_>, node: &Node) -> Option<CriteriaDecl> {
     })
 }
 
-/// Refuses what is text in criteria and resembles a number, and bounds that are neither number nor text. Whether there
-/// was any.
+/// Rejects text in criteria that resembles a number, and bounds that are neither numbers nor text. Returns whether it
+/// found any.
 pub(crate) fn refuse_ambiguous(cx: &mut Reader<'_>, node: &Node) -> bool {
     let mut found = Vec::new();
     ambiguous(node, &mut found);
@@ -190,7 +191,8 @@ fn entries_of(node: Node) -> Option<Vec<Entry>> {
     }
 }
 
-/// What both want: every alternative of one with every alternative of the other.
+/// Combines the criteria of a stream and of an edge: a record must match both. The result pairs every alternative of
+/// one with every alternative of the other.
 pub(crate) fn both(
     stream: Option<&CriteriaDecl>,
     edge: Option<&CriteriaDecl>,
@@ -236,7 +238,7 @@ fn node(value: Value) -> Node {
     }
 }
 
-/// Checks that the fields of criteria can be looked at in datums of this encoding.
+/// Checks that records of this encoding can have the fields of the criteria.
 pub(crate) fn check(
     decl: &CriteriaDecl,
     encoding: &Encoding,
@@ -256,7 +258,7 @@ pub(crate) fn check(
                     .also(encoding_span, "the stream's encoding")
                     .help("criteria work on `json` and `postcard` streams"),
                 );
-                // One for all its fields is enough.
+                // One finding for all fields is enough.
                 return;
             }
             Encoding::Postcard(schema) => check_path(schema, entry, found),
@@ -267,7 +269,7 @@ pub(crate) fn check(
 fn check_path(schema: &Schema, entry: &Entry, found: &mut Vec<Diagnostic>) {
     let mut schema = schema;
     let mut offset = entry.key.span.start;
-    // Quoted keys have their first letter one further in.
+    // The text of a quoted key begins one byte later, after the quote.
     let quoted =
         entry.key.span.end.saturating_sub(entry.key.span.start) == entry.key.text.len() + 2;
     offset += usize::from(quoted);
@@ -298,7 +300,8 @@ fn check_path(schema: &Schema, entry: &Entry, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The schema of a field in another, or the names of those it has. `None` if it can have none.
+/// Returns the schema of a field within another schema, or the names of the existing fields. Returns `None` if the
+/// schema has no fields.
 fn inside<'s>(schema: &'s Schema, field: &str) -> Option<Result<&'s Schema, Vec<&'s str>>> {
     let named: Vec<(&str, &Schema)> = match schema {
         Schema::Struct(fields) => fields.iter().map(|(name, of)| (&**name, of)).collect(),
@@ -319,7 +322,7 @@ fn inside<'s>(schema: &'s Schema, field: &str) -> Option<Result<&'s Schema, Vec<
     ))
 }
 
-/// The schema of what is there when it is not missing.
+/// Returns the schema inside any number of options.
 pub(crate) fn through_options(schema: &Schema) -> &Schema {
     match schema {
         Schema::Option(inner) => through_options(inner),

@@ -1,4 +1,5 @@
-//! `files` of an operator: what stands in files beside the manifest and goes into its `config`. They are read elsewhere.
+//! `files` of an operator: files next to the manifest whose content becomes part of its `config`. This module only
+//! reads their declaration; [`crate::graph`] reads the files.
 
 use std::path::PathBuf;
 
@@ -12,26 +13,26 @@ use super::{
     tree::{Entry, Node, Value},
 };
 
-/// The most files of one operator: 16.
+/// Maximum number of files per operator: 16.
 const MAX_FILES: usize = 16;
 
-/// How a data file is read.
+/// Format of a data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataFormat {
-    /// Comma-separated values whose first line names the columns: a list of objects, as the source makes them.
+    /// Comma-separated values whose first line names the columns. Becomes a list of objects, as in the source.
     Csv,
     /// A JSON value.
     Json,
-    /// A JSON value a line: a list of them.
+    /// One JSON value per line. Becomes a list.
     Jsonl,
 }
 
-/// A file as it was written.
+/// A file as declared in the manifest.
 #[derive(Debug, Clone)]
 pub(crate) struct DataFileDecl {
-    /// The key in `config` that it goes under.
+    /// The key in `config` under which the content is placed.
     pub(crate) name: String,
-    /// Its absolute path.
+    /// The absolute path of the file.
     pub(crate) path: Spanned<Guarded<PathBuf>>,
     pub(crate) format: DataFormat,
 }
@@ -51,10 +52,11 @@ static DATA_FILE: Section = Section {
     ],
 };
 
-/// What `files` holds.
+/// The allowed values of `files`.
 pub(super) const FILES: Shape = Shape::Map(&Shape::Either(&[Shape::Text, Shape::Of(&DATA_FILE)]));
 
-/// Reads `files`; `None` if anything is wrong with them. `config` is what they go into, if it is known.
+/// Reads `files`. Returns `None` if there is any mistake. `config` is the configuration that receives the files, if
+/// known.
 pub(super) fn read(
     cx: &mut Reader<'_>,
     fields: Fields<'_>,

@@ -1,6 +1,7 @@
-//! A resolved tree as a serde `Deserializer`, for types that others own: criteria, connectors, an operator's config.
+//! A resolved tree as a serde `Deserializer`, for types defined outside the manifest reader: criteria, connectors and
+//! the configuration of an operator.
 //!
-//! Its errors know their place: the innermost value or key that was wrong.
+//! Errors carry the location of the innermost invalid value or key.
 
 use std::cell::Cell;
 
@@ -17,12 +18,12 @@ use super::{
     tree::{Entry, Node, Plain, Scalar, Value},
 };
 
-/// Reads a value whose substitutions are done.
+/// Deserializes a value after substitution.
 pub(crate) fn from_node<T: for<'de> Deserialize<'de>>(node: &Node) -> Result<T, Box<Diagnostic>> {
     T::deserialize(Tree(node)).map_err(|error| Box::new(error.into_diagnostic(node)))
 }
 
-/// What was wrong, and where if that is known.
+/// A message, and its location if known.
 #[derive(Debug)]
 struct Error {
     message: String,
@@ -67,7 +68,7 @@ impl de::Error for Error {
     }
 
     fn invalid_type(unexpected: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        // Never the value itself: it may be a secret.
+        // The value itself is never shown, since it may be a secret.
         let found = match unexpected {
             de::Unexpected::Map => "a mapping",
             de::Unexpected::Seq => "a list",
@@ -122,7 +123,7 @@ impl de::Error for Error {
     }
 }
 
-/// A node whose `deserialize_*` gives what it is.
+/// A node that deserializes to its own type.
 #[derive(Clone, Copy)]
 struct Tree<'n>(&'n Node);
 
@@ -143,7 +144,8 @@ impl Tree<'_> {
         }
     }
 
-    /// What a scalar reads as where a number or `true` is expected: quotes keep it text, a substitution does not.
+    /// Returns the typed value of a scalar where a number or a boolean is expected. A quoted scalar stays text; a
+    /// substituted one does not.
     fn typed(self) -> Option<Plain> {
         self.scalar().map(|scalar| {
             Scalar {
@@ -182,7 +184,7 @@ impl<'de> de::Deserializer<'de> for Tree<'_> {
                     value: None,
                     key: &key,
                 });
-                // What is wrong after a key was taken and before its value lies at the key.
+                // An error between reading a key and its value is located at the key.
                 read.map_err(|error| error.within(key.get().unwrap_or(self.0.span)))
             }
             Value::Scalar(scalar) => match scalar.resolve() {
@@ -297,7 +299,7 @@ fn at<T>(node: &Node, result: Result<T, Error>) -> Result<T, Error> {
 struct Entries<'n> {
     rest: std::slice::Iter<'n, Entry>,
     value: Option<&'n Entry>,
-    /// The key whose value has not been taken yet.
+    /// The key whose value has not been read yet.
     key: &'n Cell<Option<Span>>,
 }
 
@@ -372,7 +374,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
     }
 }
 
-/// A variant that is a word alone: `csv`.
+/// A variant without content: `csv`.
 struct Word<'n>(&'n str);
 
 impl Word<'_> {

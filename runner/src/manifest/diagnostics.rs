@@ -1,4 +1,4 @@
-//! What is wrong with a manifest: a list of findings, each with its place, what was expected and what to do.
+//! Findings about a manifest, each with its location, the expected content and a suggestion.
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
@@ -7,32 +7,32 @@ use super::{
     source::{Source, Span},
 };
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The manifest cannot be run.
     Error,
-    /// It can, but perhaps not as meant.
+    /// The manifest can be run, but may not do what was intended.
     Warning,
 }
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// What is wrong, in a sentence without a full stop.
+    /// The problem, as a sentence without a full stop.
     pub message: String,
-    /// The offending text and what was expected there; none if there is no text, as for a missing file.
+    /// The location of the problem and the expected content; `None` without a location, as for a missing file.
     pub primary: Option<(Span, String)>,
-    /// Other places that belong to it.
+    /// Related locations.
     pub secondary: Vec<(Span, String)>,
-    /// What to do about it.
+    /// A suggestion for a fix.
     pub help: Option<String>,
 }
 
 impl Diagnostic {
-    /// A mistake.
+    /// Creates an error.
     pub fn error(message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
@@ -43,7 +43,7 @@ impl Diagnostic {
         }
     }
 
-    /// Something to think about.
+    /// Creates a warning.
     pub fn warning(message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warning,
@@ -51,25 +51,25 @@ impl Diagnostic {
         }
     }
 
-    /// Where it is, and what was expected there.
+    /// Sets the location and the expected content.
     pub fn at(mut self, span: Span, label: impl Into<String>) -> Self {
         self.primary = Some((span, label.into()));
         self
     }
 
-    /// Another place that belongs to it.
+    /// Adds a related location.
     pub fn also(mut self, span: Span, label: impl Into<String>) -> Self {
         self.secondary.push((span, label.into()));
         self
     }
 
-    /// What to do about it.
+    /// Sets the suggestion.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// What to do about it, if anything can be said.
+    /// Sets the suggestion, if there is one.
     pub fn maybe_help(mut self, help: Option<String>) -> Self {
         self.help = help.or(self.help);
         self
@@ -78,7 +78,7 @@ impl Diagnostic {
 
 /// All findings about one manifest, in the order of its text.
 ///
-/// `Display` shows them as [`Diagnostics::render`] does without colour.
+/// `Display` formats them like [`Diagnostics::render`] without colour.
 #[derive(Clone, Default)]
 pub struct Diagnostics {
     source: Arc<Source>,
@@ -88,7 +88,7 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
-    /// Findings about `source`; the text under `masked` is never shown.
+    /// Collects findings about `source`. The text under `masked` is never shown.
     pub(crate) fn new(source: Arc<Source>, mut list: Vec<Diagnostic>, masked: Vec<Span>) -> Self {
         list.sort_by_key(|found| found.primary.as_ref().map(|(span, _)| span.start));
         Self {
@@ -99,45 +99,46 @@ impl Diagnostics {
         }
     }
 
-    /// With the files that the manifest is made of.
+    /// Adds the files that make up the manifest.
     pub(crate) fn of_files(mut self, files: Vec<PathBuf>) -> Self {
         self.files = files;
         self
     }
 
-    /// The manifest and the files that it names, whether they are there or not: mending any of them may help.
+    /// Returns the manifest and the files that it names, including missing ones: a change of any of them may fix a
+    /// finding.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }
 
-    /// The findings.
+    /// Iterates over the findings.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.list.iter()
     }
 
-    /// How many there are.
+    /// Returns the number of findings.
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no findings.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Whether one of them is an error.
+    /// Returns whether any finding is an error.
     pub fn has_errors(&self) -> bool {
         self.list
             .iter()
             .any(|found| found.severity == Severity::Error)
     }
 
-    /// The file they are about, as it is shown.
+    /// Returns the name of the file with the findings, as shown in messages.
     pub fn file(&self) -> &str {
         self.source.name()
     }
 
-    /// Line and column of a finding, both from 1.
+    /// Returns the line and column of a finding, both counted from 1.
     pub fn position(&self, found: &Diagnostic) -> Option<(usize, usize)> {
         found
             .primary
@@ -145,7 +146,8 @@ impl Diagnostics {
             .map(|(span, _)| self.source.position(span.start))
     }
 
-    /// As a person reads them: each with its line of the manifest, underlined. Ends with a newline unless empty.
+    /// Formats the findings for people, each with the underlined line of the manifest. Ends with a newline unless
+    /// empty.
     pub fn render(&self, colour: bool) -> String {
         render::render(&self.source, &self.list, &self.masked, colour)
     }
@@ -174,7 +176,7 @@ impl fmt::Debug for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
-/// The candidate that `text` was most likely meant to be, as a hint.
+/// Returns a suggestion with the candidate closest to `text`.
 pub(crate) fn did_you_mean<'a>(
     text: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -182,7 +184,7 @@ pub(crate) fn did_you_mean<'a>(
     nearest(text, candidates).map(|near| format!("did you mean `{near}`?"))
 }
 
-/// The candidate nearest to `text`, if any is near.
+/// Returns the candidate closest to `text`, if any is close enough.
 pub(crate) fn nearest<'a>(
     text: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -200,12 +202,12 @@ pub(crate) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// Names in a sentence: `` `a`, `b` or `c` ``.
+/// Formats names as `` `a`, `b` or `c` ``.
 pub(crate) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     listed(names, "or")
 }
 
-/// Names in a sentence: `` `a`, `b` and `c` ``.
+/// Formats names as `` `a`, `b` and `c` ``.
 pub(crate) fn all_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     listed(names, "and")
 }

@@ -1,4 +1,4 @@
-//! `from` and `to`: which stream a stage reads or writes, and how.
+//! `from` and `to`: the streams that a stage reads or writes, with the settings of each subscription.
 
 use super::{
     conditions::{self, Condition},
@@ -13,7 +13,7 @@ use super::{
     tree::{Node, Value},
 };
 
-/// A subscription as it was written.
+/// A subscription as written in the manifest.
 #[derive(Debug, Clone)]
 pub(crate) struct EdgeDecl {
     pub(crate) stream: Spanned<StreamName>,
@@ -25,14 +25,14 @@ pub(crate) struct EdgeDecl {
     pub(crate) online_when: Option<Condition>,
 }
 
-/// What an operator is wired to: one thing without a port's name, or by port.
+/// The wiring of an operator: a single item without a port name, or one item per port.
 #[derive(Debug, Clone)]
 pub(crate) enum Ports<T> {
     One(T),
     Named(Vec<(Spanned<PortName>, T)>, Span),
 }
 
-/// A subscription in its long form.
+/// The keys of a subscription in its long form.
 pub(crate) static EDGE: Section = Section {
     name: "edge",
     doc: "A subscription to a stream.",
@@ -66,7 +66,7 @@ pub(crate) static EDGE: Section = Section {
     ],
 };
 
-/// A stream's name, or its long form.
+/// Either the name of a stream, or the long form.
 pub(crate) const EDGE_SHAPE: Shape = Shape::Either(&[Shape::Name, Shape::Of(&EDGE)]);
 
 const EXPECTED: &str = "the name of a stream or `{stream: …}`";
@@ -124,10 +124,10 @@ pub(crate) fn read(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<EdgeD
     })
 }
 
-/// Reads an operator's `from`.
+/// Reads the `from` of an operator.
 pub(crate) fn read_ports(cx: &mut Reader<'_>, node: &Node) -> Option<Ports<EdgeDecl>> {
     match &node.value {
-        // Keys of an edge mean one, even if the stream itself was forgotten.
+        // A mapping with keys of an edge is an edge, even if `stream` is missing.
         Value::Mapping(entries)
             if !entries
                 .iter()
@@ -149,7 +149,7 @@ pub(crate) fn read_ports(cx: &mut Reader<'_>, node: &Node) -> Option<Ports<EdgeD
     }
 }
 
-/// Reads an operator's `to`.
+/// Reads the `to` of an operator.
 pub(crate) fn read_outputs(cx: &mut Reader<'_>, node: &Node) -> Option<Ports<Spanned<StreamName>>> {
     match &node.value {
         Value::Mapping(_) => Some(named(cx, node, stream)),
@@ -161,7 +161,7 @@ pub(crate) fn read_outputs(cx: &mut Reader<'_>, node: &Node) -> Option<Ports<Spa
     }
 }
 
-/// Reads the name of a stream that is written to.
+/// Reads the name of the stream to write.
 pub(crate) fn stream(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Spanned<StreamName>> {
     if !matches!(node.value, Value::Scalar(_)) || node.is_null() {
         cx.expected(node, what, "the name of a stream");

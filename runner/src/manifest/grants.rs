@@ -1,4 +1,4 @@
-//! `allow`: what an operator may reach beyond its streams.
+//! `allow`: an operator's access to resources other than its streams.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,38 +17,38 @@ use super::{
 };
 use crate::files;
 
-/// What an operator may reach beyond its streams. The default is nothing.
+/// An operator's access to resources other than its streams. Default: none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Grants {
-    /// Whether it gets those parts of WASI that reach nothing by themselves; any other grant brings them along.
+    /// Access to the parts of WASI that reach no resources. Every other grant implies it.
     pub wasi: bool,
-    /// The environment variables it sees, with their values.
+    /// Visible environment variables, with their values.
     pub env: Vec<(String, Guarded<String>)>,
-    /// The hosts it may send HTTP requests to.
+    /// Hosts to which the operator may send HTTP requests.
     pub http: Vec<Guarded<GrantedHost>>,
-    /// The folders it sees.
+    /// Visible folders.
     pub dirs: Vec<GrantedDir>,
-    /// Whether it gets random numbers.
+    /// Access to random numbers.
     pub random: bool,
 }
 
-/// A host that an operator may send HTTP requests to.
+/// A host to which an operator may send HTTP requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantedHost {
-    /// A name or an address, an IPv6 one in brackets; lower case.
+    /// A host name or an IP address, in lower case; IPv6 addresses in brackets.
     pub host: String,
-    /// The one port; without it, 80 for `http` and 443 for `https`.
+    /// The only allowed port. `None` stands for 80 with `http` and 443 with `https`.
     pub port: Option<u16>,
 }
 
-/// A folder that an operator sees.
+/// A folder that is visible to an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantedDir {
-    /// Where it is, absolute.
+    /// The absolute path of the folder.
     pub path: Guarded<PathBuf>,
-    /// What it is called for the operator: its path as it was written.
+    /// The name of the folder for the operator: its path as written in the manifest.
     pub name: Guarded<String>,
-    /// Whether the operator may change what is in it.
+    /// Whether the operator may change the contents of the folder.
     pub write: bool,
 }
 
@@ -74,7 +74,7 @@ static DIR: Section = Section {
     ],
 };
 
-/// `allow`.
+/// The keys of `allow`.
 pub(crate) static ALLOW: Section = Section {
     name: "allow",
     doc: "Grants beyond its streams: the operator reaches exactly what is named here.",
@@ -108,10 +108,10 @@ pub(crate) static ALLOW: Section = Section {
 };
 
 impl Grants {
-    /// Reads a text that is the value of `allow`: `{env: [HOME], random: true}`. Folders are relative to `base`.
+    /// Parses a value of `allow`: `{env: [HOME], random: true}`. Folders are relative to `base`.
     ///
     /// # Errors
-    /// With all mistakes in it.
+    /// Returns all mistakes.
     pub fn parse(text: &str, env: &dyn Environment, base: &Path) -> Result<Self, Diagnostics> {
         let source = Arc::new(Source::new("allow", text));
         let mut cx = Reader::new(&source, env, base);
@@ -187,7 +187,8 @@ fn host(cx: &mut Reader<'_>, node: &Node) -> Option<Guarded<GrantedHost>> {
     Some(Guarded::new(host, text.value.is_secret()))
 }
 
-/// Reads `example.org`, `127.0.0.1:8080` or `[::1]:8080`. The error is what was expected, and a hint.
+/// Parses `example.org`, `127.0.0.1:8080` or `[::1]:8080`. An error consists of the expected content and an optional
+/// hint.
 fn parse_host(text: &str) -> Result<GrantedHost, (String, Option<String>)> {
     let expected = |help: Option<String>| {
         let label = "expected a name or an address, and perhaps a port: `example.org:8080`";
@@ -212,9 +213,9 @@ fn parse_host(text: &str) -> Result<GrantedHost, (String, Option<String>)> {
         return Err(expected(Some(format!("write it as `[{text}]`"))));
     }
     let (host, port) = match text.rsplit_once(':') {
-        // Of an address in brackets, only what follows them is a port.
+        // For an address in brackets, a port can only follow the closing bracket.
         Some((host, port)) if !port.ends_with(']') => match port.parse() {
-            // `parse` would take a sign and zeros before it, too.
+            // `parse` would also accept a sign and leading zeros.
             Ok(number) if port.starts_with(|c: char| ('1'..='9').contains(&c)) => {
                 (host, Some(number))
             }

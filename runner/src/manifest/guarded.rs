@@ -1,22 +1,22 @@
-//! Values that may not be shown: keys, and whatever came from the environment or a file.
+//! Values that must not be shown: keys, and text from the environment or from files.
 
 use std::{fmt, ops::Deref};
 
 use crate::secrets::{mask, secrets};
 
-/// A value that is shown unless it is a secret; then it reads `***` in any output.
+/// A value that may be a secret. A secret is shown as `***` in any output.
 ///
-/// What comes from `${env:…}` or `${file:…}` is a secret.
+/// Values from `${env:…}` or `${file:…}` are secrets.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Guarded<T> {
     value: T,
     secret: bool,
-    /// What was put in from the environment or a file.
+    /// The texts that were substituted from the environment or from files.
     put_in: Vec<String>,
 }
 
 impl<T> Guarded<T> {
-    /// A value, and whether it is a secret.
+    /// Creates a value that is a secret if `secret` is set.
     pub const fn new(value: T, secret: bool) -> Self {
         let put_in = Vec::new();
         Self {
@@ -26,7 +26,7 @@ impl<T> Guarded<T> {
         }
     }
 
-    /// A value with these texts from the environment or a file in it; a secret if there are any.
+    /// Creates a value that contains these texts from the environment or from files. It is a secret if there are any.
     pub(crate) fn with(value: T, put_in: Vec<String>) -> Self {
         Self {
             value,
@@ -35,27 +35,27 @@ impl<T> Guarded<T> {
         }
     }
 
-    /// The texts from the environment or a file that are in it, which no message may show.
+    /// Returns the texts from the environment or from files that are part of the value. Messages must not show them.
     pub fn put_in(&self) -> &[String] {
         &self.put_in
     }
 
-    /// A message about it, without the texts that [`put_in`](Self::put_in) returns.
+    /// Masks the texts that [`put_in`](Self::put_in) returns in a message.
     pub(crate) fn mask(&self, message: String) -> String {
         mask(message, &secrets(&self.put_in))
     }
 
-    /// A value that anyone may see.
+    /// Creates a value that is not a secret.
     pub const fn open(value: T) -> Self {
         Self::new(value, false)
     }
 
-    /// Whether it may not be shown.
+    /// Returns whether the value is a secret.
     pub const fn is_secret(&self) -> bool {
         self.secret
     }
 
-    /// The value itself.
+    /// Returns the value itself.
     pub fn into_inner(self) -> T {
         self.value
     }
@@ -94,12 +94,12 @@ impl<T: fmt::Display> fmt::Display for Guarded<T> {
 pub struct Secret([u8; 32]);
 
 impl Secret {
-    /// Reads 64 hex digits.
+    /// Parses 64 hex digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         decode_hex(text).map(Self)
     }
 
-    /// The bytes, for the one who needs them.
+    /// Returns the secret bytes.
     pub const fn expose(&self) -> &[u8; 32] {
         &self.0
     }
@@ -111,7 +111,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// 64 hex digits as bytes.
+/// Decodes 64 hex digits.
 pub(crate) fn decode_hex(text: &str) -> Option<[u8; 32]> {
     let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
     let mut bytes = [0; 32];

@@ -1,9 +1,9 @@
-//! Which keys there are and what each holds: the one table that both the reader and the JSON Schema go by.
+//! The table of all keys and their allowed values, used by both the reader and the JSON Schema.
 
 /// A mapping with known keys.
 #[derive(Debug)]
 pub(crate) struct Section {
-    /// What it is called in the JSON Schema.
+    /// Its name in the JSON Schema.
     pub(crate) name: &'static str,
     pub(crate) doc: &'static str,
     pub(crate) keys: &'static [Key],
@@ -18,7 +18,7 @@ pub(crate) struct Key {
     pub(crate) required: bool,
 }
 
-/// What a key holds.
+/// The allowed values of a key.
 #[derive(Debug)]
 pub(crate) enum Shape {
     Text,
@@ -27,35 +27,35 @@ pub(crate) enum Shape {
     Size,
     Name,
     Hex64,
-    /// A whole number within bounds.
+    /// A whole number within inclusive bounds.
     Count(u64, u64),
-    /// Text that looks like this regular expression.
+    /// Text that matches this regular expression.
     Pattern(&'static str),
     /// One of these words.
     Words(&'static [&'static str]),
     Anything,
     List(&'static Self),
-    /// From names to values.
+    /// A mapping from names to values.
     Map(&'static Self),
     Of(&'static Section),
     Either(&'static [Self]),
-    /// Not read by this module's tables but by serde: the connectors.
+    /// Connectors are read by serde and not by these tables.
     Source,
     Sink,
     /// Data range criteria.
     Criteria,
-    /// The shape of a postcard datum.
+    /// The schema of a postcard record.
     PostcardSchema,
 }
 
 impl Section {
-    /// The names of its keys.
+    /// Returns the names of the section's keys.
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.keys.iter().map(|key| key.name)
     }
 }
 
-/// A key that may be left out.
+/// Defines an optional key.
 pub(crate) const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
     Key {
         name,
@@ -65,7 +65,7 @@ pub(crate) const fn key(name: &'static str, shape: Shape, doc: &'static str) -> 
     }
 }
 
-/// A key that must be there.
+/// Defines a required key.
 pub(crate) const fn required(name: &'static str, shape: Shape, doc: &'static str) -> Key {
     Key {
         name,

@@ -1,7 +1,8 @@
-//! Text to manifest: YAML with positions, substitution, all mistakes at once. No runtime, no wiring.
+//! Reads the text of a manifest: YAML with locations, substitution, and a report of all mistakes at once. Contains no
+//! runtime and no wiring.
 //!
-//! The way of a text: [`Source`] (bounded) → `yaml` (a tree that knows its places) → `reader` (the tree by what is
-//! expected of it) → the sections, one file each. What they hold together is for [`crate::graph`].
+//! Stages of reading: [`Source`] (limited in size) → `yaml` (a tree with locations) → `reader` (compares the tree with
+//! the expected structure) → the sections, one file each. Checks across sections are in [`crate::graph`].
 
 pub mod connector;
 

@@ -1,4 +1,4 @@
-//! `node`: what a manifest says of the process that runs it.
+//! `node`: settings of the process that runs the manifest.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -19,25 +19,25 @@ use super::{
 /// The process that runs the manifest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeConfig {
-    /// What it is called in logs and by other nodes.
+    /// Its name in logs and for other nodes.
     pub name: Option<Guarded<String>>,
-    /// Its private key; without one, made once and kept in the state folder.
+    /// Its private key. Without one, the node generates a key once and stores it in the state folder.
     pub secret_key: Option<Secret>,
-    /// Where it listens, if anything is shared. Default: loopback, a free port.
+    /// The addresses to listen on, if any stream is shared. Default: loopback, with a free port.
     pub listen: Vec<SocketAddr>,
-    /// What it tells others to reach it at; empty: the addresses of the interfaces listened on.
+    /// The addresses advertised to other nodes. If empty, the addresses of the interfaces listened on.
     pub advertise: Vec<SocketAddr>,
-    /// Whom it asks for the network.
+    /// The peers through which the node joins the network.
     pub bootstrap: Vec<Bootstrap>,
-    /// Whether nodes of the local network are found by multicast DNS.
+    /// Whether to discover nodes of the local network by multicast DNS.
     pub mdns: bool,
-    /// Which generation of Mosaik its network speaks.
+    /// The protocol generation of Mosaik that the network uses.
     pub protocol: Generation,
-    /// What its connections may hold, and how they send.
+    /// Limits and transmission settings of QUIC connections.
     pub quic: Transport,
-    /// Marks for others to select by.
+    /// Tags by which other nodes can select this node.
     pub tags: Vec<Guarded<String>>,
-    /// JSON Web Tokens to show to those who require them.
+    /// JSON Web Tokens to present to nodes that require them.
     pub tickets: Vec<Guarded<String>>,
 }
 
@@ -58,13 +58,13 @@ impl Default for NodeConfig {
     }
 }
 
-/// A node and the places that later checks speak of.
+/// A node, with the locations that later checks refer to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct NodeDecl {
     pub(crate) config: NodeConfig,
-    /// Where the addresses of `listen` are written.
+    /// The addresses of `listen`, with their locations.
     pub(crate) listen: Vec<(SocketAddr, Span)>,
-    /// The first address beyond loopback.
+    /// The first address that is not loopback.
     pub(crate) open_listen: Option<(SocketAddr, Span)>,
 }
 
@@ -72,7 +72,7 @@ const ADDRESS: Shape = Shape::Pattern(r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+
 const BOOTSTRAP: Shape =
     Shape::Pattern(r"^[0-9A-Fa-f]{64}@(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$");
 
-/// `node`.
+/// The keys of `node`.
 pub(crate) static NODE: Section = Section {
     name: "node",
     doc: "The process that runs this manifest; all of it is optional.",
@@ -214,7 +214,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> NodeDecl {
     decl
 }
 
-/// 64 hex digits that are a secret.
+/// Reads 64 hex digits that are a secret.
 fn hex_key(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Secret> {
     cx.mask(node);
     let text = cx.text(node, what, "64 hex digits")?;
@@ -254,7 +254,7 @@ fn addresses(
     cx.list(node, what, read).unwrap_or_default()
 }
 
-/// A list of tags.
+/// Reads a list of tags.
 pub(crate) fn tags(cx: &mut Reader<'_>, node: &Node, what: &str) -> Vec<Guarded<String>> {
     cx.list(node, what, |cx, node| {
         Some(cx.text(node, what, "text")?.value)

@@ -1,4 +1,4 @@
-//! `operators`: what a manifest says of each.
+//! `operators`: the settings of each operator.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -18,12 +18,12 @@ use super::{
     tree::{Entry, Node, Value},
 };
 
-/// Where an operator's code comes from.
+/// The source of an operator's code.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ComponentSource {
     /// A file, by its absolute path.
     Path(PathBuf),
-    /// One that the runner brings along, by its name.
+    /// A built-in operator, by its name.
     Builtin(String),
 }
 
@@ -36,16 +36,16 @@ impl std::fmt::Display for ComponentSource {
     }
 }
 
-/// What an operator may use.
+/// Resource limits of an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OperatorLimits {
-    /// Its memory, in bytes. Default: 64 MiB.
+    /// Memory, in bytes. Default: 64 MiB.
     pub memory: u64,
     /// CPU time of one call. Default: 1 s.
     pub time: Duration,
-    /// Time that one call may wait for the host. Default: 1 min.
+    /// Time that one call may spend waiting for the host. Default: 1 min.
     pub wait: Duration,
-    /// Its code, in bytes. Default: 10 MiB.
+    /// Size of the code, in bytes. Default: 10 MiB.
     pub binary: u64,
 }
 
@@ -60,42 +60,42 @@ impl Default for OperatorLimits {
     }
 }
 
-/// What becomes of datums that an operator fails on.
+/// The handling of records on which an operator fails.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum OnError {
-    /// The manifest does not say: they are dropped and counted, and `up` exits with 5.
+    /// Not set: drop and count the records. `up` then exits with 5.
     #[default]
     Unset,
-    /// They are dropped and counted.
+    /// Drop and count the records.
     Skip,
-    /// The operator fails, and what only fed it ends.
+    /// Stop the operator. Stages that feed only this operator end as well.
     Stop,
-    /// They are dropped and counted, and the operator starts anew.
+    /// Drop and count the records, and restart the operator.
     Restart,
-    /// They go to this stream.
+    /// Send the records to this stream.
     To(StreamName),
 }
 
-/// What becomes of an operator's state when it is swapped.
+/// The handling of an operator's state when it is swapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StatePolicy {
-    /// The new one gets it. The default.
+    /// Pass the state to the new instance. The default.
     #[default]
     Carry,
-    /// The new one starts empty.
+    /// Start the new instance with empty state.
     Reset,
 }
 
-/// How an operator meets streams of encoding `postcard`.
+/// The representation of records on `postcard` streams for an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PostcardPolicy {
-    /// They are JSON for it, converted by their schema in both directions. The default for built-in operators.
+    /// JSON, converted with the stream's schema in both directions. The default for built-in operators.
     Json,
-    /// It gets their bytes as they are. The default for all others.
+    /// The unchanged bytes. The default for all other operators.
     Native,
 }
 
-/// An operator as it was written.
+/// An operator as declared in the manifest.
 #[derive(Debug, Clone)]
 pub(crate) struct OperatorDecl {
     pub(crate) name: Spanned<StageName>,
@@ -104,43 +104,44 @@ pub(crate) struct OperatorDecl {
     pub(crate) from: Option<Ports<EdgeDecl>>,
     pub(crate) to: Option<Ports<Spanned<StreamName>>>,
     pub(crate) config: Guarded<OperatorConfig>,
-    /// Where `config` is written, or the operator's name; `None` if it could not be read.
+    /// Location of `config`, or of the operator's name; `None` if `config` is invalid.
     pub(crate) config_span: Option<Span>,
-    /// Where the parts of `config` are written.
+    /// Locations of the parts of `config`.
     pub(crate) config_places: Vec<ConfigPlace>,
-    /// What is read from files to go into `config`.
+    /// Files whose content becomes part of `config`.
     pub(crate) files: Vec<DataFileDecl>,
     pub(crate) limits: OperatorLimits,
-    /// Where its memory is limited, if it is.
+    /// Location of the memory limit, if it is set.
     pub(crate) memory_span: Option<Span>,
     pub(crate) grants: Grants,
     pub(crate) on_error: OnError,
-    /// Where `{to: …}` names its stream.
+    /// Location of the stream's name in `{to: …}`.
     pub(crate) on_error_span: Span,
     pub(crate) state: StatePolicy,
     pub(crate) tick: Option<Duration>,
     pub(crate) checkpoint: Option<Duration>,
     pub(crate) instances: usize,
-    /// Where their number is written, or the operator's name.
+    /// Location of the number of instances, or of the operator's name.
     pub(crate) instances_span: Span,
     pub(crate) key: Option<Spanned<Vec<String>>>,
     pub(crate) postcard: PostcardPolicy,
-    /// Whether `from` and `to` were read without a mistake, and are not missing for one, so that ports can be checked.
+    /// Whether `from` and `to` were read without mistakes, so that ports can be checked. A misspelt key counts as a
+    /// mistake.
     pub(crate) wired: bool,
 }
 
-/// Where a part of an operator's `config` is written.
+/// Location of a part of an operator's `config`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConfigPlace {
-    /// Which part: `routes[1].when`.
+    /// Path of the part: `routes[1].when`.
     pub(crate) path: String,
-    /// Its key, or the item of a list.
+    /// Location of its key, or of the item of a list.
     pub(crate) key: Span,
     pub(crate) value: Span,
 }
 
 impl ConfigPlace {
-    /// Of all parts of a configuration.
+    /// Returns the locations of all parts of a configuration.
     fn all(config: &Node) -> Vec<Self> {
         let mut places = Vec::new();
         Self::add(config, "", &mut places);
@@ -221,7 +222,7 @@ const ON_ERRORS: &[&str] = &["skip", "stop", "restart"];
 const STATES: &[&str] = &["carry", "reset"];
 const POSTCARDS: &[&str] = &["json", "native"];
 
-/// An operator.
+/// The keys of an operator.
 pub(crate) static OPERATOR: Section = Section {
     name: "operator",
     doc: "An operator: a WebAssembly component between streams.",
@@ -304,7 +305,7 @@ pub(crate) static OPERATOR: Section = Section {
     ],
 };
 
-/// Reads one operator. Without a `wasm` that can be read there is nothing to check further.
+/// Reads one operator. Returns `None` without a valid `wasm`, since nothing further can be checked then.
 pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
     let name = cx.name(entry, "an operator", StageName::new);
     let fields = cx.section(&entry.node, &entry.key.text, &OPERATOR)?;
@@ -351,7 +352,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         && !is_misspelt("to");
     let (config_span, config) = match config {
         Some((span, config)) => (config.is_some().then_some(span), config),
-        // What would follow from a misspelt key is no news.
+        // Do not report consequences of a misspelt key.
         None if is_misspelt("config") || is_misspelt("files") => (None, None),
         None => (Some(entry.key.span), None),
     };
@@ -372,7 +373,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
         to: to.flatten(),
         config: config.unwrap_or_else(|| Guarded::open(serde_json::json!({}).into())),
         config_places: config_places.unwrap_or_default(),
-        // Without its files it is not whole.
+        // Without its files the configuration is incomplete.
         config_span: config_span.filter(|_| files.is_some() && !ambiguous),
         files: files.unwrap_or_default(),
         limits,
@@ -415,7 +416,8 @@ fn digest(cx: &mut Reader<'_>, node: &Node) -> Option<Spanned<[u8; 32]>> {
     .map(|digest| Spanned::new(digest, node.span))
 }
 
-/// Refuses criteria in the `config` of a `split` that say something else than they seem to. Whether there were any.
+/// Rejects ambiguous criteria in the `config` of a `split`, such as text that resembles a number. Returns whether it
+/// found any.
 fn refuse_ambiguous(cx: &mut Reader<'_>, component: &ComponentSource, config: &Node) -> bool {
     let is_split = matches!(component, ComponentSource::Builtin(name) if name == "split");
     let routes = config.get("routes").filter(|_| is_split);

@@ -1,4 +1,4 @@
-//! [`OperatorConfig`]: what an operator is configured with, as values to look at and as the JSON that it is handed.
+//! [`OperatorConfig`]: the configuration of an operator, as values and as the JSON that the operator receives.
 
 use std::{fmt, ops::Deref, path::Path, sync::Arc};
 
@@ -15,8 +15,8 @@ use super::{
     yaml,
 };
 
-/// The configuration of an operator. Its JSON has every number as it was written, also those that are too long for a
-/// [`Json`].
+/// The configuration of an operator. Its JSON preserves every number as written, including numbers that [`Json`] cannot
+/// represent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OperatorConfig {
     value: Json,
@@ -24,7 +24,7 @@ pub struct OperatorConfig {
 }
 
 impl OperatorConfig {
-    /// Reads a configuration whose substitutions are done.
+    /// Reads a configuration after substitution.
     pub(crate) fn from_node(node: &Node) -> Result<Self, Box<Diagnostic>> {
         let value = de::from_node(node)?;
         let mut json = String::new();
@@ -32,7 +32,7 @@ impl OperatorConfig {
         Ok(Self { value, json })
     }
 
-    /// The configuration as JSON.
+    /// Returns the configuration as JSON.
     pub fn json(&self) -> &str {
         &self.json
     }
@@ -76,10 +76,10 @@ pub(super) fn config(cx: &mut Reader<'_>, node: &Node) -> Option<Guarded<Operato
     }
 }
 
-/// Reads a text that is the value of `config`, with `${…}` substituted. Paths are relative to `base`.
+/// Parses a value of `config` and substitutes `${…}`. Paths are relative to `base`.
 ///
 /// # Errors
-/// With all mistakes in it.
+/// Returns all mistakes.
 pub fn parse_config(
     text: &str,
     env: &dyn Environment,
@@ -104,7 +104,7 @@ pub fn parse_config(
     }
 }
 
-/// Whether a text is YAML, or JSON.
+/// Returns whether a text is valid YAML, which includes JSON.
 pub(crate) fn is_yaml(text: &str) -> bool {
     yaml::parse(text, &mut Vec::new()).is_ok()
 }

@@ -1,4 +1,4 @@
-//! `instances` and `key` of an operator: how many run side by side, and what each gets.
+//! `instances` and `key` of an operator: the number of parallel instances, and the distribution of records among them.
 
 use mosaik_streams::path;
 
@@ -10,15 +10,15 @@ use super::{
     tree::{Node, Value},
 };
 
-/// The most instances of one operator: 256.
+/// Maximum number of instances of one operator: 256.
 pub(super) const MAX_INSTANCES: u64 = 256;
-/// The most fields of a key.
+/// Maximum number of fields in a key: 8.
 const MAX_FIELDS: usize = 8;
 
-/// One field, or a list.
+/// Either one field, or a list of fields.
 pub(super) const KEY: Shape = Shape::Either(&[Shape::Text, Shape::List(&Shape::Text)]);
 
-/// Reads how many instances there are, and the fields that say which gets a datum.
+/// Reads the number of instances, and the key fields that assign each record to an instance.
 pub(super) fn read(
     cx: &mut Reader<'_>,
     fields: Fields<'_>,

@@ -1,7 +1,7 @@
-//! `schema`: the shape of a postcard datum, `{symbol: string, price: f64, tags: [string], note: string?}`.
+//! `schema`: the structure of a postcard record, `{symbol: string, price: f64, tags: [string], note: string?}`.
 //!
-//! A word is a simple type, a list of one type a sequence, a mapping a struct. What else Rust has is a mapping with one key
-//! that starts with `$`, which no field does: `{$enum: {Bid: ~, Ask: {size: u32}}}`.
+//! A word is a simple type, a list with one type is a sequence, and a mapping is a struct. Other Rust types are
+//! mappings with a single key that starts with `$`, as no field name does: `{$enum: {Bid: ~, Ask: {size: u32}}}`.
 
 use mosaik_streams::Schema;
 
@@ -11,18 +11,18 @@ use super::{
     tree::{Entry, Node, Value},
 };
 
-/// The words for a postcard value.
+/// The words for simple types.
 pub(crate) const WORDS: &[&str] = &[
     "bool", "u8", "u16", "u32", "u64", "u128", "i8", "i16", "i32", "i64", "i128", "f32", "f64",
     "char", "string", "bytes", "unit",
 ];
 
-/// The words that a map can have as its keys.
+/// The words for the key types of a map.
 pub(crate) const KEY_WORDS: &[&str] = &[
     "bool", "u8", "u16", "u32", "u64", "u128", "i8", "i16", "i32", "i64", "i128", "char", "string",
 ];
 
-/// What starts with `$`, and how it is written.
+/// The forms that start with `$`, with their syntax.
 const FORMS: &[(&str, &str)] = &[
     (
         "$option",
@@ -40,7 +40,7 @@ const FORMS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The longest array: 65,536.
+/// Maximum length of an array: 65,536.
 pub(crate) const MAX_ARRAY_LEN: u64 = 65_536;
 
 /// Reads a schema.
@@ -82,7 +82,7 @@ fn is_form(entry: &Entry) -> bool {
     entry.key.text.starts_with('$')
 }
 
-/// All fields, so that all mistakes are noted.
+/// Reads all fields, so that all mistakes are reported.
 fn fields(cx: &mut Reader<'_>, entries: &[Entry]) -> Option<Vec<(String, Schema)>> {
     let fields: Vec<_> = entries
         .iter()
@@ -173,7 +173,7 @@ fn variant(cx: &mut Reader<'_>, entry: &Entry) -> Option<(String, Option<Schema>
     Some((entry.key.text.clone(), content))
 }
 
-/// The two parts of a form.
+/// Returns the two parts of a form.
 fn parts<'n>(cx: &mut Reader<'_>, node: &'n Node, name: &str) -> Option<[&'n Node; 2]> {
     if let Value::Sequence(items) = &node.value
         && let [first, second] = items.as_slice()
@@ -244,7 +244,7 @@ fn of_word(word: &str) -> Option<Schema> {
     }
 }
 
-/// What someone meant who wrote a Rust or JSON name.
+/// Returns a suggestion for the name of a Rust or JSON type.
 fn rust_name(word: &str) -> Option<String> {
     let ours = match word {
         "String" | "str" | "&str" | "text" => "string",
@@ -259,7 +259,7 @@ fn rust_name(word: &str) -> Option<String> {
     Some(format!("did you mean `{ours}`?"))
 }
 
-/// How a Rust type with parts is written.
+/// Returns the syntax for a generic Rust type.
 fn rust_shape(word: &str) -> Option<String> {
     let form = |name: &str| {
         let form = FORMS.iter().find(|(form, _)| *form == name)?;

@@ -1,4 +1,4 @@
-//! `quic` of a node: what its connections may hold, and how they send.
+//! `quic` of a node: limits and transmission settings of its connections.
 
 use mosaik_streams::network::{Congestion, Transport};
 
@@ -37,7 +37,7 @@ pub(super) static QUIC: Section = Section {
     ],
 };
 
-/// Reads `quic`; what is not said or cannot be read is as by default.
+/// Reads `quic`. Missing and invalid settings keep their defaults.
 pub(super) fn read(cx: &mut Reader<'_>, node: &Node) -> Transport {
     let mut transport = Transport::default();
     let Some(fields) = cx.section(node, "quic", &QUIC) else {

@@ -1,6 +1,6 @@
-//! Reads a tree by what is expected of it, and notes every mistake instead of stopping at the first.
+//! Reads a tree according to the expected structure, and reports every mistake instead of stopping at the first.
 //!
-//! A function that answers `None` has noted why. Nothing of a manifest's meaning is in here.
+//! A function that returns `None` has reported the reason. The meaning of a manifest is defined in other modules.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use super::{
     tree::{Entry, Node, Plain, Scalar, Value},
 };
 
-/// What the outermost mapping is called.
+/// The name of the outermost mapping in messages.
 pub(crate) const WHOLE: &str = "the manifest";
 
 pub(crate) struct Reader<'a> {
@@ -21,15 +21,15 @@ pub(crate) struct Reader<'a> {
     env: &'a dyn Environment,
     base: &'a Path,
     pub(crate) found: Vec<Diagnostic>,
-    /// Secrets that were written into the manifest itself.
+    /// Locations of secrets that are written in the manifest itself.
     pub(crate) masked: Vec<Span>,
-    /// What was put in from the environment or files, in the order in which it was read.
+    /// Texts substituted from the environment or from files, in the order of reading.
     put_in: Vec<String>,
-    /// Files that `${file:…}` named.
+    /// Files named by `${file:…}`.
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// A scalar's text after substitution.
+/// The text of a scalar after substitution.
 #[derive(Debug, Clone)]
 pub(crate) struct Text {
     pub(crate) value: Guarded<String>,
@@ -41,7 +41,7 @@ impl Text {
         &self.value
     }
 
-    /// The text in backticks, or words that do not give a secret away.
+    /// Returns the text in backticks, or a replacement that does not reveal a secret.
     pub(crate) fn shown(&self) -> String {
         if self.value.is_secret() {
             "the substituted value".to_owned()
@@ -51,7 +51,7 @@ impl Text {
     }
 }
 
-/// Where a key is: the manifest itself has no name.
+/// Describes the location of a key; the manifest itself has no name.
 fn place(what: &str) -> String {
     if what == WHOLE {
         format!("in {what}")
@@ -60,7 +60,7 @@ fn place(what: &str) -> String {
     }
 }
 
-/// Text in backticks, cut if it is long.
+/// Formats text in backticks, truncated to 60 characters.
 fn shorten(text: &str) -> String {
     const MAX_SHOWN_CHARS: usize = 60;
     if text.chars().count() > MAX_SHOWN_CHARS {
@@ -70,7 +70,7 @@ fn shorten(text: &str) -> String {
     format!("`{text}`")
 }
 
-/// A mapping whose keys are known.
+/// A mapping with known keys.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'n> {
     section: &'static Section,
@@ -79,7 +79,7 @@ pub(crate) struct Fields<'n> {
 }
 
 impl<'n> Fields<'n> {
-    /// The entry of a key of the section.
+    /// Returns the entry of a key of the section.
     pub(crate) fn get(&self, key: &'static str) -> Option<&'n Entry> {
         debug_assert!(
             self.section.names().any(|name| name == key),
@@ -89,7 +89,7 @@ impl<'n> Fields<'n> {
         self.entries.iter().find(|entry| entry.key.text == key)
     }
 
-    /// Whether a key that the section does not know was most likely meant to be this one.
+    /// Returns whether an unknown key in the mapping is probably a misspelling of this one.
     pub(crate) fn is_misspelt(&self, key: &'static str) -> bool {
         let is_known = |text: &str| self.section.names().any(|name| name == text);
         self.entries
@@ -98,7 +98,7 @@ impl<'n> Fields<'n> {
             .any(|entry| nearest(&entry.key.text, self.section.names()) == Some(key))
     }
 
-    /// The value of a key of the section.
+    /// Returns the value of a key of the section.
     pub(crate) fn node(&self, key: &'static str) -> Option<&'n Node> {
         self.get(key).map(|entry| &entry.node)
     }
@@ -117,22 +117,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Notes a finding.
+    /// Reports a finding.
     pub(crate) fn note(&mut self, found: Diagnostic) {
         self.found.push(found);
     }
 
-    /// An environment variable, if it is set to text.
+    /// Returns an environment variable, if it is set and valid text.
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
         self.env.var(name)
     }
 
-    /// A path as the manifest means it: relative to itself.
+    /// Resolves a path relative to the manifest.
     pub(crate) fn path(&self, text: &str) -> PathBuf {
         self.base.join(text)
     }
 
-    /// Notes that something else was expected of `what`.
+    /// Reports that `what` has an unexpected value.
     pub(crate) fn expected(&mut self, node: &Node, what: &str, expected: &str) {
         let found = if node.is_null() {
             "nothing is there".to_owned()
@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
         self.note(wrong);
     }
 
-    /// A mapping with the section's keys. Unknown keys are noted and passed over, missing ones noted.
+    /// Reads a mapping with the section's keys. Reports unknown keys, which are ignored, and missing keys.
     pub(crate) fn section<'n>(
         &mut self,
         node: &'n Node,
@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
         );
     }
 
-    /// A mapping from names to anything.
+    /// Reads a mapping from names to any values.
     pub(crate) fn mapping<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Entry]> {
         if let Value::Mapping(entries) = &node.value {
             return Some(entries);
@@ -209,7 +209,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// The key of an entry as a name.
+    /// Reads the key of an entry as a name.
     pub(crate) fn name<T>(
         &mut self,
         entry: &Entry,
@@ -230,7 +230,7 @@ impl<'a> Reader<'a> {
         );
     }
 
-    /// A scalar's text as a name.
+    /// Reads the text of a scalar as a name.
     pub(crate) fn name_value<T>(
         &mut self,
         node: &Node,
@@ -240,7 +240,7 @@ impl<'a> Reader<'a> {
     ) -> Option<Spanned<T>> {
         let text = self.text(node, what, &format!("the name of {kind}"))?;
         if text.value.is_secret() {
-            // Names are in every log, plan and metric.
+            // Names appear in every log, plan and metric, so they must not contain secrets.
             self.note(
                 Diagnostic::error(format!("`{what}` cannot be substituted"))
                     .at(node.span, format!("expected the name of {kind} itself"))
@@ -255,7 +255,7 @@ impl<'a> Reader<'a> {
         name.map(|name| Spanned::new(name, node.span))
     }
 
-    /// The items of a list, each read by `item`; those with mistakes are left out.
+    /// Reads the items of a list with `item`. Leaves out items with mistakes.
     pub(crate) fn list<T>(
         &mut self,
         node: &Node,
@@ -274,7 +274,7 @@ impl<'a> Reader<'a> {
         Some(items.iter().filter_map(|node| item(self, node)).collect())
     }
 
-    /// A scalar's text after substitution.
+    /// Reads the text of a scalar after substitution.
     pub(crate) fn text(&mut self, node: &Node, what: &str, expected: &str) -> Option<Text> {
         match &node.value {
             Value::Scalar(scalar) if !node.is_null() => {
@@ -290,7 +290,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A scalar read by `parse`, whose error is what was expected and a hint.
+    /// Reads a scalar with `parse`, whose error consists of the expected content and an optional hint.
     pub(crate) fn parse<T>(
         &mut self,
         node: &Node,
@@ -314,7 +314,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One of some words.
+    /// Reads one of the given words.
     pub(crate) fn word(
         &mut self,
         node: &Node,
@@ -336,11 +336,11 @@ impl<'a> Reader<'a> {
         word
     }
 
-    /// A whole number within bounds.
+    /// Reads a whole number within inclusive bounds.
     pub(crate) fn count(&mut self, node: &Node, what: &str, min: u64, max: u64) -> Option<u64> {
         let text = self.text(node, what, "a whole number")?;
         let number = match text.value.parse::<u64>() {
-            // A number in quotes is text, but one put in by substitution has no type of its own.
+            // A quoted number is text, but a substituted one has no type of its own.
             Ok(number) if text.scalar.plain || text.value.is_secret() => number,
             _ => {
                 let help = text
@@ -364,7 +364,7 @@ impl<'a> Reader<'a> {
         self.within(node, what, number, (min, max), |number| number.to_string())
     }
 
-    /// A value that is no less and no more than its bounds; notes one that is.
+    /// Checks that a value is within inclusive bounds, and reports it otherwise.
     pub(crate) fn within<T: PartialOrd>(
         &mut self,
         node: &Node,
@@ -387,19 +387,19 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// As [`resolve`](Self::resolve), with the texts that were put in.
+    /// Substitutes like [`resolve`](Self::resolve), and also returns the substituted texts.
     pub(crate) fn resolve_with(&mut self, node: &Node) -> Option<(Node, Vec<String>)> {
         let before = self.put_in.len();
         let node = self.resolve(node)?;
         Some((node, self.put_in[before..].to_vec()))
     }
 
-    /// The tree with every scalar substituted; `None` if one of them cannot be.
+    /// Substitutes every scalar in the tree. Returns `None` if any substitution fails.
     pub(crate) fn resolve(&mut self, node: &Node) -> Option<Node> {
         let value = match &node.value {
             Value::Scalar(scalar) => Value::Scalar(self.substitute(scalar, node.span)?),
             Value::Sequence(items) => {
-                // All of them, so that all mistakes are noted.
+                // Resolve all items, so that all mistakes are reported.
                 let items: Vec<_> = items.iter().map(|item| self.resolve(item)).collect();
                 Value::Sequence(items.into_iter().collect::<Option<_>>()?)
             }
@@ -454,14 +454,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Marks a secret that is written into the manifest itself, so that no message shows it.
+    /// Marks a secret that is written in the manifest itself, so that no message shows it.
     pub(crate) fn mask(&mut self, node: &Node) {
         if matches!(&node.value, Value::Scalar(scalar) if !scalar.text.contains("${")) {
             self.masked.push(node.span);
         }
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`.
     pub(crate) fn flag(&mut self, node: &Node, what: &str) -> Option<bool> {
         let text = self.text(node, what, "`true` or `false`")?;
         let flag = Self::as_bool(&text);
@@ -474,7 +474,7 @@ impl<'a> Reader<'a> {
         flag
     }
 
-    /// `true` or `false`, if it is one of them.
+    /// Returns the value of `true` or `false`; `None` for other text.
     pub(crate) fn as_bool(text: &Text) -> Option<bool> {
         let plain = Scalar {
             plain: text.scalar.plain || text.value.is_secret(),

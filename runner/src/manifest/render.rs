@@ -1,4 +1,4 @@
-//! Findings as a person reads them, with the manifest's lines underlined.
+//! Formats findings for people, with underlined lines of the manifest.
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -11,7 +11,7 @@ use super::{
     source::{Source, Span},
 };
 
-/// The most findings shown; the rest are counted.
+/// Maximum number of findings shown: 50. The rest are counted.
 const MAX_SHOWN: usize = 50;
 
 pub(super) fn render(
@@ -36,7 +36,7 @@ pub(super) fn render(
         out.pop();
     }
     if list.len() > MAX_SHOWN {
-        // Writing into a string cannot fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(out, "\n… and {} more", list.len() - MAX_SHOWN);
     }
     out
@@ -61,7 +61,7 @@ fn one(source: &Source, text: &str, found: &Diagnostic, renderer: &Renderer) -> 
                 .chain(secondary)
                 .map(|(span, label, kind)| (source.first_line(span), label, kind))
                 .collect();
-            // Only the lines concerned are handed over: a manifest may have a million of them.
+            // Pass only the affected lines: a manifest may have a million lines.
             let first = places
                 .iter()
                 .map(|(span, ..)| span.start)
@@ -97,7 +97,7 @@ fn one(source: &Source, text: &str, found: &Diagnostic, renderer: &Renderer) -> 
     renderer.render(&[group])
 }
 
-/// The text with what is a secret written in it made unreadable, every byte at its place.
+/// Masks the secrets written in a text. Every other byte keeps its position.
 fn mask<'a>(text: &'a str, masked: &[Span]) -> Cow<'a, str> {
     if masked.is_empty() {
         return Cow::Borrowed(text);

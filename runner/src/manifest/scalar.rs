@@ -1,16 +1,16 @@
-//! Values of one scalar that cannot be wrong once read: names, durations, sizes, addresses.
+//! Validated values of single scalars: names, durations, sizes, addresses.
 
 use std::{borrow::Borrow, fmt, net::SocketAddr, time::Duration};
 
 use super::guarded::decode_hex;
 
-/// The longest name: 64 bytes.
+/// Maximum length of a name: 64 bytes.
 pub const MAX_NAME_BYTES: usize = 64;
 
-/// What a name may be, for messages.
+/// The rule for names, for messages.
 pub(crate) const NAME_RULE: &str =
     "1 to 64 letters, digits, `_`, `-` or `.`, of which the first is a letter or a digit";
-/// The same as a regular expression.
+/// The rule as a regular expression.
 pub(crate) const NAME_PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$";
 
 macro_rules! name {
@@ -20,12 +20,12 @@ macro_rules! name {
         pub struct $name(String);
 
         impl $name {
-            /// Reads a name: 1 to 64 letters, digits, `_`, `-` or `.`, of which the first is a letter or a digit.
+            /// Parses a name: 1 to 64 letters, digits, `_`, `-` or `.`, of which the first is a letter or a digit.
             pub fn new(text: &str) -> Option<Self> {
                 is_name(text).then(|| Self(text.to_owned()))
             }
 
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -70,7 +70,8 @@ name! {
     PortName
 }
 
-/// Whether a text can be a name: of letters, digits, `_`, `-` and `.`, the first a letter or digit, at most 64 bytes.
+/// Returns whether a text is a valid name: 1 to 64 letters, digits, `_`, `-` or `.`, of which the first is a letter or
+/// a digit.
 pub fn is_name(text: &str) -> bool {
     text.len() <= MAX_NAME_BYTES
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -79,12 +80,12 @@ pub fn is_name(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
-/// What a duration looks like, as a regular expression.
+/// The syntax of a duration, as a regular expression.
 pub(crate) const DURATION_PATTERN: &str = r"^[0-9]+(ms|s|m|h|d|w)$";
-/// What a size looks like, as a regular expression.
+/// The syntax of a size, as a regular expression.
 pub(crate) const SIZE_PATTERN: &str = r"^[0-9]+(B|KiB|MiB|GiB)?$";
 
-/// A duration: a whole number and `ms`, `s`, `m`, `h`, `d` or `w`; at most 365 days.
+/// Parses a duration: a whole number followed by `ms`, `s`, `m`, `h`, `d` or `w`; at most 365 days.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     const MAX: Duration = Duration::from_hours(365 * 24);
     const EXPECTED: &str = "expected a whole number and a unit: `ms`, `s`, `m`, `h`, `d` or `w`";
@@ -104,7 +105,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected at most 365 days".to_owned())
 }
 
-/// A size in bytes: a whole number, alone or with `B`, `KiB`, `MiB` or `GiB`; at most 1024 GiB.
+/// Parses a size in bytes: a whole number, alone or followed by `B`, `KiB`, `MiB` or `GiB`; at most 1024 GiB.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     const MAX: u64 = 1 << 40;
     const EXPECTED: &str = "expected a whole number, alone or with `KiB`, `MiB` or `GiB`";
@@ -122,7 +123,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "expected at most 1024 GiB".to_owned())
 }
 
-/// `250ms` as `(250, "ms")`.
+/// Splits `250ms` into `(250, "ms")`.
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
@@ -131,11 +132,11 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     if number.is_empty() {
         return None;
     }
-    // So many digits that they do not fit are too much, not wrong.
+    // A number that overflows is too large, not malformed.
     Some((number.parse().unwrap_or(u64::MAX), unit))
 }
 
-/// What a wrong duration was most likely meant to be.
+/// Returns a suggestion for an invalid duration.
 pub(crate) fn duration_hint(text: &str) -> Option<String> {
     let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let digits = compact
@@ -161,7 +162,7 @@ pub(crate) fn duration_hint(text: &str) -> Option<String> {
     Some(format!("did you mean `{number}{unit}`?"))
 }
 
-/// What a wrong size was most likely meant to be.
+/// Returns a suggestion for an invalid size.
 pub(crate) fn size_hint(text: &str) -> String {
     let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let digits = compact
@@ -180,7 +181,7 @@ pub(crate) fn size_hint(text: &str) -> String {
     format!("did you mean `{number}{unit}`?")
 }
 
-/// A duration as it is written: in the largest unit that fits.
+/// Formats a duration in the largest unit that represents it exactly.
 pub fn show_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     let units = [
@@ -198,7 +199,7 @@ pub fn show_duration(duration: Duration) -> String {
     )
 }
 
-/// A size as it is written: in the largest unit that fits.
+/// Formats a size in the largest unit that represents it exactly.
 pub fn show_size(bytes: u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let fit = units
@@ -210,17 +211,17 @@ pub fn show_size(bytes: u64) -> String {
     )
 }
 
-/// Who to ask for the network: `<peer id>@<address>:<port>`, the id as 64 hex digits.
+/// A peer through which to join the network: `<peer id>@<address>:<port>`, with the ID as 64 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bootstrap {
-    /// The peer's public key.
+    /// The public key of the peer.
     pub peer: [u8; 32],
-    /// Where it listens.
+    /// The address on which the peer listens.
     pub address: SocketAddr,
 }
 
 impl Bootstrap {
-    /// Reads `<64 hex digits>@<address>:<port>`. The error is what was expected, and a hint.
+    /// Parses `<64 hex digits>@<address>:<port>`. An error consists of the expected content and an optional hint.
     pub(crate) fn parse(text: &str) -> Result<Self, (String, Option<String>)> {
         let form = "write it like `<peer id>@203.0.113.7:4433`";
         let Some((id, address)) = text.split_once('@') else {
@@ -254,7 +255,8 @@ impl fmt::Display for Bootstrap {
     }
 }
 
-/// An address with a port; `any_port` takes 0 for a free one. The error is what was expected, and a hint.
+/// Parses an address with a port. `any_port` also accepts port 0, for a free port. An error consists of the expected
+/// content and an optional hint.
 pub(crate) fn parse_address(
     text: &str,
     any_port: bool,

@@ -1,4 +1,5 @@
-//! The JSON Schema of a manifest, made from the tables that the reader goes by; editors complete and check with it.
+//! The JSON Schema of a manifest, generated from the tables that the reader uses. Editors use it for completion and
+//! validation.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +14,10 @@ use super::{
     text::MANIFEST,
 };
 
-/// A value that is put in from the environment or a file.
+/// Matches a value that is substituted from the environment or from a file.
 const SUBSTITUTED: &str = r"\$\{(env|file):";
 
-/// The JSON Schema (draft 2020-12) of a manifest.
+/// Returns the JSON Schema (draft 2020-12) of a manifest.
 pub fn schema() -> Value {
     let mut connectors = SchemaSettings::draft2020_12().into_generator();
     let source = connectors.subschema_for::<SourceConfig>();
@@ -46,7 +47,7 @@ pub fn schema() -> Value {
     Value::Object(schema)
 }
 
-/// The schemas of what built-in operators take as `config`, by name.
+/// The schemas of the `config` of built-in operators, by name.
 const CONFIGS: &[(&str, &str)] = &[
     (
         "dedupe",
@@ -78,7 +79,8 @@ const CONFIGS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Adds the schemas of built-in operators' `config`, and to the operator which of them it has by its `wasm`.
+/// Adds the schemas of the built-in operators' `config`, and makes the schema of an operator select one by the value of
+/// `wasm`.
 fn know_configs(all: &mut Map<String, Value>) {
     let mut cases = Vec::new();
     for (name, text) in CONFIGS {
@@ -86,7 +88,7 @@ fn know_configs(all: &mut Map<String, Value>) {
             continue;
         };
         schema.remove("$schema");
-        // A part may also come from `files`.
+        // A part of the configuration may also come from `files`.
         schema.remove("required");
         schema.remove("oneOf");
         let own = format!("{name}_config");
@@ -114,8 +116,8 @@ fn take_definitions(schema: &mut Map<String, Value>) -> Map<String, Value> {
     }
 }
 
-/// Renames the references of a schema whose definitions move into the manifest's, and lets `${…}` stand for what is not
-/// text.
+/// Renames the references of a schema whose definitions are moved into the schema of the manifest, and allows `${…}` in
+/// place of values that are not text.
 fn point_into(own: &str, schema: &mut Value) {
     match schema {
         Value::Object(keys) => {
@@ -155,7 +157,7 @@ struct Defs {
 }
 
 impl Defs {
-    /// A section as an object of its own.
+    /// Returns the schema of a section, as an object.
     fn section(&mut self, section: &'static Section) -> Value {
         let mut properties = Map::new();
         for key in section.keys {

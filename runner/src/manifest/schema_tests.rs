@@ -1,4 +1,4 @@
-//! The JSON Schema against manifests, by a validator of the few keywords it uses.
+//! Compares the JSON Schema with manifests, using a validator for the few keywords that the schema contains.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn json_of(text: &str) -> Value {
     de::from_node(&root).unwrap()
 }
 
-/// Whether `value` fits `schema`; patterns are left to editors, but for the one that tells fields from types.
+/// Returns whether `value` matches `schema`. Ignores patterns, except the one that distinguishes fields from types.
 fn fits(root: &Value, schema: &Value, value: &Value) -> bool {
     if let Some(reference) = schema["$ref"].as_str() {
         return fits(root, root.pointer(&reference[1..]).unwrap(), value);
@@ -162,7 +162,7 @@ fn mistakes_do_not_fit() {
     ] {
         let text = EXAMPLE.replace(right, wrong);
         assert_ne!(text, EXAMPLE, "{right}");
-        // A word where a number belongs could be a substitution: that is for the pattern.
+        // A word in place of a number could be a substitution, which only the pattern excludes.
         if wrong != "buffer_size: many"
             && wrong != "scope: net"
             && wrong != "state: keep"

@@ -1,34 +1,34 @@
-//! The text of a manifest, bounded, and positions in it.
+//! The text of a manifest, limited in size, and locations in it.
 
 use std::{io, path::Path};
 
 use crate::files;
 
-/// The most text a manifest may have: 1 MiB.
+/// Maximum size of a manifest: 1 MiB.
 pub const MAX_MANIFEST_BYTES: usize = 1 << 20;
 
-/// A stretch of a source's text, in bytes.
+/// A range of a source's text, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span {
-    /// Where it starts.
+    /// The start.
     pub start: usize,
-    /// Where it ends, exclusive.
+    /// The end, exclusive.
     pub end: usize,
 }
 
 impl Span {
-    /// From `start` up to `end`.
+    /// Creates the range from `start` up to `end`.
     pub const fn new(start: usize, end: usize) -> Self {
         Self { start, end }
     }
 
-    /// Whether it covers nothing.
+    /// Returns whether the range is empty.
     pub const fn is_empty(self) -> bool {
         self.start >= self.end
     }
 }
 
-/// A value and where it was written.
+/// A value with its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Spanned<T> {
     pub(crate) value: T,
@@ -41,25 +41,25 @@ impl<T> Spanned<T> {
     }
 }
 
-/// A manifest's text and the name of its file, as it is shown.
+/// The text of a manifest, with the name of its file for messages.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Source {
     name: String,
     text: String,
 }
 
-/// Why a manifest's text cannot be had.
+/// Errors of reading the text of a manifest.
 pub(crate) enum Unreadable {
     /// The file cannot be read.
     Io(io::Error),
-    /// More than [`MAX_MANIFEST_BYTES`]; how much, if known.
+    /// The file is larger than [`MAX_MANIFEST_BYTES`]. Contains its size in bytes, if known.
     TooLarge(Option<u64>),
-    /// Not UTF-8 from this byte on; the text with what is wrong replaced.
+    /// The text is not UTF-8. Contains the text with invalid parts replaced, and the location of the first one.
     NotUtf8(Source, Span),
 }
 
 impl Source {
-    /// A text that is already there.
+    /// Creates a source from text in memory.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -73,7 +73,7 @@ impl Source {
         let contents =
             files::read_given(path, MAX_MANIFEST_BYTES as u64).map_err(Unreadable::Io)?;
         if contents.length > MAX_MANIFEST_BYTES as u64 {
-            // Of a pipe no more is known than that it goes on.
+            // The total length of a pipe is unknown.
             let length = (!files::is_given(path)).then_some(contents.length);
             return Err(Unreadable::TooLarge(length));
         }
@@ -91,22 +91,22 @@ impl Source {
         }
     }
 
-    /// The file, as it is shown.
+    /// Returns the name of the file for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What a span covers; empty if it lies outside.
+    /// Returns the text of a range; empty if the range is outside the text.
     pub(crate) fn slice(&self, span: Span) -> &str {
         self.text.get(span.start..span.end).unwrap_or_default()
     }
 
-    /// The line and the column (in characters) of a byte, both from 1.
+    /// Returns the line and the column (in characters) of a byte offset, both counted from 1.
     pub fn position(&self, offset: usize) -> (usize, usize) {
         let before = self.text.get(..offset).unwrap_or(&self.text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -116,7 +116,7 @@ impl Source {
         )
     }
 
-    /// The span within the text, on character boundaries, and cut at the end of its first line.
+    /// Restricts a range to the text and to its first line, on character boundaries.
     pub(crate) fn first_line(&self, span: Span) -> Span {
         let start = self.text.floor_char_boundary(span.start);
         let end = self.text.ceil_char_boundary(span.end.max(start));

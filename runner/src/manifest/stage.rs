@@ -1,4 +1,4 @@
-//! `producers` and `consumers`: where datums come in and go out.
+//! `producers` and `consumers`: the stages through which records enter and leave.
 
 use std::path::PathBuf;
 
@@ -14,21 +14,21 @@ use super::{
     tree::{Entry, Node, Value},
 };
 
-/// A producer as it was written.
+/// A producer as declared in the manifest.
 #[derive(Debug, Clone)]
 pub(crate) struct ProducerDecl {
     pub(crate) name: Spanned<StageName>,
     pub(crate) from: Guarded<SourceConfig>,
-    /// Where the path and the format are written, or the connector.
+    /// Locations of the path and of the format, or of the connector.
     pub(crate) path_span: Span,
     pub(crate) format_span: Span,
-    /// Where the values of the connector's keys are written.
+    /// Locations of the values of the connector's keys.
     key_spans: Vec<(String, Span)>,
     pub(crate) to: Spanned<StreamName>,
 }
 
 impl ProducerDecl {
-    /// Where the value of a key of the connector is written, or the connector.
+    /// Returns the location of the value of a connector's key, or of the connector.
     pub(crate) fn span_of(&self, key: &str) -> Span {
         let mut spans = self.key_spans.iter();
         spans
@@ -37,7 +37,7 @@ impl ProducerDecl {
     }
 }
 
-/// A consumer as it was written.
+/// A consumer as declared in the manifest.
 #[derive(Debug, Clone)]
 pub(crate) struct ConsumerDecl {
     pub(crate) name: Spanned<StageName>,
@@ -46,7 +46,7 @@ pub(crate) struct ConsumerDecl {
     pub(crate) to_span: Span,
 }
 
-/// A producer.
+/// The keys of a producer.
 pub(crate) static PRODUCER: Section = Section {
     name: "producer",
     doc: "A producer: from outside to a stream.",
@@ -60,7 +60,7 @@ pub(crate) static PRODUCER: Section = Section {
     ],
 };
 
-/// A consumer.
+/// The keys of a consumer.
 pub(crate) static CONSUMER: Section = Section {
     name: "consumer",
     doc: "A consumer: from a stream to outside.",
@@ -126,7 +126,7 @@ pub(crate) fn read_consumer(cx: &mut Reader<'_>, entry: &Entry) -> Option<Consum
     })
 }
 
-/// Where the values of a connector's keys are written.
+/// Returns the locations of the values of a connector's keys.
 fn key_spans(node: &Node) -> Vec<(String, Span)> {
     let Value::Mapping(connectors) = &node.value else {
         return Vec::new();
@@ -154,7 +154,7 @@ fn connector<T: for<'de> serde::Deserialize<'de>>(
 }
 
 impl FileSource {
-    /// How the file is cut into datums: as it says, else by its extension.
+    /// Returns the configured format, or by default the one of the file's extension.
     pub fn format_or_by_extension(&self) -> Format {
         let by_extension = || match self
             .path
@@ -171,7 +171,7 @@ impl FileSource {
     }
 }
 
-/// The file that a sink writes, if it does.
+/// Returns the path of the file that a sink writes, if it writes one.
 pub(crate) fn sink_path(config: &SinkConfig) -> Option<&PathBuf> {
     match config {
         SinkConfig::File(file) => Some(&file.path),

@@ -1,4 +1,4 @@
-//! `streams`: what a manifest says of each stream.
+//! `streams`: the settings of each stream.
 
 use std::time::Duration;
 
@@ -21,15 +21,15 @@ use super::{
     tree::{Entry, Node, Value},
 };
 
-/// A stream and what later checks speak of.
+/// A stream, with the locations that later checks refer to.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamDecl {
     pub(crate) name: Spanned<StreamName>,
     pub(crate) config: StreamConfig,
     pub(crate) criteria: Option<CriteriaDecl>,
-    /// Where `encoding` is written, or the stream's name.
+    /// Location of `encoding`, or of the stream's name.
     pub(crate) encoding_span: Span,
-    /// Where `id` is written, or the stream's name.
+    /// Location of `id`, or of the stream's name.
     pub(crate) id_span: Span,
 }
 
@@ -60,7 +60,7 @@ const ENCODINGS: &[&str] = &["json", "text", "bytes", "postcard"];
 const WAIT: &[&str] = &["wait"];
 pub(crate) const BUFFER_SIZE: Shape = Shape::Count(1, MAX_BUFFER_SIZE);
 
-/// A stream.
+/// The keys of a stream.
 pub(crate) static STREAM: Section = Section {
     name: "stream",
     doc: "A stream; `{}` is enough.",
@@ -211,7 +211,8 @@ fn name_of(decl: &StreamDecl) -> &StreamName {
     &decl.name.value
 }
 
-/// A key for others has no effect on a stream that nobody else sees: most likely `scope: network` was forgotten.
+/// Rejects keys that only affect remote peers on a stream that is not shared: most likely `scope: network` was
+/// forgotten.
 fn refuse_network_keys(cx: &mut Reader<'_>, fields: Fields<'_>, name: &StreamName) {
     const NETWORK_ONLY: [&str; 5] = [
         "id",
@@ -330,14 +331,14 @@ fn read_backoff(cx: &mut Reader<'_>, node: &Node, backoff: &mut Backoff) {
     }
 }
 
-/// A duration.
+/// Reads a duration.
 pub(crate) fn duration(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Duration> {
     cx.parse(node, what, "a duration", |text| {
         parse_duration(text).map_err(|label| (label, duration_hint(text)))
     })
 }
 
-/// A duration within bounds.
+/// Reads a duration within inclusive bounds.
 pub(crate) fn duration_within(
     cx: &mut Reader<'_>,
     node: &Node,
@@ -349,7 +350,7 @@ pub(crate) fn duration_within(
     cx.within(node, what, duration, (min, max), show_duration)
 }
 
-/// A size in bytes, within bounds.
+/// Reads a size in bytes, within inclusive bounds.
 pub(crate) fn size(
     cx: &mut Reader<'_>,
     node: &Node,
@@ -363,12 +364,12 @@ pub(crate) fn size(
     cx.within(node, what, size, (min, max), show_size)
 }
 
-/// `buffer_size`, of a stream or an edge.
+/// Reads `buffer_size` of a stream or an edge.
 pub(crate) fn buffer_size(cx: &mut Reader<'_>, node: &Node) -> Option<usize> {
     usize::try_from(cx.count(node, "buffer_size", 1, MAX_BUFFER_SIZE)?).ok()
 }
 
-/// `buffer_bytes`, of a stream or an edge.
+/// Reads `buffer_bytes` of a stream or an edge.
 pub(crate) fn buffer_bytes(cx: &mut Reader<'_>, node: &Node) -> Option<usize> {
     usize::try_from(size(cx, node, "buffer_bytes", 1, MAX_BUFFER_BYTES)?).ok()
 }

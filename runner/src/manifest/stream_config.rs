@@ -1,4 +1,4 @@
-//! A stream as it is to be run, with its defaults.
+//! The settings of a stream, with their defaults.
 
 use std::time::Duration;
 
@@ -9,51 +9,51 @@ use super::{
     scalar::StreamName,
 };
 
-/// Datums that wait on an edge, unless a manifest says otherwise: 1024.
+/// Default number of records that may wait on an edge: 1024.
 pub const DEFAULT_BUFFER_SIZE: usize = 1024;
-/// Bytes that wait on an edge, unless a manifest says otherwise: 8 MiB.
+/// Default number of bytes that may wait on an edge: 8 MiB.
 pub const DEFAULT_BUFFER_BYTES: usize = 8 << 20;
-/// The most datums that may wait on an edge: 16,777,216.
+/// Maximum number of records that may wait on an edge: 16,777,216.
 pub const MAX_BUFFER_SIZE: u64 = 1 << 24;
-/// The most bytes that may wait on an edge: 4 GiB.
+/// Maximum number of bytes that may wait on an edge: 4 GiB.
 pub const MAX_BUFFER_BYTES: u64 = 4 << 30;
 
-/// The longest that a datum may wait for others: 10 s.
+/// Longest time that a record may wait to be batched with others: 10 s.
 pub(super) const MAX_LINGER: Duration = Duration::from_secs(10);
-/// The most datums that a stage takes from an edge at once, and how many unless a manifest says fewer: 4096.
+/// Maximum and default number of records that a stage takes from an edge at once: 4096.
 pub const MAX_BATCH_SIZE: usize = 4096;
 
-/// Who can see a stream.
+/// Visibility of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scope {
-    /// This process only: never advertised, without a socket.
+    /// Visible in this process only: the stream is not advertised and needs no socket.
     #[default]
     Node,
-    /// Every node of the network.
+    /// Visible to every node of the network.
     Network,
 }
 
-/// What happens to a remote subscriber that does not keep up.
+/// The handling of a remote subscriber that does not keep up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lagging {
-    /// `true`: cut at once when its queue is full.
+    /// `true`: disconnect it as soon as its queue is full.
     Disconnect,
-    /// `false`: never cut; it misses what it has no room for, counted.
+    /// `false`: never disconnect it. Records that do not fit into its queue are dropped and counted.
     Drop,
-    /// A duration: the stream may wait that long for full subscribers, then cuts them. Default: 30 s.
+    /// A duration: wait up to this long for subscribers with full queues, then disconnect them. Default: 30 s.
     After(Duration),
-    /// `wait`: waited for without limit.
+    /// `wait`: wait for it without a limit.
     Wait,
 }
 
-/// How a consumer tries again after losing a producer.
+/// Reconnection delays of a consumer after it has lost a producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// Before the first try. Default: 500 ms.
+    /// Delay before the first attempt. Default: 500 ms.
     pub initial: Duration,
-    /// The longest wait. Default: 60 s.
+    /// Longest delay between attempts. Default: 60 s.
     pub max: Duration,
-    /// In all, before giving the producer up. Default: 5 min.
+    /// Total time after which the consumer gives up on the producer. Default: 5 min.
     pub max_elapsed: Duration,
 }
 
@@ -67,35 +67,36 @@ impl Default for Backoff {
     }
 }
 
-/// A stream as it is to be run.
+/// The settings of a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StreamConfig {
-    /// Who can see it.
+    /// Its visibility.
     pub scope: Scope,
-    /// What it is known by on the network.
+    /// Its ID on the network.
     pub id: StreamId,
-    /// What its datums are.
+    /// The encoding of its records.
     pub encoding: Encoding,
-    /// Datums that wait for each subscriber. Default: [`DEFAULT_BUFFER_SIZE`].
+    /// Maximum number of records that wait for each subscriber. Default: [`DEFAULT_BUFFER_SIZE`].
     pub buffer_size: usize,
-    /// Bytes that wait for each subscriber. Default: [`DEFAULT_BUFFER_BYTES`]; whichever bound is reached first.
+    /// Maximum number of bytes that wait for each subscriber. Default: [`DEFAULT_BUFFER_BYTES`]. The queue is full when
+    /// either limit is reached.
     pub buffer_bytes: usize,
-    /// How long a datum waits for more to go out with it. Default: not at all.
+    /// Time that a record may wait to be batched with others. Default: 0.
     pub linger: Duration,
-    /// The most remote subscribers; without it, any number.
+    /// Maximum number of remote subscribers; `None` for no limit.
     pub max_consumers: Option<usize>,
-    /// What happens to a remote subscriber that does not keep up.
+    /// The handling of a remote subscriber that does not keep up.
     pub disconnect_lagging: Lagging,
-    /// When each side counts as online.
+    /// The conditions under which each side counts as online.
     pub online_when: OnlineWhen,
-    /// What each side must show.
+    /// Requirements on each side.
     pub require: Require,
-    /// How a consumer tries again.
+    /// Reconnection delays of consumers.
     pub backoff: Backoff,
 }
 
 impl StreamConfig {
-    /// A stream about which nothing is said: `{}`.
+    /// Creates the default settings, as for `{}`.
     pub fn new(name: &StreamName) -> Self {
         Self {
             scope: Scope::Node,

@@ -1,6 +1,6 @@
-//! `${env:NAME}`, `${env:NAME:-default}`, `${file:PATH}` and the literal `$${`, within one scalar.
+//! Substitution of `${env:NAME}`, `${env:NAME:-default}`, `${file:PATH}` and the literal `$${` within one scalar.
 //!
-//! It happens after parsing, so that a value cannot bring YAML of its own in.
+//! It is done after parsing, so a substituted value cannot introduce YAML syntax.
 
 use std::{
     io,
@@ -9,12 +9,12 @@ use std::{
 
 use crate::{files, machine::Shortage};
 
-/// The largest file that `${file:…}` reads: 64 KiB.
+/// Maximum size of a file that `${file:…}` reads: 64 KiB.
 pub const MAX_SUBSTITUTED_BYTES: usize = 64 << 10;
 
-/// Where `${env:NAME}` looks.
+/// The variables available to `${env:NAME}`.
 pub trait Environment {
-    /// The value of a variable, if it is set to text.
+    /// Returns the value of a variable, if it is set and valid text.
     fn var(&self, name: &str) -> Option<String>;
 }
 
@@ -28,7 +28,7 @@ impl Environment for ProcessEnvironment {
     }
 }
 
-/// An environment of one's own, for tests.
+/// A custom environment, for tests.
 impl Environment for std::collections::BTreeMap<String, String> {
     fn var(&self, name: &str) -> Option<String> {
         self.get(name).cloned()
@@ -39,11 +39,11 @@ impl Environment for std::collections::BTreeMap<String, String> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Substituted {
     pub(super) text: String,
-    /// What was put in, in order.
+    /// The substituted texts, in order.
     pub(super) put_in: Vec<String>,
 }
 
-/// What is wrong with a substitution: the piece of text, the mistake, and a hint.
+/// An invalid substitution: the affected text, the error, and a hint.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
     pub(super) piece: String,
@@ -52,7 +52,7 @@ pub(super) struct Mistake {
     pub(super) help: Option<String>,
 }
 
-/// Substitutes in `text`. Every file tried is added to `files`, so that it can be watched.
+/// Substitutes in `text`. Adds every file that it tries to read to `files`, so that the file can be watched.
 pub(super) fn substitute(
     text: &str,
     env: &dyn Environment,
@@ -114,7 +114,7 @@ fn value(
                     help,
                 ));
             }
-            // As in a shell, `:-` is for what is not set and for what is empty.
+            // As in a shell, `:-` applies to unset and to empty variables.
             match (env.var(name), default) {
                 (Some(value), None) => Ok(value),
                 (Some(value), Some(_)) if !value.is_empty() => Ok(value),
@@ -181,7 +181,7 @@ fn read(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-/// Why a file cannot be had, in plain words that are the same on every system.
+/// Returns the reason that a file cannot be read, in words that are the same on every system.
 pub(crate) fn io_reason(error: &io::Error) -> String {
     if let Some(shortage) = Shortage::of(error) {
         return shortage.to_string();

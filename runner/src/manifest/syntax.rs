@@ -1,10 +1,10 @@
-//! What is wrong with YAML that does not parse, in plain words.
+//! Plain explanations of YAML syntax errors.
 
 use serde_saphyr::granit_parser::ErrorKind;
 
 use super::{diagnostics::Diagnostic, source::Span, yaml::MAX_DEPTH};
 
-/// Explains a mistake of syntax at `offset`.
+/// Explains a syntax error at `offset`.
 pub(crate) fn explain(text: &str, kind: &ErrorKind, offset: usize) -> Diagnostic {
     let offset = text.floor_char_boundary(offset);
     let here = one_char(text, offset);
@@ -113,7 +113,7 @@ fn one_char(text: &str, offset: usize) -> Span {
     Span::new(offset, offset + length)
 }
 
-/// What is wrong at the end of a text shows at its last character, not on an empty line below.
+/// Errors at the end of a text are shown at its last character, not on an empty line below.
 fn last_char(text: &str) -> usize {
     let trimmed = text.trim_end();
     trimmed
@@ -122,7 +122,7 @@ fn last_char(text: &str) -> usize {
         .map_or(0, |(index, _)| index)
 }
 
-/// Shows the bracket that is still open at `offset`, as far as that can be told without parsing.
+/// Adds the location of the bracket that is still open at `offset`, as far as it can be found without parsing.
 fn with_opening(text: &str, offset: usize, found: Diagnostic) -> Diagnostic {
     let mut open = Vec::new();
     for (index, c) in text[..offset].char_indices() {
@@ -137,7 +137,7 @@ fn with_opening(text: &str, offset: usize, found: Diagnostic) -> Diagnostic {
     })
 }
 
-/// The line above the one at `offset`, if it is a word alone: a key whose colon was forgotten.
+/// Returns the line above `offset` if it consists of a single word: a key with a missing colon.
 fn bare_line_before(text: &str, offset: usize) -> Option<Span> {
     let this = text[..offset].rfind('\n')?;
     let line = line_at(
@@ -172,7 +172,7 @@ fn line_at(text: &str, offset: usize) -> Span {
     Span::new(start + indent, start + line.trim_end().len().max(indent))
 }
 
-/// The tabs that a line at or just before `offset` is indented with.
+/// Returns the tabs in the indentation of the line at or just before `offset`.
 fn tab_of_indentation(text: &str, offset: usize) -> Option<Span> {
     let this = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
     let before = text[..this.saturating_sub(1)]

@@ -1,4 +1,4 @@
-//! A whole manifest: its sections, read from a source.
+//! A whole manifest: reads its sections from a source.
 
 use std::{
     collections::HashSet,
@@ -20,12 +20,12 @@ use super::{
     yaml,
 };
 
-/// The most streams, and the most stages of each kind: 1024.
+/// Maximum number of streams, and of stages of each kind: 1024.
 pub(crate) const MAX_ENTRIES: usize = 1024;
 
 const VERSIONS: &[&str] = &["v1"];
 
-/// The whole.
+/// The keys of a manifest.
 pub(crate) static MANIFEST: Section = Section {
     name: "manifest",
     doc: "A mosaik-runner manifest: producers, operators and consumers over named streams.",
@@ -68,26 +68,26 @@ pub(crate) static MANIFEST: Section = Section {
     ],
 };
 
-/// A manifest as it was written: its parts are right in themselves, but not yet wired.
+/// A manifest as written. Its parts are valid individually but not wired yet.
 #[derive(Debug, Default)]
 pub(crate) struct Manifest {
     pub(crate) network: Option<Guarded<String>>,
-    /// Whether there is a `network` that could not be read.
+    /// Whether there is a `network` that is invalid.
     pub(crate) broken_network: bool,
     pub(crate) node: NodeDecl,
     pub(crate) streams: Vec<StreamDecl>,
-    /// Streams that are declared, but not rightly: using them is no second mistake.
+    /// Declared streams with an invalid declaration. Using them is not reported as another mistake.
     pub(crate) broken_streams: HashSet<String>,
-    /// Whether a stage is missing here because of a mistake: then what seems unused may not be.
+    /// Whether stages are missing because of mistakes. If so, streams that appear unused may be used.
     pub(crate) broken_stages: bool,
     pub(crate) producers: Vec<ProducerDecl>,
     pub(crate) operators: Vec<OperatorDecl>,
     pub(crate) consumers: Vec<ConsumerDecl>,
-    /// Where `mosaik:` or, without it, the manifest starts.
+    /// Location of `mosaik:`, or of the start of the manifest.
     pub(crate) start: Span,
 }
 
-/// What reading a manifest gave, mistakes or not.
+/// The result of reading a manifest, with any mistakes.
 pub(crate) struct Read {
     pub(crate) manifest: Option<Manifest>,
     pub(crate) found: Vec<Diagnostic>,
@@ -95,7 +95,7 @@ pub(crate) struct Read {
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// Reads a manifest's text. Relative paths are relative to `base`.
+/// Reads the text of a manifest. Relative paths are relative to `base`.
 pub(crate) fn read(source: &Source, env: &dyn Environment, base: &Path) -> Read {
     let mut cx = Reader::new(source, env, base);
     let manifest = read_root(&mut cx, source);
@@ -155,7 +155,8 @@ fn read_root(cx: &mut Reader<'_>, source: &Source) -> Option<Manifest> {
     Some(manifest)
 }
 
-/// What a section with a misspelt name would have brought is no second mistake. Answers whether stages are missing.
+/// Records the contents of sections with misspelt names, so that their absence is not reported as another mistake.
+/// Returns whether stages are missing.
 fn note_misnamed(manifest: &mut Manifest, root: &Node) -> bool {
     let Value::Mapping(entries) = &root.value else {
         return false;
@@ -195,7 +196,7 @@ fn network(cx: &mut Reader<'_>, node: &Node) -> Option<Guarded<String>> {
     Some(text.value)
 }
 
-/// All entries of a section that holds names, read by `read`.
+/// Reads all entries of a section of names with `read`.
 fn all<T>(
     cx: &mut Reader<'_>,
     fields: Fields<'_>,

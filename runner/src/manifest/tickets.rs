@@ -1,4 +1,4 @@
-//! `tickets`: what a node shows, and what a stream asks for.
+//! `tickets`: the tickets that a node presents, and those that a stream requires.
 
 use std::{fmt, str::FromStr};
 
@@ -15,12 +15,12 @@ use super::{
     tree::Node,
 };
 
-/// A ticket that must be shown. Two are equal when they ask for the same.
+/// A required ticket. Two are equal if they have the same requirements.
 #[derive(Clone)]
 pub struct RequiredTicket(Jwt);
 
 impl RequiredTicket {
-    /// What judges it.
+    /// Returns the validator of the ticket.
     pub const fn validator(&self) -> &Jwt {
         &self.0
     }
@@ -34,21 +34,21 @@ impl PartialEq for RequiredTicket {
 
 impl Eq for RequiredTicket {}
 
-/// Without what it asks for, which may be a secret.
+/// Omits the requirements, which may be secret.
 impl fmt::Debug for RequiredTicket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RequiredTicket(***)")
     }
 }
 
-/// A ticket that is shown.
+/// The keys of a presented ticket.
 static TICKET: Section = Section {
     name: "ticket",
     doc: "A ticket to show: `{jwt: \"${file:/run/secrets/feed.jwt}\"}`.",
     keys: &[required("jwt", Shape::Text, "A JSON Web Token.")],
 };
 
-/// The tickets that a node shows.
+/// The tickets that a node presents.
 pub(crate) const TICKETS_SHAPE: Shape = Shape::List(&Shape::Of(&TICKET));
 
 const HEX_96: Shape = Shape::Pattern("^[0-9A-Fa-f]{96}$");
@@ -108,10 +108,10 @@ static REQUIRED_TICKET: Section = Section {
     keys: &[required("jwt", Shape::Of(&JWT), "A JSON Web Token.")],
 };
 
-/// The tickets that a stream asks for.
+/// The tickets that a stream requires.
 pub(crate) const REQUIRED_TICKETS_SHAPE: Shape = Shape::List(&Shape::Of(&REQUIRED_TICKET));
 
-/// Reads the tickets that a node shows.
+/// Reads the tickets that a node presents.
 pub(crate) fn read(cx: &mut Reader<'_>, node: &Node) -> Vec<Guarded<String>> {
     let read = |cx: &mut Reader<'_>, item: &Node| {
         let fields = cx.section(item, "tickets", &TICKET)?;
@@ -128,7 +128,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, node: &Node) -> Vec<Guarded<String>> {
     cx.list(node, "tickets", read).unwrap_or_default()
 }
 
-/// Whether it looks like a token at all. Whether it is good is for those who ask for it.
+/// Checks that a text has the form of a token. The token is validated by the peers that require it.
 fn check_form(token: &str) -> Result<(), String> {
     if token.len() > MAX_TOKEN_LEN {
         return Err(format!("expected at most {MAX_TOKEN_LEN} bytes"));
@@ -145,14 +145,14 @@ fn check_form(token: &str) -> Result<(), String> {
     }
 }
 
-/// As they are on the network.
+/// Converts the tickets to their form on the network.
 pub(crate) fn shown(tokens: &[Guarded<String>]) -> impl Iterator<Item = Ticket> {
     tokens
         .iter()
         .map(|token| Ticket::new(Jwt::CLASS, token.as_bytes().to_vec()))
 }
 
-/// Reads the tickets that a stream asks for.
+/// Reads the tickets that a stream requires.
 pub(crate) fn read_required(cx: &mut Reader<'_>, node: &Node) -> Vec<RequiredTicket> {
     let read = |cx: &mut Reader<'_>, item: &Node| {
         let fields = cx.section(item, "tickets", &REQUIRED_TICKET)?;
@@ -208,7 +208,7 @@ fn read_jwt(cx: &mut Reader<'_>, node: &Node) -> Option<RequiredTicket> {
     Some(RequiredTicket(jwt))
 }
 
-/// Reads a key, if it is there.
+/// Reads a key, if it is present.
 fn read_key<K: FromStr<Err = InvalidKey> + Into<VerifyingKey>>(
     cx: &mut Reader<'_>,
     fields: &Fields<'_>,

@@ -1,17 +1,17 @@
-//! A YAML document as a tree whose every value and key knows its place. Nothing of a manifest's meaning is in here.
+//! A YAML document as a tree in which every value and key has its location. Independent of the meaning of a manifest.
 
 use mosaik_streams::criteria;
 
 use super::source::Span;
 
-/// A value and where it was written.
+/// A value with its location.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {
     pub(crate) span: Span,
     pub(crate) value: Value,
 }
 
-/// What a node is.
+/// The content of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     Scalar(Scalar),
@@ -19,12 +19,12 @@ pub(crate) enum Value {
     Mapping(Vec<Entry>),
 }
 
-/// Text; unquoted text may also be read as a number, `true`, `false` or `null`.
+/// Text. Unquoted text may also be a number, `true`, `false` or `null`.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Scalar {
     pub(crate) text: String,
     pub(crate) plain: bool,
-    /// Whether it came from the environment or a file.
+    /// Set if the text was substituted from the environment or a file.
     pub(crate) secret: bool,
 }
 
@@ -53,7 +53,7 @@ impl std::fmt::Debug for Scalar {
 }
 
 impl Node {
-    /// The kind of value, as a sentence names it.
+    /// Returns the kind of value, for use in a sentence.
     pub(crate) fn kind(&self) -> &'static str {
         match &self.value {
             Value::Sequence(_) => "a list",
@@ -67,12 +67,12 @@ impl Node {
         }
     }
 
-    /// Whether nothing was written, or `null`.
+    /// Returns whether the value is missing or `null`.
     pub(crate) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(scalar) if scalar.resolve() == Plain::Null)
     }
 
-    /// Whether anything in it came from the environment or a file.
+    /// Returns whether any part of the value was substituted from the environment or a file.
     pub(crate) fn has_secrets(&self) -> bool {
         match &self.value {
             Value::Scalar(scalar) => scalar.secret,
@@ -81,7 +81,7 @@ impl Node {
         }
     }
 
-    /// The value of a key, if this is a mapping that has it.
+    /// Returns the entry of a key, if this is a mapping that contains it.
     pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
         match &self.value {
             Value::Mapping(entries) => entries.iter().find(|entry| entry.key.text == key),
@@ -90,7 +90,7 @@ impl Node {
     }
 }
 
-/// What an unquoted scalar reads as, by YAML's core schema.
+/// The type of an unquoted scalar in YAML's core schema.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Plain {
     Null,
@@ -102,7 +102,7 @@ pub(crate) enum Plain {
 }
 
 impl Scalar {
-    /// What it reads as without knowing what is expected.
+    /// Resolves the scalar without an expected type.
     pub(crate) fn resolve(&self) -> Plain {
         if !self.plain {
             return Plain::Text;
@@ -114,7 +114,7 @@ impl Scalar {
             _ => {}
         }
         let digits = self.text.strip_prefix(['-', '+']).unwrap_or(&self.text);
-        // `.inf`, `.nan` and Rust's own `inf` and `nan` stay text: no key takes them.
+        // `.inf`, `.nan` and Rust's own `inf` and `nan` stay text, since no key accepts them.
         if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
             return Plain::Text;
         }
@@ -138,12 +138,13 @@ impl Scalar {
 }
 
 impl Scalar {
-    /// The exact number that it reads as without knowing what is expected.
+    /// Returns the exact number to which the scalar resolves without an expected type.
     pub(crate) fn number(&self) -> Option<criteria::Scalar> {
         criteria::Scalar::number(&self.json_number()?)
     }
 
-    /// The number that it reads as without knowing what is expected, as JSON: with the digits that were written.
+    /// Returns the number to which the scalar resolves without an expected type, as JSON that preserves the written
+    /// digits.
     pub(crate) fn json_number(&self) -> Option<String> {
         if !matches!(
             self.resolve(),
@@ -151,7 +152,7 @@ impl Scalar {
         ) {
             return None;
         }
-        // YAML takes a plus, a point without a digit on one of its sides, and zeros in front of a point.
+        // YAML accepts a plus sign, a point without digits on one of its sides, and leading zeros before a point.
         let (sign, digits) = match self.text.strip_prefix('-') {
             Some(digits) => ("-", digits),
             None => ("", self.text.strip_prefix('+').unwrap_or(&self.text)),
@@ -171,8 +172,8 @@ impl Scalar {
         Some(format!("{sign}{zero}{mantissa}{behind}{exponent}"))
     }
 
-    /// Whether it is text here, and a number to people or to other readers of YAML: `0x10`, `.nan`, `1_000`, `1e999`,
-    /// `007`.
+    /// Returns whether the scalar is text here but a number to people or to other YAML readers: `0x10`, `.nan`,
+    /// `1_000`, `1e999`, `007`.
     pub(crate) fn resembles_number(&self) -> bool {
         if !self.plain || self.resolve() != Plain::Text {
             return false;
@@ -193,7 +194,7 @@ impl Scalar {
                 ".nan" | ".inf" | "nan" | "inf" | "infinity"
             )
             || (digits.contains(['_', 'e', 'E']) && is_number(&digits.replace('_', "")))
-            // With zeros in front, which other readers take as an octal or a decimal number.
+            // With leading zeros, other readers treat it as an octal or a decimal number.
             || digits.bytes().all(|byte| byte.is_ascii_digit())
     }
 }

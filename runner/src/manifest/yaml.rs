@@ -1,7 +1,8 @@
-//! YAML text to a [`Node`]: within budgets of depth, size and aliases, without recursion.
+//! Parses YAML text to a [`Node`], with limits on depth, size and aliases, and without recursion.
 //!
-//! It stands on the event parser beneath serde-saphyr. Its serde half stops at the first mistake, gives no place to a
-//! mapping's keys and reads scalars before their type is known; a tree does better on all three.
+//! It uses the event parser beneath serde-saphyr directly. The serde layer of that crate stops at the first mistake,
+//! gives no locations for the keys of a mapping, and reads scalars before their type is known. A tree avoids all three
+//! problems.
 
 use std::collections::HashMap;
 
@@ -16,16 +17,17 @@ use super::{
     tree::{Entry, Key, Node, Scalar, Value},
 };
 
-/// The most lists and mappings within each other: 64.
+/// Maximum nesting depth of lists and mappings: 64.
 pub(crate) const MAX_DEPTH: usize = 64;
-/// The most values in a manifest, those that aliases repeat counted each time: 100,000.
+/// Maximum number of values in a manifest: 100,000. Values repeated by aliases count each time.
 pub(crate) const MAX_NODES: usize = 100_000;
-/// The most text in a manifest's values, what aliases repeat counted each time: 4 MiB.
+/// Maximum size of the text in a manifest's values: 4 MiB. Text repeated by aliases counts each time.
 pub(crate) const MAX_SCALAR_BYTES: usize = 4 << 20;
 
-/// Reads one document. `Ok(None)`: there is none. Mistakes that leave a tree to go on with are added to `found`.
+/// Parses one document. Returns `Ok(None)` if there is none. Mistakes that still allow a tree to be built are added to
+/// `found`.
 pub(crate) fn parse(text: &str, found: &mut Vec<Diagnostic>) -> Result<Option<Node>, Diagnostic> {
-    // One level more than allowed, so that it is this module that refuses and says why.
+    // Allow one level more than the limit, so that this module rejects the document with its own message.
     let options =
         options! { flow_nesting_limit: MAX_DEPTH + 1, block_nesting_limit: MAX_DEPTH + 1 };
     let mut builder = Builder::new(text, found);
@@ -50,13 +52,13 @@ fn span_of(text: &str, span: YamlSpan) -> Span {
     Span::new(start, text.floor_char_boundary(range.end).max(start))
 }
 
-/// A list or mapping that is not at its end yet.
+/// A list or mapping that has not ended yet.
 struct Open {
     span: Span,
     anchor: usize,
-    /// Nodes and text before it, to know how much it holds.
+    /// Number of nodes and amount of text before it, from which its own size is computed.
     before: Size,
-    /// How deep its deepest value lies beneath it.
+    /// Depth of its deepest value below it.
     height: usize,
     content: Content,
 }
@@ -70,13 +72,13 @@ enum Content {
     },
 }
 
-/// What comes next in a mapping.
+/// The next element of a mapping.
 #[derive(Default)]
 enum Next {
     #[default]
     Key,
     Value(Key),
-    /// The value of a key that was no good.
+    /// The value of an invalid key.
     Skipped,
 }
 
@@ -86,7 +88,7 @@ struct Size {
     bytes: usize,
 }
 
-/// What an alias repeats.
+/// The node that an alias repeats.
 struct Anchored {
     node: Node,
     size: Size,
@@ -100,10 +102,10 @@ struct Builder<'a> {
     stack: Vec<Open>,
     anchors: HashMap<usize, Anchored>,
     total: Size,
-    /// Nodes kept for aliases: within each other, anchors keep the same ones many times.
+    /// Number of nodes kept for aliases. Nested anchors keep the same nodes several times.
     kept: usize,
     documents: usize,
-    /// Whether anything was repeated.
+    /// Whether any alias was used.
     aliased: bool,
 }
 
@@ -243,7 +245,7 @@ impl<'a> Builder<'a> {
                 (Value::Mapping(entries), last)
             }
         };
-        // A block ends where its last value does; brackets are there to be underlined.
+        // A block ends with its last value; a flow collection includes its brackets, so that they are underlined.
         let end = if end.is_empty() {
             last.unwrap_or(end.end)
         } else {
@@ -311,7 +313,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Puts a finished node where it belongs: the root, a list, or a mapping's next key or value.
+    /// Adds a finished node to its parent: the root, a list, or the next key or value of a mapping.
     fn put(&mut self, mut node: Node, height: usize) {
         let Some(open) = self.stack.last_mut() else {
             self.root = Some(node);

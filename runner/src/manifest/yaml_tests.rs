@@ -1,4 +1,4 @@
-//! The bounds of reading YAML, each at its edge.
+//! The limits of YAML parsing, tested at their boundaries.
 
 use std::{
     fmt::Write as _,
@@ -47,7 +47,7 @@ fn spans_are_where_the_text_is() {
         "{}",
         slice(block)
     );
-    // Nothing has no text of its own: its key stands for it.
+    // An empty value has no text of its own, so the location of its key is used.
     assert_eq!(slice(&root.get("end").unwrap().node), "end");
 }
 
@@ -82,7 +82,7 @@ fn aliases_repeat_within_bounds() {
     let text = "t".repeat(10_000);
     let long = format!("a: &a {text}\nb: [{}]\n", vec!["*a"; 1000].join(", "));
     assert!(refused(&long).contains("MiB of text"));
-    // Anchors within anchors keep the same values many times.
+    // Nested anchors keep the same values several times.
     let wide = vec!["1"; MAX_NODES / 20].join(",");
     let mut kept = wide;
     for level in 0..30 {

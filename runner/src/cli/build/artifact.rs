@@ -1,4 +1,4 @@
-//! What came of a build: found in what cargo says, and put where manifests look for it.
+//! The result of a build: found in cargo's messages, and placed where manifests expect it.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use serde::Deserialize;
 
-/// A line of `cargo build --message-format=json`, as far as it matters here.
+/// A line of `cargo build --message-format=json`, reduced to the fields used here.
 #[derive(Deserialize)]
 struct Message {
     reason: String,
@@ -28,15 +28,16 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// The WebAssembly that cargo says it has made of the crate of this `Cargo.toml`. Reads to the end.
+/// Returns the WebAssembly file that cargo has built from the crate with this `Cargo.toml`. Reads the messages to their
+/// end.
 ///
 /// # Errors
-/// Those of reading.
+/// Reading failed.
 pub(super) fn of(messages: impl Read, manifest: &Path) -> io::Result<Option<PathBuf>> {
     let manifest = fs::canonicalize(manifest)?;
     let mut found = None;
     for line in BufReader::new(messages).lines() {
-        // Whatever else prints there is not for us.
+        // Ignore output that is not a message of cargo.
         let Ok(message) = serde_json::from_str::<Message>(&line?) else {
             continue;
         };
@@ -51,11 +52,11 @@ pub(super) fn of(messages: impl Read, manifest: &Path) -> io::Result<Option<Path
     Ok(found)
 }
 
-/// Makes it be where cargo would have put it in a target folder of its own, `target` in the crate's folder, and gives
-/// that path. The file there is replaced at once, never half written, for a node may be watching it.
+/// Places the file at the path that cargo would use without a shared target folder, in `target` in the crate's folder,
+/// and returns that path. An existing file is replaced atomically, since a node may be watching it.
 ///
 /// # Errors
-/// Those of the file system.
+/// The file system reports an error.
 pub(super) fn place(built: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     // The target, the profile and the file.
     let mut parts: Vec<_> = built.iter().rev().take(3).collect();

@@ -1,4 +1,4 @@
-//! `mosaik-runner build`: cargo with whichever Rust of this machine can build WebAssembly.
+//! `mosaik-runner build`: runs cargo with a Rust toolchain of this machine that can build WebAssembly.
 
 mod artifact;
 mod toolchain;
@@ -58,7 +58,7 @@ pub(super) fn run(args: &BuildArgs, output: OutputArgs) -> anyhow::Result<Exit> 
     let mut child = cargo.spawn().context("cannot run cargo")?;
     let messages = child.stdout.take().context("cargo has no output")?;
     let built = artifact::of(messages, &folder.join("Cargo.toml"));
-    // Cargo has said why.
+    // Cargo has already printed the reason.
     ensure!(child.wait()?.success(), "cargo could not build it");
     let Some(built) = built.context("cannot read what cargo says")? else {
         bail!(
@@ -70,14 +70,14 @@ pub(super) fn run(args: &BuildArgs, output: OutputArgs) -> anyhow::Result<Exit> 
     Ok(Exit::Success)
 }
 
-/// What a variable of the environment names, else a program to be found in `PATH`.
+/// Returns the program named by an environment variable; otherwise a name to look up in `PATH`.
 fn program(variable: &str, name: &str) -> OsString {
     std::env::var_os(variable)
         .filter(|program| !program.is_empty())
         .unwrap_or_else(|| name.into())
 }
 
-/// What a manifest says of it, and how large it is.
+/// Formats the `wasm` entry for a manifest, and the size of the file.
 fn report(wasm: &Path) -> anyhow::Result<String> {
     let bytes = fs::read(wasm).with_context(|| format!("cannot read {}", wasm.display()))?;
     Ok(format!(

@@ -1,4 +1,4 @@
-//! Which Rust of this machine can build WebAssembly, and what cargo must be told to use it.
+//! Finds a Rust toolchain of this machine that can build WebAssembly, and configures cargo to use it.
 
 use std::{
     ffi::OsStr,
@@ -9,30 +9,30 @@ use std::{
 
 use super::program;
 
-/// What operators are built for.
+/// The target for which operators are built.
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Debian's compiler. By its full name: with rustup, `rustc` in the path is another one.
+/// Debian's compiler, by its full path: if rustup is installed, `rustc` in `PATH` is a different one.
 const DEBIAN: &str = "/usr/bin/rustc";
 
-/// A Rust that builds for [`TARGET`].
+/// A toolchain that builds for [`TARGET`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Toolchain {
-    /// Has the target's standard library.
+    /// A toolchain with the target's standard library.
     Installed {
         /// The compiler.
         rustc: PathBuf,
     },
-    /// Has the standard library's source, which is built along.
+    /// A toolchain with the source of the standard library, which is built together with the crate.
     FromSource {
         /// The compiler.
         rustc: PathBuf,
-        /// What links WebAssembly.
+        /// The linker for WebAssembly.
         linker: PathBuf,
     },
 }
 
-/// Why there is none.
+/// The reason that no toolchain was found.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ToolchainError {
     #[error("there is no Rust on this machine: see https://rustup.rs")]
@@ -48,30 +48,30 @@ pub(super) enum ToolchainError {
     NoLinker,
 }
 
-/// A compiler and where it keeps things.
+/// A compiler, with the paths of its files.
 #[derive(Debug)]
 struct Rustc {
     path: PathBuf,
     sysroot: PathBuf,
-    /// The folder of the libraries for the machine that it runs on.
+    /// The folder with the libraries for the host.
     own_libraries: PathBuf,
 }
 
 impl Toolchain {
-    /// The one to build the crate in `folder` with: the compiler in use there if it has the target or else Debian's,
-    /// and where neither has, one that has the standard library's source.
+    /// Selects the toolchain for the crate in `folder`: the compiler in use there if it has the target, otherwise
+    /// Debian's. If neither has the target, selects one with the source of the standard library.
     ///
     /// # Errors
-    /// When there is none, with what to install.
+    /// There is no such toolchain. The error says which software to install.
     pub(super) fn find(folder: &Path) -> Result<Self, ToolchainError> {
         let in_use = Rustc::ask(Path::new(&program("RUSTC", "rustc")), folder)?;
-        // One that cannot be run is as good as none.
+        // A compiler that cannot be run is treated as missing.
         let debian = Rustc::ask(Path::new(DEBIAN), folder).ok().flatten();
         let path = std::env::var_os("PATH").unwrap_or_default();
         choose(in_use.into_iter().chain(debian).collect(), &path)
     }
 
-    /// Has cargo build with it.
+    /// Makes cargo build with this toolchain.
     pub(super) fn apply(&self, cargo: &mut Command) {
         match self {
             Self::Installed { rustc } => {
@@ -112,7 +112,7 @@ fn choose(compilers: Vec<Rustc>, path: &OsStr) -> Result<Toolchain, ToolchainErr
 }
 
 impl Rustc {
-    /// Asks a compiler, in a folder that may have its own; `None` if there is no such compiler.
+    /// Queries a compiler, in a folder that may select its own; `None` if the compiler does not exist.
     fn ask(path: &Path, folder: &Path) -> Result<Option<Self>, ToolchainError> {
         let failed = |why: String| ToolchainError::Run {
             rustc: path.to_owned(),
@@ -154,7 +154,7 @@ impl Rustc {
             .is_file()
     }
 
-    /// The linker that rustup's toolchains bring along.
+    /// Returns the linker that is part of rustup's toolchains.
     fn own_linker(&self) -> PathBuf {
         self.own_libraries.with_file_name("bin").join("rust-lld")
     }
@@ -166,7 +166,7 @@ mod tests {
 
     use super::*;
 
-    /// A compiler whose sysroot has these files.
+    /// Creates a compiler whose sysroot contains these files.
     fn rustc(at: &Path, name: &str, files: &[&str]) -> Rustc {
         let sysroot = at.join(name);
         for file in files {

@@ -1,4 +1,4 @@
-//! Which node is meant.
+//! Command-line arguments that select a node.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ pub(in crate::cli) struct NodeArgs {
 }
 
 impl NodeArgs {
-    /// The only node of this machine.
+    /// Selects the node with this name, or the only node of this machine.
     pub(in crate::cli) const fn only(name: Option<String>) -> Self {
         Self {
             manifest: None,
@@ -29,7 +29,7 @@ impl NodeArgs {
         }
     }
 
-    /// A connection to it.
+    /// Connects to the selected node.
     pub(in crate::cli) fn find(&self) -> Result<Found, AskError> {
         let address = match (&self.name, &self.manifest) {
             (Some(name), _) => Some(Address::of_name(name)),
@@ -40,7 +40,7 @@ impl NodeArgs {
     }
 }
 
-/// A name for a node on this machine.
+/// Parses a name for a node on this machine.
 pub(in crate::cli) fn node_name(text: &str) -> Result<String, String> {
     if is_name(text) {
         Ok(text.to_owned())

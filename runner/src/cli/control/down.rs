@@ -21,7 +21,7 @@ pub(in crate::cli) struct DownArgs {
 
 pub(in crate::cli) fn run(args: &DownArgs) -> anyhow::Result<Exit> {
     let mut found = args.node.find()?;
-    // The connection lasts as long as the node, which may have ended before it could answer.
+    // The connection lasts as long as the node, which may end before it can answer.
     let ordered = found.client.ask(&Request::Down);
     match ordered.and_then(|_| found.client.more()) {
         Err(AskError::Gone) => Ok(Exit::Success),

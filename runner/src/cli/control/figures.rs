@@ -1,8 +1,8 @@
-//! Figures for people.
+//! Formats numbers for people.
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
-/// `12 k`, `3.4 M`: three digits at most.
+/// Formats a count as `12 k` or `3.4 M`, with at most three digits.
 pub(in crate::cli) fn short(count: f64) -> String {
     let units = [(1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")];
     let unit = units.iter().find(|(size, _)| count >= *size);
@@ -14,12 +14,12 @@ pub(in crate::cli) fn short(count: f64) -> String {
     }
 }
 
-/// A rate; nothing where none was measured.
+/// Formats a rate; empty if none was measured.
 pub(in crate::cli) fn rate(rate: Option<f64>) -> String {
     rate.map_or_else(String::new, |rate| format!("{}/s", short(rate)))
 }
 
-/// `2h 5m`, `3m 20s`, `4.2s`: the two largest units.
+/// Formats a duration in its two largest units: `2h 5m`, `3m 20s`, `4.2s`.
 pub(in crate::cli) fn span(ms: u64) -> String {
     let duration = Duration::from_millis(ms);
     let seconds = duration.as_secs();
@@ -36,7 +36,7 @@ pub(in crate::cli) fn span(ms: u64) -> String {
     }
 }
 
-/// `3 lagging, 1 closed`; `-` when nothing was.
+/// Formats counts by reason: `3 lagging, 1 closed`; `-` if there are none.
 pub(in crate::cli) fn reasons(counts: &BTreeMap<String, u64>) -> String {
     if counts.is_empty() {
         return "-".to_owned();
@@ -47,7 +47,8 @@ pub(in crate::cli) fn reasons(counts: &BTreeMap<String, u64>) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-/// Rows under a heading, each column as wide as it must be; those after the first `left` to the right.
+/// Formats rows below a heading. Each column is as wide as its widest cell; the first `left` columns are left-aligned,
+/// the others right-aligned.
 pub(in crate::cli) fn table(heading: &[&str], left: usize, rows: &[Vec<String>]) -> String {
     let heading: Vec<String> = heading.iter().map(ToString::to_string).collect();
     let widths: Vec<usize> = (0..heading.len())
@@ -65,7 +66,7 @@ pub(in crate::cli) fn table(heading: &[&str], left: usize, rows: &[Vec<String>])
         for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
             let last = column + 1 == widths.len();
             line.push(' ');
-            // Nothing can go wrong in writing to a text.
+            // Writing to a string cannot fail.
             let _ = if last {
                 write!(line, "{cell}")
             } else if column < left {

@@ -1,4 +1,4 @@
-//! The verbs that ask or tell a node that runs.
+//! The commands that query or control a running node.
 
 mod args;
 pub(super) mod down;

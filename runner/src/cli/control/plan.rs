@@ -36,7 +36,7 @@ pub(in crate::cli) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
         by_name()?
     } else {
         match find(Some(&Address::of_manifest(&args.manifest))) {
-            // Another file than it runs: then it is the only node that is meant.
+            // No node runs this file, so the request is for the only node.
             Err(AskError::NoNode { .. }) => by_name()?,
             found => found?,
         }

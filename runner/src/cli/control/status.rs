@@ -14,7 +14,7 @@ use crate::{
     topology::report::{ChannelStatus, Outcome, StageStatus, Status},
 };
 
-/// For how long rates are measured by default, in milliseconds.
+/// Default time over which rates are measured: 500 ms.
 const WINDOW_MS: u64 = 500;
 
 /// Show what a running node does: its stages, subscriptions, streams and peers, and its last reload.
@@ -44,7 +44,7 @@ pub(in crate::cli) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
 
 fn shown(status: &Status) -> String {
     let mut text = String::new();
-    // Nothing can go wrong in writing to a text.
+    // Writing to a string cannot fail.
     let _ = writeln!(text, "{}", headline(status));
     if let Some(peer) = &status.peer {
         let _ = writeln!(text, "peer {peer} listens on {}", status.listens.join(", "));
@@ -171,7 +171,7 @@ fn shown(status: &Status) -> String {
     text
 }
 
-/// `evicted 3 (incomplete), duplicates 12`.
+/// Formats counters: `evicted 3 (incomplete), duplicates 12`.
 fn counters(stage: &StageStatus) -> String {
     let each = stage.counters.iter().map(|(name, counter)| {
         let class = match counter.class {
@@ -183,7 +183,7 @@ fn counters(stage: &StageStatus) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-/// `pipeline.yaml, generation 3, up 2m 10s, process 4711`.
+/// Formats the first line: `pipeline.yaml, generation 3, up 2m 10s, process 4711`.
 pub(in crate::cli) fn headline(status: &Status) -> String {
     let name = status
         .name
@@ -202,15 +202,15 @@ pub(in crate::cli) const fn online(online: bool) -> &'static str {
     if online { "online" } else { "offline" }
 }
 
-/// Nodes that are named in a cell.
+/// Maximum number of nodes named in a cell: 3.
 const NAMES_MAX: usize = 3;
 
-/// `2 here, 1 remote, 1 silent`.
+/// Formats channels: `2 here, 1 remote, 1 silent`.
 pub(in crate::cli) fn channels(all: &[ChannelStatus]) -> String {
     counted(all, |_, what| what)
 }
 
-/// `2 here, 1 remote (feed), 1 silent for 12.0s (desk)`.
+/// Formats channels with names: `2 here, 1 remote (feed), 1 silent for 12.0s (desk)`.
 fn named_channels(all: &[ChannelStatus]) -> String {
     counted(all, |channels, what| {
         let silent_ms = channels
@@ -225,7 +225,7 @@ fn named_channels(all: &[ChannelStatus]) -> String {
     })
 }
 
-/// The connected ones by kind, each kind as `shown` has it.
+/// Counts the connected channels by kind, and formats each kind with `shown`.
 fn counted(all: &[ChannelStatus], shown: impl Fn(&[&ChannelStatus], String) -> String) -> String {
     let kind = |channel: &ChannelStatus| match (channel.state.as_str(), &channel.peer) {
         ("connected", None) => Some("here"),
@@ -250,7 +250,7 @@ fn counted(all: &[ChannelStatus], shown: impl Fn(&[&ChannelStatus], String) -> S
     kinds.join(", ")
 }
 
-/// ` (feed, desk)`; nothing if none has a name.
+/// Formats names: ` (feed, desk)`; empty if no channel has a name.
 fn names(channels: &[&ChannelStatus]) -> String {
     let names: BTreeSet<&str> = channels
         .iter()

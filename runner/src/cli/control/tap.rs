@@ -90,7 +90,7 @@ pub(in crate::cli) fn run(args: &TapArgs, colored: bool) -> anyhow::Result<Exit>
     }
 }
 
-/// Writes each record as a line, with control characters escaped if they could steer a terminal.
+/// Writes each record as a line. With `escaped`, control characters that could affect a terminal are escaped.
 fn show(out: &mut impl io::Write, datums: &[Shown], escaped: bool) -> io::Result<()> {
     for Shown { form, bytes } in datums {
         match form {

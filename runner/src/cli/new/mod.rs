@@ -1,4 +1,4 @@
-//! `mosaik-runner new`: what one begins with, written so that it runs as it is.
+//! `mosaik-runner new`: creates initial files that run without changes.
 
 mod names;
 mod operator;
@@ -16,7 +16,7 @@ use clap::{Args, Subcommand};
 
 use super::Exit;
 
-/// The schema of manifests, beside every manifest that names it.
+/// The schema of manifests, placed next to every manifest that refers to it.
 const SCHEMA: &str = "mosaik.schema.json";
 
 /// Create an operator or a pipeline to begin with.
@@ -42,7 +42,7 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<Exit> {
     }
 }
 
-/// A template with its `{{name}}`s filled in.
+/// Replaces each `{{name}}` in a template.
 fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut text = template.to_owned();
     for (name, value) in values {
@@ -51,7 +51,7 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
     text
 }
 
-/// Writes a file that is not there yet.
+/// Writes a file that does not exist yet.
 fn create(path: &Path, text: &str) -> anyhow::Result<()> {
     OpenOptions::new()
         .write(true)
@@ -61,7 +61,7 @@ fn create(path: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("cannot create {}", path.display()))
 }
 
-/// Makes the folder that `path` will lie in, and those above it.
+/// Creates the parent folder of `path`, including missing folders above it.
 fn create_parent(path: &Path) -> anyhow::Result<()> {
     match path.parent() {
         Some(parent) => fs::create_dir_all(parent)

@@ -1,14 +1,14 @@
-//! What a new operator or pipeline may be called. NAME on the command line is a path whose last part is the name.
+//! The allowed names of new operators and pipelines. NAME on the command line is a path whose last part is the name.
 
 use std::path::{Path, PathBuf};
 
-/// The longest name: 64 bytes, as in a manifest.
+/// Maximum length of a name: 64 bytes, as in a manifest.
 const NAME_BYTES_MAX: usize = 64;
 
 const RULE: &str =
     "a name has 1 to 64 lowercase letters, digits, `-` or `_`, of which the first is a letter";
 
-/// Names that would hide a crate that every operator is built with.
+/// Names that conflict with crates that every operator is built with.
 const CRATES: &[&str] = &[
     "alloc",
     "core",
@@ -30,17 +30,17 @@ const KEYWORDS: &[&str] = &[
 /// A path whose last part is a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Named {
-    /// The path as it was given.
+    /// The path as given.
     pub(super) path: PathBuf,
-    /// Its last part.
+    /// The last part of the path.
     pub(super) name: String,
 }
 
 impl Named {
-    /// For an operator, whose name is a crate's too.
+    /// Parses the path of an operator, whose name is also the name of a crate.
     ///
     /// # Errors
-    /// What is wrong with the name, and one that would do.
+    /// Returns the problem with the name, and a valid one as a suggestion.
     pub(super) fn operator(text: &str) -> Result<Self, String> {
         let named = Self::pipeline(text)?;
         let module = named.module();
@@ -55,10 +55,10 @@ impl Named {
         Err(format!("`{name}` is {taken}; `{name}-operator` would do"))
     }
 
-    /// For a pipeline, whose name becomes a file's.
+    /// Parses the path of a pipeline, whose name becomes a file name.
     ///
     /// # Errors
-    /// What is wrong with the name, and one that would do.
+    /// Returns the problem with the name, and a valid one as a suggestion.
     pub(super) fn pipeline(text: &str) -> Result<Self, String> {
         let path = Path::new(text);
         let name = path.file_name().and_then(|name| name.to_str());
@@ -75,7 +75,7 @@ impl Named {
         }
     }
 
-    /// The name as Rust writes it.
+    /// Returns the name as a Rust identifier.
     pub(super) fn module(&self) -> String {
         self.name.replace('-', "_")
     }
@@ -89,7 +89,7 @@ fn is_name(text: &str) -> bool {
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'))
 }
 
-/// A name that was most likely meant.
+/// Returns the name that was probably meant.
 fn close_to(text: &str) -> Option<String> {
     let text = text.strip_suffix(".yaml").unwrap_or(text);
     let close: String = text

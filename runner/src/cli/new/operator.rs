@@ -32,15 +32,15 @@ pub(super) struct OperatorArgs {
     sdk: Option<PathBuf>,
 }
 
-/// What tells one kind of operator from the other.
+/// The texts that differ between the kinds of operators.
 struct Kind {
     code: &'static str,
-    /// What it does, as a sentence.
+    /// The operator's function, as a sentence.
     does: &'static str,
-    /// What leaves it first.
+    /// The first record of its output.
     sample: &'static str,
     config: &'static str,
-    /// What becomes of its state when it is built anew while it runs.
+    /// The effect on its state when it is rebuilt while it runs.
     keeps: &'static str,
 }
 
@@ -72,7 +72,7 @@ pub(super) fn run(args: &OperatorArgs) -> anyhow::Result<Exit> {
         made => made.with_context(|| format!("cannot create {}", folder.display()))?,
     }
     if let Err(error) = write(&args.name, kind, &sdk) {
-        // Made just now, by us alone.
+        // This command has just created the folder.
         let _ = fs::remove_dir_all(folder);
         return Err(error);
     }
@@ -93,7 +93,7 @@ fn write(named: &Named, kind: &Kind, sdk: &Sdk) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The files of the crate, by their path in it.
+/// Returns the files of the crate, with their paths in it.
 fn files(named: &Named, kind: &Kind, sdk: &str) -> [(&'static str, String); 6] {
     let wasm = format!(
         "target/wasm32-unknown-unknown/release/{}.wasm",
@@ -131,7 +131,7 @@ fn files(named: &Named, kind: &Kind, sdk: &str) -> [(&'static str, String); 6] {
     ]
 }
 
-/// What was made, and what to do with it.
+/// Formats a summary of the created files and the next commands.
 fn next(folder: &Path, sdk: &Sdk) -> String {
     let shown = folder.display();
     let manifest = folder.join("manifest.yaml");

@@ -19,12 +19,12 @@ pub(super) struct PipelineArgs {
     name: Named,
 }
 
-/// What became of the schema.
+/// The result of writing the schema.
 #[derive(Debug, PartialEq, Eq)]
 enum Schema {
     Written,
     Same,
-    /// There is another file of its name, which is left as it is.
+    /// A different file has the name. It is not changed.
     Another,
 }
 
@@ -42,7 +42,7 @@ pub(super) fn run(args: &PipelineArgs) -> anyhow::Result<Exit> {
         include_str!("../../../templates/pipeline.yaml"),
         &[("file", &file)],
     );
-    // The schema first: a manifest that is there is complete.
+    // Write the schema first, so that a manifest never exists without its schema.
     let schema_file = manifest.with_file_name(SCHEMA);
     let schema = write_schema(&schema_file)?;
     create(&manifest, &text)?;

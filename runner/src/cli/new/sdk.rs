@@ -1,4 +1,4 @@
-//! How a new operator's `Cargo.toml` names the SDK.
+//! The dependency on the SDK in a new operator's `Cargo.toml`.
 
 use std::{
     fs,
@@ -7,24 +7,24 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-/// Where the SDK lay when this binary was built.
+/// The folder of the SDK when this binary was built.
 const IN_SOURCE_TREE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../wasm-sdk");
 
-/// Where the SDK comes from.
+/// The source of the SDK.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Sdk {
-    /// A folder, by its absolute path without links.
+    /// A folder, by its absolute path without symbolic links.
     Folder(PathBuf),
-    /// crates.io, in the version of this binary.
+    /// crates.io, with the version of this binary.
     Version(&'static str),
 }
 
 impl Sdk {
-    /// The folder that was asked for, else the one in the source tree of this binary if that is still there, else the
-    /// version of this binary.
+    /// Returns the requested folder; otherwise the folder in the source tree of this binary if it still exists, or else
+    /// the version of this binary.
     ///
     /// # Errors
-    /// When the folder that was asked for does not hold the SDK.
+    /// The requested folder does not contain the SDK.
     pub(super) fn find(asked: Option<&Path>) -> anyhow::Result<Self> {
         if let Some(path) = asked {
             let folder = fs::canonicalize(path)
@@ -42,11 +42,11 @@ impl Sdk {
         })
     }
 
-    /// What stands behind `mosaik-wasm-sdk =` in the `Cargo.toml` of a crate in `folder`, an absolute path without
-    /// links.
+    /// Returns the value of `mosaik-wasm-sdk =` in the `Cargo.toml` of a crate in `folder`, an absolute path without
+    /// symbolic links.
     ///
     /// # Errors
-    /// When the path is not UTF-8, which `Cargo.toml` is.
+    /// The path is not UTF-8, which `Cargo.toml` requires.
     pub(super) fn dependency(&self, folder: &Path) -> anyhow::Result<String> {
         let path = match self {
             Self::Version(version) => return Ok(format!("\"{version}\"")),
@@ -55,7 +55,7 @@ impl Sdk {
         let path = path
             .to_str()
             .with_context(|| format!("{} is not UTF-8", path.display()))?;
-        // A JSON string is a TOML string too.
+        // A JSON string is also a valid TOML string.
         Ok(format!("{{ path = {} }}", serde_json::to_string(path)?))
     }
 }
@@ -72,7 +72,8 @@ impl std::fmt::Display for Sdk {
     }
 }
 
-/// The relative path from `folder` to the SDK if both lie in one repository, which may then lie anywhere.
+/// Returns the relative path from `folder` to the SDK if both are in one repository, so that the repository can be
+/// moved.
 fn within_repository(sdk: &Path, folder: &Path) -> Option<PathBuf> {
     let repository = sdk.parent()?;
     let below = folder.strip_prefix(repository).ok()?;

@@ -1,4 +1,4 @@
-//! Lines to batches. One line and one batch are held at a time, however much there is to read.
+//! Converts lines to batches. Holds at most one line and one batch at a time.
 
 use std::{
     fs::File,
@@ -16,42 +16,42 @@ use serde_json::value::RawValue;
 use super::StreamEncoding;
 use crate::{connector::DEFAULT_MAX_DATUM_BYTES, stage::BATCH_DATUMS_MAX};
 
-/// What is read at once, and what a batch is filled up to, longer by one datum at worst: 64 KiB.
+/// Size of a read and of a batch: 64 KiB. A batch exceeds it by at most one record.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// The longest line: 2 MiB, for the longest datum a source makes, in base64 and with its port.
+/// Maximum length of a line: 2 MiB, which has room for the longest record of a source in base64 together with its port.
 const LINE_BYTES_MAX: usize = 2 * DEFAULT_MAX_DATUM_BYTES;
 
-/// Where lines come from, and what they are.
+/// A source of lines, with their ports and encodings.
 pub(super) struct Lines {
-    /// What messages call it.
+    /// Name of the source in messages.
     pub(super) name: String,
     from: BufReader<Box<dyn Read>>,
     port: Port,
     line: u64,
-    /// What was read beyond the last batch.
+    /// The line that was read after the last batch.
     ahead: Option<Line>,
 }
 
 enum Port {
-    /// All lines are datums of this port.
+    /// All lines are records for this port.
     One(usize, StreamEncoding),
-    /// Lines name one of these.
+    /// Each line names one of these ports.
     Tagged(Vec<(String, StreamEncoding)>),
 }
 
-/// Datums for one port.
+/// Records for one port.
 pub(super) struct Batch {
     pub(super) port: usize,
     pub(super) frames: Frames,
-    /// The line of each.
+    /// The line number of each record.
     pub(super) lines: Vec<u64>,
 }
 
-/// What comes next.
+/// The next input.
 pub(super) enum Next {
     Batch(Batch),
-    /// A line that is no datum, and why.
+    /// A line that is not a record, and the reason.
     Bad(u64, String),
     End,
 }
@@ -77,7 +77,7 @@ struct Tagged<'a> {
 }
 
 impl Lines {
-    /// All lines for one port; `-` is standard input.
+    /// Opens a file whose lines are all for one port; `-` is standard input.
     pub(super) fn open(path: &Path, port: usize, encoding: StreamEncoding) -> anyhow::Result<Self> {
         if path.as_os_str() == "-" {
             return Ok(Self::stdin(Port::One(port, encoding)));
@@ -87,7 +87,7 @@ impl Lines {
         Ok(Self::new(name, Box::new(file), Port::One(port, encoding)))
     }
 
-    /// Standard input, whose lines name one of these ports.
+    /// Reads standard input, whose lines each name one of these ports.
     pub(super) fn tagged(ports: Vec<(String, StreamEncoding)>) -> Self {
         Self::stdin(Port::Tagged(ports))
     }
@@ -106,7 +106,7 @@ impl Lines {
         }
     }
 
-    /// Waits for a line, and takes those with it that are there already.
+    /// Waits for a line, and adds the lines that are already available.
     pub(super) fn next(&mut self) -> io::Result<Next> {
         let (mut frames, mut lines) = (FramesBuilder::new(), Vec::new());
         let mut batch_port = 0;
@@ -141,7 +141,7 @@ impl Lines {
         }))
     }
 
-    /// Whether a whole line can be had without waiting.
+    /// Returns whether a complete line is available without waiting.
     fn has_line(&self) -> bool {
         memchr(b'\n', self.from.buffer()).is_some()
     }
@@ -233,7 +233,7 @@ mod tests {
         Lines::new("test".to_owned(), Box::new(text.as_bytes()), port)
     }
 
-    /// A line a batch: its port, its lines and its datums.
+    /// Formats each batch as a line with its port, its line numbers and its records.
     fn shown(mut lines: Lines) -> Vec<String> {
         let mut all = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! What an operator under trial says: to the log on stderr, and kept where a report wants it.
+//! Log messages of an operator run by `run-operator`: written to the log on stderr, and kept for a report.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,10 +7,10 @@ use crate::{
     stage::Guest,
 };
 
-/// Hears an operator.
+/// Receives the log messages of an operator.
 pub(super) struct Listener {
     guest: Guest,
-    /// The lines of the call at hand, which the host bounds; `None` where no report wants them.
+    /// The messages of the current call, whose number the host limits; `None` without a report.
     lines: Option<Mutex<Vec<(Level, String)>>>,
 }
 
@@ -22,7 +22,7 @@ impl Listener {
         }
     }
 
-    /// What was logged since the last call, if it is kept.
+    /// Returns the messages since the last call, if they are kept.
     pub(super) fn take_lines(&self) -> Vec<(Level, String)> {
         let lines = self.lines.as_ref();
         lines.map_or_else(Vec::new, |lines| {

@@ -1,4 +1,4 @@
-//! `mosaik-runner run-operator`: one operator without a manifest, from lines to lines.
+//! `mosaik-runner run-operator`: runs one operator without a manifest, with lines as input and output.
 
 mod input;
 mod listener;
@@ -104,18 +104,18 @@ impl StreamEncoding {
     }
 }
 
-/// What keeps a trial from its end.
+/// A reason to end the run early.
 #[derive(Debug)]
 enum Stop {
-    /// The command line is wrong.
+    /// The command line is invalid.
     Usage(String),
     /// The operator cannot be used, or refuses its configuration or state.
     Unusable(String),
-    /// It failed while it ran.
+    /// The operator failed while running.
     Failed(String),
-    /// A file or a pipe failed.
+    /// Reading or writing failed.
     Io(anyhow::Error),
-    /// Whoever read stdout is gone.
+    /// The reader of stdout has closed it.
     Closed,
 }
 
@@ -158,14 +158,14 @@ fn try_out(args: &RunOperatorArgs) -> Result<Exit, Stop> {
     }
 }
 
-/// The configuration as JSON, and the texts in it that no message may show.
+/// The configuration as JSON, and the texts in it that messages must not show.
 struct Config {
     json: String,
     secrets: Vec<String>,
 }
 
-/// Reads the configuration: what a manifest takes as `config`. Paths in it are relative to its file, or to the working
-/// directory.
+/// Reads the configuration, in the form that manifests use for `config`. Paths in it are relative to the file that
+/// contains it, or to the working directory.
 fn config(text: &str) -> Result<Config, Stop> {
     let (text, base) = match text.strip_prefix('@') {
         Some(file) => {
@@ -176,7 +176,7 @@ fn config(text: &str) -> Result<Config, Stop> {
         }
         None => (text.to_owned(), PathBuf::new()),
     };
-    // JSON is taken as it is, to the last digit.
+    // JSON is passed on unchanged, with all digits of its numbers.
     let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
     if is_json && !text.contains("${") {
         return Ok(Config {

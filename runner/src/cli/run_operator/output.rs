@@ -1,4 +1,4 @@
-//! Where what leaves an operator goes: stdout, files, or a report.
+//! The output of an operator: to stdout, to files, or to a report.
 
 use std::{
     collections::BTreeMap,
@@ -16,21 +16,21 @@ use serde_json::{json, value::RawValue};
 use super::{Stop, StreamEncoding};
 use crate::operator::{Description, Level};
 
-/// The version of the report; a reader refuses one it does not know.
+/// The version of the report. Readers should reject versions that they do not know.
 const REPORT_VERSION: u32 = 1;
 
-/// How datums are written to stdout.
+/// The form of records on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// A line a datum.
+    /// One line per record.
     Plain,
     /// `{"port":…,"datum":…}`.
     Tagged,
-    /// `{"output":{"port":…,"datum":…}}`, among other things that happen.
+    /// `{"output":{"port":…,"datum":…}}`, between other events.
     Report,
 }
 
-/// The output ports of an operator under trial.
+/// The output ports of an operator run by `run-operator`.
 pub(super) struct Outputs {
     ports: Vec<Port>,
     stdout: BufWriter<io::Stdout>,
@@ -45,7 +45,7 @@ struct Port {
     count: u64,
 }
 
-/// A datum with its port, as JSON.
+/// A record with its port, as JSON.
 #[derive(Serialize)]
 struct Tagged<'a> {
     port: &'a str,
@@ -79,7 +79,7 @@ impl<'a> Tagged<'a> {
 }
 
 impl Outputs {
-    /// One for each port: to the file that is named for it, else to stdout.
+    /// Opens one output per port: the file given for the port, otherwise stdout.
     pub(super) fn open<'a>(
         ports: impl Iterator<Item = (&'a str, StreamEncoding, Option<&'a Path>)>,
         report: bool,
@@ -108,9 +108,9 @@ impl Outputs {
         })
     }
 
-    /// Writes what left by a port.
+    /// Writes the output of a port.
     pub(super) fn write(&mut self, port: u32, frames: &Frames) -> Result<(), Stop> {
-        // The host has checked that there is such a port.
+        // The host has checked that the port exists.
         let Some(port) = self.ports.get_mut(port as usize) else {
             return Ok(());
         };
@@ -139,7 +139,7 @@ impl Outputs {
             .map_err(closed)
     }
 
-    /// Has all that was written reach its place.
+    /// Flushes all outputs.
     pub(super) fn flush(&mut self) -> Result<(), Stop> {
         let mut files = self.ports.iter_mut().filter_map(|port| port.file.as_mut());
         files
@@ -148,7 +148,7 @@ impl Outputs {
             .map_err(closed)
     }
 
-    /// Datums that have left.
+    /// Returns the number of records written.
     pub(super) fn count(&self) -> u64 {
         self.ports.iter().map(|port| port.count).sum()
     }
@@ -171,7 +171,7 @@ impl Outputs {
         self.event(&json!({"log": {"level": level, "message": message}}))
     }
 
-    /// A datum that was refused: its port if it got as far, its number among all datums, the line it was.
+    /// Reports a rejected record: its port if known, its number among all records, and its line.
     pub(super) fn report_rejected(
         &mut self,
         port: Option<&str>,
@@ -183,12 +183,12 @@ impl Outputs {
         )
     }
 
-    /// How it ended.
+    /// Reports the end of the run.
     pub(super) fn report_done(&mut self, done: &Done<'_>) -> Result<(), Stop> {
         self.event(&json!({"done": done}))
     }
 
-    /// Writes to a report; nothing where there is none.
+    /// Writes an event to the report; does nothing without a report.
     fn event(&mut self, event: &serde_json::Value) -> Result<(), Stop> {
         if self.form != Form::Report {
             return Ok(());
@@ -203,14 +203,14 @@ pub(super) struct Done<'a> {
     pub(super) datums_in: u64,
     pub(super) datums_out: u64,
     pub(super) rejected: u64,
-    /// Datums of the batch during which the operator failed.
+    /// Number of records in the batch during which the operator failed.
     pub(super) lost: u64,
     pub(super) counters: BTreeMap<String, u64>,
-    /// Why it failed, if it did.
+    /// The reason of the failure, if the operator failed.
     pub(super) failed: Option<&'a str>,
 }
 
-/// The report on an operator that could not be loaded.
+/// Writes the report for an operator that could not be loaded.
 pub(super) fn report_failure(reason: &str) -> Result<(), Stop> {
     let done = Done {
         failed: Some(reason),
@@ -234,7 +234,7 @@ fn plain(to: &mut impl Write, encoding: StreamEncoding, datum: &[u8]) -> io::Res
 
 fn json_line(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(value)?;
-    // A datum of JSON stands there as it is; between its tokens it may have line breaks, inside of them none.
+    // A JSON record is written unchanged. It may contain line breaks between tokens, but not within tokens.
     for byte in &mut line {
         if matches!(byte, b'\n' | b'\r') {
             *byte = b' ';

@@ -1,4 +1,4 @@
-//! The file that holds an operator's state between two trials: JSON, with text as text and other bytes as base64.
+//! The file that stores an operator's state between two runs: JSON, with text as strings and other bytes as base64.
 
 use std::{fs::File, io::Read as _, path::Path};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::operator::{Entry, State};
 
-/// The largest file that is read: 256 MiB, four times what a state may have.
+/// Maximum size of a file: 256 MiB, four times the maximum size of a state.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
 #[derive(Serialize, Deserialize)]
@@ -31,7 +31,7 @@ struct SavedEntry {
     value_base64: Option<String>,
 }
 
-/// Reads what [`save`] wrote.
+/// Reads a file written by [`save`].
 pub(super) fn read(path: &Path) -> anyhow::Result<State> {
     let shown = path.display();
     let mut text = String::new();
@@ -69,7 +69,7 @@ fn either(text: Option<String>, base64: Option<String>) -> anyhow::Result<Option
     })
 }
 
-/// Writes a state, whole or not at all.
+/// Writes a state atomically.
 pub(super) fn save(path: &Path, state: &State) -> anyhow::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

@@ -1,4 +1,4 @@
-//! [`Trial`]: an operator, opened, fed batch by batch, ended.
+//! [`Trial`]: runs an operator: opens it, feeds it batch by batch, and ends it.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -22,17 +22,17 @@ use crate::{
     topology,
 };
 
-/// Bytes of a refused datum that the log shows.
+/// Number of bytes of a rejected record shown in the log: 256.
 const SHOWN_BYTES_MAX: usize = 256;
 
-/// An operator under trial.
+/// An operator run by `run-operator`.
 pub(super) struct Trial<'a> {
     args: &'a RunOperatorArgs,
     component: Component,
     setup: Setup,
     listener: Arc<Listener>,
     outputs: Outputs,
-    /// Where lines come from.
+    /// The sources of input.
     sources: Vec<Source<'a>>,
     done: Counts,
     counters: OperatorCounters,
@@ -40,7 +40,7 @@ pub(super) struct Trial<'a> {
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Datums so far, those that are none included.
+    /// Number of input lines so far, including lines that are not records.
     datums: u64,
     rejected: u64,
     lost: u64,
@@ -52,7 +52,7 @@ enum Source<'a> {
 }
 
 impl<'a> Trial<'a> {
-    /// Checks that the command line fits the operator, and makes the files that it writes.
+    /// Checks that the command line fits the operator, and creates the output files.
     pub(super) fn new(
         args: &'a RunOperatorArgs,
         component: Component,
@@ -85,7 +85,7 @@ impl<'a> Trial<'a> {
             name,
             config: config.json,
             secrets: config.secrets,
-            // All of them, as a manifest has to, and all that it may write to.
+            // All inputs, which manifests also require, and all possible outputs.
             inputs: inputs.iter().map(binding).collect(),
             outputs: outputs.iter().map(binding).collect(),
             limits: topology::limits(limits),
@@ -113,7 +113,7 @@ impl<'a> Trial<'a> {
         })
     }
 
-    /// Runs it to the end of its inputs.
+    /// Runs the operator to the end of its inputs.
     pub(super) fn run(mut self) -> Result<Exit, Stop> {
         self.outputs.report_start(self.component.description())?;
         let ran = self.go();
@@ -188,8 +188,8 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// Opens the operator with all its output ports bound. One that refuses that, as it wants only those that it writes to,
-    /// is opened with those that the command line or its configuration names.
+    /// Opens the operator with all of its output ports bound. If the operator refuses, for example because it requires
+    /// unused ports to be unbound, opens it with the ports named on the command line or in its configuration.
     fn open(&mut self) -> Result<Instance, Stop> {
         let unusable = |error: OpenError| {
             let reason = error.to_string();
@@ -242,7 +242,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Hands on what a call gave, and what is left of it.
+    /// Writes the output of a call, including output that the call has left for later.
     fn answer(
         &mut self,
         instance: &mut Instance,
@@ -275,7 +275,7 @@ impl<'a> Trial<'a> {
         )))
     }
 
-    /// A call that failed: of a batch that was merely refused the operator goes on.
+    /// Handles a failed call. If only the batch was refused, the operator continues.
     fn failed(&mut self, batch: Option<(&str, &Batch)>, error: &CallError) -> Result<(), Stop> {
         let reason = error.to_string();
         match batch {
@@ -338,7 +338,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// Whether one of the texts in it is this one.
+/// Returns whether one of the texts in a value equals this text.
 fn has_text(value: &Value, text: &str) -> bool {
     match value {
         Value::String(found) => found == text,
@@ -371,7 +371,7 @@ fn sources<'a>(
     named.collect()
 }
 
-/// The encoding of a port: its own, else that of all, else JSON.
+/// Returns the encoding of a port: the one set for it, otherwise the one set for all ports, otherwise JSON.
 fn encoding(args: &RunOperatorArgs, port: &str) -> StreamEncoding {
     let last = |of: Option<&str>| {
         let mut given = args.encoding.iter().rev();

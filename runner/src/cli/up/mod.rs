@@ -34,9 +34,9 @@ use crate::{
     topology::{DRAIN_DEADLINE, Library, Node, Summary},
 };
 
-/// Orders that wait while the node is busy with another; whoever orders more waits.
+/// Maximum number of orders that wait while the node handles another one: 8. Further senders wait.
 const ORDERS_MAX: usize = 8;
-/// How long a node that is to stop at once may take to count what is lost: 1.5 s. At 2 s the process is ended.
+/// Maximum time for counting lost records on an immediate stop: 1.5 s. The process is ended after 2 s.
 const AT_ONCE: Duration = Duration::from_millis(1500);
 
 /// Run a manifest, and reload it whenever it changes.
@@ -89,7 +89,7 @@ struct LossArgs {
 }
 
 impl LossArgs {
-    /// How the process ends. A stage that failed goes before records that were lost.
+    /// Returns the exit code. A failed stage takes precedence over lost records.
     fn exit_of(self, summary: &Summary) -> Exit {
         let is_lost = summary.lost() > 0 || (self.strict && summary.incomplete() > 0);
         if summary.has_failures() {
@@ -102,11 +102,11 @@ impl LossArgs {
     }
 }
 
-/// How it came to its end.
+/// The outcome of the run.
 enum Outcome {
-    /// The manifest has mistakes, which were shown.
+    /// The manifest has mistakes, which have been reported.
     Mistakes,
-    /// A part of the manifest could not be started, which was shown.
+    /// A part of the manifest could not be started, which has been reported.
     Refused,
     /// A signal ended the start.
     NotStarted,
@@ -137,7 +137,7 @@ pub(super) fn run(
     let runtime = runtime.enable_all().build().context("cannot start")?;
     let loss = args.loss;
     let outcome = runtime.block_on(up(args, output, engine, signals, started));
-    // A guest that loops or a read that blocks must not hold the process.
+    // A looping guest or a blocked read must not delay the exit.
     runtime.shutdown_background();
     let (summary, cut) = match outcome? {
         Outcome::Mistakes => return Ok(Exit::Mistakes),
@@ -173,9 +173,9 @@ async fn up(
     let library = Arc::new(Library::new(engine.clone()));
     let start = tokio::select! {
         biased;
-        // Triggered when a signal asks to stop.
+        // Triggered when a signal requests a stop.
         () = signals.stop() => return Ok(Outcome::NotStarted),
-        // Triggered when the node runs, or cannot.
+        // Triggered when the node runs, or has failed to start.
         start = start(&args, output, &library) => start?,
     };
     let Started {
@@ -189,7 +189,7 @@ async fn up(
     };
     signals.node_runs();
     let (ordering, mut orders) = mpsc::channel(ORDERS_MAX);
-    // It answers until the node has ended.
+    // Answers until the node has ended.
     let server = claim.and_then(|claim| serve(&args, claim, &node, engine, ordering));
     introduce(&node);
     let stages = node.graph().stages().count();
@@ -201,12 +201,13 @@ async fn up(
     let observer = node.observer();
     let mut reloader = Reloader::new(&args, output, library, watch, started);
 
-    // Whether all stages have ended, and the node stays up.
+    // Whether all stages have ended and the node stays up.
     let mut has_ended = false;
     loop {
-        // Who waits for the outcome of a reload.
+        // The client that waits for the outcome of a reload.
         let mut asked = None;
-        // Triggered when: all stages have ended; a watched file changed; somebody asks at the socket; a signal came.
+        // Triggered when: all stages have ended; a watched file changed; a client sent an order to the socket; a signal
+        // arrived.
         tokio::select! {
             () = node.done(), if !has_ended => {
                 if args.exit_when_done || !node.is_a_service() {
@@ -231,13 +232,13 @@ async fn up(
                 break;
             }
         }
-        // It may start stages.
+        // The reload may start stages.
         has_ended = false;
         let mut stop = false;
         let reload = {
             let mut reload = pin!(reloader.reload(&mut node));
             loop {
-                // Triggered when the reload is done; a signal came meanwhile.
+                // Triggered when the reload is done; when a signal arrives in the meantime.
                 let signal = match select(&mut reload, pin!(signals.next())).await {
                     Either::Left((reload, _)) => break reload,
                     Either::Right((signal, _)) => signal,
@@ -257,7 +258,7 @@ async fn up(
             }
         };
         if let Some(reply) = asked {
-            // Whoever asked may have gone.
+            // The client may have disconnected.
             let _ = reply.send(reload);
         }
         if stop {
@@ -268,9 +269,9 @@ async fn up(
     let hurry = CancellationToken::new();
     let mut ending = pin!(node.shutdown_unless(DRAIN_DEADLINE, &hurry));
     let outcome = tokio::select! {
-        // Triggered when everything is processed, or the time for it is over.
+        // Triggered when all records are processed, or the time limit has passed.
         summary = &mut ending => Outcome::Ran(summary),
-        // Triggered when a second signal comes.
+        // Triggered when a second signal arrives.
         () = signals.stop() => {
             hurry.cancel();
             let summary = timeout(AT_ONCE, ending).await;
@@ -282,7 +283,7 @@ async fn up(
     Ok(outcome)
 }
 
-/// Says who the node is and where it listens, once it does.
+/// Logs the identity of the node and its addresses, once it listens.
 fn introduce(node: &Node) {
     if let Some(address) = node.address() {
         let addrs: Vec<_> = address.addrs.iter().map(ToString::to_string).collect();

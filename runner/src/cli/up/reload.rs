@@ -1,4 +1,4 @@
-//! Moving to what the manifest says now.
+//! Reloads: switching a node to the current content of its manifest.
 
 use std::{
     path::PathBuf,
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// What it takes to reload, again and again.
+/// The state needed for repeated reloads.
 pub(super) struct Reloader {
     manifest: PathBuf,
     output: OutputArgs,
@@ -44,7 +44,7 @@ impl Reloader {
         }
     }
 
-    /// Waits until a file that the manifest is made of has changed. Cancel safe.
+    /// Waits until a file that belongs to the manifest has changed. Cancel safe.
     pub(super) async fn changed(&mut self) {
         match &mut self.watch {
             Some(watch) => watch.changed().await,
@@ -52,15 +52,15 @@ impl Reloader {
         }
     }
 
-    /// Moves the node to what the manifest says now. Whatever is wrong is shown, and changes nothing.
+    /// Switches the node to the current manifest. Mistakes are reported and change nothing.
     pub(super) async fn reload(&mut self, node: &mut Node) -> Reload {
         let reload = self.attempt(node).await;
-        // A reload that was refused has loaded what nobody runs. Nobody else loads anything into this library.
+        // A refused reload has loaded components that do not run. Nothing else loads components into this library.
         self.library.retain(&node.graph().component_hashes());
         match reload.outcome {
             Outcome::Applied => tracing::info!("{}", reload.text),
             Outcome::Unchanged => tracing::info!("{}", reload.text),
-            // Mistakes were shown with their places.
+            // The mistakes have been reported with their locations.
             Outcome::Refused if reload.hash.is_none() => {
                 tracing::error!("generation {} goes on as it was", reload.generation);
             }
@@ -126,7 +126,8 @@ impl Reloader {
         }
     }
 
-    /// Reads and checks the manifest, and has its files watched from now on. Else what is wrong, which was shown.
+    /// Reads and checks the manifest, and starts to watch its files. Otherwise returns the mistakes, which have been
+    /// reported.
     async fn read(&mut self) -> Result<Loaded, String> {
         let read_at = SystemTime::now();
         let (path, library) = (self.manifest.clone(), Arc::clone(&self.library));
@@ -141,7 +142,7 @@ impl Reloader {
                 Ok(loaded)
             }
             Ok(Err(mistakes)) => {
-                // Mending any file that it names now may help; a manifest that cannot be read names none.
+                // A change of any named file may fix the mistakes. An unreadable manifest names no files.
                 if let (Some(watch), [_, ..]) = (&mut self.watch, mistakes.files()) {
                     watch.retarget(read_at, mistakes.files().iter().cloned());
                 }
@@ -169,7 +170,7 @@ mod tests {
         topology::{BUILTINS, Settings},
     };
 
-    /// A manifest that runs one operator, and with `more` also these.
+    /// Returns a manifest with one operator, and with the additional operators in `more`.
     fn manifest(more: &str, read: &str) -> String {
         format!(
             "mosaik: v1\nstreams: {{raw: {{}}, out: {{}}}}\n\
@@ -220,7 +221,7 @@ mod tests {
         let shared = Arc::clone(&library);
         let mut reloader = Reloader::new(&args, output, shared, None, Instant::now());
 
-        // The operators are looked into before the reader of a stream that is not there is found wrong.
+        // The operators are inspected before the missing stream is found.
         let more = "  last: {wasm: 'builtin:sample', from: raw, to: out, config: {every: 2}}\n";
         fs::write(&path, manifest(more, "uot")).unwrap();
         assert!(load::manifest(&path, &library).is_err() && holds(&library, "sample"));

@@ -1,4 +1,4 @@
-//! From the command line to a node that runs and can be asked.
+//! Starts a node from the command line, with its control socket.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -14,21 +14,21 @@ use crate::{
     topology::{FileWatch, Library, Node, Settings, state_folder},
 };
 
-/// A node that has started, and what its process holds beside it.
+/// A started node, with the other resources of its process.
 pub(super) struct Started {
     pub(super) node: Node,
     pub(super) watch: Option<FileWatch>,
-    /// None if the node cannot be asked.
+    /// `None` if the node has no control socket.
     pub(super) claim: Option<Claim>,
 }
 
-/// How a start went.
+/// The outcome of a start.
 pub(super) enum Start {
     /// The node runs.
     Running(Box<Started>),
-    /// The manifest has mistakes, which were shown.
+    /// The manifest has mistakes, which have been reported.
     Mistakes,
-    /// A part of the manifest cannot be started, which was shown with its place.
+    /// A part of the manifest cannot be started, which has been reported with its location.
     Refused,
 }
 
@@ -67,10 +67,11 @@ pub(super) async fn start(
     Ok(Start::Running(Box::new(Started { node, watch, claim })))
 }
 
-/// Claims the manifest, or the name, for this process. `None` if that is not possible here: the node runs all the same.
+/// Claims the manifest, or the name, for this process. Returns `None` if no claim is possible here; the node runs
+/// nevertheless.
 ///
 /// # Errors
-/// Another node has it.
+/// Another node has the claim.
 async fn claim(args: &UpArgs) -> anyhow::Result<Option<Claim>> {
     let (manifest, name) = (args.manifest.clone(), args.name.clone());
     let claiming = move || {
@@ -96,7 +97,7 @@ async fn claim(args: &UpArgs) -> anyhow::Result<Option<Claim>> {
     }
 }
 
-/// Warns of what does not work without a folder for sockets.
+/// Warns about the features that need a folder for sockets.
 fn no_claim(error: &anyhow::Error) {
     tracing::warn!(
         "{NOT_REACHED}, and nothing keeps a second `up` from running the same manifest: {}; set XDG_RUNTIME_DIR to a \
@@ -107,7 +108,7 @@ fn no_claim(error: &anyhow::Error) {
 
 const NOT_REACHED: &str = "`status`, `reload`, `down` and the like do not reach this node";
 
-/// Listens for those who ask. A node that cannot be asked runs all the same.
+/// Starts the control socket. If that fails, the node runs without it.
 pub(super) fn serve(
     args: &UpArgs,
     claim: Claim,
@@ -116,8 +117,8 @@ pub(super) fn serve(
     orders: mpsc::Sender<Order>,
 ) -> Option<Server> {
     let manifest = std::path::absolute(&args.manifest).unwrap_or_else(|_| args.manifest.clone());
-    // What is asked about has a library of its own, let go of with the answer: neither does the node keep what it may
-    // never run, nor does a reload meanwhile let go of what the answer needs. Code that runs is shared by the engine.
+    // Each plan has its own library, dropped with the answer. Thus the node does not keep components that may never
+    // run, and a reload does not remove components that the plan needs. Running code is shared through the engine.
     let load: Load = Arc::new(move |path| load::manifest(path, &Library::new(engine.clone())));
     let who = (manifest, args.name.clone());
     match Server::start(claim, who, node.observer(), load, orders) {

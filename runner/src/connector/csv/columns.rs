@@ -1,4 +1,4 @@
-//! [`Column`]: what a column is called, and what its values are written as. No I/O.
+//! [`Column`]: the name of a CSV column and the JSON type of its values. No I/O.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,50 +15,50 @@ use crate::connector::{
 #[derive(Debug, Clone)]
 pub(super) struct Column {
     name: Vec<u8>,
-    /// What stands before every value: `{"symbol":`, `,"date":`.
+    /// Text written before each value: `{"symbol":`, `,"date":`.
     before: Vec<u8>,
     kind: ColumnKind,
-    /// The sample may still turn a column of numbers into one of text.
+    /// The sample may still change a column of numbers into a text column.
     is_sampled: bool,
-    /// Numbers that were written before a text came.
+    /// Number of values written as numbers before the first text.
     numbers: u64,
-    /// That it mixes numbers and texts was logged.
+    /// The mix of numbers and text in this column has been logged.
     is_reported: bool,
 }
 
-/// What the values of a column are.
+/// Type of the values of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::connector) enum ColumnKind {
-    /// What the first value that is not empty looks like.
+    /// Undecided: determined by the first non-empty value.
     #[default]
     Open,
-    /// Numbers. A value that is none stays text, and is counted.
+    /// Numbers. A value that is not a number is written as text and counted.
     Number,
-    /// Text, or `null` if that is what an empty one is.
+    /// Text. An empty value is `null` if `empty_is_null` is set.
     Text { empty_is_null: bool },
     /// `true` and `false`.
     Bool,
-    /// Each what it looks like: the schema of the stream decides.
+    /// Each value is written as the type it looks like; the stream's schema then accepts or refuses it.
     Any,
 }
 
-/// What a column without a schema is once a text was found in it.
+/// Kind of a column without a schema after its first text value.
 const TEXT: ColumnKind = ColumnKind::Text {
     empty_is_null: true,
 };
 
-/// How a value fits its column.
+/// Match between a value and the kind of its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fit {
     Fits,
-    /// It is no number, and the column is of numbers.
+    /// The value is not a number, and the column holds numbers.
     NoNumber,
-    /// The column is text by now, and so many of its values were written as numbers.
+    /// The column became a text column after this number of values had been written as numbers.
     AfterNumbers(u64),
 }
 
 impl Fit {
-    /// Values that are not of their column's kind.
+    /// Returns the number of values that do not match the kind of their column.
     pub(super) const fn mixed(self) -> u64 {
         match self {
             Self::Fits => 0,
@@ -69,7 +69,7 @@ impl Fit {
 }
 
 impl Column {
-    /// The columns that a header names; those that `known` has are what they are there.
+    /// Creates the columns of a header. Columns that `known` contains keep their kind.
     pub(super) fn all<'v>(
         names: impl Iterator<Item = &'v [u8]>,
         known: &[Self],
@@ -126,7 +126,8 @@ impl Column {
         self.is_sampled
     }
 
-    /// Looks at a value of the sample. An empty one says nothing, and the row of one that is not UTF-8 will be refused.
+    /// Inspects a value of the sample. Ignores empty values, and values that are not UTF-8, whose rows are refused
+    /// later.
     pub(super) fn sample(&mut self, value: &[u8]) {
         let is_decided = !self.is_sampled || self.kind == TEXT;
         if is_decided || value.is_empty() || std::str::from_utf8(value).is_err() {
@@ -139,7 +140,7 @@ impl Column {
         };
     }
 
-    /// The sample is over: what the column is by now it stays.
+    /// Ends the sample: the column keeps its current kind.
     pub(super) const fn settle(&mut self) {
         self.is_sampled = false;
     }
@@ -198,7 +199,7 @@ impl Column {
         Ok(fit)
     }
 
-    /// What to log of a value that does not fit, the first time.
+    /// Returns the log message for the first value that does not match; `None` for later ones.
     pub(super) fn report(&mut self, fit: Fit, line: u64) -> Option<String> {
         if fit == Fit::Fits || std::mem::replace(&mut self.is_reported, true) {
             return None;

@@ -1,34 +1,34 @@
-//! [`Quoted`]: which fields of a row are quoted, which `csv-core` does not tell. No I/O.
+//! [`Quoted`]: tracks which fields of a row are quoted, since `csv-core` does not report it. No I/O.
 
 use crate::manifest::connector::Delimiter;
 
-/// Where in a row the next byte stands, as the reader sees it.
+/// Position of the next byte within a row, in terms of the CSV reader's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// It begins a field.
+    /// At the start of a field.
     Start,
-    /// It is outside quotes, where a quote is a character like any other.
+    /// Outside quotes, where a quote is an ordinary character.
     Plain,
-    /// It is within quotes.
+    /// Inside quotes.
     Within,
-    /// It follows a quote that was within quotes: another one is a character, anything else is outside.
+    /// After a quote that was inside quotes: a second quote is a literal quote; any other byte is outside quotes.
     AfterQuote,
 }
 
-/// Reads a row beside the reader, in pieces of any size.
+/// Reads a row in parallel with the CSV reader, in pieces of any size.
 #[derive(Debug)]
 pub(super) struct Quoted {
     delimiter: u8,
-    /// Of each field so far whether it is quoted.
+    /// Whether each field read so far is quoted.
     fields: Vec<bool>,
     place: Place,
-    /// Line ends so far.
+    /// Number of line ends so far.
     lines: u64,
-    /// Line ends in front of the current field.
+    /// Number of line ends before the current field.
     field_after: u64,
-    /// The most line ends that one field has, and those in front of it.
+    /// Largest number of line ends in one field, and the number of line ends before that field.
     longest: (u64, u64),
-    /// Of this content, a field with too many lines was found.
+    /// A field with too many lines has been found in this content.
     is_long_found: bool,
 }
 
@@ -45,17 +45,17 @@ impl Quoted {
         }
     }
 
-    /// Whether anything was read.
+    /// Returns whether nothing has been read.
     pub(super) const fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 
-    /// Whether the next byte is within quotes.
+    /// Returns whether the next byte is inside quotes.
     pub(super) fn is_within(&self) -> bool {
         self.place == Place::Within
     }
 
-    /// Starts with another row.
+    /// Resets for another row.
     pub(super) fn clear(&mut self) {
         self.fields.clear();
         self.place = Place::Start;
@@ -86,13 +86,13 @@ impl Quoted {
         }
     }
 
-    /// Whether the field of this index is quoted.
+    /// Returns whether the field with this index is quoted.
     pub(super) fn is_quoted(&self, index: usize) -> bool {
         self.fields.get(index) == Some(&true)
     }
 
-    /// How many lines of the row end in front of the quoted field that has the most, if it has more than `lines` and is the
-    /// first of the content that has.
+    /// Returns the number of line ends before the longest quoted field, if that field has more than `lines` line ends
+    /// and is the first such field in the content; otherwise `None`.
     pub(super) fn first_longer_than(&mut self, lines: u64) -> Option<u64> {
         if self.is_long_found || self.longest.0 <= lines {
             return None;

@@ -1,25 +1,25 @@
-//! [`Sample`]: the first rows, which decide what columns hold numbers and what columns hold text. No I/O.
+//! [`Sample`]: the first rows, from which the kind of each column (number or text) is determined. No I/O.
 //!
-//! The sample is always the same rows, however they arrive. Those that arrive together are looked at before the first of
-//! them is written, and no row waits for others: where rows come one by one, a column of numbers becomes text when the
-//! first text arrives.
+//! The sample consists of the same rows however they arrive. Rows that arrive in one chunk are inspected before the
+//! first of them is written, and no row is delayed to wait for others: if rows arrive one at a time, a column of
+//! numbers becomes a text column when the first text arrives.
 
 use csv_core::{ReadRecordResult, ReaderBuilder};
 
 use super::columns::Column;
 use crate::manifest::connector::Delimiter;
 
-/// The most rows of the sample: 100.
+/// Maximum number of rows in the sample: 100.
 const ROWS: usize = 100;
-/// The most bytes of their values and delimiters: 64 KiB. A row that is longer than what is left is not part of it.
+/// Maximum size of the sampled values and delimiters: 64 KiB. A row that exceeds the remaining size is not sampled.
 const BYTES: usize = 64 * 1024;
 
-/// How much of the sample is still to come.
+/// Remaining size of the sample.
 #[derive(Debug)]
 pub(super) struct Sample {
     rows_left: usize,
     bytes_left: usize,
-    /// Rows that were looked at before they were reached.
+    /// Number of rows that were inspected ahead of being cut.
     ahead: usize,
 }
 
@@ -32,7 +32,7 @@ impl Sample {
         }
     }
 
-    /// None at all: a schema says what the columns are.
+    /// Creates an empty sample, for columns whose kinds are set by a schema.
     pub(super) const fn none() -> Self {
         Self {
             rows_left: 0,
@@ -45,12 +45,12 @@ impl Sample {
         self.rows_left == 0
     }
 
-    /// The content ends, and other content follows: the rest of the sample comes from there.
+    /// Ends the current content. The rest of the sample is taken from the content that follows.
     pub(super) const fn end_content(&mut self) {
         self.ahead = 0;
     }
 
-    /// Whether the row that is reached was looked at before.
+    /// Advances to the next row and returns whether that row has been inspected ahead.
     pub(super) const fn knows_row(&mut self) -> bool {
         let is_known = self.ahead > 0;
         if is_known {
@@ -59,7 +59,7 @@ impl Sample {
         is_known
     }
 
-    /// Looks at a row with the header's number of columns.
+    /// Inspects a row that has as many fields as the header.
     pub(super) fn add<'v>(
         &mut self,
         columns: &mut [Column],
@@ -81,7 +81,7 @@ impl Sample {
         }
     }
 
-    /// Looks at the rows that end in `rest`, which begins between two rows.
+    /// Inspects the complete rows in `rest`, which begins at a row boundary.
     pub(super) fn look_ahead(
         &mut self,
         columns: &mut [Column],
@@ -92,15 +92,15 @@ impl Sample {
         if self.is_over() || rest.is_empty() {
             return;
         }
-        // Not a clone: that of `csv-core` 0.1.13 ends a row at each byte.
+        // Not a clone: a cloned reader of `csv-core` 0.1.13 ends a row at each byte.
         let mut reader = ReaderBuilder::new().delimiter(delimiter.byte()).build();
-        // Past the place where it looks for a byte order mark of its own.
+        // Moves the reader past the position where it looks for a byte order mark.
         let _ = reader.read_record(b"\n", &mut [0], &mut [0]);
-        // A row that does not fit is not part of the sample.
+        // A row that exceeds the buffer is not part of the sample.
         let mut content = vec![0; self.bytes_left.min(rest.len()) + 1];
         let mut ends = vec![0; columns.len() + 1];
         let (mut content_len, mut ends_len, mut is_too_wide) = (0, 0, false);
-        // Given no bytes, the reader would take that for the end of the content.
+        // The reader treats an empty input as the end of the content.
         while !self.is_over() && !rest.is_empty() {
             let (result, taken, written, ended) =
                 reader.read_record(rest, &mut content[content_len..], &mut ends[ends_len..]);
@@ -124,7 +124,7 @@ impl Sample {
                 ReadRecordResult::OutputEndsFull => {
                     (content_len, ends_len, is_too_wide) = (0, 0, true);
                 }
-                // A row that is too wide is passed over, whatever its length.
+                // A row with too many fields is skipped, whatever its length.
                 ReadRecordResult::OutputFull if is_too_wide => content_len = 0,
                 ReadRecordResult::OutputFull
                 | ReadRecordResult::InputEmpty

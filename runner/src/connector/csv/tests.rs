@@ -1,4 +1,4 @@
-//! Rows in any chunking, against the `csv` crate reading the whole.
+//! Rows in any chunking, compared with the `csv` crate on the whole content.
 
 mod typing;
 
@@ -214,11 +214,11 @@ fn a_quote_that_never_closes_is_named_by_its_line_and_counts_what_it_takes() {
         tally.take_first(),
         Some((3, Refusal::OpenQuote { lines: 3 }))
     );
-    // Past the longest datum it counts as that, and the rest as invalid.
+    // A row beyond the record limit counts as too large, and the remaining lines as invalid.
     let long = format!("id,note\n1,ok\n2,\"never\n{}", "3,c\n".repeat(999));
     let (datums, tally) = rows(long.as_bytes());
     assert_eq!((datums.len(), tally.too_large, tally.invalid), (1, 1, 999));
-    // One that closes where the file ends is none.
+    // A quote that closes at the end of the file is not open.
     let (datums, tally) = rows(b"id,note\n1,\"two\nlines\"");
     assert_eq!((datums.len(), tally.invalid), (1, 0));
 }
@@ -243,11 +243,11 @@ fn columns_outlive_content_that_another_follows() {
         // Without a header, and with the same one.
         ("3,c\n", r#"{"ts":3,"host":"c"}"#, 0),
         ("ts,host\n3,c\n", r#"{"ts":3,"host":"c"}"#, 0),
-        // In another order, with another name, with another number of them.
+        // In another order, with another name, with another number of columns.
         ("host,ts\nc,3\n", r#"{"host":"c","ts":3}"#, 0),
         ("ts,name\n3,c\n", r#"{"ts":3,"name":"c"}"#, 0),
         ("ts,host,v\n3,c,1\n", r#"{"ts":3,"host":"c","v":1}"#, 0),
-        // What names nothing is a row, and one of another width is refused as such.
+        // A row with no valid names is data; with another number of fields it is refused.
         ("1,2,3\n3,c\n", r#"{"ts":3,"host":"c"}"#, 1),
         ("a,a,a\n3,c\n", r#"{"ts":3,"host":"c"}"#, 1),
     ] {
@@ -273,7 +273,7 @@ fn a_long_quoted_field_is_warned_of_with_the_line_of_its_quote() {
             "{note}"
         );
     }
-    // Many lines in many fields are none.
+    // Many lines spread over many fields cause no warning.
     let text = format!("a,b\n{}", "\"x\n\n\n\",\"\n\n\n\"\n".repeat(50));
     assert_eq!(rows(text.as_bytes()).1.take_notes().count(), 0);
 }
@@ -315,7 +315,7 @@ fn a_row_past_the_limit_is_passed_over_and_the_next_one_is_read() {
     assert_eq!((tally.too_large, tally.invalid), (1, 0));
 }
 
-/// Whether a quote is open at the end: what is added then makes no row of its own.
+/// Returns whether a quote is open at the end, in which case appended bytes do not begin a new row.
 fn is_open(bytes: &[u8]) -> bool {
     let count = |bytes: &[u8]| {
         let mut builder = csv::ReaderBuilder::new();
@@ -325,7 +325,7 @@ fn is_open(bytes: &[u8]) -> bool {
     count(&[bytes, b"\nx"].concat()) == count(bytes)
 }
 
-/// What the cutter must give, by the `csv` crate.
+/// Computes the expected result with the `csv` crate.
 fn by_csv(max: usize, bytes: &[u8]) -> Result<(Vec<Vec<u8>>, u64, u64), HeaderError> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
@@ -359,7 +359,7 @@ fn by_csv(max: usize, bytes: &[u8]) -> Result<(Vec<Vec<u8>>, u64, u64), HeaderEr
         })
         .collect();
     for record in records {
-        // Which of two faults is found first depends on where it stands in the row.
+        // If a row has two faults, their position in the row determines which one is found first.
         let within: usize = record.iter().take(header.len() + 1).map(<[u8]>::len).sum();
         if within > max {
             too_large += 1;
@@ -395,7 +395,8 @@ fn by_csv(max: usize, bytes: &[u8]) -> Result<(Vec<Vec<u8>>, u64, u64), HeaderEr
     Ok((datums, too_large, invalid))
 }
 
-/// With texts that look like numbers as numbers, which makes one of what a column's kind makes two of.
+/// Returns the fields of each record, with texts that look like numbers converted to numbers. This removes differences
+/// caused only by the kind of a column.
 fn without_kinds(datums: &[Vec<u8>]) -> Vec<Vec<(String, String)>> {
     let fields = |datum: &Vec<u8>| {
         let object: serde_json::Map<String, Value> = serde_json::from_slice(datum).unwrap();
@@ -435,7 +436,7 @@ proptest! {
     ) {
         let (datums, mut tally) = cut(max, &chunks(&bytes, &cuts));
         if is_open(&bytes) {
-            // What is before the open quote is read all the same, unless it is the header.
+            // Rows before the open quote are read normally, unless the open quote is in the header.
             let whole = by_csv(max, &bytes);
             let (Ok(datums), Ok((all, ..))) = (datums, whole) else { return Ok(()) };
             let is_known = memchr::memmem::find(&bytes, b"\"\"").is_none();
@@ -447,14 +448,15 @@ proptest! {
             prop_assert!(refused > 0 && tally.take_first().is_some());
             return Ok(());
         }
-        // The `csv` crate does not tell which empty fields are quoted, which may also be what makes a row short enough.
+        // The `csv` crate does not report which empty fields are quoted. Quoting also affects whether a row is within
+        // the size limit.
         if memchr::memmem::find(&bytes, b"\"\"").is_none() {
             let whole = [&bytes[..], b"\n"].concat();
             let expected = by_csv(max, &whole);
             let (at_once, at_once_tally) = cut(max, &[&whole]);
             let at_once = at_once.map(|datums| (datums, at_once_tally.too_large, at_once_tally.invalid));
             prop_assert_eq!(&at_once, &expected);
-            // In pieces a number may be handed out before the first text of its column, and nothing else differs.
+            // In pieces, a number may be handed out before the first text of its column. Nothing else differs.
             let found = datums.map(|datums| (datums, tally.too_large, tally.invalid));
             match (found, expected) {
                 (Ok(found), Ok(expected)) if max == 1000 => {

@@ -1,8 +1,7 @@
-//! A file that lines are appended to, whatever happens to it meanwhile: deleted, renamed, on a disk that is full for a
-//! while.
+//! Appends lines to a file, and keeps working when the file is deleted or renamed, or while the disk is full.
 //!
-//! A record stands in a file whole, on a line of its own, or it is written again. What the file ended with when it was
-//! opened is never cut away: a line without an end gets one first.
+//! Each record is written whole, on a line of its own; a record that was written in part is written again. Existing
+//! content is never truncated: if the last line has no line end, one is added first.
 
 use std::{
     fs::{File, OpenOptions},
@@ -29,24 +28,25 @@ use crate::{
     manifest::connector::FileSink,
 };
 
-/// How often it is looked whether the name still leads to the file: each second.
+/// Interval of the check that the path still refers to the open file: 1 s.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// The first pause after a failure; each is twice as long as the one before.
+/// First pause after a failure: 50 ms. Each later pause is twice as long as the one before.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
-/// The longest pause: 5 s.
+/// Longest pause: 5 s.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// How often it is looked during a pause whether anybody still waits.
+/// Interval of the check, during a pause, that the write has not been given up: 20 ms.
 const STEP: Duration = Duration::from_millis(20);
 
-/// Counted up when files are to be opened anew.
+/// Incremented to make every sink reopen its file.
 static REOPENED: AtomicU64 = AtomicU64::new(0);
 
-/// Has every file that is appended to looked for by its name before the next batch, as after a log was rotated.
+/// Makes every file sink check its path before the next batch and reopen the file if needed, for use after a log
+/// rotation.
 pub(crate) fn reopen_all() {
     REOPENED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Opens a file to append to, its folders created.
+/// Opens a file for appending. Creates missing folders.
 pub(in crate::connector) async fn open_for_append(
     config: &FileSink,
     put_in: &[String],
@@ -57,24 +57,24 @@ pub(in crate::connector) async fn open_for_append(
     LineWriter::start(&name, file)
 }
 
-/// How much of a batch is written.
+/// Progress of writing a batch.
 #[derive(Debug, Default)]
 struct Done {
     bytes: usize,
-    /// Of these, the ones that files had which lost the name.
+    /// The part of `bytes` that was written to earlier files, which no longer have the path.
     elsewhere: usize,
 }
 
-/// Appends to whatever file has the name.
+/// Appends to the file that currently has the path.
 #[derive(Debug)]
 struct Appender {
     path: PathBuf,
-    /// What messages call the file.
+    /// Name of the file in messages.
     shown: String,
-    /// None after it was found gone, until it is opened anew.
+    /// `None` after the file was found missing, until it is reopened.
     file: Option<File>,
-    /// Nothing was written to the file yet. It is opened while a predecessor may still write, and looked at when that has
-    /// ended.
+    /// Nothing has been written to the file yet. A sink may open the file while its predecessor still writes to it, so
+    /// the end of the file is inspected before the first write.
     is_fresh: bool,
     looked: Instant,
     reopened: u64,
@@ -101,7 +101,7 @@ impl Appender {
         })
     }
 
-    /// Lets go of a file that has lost its name.
+    /// Closes the file if the path no longer refers to it.
     fn look(&mut self) -> io::Result<()> {
         let reopened = REOPENED.load(Ordering::Relaxed);
         let Some(file) = &self.file else {
@@ -124,14 +124,14 @@ impl Appender {
         Ok(())
     }
 
-    /// Writes what is left of a batch.
+    /// Writes the rest of a batch.
     fn write_rest(&mut self, lines: &[u8], done: &mut Done, progress: &Progress) -> io::Result<()> {
         self.look()?;
         let file = if let Some(file) = &mut self.file {
             file
         } else {
             let file = open(&self.path)?;
-            // A record that the other file has a part of is written whole.
+            // A record that was written in part to the previous file is written again in full.
             let whole = lines[..done.bytes].iter().rposition(|byte| *byte == b'\n');
             done.bytes = whole.map_or(0, |end| end + 1);
             done.elsewhere = done.bytes;
@@ -150,7 +150,7 @@ impl Appender {
                 Err(error) => return Err(error),
             }
         }
-        // What was written into a file that was deleted meanwhile stands nowhere.
+        // Data written to a file that was deleted during the write is lost, so it is written again.
         if file.metadata()?.nlink() == 0 {
             done.bytes = done.elsewhere;
             self.file = None;
@@ -176,7 +176,7 @@ impl Outlet for Appender {
             };
             progress.stands(done.bytes);
             if self.file.is_none() && error.kind() == io::ErrorKind::NotFound && told.is_none() {
-                // Deleted: it is made anew at once.
+                // The file was deleted: create it again immediately.
                 told = Some(io::ErrorKind::NotFound);
                 continue;
             }
@@ -195,7 +195,7 @@ impl Outlet for Appender {
                 thread::sleep(STEP);
             }
             pause = (pause * 2).min(PAUSE_MAX);
-            // Whatever has the name by then.
+            // Makes the next attempt check which file has the path.
             self.looked = Instant::now()
                 .checked_sub(LOOK_INTERVAL)
                 .unwrap_or(self.looked);
@@ -208,8 +208,8 @@ impl Outlet for Appender {
     }
 }
 
-/// Opens a file at its end, its folders created. A pipe that has taken the name is an error, and its reader is not waited
-/// for.
+/// Opens a file at its end. Creates missing folders. If the path is now a pipe, this fails instead of waiting for a
+/// reader of the pipe.
 fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
@@ -232,7 +232,7 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether it is something else than a file or a device that takes characters.
+/// Returns whether the path is neither a regular file nor a character device.
 fn is_unfit(found: &std::fs::Metadata) -> bool {
     !found.is_file() && !found.file_type().is_char_device()
 }
@@ -252,7 +252,7 @@ fn end_last_line(file: &mut File, path: &Path, shown: &str) -> io::Result<()> {
 fn ends_a_line(path: &Path) -> io::Result<bool> {
     let mut file = match File::open(path) {
         Ok(file) => file,
-        // One that may only be written is taken as it is.
+        // A file without read permission is used without inspecting its last byte.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(true),
         Err(error) => return Err(error),
     };

@@ -1,15 +1,16 @@
-//! A file read from its start and then followed, like `tail -F`.
+//! A file that is read from its start and then followed, like `tail -F`.
 //!
-//! It is waited for while it is missing. When another file takes its name, what was still written to the old one is read
-//! first, until one that follows has content: whoever writes has moved on by then. Files that take the name while nobody
-//! takes the records are held open, or known by their names beyond 64, and read in order. A file that was left and grows
-//! is read on from where it was left, between two records of its successor, and so is one that gets the name back. When a
-//! file is cut short in place or written anew, it is read from its start again; zero bytes there, which a writer leaves
-//! that goes on where it was, are passed over. Where content ends, a last line without an end counts as whole.
+//! A missing file is waited for. When another file takes the path, the rest of the old file is read until one of its
+//! successors has content, since the writer has switched to the new file by then. Files that take the path while
+//! reading is blocked are queued and read in order: 64 are held open, further ones are known by name. If a file that
+//! was read to its end grows again or gets the path back, reading resumes at the old position, between two records of
+//! its successor. A file that is truncated or rewritten in place is read from its start; leading zero bytes, which
+//! appear when a writer continues at its old offset after a truncation, are skipped. At the end of the content, a last
+//! line without a line end counts as complete.
 //!
-//! Where reading stood is not kept over a restart: a new follower starts at the start. A file that takes the name and is
-//! deleted or moved to another folder between two looks is not seen, and neither is one that is written anew with the same
-//! first and last KiB.
+//! The read position is not persisted: after a restart, reading begins at the start of the file. Two cases are not
+//! detected: a file that takes the path and is deleted or moved to another folder between two checks, and a file that
+//! is rewritten with the same first and last KiB.
 
 use mosaik_streams::Frames;
 
@@ -32,36 +33,36 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::connector) struct Follower {
     intake: Intake,
-    /// The file being read; none while it is waited for.
+    /// The file being read; `None` while waiting for a file.
     current: Option<Opened>,
     trail: Trail,
     step: Step,
-    /// Zero bytes are passed over, at the start of content that was or may have been written anew.
+    /// Skips zero bytes at the start of content that was, or may have been, rewritten.
     passes_zeros: bool,
-    /// The columns of the file that is gone on with.
+    /// Columns of the file with which reading continues.
     header: Option<Header>,
-    /// Files that could not be read, as was told last.
+    /// Number of files that could not be read, as reported last.
     missed_files: u64,
 }
 
-/// What is done with the current file next.
+/// Next action on the current file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// It is read.
+    /// Read the next chunk.
     Read,
-    /// It is looked at before anything is read again, since it may be other content by then: all that was there is read.
+    /// Everything available has been read. Check the file for new or different content before reading again.
     Look,
-    /// It was written anew: it is read from its start.
+    /// The file was rewritten: read it from its start.
     Rewind,
-    /// It is read to its end a last time, then left for the next.
+    /// Read the file to its end one last time, then switch to the next file.
     Leave,
 }
 
-/// What a look at the end of the current file has found.
+/// Result of checking the current file at its end.
 enum Found {
     /// There is more to read.
     More,
-    /// The content has ended: what it left is handed out.
+    /// The content has ended: hand out the incomplete last record, if any.
     End,
     Nothing,
 }
@@ -118,10 +119,10 @@ impl Follower {
         }
     }
 
-    /// Counts what was read and is not whole yet, for the follower is not asked any more. A last line without an end stands
-    /// in the file; lines within an open quote were taken for a part of a record.
+    /// Counts incomplete input after the last call of `next`: a last line without a line end as unfinished, and the
+    /// lines inside an open quote as invalid.
     pub(in crate::connector) fn conclude(&mut self) {
-        // Before all is read, what was read ends anywhere.
+        // Before the end of the available data, the input read so far may end in the middle of any line.
         if self.step == Step::Look {
             self.intake.conclude();
         }
@@ -134,7 +135,7 @@ impl Follower {
         }
     }
 
-    /// Reads a chunk; whether there was any.
+    /// Reads a chunk and returns whether it contained any bytes.
     async fn read(&mut self) -> Result<bool, SourceError> {
         let Some(current) = &mut self.current else {
             return Ok(false);
@@ -162,7 +163,7 @@ impl Follower {
         }
     }
 
-    /// Finds out what is next, after all that was there is read.
+    /// Determines the next step after all available data has been read.
     async fn look(&mut self) -> Result<Found, SourceError> {
         let Some(current) = &mut self.current else {
             let next = self.trail.next();
@@ -171,7 +172,7 @@ impl Follower {
         if self.step == Step::Leave {
             self.step = Step::Look;
             let Some(next) = self.trail.next() else {
-                // It is yet to be opened.
+                // The next file is not open yet.
                 return Ok(Found::Nothing);
             };
             if let Some(current) = self.current.take() {
@@ -197,7 +198,7 @@ impl Follower {
             self.step = Step::Leave;
             return Ok(Found::More);
         }
-        // What a file that was left has got is read between two records.
+        // Resume files that have grown only at a record boundary.
         if self.intake.held().is_some() {
             return Ok(Found::Nothing);
         }
@@ -212,9 +213,9 @@ impl Follower {
         Ok(self.begin(resumed))
     }
 
-    /// Goes on with another file, after the content of the last one has ended.
+    /// Switches to another file after the content of the previous one has ended.
     fn begin(&mut self, (file, header): Resumed) -> Found {
-        // One that was read before is looked at before more of it is read.
+        // A file that was read before is checked for changes before reading resumes.
         self.step = if file.position() == 0 {
             Step::Read
         } else {

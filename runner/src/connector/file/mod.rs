@@ -1,4 +1,4 @@
-//! Files: read once, followed like `tail -F`, appended to.
+//! File connectors: reading once, following like `tail -F`, and appending.
 
 mod append;
 mod follow;
@@ -13,7 +13,7 @@ pub(super) use self::{append::open_for_append, follow::Follower, read::FileReade
 use super::{OpenError, framing::Cut};
 use crate::{files, manifest::connector::FileSource};
 
-/// Opens a regular file, and nothing else: a pipe would make the opening itself wait.
+/// Opens a regular file. Refuses everything else, because opening a pipe could block.
 fn open_regular(path: &Path) -> Result<std::fs::File, OpenError> {
     let path = path.to_owned();
     match files::open_regular(&path) {
@@ -23,7 +23,7 @@ fn open_regular(path: &Path) -> Result<std::fs::File, OpenError> {
     }
 }
 
-/// Runs `open` where it may block, for [`FILE_TIME_MAX`](files::FILE_TIME_MAX) at most.
+/// Runs `open` on a blocking thread, for at most [`FILE_TIME_MAX`](files::FILE_TIME_MAX).
 async fn off_thread<T: Send + 'static>(
     path: &Path,
     open: impl FnOnce(&Path) -> Result<T, OpenError> + Send + 'static,
@@ -40,7 +40,7 @@ async fn off_thread<T: Send + 'static>(
         .map_err(failed)?
 }
 
-/// How a file is cut: as it says, or by its extension, or else into lines.
+/// Returns the configured format; by default the one of the file's extension, otherwise lines.
 fn cut_of(config: &FileSource) -> Cut {
     Cut {
         format: config.format_or_by_extension(),

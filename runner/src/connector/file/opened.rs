@@ -1,4 +1,4 @@
-//! [`Opened`]: a file held open while it is read, which notices when what was read of it is no longer there.
+//! [`Opened`]: an open file that detects when data read from it has been overwritten.
 
 use std::{
     fs::{self, Metadata},
@@ -18,11 +18,11 @@ use tokio::{
 use super::{open_regular, read::tokio_file};
 use crate::connector::OpenError;
 
-/// Bytes of what was read that are compared when a file has changed: the first and the last 1 KiB.
+/// Number of bytes compared to detect a rewrite: the first and the last 1 KiB read.
 const COMPARED_BYTES: usize = 1024;
 
-/// A file's device, its number there, and when it was made, where the file system knows: another file may get the number of
-/// one that is gone.
+/// A file's device and inode number, and its creation time if the file system records it. The creation time is needed
+/// because a new file may reuse the inode number of a deleted one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity(u64, u64, Option<SystemTime>);
 
@@ -32,60 +32,60 @@ impl From<&Metadata> for Identity {
     }
 }
 
-/// A file, and how far it is read.
+/// An open file and its read position.
 #[derive(Debug)]
 pub(super) struct Opened {
     file: File,
-    /// To look at it wherever reading stands.
+    /// Second handle, for inspecting the file without moving the read position.
     handle: Handle,
     mark: Mark,
 }
 
-/// The same file.
+/// A shared handle of the same file.
 type Handle = Arc<fs::File>;
 
-/// What has become of a file since it was read to its end.
+/// Change of a file since it was read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Nothing.
+    /// No change.
     None,
-    /// It is longer.
+    /// The file is longer.
     Grown,
-    /// It is shorter than what was read of it, or what was read stands there no more: it has another content.
+    /// The file is shorter than the read position, or the data read before has been overwritten.
     Rewritten,
 }
 
-/// How far a file was read, and what stood there.
+/// Read position of a file, with the data needed to detect a rewrite.
 #[derive(Debug, Clone)]
 pub(super) struct Mark {
     identity: Identity,
-    /// Bytes read so far.
+    /// Number of bytes read so far.
     position: u64,
-    /// When it was changed last, as far as is known.
+    /// Last known modification time.
     modified: Option<SystemTime>,
     /// The first bytes that were read, and the last.
     head: Vec<u8>,
     tail: Vec<u8>,
 }
 
-/// What it takes to look at a file wherever reading it stands.
+/// Everything needed to inspect a file without moving its read position.
 #[derive(Debug)]
 pub(super) struct Probe {
     handle: Handle,
     mark: Mark,
 }
 
-/// What a look at a file has found.
+/// Result of inspecting a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look {
     pub(super) identity: Identity,
     pub(super) change: Change,
-    /// It has no name any more.
+    /// The file has been deleted: no name refers to it.
     pub(super) is_deleted: bool,
     modified: Option<SystemTime>,
 }
 
-/// Opens a regular file; `None` if there is none of that name.
+/// Opens a regular file; `None` if it does not exist.
 pub(super) fn open_if_there(path: &Path) -> Result<Option<(Opened, Metadata)>, OpenError> {
     let failed = |source| OpenError::File {
         path: path.to_owned(),
@@ -125,24 +125,24 @@ impl Opened {
         self.mark.identity
     }
 
-    /// Bytes read so far.
+    /// Returns the number of bytes read so far.
     pub(super) const fn position(&self) -> u64 {
         self.mark.position
     }
 
-    /// How far it is read.
+    /// Returns the read position, with the data needed to detect a rewrite.
     pub(super) fn mark(&self) -> Mark {
         self.mark.clone()
     }
 
-    /// Goes on where it was left. What was read of it is compared before more is read.
+    /// Continues at an earlier position. Data read before is compared with the file before reading resumes.
     pub(super) fn go_on_from(&mut self, mark: Mark) {
         if (&*self.handle).seek(SeekFrom::Start(mark.position)).is_ok() {
             self.mark = mark;
         }
     }
 
-    /// Reads a chunk, and says how many bytes there were.
+    /// Reads a chunk and returns its length in bytes.
     pub(super) async fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let start = buffer.len();
         let read = self.file.read_buf(buffer).await?;
@@ -162,7 +162,7 @@ impl Opened {
         Ok(read)
     }
 
-    /// Goes on at its start.
+    /// Moves to the start of the file.
     pub(super) async fn rewind(&mut self) -> io::Result<()> {
         self.file.rewind().await?;
         self.mark.position = 0;
@@ -171,7 +171,7 @@ impl Opened {
         Ok(())
     }
 
-    /// What has become of it since it was read to its end. Cancel safe.
+    /// Detects changes since the file was read to its end. Cancel safe.
     pub(super) async fn look(&mut self) -> io::Result<Change> {
         let probe = self.probe();
         let look = spawn_blocking(move || probe.look());
@@ -191,7 +191,7 @@ impl Opened {
 }
 
 impl Probe {
-    /// What has become of the file since it was read to its end. Blocks.
+    /// Detects changes since the file was read to its end. Blocks.
     fn look(&self) -> io::Result<Look> {
         let (handle, mark) = (&*self.handle, &self.mark);
         let metadata = handle.metadata()?;
@@ -216,7 +216,7 @@ impl Probe {
     }
 }
 
-/// Looks at several files. Cancel safe.
+/// Inspects several files. Cancel safe.
 pub(super) async fn look_at(files: Vec<Probe>) -> io::Result<Vec<Look>> {
     if files.is_empty() {
         return Ok(Vec::new());
@@ -225,7 +225,7 @@ pub(super) async fn look_at(files: Vec<Probe>) -> io::Result<Vec<Look>> {
     spawn_blocking(look).await.map_err(io::Error::other)?
 }
 
-/// Whether these bytes stand there.
+/// Returns whether the file contains these bytes at this offset.
 fn stands(file: &fs::File, at: u64, expected: &[u8]) -> io::Result<bool> {
     let mut found = vec![0; expected.len()];
     match file.read_exact_at(&mut found, at) {

@@ -1,4 +1,4 @@
-//! A file read once, from its start to its end.
+//! A file that is read once, from its start to its end.
 
 use mosaik_streams::Frames;
 use tokio::{fs::File, io::AsyncReadExt};
@@ -63,7 +63,7 @@ impl FileReader {
     }
 }
 
-/// A file that reads one chunk at a time.
+/// Creates a file handle that reads one chunk at a time.
 pub(super) fn tokio_file(file: std::fs::File) -> File {
     let mut file = File::from_std(file);
     file.set_max_buf_size(CHUNK_BYTES);

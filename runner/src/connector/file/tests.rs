@@ -1,4 +1,4 @@
-//! Real files: read and written.
+//! Tests that read and write real files.
 
 use std::{fs, io::Write, path::Path, time::Duration};
 
@@ -191,7 +191,7 @@ async fn giving_up_a_read_loses_nothing() {
     let lines = (0..100_000).map(|n| n.to_string()).collect::<Vec<_>>();
     fs::write(&path, lines.join("\n")).unwrap();
     let mut given_up = 0;
-    // On a busy machine a read may be done each time before this looks again.
+    // On a busy machine every read may already have completed when it is polled.
     for _ in 0..100 {
         let mut source =
             FileReader::open(&config(&path, None), &SourceContext::new(Encoding::Text))
@@ -205,7 +205,7 @@ async fn giving_up_a_read_loses_nothing() {
                     Some(batch) => found.extend(texts(&batch)),
                     None => break,
                 },
-                // Triggered when there was not a batch at once.
+                // Triggered when no batch is ready immediately.
                 () = std::future::ready(()) => given_up += 1,
             }
             tokio::task::yield_now().await;
@@ -271,7 +271,7 @@ async fn a_full_disk_is_waited_for_and_told_of() {
     assert_eq!(sink.counts().datums, 0);
 }
 
-/// What a schema of `id`, `ratio`, `live` and `note` reads of a file, and what it passes over.
+/// Reads a file with a schema of `id`, `ratio`, `live` and `note`. Returns the records and the counters.
 async fn read_typed(
     name: &str,
     text: &str,

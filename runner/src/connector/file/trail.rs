@@ -1,5 +1,5 @@
-//! [`Trail`]: the files that take a name one after the other, each opened and held when it does, however long the one
-//! before it takes to be read.
+//! [`Trail`]: the sequence of files that take a path. Each is opened and held as soon as it takes the path, however
+//! long reading its predecessor takes.
 
 mod looker;
 mod queue;
@@ -23,13 +23,14 @@ use super::{
 };
 use crate::connector::{OpenError, csv::Header};
 
-/// A look is taken so often even if the system tells of no change, as it cannot for a file behind a link or on a network.
+/// Interval of checks without a notification from the system: 1 s. Files behind a symbolic link or on a network file
+/// system may not produce notifications.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A file to read on in, with the columns that it had.
+/// A file in which reading resumes, with its columns.
 pub(super) type Resumed = (Opened, Option<Header>);
 
-/// Watches a name. Dropped, it watches no more.
+/// Watches a path. Stops watching when dropped.
 #[derive(Debug)]
 pub(super) struct Trail {
     shared: Arc<Shared>,
@@ -39,12 +40,12 @@ pub(super) struct Trail {
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
-    /// What messages call the file.
+    /// Name of the file in messages.
     shown: String,
     state: Mutex<State>,
-    /// Notified when a look is due, with one notice kept while nobody waits.
+    /// Notified when a check is due. Keeps one notification while no task waits.
     changed: Notify,
-    /// Notified after each look, likewise.
+    /// Notified after each check. Keeps one notification while no task waits.
     looked: Notify,
 }
 
@@ -52,14 +53,14 @@ struct Shared {
 struct State {
     queue: Queue,
     look_interval: Duration,
-    /// Whether to be told of changes at all.
+    /// Whether to use file system notifications.
     watches: bool,
     #[cfg(test)]
     looks: u64,
 }
 
 impl Trail {
-    /// Starts to watch, and gives the file that has the name now. Messages call it `shown`.
+    /// Starts watching, and returns the file that currently has the path. `shown` is the name of the file in messages.
     pub(super) async fn start(
         path: &Path,
         shown: &str,
@@ -78,7 +79,7 @@ impl Trail {
             changed: Notify::new(),
             looked: Notify::new(),
         });
-        // Watching begins before the first look, so that no change falls between the two.
+        // Watching starts before the first check, so that no change between the two is missed.
         let watched = shared.watch();
         let first = off_thread(path, open_if_there).await?;
         let first = first.map(|(opened, _)| opened);
@@ -95,33 +96,33 @@ impl Trail {
         Ok((trail, first))
     }
 
-    /// Waits until a look was taken since this was last called. Cancel safe.
+    /// Waits until a check has been made since the last call. Cancel safe.
     pub(super) async fn looked(&self) {
         self.shared.looked.notified().await;
     }
 
-    /// Notes that a file was read to its end.
+    /// Records that a file has been read to its end.
     pub(super) fn leave(&self, file: Opened, header: Option<Header>) {
         self.shared.state().queue.leave(file, header);
     }
 
-    /// Puts the file that is read in front of those that wait.
+    /// Puts the current file back at the front of the waiting files.
     pub(super) fn pause(&self, file: Opened, header: Option<Header>) {
         self.shared.state().queue.pause(file, header);
     }
 
-    /// The file that follows, which becomes the one that is read.
+    /// Returns the next file and makes it the current one.
     pub(super) fn next(&self) -> Option<Resumed> {
         let mut state = self.shared.state();
         let next = state.queue.next();
         if state.queue.has_closed() {
-            // There is room to open another.
+            // There is room to open another file.
             self.shared.changed.notify_one();
         }
         next
     }
 
-    /// Whether any of the files that follow has content: whoever writes has moved on by then. Cancel safe.
+    /// Returns whether any waiting file has content, in which case the writer has switched to that file. Cancel safe.
     pub(super) async fn goes_on(&self) -> io::Result<bool> {
         let Some(waiting) = self.shared.state().queue.waiting() else {
             return Ok(true);
@@ -130,7 +131,7 @@ impl Trail {
         Ok(looks.iter().any(|look| look.change != Change::None))
     }
 
-    /// A file that was read to its end and left, and has grown since; it becomes the one that is read. Cancel safe.
+    /// Returns a file that has grown since it was read to its end; it becomes the current one. Cancel safe.
     pub(super) async fn left_and_grown(&self) -> io::Result<Option<Identity>> {
         let left = self.shared.state().queue.left();
         let looks = look_at(left).await?;
@@ -146,12 +147,12 @@ impl Trail {
         Ok(grown)
     }
 
-    /// Begins to read on in a file that was left.
+    /// Resumes reading a file that had been read to its end.
     pub(super) fn resume(&self, identity: Identity) -> Option<Resumed> {
         self.shared.state().queue.resume(identity)
     }
 
-    /// Files that had the name, and could not be read.
+    /// Number of files that had the path and could not be read.
     pub(super) fn missed_files(&self) -> u64 {
         self.shared.state().queue.missed().files
     }
@@ -167,7 +168,7 @@ impl Trail {
         self.shared.changed.notify_one();
     }
 
-    /// Stops to be told of changes, now and later.
+    /// Stops file system notifications for the rest of the test.
     #[cfg(test)]
     pub(super) fn stop_watching(&self) {
         self.shared.state().watches = false;
@@ -180,7 +181,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An error of the file, as messages tell it.
+    /// Formats an error of the file for messages, with the name of the file as `shown`.
     fn shown_in(&self, error: &OpenError) -> String {
         let path = self.path.display().to_string();
         error.to_string().replace(&path, &self.shown)
@@ -193,15 +194,15 @@ impl Shared {
             .unwrap_or(Path::new("."))
     }
 
-    /// `None` if it is not there, or need not be watched.
+    /// `None` if the folder does not exist or watching is disabled.
     fn folder_identity(&self) -> Option<Identity> {
         let metadata = std::fs::metadata(self.folder()).ok();
         let metadata = metadata.filter(|_| self.state().watches);
         metadata.as_ref().map(Identity::from)
     }
 
-    /// Watches the folder, for the file may not be there yet or come under another number. Without a watch, looks are
-    /// taken now and then.
+    /// Watches the folder rather than the file, because the file may not exist yet or may be replaced by another one.
+    /// If watching fails, changes are found by periodic checks.
     fn watch(&self) -> Option<(Identity, Watch)> {
         let folder = self.folder_identity()?;
         let watch = Watch::start(self.folder()).inspect_err(|error| {

@@ -1,4 +1,4 @@
-//! Values, lengths and pace.
+//! Values, sizes and pace.
 
 use mosaik_streams::{Datum as _, Encoding, Schema};
 use serde_json::Value;
@@ -86,7 +86,7 @@ async fn a_rate_is_kept_without_a_sleep_a_datum() {
     let took = start.elapsed();
     assert_eq!(datums as u64, count);
     assert!(took >= Duration::from_millis(499), "{took:?}");
-    // A sleep a datum would take 10 s and more.
+    // One sleep per record would take at least 10 s.
     assert!(took < Duration::from_secs(4), "{took:?}");
     assert!(batches < count / 2, "{batches} batches");
     let last: Value = serde_json::from_slice(last.iter().last().unwrap()).unwrap();

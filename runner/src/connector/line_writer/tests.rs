@@ -1,4 +1,4 @@
-//! Writing to what counts, closes and blocks.
+//! Writing to destinations that count, close or block.
 
 use std::{
     sync::{Arc, Mutex},
@@ -11,7 +11,7 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Keeps each write by itself.
+/// Keeps each write separately.
 #[derive(Clone, Default)]
 struct Writes(Arc<Mutex<Vec<Vec<u8>>>>);
 
@@ -109,7 +109,7 @@ fn a_write_that_blocks_does_not_hold_up_the_end_of_the_runtime() {
     drop(input);
 }
 
-/// Takes so many bytes, and then none.
+/// Accepts this number of bytes and then no more.
 struct Full(usize);
 
 impl Outlet for Full {

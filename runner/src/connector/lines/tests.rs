@@ -1,4 +1,4 @@
-//! Lines in any chunking, against the plainest possible cutting of the whole.
+//! Lines in any chunking, compared with a trivial implementation on the whole content.
 
 use mosaik_streams::Encoding;
 use proptest::prelude::*;
@@ -96,7 +96,7 @@ fn a_line_of_50_mib_is_passed_over_in_little_memory() {
     );
 }
 
-/// What the cutter must give, said plainly over the whole content.
+/// Computes the expected result with a trivial implementation on the whole content.
 fn plainly(
     format: Format,
     encoding: &Encoding,

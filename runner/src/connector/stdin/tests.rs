@@ -1,4 +1,4 @@
-//! Standard input, played by a pipe.
+//! Standard input, simulated by a pipe.
 
 use std::{io::Write, time::Duration};
 
@@ -120,7 +120,7 @@ async fn what_was_read_ahead_is_handed_out_when_it_stops_and_the_rest_is_left() 
     output.write_all(b"one\ntwo\nth").unwrap();
     assert_eq!(next(&mut stdin).await.unwrap(), [b"one", b"two"]);
     output.write_all(b"ree\nfour\nfi").unwrap();
-    // The thread has read them, or reads them now: nobody else does.
+    // The thread has read them or is reading them; nothing else reads.
     while PendingBytes(&rest).any() {
         thread::yield_now();
     }
@@ -131,7 +131,7 @@ async fn what_was_read_ahead_is_handed_out_when_it_stops_and_the_rest_is_left() 
     }
     assert_eq!(lines, [&b"three"[..], b"four"]);
     assert_eq!(stdin.counts().unfinished, 1);
-    // What is written from now on is for others.
+    // Input written from now on is for other readers.
     output.write_all(b"ve\n").unwrap();
     drop(output);
     let mut others = String::new();

@@ -1,4 +1,4 @@
-//! Every key of the manifest has a class, and the difference between two graphs is of the class that the table says.
+//! Checks that every key of the manifest has a class, and that differences between graphs have the class of the table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::*;
 use crate::manifest::schema;
 
-/// Where each key must have a class of its own; what is deeper has the class of the key above it.
+/// The sections whose keys must each have a class; deeper keys have the class of their parent.
 const SECTIONS: &[&str] = &[
     "",
     "node",
@@ -25,7 +25,7 @@ fn walk(schema: &Value, defs: &Value, path: &str, keys: &mut BTreeSet<String>, d
     }
     if let Some(name) = schema["$ref"].as_str() {
         let name = name.rsplit('/').next().unwrap();
-        // The user's own fields and types.
+        // Fields and types defined by the user.
         if !matches!(name, "criteria" | "condition_on_a_field" | "postcard") {
             walk(&defs[name], defs, path, keys, depth + 1);
         }
@@ -36,7 +36,7 @@ fn walk(schema: &Value, defs: &Value, path: &str, keys: &mut BTreeSet<String>, d
         } else {
             format!("{path}.{name}")
         };
-        // An edge of one port is as an edge.
+        // An edge in `from` by port has the same keys as an edge.
         let key = key.replace("operators.*.from.*.", "operators.*.from.");
         walk(inner, defs, &key, keys, depth + 1);
         keys.insert(key);
@@ -103,7 +103,7 @@ consumers:
   v: {from: d, to: {stdout: {}}}
 ";
 
-/// What to change in the manifest for each key of the table.
+/// Returns the changes to make to the manifest for each key of the table.
 fn edits() -> BTreeMap<&'static str, Vec<(&'static str, String)>> {
     let key = "0".repeat(63) + "1";
     let digest = blake3::hash(b"builtin:v1");
@@ -303,7 +303,7 @@ fn edits() -> BTreeMap<&'static str, Vec<(&'static str, String)>> {
     ])
 }
 
-/// The most that a difference takes.
+/// Returns the class of the largest change in a difference.
 fn class_of(diff: &Diff) -> Class {
     if !diff.restart.is_empty() {
         return Class::Restart;

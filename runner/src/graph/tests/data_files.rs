@@ -1,4 +1,4 @@
-//! Files that go into an operator's `config`: what is read of them, their bounds, and that a change of one is a swap.
+//! Files that become part of an operator's `config`: their content, their limits, and the swap that a change causes.
 
 use std::path::Path;
 

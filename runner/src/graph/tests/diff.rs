@@ -1,10 +1,10 @@
-//! How two graphs differ, pair by pair.
+//! Differences between pairs of graphs.
 
 use super::*;
 
 #[test]
 fn differences() {
-    // What is changed in the base, and every line of the plan that is not `keep`.
+    // A change of the base manifest, and every line of the plan except `keep`.
     let cases: &[(&str, &str, &str)] = &[
         ("", "", ""),
         (
@@ -91,7 +91,7 @@ fn differences() {
             "to: b, config: {x: 1}, state: reset}",
             "swap     operator o (config, state), its state starts empty\n",
         ),
-        // There is no stream that it could be about.
+        // The operator has no postcard stream.
         ("to: b}", "to: b, postcard: native}", ""),
     ];
     let old = graph(BASE);
@@ -147,7 +147,7 @@ fn what_postcard_is_to_an_operator_matters_where_there_is_some() {
     assert_eq!(policy(&nowhere), PostcardPolicy::Native);
 }
 
-/// What may be written of each part of a manifest; `0` leaves it out where it may be missing.
+/// The possible texts of each part of a manifest. Choice `0` omits the part if it is optional.
 const PARTS: [&[&str]; 7] = [
     &[
         "{}",
@@ -186,7 +186,7 @@ const PARTS: [&[&str]; 7] = [
     &["{}", "{tags: [eu]}", "{name: x}"],
 ];
 
-/// Puts a manifest together by one choice for each part, in the order of [`PARTS`].
+/// Assembles a manifest from one choice for each part, in the order of [`PARTS`].
 fn assembled(choices: &[usize]) -> String {
     let part = |at: usize| PARTS[at][choices[at] % PARTS[at].len()];
     let mut text = format!(
@@ -196,7 +196,7 @@ fn assembled(choices: &[usize]) -> String {
         part(1),
         part(2)
     );
-    // Something writes `b`, and something reads both, whatever else there is.
+    // A stage writes `b` and a stage reads both streams, whatever the other choices.
     text.push_str("  q: {from: {stdin: {format: lines}}, to: b}\n");
     if !part(3).is_empty() {
         let operator = part(3).replace("to: b", "to: c");
@@ -244,7 +244,7 @@ proptest! {
             prop_assert_eq!(stage.change, mirrored(again.change));
             prop_assert_eq!(&stage.changed, &again.changed);
             prop_assert_eq!(has_reason(stage.change), !stage.changed.is_empty());
-            // What is the same, with streams that are the same, is left alone; and the other way round.
+            // A stage is kept if and only if it and its streams are the same.
             let same = |stage: &Stage, graph: &Graph| {
                 let streams: Vec<_> = stage.edges().map(|edge| &edge.stream).chain(stage.writes()).collect();
                 let wired = |name: &&StreamName| {

@@ -1,8 +1,8 @@
-//! Where the output of a stage ends.
+//! The streams in which the output of a stage ends.
 
 use super::*;
 
-/// What a source leads to, by the names of shared streams.
+/// Returns the names of the shared streams in which the output of a source ends.
 fn ends(consumers: &str, second: &str) -> Vec<String> {
     let graph = graph(&format!(
         "mosaik: v1\nnetwork: n\nstreams: {{a: {{}}, b: {{scope: network}}, c: {{scope: {second}}}}}\n\
@@ -21,7 +21,7 @@ fn a_source_leads_to_shared_streams_or_to_a_consumer_of_this_node() {
     let print = |stream| format!("consumers: {{out: {{from: {stream}, to: {{stdout: {{}}}}}}}}");
     assert!(ends(&print("c"), "node").is_empty());
     assert!(ends(&print("a"), "network").is_empty());
-    // Who reads a shared stream here counts as its reader.
+    // A local reader of a shared stream counts as a reader.
     assert_eq!(ends(&print("b"), "network"), ["b", "c"]);
 }
 

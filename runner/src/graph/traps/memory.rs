@@ -1,24 +1,24 @@
-//! Bounds of built-in operators that do not fit each other or `limits.memory`. The figures are those of their READMEs.
+//! Limits of built-in operators that exceed `limits.memory` or contradict each other. The sizes are from their READMEs.
 
 use serde_json::Value;
 
 use super::{builtin, config_span};
 use crate::manifest::{Diagnostic, OperatorDecl, parse_size, show_size};
 
-/// What a key takes beside its text, in `dedupe` and `sample`.
+/// Bytes needed per key in addition to its text, in `dedupe` and `sample`: 100.
 const KEY_BYTES: u64 = 100;
-/// What a row takes beside its JSON, in `enrich`.
+/// Bytes needed per row in addition to its JSON, in `enrich`: 100.
 const ROW_BYTES: u64 = 100;
-/// What a record that waits takes beside its bytes, in `join`.
+/// Bytes needed per waiting record in addition to its content, in `join`: 300.
 const JOINED_BYTES: u64 = 300;
-/// What a key, an open window, and each of its aggregates take, in `window`.
+/// Bytes needed per key (150), per open window (60) and per aggregate (40), in `window`.
 const WINDOW_KEY_BYTES: u64 = 150;
 const WINDOW_BYTES: u64 = 60;
 const AGGREGATE_BYTES: u64 = 40;
-/// State is held once more while it is saved.
+/// State exists twice while it is saved.
 const WITH_SNAPSHOT: u64 = 2;
 
-/// Checks the bounds of a built-in operator, where the manifest sets any.
+/// Checks the limits of a built-in operator that are set in the manifest.
 pub(super) fn check(decl: &OperatorDecl) -> Option<Diagnostic> {
     if decl.config.is_secret() {
         return None;
@@ -84,7 +84,7 @@ pub(super) fn check(decl: &OperatorDecl) -> Option<Diagnostic> {
     Some(found)
 }
 
-/// `max_keys` that `max_bytes` never lets it come to.
+/// Reports a `max_keys` that cannot be reached because of `max_bytes`.
 fn unreachable_keys(decl: &OperatorDecl) -> Option<Diagnostic> {
     let keys = decl.config.get("max_keys").and_then(size)?;
     let set = decl.config.get("max_bytes").and_then(size);
@@ -113,7 +113,7 @@ fn unreachable_keys(decl: &OperatorDecl) -> Option<Diagnostic> {
     )
 }
 
-/// A number, or a size like `16MiB`.
+/// Reads a number, or a size like `16MiB`.
 fn size(value: &Value) -> Option<u64> {
     match value {
         Value::String(text) => parse_size(text).ok(),
@@ -121,7 +121,7 @@ fn size(value: &Value) -> Option<u64> {
     }
 }
 
-/// In whole MiB, rounded up.
+/// Formats a size in whole MiB, rounded up.
 fn mib(bytes: u64) -> String {
     format!("{}MiB", bytes.div_ceil(1 << 20))
 }

@@ -1,6 +1,6 @@
-//! Warnings of what a manifest may say and most likely does not mean: settings that run, and lose or mix records.
+//! Warnings about settings that are valid but most likely not intended, because they lose or mix records.
 //!
-//! A warning is only given where the manifest itself shows the trap. It never fails a check.
+//! A warning is only issued if the manifest itself shows the problem. A warning never fails a check.
 
 mod memory;
 mod sample;
@@ -16,7 +16,7 @@ use crate::manifest::{
     Diagnostic, Manifest, OperatorDecl, ProducerDecl, Severity, Span, connector::SourceConfig,
 };
 
-/// Looks for traps in a manifest that has no mistakes.
+/// Checks a manifest without errors for such settings.
 pub(super) fn check(manifest: &Manifest, graph: &Graph, found: &mut Vec<Diagnostic>) {
     if found.iter().any(|found| found.severity == Severity::Error) {
         return;
@@ -46,7 +46,7 @@ fn wired<'g>(decl: &OperatorDecl, graph: &'g Graph) -> Option<(&'g Stage, &'g Op
     }
 }
 
-/// The name of a built-in operator.
+/// Returns the name of a built-in operator.
 fn builtin(decl: &OperatorDecl) -> Option<&str> {
     match &*decl.component.value {
         ComponentSource::Builtin(name) => Some(name),
@@ -54,12 +54,12 @@ fn builtin(decl: &OperatorDecl) -> Option<&str> {
     }
 }
 
-/// Where an operator's configuration is written, or its name.
+/// Returns the location of an operator's configuration, or of its name.
 fn config_span(decl: &OperatorDecl) -> Span {
     decl.config_span.unwrap_or(decl.name.span)
 }
 
-/// Instances without a key each see some of the records.
+/// Reports instances with state and without a key, each of which receives only a part of the records.
 fn state_without_key(decl: &OperatorDecl, operator: &OperatorStage) -> Option<Diagnostic> {
     let keeps_none = builtin(decl) == Some("sample") && decl.config.get("fraction").is_some();
     if decl.instances < 2 || decl.key.is_some() || operator.info.state_version == 0 || keeps_none {
@@ -87,12 +87,12 @@ fn state_without_key(decl: &OperatorDecl, operator: &OperatorStage) -> Option<Di
     )
 }
 
-/// An operator that orders records by their own time or the host's.
+/// An operator that orders records by their event time or by the host's time.
 struct Windowed {
     name: &'static str,
-    /// Whether records have a time of their own.
+    /// Whether records carry an event time.
     by_event_time: bool,
-    /// Whether each key has a time of its own, so that only the order of its records matters.
+    /// Whether each key has a separate time, so that only the order of that key's records matters.
     by_key: bool,
 }
 
@@ -112,7 +112,8 @@ impl Windowed {
     }
 }
 
-/// Records that instances of different speed hand on come late to a window or join that allows for none.
+/// Reports a window or join without allowed lateness that is fed by several instances: since instances differ in speed,
+/// records arrive late.
 fn out_of_order(
     decl: &OperatorDecl,
     kind: &Windowed,
@@ -124,11 +125,11 @@ fn out_of_order(
     }
     let own = fields(decl.config.get("by")).unwrap_or_default();
     let mixes = |above: &&OperatorDecl| {
-        // Without a key, the order is restored.
+        // Without a key, the original order is restored.
         let Some(key) = above.key.as_ref().filter(|_| above.instances > 1) else {
             return false;
         };
-        // All records of a key come from one instance, in their order.
+        // All records of a key come from the same instance, in order.
         !(kind.by_key && key.value.iter().all(|field| own.contains(&field.as_str())))
     };
     let above = upstream(stage, graph);
@@ -152,7 +153,7 @@ fn out_of_order(
     )
 }
 
-/// The last windows of a source that does not end close by a tick, or not at all.
+/// Reports a source that does not end, whose last windows close only on a tick, or never if there is none.
 fn followed_without_tick(
     decl: &OperatorDecl,
     kind: &Windowed,
@@ -194,7 +195,7 @@ fn followed_without_tick(
     )
 }
 
-/// The stages that records of a stage come from, over any number of others.
+/// Returns the stages that feed a stage, directly or through other stages.
 fn upstream(stage: &Stage, graph: &Graph) -> BTreeSet<StageKey> {
     let mut above = BTreeSet::new();
     let mut next: Vec<&Stage> = vec![stage];
@@ -208,7 +209,7 @@ fn upstream(stage: &Stage, graph: &Graph) -> BTreeSet<StageKey> {
     above
 }
 
-/// A field, or a list of fields.
+/// Reads a field, or a list of fields.
 fn fields(value: Option<&Value>) -> Option<Vec<&str>> {
     match value? {
         Value::String(field) => Some(vec![field]),

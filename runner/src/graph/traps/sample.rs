@@ -1,4 +1,4 @@
-//! Criteria on fields that no record has: compared with the first records of the sources that write the stream.
+//! Criteria on fields that no record has, found by comparison with the first records of the stream's sources.
 
 use csv_core::{ReadFieldResult, Reader};
 use mosaik_streams::Encoding;
@@ -10,7 +10,7 @@ use crate::manifest::{
     connector::{FileSource, Format, SourceConfig},
 };
 
-/// What is read of a file: 64 KiB, and of that 1,000 records at most.
+/// Size of the beginning of a file that is read: 64 KiB, and at most 1,000 of its records.
 const SAMPLE_BYTES: u64 = 64 * 1024;
 const SAMPLE_RECORDS: usize = 1000;
 
@@ -43,7 +43,7 @@ pub(super) fn check(manifest: &Manifest, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// All subscriptions.
+/// Returns all subscriptions.
 fn edges(manifest: &Manifest) -> impl Iterator<Item = &EdgeDecl> {
     let operators = manifest
         .operators
@@ -56,13 +56,13 @@ fn edges(manifest: &Manifest) -> impl Iterator<Item = &EdgeDecl> {
     inputs.chain(manifest.consumers.iter().map(|decl| &decl.from))
 }
 
-/// The first records of a stream, as JSON, and where the first of its sources is written.
+/// The first records of a stream, as JSON, and the location of its first source.
 struct Sample {
     records: Vec<Vec<u8>>,
     source: Span,
 }
 
-/// `None` unless all that writes the stream can be looked into.
+/// Returns `None` unless all sources of the stream can be inspected.
 fn sample(manifest: &Manifest, stream: &StreamDecl) -> Option<Sample> {
     let config = &stream.config;
     if config.scope == Scope::Network || config.encoding != Encoding::Json {
@@ -102,7 +102,7 @@ fn sample(manifest: &Manifest, stream: &StreamDecl) -> Option<Sample> {
     Some(Sample { records, source })
 }
 
-/// The first records of a file; `None` if it cannot be looked into.
+/// Returns the first records of a file; `None` if the file cannot be inspected.
 fn of_file(file: &FileSource) -> Option<Vec<Vec<u8>>> {
     let beginning = || files::beginning(&file.path, SAMPLE_BYTES).ok();
     match file.format_or_by_extension() {
@@ -112,7 +112,7 @@ fn of_file(file: &FileSource) -> Option<Vec<Vec<u8>>> {
     }
 }
 
-/// The whole lines of a text that are JSON objects. The last line may be cut.
+/// Returns the complete lines of a text that are JSON objects. The last line may be truncated.
 fn json_lines(bytes: &[u8]) -> Vec<Vec<u8>> {
     let lines = bytes.split_inclusive(|byte| *byte == b'\n');
     let whole = lines.filter_map(|line| line.strip_suffix(b"\n"));
@@ -123,7 +123,7 @@ fn json_lines(bytes: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// An object with the columns of the header, which every row has. `None` if the header is not whole.
+/// Returns an object with the columns of the header, which every row has. `None` if the header is incomplete.
 fn named_columns(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut reader = Reader::new();
     let mut rest = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);

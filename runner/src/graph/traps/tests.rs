@@ -1,4 +1,4 @@
-//! Each trap with the manifest that has it, and the nearest ones that do not.
+//! Each kind of warning, with a manifest that causes it and the closest ones that do not.
 
 use std::{collections::BTreeMap, fs};
 
@@ -7,7 +7,7 @@ use crate::graph::{load, tests::Described};
 const CSV: &str = "city,celsius\nOslo,3\nBergen,5\n";
 const JSONL: &str = "{\"city\":\"Oslo\",\"at\":{\"hour\":3}}\n{\"city\":\"Bergen\"}\n{\"cut\":";
 
-/// What a manifest of these stages is warned of.
+/// Returns the warnings for a manifest with these stages.
 fn warnings(stages: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mosaik.yaml");
@@ -23,7 +23,7 @@ fn warnings(stages: &str) -> Vec<String> {
     warnings.map(|found| found.message.clone()).collect()
 }
 
-/// An operator between a source and the end.
+/// Returns the warnings for an operator between a source and a sink.
 fn operator(source: &str, settings: &str) -> Vec<String> {
     warnings(&format!(
         "streams: {{first: {{}}, last: {{}}}}\nproducers: {{read: {{from: {{{source}}}, to: first}}}}\n\
@@ -31,7 +31,7 @@ fn operator(source: &str, settings: &str) -> Vec<String> {
     ))
 }
 
-/// Two operators, one after the other.
+/// Returns the warnings for two operators, one after the other.
 fn chain(first: &str, second: &str) -> Vec<String> {
     warnings(&format!(
         "streams: {{first: {{}}, between: {{}}, last: {{}}}}\nproducers: {{read: {{from: {{generate: {{}}}}, to: first}}}}\n\
@@ -39,7 +39,7 @@ fn chain(first: &str, second: &str) -> Vec<String> {
     ))
 }
 
-/// A consumer's criteria on a source.
+/// Returns the warnings for a consumer's criteria on a source.
 fn criteria(source: &str, criteria: &str) -> Vec<String> {
     warnings(&format!(
         "streams: {{first: {{}}, last: {{}}}}\nproducers: {{read: {{from: {{{source}}}, to: first}}}}\n\
@@ -136,7 +136,7 @@ fn windows_and_joins_behind_keyed_instances_want_lateness() {
         ),
         late,
     );
-    // One key's records stay in order, lateness is said, or the host's clock counts.
+    // The records of one key stay in order, lateness is set, or the host's time applies.
     none(&chain(instances, &window("time: at, by: [city, symbol]")));
     none(&chain(instances, &window("time: at, lateness: 0s")));
     none(&chain(instances, &window("every: 1h")));
@@ -192,10 +192,10 @@ fn criteria_name_fields_that_records_have() {
         "generate: {size: 100}",
         "{pad: x, seq: {gte: 1}}",
     ));
-    // These hold for records that lack the field.
+    // These conditions match records without the field.
     none(&criteria(jsonl, "{gone: {exists: false}}"));
     none(&criteria(jsonl, "{error: {not: fatal}}"));
-    // Nothing can be said of these.
+    // These sources cannot be inspected.
     none(&criteria(
         "file: {path: not-yet.jsonl, follow: true}",
         "{town: Oslo}",

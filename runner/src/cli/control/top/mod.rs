@@ -21,7 +21,7 @@ use crate::{
     control::{AskError, Client},
 };
 
-/// How often the node is asked.
+/// Interval between requests to the node: 1 s.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Show live what a running node does: stages, subscriptions, rates, queues, drops, and reloads as they happen.
@@ -54,7 +54,7 @@ pub(in crate::cli) fn run(args: &TopArgs) -> anyhow::Result<Exit> {
     }
 }
 
-/// Why the picture ended by itself.
+/// The reason that the display ended without a key press.
 enum End {
     Node(AskError),
     Terminal(io::Error),
@@ -82,7 +82,7 @@ fn watch(terminal: &mut DefaultTerminal, client: &mut Client) -> Result<(), End>
             match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release && ends(key) => return Ok(()),
                 Event::Key(key) if key.kind != KeyEventKind::Release => screen.press(key.code),
-                // A new size is drawn like everything else.
+                // Any event, such as a resize, redraws the screen.
                 _ => {}
             }
             continue;
@@ -92,7 +92,7 @@ fn watch(terminal: &mut DefaultTerminal, client: &mut Client) -> Result<(), End>
     }
 }
 
-/// Whether a key ends it.
+/// Returns whether a key ends the display.
 fn ends(key: KeyEvent) -> bool {
     matches!(key.code, KeyCode::Char('q') | KeyCode::Esc)
         || (key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL))

@@ -1,4 +1,4 @@
-//! The picture that `top` draws.
+//! The screen of `top`.
 
 use ratatui::{
     Frame,
@@ -18,10 +18,10 @@ use crate::{
     topology::report::{Outcome, Reload, Status},
 };
 
-/// Lines of reloads below the tables.
+/// Number of lines for reloads below the tables.
 const RELOAD_LINES: u16 = 5;
 
-/// What is drawn, and from which line on.
+/// The displayed status and the scroll position.
 pub(super) struct Screen {
     status: Status,
     scrolled: u16,
@@ -37,7 +37,7 @@ impl Screen {
         }
     }
 
-    /// Draws this from now on, with rates since what was drawn before, unless the picture is held.
+    /// Replaces the displayed status, with rates relative to the previous one, unless the screen is frozen.
     pub(super) fn show(&mut self, mut status: Status) {
         if !self.held {
             status.measure(&self.status);
@@ -94,7 +94,7 @@ impl Screen {
         ]
     }
 
-    /// The three tables as one long page, of which the part that was scrolled to is seen.
+    /// Draws the three tables as one long page, from the scroll position on.
     fn tables(&mut self, frame: &mut Frame<'_>, area: Rect) {
         let status = &self.status;
         let mut left = area;

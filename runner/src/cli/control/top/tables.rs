@@ -1,4 +1,4 @@
-//! The tables that `top` draws, and what they leave out where the terminal is narrow.
+//! The tables of `top`, and the columns that they omit on narrow terminals.
 
 use ratatui::{
     layout::Constraint,
@@ -19,30 +19,30 @@ use crate::{
     topology::report::{EdgeStatus, StageStatus, StreamStatus},
 };
 
-/// Cells of a queue's bar.
+/// Width of a queue's bar, in cells.
 const BAR: u64 = 10;
-/// Cells between two columns.
+/// Space between two columns, in cells.
 const SPACING: u16 = 1;
-/// Cells that a name keeps on a narrow terminal.
+/// Minimum width of a name on a narrow terminal, in cells.
 const NAME_MIN: u16 = 8;
-/// Cells that the reason of a failure may claim from other columns.
+/// Width that the reason of a failure may take from other columns, in cells.
 const REASON_MAX: usize = 24;
 
 /// A column of a table.
 struct Column {
     heading: &'static str,
-    /// The cells that its content takes.
+    /// The width of its content, in cells.
     width: u16,
-    /// When it is left out on a narrow terminal: the lowest first, [`ALWAYS`] never.
+    /// Order of omission on a narrow terminal: the lowest rank first, [`ALWAYS`] never.
     rank: u8,
     cells: Vec<Cell<'static>>,
 }
 
-/// The rank of a column that is always there.
+/// The rank of a column that is never omitted.
 const ALWAYS: u8 = u8::MAX;
 
-/// A table whose columns are chosen by the width that there is. The first column that is always there may be cut, the
-/// last one takes the rest.
+/// A table that selects its columns by the available width. The first column with rank [`ALWAYS`] may be truncated; the
+/// last one takes the remaining width.
 pub(super) struct Columns {
     name: &'static str,
     all: Vec<Column>,
@@ -58,7 +58,7 @@ impl Columns {
         }
     }
 
-    /// Adds a column of texts on the left, as wide as the widest of them, up to `most`.
+    /// Adds a left-aligned column, as wide as its widest text but at most `most` cells.
     fn left(mut self, heading: &'static str, rank: u8, most: usize, texts: Vec<String>) -> Self {
         let width = widest(heading, &texts, most);
         let cells = texts.into_iter().map(Cell::new).collect();
@@ -71,7 +71,7 @@ impl Columns {
         self
     }
 
-    /// Adds a column of numbers on the right.
+    /// Adds a right-aligned column of numbers.
     fn right(mut self, heading: &'static str, rank: u8, texts: Vec<String>) -> Self {
         let width = widest(heading, &texts, usize::MAX);
         let cells = texts.into_iter();
@@ -85,7 +85,7 @@ impl Columns {
         self
     }
 
-    /// Gives the cells of the last column styles.
+    /// Sets the styles of the last column's cells.
     fn styled(mut self, styles: impl Iterator<Item = Style>) -> Self {
         if let Some(column) = self.all.last_mut() {
             let cells = std::mem::take(&mut column.cells).into_iter();
@@ -97,7 +97,7 @@ impl Columns {
         self
     }
 
-    /// The cells that the columns take side by side.
+    /// Returns the total width of the columns, in cells.
     fn width(&self) -> u16 {
         let widths = self.all.iter().map(|column| column.width);
         let between = u16::try_from(self.all.len())
@@ -106,14 +106,14 @@ impl Columns {
         widths.fold(between.saturating_mul(SPACING), u16::saturating_add)
     }
 
-    /// The table at this width, under its title, with its first lines out of sight.
+    /// Fits the table into this width. The first `hidden` lines are scrolled out of view.
     pub(super) fn fitted(mut self, width: u16, hidden: usize) -> Table<'static> {
         while self.width() > width {
             let ranks = self.all.iter().map(|column| column.rank);
             let Some(rank) = ranks.min().filter(|rank| *rank != ALWAYS) else {
                 break;
             };
-            // A name gives way before anything that says more than how much.
+            // Truncate a name before omitting a column that contains more than a number.
             let over = self.width() - width;
             let name = self.all.iter_mut().find(|column| column.rank == ALWAYS);
             if let Some(name) = name.filter(|name| name.width.saturating_sub(over) >= NAME_MIN * 2)
@@ -178,7 +178,7 @@ fn widest(heading: &str, texts: &[String], most: usize) -> u16 {
     u16::try_from(widest).unwrap_or(u16::MAX)
 }
 
-/// The texts of a column.
+/// Returns the texts of a column.
 fn texts<T>(rows: &[T], text: impl Fn(&T) -> String) -> Vec<String> {
     rows.iter().map(text).collect()
 }
@@ -339,7 +339,7 @@ const fn color(online: bool) -> Style {
     Style::new().fg(if online { Color::Green } else { Color::Yellow })
 }
 
-/// `#####..... 512/1.0 k`.
+/// Formats the fill level of a queue: `#####..... 512/1.0 k`.
 fn bar(queued: u64, size: u64) -> String {
     let full = (queued * BAR).div_ceil(size.max(1)).min(BAR);
     let (full, empty) = (full as usize, (BAR - full) as usize);

@@ -1,8 +1,9 @@
-//! Which columns are numbers and which are text.
+//! Detection of columns of numbers and of text.
 
 use super::*;
 
-/// The values of the only column, as JSON, of contents that follow each other, each in chunks.
+/// Cuts several contents, one after the other and each in chunks. Returns the values of the only column as JSON, the
+/// number of mixed values, and the notes.
 fn values(contents: &[&[&str]]) -> (Vec<String>, u64, Vec<String>) {
     let mut cutter = Cutter::new(Format::Csv.into(), &Encoding::Json, 1000);
     let (mut found, mut mixed, mut notes) = (Vec::new(), 0, Vec::new());
@@ -82,7 +83,7 @@ fn a_text_after_the_sample_stays_text_and_is_counted() {
         note.starts_with("line 102: the column \"v\" has numbers"),
         "{note}"
     );
-    // One row earlier, it is of the sample.
+    // One row earlier it is part of the sample.
     all.remove(1);
     let (found, mixed, _) = values(&[&[&lines(&all)]]);
     assert_eq!(
@@ -96,7 +97,7 @@ fn a_sample_is_at_most_64_kib() {
     let wide = format!("{},1\n", "x".repeat(900));
     let text = |rows: usize| format!("w,v\n{}y,z\n", wide.repeat(rows));
     let is_text = |rows: usize| rows_of(&text(rows))[0].ends_with("\"v\":\"1\"}");
-    // 72 rows of 903 bytes, and one of four.
+    // 72 rows of 903 bytes, and one of 4 bytes.
     assert!(is_text(72));
     assert!(!is_text(73));
 }
@@ -131,7 +132,7 @@ fn rows_that_come_one_by_one_wait_for_none_and_are_the_same_sample() {
 #[test]
 fn rows_that_come_in_pairs_are_each_one_row_of_the_sample() {
     let pairs = ["1\n1\n"; 49];
-    // The hundredth row is of the sample, the next one is not.
+    // The 100th row is part of the sample; the next one is not.
     for (rest, mixed) in [("1\na\n", 98), ("1\n1\na\n", 1)] {
         let chunks = [&["v\n"][..], &pairs, &[rest]].concat();
         assert_eq!(values(&[&chunks]).1, mixed);
@@ -165,7 +166,7 @@ fn content_that_follows_has_the_kinds_of_columns_of_that_before() {
         let (found, ..) = values(&[&[&text], &[&format!("{header}2\n")]]);
         assert_eq!(found, ["\"1\"", "\"a\"", "\"2\""]);
     }
-    // New columns have a sample of their own.
+    // New columns have their own sample.
     let second = format!("v,w\na,1\n2,{}\n", "b");
     let sample = lines(&[&["v"][..], &["1"; 100]].concat());
     let (found, mixed, _) = values(&[&[&sample], &[&second]]);

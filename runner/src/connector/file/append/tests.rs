@@ -1,4 +1,4 @@
-//! What happens to files that are appended to.
+//! Appending to files that are deleted, renamed or replaced.
 
 use std::{fs, time::Duration};
 
@@ -65,7 +65,7 @@ async fn a_deleted_file_is_made_anew_and_has_what_was_written_since() {
         write(&mut sink, round).await;
         assert_eq!(lines(&path), [round]);
     }
-    // With its folder.
+    // Including its folder.
     fs::remove_dir_all(folder.path().join("sub")).unwrap();
     write(&mut sink, "c").await;
     assert_eq!(lines(&path), ["c"]);
@@ -99,7 +99,7 @@ async fn what_cannot_be_written_for_a_while_is_written_then() {
     let path = folder.path().join("sub/out");
     let mut sink = sink(&path).await;
     write(&mut sink, "before").await;
-    // A file where its folder was.
+    // A file in place of its folder.
     fs::remove_dir_all(folder.path().join("sub")).unwrap();
     fs::write(folder.path().join("sub"), "").unwrap();
     let (progress, after) = (sink.progress(), Frames::single(b"after"));

@@ -1,4 +1,4 @@
-//! A real log, through all that happens to logs: told of by watching alone, and found by looking alone.
+//! Follows a log file through rotations, truncations and deletions, with notifications only and with polling only.
 
 use std::{
     fs::{self, OpenOptions},
@@ -37,14 +37,14 @@ async fn follower(path: PathBuf) -> Follower {
         .unwrap()
 }
 
-/// A log, its follower, and what it has said.
+/// A log file, its follower, and the records read so far.
 struct Followed {
     folder: TempDir,
     follower: Follower,
 }
 
 impl Followed {
-    /// Follows a file of this name, told of changes only by watching or only by looking.
+    /// Follows a file of this name, either with notifications only or with polling only.
     async fn new(name: &str, watching: bool, content: Option<&str>) -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join(name);
@@ -90,13 +90,13 @@ impl Followed {
         }
     }
 
-    /// Lets the follower get to the end of what is there.
+    /// Waits until the follower has read all available data.
     async fn settle(&mut self) {
         let looks = self.follower.trail.looks();
         while self.follower.trail.looks() == looks {
             let nothing = timeout(Duration::from_millis(20), self.follower.next()).await;
             assert!(nothing.is_err(), "{nothing:?}");
-            // What is watched is looked at again only when it changes.
+            // With notifications, a file is checked again only when it changes.
             if looks > 0 {
                 break;
             }
@@ -129,7 +129,7 @@ async fn a_renamed_log_is_finished_before_its_successor_is_begun() {
         log.settle().await;
         log.append("log", "");
         log.settle().await;
-        // Whoever writes has not yet taken notice.
+        // The writer has not switched to the new file yet.
         log.append("log.1", "3\n4");
         log.append("log", "5\n");
         log.expect(&["23", "4", "5"]).await;
@@ -263,13 +263,14 @@ async fn a_file_that_nobody_tells_of_is_looked_at_now_and_then() {
     assert!((2..=5).contains(&looks), "{looks} looks");
 }
 
-/// As most loggers do it: the file is renamed and made anew at once, empty, and filled, renamed and made anew later.
+/// The pattern of most loggers: the file is renamed and re-created empty, filled later, then renamed and re-created
+/// again.
 #[tokio::test]
 async fn every_file_that_takes_the_name_is_read_however_late() {
     for watching in [true, false] {
         let mut log = Followed::new("log", watching, Some("first\n")).await;
         log.expect(&["first"]).await;
-        // Nobody takes datums meanwhile, as when a sink is blocked.
+        // Nothing reads records in the meantime, as when a sink is blocked.
         let mut expected = Vec::new();
         for round in 0..10 {
             log.append("log", &format!("{round}\n{round}\n"));
@@ -295,7 +296,7 @@ async fn a_file_written_anew_with_as_many_bytes_is_read_again() {
             fs::write(log.path("temperature"), format!("{value}\n")).unwrap();
             log.expect(&[value]).await;
         }
-        // Touched, and not changed.
+        // Touched but not changed.
         log.settle().await;
         let file = OpenOptions::new()
             .append(true)
@@ -305,13 +306,13 @@ async fn a_file_written_anew_with_as_many_bytes_is_read_again() {
             .unwrap();
         log.append("temperature", "24.5\n");
         log.expect(&["24.5"]).await;
-        // Written anew and longer than what was read, before anybody looks.
+        // Rewritten with more content than was read, before the next check.
         fs::write(log.path("temperature"), "1.5\n2.5\n3.5\n4.5\n5.5\n").unwrap();
         log.expect(&["1.5", "2.5", "3.5", "4.5", "5.5"]).await;
     }
 }
 
-/// A writer that goes on where it was leaves a hole where the file was cut.
+/// A writer that continues at its old offset leaves a hole of zero bytes where the file was truncated.
 #[tokio::test]
 async fn zeros_in_front_of_content_that_was_written_anew_are_passed_over() {
     use std::os::unix::fs::FileExt as _;

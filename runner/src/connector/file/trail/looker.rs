@@ -1,4 +1,4 @@
-//! [`Looker`]: the task that finds the files that take the name.
+//! [`Looker`]: the task that discovers the files that take the path.
 
 use std::{ffi::OsString, fs::Metadata, io, sync::Arc};
 
@@ -13,25 +13,25 @@ use crate::connector::{
     },
 };
 
-/// A look begins again when files take the name meanwhile, so often at most: 64 times.
+/// Maximum number of times that a check restarts because another file has taken the path: 64.
 const ROUNDS_MAX: usize = 64;
 
-/// Finds the files that take the name.
+/// Discovers the files that take the path.
 #[derive(Debug)]
 pub(super) struct Looker {
     shared: Arc<Shared>,
-    /// The folder that is watched. One that went away and came back has lost its watch.
+    /// The watched folder. A folder that is removed and re-created has lost its watch.
     watched: Option<(Identity, Watch)>,
-    /// Why the file cannot be opened, as was warned of last.
+    /// Reason that the file cannot be opened, as of the last warning.
     refused: Option<io::ErrorKind>,
-    /// What was warned of already.
+    /// Missed files for which a warning has been logged.
     missed: Missed,
 }
 
-/// What has the name.
+/// The file that has the path.
 enum Holder {
     Nothing,
-    /// One that is being read, or will be.
+    /// A file that is being read or is queued.
     Held(Identity),
     Another(Box<(Opened, Metadata)>),
 }
@@ -60,14 +60,14 @@ impl Looker {
             let folder = self.shared.folder_identity();
             if self.watched.as_ref().map(|(folder, _)| *folder) != folder {
                 self.watched = self.shared.watch();
-                // Whatever happened in between.
+                // Events from before the new watch are lost, so check again.
                 self.look().await;
             }
             self.shared.looked.notify_one();
         }
     }
 
-    /// Waits until a look is due.
+    /// Waits until a check is due.
     async fn wait(&self) {
         let due = Instant::now() + self.shared.state().look_interval;
         loop {
@@ -87,7 +87,7 @@ impl Looker {
         }
     }
 
-    /// Takes up what has happened in the folder.
+    /// Processes the events of the folder.
     async fn drain(&self) -> Drained {
         let mut drained = Drained::default();
         let Some((_, watch)) = &self.watched else {
@@ -102,9 +102,9 @@ impl Looker {
         drained
     }
 
-    /// Opens what has had the name since the last look, in order.
+    /// Opens the files that have had the path since the last check, in order.
     pub(super) async fn look(&mut self) {
-        // Files that had the name while others took it.
+        // Files that had the path during this check and were replaced.
         let mut seen: Vec<(Opened, Metadata)> = Vec::new();
         for round in 1.. {
             self.drain().await;
@@ -138,7 +138,7 @@ impl Looker {
         self.warn_of_missed();
     }
 
-    /// Opens the files that had the name and were moved before anybody looked.
+    /// Opens the files that had the path and were renamed before they were opened.
     async fn look_at_moved(&self) {
         loop {
             let Some(name) = self.shared.state().queue.first_moved() else {
@@ -146,7 +146,7 @@ impl Looker {
             };
             let path = self.shared.folder().join(&name);
             let opened = off_thread(&path, open_if_there).await.ok().flatten();
-            // It may have been moved on before it was opened.
+            // The file may have been renamed again before it was opened.
             self.drain().await;
             let mut state = self.shared.state();
             if state.queue.first_moved().as_ref() == Some(&name) {
@@ -155,7 +155,7 @@ impl Looker {
         }
     }
 
-    /// Finds out what has the name. A file that cannot be opened is tried again at the next look.
+    /// Determines the file that has the path. A file that cannot be opened is retried at the next check.
     async fn holder(&mut self) -> Holder {
         let path = &self.shared.path;
         let failed = |source| OpenError::File {
@@ -193,7 +193,7 @@ impl Looker {
         }
     }
 
-    /// Opens files that were known by name only, as far as there is room.
+    /// Opens files that were known only by name, as far as the limit allows.
     async fn open_closed(&self) {
         loop {
             let Some((identity, name)) = self.shared.state().queue.first_closed() else {
@@ -208,7 +208,7 @@ impl Looker {
             };
             self.drain().await;
             let mut state = self.shared.state();
-            // It may have been renamed before it was opened.
+            // The file may have been renamed before it was opened.
             if state.queue.first_closed() == Some((identity, name)) {
                 let opened = opened.map(|(opened, _)| opened);
                 state.queue.reopen(identity, opened);
@@ -230,11 +230,11 @@ impl Looker {
     }
 }
 
-/// What has happened since the folder was last asked.
+/// Summary of the folder's events since the last call.
 #[derive(Debug, Default)]
 struct Drained {
-    /// Something happened to the name or to the file that has it.
+    /// An event concerned the path or the file that has it.
     is_about_us: bool,
-    /// Another file may have the name.
+    /// Another file may have the path.
     is_other: bool,
 }

@@ -1,4 +1,4 @@
-//! [`Queue`]: the files that had a name, in the order in which they had it. No I/O but for what it is given.
+//! [`Queue`]: the files that had a path, in order. Performs no I/O except on the files passed to it.
 
 use std::{
     collections::VecDeque,
@@ -13,26 +13,26 @@ use super::{
 };
 use crate::connector::csv::Header;
 
-/// Files that are held open until they are read: 64.
+/// Maximum number of waiting files that are held open: 64.
 pub(super) const OPEN_MAX: usize = 64;
-/// Files that wait to be read, open or known by name: 10,000.
+/// Maximum number of files that wait to be read, open or known by name: 10,000.
 const FILES_MAX: usize = 10_000;
-/// Files that were read to their end and are still held open, since they may grow: 8.
+/// Maximum number of files that are held open after they were read to their end, in case they grow: 8.
 const LEFT_OPEN_MAX: usize = 8;
-/// Files that were read to their end and are known if they get the name back: 256.
+/// Maximum number of files that are recognised, after they were read to their end, when they get the path back: 256.
 const LEFT_MAX: usize = 256;
 
 /// A file that waits to be read.
 #[derive(Debug)]
 struct Entry {
     identity: Identity,
-    /// Its name in the folder, where that is known.
+    /// Its name in the folder, if known.
     name: Option<OsString>,
-    /// None beyond [`OPEN_MAX`].
+    /// `None` for files beyond [`OPEN_MAX`].
     file: Option<Opened>,
-    /// Its length when it was last seen.
+    /// Its length when last inspected, in bytes.
     len: u64,
-    /// How far it was read before, and what its columns are.
+    /// Read position and columns of a file that was read in part before.
     read: Option<Mark>,
     header: Option<Header>,
 }
@@ -42,30 +42,30 @@ struct Entry {
 struct Left {
     mark: Mark,
     header: Option<Header>,
-    /// None if it was deleted, or is one of many.
+    /// `None` if it was deleted, or beyond [`LEFT_OPEN_MAX`].
     file: Option<Opened>,
 }
 
-/// Files that nobody can read any more.
+/// Files that can no longer be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Missed {
     pub(super) files: u64,
-    /// Their bytes, as far as known.
+    /// Their total size in bytes, as far as known.
     pub(super) bytes: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct Queue {
-    /// The name that is followed.
+    /// The file name that is followed.
     name: OsString,
     /// The file that is being read.
     current: Option<Identity>,
-    /// The file that has the name, if it is known.
+    /// The file that has the name, if known.
     holder: Option<Identity>,
-    /// Those that wait, in order.
+    /// The files that wait to be read, in order.
     files: VecDeque<Entry>,
     left: VecDeque<Left>,
-    /// The present names of files that had the name and were not seen, in order.
+    /// Current names of files that had the followed name and were not opened, in order.
     moved: VecDeque<OsString>,
     missed: Missed,
 }
@@ -83,12 +83,12 @@ impl Queue {
         }
     }
 
-    /// The name that is followed.
+    /// Returns the file name that is followed.
     pub(super) const fn name(&self) -> &OsString {
         &self.name
     }
 
-    /// Takes up what has happened in the folder; whether another file may have the name now.
+    /// Applies an event of the folder. Returns whether another file may now have the name.
     pub(super) fn apply(&mut self, event: &Event) -> bool {
         match event {
             Event::Renamed(from, to) => {
@@ -112,7 +112,7 @@ impl Queue {
             }
             Event::Appeared(name) | Event::Gone(name) => self.vanish(name),
             Event::Missed => {
-                // Files may have had the name meanwhile that nobody knows of.
+                // Unknown files may have had the name in the meantime.
                 self.holder = None;
                 self.missed.files += 1;
             }
@@ -121,7 +121,7 @@ impl Queue {
         event.is_about(&self.name)
     }
 
-    /// The file that had a name has it no more, and no other.
+    /// Handles the removal of a file that had this name and has no other name in the folder.
     fn vanish(&mut self, name: &OsStr) {
         if *name == *self.name {
             self.holder = None;
@@ -151,17 +151,17 @@ impl Queue {
             .find(|entry| entry.identity == identity)
     }
 
-    /// Whether it is being read, or will be.
+    /// Returns whether the file is being read or is queued.
     pub(super) fn is_held(&self, identity: Identity) -> bool {
         self.current == Some(identity) || self.files.iter().any(|entry| entry.identity == identity)
     }
 
-    /// The present name of the first file that had the name and was not seen.
+    /// Returns the current name of the first file that had the followed name and was not opened.
     pub(super) fn first_moved(&self) -> Option<OsString> {
         self.moved.front().cloned()
     }
 
-    /// Takes in the first file that had the name and was not seen, or none if it is gone.
+    /// Queues the first file that had the followed name and was not opened. `opened` is `None` if it no longer exists.
     pub(super) fn take_moved(&mut self, opened: Option<(Opened, Metadata)>) {
         let name = self.moved.pop_front();
         match opened {
@@ -170,7 +170,7 @@ impl Queue {
         }
     }
 
-    /// Notes which file has the name.
+    /// Records the file that has the name.
     pub(super) fn set_holder(&mut self, holder: Option<Identity>) {
         self.holder = holder;
         let name = self.name.clone();
@@ -179,7 +179,8 @@ impl Queue {
         }
     }
 
-    /// Puts a file behind the others, unless it is among them. One that was read before is read on.
+    /// Appends a file to the queue, unless it is queued already. Reading resumes where it stopped, if it was read
+    /// before.
     pub(super) fn push(&mut self, opened: Opened, metadata: &Metadata, name: Option<OsString>) {
         let identity = opened.identity();
         if self.is_held(identity) {
@@ -213,7 +214,7 @@ impl Queue {
         self.files.push_back(entry);
     }
 
-    /// Puts a file behind the others whose name is not known, unless it is among them.
+    /// Appends a file whose name is not known, unless it is queued already.
     pub(super) fn push_unnamed(&mut self, opened: Opened, metadata: &Metadata) {
         if !self.is_held(opened.identity()) {
             self.push(opened, metadata, None);
@@ -225,7 +226,7 @@ impl Queue {
         open.count()
     }
 
-    /// The first file that is to be opened by its name, if there is room for it.
+    /// Returns the first file that is to be opened by its name, if the limit allows another open file.
     pub(super) fn first_closed(&self) -> Option<(Identity, Option<OsString>)> {
         if self.open_count() >= OPEN_MAX {
             return None;
@@ -234,7 +235,7 @@ impl Queue {
         Some((closed.identity, closed.name.clone()))
     }
 
-    /// Holds a file open that was known by name, or gives it up if it is gone.
+    /// Stores the opened file of an entry known only by name, or drops the entry if the file no longer exists.
     pub(super) fn reopen(&mut self, identity: Identity, opened: Option<Opened>) {
         let position = |entry: &Entry| entry.identity == identity && entry.file.is_none();
         let Some(index) = self.files.iter().position(position) else {
@@ -249,12 +250,12 @@ impl Queue {
         }
     }
 
-    /// Begins to read a file.
+    /// Makes a file the current one.
     pub(super) fn begin(&mut self, identity: Identity) {
         self.current = Some(identity);
     }
 
-    /// The next file, which becomes the one that is read. None also while it is yet to be opened.
+    /// Returns the next file and makes it the current one. `None` also if that file is not open yet.
     pub(super) fn next(&mut self) -> Option<Resumed> {
         self.files.front()?.file.as_ref()?;
         let entry = self.files.pop_front()?;
@@ -262,7 +263,7 @@ impl Queue {
         entry.file.map(|file| (file, entry.header))
     }
 
-    /// Notes that a file was read to its end, after another was begun.
+    /// Records that a file was read to its end. Another file must already be the current one.
     pub(super) fn leave(&mut self, file: Opened, header: Option<Header>) {
         self.left.push_back(Left {
             mark: file.mark(),
@@ -276,7 +277,7 @@ impl Queue {
         open.for_each(|left| left.file = None);
     }
 
-    /// Puts a file that was being read in front of the others, after another was begun.
+    /// Puts a partly read file at the front of the queue. Another file must already be the current one.
     pub(super) fn pause(&mut self, file: Opened, header: Option<Header>) {
         self.files.push_front(Entry {
             identity: file.identity(),
@@ -291,7 +292,8 @@ impl Queue {
         }
     }
 
-    /// What is to be looked at to know whether one that waits has content; `None` if that is known.
+    /// Returns the files to inspect to find out whether a waiting file has content; `None` if one is known to have
+    /// content.
     pub(super) fn waiting(&self) -> Option<Vec<Probe>> {
         if self
             .files
@@ -304,20 +306,20 @@ impl Queue {
         Some(open.map(Opened::probe).collect())
     }
 
-    /// What is to be looked at to know which of those that were read has grown.
+    /// Returns the files to inspect to find out whether one that was read to its end has grown.
     pub(super) fn left(&self) -> Vec<Probe> {
         let open = self.left.iter().filter_map(|left| left.file.as_ref());
         open.map(Opened::probe).collect()
     }
 
-    /// Lets go of files that were read and deleted, so that their room on the disk is free.
+    /// Closes files that were read to their end and deleted, so that their disk space is freed.
     pub(super) fn close_left(&mut self, deleted: &[Identity]) {
         for left in &mut self.left {
             left.file.take_if(|file| deleted.contains(&file.identity()));
         }
     }
 
-    /// Begins to read on in one that was left.
+    /// Resumes reading a file that had been read to its end.
     pub(super) fn resume(&mut self, identity: Identity) -> Option<Resumed> {
         let is_it = |left: &Left| left.mark.identity() == identity && left.file.is_some();
         let index = self.left.iter().position(is_it)?;
@@ -326,7 +328,7 @@ impl Queue {
         left.file.map(|file| (file, left.header))
     }
 
-    /// Whether a file waits to be opened.
+    /// Returns whether any queued file is not open.
     pub(super) fn has_closed(&self) -> bool {
         self.files.iter().any(|entry| entry.file.is_none())
     }

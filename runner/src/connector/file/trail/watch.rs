@@ -1,27 +1,27 @@
-//! [`Watch`]: what happens to the names of a folder, in order, asked for without a thread in between.
+//! [`Watch`]: the ordered events of the names in a folder, read without an intermediate thread.
 //!
-//! The system notes a rename before another file can take the name. Whoever opens the name and then asks knows of every
-//! file that had it before.
+//! The system queues a rename event before another file can take the name. Therefore a caller that opens the name and
+//! then reads the events knows of every file that had the name before.
 
 use std::{ffi::OsString, io, path::Path};
 
-/// Something that happened to a name in the folder.
+/// An event of a name in the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
-    /// A file was renamed within the folder. What had the second name is gone.
+    /// A file was renamed within the folder. A file that had the second name is gone.
     Renamed(OsString, OsString),
-    /// A file was made, or moved here from another folder. What had the name is gone.
+    /// A file was created, or moved here from another folder. A file that had the name before is gone.
     Appeared(OsString),
     /// The file was deleted, or moved to another folder.
     Gone(OsString),
     /// The content or the permissions changed.
     Changed(OsString),
-    /// The system could not note all that happened.
+    /// The system has lost events.
     Missed,
 }
 
 impl Event {
-    /// Whether it is about this name.
+    /// Returns whether the event concerns this name.
     pub(super) fn is_about(&self, name: &OsString) -> bool {
         match self {
             Self::Renamed(from, to) => from == name || to == name,
@@ -51,16 +51,16 @@ mod linux {
 
     use super::{Event, OsString, Path, io};
 
-    /// The second half of a rename comes within this time, or the file has left the folder: 1 ms.
+    /// Maximum time between the two halves of a rename: 1 ms. Without a second half, the file has left the folder.
     const HALF_TIME: Duration = Duration::from_millis(1);
-    /// What is read at once.
+    /// Size of the read buffer: 8 KiB.
     const BUFFER_BYTES: usize = 8 * 1024;
 
-    /// A folder that is watched.
+    /// A watched folder.
     #[derive(Debug)]
     pub(in super::super) struct Watch {
         fd: AsyncFd<OwnedFd>,
-        /// The first half of a rename whose second half has not come: its cookie, and the name.
+        /// First half of a rename whose second half has not arrived: its cookie, and the name.
         half: Mutex<Option<(u32, OsString)>>,
     }
 
@@ -73,7 +73,7 @@ mod linux {
                 | WatchFlags::DELETE;
             let of_content = WatchFlags::MODIFY | WatchFlags::ATTRIB;
             inotify::add_watch(&fd, folder, of_names | of_content | WatchFlags::ONLYDIR)?;
-            // SAFETY: it owns its descriptor, which nothing replaces or closes meanwhile.
+            // SAFETY: the `AsyncFd` owns its descriptor, and nothing replaces or closes it during its lifetime.
             let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE)? };
             Ok(Self {
                 fd,
@@ -81,7 +81,7 @@ mod linux {
             })
         }
 
-        /// Waits until something may have happened. Cancel safe.
+        /// Waits until an event may be available. Cancel safe.
         pub(in super::super) async fn changed(&self) {
             match self.fd.readable().await {
                 Ok(mut ready) => ready.clear_ready(),
@@ -89,7 +89,7 @@ mod linux {
             }
         }
 
-        /// All that has happened since the last call.
+        /// Returns all events since the last call.
         pub(in super::super) async fn drain(&self) -> Vec<Event> {
             let mut events = Vec::new();
             self.read(&mut events);
@@ -106,7 +106,7 @@ mod linux {
             half.unwrap_or_else(PoisonError::into_inner).is_some()
         }
 
-        /// A file of which no second half came has left the folder.
+        /// Reports a file as gone if the second half of its rename did not arrive.
         fn give_up_half(&self, events: &mut Vec<Event>) {
             let mut half = self.half.lock().unwrap_or_else(PoisonError::into_inner);
             events.extend(half.take().map(|(_, name)| Event::Gone(name)));
@@ -119,7 +119,7 @@ mod linux {
                 let event = match reader.next() {
                     Ok(event) => event,
                     Err(Errno::INTR) => continue,
-                    // There is no more, or no folder any more.
+                    // There are no more events, or the folder no longer exists.
                     Err(_) => return,
                 };
                 let flags = event.events();
@@ -161,7 +161,7 @@ mod linux {
     }
 }
 
-/// Where the system does not tell in order, looks are taken now and then.
+/// Systems other than Linux do not report events in order; files are checked periodically instead.
 #[cfg(not(target_os = "linux"))]
 #[derive(Debug)]
 pub(super) struct Watch;

@@ -1,4 +1,4 @@
-//! What the picture shows, on a terminal of memory.
+//! The contents of the screen, on an in-memory terminal.
 
 use std::collections::BTreeMap;
 
@@ -192,7 +192,7 @@ fn drops_are_whole_at_80_columns() {
     for part in ["a-stage-", "raw -> o", "running"] {
         assert!(picture.contains(part), "{part} is missing:\n{picture}");
     }
-    // Nothing is left out where nothing has to be.
+    // Nothing is left out on a wide terminal.
     let picture = drawn(&mut screen, 160, 24);
     for part in [
         shown,

@@ -1,4 +1,4 @@
-//! Files that take a name faster than they are read, are left, and get it back; and what is counted of them.
+//! Files that take the path faster than they are read, that are resumed or get the path back, and their counters.
 
 use std::{
     fs::{self, OpenOptions},
@@ -10,14 +10,14 @@ use tokio::time::timeout;
 
 use super::{Followed, PATIENCE, texts};
 
-/// Two rotations at once, of which the first leaves an empty file that is filled: whatever is seen first, the order stands.
+/// Two quick rotations, the first of which leaves an empty file that is filled later. The order must be kept.
 #[tokio::test]
 async fn rotations_close_together_lose_nothing_and_keep_the_order() {
     let mut log = Followed::new("log", true, Some("first\n")).await;
     log.expect(&["first"]).await;
     let path = |name: &str| log.folder.path().join(name);
     let write = |round: u32| {
-        // As many calls as it takes, so that looks fall between any two of them.
+        // Separate calls, so that a check can occur between any two of them.
         let mut file = OpenOptions::new().append(true).open(path("log")).unwrap();
         for line in 0..3 {
             file.write_all(format!("{round}.{line}\n").as_bytes())
@@ -31,7 +31,7 @@ async fn rotations_close_together_lose_nothing_and_keep_the_order() {
     for round in 0..400 {
         expected.extend((0..3).map(|line| format!("{round}.{line}")));
         write(round);
-        // None, or a few steps of the follower and of what looks for it.
+        // Zero or a few steps of the follower and of its looker task.
         for _ in 0..round % 7 {
             let next = timeout(Duration::from_micros(200), log.follower.next()).await;
             found.extend(next.iter().flatten().flat_map(texts));
@@ -46,7 +46,7 @@ async fn rotations_close_together_lose_nothing_and_keep_the_order() {
     assert_eq!(log.follower.counts().missed_files, 0);
 }
 
-/// A chain of renames, as by logrotate: the numbers go up with each file. Not more than the system notes for the follower.
+/// A chain of renames, as made by logrotate: each file's number increases. Stays within the system's event limit.
 #[tokio::test]
 async fn files_that_are_renamed_on_are_read_by_their_last_names() {
     let mut log = Followed::new("log", true, Some("0\n")).await;
@@ -85,7 +85,7 @@ async fn more_files_than_are_held_open_are_read_by_their_names_and_those_that_ar
     }
     let expected: Vec<_> = expected.iter().map(String::as_str).collect();
     log.expect(&expected).await;
-    // That they are gone may have been told between two records.
+    // The loss may have been reported between two records.
     let told = async {
         while log.follower.counts().missed_files < 3 {
             assert!(log.follower.next().await.unwrap().is_empty());
@@ -104,7 +104,7 @@ async fn a_file_that_was_left_is_read_on_when_it_grows() {
         log.append("log.csv", "name\nb\nhalf");
         log.expect(&[r#"{"name":"b"}"#]).await;
         log.follower.trail.look_every(Duration::from_millis(5));
-        // Not within a line of its successor.
+        // Not in the middle of a line of its successor.
         log.append("old", "2,c\n");
         log.settle().await;
         log.append("log.csv", " done\n");
