@@ -1,4 +1,4 @@
-//! Dead-letter records: what goes to the stream that `on_error` names.
+//! Dead-letter records, which are sent to the stream named in `on_error`.
 
 use mosaik_streams::{
     Frames, FramesBuilder,
@@ -6,7 +6,7 @@ use mosaik_streams::{
 };
 use serde::Serialize;
 
-/// Bytes of a reason in a letter; the rest is cut off.
+/// Maximum size of a reason in a dead-letter record, in bytes: 1024. The rest is cut off.
 const REASON_BYTES_MAX: usize = 1024;
 
 #[derive(Serialize)]
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(letters[1]["datum_base64"], "/wA=");
     }
 
-    /// A datum of the largest size a stream takes is larger once it is escaped.
+    /// Escaping makes a record of the maximum size too large for the stream.
     #[test]
     fn a_letter_that_no_stream_takes_leaves_its_datum_out() {
         let (text, bytes) = (vec![1; 4 << 20], vec![0xff; 13 << 20]);
