@@ -22,9 +22,9 @@ struct Letter<'a> {
     datum_bytes: Option<usize>,
 }
 
-/// Returns rejected records as dead-letter records: JSON objects with `operator`, `port`, `reason`, and the original bytes
-/// as `datum` if they are text, else as `datum_base64`. A record that is too large in this form is replaced by its size,
-/// `datum_bytes`; the second value counts those.
+/// Returns rejected records as dead-letter records: JSON objects with `operator`, `port`, `reason`,
+/// and the original bytes as `datum` if they are text, else as `datum_base64`. A record that is too
+/// large in this form is replaced by its size, `datum_bytes`; the second value counts those.
 pub(super) fn letters<'a>(
     operator: &str,
     port: &str,
