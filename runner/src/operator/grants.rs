@@ -158,7 +158,7 @@ impl Interfaces {
         }
     }
 
-    /// Returns the manifest entry that grants those of `imports` that are not covered.
+    /// Returns advice on how to grant those of `imports` that are not covered.
     pub(super) fn hint(self, imports: &[String]) -> String {
         let of = |wanted: Kind| imports.iter().any(|import| kind(import) == wanted);
         let mut keys = Vec::new();
