@@ -17,8 +17,8 @@ use std::{
 use crate::support::{Done, Node, root, run_with_stdin};
 use serde_json::{Value, json};
 
-/// Time limit for the first start of a component with a language runtime: 5 minutes, to compile 12
-/// MB.
+/// Time limit for the first start of a component with a language runtime: 5 minutes, to compile
+/// 12 MB.
 const START_MAX: Duration = Duration::from_mins(5);
 
 /// The exit code of a build script when a required tool is missing.

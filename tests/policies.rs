@@ -265,8 +265,8 @@ fn answers_without_end_come_to_an_end() {
     );
 }
 
-/// Each case: a stream's encoding, the source's format, the contents of the file, and the record in
-/// each dead-letter record.
+/// Each case: a stream's encoding, the source's format, the contents of the file, and the form of
+/// each record in its dead-letter record.
 #[test]
 fn a_letter_has_the_original_bytes_whatever_the_encoding() {
     let postcard = b"\x03IBM\0\0\0\0\0\0\xf0\x3f".as_slice();

@@ -53,13 +53,14 @@ impl Example {
         }
     }
 
-    /// Expects the lines in this order.
+    /// Asserts that the lines were printed in this order.
     #[track_caller]
     fn prints_in_order(&self) {
         assert_eq!(self.printed, self.expected, "{}", self.stderr);
     }
 
-    /// Expects the lines in any order, because the order depends on which file is read first.
+    /// Asserts that the lines were printed in any order, because the order depends on which file is
+    /// read first.
     #[track_caller]
     fn prints_in_any_order(mut self) {
         self.printed.sort();

@@ -117,8 +117,8 @@ const FAILURES: &[Failure] = &[
     Failure {
         step: "snapshot",
         breaks: |folder| {
-            // The running operator refuses a snapshot when a file tells it to: the next operator
-            // differs, and the first of the two has prepared its switch before.
+            // The running second operator refuses snapshots. Both operators change, so the first
+            // one has already prepared its switch.
             edit(
                 folder,
                 "config: {}}\n  second: {wasm: second.wasm, from: one, to: two, config: {}",

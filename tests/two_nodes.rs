@@ -72,8 +72,8 @@ fn a_feed_whose_desk_is_not_there_reads_nothing_and_loses_nothing() {
     reading.interrupt();
     feed.logged("stream prices is no longer read by");
     feed.logged_times("stream prices waits for readers", 2);
-    // The records in flight when the desk disconnected are lost, and the summary names the node
-    // that they were held for.
+    // The records in flight when the desk disconnected may be lost. In that case, the summary names
+    // the stream for whose readers they were held.
     let left = feed.interrupt();
     let said = left.stderr.contains("nothing was dropped")
         || left.stderr.contains("held for readers of prices");

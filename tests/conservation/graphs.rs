@@ -118,7 +118,7 @@ fn what_was_read_comes_out_once() {
     }
 }
 
-/// The examples that finish, or are stopped.
+/// Checks the examples that finish, or are stopped.
 #[test]
 fn the_examples_add_up() {
     let ledger = Ledger::of(up(&root().join("manifests/quickstart.yaml")).wait());

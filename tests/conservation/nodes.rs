@@ -24,7 +24,7 @@ const RECORDS: u64 = 30_000;
 /// Records per second.
 const RATE: u64 = 6000;
 
-/// The fault of the desk.
+/// The fault of the desk, or of the feed.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     /// SIGKILL, then a new start.

@@ -20,7 +20,8 @@ use super::lab::{Lab, setup};
 /// cause such waits. Waits for locks and memory count. Two threads that share the caches of a core
 /// slow each other down.
 const SHARE_MIN: f64 = 0.5;
-/// The time over which a throughput is measured: 30 ms.
+/// Minimum duration of a throughput measurement, without waits for a CPU: 30 ms, in which at least
+/// 50 batches pass.
 const WINDOW: Duration = Duration::from_millis(30);
 const BATCHES: u64 = 50;
 /// Time limit for a measurement on a busy machine: 1 minute.

@@ -95,8 +95,8 @@ impl Cache {
     }
 
     /// Looks up an artefact. `load` receives the path of a file that is identical to the one that
-    /// [`put`](Self::put) wrote. If there is no such file, or `load` fails on it, the artefact is
-    /// deleted and `None` is returned.
+    /// [`put`](Self::put) wrote. If there is no such file, or `load` fails on it, returns `None`
+    /// and deletes an existing artefact with its note.
     pub(super) fn get<T>(
         &self,
         id: &Hash,

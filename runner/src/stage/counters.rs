@@ -97,11 +97,11 @@ impl Inputs {
 pub struct Snapshot {
     /// Records received: read by a source, or received by an operator or sink.
     pub datums_in: u64,
-    /// Records handed on: to a stream, or to an external sink.
+    /// Records written: to a stream, or to an external sink.
     pub datums_out: u64,
     /// Payload bytes received.
     pub bytes_in: u64,
-    /// Payload bytes handed on.
+    /// Payload bytes written.
     pub bytes_out: u64,
     /// Outcomes of the received records.
     pub inputs: Inputs,
@@ -150,7 +150,7 @@ impl Counters {
     }
 
     /// Counts records that an operator has completed and did not reject, with their reported
-    /// outcomes. Returns the maximum number of them that may be in its state.
+    /// outcomes. Returns the number of them that may be in its state.
     pub(super) fn done(&self, records: u64, outcomes: Outcomes) -> u64 {
         // If the outcomes exceed the number of records, all of them are ignored.
         let outcomes = if outcomes.total() > records {

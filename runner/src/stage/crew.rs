@@ -116,7 +116,7 @@ impl Crew {
 
     /// Ends all instances; if `at_once` is true, they give up their queued work. The records in
     /// their state count as forgotten unless `kept` is true: a successor has taken the state over,
-    /// or the manifest says to drop it.
+    /// or the manifest sets `state: reset`.
     pub(super) async fn end(self, at_once: bool, kept: bool) {
         match self {
             Self::One(mut worker) => worker.end(kept),

@@ -62,8 +62,8 @@ pub const COMMANDS_MAX: usize = 4;
 /// A command to a running stage, which receives it between two batches.
 #[derive(Debug)]
 pub enum Command {
-    /// End the stage: a source stops reading; an operator or sink drains its edges as far as the
-    /// value says, and then ends its inputs.
+    /// End the stage: a source stops reading; an operator or sink drains its edges to the extent
+    /// given by [`Drain`], and then ends its inputs.
     Drain(Drain),
     /// Switch to other instances or settings between two batches. Only operators support this.
     Update(Box<Update>, Asked),

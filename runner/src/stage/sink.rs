@@ -39,7 +39,7 @@ impl SinkStage {
         let closed = tokio::select! {
             biased;
             closed = outlet.sink.close() => closed,
-            // Triggered when the receiver accepts no more in time.
+            // Triggered when the time limit has passed and the receiver has not accepted the rest.
             () = control.handoff.abandoned() => Ok(()),
         };
         if let Err(error) = closed

@@ -51,8 +51,8 @@ pub struct Settings {
     pub on_error: OnError,
     /// Interval between ticks; `None` disables them.
     pub tick: Option<Duration>,
-    /// Maximum interval between snapshots of its state while it is used, for the instance that
-    /// follows a failure. `None` means [`SNAPSHOT_INTERVAL`](super::SNAPSHOT_INTERVAL).
+    /// Interval between snapshots of its state while it is used, for the instance that follows a
+    /// failure. `None` means [`SNAPSHOT_INTERVAL`](super::SNAPSHOT_INTERVAL).
     pub checkpoint: Option<Duration>,
 }
 
@@ -126,7 +126,7 @@ impl Running {
         self.spread = next.spread;
         self.ticks = settings.tick.map(interval);
         let _ = done.send(began.elapsed());
-        // The state was taken over, or is dropped as the manifest says.
+        // The state was taken over, or is dropped because of `state: reset`.
         before.end(false, true).await;
         Ok(())
     }

@@ -29,7 +29,7 @@ pub(super) struct Outfit {
     pub(super) outputs: Vec<OutputPort>,
     pub(super) converters: Converters,
     pub(super) on_error: OnError,
-    /// Maximum interval between snapshots, if the manifest sets one.
+    /// Interval between snapshots, if the manifest sets one.
     pub(super) checkpoint: Option<Duration>,
     pub(super) counters: Arc<Counters>,
     pub(super) handoff: Handoff,
@@ -168,8 +168,8 @@ impl Worker {
         }
     }
 
-    /// Waits until there is an instance, or the stage has to give up its remaining records. Cancel
-    /// safe.
+    /// Waits until there is an instance, or the stage has to give up its remaining records.
+    /// Cancel safe.
     pub(super) async fn revive(&mut self) -> Result<(), End> {
         while self.instance.is_none() {
             let not_before = self.backoff.not_before();

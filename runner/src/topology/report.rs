@@ -60,11 +60,11 @@ pub struct StageStatus {
     pub reason: Option<String>,
     /// Number of records received.
     pub datums_in: u64,
-    /// Number of records handed on.
+    /// Number of records written.
     pub datums_out: u64,
     /// Number of payload bytes received.
     pub bytes_in: u64,
-    /// Number of payload bytes handed on.
+    /// Number of payload bytes written.
     pub bytes_out: u64,
     /// Outcomes of the received records. Each record counts in one place.
     pub inputs: Inputs,
@@ -80,7 +80,7 @@ pub struct StageStatus {
     pub restarts: u64,
     /// Records received per second.
     pub rate_in: Option<f64>,
-    /// Records handed on per second.
+    /// Records written per second.
     pub rate_out: Option<f64>,
 }
 
@@ -165,7 +165,7 @@ pub struct StreamStatus {
 pub struct ChannelStatus {
     /// The other node; `null` if both ends are in this node.
     pub peer: Option<String>,
-    /// The name that the other node gives itself, if it has one.
+    /// The configured name of the other node, if it has one.
     #[serde(default)]
     pub peer_name: Option<String>,
     /// `connecting`, `connected`, `silent` (connected, but without acknowledgements) or
@@ -192,7 +192,7 @@ const fn one() -> u64 {
 pub struct PeerStatus {
     /// Its id.
     pub id: String,
-    /// The name that it gives itself, if it has one.
+    /// Its configured name, if it has one.
     #[serde(default)]
     pub name: Option<String>,
     /// The addresses at which it can be reached.

@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// Time limit for a stage to end once it was asked to give up; after that, the node abandons it: 2
-/// s.
+/// Time limit for a stage to end once it was asked to give up; after that, the node abandons it:
+/// 2 s.
 const GIVE_UP: Duration = Duration::from_secs(2);
 
 /// The same limit once the node has to stop immediately: 300 ms.

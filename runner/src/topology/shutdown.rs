@@ -148,7 +148,7 @@ impl Node {
     }
 
     /// Ends the private streams whose writers have ended. Shared streams are closed later and may
-    /// come back.
+    /// be opened again.
     fn end_private_streams(&mut self) {
         let shared: Vec<_> = self
             .producers

@@ -106,7 +106,7 @@ impl Node {
             self.endings.insert(stream.clone(), ending);
             self.ending.spawn(async move {
                 // When a writer of a shared stream has failed, other nodes must not see the end of
-                // the stream: it may come back.
+                // the stream: the writer may be restarted.
                 let report = if failed && shared {
                     producer.close_within(DRAIN_DEADLINE).await
                 } else {
