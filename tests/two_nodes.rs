@@ -233,7 +233,7 @@ fn a_killed_desk_comes_back_and_the_feed_waits_in_bounded_memory() {
         "the first desk printed {printed} records, the second one begins with {}",
         second[0]
     );
-    // The batches of a few confirmations at most.
+    // At most the batches of a few confirmations are printed twice.
     assert!(
         printed - second[0] < 1000,
         "{} came again",

@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Node {
-    /// Publishes to a source that is about to start the shared streams that it leads to.
+    /// Updates the demand of a source that is about to start.
     pub(super) fn show_demand_to(&mut self, source: &StageKey) {
         let streams = self.streams_awaited_by(source);
         let sender = self.demands.entry(source.clone()).or_default();
@@ -25,7 +25,7 @@ impl Node {
         Demand::of(sender.map_or_else(|| watch::channel(Vec::new()).1, watch::Sender::subscribe))
     }
 
-    /// Publishes to all sources the shared streams that they lead to now.
+    /// Updates the demand of all sources.
     pub(super) fn show_demand(&mut self) {
         let graph = std::sync::Arc::clone(&self.graph);
         self.demands

@@ -112,7 +112,7 @@ impl Plan {
     }
 }
 
-/// Returns true if a producer has the same input and output encoding in both graphs.
+/// Returns true if a producer has the same source configuration and output encoding in both graphs.
 fn reads_on(node: &Node, graph: &Graph, key: &StageKey) -> bool {
     let reads = |graph: &Graph| match &graph.stage(key)?.kind {
         StageKind::Source { config, to } => {

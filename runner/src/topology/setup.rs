@@ -27,7 +27,8 @@ pub(super) fn setup(
         .outputs
         .iter()
         .map(|output| (&output.port, &output.stream));
-    // Do not use the guard's own text: it hides values from the environment or from files.
+    // Use the value behind the `Guarded`, whose own text hides values from the environment or from
+    // files.
     let config: &OperatorConfig = &operator.config;
     Setup {
         name: stage.key.name.to_string(),

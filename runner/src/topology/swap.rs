@@ -18,8 +18,8 @@ use crate::{
 };
 
 impl Node {
-    /// Opens the streams to which operators send their failed records from now on. Returns the
-    /// streams that were not open before.
+    /// Opens the streams that the swapped operators write from now on, such as one for dead-letter
+    /// records. Returns the streams that were not open before.
     pub(super) fn open_for_swaps(
         &mut self,
         graph: &Graph,
