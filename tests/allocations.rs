@@ -1,5 +1,5 @@
-//! What a datum costs in allocations on its way through a graph: from a connector over edges through an operator into a
-//! file, nothing for each.
+//! Tests the allocations per record on the way through a graph: from a connector over edges through
+//! an operator into a file, there are none.
 
 #[path = "support/allocations.rs"]
 mod allocations;
@@ -21,7 +21,7 @@ const DATUMS: u64 = 200_000;
 const WRITES: &str = "the folder can be written to";
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// Allocations of a whole run in which so many datums are read, called for and written.
+/// Returns the allocations of a whole run that reads, processes and writes this number of records.
 async fn run(folder: &Path, datums: u64) -> u64 {
     let from = folder.join("in.jsonl");
     let line = format!("{{\"text\":\"{}\"}}\n", "x".repeat(88));
@@ -60,14 +60,14 @@ async fn run(folder: &Path, datums: u64) -> u64 {
     allocated
 }
 
-// Alone in this binary: another test beside it would be counted too.
+// The only test in this binary: another test would be counted too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_datum_on_its_way_through_a_graph_allocates_nothing() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("pass.wasm"), Guest::default().module()).unwrap();
     let few = run(folder.path(), DATUMS).await;
     let many = run(folder.path(), 2 * DATUMS).await;
-    // Starting and ending cost the same in both.
+    // The costs of starting and ending are the same in both runs.
     let each = many.saturating_sub(few) as f64 / DATUMS as f64;
     assert!(each < 0.05, "{each} allocations for a datum: {few}, {many}");
 }

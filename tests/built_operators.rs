@@ -1,4 +1,5 @@
-//! The operators that are committed built, in the engine that runs them, within its default limits.
+//! Tests the committed builds of the operators in the engine that runs them, within its default
+//! limits.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
@@ -59,7 +60,7 @@ fn frames(datums: &[&str]) -> Frames {
         .collect()
 }
 
-/// What left by the port of that number.
+/// Returns the output of the port with this number.
 fn texts(answer: &Processed, port: u32) -> Vec<String> {
     let frames = answer
         .outputs
@@ -76,7 +77,7 @@ fn texts(answer: &Processed, port: u32) -> Vec<String> {
         .collect()
 }
 
-/// All answers from the first to the last, and how many there were.
+/// Returns all answers from the first to the last, and their number.
 fn drain(instance: &mut Instance, mut answer: Processed) -> (Vec<String>, usize) {
     let (mut all, mut answers) = (texts(&answer, 0), 1);
     while answer.more {
@@ -87,7 +88,7 @@ fn drain(instance: &mut Instance, mut answer: Processed) -> (Vec<String>, usize)
     (all, answers)
 }
 
-/// Bytes that one may have; `jq` carries a language.
+/// Maximum size in bytes; `jq` contains a language.
 #[test]
 fn they_are_small() {
     for (name, bytes) in mosaik_runner::topology::BUILTINS {
@@ -157,7 +158,7 @@ fn as_much_as_join_holds_fits_the_default_memory() {
     let component = load("join");
     let config = r#"{"by":"k","time":{"field":"t","unit":"s"},"within":"1d"}"#;
     let sides = ["left", "right"];
-    // The bound of datums is reached first, then that of bytes.
+    // The limit on records applies first, then the one on bytes.
     for (padding, held) in [(80, 20_000), (1000, 4_100)] {
         let padding = "x".repeat(padding);
         let mut join = open_on(&component, config, &sides, &["out"]).unwrap();
@@ -225,7 +226,7 @@ fn as_many_keys_as_dedupe_and_sample_take_fit_the_default_memory() {
 }
 
 fn fill_with_keys(component: &Component, config: &str) {
-    // The bound of keys is reached first, then that of bytes.
+    // The limit on keys applies first, then the one on bytes.
     for (padding, held) in [(0, 100_000), (1000, 15_100)] {
         let mut holder = open(component, config, &["out"]).unwrap();
         let mut next = 0..130_000;
@@ -340,7 +341,7 @@ fn sample() {
     let answer = second.process(0, &frames(&datums)).unwrap();
     assert_eq!(texts(&answer, 0), datums[..1]);
 
-    // Without keys, too, counting goes on where it was.
+    // Without keys, counting also continues from the previous count.
     let mut first = open(&component, r#"{"every":3}"#, &["out"]).unwrap();
     first.process(0, &frames(&datums[..2])).unwrap();
     let mut second = open(&component, r#"{"every":3}"#, &["out"]).unwrap();
@@ -348,7 +349,7 @@ fn sample() {
     let answer = second.process(0, &frames(&datums)).unwrap();
     assert_eq!(texts(&answer, 0), datums[1..2]);
 
-    // Within a batch the clock hardly moves.
+    // Within a batch, the clock hardly advances.
     let rate = r#"{"rate":"2/d"}"#;
     let mut rate = open(&component, rate, &["out"]).unwrap();
     let answer = rate.process(0, &frames(&datums)).unwrap();

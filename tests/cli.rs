@@ -1,4 +1,4 @@
-//! The command line as its users meet it.
+//! Tests of the command line.
 
 use std::{
     fs,
@@ -69,7 +69,7 @@ fn exit_codes_are_what_the_help_says() {
     assert_eq!(code(&["graph".as_ref(), bad.as_os_str()]), Some(1));
     assert_eq!(code(&["up".as_ref()]), Some(2));
     assert_eq!(code(&["no-such-verb".as_ref()]), Some(2));
-    // What `check` leaves out, as it differs from process to process.
+    // `check` does not test file descriptors, because they differ between processes.
     let no_such_sink = COUNT.replace("stdout: {}", "file: {path: /dev/fd/none}");
     let cannot = write(folder.path(), "cannot.yaml", no_such_sink);
     assert_eq!(code(&["up".as_ref(), cannot.as_os_str()]), Some(3));
@@ -310,7 +310,7 @@ consumers:
     for shown in [&done.stdout, &done.stderr] {
         assert!(!shown.contains("topsecret"), "{shown}");
     }
-    // A path is as secret as a value, whatever becomes of its file.
+    // Values from the environment are also masked in paths, whether or not the file can be opened.
     let text = "mosaik: v1
 streams: {a: {}}
 producers: {count: {from: {generate: {count: 1}}, to: a}}

@@ -1,4 +1,4 @@
-//! Asking and telling a node that runs, as its user does: with the binary's own verbs.
+//! Tests of queries and commands to a running node, with the verbs of the binary.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod finding;
@@ -14,7 +14,7 @@ use crate::support::socket::{alone, ask, by_name, sockets, up};
 use crate::support::{Done, Node, eventually, write};
 use serde_json::Value;
 
-/// A manifest that counts for ever, without hurry, through an operator.
+/// A manifest that counts forever, at a moderate rate, through an operator.
 const COUNT: &str = "mosaik: v1
 streams:
   raw: {}
@@ -27,7 +27,7 @@ consumers:
   file: {from: odd, to: {file: {path: out.jsonl}}}
 ";
 
-/// A node of its own, with sockets of its own.
+/// A node with its own sockets.
 struct Counting {
     folder: tempfile::TempDir,
     manifest: PathBuf,
@@ -104,7 +104,7 @@ fn status_tells_what_flows_where() {
     ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
-    // A node is meant by its manifest, too.
+    // A manifest also identifies its node.
     let same = counting.ask(&["status", counting.manifest.to_str().unwrap()]);
     assert!(same.status.success(), "{same:?}");
 }
@@ -269,7 +269,7 @@ fn a_tap_goes_on_over_a_reload_that_makes_its_stream_anew() {
     let reload = counting.json(&["reload", "--json"]);
     assert_eq!(reload["outcome"], "applied", "{reload}");
     tap.stdout_line("a datum of the new operator", |line| line.contains("new"));
-    // When the node ends, so does the tap.
+    // The tap ends together with the node.
     let down = counting.ask(&["down"]);
     assert!(down.status.success(), "{down:?}");
     let tap = tap.wait();
@@ -287,7 +287,7 @@ fn a_tap_goes_on_over_a_reload_that_makes_its_stream_anew() {
 #[test]
 fn a_tap_that_nobody_reads_misses_datums_and_holds_nothing_up() {
     let counting = Counting::start(&COUNT.replace("{generate: {rate: 500}}", "{generate: {}}"));
-    // A client that asks and never reads.
+    // A client that sends requests and never reads.
     let mut client = UnixStream::connect(&sockets(counting.folder.path())[0]).unwrap();
     let request = br#"{"verb":"tap","stream":"raw"}"#;
     client
@@ -399,7 +399,7 @@ fn nobody_else_gets_at_the_socket_and_nonsense_does_no_harm() {
     assert!(answer(b"\0\0\0\x10{\"verb\":\"hello\"}").contains("\"pid\":"));
     assert!(counting.ask(&["status"]).status.success());
 
-    // A folder that others can enter is not used, nor is any node in it asked.
+    // A folder that other users can enter is not used, and no node in it is queried.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     for which in [None, counting.manifest.to_str()] {
         let args: Vec<_> = std::iter::once("status").chain(which).collect();
@@ -429,7 +429,7 @@ fn a_node_with_shared_streams_whose_inputs_have_ended_can_still_be_asked_and_cha
     counting.node.logged("staying up");
     let status = counting.json(&["status", "--json"]);
     assert_eq!(by_name(&status["stages"], "file")["datums_out"], 2);
-    // What a reload starts ends as well, and the node stays up once more.
+    // The stage that a reload starts ends as well, and the node stays up again.
     counting.edit(
         "producers:",
         "producers:\n  more: {from: {generate: {count: 4}}, to: raw2}",
@@ -446,7 +446,7 @@ fn a_node_with_shared_streams_whose_inputs_have_ended_can_still_be_asked_and_cha
     let done = counting.node.wait();
     assert!(done.status.success(), "{done:?}");
 
-    // A node whose stage has failed is no service: whoever watches it is to see that.
+    // A node with a failed stage is not a service: a monitor has to see this.
     let folder = tempfile::tempdir().unwrap();
     let fails = text
         .replace("raw: {}", "raw: {scope: network}")

@@ -1,4 +1,5 @@
-//! Asking two nodes that know each other: why one is not heard, and what a change leaves standing.
+//! Tests queries to two nodes that know each other: the reasons why one is not read, and the
+//! connections that a change preserves.
 
 use std::{
     fs,
@@ -9,7 +10,7 @@ use crate::support::socket::{ask, up};
 use crate::support::{eventually, free_ports, identity, write};
 use serde_json::Value;
 
-/// Manifests of two nodes that know each other: one writes `ticks`, one reads it.
+/// Writes the manifests of two nodes that know each other: one writes `ticks`, the other reads it.
 fn two_nodes(folder: &Path) -> [PathBuf; 2] {
     let [writer_port, reader_port] = free_ports();
     let [(writer_key, writer_id), (reader_key, reader_id)] = [identity(), identity()];
@@ -56,7 +57,7 @@ fn explain_says_why_another_node_is_not_heard() {
         "{peers}"
     );
 
-    // The writer takes nobody any more who is not of the house.
+    // The writer now refuses all nodes without the tag `house`.
     let edit = |manifest: &Path, from: &str, to: &str| {
         let text = fs::read_to_string(manifest).unwrap();
         assert!(text.contains(from), "{from} is not in {text}");
@@ -79,10 +80,10 @@ fn explain_says_why_another_node_is_not_heard() {
         &writer,
         "offline here: online_when wants 1 subscriber, has none",
     );
-    // Now the reader is: it is let in again without anybody starting anew.
+    // Now the reader has the tag: it is admitted again without a restart.
     edit(&reader, "tags: [trusted]", "tags: [trusted, house]");
     explain(&reader, ": connected");
-    // And the reader takes from nobody who is not.
+    // The reader now also refuses all producers without the tag.
     edit(
         &reader,
         "ticks: {scope: network}",
@@ -162,7 +163,8 @@ fn what_is_retuned_keeps_its_connection() {
     assert_eq!(now["producers"][0]["connection"], connection, "{now}");
     assert_eq!(now["buffer_size"], 50);
 
-    // Nothing meets these, and the other node sends nothing: it selects, not this one.
+    // No record matches these criteria, and the other node sends none: the producer filters, not
+    // this node.
     let text = fs::read_to_string(&reader)
         .unwrap()
         .replace("gte: 5", "lt: 0");

@@ -1,4 +1,4 @@
-//! What a start reads and writes: pipes in place of files, homes that cannot be written, keys.
+//! Tests the files that a start reads and writes: pipes instead of files, read-only homes, keys.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -70,7 +70,7 @@ fn a_pipe_in_place_of_a_file_is_refused_and_never_waited_for() {
                 manifest.display(),
                 done.stderr
             );
-            // What stdin can stand in for.
+            // Both files can come from stdin.
             let of_stdin = ["pipe", "source.yaml"].map(|name| manifest.ends_with(name));
             assert_eq!(
                 done.stderr.contains("stdin"),
@@ -90,7 +90,7 @@ fn a_manifest_may_come_from_standard_input() {
     }
 }
 
-/// Runs `verb` with this home, and nothing else that says where files go.
+/// Runs `verb` with this home, and no other setting for the location of files.
 fn at_home(verb: &str, home: &Path, manifest: &Path) -> Command {
     let mut command = runner();
     command
@@ -107,7 +107,7 @@ fn says_once(done: &Done, text: &str) {
     assert_eq!(done.stderr.matches(text).count(), 1, "{}", done.stderr);
 }
 
-/// Where all tests keep compiled code.
+/// Returns the cache folder that all tests share for compiled code.
 fn cache_of_tests() -> std::ffi::OsString {
     let command = runner();
     let mut envs = command.get_envs();
@@ -138,7 +138,7 @@ fn without_a_home_it_runs_without_a_cache_and_says_so_once() {
     }
 }
 
-/// Who a node is, by what it says at its start.
+/// Returns the peer id that a node logs at its start.
 fn peer(done: &Done) -> String {
     let line = done.stderr.lines().find(|line| line.contains("listens on"));
     let words = line.unwrap().split_whitespace();
@@ -171,7 +171,7 @@ fn a_full_disk_leaves_no_half_of_a_key() {
         node.interrupt()
     };
     let filler = disk.path().join("filler");
-    // Folders need no room there; what is written does.
+    // Folders need no space there; file contents do.
     let _ = fs::write(&filler, vec![0; 1 << 20]);
     let full = run(false);
     says_once(&full, "set XDG_CACHE_HOME");

@@ -1,11 +1,12 @@
-//! What a manifest allows an operator: it gets that, over reloads too, and `check` says what is missing.
+//! Tests that an operator receives exactly the grants of its manifest, also after reloads, and that
+//! `check` reports missing ones.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fs, io::Write as _, path::Path};
 
 use crate::support::{Node, guest::Guest, runner, write};
 
-/// A guest that answers each datum with the names and values of its environment.
+/// Returns a guest that answers each record with the names and values of its environment.
 fn component() -> Vec<u8> {
     let process = "(local $at i32) (local $end i32) (local $to i32) (local $size i32)
         (call $environment (i32.const 2048))
@@ -34,7 +35,7 @@ fn component() -> Vec<u8> {
     .component()
 }
 
-/// A manifest in which that guest answers each line of a file that is followed.
+/// Writes a manifest in which that guest answers each line of a followed file.
 fn manifest(folder: &Path, allow: &str) -> std::path::PathBuf {
     let text = format!(
         "mosaik: v1\nstreams: {{a: {{}}, b: {{encoding: text}}}}\n\
@@ -74,13 +75,13 @@ fn what_is_allowed_can_change_while_it_runs() {
     line(folder.path());
     assert_eq!(node.stdout_lines(4)[2..], ["MOSAIK_TOKEN", "hunter2"]);
 
-    // Taken back, its import is a mistake: the manifest does not take effect.
+    // Without the grant, its import is an error: the manifest does not take effect.
     manifest(folder.path(), "");
     node.logged("give the operator `allow: {wasi: true}`");
     line(folder.path());
     assert_eq!(node.stdout_lines(6)[4..], ["MOSAIK_TOKEN", "hunter2"]);
 
-    // Its code is linked anew for what is granted now.
+    // Its code is linked again for the new grants.
     manifest(folder.path(), ", allow: {wasi: true, random: true}");
     node.logged("generation 3");
     assert!(!node.stderr_now().contains("hunter2"));

@@ -1,11 +1,12 @@
-//! Operators that misbehave: the node lives, other stages go on, and the log names the operator.
+//! Tests misbehaving operators: the node survives, other stages continue, and the log names the
+//! operator.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fs, path::Path};
 
 use crate::support::{Node, guest::Guest, run, write};
 
-/// A manifest in which a suspect and an honest operator each have a pipeline of their own.
+/// Writes a manifest in which a misbehaving and an honest operator each have their own pipeline.
 fn manifest(folder: &Path, suspect: &[u8], on_error: &str) -> std::path::PathBuf {
     write(folder, "suspect.wasm", suspect);
     let honest = crate::support::root().join("operators/built/jq.wasm");
@@ -35,7 +36,7 @@ fn lines(folder: &Path, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Runs a suspect beside an honest operator to the end of both inputs.
+/// Runs a misbehaving operator beside an honest one to the end of both inputs.
 #[track_caller]
 fn contained(guest: &Guest<'_>, reason: &str) {
     let folder = tempfile::tempdir().unwrap();
@@ -96,7 +97,7 @@ fn a_guest_that_grows_without_end() {
 
 #[test]
 fn a_guest_that_answers_malformed_frames() {
-    // The batch without its first byte is no run of frames any more.
+    // Without its first byte, the batch is no longer a valid sequence of frames.
     let cut = "(call $answer (local.get $port) (i32.add (local.get $ptr) (i32.const 1))
         (i32.sub (local.get $len) (i32.const 1)) (i32.const 0))";
     contained(

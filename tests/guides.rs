@@ -1,32 +1,32 @@
-//! The pages in docs/start and docs/guides do what they show: their files are written, their commands
-//! run, and what is printed is what they say.
+//! Tests the pages in docs/start and docs/guides: writes their files, runs their commands, and
+//! compares the output with the text.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 use crate::support::{Node, free_ports, root, shell::shell};
 
-/// How long all commands of a page may take.
+/// Time limit for all commands of a page: 3 minutes.
 const PAGE_TIME_MAX: Duration = Duration::from_mins(3);
 
-/// What a reader of a page does.
+/// A step of a reader of the page.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     /// Saves a file: a block with a file's name after its language.
     File { name: String, text: String },
-    /// Types commands, which end with this exit code: a block `sh run` or `sh run code=N`.
+    /// Runs commands that end with this exit code: a block `sh run` or `sh run code=N`.
     Commands { text: String, code: u8 },
-    /// Sees exactly this on stdout of the commands before: a block `… output`.
+    /// Expects exactly this on stdout of the previous commands: a block `… output`.
     Output(String),
-    /// Sees this among all that was logged so far: a block `… stderr`.
+    /// Expects this in the log so far: a block `… stderr`.
     Stderr(String),
-    /// Waits until the log has this: a comment `<!-- wait: TEXT -->`.
+    /// Waits until the log contains this: a comment `<!-- wait: TEXT -->`.
     Logged(String),
-    /// Waits until a file has this: a comment `<!-- wait-file: FILE TEXT -->`.
+    /// Waits until a file contains this: a comment `<!-- wait-file: FILE TEXT -->`.
     Written { file: String, text: String },
 }
 
-/// The steps of a page. Blocks with a language alone are for reading.
+/// Returns the steps of a page. Blocks with only a language are not run.
 fn steps(page: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut lines = page.lines();
@@ -68,8 +68,8 @@ fn steps(page: &str) -> Vec<Step> {
     steps
 }
 
-/// One script for all steps, so that a node which one block starts in the background is there for the
-/// next. Each block writes to files of its own, `out.N` and `err.N`.
+/// Returns one script for all steps, so that a node that one block starts in the background is
+/// available to the next. Each block writes to its own files, `out.N` and `err.N`.
 fn script(folder: &Path, steps: &[Step]) -> String {
     let wait = |text: &str, files: &str| {
         let text = text.replace('\'', r"'\''");
@@ -85,7 +85,7 @@ fn script(folder: &Path, steps: &[Step]) -> String {
                 let files = format!("> out.{block} 2> err.{block}");
                 match code {
                     0 => writeln!(script, "{{\n{text}}} {files}"),
-                    // It ends with the command that fails.
+                    // The script ends with the command that fails.
                     _ => writeln!(
                         script,
                         "code=0\n(\n{text}) {files} || code=$?\n[ $code = {code} ]"
@@ -132,7 +132,7 @@ fn move_to_ports(folder: &Path, free: [u16; 3]) {
     }
 }
 
-/// Does what a page says.
+/// Performs the steps of a page.
 #[track_caller]
 fn follow(page: &str) {
     let steps = steps(&fs::read_to_string(root().join("docs").join(page)).unwrap());
@@ -141,7 +141,7 @@ fn follow(page: &str) {
     copy(&root().join("manifests"), &folder.join("manifests"));
     let script = script(folder, &steps);
     move_to_ports(folder, free_ports());
-    // A control socket has a short path.
+    // The path of a control socket has to be short.
     let runtime = tempfile::tempdir_in("/tmp").unwrap();
     let mut command = shell(folder, &script, PAGE_TIME_MAX);
     command.env("XDG_RUNTIME_DIR", runtime.path());
@@ -179,7 +179,7 @@ fn follow(page: &str) {
     }
 }
 
-/// The pages of a folder.
+/// Returns the pages of a folder.
 fn pages(folder: &str) -> Vec<String> {
     let entries = fs::read_dir(root().join("docs").join(folder)).unwrap();
     let paths = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());

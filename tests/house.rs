@@ -1,4 +1,5 @@
-//! The structure of the source: which module uses which, read from the imports and paths of every crate.
+//! Tests the structure of the source: the dependencies between modules, read from the imports and
+//! paths of every crate.
 
 mod modules;
 
@@ -18,7 +19,7 @@ const CRATES: [&str; 6] = [
     "operators/jq/src",
 ];
 
-/// Groups of nodes of which each leads to every other.
+/// Returns the groups of nodes that all reach each other.
 fn circles<'a>(edges: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<BTreeSet<String>> {
     let mut graph = DiGraph::<&str, ()>::new();
     let mut nodes = BTreeMap::new();
@@ -39,7 +40,8 @@ fn circles<'a>(edges: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<BTreeSet<
         .collect()
 }
 
-/// A module may use its own children, which use what it defines for them.
+/// Returns the cycles between files. A module may use its own children, and these may use items
+/// that it defines for them.
 fn file_circles(source: &Crate) -> Vec<BTreeSet<String>> {
     circles(
         source
@@ -49,7 +51,7 @@ fn file_circles(source: &Crate) -> Vec<BTreeSet<String>> {
     )
 }
 
-/// For each module that has modules of its own, the circles among those that are folders.
+/// Returns, for each module with child modules, the cycles among the children that are folders.
 fn folder_circles(source: &Crate) -> BTreeMap<String, Vec<BTreeSet<String>>> {
     let mut by_parent: BTreeMap<Path, BTreeSet<(String, String)>> = BTreeMap::new();
     for (from, to) in source.edges() {
@@ -79,7 +81,7 @@ fn folder_circles(source: &Crate) -> BTreeMap<String, Vec<BTreeSet<String>>> {
         .collect()
 }
 
-/// Circles that are known, by crate: each is to be untied, and then taken out of here.
+/// Known cycles by crate. Remove an entry once its cycle is resolved.
 const KNOWN: [(&str, &[&str]); 2] = [
     (
         "streams/src",

@@ -1,4 +1,4 @@
-//! Several instances of one operator: order, keys, failures, and a change of their number.
+//! Tests several instances of one operator: order, keys, failures, and a change of their number.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{collections::BTreeMap, fs, path::Path};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 const COUNT: u64 = 20_000;
 
-/// Numbered datums through `op` into a file.
+/// Writes a manifest that passes numbered records through `op` into a file.
 fn manifest(folder: &Path, op: &str) -> std::path::PathBuf {
     write(
         folder,
@@ -32,7 +32,7 @@ fn out(folder: &Path) -> Vec<Value> {
 #[test]
 fn without_a_key_the_order_is_as_with_one_instance() {
     let folder = tempfile::tempdir().unwrap();
-    // Some datums take far longer than others.
+    // Some records take far longer than others.
     let filter = "if .seq % 500 == 0 then ([range(20000)] | add) as $sum | .seq else .seq end";
     let op = format!("wasm: 'builtin:jq', instances: 4, config: {{filter: '{filter}'}}");
     let done = Node::up(&manifest(folder.path(), &op)).wait();
@@ -70,7 +70,7 @@ fn an_instance_that_may_not_go_on_ends_the_stage() {
         "{}",
         done.stderr
     );
-    // What came before it is there, in order.
+    // All earlier records are there, in order.
     let seqs: Vec<u64> = out(folder.path())
         .iter()
         .map(|seq| seq.as_u64().unwrap())
@@ -81,8 +81,8 @@ fn an_instance_that_may_not_go_on_ends_the_stage() {
 #[test]
 fn an_instance_that_traps_leaves_the_others_at_work() {
     let folder = tempfile::tempdir().unwrap();
-    // The first datum of a batch is {"seq":0,…: it traps on batches whose first number starts with 9, and then on each
-    // record of those that does.
+    // The first record of a batch is {"seq":0,…: the guest traps on batches whose first number
+    // starts with 9, and then on each such record.
     let trap = "(if (i32.eq (i32.load8_u (i32.add (local.get $ptr) (i32.const 11))) (i32.const 57)) (then unreachable))
         (call $answer (local.get $port) (local.get $ptr) (local.get $len) (i32.const 0))";
     let guest = Guest {

@@ -1,7 +1,9 @@
-//! The operators in other languages, `operators/examples`: built by their own scripts, run by their own manifests.
+//! Tests the operators in other languages, `operators/examples`: builds them with their own scripts
+//! and runs their own manifests.
 //!
-//! That takes compilers that not every machine has. Where one is missing, its operator cannot be built: the test says so and
-//! passes, unless `MOSAIK_TEST_LANGUAGES` names the language (`c,javascript`) or is `1`, for all of them.
+//! This requires compilers that not every machine has. If one is missing, its operator cannot be
+//! built: the test reports this and passes, unless `MOSAIK_TEST_LANGUAGES` names the language
+//! (`c,javascript`) or is `1`, for all of them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a test that is passed over says so")]
 
@@ -15,20 +17,21 @@ use std::{
 use crate::support::{Done, Node, root, run_with_stdin};
 use serde_json::{Value, json};
 
-/// How long the first start of a component may take that carries its language's runtime: 12 MB are compiled.
+/// Time limit for the first start of a component with a language runtime: 5 minutes, to compile
+/// 12 MB.
 const START_MAX: Duration = Duration::from_mins(5);
 
-/// A build script's word that something which it needs is not here.
+/// The exit code of a build script when a required tool is missing.
 const MISSING: i32 = 3;
 
-/// An example in a folder of its own, built.
+/// A built example in its own folder.
 struct Example {
     folder: tempfile::TempDir,
     operator: PathBuf,
 }
 
 impl Example {
-    /// `None` where the language's tools are not here and need not be.
+    /// Returns `None` if the language's tools are missing and not required.
     fn build(language: &str, operator: &str) -> Option<Self> {
         let source = root().join("operators/examples").join(language);
         let folder = tempfile::tempdir().unwrap();
@@ -56,7 +59,7 @@ impl Example {
         done
     }
 
-    /// Tries it on lines of text; what leaves, and the exit code.
+    /// Runs it on lines of text. Returns its output and the exit code.
     fn run(&self, input: &str, more: &[&str]) -> (Vec<Value>, Option<i32>) {
         let operator = self.operator.to_str().unwrap();
         let verb = ["run-operator", operator, "--encoding", "in=text"];
@@ -105,7 +108,8 @@ fn c() {
     let reason = "`n/a` is not a number";
     assert!(done.stderr.contains(reason), "{}", done.stderr);
 
-    // What it has learnt goes from one instance to the next; 6 is far from those, and would be near without them.
+    // The learned state passes from one instance to the next: 6 is far from those values, but would
+    // be close without them.
     let state = example.path("state");
     let learnt = ["--save-state", &state];
     let numbers = "1\n1.1\n0.9\n1\n1\n1.2\n0.8\n1\n1\nx\n1\n";

@@ -1,8 +1,8 @@
-//! Tests of the program from outside, as its users meet it. Each module is a subject; `cargo test --workspace --test runner
-//! SUBJECT::` runs one.
+//! Tests the program from outside. Each module covers one subject; `cargo test --workspace --test
+//! runner SUBJECT::` runs one.
 //!
-//! One program, because each would link the runner and wasmtime again. What measures its own process stands alone:
-//! `allocations`, `mutation` and `sandbox`.
+//! The tests form one program, because each further one would link the runner and wasmtime again.
+//! Tests that measure their own process are separate: `allocations`, `mutation` and `sandbox`.
 
 mod support;
 

@@ -1,8 +1,9 @@
-//! Damaged binaries: whatever the bytes, the loader answers, in time, and for little memory.
+//! Tests damaged binaries: for any bytes, the loader answers in time and with little memory.
 //!
-//! `MOSAIK_MUTATIONS=1000000 cargo test --release --workspace --test mutation -- --nocapture` tries as many as one
-//! likes; without it a few thousand are tried, for some seconds. `MOSAIK_MUTATION_FROM=N` begins with case `N`: what is
-//! done to a binary depends on nothing but the number of the case.
+//! `MOSAIK_MUTATIONS=1000000 cargo test --release --workspace --test mutation -- --nocapture` tries
+//! the given number of cases; the default is at most 4000 cases within 6 s.
+//! `MOSAIK_MUTATION_FROM=N` starts at case `N`: the damage to a binary depends only on the number
+//! of the case.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/guest.rs"]
@@ -28,29 +29,31 @@ use mosaik_runner::operator::{
 };
 use mosaik_streams::Frames;
 
-/// Cases that are tried when nothing says how many.
+/// Default number of cases: 4000.
 const CASES: u64 = 4000;
-/// When trying those ends at the latest.
+/// Time limit for the default number of cases: 6 s.
 const TIME: Duration = Duration::from_secs(6);
-/// When a case counts as hung: far above what any took, on a machine however busy.
+/// Time after which a case counts as hung: 10 minutes, far more than any case took, even on a busy
+/// machine.
 const HUNG: Duration = Duration::from_mins(10);
-/// Processor time that one may cost, the guest's own included; the slowest of a million took a hundredth of it.
+/// Maximum CPU time of one case, including that of the guest: 10 s. The slowest of a million cases
+/// took 1/100 of this.
 const CPU_MAX: Duration = Duration::from_secs(10);
-/// Memory that one may cost while it is tried, in KiB.
+/// Maximum memory growth during one case, in KiB.
 const MEMORY_KIB_MAX: u64 = 256 * 1024;
-/// Memory that all of them together may leave behind, in KiB.
+/// Maximum memory growth after all cases, in KiB.
 const LEFT_KIB_MAX: u64 = 128 * 1024;
 
-/// What came of one case.
+/// The result of one case.
 struct Tried {
     what: &'static str,
     cpu: Duration,
     wall: Duration,
-    /// How far the process grew at most while it was tried.
+    /// Peak growth of the process during the case, in KiB.
     peak_kib: u64,
 }
 
-/// The most that any case took, and which it was.
+/// The maximum over all cases, and the number of its case.
 #[derive(Default)]
 struct Most<T>(T, u64);
 
@@ -138,7 +141,7 @@ fn number(variable: &str) -> Option<u64> {
     Some(u64::from_str(&text).expect("a number of cases"))
 }
 
-/// Where cases are tried.
+/// The environment in which cases are tried.
 struct Bench {
     engine: Engine,
     seeds: Vec<Vec<u8>>,
@@ -183,7 +186,7 @@ impl Bench {
         }
     }
 
-    /// Loads a binary, and runs what can be loaded; says how it ended.
+    /// Loads a binary and runs it if it can be loaded. Returns how it ended.
     fn run(&self, bytes: &[u8], case: u64) -> &'static str {
         let limits = LoadLimits {
             describe_time_max: Duration::from_millis(20),
@@ -233,7 +236,7 @@ impl Bench {
         assert_eq!(instance.process(0, &batch).unwrap().outputs, [(0, batch)]);
     }
 
-    /// One of the seeds, damaged as the number of the case says.
+    /// Returns one of the seeds, damaged according to the number of the case.
     fn damaged(&self, case: u64) -> Vec<u8> {
         let mut rng = Rng(case);
         let mut bytes = self.pick(&mut rng).clone();
@@ -263,16 +266,16 @@ impl Bench {
                 bytes.splice(at..at, copy);
             }
             5 => bytes.truncate(bytes.len() - len),
-            // The largest numbers there are, as WebAssembly writes them.
+            // The largest number in the encoding of WebAssembly.
             6 => bytes[at..at + 5].copy_from_slice(&[0xff, 0xff, 0xff, 0xff, 0x0f]),
             7 => bytes[at] = bytes[at].wrapping_add(1 + 254 * (rng.below(2) as u8)),
-            // A piece moves.
+            // Move a piece.
             8 => {
                 let to = 8 + rng.below(bytes.len() - 24);
                 let copy = bytes[at..at + len].to_vec();
                 bytes[to..to + len].copy_from_slice(&copy);
             }
-            // A piece of another one.
+            // Copy a piece of another binary.
             _ => {
                 let other = self.pick(rng);
                 let from = rng.below(other.len());

@@ -1,6 +1,7 @@
-//! Rust services with their own structs on either side of a manifest that works on them as JSON.
+//! Tests Rust services with their own structs on both sides of a manifest that processes their
+//! records as JSON.
 //!
-//! On several threads: the services must answer while a test waits for the node.
+//! The tests use several threads: the services must answer while a test waits for the node.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{collections::BTreeMap, fs, net::SocketAddr};
@@ -52,7 +53,7 @@ impl Order {
         }
     }
 
-    /// What the example's filter makes of it.
+    /// Returns the result of the example's filter.
     fn marked(mut self) -> Self {
         self.tags.push("large".to_owned());
         if self.side == Side::Buy {
@@ -62,7 +63,7 @@ impl Order {
     }
 }
 
-/// What the interoperability tests stream: a field of every kind.
+/// The struct of the interoperability tests: one field of every kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Reading {
     seq: u64,
@@ -109,7 +110,7 @@ impl Reading {
     }
 }
 
-/// A service on the network of a node that runs a manifest.
+/// Joins a service to the network of a node that runs a manifest.
 async fn service(network: &str, peer: &str, port: u16) -> Network {
     let node = EndpointAddr::new(
         peer.parse::<PeerId>().unwrap(),
@@ -123,7 +124,7 @@ async fn service(network: &str, peer: &str, port: u16) -> Network {
         .unwrap()
 }
 
-/// Sends all to one stream, and takes so many from another.
+/// Sends all records to one stream, and receives a given number from another.
 async fn exchange<T: Serialize + DeserializeOwned + Send + 'static>(
     (feed, to): (&Network, &str),
     sent: impl IntoIterator<Item = T>,
@@ -242,7 +243,8 @@ fn what_is_not_of_a_schema_is_counted_where_it_is_found() {
     };
     let path = write(folder.path(), "mosaik.yaml", manifest("{to: rejected}"));
     let done = run(["up".into(), path]);
-    // The row that the source passed over is lost; the record that the operator could not give went where it should.
+    // The row that the source skipped is lost; the operator's invalid record was sent to its
+    // stream.
     assert_eq!(done.status.code(), Some(5), "{}", done.stderr);
     let printed = fs::read_to_string(folder.path().join("out.jsonl")).unwrap();
     assert_eq!(
@@ -284,7 +286,7 @@ fn what_is_not_of_a_schema_is_counted_where_it_is_found() {
     );
 }
 
-/// A service whose type has since changed.
+/// A service whose type has changed since.
 #[tokio::test(flavor = "multi_thread")]
 async fn datums_of_another_type_are_counted_at_the_operator_and_at_the_sink() {
     let folder = tempfile::tempdir().unwrap();
@@ -326,7 +328,7 @@ async fn datums_of_another_type_are_counted_at_the_operator_and_at_the_sink() {
         letter["reason"],
         "invalid for the schema: `flag`: the byte 7 is neither 0 nor 1"
     );
-    // The bytes as they came: a length, a letter, the flag. They happen to be text.
+    // The original bytes: a length, a letter, the flag. They happen to be text.
     assert_eq!(letter["datum"], "\u{1}b\u{7}");
     let file = folder.path().join("in.jsonl");
     crate::support::eventually("the sink has printed", || {

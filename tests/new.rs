@@ -1,4 +1,5 @@
-//! `new` and `build`, with compilers that are shell scripts; docs/operators.md is tried with real ones.
+//! Tests `new` and `build` with shell scripts as compilers; docs/operators.md is tested with real
+//! ones.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -117,7 +118,7 @@ fn a_new_operator_has_a_manifest_for_what_its_crate_builds_to() {
         let manifest = at.join("manifest.yaml");
         let text = fs::read_to_string(&manifest).unwrap();
         assert!(text.contains(&wasm), "{text}");
-        // All that is wrong with it is that nothing has been built yet.
+        // Its only error is that nothing has been built yet.
         let unbuilt = run_in(&at, &["check", "manifest.yaml"]);
         assert_eq!(unbuilt.status.code(), Some(1));
         assert_eq!(unbuilt.stderr.matches("error: ").count(), 1);
@@ -134,7 +135,7 @@ fn a_new_operator_has_a_manifest_for_what_its_crate_builds_to() {
     }
 }
 
-/// The manifest with `jq` in place of the operator.
+/// Returns the manifest with `jq` in place of the operator.
 fn with_jq(manifest: &str) -> String {
     let lines = manifest.lines().map(|line| match line.trim_start() {
         wasm if wasm.starts_with("wasm:") => "    wasm: builtin:jq",
@@ -144,13 +145,13 @@ fn with_jq(manifest: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A crate, a compiler and a cargo, all of them as good as needed.
+/// A crate, a compiler and a cargo, all of them minimal fakes.
 struct Machine {
     folder: tempfile::TempDir,
 }
 
 impl Machine {
-    /// Its compiler has these files below `lib/rustlib`; its cargo does what `cargo` says.
+    /// Its compiler has these files below `lib/rustlib`; its cargo runs the script `cargo`.
     fn new(libraries: &[&str], cargo: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let machine = Self { folder };
@@ -191,7 +192,7 @@ impl Machine {
     }
 }
 
-/// A cargo that builds: it notes how it was called, and says where it put three bytes.
+/// A cargo that builds: it records its arguments and reports the location of three bytes.
 const BUILDS: &str = r#"
 echo "$*" > ../called; echo "$RUSTC ${RUSTC_BOOTSTRAP-} ${CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER-}" > ../with
 mkdir -p ../shared/wasm32-unknown-unknown/release

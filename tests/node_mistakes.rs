@@ -1,4 +1,5 @@
-//! Mistakes between nodes: each is warned of once, in words that name what to change, and explained while it lasts.
+//! Tests mistakes in the setup of nodes: each is logged once, names the setting to change, and is
+//! explained while it lasts.
 
 use std::path::{Path, PathBuf};
 
@@ -43,7 +44,7 @@ fn start(folder: &Path, manifest: &Path, name: &str) -> Node {
     up(folder, &["--no-watch", "--name", name], manifest)
 }
 
-/// Waits until `explain` of a node says this.
+/// Waits until `explain` of a node prints this.
 #[track_caller]
 fn explained(folder: &Path, name: &str, wanted: &str) {
     let mut said = String::new();
@@ -56,8 +57,8 @@ fn explained(folder: &Path, name: &str, wanted: &str) {
     );
 }
 
-/// Ends a node as Ctrl-C does, and gives its log. A reader that is stopped while records come may lose some of them, and
-/// says so by its exit code.
+/// Stops a node with Ctrl-C and returns its log. A reader that is stopped during the transfer may
+/// lose records, which sets its exit code.
 #[track_caller]
 fn stopped(node: Node) -> String {
     node.signal(rustix::process::Signal::INT);
@@ -66,13 +67,13 @@ fn stopped(node: Node) -> String {
     done.stderr
 }
 
-/// The lines of a log that warn.
+/// Returns the warnings in a log.
 fn warnings(log: &str) -> Vec<&str> {
     let warns = |line: &&str| line.contains("WARN") || line.contains("ERROR");
     log.lines().filter(warns).collect()
 }
 
-/// Checks that a node has warned once, and of this.
+/// Asserts that a node has logged exactly one warning, with this text.
 #[track_caller]
 fn warned_once(node: Node, text: &str) {
     let log = stopped(node);
@@ -200,7 +201,8 @@ fn two_nodes_of_one_key_are_explained_by_all_three() {
         status.contains("problem: another running node has"),
         "{status}"
     );
-    // The two also take the subscription from each other, which costs records and has warnings of its own.
+    // The two nodes also take the subscription from each other, which costs records and causes
+    // further warnings.
     for (node, text) in [
         (copy, "another running node has this node's secret key"),
         (desk, "another running node has this node's secret key"),

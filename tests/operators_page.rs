@@ -1,8 +1,9 @@
-//! docs/operators.md, word for word: its files are written and its commands run in an empty folder, from `new operator` to
-//! what leaves the pipeline.
+//! Tests docs/operators.md literally: writes its files and runs its commands in an empty folder,
+//! from `new operator` to the output of the pipeline.
 //!
-//! That takes a Rust that builds WebAssembly, and a network for crates that are not yet in cargo's cache. Where one is
-//! missing, the page cannot be tried: the test says so and passes, unless `MOSAIK_TEST_OPERATORS_PAGE` is set.
+//! This requires a Rust toolchain that builds WebAssembly, and a network for crates that are not
+//! yet in cargo's cache. If one is missing, the page cannot be tested: the test reports this and
+//! passes, unless `MOSAIK_TEST_OPERATORS_PAGE` is set.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -13,22 +14,24 @@ use std::{
 
 use crate::support::{Done, Node, root, run, shell::shell};
 
-/// How long the commands of one block may take: they build the standard library, on a machine that may be busy.
+/// Time limit for the commands of one block: 20 minutes. They build the standard library, possibly
+/// on a busy machine.
 const BLOCK_TIME_MAX: Duration = Duration::from_mins(20);
 
-/// What a reader of the page does, block by block.
+/// A step of a reader of the page, one per block.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     /// Saves this file.
     File { path: PathBuf, text: String },
-    /// Types these commands.
+    /// Runs these commands.
     Commands(String),
-    /// Sees this at the end of what they print.
+    /// Expects this at the end of their output.
     Printed(String),
 }
 
-/// The steps of a page: blocks of `sh`; blocks below a line that is a file's name and a colon; blocks of `json` below a
-/// line that ends with "print" or "prints". All other blocks are for reading only.
+/// Returns the steps of a page: blocks of `sh`; blocks below a line that consists of a file's name
+/// and a colon; blocks of `json` below a line that ends with "print" or "prints". All other blocks
+/// are only for reading.
 fn steps(page: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut above = "";
@@ -61,7 +64,7 @@ fn steps(page: &str) -> Vec<Step> {
     steps
 }
 
-/// A folder with nothing in it. The same every time, so that cargo knows the crates in it again.
+/// Returns an empty folder. Its path is the same in each run, so that cargo recognizes its crates.
 fn empty_folder() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("operators-page");
     if folder.exists() {
@@ -71,7 +74,7 @@ fn empty_folder() -> PathBuf {
     folder
 }
 
-/// Types commands in a shell, with a target folder that is kept from run to run.
+/// Runs commands in a shell, with a target folder that is kept between runs.
 fn type_in(folder: &Path, commands: &str) -> Done {
     let mut shell = shell(folder, commands, BLOCK_TIME_MAX);
     shell.env(
@@ -81,7 +84,7 @@ fn type_in(folder: &Path, commands: &str) -> Done {
     Node::spawn(shell).wait_within(BLOCK_TIME_MAX + Duration::from_secs(20))
 }
 
-/// Why the page cannot be tried here, if a command failed for that.
+/// Returns the missing requirement if a command failed because of one.
 fn missing(done: &Done) -> Option<&'static str> {
     let said = |text: &str| done.stderr.contains(text);
     if said("no Rust here builds for wasm32-unknown-unknown") {

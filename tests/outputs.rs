@@ -1,4 +1,4 @@
-//! Where outputs go wrong, and sources: full disks, pipes, stages that fail and are started again.
+//! Tests failing outputs and sources: full disks, pipes, stages that fail and are started again.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -36,7 +36,7 @@ fn stage(folder: &Path, name: &str) -> Value {
     by_name(&status["stages"], name).clone()
 }
 
-/// Makes room.
+/// Enlarges the disk.
 fn grow(disk: &Mounted) {
     let mut command = Command::new("mount");
     command.args(["-o", "remount,size=1m"]).arg(disk.path());
@@ -219,7 +219,7 @@ consumers: {save: {from: s, to: {file: {path: '${env:OUT}/out'}}}}
     write(folder, "hidden-in.csv", "a,b\n1,2\n3\n");
     node.logged("does not have the header's 2 columns");
     node.logged("its last line has no end");
-    // A folder where the source is, and a file where the folder of the output is.
+    // A folder in place of the source, and a file in place of the output's folder.
     fs::remove_file(folder.join("hidden-in.csv")).unwrap();
     fs::create_dir(folder.join("hidden-in.csv")).unwrap();
     node.logged("is not a regular file; trying again");

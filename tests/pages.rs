@@ -1,4 +1,4 @@
-//! The pages of the documentation as text: links, navigation and style. What they show is run by
+//! Tests the text of the documentation: links, navigation and style. Its examples are run by
 //! `guides`, `operators_page` and `readme_examples`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,7 +10,7 @@ use std::{
 
 use crate::support::root;
 
-/// Lines of prose are at most this long.
+/// Maximum length of a line of prose, in columns.
 const COLUMNS: usize = 100;
 
 /// Folders with pages for users, and pages at the top.
@@ -29,7 +29,7 @@ const PLACES: [&str; 12] = [
     "manifests",
 ];
 
-/// Words that this project's pages do not use, with what they use instead.
+/// Words that the pages do not use, with their replacements.
 const AVOIDED: [(&str, &str); 9] = [
     ("anew", "again"),
     ("at hand", "current"),
@@ -61,7 +61,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The lines outside of blocks, with their numbers from 1.
+/// Returns the lines outside of blocks, with their numbers from 1.
 fn prose(text: &str) -> Vec<(usize, &str)> {
     let mut inside = false;
     let lines = text.lines().enumerate().filter(|(_, line)| {
@@ -72,12 +72,12 @@ fn prose(text: &str) -> Vec<(usize, &str)> {
     lines.map(|(number, line)| (number + 1, line)).collect()
 }
 
-/// A line without what stands between backticks.
+/// Returns a line without the text between backticks.
 fn without_code(line: &str) -> String {
     line.split('`').step_by(2).collect::<Vec<_>>().join("`")
 }
 
-/// The anchors of a page's headings, as GitHub makes them.
+/// Returns the anchors of a page's headings, in GitHub's form.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut count: HashMap<String, usize> = HashMap::new();
     let headings = prose(text).into_iter().filter_map(|(_, line)| {
@@ -101,9 +101,9 @@ fn anchors(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The targets of the links in a page.
+/// Returns the targets of the links in a page.
 fn links(text: &str) -> Vec<(usize, String)> {
-    // A link may be broken over two lines: within its text.
+    // The text of a link may contain a line break.
     let lines = prose(text);
     let found = lines.iter().flat_map(|(number, line)| {
         let code_free = without_code(line);
@@ -116,7 +116,7 @@ fn links(text: &str) -> Vec<(usize, String)> {
     found.collect()
 }
 
-/// A path without `.` and `..`.
+/// Returns a path without `.` and `..`.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -129,7 +129,7 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-/// What is wrong with the relative links of a page.
+/// Returns the broken relative links of a page.
 fn broken(page: &Path, text: &str) -> Vec<String> {
     let mut broken = Vec::new();
     for (number, target) in links(text) {
@@ -208,7 +208,7 @@ fn every_page_of_docs_is_in_the_navigation_once() {
     assert!(missing.is_empty(), "not in docs/SUMMARY.md: {missing:#?}");
 }
 
-/// Whether a line has these words, and not only as a part of longer ones.
+/// Returns true if a line contains these words as whole words.
 fn has_words(line: &str, words: &str) -> bool {
     line.match_indices(words).any(|(at, _)| {
         let before = line[..at].chars().next_back();
@@ -217,7 +217,8 @@ fn has_words(line: &str, words: &str) -> bool {
     })
 }
 
-/// The pages that are held to the style: those for users. The history is as it was written.
+/// Returns the pages to which the style applies: those for users. The history keeps its original
+/// text.
 fn styled() -> impl Iterator<Item = (PathBuf, String)> {
     let pages = pages().into_iter().filter(|page| {
         let page = page.strip_prefix(root()).unwrap();
@@ -249,14 +250,14 @@ fn prose_is_wrapped() {
 fn table_cells_are_phrases() {
     let mut long = Vec::new();
     for (page, text) in styled() {
-        // jq's filters, written by a test.
+        // The filters of jq, which a test writes.
         let written = text.split("<!-- differences -->").next().unwrap();
         for (number, line) in prose(written) {
             let row = line.trim().replace("\\|", "/");
             let mut cells = row.split('|').map(str::trim);
-            // Links and code count as what a reader sees of them.
+            // Links and code count by their visible text.
             let is_long = |cell: &str| shown(cell).chars().count() > COLUMNS;
-            // As the program's help has it, which is compared.
+            // Taken from the program's help, which is compared.
             let is_help = row.starts_with("| 3 | failed: ");
             if row.starts_with('|') && !is_help && cells.any(is_long) {
                 long.push(format!("{}:{number}", page.display()));
@@ -269,7 +270,7 @@ fn table_cells_are_phrases() {
     );
 }
 
-/// A text without the targets of its links and without backticks.
+/// Returns a text without the targets of its links and without backticks.
 fn shown(text: &str) -> String {
     let mut parts = text.split("](");
     let first = parts.next().unwrap_or_default().to_owned();

@@ -1,5 +1,6 @@
-//! What becomes of datums that an operator refuses or fails on, by each policy, through the real runner: where they go,
-//! what is counted, that the rest of the graph goes on, and what the next instance starts from.
+//! Tests each error policy with the real runner: the destination of records that an operator
+//! rejects or fails on, their counts, the unaffected rest of the graph, and the initial state of
+//! the next instance.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -11,10 +12,11 @@ use std::{
 use crate::support::{Done, Node, guest::Guest, runner, write};
 use serde_json::Value;
 
-/// Datums of each of the two pipelines.
+/// Number of records in each of the two pipelines.
 const COUNT: usize = 300;
 
-/// `suspect` and an honest operator, each with a pipeline of its own, and letters to the dead.
+/// Writes a manifest in which `suspect` and an honest operator each have their own pipeline, with a
+/// stream for dead-letter records.
 fn manifest(folder: &Path, suspect: &str, on_error: &str) -> PathBuf {
     let (stream, consumer) = if on_error.contains("to:") {
         (
@@ -34,7 +36,7 @@ fn manifest(folder: &Path, suspect: &str, on_error: &str) -> PathBuf {
     write(folder, "m.yaml", text)
 }
 
-/// One that rejects every third datum, with a reason.
+/// An operator that rejects every third record, with a reason.
 const PICKY: &str = "wasm: 'builtin:jq', limits: {time: 10s}, config: {filter: 'if .seq % 3 == 0 then error(\"a third\") else .seq end'}";
 
 fn guest(folder: &Path, guest: &Guest<'_>) -> String {
@@ -47,7 +49,7 @@ fn lines(folder: &Path, name: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// What the summary says of a stage: in, out, and how many of each reason.
+/// Returns the figures of a stage in the summary: in, out, and the count of each reason.
 #[track_caller]
 fn counts(done: &Done, stage: &str) -> (usize, usize, impl Fn(&str) -> usize + use<>) {
     let find = |line: &&str| line.split_whitespace().nth(1) == Some(stage);
@@ -65,7 +67,7 @@ fn counts(done: &Done, stage: &str) -> (usize, usize, impl Fn(&str) -> usize + u
     (before("in"), before("out"), before)
 }
 
-/// That the honest operator noticed nothing, and that the suspect's datums are all accounted for.
+/// Asserts that the honest operator was unaffected, and that all records of `suspect` are counted.
 #[track_caller]
 fn accounted(folder: &Path, done: &Done) -> (usize, usize, usize) {
     let ours: Vec<String> = (0..COUNT).map(|seq| seq.to_string()).collect();
@@ -212,7 +214,7 @@ fn what_an_operator_fails_on_goes_to_a_stream_however_it_fails() {
         for (seq, letter) in letters.iter().enumerate() {
             let letter: Value = serde_json::from_str(letter).unwrap();
             let said = letter["reason"].as_str().unwrap();
-            // Where every record takes all the time it may, the last ones of a batch are not tried.
+            // If every record uses its full time limit, the last ones of a batch are not tried.
             let given_up = reason.contains("used more") && said.starts_with("not tried: ");
             assert!(said.contains(reason) || given_up, "{letter}");
             let datum: Value = serde_json::from_str(letter["datum"].as_str().unwrap()).unwrap();
@@ -233,7 +235,8 @@ fn an_operator_that_fails_again_and_again_is_built_anew_after_growing_pauses() {
     assert!(done.status.success(), "{}", done.stderr);
     let (_, failed, restarts) = accounted(folder.path(), &done);
     assert_eq!(failed, COUNT);
-    // Each record of a batch gets an instance of its own, and the batch after one in which all failed has to wait.
+    // Each record of a batch gets its own instance, and the batch after one that failed completely
+    // has to wait.
     assert!((1..=COUNT + 20).contains(&restarts), "{}", done.stderr);
     for pause in ["pause=0ns", "pause=200ms"] {
         assert!(done.stderr.contains(pause), "{}", done.stderr);
@@ -262,7 +265,8 @@ fn answers_without_end_come_to_an_end() {
     );
 }
 
-/// A stream's encoding and the source's format, what is in the file, and what a letter says of each datum.
+/// Each case: a stream's encoding, the source's format, the contents of the file, and the form of
+/// each record in its dead-letter record.
 #[test]
 fn a_letter_has_the_original_bytes_whatever_the_encoding() {
     let postcard = b"\x03IBM\0\0\0\0\0\0\xf0\x3f".as_slice();
@@ -322,8 +326,8 @@ fn a_letter_has_the_original_bytes_whatever_the_encoding() {
     }
 }
 
-/// One that counts its batches, says the count as a letter from `A` on, traps when a batch begins with `X`, and saves the
-/// count as its state.
+/// Counts its batches and answers with the count as a letter from `A` on. Traps when a batch begins
+/// with `X`, and saves the count as its state.
 const COUNTING: Guest<'_> = Guest {
     describe: Guest::DESCRIBE,
     open: Guest::FINE,
@@ -350,7 +354,7 @@ const COUNTING: Guest<'_> = Guest {
     imports: &[],
 };
 
-/// A counting operator that follows a file, and prints.
+/// A counting operator that follows a file and prints.
 struct Counting {
     folder: tempfile::TempDir,
     node: Node,

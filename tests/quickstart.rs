@@ -1,4 +1,5 @@
-//! The README's first command: its numbers against an independent computation of the same file, and its summary.
+//! Tests the README's first command: its numbers against an independent computation of the same
+//! file, and its summary.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -9,7 +10,8 @@ use std::{
 
 use crate::support::{root, run, runner};
 
-/// Yearly averages straight from the file: sums as exact integers of hundredths, no code shared with the runner.
+/// Computes the yearly averages from the file: sums as exact integers of hundredths, with no code
+/// shared with the runner.
 fn expected(symbols: Option<&[&str]>) -> BTreeMap<(String, i64), f64> {
     let mut sums: BTreeMap<(String, i64), (i64, i64)> = BTreeMap::new();
     let mut reader = csv::Reader::from_path(root().join("manifests/data/stocks.csv")).unwrap();

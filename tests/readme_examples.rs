@@ -1,5 +1,5 @@
-//! The manifests that the built-in operators' READMEs show, run as they stand there: what they say is printed is what
-//! is printed.
+//! Runs the manifests in the READMEs of the built-in operators literally, and compares the output
+//! with the text.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -7,9 +7,9 @@ use std::fs;
 use crate::support::{Node, root, write};
 use mosaik_runner::topology::BUILTINS;
 
-/// Runs the manifest of a README, the block that starts with `mosaik: v1`. The blocks that have a file's name behind their
-/// language lie beside it, or are what the file has afterwards where the manifest writes to it. What is printed must be the
-/// block `output`.
+/// Runs the manifest of a README, the block that starts with `mosaik: v1`. A block with a file's
+/// name after its language is an input file, or the expected contents if the manifest writes to
+/// that file. The printed output must equal the block `output`.
 struct Example {
     printed: Vec<String>,
     expected: Vec<String>,
@@ -53,13 +53,14 @@ impl Example {
         }
     }
 
-    /// The lines as they are, in their order.
+    /// Asserts that the lines were printed in this order.
     #[track_caller]
     fn prints_in_order(&self) {
         assert_eq!(self.printed, self.expected, "{}", self.stderr);
     }
 
-    /// The lines in any order, where that depends on which file is read first.
+    /// Asserts that the lines were printed in any order, because the order depends on which file is
+    /// read first.
     #[track_caller]
     fn prints_in_any_order(mut self) {
         self.printed.sort();

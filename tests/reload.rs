@@ -1,11 +1,11 @@
-//! Editing a manifest while it runs.
+//! Tests edits of a manifest while its node runs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fs, io::Write as _, path::Path};
 
 use crate::support::{Node, eventually, root, write};
 
-/// A node that follows a file, from the example's manifest in a folder of its own.
+/// A node that follows a file, from the example's manifest in its own folder.
 struct Following {
     folder: tempfile::TempDir,
     node: Node,
@@ -89,7 +89,7 @@ fn every_edit_does_what_it_should_without_a_restart() {
     following.append("Quito", 15.0);
     following.prints(r#"{"city":"Quito","fahrenheit":59.0}"#);
 
-    // Each line once: the source was never started anew.
+    // Each line once: the source was never restarted.
     assert_eq!(
         following.node.stdout_count(),
         5,
@@ -153,7 +153,7 @@ fn a_component_that_is_rebuilt_is_swapped_in() {
     append(&folder.path().join("in.jsonl"), "1\n");
     node.stdout_line("1", |line| line == "1");
 
-    // A custom section at the end makes other bytes of the same behaviour.
+    // A custom section at the end changes the bytes but not the behaviour.
     let mut bytes = fs::read(built("jq")).unwrap();
     bytes.extend_from_slice(&[0, 2, 1, b'x']);
     let next = folder.path().join("op.wasm.next");

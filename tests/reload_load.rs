@@ -1,4 +1,5 @@
-//! Reloads under load: what they lose, which is nothing, and for how long they hold things up. Prints its figures.
+//! Tests reloads under load: they lose no records. Measures how long they pause the edges and
+//! prints the figures.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -11,8 +12,8 @@ use crate::support::socket::{Desk, by_name, up};
 use crate::support::{eventually, write};
 use serde_json::Value;
 
-/// Two operators with state: one in ten passes, which tells by its phase whether anything was lost or came twice; and all
-/// are counted and summed up to the end.
+/// Two operators with state. The first passes every tenth record, whose phase reveals lost or
+/// duplicated records. The second counts and sums all records up to the end.
 const SWAPPED: &str = "mosaik: v1
 streams:
   raw: {buffer_size: 65536}
@@ -34,7 +35,7 @@ fn counted(desk: &mut Desk, stage: &str) -> u64 {
         .unwrap()
 }
 
-/// The one in the middle and the one that 99 of 100 are below, in milliseconds, and the most.
+/// Returns the median, the 99th percentile and the maximum, in milliseconds.
 fn spread(mut figures: Vec<f64>) -> (f64, f64, f64) {
     figures.sort_by(f64::total_cmp);
     let at = |part: usize| figures[(figures.len() * part / 100).min(figures.len() - 1)];
@@ -72,7 +73,8 @@ fn a_thousand_swaps_of_stateful_operators_lose_nothing() {
         done.stderr
     );
 
-    // Sent is received, in order, each once, and the state is that of a run without swaps.
+    // All sent records are received, in order and once each, and the state is that of a run without
+    // swaps.
     let sums = fs::read_to_string(folder.join("sums.jsonl")).unwrap();
     let sums: Vec<Value> = sums
         .lines()
@@ -140,7 +142,7 @@ consumers:
             break;
         }
         if edit % 5 == 0 {
-            // Half of a file, or a mistake.
+            // Half of a file, or an invalid one.
             let broken = if edit % 2 == 0 {
                 &base[..100]
             } else {
@@ -186,7 +188,7 @@ consumers:
         "{}",
         done.stderr
     );
-    // What did not change was never started anew, nor did it miss anything.
+    // The unchanged stages were never restarted and missed no records.
     let kept = fs::read_to_string(folder.join("kept.txt")).unwrap();
     assert!(
         kept.lines()
@@ -195,7 +197,7 @@ consumers:
     );
 }
 
-/// Threads, file descriptors, resident KiB.
+/// Returns the number of threads and of file descriptors, and the resident memory in KiB.
 fn usage(pid: u32) -> (usize, usize, u64) {
     let count = |what: &str| fs::read_dir(format!("/proc/{pid}/{what}")).unwrap().count();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -256,7 +258,7 @@ fn ten_thousand_reloads_leave_nothing_behind() {
     );
 }
 
-/// Numbers that look random and are the same every time.
+/// Pseudorandom numbers that are the same in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -270,7 +272,7 @@ impl Dice {
     }
 }
 
-/// A manifest that reads some of four shared streams in some way.
+/// Returns a manifest that reads some of four shared streams in varying ways.
 fn random_reader(dice: &mut Dice, head: &str) -> String {
     let (mut streams, mut operators, mut consumers) = (Vec::new(), Vec::new(), Vec::new());
     let edge = |dice: &mut Dice, stream: u64| {

@@ -1,4 +1,5 @@
-//! What only a restart can bring about: refused, unless the node was started with `--allow-restart`.
+//! Tests changes that require a restart: they are refused, unless the node was started with
+//! `--allow-restart`.
 
 use std::{fs, net::UdpSocket};
 
@@ -52,7 +53,7 @@ fn a_restart_is_done_where_it_is_allowed_and_undone_where_it_fails() {
     assert!(at > 50, "counters go on");
     eventually("datums flow again", || written(&mut desk) > at + 50);
 
-    // An address that somebody else has.
+    // An address that is already in use.
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     fs::write(&manifest, text(taken.local_addr().unwrap().port())).unwrap();
     let (reload, _) = desk.reload();

@@ -1,4 +1,5 @@
-//! Reloads that stop stages: what is under way arrives, and what had stopped for want of others starts again.
+//! Tests reloads that stop stages: records in flight arrive, and stages that had stopped for lack
+//! of others start again.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fs, path::Path};
@@ -12,7 +13,7 @@ fn taken(desk: &mut Desk, stage: &str) -> u64 {
         .unwrap()
 }
 
-/// Checks that a file has the numbers from 0 on, and tells how many.
+/// Checks that a file contains the numbers from 0 on, and returns their count.
 fn unbroken(file: &Path) -> usize {
     let lines = fs::read_to_string(file).unwrap();
     for (seq, line) in lines.lines().enumerate() {
@@ -22,7 +23,7 @@ fn unbroken(file: &Path) -> usize {
     lines.lines().count()
 }
 
-/// As fast as it goes, so that every edge is full whenever something is stopped.
+/// Runs at full speed, so that every edge is full whenever a stage is stopped.
 const CHAIN: &str = "mosaik: v1
 streams: {raw: {}, one: {buffer_size: 5000}, two: {buffer_size: 5000}, other: {}}
 producers:
@@ -36,7 +37,7 @@ consumers:
   others: {from: other, to: {file: {path: other.jsonl}}}
 ";
 
-/// What is left of it.
+/// The remaining part of the graph.
 const REST: &str = "mosaik: v1
 streams: {other: {}}
 producers:
@@ -67,7 +68,7 @@ fn streams_that_are_made_anew_or_removed_under_load_lose_nothing() {
         assert_eq!(reload["outcome"], "applied", "round {round}: {reload}");
         assert_eq!(reload["dropped"], 0, "round {round}: {reload}");
     }
-    // All of it goes: what was sent is written.
+    // Remove the whole pipeline: its sent records are written.
     write(folder, "m.yaml", REST);
     let (reload, took) = desk.reload();
     assert_eq!(reload["outcome"], "applied", "{reload}");
@@ -88,7 +89,7 @@ fn streams_that_are_made_anew_or_removed_under_load_lose_nothing() {
 fn code_whose_ports_are_in_another_order_is_swapped_in_with_the_right_streams() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    // `in` before `out` among its outputs, and answers on the second.
+    // `in` precedes `out` among its outputs, and it answers on the second one.
     let two_outputs = Guest {
         describe: "
     (i64.store (i32.const 128) (i64.const 0x2_0000_0010))

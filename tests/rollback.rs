@@ -1,4 +1,5 @@
-//! A failure at each step of a reload: the old generation runs on, with its connections, and loses nothing.
+//! Tests a failure at each step of a reload: the old generation continues, with its connections,
+//! and loses no records.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fs, path::Path, time::Duration};
@@ -7,7 +8,8 @@ use crate::support::socket::{Desk, by_name, up};
 use crate::support::{eventually, guest::Guest, write};
 use serde_json::Value;
 
-/// Two operators behind each other, so that one can be swapped before the other refuses, and a file at the end.
+/// Two consecutive operators, so that one can be swapped before the other refuses, and a file at
+/// the end.
 const MANIFEST: &str = "mosaik: v1
 streams:
   raw: {}
@@ -22,7 +24,7 @@ consumers:
   file: {from: two, to: {file: {path: out.jsonl}}}
 ";
 
-/// The sum of what a reload did not touch: connections, by edge.
+/// Returns the connections of each edge, which a failed reload must not change.
 fn connections(status: &Value) -> Vec<(Value, Value)> {
     let edges = status["edges"].as_array().unwrap().iter();
     edges
@@ -39,10 +41,10 @@ fn guest(folder: &Path, name: &str, guest: &Guest<'_>) {
     write(folder, name, guest.module());
 }
 
-/// What breaks, and what a reload then says.
+/// A failure, and the message of the reload.
 struct Failure {
     step: &'static str,
-    /// Breaks it, by files in the folder.
+    /// Causes the failure through files in the folder.
     breaks: fn(&Path),
     says: &'static str,
 }
@@ -115,8 +117,8 @@ const FAILURES: &[Failure] = &[
     Failure {
         step: "snapshot",
         breaks: |folder| {
-            // The one that runs says no when it is asked for its state, which it does when a file says so: here the next
-            // one is another, and the first of the two has gone over before.
+            // The running second operator refuses snapshots. Both operators change, so the first
+            // one has already prepared its switch.
             edit(
                 folder,
                 "config: {}}\n  second: {wasm: second.wasm, from: one, to: two, config: {}",
@@ -150,7 +152,8 @@ const FAILURES: &[Failure] = &[
                 ..Guest::default()
             };
             guest(folder, "refuses.wasm", &refuses);
-            // The first is ready to go over to code that answers nothing, and has to stay when the second refuses.
+            // The first operator is ready to switch to code that answers nothing, and must stay
+            // when the second one refuses.
             let silent = Guest {
                 process: Guest::NOTHING,
                 ..Guest::default()
@@ -213,7 +216,7 @@ fn a_failure_at_any_step_leaves_the_old_generation_as_it_was() {
             "{}",
             failure.step
         );
-        // What was wrong is mended: the next reload is done, or has nothing to do.
+        // After the fix, the next reload succeeds or finds no difference.
         write(folder, "m.yaml", MANIFEST);
         let (mended, _) = desk.reload();
         assert_eq!(mended["outcome"], "unchanged", "{}: {mended}", failure.step);
@@ -240,7 +243,7 @@ fn a_failure_at_any_step_leaves_the_old_generation_as_it_was() {
 fn an_operator_that_loops_has_the_reload_give_up_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    // Each batch keeps it busy for as long as it may take.
+    // Each batch uses its full time limit.
     let loops = Guest {
         process: "(loop $on (br $on)) (call $nothing)",
         ..Guest::default()
@@ -282,7 +285,7 @@ fn beside_a_stuck_sink_operators_are_swapped_at_once_and_the_sink_goes_within_it
         .replace("{generate: {rate: 2000}}", "{generate: {}}");
     let manifest = write(folder, "m.yaml", &text);
     let mut command = crate::support::socket::alone(folder);
-    // Nobody reads its output.
+    // Its output has no reader.
     let mut child = command
         .args(["up", "--no-watch"])
         .arg(&manifest)
@@ -331,7 +334,7 @@ fn beside_a_stuck_sink_operators_are_swapped_at_once_and_the_sink_goes_within_it
     );
     println!("beside a stuck sink two operators were swapped in {took:.1?}");
 
-    // The sink itself is drained as long as its deadline allows; what it cannot write is counted.
+    // The sink itself is drained until its deadline; the records that it cannot write are counted.
     write(
         folder,
         "m.yaml",
@@ -393,7 +396,7 @@ consumers:
             "edit {edit} took {took:?}: {reload}"
         );
     }
-    // What is removed is drained first, which nobody helps it with.
+    // The removed stage is drained first, and no reader accepts its records.
     write(
         folder,
         "m.yaml",

@@ -1,6 +1,7 @@
-//! The sandbox, proven: a corpus of hostile components, what becomes of each, and what that costs everybody else.
+//! Tests the sandbox with a corpus of hostile components: how each ends, and the cost for others.
 //!
-//! `docs/sandbox.md` says what is proven here, and how to run it. `--nocapture` shows the figures.
+//! `docs/sandbox.md` describes the tested properties and how to run the tests. `--nocapture` shows
+//! the figures.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "sandbox/cases.rs"]
@@ -26,7 +27,7 @@ mod usage;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// These tests measure, so one runs at a time.
+/// These tests measure, so only one runs at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)

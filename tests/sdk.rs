@@ -1,5 +1,5 @@
-//! An operator of the SDK as it runs: its Rust code and the component built of it come to the same, and what goes wrong in
-//! it is told in full.
+//! Tests an operator of the SDK: its Rust code and the component built from it have the same
+//! results, and its failures are reported in full.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
@@ -15,7 +15,7 @@ fn built() -> PathBuf {
     crate::support::root().join("tests/operator/built.wasm")
 }
 
-/// The component that is committed, in the runner under test.
+/// Returns the committed component in the runner under test.
 fn component() -> Component {
     Component::new(built()).runner(env!("CARGO_BIN_EXE_mosaik-runner"))
 }
@@ -148,7 +148,7 @@ fn a_panic_says_what_where_and_at_which_datum() {
     for letter in buried.lines() {
         let letter: serde_json::Value = serde_json::from_str(letter).unwrap();
         assert_eq!(letter["port"], "orders");
-        // It was tried alone.
+        // The record was tried alone.
         told_in_full(letter["reason"].as_str().unwrap(), 0);
     }
     let logged = done
@@ -158,7 +158,8 @@ fn a_panic_says_what_where_and_at_which_datum() {
     told_in_full(logged.unwrap_or_else(|| panic!("{}", done.stderr)), 1);
 }
 
-/// That a reason holds the panic's message, its file and line, and which datum of the batch it was.
+/// Asserts that a reason contains the panic's message, its file and line, and the index of the
+/// record in the batch.
 #[track_caller]
 fn told_in_full(reason: &str, index: usize) {
     let source =

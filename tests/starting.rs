@@ -1,4 +1,5 @@
-//! How a node starts and stops on a machine that interrupts it or gives it too little: signals and limits.
+//! Tests how a node starts and stops on a machine that interrupts it or limits its resources:
+//! signals and limits.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -30,7 +31,8 @@ producers: {make: {from: {generate: {count: 3}}, to: a}}
 consumers: {print: {from: a, to: {stdout: {}}}}
 ";
 
-/// A node that is not slowed down by what others have compiled, nor helped by it.
+/// Starts a node without a shared cache, so that the cached code of other tests neither slows nor
+/// helps it.
 fn up_uncached(folder: &Path, manifest: &Path) -> Node {
     let mut command = runner();
     command
@@ -93,7 +95,7 @@ fn a_missing_folder_for_sockets_is_warned_of_with_what_does_not_work() {
     }
 }
 
-/// Lets time pass, in which the node comes to what nothing tells of.
+/// Waits while the node reaches a state that it does not report.
 fn pass(time: Duration) {
     let began = Instant::now();
     eventually("some time has passed", || began.elapsed() > time);
@@ -102,7 +104,7 @@ fn pass(time: Duration) {
 #[test]
 fn a_signal_sent_twice_is_one_request() {
     let folder = tempfile::tempdir().unwrap();
-    // The only record takes two seconds, and fails then.
+    // The only record takes 2 s and then fails.
     let endless = Guest {
         process: "(loop $l (br $l)) unreachable",
         ..Guest::default()
@@ -122,7 +124,7 @@ fn a_signal_sent_twice_is_one_request() {
     node.logged("stopping");
     node.signal(Signal::TERM);
     let done = node.wait();
-    // It ended by itself, and says that the record is lost.
+    // The node finished, and reports that the record is lost.
     assert_eq!(done.status.code(), Some(5), "{}", done.stderr);
 }
 
@@ -157,7 +159,7 @@ fn a_second_signal_a_second_later_stops_at_once() {
     assert!(first.elapsed() < Duration::from_secs(20), "it drained");
 }
 
-/// Runs the binary in a shell with a limit, as a user that limits apply to.
+/// Runs the binary in a shell with a limit, as a user to whom limits apply.
 fn limited(folder: &Path, limit: &str, verb: &str, manifest: &Path) -> Done {
     let mut command = runner();
     let binary = PathBuf::from(command.get_program());
@@ -179,7 +181,7 @@ fn limited(folder: &Path, limit: &str, verb: &str, manifest: &Path) -> Done {
     Node::spawn(command).wait()
 }
 
-/// That a process ended with one error, which names a limit and no operator.
+/// Asserts that a process ended with one error, which names a limit and no operator.
 fn names_the_limit(done: &Done, limit: &str) {
     assert_eq!(done.status.code(), Some(3), "{done:?}");
     assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
@@ -214,17 +216,18 @@ fn too_few_addresses_are_named_as_such() {
             names_the_limit(&done, &format!("{kib} KiB of addresses, `ulimit -v`"));
         }
     }
-    // What has no operator needs far fewer.
+    // A pipeline without operators needs far less.
     let done = limited(folder.path(), "ulimit -v 2000000", "up", &plain);
     assert!(done.status.success(), "{}", done.stderr);
-    // Enough to check three operators one by one, not to run them.
+    // Enough to check three operators one by one, but not to run them.
     let done = limited(folder.path(), "ulimit -v 8000000", "up", &manifest);
     names_the_limit(&done, "8000000 KiB of addresses, `ulimit -v`");
 }
 
 #[test]
 fn too_few_threads_are_named_as_such() {
-    // The limit does not apply to root; another user may not reach the binary where it was built.
+    // The limit does not apply to root; another user may be unable to access the binary in its
+    // build folder.
     if !rustix::process::geteuid().is_root() {
         println!("skipped: only root can become a user who runs nothing else");
         return;
@@ -239,13 +242,13 @@ fn too_few_threads_are_named_as_such() {
         fs::copy(&built, &binary).unwrap();
     }
     let manifest = write(folder.path(), "m.yaml", THREE);
-    // A user whom no process has, so that nobody else's threads count.
+    // A user without any process, so that no other threads count.
     let user = 100_000 + std::process::id() % 1_000_000;
     for (threads, verb) in [(2, "up"), (6, "up"), (9, "up"), (6, "check")] {
         let mut command = Command::new("sh");
         command
             .arg("-c")
-            // Some shells call it `-u`, some `-p`.
+            // The option is `-u` in some shells and `-p` in others.
             .arg(format!("{{ ulimit -u {threads} 2> /dev/null || ulimit -p {threads}; }} && exec \"$0\" \"$@\""))
             .arg(&binary)
             .arg(verb)

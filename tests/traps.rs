@@ -1,11 +1,12 @@
-//! Warnings of traps: shown by `check`, `up` and `plan`, as text and as JSON, and never for an example.
+//! Tests warnings of traps in manifests: shown by `check`, `up` and `plan`, as text and as JSON,
+//! and never for an example.
 
 use std::path::{Path, PathBuf};
 
 use crate::support::socket::{ask, up};
 use crate::support::{root, run, write};
 
-/// A trap: four instances each drop the repetitions that they see themselves.
+/// Writes a trap: four instances each drop only the duplicates that they see themselves.
 fn trap(folder: &Path, name: &str) -> PathBuf {
     let text = "mosaik: v1\nstreams: {raw: {}, once: {}}\n\
         producers: {clock: {from: {generate: {rate: 10}}, to: raw}}\n\
@@ -50,7 +51,7 @@ fn a_trap_is_shown_with_its_place_and_a_hint_and_fails_nothing() {
     assert!(plan.stderr.contains(WARNING), "{plan:?}");
 }
 
-/// All manifests below a folder.
+/// Collects all manifests below a folder.
 fn manifests(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("it is there") {
         let path = entry.expect("it can be read").path();

@@ -1,12 +1,12 @@
-//! docs/guides/troubleshooting.md: each message in a heading of it is provoked here, so that a reader
-//! who searches for one finds what the program says today.
+//! Tests docs/guides/troubleshooting.md: causes each message that is a heading of the page, so that
+//! a reader who searches for a message finds the current text.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fs, net::UdpSocket, path::Path};
 
 use crate::support::{Node, root, run, write};
 
-/// The headings of the page that are messages.
+/// Returns the headings of the page that are messages.
 fn headings() -> Vec<String> {
     let page = fs::read_to_string(root().join("docs/guides/troubleshooting.md")).unwrap();
     let lines = page.lines();
@@ -16,7 +16,7 @@ fn headings() -> Vec<String> {
         .collect()
 }
 
-/// Whether `said` has a message: its parts between `…`, in their order.
+/// Returns true if `said` contains a message: its parts between `…`, in order.
 fn is_said(message: &str, said: &str) -> bool {
     let mut rest = said;
     message.split('…').all(|part| {
@@ -26,7 +26,7 @@ fn is_said(message: &str, said: &str) -> bool {
     })
 }
 
-/// A manifest with one source, one operator and one sink.
+/// Returns a manifest with one source, one operator and one sink.
 fn with_operator(operator: &str) -> String {
     format!(
         "mosaik: v1\nstreams: {{a: {{}}, b: {{}}}}\n\
@@ -36,7 +36,7 @@ fn with_operator(operator: &str) -> String {
     )
 }
 
-/// A manifest whose only source is `source`.
+/// Returns a manifest whose only source is `source`.
 fn with_source(source: &str, edge: &str) -> String {
     format!(
         "mosaik: v1\nstreams: {{a: {{}}}}\nproducers: {{p: {{from: {source}, to: a}}}}\n\
@@ -44,7 +44,7 @@ fn with_source(source: &str, edge: &str) -> String {
     )
 }
 
-/// What the program says of all that goes wrong without a second node.
+/// Returns the messages of all errors that need no second node.
 fn said_of_manifests(folder: &Path) -> String {
     let mut said = String::new();
     let generate = "{generate: {count: 3}}";
@@ -145,7 +145,7 @@ fn said_of_manifests(folder: &Path) -> String {
     said
 }
 
-/// What the program says to somebody who deals with a node that runs.
+/// Returns the messages for users of a running node.
 fn said_of_a_node(folder: &Path) -> String {
     let manifest = "mosaik: v1\nnetwork: n\nstreams: {a: {scope: network, online_when: {producer: {minimum_of: 1}}}}\n\
                     producers: {p: {from: {generate: {rate: 1}}, to: a}}\n";

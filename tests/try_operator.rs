@@ -1,4 +1,4 @@
-//! `run-operator` and `inspect` as their users meet them.
+//! Tests of `run-operator` and `inspect`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -23,7 +23,7 @@ fn tried(args: &[&str], stdin: &str, code: i32) -> (String, String) {
     )
 }
 
-/// What a process wrote that has ended with this code.
+/// Returns the outputs of a process that has ended with this code.
 #[track_caller]
 fn ended(done: Done, code: i32) -> (String, String) {
     let Done {
@@ -159,7 +159,7 @@ fn an_operator_that_wants_no_port_without_use_gets_those_that_are_named() {
     assert_eq!(stdout.lines().count(), 2);
     assert!(!stderr.contains("unmatched"), "{stderr}");
     assert_eq!(fs::read_to_string(other).unwrap(), "{\"x\":3}\n");
-    // What is wrong with the configuration itself is said.
+    // An error in the configuration itself is reported.
     let both = "{routes: [{to: a, when: {}}, {to: b, when: {x: 2}}]}";
     let (_, stderr) = tried(&["builtin:split", "--config", both], lines, 1);
     assert!(!stderr.contains("nothing leads to"), "{stderr}");
@@ -279,7 +279,7 @@ fn a_reader_that_leaves_ends_it_without_an_error() {
     let mut child = jq_in_a_pipe();
     drop(child.stdout.take());
     let mut to = child.stdin.take().unwrap();
-    // The pipe is gone as soon as the child has seen that nobody reads.
+    // The pipe closes as soon as the child has detected that it has no reader.
     while to.write_all(b"1\n").is_ok() {}
     assert!(child.wait().unwrap().success());
 }
@@ -293,7 +293,7 @@ fn input_without_end_takes_no_more_memory() {
         .arg("run-operator")
         .arg(&echo)
         .args(["--in=in=/dev/zero", "--encoding=text"]);
-    // Zeros are one line without end, so nothing is a datum and nothing is held.
+    // Zeros form one endless line, so there is no record and none is held.
     let node = crate::support::Node::spawn(command);
     let read = || {
         let io = fs::read_to_string(format!("/proc/{}/io", node.pid())).unwrap();

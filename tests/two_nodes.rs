@@ -1,4 +1,4 @@
-//! Two processes over QUIC: what crosses the wire, and what happens when one of them is killed.
+//! Tests two processes over QUIC: the transferred records, and the effects of killing one process.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -14,7 +14,7 @@ use mosaik_streams::{
 
 use crate::support::{LIMIT, Node, eventually, free_ports, identity, root, run, runner, write};
 
-/// Copies of the example's manifests, on ports that are free now.
+/// Copies the example's manifests, with ports that are currently free.
 fn example(folder: &Path) -> [PathBuf; 2] {
     let [feed, desk] = free_ports();
     ["feed", "desk"].map(|name| {
@@ -72,14 +72,16 @@ fn a_feed_whose_desk_is_not_there_reads_nothing_and_loses_nothing() {
     reading.interrupt();
     feed.logged("stream prices is no longer read by");
     feed.logged_times("stream prices waits for readers", 2);
-    // What was in flight when the desk went is lost, and the summary says for whom it was held.
+    // The records in flight when the desk disconnected may be lost. In that case, the summary names
+    // the stream for whose readers they were held.
     let left = feed.interrupt();
     let said = left.stderr.contains("nothing was dropped")
         || left.stderr.contains("held for readers of prices");
     assert!(said, "{}", left.stderr);
 }
 
-/// A feed that reads the prices of a file, and a desk that wants three symbols of them, as the quick start has it on one node.
+/// A feed that reads the prices of a file, and a desk that selects three symbols, as the quick
+/// start does on one node.
 fn stocks(folder: &Path) -> [PathBuf; 2] {
     let [feed_port, desk_port] = free_ports();
     let [(feed_key, feed_id), (desk_key, desk_id)] = [identity(), identity()];
@@ -120,7 +122,7 @@ fn up_to_the_end(manifest: &Path) -> Node {
 fn the_desk_prints_what_one_node_prints_and_only_its_symbols_cross_the_wire() {
     let folder = tempfile::tempdir().unwrap();
     let [feed, desk] = stocks(folder.path());
-    // One that shares something stays up for its readers, one that was told otherwise does not.
+    // A node with shared streams stays up for its readers, unless it is configured otherwise.
     let feed = Node::up(&feed);
     let desk = up_to_the_end(&desk).wait();
     feed.logged("all inputs have ended; staying up");
@@ -191,7 +193,7 @@ fn a_killed_desk_comes_back_and_the_feed_waits_in_bounded_memory() {
     let desk_manifest = write(folder.path(), "desk.yaml", desk);
 
     let feed = Node::up(&feed_manifest);
-    // A line that the kill has cut short was not printed.
+    // A line that the kill has cut off was not printed.
     let seqs = |lines: &str| -> Vec<u64> {
         let records = lines
             .lines()
@@ -204,7 +206,8 @@ fn a_killed_desk_comes_back_and_the_feed_waits_in_bounded_memory() {
     desk.stdout_lines(2000);
     let first = seqs(&desk.kill_and_read());
 
-    // While nobody listens the source is held; memory is measured once the bounded queues are full.
+    // Without a reader, the source is suspended; memory is measured once the bounded queues are
+    // full.
     let full = feed.resident_kib();
     let away_since = std::time::Instant::now();
     eventually("the desk was away for three seconds", || {
@@ -222,14 +225,15 @@ fn a_killed_desk_comes_back_and_the_feed_waits_in_bounded_memory() {
         second.windows(2).all(|pair| pair[0] + 1 == pair[1]),
         "out of order or with gaps after the restart"
     );
-    // The second desk goes on where the first one stopped; what that had not confirmed it prints again.
+    // The second desk continues at the position of the first; it prints the unconfirmed records of
+    // the first one again.
     let printed = first.last().unwrap() + 1;
     assert!(
         (1..=printed).contains(&second[0]),
         "the first desk printed {printed} records, the second one begins with {}",
         second[0]
     );
-    // The batches of a few confirmations at most.
+    // At most the batches of a few confirmations are printed twice.
     assert!(
         printed - second[0] < 1000,
         "{} came again",
@@ -238,7 +242,7 @@ fn a_killed_desk_comes_back_and_the_feed_waits_in_bounded_memory() {
     assert!(away_since.elapsed() < LIMIT);
 }
 
-/// A feed that asks its consumers for a ticket of each kind, and desks with and without them.
+/// A feed that requires a ticket of each kind from its consumers, and desks with and without them.
 #[test]
 fn a_desk_reads_with_its_tickets_and_not_without_them() {
     let folder = tempfile::tempdir().unwrap();
@@ -279,7 +283,7 @@ fn a_desk_reads_with_its_tickets_and_not_without_them() {
     let one = "{jwt: \"${file:shared.jwt}\"}";
     let feed_manifest = write(folder.path(), "feed.yaml", feed);
     let desk_manifest = write(folder.path(), "desk.yaml", node(&desk_key, desk_port, one));
-    // The same tickets in the hands of another node.
+    // The same tickets used by another node.
     let other_manifest = write(
         folder.path(),
         "other.yaml",
@@ -292,7 +296,7 @@ fn a_desk_reads_with_its_tickets_and_not_without_them() {
     desk.logged("refused");
     other.logged("refused");
 
-    // The second ticket comes with an edit of the manifest.
+    // The second ticket is added by an edit of the manifest.
     fs::write(&desk_manifest, node(&desk_key, desk_port, both)).unwrap();
     desk.stdout_lines(100);
     assert_eq!(
@@ -302,7 +306,7 @@ fn a_desk_reads_with_its_tickets_and_not_without_them() {
     let token = fs::read_to_string(folder.path().join("signed.jwt")).unwrap();
     assert!(!desk.stderr_now().contains(&token));
 
-    // Taken back again, nothing more comes.
+    // Once the ticket is removed again, no more records arrive.
     fs::write(&desk_manifest, node(&desk_key, desk_port, one)).unwrap();
     feed.logged("cut off");
     desk.logged_times("refused", 2);

@@ -1,6 +1,8 @@
-//! Golden files of what a person reads when a manifest is wrong: `tests/ui/NAME.yaml` with `NAME.err` beside it.
+//! Golden files of the errors for invalid manifests: `tests/ui/NAME.yaml` with `NAME.err` beside
+//! it.
 //!
-//! `MOSAIK_BLESS=1 cargo test --workspace --test runner ui::` writes the `.err` files anew; look at what it wrote.
+//! `MOSAIK_BLESS=1 cargo test --workspace --test runner ui::` writes the `.err` files again. Review
+//! the result.
 
 use std::{
     fmt::Write as _,
@@ -12,10 +14,10 @@ use std::{
 use crate::support::{Node, guest::Guest, runner};
 use mosaik_runner::manifest::MAX_MANIFEST_BYTES;
 
-/// Every answer must be there by then, however large or deep a manifest is.
+/// Time limit of each answer, for manifests of any size or depth: 20 s.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// What `mosaik-runner check FILE` prints about a manifest, run in the folder of the golden files.
+/// Returns the output of `mosaik-runner check FILE`, run in the folder of the golden files.
 fn check(file: &Path) -> String {
     let mut command = runner();
     command
@@ -36,9 +38,9 @@ fn check(file: &Path) -> String {
     done.stderr
 }
 
-/// The operators that the manifests name: one with a port on each side, one with two, one that imports what the runtime
-/// of a language does. Made by hand, so that they are
-/// small and the same everywhere; written by `MOSAIK_BLESS=1`, else compared.
+/// Checks the operators that the manifests name: one with a port on each side, one with two, and
+/// one that imports the interfaces of a language runtime. They are hand-written, so that they are
+/// small and the same everywhere. With `MOSAIK_BLESS=1` they are written, otherwise compared.
 fn components() {
     let two = Guest {
         describe: "
@@ -94,10 +96,10 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/ui")
 }
 
-/// Compares with a golden file, or writes it.
+/// Compares text with a golden file, or writes the file.
 fn compare(name: &str, actual: &str, failures: &mut String) {
     let golden = folder().join(name).with_extension("err");
-    // A path outside the folder of the golden files is where the repository happens to be.
+    // A path outside the folder of the golden files depends on the location of the repository.
     let actual = actual.replace(&folder().display().to_string(), "tests/ui");
     if blessing() {
         fs::write(&golden, &actual).expect("the golden file can be written");
@@ -105,7 +107,7 @@ fn compare(name: &str, actual: &str, failures: &mut String) {
     }
     let expected = fs::read_to_string(&golden).unwrap_or_default();
     if actual != expected {
-        // Writing into a string cannot fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(
             failures,
             "--- {name}: expected\n{expected}--- {name}: found\n{actual}"
@@ -154,7 +156,7 @@ fn golden_files() {
     assert!(failures.is_empty(), "{failures}");
 }
 
-/// Manifests that are too large to keep.
+/// Returns manifests that are too large to keep.
 fn generated() -> Vec<(&'static str, Vec<u8>)> {
     let deep = |open: &str, close: &str| {
         let mut text = "mosaik: v1\nnode: ".to_owned();

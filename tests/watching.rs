@@ -1,5 +1,5 @@
-//! What makes a running node reload, seen from outside: every way in which a manifest, and a file whose text it takes in,
-//! can be replaced.
+//! Tests the changes that make a running node reload: each way to replace a manifest, or a text
+//! file that it includes.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -18,7 +18,7 @@ operators: {mark: {wasm: 'builtin:jq', from: raw, to: marked, config: {filter: '
 consumers: {file: {from: marked, to: {stdout: {}}}}
 ";
 
-/// Waits until the operator that writes this mark is at work.
+/// Waits until the operator that writes this mark runs.
 fn marks(node: &Node, mark: u32) {
     let wanted = format!("\"mark\":{mark}}}");
     node.stdout_line(&wanted, |line| line.ends_with(&wanted));
@@ -28,7 +28,7 @@ fn marked(mark: u32) -> String {
     MANIFEST.replace(".mark = 1", &format!(".mark = {mark}"))
 }
 
-/// Ends the node, which must have lost nothing and sent nothing twice.
+/// Stops the node, which must have lost and duplicated no records.
 fn lost_nothing(node: Node) {
     let done = node.interrupt();
     assert!(
@@ -58,7 +58,7 @@ fn editors_write_in_place_rename_over_and_go_through_links() {
     // In place, through the link.
     write(folder, "m.yaml", marked(2));
     marks(&node, 2);
-    // Another file in its place, where the link leads to.
+    // Another file at the target of the link.
     write(&real, "m.new", marked(3));
     fs::rename(real.join("m.new"), real.join("m.yaml")).unwrap();
     marks(&node, 3);
@@ -67,7 +67,7 @@ fn editors_write_in_place_rename_over_and_go_through_links() {
     symlink("real/other.yaml", folder.join("m.link")).unwrap();
     fs::rename(folder.join("m.link"), &manifest).unwrap();
     marks(&node, 4);
-    // Half a file first, and the rest of it later.
+    // Half of the file first, and the rest later.
     write(folder, "m.yaml", &marked(5)[..40]);
     node.logged("m.yaml:");
     write(folder, "m.yaml", marked(5));
@@ -75,7 +75,8 @@ fn editors_write_in_place_rename_over_and_go_through_links() {
     lost_nothing(node);
 }
 
-/// What a Kubernetes volume looks like: `m.yaml` → `..data/m.yaml`, `..data` → `..N`.
+/// Writes a folder in the layout of a Kubernetes volume: `m.yaml` → `..data/m.yaml`, `..data` →
+/// `..N`.
 fn publish(volume: &Path, version: u32, files: &[(&str, &str)]) {
     let inner = format!("..{version}");
     fs::create_dir(volume.join(&inner)).unwrap();
@@ -115,7 +116,7 @@ fn a_volume_of_kubernetes_is_followed_from_version_to_version() {
         );
         marks(&node, version);
     }
-    // A value that is gone changes nothing, and one that comes back is taken.
+    // A missing value changes nothing, and a value that reappears is used.
     publish(&volume, 5, &[("m.yaml", &manifest)]);
     node.logged("filter.jq");
     publish(
@@ -135,14 +136,14 @@ fn a_manifest_that_cannot_be_read_for_a_while_is_taken_when_it_can() {
     fs::create_dir(&inner).unwrap();
     let manifest = write(&inner, "m.yaml", MANIFEST);
     let node = up(folder, &[], &manifest);
-    // The whole folder goes, and another one comes.
+    // The whole folder is removed, and another one replaces it.
     let away = folder.join("away");
     fs::rename(&inner, &away).unwrap();
     node.logged("the manifest cannot be read");
     write(&away, "m.yaml", MANIFEST.replace(".mark = 1", ".mark = 2"));
     fs::rename(&away, &inner).unwrap();
     node.logged("generation 2: ");
-    // A file that may not be read is no reason to stop, either.
+    // An unreadable file is no reason to stop, either.
     if rustix::process::geteuid().is_root() {
         return;
     }

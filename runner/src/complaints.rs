@@ -1,40 +1,41 @@
-//! [`Complaints`]: which reasons for refusing records are logged. Each distinct one is logged once, at once, up to a bound;
-//! what follows is counted, and logged every 10 s while it goes on.
+//! [`Complaints`]: limits the logged reasons for refused records. Each distinct reason is logged
+//! once, immediately, up to a bound; further occurrences are counted and summarized every 10 s
+//! while they continue.
 
 use std::{
     fmt::Write as _,
     time::{Duration, Instant},
 };
 
-/// Distinct reasons that are logged each by itself.
+/// Maximum number of distinct reasons that are logged individually: 16.
 const REASONS_MAX: usize = 16;
-/// Bytes of a reason that are kept and compared.
+/// Maximum size of a reason that is kept and compared, in bytes: 1024.
 const REASON_BYTES_MAX: usize = 1024;
-/// Reasons that a summary names.
+/// Maximum number of reasons named in a summary: 3.
 const NAMED_MAX: usize = 3;
 /// Time between two summaries: 10 s.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// What was refused so far, by reason, and what of it is logged.
+/// The refused records so far, by reason, and their logged part.
 #[derive(Debug, Default)]
 pub(crate) struct Complaints {
     known: Vec<Known>,
-    /// Those for further reasons since the last summary, and one of these.
+    /// Number of records with further reasons since the last summary, and one of these reasons.
     further: u64,
     example: String,
-    /// When a summary, or the first reason, was logged.
+    /// Time at which a summary, or the first reason, was last logged.
     last: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Known {
     reason: String,
-    /// How often it came since it was last logged.
+    /// Number of occurrences since it was last logged.
     unlogged: u64,
 }
 
 impl Complaints {
-    /// Counts records that were refused. Returns whether the reason is new and is to be logged now.
+    /// Counts refused records. Returns true if the reason is new and has to be logged now.
     pub(crate) fn add(&mut self, reason: &str, count: u64) -> bool {
         let reason = cut(reason);
         if let Some(known) = self.known.iter_mut().find(|known| known.reason == reason) {
@@ -56,8 +57,8 @@ impl Complaints {
         true
     }
 
-    /// Counts records that were refused, a reason for each, and returns the lines to log: one for each new reason, and a
-    /// summary if one is due.
+    /// Counts refused records, one reason each, and returns the lines to log: one for each new
+    /// reason, and a summary if one is due.
     pub(crate) fn tell<'r>(
         &mut self,
         what: &str,
@@ -82,7 +83,7 @@ impl Complaints {
         lines
     }
 
-    /// What came since the last summary, if it is time for one and there is something to say.
+    /// Returns a summary of the records since the last one, if one is due and there are any.
     pub(crate) fn summary(&mut self, what: &str, now: Instant) -> Option<String> {
         let since = now.saturating_duration_since(self.last?);
         if since < INTERVAL {
@@ -115,19 +116,19 @@ impl Complaints {
             };
             parts.push(format!("{further} for other reasons{example}"));
         }
-        // Nothing can go wrong in writing to a text.
+        // Writing to a string cannot fail.
         let _ = write!(line, ": {}", parts.join("; "));
         Some(line)
     }
 }
 
-/// `1 record`, `2 records`.
+/// Formats a count as `1 record` or `2 records`.
 fn records(count: u64) -> String {
     let s = if count == 1 { "" } else { "s" };
     format!("{count} record{s}")
 }
 
-/// The beginning of a reason, as far as it is kept.
+/// Returns the kept prefix of a reason.
 fn cut(reason: &str) -> &str {
     &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]
 }

@@ -16,43 +16,46 @@ use std::{
 
 use rustix::fs::{Access, OFlags};
 
-/// How long a file system may take to answer, and a file to give its next bytes: 10 s.
+/// Maximum time for a file system to answer, and for a file to return its next bytes: 10 s.
 pub(crate) const FILE_TIME_MAX: Duration = Duration::from_secs(10);
-/// Calls that may be waiting for file systems that do not answer; more fail at once.
+/// Maximum number of calls that may be waiting for unresponsive file systems: 8. Further calls fail
+/// immediately.
 const STUCK_MAX: usize = 8;
-/// Bytes that are read at a time.
+/// Number of bytes to read at a time: 1 MiB.
 const CHUNK: u64 = 1 << 20;
-/// Prefix of files that are not yet complete.
+/// Prefix of the names of incomplete files.
 const TEMPORARY: &str = ".new-";
 
-/// Calls of this process that were given up and have not come back.
+/// Number of calls of this process that were given up and have not returned.
 static STUCK: AtomicUsize = AtomicUsize::new(0);
 
-/// How far a call is: it waits, its answer is there, or nobody waits for it any more.
+/// States of a call: it waits, its answer has arrived, or its caller has given up.
 const WAITS: u8 = 0;
 const ANSWERED: u8 = 1;
 const GIVEN_UP: u8 = 2;
 
-/// What is in a file.
+/// The contents of a file.
 #[derive(Debug)]
 pub(crate) struct Contents {
-    /// Its bytes; none if it is longer than allowed.
+    /// Its bytes; empty if it is longer than allowed.
     pub(crate) bytes: Vec<u8>,
-    /// Its length.
+    /// Its length in bytes.
     pub(crate) length: u64,
 }
 
-/// Does what may block for ever on a file system that does not answer, for [`FILE_TIME_MAX`] at most.
+/// Runs a task that may block forever on an unresponsive file system, and waits at most
+/// [`FILE_TIME_MAX`].
 ///
 /// # Errors
-/// It took longer, or there is no thread for it. Then it may still happen.
+/// The task took longer, or no thread could be started for it. After a timeout, it may still
+/// complete.
 pub(crate) fn in_time<T: Send + 'static>(
     task: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
     while_moving(&STUCK, FILE_TIME_MAX, move |_| task())
 }
 
-/// As [`in_time`]; the time starts again whenever the task has counted on.
+/// Like [`in_time`], but the time limit restarts whenever the task has made progress.
 fn while_moving<T: Send + 'static>(
     stuck: &'static AtomicUsize,
     time: Duration,
@@ -73,7 +76,7 @@ fn while_moving<T: Send + 'static>(
     let (answer, answered) = mpsc::sync_channel(1);
     thread::Builder::new().name("file".into()).spawn(move || {
         let done = task(&counter);
-        // There is room for it; nobody may want it any more.
+        // The channel has room for the answer; the receiver may be gone.
         let _ = answer.send(done);
         if ending.swap(ANSWERED, Ordering::AcqRel) == GIVEN_UP {
             stuck.fetch_sub(1, Ordering::Relaxed);
@@ -94,19 +97,19 @@ fn while_moving<T: Send + 'static>(
             if state.swap(GIVEN_UP, Ordering::AcqRel) == WAITS {
                 return Err(late());
             }
-            // The answer came just now.
+            // The answer has just arrived.
             stuck.fetch_sub(1, Ordering::Relaxed);
         }
         before = now;
     }
 }
 
-/// Opens a regular file, and nothing else: a pipe would make the opening itself wait.
+/// Opens a regular file and refuses all others: opening a pipe would block.
 ///
 /// # Errors
-/// Those of the system, and `it is not a regular file`.
+/// The error of the system, or `it is not a regular file`.
 pub(crate) fn open_regular(path: &Path) -> io::Result<(File, fs::Metadata)> {
-    // Opening some devices already does something.
+    // Opening some devices already has an effect.
     regular(&fs::metadata(path)?)?;
     let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).expect("open's flags are an int");
     let file = OpenOptions::new()
@@ -128,28 +131,29 @@ fn regular(metadata: &fs::Metadata) -> io::Result<()> {
     Err(not_regular())
 }
 
-/// Why a pipe, a device or a socket is not read.
+/// Returns the error for a pipe, a device or a socket.
 pub(crate) fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
 }
 
-/// Whether an error is [`not_regular`].
+/// Returns true if an error is [`not_regular`].
 pub(crate) fn is_not_regular(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidInput && error.raw_os_error().is_none()
 }
 
-/// Reads a regular file of at most so many bytes, of a longer one only its length.
+/// Reads a regular file of at most `bytes_max` bytes. For a longer file, returns only the length.
 ///
 /// # Errors
-/// Those of the system; it is not a regular file; it gives nothing for [`FILE_TIME_MAX`].
+/// The error of the system; the file is not a regular file; or it returns no bytes for
+/// [`FILE_TIME_MAX`].
 pub(crate) fn read(path: &Path, bytes_max: u64) -> io::Result<Contents> {
     read_with(path, bytes_max, open_regular)
 }
 
-/// The first bytes of a regular file, so many at most.
+/// Reads at most the first `bytes_max` bytes of a regular file.
 ///
 /// # Errors
-/// As [`read`].
+/// See [`read`].
 pub(crate) fn beginning(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let path = path.to_path_buf();
     in_time(move || {
@@ -160,17 +164,18 @@ pub(crate) fn beginning(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     })?
 }
 
-/// Whether a file can be appended to, its folders created if they are missing. Creates nothing.
+/// Checks that a file can be appended to, after the creation of any missing folders. Creates
+/// nothing.
 ///
 /// # Errors
-/// Why it cannot: what is there is neither a regular file nor a device, or may not be written; no answer within
-/// [`FILE_TIME_MAX`].
+/// The path leads to something other than a regular file or a character device, or it is not
+/// writable; or there is no answer within [`FILE_TIME_MAX`].
 pub(crate) fn check_appendable(path: &Path) -> io::Result<()> {
     let path = path.to_path_buf();
     in_time(move || {
         let found = match fs::metadata(&path) {
             Ok(found) => found,
-            // A link that leads nowhere yet, or nothing.
+            // The path is free, or a link without a target.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return match fs::symlink_metadata(&path) {
                     Ok(_) => Ok(()),
@@ -186,7 +191,7 @@ pub(crate) fn check_appendable(path: &Path) -> io::Result<()> {
     })?
 }
 
-/// Whether a file can be created at a path, and the folders that it lacks.
+/// Checks that a file and its missing folders can be created at a path.
 fn check_folders(path: &Path) -> io::Result<()> {
     for folder in path.ancestors().skip(1) {
         match fs::metadata(folder) {
@@ -204,7 +209,8 @@ fn check_folders(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// As [`read`], and what the process was given as an open file descriptor may also be a pipe, as in `up /dev/stdin`.
+/// Like [`read`], but an open file descriptor of the process may also be a pipe, as in `up
+/// /dev/stdin`.
 pub(crate) fn read_given(path: &Path, bytes_max: u64) -> io::Result<Contents> {
     if !is_given(path) {
         return read(path, bytes_max);
@@ -219,7 +225,7 @@ pub(crate) fn read_given(path: &Path, bytes_max: u64) -> io::Result<Contents> {
     })
 }
 
-/// Whether a path leads to an open file descriptor of the process.
+/// Returns true if a path leads to an open file descriptor of the process.
 pub(crate) fn is_given(path: &Path) -> bool {
     path == Path::new("/dev/stdin")
         || ["/dev/fd", "/proc/self/fd"]
@@ -253,28 +259,28 @@ fn read_with(
     })?
 }
 
-/// The metadata of what a path leads to.
+/// Returns the metadata of a path and follows links.
 ///
 /// # Errors
-/// Those of the system; no answer within [`FILE_TIME_MAX`].
+/// The error of the system; or there is no answer within [`FILE_TIME_MAX`].
 pub(crate) fn metadata(path: &Path) -> io::Result<fs::Metadata> {
     let path = path.to_path_buf();
     in_time(move || fs::metadata(path))?
 }
 
-/// An absolute path without links.
+/// Returns the absolute path without links.
 ///
 /// # Errors
-/// As [`metadata`].
+/// See [`metadata`].
 pub(crate) fn canonicalize(path: &Path) -> io::Result<PathBuf> {
     let path = path.to_path_buf();
     in_time(move || fs::canonicalize(path))?
 }
 
-/// So many of the names in a folder that are text.
+/// Returns the UTF-8 names among the first `count_max` entries of a folder.
 ///
 /// # Errors
-/// As [`metadata`].
+/// See [`metadata`].
 pub(crate) fn names_in(folder: &Path, count_max: usize) -> io::Result<Vec<String>> {
     let folder = folder.to_path_buf();
     in_time(move || {
@@ -285,11 +291,11 @@ pub(crate) fn names_in(folder: &Path, count_max: usize) -> io::Result<Vec<String
     })?
 }
 
-/// Creates a file that only this user can read: it is written under another name, synced, and renamed, so that a full
-/// disk or a crash leaves none rather than a part.
+/// Creates a file that only this user can read: writes it under another name, syncs it and renames
+/// it, so that a full disk or a crash leaves no partial file.
 ///
 /// # Errors
-/// Those of the system; a file that is there is left as it is.
+/// The error of the system. An existing file is left unchanged.
 pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path
         .parent()
@@ -304,12 +310,12 @@ pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist_noclobber(path)
         .map_err(|error| of_system(error.error))?;
-    // The name is to outlive a crash as well; not every file system can sync a folder.
+    // Sync the folder too, so that the name survives a crash. Not every file system supports this.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
 }
 
-/// An error without the temporary name, which the caller does not know.
+/// Removes the temporary name, which the caller does not know, from an error.
 fn of_system(error: io::Error) -> io::Error {
     use io::ErrorKind::{
         AlreadyExists, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull,

@@ -1,8 +1,10 @@
-//! A declarative dataflow runner: reads a YAML graph of stream producers, WASM operators and consumers, builds every
-//! edge from [`mosaik_streams`], and moves to a changed manifest while it runs.
+//! A declarative dataflow runner: reads a YAML graph of stream producers, WASM operators and
+//! consumers, builds every edge from [`mosaik_streams`], and switches to a changed manifest while
+//! it runs.
 //!
-//! The arrows between the modules: `cli → control → topology → stage → {operator, connector, streams}`
-//! and `topology → graph → manifest`. `manifest` and `graph` know no runtime, no network and no WebAssembly.
+//! The dependencies between the modules: `cli → control → topology → stage → {operator, connector,
+//! streams}` and `topology → graph → manifest`. `manifest` and `graph` depend on no runtime, no
+//! network and no WebAssembly.
 
 pub mod cli;
 mod complaints;

@@ -1,5 +1,5 @@
-//! What the system allows this process: threads, memory and open files. Finds out before they are needed, and names the
-//! limit when they run out.
+//! The system limits of this process: threads, memory and open files. Checks them before they are
+//! needed, and names the limit when they run out.
 
 use std::{error::Error, fmt, fs::File, io, sync::mpsc, thread};
 
@@ -8,24 +8,29 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
-/// Open files that a start needs at least: 32. Each connection and each file of the manifest takes another one.
+/// Minimum number of open files that a start needs: 32. Each connection and each file of the
+/// manifest needs another one.
 const FILES_MIN: usize = 32;
-/// Threads that are to be left beside those that are known to be needed: 8, for files and what else blocks.
+/// Number of threads to keep free beside those known to be needed: 8, for files and other blocking
+/// calls.
 const THREADS_MIN: usize = 8;
-/// Bytes of addresses that a start needs at least, beside what the process has: 1 GiB, for stacks and allocators.
+/// Minimum address space that a start needs beyond that of the process, in bytes: 1 GiB, for stacks
+/// and allocators.
 const ADDRESSES_MIN: u64 = 1 << 30;
-/// Bytes of addresses that an instance of an operator reserves: 4 GiB for its memory and 64 MiB to guard it.
+/// Address space that an operator instance reserves, in bytes: 4 GiB for its memory and 64 MiB of
+/// guard pages.
 const INSTANCE_ADDRESSES: u64 = (4 << 30) + (64 << 20);
 
-/// Bytes of addresses for what else comes with an instance: 128 MiB, for the stack and the allocator of its thread.
+/// Additional address space per instance, in bytes: 128 MiB, for the stack and the allocator of its
+/// thread.
 const INSTANCE_MARGIN: u64 = 128 << 20;
 
-/// What there is too little of.
+/// The resource that is short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shortage {
     Threads,
     Memory,
-    /// Addresses for the memories of operators.
+    /// Address space for the memories of operators.
     Instances,
     Files,
 }
@@ -56,7 +61,7 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// [`Shortage::Memory`], written without allocating.
+/// [`Shortage::Memory`], formatted without allocating.
 pub(crate) struct OutOfMemory;
 
 impl fmt::Display for OutOfMemory {
@@ -73,14 +78,14 @@ impl fmt::Display for OutOfMemory {
     }
 }
 
-/// The limit of this process, if it has one: ``the limit is 20 open files, `ulimit -n` ``.
+/// Returns the limit of this process, if it has one: ``the limit is 20 open files, `ulimit -n` ``.
 fn limit(resource: Resource, name: &str) -> Option<String> {
     let current = getrlimit(resource).current?;
     Some(format!("the limit is {current} {name}"))
 }
 
 impl Shortage {
-    /// The shortage that an error comes from, if it comes from one.
+    /// Returns the shortage that caused an error, if there is one.
     pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -98,9 +103,9 @@ impl Shortage {
         None
     }
 
-    /// The shortage for which no thread could be started.
+    /// Returns the shortage because of which no thread could be started.
     pub(crate) fn of_threads() -> Self {
-        // Addresses for the stack may be what is missing.
+        // Address space for the stack may be short.
         if lacks_addresses(INSTANCE_MARGIN) {
             Self::Memory
         } else {
@@ -108,7 +113,7 @@ impl Shortage {
         }
     }
 
-    /// The shortage that a dependency panicked about.
+    /// Returns the shortage that caused the panic of a dependency.
     pub(crate) fn of_panic(message: &str) -> Option<Self> {
         const OF_THREADS: [&str; 3] = [
             "OS can't spawn worker thread",
@@ -122,7 +127,7 @@ impl Shortage {
     }
 }
 
-/// Whether fewer than so many bytes of addresses are left; never where there is no limit.
+/// Returns true if less than `bytes` of address space is left; false if there is no limit.
 fn lacks_addresses(bytes: u64) -> bool {
     let Some(limit) = getrlimit(Resource::As).current else {
         return false;
@@ -135,7 +140,7 @@ fn lacks_addresses(bytes: u64) -> bool {
     limit.saturating_sub(used_kib * 1024) < bytes
 }
 
-/// Checks that the limit on addresses allows `count` more operator instances.
+/// Checks that the limit on address space allows `count` more operator instances.
 ///
 /// # Errors
 /// The limit is too low.
@@ -148,10 +153,10 @@ pub(crate) fn check_instances(count: usize) -> Result<(), Shortage> {
     Ok(())
 }
 
-/// Whether a node or a check can start here: it takes and gives back what it will need at least.
+/// Checks that a node or a check can start: allocates its minimum resources and frees them.
 ///
 /// # Errors
-/// It cannot.
+/// A resource is short.
 pub(crate) fn check_start() -> Result<(), Shortage> {
     if lacks_addresses(ADDRESSES_MIN) {
         return Err(Shortage::Memory);
@@ -166,10 +171,10 @@ pub(crate) fn check_start() -> Result<(), Shortage> {
     check_threads(2 * cores)
 }
 
-/// Whether so many threads can be started, and a few for what comes up: it starts and ends them.
+/// Checks that `count` threads and a reserve can be started: starts and ends them.
 ///
 /// # Errors
-/// They cannot.
+/// A thread cannot be started.
 pub(crate) fn check_threads(count: usize) -> Result<(), Shortage> {
     let mut threads = Vec::new();
     let mut started = Ok(());
@@ -183,7 +188,7 @@ pub(crate) fn check_threads(count: usize) -> Result<(), Shortage> {
     }
     for (release, thread) in threads {
         drop(release);
-        // It does not panic.
+        // The thread does not panic.
         let _ = thread.join();
     }
     started

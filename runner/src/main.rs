@@ -1,4 +1,4 @@
-//! The binary: everything is in the library, but for what becomes of an allocation that fails.
+//! The binary: everything is in the library, except for the handling of failed allocations.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -10,16 +10,17 @@ fn main() -> ExitCode {
     mosaik_runner::cli::main()
 }
 
-/// The system's allocator; where it has no more memory, the process ends with an error that names the limit.
+/// The system's allocator; when it runs out of memory, the process exits with an error that names
+/// the limit.
 struct OrExit;
 
 #[global_allocator]
 static ALLOCATOR: OrExit = OrExit;
 
-// SAFETY: every call goes to the system's allocator as it is.
+// SAFETY: every call is forwarded unchanged to the system's allocator.
 unsafe impl GlobalAlloc for OrExit {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the contract, which is the same.
+        // SAFETY: the caller upholds the contract, which is the same.
         got(unsafe { System.alloc(layout) })
     }
 
@@ -50,7 +51,7 @@ fn got(memory: *mut u8) -> *mut u8 {
 #[cold]
 fn out_of_memory() -> ! {
     static ENDING: AtomicBool = AtomicBool::new(false);
-    // Ending may allocate, too.
+    // Exiting may allocate as well.
     if ENDING.swap(true, Ordering::Relaxed) {
         std::process::abort();
     }

@@ -1,18 +1,18 @@
-//! Texts that no message may show: values from the environment and from files.
+//! Masks secrets in messages: values from the environment and from files.
 
-/// What stands for a secret in a message.
+/// The replacement for a secret in a message.
 const MASK: &str = "***";
-/// A shorter value is no secret, and masking it would only garble messages.
+/// Minimum size of a secret, in bytes: 4. Masking shorter values would only garble messages.
 const SECRET_BYTES_MIN: usize = 4;
-/// A line of a longer value that is masked on its own has at least 8 bytes.
+/// Minimum size of a line of a longer value that is masked on its own, in bytes: 8.
 const LINE_BYTES_MIN: usize = 8;
 
-/// The texts to mask for these values, longest first: each value of at least 4 bytes as it is and as JSON writes it, and
-/// each of its lines.
+/// Returns the texts to mask for these values, longest first: each value of at least 4 bytes, both
+/// verbatim and in its JSON form, and each of its lines.
 pub(crate) fn secrets(values: &[String]) -> Vec<String> {
     let mut secrets = Vec::new();
     for value in values {
-        // With the spaces around it, it may be long enough to be one.
+        // With the surrounding spaces, the value may reach the minimum size.
         let (whole, value) = (value.as_str(), value.trim());
         if value.is_empty() {
             continue;
@@ -33,7 +33,7 @@ pub(crate) fn secrets(values: &[String]) -> Vec<String> {
     secrets
 }
 
-/// A text with `***` in place of each of these.
+/// Returns `text` with `***` in place of each secret.
 pub(crate) fn mask(text: String, secrets: &[String]) -> String {
     let hide = |text: String, secret: &String| {
         if text.contains(secret.as_str()) {

@@ -1,5 +1,5 @@
-//! An operator with state, some of whose records make it panic, loop or run out of memory: each costs itself and nothing
-//! else, and the state comes back as it was.
+//! Tests a stateful operator that panics, loops or runs out of memory on some records: each failure
+//! costs only its own record, and the state is restored.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
@@ -13,11 +13,11 @@ use super::{
 use crate::support::{root, write};
 
 const ORDERS: usize = 6000;
-/// Orders below are rejected.
+/// Orders below this amount are rejected.
 const LEAST: u64 = 3;
 
-/// Writes orders, and computes what must come of them: the balances in the order in which they are reached, by customer,
-/// and the orders that must be rejected or fail, by what they are.
+/// The expected results of the written orders: the balances of each customer, in order, and the
+/// numbers of good, rejected and failing orders.
 struct Expected {
     balances: BTreeMap<String, Vec<String>>,
     sum: i64,
@@ -61,7 +61,7 @@ fn write_orders(folder: &Path, random: &mut Random, faults: &[&str], orders: usi
     expected
 }
 
-/// The balances that came out, by customer.
+/// Returns the balances in the output, by customer.
 fn balances(folder: &Path) -> BTreeMap<String, Vec<String>> {
     let mut balances: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in fs::read_to_string(folder.join("balances.jsonl"))
@@ -155,7 +155,8 @@ fn a_bad_record_costs_itself_and_the_state_comes_back() {
     }
 }
 
-/// The number of instances changes again and again while records make them fail: the state moves with its keys.
+/// The number of instances changes repeatedly while records make them fail: the state moves with
+/// its keys.
 #[test]
 fn a_state_survives_failures_and_reloads_together() {
     const ORDERS: usize = 30_000;
@@ -191,15 +192,16 @@ fn a_state_survives_failures_and_reloads_together() {
     }
 }
 
-/// An input ends, a snapshot follows at once, and then the only failure: the new instance knows that the input has ended,
-/// or it would never finish. Which comes first is up to the machine, so it is tried a few times.
+/// An input ends, a snapshot follows immediately, and then the only failure: the new instance must
+/// know that the input has ended, or it would never finish. The order depends on the machine, so
+/// the test tries several times.
 #[test]
 fn an_input_that_has_ended_stays_ended() {
     for _ in 0..10 {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let path = manifest(folder, "checkpoint: 1ms, on_error: {to: dead}");
-        // The orders come a little later than the end of the payments.
+        // The orders arrive a little later than the end of the payments.
         let text = fs::read_to_string(path).unwrap().replace(
             "{file: {path: orders.jsonl}}",
             "{file: {path: orders.jsonl, follow: true}}",
@@ -218,14 +220,14 @@ fn an_input_that_has_ended_stays_ended() {
     }
 }
 
-/// What the manifest says of failures decides the exit code.
+/// The error policy in the manifest decides the exit code.
 #[test]
 fn the_exit_code_tells_whether_records_were_lost() {
     for (settings, least, arguments, exit) in [
         ("", LEAST, &[] as &[&str], 5),
         ("", LEAST, &["--allow-loss"], 0),
         ("on_error: skip", LEAST, &[], 0),
-        // It stops at a record that is rejected, or at one that makes it panic.
+        // The operator stops at a rejected record, or at one on which it panics.
         ("on_error: stop", LEAST, &[], 3),
         ("on_error: stop", 0, &[], 3),
         ("on_error: {to: dead}", LEAST, &[], 0),
@@ -262,7 +264,7 @@ fn the_exit_code_tells_whether_records_were_lost() {
     }
 }
 
-/// An operator built for version 1.0 of the interface does not say what became of its records.
+/// An operator built for version 1.0 of the interface reports no outcomes.
 #[test]
 fn an_operator_of_interface_1_0_reports_what_it_took() {
     let folder = tempfile::tempdir().unwrap();

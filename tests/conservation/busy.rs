@@ -1,4 +1,5 @@
-//! Large jobs of the built-in operators on a machine that is busy with other things: nothing is lost on the defaults.
+//! Runs large jobs of the built-in operators on a busy machine: with the default settings, no
+//! record is lost.
 
 use std::{
     collections::BTreeMap,
@@ -18,10 +19,10 @@ use serde_json::Value;
 use super::ledger::{Ledger, up};
 use crate::support::{run, write};
 
-/// How long one of these may take in a debug build beside so many loops.
+/// Time limit of one job in a debug build beside the busy loops: 4 minutes.
 const LIMIT: Duration = Duration::from_mins(4);
 
-/// Threads that compute for nothing, until this is dropped.
+/// Threads that compute without purpose until this is dropped.
 struct Loops {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -67,13 +68,13 @@ fn manifest(folder: &Path, operator: &str) -> std::path::PathBuf {
          consumers: {{out: {{from: out, to: {{file: {{path: out.jsonl}}}}}}}}\n"
     );
     let path = write(folder, "m.yaml", text);
-    // Compiled before the machine is busy.
+    // Compile before the machine is busy.
     let checked = run(["check".as_ref(), path.as_os_str()]);
     assert!(checked.status.success(), "{}", checked.stderr);
     path
 }
 
-/// Runs a graph to its end beside so many loops, and checks that it lost nothing.
+/// Runs a graph to its end beside this number of loops, and checks that it lost no records.
 #[track_caller]
 fn run_beside(loops: usize, manifest: &Path) -> Ledger {
     let loops = Loops::start(loops);
@@ -109,7 +110,7 @@ fn windows_of_many_keys_are_whole() {
         .iter()
         .map(|window| {
             assert_eq!(window["n"], RECORDS / KEYS);
-            // Sums are numbers like `14.0`.
+            // Sums are numbers such as `14.0`.
             let sum = window["sum"].to_string();
             let sum = sum.strip_suffix(".0").unwrap_or(&sum).parse().unwrap();
             (window["key"].as_u64().unwrap(), sum)

@@ -1,5 +1,5 @@
-//! A log that is rotated while it is followed, and an output file that is rotated, or cannot be written for a while: every
-//! line comes out once.
+//! Tests a log that is rotated while it is followed, and an output file that is rotated or
+//! temporarily unwritable: every line is written exactly once.
 
 use std::{
     fs,
@@ -19,10 +19,10 @@ use super::{
 use crate::support::{LIMIT, Node, write};
 
 const LINES: u64 = 4000;
-/// How often lines are added.
+/// Number of times that lines are appended.
 const ROUNDS: u64 = 20;
 
-/// A log as programs write it, renamed or copied and cut short when it is time.
+/// A log that is rotated like those of ordinary programs.
 struct Log {
     path: PathBuf,
     rotations: u32,
@@ -39,7 +39,7 @@ impl Log {
         file.write_all(lines.concat().as_bytes()).unwrap();
     }
 
-    /// Renames it, and perhaps makes it anew at once.
+    /// Renames the log and, if `is_made_anew` is true, creates it again immediately.
     fn rotate(&mut self, is_made_anew: bool) {
         self.rotations += 1;
         let old = self.path.with_extension(self.rotations.to_string());
@@ -50,7 +50,7 @@ impl Log {
     }
 }
 
-/// The ids in all files whose names begin so, in their order.
+/// Returns the ids in all files whose names start with `name`, sorted.
 fn ids(folder: &Path, name: &str) -> Vec<u64> {
     let mut ids = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -72,13 +72,13 @@ fn ids(folder: &Path, name: &str) -> Vec<u64> {
     ids
 }
 
-/// What happens to the output.
+/// The fault of the output file.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     Nothing,
-    /// It is renamed, and the node perhaps told.
+    /// It is renamed, and the node may be notified.
     Rotated,
-    /// A file stands where its folder was, for a while.
+    /// A file temporarily replaces its folder.
     Blocked,
 }
 
@@ -157,7 +157,7 @@ consumers: {write: {from: some, to: {file: {path: out/out.jsonl}}}}
                 let part = LINES / ROUNDS;
                 let (first, last) = (round * part, (round + 1) * part);
                 let mut from = first;
-                // Rotated several times at once, with files that stay empty among them.
+                // Rotate several times in a row, which leaves empty files in between.
                 for _ in 0..random.below(4) {
                     let to = from + random.below(last - from);
                     log.append(from..to);

@@ -1,5 +1,6 @@
-//! A graph of built-in operators with a branch, and what may happen to a node meanwhile: nothing, a signal to stop, a
-//! storm of reloads. What the source has read comes out, once each, and every edge carries what its writer wrote.
+//! Tests a branched graph of built-in operators while nothing happens, a signal stops the node, or
+//! the manifest is reloaded repeatedly. Each record that the source has read is written exactly
+//! once, and every edge delivers all records of its writer.
 
 use std::{
     collections::BTreeSet,
@@ -22,7 +23,7 @@ use crate::support::{Node, root, write};
 
 const RECORDS: u64 = 60_000;
 
-/// Ids go through a map, are divided by their size, and the small ones are deduplicated and counted.
+/// Ids pass through a map and are split by their size; the small ones are deduplicated and counted.
 fn manifest(folder: &Path, instances: u64, generation: u64) -> PathBuf {
     let text = format!(
         "mosaik: v1
@@ -56,7 +57,7 @@ enum Fault {
     Reloads,
 }
 
-/// Makes it happen while the node runs.
+/// Causes the fault while the node runs.
 fn happen(fault: Fault, folder: &Path, node: &Node, random: &mut Random) {
     match fault {
         Fault::Nothing => {}
@@ -117,7 +118,7 @@ fn what_was_read_comes_out_once() {
     }
 }
 
-/// The examples that come to an end, or are stopped.
+/// Checks the examples that finish, or are stopped.
 #[test]
 fn the_examples_add_up() {
     let ledger = Ledger::of(up(&root().join("manifests/quickstart.yaml")).wait());

@@ -1,4 +1,4 @@
-//! [`Ledger`]: what a node's own summary says, and that it adds up.
+//! [`Ledger`]: reads the summary of a node and checks that its counts add up.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Done, Node, runner};
 
-/// The places where a record that was taken in may be.
+/// The outcomes of a received record.
 const PLACES: [&str; 9] = [
     "answered",
     "absorbed",
@@ -19,7 +19,7 @@ const PLACES: [&str; 9] = [
     "undelivered",
 ];
 
-/// The summary of a node that has ended.
+/// The summary of a finished node.
 pub(crate) struct Ledger {
     stages: BTreeMap<String, Value>,
     streams: BTreeMap<String, Value>,
@@ -28,7 +28,7 @@ pub(crate) struct Ledger {
     pub(crate) log: String,
 }
 
-/// Starts a node whose log can be read by [`Ledger::of`].
+/// Starts a node whose log [`Ledger::of`] can read.
 pub(crate) fn up(manifest: &Path) -> Node {
     let mut command = runner();
     command.args(["up", "--log", "json"]).arg(manifest);
@@ -36,7 +36,7 @@ pub(crate) fn up(manifest: &Path) -> Node {
 }
 
 impl Ledger {
-    /// Reads the summary, and checks that each stage's records add up.
+    /// Reads the summary, and checks that the counts of each stage add up.
     #[track_caller]
     pub(crate) fn of(done: Done) -> Self {
         let (mut stages, mut streams) = (BTreeMap::new(), BTreeMap::new());
@@ -77,7 +77,7 @@ impl Ledger {
         ledger
     }
 
-    /// A figure of a stage, like `operator accounts`.
+    /// Returns a figure of a stage, such as `operator accounts`.
     #[track_caller]
     pub(crate) fn count(&self, stage: &str, figure: &str) -> u64 {
         let stages = || self.stages.keys().cloned().collect::<Vec<_>>();
@@ -88,12 +88,12 @@ impl Ledger {
             .unwrap_or_else(|| panic!("{stage} has no {figure}: {fields}"))
     }
 
-    /// What an operator counted itself, with the classes.
+    /// Returns the operator's own counters, with their classes.
     pub(crate) fn counters(&self, stage: &str) -> &str {
         self.stages[stage]["counters"].as_str().unwrap_or_default()
     }
 
-    /// A figure of a stream that this node wrote.
+    /// Returns a figure of a stream that this node wrote.
     #[track_caller]
     pub(crate) fn stream(&self, stream: &str, figure: &str) -> u64 {
         let figure = self.streams.get(stream).map(|fields| &fields[figure]);
@@ -101,7 +101,7 @@ impl Ledger {
         figure.unwrap_or_else(|| panic!("no such figure of {stream}\n{}", self.log))
     }
 
-    /// That everything which came out of `writer` went into `reader`.
+    /// Asserts that all output of `writer` was received by `reader`.
     #[track_caller]
     pub(crate) fn flows(&self, writer: &str, reader: &str) {
         assert_eq!(

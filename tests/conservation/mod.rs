@@ -1,8 +1,10 @@
-//! Conservation, checked from outside the program: sources whose records carry ids, a graph, a fault, and afterwards the
-//! outputs, the summary and the exit code. Every record that a stage took in is in exactly one place of its summary, and
-//! the outputs are those of a computation of the test's own.
+//! Tests that no record is lost or duplicated without a trace. A source with numbered records, a
+//! graph and a fault; afterwards, the test checks the outputs, the summary and the exit code. The
+//! summary must count each received record of a stage in exactly one outcome, and the outputs must
+//! match the test's own computation.
 //!
-//! Each test runs a few seeds. `MOSAIK_CONSERVATION_SEEDS=200` runs so many, which is the long form.
+//! Each test runs a few seeds. `MOSAIK_CONSERVATION_SEEDS=200` runs 200 seeds, which is the long
+//! form.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod accounts;
@@ -17,7 +19,7 @@ mod readers;
 mod retries;
 mod shared;
 
-/// How many seeds a test runs.
+/// Returns the number of seeds per test.
 fn seeds() -> u64 {
     std::env::var("MOSAIK_CONSERVATION_SEEDS")
         .ok()

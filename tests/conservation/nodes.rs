@@ -1,5 +1,6 @@
-//! Two processes, a feed and a desk, of which the desk is killed, stopped and started again, or halted for a while: every
-//! record that the feed made is in the desk's file, and what is there twice the feed has counted.
+//! Tests two processes, a feed and a desk. The desk is killed, stopped and started again, or
+//! suspended for a while. The desk's file must contain each record of the feed, and the feed must
+//! have counted the duplicates in it.
 
 use std::{
     collections::BTreeMap,
@@ -20,17 +21,17 @@ use super::{
 use crate::support::{Done, Node, free_ports, identity, write};
 
 const RECORDS: u64 = 30_000;
-/// Records a second.
+/// Records per second.
 const RATE: u64 = 6000;
 
-/// What happens to the desk meanwhile.
+/// The fault of the desk, or of the feed.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
-    /// SIGKILL, and it starts again.
+    /// SIGKILL, then a new start.
     Kill,
-    /// SIGTERM, and it starts again.
+    /// SIGTERM, then a new start.
     Stop,
-    /// SIGSTOP, and SIGCONT after a while: of the desk, or of the feed.
+    /// SIGSTOP, and SIGCONT after a while: to the feed or the desk.
     Halt { feed: bool },
 }
 
@@ -59,12 +60,12 @@ fn manifests(folder: &Path) -> [PathBuf; 2] {
     ]
 }
 
-/// Each id in the desk's file, and how often it is there.
+/// Returns each id in the desk's file, with its number of occurrences.
 fn written(folder: &Path) -> BTreeMap<u64, u64> {
     let text = fs::read_to_string(folder.join("out.jsonl")).unwrap_or_default();
     let mut found = BTreeMap::new();
     for line in text.lines() {
-        // The front of a line that a kill has cut off.
+        // The start of a line that a kill has cut off.
         let record = &line[line.rfind('{').unwrap_or(0)..];
         if let Ok(record) = serde_json::from_str::<Value>(record) {
             *found.entry(record["seq"].as_u64().unwrap()).or_default() += 1;
@@ -73,7 +74,7 @@ fn written(folder: &Path) -> BTreeMap<u64, u64> {
     found
 }
 
-/// A figure that the feed logs at its end.
+/// Returns a figure that the feed logs at its end.
 fn logged(done: &Done, field: &str) -> u64 {
     let lines = done.stderr.lines();
     let fields = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());

@@ -1,4 +1,5 @@
-//! What an instance answers in parts, and fails before the last: no part comes twice, and what is lost is counted.
+//! Tests instances that answer in parts and fail before the last one: no part is duplicated, and
+//! lost records are counted.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -7,8 +8,9 @@ use rustix::process::Signal;
 use super::ledger::{Ledger, up};
 use crate::support::{guest::Guest, root, write};
 
-/// Keeps what comes, answers the end of its input and every tick with the records 1, 2, 3 and 4, a part each, and fails at
-/// the third part: always, or until it has a state to start from. A trap is not the only way to fail, but all lead here.
+/// Keeps its records, and answers the end of its input and each tick with the records 1, 2, 3 and
+/// 4, one part each. It fails at the third part: always, or until it has a state to start from. It
+/// fails by a trap, but all other failures are handled in the same way.
 fn guest(folder: &Path, always: bool, of_tick: bool) {
     let restored = if always { "0" } else { "1" };
     let fields = r#"(global $part (mut i32) (i32.const 0))
@@ -92,7 +94,7 @@ fn an_end_that_always_fails_halfway_forgets_all_it_kept() {
     assert_eq!(out(folder), ["1", "2"], "{}", ledger.log);
 }
 
-/// Records that the state before a reload held are forgotten with those after it.
+/// The records in the state before a reload are forgotten together with those after it.
 #[test]
 fn a_state_that_was_carried_over_is_forgotten_whole() {
     let folder = tempfile::tempdir().unwrap();
@@ -145,7 +147,8 @@ fn a_tick_that_fails_halfway_repeats_nothing() {
     }
 }
 
-/// An input ended long before the failure, in a call that cannot be repeated: the new instance is told again.
+/// An input ended long before the failure, in a call that cannot be repeated: the new instance is
+/// notified again.
 #[test]
 fn an_end_among_calls_that_are_given_up_is_told_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -177,7 +180,8 @@ fn an_end_among_calls_that_are_given_up_is_told_again() {
     assert_eq!(sums, 1, "{}", ledger.log);
 }
 
-/// What an operator keeps is lost when it refuses the end of its input, but not before the stage is over.
+/// The kept records of an operator that refuses the end of its input are lost, but not before the
+/// stage is over.
 #[test]
 fn a_refused_end_forgets_what_is_kept() {
     let folder = tempfile::tempdir().unwrap();

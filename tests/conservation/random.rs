@@ -1,6 +1,6 @@
-//! Random numbers that a seed brings back.
+//! Pseudorandom numbers, reproducible from a seed.
 
-/// Xorshift, which is random enough for a choice of faults.
+/// Xorshift, which is sufficient to choose faults.
 pub(crate) struct Random(u64);
 
 impl Random {

@@ -1,4 +1,5 @@
-//! A reader that goes away, as `head` does: what leads there ends, and counts as nobody's loss.
+//! Tests a reader that disconnects, such as `head`: the stages before it end, and their records do
+//! not count as lost.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -44,7 +45,7 @@ fn a_pipe_that_is_closed_ends_what_leads_to_it() {
             lines.concat()
         });
         let mut first = String::new();
-        // The other end of the pipe goes with this reader.
+        // Dropping this reader closes its end of the pipe.
         let mut out = BufReader::new(node.stdout.take().unwrap());
         out.read_line(&mut first).unwrap();
         drop(out);

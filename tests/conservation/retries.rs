@@ -1,4 +1,4 @@
-//! A batch that failed, record by record: what counts again, and what does not.
+//! Tests a failed batch that is retried record by record, and which counts are repeated.
 
 use std::{fs, path::Path};
 
@@ -21,11 +21,11 @@ fn run(folder: &Path, guest: &Guest<'_>, lines: &str, settings: &str) -> (Ledger
     (ledger, out)
 }
 
-/// One record of one byte takes five bytes: a length and the record.
+/// A record of 1 byte takes 5 bytes: its length and its contents.
 const IS_BATCH: &str = "(i32.gt_u (local.get $len) (i32.const 5))";
 const FIRST: &str = "(i32.load8_u offset=4 (local.get $ptr))";
 
-/// The first record is rejected and counted in the first part of an answer, whose second part fails.
+/// The first record is rejected and counted in the first part of an answer whose second part fails.
 #[test]
 fn what_an_operator_counts_of_a_rejected_record_counts_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -62,7 +62,8 @@ fn what_an_operator_counts_of_a_rejected_record_counts_once() {
     );
 }
 
-/// To bring the instance back takes more than failing records may take in all. Good records do not pay for that.
+/// Restoring the instance takes longer than the limit for all failing records together. No good
+/// record is lost because of that.
 #[test]
 fn an_instance_that_is_slow_to_come_back_costs_no_good_record() {
     const BAD: usize = 20;

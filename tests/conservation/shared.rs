@@ -1,5 +1,6 @@
-//! Two nodes: stages that read the same shared stream share one subscription. Each gets every record that it wants, from the
-//! first one on, whatever the others do: read slowly, leave and come back by a reload, or die with their node.
+//! Tests two nodes whose stages share one subscription to a shared stream. Each stage receives
+//! every matching record from the first one on, even if other stages read slowly, are removed and
+//! added again by a reload, or die with their node.
 
 use std::{
     collections::BTreeSet,
@@ -19,7 +20,7 @@ use crate::support::{
     write,
 };
 
-/// A node that writes `ticks`, and one that reads them.
+/// A node that writes `ticks`, and one that reads it.
 struct Pair {
     folder: tempfile::TempDir,
     feed: PathBuf,
@@ -27,7 +28,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// `stream` and `generate` are the feed's settings.
+    /// Creates the manifest of the feed with the settings `stream` and `generate`.
     fn new(stream: &str, generate: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [feed_port, desk_port] = free_ports();
@@ -54,7 +55,7 @@ impl Pair {
         self.folder.path()
     }
 
-    /// Writes the desk's manifest: `all` is written by every stage of it but `part`, which has criteria.
+    /// Writes the desk's manifest with `rest` appended to its head.
     fn desk(&self, rest: &str) -> PathBuf {
         let text = format!("{}{rest}", self.desk_head);
         write(self.folder(), "desk.yaml", text)
@@ -77,7 +78,7 @@ impl Pair {
         serde_json::from_str(&done.stdout).unwrap_or_default()
     }
 
-    /// The stages that share each connection to the feed.
+    /// Returns the number of stages that share each connection to the feed.
     fn shares(&self) -> Vec<u64> {
         let status = self.status(&self.feed);
         let consumers = status["streams"][0]["consumers"].as_array().cloned();
@@ -87,7 +88,7 @@ impl Pair {
         stages.collect()
     }
 
-    /// The numbers in a file, as they are. A line that a kill has cut short has none.
+    /// Returns the numbers in a file, in file order. Ignores a line that a kill has cut off.
     fn seqs(&self, file: &str) -> Vec<u64> {
         let text = fs::read_to_string(self.folder().join(file)).unwrap_or_default();
         let records = text.split("{\"seq\":").skip(1);
@@ -111,7 +112,7 @@ consumers:
 fn stages_that_read_one_stream_all_get_its_first_record_over_one_connection() {
     const RECORDS: u64 = 6000;
     for seed in 0..seeds() {
-        // One stage would do for the feed to begin, and none may miss what it begins with.
+        // One stage is enough for the feed to start, and none may miss its first records.
         let wanted = if seed % 2 == 0 { 1 } else { 3 };
         let online = format!("online_when: {{producer: {{minimum_of: {wanted}}}}}");
         let pair = Pair::new(&online, &format!("count: {RECORDS}"));
@@ -169,7 +170,7 @@ fn a_stage_reads_on_while_others_leave_and_come_back() {
             connection,
             "it has another connection"
         );
-        // What the feed has sent when it stops is read.
+        // The records that the feed has sent before it stops are read.
         feed.signal(Signal::TERM);
         let feed = Ledger::of(feed.wait());
         let sent = feed.count("producer clock", "datums_out");
@@ -179,7 +180,7 @@ fn a_stage_reads_on_while_others_leave_and_come_back() {
         for stage in ["consumer all", "operator slow", "consumer passed"] {
             assert_eq!(desk.count(stage, "lost"), 0, "{stage}\n{}", desk.log);
         }
-        // Those that were removed may have held records that nobody takes, which are counted.
+        // The removed stages may have held records that no other stage receives; these are counted.
         let removed = ["consumer part", "consumer more"].map(|stage| desk.count(stage, "lost"));
         assert_eq!(desk.lost, removed.iter().sum::<u64>(), "{}", desk.log);
         let all = pair.seqs("all.jsonl");
@@ -197,7 +198,7 @@ fn a_stage_reads_on_while_others_leave_and_come_back() {
     }
 }
 
-/// Of sinks alone: what an operator had answered and nobody had written is forgotten with its node.
+/// Only sinks: the unwritten output of an operator is lost with its node.
 const SINKS: &str = "streams: {ticks: {scope: network}}
 consumers:
   all: {from: ticks, to: {file: {path: all.jsonl}}}
@@ -228,7 +229,7 @@ fn a_killed_or_stopped_reader_goes_on_with_what_not_all_of_its_stages_had_worked
                 let desk = Ledger::of(desk.wait());
                 assert_eq!((desk.exit, desk.lost), (Some(0), 0), "{}", desk.log);
             }
-            // The next life has other stages beside those.
+            // After the restart, the node has other stages beside those.
             manifest = pair.desk(&SINKS.replace("  part:", "  other:"));
         }
         let desk = pair.up(&manifest, &["--exit-when-done"]);

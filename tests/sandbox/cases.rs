@@ -1,11 +1,11 @@
-//! The table: every component of the corpus, when it does what it does, and what must come of it.
+//! The table of all components in the corpus: when each misbehaves, and how it must end.
 
-/// When a component does what it does.
+/// The time at which a component misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum At {
-    /// While it is compiled, instantiated the first time, or asked what it is.
+    /// During compilation, the first instantiation, or `describe`.
     Load,
-    /// While it is instantiated, or opened.
+    /// During instantiation or `open`.
     Open,
     Process,
     Resume,
@@ -20,10 +20,11 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) text: &'static str,
     pub(crate) at: At,
-    /// What the error says, in part; nothing when there is none because what it does is cut to size. With a `|` between
-    /// two that are as good, where it depends on the machine's speed which limit is met first.
+    /// A part of the error; empty if there is no error because the output is cut to size. A `|`
+    /// separates two accepted texts, if the speed of the machine decides which limit is reached
+    /// first.
     pub(crate) end: &'static str,
-    /// The memory that it may have, in MiB.
+    /// Its memory limit in MiB.
     pub(crate) memory_mib: usize,
 }
 
@@ -32,7 +33,7 @@ impl Case {
         self.memory_mib << 20
     }
 
-    /// Whether it ended as it must.
+    /// Returns true if the error is the expected one.
     pub(crate) fn is_end(&self, error: &str) -> bool {
         self.end.split('|').any(|end| match end {
             "" => error.is_empty(),

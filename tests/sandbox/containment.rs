@@ -1,4 +1,5 @@
-//! Every component of the corpus ends as the table says, and within 100 ms of its limit.
+//! Tests that every component of the corpus ends as listed in the table, within 100 ms of its
+//! limit.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,15 +13,16 @@ use super::guest::Guest;
 use super::lab::{LIMIT, Lab, batch, setup};
 use super::{alone, usage};
 
-/// How long after its limit a call has to be over: 100 ms. Without optimisation, copying an answer of 64 MiB into the host
-/// takes ten times as long as with it, and that is what the rest of the time is for.
+/// Time after its limit within which a call has to be over: 100 ms. Without optimisation it is 1 s,
+/// because copying an answer of 64 MiB into the host then takes 10 times as long.
 const OVERRUN_MAX: Duration =
     Duration::from_millis(if cfg!(debug_assertions) { 1000 } else { 100 });
-/// How often a case that ended otherwise is tried: on a busy machine the thread that advances the clock can be late, and
-/// a call that behaves can run out of time. A limit that does not hold is exceeded every time.
+/// Number of attempts at a case that ended differently: 5. On a busy machine, the thread that
+/// advances the clock can be late, and a well-behaved call can run out of time. A limit that is not
+/// enforced is exceeded every time.
 const TRIES: usize = 5;
-/// What the process may grow while one is tried, beside the memory that the guest may have: an answer of 64 MiB, and what
-/// it is made into.
+/// Maximum growth of the process during one case, in addition to the guest's memory: an answer of
+/// 64 MiB and its converted forms.
 const HOST_KIB_MAX: u64 = 4 * 64 * 1024;
 
 #[test]
@@ -82,7 +84,7 @@ fn every_hostile_component_ends_as_it_must_and_in_time() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// That the engine runs an operator that behaves.
+/// Asserts that the engine still runs a well-behaved operator.
 #[track_caller]
 fn honest_still_runs(lab: &Lab) {
     let module = Guest::default().module();

@@ -1,9 +1,10 @@
-//! Reads the corpus: a file a component, of one purpose each, which its first line tells.
+//! Reads the corpus: one component per file, each with a single purpose that its first line states.
 //!
-//! A file that starts with `(component` or `(module` is that. Any other is made of parts of an operator that behaves,
-//! replaced: a line `;;@process` says that what follows is the body of `process`, `;;@memory` the pages of memory,
-//! `;;@fields` more fields of the module, and so on. `;;@process*1000` repeats it so often, with its number for `{i}`.
-//! `;;@beside 20` puts so many instances of the module that follows beside the operator, within its component.
+//! A file that starts with `(component` or `(module` is used as it is. Any other file replaces
+//! parts of a well-behaved operator: after a line `;;@process` comes the body of `process`, after
+//! `;;@memory` the pages of memory, after `;;@fields` more fields of the module, and so on.
+//! `;;@process*1000` repeats the body 1000 times, with its number in place of `{i}`. `;;@beside 20`
+//! adds 20 instances of the following module beside the operator, within its component.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use super::guest::{Guest, with_type};
 
-/// The binary that a file describes.
+/// Returns the binary that a file describes.
 pub(crate) fn assemble(text: &str) -> Vec<u8> {
     let code = text
         .lines()
@@ -68,7 +69,7 @@ fn parts(text: &str) -> Parts {
     (parts, beside)
 }
 
-/// Adds a module to a component, and instances of it. Sections may come in any order.
+/// Adds a module and instances of it to a component. Sections may come in any order.
 fn with_beside(mut component: Vec<u8>, module: &str, count: u32) -> Vec<u8> {
     let mut depth = 0;
     let mut modules = 0_u32;

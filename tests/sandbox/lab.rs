@@ -1,4 +1,4 @@
-//! Where a hostile component is tried: loaded, opened, called, and gone.
+//! Runs hostile components: loads, opens and calls them, and drops them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,16 +14,16 @@ use super::cases::{At, Case};
 use super::corpus::assemble;
 use super::usage;
 
-/// What a call may take, and opening, and being asked what it is.
+/// Time limit of a call, of `open` and of `describe`: 100 ms.
 pub(crate) const LIMIT: Duration = Duration::from_millis(100);
 
-/// An engine, and what guests say.
+/// An engine, and the log lines of its guests.
 pub(crate) struct Lab {
     pub(crate) engine: Engine,
     pub(crate) said: Arc<Said>,
 }
 
-/// Counts what guests log, and holds it to its bounds.
+/// Counts the log lines of guests, and checks their bounds.
 #[derive(Default)]
 pub(crate) struct Said {
     pub(crate) lines: AtomicU64,
@@ -36,11 +36,11 @@ impl Events for Said {
     }
 }
 
-/// How a case ended.
+/// The result of a case.
 pub(crate) struct Ran {
-    /// The error, or nothing when it is contained without one.
+    /// The error; empty if the case is contained without one.
     pub(crate) error: String,
-    /// Processor time of the call that is the case's, which is at most what the clock on the wall says.
+    /// CPU time of the call under test, which is at most its wall time.
     pub(crate) took: Duration,
 }
 
@@ -52,7 +52,7 @@ impl Lab {
         }
     }
 
-    /// Loads what can be loaded.
+    /// Loads a component if it can be loaded.
     pub(crate) fn load(&self, case: &Case) -> Result<Component, String> {
         self.load_bytes(case, &assemble(case.text))
     }
@@ -68,7 +68,7 @@ impl Lab {
             .map_err(|error| error.to_string())
     }
 
-    /// Tries a case from the beginning.
+    /// Runs a case from the beginning.
     pub(crate) fn run(&self, case: &Case) -> Ran {
         let bytes = assemble(case.text);
         let before = usage::thread_cpu();
@@ -81,7 +81,7 @@ impl Lab {
         }
     }
 
-    /// Opens and calls.
+    /// Opens a loaded component and makes the calls.
     pub(crate) fn run_loaded(&self, case: &Case, component: &Component) -> Ran {
         let before = usage::thread_cpu();
         let opened = component.instantiate(self.setup(case));
@@ -120,7 +120,7 @@ impl Lab {
     }
 }
 
-/// What an instance is opened with.
+/// Returns the setup of an instance.
 pub(crate) fn setup(events: Arc<dyn Events>, memory_bytes_max: usize, time: Duration) -> Setup {
     let binding = |port: &str| Binding {
         port: port.into(),
@@ -144,7 +144,7 @@ pub(crate) fn setup(events: Arc<dyn Events>, memory_bytes_max: usize, time: Dura
     }
 }
 
-/// A small batch.
+/// Returns a small batch.
 pub(crate) fn batch() -> Frames {
     [b"one".as_slice(), b"", b"three"].into_iter().collect()
 }

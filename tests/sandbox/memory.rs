@@ -1,4 +1,5 @@
-//! What hostile components leave behind: nothing. Memory, addresses and threads are what they were.
+//! Tests that hostile components leave nothing behind: memory, address space and threads return to
+//! their previous values.
 
 use std::fs;
 
@@ -7,22 +8,23 @@ use super::cases::CASES;
 use super::lab::Lab;
 use super::usage;
 
-/// Times that the whole corpus is tried between two looks.
+/// Number of runs of the whole corpus between two measurements: 4.
 const ROUNDS: usize = 4;
-/// How often it is tried: the allocator takes a region of 64 MiB more when it sees fit, and keeps it. What leaks does so
-/// every time.
+/// Number of attempts: 3. The allocator occasionally reserves another region of 64 MiB and keeps
+/// it; a leak occurs every time.
 const TRIES: usize = 3;
-/// What the process may have grown in that time: the allocator keeps some of what was freed. One round leaks more if any
-/// case keeps what it was given.
+/// Maximum growth of the process in that time, in KiB: 32 MiB, because the allocator keeps some
+/// freed memory. If any case keeps its memory, one round leaks more.
 const RESIDENT_KIB_MAX: u64 = 32 * 1024;
-/// The addresses of a quarter of one memory.
+/// A quarter of the address space of one memory, in KiB.
 const RESERVED_KIB_MAX: u64 = 1024 * 1024;
 
 #[test]
 fn memory_is_back_where_it_was() {
     let _turn = alone();
     let lab = Lab::new();
-    // Compiled code stays as long as its component does, so that what instances leave behind is told apart.
+    // The compiled code lives as long as its component. Keep it loaded, to measure only the remains
+    // of instances.
     let loaded: Vec<_> = CASES
         .iter()
         .filter_map(|case| Some((case, lab.load(case).ok()?)))

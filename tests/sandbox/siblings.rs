@@ -1,4 +1,5 @@
-//! What a hostile component costs the operators beside it: their throughput with it and without, in turns, in one run.
+//! Measures the cost of a hostile component for the operators beside it: their throughput with it
+//! and without it, alternately, in one run.
 
 use std::fs;
 use std::sync::Arc;
@@ -14,16 +15,19 @@ use super::cases::{At, CASES, Case};
 use super::guest::Guest;
 use super::lab::{Lab, setup};
 
-/// The share of its throughput alone that a sibling has to keep while a hostile operator runs: batches in the time that it
-/// was not waiting for a processor, since how many others wait for one is not the operators' doing. What it waits for a lock
-/// or for memory counts. Two threads that share a core's caches each lose some.
+/// Minimum share of its throughput that a sibling keeps while a hostile operator runs: one half.
+/// Throughput is measured in batches per time not spent waiting for a CPU, because other processes
+/// cause such waits. Waits for locks and memory count. Two threads that share the caches of a core
+/// slow each other down.
 const SHARE_MIN: f64 = 0.5;
-/// The time, and the batches, that a throughput is measured over.
+/// Minimum duration of a throughput measurement, without waits for a CPU: 30 ms, in which at least
+/// 50 batches pass.
 const WINDOW: Duration = Duration::from_millis(30);
 const BATCHES: u64 = 50;
-/// How long that may take on a busy machine.
+/// Time limit for a measurement on a busy machine: 1 minute.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Times that a share below the least is measured again, since what else the machine does is not known.
+/// Number of measurements of a share below the minimum: 5, because the other load of the machine is
+/// unknown.
 const TRIES: usize = 5;
 
 #[test]
@@ -42,7 +46,7 @@ fn siblings_keep_their_throughput() {
     }
     let (mut least, mut sum, mut count) = ((f64::MAX, ""), 0.0, 0_u32);
     for case in CASES {
-        // Compiled before: what a compiler costs is measured elsewhere.
+        // Compiled before: the cost of the compiler is measured in another test.
         let component = match case.at {
             At::Load => None,
             _ => Some(lab.load(case).unwrap()),
@@ -77,17 +81,17 @@ fn siblings_keep_their_throughput() {
     );
 }
 
-/// What a sibling has done.
+/// The progress of a sibling.
 #[derive(Default)]
 struct Beat {
-    /// The thread it runs on.
+    /// The thread on which it runs.
     thread: AtomicU32,
     batches: AtomicU64,
     stop: AtomicBool,
 }
 
 impl Beat {
-    /// Batches a second of the time that it did not wait for a processor, from now on for a while.
+    /// Measures the batches per second from now on, without the time that it waited for a CPU.
     fn rate(&self) -> f64 {
         let look = || (Instant::now(), self.waited(), self.batches.load(Relaxed));
         let (start, waited, batches) = look();
@@ -107,7 +111,7 @@ impl Beat {
         }
     }
 
-    /// How long its thread has waited for a processor so far.
+    /// Returns the total time for which its thread has waited for a CPU.
     fn waited(&self) -> Duration {
         let path = format!("/proc/self/task/{}/schedstat", self.thread.load(Relaxed));
         let text = fs::read_to_string(path).unwrap();
@@ -116,7 +120,7 @@ impl Beat {
     }
 }
 
-/// Passes batches through an operator that behaves, as fast as it can.
+/// Passes batches through a well-behaved operator at full speed.
 fn work(component: &Component, beat: &Beat) {
     let thread = rustix::thread::gettid().as_raw_pid();
     beat.thread.store(thread.cast_unsigned(), Relaxed);
@@ -130,7 +134,8 @@ fn work(component: &Component, beat: &Beat) {
     }
 }
 
-/// The sibling's rate while a hostile operator is opened and called again and again, by its rate without.
+/// Returns the sibling's rate while a hostile operator is opened and called repeatedly, divided by
+/// its rate without one.
 fn share_beside(lab: &Lab, case: &Case, component: Option<&Component>, beat: &Beat) -> f64 {
     let alone = beat.rate();
     let stop = AtomicBool::new(false);

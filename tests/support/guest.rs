@@ -1,4 +1,5 @@
-//! Assembles operators from text: core modules that follow the canonical ABI by hand and carry their component type.
+//! Assembles operators from text: hand-written core modules that follow the canonical ABI and
+//! contain their component type.
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -6,10 +7,11 @@ use wit_parser::Resolve;
 const WIT: &str = include_str!("../../wasm-sdk/wit/operator.wit");
 const WASI: &str = include_str!("wasi.wit");
 
-/// A guest, by the bodies of its functions. The default passes everything through, from port to port of the same number.
+/// A guest, defined by the bodies of its functions. The default passes records from each input port
+/// to the output port of the same number.
 ///
-/// Memory: 16.. the port names and the schema, 128.. the description, 256 the one output, 320 the answer, 512.. data of
-/// the test, 65536.. the heap.
+/// Memory: port names and schema from 16, the description from 128, the single output at 256, the
+/// answer at 320, data of the test from 512, the heap from 65536.
 pub(crate) struct Guest<'a> {
     pub(crate) describe: &'a str,
     pub(crate) open: &'a str,
@@ -19,13 +21,13 @@ pub(crate) struct Guest<'a> {
     pub(crate) finish: &'a str,
     pub(crate) snapshot: &'a str,
     pub(crate) restore: &'a str,
-    /// Gives memory to the host, which is how it hands anything in.
+    /// Allocates memory for the host, which uses it to pass arguments.
     pub(crate) realloc: &'a str,
-    /// Pages of memory, the most of them too if there is such a bound.
+    /// The initial number of memory pages, and optionally the maximum.
     pub(crate) memory: &'a str,
     /// More fields of the module.
     pub(crate) fields: &'a str,
-    /// Functions of WASI that it imports: interface, name, the name in the module, its type.
+    /// The WASI functions that it imports: interface, name, name in the module, type.
     pub(crate) imports: &'a [[&'a str; 4]],
 }
 
@@ -39,12 +41,12 @@ const DESCRIBE: &str = "
     (i32.store (i32.const 184) (i32.const 7))
     (i32.const 160)";
 
-/// Answers with the batch, on the output port of the input port's number.
+/// Answers with the batch, on the output port with the number of the input port.
 const ECHO: &str =
     "(call $answer (local.get $port) (local.get $ptr) (local.get $len) (i32.const 0))";
 /// Answers with nothing.
 const NOTHING: &str = "(call $nothing)";
-/// Answers `ok` where there is nothing else to say.
+/// Answers `ok` without a value.
 const FINE: &str = "(i32.store8 (i32.const 320) (i32.const 0)) (i32.const 320)";
 /// Answers with one entry: no key, and `in` as its value.
 const SNAPSHOT: &str = "
@@ -55,7 +57,7 @@ const SNAPSHOT: &str = "
     (i64.store (i32.const 268) (i64.const 0x2_0000_0010))
     (i32.const 320)";
 
-/// Takes what follows on the heap, and grows it.
+/// Allocates on the heap, and grows the memory if necessary.
 const REALLOC: &str = "(local $at i32)
     (local.set $at
         (i32.and (i32.add (global.get $heap) (i32.sub (local.get $align) (i32.const 1)))
@@ -91,17 +93,17 @@ impl Guest<'_> {
     pub(crate) const DESCRIBE: &'static str = DESCRIBE;
     /// Answers with nothing.
     pub(crate) const NOTHING: &'static str = NOTHING;
-    /// Answers `ok` where there is nothing else to say.
+    /// Answers `ok` without a value.
     pub(crate) const FINE: &'static str = FINE;
-    /// Takes what follows on the heap, and grows it.
+    /// Allocates on the heap, and grows the memory if necessary.
     pub(crate) const REALLOC: &'static str = REALLOC;
 
-    /// The core module with its component type.
+    /// Returns the core module with its component type.
     pub(crate) fn module(&self) -> Vec<u8> {
         with_type(&self.text(), self.imports)
     }
 
-    /// The component made of it.
+    /// Returns the component built from it.
     pub(crate) fn component(&self) -> Vec<u8> {
         ComponentEncoder::default()
             .module(&self.module())
@@ -111,7 +113,7 @@ impl Guest<'_> {
             .expect("the module is of its type")
     }
 
-    /// The core module alone.
+    /// Returns the text of the core module.
     pub(crate) fn text(&self) -> String {
         let Self {
             describe,

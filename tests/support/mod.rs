@@ -1,4 +1,5 @@
-//! Runs the real binary against real files and sockets. Every wait has a limit and says what it waited for.
+//! Runs the real binary with real files and sockets. Every wait has a limit and names its condition
+//! on failure.
 
 pub(crate) mod guest;
 pub(crate) mod mounted;
@@ -16,10 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long anything may take before a test fails: generous, for a busy machine and a debug build.
+/// Time limit for any step of a test: 1 minute, which allows for a busy machine and a debug build.
 pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 
-/// The repository's root.
+/// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -27,7 +28,7 @@ pub(crate) fn root() -> PathBuf {
         .to_path_buf()
 }
 
-/// The binary under test, with state of its own and a compile cache shared by all tests.
+/// Returns the binary under test, with its own state and a compile cache shared by all tests.
 pub(crate) fn runner() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mosaik-runner"));
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -35,20 +36,20 @@ pub(crate) fn runner() -> Command {
         .env("XDG_CACHE_HOME", scratch.join("cache"))
         .env("XDG_STATE_HOME", scratch.join("state"))
         .env("XDG_RUNTIME_DIR", runtime_folder())
-        // Nodes are also looked for there.
+        // Nodes are also searched for there.
         .env("TMPDIR", scratch)
         .env_remove("RUST_LOG")
         .env("NO_COLOR", "1");
     command
 }
 
-/// Where the control sockets of tests are: in a folder with a short path, which sockets need.
+/// Returns the folder of the tests' control sockets. Its path is short, as sockets require.
 pub(crate) fn runtime_folder() -> PathBuf {
     let user = rustix::process::geteuid().as_raw();
     std::env::temp_dir().join(format!("mosaik-tests-{user}"))
 }
 
-/// A process that has ended.
+/// A finished process.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) status: ExitStatus,
@@ -64,7 +65,7 @@ pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) 
     Node::spawn(command).wait()
 }
 
-/// As [`run`], with this on stdin.
+/// Like [`run`], with this text on stdin.
 #[track_caller]
 pub(crate) fn run_with_stdin<S: AsRef<std::ffi::OsStr>>(
     args: impl IntoIterator<Item = S>,
@@ -79,7 +80,7 @@ pub(crate) fn run_with_stdin<S: AsRef<std::ffi::OsStr>>(
         .expect("the binary under test starts");
     let mut to = child.stdin.take().expect("piped");
     let stdin = stdin.to_owned();
-    // One that ends without reading all of it says why by itself.
+    // A process that ends without reading all of it reports the reason itself.
     let writing = thread::spawn(move || to.write_all(stdin.as_bytes()));
     let output = child.wait_with_output().expect("it is our child");
     let _ = writing.join();
@@ -135,7 +136,8 @@ impl Lines {
         }
     }
 
-    /// A test that failed while it held the lock has said so.
+    /// Ignores a poisoned lock: the test that failed while holding it has already reported its
+    /// error.
     fn lock(&self) -> MutexGuard<'_, (Vec<String>, bool)> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -165,7 +167,7 @@ impl Lines {
     }
 }
 
-/// A running process; killed when dropped.
+/// A running process, killed on drop.
 #[derive(Debug)]
 pub(crate) struct Node {
     child: Child,
@@ -201,14 +203,14 @@ impl Node {
         self.child.id()
     }
 
-    /// Waits for a line on stdout that fits, and gives it.
+    /// Waits for a matching line on stdout and returns it.
     #[track_caller]
     pub(crate) fn stdout_line(&self, what: &str, fits: impl Fn(&str) -> bool) -> String {
         self.stdout
             .wait(what, |lines| lines.iter().find(|line| fits(line)).cloned())
     }
 
-    /// Waits until stdout has so many lines, and gives them all.
+    /// Waits until stdout has at least `count` lines and returns all of them.
     #[track_caller]
     pub(crate) fn stdout_lines(&self, count: usize) -> Vec<String> {
         self.stdout.wait(&format!("{count} lines"), |lines| {
@@ -216,12 +218,12 @@ impl Node {
         })
     }
 
-    /// How many lines there are on stdout now.
+    /// Returns the current number of lines on stdout.
     pub(crate) fn stdout_count(&self) -> usize {
         self.stdout.lock().0.len()
     }
 
-    /// Waits for a line on stderr that contains `text`, and gives it.
+    /// Waits for a line on stderr that contains `text` and returns it.
     #[track_caller]
     pub(crate) fn logged(&self, text: &str) -> String {
         self.stderr.wait(text, |lines| {
@@ -229,7 +231,7 @@ impl Node {
         })
     }
 
-    /// Waits until `text` has been on stderr so many times.
+    /// Waits until at least `times` lines on stderr contain `text`.
     #[track_caller]
     pub(crate) fn logged_times(&self, text: &str, times: usize) {
         self.stderr.wait(text, |lines| {
@@ -237,7 +239,7 @@ impl Node {
         });
     }
 
-    /// What is on stderr now.
+    /// Returns the current contents of stderr.
     pub(crate) fn stderr_now(&self) -> String {
         self.stderr.lock().0.join("\n")
     }
@@ -248,7 +250,7 @@ impl Node {
         rustix::process::kill_process(pid, signal).expect("the process is there");
     }
 
-    /// Ends it as Ctrl-C does, and waits for that.
+    /// Stops it with Ctrl-C and waits for its end.
     #[track_caller]
     pub(crate) fn interrupt(self) -> Done {
         self.signal(rustix::process::Signal::INT);
@@ -257,12 +259,12 @@ impl Node {
         done
     }
 
-    /// Kills it as `kill -9` does.
+    /// Kills it with SIGKILL.
     pub(crate) fn kill(self) {
         drop(self.kill_and_read());
     }
 
-    /// As [`kill`](Self::kill), and gives all that it had written to stdout.
+    /// Like [`kill`](Self::kill), and returns the contents of stdout.
     pub(crate) fn kill_and_read(mut self) -> String {
         self.child.kill().expect("the process is there");
         self.child.wait().expect("a killed process ends");
@@ -275,7 +277,7 @@ impl Node {
         self.wait_within(LIMIT)
     }
 
-    /// Waits for its end, for what takes longer than most.
+    /// Waits for its end with another time limit, for slow tests.
     #[track_caller]
     pub(crate) fn wait_within(mut self, limit: Duration) -> Done {
         let until = Instant::now() + limit;
@@ -298,7 +300,7 @@ impl Node {
         }
     }
 
-    /// Resident memory in KiB.
+    /// Returns the resident memory in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))
             .expect("the process is there");
@@ -315,13 +317,13 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // Already gone when it was waited for.
+        // The process is already gone if a test has waited for it.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Waits until `holds`, looking again every few milliseconds.
+/// Waits until `holds` returns true, and checks every few milliseconds.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + LIMIT;
@@ -331,14 +333,14 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// UDP ports on loopback that nobody has at the moment.
+/// Returns UDP ports on loopback that are currently free.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let sockets =
         [(); N].map(|()| UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port"));
     sockets.map(|socket| socket.local_addr().expect("it is bound").port())
 }
 
-/// A new identity: the secret key and the peer id, in hex.
+/// Returns a new identity: the secret key and the peer id, in hex.
 pub(crate) fn identity() -> (String, String) {
     let printed = run(["keygen"]).stdout;
     let field = |name: &str| {
@@ -354,7 +356,7 @@ pub(crate) fn identity() -> (String, String) {
     (field("secret_key:"), field("peer_id:"))
 }
 
-/// Writes a file below a folder, and gives its path.
+/// Writes a file below a folder and returns its path.
 pub(crate) fn write(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, text).expect("the temporary folder can be written");

@@ -1,4 +1,4 @@
-//! A small file system of a test's own.
+//! A small file system for one test.
 
 use std::{
     fs,
@@ -8,14 +8,14 @@ use std::{
 
 use rustix::process::geteuid;
 
-/// What a test prints where it cannot have one.
+/// The message of a test that cannot mount a file system.
 pub(crate) const NOT_MOUNTED: &str = "a file system cannot be mounted here";
 
-/// A file system in memory, unmounted when dropped.
+/// A file system in memory, unmounted on drop.
 pub(crate) struct Mounted(PathBuf);
 
 impl Mounted {
-    /// `None` where the test may not mount.
+    /// Returns `None` if the test may not mount.
     pub(crate) fn new(at: PathBuf, options: &str) -> Option<Self> {
         fs::create_dir(&at).expect("nothing is there");
         let mounted = geteuid().is_root() && mount(&at, options);

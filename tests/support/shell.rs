@@ -1,11 +1,11 @@
-//! Types what a page of the documentation tells its reader to type.
+//! Runs the commands of a documentation page.
 
 use std::{env, ffi::OsString, path::Path, process::Command, time::Duration};
 
 use super::runner;
 
-/// Runs commands in a shell, in a folder, with the runner under test in `PATH`. The shell ends at the
-/// first command that fails, and is killed after `limit`.
+/// Runs commands in a shell, in a folder, with the runner under test in `PATH`. The shell ends at
+/// the first command that fails, and is killed after `limit`.
 pub(crate) fn shell(folder: &Path, commands: &str, limit: Duration) -> Command {
     let mut path: OsString = Path::new(env!("CARGO_BIN_EXE_mosaik-runner"))
         .parent()

@@ -1,4 +1,4 @@
-//! Speaks with a node over its control socket, as docs/control.md describes it.
+//! Communicates with a node over its control socket, as described in docs/control.md.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Done, LIMIT, Node, runner};
 
-/// The binary, with a folder of sockets that no other test uses.
+/// Returns the binary, with its own folder of sockets.
 pub(crate) fn alone(folder: &Path) -> Command {
     let mut command = runner();
     command.env("XDG_RUNTIME_DIR", folder.join("run"));
@@ -36,7 +36,7 @@ pub(crate) fn ask(folder: &Path, args: &[&str]) -> Done {
     Node::spawn(command).wait()
 }
 
-/// The sockets below `folder`.
+/// Returns the sockets below `folder`.
 pub(crate) fn sockets(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder.join("run/mosaik-runner")).expect("a node runs");
     let paths = entries.map(|entry| entry.expect("it can be read").path());
@@ -49,7 +49,7 @@ pub(crate) fn sockets(folder: &Path) -> Vec<PathBuf> {
 pub(crate) struct Desk(UnixStream);
 
 impl Desk {
-    /// To the only node of `folder`.
+    /// Connects to the only node of `folder`.
     pub(crate) fn of(folder: &Path) -> Self {
         let sockets = sockets(folder);
         assert_eq!(sockets.len(), 1, "{sockets:?}");
@@ -58,7 +58,7 @@ impl Desk {
         Self(socket)
     }
 
-    /// Asks, and gives the answer.
+    /// Sends a request and returns the answer.
     pub(crate) fn ask(&mut self, request: &Value) -> Value {
         let request = request.to_string();
         let length = u32::try_from(request.len()).expect("a request is short");
@@ -76,7 +76,7 @@ impl Desk {
         self.ask(&json!({"verb": "status"}))
     }
 
-    /// Reloads, and tells how long that took.
+    /// Reloads, and returns the answer and the duration.
     pub(crate) fn reload(&mut self) -> (Value, Duration) {
         let began = Instant::now();
         let answer = self.ask(&json!({"verb": "reload"}));
@@ -84,7 +84,7 @@ impl Desk {
     }
 }
 
-/// The one of this name in a list.
+/// Returns the list entry with this name.
 pub(crate) fn by_name<'a>(list: &'a Value, name: &str) -> &'a Value {
     let mut all = list.as_array().expect("a list").iter();
     all.find(|one| one["name"] == name)

@@ -1,4 +1,4 @@
-//! What this process and its threads use: memory, processor time, addresses.
+//! Measures the resource usage of this process and its threads: memory, CPU time, address space.
 #![expect(
     dead_code,
     reason = "each test binary uses its own part of this module"
@@ -8,32 +8,32 @@ use std::{fs, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Resident memory in KiB.
+/// Returns the resident memory in KiB.
 pub(crate) fn resident_kib() -> u64 {
     status("VmRSS:")
 }
 
-/// The most resident memory since [`reset_peak`], in KiB.
+/// Returns the peak resident memory since [`reset_peak`], in KiB.
 pub(crate) fn peak_kib() -> u64 {
     status("VmHWM:")
 }
 
-/// Addresses reserved, in KiB.
+/// Returns the reserved address space in KiB.
 pub(crate) fn reserved_kib() -> u64 {
     status("VmSize:")
 }
 
-/// Starts looking for a new peak.
+/// Resets the peak.
 pub(crate) fn reset_peak() {
     fs::write("/proc/self/clear_refs", "5").expect("a process may look at its own memory");
 }
 
-/// Processor time of all threads so far.
+/// Returns the total CPU time of all threads.
 pub(crate) fn process_cpu() -> Duration {
     clock(ClockId::ProcessCPUTime)
 }
 
-/// Processor time of this thread so far.
+/// Returns the total CPU time of this thread.
 pub(crate) fn thread_cpu() -> Duration {
     clock(ClockId::ThreadCPUTime)
 }

@@ -1,4 +1,4 @@
-//! [`Anatomy`]: what a binary is made of, told without compiling or running any of it.
+//! [`Anatomy`]: the kind and imports of a binary, read without compiling or running it.
 
 use wasmparser::{Parser, Payload};
 
@@ -8,12 +8,12 @@ use super::grants::Interfaces;
 use super::host::is_operator_interface;
 use super::load::Kind;
 
-/// What a binary is made of.
+/// The kind and imports of a binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Anatomy {
-    /// Whether it is a component, or a core module that carries the type of one.
+    /// True for a component, false for a core module that contains the type of one.
     pub is_component: bool,
-    /// What it wants to reach, in its own order.
+    /// The interfaces that it imports, in its own order.
     pub imports: Vec<Import>,
 }
 
@@ -22,26 +22,26 @@ pub struct Anatomy {
 pub struct Import {
     /// Its name: `mosaik:operator/host@1.1.0`.
     pub name: String,
-    /// Who gives it.
+    /// The availability of the interface.
     pub given: Given,
 }
 
-/// Who gives an operator what it imports.
+/// The availability of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given {
     /// Every operator has it.
     Always,
-    /// The manifest can, with `allow`.
+    /// The manifest can grant it with `allow`.
     Allowed,
-    /// Nobody does.
+    /// It is never available.
     Never,
 }
 
 impl Anatomy {
-    /// Looks into a binary. Takes some milliseconds a MiB; nothing in there is validated.
+    /// Inspects a binary. Takes a few milliseconds per MiB and validates nothing.
     ///
     /// # Errors
-    /// When it is no component, and no core module that says which one it is.
+    /// The binary is neither a component nor a core module that contains its component type.
     pub fn of(bytes: &[u8]) -> Result<Self, LoadError> {
         let is_component = Kind::of(bytes)? == Kind::Component;
         let names = if is_component {
@@ -66,7 +66,7 @@ impl Anatomy {
         })
     }
 
-    /// The `allow` that gives all its imports that can be given; `None` if it needs none.
+    /// Returns the `allow` entry that grants all grantable imports, or `None` if it needs none.
     pub fn allow(&self) -> Option<String> {
         let allowed = self.imports.iter().filter(|i| i.given == Given::Allowed);
         let names: Vec<_> = allowed.map(|import| import.name.clone()).collect();
@@ -74,7 +74,7 @@ impl Anatomy {
     }
 }
 
-/// The instances that a component imports, in order.
+/// Returns the instances that a component imports, in order.
 fn imports_of_component(bytes: &[u8]) -> wasmparser::Result<Vec<String>> {
     let mut names = Vec::new();
     let mut depth = 0_usize;
@@ -84,7 +84,8 @@ fn imports_of_component(bytes: &[u8]) -> wasmparser::Result<Vec<String>> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    // A world's own types are among its imports, by names without a colon; they reach nothing.
+                    // The types of a world are among its imports, under names without a colon. They
+                    // give access to nothing.
                     let name = import?.name.name;
                     if name.contains(':') {
                         names.push(name.to_owned());

@@ -1,4 +1,5 @@
-//! What a guest hands back, checked: ports and indexes in range, frames whole, everything within its limit.
+//! Checks the answers of a guest: ports and indexes in range, frames complete, all sizes within
+//! their limits.
 
 use bytes::Bytes;
 use mosaik_streams::Frames;
@@ -8,47 +9,49 @@ use super::host::cut;
 use super::limits::Limits;
 use super::reports::{Counted, Outcomes};
 
-/// What came of a batch, a tick or an end.
+/// The answer to a batch, a tick or the end of an input.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Processed {
-    /// What leaves, with the number of its output port (its position in [`Description::outputs`]), in the order the
-    /// guest gave it. No batch is empty; a port may occur several times, and need not be bound.
+    /// The output records, with the number of their output port (its position in
+    /// [`Description::outputs`]), in the order of the guest. No batch is empty. A port may occur
+    /// several times and may be unbound.
     ///
     /// [`Description::outputs`]: super::Description::outputs
     pub outputs: Vec<(u32, Frames)>,
-    /// The datums of the batch that were refused, by ascending index, none twice.
+    /// The rejected records of the batch, by ascending index, without duplicates.
     pub rejected: Vec<Rejected>,
-    /// What became of the others, as far as the guest says.
+    /// The outcomes of the other records, as reported by the guest.
     pub outcomes: Outcomes,
-    /// What was added to the operator's counters.
+    /// The amounts added to the operator's counters.
     pub counted: Vec<Counted>,
-    /// There is more: call [`Instance::resume`](super::Instance::resume) until it says otherwise. A guest may say so for
-    /// ever, so whoever calls bounds how often.
+    /// True if there is more output: call [`Instance::resume`](super::Instance::resume) until it is
+    /// false. A guest may report this forever, so the caller has to limit the number of calls.
     pub more: bool,
 }
 
-/// A datum that was refused.
+/// A rejected record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
-    /// Its position in the batch that was last handed to `process`.
+    /// Its index in the batch of the last call to `process`.
     pub index: u32,
-    /// Why, cut to [`Limits::reason_bytes_max`].
+    /// The reason, cut to [`Limits::reason_bytes_max`].
     pub reason: String,
 }
 
-/// What an operator remembers, to be given to its successor.
+/// The state of an operator, to be passed to its successor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
-    /// The version of the operator's state, [`Description::state_version`] of the one that saved it.
+    /// The version of the operator's state: [`Description::state_version`] of the operator that
+    /// saved it.
     ///
     /// [`Description::state_version`]: super::Description::state_version
     pub version: u32,
-    /// The entries, in the order the guest gave them.
+    /// The entries, in the order of the guest.
     pub entries: Vec<Entry>,
 }
 
 impl State {
-    /// Bytes of all keys and values.
+    /// Returns the total size of keys and values in bytes.
     pub fn len(&self) -> usize {
         self.entries
             .iter()
@@ -56,23 +59,24 @@ impl State {
             .sum()
     }
 
-    /// Whether nothing is remembered.
+    /// Returns true if the state has no entries.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 }
 
-/// One piece of a [`State`].
+/// An entry of a [`State`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What the entry belongs to, when state is kept by key; entries without one belong to the instance.
+    /// The key that the entry belongs to, if state is kept by key. Entries without one belong to
+    /// the instance.
     pub key: Option<Bytes>,
-    /// What is remembered.
+    /// The value.
     pub value: Bytes,
 }
 
 impl State {
-    /// Takes the guest's buffers as they are.
+    /// Converts the guest's state without copying its buffers.
     pub(super) fn lift(said: types::StateResult) -> Self {
         let entry = |entry: types::EntryResult| Entry {
             key: entry.key.map(Bytes::from),
@@ -84,7 +88,7 @@ impl State {
         }
     }
 
-    /// Calls `lowered` with the state as the guest takes it.
+    /// Calls `lowered` with the state in the form that the guest receives.
     pub(super) fn lower<R>(&self, lowered: impl FnOnce(types::StateParam<'_>) -> R) -> R {
         let entries: Vec<_> = self
             .entries
@@ -101,16 +105,16 @@ impl State {
     }
 }
 
-/// The batch that answers refer to: a datum can be rejected once, over all answers to its batch.
+/// The batch that answers refer to. Over all answers to a batch, each record can be rejected once.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     count: usize,
-    /// One bit a datum, made when the first is rejected.
+    /// One bit per record, allocated on the first rejection.
     rejected: Vec<u64>,
 }
 
 impl Pending {
-    /// Starts anew, with a batch of so many datums.
+    /// Starts a new batch of `count` records.
     pub(super) fn begin(&mut self, count: usize) {
         self.count = count;
         self.rejected.clear();
@@ -136,7 +140,7 @@ impl Pending {
     }
 }
 
-/// Checks an answer of a guest that describes so many output `ports`. What is wrong is said in a sentence.
+/// Checks an answer of a guest that has `ports` output ports. The error is one sentence.
 pub(super) fn check(
     said: types::Processed,
     ports: usize,
@@ -171,7 +175,7 @@ pub(super) fn check(
     })
 }
 
-/// Cuts a guest's text and gives back the memory of what was cut.
+/// Cuts a guest's text to `max` bytes and frees the rest of its memory.
 pub(super) fn shorten(text: String, max: usize) -> String {
     if text.len() <= max {
         text

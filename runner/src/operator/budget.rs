@@ -1,7 +1,8 @@
-//! [`Budget`]: the time that one call may take, and [`Meter`], which holds a call to it.
+//! [`Budget`]: the time that one call may take, and [`Meter`], which enforces it.
 //!
-//! Computing is measured in CPU time of the thread that runs the guest, so that a busy machine takes nothing from a
-//! call. Waiting for the host is measured by the clock on the wall, and only while the guest really waits.
+//! Computation is measured as CPU time of the thread that runs the guest, so that a busy machine
+//! takes no time from a call. Waiting for the host is measured as wall time, and only while the
+//! guest really waits.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::ticker::{TICK, ticks};
 
-/// One record of a batch adds this part of a call's base time: a thousandth.
+/// Each record of a batch adds this part of a call's base time: 1/1000.
 const RECORDS_PER_BASE: u32 = 1000;
 
 /// The time that one call may take.
@@ -22,7 +23,8 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// The budget of a call with a batch of so many `records`: the base, and a thousandth of it for each.
+    /// Returns the budget of a call with a batch of `records` records: the base, and 1/1000 of it
+    /// for each record.
     pub(super) fn for_records(self, records: usize) -> Self {
         let records = u32::try_from(records).unwrap_or(u32::MAX);
         let more =
@@ -34,7 +36,7 @@ impl Budget {
     }
 }
 
-/// A call used up the time that it may compute.
+/// A call has used up its CPU time.
 #[derive(Debug, thiserror::Error)]
 #[error("the guest used its CPU time")]
 pub(super) struct CpuExceeded;
@@ -44,12 +46,13 @@ pub(super) struct CpuExceeded;
 pub(super) struct Meter {
     cpu: Duration,
     began: Instant,
-    /// The thread's CPU time when the guest was first looked at: a short call pays for no system call.
+    /// The thread's CPU time at the first check of the guest, so that a short call needs no system
+    /// call.
     base: Option<Duration>,
 }
 
 impl Meter {
-    /// Before the first call.
+    /// Creates a meter without a call.
     pub(super) fn idle() -> Self {
         Self {
             cpu: Duration::ZERO,
@@ -58,7 +61,7 @@ impl Meter {
         }
     }
 
-    /// Starts to measure a call that may use so much CPU time.
+    /// Starts to measure a call that may use `cpu` of CPU time.
     pub(super) fn begin(&mut self, cpu: Duration) {
         *self = Self {
             cpu,
@@ -66,13 +69,14 @@ impl Meter {
         };
     }
 
-    /// Epochs until the guest is first looked at.
+    /// Number of epochs until the first check of the guest.
     pub(super) const FIRST_LOOK: u64 = 1;
 
-    /// Looks at the guest: the epochs until the next look.
+    /// Checks the guest and returns the number of epochs until the next check.
     ///
     /// # Errors
-    /// [`CpuExceeded`] once the call has used its CPU time. It may use up to two ticks more than that.
+    /// [`CpuExceeded`] once the call has used up its CPU time. It may exceed that by up to two
+    /// ticks.
     pub(super) fn look(&mut self) -> Result<u64, CpuExceeded> {
         let now = thread_cpu_time();
         let base = *self.base.get_or_insert(now);
@@ -81,12 +85,13 @@ impl Meter {
             .checked_sub(now.saturating_sub(base))
             .filter(|left| !left.is_zero())
             .ok_or(CpuExceeded)?;
-        // A thread cannot use more CPU time than passes.
+        // A thread uses no more CPU time than wall time.
         Ok(ticks(left))
     }
 
-    /// As [`look`](Self::look), for a host function that a guest may call in a row without looping itself. Costs no
-    /// system call while less time has passed than the call may compute.
+    /// Like [`look`](Self::look), for a host function that a guest may call repeatedly without a
+    /// loop of its own. Makes no system call until the wall time since the start exceeds the CPU
+    /// limit.
     pub(super) fn look_from_host(&mut self) -> Result<(), CpuExceeded> {
         if self.began.elapsed() <= self.cpu.saturating_add(TICK) {
             return Ok(());
@@ -95,12 +100,12 @@ impl Meter {
     }
 }
 
-/// CPU time of the current thread.
+/// Returns the CPU time of the current thread.
 pub(crate) fn thread_cpu_time() -> Duration {
     cpu_time(ClockId::ThreadCPUTime)
 }
 
-/// CPU time of the process.
+/// Returns the CPU time of the process.
 pub(crate) fn process_cpu_time() -> Duration {
     cpu_time(ClockId::ProcessCPUTime)
 }

@@ -1,7 +1,8 @@
-//! Compiled components on disk, by the hash of what they were compiled from.
+//! Compiled components on disk, addressed by the hash of their source.
 //!
-//! Compiled code is native code: whoever can put a file here can run anything in this process. So the folder is made
-//! for this user alone, refused if it isn't, and every artefact is checked against a keyed hash before it is mapped.
+//! Compiled code is native code: anyone who can write a file here can run any code in this process.
+//! The folder is therefore created for this user alone and refused otherwise, and each artefact is
+//! checked against a keyed hash before it is mapped.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -18,15 +19,17 @@ use super::component::Description;
 use super::error::CacheError;
 use crate::files;
 
-/// Bytes of all artefacts in a folder. The least recently used go when a new one would exceed it.
+/// Maximum total size of the artefacts in a folder, in bytes: 512 MiB. The least recently used ones
+/// are removed to make room.
 const CACHE_BYTES_MAX: u64 = 512 * 1024 * 1024;
-/// Bytes of one note beside an artefact, which holds the description; far more than [`Description`] may have.
+/// Maximum size of the note beside an artefact, in bytes: 8 MiB. It contains the description and is
+/// far larger than the largest valid [`Description`].
 const NOTE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// How old a file under a temporary name is when nobody can be writing it any more.
+/// Age at which a file under a temporary name counts as abandoned: 1 hour.
 const TEMPORARY_AGE_MAX: Duration = Duration::from_hours(1);
 
-/// What helps where compiled code cannot be kept.
+/// Advice for users whose compiled code cannot be cached.
 pub const OTHER_CACHE: &str = "set XDG_CACHE_HOME to a folder of your own that can be written";
 
 const TEMPORARY: &str = ".new-";
@@ -38,14 +41,14 @@ const NOTE: &str = "json";
 #[derive(Debug)]
 pub(super) struct Cache {
     dir: PathBuf,
-    /// Random, made with the folder: a file that was not written with it is not read.
+    /// Random key, created with the folder. Files that were not written with it are not read.
     key: [u8; blake3::KEY_LEN],
     bytes_max: u64,
-    /// Whether it was said that nothing can be kept.
+    /// True once a failed write was logged.
     has_failed: AtomicBool,
 }
 
-/// What is kept beside an artefact.
+/// The note stored beside an artefact.
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
     artefact_hash: String,
@@ -53,7 +56,8 @@ struct Note {
 }
 
 impl Cache {
-    /// Makes the folder and its key if they don't exist, else checks that nobody else can write there.
+    /// Creates the folder and its key if they do not exist. Otherwise checks that no other user can
+    /// write there.
     pub(super) fn open(dir: PathBuf) -> Result<Self, CacheError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -64,7 +68,7 @@ impl Cache {
             .mode(0o700)
             .create(&dir)
             .map_err(failed(&dir))?;
-        // The folder itself may be reached by a link; what is there now is what is checked.
+        // The folder itself may be reached by a link. The checks apply to its current target.
         let dir = dir.canonicalize().map_err(failed(&dir))?;
         let folder = fs::symlink_metadata(&dir).map_err(failed(&dir))?;
         check(&dir, &folder, 0o022)?;
@@ -90,8 +94,9 @@ impl Cache {
         })
     }
 
-    /// Looks up an artefact. `load` is given the path of a file that is byte for byte what [`put`](Self::put) wrote;
-    /// nothing is returned, and all of it forgotten, if there is no such file or `load` can make nothing of it.
+    /// Looks up an artefact. `load` receives the path of a file that is identical to the one that
+    /// [`put`](Self::put) wrote. If there is no such file, or `load` fails on it, returns `None`
+    /// and deletes an existing artefact with its note.
     pub(super) fn get<T>(
         &self,
         id: &Hash,
@@ -104,7 +109,8 @@ impl Cache {
         });
         match found {
             Ok(found) => {
-                // What was used last is kept longest; without that it is only compiled again.
+                // The least recently used artefacts are removed first. If this fails, the code is
+                // only compiled again.
                 let _ = File::options()
                     .write(true)
                     .open(&artefact)
@@ -121,7 +127,8 @@ impl Cache {
         }
     }
 
-    /// Stores compiled code. The first time that this fails is logged; without it the code is compiled again.
+    /// Stores compiled code. Only the first failure is logged; without the artefact, the code is
+    /// compiled again.
     pub(super) fn keep(
         &self,
         id: &Hash,
@@ -180,7 +187,7 @@ impl Cache {
             .ok_or("its note is cut short")?;
         let body = body.strip_prefix(b"\n").ok_or("its note is cut short")?;
         let mac = Hash::from_hex(mac).map_err(|_| "its note has no hash")?;
-        // Comparing hashes takes the same time wherever they differ.
+        // The comparison of hashes takes constant time.
         if mac != self.mac(id, body) {
             return Err("its note was not written by this cache".into());
         }
@@ -194,7 +201,8 @@ impl Cache {
         Ok(note)
     }
 
-    /// Writes a whole file or none: others may have the old one mapped, so it is replaced, never changed.
+    /// Writes a whole file or none. Other processes may have the old file mapped, so it is replaced
+    /// and never modified.
     fn write(&self, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
         let mut temporary = temporary(&self.dir)?;
         parts
@@ -210,12 +218,13 @@ impl Cache {
         }
     }
 
-    /// Removes the artefacts used longest ago until `len` more bytes fit, and what a crash may have left half written.
+    /// Removes the least recently used artefacts until `len` more bytes fit, and the partial files
+    /// of crashed processes.
     fn make_room(&self, len: u64) -> io::Result<()> {
         let mut artefacts = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
-            // Others may be clearing the folder at the same time.
+            // Other processes may clear the folder at the same time.
             let Ok(found) = fs::symlink_metadata(&path) else {
                 continue;
             };
@@ -250,7 +259,7 @@ impl Cache {
     }
 }
 
-/// A file only this user can read, gone again unless it is persisted.
+/// Creates a file that only this user can read and that is deleted unless it is persisted.
 fn temporary(dir: &Path) -> io::Result<tempfile::NamedTempFile> {
     tempfile::Builder::new()
         .prefix(TEMPORARY)
@@ -265,7 +274,7 @@ fn temporary(dir: &Path) -> io::Result<tempfile::NamedTempFile> {
         })
 }
 
-/// Makes the key, unless another process just did.
+/// Creates the key, unless another process has just created it.
 fn make_key(path: &Path) -> io::Result<()> {
     let mut key = [0; blake3::KEY_LEN];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
@@ -275,7 +284,8 @@ fn make_key(path: &Path) -> io::Result<()> {
     }
 }
 
-/// That a file or folder is this user's and that none of the `forbidden` permission bits is set.
+/// Checks that a file or folder belongs to this user and has none of the `forbidden` permission
+/// bits.
 fn check(path: &Path, found: &fs::Metadata, forbidden: u32) -> Result<(), CacheError> {
     let us = rustix::process::geteuid().as_raw();
     let why = if found.uid() != us {
@@ -339,7 +349,7 @@ mod tests {
         let found = ids.each_ref().map(|id| cache.get(id, |_| Ok(())).is_some());
         assert_eq!(found, [true, false, true]);
         assert!(!abandoned.exists());
-        // A use is noted, so that the other one goes next.
+        // A use is recorded, so that the other artefact is removed next.
         used(&ids[2], 5);
         cache.put(&ids[1], b"x", &description()).unwrap();
         let found = ids.each_ref().map(|id| cache.get(id, |_| Ok(())).is_some());

@@ -1,4 +1,4 @@
-//! One call into a guest: its terms, and what it means when it fails.
+//! One call into a guest: its terms, and the classification of its errors.
 
 use std::fmt::Write as _;
 use wasmtime::{Store, Trap, WasmBacktrace};
@@ -11,13 +11,15 @@ use super::host::{HostState, cut};
 use super::limits::{MemoryExceeded, TableExceeded};
 use super::wait;
 
-/// Frames of a backtrace that a message shows.
+/// Number of backtrace frames in a message: 8.
 const FRAMES_SHOWN: usize = 8;
-/// Bytes of a function's name that a message shows; mangled names can be very long.
+/// Maximum size of a function's name in a message, in bytes: 120. Mangled names can be very long.
 const FUNCTION_NAME_BYTES_MAX: usize = 120;
-/// Bytes of the guest's own last words that a message shows: every datum of a lost batch may be filed with them.
+/// Maximum size of the guest's last error line in a message, in bytes: 1024. Each record of a lost
+/// batch may be stored with this message.
 const LOGGED_BYTES_MAX: usize = 1024;
-/// How wasmtime says that an answer was larger than its fuel for host calls; the error's type is private.
+/// wasmtime's message for an answer that exceeds its fuel for host calls. The error's type is
+/// private.
 const FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// The terms of one call.
@@ -26,7 +28,7 @@ pub(super) struct Terms<'a> {
     pub(super) operator: &'a str,
     pub(super) call: &'static str,
     pub(super) budget: Budget,
-    /// Bytes that the answer may bring into the host.
+    /// Maximum size of the answer in the host, in bytes.
     pub(super) answer_bytes_max: usize,
     pub(super) memory_bytes_max: usize,
 }
@@ -59,7 +61,7 @@ pub(super) fn hold<R>(
     said
 }
 
-/// What wasmtime's error means for the caller.
+/// Classifies a wasmtime error for the caller.
 fn classify(error: &wasmtime::Error, terms: Terms<'_>, state: &HostState) -> CallError {
     let call = terms.call;
     if error.is::<MemoryExceeded>() {
@@ -84,7 +86,8 @@ fn classify(error: &wasmtime::Error, terms: Terms<'_>, state: &HostState) -> Cal
         None if let Some(I32Exit(status)) = error.downcast_ref() => CallError::Trapped {
             message: trapped(&format!("it exited with {status}"), error, terms, state),
         },
-        // The world's own functions fail on malformed values only; those of WASI have bounds of their own.
+        // The world's own functions fail only on malformed values; those of WASI have bounds of
+        // their own.
         None if state.wasi.is_some() && error.is::<WasmBacktrace>() => CallError::Trapped {
             message: trapped(&error.root_cause().to_string(), error, terms, state),
         },
@@ -106,7 +109,8 @@ fn trapped(trap: &str, error: &wasmtime::Error, terms: Terms<'_>, state: &HostSt
         "" => format!("trapped in `{}`: {trap}", terms.call),
         operator => format!("operator `{operator}` trapped in `{}`: {trap}", terms.call),
     };
-    // What the guest says itself comes first: a panic's text and place tell more than addresses in its code.
+    // The guest's own message comes first: the text and location of a panic are more useful than
+    // addresses in its code.
     let logged = state.log.last_error();
     if let Some(last) = &logged {
         let _ = write!(message, "; it logged: {}", cut(last, LOGGED_BYTES_MAX));

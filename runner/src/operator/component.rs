@@ -1,4 +1,4 @@
-//! [`Component`]: a compiled operator, shared by all its instances, and what it says of itself.
+//! [`Component`]: a compiled operator, shared by all its instances, and its description.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,28 +11,29 @@ use super::engine::Inner;
 use super::grants::Interfaces;
 use super::host::HostState;
 
-/// Ports of one direction.
+/// Maximum number of ports in one direction: 256.
 const PORTS_MAX: usize = 256;
-/// Bytes of a port's name.
+/// Maximum size of a port's name, in bytes: 128.
 const PORT_NAME_BYTES_MAX: usize = 128;
-/// Bytes of a configuration's schema.
+/// Maximum size of a configuration's schema, in bytes: 1 MiB.
 const CONFIG_SCHEMA_BYTES_MAX: usize = 1024 * 1024;
 
-/// What an operator says of itself. A port's number in every call is its position here.
+/// An operator's description of itself. A port's number in all calls is its position here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
-    /// Names of the input ports, at most 256, none twice.
+    /// Names of the input ports: at most 256, without duplicates.
     pub inputs: Vec<String>,
-    /// Names of the output ports, likewise.
+    /// Names of the output ports: at most 256, without duplicates.
     pub outputs: Vec<String>,
-    /// The JSON schema of its configuration; empty if it has none. At most 1 MiB.
+    /// The JSON schema of its configuration, at most 1 MiB; empty if it has none.
     pub config_schema: String,
-    /// The version of the state it saves; a state of another version is its own to convert or refuse.
+    /// The version of the state that it saves. The operator itself converts or refuses a state of
+    /// another version.
     pub state_version: u32,
 }
 
 impl Description {
-    /// Checks what the guest said.
+    /// Checks the guest's description.
     pub(super) fn parse(said: types::Description) -> Result<Self, String> {
         let types::Description {
             inputs,
@@ -82,13 +83,13 @@ impl Description {
     }
 }
 
-/// A compiled operator. A clone is a reference count.
+/// A compiled operator. Cloning only increments a reference count.
 #[derive(Clone)]
 pub struct Component {
     pub(super) inner: Arc<Compiled>,
 }
 
-/// What all clones of a [`Component`] share.
+/// The data that all clones of a [`Component`] share.
 pub(super) struct Compiled {
     pub(super) engine: Arc<Inner>,
     pub(super) pre: OperatorPre<HostState>,
@@ -96,22 +97,22 @@ pub(super) struct Compiled {
     pub(super) hash: Hash,
     pub(super) len: usize,
     pub(super) imports: Vec<String>,
-    /// What it is linked with beyond the operator's world.
+    /// The interfaces linked beyond the operator's world.
     pub(super) interfaces: Interfaces,
 }
 
 impl Component {
-    /// What it says of itself, asked once when it was first compiled.
+    /// Returns its description, which was requested once when it was first compiled.
     pub fn description(&self) -> &Description {
         &self.inner.description
     }
 
-    /// The BLAKE3 hash, in hexadecimal, of the bytes it was loaded from.
+    /// Returns the BLAKE3 hash, in hexadecimal, of the bytes that it was loaded from.
     pub fn hash(&self) -> String {
         self.inner.hash.to_hex().to_string()
     }
 
-    /// Bytes of the binary it was loaded from.
+    /// Returns the size of the binary that it was loaded from, in bytes.
     #[expect(
         clippy::len_without_is_empty,
         reason = "an empty binary is no component"
@@ -120,12 +121,12 @@ impl Component {
         self.inner.len
     }
 
-    /// What it may reach beyond the operator interface.
+    /// Returns the interfaces that it may use beyond the operator interface.
     pub fn interfaces(&self) -> Interfaces {
         self.inner.interfaces
     }
 
-    /// Names of the interfaces it imports.
+    /// Returns the names of the interfaces that it imports.
     pub fn imports(&self) -> &[String] {
         &self.inner.imports
     }

@@ -1,8 +1,9 @@
-//! From a core module to the component it says it is.
+//! Converts a core module to the component that it declares to be.
 //!
-//! A module carries its component type in a custom section. That section is not read: there is one world it can be of,
-//! and the library that would decode it recurses without bound on packages that depend on each other in a circle. What
-//! the module imports and exports is held against the world itself instead.
+//! A module contains its component type in a custom section. That section is not decoded: only one
+//! world is possible, and the library that would decode it recurses without bound on packages that
+//! depend on each other in a cycle. Instead, the module's imports and exports are checked against
+//! the world itself.
 
 use std::sync::LazyLock;
 
@@ -14,16 +15,16 @@ use super::error::LoadError;
 use super::grants::Interfaces;
 use super::host::{is_of_1_0, is_operator_interface};
 
-/// The custom sections that a component type comes in.
+/// Name prefix of the custom sections that contain a component type.
 const COMPONENT_TYPE: &str = "component-type";
-/// The custom section in there that says how text is encoded: a version, then the encoding.
+/// Name of the nested custom section that sets the encoding of text: a version, then the encoding.
 const TEXT: &str = "wit-component-encoding";
 
-/// The world that every operator implements, as the interface file has it.
+/// The world that every operator implements, from the interface file.
 static OPERATOR: LazyLock<(Resolve, WorldId)> =
     LazyLock::new(|| world(include_str!("../../../wasm-sdk/wit/operator.wit")));
 
-/// The same world in its first version, for modules that were built for it.
+/// Version 1.0 of this world, for modules that were built for it.
 static OPERATOR_1_0: LazyLock<(Resolve, WorldId)> =
     LazyLock::new(|| world(include_str!("../../wit/operator-1.0.wit")));
 
@@ -38,7 +39,8 @@ fn world(wit: &str) -> (Resolve, WorldId) {
     (resolve, world)
 }
 
-/// Makes a component of a core module of the operator world, which imports from the host alone whatever is granted.
+/// Converts a core module of the operator world to a component. It may import only from the host,
+/// regardless of its grants.
 pub(super) fn encode(module: &[u8], granted: Interfaces) -> Result<Vec<u8>, LoadError> {
     let Stripped {
         mut module,
@@ -77,13 +79,13 @@ pub(super) fn encode(module: &[u8], granted: Interfaces) -> Result<Vec<u8>, Load
 /// A module without its component type.
 struct Stripped {
     module: Vec<u8>,
-    /// How it says that text is encoded; `None` if it carried no component type.
+    /// The declared encoding of text; `None` if the module contained no component type.
     text: Option<StringEncoding>,
-    /// What it imports from, each once.
+    /// The distinct names of the modules that it imports from.
     imports: Vec<String>,
 }
 
-/// What a core module imports from, each once.
+/// Returns the distinct names of the modules that a core module imports from.
 pub(super) fn imports_of_module(module: &[u8]) -> Result<Vec<String>, LoadError> {
     let stripped = strip(module)?;
     match stripped.text {
@@ -122,7 +124,7 @@ fn try_strip(module: &[u8]) -> wasmparser::Result<Stripped> {
             }
             _ => {}
         }
-        // The code section is announced before it is all there.
+        // The start of the code section is reported before all of it has been read.
         if let Some((id, range)) = payload.as_section() {
             let Some(section) = module.get(range) else {
                 continue;
@@ -135,7 +137,7 @@ fn try_strip(module: &[u8]) -> wasmparser::Result<Stripped> {
     Ok(stripped)
 }
 
-/// What a component type says of text; UTF-8 if nothing.
+/// Returns the text encoding that a component type declares; UTF-8 by default.
 fn text_encoding(component_type: &[u8]) -> StringEncoding {
     for payload in Parser::new(0).parse_all(component_type) {
         match payload {

@@ -17,43 +17,45 @@ use super::host::{self, HostState};
 use super::ticker::Ticker;
 use super::wait::Waits;
 
-/// Frames of a trap's backtrace that are looked at.
+/// Maximum number of frames inspected in a trap's backtrace: 32.
 const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(32).expect("32 is not zero");
 
-/// How an [`Engine`] is set up.
+/// The configuration of an [`Engine`].
 #[derive(Debug, Clone, Default)]
 pub struct EngineConfig {
-    /// The folder for compiled code, made with mode 0700 if it doesn't exist, 512 MiB at most. `None`, the default:
-    /// every process compiles anew.
+    /// The folder for compiled code, at most 512 MiB. It is created with mode 0700 if it does not
+    /// exist. `None`, the default, disables the cache: every process compiles again.
     pub cache_dir: Option<PathBuf>,
 }
 
-/// Compiles operators and runs them within limits. A clone is a reference count.
+/// Compiles operators and runs them within limits. Cloning only increments a reference count.
 ///
-/// Dropping the last clone, [`Component`](super::Component) and [`Instance`](super::Instance) ends its thread.
+/// Dropping the last clone, [`Component`](super::Component) and [`Instance`](super::Instance) ends
+/// its thread.
 #[derive(Clone)]
 pub struct Engine {
     pub(super) inner: Arc<Inner>,
 }
 
-/// What all clones of an [`Engine`] share.
+/// The data that all clones of an [`Engine`] share.
 pub(super) struct Inner {
     pub(super) wasm: wasmtime::Engine,
-    /// What every operator reaches.
+    /// The functions that every operator can call.
     pub(super) linker: Linker<HostState>,
     pub(super) ticker: Ticker,
     pub(super) waits: Waits,
     pub(super) cache: Option<Cache>,
-    /// What is loaded, so that many stages of one operator share its code. Holds no more than what is in use.
+    /// The loaded components, so that the stages of one operator share its code. Contains only
+    /// components in use.
     pub(super) loaded: Mutex<HashMap<(Hash, Interfaces), Weak<Compiled>>>,
 }
 
 impl Engine {
-    /// Sets up the compiler and starts the thread that measures guest calls.
+    /// Creates the compiler and starts the thread that measures guest calls.
     ///
     /// # Errors
-    /// When the machine can't run compiled WebAssembly, a thread can't be started, or the cache folder is unusable or
-    /// could be written by others.
+    /// The machine cannot run compiled WebAssembly, a thread cannot be started, or the cache folder
+    /// is unusable or writable by other users.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
         let failed = |error: wasmtime::Error| EngineError::Compiler(format!("{error:#}"));
         let wasm = wasmtime::Engine::new(&sandbox()).map_err(failed)?;
@@ -82,8 +84,8 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// What guests may use of WebAssembly, and how they are stopped. Threads, garbage collection, exceptions and the
-/// asynchronous component model are not compiled in at all.
+/// Returns the WebAssembly features of guests and the settings that interrupt them. Threads,
+/// garbage collection, exceptions and the asynchronous component model are not compiled in at all.
 fn sandbox() -> Config {
     let mut config = Config::new();
     config
@@ -91,16 +93,17 @@ fn sandbox() -> Config {
         .cranelift_opt_level(OptLevel::Speed)
         .wasm_component_model(true)
         .wasm_memory64(false)
-        // What passes between the parts of a component that is made of several is copied by code that sees the memories
-        // of both; without this the compiler panics on such a component.
+        // Data passed between the parts of a composed component is copied by code that accesses
+        // both memories. Without this feature, the compiler panics on such a component.
         .wasm_multi_memory(true)
         // Its results depend on the machine.
         .wasm_relaxed_simd(false)
         .epoch_interruption(true)
         .max_wasm_stack(512 * 1024)
         .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
-        // An instance reserves 4 GiB of addresses, not of memory: no bounds check is needed then, and the base of the
-        // memory never moves. Its first pages are shared with all other instances until they are written.
+        // An instance reserves 4 GiB of addresses, not of memory: then no bounds check is needed,
+        // and the base of the memory never moves. Its first pages are shared with all other
+        // instances until they are written.
         .memory_reservation(4 << 30)
         .memory_guard_size(32 << 20)
         .memory_may_move(false)

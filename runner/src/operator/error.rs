@@ -1,4 +1,4 @@
-//! What can go wrong with an operator, one enum an operation.
+//! The errors of operators, one enum per operation.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::grants::Interfaces;
 
-/// Why [`Engine::new`](super::Engine::new) failed.
+/// The reason why [`Engine::new`](super::Engine::new) failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The compiler cannot be set up on this machine.
@@ -15,12 +15,12 @@ pub enum EngineError {
     /// The thread that measures the time of guest calls cannot be started.
     #[error("the thread that measures guest calls cannot be started: {0}")]
     Ticker(#[source] io::Error),
-    /// The cache folder cannot be used.
+    /// The cache folder is unusable.
     #[error(transparent)]
     Cache(#[from] CacheError),
 }
 
-/// Why a folder cannot hold compiled code.
+/// The reason why a folder cannot hold compiled code.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// A file system call failed.
@@ -28,78 +28,79 @@ pub enum CacheError {
     Io {
         /// The folder or the file in it.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Somebody else could put code there that this process would then run.
+    /// Another user could place code there that this process would then run.
     #[error("the cache folder cannot be trusted: {path} {why}", path = .path.display())]
     Untrusted {
         /// The folder or the file in it.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         why: String,
     },
 }
 
-/// Why [`Engine::load`](super::Engine::load) failed.
+/// The reason why [`Engine::load`](super::Engine::load) failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The binary is larger than allowed.
     #[error("the binary has {len} bytes, more than the {max} allowed")]
     TooLarge {
-        /// Bytes it has.
+        /// Its size in bytes.
         len: usize,
-        /// Bytes it may have.
+        /// Its maximum size in bytes.
         max: usize,
     },
-    /// The bytes are no WebAssembly binary at all.
+    /// The bytes are not a WebAssembly binary.
     #[error("not a WebAssembly binary: {0}")]
     NotWasm(&'static str),
-    /// A core module that doesn't say which component it is.
+    /// A core module without its component type.
     #[error(
         "a core module without its component type (the custom section `component-type`); is the operator crate built \
          with mosaik-wasm-sdk or wit-bindgen, and the section not stripped?"
     )]
     NoComponentType,
-    /// A core module that cannot be made a component.
+    /// A core module that cannot be converted to a component.
     #[error("the core module cannot be made a component: {0}")]
     Encode(String),
-    /// WebAssembly that does not validate, needs a feature that is off, or does not compile.
+    /// WebAssembly that is invalid, needs a disabled feature, or does not compile.
     #[error("not a valid component: {0}")]
     Invalid(String),
-    /// The component is valid, as far as can be seen, but would cost too much to compile.
+    /// The component appears to be valid, but compiling it would cost too much.
     #[error("asks too much of the compiler: {0}")]
     TooComplex(String),
-    /// The component wants to reach what it was not granted; [`hint`](Self::hint) says how to grant it.
+    /// The component imports interfaces that were not granted; [`hint`](Self::hint) explains how to
+    /// grant them.
     #[error("imports {}, which nothing grants", list(.names))]
     Imports {
-        /// The interfaces by their names.
+        /// The names of the interfaces.
         names: Vec<String>,
-        /// What it was granted.
+        /// The granted interfaces.
         granted: Interfaces,
     },
-    /// A core module wants to reach what only a component can be granted.
+    /// A core module imports interfaces that can only be granted to a component.
     #[error("is a core module that imports {}: only a component can be granted more than `{host}`", list(.0), host = super::host::HOST)]
     ModuleImports(Vec<String>),
     /// The component is not an operator.
     #[error("does not export {}, which an operator of the world `{world}` must", list(.0), world = super::load::WORLD)]
     MissingExports(Vec<String>),
-    /// An import or export exists under the right name with another type.
+    /// An import or export has the right name but another type.
     #[error("does not fit the world `{world}`: {0}", world = super::load::WORLD)]
     World(String),
-    /// The call of `describe`, which every load makes once, failed.
+    /// The call to `describe`, which every load makes once, failed.
     #[error("cannot be asked what it is: {0}")]
     Describe(#[source] CallError),
-    /// What it says of itself makes no sense.
+    /// Its description is invalid.
     #[error("describes itself wrongly: {0}")]
     Description(String),
-    /// The encoder or the compiler failed in a way it should not on any input.
+    /// The encoder or the compiler failed in a way that no input should cause.
     #[error("the compiler failed unexpectedly: {0}")]
     Internal(String),
 }
 
 impl LoadError {
-    /// What would mend it, where that is known.
+    /// Returns advice on how to fix the error, if there is any.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Imports { names, granted } => Some(granted.hint(names)),
@@ -111,7 +112,7 @@ impl LoadError {
     }
 }
 
-/// Why [`Component::instantiate`](super::Component::instantiate) failed.
+/// The reason why [`Component::instantiate`](super::Component::instantiate) failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// A binding names a port that the operator does not describe.
@@ -121,86 +122,90 @@ pub enum OpenError {
         direction: &'static str,
         /// The name in the binding.
         port: String,
-        /// The ports it describes.
+        /// The ports that it describes.
         known: Vec<String>,
     },
-    /// What it is granted cannot be had: a folder is gone.
+    /// A grant is unavailable, for example because a folder no longer exists.
     #[error("{0}")]
     Grant(String),
-    /// Instantiation or the guest's `open` failed; [`CallError::Refused`] is the guest's own word on its configuration.
+    /// Instantiation or the guest's `open` failed. [`CallError::Refused`] is the guest's own
+    /// refusal of its configuration.
     #[error(transparent)]
     Call(#[from] CallError),
 }
 
-/// Why a call into an operator failed.
+/// The reason why a call into an operator failed.
 ///
-/// [`is_fatal`](Self::is_fatal) says whether the instance is lost.
+/// [`is_fatal`](Self::is_fatal) returns true if the instance is lost.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The guest trapped: it panicked, ran out of stack, divided by zero, reached outside its memory.
+    /// The guest trapped, for example because it panicked, exhausted its stack, divided by zero or
+    /// accessed memory out of bounds.
     #[error("{message}")]
     Trapped {
-        /// Names the operator, the call, the trap, where it happened and what the guest last logged as an error.
+        /// The operator, the call, the trap, its location and the guest's last error line.
         message: String,
     },
-    /// The call used up its CPU time. How busy the machine is makes no difference.
+    /// The call used up its CPU time. The load of the machine makes no difference.
     #[error("`{call}` used more than the {limit:?} of CPU time that `limits.time` allows it")]
     TimedOut {
         /// The exported function.
         call: &'static str,
-        /// The CPU time it had: the base, and a thousandth of it for each record of the batch.
+        /// The CPU time limit: the base, and 1/1000 of it for each record of the batch.
         limit: Duration,
     },
-    /// The call waited too long for the host: a file, a timer, a response.
+    /// The call waited too long for the host, for example for a file, a timer or a response.
     #[error("`{call}` waited longer than the {limit:?} that `limits.wait` allows it")]
     WaitedTooLong {
         /// The exported function.
         call: &'static str,
-        /// The time it had, as for the CPU time.
+        /// The wait limit, which grows with the batch like the CPU time limit.
         limit: Duration,
     },
-    /// The guest wanted more memory than it may have.
+    /// The guest requested more memory than its limit.
     #[error("`{call}` needs more memory than the {limit} bytes that `limits.memory` allows")]
     OutOfMemory {
         /// The exported function.
         call: &'static str,
-        /// Bytes it may have.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// The answer breaks the canonical ABI, the world's rules or a limit.
+    /// The answer violates the canonical ABI, the rules of the world or a limit.
     #[error("`{call}` gave a malformed answer: {what}")]
     Malformed {
         /// The exported function.
         call: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         what: String,
     },
-    /// The guest said no: its error text, cut to [`Limits::reason_bytes_max`](super::Limits::reason_bytes_max).
+    /// The guest refused the call. The text is its error, cut to
+    /// [`Limits::reason_bytes_max`](super::Limits::reason_bytes_max).
     #[error("{0}")]
     Refused(String),
-    /// An earlier call failed, so the guest's memory cannot be trusted and is gone; nothing was called.
+    /// An earlier call failed. The guest's memory cannot be trusted and was discarded, and the
+    /// guest was not called.
     #[error("the instance was lost in an earlier failure")]
     Poisoned,
-    /// The batch can never fit the guest's memory; nothing was called.
+    /// The batch can never fit into the guest's memory. The guest was not called.
     #[error("a batch of {len} bytes does not fit an operator with {max} bytes of memory")]
     BatchTooLarge {
-        /// Bytes of the batch, headers included.
+        /// Size of the batch in bytes, headers included.
         len: usize,
-        /// Bytes of memory the guest may have.
+        /// Maximum size of the guest's memory in bytes.
         max: usize,
     },
-    /// The operator describes no such input port; nothing was called.
+    /// The operator describes no such input port. The guest was not called.
     #[error("there is no input port {port}, the operator has {count}")]
     NoSuchPort {
-        /// The number asked for.
+        /// The requested number.
         port: u32,
-        /// How many it has.
+        /// Number of its input ports.
         count: usize,
     },
 }
 
 impl CallError {
-    /// Whether the instance is unusable from here on and has to be made anew.
+    /// Returns true if the instance is unusable and has to be re-created.
     pub const fn is_fatal(&self) -> bool {
         !matches!(
             self,
@@ -209,7 +214,8 @@ impl CallError {
     }
 }
 
-/// `` `a`, `b` and `c` ``, at most so many as a component of a language's runtime imports.
+/// Formats names as `` `a`, `b` and `c` ``, up to the number that a component with a language
+/// runtime imports.
 fn list(names: &[String]) -> String {
     const SHOWN_MAX: usize = 32;
     let quoted: Vec<_> = names

@@ -1,22 +1,24 @@
-//! What an operator may be granted beyond its world, and which imports that covers.
+//! The grants of an operator beyond its world, and the imports that they cover.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// What one operator may reach beyond `mosaik:operator/host`. The default is nothing.
+/// The resources that one operator may use beyond `mosaik:operator/host`. The default is none.
 ///
-/// Any grant brings along those parts of WASI 0.2 that reach nothing by themselves and that the runtimes of most
-/// languages want: streams, clocks (to the millisecond, as `host.now`), standard output (it goes to the log), an
-/// environment and a file system, both empty but for what is granted, and sockets that refuse everything.
+/// Any grant includes the parts of WASI 0.2 that give access to nothing and that the runtimes of
+/// most languages need: streams, clocks (to the millisecond, like `host.now`), standard output
+/// (written to the log), an environment and a file system, both empty except for what is granted,
+/// and sockets that refuse everything.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Grants {
-    /// Only what any grant brings along.
+    /// Only the parts that any grant includes.
     pub wasi: bool,
-    /// The environment variables it sees, with their values. They are masked in what the operator logs.
+    /// The environment variables that it sees, with their values. The values are masked in its log
+    /// lines.
     pub env: Vec<(String, String)>,
-    /// The folders it sees.
+    /// The folders that it sees.
     pub dirs: Vec<Directory>,
-    /// The hosts it may send HTTP requests to.
+    /// The hosts that it may send HTTP requests to.
     pub http: Vec<HttpHost>,
     /// Random numbers.
     pub random: bool,
@@ -35,39 +37,39 @@ impl fmt::Debug for Grants {
     }
 }
 
-/// A folder that an operator sees, and all that is in it. Links that lead out of it lead nowhere.
+/// A folder that an operator sees, with all its contents. Links out of it cannot be followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
-    /// Where it is.
+    /// The path on this machine.
     pub path: PathBuf,
-    /// What it is called for the operator.
+    /// The name that the operator sees.
     pub name: String,
-    /// Whether the operator may change what is in it. Nothing bounds how much it writes but the disk.
+    /// True if the operator may change the contents. Only the disk limits how much it writes.
     pub write: bool,
 }
 
 /// A host that an operator may send HTTP requests to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpHost {
-    /// A name or an address, an IPv6 one in brackets; lower case.
+    /// A name or an address in lower case; an IPv6 address in brackets.
     pub host: String,
-    /// The one port; without it, 80 for `http` and 443 for `https`.
+    /// The only permitted port. Without one, it is 80 for `http` and 443 for `https`.
     pub port: Option<u16>,
 }
 
 /// The kinds of imports that are linked for an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Interfaces {
-    /// What any grant brings along, environment and file system included.
+    /// The parts that any grant includes, with the environment and the file system.
     pub wasi: bool,
-    /// `wasi:http`, for requests going out.
+    /// `wasi:http`, for outgoing requests.
     pub http: bool,
     /// `wasi:random`.
     pub random: bool,
 }
 
 impl Grants {
-    /// The imports they cover.
+    /// Returns the imports that the grants cover.
     pub fn interfaces(&self) -> Interfaces {
         let Self {
             wasi,
@@ -85,18 +87,18 @@ impl Grants {
     }
 }
 
-/// What it takes to link an import.
+/// The grant that an import requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Any grant.
     Any,
     Http,
     Random,
-    /// There is no grant for it.
+    /// No grant covers it.
     None,
 }
 
-/// What any grant brings along, as far as it is imported by name.
+/// The imports, by name, that any grant includes.
 const ANY: &[&str] = &[
     "wasi:cli/environment",
     "wasi:cli/exit",
@@ -139,14 +141,14 @@ fn kind(import: &str) -> Kind {
 }
 
 impl Interfaces {
-    /// All that can be granted.
+    /// All interfaces that can be granted.
     pub const ALL: Self = Self {
         wasi: true,
         http: true,
         random: true,
     };
 
-    /// Whether an import beyond the operator's world is linked.
+    /// Returns true if an import beyond the operator's world is linked.
     pub(super) fn cover(self, import: &str) -> bool {
         match kind(import) {
             Kind::Any => self.wasi,
@@ -156,7 +158,7 @@ impl Interfaces {
         }
     }
 
-    /// What to write into the manifest so that these imports, which these interfaces do not cover, are.
+    /// Returns advice on how to grant those of `imports` that are not covered.
     pub(super) fn hint(self, imports: &[String]) -> String {
         let of = |wanted: Kind| imports.iter().any(|import| kind(import) == wanted);
         let mut keys = Vec::new();

@@ -1,4 +1,5 @@
-//! What every operator can reach: `log`, `now` and `count`, each bounded. What more it may be granted is in `wasi`.
+//! The host functions of every operator: `log`, `now`, `count`, `count-as` and `outcomes`, each
+//! bounded. Further grants are implemented in `wasi`.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,35 +14,36 @@ use super::log::Log;
 use super::reports::{Clock, CounterClass, Outcomes, Reports};
 use super::wasi::Wasi;
 
-/// The interface that every operator may import. The linker gives it to those that import version 1.0 of it, too.
+/// The interface that every operator may import. The linker also provides it to operators that
+/// import version 1.0.
 pub(super) const HOST: &str = "mosaik:operator/host@1.1.0";
-/// The types that go with it: no function, so nothing to reach.
+/// The types of this interface. They contain no functions and give access to nothing.
 const TYPES: &str = "mosaik:operator/types@1.1.0";
-/// Both in their first version.
+/// Version 1.0 of both.
 const OF_1_0: [&str; 2] = ["mosaik:operator/host@1.0.0", "mosaik:operator/types@1.0.0"];
 
-/// Whether an import is part of the operator interface, which every operator may import.
+/// Returns true if an import is part of the operator interface, which every operator may import.
 pub(super) fn is_operator_interface(import: &str) -> bool {
     import == HOST || import == TYPES || is_of_1_0(import)
 }
 
-/// Whether an import is of version 1.0 of the operator interface.
+/// Returns true if an import belongs to version 1.0 of the operator interface.
 pub(super) fn is_of_1_0(import: &str) -> bool {
     OF_1_0.contains(&import)
 }
 
-/// How much a log line of an operator matters.
+/// The severity of an operator's log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For following single datums.
+    /// Details of single records.
     Trace,
-    /// For whoever writes the operator.
+    /// Information for the operator's developers.
     Debug,
-    /// For whoever runs it.
+    /// Information for the users who run it.
     Info,
-    /// Something is odd.
+    /// An unusual event.
     Warn,
-    /// Something failed; a panic's message comes this way.
+    /// A failure; the message of a panic has this level.
     Error,
 }
 
@@ -57,16 +59,16 @@ impl From<types::Level> for Level {
     }
 }
 
-/// Where an operator's log lines go. Called from within guest calls, so it must not block.
+/// The receiver of an operator's log lines. It is called during guest calls and must not block.
 ///
-/// What it is given is within the instance's [`Limits`].
+/// Its input is within the instance's [`Limits`].
 pub trait Events: Send + Sync {
-    /// A log line, cut to [`Limits::log_line_bytes_max`], at most [`Limits::log_lines_max`] a call and one that says
-    /// how many more there were.
+    /// Receives a log line, cut to [`Limits::log_line_bytes_max`]. Each call logs at most
+    /// [`Limits::log_lines_max`] lines, and one more with the number of dropped lines.
     fn log(&self, level: Level, message: &str);
 }
 
-/// For those who don't listen.
+/// Discards all log lines.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoEvents;
 
@@ -74,19 +76,19 @@ impl Events for NoEvents {
     fn log(&self, _: Level, _: &str) {}
 }
 
-/// What a store carries.
+/// The state of a store.
 pub(super) struct HostState {
     pub(super) limiter: Limiter,
     pub(super) log: Log,
     /// Measures the call in flight.
     pub(super) meter: Meter,
-    /// What a component that was granted more reaches besides.
+    /// The WASI state of a component with grants.
     pub(super) wasi: Option<Box<Wasi>>,
     limits: Limits,
     events: Arc<dyn Events>,
     pub(super) reports: Reports,
     pub(super) clock: Clock,
-    /// Whether what it logs and reports is already known, since calls are repeated.
+    /// True while calls are repeated, whose logs and reports are already known.
     pub(super) muted: bool,
 }
 
@@ -110,8 +112,8 @@ impl HostState {
         self.limits = limits;
     }
 
-    /// Guests look at the epoch where they loop or enter a function of their own. One that does neither, but calls the
-    /// host a million times in a row, is stopped here.
+    /// Guests check the epoch in loops and on function entry. This check stops a guest that does
+    /// neither but calls the host a million times in a row.
     fn in_time(&mut self) -> wasmtime::Result<()> {
         self.meter.look_from_host().map_err(wasmtime::Error::new)
     }
@@ -124,11 +126,12 @@ impl HostState {
     }
 }
 
-/// Links what an operator may reach.
+/// Links the host functions of every operator.
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     linker.instance(TYPES)?;
     let mut host = linker.instance(HOST)?;
-    // Strings are looked at in the guest's memory, so that the host never holds more of one than it keeps.
+    // Strings are inspected in the guest's memory, so that the host never holds more of a string
+    // than it keeps.
     host.func_wrap(
         "log",
         |mut store: StoreContextMut<'_, HostState>, (level, message): (types::Level, WasmStr)| {
@@ -184,7 +187,8 @@ fn count(
     delta: u64,
 ) -> wasmtime::Result<()> {
     store.data_mut().in_time()?;
-    // One byte more than a name may have, so that one that is too long is still seen to be.
+    // A few bytes more than the longest valid name, so that a longer name is still recognized as
+    // too long.
     let name_bytes_max = store.data().limits.counter_name_bytes_max.saturating_add(4);
     let name = cut(&name.to_str(&store)?, name_bytes_max).to_owned();
     let name = store.data().log.masked(name);
@@ -192,7 +196,7 @@ fn count(
     Ok(())
 }
 
-/// The time in ms since 1970.
+/// Returns the time since 1970 in milliseconds.
 fn now_ms() -> u64 {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -200,7 +204,7 @@ fn now_ms() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The front of `text`, at most `max` bytes and whole characters.
+/// Returns a prefix of `text` of at most `max` bytes, cut at a character boundary.
 pub(super) fn cut(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
 }

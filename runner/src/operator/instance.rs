@@ -1,4 +1,4 @@
-//! [`Instance`]: one running operator, with a store of its own that is thrown away when anything goes wrong in it.
+//! [`Instance`]: one running operator with its own store, which is discarded on any fatal error.
 
 use std::sync::Arc;
 
@@ -18,67 +18,69 @@ use super::limits::{Limits, LoadLimits};
 use super::live::{Live, enter, start, state};
 use super::reports::{ClockTrace, Outcomes};
 
-/// A stream on a port, as the guest is told in `open`.
+/// A stream on a port, as passed to the guest in `open`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
-    /// The port's name, one that the operator describes. A port may have several bindings, or none.
+    /// The name of a port that the operator describes. A port may have several bindings, or none.
     pub port: String,
-    /// The stream's name.
+    /// The name of the stream.
     pub stream: String,
     /// `json`, `text`, `bytes` or `postcard`.
     pub encoding: String,
 }
 
-/// What an instance is made with.
+/// The parameters of an instance.
 #[derive(Clone)]
 pub struct Setup {
-    /// What the operator is called in messages.
+    /// The name of the operator in messages.
     pub name: String,
-    /// Its configuration, JSON.
+    /// Its configuration as JSON.
     pub config: String,
-    /// Parts of the configuration that are masked in all that the operator says.
+    /// Parts of the configuration that are masked in all its messages.
     pub secrets: Vec<String>,
-    /// What is bound to its input ports.
+    /// The bindings of its input ports.
     pub inputs: Vec<Binding>,
-    /// What is bound to its output ports.
+    /// The bindings of its output ports.
     pub outputs: Vec<Binding>,
-    /// What it may use.
+    /// Its limits.
     pub limits: Limits,
-    /// What it may reach. What its component was loaded without is not reached either way.
+    /// Its grants. Interfaces that its component was loaded without stay unavailable.
     pub grants: Grants,
-    /// Where its log lines and counters go.
+    /// The receiver of its log lines.
     pub events: Arc<dyn Events>,
 }
 
-/// A running operator. Owned by one thread at a time; every call blocks until the guest has answered or used up its
-/// [`Limits::call_time_max`] or [`Limits::call_wait_max`].
+/// A running operator, owned by one thread at a time. Every call blocks until the guest has
+/// answered or exceeds its [`Limits::call_time_max`] or [`Limits::call_wait_max`].
 ///
-/// A guest that traps, runs out of time or memory or answers nonsense is gone at once, its memory given back; every
-/// later call is [`CallError::Poisoned`]. Ports are numbered by their position in
-/// [`Description`](super::Description), however few of them are bound.
+/// If a guest traps, exceeds its time or memory, or gives a malformed answer, it is dropped
+/// immediately and its memory is freed. Every later call returns [`CallError::Poisoned`]. Ports are
+/// numbered by their position in [`Description`](super::Description), including unbound ones.
 pub struct Instance {
     component: Component,
     name: String,
     limits: Limits,
     pending: Pending,
-    /// Whether the last answer is about the whole state: each part of it may take as long as a state may.
+    /// True if the last answer is about the whole state: each part of it then has the time limit of
+    /// a state call.
     answers_of_state: bool,
-    /// A batch may take as long as one of so many records.
+    /// A batch has at least the time limit of a batch with this number of records.
     records_min: usize,
-    /// Gone after a fatal error.
+    /// `None` after a fatal error.
     live: Option<Live>,
-    /// What the clock answered in the call that failed.
+    /// The clock values of the call that failed.
     last_clock: ClockTrace,
 }
 
 impl Component {
-    /// Makes an instance and calls its `open`.
+    /// Creates an instance and calls its `open`.
     ///
-    /// Blocks for [`Limits::open_time_max`] of CPU time at most while it is instantiated, and again in `open`.
+    /// Blocks for at most [`Limits::open_time_max`] of CPU time during instantiation, and again in
+    /// `open`.
     ///
     /// # Errors
-    /// When a binding names a port that is not described, and as every call; [`CallError::Refused`] is what `open`
-    /// says of the configuration.
+    /// A binding names an unknown port, or a call fails. [`CallError::Refused`] is the reply of
+    /// `open` to the configuration.
     pub fn instantiate(&self, setup: Setup) -> Result<Instance, OpenError> {
         let description = self.description();
         for (direction, bindings, known) in [
@@ -142,7 +144,8 @@ impl Component {
 }
 
 impl Instance {
-    /// Holds it to other limits from its next call on. Memory that it has already stays, even if it is more.
+    /// Sets the limits that apply from the next call on. Existing memory stays, even if it exceeds
+    /// them.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
         if let Some(live) = &mut self.live {
@@ -150,15 +153,16 @@ impl Instance {
         }
     }
 
-    /// Gives every batch at least the time that one of so many records has.
+    /// Gives every batch at least the time limit of a batch with `records` records.
     pub fn set_records_min(&mut self, records: usize) {
         self.records_min = records;
     }
 
-    /// Hands a batch to the input port of that number.
+    /// Passes a batch to the input port with this number.
     ///
     /// # Errors
-    /// See [`CallError`]. [`Refused`](CallError::Refused) means the whole batch and leaves the instance usable.
+    /// See [`CallError`]. [`Refused`](CallError::Refused) applies to the whole batch and leaves the
+    /// instance usable.
     pub fn process(&mut self, port: u32, batch: &Frames) -> Result<Processed, CallError> {
         self.check_input(port)?;
         let (len, max) = (batch.wire_len(), self.limits.memory_bytes_max);
@@ -173,7 +177,7 @@ impl Instance {
         })
     }
 
-    /// Asks for the rest, after an answer with [`Processed::more`].
+    /// Requests the rest of the answer, after an answer with [`Processed::more`].
     ///
     /// # Errors
     /// See [`CallError`].
@@ -188,11 +192,11 @@ impl Instance {
         })
     }
 
-    /// Tells it that time has passed.
+    /// Notifies the operator that time has passed.
     ///
     /// # Errors
-    /// See [`CallError`]. An operator may refuse this and every other call while [`Processed::more`] waits for
-    /// [`resume`](Self::resume).
+    /// See [`CallError`]. An operator may refuse this and every other call while
+    /// [`Processed::more`] waits for [`resume`](Self::resume).
     pub fn tick(&mut self) -> Result<Processed, CallError> {
         self.answers_of_state = true;
         self.answer(
@@ -203,7 +207,7 @@ impl Instance {
         )
     }
 
-    /// Tells it that nothing more comes on an input port.
+    /// Notifies the operator that an input port has ended.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -218,7 +222,7 @@ impl Instance {
         )
     }
 
-    /// Asks what it remembers.
+    /// Requests the operator's state.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -234,10 +238,10 @@ impl Instance {
             .map_err(|refusal| self.refused(refusal))
     }
 
-    /// Gives it what its predecessor remembered, before the first batch.
+    /// Restores the state of a predecessor, before the first batch.
     ///
     /// # Errors
-    /// See [`CallError`]; [`Refused`](CallError::Refused) if it can't make anything of that state.
+    /// See [`CallError`]; [`Refused`](CallError::Refused) if the operator cannot use that state.
     pub fn restore(&mut self, saved: &State) -> Result<(), CallError> {
         let (budget, answer_bytes_max) = (self.limits.open_budget(), self.limits.output_bytes_max);
         saved
@@ -252,7 +256,8 @@ impl Instance {
             .map_err(|refusal| self.refused(refusal))
     }
 
-    /// What `now` has answered since the calls were last begun, also if the last of them failed.
+    /// Takes the values that `now` has returned since the calls were last begun, including those of
+    /// a failed last call.
     pub fn take_clock(&mut self) -> ClockTrace {
         let trace = match &mut self.live {
             Some(live) => &mut live.store.data_mut().clock.trace,
@@ -261,12 +266,13 @@ impl Instance {
         std::mem::take(trace)
     }
 
-    /// Begins calls: `now` answers as in an earlier attempt at them, then it tells the time.
+    /// Begins calls: `now` first returns the values of an earlier attempt, then the time.
     pub fn begin(&mut self, clock: ClockTrace) {
         self.begin_calls(clock, false);
     }
 
-    /// Begins to repeat calls: `now` answers as it did then, and what the guest logs and counts is left out.
+    /// Begins to repeat calls: `now` returns the recorded values, and the guest's log lines and
+    /// counts are ignored.
     pub fn repeat(&mut self, clock: ClockTrace) {
         self.begin_calls(clock, true);
     }
@@ -279,7 +285,7 @@ impl Instance {
         }
     }
 
-    /// Leaves out what the guest has counted since it was last asked.
+    /// Discards the guest's counts since they were last taken.
     pub fn forget_reports(&mut self) {
         if let Some(live) = &mut self.live {
             let reports = &mut live.store.data_mut().reports;
@@ -288,22 +294,23 @@ impl Instance {
         }
     }
 
-    /// What it is called in messages.
+    /// Returns its name in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What it is an instance of.
+    /// Returns its component.
     pub const fn component(&self) -> &Component {
         &self.component
     }
 
-    /// Whether an earlier call failed so that every further one is [`CallError::Poisoned`].
+    /// Returns true if an earlier call failed, so that every further one returns
+    /// [`CallError::Poisoned`].
     pub const fn is_poisoned(&self) -> bool {
         self.live.is_none()
     }
 
-    /// Bytes of linear memory it has now; none once it is poisoned.
+    /// Returns the current size of its linear memory in bytes: 0 once it is poisoned.
     pub fn memory_bytes(&self) -> usize {
         self.live
             .as_ref()
@@ -326,7 +333,8 @@ impl Instance {
         }
     }
 
-    /// A call that answers with what leaves, about a batch of so many `datums`, or about the one before.
+    /// Makes a call that answers with output, about a batch of `datums` records, or about the
+    /// previous batch.
     fn answer(
         &mut self,
         call: &'static str,
@@ -341,14 +349,15 @@ impl Instance {
         let mut said = self
             .call(call, budget, answer_bytes_max, f)?
             .map_err(|refusal| self.refused(refusal))?;
-        // Before they are cut, so that no front of a secret is left.
+        // Mask secrets before the texts are cut, so that no prefix of a secret remains.
         if let Some(live) = &self.live {
             for rejected in &mut said.rejected {
                 let reason = std::mem::take(&mut rejected.reason);
                 rejected.reason = live.store.data().log.masked(reason);
             }
         }
-        // Only now: a guest that refuses a call because the rest of its last answer is due still owes that rest.
+        // Only now: a guest that refuses a call because the rest of its last answer is due must
+        // still deliver that rest.
         if let Some(datums) = datums {
             self.pending.begin(datums);
         }
@@ -405,7 +414,7 @@ impl std::fmt::Debug for Instance {
     }
 }
 
-/// Asks a component what it is, in an instance of its own that is gone afterwards.
+/// Requests a component's description from a temporary instance.
 pub(super) fn describe(
     engine: &Inner,
     pre: &OperatorPre<HostState>,

@@ -1,4 +1,4 @@
-//! What an operator may use, and the limiter that holds a store to it.
+//! The limits of an operator, and the limiter that enforces them on a store.
 
 use std::time::Duration;
 
@@ -10,12 +10,14 @@ use super::budget::Budget;
 /// Bounds of [`Engine::load`](super::Engine::load).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadLimits {
-    /// Bytes of the binary, module or component. Default 10 MiB, which holds everything but a component that carries a
-    /// language runtime. Worst case: compiling takes some seconds and some hundred MiB for each 10 MiB.
+    /// Maximum size of the binary (module or component) in bytes. Default 10 MiB, which is enough
+    /// for everything except a component with a language runtime. Worst case: compilation takes
+    /// several seconds and several hundred MiB per 10 MiB.
     pub binary_bytes_max: usize,
-    /// Bytes of memory the guest may have while it is asked to describe itself. Default 64 MiB.
+    /// Maximum memory of the guest during `describe`, in bytes. Default 64 MiB.
     pub memory_bytes_max: usize,
-    /// CPU time of instantiation and `describe`. Default 2 s, since a language runtime may start up there.
+    /// Maximum CPU time of instantiation and of `describe`. Default 2 s, because a language runtime
+    /// may start up there.
     pub describe_time_max: Duration,
 }
 
@@ -32,36 +34,42 @@ impl Default for LoadLimits {
 /// Bounds of one running instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of all linear memories together. Default 64 MiB. A growth beyond is [`OutOfMemory`]. A larger batch is
-    /// not even handed in.
+    /// Maximum total size of all linear memories, in bytes. Default 64 MiB. Growth beyond it is
+    /// [`OutOfMemory`]. A larger batch is not passed to the guest.
     ///
     /// [`OutOfMemory`]: super::CallError::OutOfMemory
     pub memory_bytes_max: usize,
-    /// CPU time of one call, and a thousandth of it more for each record of its batch. Default 1 s; exceeded by up to
-    /// 15 ms.
+    /// Maximum CPU time of one call, plus 1/1000 of it for each record of its batch. Default 1 s;
+    /// exceeded by at most 15 ms.
     pub call_time_max: Duration,
-    /// Time that one call may wait for the host (a file, a timer, a response), and a thousandth of it more for each
-    /// record of its batch. Default 1 min. Only an operator with grants can wait.
+    /// Maximum time that one call may wait for the host (a file, a timer, a response), plus 1/1000
+    /// of it for each record of its batch. Default 1 min. Only an operator with grants can wait.
     pub call_wait_max: Duration,
-    /// CPU time of each of instantiation, `open`, `tick`, `finish`, `snapshot` and `restore`. `None`, the default, is ten
-    /// times [`call_time_max`](Self::call_time_max), at least 1 s.
+    /// Maximum CPU time of each of instantiation, `open`, `tick`, `finish`, `snapshot` and
+    /// `restore`. `None`, the default, means 10 times [`call_time_max`](Self::call_time_max), at
+    /// least 1 s.
     pub open_time_max: Option<Duration>,
-    /// Bytes one answer may bring into the host: frames, reasons, and some 32 bytes for each of them. Default 64 MiB.
-    /// Also bounds one log line before it is cut.
+    /// Maximum size of one answer in the host, in bytes: frames, reasons, and about 32 bytes for
+    /// each of them. Default 64 MiB. Also limits the size of a log line before it is cut.
     pub output_bytes_max: usize,
-    /// Bytes of one datum of an answer, header excluded. Default 16 MiB.
+    /// Maximum size of one record of an answer, in bytes without its header. Default 16 MiB.
     pub datum_bytes_max: usize,
-    /// Bytes of all keys and values of one snapshot, and some 64 bytes for each entry. Default 64 MiB.
+    /// Maximum size of one snapshot, in bytes: all keys and values, and about 64 bytes for each
+    /// entry. Default 64 MiB.
     pub state_bytes_max: usize,
-    /// Bytes of a rejection's reason or of a refusal; the rest is cut off. Default 1 KiB.
+    /// Maximum size of the reason of a rejection or refusal, in bytes; the rest is cut off. Default
+    /// 1 KiB.
     pub reason_bytes_max: usize,
-    /// Log lines of one call; the rest is counted and told in one more line. Default 1,000.
+    /// Maximum number of log lines of one call. Further lines are counted and reported in one more
+    /// line. Default 1,000.
     pub log_lines_max: u32,
-    /// Bytes of a log line; the rest is cut off. Default 8 KiB.
+    /// Maximum size of a log line, in bytes; the rest is cut off. Default 8 KiB.
     pub log_line_bytes_max: usize,
-    /// Names of counters during the instance's life; others are ignored, which is logged once. Default 64.
+    /// Maximum number of counter names in the life of the instance. Others are ignored, which is
+    /// logged once. Default 64.
     pub counters_max: usize,
-    /// Bytes of a counter's name; a longer one is ignored, likewise. Default 64.
+    /// Maximum size of a counter's name, in bytes. A counter with a longer name is ignored, which
+    /// is logged once. Default 64.
     pub counter_name_bytes_max: usize,
 }
 
@@ -85,7 +93,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The budget of a call about so many `records`.
+    /// Returns the budget of a call with `records` records.
     pub(super) fn call_budget(&self, records: usize) -> Budget {
         let base = Budget {
             cpu: self.call_time_max,
@@ -94,7 +102,8 @@ impl Limits {
         base.for_records(records)
     }
 
-    /// The budget of the calls that handle a whole state: instantiation, `open`, `tick`, `finish`, `snapshot`, `restore`.
+    /// Returns the budget of the calls that handle a whole state: instantiation, `open`, `tick`,
+    /// `finish`, `snapshot` and `restore`.
     pub(super) fn open_budget(&self) -> Budget {
         const LEAST: Duration = Duration::from_secs(1);
         let cpu = self
@@ -106,37 +115,40 @@ impl Limits {
         }
     }
 
-    /// CPU time of one call that handles a whole state.
+    /// Returns the CPU time limit of one call that handles a whole state.
     pub(crate) fn state_time_max(&self) -> Duration {
         self.open_budget().cpu
     }
 }
 
-/// Elements of all tables of a store: 2 MiB. Large guests have some ten thousand functions.
+/// Maximum number of elements in all tables of a store: 262,144, which take 2 MiB. Large guests
+/// have tens of thousands of functions.
 const TABLE_ELEMENTS_MAX: usize = 256 * 1024;
-/// Core instances of a store. An ordinary component has three, one linked from shared libraries some dozens.
+/// Maximum number of core instances of a store: 64. An ordinary component has three, one that is
+/// linked from shared libraries has several dozen.
 const INSTANCES_MAX: usize = 64;
-/// Linear memories of a store.
+/// Maximum number of linear memories of a store: 16.
 const MEMORIES_MAX: usize = 16;
-/// Tables of a store.
+/// Maximum number of tables of a store: 64.
 const TABLES_MAX: usize = 64;
 
-/// A memory wanted to grow past its limit.
+/// A memory growth exceeded the limit.
 #[derive(Debug, thiserror::Error)]
 #[error("more memory wanted than the {limit} bytes allowed")]
 pub(super) struct MemoryExceeded {
     pub(super) limit: usize,
 }
 
-/// A table wanted to grow past its limit.
+/// A table growth exceeded the limit.
 #[derive(Debug, thiserror::Error)]
 #[error("more table elements wanted than the {limit} allowed")]
 pub(super) struct TableExceeded {
     limit: usize,
 }
 
-/// Holds a store to its limits: like wasmtime's `StoreLimits` with `trap_on_grow_failure`, but it bounds the sum of all
-/// memories and of all tables, and says by the error's type which limit it was.
+/// Enforces the limits of a store: like wasmtime's `StoreLimits` with `trap_on_grow_failure`, but
+/// it bounds the total of all memories and of all tables, and the type of the error identifies the
+/// limit.
 #[derive(Debug)]
 pub(super) struct Limiter {
     memory_bytes: usize,
@@ -153,18 +165,19 @@ impl Limiter {
         }
     }
 
-    /// Another bound from now on. What is in use stays, even if it is more.
+    /// Sets another bound. Memory in use stays, even if it exceeds the bound.
     pub(super) const fn set_max(&mut self, memory_bytes_max: usize) {
         self.memory_bytes_max = memory_bytes_max;
     }
 
-    /// Bytes of all memories now.
+    /// Returns the current size of all memories in bytes.
     pub(super) const fn memory_bytes(&self) -> usize {
         self.memory_bytes
     }
 }
 
-/// `total`, grown by `desired - current`, unless that is more than `max`, or `desired` more than what was declared.
+/// Returns `total` grown by `desired - current`, or `None` if that exceeds `max` or `desired`
+/// exceeds the declared maximum.
 fn grown(
     total: usize,
     current: usize,

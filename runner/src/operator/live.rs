@@ -1,4 +1,4 @@
-//! [`Live`]: a guest in a store of its own, instantiated and entered on the terms of each call.
+//! [`Live`]: a guest in its own store, instantiated and called on the terms of each call.
 
 use std::sync::Arc;
 
@@ -21,14 +21,14 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// What the guest said when it said no, without secrets.
+    /// Returns the error for a guest's refusal, with its secrets masked.
     pub(super) fn refused(&self, refusal: String, limits: &Limits) -> CallError {
         let refusal = self.store.data().log.masked(refusal);
         CallError::Refused(shorten(refusal, limits.reason_bytes_max))
     }
 }
 
-/// What a store begins with, which is all that its guest will reach.
+/// Returns the initial state of a store, which contains everything that its guest can use.
 pub(super) fn state(
     engine: &Inner,
     limits: Limits,
@@ -50,7 +50,8 @@ pub(super) fn state(
     Ok(state)
 }
 
-/// Instantiates in a fresh store. What a component runs while it is instantiated is held to the terms, too.
+/// Instantiates a component in a new store. The terms also apply to code that runs during
+/// instantiation.
 pub(super) fn start(
     engine: &Inner,
     pre: &OperatorPre<HostState>,

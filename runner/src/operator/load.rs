@@ -1,4 +1,5 @@
-//! From bytes to a [`Component`]: measure, look up, encode, compile, check, ask, store.
+//! Loads a [`Component`] from bytes: checks the size, looks it up in the cache, encodes, compiles
+//! and checks it, requests its description and stores it.
 
 use std::hash::{Hash as _, Hasher};
 use std::panic::{self, AssertUnwindSafe};
@@ -23,38 +24,39 @@ use super::wasi;
 /// The world that every operator implements.
 pub const WORLD: &str = "mosaik:operator/operator@1.1.0";
 
-/// What it exports.
+/// The functions that it exports.
 const EXPORTS: [&str; 8] = [
     "describe", "open", "process", "resume", "tick", "finish", "snapshot", "restore",
 ];
 
-/// The eight bytes that a core module and a component start with.
+/// The first eight bytes of a core module and of a component.
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
 impl Engine {
-    /// Compiles an operator that is granted nothing, or takes it from the cache, and asks it to describe itself.
+    /// Compiles an operator without grants, or takes it from the cache, and requests its
+    /// description.
     ///
     /// # Errors
-    /// As [`load_granted`](Self::load_granted).
+    /// See [`load_granted`](Self::load_granted).
     pub fn load(&self, bytes: &[u8], limits: LoadLimits) -> Result<Component, LoadError> {
         self.load_granted(bytes, limits, Interfaces::default())
     }
 
-    /// Compiles an operator that may import these interfaces, or takes it from the cache, and asks it to describe
-    /// itself; while it does, all that it reaches of them is empty.
+    /// Compiles an operator that may import `interfaces`, or takes it from the cache, and requests
+    /// its description. During `describe`, the granted interfaces are empty.
     ///
-    /// Takes a component, or a core module that carries its component type, as `cargo build --target
-    /// wasm32-unknown-unknown` makes of a crate that uses `wit-bindgen`. Bytes that are loaded already are not compiled
-    /// again.
+    /// Accepts a component, or a core module with its component type, such as `cargo build --target
+    /// wasm32-unknown-unknown` produces from a crate that uses `wit-bindgen`. Bytes that are
+    /// already loaded are not compiled again.
     ///
-    /// Blocks: some milliseconds from the cache, else about a second for each MiB. Nothing in here can stop the compiler
-    /// midway, so a caller that wants a time limit runs this on a thread of its own and stops waiting; the size of the
-    /// binary bounds what that thread goes on to cost.
+    /// Blocks for a few milliseconds if the code is cached, or else for about one second per MiB.
+    /// The compiler cannot be interrupted: a caller with a time limit runs this on a separate
+    /// thread and stops waiting. The size of the binary bounds the further cost of that thread.
     ///
     /// # Errors
-    /// When the bytes are too many, no WebAssembly, no operator, want more than an operator may reach, or cannot say
-    /// what they are within the limits. A cache that fails is only logged.
+    /// The binary is too large, is not WebAssembly, is not an operator, imports interfaces that are
+    /// not granted, or cannot describe itself within the limits. A cache failure is only logged.
     pub fn load_granted(
         &self,
         bytes: &[u8],
@@ -70,7 +72,7 @@ impl Engine {
             return Ok(Component { inner });
         }
         let kind = Kind::of(bytes)?;
-        // Encoder and compiler are not ours, and what they are given comes from outside.
+        // The encoder and the compiler are third-party code, and their input is untrusted.
         let load = AssertUnwindSafe(|| self.inner.obtain(bytes, kind, hash, limits, interfaces));
         let compiled = panic::catch_unwind(load)
             .unwrap_or_else(|panic| Err(LoadError::Internal(message(&*panic))))?;
@@ -88,7 +90,8 @@ impl Engine {
         loaded.get(&(hash, interfaces))?.upgrade()
     }
 
-    /// Shares what was compiled, or drops it for what another thread compiled in the meantime.
+    /// Shares the compiled component, or returns the one that another thread compiled in the
+    /// meantime.
     fn remember(&self, compiled: Compiled) -> Arc<Compiled> {
         let mut loaded = self
             .inner
@@ -162,15 +165,16 @@ impl Inner {
 
     /// Maps compiled code that the cache has verified.
     fn map(&self, path: &Path) -> wasmtime::Result<wasmtime::component::Component> {
-        // SAFETY: the file has to be what `serialize` gave for this engine, and to stay so while it is mapped. The cache
-        // has compared its contents with a hash that only a process of this user, which holds the folder's key, can have
-        // written; that process wrote what `serialize` gave, and the id in the name covers the version of wasmtime and
-        // all settings that matter. Files in that folder, which others cannot write, are replaced and removed but never
-        // changed, so the mapping keeps what was verified.
+        // SAFETY: the file must be the output of `serialize` for this engine and must not change
+        // while it is mapped. The cache has compared its contents with a hash that only a process
+        // of this user with the folder's key can have written. That process wrote the output of
+        // `serialize`, and the id in the name covers the version of wasmtime and all relevant
+        // settings. Other users cannot write to that folder, and its files are replaced and removed
+        // but never modified, so the mapping keeps the verified contents.
         unsafe { wasmtime::component::Component::deserialize_file(&self.wasm, path) }
     }
 
-    /// Checks imports and exports, by name first, since that is what is wrong most often.
+    /// Checks imports and exports, by name first, because names are the most frequent mistake.
     fn link(
         &self,
         wasm: &wasmtime::component::Component,
@@ -211,19 +215,20 @@ impl Inner {
         Ok((OperatorPre::new(pre).map_err(misfit)?, imports))
     }
 
-    /// Names compiled code by everything it depends on.
+    /// Returns the id of compiled code, which covers everything that the code depends on.
     fn artefact_id(&self, source: &Hash) -> Hash {
         let mut hasher = Blake3Hasher(blake3::Hasher::new());
         hasher.write(b"mosaik-runner operator 2\0");
         hasher.write(env!("CARGO_PKG_VERSION").as_bytes());
         hasher.write(source.as_bytes());
-        // Covers wasmtime's version, the target and its features, and all settings that change the code.
+        // Covers wasmtime's version, the target and its features, and all settings that change the
+        // code.
         self.wasm.precompile_compatibility_hash().hash(&mut hasher);
         hasher.0.finalize()
     }
 }
 
-/// What a binary is, by its first bytes.
+/// The kind of a binary, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Module,
@@ -254,7 +259,7 @@ impl Kind {
     }
 }
 
-/// A [`Hasher`] that cannot be made to collide, for what only offers itself to one.
+/// A collision-resistant [`Hasher`], for types that only support hashing through this trait.
 struct Blake3Hasher(blake3::Hasher);
 
 impl Hasher for Blake3Hasher {

@@ -1,4 +1,5 @@
-//! What an operator says: lines, bounded by the call, from `host.log` and from what it prints.
+//! The log lines of an operator, from `host.log` and from its standard output and error, bounded
+//! per call.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -6,33 +7,34 @@ use super::host::{Events, Level, cut};
 use super::limits::Limits;
 use crate::secrets::{mask, secrets};
 
-/// The lines of one instance, shared by all that it can speak through.
+/// The log lines of one instance, shared by all its outputs.
 #[derive(Clone)]
 pub(super) struct Log(Arc<Mutex<Lines>>);
 
 struct Lines {
     limits: Limits,
     events: Arc<dyn Events>,
-    /// Never shown: a guest that prints what it was given in confidence does so by mistake.
+    /// Secrets to mask: a guest that prints them does so by mistake.
     secrets: Vec<String>,
-    /// Lines that the call at hand may still log.
+    /// Number of lines that the current call may still log.
     left: u32,
-    /// Lines of the call at hand that were not passed on.
+    /// Number of lines of the current call that were dropped.
     dropped: u64,
-    /// The last error line of the call at hand: a guest that panics says why here, then traps.
+    /// The last error line of the current call: a panicking guest gives its reason here and then
+    /// traps.
     last_error: Option<String>,
-    /// What was printed without a line break so far, by stream.
+    /// Printed text without a line break so far, by stream.
     printed: [Partial; 2],
 }
 
 #[derive(Default)]
 struct Partial {
     bytes: Vec<u8>,
-    /// Whether the rest of this line is passed over, since it is longer than a line may be.
+    /// True if the rest of this line is ignored because the line is too long.
     full: bool,
 }
 
-/// What a guest prints to.
+/// The standard stream that a guest prints to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Printed {
     Out,
@@ -40,7 +42,7 @@ pub(super) enum Printed {
 }
 
 impl Log {
-    /// Values that are secret are masked in all that it passes on.
+    /// Creates a log that masks the secret parts of `values` in all its lines.
     pub(super) fn new(limits: Limits, events: Arc<dyn Events>, values: &[String]) -> Self {
         Self(Arc::new(Mutex::new(Lines {
             limits,
@@ -57,7 +59,8 @@ impl Log {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the call at hand may say one more line; if not, it is counted as dropped.
+    /// Returns true if the current call may log another line; if not, the line is counted as
+    /// dropped.
     pub(super) fn has_room(&self) -> bool {
         let mut lines = self.lines();
         let room = lines.left > 0;
@@ -67,29 +70,29 @@ impl Log {
         room
     }
 
-    /// A line, cut to what one may have.
+    /// Logs a line, cut to the maximum length.
     pub(super) fn line(&self, level: Level, text: &str) {
         self.lines().line(level, text);
     }
 
-    /// Bytes that were printed: their whole lines are passed on, the rest waits for its end.
+    /// Logs the complete lines of printed bytes; the rest waits for the end of its line.
     pub(super) fn print(&self, stream: Printed, bytes: &[u8]) {
         self.lines().print(stream, bytes);
     }
 
-    /// `text` without secrets.
+    /// Returns `text` with its secrets masked.
     pub(super) fn masked(&self, text: String) -> String {
         self.lines().masked(text)
     }
 
-    /// The last error line since the last [`end_call`](Self::end_call).
+    /// Returns the last error line since the last [`end_call`](Self::end_call).
     pub(super) fn last_error(&self) -> Option<String> {
         let mut lines = self.lines();
         lines.end_printed();
         lines.last_error.clone()
     }
 
-    /// Tells how many lines were dropped and starts counting anew.
+    /// Logs the number of dropped lines and resets the limits for the next call.
     pub(super) fn end_call(&self) {
         let mut lines = self.lines();
         lines.end_printed();
@@ -119,13 +122,13 @@ impl Lines {
         }
     }
 
-    /// Bytes of a line that have to be looked at, so that no secret is cut in two and its front shown.
+    /// Number of bytes of a line to inspect, so that no secret is cut in two and its prefix shown.
     fn room(&self) -> usize {
         let longest = self.secrets.iter().map(String::len).max().unwrap_or(0);
         self.limits.log_line_bytes_max.saturating_add(longest)
     }
 
-    /// A line as it is passed on.
+    /// Returns a line with its secrets masked and cut to the maximum length.
     fn shown(&self, text: &str) -> String {
         let mut text = self.masked(cut(text, self.room()).to_owned());
         text.truncate(text.floor_char_boundary(self.limits.log_line_bytes_max));
@@ -174,7 +177,7 @@ impl Lines {
             Printed::Out => self.line(Level::Info, text),
             Printed::Err => {
                 self.line(Level::Warn, text);
-                // A language's runtime says here why it then traps.
+                // A language runtime prints the reason here before it traps.
                 self.last_error = Some(self.shown(text));
             }
         }

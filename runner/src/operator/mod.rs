@@ -1,15 +1,18 @@
 //! WebAssembly operators: engine, component, instance, limits.
 //!
-//! An operator is a component of the world in `wasm-sdk/wit/operator.wit`. [`Engine::load`] compiles one, or takes its
-//! code from the cache; [`Component::instantiate`] makes an [`Instance`] with a configuration; its methods hand batches
-//! of [`Frames`](mosaik_streams::Frames) in and out with one copy each.
+//! An operator is a component of the world in `wasm-sdk/wit/operator.wit`. [`Engine::load`]
+//! compiles one or takes its code from the cache. [`Component::instantiate`] creates an
+//! [`Instance`] with a configuration, and its methods pass batches of
+//! [`Frames`](mosaik_streams::Frames) in and out with one copy each.
 //!
-//! A guest can hurt nobody else. It reaches the functions of the host interface (log, clock, counters, outcomes), and what its [`Grants`]
-//! name. It has a store, memory and time limits of its own, and what it says is checked before it is believed. After a trap, a time-out, too much
-//! memory or a malformed answer its instance is gone and the error says why; whether and when there is a new one is
-//! for the caller to decide.
+//! A guest cannot affect others. It can call only the functions of the host interface (log, clock,
+//! counters, outcomes) and use only its [`Grants`]. It has its own store, memory and time limits,
+//! and its answers are checked before use. After a trap, a timeout, too much memory or a malformed
+//! answer, its instance is dropped and the error gives the reason. The caller decides whether and
+//! when to create a new one.
 //!
-//! Everything here blocks: it belongs on threads that serve no sockets. Nothing here knows of manifests or networks.
+//! All functions here block: call them on threads that serve no sockets. This module does not
+//! depend on manifests or networks.
 
 mod anatomy;
 mod answer;

@@ -1,4 +1,4 @@
-//! What a guest reports beside its answers: what became of records, and its counters.
+//! The reports of a guest beside its answers: the outcomes of records, and its counters.
 
 use std::collections::HashSet;
 
@@ -8,19 +8,20 @@ use super::bindings::types;
 use super::host::cut;
 use super::limits::Limits;
 
-/// What became of records that are done and not rejected, as the guest says. Each is in one place.
+/// Outcomes of the records that are done and not rejected, as reported by the guest. Each record
+/// counts in exactly one field.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcomes {
-    /// They brought output.
+    /// Records that produced output.
     pub answered: u64,
-    /// They are kept in the operator's state.
+    /// Records kept in the operator's state.
     pub absorbed: u64,
-    /// They were left out by decision.
+    /// Records that were deliberately left out.
     pub filtered: u64,
 }
 
 impl Outcomes {
-    /// All of them.
+    /// Returns the sum of all fields.
     pub fn total(self) -> u64 {
         self.answered
             .saturating_add(self.absorbed)
@@ -36,21 +37,22 @@ impl std::ops::AddAssign for Outcomes {
     }
 }
 
-/// What a counter says of an operator's results.
+/// The meaning of a counter for an operator's results.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CounterClass {
-    /// Nothing.
+    /// No special meaning.
     #[default]
     Normal,
-    /// Records are missing from results by the operator's configuration, like late or evicted ones.
+    /// Records are missing from results because of the operator's configuration, such as late or
+    /// evicted ones.
     Incomplete,
     /// Records or results are lost.
     Lost,
 }
 
 impl CounterClass {
-    /// `normal`, `incomplete` or `lost`.
+    /// Returns `normal`, `incomplete` or `lost`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Normal => "normal",
@@ -70,30 +72,30 @@ impl From<types::CounterClass> for CounterClass {
     }
 }
 
-/// What was added to a counter during one call.
+/// The amount added to a counter during one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
     /// The counter.
     pub name: Box<str>,
     /// Its class.
     pub class: CounterClass,
-    /// How much was added.
+    /// The amount.
     pub delta: u64,
 }
 
-/// What a guest has reported since it was last asked.
+/// The reports of a guest since they were last taken.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     pub(super) outcomes: Outcomes,
     /// At most [`Limits::counters_max`].
     pub(super) counted: Vec<Counted>,
-    /// Names during the instance's life.
+    /// The counter names in the life of the instance.
     names: HashSet<Box<str>>,
     refused: bool,
 }
 
 impl Reports {
-    /// Adds to a counter. `false`, once, when there is no room for it.
+    /// Adds to a counter. Returns `false`, once, if there is no room for it or its name is invalid.
     pub(super) fn count(
         &mut self,
         class: CounterClass,
@@ -123,7 +125,7 @@ impl Reports {
         true
     }
 
-    /// What to say of a counter that is ignored.
+    /// Returns the log message for a counter that is ignored.
     pub(super) fn ignored(name: &str, limits: &Limits) -> String {
         let (counters_max, name_bytes_max) = (limits.counters_max, limits.counter_name_bytes_max);
         let name = cut(name, name_bytes_max);
@@ -134,14 +136,15 @@ impl Reports {
     }
 }
 
-/// What `now` has answered during one call, so that the call can be repeated with the same clock: runs of one value.
+/// The values that `now` returned during one call, as runs of equal values, so that the call can be
+/// repeated with the same clock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClockTrace {
     runs: Vec<(u64, u32)>,
 }
 
 impl ClockTrace {
-    /// Bytes that it takes.
+    /// Returns its size in bytes.
     pub fn bytes(&self) -> usize {
         self.runs.len() * size_of::<(u64, u32)>()
     }
@@ -153,28 +156,28 @@ impl ClockTrace {
         }
     }
 
-    /// Appends what a later part of the same call answered.
+    /// Appends the values of a later part of the same call.
     pub fn append(&mut self, mut later: Self) {
         self.runs.append(&mut later.runs);
     }
 }
 
-/// The clock that a guest reads.
+/// The clock of a guest.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
-    /// What it answered since it was last taken.
+    /// The values returned since the trace was last taken.
     pub(super) trace: ClockTrace,
-    /// What it answers instead of the time.
+    /// The values to return instead of the time.
     replayed: Replayed,
 }
 
-/// A trace that is repeated, and how far.
+/// A trace that is being repeated, and the position in it.
 #[derive(Debug, Default)]
 struct Replayed {
     trace: ClockTrace,
     run: usize,
     used: u32,
-    /// Whether its last value is repeated past its end. Else the time is told.
+    /// True if its last value is repeated past its end. Otherwise, the clock then returns the time.
     stands_at_end: bool,
 }
 
@@ -193,7 +196,8 @@ impl Replayed {
 }
 
 impl Clock {
-    /// Starts a trace. First it answers as in this one, then it tells the time, or stands still.
+    /// Starts a new trace. The clock first returns the values of `trace`, then the time, or the
+    /// last value if `stands_at_end` is true.
     pub(super) fn begin(&mut self, trace: ClockTrace, stands_at_end: bool) {
         self.replayed = Replayed {
             trace,

@@ -1,7 +1,8 @@
-//! The one OS thread that measures guest calls: it advances the engine's epoch while any call runs, and sleeps otherwise.
+//! The single OS thread that measures guest calls: it advances the engine's epoch while any call
+//! runs, and sleeps otherwise.
 //!
-//! Compiled guests look at the epoch at every loop and function entry and trap once their deadline has passed, so a
-//! call costs no system call and no timer of its own.
+//! Compiled guests check the epoch at every loop and function entry, and trap once their deadline
+//! has passed. A call therefore needs no system call and no timer of its own.
 
 use std::io;
 use std::sync::Arc;
@@ -11,13 +12,15 @@ use std::time::Duration;
 
 use wasmtime::EngineWeak;
 
-/// How often the epoch advances while a guest runs: a deadline is met to within one or two of these.
+/// Interval at which the epoch advances while a guest runs: 5 ms. A deadline is met to within one
+/// or two intervals.
 pub(super) const TICK: Duration = Duration::from_millis(5);
 
-/// Ticks without a single call before the thread parks, so that steady traffic never pays for waking it.
+/// Number of ticks without a call before the thread parks: 40. With steady traffic, the thread
+/// never has to be woken.
 const IDLE_TICKS: u32 = 40;
 
-/// Starts the thread, wakes it for calls, and ends it when dropped.
+/// Starts the thread, wakes it for calls, and ends it on drop.
 #[derive(Debug)]
 pub(super) struct Ticker {
     shared: Arc<Shared>,
@@ -26,18 +29,18 @@ pub(super) struct Ticker {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Calls in flight.
+    /// Number of calls in flight.
     active: AtomicUsize,
-    /// Whether a call began since the thread last looked.
+    /// True if a call began since the thread's last check.
     touched: AtomicBool,
-    /// Whether the thread is parked, or about to.
+    /// True if the thread is parked, or about to park.
     parked: AtomicBool,
-    /// Whether the thread shall end.
+    /// True if the thread has to end.
     stopped: AtomicBool,
 }
 
 impl Ticker {
-    /// Starts the thread. It holds the engine weakly and ends with it, too.
+    /// Starts the thread. It holds a weak reference to the engine and also ends with it.
     pub(super) fn start(engine: EngineWeak) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let ticking = Arc::clone(&shared);
@@ -55,8 +58,8 @@ impl Ticker {
         if !self.shared.touched.load(Ordering::Relaxed) {
             self.shared.touched.store(true, Ordering::Relaxed);
         }
-        // Sequentially consistent with the thread's own store and load: either it sees this call and does not park,
-        // or this sees that it is parked and wakes it.
+        // Sequentially consistent with the thread's own store and load: either the thread sees this
+        // call and does not park, or this call sees that the thread is parked and wakes it.
         self.shared.active.fetch_add(1, Ordering::SeqCst);
         if self.shared.parked.load(Ordering::SeqCst) {
             self.thread.unpark();
@@ -91,8 +94,8 @@ impl Drop for InCall<'_> {
     }
 }
 
-/// The deadline of a call that may take so long, in epochs from now. One more than the time holds, since the epoch may
-/// advance right after the call began.
+/// Returns the deadline of a call with this time limit, in epochs from now. Includes one extra
+/// epoch, because the epoch may advance right after the start of the call.
 pub(super) fn ticks(time: Duration) -> u64 {
     let ticks = time.as_nanos().div_ceil(TICK.as_nanos());
     u64::try_from(ticks)
@@ -130,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    /// Waits for `condition`, at most two seconds.
+    /// Waits at most 2 s for `condition`.
     #[track_caller]
     fn wait_for(what: &str, condition: impl Fn() -> bool) {
         let start = Instant::now();

@@ -1,8 +1,10 @@
-//! What a component may ask of the compiler, measured before it is compiled: nothing can stop a compiler midway.
+//! Bounds the cost of compiling a component before it is compiled, because a compiler cannot be
+//! interrupted.
 //!
-//! Compiling spreads a component out: one that is instantiated twice is there twice, and so is all that it instantiates.
-//! Thirty of them, each with two of the one before, are two kilobytes that become more than any machine holds. And the
-//! time for a function grows with the square of its size.
+//! Compilation expands a component: one that is instantiated twice is compiled twice, and so is
+//! everything that it instantiates. A chain of 30 components, each with two instances of the
+//! previous one, takes 2 KiB and expands to more than any machine can hold. In addition, the
+//! compile time of a function grows with the square of its size.
 
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind,
@@ -11,21 +13,22 @@ use wasmparser::{
 
 use super::error::LoadError;
 
-/// Instances, functions between parts, and names for either, spread out: 100,000. A component linked from the shared
-/// libraries of a language runtime has some thousand. Worst case: a second and some ten MiB.
+/// Maximum number of instances, functions between parts, and names of either, after expansion:
+/// 100,000. A component linked from the shared libraries of a language runtime has several
+/// thousand. Worst case: 1 s and about 10 MiB.
 const PARTS_MAX: u64 = 100_000;
-/// Bytes of one function's code: 512 KiB, some times what the interpreter loops of language runtimes have. Worst case:
-/// some twenty seconds.
+/// Maximum size of one function's code, in bytes: 512 KiB, several times the size of the
+/// interpreter loops of language runtimes. Worst case: about 20 s.
 const FUNCTION_BYTES_MAX: usize = 512 * 1024;
 
 /// A component that is being read.
 #[derive(Default)]
 struct Scope {
-    /// Whether it is a module, within which nothing is instantiated.
+    /// True for a module, in which nothing is instantiated.
     is_module: bool,
-    /// What it becomes each time it is instantiated.
+    /// Number of parts that each instantiation of it creates.
     parts: u64,
-    /// The same of the components in its index space.
+    /// The number of parts of each component in its index space.
     components: Vec<u64>,
 }
 
@@ -34,17 +37,18 @@ impl Scope {
         self.parts = self.parts.saturating_add(parts);
     }
 
-    /// What a component of this one's index space becomes; an index that is out of range is for the compiler to name.
+    /// Returns the number of parts of a component in this index space. The compiler reports an
+    /// index that is out of range.
     fn component(&self, index: u32) -> u64 {
         self.components.get(index as usize).copied().unwrap_or(0)
     }
 }
 
-/// Looks through a component for what would cost too much to compile.
+/// Checks that a component does not cost too much to compile.
 pub(super) fn vet(component: &[u8]) -> Result<(), LoadError> {
     let mut scopes: Vec<Scope> = Vec::new();
     for payload in Parser::new(0).parse_all(component) {
-        // What cannot be read is for the compiler to name.
+        // The compiler reports unreadable contents.
         let Ok(payload) = payload else { return Ok(()) };
         match payload {
             Payload::Version { encoding, .. } => scopes.push(Scope {
@@ -78,10 +82,10 @@ pub(super) fn vet(component: &[u8]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// A section that cannot be read is no error of this kind.
+/// `None` for a section that cannot be read, which is not an error of this check.
 type Unreadable = Option<LoadError>;
 
-/// Counts what a section of the innermost component defines.
+/// Counts the definitions in a section of the innermost component.
 fn measure(payload: Payload<'_>, scopes: &mut [Scope]) -> Result<(), Unreadable> {
     let unreadable = |_| None;
     let Some((scope, outer)) = scopes.split_last_mut() else {
@@ -145,7 +149,8 @@ fn measure(payload: Payload<'_>, scopes: &mut [Scope]) -> Result<(), Unreadable>
     Ok(())
 }
 
-/// How often one that is handed on would be instantiated cannot be told without doing it.
+/// Returns the error for a component passed between components: its instantiations cannot be
+/// counted without performing them.
 fn handed_on() -> LoadError {
     LoadError::TooComplex("components that are handed on from one to another".into())
 }
@@ -159,7 +164,7 @@ mod tests {
         vet(&bytes).map_err(|error| error.to_string())
     }
 
-    /// Components within each other, each with two of the one before.
+    /// Returns nested components, each with two instances of the previous one.
     fn nested(levels: usize) -> String {
         let mut text =
             "(component $c0 (core module $m) (core instance (instantiate $m)))".to_owned();

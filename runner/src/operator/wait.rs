@@ -1,8 +1,9 @@
-//! Where guest calls wait for the host: a file to be read, a timer, an answer.
+//! Runs guest calls that wait for the host: for a file, a timer or a response.
 //!
-//! A call is a future, so that one that waits in the host can be ended at its time limit, which the epoch cannot: it
-//! only ends guest code. What it waits for is done on a small runtime of its own, which is started with the first
-//! operator that was granted something; files that never answer (a FIFO) take its threads and no other.
+//! A call is a future, so that a call that waits in the host can be cancelled at its time limit.
+//! The epoch cannot do this, because it interrupts only guest code. The awaited operations run on a
+//! separate small runtime, which starts with the first operator with grants. Files that never
+//! answer (a FIFO) block only its threads.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,17 +14,18 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// Threads for timers and connections.
+/// Number of threads for timers and connections: 1.
 const WORKERS: usize = 1;
-/// Threads for files and names: as many can be read or looked up at once, in all operators together.
+/// Number of threads for files and names: 32. This also limits the concurrent reads and lookups of
+/// all operators together.
 const BLOCKING_MAX: usize = 32;
 
-/// The runtime, once it is needed. Dropping it leaves behind what cannot be stopped.
+/// The runtime, once it is needed. Dropping it abandons the operations that cannot be stopped.
 #[derive(Debug, Default)]
 pub(super) struct Waits(Mutex<Option<Runtime>>);
 
 impl Waits {
-    /// The runtime, started now if it does not run yet.
+    /// Returns the runtime and starts it if it does not run yet.
     pub(super) fn handle(&self) -> io::Result<Handle> {
         let mut runtime = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = &*runtime {
@@ -49,13 +51,13 @@ impl Drop for Waits {
     }
 }
 
-/// Runs a call of a guest that reaches nothing but functions of the host that do not wait.
+/// Runs a guest call that uses only host functions that do not wait.
 pub(super) fn run<R>(call: impl Future<Output = R>) -> R {
     futures::executor::block_on(call)
 }
 
-/// Runs a call that may wait for the host, for `limit` in all; `None` if it waited longer. What the guest computes
-/// between two waits does not count.
+/// Runs a call that may wait for the host, for at most `limit` in total; returns `None` if it
+/// waited longer. The guest's computation between two waits does not count.
 pub(super) fn run_within<R>(
     runtime: &Handle,
     limit: Duration,

@@ -1,4 +1,5 @@
-//! One attempt at a task: the call, the rest of its answer part by part, and what it counts once it is done.
+//! One attempt at a task: the call, the remaining parts of its answer, and the counts once it is
+//! complete.
 
 use mosaik_streams::Frames;
 
@@ -10,16 +11,18 @@ use super::{
 };
 use crate::operator::{CallError, Processed};
 
-/// The most answers that an operator may give to one call by saying that there is more: 1,048,576.
+/// Maximum number of answers to one call: 1,048,576. An operator announces a further answer with
+/// `more`.
 ///
-/// Each is handed on before the next is asked for, so the bound is on time, not on memory.
+/// Each answer is handed on before the next is requested. The bound therefore limits time, not
+/// memory.
 pub const ANSWERS_MAX: u32 = 1 << 20;
-/// Bytes of all answers to one call: 4 GiB.
+/// Maximum total size of all answers to one call, in bytes: 4 GiB.
 const ANSWERS_BYTES_MAX: usize = 4 << 30;
 
 impl Worker {
-    /// Makes one attempt at a task, whose records are those of the batch from `first` on. Once it is done, what it has
-    /// reported counts, and it is part of the history.
+    /// Makes one attempt at a task whose first record has the index `first` in its batch. On
+    /// success, counts the reported outcomes and adds the call to the history.
     pub(super) async fn attempt(
         &mut self,
         task: &Task,
@@ -31,7 +34,8 @@ impl Worker {
             && !task.has_records()
             && let Some(instance) = &mut self.instance
         {
-            // The next attempt sees the same clock, so that it repeats what this one has handed on.
+            // The next attempt gets the same clock values, so that it repeats the output that this
+            // attempt has handed on.
             progress.clock = instance.take_clock();
         }
         Ok(done)
@@ -61,7 +65,7 @@ impl Worker {
             self.accounted += processed.rejected.len();
             let more = processed.more;
             if !more {
-                // What becomes of its output is counted as output from here on.
+                // From here on, the fate of the output is counted as output.
                 self.commit(task, first, progress);
             }
             if let Some(turn) = &self.turn {
@@ -98,7 +102,7 @@ impl Worker {
         }))
     }
 
-    /// Counts what a task that is done has come to, and makes it part of the history.
+    /// Counts the outcome of a completed task and adds it to the history.
     fn commit(&mut self, task: &Task, first: u32, progress: &Progress) {
         let records = task.records();
         let done = records - progress.rejected_among(first, records);
@@ -108,7 +112,7 @@ impl Worker {
         if let Task::Finish(port) = task
             && !self.ended.contains(port)
         {
-            // Before the next snapshot, which goes with the ports that have ended by then.
+            // Must precede the next snapshot, which records the ports that have ended by then.
             self.ended.push(*port);
         }
         for held in &mut self.held {
@@ -117,7 +121,7 @@ impl Worker {
         self.note(task, kept);
     }
 
-    /// Makes a call that the instance has answered or refused part of its history.
+    /// Adds a call that the instance has answered or refused to the history.
     pub(super) fn note(&mut self, task: &Task, kept: u64) {
         if let Some(instance) = &mut self.instance {
             let clock = instance.take_clock();
@@ -125,7 +129,7 @@ impl Worker {
         }
     }
 
-    /// After the last answer to a call: a new instance follows if the policy asks for one.
+    /// Completes a call: drops the instance if the policy asks for a new one.
     pub(super) fn answered(&mut self) {
         if std::mem::take(&mut self.restart) {
             self.instance = None;
@@ -135,7 +139,7 @@ impl Worker {
         }
     }
 
-    /// Holds an answer's datums for the streams they are for, those before them in front.
+    /// Queues the records of an answer for their streams, behind those already queued.
     async fn hold(&mut self, outputs: Vec<(u32, Frames)>, is_counted: bool) -> Result<(), End> {
         let mut outcome = Ok(());
         for (port, frames) in outputs.into_iter().filter(|(_, frames)| !frames.is_empty()) {

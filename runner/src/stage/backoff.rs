@@ -1,8 +1,8 @@
-//! [`Backoff`]: when the next instance of an operator that fails is built.
+//! [`Backoff`]: schedules the next instance of a failing operator.
 
 use std::time::{Duration, Instant};
 
-/// At once at first, then after growing pauses while the operator keeps failing.
+/// Delays restarts: the first is immediate, and the pauses grow while the operator keeps failing.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
@@ -17,7 +17,7 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// Notes a failure and returns the pause before the next try.
+    /// Records a failure and returns the pause before the next attempt.
     pub(super) fn failed(&mut self) -> Duration {
         let pause = Self::PAUSE_MIN
             .saturating_mul(1 << self.failures.min(16))
@@ -32,7 +32,7 @@ impl Backoff {
         pause
     }
 
-    /// When the next instance may be built.
+    /// Returns the earliest time at which the next instance may be built.
     pub(super) fn not_before(&self) -> Instant {
         self.not_before.unwrap_or_else(Instant::now)
     }

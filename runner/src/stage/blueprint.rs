@@ -1,4 +1,4 @@
-//! How an operator's instances are built, and what becomes of the records that they fail on.
+//! Builds an operator's instances and defines the policy for records on which they fail.
 
 use mosaik_streams::FramesProducer;
 
@@ -7,25 +7,25 @@ use crate::operator::{Component, Instance, OpenError, Setup};
 /// The policy for records that an operator rejects or fails on.
 #[derive(Debug, Clone)]
 pub enum OnError {
-    /// Count them and go on. By decision, or for want of one: then they count as lost.
+    /// Count them and continue. Unless the manifest sets this policy, they count as lost.
     Skip {
-        /// Whether the manifest says so.
+        /// True if the manifest sets this policy.
         explicit: bool,
     },
     /// Fail the stage.
     Stop,
-    /// Go on with a new instance, also after a mere refusal.
+    /// Continue with a new instance, also after a refusal that leaves the instance usable.
     Restart,
     /// Send them to a stream, with operator, port and reason.
     To(FramesProducer),
 }
 
-/// All it takes to build an operator's instance again.
+/// The component and the setup from which an operator's instances are built.
 #[derive(Clone)]
 pub struct Blueprint {
     /// The compiled component.
     pub component: Component,
-    /// What an instance is opened with.
+    /// The setup with which an instance is opened.
     pub setup: Setup,
 }
 
@@ -46,7 +46,7 @@ impl Blueprint {
         self.component.instantiate(self.setup.clone())
     }
 
-    /// Builds so many instances. Blocks as [`instantiate`](Self::instantiate) for each.
+    /// Builds `count` instances. Blocks for each, like [`instantiate`](Self::instantiate).
     ///
     /// # Errors
     /// The guest refuses its configuration, or fails.

@@ -1,5 +1,5 @@
-//! Where a stage that wants JSON meets a stream of postcard: converted by the stream's schema, in parts, with what does
-//! not fit counted as `invalid`.
+//! Converts between postcard streams and stages that use JSON, by the schema of the stream and in
+//! parts. Records that do not fit the schema count as `invalid`.
 
 use mosaik_streams::{
     Frames, FramesProducer,
@@ -13,12 +13,12 @@ use super::{
 pub(super) use crate::complaints::Complaints;
 use crate::operator::Rejected;
 
-/// An operator's ports that are bound to streams of postcard and of JSON for the operator, by number.
+/// The converters of an operator's ports that use JSON on postcard streams, by port number.
 #[derive(Debug, Clone, Default)]
 pub struct Converters {
-    /// Of its input ports.
+    /// Converters of the input ports.
     pub inputs: Vec<Option<Transcoder>>,
-    /// Of its output ports.
+    /// Converters of the output ports.
     pub outputs: Vec<Option<Transcoder>>,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Port {
 }
 
 impl Worker {
-    /// Hands a batch of postcard to the guest as JSON, part by converted.
+    /// Converts a postcard batch to JSON, in parts, and passes it to the guest.
     pub(super) async fn process_as_json(
         &mut self,
         port: u32,
@@ -57,7 +57,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Holds JSON from the guest for a stream of postcard, part by part converted.
+    /// Converts the guest's JSON to postcard, in parts, and queues it for its stream.
     pub(super) async fn hold_as_postcard(
         &mut self,
         (port, producer): (u32, &FramesProducer),
@@ -85,7 +85,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Applies the policy to datums that are not of a stream's schema.
+    /// Applies the error policy to records that do not fit the schema of their stream.
     async fn misfits(
         &mut self,
         port: Port,
@@ -107,7 +107,7 @@ impl Worker {
     }
 }
 
-/// Makes JSON of the front of a batch of postcard for a sink.
+/// Converts the front of a postcard batch to JSON for a sink.
 pub(super) fn for_sink(
     transcoder: &Transcoder,
     rest: &mut Frames,
@@ -116,7 +116,7 @@ pub(super) fn for_sink(
 ) -> Frames {
     let converted = transcoder.frames_to_json(rest);
     counters.invalid(converted.refused.len());
-    // No policy says that a sink may leave them out.
+    // Sinks have no policy that permits dropping records.
     counters.uncovered(converted.refused.len());
     if !converted.refused.is_empty() {
         let reasons: Vec<_> = converted

@@ -1,7 +1,7 @@
-//! What a stage has done so far: counted by the stage, read by anyone.
+//! The counts of a stage: written by the stage, readable from any thread.
 //!
-//! Every record that a stage takes in ends in exactly one of the places in [`Inputs`], so that they add up to what it took
-//! in, but for records that are in flight.
+//! Each record that a stage receives is counted in exactly one field of [`Inputs`]. Apart from
+//! records in flight, the fields therefore add up to the number of received records.
 
 use std::{
     fmt,
@@ -19,7 +19,8 @@ use crate::{
     operator::{Counted, CounterClass, Outcomes},
 };
 
-/// Running totals of one stage. They live on when the stage is swapped or replaced under the same name.
+/// Running totals of one stage. They continue when the stage is swapped or replaced under the same
+/// name.
 #[derive(Debug, Default)]
 pub struct Counters {
     datums_in: AtomicU64,
@@ -49,31 +50,31 @@ pub struct Counters {
     writing: Mutex<Option<Arc<Progress>>>,
 }
 
-/// What became of the records that a stage took in. Each is in one place.
+/// Outcomes of the records that a stage received. Each record counts in exactly one field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Inputs {
-    /// They brought output; for a source or a sink, they were handed on.
+    /// Records that produced output; for a source or a sink, records that were handed on.
     pub answered: u64,
-    /// They are or were kept in the operator's state.
+    /// Records that are or were kept in the operator's state.
     pub absorbed: u64,
-    /// The operator left them out by decision.
+    /// Records that the operator deliberately left out.
     pub filtered: u64,
-    /// They were processed by an operator that does not report what became of them.
+    /// Records processed by an operator that does not report outcomes.
     pub taken: u64,
-    /// The operator rejected them, one by one, with a reason.
+    /// Records that the operator rejected individually, with a reason.
     pub rejected: u64,
-    /// The operator failed on them.
+    /// Records on which the operator failed.
     pub failed: u64,
-    /// They were kept in a state that is lost.
+    /// Records kept in a state that was lost.
     pub forgotten: u64,
-    /// They do not fit the schema of their stream.
+    /// Records that do not fit the schema of their stream.
     pub invalid: u64,
-    /// The stage still held them when it had to stop.
+    /// Records that the stage still held when it had to stop.
     pub undelivered: u64,
 }
 
 impl Inputs {
-    /// All of them: the records that the stage took in, but for those in flight.
+    /// Returns the sum of all fields: the number of received records without those in flight.
     pub fn total(&self) -> u64 {
         [
             self.answered,
@@ -91,38 +92,38 @@ impl Inputs {
     }
 }
 
-/// [`Counters`] at one moment.
+/// [`Counters`] at one point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Snapshot {
-    /// Records taken in: read by a source, received by an operator or sink.
+    /// Records received: read by a source, or received by an operator or sink.
     pub datums_in: u64,
-    /// Records handed on: to a stream, or to the outside.
+    /// Records written: to a stream, or to an external sink.
     pub datums_out: u64,
-    /// Payload bytes taken in.
+    /// Payload bytes received.
     pub bytes_in: u64,
-    /// Payload bytes handed on.
+    /// Payload bytes written.
     pub bytes_out: u64,
-    /// What became of the records taken in.
+    /// Outcomes of the received records.
     pub inputs: Inputs,
-    /// Records that were rejected, failed or invalid, with no word in the manifest of what should become of them.
+    /// Records that were rejected, failed or invalid without a policy for them in the manifest.
     pub uncovered: u64,
-    /// Records over the size limit, skipped by a source.
+    /// Records over the size limit that a source skipped.
     pub too_large: u64,
-    /// Input that a source skipped since it is not of its format.
+    /// Input that a source skipped because it does not fit the source's format.
     pub skipped: u64,
     /// Output that does not fit the schema of its stream.
     pub invalid_out: u64,
     /// Output that the stage still held when it had to stop.
     pub undelivered_out: u64,
-    /// Records that waited for the stage when it ended, and that it did not take in.
+    /// Records that were queued for the stage when it ended and that it did not receive.
     pub undelivered_queued: u64,
-    /// Output that an operator sent to a port that leads nowhere.
+    /// Output that an operator sent to an unbound port.
     pub unbound: u64,
-    /// Records that went to the stream that `on_error` names.
+    /// Records sent to the stream named in `on_error`.
     pub dead_letters: u64,
-    /// Those that should have gone there.
+    /// Dead-letter records that did not reach that stream.
     pub dead_letters_undelivered: u64,
-    /// Times the operator's instance was built again after a failure.
+    /// Number of times that the operator's instance was re-created after a failure.
     pub restarts: u64,
 }
 
@@ -143,15 +144,15 @@ impl Counters {
         self.bytes_out.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// Records that a source or sink took in and handed on.
+    /// Counts records that a source or sink received and handed on.
     pub(super) fn passed(&self, records: usize) {
         add(&self.answered, records as u64);
     }
 
-    /// Records that an operator is done with and did not reject, and what it says became of them. Returns how many may be
-    /// in its state.
+    /// Counts records that an operator has completed and did not reject, with their reported
+    /// outcomes. Returns the number of them that may be in its state.
     pub(super) fn done(&self, records: u64, outcomes: Outcomes) -> u64 {
-        // One that says more than there were is not believed at all.
+        // If the outcomes exceed the number of records, all of them are ignored.
         let outcomes = if outcomes.total() > records {
             Outcomes::default()
         } else {
@@ -165,7 +166,7 @@ impl Counters {
         outcomes.absorbed + taken
     }
 
-    /// Records that were kept in a state that is lost.
+    /// Counts records kept in a state that was lost.
     pub(super) fn forgot(&self, records: u64) {
         add(&self.forgotten, records);
     }
@@ -174,17 +175,17 @@ impl Counters {
         add(&self.rejected, records as u64);
     }
 
-    /// Records that are dropped although the manifest does not say so.
+    /// Counts records that are dropped without permission in the manifest.
     pub(super) fn uncovered(&self, records: usize) {
         add(&self.uncovered, records as u64);
     }
 
-    /// Input that does not fit its schema.
+    /// Counts input that does not fit its schema.
     pub(super) fn invalid(&self, records: usize) {
         add(&self.invalid, records as u64);
     }
 
-    /// Output that does not fit its schema.
+    /// Counts output that does not fit its schema.
     pub(super) fn outputs_invalid(&self, records: usize) {
         add(&self.invalid_out, records as u64);
     }
@@ -193,13 +194,13 @@ impl Counters {
         add(&self.failed, records as u64);
     }
 
-    /// What a source passed over.
+    /// Counts input that a source skipped.
     pub(super) fn skipped(&self, too_large: u64, invalid: u64) {
         add(&self.too_large, too_large);
         add(&self.skipped, invalid);
     }
 
-    /// Fields that a source handed on, although they are not of their column's kind.
+    /// Counts fields that a source handed on although they do not have the type of their column.
     pub(super) fn mixed(&self, fields: u64) {
         if fields > 0 {
             self.of_operator.add(&[Counted {
@@ -210,17 +211,17 @@ impl Counters {
         }
     }
 
-    /// Input that was taken and comes to nothing, since the stage had to stop.
+    /// Counts received input that is lost because the stage had to stop.
     pub(crate) fn undelivered(&self, records: usize) {
         add(&self.undelivered, records as u64);
     }
 
-    /// Records that waited for the stage when it ended, and that it did not take in.
+    /// Counts records that were queued for the stage when it ended and that it did not receive.
     pub(crate) fn queue_undelivered(&self, records: usize) {
         add(&self.undelivered_queued, records as u64);
     }
 
-    /// Output that was made and comes to nothing, since the stage had to stop.
+    /// Counts produced output that is lost because the stage had to stop.
     pub(super) fn outputs_undelivered(&self, records: usize) {
         add(&self.undelivered_out, records as u64);
     }
@@ -229,7 +230,7 @@ impl Counters {
         add(&self.unbound, records as u64);
     }
 
-    /// Dead-letter records that got to their stream, and that did not.
+    /// Counts dead-letter records that reached their stream, and those that did not.
     pub(super) fn dead_letters(&self, sent: usize, undelivered: usize) {
         add(&self.dead_letters, sent as u64);
         add(&self.dead_letters_undelivered, undelivered as u64);
@@ -239,27 +240,28 @@ impl Counters {
         self.restarts.fetch_add(1, Relaxed);
     }
 
-    /// The counters that the operator keeps itself.
+    /// Returns the operator's own counters.
     pub fn of_operator(&self) -> &OperatorCounters {
         &self.of_operator
     }
 
-    /// A sink writes, and this tells how that goes.
+    /// Attaches the write progress of a sink.
     pub(super) fn writes_with(&self, progress: Arc<Progress>) {
         let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         *writing = Some(progress);
     }
 
-    /// Why a sink cannot write at the moment, if that is so.
+    /// Returns the reason why a sink currently cannot write, if there is one.
     pub fn obstacle(&self) -> Option<String> {
         let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         writing.as_ref()?.obstacle()
     }
 
-    /// The totals now.
+    /// Returns the current totals.
     pub fn snapshot(&self) -> Snapshot {
         let read = |counter: &AtomicU64| counter.load(Relaxed);
-        // What is forgotten was absorbed, or taken by an operator that does not report.
+        // Forgotten records were counted as absorbed, or as taken if the operator does not report
+        // outcomes.
         let forgotten = read(&self.forgotten);
         let (absorbed, taken) = (read(&self.absorbed), read(&self.taken));
         let forgotten_taken = forgotten.saturating_sub(absorbed).min(taken);
@@ -294,7 +296,7 @@ impl Counters {
 }
 
 impl Snapshot {
-    /// What did not get through, by reason; the reasons that never happened left out.
+    /// Returns the number of dropped records by reason, without the reasons whose count is zero.
     pub fn dropped(&self) -> impl Iterator<Item = (&'static str, u64)> {
         [
             ("rejected", self.inputs.rejected),
@@ -312,12 +314,13 @@ impl Snapshot {
         .filter(|(_, count)| *count > 0)
     }
 
-    /// What is lost: dropped with no word in the manifest that it may be. Output to a port that leads nowhere is not.
+    /// Returns the number of lost records: those dropped without permission in the manifest. Output
+    /// to an unbound port does not count.
     pub fn lost(&self) -> u64 {
         self.uncovered + self.inputs.forgotten + self.too_large + self.skipped + self.undelivered()
     }
 
-    /// What was held, in whatever form, when the stage had to stop.
+    /// Returns the number of records, in any form, that the stage held when it had to stop.
     pub fn undelivered(&self) -> u64 {
         self.inputs.undelivered
             + self.undelivered_out
@@ -326,7 +329,8 @@ impl Snapshot {
     }
 }
 
-/// The reasons and their counts, like `2 rejected, 1 too_large`; empty when there are none.
+/// Formats the reasons and their counts, such as `2 rejected, 1 too_large`; empty if there are
+/// none.
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (reason, count)) in self.dropped().enumerate() {
@@ -362,7 +366,7 @@ mod tests {
         };
         counters.took(20, 0);
         assert_eq!(counters.done(10, outcomes), 4 + 2);
-        // One that reports eight records of seven.
+        // Reports eight outcomes for seven records.
         assert_eq!(counters.done(7, outcomes), 7);
         counters.rejected(1);
         counters.failed(2);

@@ -1,4 +1,5 @@
-//! [`Crew`]: the instances of an operator, one on the stage's own thread or several on one each.
+//! [`Crew`]: the instances of an operator, either one on the stage's own thread or several on one
+//! thread each.
 
 use mosaik_streams::Frames;
 
@@ -12,13 +13,14 @@ use crate::operator::Instance;
 
 /// The instances of a stage.
 pub(super) enum Crew {
-    /// One, on the stage's own thread.
+    /// One instance, on the stage's own thread.
     One(Box<Worker>),
     Many(Pool),
 }
 
 impl Crew {
-    /// Instances with what they were given, after these input ports have ended.
+    /// Creates the workers from the instances and their saved state. `ended` lists the input ports
+    /// that have already ended.
     pub(super) fn new(
         outfit: &Outfit,
         members: Vec<(Instance, Option<Saved>)>,
@@ -36,7 +38,8 @@ impl Crew {
         Ok(Self::One(Box::new(alone)))
     }
 
-    /// Whether batches can be taken. A pool takes them while an instance is being brought back.
+    /// Returns true if batches can be accepted. A pool accepts them while an instance is being
+    /// restored.
     pub(super) const fn is_ready(&self) -> bool {
         match self {
             Self::One(worker) => worker.instance.is_some(),
@@ -44,7 +47,8 @@ impl Crew {
         }
     }
 
-    /// Goes on once there is an instance again, or when one of a pool has the stage end. Cancel safe.
+    /// Waits until the single instance is restored, or until an instance of a pool ends the stage.
+    /// Cancel safe.
     pub(super) async fn changes(&mut self) -> Result<(), End> {
         match self {
             Self::One(worker) => worker.revive().await,
@@ -52,12 +56,12 @@ impl Crew {
         }
     }
 
-    /// Whether something that was answered waits to be handed on, before anything else is taken.
+    /// Returns true if output is queued that has to be handed on before the next input.
     pub(super) fn holds(&self) -> bool {
         matches!(self, Self::One(worker) if worker.holds())
     }
 
-    /// Hands on what waits for that. Cancel safe.
+    /// Hands on the queued output. Cancel safe.
     pub(super) async fn hand_on(&mut self) -> Result<(), End> {
         match self {
             Self::One(worker) => worker.hand_on().await,
@@ -65,7 +69,7 @@ impl Crew {
         }
     }
 
-    /// Goes on with what the instances before had answered, and not handed on.
+    /// Takes over the queued output of the previous instances.
     pub(super) fn inherit(&mut self, before: &mut Self) {
         if let (Self::One(worker), Self::One(before)) = (self, before) {
             worker.held.append(&mut before.held);
@@ -110,8 +114,9 @@ impl Crew {
         }
     }
 
-    /// Ends all instances; `at_once` if what waits for them is to be given up. What their state holds is counted as
-    /// forgotten unless it is `kept`, by a successor or by decision.
+    /// Ends all instances; if `at_once` is true, they give up their queued work. The records in
+    /// their state count as forgotten unless `kept` is true: a successor has taken the state over,
+    /// or the manifest sets `state: reset`.
     pub(super) async fn end(self, at_once: bool, kept: bool) {
         match self {
             Self::One(mut worker) => worker.end(kept),

@@ -1,4 +1,4 @@
-//! Dead-letter records: what goes to the stream that `on_error` names.
+//! Dead-letter records, which are sent to the stream named in `on_error`.
 
 use mosaik_streams::{
     Frames, FramesBuilder,
@@ -6,7 +6,7 @@ use mosaik_streams::{
 };
 use serde::Serialize;
 
-/// Bytes of a reason in a letter; the rest is cut off.
+/// Maximum size of a reason in a dead-letter record, in bytes: 1024. The rest is cut off.
 const REASON_BYTES_MAX: usize = 1024;
 
 #[derive(Serialize)]
@@ -22,9 +22,9 @@ struct Letter<'a> {
     datum_bytes: Option<usize>,
 }
 
-/// Returns rejected records as dead-letter records: JSON objects with `operator`, `port`, `reason`, and the original bytes
-/// as `datum` if they are text, else as `datum_base64`. A record that is too large in this form is replaced by its size,
-/// `datum_bytes`; the second value counts those.
+/// Returns rejected records as dead-letter records: JSON objects with `operator`, `port`, `reason`,
+/// and the original bytes as `datum` if they are text, else as `datum_base64`. A record that is too
+/// large in this form is replaced by its size, `datum_bytes`; the second value counts those.
 pub(super) fn letters<'a>(
     operator: &str,
     port: &str,
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(letters[1]["datum_base64"], "/wA=");
     }
 
-    /// A datum of the largest size a stream takes is larger once it is escaped.
+    /// Escaping makes a record of the maximum size too large for the stream.
     #[test]
     fn a_letter_that_no_stream_takes_leaves_its_datum_out() {
         let (text, bytes) = (vec![1; 4 << 20], vec![0xff; 13 << 20]);

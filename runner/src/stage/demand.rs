@@ -1,4 +1,5 @@
-//! [`Demand`]: whether anything that a source leads to is read, so that it does not read ahead for nobody.
+//! [`Demand`]: suspends a source while none of its streams has readers, so that it does not read
+//! ahead without need.
 
 use std::future::pending;
 
@@ -6,12 +7,13 @@ use futures::future::select_all;
 use mosaik_streams::status::When;
 use tokio::sync::watch;
 
-/// What a source waits for before it reads: that one of these streams is online. Without any, it does not wait.
+/// The streams that a source waits for: it reads only while one of them is online. If there are
+/// none, it does not wait.
 #[derive(Debug)]
 pub struct Demand(watch::Receiver<Vec<When>>);
 
 impl Demand {
-    /// A demand for the streams in this place, which may change.
+    /// Creates a demand for the streams in this channel, which may change.
     pub const fn of(streams: watch::Receiver<Vec<When>>) -> Self {
         Self(streams)
     }
@@ -28,9 +30,9 @@ impl Demand {
             };
             let online = select_all(streams.iter().map(|stream| Box::pin(stream.online())));
             tokio::select! {
-                // Triggered when one of them comes online.
+                // Triggered when one of the streams comes online.
                 _ = online => return,
-                // Triggered when the source leads elsewhere, or its node is gone.
+                // Triggered when the source leads to other streams, or its node is gone.
                 changed = self.0.changed() => if changed.is_err() {
                     return;
                 },
@@ -54,9 +56,9 @@ impl Demand {
                 select_all(offline).await;
             };
             tokio::select! {
-                // Triggered when one of them goes offline.
+                // Triggered when one of the streams goes offline.
                 () = offline => {}
-                // Triggered when the source leads elsewhere, or its node is gone.
+                // Triggered when the source leads to other streams, or its node is gone.
                 changed = self.0.changed() => if changed.is_err() {
                     return pending().await;
                 },

@@ -1,4 +1,4 @@
-//! How a stage that was told to come to its end empties its edges.
+//! Drains the edges of a stage that was asked to end.
 
 use std::time::Duration;
 
@@ -7,31 +7,32 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{BATCH_DATUMS_MAX, Handoff, Input};
 
-/// How far a stage reads on when it is told to come to its end.
+/// The amount of input that a stage still reads when it is asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drain {
-    /// What its edges hold at this moment: others go on writing.
+    /// The records queued on its edges at this moment. Writers may continue to write.
     Queued,
-    /// As [`Queued`](Self::Queued); a source stops at once, and what it has read goes to its successor.
+    /// Like [`Queued`](Self::Queued), but a source stops immediately and passes its unsent records
+    /// to its successor.
     HandOver,
-    /// To the end of the node's own streams, whose writers have ended. A shared stream has writers elsewhere and does
-    /// not end: it is received until nothing comes for [`SHARED_QUIET`], and for [`SHARED_MAX`] at the most, and all
-    /// that was received is read.
+    /// Everything up to the end of private streams, whose writers have ended. A shared stream has
+    /// remote writers and does not end: the stage receives until nothing arrives for
+    /// [`SHARED_QUIET`], for at most [`SHARED_MAX`], and reads everything received.
     ToEnd,
 }
 
-/// When nothing has come on a shared stream for so long, nothing is under way: 100 ms.
+/// Time without records after which a shared stream counts as drained: 100 ms.
 pub const SHARED_QUIET: Duration = Duration::from_millis(100);
-/// How long a shared stream is read on at the most: 2 s.
+/// Maximum time for which a shared stream is drained: 2 s.
 pub const SHARED_MAX: Duration = Duration::from_secs(2);
 
-/// One input being emptied.
+/// An input that is being drained.
 pub(super) struct Draining<'a> {
     drain: Drain,
     input: &'a mut Input,
     left: usize,
     until: Instant,
-    /// Whether nothing more is received on a shared stream.
+    /// True once the node has stopped receiving on a shared stream.
     is_leaving: bool,
 }
 
@@ -47,7 +48,7 @@ impl<'a> Draining<'a> {
         }
     }
 
-    /// The next batch; `None` when the input is empty as far as it is read, or abandoned.
+    /// Returns the next batch, or `None` when the input is drained or abandoned.
     pub(super) async fn next(&mut self, handoff: &Handoff) -> Option<Frames> {
         let consumer = &mut self.input.consumer;
         match self.drain {
@@ -61,7 +62,8 @@ impl<'a> Draining<'a> {
                 let quiet = if self.input.shared && !self.is_leaving {
                     self.until.min(Instant::now() + SHARED_QUIET)
                 } else {
-                    // Its end is certain to come; the time limit is whoever abandons it.
+                    // The end of the stream is certain to arrive. The caller limits the time by
+                    // abandoning the stage.
                     Instant::now() + Duration::from_hours(24)
                 };
                 let batch = tokio::select! {
@@ -72,7 +74,7 @@ impl<'a> Draining<'a> {
                 if let Ok(batch) = batch {
                     return batch;
                 }
-                // What other nodes have not sent yet they keep for the next life of this one.
+                // Other nodes keep unsent records until this node restarts.
                 consumer.stop_receiving();
                 self.is_leaving = true;
             },

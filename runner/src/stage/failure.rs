@@ -1,4 +1,5 @@
-//! What an operator's stage does when its guest refuses records or fails: the policy applied, the instance brought back.
+//! Handles rejected records and failed calls of an operator: applies the policy and restores the
+//! instance.
 
 use mosaik_streams::{Frames, FramesProducer};
 
@@ -11,12 +12,12 @@ use super::{
 };
 use crate::operator::{CallError, Rejected};
 
-/// Times that a tick or the end of an input is tried again: 2.
+/// Number of times that a tick or the end of an input is retried: 2.
 const STATE_CALL_RETRIES: u32 = 2;
 
 impl Worker {
-    /// Applies the policy to single records that were refused, whose indexes count from `first` on; they are counted
-    /// already.
+    /// Applies the policy to single rejected records, whose indexes start at `first`. The caller
+    /// has already counted them.
     pub(super) async fn refused(
         &mut self,
         (port, batch, first): (Port, &Frames, u32),
@@ -39,8 +40,8 @@ impl Worker {
         self.dispose(port, rejected.len(), refused).await
     }
 
-    /// Drops records or files them as dead letters, as the policy says. Those that the manifest does not speak of count as
-    /// lost.
+    /// Drops records or sends them as dead-letter records, according to the policy. Without a
+    /// policy in the manifest, they count as lost.
     async fn dispose<'r>(
         &self,
         port: Port,
@@ -60,8 +61,8 @@ impl Worker {
         }
     }
 
-    /// Handles a task that failed. An instance that is lost comes back as it was, and a batch is tried again record by
-    /// record.
+    /// Handles a failed task. A lost instance is restored to its previous state, and a batch is
+    /// retried record by record.
     pub(super) async fn failed(
         &mut self,
         task: Task,
@@ -91,7 +92,8 @@ impl Worker {
         }
     }
 
-    /// A guest that refuses a call by a word goes on, unless the policy wants another instance.
+    /// Handles an explicit refusal by the guest: its instance continues, unless the policy asks for
+    /// a new one.
     pub(super) fn note_refusal(&mut self, task: &Task, error: &CallError) {
         if !matches!(error, CallError::Refused(_)) {
             return;
@@ -113,9 +115,9 @@ impl Worker {
         );
     }
 
-    /// Handles a tick or the end of an input that failed. A part of its answer may be handed on: then it is tried again
-    /// with the instance as it was, from there on. Where that fails too, the state is not what was handed on any more, and
-    /// what it holds is forgotten.
+    /// Handles a tick or the end of an input that failed. If a part of its answer was handed on, it
+    /// is retried with the restored instance, which continues after that part. If the retries fail
+    /// too, the state no longer matches the output, and the records in it count as forgotten.
     async fn state_call_failed(
         &mut self,
         task: Task,
@@ -162,7 +164,7 @@ impl Worker {
         }
     }
 
-    /// The next instance starts from nothing.
+    /// Discards the state: the next instance starts with an empty one.
     fn give_up_state(&mut self, task: &Task, error: &CallError) {
         self.instance = None;
         self.backoff.failed();
@@ -182,7 +184,7 @@ impl Worker {
         );
     }
 
-    /// Gives up records that the guest failed on: they go by the policy.
+    /// Applies the policy to records on which the guest failed.
     pub(super) async fn lost(
         &mut self,
         port: u32,
@@ -202,7 +204,8 @@ impl Worker {
         self.dispose(Port::Input(port), records.len(), failed).await
     }
 
-    /// Letters count at the stream they go to, not as this operator's output; those that do not get there count here.
+    /// Sends dead-letter records. They count at the stream that they go to, not as output of this
+    /// operator; undelivered ones count here.
     async fn send_letters(
         &self,
         stream: &FramesProducer,
@@ -237,7 +240,7 @@ impl Worker {
         }
     }
 
-    /// Builds the next instance after a failure, as the lost one was.
+    /// Builds the next instance after a failure and restores the state of the lost one.
     pub(super) fn rebuild(&mut self) -> Result<(), End> {
         let built = self
             .outfit
@@ -284,7 +287,7 @@ impl Worker {
         }
     }
 
-    /// Takes a snapshot if it is time. An instance that refuses or fails keeps its history.
+    /// Takes a snapshot if one is due. An instance that refuses or fails keeps its history.
     pub(super) fn save_if_due(&mut self) {
         if self.history.is_due() {
             self.save();
@@ -308,8 +311,8 @@ impl Worker {
         }
     }
 
-    /// Gives up what is held. What the state holds is forgotten, unless it lives on or all inputs have ended, so that
-    /// the instance could flush.
+    /// Gives up queued output. The records in the state count as forgotten, unless the state is
+    /// kept or all inputs have ended, so that the instance could flush.
     pub(super) fn end(&mut self, kept: bool) {
         self.give_up();
         let inputs = &self.outfit.blueprint.component.description().inputs;

@@ -1,4 +1,4 @@
-//! What an operator logs while it runs goes to the node's log, at a bounded pace.
+//! Forwards the log lines of an operator to the node's log, at a bounded rate.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -7,21 +7,22 @@ use std::{
 
 use crate::operator::{Events, Level};
 
-/// Log lines of one operator in a second: 1,000. Others are counted, and their number is told.
+/// Maximum number of log lines of one operator per second: 1,000. Further lines are counted, and
+/// their number is logged.
 const LINES_MAX: u32 = 1000;
-/// Bytes of those lines: 1 MiB.
+/// Maximum size of those lines, in bytes: 1 MiB per second.
 const LOG_BYTES_MAX: usize = 1024 * 1024;
-/// The time that those bounds are for.
+/// The period to which these bounds apply.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The outside of one operator's instances.
+/// Receives the events of one operator's instances.
 #[derive(Debug)]
 pub struct Guest {
     operator: String,
     pace: Mutex<Pace>,
 }
 
-/// How much an operator has logged lately.
+/// The number and size of the lines logged in the current period.
 #[derive(Debug)]
 struct Pace {
     since: Instant,
@@ -31,7 +32,8 @@ struct Pace {
 }
 
 impl Pace {
-    /// Whether a line of so many bytes may be logged at this moment, and how many before it were not.
+    /// Returns true if a line of `bytes` bytes may be logged now, and the number of lines dropped
+    /// in the previous period.
     fn admit(&mut self, now: Instant, bytes: usize) -> (bool, u64) {
         let mut missed = 0;
         if now.saturating_duration_since(self.since) >= SECOND {
@@ -58,7 +60,7 @@ impl Pace {
 }
 
 impl Guest {
-    /// For the operator of this name.
+    /// Creates the receiver for the operator of this name.
     pub fn new(operator: impl Into<String>) -> Self {
         Self {
             operator: operator.into(),

@@ -1,31 +1,32 @@
-//! [`Handoff`]: how a stage hands batches to streams, for as long as nobody has it give up.
+//! [`Handoff`]: hands the batches of a stage to streams until the stage has to give up.
 
 use mosaik_streams::{Frames, FramesProducer};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::{Counters, End};
 
-/// Hands batches on until it is told to give up what the stage holds.
+/// Hands on batches until the stage has to give up its remaining records.
 #[derive(Debug, Clone)]
 pub struct Handoff(CancellationToken);
 
 impl Handoff {
-    /// Ends when this token is cancelled.
+    /// Creates a handoff that ends when `abandon` is cancelled.
     pub const fn until(abandon: CancellationToken) -> Self {
         Self(abandon)
     }
 
-    /// Whether the time to come to an end is over.
+    /// Returns true once the time limit for the stage to end has passed.
     pub(super) fn is_abandoned(&self) -> bool {
         self.0.is_cancelled()
     }
 
-    /// Waits until the time to come to an end is over. Cancel safe.
+    /// Waits until the time limit for the stage to end has passed. Cancel safe.
     pub(super) fn abandoned(&self) -> WaitForCancellationFuture<'_> {
         self.0.cancelled()
     }
 
-    /// Hands a batch to a stream, and counts what was given. What was not stays in `batch`. Cancel safe.
+    /// Hands a batch to a stream and counts the accepted records. The others stay in `batch`.
+    /// Cancel safe.
     pub(super) async fn send_rest(
         &self,
         output: &FramesProducer,
@@ -35,15 +36,15 @@ impl Handoff {
         let counted = Counted::of(batch, counters);
         tokio::select! {
             biased;
-            // Triggered when the stream has taken all, or takes no more.
+            // Triggered when the stream has accepted all records, or accepts no more.
             sent = output.send_rest(counted.batch) => sent.map_err(|error| End::Failed(error.to_string())),
-            // Triggered when the time to come to an end is over.
+            // Triggered when the time limit for the stage to end has passed.
             () = self.0.cancelled() => Err(End::Stopped),
         }
     }
 }
 
-/// Counts what has gone from a batch when it is dropped, however that comes.
+/// Counts the records that have left a batch, on drop, so that cancellation is covered too.
 struct Counted<'a> {
     batch: &'a mut Frames,
     before: (usize, usize),

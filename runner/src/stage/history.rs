@@ -1,9 +1,9 @@
-//! [`History`]: what it takes to bring a lost instance back as it was: a snapshot about once a second while the instance
-//! is used, and the calls since then, to be repeated with the same clock.
+//! [`History`]: restores a lost instance from a snapshot, taken about once per second while the
+//! instance is used, and from the calls since then, which are repeated with the same clock values.
 //!
-//! An instance that reaches the outside (HTTP, random numbers, a clock of its own) cannot be repeated, and neither can
-//! one whose calls are too many to keep. It comes back from its snapshot, and the records that it had kept since then are
-//! counted as forgotten.
+//! If an instance has external effects or inputs (HTTP, random numbers, its own clock), or if its
+//! calls are too many to keep, they cannot be repeated. It is then restored from its snapshot
+//! alone, and the records that it has kept since then count as forgotten.
 
 use std::{
     collections::VecDeque,
@@ -13,67 +13,67 @@ use std::{
 use super::task::Task;
 use crate::operator::{CallError, ClockTrace, Component, Instance, Interfaces, State};
 
-/// How often a snapshot is taken while an instance is used, where the manifest does not say.
+/// Default interval between snapshots while an instance is used: 1 s.
 pub const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
-/// Taking snapshots costs at most one part in so many of the time.
+/// Taking snapshots uses at most 1/20 of the time.
 const SNAPSHOT_SHARE: u32 = 20;
-/// Bytes of the calls that are kept: 32 MiB. Past half of it a snapshot is taken early.
+/// Maximum size of the kept calls, in bytes: 32 MiB. Beyond half of it, a snapshot is taken early.
 const JOURNAL_BYTES_MAX: usize = 32 << 20;
-/// What a kept call takes beside its records.
+/// Size of a kept call without its records, in bytes.
 const CALL_BYTES: usize = 256;
-/// Times in a row that a restore may fail before less is restored.
+/// Number of consecutive failed restores after which less is restored: 3.
 const FAILURES_MAX: u32 = 3;
 
-/// A call to be repeated.
+/// A call to repeat.
 #[derive(Debug)]
 struct Call {
     task: Task,
     clock: ClockTrace,
 }
 
-/// What an instance remembers, and of how many records.
+/// The state of an instance, with the number of records in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Saved {
     pub(super) state: State,
-    /// Records that the state may hold.
+    /// Maximum number of records in the state.
     pub(super) kept: u64,
 }
 
-/// The past of one instance.
+/// The history of one instance.
 #[derive(Debug)]
 pub(super) struct History {
-    /// Whether the operator has state at all.
+    /// True if the operator has state.
     has_state: bool,
     can_repeat: bool,
     interval: Duration,
     snapshot: Option<State>,
-    /// When the snapshot was taken, and how long that took.
+    /// The time at which the snapshot was taken, and the time that it took.
     taken: (Instant, Duration),
     /// Input ports that had ended by then.
     ended: Vec<u32>,
-    /// The calls since then; empty if they are too many.
+    /// The calls since the snapshot; empty if they are too many.
     journal: VecDeque<Call>,
     journal_bytes: usize,
-    /// Whether the journal has all calls since the snapshot.
+    /// True if the journal contains all calls since the snapshot.
     is_whole: bool,
-    /// Calls since the snapshot.
+    /// Number of calls since the snapshot.
     calls: u64,
-    /// Records that the state may hold: those in the snapshot, and those since.
+    /// Maximum number of records in the state: those from before the snapshot, and those since.
     kept: [u64; 2],
     failures: u32,
 }
 
-/// How an instance was brought back.
+/// The result of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Restored {
-    /// In words, for the log.
+    /// The origin of the state in words, for the log.
     pub(super) from: String,
-    /// Records that its predecessor had kept and it has not.
+    /// Number of records that the previous instance had kept and the new one has not.
     pub(super) forgotten: u64,
 }
 
 impl History {
-    /// Of an instance that starts from what is saved.
+    /// Creates the history of an instance that starts from `saved`.
     pub(super) fn new(
         component: &Component,
         interval: Option<Duration>,
@@ -96,22 +96,22 @@ impl History {
         }
     }
 
-    /// Takes snapshots so often from now on.
+    /// Sets the interval between snapshots.
     pub(super) fn set_interval(&mut self, interval: Option<Duration>) {
         self.interval = interval.unwrap_or(SNAPSHOT_INTERVAL);
     }
 
-    /// Whether a failed call can be repeated without repeating what it did to the outside.
+    /// Returns true if a failed call can be repeated without repeating external effects.
     pub(super) const fn can_repeat(&self) -> bool {
         self.can_repeat
     }
 
-    /// Whether there are calls to be repeated.
+    /// Returns true if there are calls to repeat.
     pub(super) fn is_long(&self) -> bool {
         !self.journal.is_empty()
     }
 
-    /// Notes a call that was answered, which left so many records in the state.
+    /// Records an answered call, which added `kept` records to the state.
     pub(super) fn note(&mut self, task: &Task, clock: ClockTrace, kept: u64) {
         if !self.has_state {
             return;
@@ -130,7 +130,7 @@ impl History {
         }
     }
 
-    /// Whether it is time for a snapshot.
+    /// Returns true if a snapshot is due.
     pub(super) fn is_due(&self) -> bool {
         if self.calls == 0 {
             return false;
@@ -147,15 +147,16 @@ impl History {
         age >= wait
     }
 
-    /// Keeps what the instance knows now, after these input ports have ended.
+    /// Takes a snapshot of the instance. `ended` lists the input ports that have ended.
     ///
     /// # Errors
-    /// The instance's. One that refuses keeps its history, and is asked again later.
+    /// The error of the instance. If it refuses, its history is kept, and the snapshot is retried
+    /// later.
     pub(super) fn take(&mut self, instance: &mut Instance, ended: &[u32]) -> Result<(), CallError> {
         let began = Instant::now();
         let taken = instance.snapshot();
         let now = Instant::now();
-        // One that cannot be saved is not asked again and again.
+        // After an error, the next attempt waits at least one interval.
         let took = now - began;
         self.taken = (now, took);
         let state = match taken {
@@ -177,10 +178,10 @@ impl History {
         Ok(())
     }
 
-    /// What the instance remembers, with the number of records that this may be about.
+    /// Returns the state together with the number of records that it may contain.
     pub(super) fn saved_as(&self, state: State) -> Saved {
         let [before, since] = self.kept;
-        // What no entry speaks of is not remembered.
+        // A state without entries contains no records.
         let kept = if state.entries.is_empty() {
             0
         } else {
@@ -189,11 +190,12 @@ impl History {
         Saved { state, kept }
     }
 
-    /// Makes a new instance what the lost one was, after these input ports have ended.
+    /// Restores the state of the lost instance in a new one. `ended` lists the input ports that
+    /// have ended.
     ///
     /// # Errors
-    /// The instance refuses the snapshot, or fails. After [`FAILURES_MAX`] times in a row less is restored: without the
-    /// calls, then nothing.
+    /// The instance refuses the snapshot, or fails. After [`FAILURES_MAX`] consecutive failures,
+    /// less is restored: first without the calls, then nothing.
     pub(super) fn restore(
         &mut self,
         instance: &mut Instance,
@@ -207,7 +209,7 @@ impl History {
                 } else {
                     std::mem::take(&mut self.kept[1])
                 };
-                // The calls are still those since the snapshot, unless they are not known.
+                // The journal still holds the calls since the snapshot, if they can be repeated.
                 self.is_whole = self.can_repeat || !self.has_state;
                 self.calls = self.journal.len() as u64;
                 Ok(Restored { from, forgotten })
@@ -232,7 +234,7 @@ impl History {
         }
     }
 
-    /// Gives up all that is remembered: records that are forgotten with it.
+    /// Discards the history and returns the number of records forgotten with it.
     pub(super) fn give_up(&mut self) -> u64 {
         self.snapshot = None;
         self.journal.clear();
@@ -266,7 +268,8 @@ impl History {
             repeat(instance, task, clock).map_err(repeats)?;
         }
         for port in ended {
-            // The call that told it may be among those that are given up. What it answered then is handed on already.
+            // The call that ended the port may have been discarded. Its answer has already been
+            // handed on.
             if !self.ended.contains(port) && !self.is_finish_kept(*port) {
                 repeat(instance, &Task::Finish(*port), &ClockTrace::default()).map_err(repeats)?;
             }
@@ -286,7 +289,7 @@ impl History {
     }
 }
 
-/// Makes a call again, whose answers are known.
+/// Repeats a call whose answers are known.
 fn repeat(instance: &mut Instance, task: &Task, clock: &ClockTrace) -> Result<(), CallError> {
     instance.repeat(clock.clone());
     let mut answer = task.call(instance);
@@ -294,7 +297,7 @@ fn repeat(instance: &mut Instance, task: &Task, clock: &ClockTrace) -> Result<()
         answer = instance.resume();
     }
     match answer {
-        // What was refused then is refused again.
+        // A call that was refused before is refused again.
         Ok(_) | Err(CallError::Refused(_)) => Ok(()),
         Err(error) => Err(error),
     }

@@ -1,4 +1,4 @@
-//! [`Key`]: the fields of a JSON datum that say which of several instances gets it.
+//! [`Key`]: the fields of a JSON record that select its instance among several.
 
 use mosaik_streams::{
     canonical,
@@ -7,17 +7,17 @@ use mosaik_streams::{
 use serde::de::DeserializeSeed as _;
 use serde_json::value::RawValue;
 
-/// The fields of a key, each by the names on the way to it.
+/// The fields of a key, each as a path of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    /// Of each field the place of its first name in `tops`, and the names behind it.
+    /// For each field: the position of its first name in `tops`, and its remaining names.
     fields: Vec<(usize, Vec<String>)>,
-    /// The first names of the fields, each once.
+    /// The distinct first names of the fields.
     tops: Vec<String>,
 }
 
 impl Key {
-    /// Of these fields, written with dots: `user.id`.
+    /// Creates a key from fields in dotted form, such as `user.id`.
     pub fn new<'a>(dotted: impl IntoIterator<Item = &'a str>) -> Self {
         let mut key = Self {
             fields: Vec::new(),
@@ -36,9 +36,10 @@ impl Key {
         key
     }
 
-    /// The record's key as compact JSON: the field's value, or the list of them where there are several; numbers are the
-    /// same when their values are. Of a field that a record has twice, the last one counts. A missing field is `null`,
-    /// and so is every field of a record that is not a JSON object.
+    /// Returns the record's key as compact JSON: the value of the field, or the list of values if
+    /// there are several. Numbers are equal if their values are. If a record contains a field
+    /// twice, the last one counts. A missing field is `null`, and so is each field of a record that
+    /// is not a JSON object.
     pub fn of(&self, datum: &[u8]) -> Vec<u8> {
         let mut key = Vec::new();
         let (mut one, mut many);
@@ -53,7 +54,7 @@ impl Key {
             names: &self.tops,
             found,
         };
-        // What precedes an error counts, as far as it is an object.
+        // After a parse error, the members of an object that precede it still count.
         let _ = members.deserialize(&mut serde_json::Deserializer::from_slice(datum));
         let is_list = self.fields.len() != 1;
         if is_list {
@@ -72,7 +73,8 @@ impl Key {
         key
     }
 
-    /// Which of so many instances has the key: the same one for the same bytes, in every process.
+    /// Returns the instance for a key out of `instances`: the same one for the same bytes, in every
+    /// process.
     pub fn instance(key: &[u8], instances: usize) -> usize {
         let hash = blake3::hash(key);
         let (low, _) = hash.as_bytes().split_at(8);
@@ -164,7 +166,7 @@ mod tests {
             let count = places.iter().filter(|place| **place == instance).count();
             assert!((200..300).contains(&count), "{instance}: {count}");
         }
-        // In every process, of every version: state that was saved is found again.
+        // Must be the same in each process and version, so that saved state is found again.
         assert_eq!(
             [4, 7, 16].map(|instances| Key::instance(br#""IBM""#, instances)),
             [3, 2, 3]

@@ -1,5 +1,6 @@
-//! The running vertices of a graph. A stage owns its ends of the edges, runs as a task of its own, listens to
-//! [`Command`]s between two batches, and says at its end how it ended and hands its inputs back.
+//! The running vertices of a graph. A stage owns its ends of the edges, runs as its own task and
+//! receives [`Command`]s between two batches. When it ends, it reports its outcome and returns its
+//! inputs.
 
 mod attempt;
 mod backoff;
@@ -51,24 +52,25 @@ use tokio::sync::mpsc;
 
 use crate::connector::Source;
 
-/// The most datums that a stage takes from an edge at once, whatever the edge's own bound.
+/// Maximum number of records that a stage takes from an edge at once, regardless of the edge's own
+/// bound: 4096.
 pub const BATCH_DATUMS_MAX: usize = 4096;
 
-/// Commands that may wait for one stage; a sender waits when there are more.
+/// Capacity of a stage's command queue: 4. A sender waits while it is full.
 pub const COMMANDS_MAX: usize = 4;
 
-/// What a running stage can be told. It listens between two batches.
+/// A command to a running stage, which receives it between two batches.
 #[derive(Debug)]
 pub enum Command {
-    /// Come to an end: a source stops reading; an operator or sink works off its edges as far as it is told, as at the
-    /// end of its input.
+    /// End the stage: a source stops reading; an operator or sink drains its edges to the extent
+    /// given by [`Drain`], and then ends its inputs.
     Drain(Drain),
-    /// Go over to something else between two batches; only operators can.
+    /// Switch to other instances or settings between two batches. Only operators support this.
     Update(Box<Update>, Asked),
 }
 
 impl Command {
-    /// Answers what only operators can do; a receiver that is gone no longer wants to know.
+    /// Refuses a command that only operators support. The requester may already be gone.
     fn refuse(self) {
         if let Self::Update(_, asked) = self {
             let _ = asked.ready.send(Err("it has no instance".into()));
@@ -76,46 +78,48 @@ impl Command {
     }
 }
 
-/// How a stage is steered from outside.
+/// The control channels of a stage.
 #[derive(Debug)]
 pub struct Control {
-    /// What it is told, one after the other; a sender that is gone means to stop where it is.
+    /// Its commands, in order. If the sender is dropped, the stage stops where it is.
     pub commands: mpsc::Receiver<Command>,
-    /// How it hands batches on; when the time to come to an end is over, what is still held is counted as undelivered.
+    /// Hands on its batches. Once the time limit for the stage to end has passed, its remaining
+    /// records count as undelivered.
     pub handoff: Handoff,
 }
 
 /// One subscription of a stage.
 #[derive(Debug)]
 pub struct Input {
-    /// The operator's port it feeds; 0 for a sink.
+    /// The operator port that it feeds; 0 for a sink.
     pub port: u32,
-    /// Whether the stream has writers on other nodes too.
+    /// True if the stream has writers on other nodes too.
     pub shared: bool,
     /// The subscription.
     pub consumer: FramesConsumer,
 }
 
-/// How a stage ended.
+/// The outcome of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// All its input has ended and was worked off.
+    /// All its input has ended and was processed.
     Finished,
-    /// It was told to stop.
+    /// It was asked to stop.
     Stopped,
-    /// The outside end of a sink is gone, like the reader of a pipe.
+    /// The external side of a sink has closed, such as the reader of a pipe.
     Closed,
-    /// It cannot go on.
+    /// It cannot continue.
     Failed(String),
 }
 
-/// What is left of a stage that has ended.
+/// The remains of a stage that has ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// How it ended.
+    /// Its outcome.
     pub end: End,
-    /// Its subscriptions, so that a successor can go on with them.
+    /// Its subscriptions, so that a successor can continue with them.
     pub inputs: Vec<Input>,
-    /// A producer's outside end and what was read from it but not handed on, likewise.
+    /// A producer's source, with the records read from it but not handed on, so that a successor
+    /// can continue with them.
     pub source: Option<(Box<Source>, Frames)>,
 }

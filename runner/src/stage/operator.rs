@@ -1,5 +1,5 @@
-//! Streams through a WebAssembly operator to streams. It runs on a thread of its own, so that a busy guest delays
-//! neither I/O nor other stages; several instances run on one each.
+//! Runs a WebAssembly operator between streams. It runs on its own thread, so that a busy guest
+//! delays neither I/O nor other stages. If there are several instances, each has its own thread.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,27 +15,27 @@ use mosaik_streams::Frames;
 pub struct OperatorStage {
     /// The operator's name in the manifest.
     pub name: String,
-    /// The instances, opened; as many as `spread` says.
+    /// The opened instances; their number matches `spread`.
     pub instances: Vec<Instance>,
-    /// Which of them gets what.
+    /// The rule that assigns records to instances.
     pub spread: Spread,
-    /// How to build them again.
+    /// Builds the instances again after a failure.
     pub blueprint: Blueprint,
     /// Its subscriptions.
     pub inputs: Vec<Input>,
     /// Its output ports, in the component's order.
     pub outputs: Vec<OutputPort>,
-    /// Where postcard is JSON for it.
+    /// The converters for ports that use JSON on postcard streams.
     pub converters: Converters,
-    /// What can change while it runs. The limits are those of `blueprint`.
+    /// The settings that can change at run time. The limits are those of `blueprint`.
     pub settings: Settings,
-    /// Where it counts.
+    /// Its counters.
     pub counters: Arc<Counters>,
 }
 
 impl OperatorStage {
-    /// Works until all inputs have ended, the operator fails for good, or the stage is told to stop. Blocks the thread
-    /// it is polled on during guest calls.
+    /// Processes records until all inputs have ended, the operator fails permanently, or the stage
+    /// is asked to stop. Blocks the polling thread during guest calls.
     pub async fn run(self, mut control: Control) -> Ended {
         let (mut running, instances) = Running::new(self, control.handoff.clone());
         let members = instances.into_iter().map(|instance| (instance, None));
@@ -60,10 +60,10 @@ pub(super) struct Running {
     pub(super) outfit: Outfit,
     pub(super) spread: Spread,
     pub(super) inputs: Vec<Input>,
-    /// Whether the input of the same index can still bring something.
+    /// True if the input of the same index is still open.
     pub(super) open: Vec<bool>,
     pub(super) ticks: Option<tokio::time::Interval>,
-    /// The input to look at first, so that a busy one does not starve the others.
+    /// The input to poll first. It rotates, so that a busy input does not starve the others.
     turn: usize,
 }
 
@@ -109,7 +109,8 @@ impl Running {
                     self.update(crew, *update, asked).await
                 }
                 Event::Crew(changed) => {
-                    // Batches come first after a failure, so that a tick that always fails does not keep them out.
+                    // Batches come first after a failure, so that a tick that always fails does not
+                    // block them.
                     self.ticks.iter_mut().for_each(tokio::time::Interval::reset);
                     changed
                 }
@@ -132,10 +133,12 @@ impl Running {
         }
     }
 
-    /// Waits for what comes first. Without an instance, no batch is taken: the edges hold them.
+    /// Waits for the next event. Without an instance, no batch is taken: it stays queued on its
+    /// edge.
     ///
-    /// Triggered when: a command arrives; what was answered is handed on; the pause after a failure is over, or an instance
-    /// ends the stage; a tick is due; an open input has a batch or has ended.
+    /// Triggered when a command arrives; when output is handed on; when the pause after a failure
+    /// is over, or an instance ends the stage; when a tick is due; or when an open input has a
+    /// batch or has ended.
     async fn next_event(&mut self, crew: &mut Crew, control: &mut Control) -> Event {
         if crew.holds() {
             return tokio::select! {
@@ -163,7 +166,7 @@ impl Running {
         crew.batch(port, batch).await
     }
 
-    /// Works off the edges, then ends every input.
+    /// Drains the edges, then ends each input.
     async fn drain(&mut self, crew: &mut Crew, drain: Drain) -> End {
         let mut inputs = std::mem::take(&mut self.inputs);
         let mut end = End::Stopped;
@@ -214,7 +217,7 @@ async fn next_tick(ticks: Option<&mut tokio::time::Interval>) {
     }
 }
 
-/// The next batch of any open input, beginning to look at `turn`. Cancel safe.
+/// Returns the next batch of any open input. Polls the inputs starting at `turn`. Cancel safe.
 async fn next_batch(inputs: &mut [Input], open: &[bool], turn: usize) -> (usize, Option<Frames>) {
     let count = inputs.len().max(1);
     let mut waits: Vec<_> = inputs

@@ -1,4 +1,4 @@
-//! The counters that an operator keeps itself, over all its instances.
+//! The operator's own counters, summed over all its instances.
 
 use std::{
     collections::BTreeMap,
@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::operator::{Counted, CounterClass};
 
-/// Names of counters of one operator, over all its instances: 64. Each instance is held to as many by the host, but one
-/// that fails again and again has many.
+/// Maximum number of counter names of one operator, over all its instances: 64. The host holds each
+/// instance to the same bound, but an operator that fails repeatedly has many instances.
 const COUNTERS_MAX: usize = 64;
 
-/// A counter of an operator's own.
+/// One of the operator's own counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperatorCounter {
-    /// What it says of the operator's results; what it was first counted as.
+    /// The meaning of the counter for the operator's results, as first reported.
     pub class: CounterClass,
-    /// Its total.
+    /// The total.
     pub total: u64,
 }
 
@@ -27,7 +27,7 @@ pub struct OperatorCounter {
 pub struct OperatorCounters(Mutex<BTreeMap<String, OperatorCounter>>);
 
 impl OperatorCounters {
-    /// Adds what an instance has counted.
+    /// Adds the counts of an instance.
     pub fn add(&self, counted: &[Counted]) {
         if counted.is_empty() {
             return;
@@ -46,7 +46,7 @@ impl OperatorCounters {
         }
     }
 
-    /// The counters, at most 64.
+    /// Returns the counters, at most 64.
     pub fn read(&self) -> BTreeMap<String, OperatorCounter> {
         let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counters.clone()

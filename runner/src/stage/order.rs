@@ -1,4 +1,4 @@
-//! [`Order`]: lets several that work side by side hand on what they made in the order in which it came.
+//! [`Order`]: makes concurrent workers hand on their output in the order of their input.
 
 use std::{
     collections::BTreeSet,
@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::watch;
 
-/// Hands out turns, and lets them come one after the other.
+/// Issues turns and releases them one after the other.
 #[derive(Debug)]
 pub(super) struct Order {
     drawn: u64,
@@ -17,13 +17,13 @@ pub(super) struct Order {
 /// The turns that are over.
 #[derive(Debug)]
 struct Over {
-    /// The first that is not.
+    /// The first turn that is not over.
     first: watch::Sender<u64>,
-    /// Those after it that are, given up before they came.
+    /// Later turns that are already over, because they were given up before they came.
     later: Mutex<BTreeSet<u64>>,
 }
 
-/// A place in the order. Dropping it lets the next turn come.
+/// A position in the order. Dropping it releases the next turn.
 #[derive(Debug)]
 pub(super) struct Turn {
     number: u64,
@@ -42,7 +42,7 @@ impl Order {
         }
     }
 
-    /// The turn after all that were drawn before.
+    /// Returns the turn after all those issued before.
     pub(super) fn draw(&mut self) -> Turn {
         let number = self.drawn;
         self.drawn += 1;
@@ -57,7 +57,7 @@ impl Turn {
     /// Waits until all turns before this one are over. Cancel safe.
     pub(super) async fn comes(&self) {
         let mut first = self.over.first.subscribe();
-        // An error is impossible while this turn holds the sender.
+        // The channel cannot close while this turn holds the sender.
         let _ = first.wait_for(|first| *first >= self.number).await;
     }
 }
@@ -88,7 +88,7 @@ mod tests {
         let (first, second, third) = (order.draw(), order.draw(), order.draw());
         let has_come = |turn: &Turn| turn.comes().now_or_never().is_some();
         assert!(has_come(&first) && !has_come(&second) && !has_come(&third));
-        // One that fails gives its turn up before it comes.
+        // A worker that fails gives up its turn before it comes.
         drop(second);
         assert!(!has_come(&third));
         drop(first);

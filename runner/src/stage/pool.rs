@@ -1,7 +1,7 @@
-//! [`Pool`]: several instances of one operator side by side, each on a thread of its own.
+//! [`Pool`]: several concurrent instances of one operator, each on its own thread.
 //!
-//! With a key, an instance gets all datums of its keys, in their order. Without one, a batch goes to whoever is free, in
-//! parts, and what comes of them is handed on in the order in which they came.
+//! With a key, an instance receives all records of its keys, in order. Without a key, batches are
+//! split among the free instances, and the output is handed on in the order of the input.
 
 use std::sync::{
     Arc,
@@ -23,12 +23,12 @@ use super::{
 };
 use crate::machine::Shortage;
 
-/// Batches that wait for one instance.
+/// Maximum number of batches queued for one instance.
 const WAITING_MAX: usize = 2;
-/// A batch is not cut into parts smaller than this.
+/// Minimum number of records in a part of a split batch.
 const PART_MIN: usize = 64;
 
-/// What an instance is to do next.
+/// A work item of an instance.
 enum Work {
     Batch(u32, Frames, Option<Turn>),
     Tick(Option<Turn>),
@@ -43,24 +43,24 @@ struct Lane {
     over: oneshot::Receiver<()>,
 }
 
-/// Instances at work side by side. Dropped, they end when they have worked off what they were given.
+/// Concurrent instances. On drop, they finish their queued work and end.
 pub(super) struct Pool {
     lanes: Vec<Lane>,
     key: Option<Key>,
     order: Order,
-    /// Lanes with room, each once for every batch it has room for.
+    /// Worker slots with room, listed once per batch that they can accept.
     free: mpsc::Receiver<usize>,
-    /// How the policy has a lane end the stage.
+    /// The outcomes of worker slots that end the stage.
     ends: mpsc::Receiver<End>,
-    /// Has the lanes give up what waits for them.
+    /// Makes the worker slots give up their queued work.
     halt: CancellationToken,
-    /// Whether the state of the instances lives on when they end.
+    /// True if the state of the instances is kept when they end.
     kept: Arc<AtomicBool>,
     counters: Arc<Counters>,
 }
 
 impl Pool {
-    /// Starts a thread for each.
+    /// Starts a thread for each worker.
     pub(super) fn start(workers: Vec<Worker>, spread: &Spread) -> Result<Self, String> {
         let (free_tx, free) = mpsc::channel(workers.len() * WAITING_MAX);
         let (ends_tx, ends) = mpsc::channel(workers.len());
@@ -71,12 +71,12 @@ impl Pool {
             .map_or_else(Arc::default, |worker| worker.outfit.counters.clone());
         let mut lanes = Vec::new();
         for (index, mut worker) in workers.into_iter().enumerate() {
-            // Where others work beside it, what it answers is handed on in its turn.
+            // Concurrent workers hand on their output themselves, each in its turn.
             worker.eager = true;
             let (work, todo) = mpsc::channel(WAITING_MAX);
             let (over_tx, over) = oneshot::channel();
             for _ in 0..WAITING_MAX {
-                // There is room for all of them.
+                // The channel has capacity for all of them.
                 let _ = free_tx.try_send(index);
             }
             let thread = LaneThread {
@@ -93,7 +93,7 @@ impl Pool {
                 .spawn(move || {
                     runtime.block_on(async move {
                         if let Err(end) = thread.run().await {
-                            // Whoever does not listen any more has ended the stage.
+                            // If the receiver is gone, the stage has already ended.
                             let _ = ends.try_send(end);
                         }
                         drop(over_tx);
@@ -114,7 +114,7 @@ impl Pool {
         })
     }
 
-    /// Hands a batch to the instances it is for. Waits while those have no room.
+    /// Passes a batch to the instances that it belongs to. Waits while they have no room.
     pub(super) async fn batch(&mut self, port: u32, batch: Frames) -> Result<(), End> {
         match self.key.clone() {
             Some(key) => self.by_key(&key, port, &batch).await,
@@ -146,7 +146,7 @@ impl Pool {
         while !rest.is_empty() {
             let lane = tokio::select! {
                 biased;
-                // Triggered when an instance has failed for good.
+                // Triggered when an instance has failed permanently.
                 Some(end) = self.ends.recv() => Err(end),
                 // Triggered when an instance has room.
                 Some(lane) = self.free.recv() => Ok(lane),
@@ -170,7 +170,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Lets every instance see the clock.
+    /// Sends a tick to each instance.
     pub(super) async fn tick(&mut self) -> Result<(), End> {
         for lane in 0..self.lanes.len() {
             let turn = self.turn();
@@ -179,7 +179,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Has every instance go on with other settings.
+    /// Makes each instance continue with other settings.
     pub(super) async fn retune(&mut self, settings: &Settings) -> Result<(), End> {
         for lane in 0..self.lanes.len() {
             let settings = Box::new(settings.clone());
@@ -188,7 +188,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Tells every instance that an input has ended, and waits until all have heard it and said what they have to say.
+    /// Notifies each instance that an input has ended, and waits until all have processed this and
+    /// handed on their output.
     pub(super) async fn finish(&mut self, port: u32) -> Result<(), End> {
         let mut heard = Vec::new();
         for lane in 0..self.lanes.len() {
@@ -205,7 +206,7 @@ impl Pool {
         Ok(())
     }
 
-    /// What each instance remembers, after all that it was given.
+    /// Returns the state of each instance, after all the work passed to it.
     pub(super) async fn snapshots(&mut self) -> Result<Vec<Saved>, String> {
         let gone = || "an instance of it has failed".to_owned();
         let mut answers = Vec::new();
@@ -224,7 +225,7 @@ impl Pool {
         Ok(states)
     }
 
-    /// Waits until an instance has the stage end. Cancel safe.
+    /// Waits until an instance ends the stage. Cancel safe.
     pub(super) async fn failed(&mut self) -> End {
         match self.ends.recv().await {
             Some(end) => end,
@@ -232,7 +233,7 @@ impl Pool {
         }
     }
 
-    /// Ends all instances; `at_once` if what waits for them is to be given up, and counted.
+    /// Ends all instances; if `at_once` is true, they give up their queued work, which is counted.
     pub(super) async fn end(self, at_once: bool, kept: bool) {
         self.kept.store(kept, Relaxed);
         if at_once {
@@ -240,7 +241,7 @@ impl Pool {
         }
         for lane in self.lanes {
             drop(lane.work);
-            // It is never sent: that it is closed says all.
+            // No value is ever sent: the closed channel is the signal.
             let _ = lane.over.await;
         }
     }
@@ -252,7 +253,7 @@ impl Pool {
     async fn give(&mut self, lane: usize, work: Work) -> Result<(), End> {
         let end = tokio::select! {
             biased;
-            // Triggered when an instance has failed for good.
+            // Triggered when an instance has failed permanently.
             Some(end) = self.ends.recv() => Some(end),
             // Triggered when the instance has room, or has ended.
             room = self.lanes[lane].work.reserve() => match room {
@@ -281,7 +282,7 @@ impl Work {
     }
 }
 
-/// What one instance's thread does.
+/// The thread of one instance.
 struct LaneThread {
     index: usize,
     worker: Worker,
@@ -306,18 +307,18 @@ impl LaneThread {
         loop {
             let work = tokio::select! {
                 biased;
-                // Triggered when what waits is to be given up.
+                // Triggered when the queued work has to be given up.
                 () = self.halt.cancelled() => return Ok(()),
-                // Triggered when there is something to do, or never will be.
+                // Triggered when a work item arrives, or the queue is closed.
                 work = self.todo.recv() => work,
             };
             let Some(work) = work else { return Ok(()) };
             if matches!(work, Work::Batch(..) | Work::Finish(..)) {
                 let revived = tokio::select! {
                     biased;
-                    // Triggered when there is an instance, or will be none.
+                    // Triggered when the instance is restored, or will not be.
                     revived = self.worker.revive() => revived.map(|()| true),
-                    // Triggered when what waits is to be given up.
+                    // Triggered when the queued work has to be given up.
                     () = self.halt.cancelled() => Ok(false),
                 };
                 if revived != Ok(true) {
@@ -328,7 +329,7 @@ impl LaneThread {
             match work {
                 Work::Batch(port, batch, turn) => {
                     self.worker.batch(port, batch, turn).await?;
-                    // There is room for all of them.
+                    // The channel has capacity for all of them.
                     let _ = self.free.try_send(self.index);
                 }
                 Work::Tick(turn) => self.worker.tick(turn).await?,

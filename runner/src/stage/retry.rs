@@ -1,4 +1,4 @@
-//! A batch that failed is tried again record by record, so that one bad record costs one record.
+//! Retries a failed batch record by record, so that one bad record costs only that record.
 
 use std::time::Duration;
 
@@ -11,18 +11,19 @@ use super::{
 };
 use crate::operator::{CallError, Limits, thread_cpu_time};
 
-/// The CPU time that failed records of one batch may take in all, in times of `limits.time`: 10, which is 10 s by default.
-/// Records that get through do not count.
+/// Total CPU time that the failing records of one batch may use, as a multiple of `limits.time`:
+/// 10, which is 10 s by default. Successful records do not count.
 const FAILING_TIME: u32 = 10;
-/// The CPU time that bringing the instance back may take in all for one batch, in times of what one restore may take: 10,
-/// which is 100 s by default.
+/// Total CPU time that restoring the instance may use for one batch, as a multiple of the limit of
+/// one restore: 10, which is 100 s by default.
 const RETURNING_TIME: u32 = 10;
-/// Records of one batch that may wait too long for the host: 3.
+/// Number of records of one batch that may exceed the time limit for waiting on the host: 3.
 const WAITS_MAX: u32 = 3;
 
 impl Worker {
-    /// Whether trying the records one by one can save some. With one record there is nothing to split, and an answer that
-    /// is partly handed on cannot be repeated where the guest reaches the outside.
+    /// Returns true if retrying the records one by one can save some of them. A single record
+    /// cannot be split, and a partly handed-on answer cannot be repeated if the guest has external
+    /// effects.
     pub(super) fn is_worth_retrying(
         &self,
         batch: &Frames,
@@ -34,8 +35,8 @@ impl Worker {
         batch.count() > 1 && is_splittable && can_repeat
     }
 
-    /// Tries the records of a batch one by one, each with an instance that has seen exactly those before it that got
-    /// through. Those that fail go by the policy.
+    /// Retries the records of a batch one by one. Each is passed to an instance that has processed
+    /// exactly the successful records before it. The policy applies to those that fail.
     pub(super) async fn retry(
         &mut self,
         port: u32,
@@ -58,10 +59,12 @@ impl Worker {
                 return Err(End::Stopped);
             }
             let record = rest.split_front(1, usize::MAX);
-            // One that was rejected before the batch failed is counted and filed: again it is only seen by the instance.
+            // A record that was rejected before the batch failed is already counted and handled. It
+            // is only repeated for the instance's state.
             let is_rejected = progress.rejected.contains(&(index as u32));
             if let Some(instance) = &mut self.instance {
-                // What a record brought before the batch failed, it brought in the time of a batch.
+                // Output that was handed on before the batch failed was computed within the time
+                // limit of the whole batch.
                 let of_batch = if progress.is_behind() { records } else { 1 };
                 instance.set_records_min(of_batch);
             }
@@ -122,8 +125,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Brings the instance back if it is lost, and saves it at once, so that the next failure in this batch does not
-    /// repeat all calls since the last snapshot.
+    /// Restores the instance if it is lost and takes a snapshot immediately, so that the next
+    /// failure in this batch does not repeat all calls since the last snapshot.
     async fn come_back(&mut self, failing: &mut Failing) -> Result<(), End> {
         if self.instance.is_some() {
             return Ok(());
@@ -139,11 +142,11 @@ impl Worker {
     }
 }
 
-/// What the failures of one batch have taken, in CPU time.
+/// The CPU time and waits that the failures of one batch have used.
 struct Failing {
     took: Duration,
     took_max: Duration,
-    /// Bringing the instance back.
+    /// CPU time used to restore the instance.
     returned: Duration,
     returned_max: Duration,
     waits: u32,
@@ -160,7 +163,7 @@ impl Failing {
         }
     }
 
-    /// A record failed that was begun at this time of the thread.
+    /// Adds a failed record whose attempt began at the thread's CPU time `began`.
     fn add(&mut self, began: Duration, error: &CallError) {
         self.took += thread_cpu_time().saturating_sub(began);
         self.waits += u32::from(matches!(error, CallError::WaitedTooLong { .. }));

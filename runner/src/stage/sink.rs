@@ -1,4 +1,4 @@
-//! A stream that leaves through a connector.
+//! Writes a stream to a connector.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use crate::connector::{Sink, SinkError};
 pub struct SinkStage {
     /// The subscription.
     pub input: Input,
-    /// The outside end.
+    /// The connector that it writes to.
     pub sink: Sink,
-    /// What makes JSON of its datums, if they are postcard.
+    /// Converts its records to JSON; `None` if they are not postcard.
     pub transcoder: Option<Transcoder>,
-    /// Where it counts.
+    /// Its counters.
     pub counters: Arc<Counters>,
 }
 
 impl SinkStage {
-    /// Writes until the stream ends, the outside fails, or the stage is told to stop.
+    /// Writes until the stream ends, the connector fails, or the stage is asked to stop.
     pub async fn run(self, mut control: Control) -> Ended {
         let mut input = self.input;
         let mut outlet = Outlet {
@@ -39,7 +39,7 @@ impl SinkStage {
         let closed = tokio::select! {
             biased;
             closed = outlet.sink.close() => closed,
-            // Whatever is at the other end does not take it.
+            // Triggered when the time limit has passed and the receiver has not accepted the rest.
             () = control.handoff.abandoned() => Ok(()),
         };
         if let Err(error) = closed
@@ -55,7 +55,7 @@ impl SinkStage {
     }
 }
 
-/// Where batches go, and in what form.
+/// The connector and the output format.
 struct Outlet {
     sink: Sink,
     transcoder: Option<Transcoder>,

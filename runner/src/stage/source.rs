@@ -1,4 +1,4 @@
-//! A connector that feeds a stream.
+//! Feeds a stream from a connector.
 
 use std::sync::Arc;
 
@@ -13,20 +13,20 @@ use crate::{
 /// A running producer of the manifest.
 #[derive(Debug)]
 pub struct SourceStage {
-    /// The outside end.
+    /// The connector that it reads from.
     pub source: Box<Source>,
-    /// What a predecessor read from it and did not hand on.
+    /// The records that a predecessor read from it and did not hand on.
     pub held: Frames,
     /// The stream it feeds.
     pub output: FramesProducer,
-    /// What it waits for before it reads.
+    /// The demand that it waits for before it reads.
     pub demand: Demand,
-    /// Where it counts.
+    /// Its counters.
     pub counters: Arc<Counters>,
 }
 
 impl SourceStage {
-    /// Reads until the source ends, fails, or the stage is told to stop.
+    /// Reads until the source ends or fails, or the stage is asked to stop.
     pub async fn run(mut self, mut control: Control) -> Ended {
         let end = self.pump(&mut control).await;
         Ended {
@@ -50,11 +50,11 @@ impl SourceStage {
             let is_held = !held.is_empty();
             let batch = tokio::select! {
                 biased;
-                // Triggered when the stage is told something.
+                // Triggered when a command arrives.
                 command = commands.recv() => match command {
                     Some(Command::Drain(Drain::HandOver)) | None => return End::Stopped,
                     Some(Command::Drain(drain)) => {
-                        // What cannot be handed on stays held, for a successor.
+                        // Records that cannot be handed on stay held, for a successor.
                         let mut handed_on = handoff.send_rest(output, held, counters).await;
                         if drain == Drain::ToEnd && source.stop() {
                             while let Ok(Some(batch)) = source.next().await {
@@ -76,12 +76,12 @@ impl SourceStage {
                         continue;
                     }
                 },
-                // Triggered when the stream has taken what was read, or takes no more.
+                // Triggered when the stream has accepted the held records, or accepts no more.
                 handed_on = handoff.send_rest(output, held, counters), if is_held => match handed_on {
                     Ok(()) => continue,
                     Err(end) => return end,
                 },
-                // Triggered when there is something to read, and somebody to read it for.
+                // Triggered when there is input, and a stream with readers.
                 batch = next(source, demand), if !is_held => batch,
             };
             count_skipped(source, &mut told, counters);
@@ -97,7 +97,7 @@ impl SourceStage {
     }
 }
 
-/// Counts what the source has skipped since it was last asked.
+/// Counts the records that the source has skipped since the last call.
 fn count_skipped(source: &Source, told: &mut SourceCounts, counters: &Counters) {
     let counts = source.counts();
     counters.skipped(
@@ -111,7 +111,7 @@ fn count_skipped(source: &Source, told: &mut SourceCounts, counters: &Counters) 
             CounterClass::Lost,
             counts.missed_files - told.missed_files,
         ),
-        // They stand in the file yet.
+        // These records are still in the file.
         (
             "unfinished",
             CounterClass::Normal,
@@ -127,15 +127,15 @@ fn count_skipped(source: &Source, told: &mut SourceCounts, counters: &Counters) 
     *told = counts;
 }
 
-/// The next batch, while there is a reader for it. Cancel safe.
+/// Returns the next batch while its stream has readers. Cancel safe.
 async fn next(source: &mut Source, demand: &mut Demand) -> Result<Option<Frames>, SourceError> {
     loop {
         demand.arises().await;
         tokio::select! {
             biased;
-            // Triggered when there is something to read.
+            // Triggered when there is input.
             batch = source.next() => return batch,
-            // Triggered when nobody is left to read it for.
+            // Triggered when no reader is left.
             () = demand.ceases() => {}
         }
     }

@@ -1,21 +1,21 @@
-//! Which instance of an operator gets which part of the state, when their number changes.
+//! Distributes the state of an operator when the number of its instances changes.
 
 use super::{history::Saved, key::Key};
 use crate::operator::{Entry, State};
 
-/// How many instances there are, and what says which of them gets a datum.
+/// The number of instances, and the key that assigns records to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spread {
-    /// At least one.
+    /// Number of instances, at least 1.
     pub instances: usize,
-    /// Without one, any of them gets it.
+    /// The key; without one, any instance may receive any record.
     pub key: Option<Key>,
 }
 
-/// What the instances that follow these start from, each with what goes where the records of its key go.
+/// Returns the initial state of the new instances. Each receives the entries of its keys.
 ///
 /// # Errors
-/// Says why the state cannot be spread anew.
+/// The reason why the state cannot be redistributed.
 pub(super) fn spread(
     saved: Vec<Saved>,
     from: &Spread,
@@ -30,7 +30,7 @@ pub(super) fn spread(
     Ok(share(kept, spread_states(states, from, to)?))
 }
 
-/// Shares out the number of records that are kept in these states, by their entries.
+/// Distributes the number of kept records among these states, in proportion to their entries.
 fn share(kept: u64, states: Vec<Option<State>>) -> Vec<Option<Saved>> {
     let entries = |state: &Option<State>| state.as_ref().map_or(0, |state| state.entries.len());
     let mut entries_left: u64 = states.iter().map(|state| entries(state) as u64).sum();
@@ -55,7 +55,7 @@ fn spread_states(
     for state in states {
         for entry in state.entries {
             let places = match &entry.key {
-                // It belongs to all keys.
+                // The entry belongs to all keys.
                 Some(key) if key.is_empty() => 0..to.instances,
                 _ => {
                     let place = place(&entry, from, to)?;
@@ -77,7 +77,7 @@ fn spread_states(
 fn place(entry: &Entry, from: &Spread, to: &Spread) -> Result<usize, String> {
     let why = match (&entry.key, &to.key) {
         (None, _) => "its state is not kept by key",
-        // It holds all that there is of each key.
+        // The single instance receives all entries of each key.
         (Some(_), None) if to.instances == 1 && from.key.is_some() => return Ok(0),
         (Some(_), None) => "there is no `key`",
         (Some(_), Some(key)) if from.instances > 1 && from.key.as_ref() != Some(key) => {
@@ -183,7 +183,7 @@ mod tests {
             let same = of(2, key);
             assert_eq!(spread(before.clone(), &same, &same).unwrap(), before);
         }
-        // One instance has all of every key, whichever that is.
+        // A single instance has all entries of every key.
         let alone = vec![Some(entries(&[Some("a"), None]))];
         assert_eq!(
             spread(alone.clone(), &of(1, None), &of(1, Some("k"))).unwrap(),

@@ -1,22 +1,22 @@
-//! [`Task`]: what a worker makes its instance do, and [`Progress`]: how far an attempt at it came.
+//! [`Task`]: a unit of work for an instance, and [`Progress`]: the progress of the attempts at it.
 
 use mosaik_streams::Frames;
 
 use crate::operator::{CallError, ClockTrace, Counted, Instance, Outcomes, Processed, Rejected};
 
-/// What a worker makes its instance do.
+/// A unit of work for an instance.
 #[derive(Debug, Clone)]
 pub(super) enum Task {
     /// Process a batch of an input port.
     Batch(u32, Frames),
-    /// See the clock.
+    /// Process a tick.
     Tick,
-    /// An input port has ended.
+    /// Process the end of an input port.
     Finish(u32),
 }
 
 impl Task {
-    /// Makes the first call. The rest of the answer is asked for by `resume`.
+    /// Makes the first call. The rest of the answer is requested with `resume`.
     pub(super) fn call(&self, instance: &mut Instance) -> Result<Processed, CallError> {
         match self {
             Self::Batch(port, batch) => instance.process(*port, batch),
@@ -25,7 +25,7 @@ impl Task {
         }
     }
 
-    /// Records that it is about.
+    /// Returns the number of its records.
     pub(super) fn records(&self) -> usize {
         match self {
             Self::Batch(_, batch) => batch.count(),
@@ -33,12 +33,12 @@ impl Task {
         }
     }
 
-    /// Whether it is about records. Else it is about the state as a whole.
+    /// Returns true if the task is about records, and false if it is about the state as a whole.
     pub(super) const fn has_records(&self) -> bool {
         matches!(self, Self::Batch(..))
     }
 
-    /// Bytes that it holds.
+    /// Returns the size of its records in bytes.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Batch(_, batch) => batch.wire_len(),
@@ -47,27 +47,28 @@ impl Task {
     }
 }
 
-/// How far the attempts at a task have come, so that a later one repeats nothing that was handed on.
+/// The progress of the attempts at a task, so that a later attempt does not hand on the same output
+/// again.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Records handed on, by output port.
+    /// Number of records handed on, by output port.
     handed_on: Vec<usize>,
-    /// Of those, the ones that the current attempt has yet to repeat.
+    /// Number of those records that the current attempt has yet to repeat.
     to_skip: Vec<usize>,
-    /// Whether there was an attempt before the current one.
+    /// True if the current attempt is not the first.
     is_repeated: bool,
     /// Rejected records, by their index in the batch.
     pub(super) rejected: Vec<u32>,
-    /// What the current attempt has reported.
+    /// Outcomes reported in the current attempt.
     pub(super) outcomes: Outcomes,
-    /// What the current attempt has counted.
+    /// Counts reported in the current attempt.
     pub(super) counted: Vec<Counted>,
-    /// What the clock is to answer in the next attempt.
+    /// The clock values for the next attempt.
     pub(super) clock: ClockTrace,
 }
 
 impl Progress {
-    /// Starts with another task.
+    /// Resets the progress for another task.
     pub(super) fn begin(&mut self) {
         self.handed_on.clear();
         self.is_repeated = false;
@@ -76,42 +77,42 @@ impl Progress {
         self.clock = ClockTrace::default();
     }
 
-    /// Whether anything that came of it is handed on.
+    /// Returns true if any output was handed on.
     pub(super) fn has_handed_on(&self) -> bool {
         self.handed_on.iter().any(|count| *count > 0)
     }
 
-    /// Whether the current attempt has not yet repeated all that is handed on.
+    /// Returns true if the current attempt has not yet repeated all output that was handed on.
     pub(super) fn is_behind(&self) -> bool {
         self.to_skip.iter().any(|count| *count > 0)
     }
 
-    /// Starts another attempt, at all of it.
+    /// Starts another attempt at the whole task.
     pub(super) fn restart(&mut self) {
         self.is_repeated = true;
         self.to_skip.clone_from(&self.handed_on);
     }
 
-    /// Forgets what the current attempt has reported.
+    /// Discards the reports of the current attempt.
     pub(super) fn forget_reports(&mut self) {
         self.outcomes = Outcomes::default();
         self.counted.clear();
     }
 
-    /// The records of a part of the batch, which starts at `first`, that are not rejected.
+    /// Returns the records of `part`, which starts at index `first`, that are not rejected.
     pub(super) fn not_rejected<'b>(&self, first: u32, part: &'b Frames) -> Vec<&'b [u8]> {
         let records = (first..).zip(part.iter());
         let records = records.filter(|(index, _)| !self.rejected.contains(index));
         records.map(|(_, record)| record).collect()
     }
 
-    /// How many of `count` records from `first` on are rejected.
+    /// Returns the number of rejected records among `count` records from `first` on.
     pub(super) fn rejected_among(&self, first: u32, count: usize) -> usize {
         let is_among = |index: &&u32| **index >= first && ((**index - first) as usize) < count;
         self.rejected.iter().filter(is_among).count()
     }
 
-    /// Notes an answer about the records from `first` on. Leaves in it what is new.
+    /// Records an answer about the records from `first` on. Leaves only the new parts in `answer`.
     pub(super) fn note(&mut self, first: u32, answer: &mut Processed) {
         for (port, frames) in &mut answer.outputs {
             let port = *port as usize;
@@ -128,7 +129,7 @@ impl Progress {
         }
         answer.rejected.retain_mut(|Rejected { index, .. }| {
             *index += first;
-            // Of one attempt, the host has seen to it that none is there twice.
+            // Within one attempt, the host has already refused duplicates.
             let is_new = !self.is_repeated || !self.rejected.contains(index);
             if is_new {
                 self.rejected.push(*index);

@@ -1,5 +1,6 @@
-//! What a running operator goes over to between two batches: other instances, other settings. First it makes ready, and only
-//! when all others that go over with it are ready too does it go over; until then nothing of it has changed.
+//! Updates a running operator between two batches: replaces its instances or changes its settings.
+//! It first prepares, and it switches only when all other operators of the same update are ready
+//! too. Until then, it is unchanged.
 
 use std::time::{Duration, Instant};
 
@@ -15,57 +16,57 @@ use super::{
 };
 use crate::operator::{Instance, Limits};
 
-/// What a running operator goes over to.
+/// An update of a running operator.
 #[derive(Debug)]
 pub struct Update {
-    /// What changes of its settings.
+    /// The new settings.
     pub settings: Settings,
-    /// Other instances; those it has go on without.
+    /// The new instances; `None` keeps the existing ones.
     pub replacement: Option<Replacement>,
 }
 
-/// Other instances, and what there is to know of them.
+/// New instances and their properties.
 #[derive(Debug)]
 pub struct Replacement {
-    /// The new instances, opened; as many as `spread` says.
+    /// The opened instances; their number matches `spread`.
     pub instances: Vec<Instance>,
-    /// Which of them gets what.
+    /// The rule that assigns records to instances.
     pub spread: Spread,
-    /// How to build them again.
+    /// Builds the instances again after a failure.
     pub blueprint: Blueprint,
     /// Their output ports, in the new component's order.
     pub outputs: Vec<OutputPort>,
-    /// Where postcard is JSON for them.
+    /// The converters for ports that use JSON on postcard streams.
     pub converters: Converters,
-    /// Whether they take over the state of the old ones.
+    /// True if they take over the state of the old instances.
     pub carry: bool,
 }
 
-/// What of a running operator can change without another instance.
+/// The settings of a running operator that can change without new instances.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What its instances are held to.
+    /// The limits of its instances.
     pub limits: Limits,
-    /// What to do with what it refuses.
+    /// The policy for records that it rejects or fails on.
     pub on_error: OnError,
-    /// How often it is called without a datum; never without this.
+    /// Interval between ticks; `None` disables them.
     pub tick: Option<Duration>,
-    /// How often a snapshot of its state is taken at the least while it is used, for the instance that follows a failure;
-    /// [`SNAPSHOT_INTERVAL`](super::SNAPSHOT_INTERVAL) without this.
+    /// Interval between snapshots of its state while it is used, for the instance that follows a
+    /// failure. `None` means [`SNAPSHOT_INTERVAL`](super::SNAPSHOT_INTERVAL).
     pub checkpoint: Option<Duration>,
 }
 
-/// The operator's end of an agreement to go over.
+/// The operator's end of an agreement to switch.
 #[derive(Debug)]
 pub struct Asked {
-    /// Where it says that it is ready, or why it is not.
+    /// Reports that the operator is ready, or why it is not.
     pub ready: oneshot::Sender<Result<(), String>>,
-    /// Brings the word to go over, and where to say for how long that held up its edges. When the other end is dropped,
-    /// all stays as it was.
+    /// Receives the commit signal and reports how long the inputs were paused. If the other end is
+    /// dropped, the operator stays unchanged.
     pub go: oneshot::Receiver<oneshot::Sender<Duration>>,
 }
 
-/// What is ready to take over.
+/// A prepared replacement.
 struct Next {
     crew: Crew,
     outfit: Outfit,
@@ -73,8 +74,8 @@ struct Next {
 }
 
 impl Running {
-    /// Makes ready, says so, waits for the word, and goes over. Without the word the old instances go on, and have lost
-    /// nothing.
+    /// Prepares the update, reports that it is ready, waits for the commit signal and switches.
+    /// Without the signal, the old instances continue and have lost nothing.
     pub(super) async fn update(
         &mut self,
         crew: &mut Crew,
@@ -88,7 +89,7 @@ impl Running {
         if let Some(replacement) = &replacement
             && replacement.spread.instances > 1
         {
-            // They hand on in turns, of which what is held has none.
+            // Several instances hand on their output in turns, and the held output has no turn.
             crew.hand_on().await?;
         }
         let began = Instant::now();
@@ -104,7 +105,7 @@ impl Running {
             Err(reason) => (None, Err(reason)),
         };
         let refused = ready.is_err();
-        // Nobody waits for it any more, at worst.
+        // If the requester is gone, the update is cancelled.
         if asked.ready.send(ready).is_err() || refused {
             return Ok(());
         }
@@ -125,12 +126,12 @@ impl Running {
         self.spread = next.spread;
         self.ticks = settings.tick.map(interval);
         let _ = done.send(began.elapsed());
-        // Its state was taken over, or dropped as the manifest says.
+        // The state was taken over, or is dropped because of `state: reset`.
         before.end(false, true).await;
         Ok(())
     }
 
-    /// The new instances with the state of the old ones, if it is carried.
+    /// Prepares the new instances, with the state of the old ones if it is carried over.
     async fn make_ready(
         &self,
         crew: &mut Crew,
@@ -163,7 +164,7 @@ impl Running {
     }
 }
 
-/// Gives each instance its state.
+/// Restores the state of each instance.
 fn restored(
     instances: Vec<Instance>,
     saved: Vec<Option<Saved>>,
@@ -180,7 +181,7 @@ fn restored(
     Ok(members)
 }
 
-/// Another period from now on; the same one goes on as it was.
+/// Sets the interval between ticks. If it is unchanged, the schedule continues.
 fn retime(ticks: &mut Option<Interval>, period: Option<Duration>) {
     if ticks.as_ref().map(Interval::period) != period {
         *ticks = period.map(interval);

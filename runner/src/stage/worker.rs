@@ -1,4 +1,4 @@
-//! [`Worker`]: one instance of an operator, the calls made to it, and what waits to be handed on.
+//! [`Worker`]: one instance of an operator, the calls to it, and its queued output.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -14,14 +14,14 @@ use super::{
 };
 use crate::operator::Instance;
 
-/// Where the datums of an output port go.
+/// The destination of an output port's records.
 #[derive(Debug, Clone)]
 pub struct OutputPort {
-    /// The stream; without one, what is sent here is counted as `unbound`.
+    /// The stream. Without one, output to this port counts as `unbound`.
     pub producer: Option<FramesProducer>,
 }
 
-/// What all instances of an operator have in common.
+/// The configuration that all instances of an operator share.
 #[derive(Debug, Clone)]
 pub(super) struct Outfit {
     pub(super) name: String,
@@ -29,51 +29,56 @@ pub(super) struct Outfit {
     pub(super) outputs: Vec<OutputPort>,
     pub(super) converters: Converters,
     pub(super) on_error: OnError,
-    /// How often snapshots are taken at the least, if the manifest says.
+    /// Interval between snapshots, if the manifest sets one.
     pub(super) checkpoint: Option<Duration>,
     pub(super) counters: Arc<Counters>,
     pub(super) handoff: Handoff,
 }
 
-/// An instance at work.
+/// A running instance.
 pub(super) struct Worker {
     pub(super) outfit: Outfit,
     /// `None` after a failure, until the next instance is built.
     pub(super) instance: Option<Instance>,
     pub(super) history: History,
     pub(super) backoff: Backoff,
-    /// Whether the policy asks for a new instance once the answers to the current call have come.
+    /// True if the policy asks for a new instance after the answers to the current call.
     pub(super) restart: bool,
     pub(super) complaints: Complaints,
-    /// Records of one call, fewer than a batch has where the operator is too slow for that many.
+    /// Number of records per call. It is smaller than a batch if the operator is too slow for a
+    /// whole one.
     pub(super) batch_max: BatchMax,
-    /// Input ports that have ended, which the instance or one before it was told and has taken in.
+    /// Input ports that have ended and whose end this instance or a previous one has processed.
     pub(super) ended: Vec<u32>,
-    /// Input ports that have ended, which the instance has yet to be told.
+    /// Input ports that have ended and whose end the instance has yet to process.
     pub(super) untold: Vec<u32>,
-    /// What it answered that is not handed on yet. At most what one call may answer.
+    /// Output that is not handed on yet: at most the answer to one call.
     pub(super) held: VecDeque<Held>,
-    /// Whether what it answers is handed on before the call is over. Else its stage does it between two batches, where it
-    /// also receives commands: readers may take nothing for a long time.
+    /// True if output is handed on before the call is over. Otherwise the stage hands it on between
+    /// two batches, where it also receives commands, because readers may accept nothing for a long
+    /// time.
     pub(super) eager: bool,
-    /// Kept from call to call for its buffers.
+    /// Kept between calls to reuse its buffers.
     progress: Progress,
-    /// Records of the current call that are counted in one place or another.
+    /// Number of records of the current call whose outcome is already counted.
     pub(super) accounted: usize,
-    /// When to hand on what comes of the current batch, where others work beside this one.
+    /// The turn in which to hand on the output of the current batch, if other workers run
+    /// concurrently.
     pub(super) turn: Option<Turn>,
 }
 
-/// An answer's records, and where they go.
+/// The records of an answer and their destination.
 pub(super) struct Held {
     pub(super) producer: FramesProducer,
     pub(super) frames: Frames,
-    /// Whether the records that brought it are counted as done. Until then it is they that count if all is given up.
+    /// True if the input records of this output are counted as done. Until then, giving up counts
+    /// the input and not this output.
     pub(super) is_counted: bool,
 }
 
 impl Worker {
-    /// With an instance that has what is saved, and comes after these input ports have ended.
+    /// Creates a worker for an instance with the state in `saved`. `ended` lists the input ports
+    /// that have already ended.
     pub(super) fn new(
         outfit: Outfit,
         instance: Instance,
@@ -100,7 +105,8 @@ impl Worker {
         }
     }
 
-    /// Hands a batch to the instance, and what it answers to the streams, once it is this batch's turn.
+    /// Passes a batch to the instance, and hands its output to the streams once it is this batch's
+    /// turn.
     pub(super) async fn batch(
         &mut self,
         port: u32,
@@ -119,7 +125,7 @@ impl Worker {
         done
     }
 
-    /// Hands a batch in the operator's encoding to the instance, in parts if it is slow.
+    /// Passes a batch in the operator's encoding to the instance, in parts if the operator is slow.
     pub(super) async fn process(&mut self, port: u32, mut rest: Frames) -> Result<(), End> {
         while !rest.is_empty() {
             let records = rest.split_front(self.batch_max.get(), usize::MAX);
@@ -132,7 +138,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Lets the instance see the clock; one that is lost is not brought back for it.
+    /// Sends a tick to the instance. A lost instance is not restored for this.
     pub(super) async fn tick(&mut self, turn: Option<Turn>) -> Result<(), End> {
         if self.instance.is_none() {
             return Ok(());
@@ -143,7 +149,7 @@ impl Worker {
         done
     }
 
-    /// Tells the instance that an input has ended.
+    /// Notifies the instance that an input has ended.
     pub(super) async fn finish(&mut self, port: u32, turn: Option<Turn>) -> Result<(), End> {
         self.turn = turn;
         let done = self.call(Task::Finish(port)).await;
@@ -151,7 +157,7 @@ impl Worker {
         done
     }
 
-    /// Goes on with other settings; so do the instances that follow.
+    /// Changes the settings of this instance and of those that follow.
     pub(super) fn retune(&mut self, settings: &Settings) {
         self.outfit.on_error = settings.on_error.clone();
         self.outfit.blueprint.setup.limits = settings.limits;
@@ -162,13 +168,14 @@ impl Worker {
         }
     }
 
-    /// Waits until there is an instance, or the stage is to give up what it holds. Cancel safe.
+    /// Waits until there is an instance, or the stage has to give up its remaining records.
+    /// Cancel safe.
     pub(super) async fn revive(&mut self) -> Result<(), End> {
         while self.instance.is_none() {
             let not_before = self.backoff.not_before();
             tokio::select! {
                 biased;
-                // Triggered when the time to come to an end is over.
+                // Triggered when the time limit for the stage to end has passed.
                 () = self.outfit.handoff.abandoned() => return Ok(()),
                 // Triggered when the pause after a failure is over.
                 () = tokio::time::sleep_until(not_before.into()) => self.rebuild()?,
@@ -177,7 +184,7 @@ impl Worker {
         Ok(())
     }
 
-    /// What the instance remembers. One that is lost is brought back first.
+    /// Returns the state of the instance. A lost instance is restored first.
     pub(super) fn snapshot(&mut self) -> Result<Saved, String> {
         if self.instance.is_none() {
             self.rebuild()
@@ -190,7 +197,7 @@ impl Worker {
             Ok(state) => Ok(self.history.saved_as(state)),
             Err(error) => {
                 if error.is_fatal() {
-                    // Another one follows before the next batch.
+                    // A new instance follows before the next batch.
                     self.instance = None;
                     self.backoff.failed();
                 }
@@ -199,8 +206,9 @@ impl Worker {
         }
     }
 
-    /// Makes the instance do something and hands on what it answers, part by part. What it fails on goes by the policy.
-    /// When the stage has to end meanwhile, records without a place are not delivered.
+    /// Runs a task on the instance and hands on its output, part by part. The policy applies to
+    /// records on which it fails. If the stage has to end meanwhile, the records without an outcome
+    /// count as undelivered.
     pub(super) async fn call(&mut self, task: Task) -> Result<(), End> {
         let records = task.records();
         self.accounted = 0;
@@ -219,7 +227,8 @@ impl Worker {
         }
         for port in std::mem::take(&mut self.untold) {
             self.perform(Task::Finish(port)).await?;
-            // It is told once: one that fails on it again has no state any more that this could flush.
+            // One notification is enough: an instance that fails on it again has no state left to
+            // flush.
             self.untold.retain(|untold| *untold != port);
         }
         self.revive().await?;
@@ -244,12 +253,12 @@ impl Worker {
         }
     }
 
-    /// Whether something waits to be handed on.
+    /// Returns true if output is queued.
     pub(super) fn holds(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// Hands on what is held. Cancel safe: what is not handed on stays held.
+    /// Hands on the queued output. Cancel safe: output that is not handed on stays queued.
     pub(super) async fn hand_on(&mut self) -> Result<(), End> {
         while let Some(held) = self.held.front_mut() {
             let Outfit {
@@ -265,7 +274,7 @@ impl Worker {
         Ok(())
     }
 
-    /// What is held is handed on by nobody.
+    /// Discards the queued output and counts it as undelivered.
     pub(super) fn give_up(&mut self) {
         let left = self.held.drain(..).filter(|held| held.is_counted);
         let left = left.map(|held| held.frames.count()).sum();
@@ -277,11 +286,11 @@ impl Worker {
     }
 }
 
-/// How many records one call gets: all of a batch, unless that takes the operator longer than it may.
+/// The number of records per call: a whole batch, unless the operator is too slow for it.
 #[derive(Debug)]
 pub(super) struct BatchMax {
     records: usize,
-    /// Calls with so many that were in time since the last change.
+    /// Number of calls of this size that were in time since the last change.
     in_time: u32,
 }
 
@@ -295,14 +304,15 @@ impl Default for BatchMax {
 }
 
 impl BatchMax {
-    /// Calls in time before more records are tried again.
+    /// Number of calls in time before a larger size is tried.
     const TRIES: u32 = 16;
 
     const fn get(&self) -> usize {
         self.records
     }
 
-    /// So many records took too long, although each by itself did not.
+    /// Reduces the size to a quarter after a call with `records` records was too slow although each
+    /// single record was in time.
     pub(super) fn was_too_slow(&mut self, records: usize) {
         self.records = (records / 4).max(1);
         self.in_time = 0;

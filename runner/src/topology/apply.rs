@@ -1,4 +1,5 @@
-//! Going over to a new generation: built beside the one that runs, then swapped in, or not at all.
+//! Applies a new generation to a running node: builds it beside the running one, then swaps it in
+//! completely or not at all.
 
 use std::{
     collections::BTreeMap,
@@ -14,38 +15,38 @@ use super::{
 };
 use crate::graph::{Change, Diff, Graph, Stage, StageKey};
 
-/// How long an operator may take to come to a batch boundary for a swap: 10 s.
+/// Time limit for an operator to reach a batch boundary for a swap: 10 s.
 pub const SWAP_DEADLINE: Duration = Duration::from_secs(10);
-/// How long a stage that is rewired or removed may take to work off its edges: 10 s.
+/// Time limit for a rewired or removed stage to process the records queued on its edges: 10 s.
 pub const REPLACE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Why a node stays with the generation it has.
+/// The reason why a node keeps its current generation.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// Something changed that only a restart can bring about.
+    /// A change requires a restart of the node.
     #[error("a restart is needed: {0}")]
     NeedsRestart(String),
-    /// Something could not be built.
+    /// A part of the new generation could not be built.
     #[error(transparent)]
     Build(#[from] StartError),
-    /// The new generation runs, but not all of its stages could be started.
+    /// The new generation runs, but some of its stages could not be started.
     #[error("not all of it could be started: {0}")]
     Incomplete(StartError),
-    /// An operator did not take the swap.
+    /// An operator refused the swap or did not complete it in time.
     #[error("{stage} cannot be swapped: {reason}")]
     Swap {
         /// The operator.
         stage: StageKey,
-        /// One clear sentence.
+        /// The reason, as one sentence.
         reason: String,
     },
 }
 
 impl Node {
-    /// Goes over to another graph. `None` when it is the same.
+    /// Switches to another graph. Returns `None` if the graph is unchanged.
     ///
     /// # Errors
-    /// The running generation goes on as it was, but for [`ApplyError::Incomplete`].
+    /// On any error except [`ApplyError::Incomplete`], the running generation continues unchanged.
     pub async fn apply(&mut self, graph: Graph) -> Result<Option<Receipt>, ApplyError> {
         let diff = Diff::between(&self.graph, &graph);
         if !diff.restart.is_empty() {
@@ -72,7 +73,8 @@ impl Node {
             let built = parts_of(&graph, new, &self.library).await;
             parts.extend(built.map_err(StartError::from)?);
             self.settle_down().await;
-            // What ends while the new generation is being built is not to be swapped, but to be started, and others with it.
+            // A stage that ends while the new generation is being built can no longer be swapped:
+            // it has to be started, and so may other stages. Plan again.
             if self.stages.len() == running {
                 break plan;
             }

@@ -1,5 +1,5 @@
-//! Stage by stage, all that a generation needs before anything that runs is touched: components instantiated,
-//! connectors opened. Whatever fails here changes nothing.
+//! Builds the parts of each stage before the node touches anything that runs: it instantiates
+//! components and opens connectors. A failure here changes nothing.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,17 +13,17 @@ use crate::{
     stage::{Blueprint, Converters, Guest, Key, Spread},
 };
 
-/// Why a stage could not be built.
+/// The reason why a stage could not be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{stage}: {reason}")]
 pub struct BuildError {
     /// The stage.
     pub stage: StageKey,
-    /// One clear sentence.
+    /// The reason, as one sentence.
     pub reason: String,
 }
 
-/// The parts of a stage that can fail to be made.
+/// The parts of a stage whose creation can fail.
 #[derive(Debug)]
 pub(super) enum Parts {
     Source(Box<Source>, Frames),
@@ -35,7 +35,7 @@ pub(super) enum Parts {
     Sink(Sink, Option<Transcoder>),
 }
 
-/// Builds the parts of these stages.
+/// Builds the parts of `stages`.
 pub(super) async fn parts_of<'g>(
     graph: &'g Graph,
     stages: impl IntoIterator<Item = &'g graph::Stage>,
@@ -108,7 +108,7 @@ async fn build(
     }
 }
 
-/// How many instances an operator has, and which gets what.
+/// Returns the number of instances of an operator and the rule that assigns records to them.
 pub(super) fn spread_of(operator: &OperatorStage) -> Spread {
     Spread {
         instances: operator.instances,
@@ -119,7 +119,7 @@ pub(super) fn spread_of(operator: &OperatorStage) -> Spread {
     }
 }
 
-/// Where postcard is JSON for an operator.
+/// Returns the converters for the operator's ports that exchange JSON over postcard streams.
 fn converters(graph: &Graph, operator: &OperatorStage) -> Result<Converters, String> {
     if operator.postcard == PostcardPolicy::Native {
         return Ok(Converters::default());
@@ -146,7 +146,8 @@ fn converters(graph: &Graph, operator: &OperatorStage) -> Result<Converters, Str
     })
 }
 
-/// What makes JSON of a stream's datums, if they are postcard.
+/// Returns the transcoder that converts a stream's records to JSON, or `None` if the stream is not
+/// postcard.
 pub(super) fn transcoder(graph: &Graph, stream: &StreamName) -> Result<Option<Transcoder>, String> {
     match &graph.streams[stream].encoding {
         Encoding::Postcard(schema) => Transcoder::new(schema)

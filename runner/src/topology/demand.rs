@@ -1,4 +1,4 @@
-//! Which shared streams the sources wait for.
+//! Selects the shared streams that each source waits for before it reads.
 
 use std::collections::BTreeSet;
 
@@ -12,20 +12,20 @@ use crate::{
 };
 
 impl Node {
-    /// Tells a source that is about to start what it leads to.
+    /// Updates the demand of a source that is about to start.
     pub(super) fn show_demand_to(&mut self, source: &StageKey) {
         let streams = self.streams_awaited_by(source);
         let sender = self.demands.entry(source.clone()).or_default();
         sender.send_replace(streams);
     }
 
-    /// What a source waits for.
+    /// Returns the demand that a source waits for.
     pub(super) fn demand_on(&self, source: &StageKey) -> Demand {
         let sender = self.demands.get(source);
         Demand::of(sender.map_or_else(|| watch::channel(Vec::new()).1, watch::Sender::subscribe))
     }
 
-    /// Tells the sources what they lead to now.
+    /// Updates the demand of all sources.
     pub(super) fn show_demand(&mut self) {
         let graph = std::sync::Arc::clone(&self.graph);
         self.demands
@@ -35,7 +35,8 @@ impl Node {
         }
     }
 
-    /// None if it leads to anything that is not a shared stream written here.
+    /// Returns an empty list if the source leads to anything that is not a shared stream written
+    /// here.
     fn streams_awaited_by(&self, source: &StageKey) -> Vec<When> {
         let Some(stage) = self.graph.stage(source) else {
             return Vec::new();
@@ -46,7 +47,7 @@ impl Node {
         when.collect::<Option<_>>().unwrap_or_default()
     }
 
-    /// Shared streams that are written here and that too few read at the moment.
+    /// Returns the shared streams that are written here and currently have too few readers.
     pub(super) fn unread_streams(&self) -> BTreeSet<StreamName> {
         let shared = |name: &StreamName| self.graph.streams[name].scope == Scope::Network;
         let unread = self

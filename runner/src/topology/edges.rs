@@ -1,4 +1,5 @@
-//! From what the graph says of streams and edges to producers and consumers of the streams library.
+//! Opens and retunes the producers and consumers of the streams library from the streams and edges
+//! of a graph.
 
 use mosaik_streams::{
     EndpointAddr, FramesConsumer, FramesProducer, Network, PeerId, Requirements, Scope, Tag,
@@ -18,10 +19,10 @@ use crate::graph::{
 use crate::manifest::Bootstrap;
 use crate::stage::BATCH_DATUMS_MAX;
 
-// What a manifest may say is what a stage can take.
+// The largest batch size that a manifest may set equals the largest batch that a stage takes.
 const _: () = assert!(graph::MAX_BATCH_SIZE == BATCH_DATUMS_MAX);
 
-/// Opens this node's end of a stream for writing.
+/// Opens this node's producer for a stream.
 pub(super) fn open_producer(
     network: &Network,
     name: &StreamName,
@@ -43,11 +44,13 @@ pub(super) fn open_producer(
         .build()
 }
 
-/// What a node's subscription to a stream is called: the same in each life of the node, whichever stages read the stream.
+/// Name of a node's subscription to a stream: the same after each restart of the node, for any set
+/// of stages that reads the stream.
 const SUBSCRIPTION: &str = "stages";
 
-/// Opens the subscription of a stage's input to a stream. All inputs that read a stream share one subscription to each other
-/// node. In the next life of this node, they are sent what not all of them had worked off.
+/// Opens the subscription of a stage's input to a stream. All inputs that read a stream share one
+/// subscription per remote node. After a restart of this node, the remote node resends the records
+/// that not all of these inputs had processed.
 pub(super) fn open_consumer(
     network: &Network,
     stream: &StreamConfig,
@@ -73,7 +76,7 @@ pub(super) fn open_consumer(
         .map_err(|error| error.to_string())
 }
 
-/// Gives this node's end of a stream the settings that it has now, where they differ.
+/// Applies the changed settings of a stream to this node's producer.
 pub(super) fn retune_producer(producer: &ProducerControl, old: &StreamConfig, new: &StreamConfig) {
     if (old.buffer_size, old.buffer_bytes) != (new.buffer_size, new.buffer_bytes) {
         producer.set_buffer(new.buffer_size, new.buffer_bytes);
@@ -95,7 +98,7 @@ pub(super) fn retune_producer(producer: &ProducerControl, old: &StreamConfig, ne
     }
 }
 
-/// Gives a subscription the settings that it has now, where they differ.
+/// Applies the changed settings to a subscription.
 pub(super) fn retune_consumer(
     consumer: &ConsumerControl,
     (old_stream, old): (&StreamConfig, &Edge),
@@ -110,7 +113,7 @@ pub(super) fn retune_consumer(
     if old.criteria != new.criteria
         && let Err(error) = consumer.set_criteria((*new.criteria).clone())
     {
-        // The check of the manifest has tried them on the encoding.
+        // The manifest check has already validated the criteria against the encoding.
         tracing::error!("criteria on stream {} are as before: {error}", new.stream);
     }
     if old.online_when != new.online_when {
@@ -193,12 +196,13 @@ fn carries(names: &[Guarded<String>]) -> impl Fn(&PeerEntry) -> bool + Send + Sy
     move |peer| wanted.iter().all(|tag| peer.tags().contains(tag))
 }
 
-/// Tags as they are on the network.
+/// Converts tag names to network tags.
 pub(super) fn tags<T: std::ops::Deref<Target = String>>(names: &[T]) -> Vec<Tag> {
     names.iter().map(|name| Tag::from(name.as_str())).collect()
 }
 
-/// The addresses of nodes to ask for the network. One whose id is no key was refused when the manifest was read.
+/// Returns the addresses of the bootstrap nodes. The manifest check has already refused ids that
+/// are not keys.
 pub(super) fn bootstrap<'a>(peers: impl IntoIterator<Item = &'a Bootstrap>) -> Vec<EndpointAddr> {
     let address = |peer: &Bootstrap| {
         Some(EndpointAddr::new(

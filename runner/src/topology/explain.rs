@@ -1,4 +1,4 @@
-//! Why nothing flows on a stream, in words.
+//! Explains in words why no records flow on a stream.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -18,10 +18,11 @@ use crate::{
 };
 
 impl Observer {
-    /// What is the matter with a stream, line by line: first what writes it here, then every reader of it.
+    /// Returns an explanation of a stream's problems, line by line: first its writers on this node,
+    /// then each of its readers.
     ///
     /// # Errors
-    /// There is no such stream.
+    /// The stream does not exist.
     pub fn explain(&self, stream: &str) -> Result<Vec<String>, TapError> {
         let view = self.view();
         let (name, config) = view.stream(stream)?;
@@ -135,7 +136,7 @@ fn reading_line(stage: &str, reading: &ConsumerReading, condition: Option<&Condi
     line
 }
 
-/// Where a reader's datums could come from, and why they do not.
+/// Lists the possible sources of a reader's records and why none arrive from them.
 fn sources(
     view: &View,
     name: &StreamName,
@@ -173,7 +174,7 @@ fn sources(
     lines
 }
 
-/// What to look at when this node knows no other one.
+/// Returns hints for a node that knows no other node.
 fn no_other_node(node: &NodeConfig) -> String {
     let from: Vec<_> = node
         .bootstrap
@@ -195,7 +196,7 @@ fn no_other_node(node: &NodeConfig) -> String {
     format!("  no producer known, and no other node: {why}")
 }
 
-/// What to change when two nodes declare different formats of a stream.
+/// Advice for two nodes that declare different formats of a stream.
 const SAME_FORMAT: &str = "give the stream the same `encoding` and `schema` on both nodes";
 
 fn said_of(discovery: &Discovery, attempt: &Attempt, ours: Option<Format>) -> String {
@@ -233,7 +234,7 @@ fn subscribers(conditions: &ChannelConditions) -> String {
     format!("{count} {}", plural(count, "subscriber", None))
 }
 
-/// Which conditions are not met.
+/// Describes the conditions that are not met.
 pub(super) fn wants(
     conditions: &ChannelConditions,
     noun: &str,

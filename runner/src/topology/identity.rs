@@ -1,4 +1,4 @@
-//! The node's secret key: from the manifest, else made once and kept in the state folder.
+//! The node's secret key: set in the manifest, or created once and kept in the state folder.
 
 use std::{
     collections::BTreeMap,
@@ -17,13 +17,13 @@ use rustix::{
 
 use crate::files;
 
-/// Bytes of a key file at most: 64 hex digits, with room for line ends.
+/// Maximum size of a key file, in bytes: 64 hex digits, with room for line ends.
 const KEY_BYTES_MAX: u64 = 1 << 10;
 
-/// Why a node has no key.
+/// The reason why a node has no key.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// A folder or file could not be made.
+    /// A folder or file could not be created.
     #[error("the node's key cannot be kept at {path}: {source}")]
     Unwritable {
         /// The path.
@@ -39,7 +39,7 @@ pub enum IdentityError {
         /// The reason.
         source: io::Error,
     },
-    /// The file holds something else.
+    /// The file does not contain a secret key.
     #[error(
         "{path} is not a secret key of 64 hex digits; restore it from a backup, or delete it for a new identity"
     )]
@@ -55,7 +55,7 @@ pub enum IdentityError {
         /// The path.
         path: PathBuf,
     },
-    /// Others can read the file.
+    /// Other users can read the file.
     #[error("{path} can be read by others; run `chmod 600` on it, or delete it for a new identity")]
     Exposed {
         /// The path.
@@ -64,18 +64,21 @@ pub enum IdentityError {
 }
 
 impl IdentityError {
-    /// Whether there is no key yet, and no place to keep one: the node can run with one that it forgets.
+    /// Returns true if no key exists yet and none can be stored: the node can then run with a
+    /// temporary key.
     pub(super) fn is_about_the_folder(&self) -> bool {
         matches!(self, Self::Unwritable { .. })
     }
 }
 
-/// `$XDG_STATE_HOME/mosaik-runner`, by default `~/.local/state/mosaik-runner`; in the temporary folder without a home.
+/// Returns `$XDG_STATE_HOME/mosaik-runner`, by default `~/.local/state/mosaik-runner`. Without a
+/// home folder, it is a folder below the temporary folder.
 pub fn state_folder() -> PathBuf {
     xdg_folder("XDG_STATE_HOME", ".local/state")
 }
 
-/// `$XDG_CACHE_HOME/mosaik-runner`, by default `~/.cache/mosaik-runner`; in the temporary folder without a home.
+/// Returns `$XDG_CACHE_HOME/mosaik-runner`, by default `~/.cache/mosaik-runner`. Without a home
+/// folder, it is a folder below the temporary folder.
 pub fn cache_folder() -> PathBuf {
     xdg_folder("XDG_CACHE_HOME", ".cache")
 }
@@ -94,22 +97,25 @@ fn xdg_folder(variable: &str, below_home: &str) -> PathBuf {
         .join("mosaik-runner")
 }
 
-/// What a node is called, which decides where its key is kept.
+/// The names of a node, which decide where its key is kept.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Names<'a> {
-    /// The name of `up --name`.
+    /// The name given with `up --name`.
     pub(super) given: Option<&'a str>,
-    /// The one in the manifest.
+    /// The name set in the manifest.
     pub(super) in_manifest: Option<&'a str>,
 }
 
-/// The key kept under `folder` for this manifest's node, made now if there is none. Blocks, for some seconds at most.
+/// Returns the key kept under `folder` for the node of this manifest, and creates the key if there
+/// is none. Blocks for a few seconds at most.
 ///
-/// It belongs to the name that the node was started with, else to the one in the manifest. Earlier versions kept all keys
-/// under the latter: a node that was started with a name takes such a key if no other process uses it.
+/// The key belongs to the name given at start, or else to the name in the manifest. Earlier
+/// versions kept every key under the manifest's name: a node started with a name takes that key if
+/// no other process uses it.
 ///
 /// # Errors
-/// The file cannot be made or read, is readable by others, is not a key, or another process runs with it.
+/// The key file cannot be created or read, other users can read it, it contains no key, or another
+/// process uses it.
 pub(super) fn kept_key(
     folder: &Path,
     manifest: &Path,
@@ -139,7 +145,7 @@ pub(super) fn kept_key(
     }
     match make(&path) {
         Ok(()) => {}
-        // Another process was faster.
+        // Another process created the file first.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(source) => return Err(IdentityError::Unwritable { path, source }),
     }
@@ -147,7 +153,8 @@ pub(super) fn kept_key(
     read(&path)
 }
 
-/// The key in a file, which is this process's from now on; `None` if there is no such file.
+/// Reads the key in a file and claims it for this process. Returns `None` if the file does not
+/// exist.
 fn find(path: &Path) -> Result<Option<SecretKey>, IdentityError> {
     match read(path) {
         Ok(key) => claim(path).map(|()| Some(key)),
@@ -158,7 +165,8 @@ fn find(path: &Path) -> Result<Option<SecretKey>, IdentityError> {
     }
 }
 
-/// Locks a key file for as long as this process lives. A file system that has no locks keeps nobody from anything.
+/// Locks a key file for the lifetime of this process. On a file system without locks, it has no
+/// effect.
 fn claim(path: &Path) -> Result<(), IdentityError> {
     static HELD: Mutex<BTreeMap<PathBuf, File>> = Mutex::new(BTreeMap::new());
     let opened = path.to_path_buf();
@@ -193,7 +201,7 @@ fn read(path: &Path) -> Result<SecretKey, IdentityError> {
     };
     let mode = match files::metadata(&path) {
         Ok(found) => found.permissions(),
-        // A part of the path is a file, or closed to this user.
+        // A part of the path is a file, or this user may not access it.
         Err(source)
             if matches!(
                 source.kind(),

@@ -1,4 +1,4 @@
-//! How a node joins its network: with which key, and where it listens.
+//! Joins a node to its network: selects its key and its listen address.
 
 use mosaik_streams::{Network, SecretKey, discovery};
 
@@ -10,11 +10,12 @@ use super::{
 };
 use crate::{graph::Graph, manifest::shown_tickets};
 
-/// Makes the node's network; its socket is bound only if something is shared.
+/// Creates the node's network. Binds its socket only if the graph shares streams.
 pub(super) async fn join(graph: &Graph, settings: &Settings) -> Result<Network, StartError> {
     let key = match &graph.node.secret_key {
         Some(secret) => SecretKey::from_bytes(*secret.expose()),
-        // A stream may be shared later: the key is then to be the same as next time.
+        // A later generation may share a stream: the node must then have the same key after each
+        // restart.
         None if graph.network.is_some() => {
             let name = graph.node.name.as_ref().map(ToString::to_string);
             let Settings {
@@ -22,7 +23,7 @@ pub(super) async fn join(graph: &Graph, settings: &Settings) -> Result<Network, 
                 state_folder,
                 name: given,
             } = settings.clone();
-            // A file system may take its time.
+            // The file system may block.
             let keeping = move || {
                 let names = Names {
                     given: given.as_deref(),
@@ -55,7 +56,7 @@ pub(super) async fn join(graph: &Graph, settings: &Settings) -> Result<Network, 
         Some(name) => discovery.with_name(name),
         None => discovery,
     };
-    // A graph without a network shares nothing, so nobody ever hears this name.
+    // A graph without a network shares nothing, so no other node ever sees this name.
     let name = graph
         .network
         .as_ref()

@@ -1,4 +1,5 @@
-//! The components of the graph: read, compiled once, described to the check and instantiated by the build.
+//! The components of a graph: reads their code, compiles each once, describes them to the manifest
+//! check and provides them to the build.
 
 use std::{
     borrow::Cow,
@@ -27,7 +28,7 @@ use crate::{
     operator::{Component, Engine, Interfaces, LoadLimits, NoEvents, process_cpu_time},
 };
 
-/// The operators that come with the runner, by name.
+/// The built-in operators, by name.
 pub const BUILTINS: &[(&str, &[u8])] = &[
     (
         "dedupe",
@@ -53,17 +54,18 @@ pub const BUILTINS: &[(&str, &[u8])] = &[
     ),
 ];
 
-/// How long a component may take to compile whose `limits.binary` is at most 10 MiB: 60 s, some twenty times what the
-/// largest operator here takes; more where the process does not get as much CPU time meanwhile. Each MiB more gives it 10 s more, up to [`COMPILE_TIME_CAP`], since the components that
-/// need that carry the runtime of their language.
+/// Time limit for the compilation of a component with a `limits.binary` of at most 10 MiB: 60 s,
+/// about 20 times the compile time of the largest operator here. The limit is longer while the
+/// process gets less CPU time. Each additional MiB adds 10 s, up to [`COMPILE_TIME_CAP`], because
+/// larger components contain the runtime of their language.
 pub const COMPILE_TIME_MAX: Duration = Duration::from_mins(1);
 
-/// The longest that any component may take to compile: 5 minutes.
+/// Maximum time limit for the compilation of any component: 5 minutes.
 pub const COMPILE_TIME_CAP: Duration = Duration::from_mins(5);
 
 const COMPILE_TIME_PER_MIB_MORE: Duration = Duration::from_secs(10);
 
-/// Why an operator's code cannot be had.
+/// The reason why an operator's code is unavailable.
 #[derive(Debug, thiserror::Error)]
 pub enum CodeError {
     /// The file cannot be read.
@@ -72,22 +74,22 @@ pub enum CodeError {
     /// The file is larger than this limit, in bytes.
     #[error("it is larger than {}", show_size(*.0))]
     TooLarge(u64),
-    /// There is no built-in operator of this name; there are others.
+    /// No built-in operator has this name (first field); the second field lists the existing ones.
     #[error("there is no built-in operator `{0}`; there are {1}")]
     NoBuiltin(String, String),
 }
 
-/// Loads components and keeps them, by the hash of their bytes and what they are linked with.
+/// Loads components and caches them by the hash of their bytes and by their linked interfaces.
 #[derive(Debug)]
 pub struct Library {
     engine: Engine,
     loaded: Mutex<HashMap<(String, Interfaces), Component>>,
-    /// What the machine had too little of when a component was last loaded or opened.
+    /// The resource that was short when a component was last loaded or opened.
     shortage: Mutex<Option<Shortage>>,
 }
 
 impl Library {
-    /// An empty library on an engine.
+    /// Creates an empty library on an engine.
     pub fn new(engine: Engine) -> Self {
         Self {
             engine,
@@ -96,18 +98,20 @@ impl Library {
         }
     }
 
-    /// What the machine had too little of to load or open a component: no fault of the component.
+    /// Returns the resource that was short when a component was last loaded or opened. Such a
+    /// failure is not the fault of the component.
     pub(crate) fn shortage(&self) -> Option<Shortage> {
         *self.shortage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a shortage, and says it.
+    /// Records a shortage and returns its message.
     fn lacks(&self, shortage: Shortage) -> String {
         *self.shortage.lock().unwrap_or_else(PoisonError::into_inner) = Some(shortage);
         shortage.to_string()
     }
 
-    /// The component of this hash, linked with what these grants cover, if a check has loaded it.
+    /// Returns the component of this hash, linked with the interfaces of these grants, if a check
+    /// has loaded it.
     pub fn get(&self, hash: &str, grants: &Grants) -> Option<Component> {
         self.find(&(hash.to_owned(), granted(grants).interfaces()))
     }
@@ -120,7 +124,8 @@ impl Library {
             .cloned()
     }
 
-    /// Forgets all but these, so that a node that is edited for months does not grow.
+    /// Drops all other components, so that the memory of a node that is edited for months does not
+    /// grow.
     pub fn retain(&self, hashes: &[&str]) {
         self.loaded
             .lock()
@@ -151,10 +156,11 @@ impl Library {
             })
     }
 
-    /// The component of this code, which may import these interfaces. Blocks while it compiles, the first time.
+    /// Returns the component of this code, which may import `interfaces`. Blocks on the first call
+    /// while it compiles.
     ///
     /// # Errors
-    /// One clear sentence: why it is no operator that can be used.
+    /// The reason why the code is not a usable operator, as one sentence.
     pub fn load(
         &self,
         bytes: &[u8],
@@ -243,9 +249,9 @@ impl Components for Library {
     }
 }
 
-/// Compiles a component on its own thread, and waits at most the given time. A compiler cannot be stopped: after a timeout
-/// it runs on, on a binary whose size is limited, and its result is discarded. Returns an error without a reason if no
-/// thread can be started.
+/// Compiles a component on a separate thread and waits at most `time_max`. A compiler cannot be
+/// stopped: after a timeout it continues, on a binary of limited size, and its result is discarded.
+/// Returns an error without a reason if no thread can be started.
 fn compile(
     engine: &Engine,
     bytes: Vec<u8>,
@@ -258,7 +264,7 @@ fn compile(
     let compiling = thread::Builder::new()
         .name("compile".into())
         .spawn(move || {
-            // Nobody waits any more when the limit has passed.
+            // After the time limit, there is no receiver.
             let _ = answer.send(engine.load_granted(&bytes, limits, interfaces));
         });
     compiling.map_err(|_| None)?;
@@ -278,8 +284,8 @@ fn compile(
     }
 }
 
-/// Times out after `time_max` of both wall and process CPU time, at the latest after ten times `time_max` of wall time: on
-/// a busy machine a compiler waits more than it works.
+/// Times out after `time_max` of both wall and process CPU time, at the latest after 10 times
+/// `time_max` of wall time: on a busy machine a compiler waits more than it works.
 fn wait_for<T>(answered: &mpsc::Receiver<T>, time_max: Duration) -> Result<T, RecvTimeoutError> {
     const BUSY_FACTOR: u32 = 10;
     let (began, cpu_began) = (Instant::now(), process_cpu_time());
@@ -313,7 +319,8 @@ fn binary_bytes(limits: &OperatorLimits) -> usize {
     usize::try_from(limits.binary).unwrap_or(usize::MAX)
 }
 
-/// Reads a file that is not longer than the limit: a regular one, or what the process was given open.
+/// Reads a file of at most `bytes_max` bytes: a regular file, or one that the process was given
+/// open.
 fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, CodeError> {
     let contents = files::read_given(path, bytes_max)
         .map_err(|error| CodeError::Unreadable(io_reason(&error)))?;

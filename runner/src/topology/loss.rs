@@ -1,4 +1,4 @@
-//! What of a [`Summary`] is lost: dropped with no word in the manifest that it may be.
+//! Counts the lost records of a [`Summary`]: those dropped without permission in the manifest.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,16 @@ use crate::{
 };
 
 impl Summary {
-    /// Records that are lost: dropped with no word in the manifest that they may be, or counted as lost by an operator.
+    /// Returns the number of lost records: those dropped without permission in the manifest, or
+    /// counted as lost by an operator.
     ///
-    /// What was on its way to a sink whose reader went away, like that of a pipe, is not.
+    /// Records for a sink whose reader disconnected, like that of a pipe, do not count.
     pub fn lost(&self) -> u64 {
         let stages = self.stages.iter().map(StageSummary::lost);
         let streams = self.streams.values().map(|stream| {
-            // Nobody has to read what is shared, unless `online_when` says so: then nothing is made for nobody, and what a
-            // reader leaves behind has no other.
+            // A shared stream needs no reader unless `online_when` requires one. If it does,
+            // nothing is produced without a reader, and the records that a reader leaves behind
+            // have no other reader.
             let is_excused = |reason: &str| match reason {
                 "nobody" => stream.reader_left || stream.shared,
                 "closed" => stream.reader_left || (stream.shared && !stream.waits_for_readers),
@@ -31,7 +33,8 @@ impl Summary {
         stages.chain(streams).sum::<u64>() + self.counted_as(CounterClass::Lost)
     }
 
-    /// Records that are missing from results by the configuration of operators, as these count them.
+    /// Returns the number of records that are missing from results because of the configuration of
+    /// operators, as counted by them.
     pub fn incomplete(&self) -> u64 {
         self.counted_as(CounterClass::Incomplete)
     }
@@ -44,7 +47,7 @@ impl Summary {
             .sum()
     }
 
-    /// Notes which stages and streams led only to sinks whose readers went away.
+    /// Marks the stages and streams whose output led only to sinks whose readers disconnected.
     pub(super) fn note_readers_that_left(&mut self, graph: &Graph) {
         let closed = self.stages.iter();
         let closed = closed
@@ -65,7 +68,7 @@ impl Summary {
 }
 
 impl StageSummary {
-    /// Records that are lost at this stage and on its subscriptions.
+    /// Returns the number of records lost at this stage and on its subscriptions.
     pub fn lost(&self) -> u64 {
         let excused = if self.reader_left {
             self.counts.undelivered()
@@ -76,7 +79,7 @@ impl StageSummary {
     }
 }
 
-/// The stages and streams of a graph all of whose results end up at these sinks.
+/// Returns the stages and streams of a graph whose entire output leads to these sinks.
 fn led_to(
     graph: &Graph,
     mut stages: BTreeSet<StageKey>,

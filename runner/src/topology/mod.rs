@@ -1,4 +1,4 @@
-//! Graph to running node: build, run, apply a new generation.
+//! Runs a graph as a node: builds it, runs it, and applies new generations.
 
 mod apply;
 mod build;

@@ -38,22 +38,22 @@ use crate::{
     stage::{End, Ended, Input, OnError, OperatorStage, OutputPort, SinkStage, SourceStage},
 };
 
-/// How long a node may take to come to its end when told to: 30 s.
+/// Time limit for a node to drain when it is asked to stop: 30 s.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
-/// How long stages that are at their end are waited for before a reload: 2 s.
+/// Time that a reload waits for stages that are about to end: 2 s.
 const SETTLE: Duration = Duration::from_secs(2);
-/// How a stage ended that did not do what it was told.
+/// Failure reason of a stage that did not stop in time.
 pub(super) const LEFT_BEHIND: &str = "it did not stop in time and was left behind";
-/// Ends of stages that may wait to be noticed; a stage that ends waits when there are more.
+/// Capacity of the queue of end notices: 64. A stage that ends while the queue is full waits.
 const NOTICES_MAX: usize = 64;
 
-/// Why a node did not start, or did not take a new generation.
+/// The reason why a node did not start, or did not apply a new generation.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No key.
+    /// The node has no key.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// No network.
+    /// The node could not join the network.
     #[error("cannot join the network: {0}")]
     Network(NetworkError),
     /// A stage could not be built.
@@ -64,16 +64,16 @@ pub enum StartError {
     Stream {
         /// The stream.
         stream: StreamName,
-        /// One clear sentence.
+        /// The reason, as one sentence.
         reason: String,
     },
-    /// The operating system gives too few threads or too little memory.
+    /// The operating system provides too few threads or too little memory.
     #[error("{0}")]
     Machine(String),
 }
 
 impl StartError {
-    /// The part of the manifest that it is about, if it is about one.
+    /// Returns the part of the manifest that the error concerns, if there is one.
     pub fn part(&self) -> Option<Part> {
         match self {
             Self::Network(NetworkError::Bind(BindError::Socket { addr, .. })) => {
@@ -85,7 +85,7 @@ impl StartError {
     }
 }
 
-/// What a node goes on from that starts anew.
+/// The state that a restarted node inherits from its predecessor.
 pub(super) struct Past {
     pub(super) generation: u64,
     pub(super) ledger: Ledger,
@@ -101,20 +101,20 @@ pub struct Node {
     pub(super) settings: Settings,
     pub(super) library: Arc<Library>,
     pub(super) network: Network,
-    /// This node's own handle to every stream that is written here.
+    /// This node's own handle to each stream that is written here.
     pub(super) producers: BTreeMap<StreamName, FramesProducer>,
     pub(super) stages: BTreeMap<StageKey, Running>,
     pub(super) ledger: Ledger,
-    /// Streams that have ended and whose readers still read.
+    /// Streams that have ended but still have active readers.
     pub(super) ending: JoinSet<StreamName>,
     pub(super) endings: BTreeMap<StreamName, Ending>,
-    /// The shared streams that sources wait for.
+    /// The shared streams that each source waits for.
     pub(super) demands: BTreeMap<StageKey, watch::Sender<Vec<When>>>,
-    /// Logs who reads the shared streams.
+    /// The task that logs the readers of shared streams.
     readers: JoinSet<()>,
-    /// Stages that are to run, and could not be started.
+    /// Stages that should run but could not be started.
     pub(super) owed: BTreeSet<StageKey>,
-    /// Stages that were told to stop because nobody read what they write.
+    /// Stages that were stopped because their output had no readers.
     pub(super) unread: BTreeSet<StageKey>,
     notices: mpsc::Receiver<EndNotice>,
     notify: mpsc::Sender<EndNotice>,
@@ -125,7 +125,7 @@ impl Node {
     /// Builds all stages and starts them, readers before writers.
     ///
     /// # Errors
-    /// Nothing runs when anything cannot be built.
+    /// If any stage cannot be built, none is started.
     pub async fn start(
         graph: Graph,
         library: Arc<Library>,
@@ -202,24 +202,25 @@ impl Node {
         Ok(node)
     }
 
-    /// The generation that runs: 1 for what the node started with.
+    /// Returns the number of the running generation. The node starts with 1.
     pub const fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// The graph that runs.
+    /// Returns the running graph.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// Who the node is on the network and where it listens; `None` while nothing is shared.
+    /// Returns the node's network identity and listen addresses, or `None` while nothing is shared.
     pub fn address(&self) -> Option<EndpointAddr> {
         self.graph
             .is_networked()
             .then(|| self.network.local().addr())
     }
 
-    /// Whether the node is there for others also when its inputs have ended: it shares streams, and no stage has failed.
+    /// Returns true if the node keeps serving other nodes after its inputs have ended: it shares
+    /// streams, and no stage has failed.
     pub fn is_a_service(&self) -> bool {
         self.graph.is_networked() && !self.ledger.summary(self.generation).has_failures()
     }
@@ -227,7 +228,8 @@ impl Node {
     /// Waits until all stages have ended. Cancel safe.
     pub async fn done(&mut self) {
         while !(self.stages.is_empty() && self.ending.is_empty()) {
-            // Triggered when: a stage has ended; the readers of an ended stream have read all.
+            // Triggered when a stage has ended, or the readers of an ended stream have read all of
+            // it.
             tokio::select! {
                 Some(notice) = self.notices.recv() => self.stage_ended(&notice),
                 Some(ended) = self.ending.join_next() => self.stream_ended(ended),
@@ -235,7 +237,7 @@ impl Node {
         }
     }
 
-    /// Takes note of the stages and streams that have ended by now.
+    /// Processes the pending end notices of stages and streams.
     pub(super) fn catch_up(&mut self) {
         while let Ok(notice) = self.notices.try_recv() {
             self.stage_ended(&notice);
@@ -245,8 +247,8 @@ impl Node {
         }
     }
 
-    /// As [`catch_up`](Self::catch_up), and waits for stages that are at their end and have not said so, [`SETTLE`] at most:
-    /// those who are told what runs must not take them for running.
+    /// Like [`catch_up`](Self::catch_up), and also waits at most [`SETTLE`] for stages that are
+    /// about to end, so that callers do not treat these as running.
     pub(super) async fn settle_down(&mut self) {
         let until = Instant::now() + SETTLE;
         self.catch_up();
@@ -258,7 +260,8 @@ impl Node {
         }
     }
 
-    /// Whether a stage has nothing more to do: it was told to stop, or all that it reads has ended and was read.
+    /// Returns true if a stage has no more work: it was stopped because its output had no readers,
+    /// or all its input streams have ended and were read.
     fn is_ending(&self, key: &StageKey) -> bool {
         let reads_nothing_more = |stage: &Stage| {
             stage.edges().next().is_some() && stage.edges().all(|edge| self.is_over(&edge.stream))
@@ -267,7 +270,7 @@ impl Node {
     }
 
     fn stage_ended(&mut self, notice: &EndNotice) {
-        // A notice from before the stage was replaced speaks of nobody.
+        // Ignore a notice from a start of the stage that has since been replaced.
         let running = self.stages.get_mut(&notice.stage);
         let Some(running) = running.filter(|running| running.start == notice.start) else {
             return;
@@ -280,10 +283,10 @@ impl Node {
         self.show();
     }
 
-    /// Takes note of how a stage ended, and lets go of its subscriptions.
+    /// Records the end of a stage and closes its subscriptions.
     pub(super) fn settle(&mut self, stage: &StageKey, ended: Option<Ended>) {
         let ended = ended.unwrap_or_else(|| {
-            // What its edges hold is lost with it.
+            // The records queued on its edges are lost with it.
             let view = self.observer.view();
             let edges = view.edges.iter().filter(|((key, _), _)| key == stage);
             let queued = edges.filter_map(|(_, edge)| Some(edge.read()?.queued.0));
@@ -308,7 +311,7 @@ impl Node {
         self.ledger.note_end(stage, ended.end);
     }
 
-    /// Ends subscriptions of a stage. What they hold is delivered to nobody.
+    /// Closes subscriptions of a stage. The records that they hold count as undelivered.
     fn let_go(&self, stage: &StageKey, inputs: Vec<Input>) {
         for input in inputs {
             let stats = input.consumer.close();
@@ -318,15 +321,15 @@ impl Node {
         }
     }
 
-    /// Joins parts and edges to stages and starts them, readers before writers. `inherited` are subscriptions of
-    /// predecessors that go on as they are.
+    /// Assembles stages from their parts and edges and starts them, readers before writers.
+    /// `inherited` holds the subscriptions that continue from their predecessors.
     pub(super) fn launch(
         &mut self,
         mut parts: BTreeMap<StageKey, Parts>,
         mut inherited: BTreeMap<StageKey, Vec<Input>>,
     ) -> Result<(), StartError> {
         let launched = self.launch_all(&mut parts, &mut inherited);
-        // What is left after a failure, or of a stage that is no more.
+        // Close subscriptions that remain after a failure, or whose stage no longer exists.
         for (key, inputs) in inherited {
             self.let_go(&key, inputs);
         }
@@ -344,7 +347,7 @@ impl Node {
         inherited: &mut BTreeMap<StageKey, Vec<Input>>,
     ) -> Result<(), StartError> {
         let graph = Arc::clone(&self.graph);
-        // Stages that start together and read the same stream all get its first record.
+        // Stages that start together and read the same stream all receive its first record.
         let _together = self.network.streams().hold_subscriptions();
         let mut stages: Vec<&Stage> = graph.stages().collect();
         stages.sort_by_key(|stage| std::cmp::Reverse(stage.key.role));
@@ -434,7 +437,7 @@ impl Node {
         })
     }
 
-    /// Where what an operator answers goes, by its component's ports.
+    /// Returns the destinations of an operator's output, in the order of its component's ports.
     pub(super) fn outputs(&self, operator: &graph::OperatorStage) -> Vec<OutputPort> {
         let outputs = operator.info.outputs.iter().map(|port| {
             let mut wired = operator.outputs.iter();

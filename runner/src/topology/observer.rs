@@ -1,4 +1,4 @@
-//! [`Observer`]: looks on at a node from elsewhere, also while it goes over to another generation.
+//! [`Observer`]: reads the state of a node from other tasks, also during a change of generation.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -14,21 +14,22 @@ use tokio::sync::watch;
 use super::{build::transcoder, node::Node, report::Reload, summary::Ledger};
 use crate::graph::{Edge, Graph, StageKey, StreamConfig, StreamName};
 
-/// Reloads that are remembered, the oldest forgotten first.
+/// Number of past reloads that a node remembers: 32. The oldest is forgotten first.
 pub const RELOADS_MAX: usize = 32;
 
-/// Looks on at a node. Clones look at the same one.
+/// A read-only view of a node. Clones observe the same node.
 #[derive(Debug, Clone)]
 pub struct Observer(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     view: Mutex<View>,
-    /// Counts what a node shows, so that whoever waits for something else looks again.
+    /// Version of the published state. It increases with each change, so that waiting observers
+    /// read again.
     shown: watch::Sender<u64>,
 }
 
-/// What there is to see.
+/// The published state of a node.
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) graph: Arc<Graph>,
@@ -37,29 +38,29 @@ pub(super) struct View {
     pub(super) ledger: Ledger,
     /// The subscriptions of stages, by port.
     pub(super) edges: BTreeMap<(StageKey, u32), ConsumerControl>,
-    /// This node's ends of the streams that are written here.
+    /// This node's producers of the streams that are written here.
     pub(super) producers: BTreeMap<StreamName, ProducerControl>,
-    /// The stages that run.
+    /// The running stages.
     pub(super) running: BTreeSet<StageKey>,
     pub(super) reloads: VecDeque<Reload>,
 }
 
-/// A stream that is looked on at.
+/// A tap on a stream.
 #[derive(Debug)]
 pub struct Tapped {
-    /// Its datums.
+    /// The stream's records.
     pub tap: Tap,
-    /// What makes JSON of them, if they are postcard.
+    /// Converts the records to JSON; `None` if they are not postcard.
     pub transcoder: Option<Transcoder>,
 }
 
-/// Why a stream cannot be looked on at.
+/// The reason why a stream cannot be tapped.
 #[derive(Debug, thiserror::Error)]
 pub enum TapError {
-    /// The manifest has no such stream.
+    /// The running manifest has no such stream.
     #[error("the manifest that runs has no stream `{0}`")]
     NoStream(String),
-    /// The criteria do not go with the stream's encoding.
+    /// The criteria do not fit the stream's encoding.
     #[error(transparent)]
     NotSelectable(#[from] NotSelectable),
 }
@@ -72,7 +73,7 @@ impl Observer {
         }))
     }
 
-    /// Looks on at the node's next life, and remembers what it knows of this one.
+    /// Observes the restarted node and keeps the reloads recorded so far.
     pub(super) fn of_next_life(self, next: View) -> Self {
         let mut view = self.view();
         let reloads = std::mem::take(&mut view.reloads);
@@ -85,12 +86,12 @@ impl Observer {
         self.0.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The graph that runs.
+    /// Returns the running graph.
     pub fn graph(&self) -> Arc<Graph> {
         Arc::clone(&self.view().graph)
     }
 
-    /// Remembers how a reload went.
+    /// Records a reload and its outcome.
     pub fn note(&self, reload: Reload) {
         let mut view = self.view();
         if view.reloads.len() >= RELOADS_MAX {
@@ -99,20 +100,21 @@ impl Observer {
         view.reloads.push_back(reload);
     }
 
-    /// Tells when the node shows something else than before: a generation, an end of a stage.
+    /// Returns a receiver that is notified when the published state changes, such as with a new
+    /// generation or the end of a stage.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.0.shown.subscribe()
     }
 
-    /// Looks on at a stream: at what is written here, else at what the first of its readers takes. `None` while neither
-    /// is to be seen.
+    /// Taps a stream: at this node's producer if there is one, or else at the first subscription
+    /// that can be tapped. Returns `None` while there is neither.
     ///
     /// # Errors
-    /// There is no such stream, or it cannot be selected from so.
+    /// The stream does not exist, or the criteria do not fit its encoding.
     pub fn tap(&self, stream: &str, criteria: &Criteria) -> Result<Option<Tapped>, TapError> {
         let view = self.view();
         let (name, _) = view.stream(stream)?;
-        // One whose schema cannot be was refused with its manifest.
+        // The manifest check has already refused invalid schemas.
         let transcoder = transcoder(&view.graph, name).unwrap_or_default();
         if let Some(producer) = view.producers.get(name)
             && let Some(tap) = producer.tap(criteria)?
@@ -129,13 +131,13 @@ impl Observer {
 }
 
 impl View {
-    /// A stream of the graph by its name.
+    /// Returns a stream of the graph by its name.
     pub(super) fn stream(&self, name: &str) -> Result<(&StreamName, &StreamConfig), TapError> {
         let found = self.graph.streams.get_key_value(name);
         found.ok_or_else(|| TapError::NoStream(name.to_owned()))
     }
 
-    /// The subscriptions to a stream, and whose they are.
+    /// Returns the subscriptions to a stream, with the stage and port that own each.
     pub(super) fn edges_of<'v>(
         &'v self,
         stream: &'v StreamName,
@@ -150,12 +152,12 @@ impl View {
 }
 
 impl Node {
-    /// Looks on at this node from elsewhere.
+    /// Returns an observer of this node.
     pub fn observer(&self) -> Observer {
         self.observer.clone()
     }
 
-    /// Shows what there is now.
+    /// Publishes the current state to observers.
     pub(super) fn show(&mut self) {
         self.show_demand();
         let mut view = self.observer.view();

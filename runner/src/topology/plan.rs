@@ -1,22 +1,22 @@
-//! What a difference between two graphs means for the stages of a node that runs.
+//! Plans the changes to the stages of a running node from the difference between two graphs.
 
 use super::node::Node;
 use crate::graph::{Change, Diff, Graph, Role, StageChange, StageKey, StageKind};
 
-/// What has to be done to which stage.
+/// The actions that a new generation requires, by stage.
 pub(super) struct Plan {
-    /// Operators to swap, or whose settings change: those of them that are in `build` are swapped.
+    /// Operators to swap or to retune. Those that are also in `build` are swapped.
     pub(super) swap: Vec<StageKey>,
     /// Stages to stop.
     pub(super) stop: Vec<StageKey>,
     /// Stages of the new graph to build parts for.
     pub(super) build: Vec<StageKey>,
-    /// Producers that are stopped and go on where they were: what they read from is the same.
+    /// Producers that are stopped and continue at their position, because their input is the same.
     pub(super) hand_over: Vec<StageKey>,
 }
 
 impl Node {
-    /// Whether a stage that does not run should: it could not be started, or has failed.
+    /// Returns true if a stage does not run but should: it could not be started, or has failed.
     pub(super) fn is_owed(&self, key: &StageKey) -> bool {
         self.owed.contains(key) || self.ledger.has_failed(key)
     }
@@ -33,7 +33,7 @@ impl Plan {
         for StageChange { key, change, .. } in &diff.stages {
             let runs = node.stages.contains_key(key);
             match change {
-                // One that could not be started last time, or has failed since, is started now.
+                // A stage that could not be started last time, or has failed since, is started now.
                 _ if !runs && *change != Change::Remove && node.is_owed(key) => {
                     plan.build.push(key.clone());
                 }
@@ -42,13 +42,13 @@ impl Plan {
                 }
                 Change::Retune if runs && key.role == Role::Operator => plan.swap.push(key.clone()),
                 Change::Keep | Change::Retune => {}
-                // An operator that has ended has nothing to swap between batches: it starts anew.
+                // An operator that has ended has no batch boundary to swap at: it is started again.
                 Change::Swap if runs => {
                     plan.swap.push(key.clone());
                     plan.build.push(key.clone());
                 }
                 Change::Rewire if reads_on(node, graph, key) => {
-                    // One that has come to its end stays there.
+                    // A stage that has finished stays finished.
                     if runs {
                         plan.stop.push(key.clone());
                         plan.hand_over.push(key.clone());
@@ -61,12 +61,12 @@ impl Plan {
                 Change::Remove => plan.stop.push(key.clone()),
             }
         }
-        // Whoever is woken may wake others.
+        // A stage that is restarted may cause others to be restarted.
         while plan.wake_writers(node, graph) | plan.wake_readers(node, graph) {}
         plan
     }
 
-    /// What will run under a new hold: built anew, or going on where it was.
+    /// Returns the stages to launch: those built again and those that continue at their position.
     pub(super) fn launches(&self) -> impl Iterator<Item = &StageKey> {
         self.build.iter().chain(&self.hand_over)
     }
@@ -75,8 +75,8 @@ impl Plan {
         self.launches().any(|launched| launched == key)
     }
 
-    /// Starts those again that were told to stop because nobody read what they write, if somebody does now. Whether there
-    /// are any.
+    /// Restarts the stages that were stopped because their output had no readers, if it has readers
+    /// now. Returns true if there are any.
     fn wake_writers(&mut self, node: &Node, graph: &Graph) -> bool {
         let before = self.build.len();
         for stage in graph
@@ -94,8 +94,8 @@ impl Plan {
         self.build.len() > before
     }
 
-    /// Starts those again that had come to the end of a stream which is now written anew, and those after them. Whether
-    /// there are any.
+    /// Restarts the finished stages whose input streams are written again, and their downstream
+    /// stages. Returns true if there are any.
     fn wake_readers(&mut self, node: &Node, graph: &Graph) -> bool {
         let before = self.build.len();
         for stage in graph.in_order() {
@@ -112,7 +112,7 @@ impl Plan {
     }
 }
 
-/// Whether a producer reads from the same in both graphs, and makes the same of it.
+/// Returns true if a producer has the same source configuration and output encoding in both graphs.
 fn reads_on(node: &Node, graph: &Graph, key: &StageKey) -> bool {
     let reads = |graph: &Graph| match &graph.stage(key)?.kind {
         StageKind::Source { config, to } => {

@@ -1,4 +1,4 @@
-//! Logs when a shared stream waits for readers, and which nodes begin and cease to read it.
+//! Logs when a shared stream waits for readers, and which nodes start and stop reading it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,16 +8,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{explain::wants, observer::Observer};
 use crate::graph::{Scope, StreamName};
 
-/// How often is looked: 500 ms. What comes and goes in between is not logged.
+/// Interval between two checks: 500 ms. A reader that connects and disconnects within one interval
+/// is not logged.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// Lines that a stream may log at once.
+/// Maximum number of lines in a burst per stream: 8.
 const LINES_MAX: u32 = 8;
-/// Time after which it may log another one: 5 s.
+/// Interval after which a stream may log one more line: 5 s.
 const LINE_EVERY: Duration = Duration::from_secs(5);
-/// Nodes that are named in one go; of more, the number is logged.
+/// Maximum number of nodes named in one line: 4. For more, the line shows their number.
 const NAMED_MAX: usize = 4;
 
-/// Watches a node until it is dropped.
+/// Logs the readers of a node's streams until the future is dropped.
 pub(super) async fn watch(observer: Observer) {
     let mut streams = BTreeMap::<StreamName, Readers>::new();
     let mut ticks = interval(INTERVAL);
@@ -48,7 +49,7 @@ pub(super) async fn watch(observer: Observer) {
     }
 }
 
-/// Nodes that read a stream, and what they are called; a silent one does.
+/// Returns the remote nodes that read a stream, with their descriptions. Silent nodes are included.
 fn readers(
     reading: &ProducerReading,
     describe: impl Fn(&PeerId) -> String,
@@ -61,19 +62,19 @@ fn readers(
     remote.map(|peer| (*peer, describe(peer))).collect()
 }
 
-/// A stream's readers at one moment.
+/// A stream's readers at one point in time.
 struct Found {
     readers: BTreeMap<PeerId, String>,
-    /// What its `online_when` wants, while it is offline.
+    /// The unmet `online_when` condition while the stream is offline.
     waits_for: Option<String>,
 }
 
-/// What was logged of a stream's readers.
+/// The readers of a stream as last logged.
 #[derive(Debug)]
 struct Readers {
     nodes: BTreeMap<PeerId, String>,
     waits: bool,
-    /// Lines that it may log now.
+    /// Number of lines that the stream may log now.
     lines: u32,
     since: Instant,
 }
@@ -90,7 +91,8 @@ impl Default for Readers {
 }
 
 impl Readers {
-    /// What has changed since the last time, as far as it may be logged now; the rest comes up again.
+    /// Returns the changes since the last logged state. If the rate limit does not admit all of
+    /// them, returns none, and the next check finds them again.
     fn lines(&mut self, found: Found, now: Instant) -> Vec<String> {
         while self.lines < LINES_MAX && now.saturating_duration_since(self.since) >= LINE_EVERY {
             self.since += LINE_EVERY;
@@ -119,7 +121,7 @@ impl Readers {
     }
 }
 
-/// What those are called that are in the first and not in the second.
+/// Returns the names of the nodes that are in `first` and not in `second`.
 fn only_in<'r>(
     first: &'r BTreeMap<PeerId, String>,
     second: &BTreeMap<PeerId, String>,

@@ -1,29 +1,32 @@
-//! What a reload did.
+//! The result of a reload.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::graph::{Change, Diff, StageKey};
 
-/// What a reload did: the difference it made, and what it took.
+/// The result of a reload: the difference between the graphs, the durations and the number of
+/// dropped records.
 #[derive(Debug, Clone)]
 pub struct Receipt {
-    /// The generation that runs now; 1 is what the node started with.
+    /// The generation that runs now. The node starts with 1.
     pub generation: u64,
-    /// What changed.
+    /// The difference between the two graphs.
     pub diff: Diff,
-    /// The stages that did not change and were started again: each had failed, or had ended for want of readers or writers.
+    /// The unchanged stages that were started again: each had failed, or had ended for lack of
+    /// readers or writers.
     pub restarted: Vec<StageKey>,
-    /// How long building beside the running generation took.
+    /// Time spent building beside the running generation.
     pub built_in: Duration,
-    /// How long going over to the new one took: the longest that any edge can have been held.
+    /// Time spent applying the new generation: an upper bound on how long any edge was paused.
     pub applied_in: Duration,
-    /// For how long each operator that was swapped held up its edges.
+    /// Time for which each swapped operator paused its edges.
     pub pauses: BTreeMap<StageKey, Duration>,
-    /// Datums that were dropped while it was going over, whoever dropped them.
+    /// Records that any stage or stream dropped while the generation was applied.
     pub dropped: u64,
 }
 
-/// One line: what is not as before, and how much is.
+/// One line: the changes, the number of unchanged stages, the durations and the number of dropped
+/// records.
 impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "generation {}: ", self.generation)?;

@@ -1,4 +1,4 @@
-//! What a node says of itself to whoever asks: plain data, made to be sent as JSON and shown.
+//! The status that a node reports to clients: plain data, made to be sent as JSON and shown.
 
 use std::collections::BTreeMap;
 
@@ -11,39 +11,39 @@ use crate::{
     stage::{Inputs, OperatorCounter},
 };
 
-/// A node at one moment.
+/// The state of a node at one point in time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// The runner's version.
+    /// The version of the runner.
     pub version: String,
-    /// Its process.
+    /// Its process id.
     pub pid: u32,
-    /// The manifest's absolute path.
+    /// The absolute path of its manifest.
     pub manifest: String,
-    /// What it is called on this machine, if it was given a name.
+    /// Its name on this machine, if it was given one.
     pub name: Option<String>,
-    /// The generation that runs.
+    /// The running generation.
     pub generation: u64,
-    /// How long it has run, in milliseconds.
+    /// Time since the node started, in milliseconds.
     pub uptime_ms: u64,
-    /// Over how many milliseconds the rates were measured; 0 when there are none.
+    /// The time over which the rates were measured, in milliseconds; 0 if there are no rates.
     pub window_ms: u64,
-    /// Who it is on the network; `null` while nothing is shared.
+    /// Its id on the network; `null` while nothing is shared.
     pub peer: Option<String>,
-    /// Where it listens.
+    /// The addresses that it listens on.
     pub listens: Vec<String>,
-    /// Its stages: producers, operators, consumers, each by name.
+    /// Its stages, sorted by role (producers, operators, consumers) and name.
     pub stages: Vec<StageStatus>,
-    /// Its stages' subscriptions.
+    /// The subscriptions of its stages.
     pub edges: Vec<EdgeStatus>,
-    /// All streams of the manifest, by name.
+    /// All streams of the manifest, sorted by name.
     pub streams: Vec<StreamStatus>,
     /// The other nodes that it knows.
     pub peers: Vec<PeerStatus>,
-    /// Mistakes in how nodes are set up, a sentence each, that were seen lately.
+    /// Mistakes in the setup of nodes that were detected recently, one sentence each.
     #[serde(default)]
     pub problems: Vec<String>,
-    /// The last reloads, the newest last.
+    /// The most recent reloads, oldest first.
     pub reloads: Vec<Reload>,
 }
 
@@ -56,36 +56,37 @@ pub struct StageStatus {
     pub name: String,
     /// `running`, `finished`, `stopped`, `closed` or `failed`.
     pub state: String,
-    /// Why it failed.
+    /// The reason of its failure.
     pub reason: Option<String>,
-    /// Datums taken in.
+    /// Number of records received.
     pub datums_in: u64,
-    /// Datums handed on.
+    /// Number of records written.
     pub datums_out: u64,
-    /// Payload bytes taken in.
+    /// Number of payload bytes received.
     pub bytes_in: u64,
-    /// Payload bytes handed on.
+    /// Number of payload bytes written.
     pub bytes_out: u64,
-    /// What became of the records taken in. Each is in one place.
+    /// Outcomes of the received records. Each record counts in one place.
     pub inputs: Inputs,
-    /// Records that did not get through, by reason.
+    /// Number of records that were dropped, by reason.
     pub dropped: BTreeMap<String, u64>,
-    /// Those of them that are lost: no word in the manifest says that they may be dropped.
+    /// The number of dropped records that are lost: the manifest does not permit dropping them.
     pub lost: u64,
-    /// The counters that an operator keeps itself.
+    /// The operator's own counters.
     pub counters: BTreeMap<String, OperatorCounter>,
-    /// Records that went to the stream that `on_error` names.
+    /// Number of records sent to the stream named in `on_error`.
     pub dead_letters: u64,
-    /// Times an operator's instance was built again after a failure.
+    /// Number of times that an operator's instance was re-created after a failure.
     pub restarts: u64,
-    /// Datums taken in a second.
+    /// Records received per second.
     pub rate_in: Option<f64>,
-    /// Datums handed on a second.
+    /// Records written per second.
     pub rate_out: Option<f64>,
 }
 
 impl StageStatus {
-    /// What is missing behind it: what it dropped, and what its own counters say is incomplete or lost.
+    /// Returns the missing records of the stage, by reason: those that it dropped, and those that
+    /// its own counters report as incomplete or lost.
     pub fn missing(&self) -> BTreeMap<String, u64> {
         let counters = self.counters.iter();
         let counters = counters.filter(|(_, counter)| counter.class != CounterClass::Normal);
@@ -100,31 +101,31 @@ impl StageStatus {
 /// A subscription of a stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EdgeStatus {
-    /// The stage that reads, like `operator double`.
+    /// The stage that reads, such as `operator double`.
     pub stage: String,
     /// The number of the stage's input port.
     pub port: u32,
     /// The stream.
     pub stream: String,
-    /// Whether its conditions for being online are met.
+    /// True if its `online_when` condition is met.
     pub online: bool,
-    /// Datums handed to the stage.
+    /// Number of records handed to the stage.
     pub datums: u64,
-    /// Datums that its criteria did not want and that were filtered here.
+    /// Number of records that did not match its criteria and were filtered on this node.
     pub filtered: u64,
-    /// Datums that did not get through, by reason.
+    /// Number of records that were dropped, by reason.
     pub dropped: BTreeMap<String, u64>,
-    /// Datums that wait.
+    /// Number of queued records.
     pub queued: u64,
-    /// Their bytes.
+    /// Payload bytes of the queued records.
     pub queued_bytes: u64,
-    /// Datums that may wait.
+    /// Maximum number of queued records.
     pub buffer_size: u64,
-    /// Bytes that may wait.
+    /// Maximum number of queued bytes.
     pub buffer_bytes: u64,
-    /// Those it reads from.
+    /// The producers that it reads from.
     pub producers: Vec<ChannelStatus>,
-    /// Datums handed to the stage a second.
+    /// Records handed to the stage per second.
     pub rate: Option<f64>,
 }
 
@@ -135,48 +136,49 @@ pub struct StreamStatus {
     pub name: String,
     /// `node` or `network`.
     pub scope: String,
-    /// Whether it is written here at the moment; if not, the figures below say nothing.
+    /// True if it is currently written here; if false, the figures below have no meaning.
     pub written: bool,
-    /// Whether its conditions for being online are met.
+    /// True if its `online_when` condition is met.
     pub online: bool,
-    /// Datums taken from the stages that write it.
+    /// Number of records received from the stages that write it.
     pub datums: u64,
-    /// Datums sent to other nodes, once for each subscriber.
+    /// Number of records sent to other nodes, counted once per subscriber.
     pub sent_remote: u64,
-    /// Records sent again to the next life of a node that had not confirmed them.
+    /// Number of records resent to a restarted node that had not confirmed them.
     #[serde(default)]
     pub redelivered: u64,
-    /// Records sent to nodes that do not confirm what they take.
+    /// Number of records sent to nodes that do not confirm received records.
     #[serde(default)]
     pub unconfirmed: u64,
-    /// Datums that did not arrive, by reason.
+    /// Number of records that did not arrive, by reason.
     pub dropped: BTreeMap<String, u64>,
-    /// Datums that wait to be handed to subscribers.
+    /// Number of records queued for subscribers.
     pub queued: u64,
     /// Its subscribers.
     pub consumers: Vec<ChannelStatus>,
-    /// Datums taken a second.
+    /// Records received per second.
     pub rate: Option<f64>,
 }
 
-/// A connection between a producer and a consumer, seen from one side.
+/// A connection between a producer and a consumer, seen from one end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChannelStatus {
-    /// The other node; `null` when both sides are in this one.
+    /// The other node; `null` if both ends are in this node.
     pub peer: Option<String>,
-    /// What the other node calls itself, if it has a name.
+    /// The configured name of the other node, if it has one.
     #[serde(default)]
     pub peer_name: Option<String>,
-    /// `connecting`, `connected`, `silent` (connected, and nothing is acknowledged) or `terminated`.
+    /// `connecting`, `connected`, `silent` (connected, but without acknowledgements) or
+    /// `terminated`.
     pub state: String,
-    /// For how many milliseconds the other node has acknowledged nothing, while it is `silent`.
+    /// Time since the last acknowledgement of the other node while it is `silent`, in milliseconds.
     #[serde(default)]
     pub silent_ms: Option<u64>,
-    /// Tells this connection from those before and after it: one that lives on keeps its number.
+    /// Number that identifies this connection. A connection that continues keeps its number.
     pub connection: u64,
-    /// Datums that went over it.
+    /// Number of records transferred.
     pub datums: u64,
-    /// Of a stream's consumers: the number of stages of the other node that share it.
+    /// For a stream's consumers: the number of stages of the other node that share this connection.
     #[serde(default = "one")]
     pub consumers: u64,
 }
@@ -188,66 +190,66 @@ const fn one() -> u64 {
 /// Another node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PeerStatus {
-    /// Who it is.
+    /// Its id.
     pub id: String,
-    /// What it calls itself, if it has a name.
+    /// Its configured name, if it has one.
     #[serde(default)]
     pub name: Option<String>,
-    /// Where it can be reached.
+    /// The addresses at which it can be reached.
     pub addresses: Vec<String>,
-    /// How many milliseconds ago its entry was renewed.
+    /// Time since its entry was renewed, in milliseconds.
     pub heard_ms: u64,
-    /// How many milliseconds ago it started.
+    /// Time since it started, in milliseconds.
     pub uptime_ms: u64,
-    /// The streams of this manifest that it offers, by their names here.
+    /// The streams of this manifest that it offers, by their names in this manifest.
     pub offers: Vec<String>,
-    /// How many other streams it offers.
+    /// Number of other streams that it offers.
     pub others: u64,
-    /// How many tags it carries.
+    /// Number of its tags.
     pub tags: u64,
 }
 
-/// How a reload went.
+/// A reload and its outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reload {
-    /// When, in milliseconds since the node started.
+    /// Time of the reload, in milliseconds since the node started.
     pub at_ms: u64,
-    /// How it went.
+    /// The outcome.
     pub outcome: Outcome,
-    /// The generation that ran afterwards.
+    /// The generation that ran after the reload.
     pub generation: u64,
     /// The blake3 hash of the manifest's text, if it could be read.
     pub hash: Option<String>,
-    /// The receipt in a line, or what was wrong.
+    /// The receipt in one line, or the reason of the failure.
     pub text: String,
-    /// What changed, what was kept included; empty when nothing did.
+    /// The changes, including unchanged parts; empty if the reload changed nothing.
     pub steps: Vec<Step>,
-    /// Milliseconds of building beside the running generation.
+    /// Time spent building beside the running generation, in milliseconds.
     pub built_ms: f64,
-    /// Milliseconds of going over to the new one.
+    /// Time spent applying the new generation, in milliseconds.
     pub applied_ms: f64,
-    /// For how many milliseconds each operator that was swapped held up its edges.
+    /// Time for which each swapped operator paused its edges, in milliseconds.
     pub paused_ms: BTreeMap<String, f64>,
-    /// Datums that were dropped meanwhile, whoever dropped them.
+    /// Number of records that any stage or stream dropped during the reload.
     pub dropped: u64,
 }
 
-/// How a reload went.
+/// The outcome of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// The node went over to it.
+    /// The node runs the new generation.
     Applied,
-    /// There was no difference.
+    /// The manifest has no difference.
     Unchanged,
-    /// Something was wrong, and the node goes on as it was.
+    /// The manifest has an error, and the node continues unchanged.
     Refused,
-    /// The node went over to it, but not all of it could be started.
+    /// The node runs the new generation, but some of its stages could not be started.
     Incomplete,
 }
 
 impl Reload {
-    /// One that changed nothing, with what was wrong.
+    /// Returns the report of a reload that failed and changed nothing; `text` is the reason.
     pub fn refused(at_ms: u64, generation: u64, hash: Option<String>, text: String) -> Self {
         Self {
             at_ms,
@@ -263,7 +265,7 @@ impl Reload {
         }
     }
 
-    /// One that was done.
+    /// Returns the report of a successful reload.
     pub fn applied(at_ms: u64, hash: String, receipt: &Receipt) -> Self {
         let ms = |duration: &std::time::Duration| duration.as_secs_f64() * 1000.0;
         let paused = receipt.pauses.iter();
@@ -282,14 +284,14 @@ impl Reload {
 }
 
 impl Status {
-    /// Says how many datums a second went by since an earlier status of the same node.
+    /// Sets the rates, in records per second, from an earlier status of the same node.
     pub fn measure(&mut self, earlier: &Self) {
         self.window_ms = self.uptime_ms.saturating_sub(earlier.uptime_ms);
         if self.window_ms == 0 {
             return;
         }
         let seconds = self.window_ms as f64 / 1000.0;
-        // What was replaced meanwhile may count from zero again.
+        // A stage or stream that was replaced meanwhile may count from zero again.
         let rate = |now: u64, before: u64| Some(now.saturating_sub(before) as f64 / seconds);
         for stage in &mut self.stages {
             let is_it =

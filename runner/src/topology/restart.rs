@@ -1,4 +1,5 @@
-//! What cannot change in a running node: it is drained and ended, and starts anew in the same process.
+//! Restarts a node in the same process to apply changes that a running node cannot apply: drains
+//! it, stops it and starts it again.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -15,14 +16,16 @@ use crate::{
 };
 
 impl Node {
-    /// Ends in order and starts with another graph, in which anything may differ. What operators remember is lost, and so
-    /// are connections; sources read from the start; counters go on.
+    /// Shuts the node down in order and starts it with another graph, which may differ in any way.
+    /// Operators lose their state, connections are closed, and sources read from the start;
+    /// counters continue.
     ///
     /// # Errors
-    /// The other graph does not start: then the one before has started anew. [`ApplyError::Incomplete`] when that does not
-    /// start either, and nothing runs.
+    /// The other graph does not start. The node then runs the previous graph, started again.
+    /// [`ApplyError::Incomplete`] if that does not start either, and nothing runs.
     pub async fn restart(&mut self, graph: Graph) -> Result<Receipt, ApplyError> {
-        // What can be tried before anything is taken down. Sources are not: a second reader would take from the first.
+        // Build everything that can be tried before the shutdown. Sources are excluded: a second
+        // reader would take records from the first.
         let tried = graph
             .stages()
             .filter(|stage| stage.key.role != Role::Producer);
@@ -39,7 +42,7 @@ impl Node {
         if let Err(error) = applied {
             let stages: Vec<_> = before.stages().map(|stage| stage.key.clone()).collect();
             if let Err(lost) = self.start_anew(before).await {
-                // Nothing runs, which is no good end.
+                // Nothing runs: report each stage as failed.
                 for stage in stages {
                     let reason = format!("it could not be started anew: {lost}");
                     self.ledger.note_end(&stage, End::Failed(reason));

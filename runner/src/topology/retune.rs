@@ -1,4 +1,5 @@
-//! What changes in place when a new generation comes: settings of streams, of subscriptions and of the node itself.
+//! Applies the changes of a new generation that need no restart: settings of streams, of
+//! subscriptions and of the node itself.
 
 use mosaik_streams::Tag;
 
@@ -6,7 +7,7 @@ use super::{edges, node::Node};
 use crate::{graph::Graph, manifest::shown_tickets};
 
 impl Node {
-    /// Gives this node's ends of streams the settings that they have in another graph.
+    /// Applies the stream settings of another graph to this node's producers.
     pub(super) fn retune_streams(&self, graph: &Graph) {
         for (name, producer) in &self.producers {
             if let (Some(old), Some(new)) = (self.graph.streams.get(name), graph.streams.get(name))
@@ -16,7 +17,7 @@ impl Node {
         }
     }
 
-    /// Gives subscriptions that go on the settings that they have in another graph.
+    /// Applies the settings of another graph to the subscriptions that continue.
     pub(super) fn retune_edges(&self, graph: &Graph) {
         let at = |graph: &Graph, key, port| {
             let edge = graph.stage(key)?.edge_at(port)?;
@@ -31,7 +32,8 @@ impl Node {
         }
     }
 
-    /// What of the node itself can change while it runs: its tags and tickets, and whom it asks for the network.
+    /// Applies the node settings that can change at run time: its tags, tickets and bootstrap
+    /// nodes.
     pub(super) async fn retune_node(&self, graph: &Graph) {
         let discovery = self.network.discovery();
         let (before, after) = (
@@ -45,7 +47,7 @@ impl Node {
                 .collect()
         };
         discovery.set_name(self.settings.shown_name(graph));
-        // New tickets first: with a renewed one, whoever asks for it sees no gap.
+        // Add new tickets first, so that a node that requires a renewed ticket sees no gap.
         let (old, new) = (&self.graph.node.tickets, &graph.node.tickets);
         shown_tickets(new).for_each(|ticket| discovery.add_ticket(ticket));
         let kept: Vec<_> = shown_tickets(new).map(|ticket| ticket.id()).collect();

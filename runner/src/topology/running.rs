@@ -1,4 +1,4 @@
-//! A stage that runs: how the node holds on to it.
+//! The node's handle to a running stage.
 
 use std::time::Duration;
 
@@ -18,13 +18,14 @@ use crate::{
     },
 };
 
-/// How long a stage that was told to give up may take to notice, before it is left behind.
+/// Time limit for a stage to end once it was asked to give up; after that, the node abandons it:
+/// 2 s.
 const GIVE_UP: Duration = Duration::from_secs(2);
 
-/// The same once the node is to stop at once: 300 ms.
+/// The same limit once the node has to stop immediately: 300 ms.
 const GIVE_UP_HURRIED: Duration = Duration::from_millis(300);
 
-/// A stage, ready to run.
+/// A stage that is ready to run.
 #[derive(Debug)]
 pub(super) enum Ready {
     Source(Box<SourceStage>),
@@ -32,17 +33,17 @@ pub(super) enum Ready {
     Sink(SinkStage),
 }
 
-/// Tells the node that a stage has ended: which, and of which start of it.
+/// Notifies the node that a stage has ended, with the stage and the number of its start.
 #[derive(Debug)]
 pub(super) struct EndNotice {
     pub(super) stage: StageKey,
     pub(super) start: u64,
 }
 
-/// The node's hold on a stage. Dropping it stops the stage.
+/// The node's handle to a running stage. Dropping it stops the stage.
 #[derive(Debug)]
 pub(super) struct Running {
-    /// Tells this start of the stage from others under its name.
+    /// Distinguishes this start of the stage from others under the same name.
     pub(super) start: u64,
     commands: mpsc::Sender<Command>,
     abandon: CancellationToken,
@@ -50,7 +51,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Starts a stage: an operator on a thread of its own, the others as tasks.
+    /// Starts a stage: an operator on its own thread, the others as tasks.
     pub(super) fn start(
         ready: Ready,
         stage: StageKey,
@@ -69,7 +70,7 @@ impl Running {
             start,
         };
         let finish = async move |ended: Ended| {
-            // A node that is gone wants neither.
+            // Once the node is gone, neither has a receiver.
             let _ = report.send(ended);
             let _ = notices.send(notice).await;
         };
@@ -97,8 +98,9 @@ impl Running {
         })
     }
 
-    /// Tells the stage to drain, and waits for its end. Past the deadline, or when `hurry` is cancelled, it is told to give
-    /// up what it holds. `None` if it does not even do that in time.
+    /// Drains the stage and waits for its end. At the deadline, or when `hurry` is cancelled, the
+    /// stage has to give up its remaining records. Returns `None` if it does not end in time after
+    /// that either.
     pub(super) async fn stop(
         mut self,
         drain: Drain,
@@ -107,17 +109,17 @@ impl Running {
     ) -> Option<Ended> {
         let ended = self.ended.as_mut()?;
         let within = timeout(deadline, async {
-            // A stage that has ended by itself takes no more commands.
+            // A stage that has ended accepts no more commands.
             let _ = self.commands.send(Command::Drain(drain)).await;
             (&mut *ended).await.ok()
         });
         tokio::select! {
             biased;
-            // Triggered when it has ended, or the deadline has passed.
+            // Triggered when the stage has ended, or the deadline has passed.
             outcome = within => if let Ok(outcome) = outcome {
                 return outcome;
             },
-            // Triggered when the node is to stop at once.
+            // Triggered when the node has to stop immediately.
             () = hurry.cancelled() => {}
         }
         self.abandon.cancel();
@@ -128,27 +130,28 @@ impl Running {
         }
     }
 
-    /// Tells the stage to end and to give up what it holds, without waiting. Whether it was not told before.
+    /// Asks the stage to end and to give up its remaining records, without waiting. Returns false
+    /// if it was asked before.
     pub(super) fn give_up(&self) -> bool {
         if self.abandon.is_cancelled() {
             return false;
         }
         self.abandon.cancel();
-        // A stage with so many commands that no more fit gets to this one's end by itself: it is abandoned.
+        // If the command queue is full, the stage still ends: its token is cancelled.
         let _ = self.commands.try_send(Command::Drain(Drain::Queued));
         true
     }
 
-    /// What the stage left when it ended by itself, after its notice has come.
+    /// Takes the remains of a stage that ended on its own, after its notice has arrived.
     pub(super) fn take_ended(&mut self) -> Option<Ended> {
         self.ended.take()?.try_recv().ok()
     }
 
-    /// Has a running operator make ready for an update, and wait for the word to go over. Dropping what comes of it has it
-    /// stay as it was.
+    /// Makes a running operator prepare an update and wait for the commit signal. Dropping the
+    /// result leaves the operator unchanged.
     ///
     /// # Errors
-    /// The operator refuses it, has ended, or does not come to a batch boundary in time.
+    /// The operator refuses the update, has ended, or does not reach a batch boundary in time.
     pub(super) async fn make_ready(
         &self,
         update: Update,
@@ -164,7 +167,8 @@ impl Running {
         })
         .await;
         let ready = answered.unwrap_or_else(|_| {
-            // Closing first makes the outcome one of two: it is ready, or it never will be.
+            // Closing the channel first leaves two outcomes: the operator is ready, or it never
+            // will be.
             answer.close();
             answer.try_recv().unwrap_or_else(|_| {
                 Err(format!(
@@ -176,18 +180,20 @@ impl Running {
     }
 }
 
-/// Resolves when a stage that is to stop at once has had its time.
+/// Resolves 300 ms after `hurry` is cancelled.
 async fn hurried(hurry: &CancellationToken) {
     hurry.cancelled().await;
     tokio::time::sleep(GIVE_UP_HURRIED).await;
 }
 
-/// An operator that is ready to go over, and holds up its edges until it hears whether it is to. Dropped, it is not.
+/// An operator that is ready to switch and pauses its edges until it receives the commit signal.
+/// Dropping this cancels the switch.
 #[derive(Debug)]
 pub(super) struct Agreement(oneshot::Sender<oneshot::Sender<Duration>>);
 
 impl Agreement {
-    /// Has it go over. Tells for how long that held up its edges; `None` if it has ended.
+    /// Makes the operator switch. Returns how long its edges were paused, or `None` if it has
+    /// ended.
     pub(super) async fn go(self) -> Option<Duration> {
         let (done, took) = oneshot::channel();
         self.0.send(done).ok()?;

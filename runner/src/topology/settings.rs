@@ -1,22 +1,22 @@
-//! What a node is started with besides its graph.
+//! The settings of a node that are not part of its graph.
 
 use std::path::PathBuf;
 
 use crate::graph::Graph;
 
-/// What a node needs to know besides its graph.
+/// The settings of a node that are not part of its graph.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The manifest's path: a node without a key of its own is told from others by it.
+    /// The path of the manifest. It identifies a node that has no key of its own.
     pub manifest: PathBuf,
-    /// Where keys are kept.
+    /// The folder in which keys are kept.
     pub state_folder: PathBuf,
-    /// The name that the node was started with, which goes before the one of its manifest.
+    /// The name given at start. It takes precedence over the name in the manifest.
     pub name: Option<String>,
 }
 
 impl Settings {
-    /// What the node calls itself towards others.
+    /// Returns the name that the node shows to other nodes.
     pub(super) fn shown_name<'a>(&'a self, graph: &'a Graph) -> Option<&'a str> {
         let in_manifest = graph.node.name.as_ref().map(|name| name.as_str());
         self.name.as_deref().or(in_manifest)

@@ -1,4 +1,4 @@
-//! What an operator of a graph is opened with.
+//! Builds the setup with which an operator of a graph is opened.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     operator::{Binding, Directory, Events, Grants, HttpHost, Limits, Setup},
 };
 
-/// What an operator is opened with: its configuration as JSON, the streams on its ports, its limits.
+/// Returns an operator's setup: its configuration as JSON, the streams on its ports and its limits.
 pub(super) fn setup(
     graph: &Graph,
     stage: &Stage,
@@ -27,7 +27,8 @@ pub(super) fn setup(
         .outputs
         .iter()
         .map(|output| (&output.port, &output.stream));
-    // Not the guard's own text, which hides what came from the environment or a file.
+    // Use the value behind the `Guarded`, whose own text hides values from the environment or from
+    // files.
     let config: &OperatorConfig = &operator.config;
     Setup {
         name: stage.key.name.to_string(),
@@ -41,7 +42,7 @@ pub(super) fn setup(
     }
 }
 
-/// What a manifest lets an instance use, for the host that holds it to that.
+/// Converts the limits of a manifest to those that the host enforces on an instance.
 pub fn limits(of: &OperatorLimits) -> Limits {
     Limits {
         memory_bytes_max: usize::try_from(of.memory).unwrap_or(usize::MAX),
@@ -51,7 +52,7 @@ pub fn limits(of: &OperatorLimits) -> Limits {
     }
 }
 
-/// What a manifest allows, for the host that gives it.
+/// Converts the grants of a manifest to those that the host implements.
 pub fn granted(allowed: &graph::Grants) -> Grants {
     let graph::Grants {
         wasi,
@@ -83,14 +84,14 @@ pub fn granted(allowed: &graph::Grants) -> Grants {
     }
 }
 
-/// The configuration, with what was read from files in it.
+/// Returns the configuration with the contents of the data files inserted.
 fn with_files(config: &OperatorConfig, files: &[DataFile]) -> String {
     let mut text = config.json().to_owned();
     if files.is_empty() {
         return text;
     }
     let is_empty = config.as_object().is_none_or(serde_json::Map::is_empty);
-    // The files go before the brace that ends the object.
+    // The files are inserted before the closing brace of the object.
     text.pop();
     for (index, DataFile { name, json }) in files.iter().enumerate() {
         if index > 0 || !is_empty {

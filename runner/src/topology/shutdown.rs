@@ -1,4 +1,4 @@
-//! A node's orderly end: sources stop, what is under way is worked off in the order of the graph.
+//! Shuts a node down in order: stops the sources, then drains the stages in the order of the graph.
 
 use std::time::Duration;
 
@@ -12,24 +12,25 @@ use crate::{
     stage::Drain,
 };
 
-/// How long something is held for a stream that nobody reads at the moment, once the node is to stop: 1 s.
+/// Time for which a stopping node keeps records for a stream that currently has no readers: 1 s.
 const OFFLINE_GRACE: Duration = Duration::from_secs(1);
 
-/// How long streams that are cut off may take to count what they still hold: 2 s.
+/// Time limit for streams that are cut off to count their remaining records: 2 s.
 const CUT_GRACE: Duration = Duration::from_secs(2);
 
-/// The same, and for leaving the network, once the node is to stop at once: 300 ms.
+/// The same limit, also for leaving the network, once the node has to stop immediately: 300 ms.
 const HURRIED_GRACE: Duration = Duration::from_millis(300);
 
 impl Node {
-    /// Stops the sources, processes what is in flight, leaves the network, and sums up what was done. What is left at the
-    /// deadline counts as undelivered.
+    /// Stops the sources, processes the records in flight, leaves the network and returns a
+    /// summary. Records that remain at the deadline count as undelivered.
     pub async fn shutdown(self, deadline: Duration) -> Summary {
         self.shutdown_unless(deadline, &CancellationToken::new())
             .await
     }
 
-    /// As [`shutdown`](Self::shutdown), with the deadline brought forward to when `hurry` is cancelled.
+    /// Like [`shutdown`](Self::shutdown), but brings the deadline forward when `hurry` is
+    /// cancelled.
     pub async fn shutdown_unless(
         mut self,
         deadline: Duration,
@@ -45,7 +46,8 @@ impl Node {
         summary
     }
 
-    /// As [`shutdown_unless`](Self::shutdown_unless); afterwards nothing of it runs.
+    /// Like [`shutdown_unless`](Self::shutdown_unless), but without a summary. Afterwards, no part
+    /// of the node runs.
     pub(super) async fn wind_up(&mut self, deadline: Duration, hurry: &CancellationToken) {
         let until = Instant::now() + deadline;
         let left = |online: bool| {
@@ -94,9 +96,9 @@ impl Node {
         let online = self.endings.values().any(|ending| ending.when.is_online());
         let limit = left(online);
         let are_read = tokio::select! {
-            // Triggered when all are read, or the time is over.
+            // Triggered when all streams are read, or the time limit has passed.
             are_read = self.all_read(limit) => are_read,
-            // Triggered when the node is to stop at once.
+            // Triggered when the node has to stop immediately.
             () = hurry.cancelled() => false,
         };
         let grace = || {
@@ -118,13 +120,13 @@ impl Node {
         tokio::select! {
             () = &mut leaving => {}
             () = hurry.cancelled() => {
-                // Peers notice by themselves that it is gone.
+                // Peers detect on their own that it is gone.
                 let _ = timeout(HURRIED_GRACE, leaving).await;
             }
         }
     }
 
-    /// Whether the streams that have ended were read to their ends within a time.
+    /// Waits at most `limit` for the ended streams to be read. Returns true if all were.
     async fn all_read(&mut self, limit: Duration) -> bool {
         let read = async {
             while let Some(ended) = self.ending.join_next().await {
@@ -134,7 +136,7 @@ impl Node {
         timeout(limit, read).await.is_ok()
     }
 
-    /// Whether anybody reads what a stage writes at the moment, or it writes nothing.
+    /// Returns true if the stage's output streams currently have readers, or if it writes none.
     fn can_deliver(&self, key: &StageKey) -> bool {
         let mut producers = self
             .graph
@@ -145,7 +147,8 @@ impl Node {
         producers.all(|producer| producer.is_none_or(FramesProducer::is_online))
     }
 
-    /// Ends the node's own streams whose writers have ended. Shared ones are closed later and may come back.
+    /// Ends the private streams whose writers have ended. Shared streams are closed later and may
+    /// be opened again.
     fn end_private_streams(&mut self) {
         let shared: Vec<_> = self
             .producers

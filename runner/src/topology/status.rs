@@ -1,4 +1,4 @@
-//! What a node shows, as a [`Status`].
+//! Collects a node's [`Status`].
 
 use std::{
     collections::BTreeMap,
@@ -20,11 +20,11 @@ use super::{
 };
 use crate::{graph::Scope, stage::End};
 
-/// Other nodes that a status lists; there are more in a large network.
+/// Maximum number of other nodes that a status lists: 1000. A large network has more.
 pub const PEERS_SHOWN_MAX: usize = 1000;
 
 impl Observer {
-    /// The node at this moment, without rates.
+    /// Returns the node's current status, without rates.
     pub fn status(&self) -> Status {
         let view = self.view();
         let summary = view.ledger.summary(view.generation);
@@ -241,7 +241,7 @@ fn name_of(discovery: &Discovery, peer: &PeerId) -> Option<String> {
     Some(discovery.name_of(peer)?.to_string())
 }
 
-/// What is wrong with how nodes are set up.
+/// Returns the detected mistakes in the setup of nodes.
 pub(super) fn problems(view: &View) -> Vec<String> {
     let problems = view.discovery.problems();
     problems.iter().map(ToString::to_string).collect()
@@ -279,7 +279,7 @@ fn channel_status(
     }
 }
 
-/// Those that happened, by reason.
+/// Sums the counts by reason and omits zeros.
 fn sum(counts: impl IntoIterator<Item = (&'static str, u64)>) -> BTreeMap<String, u64> {
     let mut totals = BTreeMap::new();
     for (reason, count) in counts.into_iter().filter(|(_, count)| *count > 0) {

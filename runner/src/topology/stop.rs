@@ -1,4 +1,5 @@
-//! Stopping what a new generation replaces or does without: writers before readers, so that what is under way arrives.
+//! Stops the stages that a new generation replaces or removes: writers before readers, so that
+//! records in flight arrive.
 
 use std::{
     collections::BTreeMap,
@@ -15,15 +16,16 @@ use crate::{
     stage::{Drain, Input},
 };
 
-/// What a reader gets for its edges though those before it have used up the time: 1 s.
+/// Minimum time that a reader gets to drain its edges, even if the stages before it have used up
+/// the limit: 1 s.
 const DRAIN_LEAST: Duration = Duration::from_secs(1);
 
-/// Streams of which this node's end is being closed: what they hold goes to their readers.
+/// Producers that are being closed: their remaining records go to their readers.
 type Closing = BTreeMap<StreamName, JoinHandle<FinishReport>>;
 
 impl Node {
-    /// Stops what is rewired or removed, writers before readers, closes the streams that change or that nobody writes
-    /// here any more, and keeps the subscriptions that go on.
+    /// Stops the stages that are rewired or removed, writers before readers. Closes the streams
+    /// that change or have no writers here any more, and returns the subscriptions that continue.
     pub(super) async fn stop_all(
         &mut self,
         plan: &Plan,
@@ -106,7 +108,7 @@ impl Node {
             .collect()
     }
 
-    /// Begins to close this node's end of a stream, whoever else still has a hold on it.
+    /// Starts to close this node's producer of a stream, also if other handles to it exist.
     fn close_stream(&mut self, stream: &StreamName, closing: &mut Closing) {
         if let Some(producer) = self.producers.remove(stream) {
             let closed = tokio::spawn(producer.retire_within(REPLACE_DEADLINE));
@@ -120,8 +122,8 @@ impl Node {
         }
     }
 
-    /// Whether a stage's subscription at a port is to the same stream in both graphs, so that all that may differ can
-    /// change in place.
+    /// Returns true if a stage's subscription at a port is to the same stream in both graphs. All
+    /// remaining differences can then be changed in place.
     fn keeps_edge(&self, graph: &Graph, id: &StageKey, port: u32) -> bool {
         let stream = |graph: &Graph| {
             let name = graph.stage(id)?.edge_at(port)?.stream.clone();

@@ -1,4 +1,5 @@
-//! This node's ends of its streams: opened for their writers, ended after them, cut off without readers.
+//! Manages this node's producers: opens them for their writers, ends them after their writers, and
+//! cuts them off if they have no readers.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +10,25 @@ use tokio_util::sync::CancellationToken;
 use super::{DRAIN_DEADLINE, StartError, build::Parts, edges, node::Node};
 use crate::graph::{Scope, StageKey, StreamConfig, StreamName};
 
-/// A stream that has ended, while its readers still read.
+/// A stream that has ended while its readers still read.
 #[derive(Debug)]
 pub(super) struct Ending {
-    /// Cuts them off.
+    /// Cuts the readers off.
     pub(super) cut: CancellationToken,
-    /// Whether there are any.
+    /// The stream's online state: it is offline when it has no readers.
     pub(super) when: When,
 }
 
 impl Node {
-    /// Forgets a stream that has ended and was read, or was cut off.
+    /// Forgets an ended stream that was read to its end or cut off.
     pub(super) fn stream_ended(&mut self, ended: Result<StreamName, JoinError>) {
         if let Ok(stream) = ended {
             self.endings.remove(&stream);
         }
     }
 
-    /// Stops the stages whose results nobody can ever take any more, so that they do not wait for ever: all of them are
-    /// private to this node, and the stages that read them have ended.
+    /// Stops the stages whose output streams are all private and whose readers have all ended.
+    /// Otherwise these stages would wait forever.
     pub(super) fn stop_writers_without_readers(&mut self) {
         let mut unread = Vec::new();
         for (key, running) in &self.stages {
@@ -45,7 +46,7 @@ impl Node {
         self.unread.extend(unread);
     }
 
-    /// Whether somebody may still read a stream: a stage here, or another node.
+    /// Returns true if a stream may still have readers: a stage here, or another node.
     fn is_read(&self, stream: &StreamName) -> bool {
         self.graph.streams[stream].scope == Scope::Network
             || self
@@ -54,21 +55,22 @@ impl Node {
                 .any(|reader| self.stages.contains_key(&reader.key))
     }
 
-    /// Whether a stage here still writes a stream.
+    /// Returns true if a stage here still writes a stream.
     pub(super) fn is_written(&self, stream: &StreamName) -> bool {
         self.graph
             .writers(stream)
             .any(|writer| self.stages.contains_key(&writer.key))
     }
 
-    /// Whether a stream of this node alone has been written and read to its end.
+    /// Returns true if a private stream has been written and read to its end.
     pub(super) fn is_over(&self, stream: &StreamName) -> bool {
         self.graph.streams[stream].scope == Scope::Node
             && !self.producers.contains_key(stream)
             && !self.endings.contains_key(stream)
     }
 
-    /// A stream that has ended and is still being read cannot be written anew before it has been.
+    /// Returns an error if a stream has ended and is still being read: it cannot be written again
+    /// until then.
     pub(super) fn refuse_while_ending(&self, stream: &StreamName) -> Result<(), StartError> {
         if !self.endings.contains_key(stream) {
             return Ok(());
@@ -79,7 +81,7 @@ impl Node {
         })
     }
 
-    /// Ends the streams whose writers have all ended, so that the end travels along.
+    /// Ends the streams whose writers have all ended, so that their readers see the end.
     pub(super) fn end_streams_without_writers(&mut self) {
         let ended: Vec<_> = self
             .producers
@@ -103,7 +105,8 @@ impl Node {
             let (cut, ledger) = (ending.cut.clone(), self.ledger.clone());
             self.endings.insert(stream.clone(), ending);
             self.ending.spawn(async move {
-                // What a failed stage leaves is not the end of the stream for other nodes: it may come back.
+                // When a writer of a shared stream has failed, other nodes must not see the end of
+                // the stream: the writer may be restarted.
                 let report = if failed && shared {
                     producer.close_within(DRAIN_DEADLINE).await
                 } else {
@@ -116,7 +119,7 @@ impl Node {
         self.cut_unread_endings();
     }
 
-    /// Without a reader, nothing that an ended stream still holds can ever be read.
+    /// Cuts off the ended streams without readers: their remaining records can never be read.
     pub(super) fn cut_unread_endings(&self) {
         for (stream, ending) in &self.endings {
             if !self.is_read(stream) {
@@ -125,7 +128,7 @@ impl Node {
         }
     }
 
-    /// Opens this node's end of a stream, unless it is open.
+    /// Opens this node's producer for a stream, unless it is open.
     ///
     /// # Errors
     /// The stream has just ended and is still being read.
@@ -148,8 +151,8 @@ impl Node {
         Ok(())
     }
 
-    /// Opens what the stages to be launched write. Of a private stream that they read and nobody writes any more, the end
-    /// has to be opened for them to meet it.
+    /// Opens the streams that the stages to be launched write. It also opens the private streams
+    /// that these stages read and that have no writers any more, so that the readers see their end.
     pub(super) fn open_streams_for(
         &mut self,
         parts: &BTreeMap<StageKey, Parts>,

@@ -1,4 +1,4 @@
-//! What a node has done, from its first generation to its end.
+//! Totals of a node, from its first generation to its end.
 
 mod text;
 
@@ -19,70 +19,71 @@ use crate::{
     stage::{Counters, End, OperatorCounter, Snapshot},
 };
 
-/// What one stage has done.
+/// Totals of one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageSummary {
     /// The stage.
     pub stage: StageKey,
-    /// How it ended; `None` while it runs.
+    /// The outcome; `None` while it runs.
     pub end: Option<End>,
-    /// What it counted.
+    /// The stage's own counts.
     pub counts: Snapshot,
-    /// What its subscriptions dropped, by reason.
+    /// Number of records that its subscriptions dropped, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
-    /// The counters that an operator keeps itself.
+    /// The operator's own counters.
     pub counters: BTreeMap<String, OperatorCounter>,
-    /// Why it cannot write at the moment, if that is so.
+    /// The reason why it currently cannot write, if there is one.
     pub obstacle: Option<String>,
-    /// Whether all that it writes led to outside ends whose readers went away, like that of a pipe.
+    /// True if all its output led to external readers that disconnected, like that of a pipe.
     pub reader_left: bool,
-    /// The shared streams that it held its records for, as too few read them when the node stopped.
+    /// The shared streams for which it held records because they had too few readers when the node
+    /// stopped.
     pub held_for: BTreeSet<StreamName>,
 }
 
-/// What this node's end of one stream has done.
+/// Totals of this node's producer of one stream.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StreamSummary {
-    /// Datums that were sent to other nodes, each subscriber counted.
+    /// Number of records sent to other nodes, counted once per subscriber.
     pub sent_remote: u64,
-    /// Records that were sent again to the next life of a node that had not confirmed them.
+    /// Number of records resent to a restarted node that had not confirmed them.
     pub redelivered: u64,
-    /// Records sent to nodes that do not confirm what they take.
+    /// Number of records sent to nodes that do not confirm received records.
     pub unconfirmed: u64,
-    /// What was dropped, by reason.
+    /// Number of dropped records, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
-    /// Whether all its readers in this node led to outside ends whose readers went away.
+    /// True if all its readers on this node led to external readers that disconnected.
     pub reader_left: bool,
-    /// Whether other nodes may read it.
+    /// True if other nodes may read it.
     pub shared: bool,
-    /// Whether `online_when` says that it waits for readers.
+    /// True if `online_when` makes it wait for readers.
     pub waits_for_readers: bool,
 }
 
-/// What a node has done.
+/// Totals of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// The last generation.
     pub generation: u64,
-    /// How long it ran.
+    /// Time for which it ran.
     pub uptime: Duration,
-    /// The stages: producers, operators, consumers, each by name.
+    /// The stages, sorted by role (producers, operators, consumers) and name.
     pub stages: Vec<StageSummary>,
     /// The streams written here.
     pub streams: BTreeMap<StreamName, StreamSummary>,
-    /// Outside ends whose readers went away, like `stdout`.
+    /// External sinks whose readers disconnected, such as `stdout`.
     pub closed: BTreeSet<String>,
 }
 
 impl Summary {
-    /// Whether a stage failed.
+    /// Returns true if a stage failed.
     pub fn has_failures(&self) -> bool {
         self.stages
             .iter()
             .any(|stage| matches!(stage.end, Some(End::Failed(_))))
     }
 
-    /// Records that did not get where they were going, for whatever reason.
+    /// Returns the number of records that did not reach their destination, for any reason.
     pub fn dropped(&self) -> u64 {
         let stages = self.stages.iter().map(|stage| {
             stage.counts.dropped().map(|(_, count)| count).sum::<u64>()
@@ -97,7 +98,7 @@ impl Summary {
 }
 
 impl StageSummary {
-    /// Counts as undelivered what the stage took in and did not come to an end with.
+    /// Counts as undelivered the records that the stage received and did not finish processing.
     pub(super) fn note_in_flight(&mut self) {
         let Snapshot {
             datums_in, inputs, ..
@@ -123,7 +124,7 @@ impl StreamSummary {
     }
 }
 
-/// Where all that is to be summed up is noted. A clone notes in the same place.
+/// Collects the totals of a node. Clones share the same totals.
 #[derive(Debug, Clone)]
 pub(super) struct Ledger {
     since: Instant,
@@ -134,7 +135,7 @@ pub(super) struct Ledger {
 struct Pages {
     counters: BTreeMap<StageKey, Arc<Counters>>,
     ends: BTreeMap<StageKey, End>,
-    /// What the subscriptions that have ended amounted to.
+    /// Totals of the subscriptions that have ended.
     consumed: BTreeMap<StageKey, BTreeMap<&'static str, u64>>,
     produced: BTreeMap<StreamName, StreamSummary>,
 }
@@ -153,7 +154,8 @@ impl Ledger {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The counters of a stage, made at first sight; a successor of the same name goes on counting in them.
+    /// Returns the counters of a stage, which are created on first use. A successor of the same
+    /// name continues them.
     pub(super) fn counters(&self, stage: &StageKey) -> Arc<Counters> {
         Arc::clone(self.pages().counters.entry(stage.clone()).or_default())
     }
@@ -174,7 +176,8 @@ impl Ledger {
         matches!(self.pages().ends.get(stage), Some(End::Failed(_)))
     }
 
-    /// Adds what a subscription has seen, when it is let go. What it held then is its stage's to count.
+    /// Adds the counts of a subscription when it is closed. The records that it still held are
+    /// counted by its stage.
     pub(super) fn note_consumer(&self, stage: &StageKey, stats: &ConsumerStats) {
         let dropped = stats.dropped;
         let mut pages = self.pages();
@@ -187,7 +190,7 @@ impl Ledger {
         add(totals, reasons);
     }
 
-    /// Adds what this node's end of a stream has seen, when it is let go.
+    /// Adds the counts of this node's producer of a stream when it is closed.
     pub(super) fn note_producer(&self, stream: &StreamName, stats: &ProducerStats) {
         let mut pages = self.pages();
         pages.produced.entry(stream.clone()).or_default().add(stats);
@@ -223,7 +226,8 @@ impl Ledger {
 }
 
 impl Observer {
-    /// What the node has done so far, as far as is known. What its stages and streams hold counts as undelivered.
+    /// Returns the totals so far. The records that stages and streams still hold count as
+    /// undelivered.
     pub fn summary(&self) -> Summary {
         let view = self.view();
         let mut summary = view.ledger.summary(view.generation);
@@ -256,7 +260,8 @@ impl Observer {
 }
 
 impl Node {
-    /// Datums that did not get where they were going since the node started, in what has ended and in what runs.
+    /// Returns the number of records that did not reach their destination since the node started,
+    /// in ended and running parts.
     pub(super) fn dropped_so_far(&self) -> u64 {
         let edges = self.observer.view().edges.clone();
         let reading = edges.values().filter_map(ConsumerControl::read);
@@ -267,7 +272,7 @@ impl Node {
             .producers
             .values()
             .map(|producer| producer.stats().dropped);
-        // What is too large is its stage's to count.
+        // Records that are too large are counted by their stage.
         let produced = producers.map(|dropped| dropped.total() - dropped.too_large);
         let past = self.ledger.summary(self.generation).dropped();
         past + consumed.sum::<u64>() + produced.sum::<u64>()

@@ -1,5 +1,5 @@
-//! Operators going over to a new generation between two batches, all of them or none: other instances, or other settings
-//! for those there are.
+//! Swaps operators to a new generation between two batches, all of them or none: replaces their
+//! instances, or changes the settings of the existing ones.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,7 +18,8 @@ use crate::{
 };
 
 impl Node {
-    /// Opens the streams to which operators send their failures from now on. Tells which were not open before.
+    /// Opens the streams that the swapped operators write from now on, such as one for dead-letter
+    /// records. Returns the streams that were not open before.
     pub(super) fn open_for_swaps(
         &mut self,
         graph: &Graph,
@@ -38,9 +39,9 @@ impl Node {
         Ok(opened)
     }
 
-    /// Has operators go over: each makes ready and then holds up its edges until all are ready, writers before readers, so
-    /// that nobody waits for one that already does. When one refuses, all stay as they were. Tells for how long each
-    /// held up its edges.
+    /// Makes operators switch. Each prepares and then pauses its edges until all are ready, writers
+    /// before readers, so that none waits for an operator that is already paused. If one refuses,
+    /// all stay unchanged. Returns how long each swapped operator paused its edges.
     pub(super) async fn swap_all(
         &mut self,
         graph: &Graph,
@@ -53,7 +54,7 @@ impl Node {
             let (key, StageKind::Operator(operator)) = (&stage.key, &stage.kind) else {
                 continue;
             };
-            // One that has come to its end by itself has nothing that could have settings.
+            // An operator that has ended has no settings to change.
             let Some(running) = self.stages.get(key) else {
                 continue;
             };
@@ -77,7 +78,7 @@ impl Node {
                 settings: self.settings(operator),
                 replacement,
             };
-            // Returning early has those before hear that they are to stay.
+            // Returning early drops the agreements so far, which leaves those operators unchanged.
             let agreement = running.make_ready(update, until).await.map_err(|reason| {
                 let stage = key.clone();
                 ApplyError::Swap { stage, reason }
@@ -92,7 +93,7 @@ impl Node {
         Ok(pauses)
     }
 
-    /// What of an operator can change without another instance.
+    /// Returns the settings of an operator that can change without a new instance.
     pub(super) fn settings(&self, operator: &OperatorStage) -> Settings {
         Settings {
             limits: limits(&operator.limits),

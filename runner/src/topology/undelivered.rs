@@ -1,4 +1,5 @@
-//! Why records were not delivered, as far as a summary knows: their readers were not there, or went away.
+//! Finds the known reasons why records were not delivered: their readers were absent or
+//! disconnected.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use crate::{
 };
 
 impl Summary {
-    /// Notes which stages held their records for shared streams that too few read at the end.
+    /// Marks the stages that held records for shared streams with too few readers at the end.
     pub(super) fn note_unread(&mut self, graph: &Graph, unread: &BTreeSet<StreamName>) {
         for stage in &mut self.stages {
             let ends = graph
@@ -23,14 +24,14 @@ impl Summary {
         }
     }
 
-    /// Counts what stages held that did not stop in time.
+    /// Counts the records held by stages that did not stop in time.
     pub(super) fn note_left_behind(&mut self) {
         let is_left = |stage: &&mut StageSummary| matches!(&stage.end, Some(End::Failed(reason)) if reason == LEFT_BEHIND);
         let left = self.stages.iter_mut().filter(is_left);
         left.for_each(StageSummary::note_in_flight);
     }
 
-    /// Notes the outside ends whose readers went away.
+    /// Records the external sinks whose readers disconnected.
     pub(super) fn note_closed(&mut self, graph: &Graph) {
         let closed = self
             .stages
@@ -48,7 +49,7 @@ impl Summary {
             .collect();
     }
 
-    /// Records that were on their way to an outside end whose reader went away.
+    /// Returns the number of undelivered records for external sinks whose readers disconnected.
     pub(super) fn dropped_for_closed(&self) -> u64 {
         let stages = self.stages.iter().filter(|stage| stage.reader_left);
         let stages = stages.map(|stage| stage.counts.undelivered());

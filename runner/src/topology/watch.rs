@@ -1,6 +1,6 @@
-//! Notices when the files that a manifest is made of change: the manifest, its components, the files whose text it
-//! takes in. Editors write in place, rename over, or move a link; so the folders are watched, and what decides is
-//! whether a watched path now leads to something else.
+//! Detects changes to the files of a manifest: the manifest, its components and the text files that
+//! it includes. Editors write in place, rename over a file, or move a link. The watch therefore
+//! covers folders, and reports a change if a watched path leads to a different file state.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,13 +17,13 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::files;
 
-/// How long nothing may change before a change counts as complete: 200 ms.
+/// Time without changes after which a change counts as complete: 200 ms.
 pub const QUIET: Duration = Duration::from_millis(200);
-/// How long a change is waited for to be complete at the most: 2 s.
+/// Maximum time to wait for a change to be complete: 2 s.
 pub const QUIET_MAX: Duration = Duration::from_secs(2);
-/// By how much a file's time may lag behind the clock: 10 ms, a tick of the slowest kernels.
+/// Maximum lag of file times behind the clock: 10 ms, a tick of the slowest kernels.
 const CLOCK_LAG: Duration = Duration::from_millis(10);
-/// How often the files are looked at without being told, for folders that tell nothing: 5 s.
+/// Polling interval for folders without change notifications: 5 s.
 const POLL: Duration = Duration::from_secs(5);
 
 /// A watch on a set of files.
@@ -31,9 +31,10 @@ const POLL: Duration = Duration::from_secs(5);
 pub struct FileWatch {
     files: BTreeSet<PathBuf>,
     seen: BTreeMap<PathBuf, Fingerprint>,
-    /// Whether a file may have changed since it was read, so that there is something to report whatever becomes of it.
+    /// True if a file may have changed since it was read, so that a change has to be reported in
+    /// any case.
     unsettled: bool,
-    /// Whether the file system did not answer when it was last asked.
+    /// True if the last query to the file system failed or timed out.
     unanswered: bool,
     folders: BTreeSet<PathBuf>,
     watcher: Option<RecommendedWatcher>,
@@ -43,11 +44,12 @@ pub struct FileWatch {
 #[derive(Debug, Default)]
 struct Shared {
     changed: Notify,
-    /// Names whose events matter; a sink that writes beside the manifest must not wake anybody.
+    /// File names whose events matter. A sink that writes beside the manifest must not wake the
+    /// watch.
     names: Mutex<BTreeSet<OsString>>,
 }
 
-/// What tells one state of a file from another without reading it.
+/// Distinguishes two states of a file without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Fingerprint {
     target: PathBuf,
@@ -58,12 +60,12 @@ struct Fingerprint {
 }
 
 impl FileWatch {
-    /// Starts to watch. Where the system offers no notification, the files are looked at every 5 s.
+    /// Starts the watch. On a system without notifications, it checks the files every 5 s.
     pub fn new(files: impl IntoIterator<Item = PathBuf>) -> Self {
         Self::since(SystemTime::now(), files)
     }
 
-    /// As [`new`](Self::new), for files that were read at a moment: what has changed since then will be reported.
+    /// Like [`new`](Self::new), for files that were read at `read_at`: later changes are reported.
     pub fn since(read_at: SystemTime, files: impl IntoIterator<Item = PathBuf>) -> Self {
         let shared = Arc::new(Shared::default());
         let told = Arc::clone(&shared);
@@ -88,8 +90,8 @@ impl FileWatch {
         watch
     }
 
-    /// Watches these files from now on, which were read at a moment: one that has changed since then, or since it was last
-    /// reported, will be reported.
+    /// Replaces the watched files, which were read at `read_at`. Changes since then, or since the
+    /// last report, are reported.
     pub fn retarget(&mut self, read_at: SystemTime, files: impl IntoIterator<Item = PathBuf>) {
         let before = std::mem::take(&mut self.seen);
         self.files = files.into_iter().collect();
@@ -97,7 +99,7 @@ impl FileWatch {
         let looked = files::in_time(move || fingerprints(&files));
         let found = self.answered(looked).unwrap_or_else(|| before.clone());
         self.seen.clone_from(&found);
-        // The clock of files lags behind the other one.
+        // File times lag behind the system clock.
         let read_at = read_at.checked_sub(CLOCK_LAG).unwrap_or(UNIX_EPOCH);
         let read_at = read_at
             .duration_since(UNIX_EPOCH)
@@ -114,12 +116,13 @@ impl FileWatch {
         self.watch_folders(&found);
     }
 
-    /// Waits until a watched file has changed and nothing has changed further for [`QUIET`], or for [`QUIET_MAX`].
+    /// Waits until a watched file has changed and no further change follows for [`QUIET`], or for
+    /// at most [`QUIET_MAX`].
     ///
-    /// Cancel safe: a change that was noticed is noticed again.
+    /// Cancel safe: the next call detects the same change again.
     pub async fn changed(&mut self) {
         while !self.unsettled && self.look().await.is_none_or(|found| found == self.seen) {
-            // The time-out is the safety net for folders on which nothing is told.
+            // The timeout covers folders without notifications.
             let _ = tokio::time::timeout(POLL, self.shared.changed.notified()).await;
         }
         let limit = Instant::now() + QUIET_MAX;
@@ -136,7 +139,7 @@ impl FileWatch {
         }
     }
 
-    /// What the files are now; `None` if the file system does not answer.
+    /// Returns the current state of the files, or `None` if the file system does not answer.
     async fn look(&mut self) -> Option<BTreeMap<PathBuf, Fingerprint>> {
         let files = self.files.clone();
         let looking = move || files::in_time(move || fingerprints(&files));
@@ -144,7 +147,7 @@ impl FileWatch {
         self.answered(looked.map_err(io::Error::other).flatten())
     }
 
-    /// What was found. That nothing was is logged once, until something is again.
+    /// Unwraps the result of a query. The first of consecutive failures is logged.
     fn answered<T>(&mut self, looked: io::Result<T>) -> Option<T> {
         if let Err(error) = &looked
             && !self.unanswered
@@ -155,8 +158,8 @@ impl FileWatch {
         looked.ok()
     }
 
-    /// Watches the folder of every file, and of what a link leads to; folders come and go. Not while the file system does
-    /// not answer.
+    /// Watches the folder of each file and of each link target; folders may appear and disappear.
+    /// Does nothing while the file system does not answer.
     fn watch_folders(&mut self, found: &BTreeMap<PathBuf, Fingerprint>) {
         if self.unanswered {
             return;
@@ -179,7 +182,7 @@ impl FileWatch {
             return;
         };
         for gone in self.folders.difference(&folders) {
-            // A folder that no longer exists is no longer watched already.
+            // The watcher has already dropped a folder that no longer exists.
             let _ = watcher.unwatch(gone);
         }
         for folder in &folders {
@@ -192,7 +195,8 @@ impl FileWatch {
 }
 
 impl Shared {
-    /// Whether an event may concern a watched file. Names like `..data` are how Kubernetes swaps a folder of links.
+    /// Returns true if an event may concern a watched file. This includes names such as `..data`,
+    /// with which Kubernetes swaps a folder of links.
     fn concerns(&self, event: &notify::Event) -> bool {
         if matches!(event.kind, EventKind::Access(_)) {
             return false;
@@ -300,7 +304,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("m.yaml");
         fs::write(&file, "a").unwrap();
-        // Read well after it was written.
+        // Read well after the file was written.
         let mut watch = FileWatch::since(SystemTime::now() + CLOCK_LAG * 2, [file]);
         for n in 0..100 {
             fs::write(folder.path().join("out.jsonl"), n.to_string()).unwrap();

@@ -1,4 +1,4 @@
-//! Operators that answer nonsense, or too much of it.
+//! Tests of operators whose answers are malformed or too large.
 
 use super::guest::Guest;
 use super::*;
@@ -45,7 +45,7 @@ fn a_huge_length_is_malformed() {
         ..Guest::default()
     });
     assert!(what.contains("out of bounds of memory"), "{what}");
-    // As many outputs as a length can say.
+    // The largest number of outputs that a length can express.
     let process = "(drop (call $nothing)) (i64.store (i32.const 324) (i64.const 0xffffffff_00000000)) (i32.const 320)";
     let what = malformed(&Guest {
         process,
@@ -80,7 +80,8 @@ fn text_that_is_none_is_malformed() {
     assert!(what.contains("utf-8"), "{what}");
 }
 
-/// A thousand outputs, each the same 100 kB: little memory for the guest, a hundred times that for the host.
+/// A thousand outputs, each of the same 100 kB: little memory in the guest, a hundred times as much
+/// in the host.
 #[test]
 fn a_flood_of_outputs_is_malformed() {
     let process = "(local $i i32)
@@ -195,7 +196,7 @@ fn a_log_line_outside_of_memory_ends_the_call() {
 
 #[test]
 fn a_flood_of_counters_is_cut() {
-    // Each call's name is one byte longer.
+    // The name is one byte longer with each call.
     let tick = "(local $i i32)
         (loop $next
             (local.set $i (i32.add (local.get $i) (i32.const 1)))

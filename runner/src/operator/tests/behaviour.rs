@@ -1,4 +1,4 @@
-//! What an operator that behaves can rely on.
+//! Tests of the guarantees for well-behaved operators.
 
 use super::guest::Guest;
 use super::*;
@@ -132,7 +132,7 @@ fn a_refused_batch_leaves_the_instance_usable() {
 
 #[test]
 fn single_datums_are_rejected_with_their_reason() {
-    // Rejects datums 2 and 0 with the text `out`.
+    // Rejects records 2 and 0 with the text `out`.
     let process = "
         (i32.store (i32.const 512) (i32.const 2)) (i64.store (i32.const 516) (i64.const 0x3_0000_0020))
         (i32.store (i32.const 524) (i32.const 0)) (i64.store (i32.const 528) (i64.const 0x3_0000_0020))
@@ -167,7 +167,7 @@ fn single_datums_are_rejected_with_their_reason() {
 
 #[test]
 fn more_is_asked_for_with_resume() {
-    // Says `more` at once, and `in` on port 0 as long as it is asked, which only the caller bounds.
+    // Sets `more` in every answer, and answers `in` on port 0 for as long as the caller asks.
     let data = r#"(data (i32.const 512) "\00\00\00\02in")"#;
     let again = "(call $answer (i32.const 0) (i32.const 512) (i32.const 6) (i32.const 1))";
     let mut endless = instance(
@@ -193,7 +193,7 @@ fn more_is_asked_for_with_resume() {
 #[test]
 fn a_call_refused_in_between_does_not_forget_the_batch() {
     let process = "(call $answer (i32.const 0) (local.get $ptr) (local.get $len) (i32.const 1))";
-    // Rejects datum 2 with the text `out`.
+    // Rejects record 2 with the text `out`.
     let resume = "
         (i32.store (i32.const 512) (i32.const 2)) (i64.store (i32.const 516) (i64.const 0x3_0000_0020))
         (drop (call $nothing)) (i64.store (i32.const 332) (i64.const 0x1_0000_0200)) (i32.const 320)";
@@ -228,7 +228,7 @@ fn a_call_refused_in_between_does_not_forget_the_batch() {
 
 #[test]
 fn state_is_saved_and_given_back() {
-    // Keeps version and first value of what it is given; refuses a state without a key.
+    // Keeps the version and the first value of a restored state; refuses a state without a key.
     let restore = "(if (result i32) (i32.load8_u (local.get $ptr))
         (then (i32.store8 (i32.const 320) (i32.const 0)) (i32.const 320))
         (else (call $refuse (i32.load offset=12 (local.get $ptr)) (i32.load offset=16 (local.get $ptr)))))";
@@ -286,7 +286,7 @@ fn log_lines_and_counters_arrive() {
         delta: 5,
     };
     assert_eq!(processed.counted, [counted]);
-    // What is repeated is known already.
+    // The reports of repeated calls are already known.
     talker.repeat(ClockTrace::default());
     assert_eq!(talker.tick().unwrap().counted, []);
     assert!(recorder.take().is_empty());
@@ -363,7 +363,7 @@ fn instances_move_between_threads() {
     assert_eq!(echoed.unwrap().outputs, [(0, batch())]);
 }
 
-/// Spins for some 50 ms of CPU time, then answers with nothing, and says that there is more if `more`.
+/// Uses about 50 ms of CPU time, then answers with nothing, and sets `more` if `more` is true.
 fn spins(more: bool) -> String {
     format!(
         "(local $turns i32)
@@ -375,7 +375,8 @@ fn spins(more: bool) -> String {
     )
 }
 
-/// A guest whose parts of answers take longer than a batch of one record may, and not as long as a state may.
+/// Instantiates a guest whose partial answers exceed the time limit of a single-record batch, but
+/// not that of a state call.
 fn slow(guest: &Guest<'_>) -> Instance {
     let limits = Limits {
         call_time_max: Duration::from_millis(5),

@@ -1,4 +1,5 @@
-//! Compiled code is found again, and only what this user's processes wrote is run.
+//! Tests that compiled code is found again, and that only files written by this user's processes
+//! are run.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -14,10 +15,10 @@ fn engine_in(dir: &Path) -> Engine {
     .unwrap()
 }
 
-/// Does something to an artefact and its note.
+/// Modifies an artefact and its note.
 type Tamper<'a> = &'a dyn Fn(&Path, &Path);
 
-/// The files with this extension.
+/// Returns the files with this extension.
 fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir)
         .unwrap()
@@ -27,7 +28,8 @@ fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Loads with an engine of its own and runs it; returns the artefact's inode, which changes when it is written anew.
+/// Loads and runs an operator with a new engine. Returns the artefact's inode, which changes when
+/// the artefact is written again.
 #[track_caller]
 fn load(dir: &Path) -> u64 {
     let engine = engine_in(dir);
@@ -53,7 +55,7 @@ fn the_second_load_finds_what_the_first_compiled() {
     {
         assert_eq!(mode(&path), 0o600, "{}", path.display());
     }
-    // Were `describe` asked again or the code compiled anew, the artefact would have been replaced.
+    // A second `describe` or compilation would have replaced the artefact.
     assert_eq!(load(&dir), first);
     assert_eq!(
         fs::read_dir(&dir).unwrap().count(),
@@ -69,7 +71,7 @@ fn a_description_comes_from_the_cache() {
     let asked = engine_in(dir.path())
         .load(&module, LoadLimits::default())
         .unwrap();
-    // With no memory at all it cannot be asked again.
+    // Without any memory, it cannot be described again.
     let unasked = LoadLimits {
         memory_bytes_max: 0,
         ..LoadLimits::default()
@@ -174,7 +176,7 @@ fn a_folder_that_others_can_write_is_refused() {
 #[test]
 fn a_folder_that_is_not_ours_is_refused() {
     let us = rustix::process::geteuid();
-    // Root owns `/`; for root, a folder is given away.
+    // Root owns `/`; when run as root, the test gives a folder to another user.
     let given = tempfile::tempdir().unwrap();
     let folder = if us.is_root() {
         rustix::fs::chown(given.path(), Some(rustix::fs::Uid::from_raw(65534)), None).unwrap();

@@ -1,12 +1,13 @@
-//! What a call costs, roughly: far above what it costs in a release build on an idle machine, far below a mistake such
-//! as decoding every datum or waking a thread for every call. `--nocapture` shows the numbers.
+//! Rough bounds on the cost of a call: far above the cost in a release build on an idle machine,
+//! and far below that of a mistake such as decoding every record or waking a thread for every call.
+//! `--nocapture` shows the numbers.
 
 use std::time::Instant;
 
 use super::guest::Guest;
 use super::*;
 
-/// Calls that are timed together.
+/// Number of calls that are timed together.
 const CALLS: usize = 20_000;
 
 #[test]
@@ -24,7 +25,7 @@ fn a_call_costs_little() {
         }
         let call = start.elapsed() / calls as u32;
         println!("{count} datums of 64 bytes: {call:?} a call");
-        // Unoptimised, copying is what costs: a µs for each datum of this size.
+        // In an unoptimised build, copying dominates: 1 µs per record of this size.
         assert!(
             call < Duration::from_micros(100) + Duration::from_micros(10) * count as u32,
             "{call:?} for {count}"
@@ -38,7 +39,7 @@ fn loading_from_the_cache_is_quick() {
     let config = EngineConfig {
         cache_dir: Some(dir.path().to_owned()),
     };
-    // A module with many functions, none of them trivial: about the size of a real operator.
+    // A module with many non-trivial functions, about the size of a real operator.
     let body =
         "(local.set 0 (i32.load offset=4 (i32.mul (local.get 0) (i32.const 77))))".repeat(40);
     let functions = format!("(func (param i32) (result i32) {body} (local.get 0))").repeat(3000);

@@ -1,4 +1,4 @@
-//! Operators that do what they should not: each is stopped, said why, and hurts nobody else.
+//! Tests that each misbehaving operator is stopped with a clear error and affects no other.
 
 use super::guest::Guest;
 use super::*;
@@ -161,7 +161,7 @@ fn a_loop_at_the_start_or_in_describe_is_stopped_while_loading() {
 
 #[test]
 fn a_loop_in_what_the_host_calls_by_itself_is_stopped() {
-    // Freeing the answer is guest code, too.
+    // Freeing the answer also runs guest code.
     let fields = "(func (export \"cabi_post_tick\") (param i32) (loop $forever (br $forever)))";
     let engine = engine();
     let mut instance = load(
@@ -234,7 +234,7 @@ fn a_batch_that_cannot_fit_is_not_handed_in() {
         Err(CallError::BatchTooLarge { len: max + 4, max })
     );
     assert!(echo.process(0, &batch()).is_ok());
-    // One that might fit, but does not, costs the instance.
+    // A batch that could fit but does not costs the instance.
     let nearly = Frames::single(&vec![0; max - 65536]);
     assert_eq!(
         echo.process(0, &nearly),

@@ -1,4 +1,4 @@
-//! What may be loaded, and how what may not is told.
+//! Tests which binaries can be loaded, and the errors for all others.
 
 use super::guest::Guest;
 use super::*;
@@ -173,7 +173,7 @@ fn exports_that_are_missing_are_named() {
         "does not export `describe`, `open`, `process`, `resume`, `tick`, `finish`, `snapshot` and `restore`, which an \
          operator of the world `mosaik:operator/operator@1.1.0` must"
     );
-    // Something else under a name is no better than nothing.
+    // An export of another kind counts as missing.
     let component = wat::parse_str(component_text("", "instance")).unwrap();
     let error = refused(&component);
     assert!(
@@ -190,7 +190,8 @@ fn exports_of_another_type_are_named() {
     assert!(error.to_string().contains("describe"), "{error}");
 }
 
-/// A component that exports all names of the world with the wrong types, `tick` as this kind of thing.
+/// Returns a component that exports all names of the world with wrong types, and `tick` as this
+/// kind of item.
 fn component_text(imports: &str, tick: &str) -> String {
     let exports = [
         "describe", "open", "process", "resume", "finish", "snapshot", "restore",
@@ -236,7 +237,7 @@ fn a_component_whose_parts_pass_text_to_each_other_compiles() {
             (export "tick" (func $asking "tick")))"#,
     )
     .unwrap();
-    // It is no operator, but that is all that is wrong with it.
+    // Its only mistake is that it is not an operator.
     let error = refused(&component);
     assert!(
         matches!(&error, LoadError::MissingExports(names) if names.len() == 7),
@@ -256,7 +257,8 @@ fn features_that_are_off_are_refused() {
             "(func (drop (f32x4.relaxed_madd (v128.const i64x2 0 0) (v128.const i64x2 0 0) (v128.const i64x2 0 0))))",
         ),
     ] {
-        // As a component with the module inside, so that the compiler sees it, whatever the encoder would say.
+        // A component with the module inside, so that the compiler sees the module regardless of
+        // the encoder.
         let component = wat::parse_str(format!("(component (core module {fields}))")).unwrap();
         let error = refused(&component);
         assert!(
@@ -271,7 +273,7 @@ fn a_description_that_makes_no_sense_is_refused() {
     let usual = Guest::default().describe;
     let (stores, answer) = usual.rsplit_once("(i32.const 160)").unwrap();
     assert_eq!(answer, "");
-    // What is wrong is stored after the usual, so that it wins.
+    // The wrong value is stored after the usual ones and overwrites them.
     for (wrong, expected) in [
         (
             "(i32.store (i32.const 132) (i32.const 0))",

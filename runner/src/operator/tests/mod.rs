@@ -1,4 +1,5 @@
-//! Operators that behave and operators that do not, written by hand so that they can do what no compiler would.
+//! Tests with hand-written operators, both well-behaved and hostile, which can do things that no
+//! compiler would emit.
 
 mod answers;
 mod behaviour;
@@ -21,7 +22,7 @@ use mosaik_streams::Frames;
 
 use super::*;
 
-/// Keeps what an operator logs and counts.
+/// Records the log lines and counts of an operator.
 #[derive(Default)]
 pub(super) struct Recorder(Mutex<Vec<String>>);
 
@@ -45,8 +46,8 @@ fn engine() -> Engine {
     Engine::new(EngineConfig::default()).unwrap()
 }
 
-/// Little memory, so that running into that takes no time, and plenty of time, so that how busy the machine is does not
-/// matter.
+/// Little memory, so that the limit is reached quickly, and much time, so that the load of the
+/// machine has no effect.
 fn limits() -> Limits {
     Limits {
         memory_bytes_max: 16 * 1024 * 1024,
@@ -77,7 +78,7 @@ fn batch() -> Frames {
     [b"one".as_slice(), b"", b"three"].into_iter().collect()
 }
 
-/// That the engine still runs an operator that behaves.
+/// Asserts that the engine still runs a well-behaved operator.
 #[track_caller]
 fn assert_engine_works(engine: &Engine) {
     let component = engine
@@ -98,7 +99,8 @@ fn load(engine: &Engine, guest: &guest::Guest<'_>) -> Component {
     engine.load(&guest.module(), LoadLimits::default()).unwrap()
 }
 
-/// The error that `process` ends in; the instance is lost with it, and its engine works on.
+/// Returns the error of `process`. Asserts that the instance is lost and that its engine still
+/// works.
 #[track_caller]
 fn process_fails(guest: &guest::Guest<'_>, limits: Limits) -> CallError {
     let engine = engine();

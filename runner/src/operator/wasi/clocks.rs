@@ -1,5 +1,5 @@
-//! The clocks of an operator: to the millisecond, as `host.now`. Finer ones would let a guest measure what it shares
-//! the machine with.
+//! The clocks of an operator, with millisecond resolution like `host.now`. A finer resolution would
+//! let a guest measure the activity of others on the machine.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
 
 const RESOLUTION: Duration = Duration::from_millis(1);
 
-/// Both clocks; the monotonic one counts from when it was made.
+/// Both clocks; the monotonic one starts at its creation.
 pub(super) struct Clock(Instant);
 
 impl Clock {

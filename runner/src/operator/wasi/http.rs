@@ -1,5 +1,6 @@
-//! Requests of an operator: to the hosts it was granted, over HTTP/1.1, in plain or with TLS. Nothing here follows a
-//! redirect: where an answer points to is a request of its own, which is checked as any other.
+//! HTTP requests of an operator: to granted hosts only, over HTTP/1.1, with or without TLS.
+//! Redirects are not followed: the guest requests the new location itself, and that request is
+//! checked like any other.
 
 use std::sync::Arc;
 
@@ -11,10 +12,11 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default
 
 use crate::operator::grants::HttpHost;
 
-/// Connections that an instance may have at once; a request beyond is refused with `connection-limit-reached`.
+/// Maximum number of concurrent connections of an instance: 32. Further requests are refused with
+/// `connection-limit-reached`.
 const CONNECTIONS_MAX: usize = 32;
 
-/// What an answer is: a response, and what has to be polled for it to arrive.
+/// A response, and the future that has to be polled for it to arrive.
 type Answer = Result<
     (
         http::Response<WasiBody>,
@@ -23,7 +25,7 @@ type Answer = Result<
     Error,
 >;
 
-/// How requests are sent.
+/// Sends the requests of one instance.
 pub(super) struct Hooks {
     hosts: Vec<HttpHost>,
     connections: Arc<Semaphore>,
@@ -38,12 +40,12 @@ impl Hooks {
     }
 }
 
-/// Whether a request may be sent there.
+/// Returns true if a request to this URI is permitted.
 fn allows(hosts: &[HttpHost], uri: &Uri) -> bool {
     let Some(authority) = uri.authority() else {
         return false;
     };
-    // Credentials before the host would hide which one it is.
+    // Credentials in front of the host would obscure the host.
     if authority.as_str().contains('@') {
         return false;
     }
@@ -54,7 +56,7 @@ fn allows(hosts: &[HttpHost], uri: &Uri) -> bool {
     };
     let port = match authority.port() {
         Some(port) => port.as_u16(),
-        // A port that is no number.
+        // The port is not a number.
         None if authority.as_str() != authority.host() => return false,
         None => own_port,
     };
@@ -92,7 +94,8 @@ impl WasiHttpHooks for Hooks {
         })
     }
 
-    // What goes wrong with a request is the guest's to log, within its bounds: it is not told here besides.
+    // The guest logs errors of requests itself, within its limits. They are not logged here as
+    // well.
 
     fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {
         if error.is_timeout() {
@@ -117,7 +120,7 @@ impl WasiHttpHooks for Hooks {
     }
 
     fn p2_error_from_tls(&mut self, error: &std::io::Error) -> ErrorCode {
-        // The TLS library says so in the error's kind alone.
+        // The TLS library reports this only in the error's kind.
         if error.kind() == std::io::ErrorKind::InvalidData {
             ErrorCode::TlsCertificateError
         } else {

@@ -1,4 +1,5 @@
-//! What a granted operator reaches of WASI 0.2: linked by interface, filled by its grants, empty where nothing is granted.
+//! The WASI 0.2 interfaces of an operator with grants: linked by interface, filled from its grants,
+//! and empty otherwise.
 
 mod clocks;
 mod http;
@@ -23,23 +24,25 @@ use super::grants::{Directory, Grants, Interfaces};
 use super::host::HostState;
 use super::log::{Log, Printed};
 
-/// Things of the host that an instance may hold at once: open files, streams, timers, requests.
+/// Maximum number of host resources that an instance may hold at once: 4096 open files, streams,
+/// timers and requests.
 const RESOURCES_MAX: usize = 4096;
-/// Random bytes of one request.
+/// Maximum number of random bytes per request: 1 MiB.
 const RANDOM_BYTES_MAX: u64 = 1024 * 1024;
 
-/// What an instance holds of WASI.
+/// The WASI state of an instance.
 pub(super) struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
     http: WasiHttpCtx,
     hooks: Hooks,
-    /// Where calls wait for the host.
+    /// The runtime on which calls wait for the host.
     pub(super) runtime: Handle,
 }
 
 impl Wasi {
-    /// Opens what is granted; what it prints goes to the log. The error is one clear sentence, in lower case.
+    /// Opens the granted resources; printed output goes to the log. The error is one sentence in
+    /// lower case.
     pub(super) fn new(grants: &Grants, log: &Log, runtime: Handle) -> Result<Self, String> {
         let mut builder = WasiCtx::builder();
         builder
@@ -109,7 +112,7 @@ impl WasiHttpView for HostState {
     }
 }
 
-/// Links what these interfaces cover, and nothing else.
+/// Links the functions of these interfaces, and no others.
 pub(super) fn link(linker: &mut Linker<HostState>, interfaces: Interfaces) -> wasmtime::Result<()> {
     type T = HostState;
     let l = linker;
@@ -129,7 +132,8 @@ pub(super) fn link(linker: &mut Linker<HostState>, interfaces: Interfaces) -> wa
         cli::terminal_stderr::add_to_linker::<T, WasiCli>(l, T::cli)?;
         filesystem::types::add_to_linker::<T, WasiFilesystem>(l, T::filesystem)?;
         filesystem::preopens::add_to_linker::<T, WasiFilesystem>(l, T::filesystem)?;
-        // Many a language's library imports these whether it is used or not; every socket is refused before it is made.
+        // The libraries of many languages import these even if they are unused. Every socket is
+        // refused before it is created.
         sockets::network::add_to_linker::<T, WasiSockets>(
             l,
             &LinkOptions::default().into(),

@@ -1,4 +1,4 @@
-//! Standard output and standard error of an operator: lines of its log.
+//! Standard output and standard error of an operator, written to its log as lines.
 
 use std::io;
 use std::pin::Pin;
@@ -11,10 +11,10 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::operator::log::{Log, Printed};
 
-/// Bytes that a guest may write at once.
+/// Maximum number of bytes that a guest may write at once: 64 KiB.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 
-/// One of the two. A write never waits: the log takes or drops it.
+/// One of the two streams. A write never waits: the log accepts or drops it.
 #[derive(Clone)]
 pub(super) struct Print {
     log: Log,

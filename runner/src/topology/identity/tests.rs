@@ -1,4 +1,4 @@
-//! Which key a node has, and when it is refused one.
+//! Tests which key a node gets and when it is refused one.
 
 use std::fs;
 
@@ -61,7 +61,7 @@ fn a_key_under_the_name_in_the_manifest_goes_on_unless_another_process_uses_it()
     };
     assert_eq!(of("a"), before.public());
 
-    // As another process would have it: locked by another description of the same file.
+    // Lock the file through a separate file description, as another process would.
     let other = tempfile::tempdir().unwrap();
     let file = fs::read_dir(folder.path().join("keys"))
         .unwrap()

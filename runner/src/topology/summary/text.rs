@@ -1,4 +1,4 @@
-//! A summary as a table for people, and in one sentence at its end what was lost and why.
+//! Formats a summary as a table, followed by one sentence on lost records and the reasons.
 
 use std::fmt;
 
@@ -94,7 +94,7 @@ impl Summary {
         Ok(())
     }
 
-    /// What was dropped and lost in all, and why where that is known.
+    /// Writes the totals of dropped and lost records, with the known reasons.
     fn write_end(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (dropped, lost) = (self.dropped(), self.lost());
         let closed = self.dropped_for_closed().min(dropped - lost.min(dropped));
@@ -132,7 +132,7 @@ impl Summary {
     }
 }
 
-/// `a, b`.
+/// Joins names as `a, b`.
 fn listed<T: ToString>(names: &std::collections::BTreeSet<T>) -> String {
     let names: Vec<_> = names.iter().map(ToString::to_string).collect();
     names.join(", ")

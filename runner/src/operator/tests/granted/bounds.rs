@@ -1,4 +1,5 @@
-//! The limits of an operator hold with WASI linked, and what it prints is bounded as what it logs.
+//! Tests that the limits of an operator hold with WASI linked, and that its printed output is
+//! bounded like its log lines.
 
 use super::probes::*;
 use super::*;

@@ -1,4 +1,4 @@
-//! Folders: what is in them is reached as far as granted, and nothing outside.
+//! Tests that operators reach the granted contents of folders, and nothing outside.
 
 use super::probes::*;
 use super::*;
@@ -83,7 +83,7 @@ fn nothing_outside_of_a_folder_is_reached() {
         run(&reads().guest(), dir(&folder, false), &[b"fine"]),
         [[b"inside"]]
     );
-    // Neither by a link that the guest makes itself.
+    // Not even through a link that the guest creates.
     let probe = links(&absolute);
     let made = run(&probe.guest(), dir(&folder, true), &[b"own"]);
     let seen = run(&reads().guest(), dir(&folder, true), &[b"own"]);
@@ -136,7 +136,7 @@ fn a_file_that_never_answers_is_given_up_in_time() {
     .unwrap();
     let probe = reads();
     ends_in_time(&probe.guest(), dir(folder.path(), false), b"fifo");
-    // Lets the thread go that still opens it.
+    // Releases the thread that is still opening it.
     drop(
         std::fs::File::options()
             .read(true)

@@ -1,4 +1,4 @@
-//! Requests: to the hosts that are granted, with servers on loopback.
+//! Tests of HTTP requests to granted hosts, with servers on loopback.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -7,7 +7,8 @@ use std::thread;
 use super::probes::*;
 use super::*;
 
-/// Serves one connection after the other with this answer, and says what was asked for. Ends with its last client.
+/// Serves connections one after the other with this answer, and reports the requests. Ends with its
+/// last client.
 fn serve(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! Operators that were granted something: they get exactly that, within their limits, and nothing else.
+//! Tests that operators with grants receive exactly these grants, within their limits.
 
 mod bounds;
 mod folders;
@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::guest::Guest;
 use super::*;
 
-/// Answers of a guest to these datums, each a batch of its own.
+/// Returns the answers of a guest to these records, each in its own batch.
 fn asked(instance: &mut Instance, datums: &[&[u8]]) -> Vec<Vec<Vec<u8>>> {
     datums
         .iter()
@@ -87,7 +87,8 @@ fn everything() -> Grants {
     }
 }
 
-/// That a call which waits for the host is ended, that only its instance is lost, and the engine works on.
+/// Asserts that a call that waits for the host is cancelled, that only its instance is lost, and
+/// that the engine still works.
 #[track_caller]
 fn ends_in_time(guest: &Guest<'_>, grants: Grants, datum: &[u8]) {
     let limit = Duration::from_millis(100);
@@ -124,7 +125,7 @@ fn ends_in_time(guest: &Guest<'_>, grants: Grants, datum: &[u8]) {
         },
     ];
     assert!(ends.contains(&error), "{error:?}");
-    // Much less than it would have taken, on a busy machine too.
+    // Much less than the full wait would take, on a busy machine too.
     assert!(
         took >= limit && took < Duration::from_secs(30),
         "it took {took:?}"

@@ -1,4 +1,4 @@
-//! Guests that each try one thing of WASI and answer with what came of it.
+//! Guests that each try one function of WASI and answer with the result.
 
 use crate::operator::tests::guest::Guest;
 
@@ -15,13 +15,13 @@ pub(super) const TLS_PROTOCOL_ERROR: u8 = 12;
 pub(super) const TLS_CERTIFICATE_ERROR: u8 = 13;
 pub(super) const HTTP_REQUEST_DENIED: u8 = 15;
 
-/// The datum of a batch of one, shorter than 256 bytes.
+/// The single record of a batch, shorter than 256 bytes.
 const DATUM: &str =
     "(i32.add (local.get $ptr) (i32.const 4)) (i32.load8_u offset=3 (local.get $ptr))";
 /// Its first byte.
 const BYTE: &str = "(i64.load8_u offset=4 (local.get $ptr))";
 
-/// Gathers an answer, a frame at a time.
+/// Collects an answer, one frame at a time.
 const SAY: &str = "
     (global $end (mut i32) (i32.const 40960))
     (func $say (param $ptr i32) (param $len i32)
@@ -35,7 +35,7 @@ const SAY: &str = "
         (global.set $end (i32.const 40960))
         (call $answer (i32.const 0) (i32.const 40960) (local.get $len) (i32.const 0)))";
 
-/// A guest of a few functions of WASI.
+/// A guest that uses a few functions of WASI.
 pub(super) struct Probe {
     pub(super) imports: Vec<[&'static str; 4]>,
     pub(super) process: String,
@@ -53,7 +53,7 @@ impl Probe {
         }
     }
 
-    /// With text at 512.
+    /// Adds text at address 512.
     fn data(mut self, text: &str) -> Self {
         for part in ["(data (i32.const 512) \"", text, "\")"] {
             self.fields.push_str(part);
@@ -156,7 +156,7 @@ pub(super) fn tells_the_environment() -> Probe {
     probe.data("\\n")
 }
 
-/// Answers with so many random bytes as the datum's first byte says.
+/// Answers with as many random bytes as the first byte of the record states.
 pub(super) fn random() -> Probe {
     Probe::new(
         &[RANDOM],
@@ -167,7 +167,7 @@ pub(super) fn random() -> Probe {
     )
 }
 
-/// Asks for 4 GiB of random bytes.
+/// Requests 4 GiB of random bytes.
 pub(super) fn random_without_end() -> Probe {
     Probe::new(
         &[RANDOM],
@@ -175,12 +175,12 @@ pub(super) fn random_without_end() -> Probe {
     )
 }
 
-/// Asks for the seed that languages ask for.
+/// Requests the seed that language runtimes request.
 pub(super) fn seed() -> Probe {
     Probe::new(&[SEED], "(call $seed (i32.const 2048)) (call $nothing)")
 }
 
-/// Sleeps a tenth of a second as often as the datum's first byte says, and 20 ms.
+/// Sleeps 0.1 s as many times as the first byte of the record states, and another 20 ms.
 pub(super) fn sleeps() -> Probe {
     Probe::new(
         &[TIMER, BLOCK],
@@ -191,7 +191,7 @@ pub(super) fn sleeps() -> Probe {
     )
 }
 
-/// Makes timers and keeps them all.
+/// Creates timers and keeps all of them.
 pub(super) fn holds_timers() -> Probe {
     Probe::new(
         &[TIMER],
@@ -229,7 +229,7 @@ const OPEN: [&str; 4] = [
     "(param i32 i32 i32 i32 i32 i32 i32)",
 ];
 
-/// Does something with the first folder, `$folder`; answers `no folder` if there is none.
+/// Operates on the first folder, `$folder`; answers `no folder` if there is none.
 fn in_folder(more: &[[&'static str; 4]], then: &str, data: &str) -> Probe {
     let process = format!(
         "(local $folder i32)
@@ -244,7 +244,7 @@ fn in_folder(more: &[[&'static str; 4]], then: &str, data: &str) -> Probe {
     Probe::new(&imports, process).data(&format!("no folder fine hello {data}"))
 }
 
-/// Answers with what is in the file that the datum names, or with the error's code.
+/// Answers with the contents of the file that the record names, or with the error's code.
 pub(super) fn reads() -> Probe {
     let read = [
         TYPES,
@@ -267,7 +267,7 @@ pub(super) fn reads() -> Probe {
     )
 }
 
-/// Writes `hello` to the file that the datum names, and answers `fine` or the error's code.
+/// Writes `hello` to the file that the record names, and answers `fine` or the error's code.
 pub(super) fn writes() -> Probe {
     let write = [
         TYPES,
@@ -290,7 +290,7 @@ pub(super) fn writes() -> Probe {
     )
 }
 
-/// Calls a function that answers with nothing or a code, and answers `fine` or that code.
+/// Calls a function that returns nothing or an error code, and answers `fine` or that code.
 fn does(function: [&'static str; 4], arguments: &str, data: &str) -> Probe {
     in_folder(
         &[function],
@@ -305,7 +305,7 @@ fn does(function: [&'static str; 4], arguments: &str, data: &str) -> Probe {
     )
 }
 
-/// Makes the folder that the datum names.
+/// Creates the folder that the record names.
 pub(super) fn makes_folders() -> Probe {
     let make = [
         TYPES,
@@ -316,7 +316,7 @@ pub(super) fn makes_folders() -> Probe {
     does(make, DATUM, "")
 }
 
-/// Deletes the file that the datum names.
+/// Deletes the file that the record names.
 pub(super) fn deletes() -> Probe {
     let delete = [
         TYPES,
@@ -327,7 +327,7 @@ pub(super) fn deletes() -> Probe {
     does(delete, DATUM, "")
 }
 
-/// Makes a link to this, with the name that the datum says.
+/// Creates a link to `to` under the name that the record states.
 pub(super) fn links(to: &str) -> Probe {
     let link = [
         TYPES,
@@ -339,7 +339,7 @@ pub(super) fn links(to: &str) -> Probe {
     does(link, &target, to)
 }
 
-/// Asks for something of the network, and answers `fine` or the error's code.
+/// Makes a network request, and answers `fine` or the error's code.
 fn asks_network(imports: &[[&'static str; 4]], ask: &str) -> Probe {
     let process = format!(
         "{ask}
@@ -371,7 +371,7 @@ pub(super) fn udp() -> Probe {
     asks_network(&[create], "(call $udp (i32.const 0) (i32.const 2048))")
 }
 
-/// Looks up the name that the datum says.
+/// Looks up the name that the record states.
 pub(super) fn looks_up() -> Probe {
     let network = [
         "wasi:sockets/instance-network@0.2.0",
@@ -391,8 +391,8 @@ pub(super) fn looks_up() -> Probe {
     )
 }
 
-/// Asks the host and port that the datum names for this path, and answers with the status, two bytes, or the error's
-/// code.
+/// Requests this path from the host and port that the record names, and answers with the status as
+/// two bytes, or with the error's code.
 pub(super) fn http(path: &str) -> Probe {
     request(0, path)
 }

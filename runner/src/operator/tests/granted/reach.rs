@@ -1,4 +1,4 @@
-//! What is linked, and that one grant is not another.
+//! Tests which interfaces are linked, and that one grant does not imply another.
 
 use super::probes::*;
 use super::*;
@@ -91,7 +91,7 @@ fn code_is_shared_by_those_that_are_granted_the_same_and_by_no_other() {
     let other = load(everything());
     assert!(Arc::ptr_eq(&first.inner, &same.inner));
     assert!(!Arc::ptr_eq(&first.inner, &other.inner));
-    // Linked for one that was granted more is not linked for one that was not.
+    // An operator loaded with grants is not available to one without them.
     assert!(engine.load(&component, LoadLimits::default()).is_err());
 }
 
@@ -134,7 +134,7 @@ fn a_value_of_the_environment_is_masked_in_all_that_the_operator_says() {
 
 #[test]
 fn no_part_of_a_secret_is_left_where_a_reason_is_cut() {
-    // Rejects the first datum with its own text.
+    // Rejects the first record with its own text.
     let guest = Guest {
         process: "
             (i32.store (i32.const 1024) (i32.const 0))
