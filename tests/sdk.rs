@@ -209,7 +209,7 @@ fn a_runner_that_is_missing_or_too_old_is_told_from_a_component_that_fails() {
     let mute = says("mute", "echo gone >&2");
     let reason = trial(&mute).run([1]).unwrap_err().into_reason();
     assert!(
-        reason.ends_with("did not report to the end; it says: gone"),
+        reason.ends_with("ended without a complete report: gone"),
         "{reason}"
     );
 

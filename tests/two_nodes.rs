@@ -308,6 +308,6 @@ fn a_desk_reads_with_its_tickets_and_not_without_them() {
 
     // Once the ticket is removed again, no more records arrive.
     fs::write(&desk_manifest, node(&desk_key, desk_port, one)).unwrap();
-    feed.logged("cut off");
+    feed.logged("disconnected: the consumer");
     desk.logged_times("refused", 2);
 }

@@ -11,7 +11,7 @@ use crate::files;
 
 /// Generate a secret key, and print the peer id that goes with it.
 ///
-/// The key identifies a node: whoever has it is that node. Give it to a manifest through the environment or a file, as
+/// The key identifies a node: a process that has it is that node. Give it to a manifest through the environment or a file, as
 /// `secret_key: ${env:MOSAIK_SECRET_KEY}` or `${file:node.key}`; give the peer id to nodes that bootstrap from this one.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner keygen --out node.key\n  # peer_id: 8c1f…")]

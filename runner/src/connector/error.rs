@@ -14,7 +14,7 @@ pub enum ConfigError {
     #[error("the schema cannot be: {0}")]
     Schema(#[from] SchemaError),
     /// A rate that is not a finite number greater than 0.
-    #[error("a rate is more than 0 datums a second, not {rate}")]
+    #[error("a rate must be more than 0 records per second, not {rate}")]
     Rate {
         /// The configured rate, in records per second.
         rate: f64,

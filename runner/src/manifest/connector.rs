@@ -5,37 +5,37 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Where a producer's datums come from: `{file: {path: data/stocks.csv, format: csv}}`.
+/// The source of a producer's records: `{file: {path: data/stocks.csv, format: csv}}`.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum SourceConfig {
-    /// Reads a file, once or for ever.
+    /// Reads a file, once or continuously.
     File(FileSource),
     /// Reads standard input to its end.
     Stdin(StdinSource),
-    /// Makes datums up, for demonstrations and measurements.
+    /// Generates records, for demonstrations and measurements.
     Generate(Generate),
 }
 
-/// Where a consumer's datums go: `{stdout: {}}`.
+/// The destination of a consumer's records: `{stdout: {}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum SinkConfig {
-    /// Appends to a file, a line a datum.
+    /// Appends to a file, one line per record.
     File(FileSink),
-    /// Writes to standard output, a line a datum.
+    /// Writes to standard output, one line per record.
     Stdout(Stdout),
 }
 
-/// How bytes are cut into datums.
+/// The format that splits bytes into records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// Comma-separated values whose first line names the columns: a JSON object a row, columns of numbers as numbers.
+    /// Comma-separated values whose first line names the columns: a JSON object per row, columns of numbers as numbers.
     Csv,
-    /// A JSON value a line.
+    /// A JSON value per line.
     Jsonl,
-    /// A line of text a datum; on a stream of JSON, a JSON string.
+    /// A line of text per record; on a stream of JSON, a JSON string.
     #[default]
     Lines,
 }
@@ -46,12 +46,12 @@ pub enum Format {
 pub struct FileSource {
     /// The file, relative to the manifest.
     pub path: PathBuf,
-    /// How it is cut into datums; without it, by the file's extension (`csv`, `jsonl`/`ndjson`), else `lines`.
+    /// The format. Default: by the file's extension (`csv`, `jsonl`/`ndjson`), else `lines`.
     pub format: Option<Format>,
-    /// What separates the columns of `csv`: one character, or `tab`. Default: a comma.
+    /// The separator of columns in `csv`: one character, or `tab`. Default: a comma.
     #[serde(default)]
     pub delimiter: Delimiter,
-    /// Whether to wait for more at the end, like `tail -F`, instead of ending the stream. Default: no.
+    /// Waits for more at the end, like `tail -F`, instead of ending the stream. Default: `false`.
     #[serde(default)]
     pub follow: bool,
 }
@@ -60,15 +60,15 @@ pub struct FileSource {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StdinSource {
-    /// How it is cut into datums. Default: `lines`.
+    /// The format. Default: `lines`.
     #[serde(default)]
     pub format: Format,
-    /// What separates the columns of `csv`: one character, or `tab`. Default: a comma.
+    /// The separator of columns in `csv`: one character, or `tab`. Default: a comma.
     #[serde(default)]
     pub delimiter: Delimiter,
 }
 
-/// What separates the columns of `csv`: one ASCII character that is no quote, letter, digit or line end, or `tab`.
+/// The separator of columns in `csv`: one ASCII character, except quotes, letters, digits and line ends, or `tab`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]
@@ -106,11 +106,11 @@ impl TryFrom<String> for Delimiter {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Generate {
-    /// Datums a second; without it, as fast as they are taken.
+    /// Records per second. Default: as fast as they are taken.
     pub rate: Option<f64>,
-    /// How many in all; without it, for ever.
+    /// Total number of records. Default: no end.
     pub count: Option<u64>,
-    /// Bytes a datum, reached by a field `pad`; without it, as long as it happens to be. At most 1 MiB.
+    /// Bytes per record, filled up by a field `pad`, at most 1 MiB. Default: without `pad`.
     pub size: Option<u32>,
 }
 

@@ -251,7 +251,7 @@ pub(crate) fn check(
             Encoding::Text | Encoding::Bytes => {
                 found.push(
                     Diagnostic::error(format!(
-                        "`{}` datums have no fields to select by",
+                        "`{}` records have no fields to select by",
                         encoding.name()
                     ))
                     .at(entry.key.span, "no such field")

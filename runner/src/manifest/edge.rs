@@ -46,12 +46,12 @@ pub(crate) static EDGE: Section = Section {
         key(
             "buffer_size",
             BUFFER_SIZE,
-            "Datums that wait on this edge. Default: the stream's.",
+            "Largest number of records that wait on this edge. Default: the stream's.",
         ),
         key(
             "buffer_bytes",
             Shape::Size,
-            "Bytes that wait on this edge. Default: the stream's.",
+            "Largest number of bytes that wait on this edge. Default: the stream's.",
         ),
         key(
             "batch_size",

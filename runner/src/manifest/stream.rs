@@ -88,12 +88,12 @@ pub(crate) static STREAM: Section = Section {
         key(
             "buffer_size",
             BUFFER_SIZE,
-            "Datums that wait for each subscriber. Default: 1024. `buffer_bytes` beside it: whichever is reached first.",
+            "Largest number of records that wait for each subscriber. Default: 1024. `buffer_bytes` holds too.",
         ),
         key(
             "buffer_bytes",
             Shape::Size,
-            "Bytes that wait for each subscriber. Default: `8MiB`.",
+            "Largest number of bytes that wait for each subscriber. Default: `8MiB`.",
         ),
         key(
             "linger",

@@ -119,7 +119,7 @@ impl Cache {
             }
             Err(why) => {
                 if artefact.exists() {
-                    tracing::warn!(path = %artefact.display(), %why, "compiled code in the cache is not usable; compiling anew");
+                    tracing::warn!(path = %artefact.display(), %why, "compiled code in the cache is not usable; compiling again");
                     self.forget(id);
                 }
                 None

@@ -44,7 +44,7 @@ impl Node {
             if let Err(lost) = self.start_anew(before).await {
                 // Nothing runs: report each stage as failed.
                 for stage in stages {
-                    let reason = format!("it could not be started anew: {lost}");
+                    let reason = format!("it could not be restarted: {lost}");
                     self.ledger.note_end(&stage, End::Failed(reason));
                 }
                 return Err(ApplyError::Incomplete(lost));

@@ -119,7 +119,7 @@ impl Reloader {
         }
         match node.apply(graph.clone()).await {
             Err(ApplyError::NeedsRestart(reason)) => {
-                tracing::warn!("starting anew: {reason}");
+                tracing::warn!("restarting: {reason}");
                 node.restart(graph).await.map(Some)
             }
             outcome => outcome,

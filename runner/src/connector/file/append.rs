@@ -117,7 +117,7 @@ impl Appender {
         if !is_ours {
             tracing::info!(
                 file = self.shown,
-                "opened anew: the file was renamed or deleted"
+                "reopened: the file was renamed or deleted"
             );
             self.file = None;
         }
