@@ -186,6 +186,7 @@ impl Intake {
             mixed: self.tally.mixed,
             unfinished: self.unfinished,
             missed_files: 0,
+            cut_off: 0,
         }
     }
 

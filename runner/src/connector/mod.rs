@@ -95,6 +95,8 @@ pub struct SourceCounts {
     pub mixed: u64,
     /// Number of last lines that had no line end when the source was stopped.
     pub unfinished: u64,
+    /// Lines of standard input whose rest did not come before a stop. They cannot be read again.
+    pub cut_off: u64,
     /// Number of files that had the followed path and disappeared before they could be read.
     pub missed_files: u64,
 }

@@ -6,18 +6,25 @@
 
 use std::{
     fmt,
+    fs::File,
     io::{self, Read},
     os::{fd::AsFd, unix::net::UnixStream},
     sync::{Arc, OnceLock},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
-use mosaik_streams::Frames;
-use rustix::event::{PollFd, PollFlags, poll};
+use memchr::memrchr;
+use mosaik_streams::{Encoding, Frames};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    time::Timespec,
+};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
 use super::{
     ConfigError, SourceContext, SourceCounts, SourceError,
+    csv::Header,
     framing::Cut,
     intake::{CHUNK_BYTES, Intake},
 };
@@ -25,9 +32,13 @@ use crate::manifest::connector::StdinSource;
 
 /// Maximum number of chunks that are read ahead: 4, which is 512 KiB.
 const WAITING_CHUNKS: usize = 4;
+/// Time for which the rest of a line is waited for at a stop: 900 ms.
+const LINE_TIME: Duration = Duration::from_millis(900);
+/// The longest rest of a line that is read at a stop: 16 MiB.
+const LINE_MAX: usize = 16 << 20;
 
-/// Reads standard input. Several readers read one after the other: each starts with the chunk after the last one that
-/// its predecessor cut. Only a line that the predecessor had read in part is lost.
+/// Reads standard input. Several readers read one after the other: each continues where its predecessor was dropped, after
+/// whole lines, with the predecessor's columns of `csv`. Only rows within a quote that is open then are cut off.
 #[derive(Debug)]
 pub(super) struct StdinReader {
     pump: Arc<Mutex<Pump>>,
@@ -35,6 +46,11 @@ pub(super) struct StdinReader {
     held: Option<OwnedMutexGuard<Pump>>,
     /// `None` once dropped or ended.
     intake: Option<Intake>,
+    /// The beginning of a line whose end was not read yet.
+    begun: Vec<u8>,
+    /// Bytes of a longer beginning, which is cut at once and refused.
+    begun_max: usize,
+    encoding: Encoding,
     /// Final counters, set when reading ends.
     counts: SourceCounts,
     /// Only input that was already read is handed out.
@@ -44,7 +60,12 @@ pub(super) struct StdinReader {
 impl StdinReader {
     pub(super) fn open(config: &StdinSource, context: &SourceContext) -> Result<Self, ConfigError> {
         static STDIN: OnceLock<Arc<Mutex<Pump>>> = OnceLock::new();
-        let pump = STDIN.get_or_init(|| Arc::new(Mutex::new(Pump::new(io::stdin()))));
+        let pump = STDIN.get_or_init(|| {
+            // Without the buffer of `io::stdin`, which would read on behind a line.
+            let input = io::stdin().as_fd().try_clone_to_owned().map(File::from);
+            let pump = input.map_or_else(|_| Pump::new(io::stdin()), Pump::new);
+            Arc::new(Mutex::new(pump))
+        });
         Self::of(Arc::clone(pump), config, context)
     }
 
@@ -62,6 +83,9 @@ impl StdinReader {
             pump,
             held: None,
             intake: Some(intake),
+            begun: Vec::new(),
+            begun_max: context.max_datum_bytes.saturating_add(2),
+            encoding: context.encoding.clone(),
             counts: SourceCounts::default(),
             is_stopping: false,
         })
@@ -83,7 +107,15 @@ impl StdinReader {
         };
         let pump = match &mut self.held {
             Some(pump) => pump,
-            held => held.insert(Arc::clone(&self.pump).lock_owned().await),
+            held => {
+                let mut pump = Arc::clone(&self.pump).lock_owned().await;
+                if let Some((encoding, header)) = pump.columns.take()
+                    && encoding == self.encoding
+                {
+                    intake.go_on_with(header);
+                }
+                held.insert(pump)
+            }
         };
         loop {
             if let Some(batch) = intake.cut()? {
@@ -94,16 +126,32 @@ impl StdinReader {
                 .await
                 .map_err(|error| intake.read_error(error))?
             {
+                let mut chunk = if self.begun.is_empty() {
+                    chunk
+                } else {
+                    [std::mem::take(&mut self.begun), chunk].concat()
+                };
+                let whole = memrchr(b'\n', &chunk).map_or(0, |end| end + 1);
+                if chunk.len() - whole <= self.begun_max {
+                    self.begun = chunk.split_off(whole);
+                }
                 intake.feed(chunk);
+                continue;
+            }
+            if !self.is_stopping && !self.begun.is_empty() {
+                intake.feed(std::mem::take(&mut self.begun));
                 continue;
             }
             let last = if self.is_stopping {
                 intake.conclude();
+                pump.columns = columns(intake, &self.encoding);
+                pump.rest = std::mem::take(&mut self.begun);
                 None
             } else {
                 intake.finish()?
             };
             self.counts = intake.counts();
+            self.counts.cut_off = u64::from(!pump.rest.is_empty());
             self.intake = None;
             self.held = None;
             return Ok(last);
@@ -125,9 +173,16 @@ impl StdinReader {
 impl Drop for StdinReader {
     fn drop(&mut self) {
         if let (Some(pump), Some(intake)) = (&mut self.held, self.intake.take()) {
+            pump.columns = columns(&intake, &self.encoding);
             pump.rest = intake.into_rest();
+            pump.rest.append(&mut self.begun);
         }
     }
+}
+
+/// Returns the columns of a reader's content, for the next reader.
+fn columns(intake: &Intake, encoding: &Encoding) -> Option<(Encoding, Header)> {
+    Some((encoding.clone(), intake.header()?))
 }
 
 trait Input: Read + AsFd + Send {}
@@ -142,6 +197,8 @@ struct Pump {
     reading: Option<Reading>,
     /// Input that the last reader received and did not cut.
     rest: Vec<u8>,
+    /// The columns of the last reader's content, and the encoding of its stream.
+    columns: Option<(Encoding, Header)>,
 }
 
 /// A reading thread.
@@ -160,6 +217,7 @@ impl Pump {
             input: Some(Box::new(input)),
             reading: None,
             rest: Vec::new(),
+            columns: None,
         }
     }
 
@@ -199,12 +257,14 @@ impl Reading {
         let (sender, chunks) = mpsc::channel(WAITING_CHUNKS);
         let (stop, stopped) = UnixStream::pair()?;
         let run = move || {
+            let mut is_within_line = false;
             while has_input(&input, &stopped) {
                 let mut chunk = vec![0; CHUNK_BYTES];
                 let read = match input.read(&mut chunk) {
                     Ok(0) => break,
                     Ok(len) => {
                         chunk.truncate(len);
+                        is_within_line = chunk.last() != Some(&b'\n');
                         // A terminal returns one line at a time: do not keep the memory of a whole chunk for it.
                         chunk.shrink_to_fit();
                         Ok(chunk)
@@ -217,6 +277,10 @@ impl Reading {
                     break;
                 }
             }
+            if is_within_line {
+                // Nobody hears of it if the input has ended: it is empty then.
+                let _ = sender.blocking_send(Ok(rest_of_line(&mut input)));
+            }
             input
         };
         Ok(Self {
@@ -225,6 +289,33 @@ impl Reading {
             thread: thread::Builder::new().name("stdin".to_owned()).spawn(run)?,
         })
     }
+}
+
+/// Reads the rest of a line, byte by byte, and nothing behind it. Gives up after [`LINE_TIME`].
+fn rest_of_line(input: &mut impl Input) -> Vec<u8> {
+    let until = Instant::now() + LINE_TIME;
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while line.len() < LINE_MAX && line.last() != Some(&b'\n') {
+        let left = until.saturating_duration_since(Instant::now());
+        let mut fds = [PollFd::new(input, PollFlags::IN)];
+        let timeout = Timespec {
+            tv_sec: 0,
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) if left.is_zero() => break,
+            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(_) => break,
+        }
+        match input.read(&mut byte) {
+            Ok(1) => line.push(byte[0]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => break,
+        }
+    }
+    line
 }
 
 impl fmt::Debug for Pump {

@@ -117,6 +117,7 @@ fn count_skipped(source: &Source, told: &mut SourceCounts, counters: &Counters) 
             CounterClass::Normal,
             counts.unfinished - told.unfinished,
         ),
+        ("cut_off", CounterClass::Lost, counts.cut_off - told.cut_off),
     ];
     for (name, class, delta) in own.into_iter().filter(|(.., delta)| *delta > 0) {
         let name = name.into();

@@ -111,40 +111,93 @@ fn a_read_that_waits_does_not_hold_up_the_end_of_the_runtime() {
     drop(output);
 }
 
+/// Waits until the thread has read all that was written.
+fn until_read(input: &io::PipeReader) {
+    let now = Timespec::default();
+    while poll(&mut [PollFd::new(input, PollFlags::IN)], Some(&now)).unwrap() > 0 {
+        thread::yield_now();
+    }
+}
+
+async fn rest_of(stdin: &mut StdinReader) -> Vec<String> {
+    let mut lines = Vec::new();
+    while let Some(batch) = next(stdin).await {
+        lines.extend(
+            batch
+                .into_iter()
+                .map(|line| String::from_utf8(line).unwrap()),
+        );
+    }
+    lines
+}
+
 #[tokio::test]
-async fn what_was_read_ahead_is_handed_out_when_it_stops_and_the_rest_is_left() {
+async fn a_stop_hands_out_what_was_read_up_to_the_end_of_its_last_line() {
     let (input, mut output) = io::pipe().unwrap();
-    let mut rest = input.try_clone().unwrap();
+    let mut others = input.try_clone().unwrap();
     let pump = Arc::new(Mutex::new(Pump::new(input)));
     let mut stdin = reader(&pump);
     output.write_all(b"one\ntwo\nth").unwrap();
     assert_eq!(next(&mut stdin).await.unwrap(), [b"one", b"two"]);
     output.write_all(b"ree\nfour\nfi").unwrap();
-    // The thread has read them or is reading them; nothing else reads.
-    while PendingBytes(&rest).any() {
-        thread::yield_now();
-    }
+    until_read(&others);
     stdin.stop();
-    let mut lines = Vec::new();
-    while let Some(batch) = next(&mut stdin).await {
-        lines.extend(batch);
-    }
-    assert_eq!(lines, [&b"three"[..], b"four"]);
-    assert_eq!(stdin.counts().unfinished, 1);
-    // Input written from now on is for other readers.
-    output.write_all(b"ve\n").unwrap();
+    output.write_all(b"ve\nsix\n").unwrap();
     drop(output);
-    let mut others = String::new();
-    Read::read_to_string(&mut rest, &mut others).unwrap();
-    assert_eq!(others, "ve\n");
+    assert_eq!(rest_of(&mut stdin).await, ["three", "four", "five"]);
+    assert_eq!(stdin.counts().cut_off, 0);
+    let mut left = String::new();
+    others.read_to_string(&mut left).unwrap();
+    assert_eq!(left, "six\n");
 }
 
-struct PendingBytes<'a>(&'a io::PipeReader);
+#[tokio::test]
+async fn a_line_whose_rest_does_not_come_is_cut_off_and_whole_for_the_next_reader() {
+    let (input, mut output) = io::pipe().unwrap();
+    let seen = input.try_clone().unwrap();
+    let pump = Arc::new(Mutex::new(Pump::new(input)));
+    let mut stdin = reader(&pump);
+    output.write_all(b"one\ntw").unwrap();
+    assert_eq!(next(&mut stdin).await.unwrap(), [b"one"]);
+    until_read(&seen);
+    stdin.stop();
+    assert_eq!(rest_of(&mut stdin).await, [""; 0]);
+    assert_eq!(stdin.counts().cut_off, 1);
+    output.write_all(b"o\nthr").unwrap();
+    let mut second = reader(&pump);
+    assert_eq!(next(&mut second).await.unwrap(), [b"two"]);
+    until_read(&seen);
+    // Without a stop, too.
+    drop(second);
+    output.write_all(b"ee\n").unwrap();
+    drop(output);
+    assert_eq!(rest_of(&mut reader(&pump)).await, ["three"]);
+}
 
-impl PendingBytes<'_> {
-    fn any(&self) -> bool {
-        let mut fds = [PollFd::new(self.0, PollFlags::IN)];
-        let now = rustix::time::Timespec::default();
-        poll(&mut fds, Some(&now)).unwrap() > 0
-    }
+#[tokio::test]
+async fn columns_pass_to_the_next_reader() {
+    let (pump, mut output) = pump();
+    let table = |delimiter: &str| {
+        let config = StdinSource {
+            format: crate::manifest::connector::Format::Csv,
+            delimiter: delimiter.to_owned().try_into().unwrap(),
+        };
+        let context = SourceContext::new(Encoding::Json);
+        StdinReader::of(Arc::clone(&pump), &config, &context).unwrap()
+    };
+    let mut first = table(",");
+    output.write_all(b"id,name\n1,a\n").unwrap();
+    assert_eq!(next(&mut first).await.unwrap(), [br#"{"id":1,"name":"a"}"#]);
+    drop(first);
+    output.write_all(b"2;b\n").unwrap();
+    let mut second = table(";");
+    assert_eq!(
+        next(&mut second).await.unwrap(),
+        [br#"{"id":2,"name":"b"}"#]
+    );
+    second.stop();
+    assert_eq!(rest_of(&mut second).await, [""; 0]);
+    output.write_all(b"3,c\n").unwrap();
+    drop(output);
+    assert_eq!(rest_of(&mut table(",")).await, [r#"{"id":3,"name":"c"}"#]);
 }
