@@ -13,7 +13,7 @@ use std::{
 };
 
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
     iterator::Signals as Caught,
     low_level::emulate_default_handler,
 };
@@ -65,6 +65,8 @@ impl Signals {
     /// # Errors
     /// The system cannot create the required pipe or thread.
     pub(super) fn install() -> io::Result<Self> {
+        // A file at its size limit is an error of the write, as a full disk is, and not the end of the process.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let mut caught = Caught::new([SIGINT, SIGTERM, SIGHUP])?;
         let (report, arrived) = watch::channel(Requests::default());
         let phase = Arc::new(Phase::default());

@@ -104,21 +104,21 @@ impl Running {
     pub(super) async fn stop(
         mut self,
         drain: Drain,
-        deadline: Duration,
+        over: impl Future<Output = ()>,
         hurry: &CancellationToken,
     ) -> Option<Ended> {
         let ended = self.ended.as_mut()?;
-        let within = timeout(deadline, async {
+        let drained = async {
             // A stage that has ended accepts no more commands.
             let _ = self.commands.send(Command::Drain(drain)).await;
             (&mut *ended).await.ok()
-        });
+        };
         tokio::select! {
             biased;
-            // Triggered when the stage has ended, or the deadline has passed.
-            outcome = within => if let Ok(outcome) = outcome {
-                return outcome;
-            },
+            // Triggered when the stage has ended.
+            outcome = drained => return outcome,
+            // Triggered when the time is over.
+            () = over => {}
             // Triggered when the node has to stop immediately.
             () = hurry.cancelled() => {}
         }

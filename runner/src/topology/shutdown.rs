@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use mosaik_streams::FramesProducer;
-use tokio::time::{Instant, timeout};
+use futures::future::select_all;
+use mosaik_streams::status::When;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Summary, node::Node};
@@ -20,6 +21,31 @@ const CUT_GRACE: Duration = Duration::from_secs(2);
 
 /// The same limit, also for leaving the network, once the node has to stop immediately: 300 ms.
 const HURRIED_GRACE: Duration = Duration::from_millis(300);
+
+/// Resolves at the deadline, or once one of these streams has been offline for [`OFFLINE_GRACE`].
+async fn over(until: Instant, streams: Vec<When>) {
+    let is_offline = || streams.iter().any(|when| !when.is_online());
+    let offline = async {
+        loop {
+            if is_offline() {
+                sleep(OFFLINE_GRACE).await;
+                if is_offline() {
+                    return;
+                }
+            } else if streams.is_empty() {
+                std::future::pending::<()>().await;
+            } else {
+                select_all(streams.iter().map(|when| Box::pin(when.offline()))).await;
+            }
+        }
+    };
+    tokio::select! {
+        // Triggered when the deadline has passed.
+        () = sleep_until(until) => {}
+        // Triggered when a stream stays offline.
+        () = offline => {}
+    }
+}
 
 impl Node {
     /// Stops the sources, processes the records in flight, leaves the network and returns a
@@ -71,9 +97,9 @@ impl Node {
             .partition(|key| key.role == Role::Producer);
         let mut stopping = Vec::new();
         for key in sources {
-            let limit = left(self.can_deliver(&key));
+            let over = over(until, self.outputs_of(&key));
             if let Some(running) = self.stages.remove(&key) {
-                stopping.push(async move { (key, running.stop(Drain::ToEnd, limit, hurry).await) });
+                stopping.push(async move { (key, running.stop(Drain::ToEnd, over, hurry).await) });
             }
         }
         for (key, ended) in futures::future::join_all(stopping).await {
@@ -81,16 +107,25 @@ impl Node {
         }
         for key in others {
             self.end_private_streams();
-            let limit = left(self.can_deliver(&key));
+            let over = over(until, self.outputs_of(&key));
             if let Some(running) = self.stages.remove(&key) {
-                let ended = running.stop(Drain::ToEnd, limit, hurry).await;
+                let ended = running.stop(Drain::ToEnd, over, hurry).await;
                 self.settle(&key, ended);
             }
         }
         self.end_private_streams();
         for (stream, producer) in std::mem::take(&mut self.producers) {
-            let limit = left(producer.is_online());
-            let report = producer.close_unless(limit, hurry.cancelled()).await;
+            let limit = left(true);
+            let over = over(until, vec![producer.when().clone()]);
+            let cut = async {
+                tokio::select! {
+                    // Triggered when the time is over, or the stream has had no readers for long enough.
+                    () = over => {}
+                    // Triggered when the node has to stop immediately.
+                    () = hurry.cancelled() => {}
+                }
+            };
+            let report = producer.close_unless(limit, cut).await;
             self.ledger.note_producer(&stream, &report.stats);
         }
         let online = self.endings.values().any(|ending| ending.when.is_online());
@@ -136,15 +171,11 @@ impl Node {
         timeout(limit, read).await.is_ok()
     }
 
-    /// Returns true if the stage's output streams currently have readers, or if it writes none.
-    fn can_deliver(&self, key: &StageKey) -> bool {
-        let mut producers = self
-            .graph
-            .stage(key)
-            .into_iter()
-            .flat_map(Stage::writes)
-            .map(|name| self.producers.get(name));
-        producers.all(|producer| producer.is_none_or(FramesProducer::is_online))
+    /// Returns the online conditions of the streams that a stage writes to.
+    fn outputs_of(&self, key: &StageKey) -> Vec<When> {
+        let writes = self.graph.stage(key).into_iter().flat_map(Stage::writes);
+        let producers = writes.filter_map(|name| self.producers.get(name));
+        producers.map(|producer| producer.when().clone()).collect()
     }
 
     /// Ends the private streams whose writers have ended. Shared streams are closed later and may

@@ -7,7 +7,10 @@ use std::{
 };
 
 use mosaik_streams::producer::FinishReport;
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{apply::REPLACE_DEADLINE, build::Parts, node::Node, plan::Plan};
@@ -59,7 +62,11 @@ impl Node {
                     Drain::Queued
                 };
                 let mut ended = running
-                    .stop(drain, left().max(DRAIN_LEAST), &CancellationToken::new())
+                    .stop(
+                        drain,
+                        sleep(left().max(DRAIN_LEAST)),
+                        &CancellationToken::new(),
+                    )
                     .await;
                 if let Some(ended) = &mut ended {
                     let (kept, dropped) = ended
