@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     graph::{Diff, Graph, Role},
-    stage::End,
+    stage::{Drain, End},
 };
 
 impl Node {
@@ -36,7 +36,7 @@ impl Node {
         let diff = Diff::between(&before, &graph);
         let started = Instant::now();
         let dropped = self.dropped_so_far();
-        self.wind_up(DRAIN_DEADLINE, &CancellationToken::new())
+        self.wind_up(Drain::Queued, DRAIN_DEADLINE, &CancellationToken::new())
             .await;
         let applied = self.start_anew(graph).await;
         if let Err(error) = applied {

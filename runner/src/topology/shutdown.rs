@@ -63,7 +63,7 @@ impl Node {
         hurry: &CancellationToken,
     ) -> Summary {
         let unread = self.unread_streams();
-        self.wind_up(deadline, hurry).await;
+        self.wind_up(Drain::ToEnd, deadline, hurry).await;
         let mut summary = self.ledger.summary(self.generation);
         summary.note_readers_that_left(&self.graph);
         summary.note_left_behind();
@@ -73,8 +73,14 @@ impl Node {
     }
 
     /// Like [`shutdown_unless`](Self::shutdown_unless), but without a summary. Afterwards, no part
-    /// of the node runs.
-    pub(super) async fn wind_up(&mut self, deadline: Duration, hurry: &CancellationToken) {
+    /// of the node runs. With [`Drain::Queued`] for the sources, later ones of this process continue
+    /// with standard input where these stopped.
+    pub(super) async fn wind_up(
+        &mut self,
+        sources_drain: Drain,
+        deadline: Duration,
+        hurry: &CancellationToken,
+    ) {
         let until = Instant::now() + deadline;
         let left = |online: bool| {
             if hurry.is_cancelled() {
@@ -99,7 +105,7 @@ impl Node {
         for key in sources {
             let over = over(until, self.outputs_of(&key));
             if let Some(running) = self.stages.remove(&key) {
-                stopping.push(async move { (key, running.stop(Drain::ToEnd, over, hurry).await) });
+                stopping.push(async move { (key, running.stop(sources_drain, over, hurry).await) });
             }
         }
         for (key, ended) in futures::future::join_all(stopping).await {
