@@ -120,6 +120,8 @@ async fn a_consumer_that_does_not_read_is_cut_off_too() {
     assert_cut("a blocked write", &channel, ends).await;
     until("it is gone", || producer.consumers().is_empty()).await;
     sending.abort();
+    // The task's handle would keep the producer open.
+    let _ = sending.await;
     assert_eq!(producer.stats().dropped.lagging, 0);
     assert!(stalled.queued().0 <= 1);
     // Records that it has not taken are retained in case it reconnects with another ticket, and are lost when the
