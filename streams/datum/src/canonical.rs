@@ -33,7 +33,7 @@ pub fn write(value: &RawValue, to: &mut Vec<u8>) -> Result<(), NotCanonical> {
     write_within(value, MAX_DEPTH, to)
 }
 
-/// Like [`write`], for a value that is neither a list nor an object.
+/// Like [`write()`], for a value that is neither a list nor an object.
 ///
 /// # Errors
 /// Fails for a number with an exponent of more than 18 digits, and for a text with a lone surrogate.

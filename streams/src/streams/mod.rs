@@ -2,7 +2,7 @@
 //!
 //! A producer announces its stream in its node's entry. Consumers find it in the catalog, connect with the protocol
 //! `/mosaik/streams/1.0`, and send their criteria. Each remote consumer has its own queue and sender. Dropping the last
-//! handle ends a producer or consumer. A record is a value of a type that implements [`Datum`](crate::Datum).
+//! handle ends a producer or consumer. A record is a value of a type that implements [`Datum`].
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
