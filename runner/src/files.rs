@@ -184,11 +184,20 @@ pub(crate) fn check_appendable(path: &Path) -> io::Result<()> {
             }
             Err(error) => return Err(error),
         };
-        if !found.file_type().is_char_device() {
-            regular(&found)?;
-        }
+        appendable(&found)?;
         Ok(rustix::fs::access(&path, Access::WRITE_OK)?)
     })?
+}
+
+/// Checks that a file is a regular one or a character device.
+///
+/// # Errors
+/// `it is not a regular file`, or the error for a folder.
+pub(crate) fn appendable(metadata: &fs::Metadata) -> io::Result<()> {
+    if metadata.file_type().is_char_device() {
+        return Ok(());
+    }
+    regular(metadata)
 }
 
 /// Checks that a file and its missing folders can be created at a path.

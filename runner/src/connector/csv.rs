@@ -194,9 +194,7 @@ impl CsvCutter {
 
     /// Continues with content that has these columns and whose first row is already read.
     pub(super) fn go_on_with(&mut self, Header(columns): Header) {
-        if self.sample.is_over() && columns.iter().any(Column::is_sampled) {
-            self.sample = Sample::new();
-        }
+        self.sample.cover(&columns);
         self.ends = vec![0; columns.len() + 1];
         (self.columns, self.inherited, self.mark_bytes) = (Some(columns), false, None);
     }
@@ -372,8 +370,8 @@ impl CsvCutter {
         let columns = Column::all(names, &known, target.postcard.as_deref())?;
         if target.postcard.is_some() {
             self.sample = Sample::none();
-        } else if self.sample.is_over() && columns.iter().any(Column::is_sampled) {
-            self.sample = Sample::new();
+        } else {
+            self.sample.cover(&columns);
         }
         if let [only] = columns.as_slice()
             && let Some(other) = only.name().iter().find(|byte| SEPARATORS.contains(byte))

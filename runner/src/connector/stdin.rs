@@ -126,16 +126,21 @@ impl StdinReader {
                 .await
                 .map_err(|error| intake.read_error(error))?
             {
-                let mut chunk = if self.begun.is_empty() {
-                    chunk
+                let whole = memrchr(b'\n', &chunk).map(|end| self.begun.len() + end + 1);
+                let mut input = std::mem::take(&mut self.begun);
+                if input.is_empty() {
+                    input = chunk;
                 } else {
-                    [std::mem::take(&mut self.begun), chunk].concat()
-                };
-                let whole = memrchr(b'\n', &chunk).map_or(0, |end| end + 1);
-                if chunk.len() - whole <= self.begun_max {
-                    self.begun = chunk.split_off(whole);
+                    input.extend_from_slice(&chunk);
                 }
-                intake.feed(chunk);
+                match whole {
+                    Some(whole) => {
+                        self.begun = input.split_off(whole);
+                        intake.feed(input);
+                    }
+                    None if input.len() <= self.begun_max => self.begun = input,
+                    None => intake.feed(input),
+                }
                 continue;
             }
             if !self.is_stopping && !self.begun.is_empty() {
@@ -258,7 +263,13 @@ impl Reading {
         let (stop, stopped) = UnixStream::pair()?;
         let run = move || {
             let mut is_within_line = false;
-            while has_input(&input, &stopped) {
+            loop {
+                if !has_input(&input, &stopped) {
+                    if is_within_line {
+                        let _ = sender.blocking_send(Ok(rest_of_line(&mut input)));
+                    }
+                    break;
+                }
                 let mut chunk = vec![0; CHUNK_BYTES];
                 let read = match input.read(&mut chunk) {
                     Ok(0) => break,
@@ -276,10 +287,6 @@ impl Reading {
                 if sender.blocking_send(read).is_err() || failed {
                     break;
                 }
-            }
-            if is_within_line {
-                // Nobody hears of it if the input has ended: it is empty then.
-                let _ = sender.blocking_send(Ok(rest_of_line(&mut input)));
             }
             input
         };

@@ -14,10 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::OperatorCounters;
-use crate::{
-    connector::Progress,
-    operator::{Counted, CounterClass, Outcomes},
-};
+use crate::{connector::Progress, operator::Outcomes};
 
 /// Running totals of one stage. They continue when the stage is swapped or replaced under the same
 /// name.
@@ -198,17 +195,6 @@ impl Counters {
     pub(super) fn skipped(&self, too_large: u64, invalid: u64) {
         add(&self.too_large, too_large);
         add(&self.skipped, invalid);
-    }
-
-    /// Counts fields that a source handed on although they do not have the type of their column.
-    pub(super) fn mixed(&self, fields: u64) {
-        if fields > 0 {
-            self.of_operator.add(&[Counted {
-                name: "mixed".into(),
-                class: CounterClass::Normal,
-                delta: fields,
-            }]);
-        }
     }
 
     /// Counts received input that is lost because the stage had to stop.

@@ -6,7 +6,7 @@
 
 use csv_core::{ReadRecordResult, ReaderBuilder};
 
-use super::columns::Column;
+use super::{columns::Column, values};
 use crate::manifest::connector::Delimiter;
 
 /// Maximum number of rows in the sample: 100.
@@ -43,6 +43,13 @@ impl Sample {
 
     pub(super) const fn is_over(&self) -> bool {
         self.rows_left == 0
+    }
+
+    /// Begins a new sample if this one is over and some of these columns have not been sampled.
+    pub(super) fn cover(&mut self, columns: &[Column]) {
+        if self.is_over() && columns.iter().any(Column::is_sampled) {
+            *self = Self::new();
+        }
     }
 
     /// Ends the current content. The rest of the sample is taken from the content that follows.
@@ -112,11 +119,7 @@ impl Sample {
                     let is_row =
                         !is_too_wide && ends_len == columns.len() && content_len <= max_datum_bytes;
                     if is_row {
-                        let starts = std::iter::once(0).chain(ends.iter().copied());
-                        let values = starts
-                            .zip(&ends[..ends_len])
-                            .map(|(start, end)| &content[start..*end]);
-                        self.add(columns, values, content_len);
+                        self.add(columns, values(&content, &ends[..ends_len]), content_len);
                         self.ahead += 1;
                     }
                     (content_len, ends_len, is_too_wide) = (0, 0, false);

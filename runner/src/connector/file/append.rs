@@ -6,7 +6,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -25,6 +25,7 @@ use crate::{
         line_writer::{LineWriter, Outlet, Progress},
         shown,
     },
+    files,
     manifest::connector::FileSink,
 };
 
@@ -86,7 +87,7 @@ impl Appender {
             path: path.to_owned(),
             source,
         };
-        if std::fs::metadata(path).is_ok_and(|found| is_unfit(&found)) {
+        if std::fs::metadata(path).is_ok_and(|found| files::appendable(&found).is_err()) {
             return Err(OpenError::NotAFile {
                 path: path.to_owned(),
             });
@@ -220,25 +221,14 @@ fn open(path: &Path) -> io::Result<File> {
     let file = match options.custom_flags(at_once).open(path) {
         // No process reads the pipe.
         Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
-            return Err(not_a_file());
+            return Err(files::not_regular());
         }
         opened => opened?,
     };
-    if is_unfit(&file.metadata()?) {
-        return Err(not_a_file());
-    }
+    files::appendable(&file.metadata()?)?;
     let flags = fcntl_getfl(&file)?;
     fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
     Ok(file)
-}
-
-/// Returns whether the path is neither a regular file nor a character device.
-fn is_unfit(found: &std::fs::Metadata) -> bool {
-    !found.is_file() && !found.file_type().is_char_device()
-}
-
-fn not_a_file() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
 }
 
 fn end_last_line(file: &mut File, path: &Path, shown: &str) -> io::Result<()> {

@@ -135,15 +135,14 @@ impl Trail {
     pub(super) async fn left_and_grown(&self) -> io::Result<Option<Identity>> {
         let left = self.shared.state().queue.left();
         let looks = look_at(left).await?;
-        let deleted = looks.iter().filter(|look| look.is_deleted);
-        let deleted: Vec<_> = deleted.map(|look| look.identity).collect();
         let is_grown = |look: &&Look| look.change == Change::Grown;
         let grown = looks.iter().find(is_grown).map(|look| look.identity);
-        let gone: Vec<_> = deleted
-            .into_iter()
-            .filter(|id| Some(*id) != grown)
-            .collect();
-        self.shared.state().queue.close_left(&gone);
+        let gone = |look: &&Look| look.is_deleted && Some(look.identity) != grown;
+        let gone = looks.iter().filter(gone).map(|look| look.identity);
+        self.shared
+            .state()
+            .queue
+            .close_left(&gone.collect::<Vec<_>>());
         Ok(grown)
     }
 

@@ -1,6 +1,6 @@
 //! [`Looker`]: the task that discovers the files that take the path.
 
-use std::{ffi::OsString, fs::Metadata, io, sync::Arc};
+use std::{fs::Metadata, io, sync::Arc};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -117,21 +117,21 @@ impl Looker {
                 continue;
             }
             self.look_at_moved().await;
-            let name = self.shared.path.file_name().map(OsString::from);
             let mut state = self.shared.state();
             for (opened, metadata) in seen {
-                state.queue.push_unnamed(opened, &metadata);
+                state.queue.push(opened, &metadata, None);
             }
-            match holder {
-                Holder::Nothing => state.queue.set_holder(None),
-                Holder::Held(identity) => state.queue.set_holder(Some(identity)),
+            let holder = match holder {
+                Holder::Nothing => None,
+                Holder::Held(identity) => Some(identity),
                 Holder::Another(another) => {
                     let (opened, metadata) = *another;
                     let identity = opened.identity();
-                    state.queue.push(opened, &metadata, name);
-                    state.queue.set_holder(Some(identity));
+                    state.queue.push(opened, &metadata, None);
+                    Some(identity)
                 }
-            }
+            };
+            state.queue.set_holder(holder);
             break;
         }
         self.open_closed().await;

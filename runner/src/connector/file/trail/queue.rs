@@ -180,12 +180,12 @@ impl Queue {
     }
 
     /// Appends a file to the queue, unless it is queued already. Reading resumes where it stopped, if it was read
-    /// before.
+    /// before. `name` is its name in the folder, if known.
     pub(super) fn push(&mut self, opened: Opened, metadata: &Metadata, name: Option<OsString>) {
         let identity = opened.identity();
         if self.is_held(identity) {
-            if let Some(entry) = self.entry(identity) {
-                entry.name = name;
+            if let (Some(entry), Some(name)) = (self.entry(identity), name) {
+                entry.name = Some(name);
             }
             return;
         }
@@ -212,13 +212,6 @@ impl Queue {
             entry.open(opened);
         }
         self.files.push_back(entry);
-    }
-
-    /// Appends a file whose name is not known, unless it is queued already.
-    pub(super) fn push_unnamed(&mut self, opened: Opened, metadata: &Metadata) {
-        if !self.is_held(opened.identity()) {
-            self.push(opened, metadata, None);
-        }
     }
 
     fn open_count(&self) -> usize {
