@@ -18,7 +18,7 @@ use crate::support::{
 };
 use rustix::{
     fs::{CWD, FileType, Mode, mknodat},
-    process::Signal,
+    process::{Pid, Resource, Rlimit, Signal, prlimit},
 };
 use serde_json::Value;
 
@@ -116,6 +116,42 @@ consumers:
             );
         }
     }
+}
+
+#[test]
+fn a_file_at_its_size_limit_is_waited_for_like_a_full_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write(folder, "in.jsonl", "");
+    let manifest = "mosaik: v1
+streams: {s: {}}
+producers: {read: {from: {file: {path: in.jsonl, follow: true}}, to: s}}
+consumers: {save: {from: s, to: {file: {path: out.jsonl}}}}
+";
+    let node = up(folder, &["--no-watch"], &write(folder, "m.yaml", manifest));
+    let limit = |bytes: Option<u64>| {
+        let pid = Pid::from_raw(node.pid().try_into().unwrap());
+        let limit = Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        prlimit(pid, Resource::Fsize, limit).unwrap();
+    };
+    limit(Some(16 * 1024));
+    write(folder, "in.jsonl", numbers(LINES));
+    eventually("the file is at its limit", || {
+        let save = stage(folder, "save");
+        save["state"] == "waiting" && save["reason"].as_str().unwrap().contains("File too large")
+    });
+    limit(None);
+    eventually("the rest is written", || {
+        stage(folder, "save")["datums_out"] == LINES
+    });
+    node.signal(Signal::TERM);
+    let done = node.wait();
+    assert!(done.status.success(), "{done:?}");
+    let out = fs::read_to_string(folder.join("out.jsonl")).unwrap();
+    assert!(out == numbers(LINES), "the output differs from the input");
 }
 
 #[test]

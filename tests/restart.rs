@@ -1,10 +1,14 @@
 //! Tests changes that require a restart: they are refused, unless the node was started with
 //! `--allow-restart`.
 
-use std::{fs, net::UdpSocket};
+use std::{
+    fs,
+    io::{self, Write as _},
+    net::UdpSocket,
+};
 
-use crate::support::socket::{Desk, ask, up};
-use crate::support::{eventually, free_ports, write};
+use crate::support::socket::{Desk, alone, ask, up};
+use crate::support::{Node, eventually, free_ports, write};
 
 #[test]
 fn a_restart_is_done_where_it_is_allowed_and_undone_where_it_fails() {
@@ -66,4 +70,46 @@ fn a_restart_is_done_where_it_is_allowed_and_undone_where_it_fails() {
     assert!(ask(folder, &["down"]).status.success());
     let done = node.wait();
     assert!(done.status.success(), "{done:?}");
+}
+
+#[test]
+fn standard_input_continues_after_a_restart_within_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let [first, second] = free_ports();
+    let text = |port: u16| {
+        format!(
+            "mosaik: v1\nnetwork: restart-test\nnode: {{listen: ['127.0.0.1:{port}']}}\n\
+             streams: {{s: {{}}, shared: {{scope: network}}}}\n\
+             producers:\n  read: {{from: {{stdin: {{format: csv}}}}, to: s}}\n  \
+             count: {{from: {{generate: {{rate: 10}}}}, to: shared}}\n\
+             consumers: {{save: {{from: s, to: {{file: {{path: out.jsonl}}}}}}}}\n"
+        )
+    };
+    let manifest = write(folder, "m.yaml", text(first));
+    let (stdin, mut input) = io::pipe().unwrap();
+    let mut command = alone(folder);
+    command
+        .args(["up", "--no-watch", "--allow-restart"])
+        .arg(&manifest);
+    let node = Node::spawn_reading(command, stdin);
+    node.logged("generation 1 runs");
+    let out = || fs::read_to_string(folder.join("out.jsonl")).unwrap_or_default();
+    input.write_all(b"id,name\n1,a\n2,\"b").unwrap();
+    eventually("the first row is written", || out().lines().count() == 1);
+    fs::write(&manifest, text(second)).unwrap();
+    let (reload, _) = Desk::of(folder).reload();
+    assert_eq!(reload["outcome"], "applied", "{reload}");
+    input.write_all(b"ee\"\n3,c\n").unwrap();
+    drop(input);
+    let expected =
+        "{\"id\":1,\"name\":\"a\"}\n{\"id\":2,\"name\":\"bee\"}\n{\"id\":3,\"name\":\"c\"}\n";
+    eventually("all rows are written", || out() == expected);
+    assert!(ask(folder, &["down"]).status.success());
+    let done = node.wait();
+    assert!(!done.stderr.contains("cut_off"), "{done:?}");
+    assert!(
+        done.stderr.contains("nothing was dropped") || done.stderr.contains("nobody"),
+        "{done:?}"
+    );
 }

@@ -7,7 +7,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
@@ -18,7 +18,7 @@ use super::{
     random::Random,
     seeds,
 };
-use crate::support::{Done, Node, free_ports, identity, write};
+use crate::support::{Done, Node, eventually, free_ports, identity, write};
 
 const RECORDS: u64 = 30_000;
 /// Records per second.
@@ -117,6 +117,27 @@ fn start(manifest: &Path) -> Node {
     let desk = up(manifest);
     desk.logged("generation 1 runs");
     desk
+}
+
+/// A feed that is stopped while it does not know yet that its reader is dead does not use up the
+/// time that it would leave a living one.
+#[test]
+fn a_feed_stops_soon_after_its_reader_has_died() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let [feed_manifest, desk_manifest] = manifests(folder);
+    let feed = up(&feed_manifest);
+    let desk = start(&desk_manifest);
+    eventually("records flow", || !written(folder).is_empty());
+    desk.kill();
+    let stopped = Instant::now();
+    feed.signal(Signal::TERM);
+    let ledger = Ledger::of(feed.wait());
+    let took = stopped.elapsed();
+    assert!(took < Duration::from_secs(20), "it took {took:?}");
+    let made = ledger.count("producer make", "datums_out");
+    let lost = made - written(folder).len() as u64;
+    assert!(ledger.lost >= lost, "{} counted, {lost} lost", ledger.lost);
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use futures::future::select_all;
+use futures::future::{join_all, select_all};
 use mosaik_streams::status::When;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{Summary, node::Node};
@@ -39,12 +39,8 @@ async fn over(until: Instant, streams: Vec<When>) {
             }
         }
     };
-    tokio::select! {
-        // Triggered when the deadline has passed.
-        () = sleep_until(until) => {}
-        // Triggered when a stream stays offline.
-        () = offline => {}
-    }
+    // Either way, the time is over.
+    let _ = timeout_at(until, offline).await;
 }
 
 impl Node {
@@ -82,17 +78,6 @@ impl Node {
         hurry: &CancellationToken,
     ) {
         let until = Instant::now() + deadline;
-        let left = |online: bool| {
-            if hurry.is_cancelled() {
-                return Duration::ZERO;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if online {
-                left
-            } else {
-                left.min(OFFLINE_GRACE)
-            }
-        };
         let order: Vec<StageKey> = self
             .graph
             .in_order()
@@ -108,7 +93,7 @@ impl Node {
                 stopping.push(async move { (key, running.stop(sources_drain, over, hurry).await) });
             }
         }
-        for (key, ended) in futures::future::join_all(stopping).await {
+        for (key, ended) in join_all(stopping).await {
             self.settle(&key, ended);
         }
         for key in others {
@@ -121,7 +106,6 @@ impl Node {
         }
         self.end_private_streams();
         for (stream, producer) in std::mem::take(&mut self.producers) {
-            let limit = left(true);
             let over = over(until, vec![producer.when().clone()]);
             let cut = async {
                 tokio::select! {
@@ -131,14 +115,18 @@ impl Node {
                     () = hurry.cancelled() => {}
                 }
             };
-            let report = producer.close_unless(limit, cut).await;
+            let left = until.saturating_duration_since(Instant::now());
+            let report = producer.close_unless(left, cut).await;
             self.ledger.note_producer(&stream, &report.stats);
         }
-        let online = self.endings.values().any(|ending| ending.when.is_online());
-        let limit = left(online);
+        let endings = self.endings.values();
+        let over = join_all(endings.map(|ending| over(until, vec![ending.when.clone()])));
         let are_read = tokio::select! {
-            // Triggered when all streams are read, or the time limit has passed.
-            are_read = self.all_read(limit) => are_read,
+            biased;
+            // Triggered when all streams are read.
+            () = self.all_read() => true,
+            // Triggered when the time is over for each of them.
+            _ = over => false,
             // Triggered when the node has to stop immediately.
             () = hurry.cancelled() => false,
         };
@@ -151,7 +139,7 @@ impl Node {
         };
         if !are_read {
             self.endings.values().for_each(|ending| ending.cut.cancel());
-            if !self.all_read(grace()).await {
+            if timeout(grace(), self.all_read()).await.is_err() {
                 tracing::warn!(
                     "a stream was not cut off in time; what it still held is missing from the summary"
                 );
@@ -167,14 +155,11 @@ impl Node {
         }
     }
 
-    /// Waits at most `limit` for the ended streams to be read. Returns true if all were.
-    async fn all_read(&mut self, limit: Duration) -> bool {
-        let read = async {
-            while let Some(ended) = self.ending.join_next().await {
-                self.stream_ended(ended);
-            }
-        };
-        timeout(limit, read).await.is_ok()
+    /// Waits for the ended streams to be read. Cancel safe.
+    async fn all_read(&mut self) {
+        while let Some(ended) = self.ending.join_next().await {
+            self.stream_ended(ended);
+        }
     }
 
     /// Returns the online conditions of the streams that a stage writes to.

@@ -233,7 +233,9 @@ impl LinkConn {
     /// Returns the number of sent frames that require an acknowledgement, and of received datagrams.
     pub(crate) fn traffic(&self) -> (u64, u64) {
         let stats = self.0.conn.stats();
-        let asking = stats.frame_tx.stream + stats.frame_tx.ping;
+        let sent = stats.frame_tx;
+        // With acknowledgement frequency, a probe asks for an immediate acknowledgement instead of being a ping.
+        let asking = sent.stream + sent.ping + sent.immediate_ack;
         (asking, stats.udp_rx.datagrams)
     }
 
