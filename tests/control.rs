@@ -157,11 +157,11 @@ fn a_plan_says_what_a_reload_then_does() {
     counting.edit("raw: {}", "raw: {buffer_size: 77}");
     let text = counting.ask(&["plan", manifest]).stdout;
     assert!(
-        text.contains("swap     operator keep (config, buffer_size)\n"),
+        text.contains("swap     operator keep (config, buffer_size: 1024 → 77)\n"),
         "{text}"
     );
     assert!(
-        text.contains("retune   stream raw (buffer_size)\n"),
+        text.contains("retune   stream raw (buffer_size: 1024 → 77)\n"),
         "{text}"
     );
     assert!(text.contains("keep     consumer file\n"), "{text}");

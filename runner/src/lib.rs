@@ -11,6 +11,8 @@ mod complaints;
 pub mod connector;
 pub mod control;
 mod files;
+#[cfg(test)]
+mod generated;
 pub mod graph;
 mod machine;
 pub mod manifest;

@@ -11,9 +11,8 @@ use super::{
     traps, wiring,
 };
 use crate::manifest::{
-    ConsumerDecl, Diagnostic, EdgeDecl, MAX_BATCH_SIZE, Manifest, OnError, OperatorDecl, Ports,
-    PostcardPolicy, ProducerDecl, Spanned, StageName, StreamDecl, StreamName, both_criteria,
-    check_criteria,
+    ConsumerDecl, Diagnostic, EdgeDecl, Manifest, OnError, OperatorDecl, Ports, PostcardPolicy,
+    ProducerDecl, Span, Spanned, StageName, StreamDecl, StreamName, both_criteria, check_criteria,
 };
 
 /// Wires a manifest. Adds all findings to `found`; if one of them is an error, the returned graph must not be used.
@@ -153,8 +152,8 @@ impl<'m, 'f> Builder<'m, 'f> {
         for stream in written(decl) {
             self.write(&key, stream);
         }
-        if let OnError::To(stream) = &decl.on_error {
-            let stream = Spanned::new(stream.clone(), decl.on_error_span);
+        if let OnError::To(stream) = &decl.settings.on_error {
+            let stream = Spanned::new(stream.clone(), on_error_span(decl));
             if let Some(declared) = self.write(&key, &stream) {
                 check::failures(&stream, declared, self.found);
             }
@@ -173,11 +172,11 @@ impl<'m, 'f> Builder<'m, 'f> {
         let inputs = wiring::inputs(decl, &info, from, self.found);
         let outputs = wiring::outputs(decl, &info, self.found);
         let postcard = self.postcard_policy(decl, inputs.as_ref()?, outputs.as_ref()?);
-        if let (Some(fields), Some(inputs)) = (&decl.key, &inputs) {
+        if let (Some(_), Some(inputs)) = (&decl.settings.key, &inputs) {
             let read = inputs
                 .iter()
                 .filter_map(|input| self.streams.get(input.edge.stream.as_str()).copied());
-            check::key(fields, postcard, read, self.found);
+            check::key(decl.span_of("key"), postcard, read, self.found);
         }
         Some(Stage {
             key,
@@ -236,16 +235,17 @@ impl<'m, 'f> Builder<'m, 'f> {
                 return None;
             }
         };
+        let defaults = &stream.config.settings;
+        let mut settings = decl.settings.clone();
+        settings.buffer_size.get_or_insert(defaults.buffer_size);
+        settings.buffer_bytes.get_or_insert(defaults.buffer_bytes);
+        settings.online_when = settings
+            .online_when
+            .or_else(|| defaults.online_when.consumer.clone());
         Some(Edge {
             stream: decl.stream.value.clone(),
             criteria,
-            buffer_size: decl.buffer_size.unwrap_or(stream.config.buffer_size),
-            buffer_bytes: decl.buffer_bytes.unwrap_or(stream.config.buffer_bytes),
-            batch_size: decl.batch_size.unwrap_or(MAX_BATCH_SIZE),
-            online_when: decl
-                .online_when
-                .clone()
-                .or_else(|| stream.config.online_when.consumer.clone()),
+            settings,
         })
     }
 
@@ -261,6 +261,12 @@ impl<'m, 'f> Builder<'m, 'f> {
         }
         declared
     }
+}
+
+/// Returns the location of the stream for records on which an operator fails.
+fn on_error_span(decl: &OperatorDecl) -> Span {
+    let stream = decl.places.value("on_error.to");
+    stream.unwrap_or_else(|| decl.span_of("on_error"))
 }
 
 fn stage_key(role: Role, name: &Spanned<StageName>) -> StageKey {
@@ -291,14 +297,7 @@ fn operator_stage(
         outputs,
         config: decl.config.clone(),
         files: Vec::new(),
-        limits: decl.limits,
-        grants: decl.grants.clone(),
-        on_error: decl.on_error.clone(),
-        state: decl.state,
-        tick: decl.tick,
-        checkpoint: decl.checkpoint,
-        instances: decl.instances,
-        key: decl.key.as_ref().map(|key| key.value.clone()),
+        settings: decl.settings.clone(),
         postcard: decl.postcard,
     }
 }

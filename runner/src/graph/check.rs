@@ -46,7 +46,7 @@ pub(super) fn source(
             stream.name.value,
             encoding.name()
         ))
-        .at(decl.format_span, format!("makes {makes}"))
+        .at(decl.format_span(), format!("makes {makes}"))
         .also(
             stream.encoding_span,
             format!("`{}` is declared here", stream.name.value),
@@ -57,7 +57,7 @@ pub(super) fn source(
 
 /// Checks that the streams read by an operator have fields for selecting an instance.
 pub(super) fn key<'m>(
-    fields: &Spanned<Vec<String>>,
+    fields: Span,
     postcard: PostcardPolicy,
     read: impl Iterator<Item = &'m StreamDecl>,
     found: &mut Vec<Diagnostic>,
@@ -76,7 +76,7 @@ pub(super) fn key<'m>(
                 stream.name.value,
                 encoding.name()
             ))
-            .at(fields.span, "needs JSON")
+            .at(fields, "needs JSON")
             .also(
                 stream.encoding_span,
                 format!("`{}` is declared here", stream.name.value),
@@ -166,15 +166,15 @@ fn check_shared_ends(manifest: &Manifest, found: &mut Vec<Diagnostic>) {
                 if let Some(first) = stdin {
                     found.push(
                         Diagnostic::error("standard input has one reader")
-                            .at(producer.path_span, "reads it too")
+                            .at(producer.path_span(), "reads it too")
                             .also(first, "first here"),
                     );
                 } else {
-                    stdin = Some(producer.path_span);
+                    stdin = Some(producer.path_span());
                 }
             }
             SourceConfig::File(file) => {
-                sources.entry(&file.path).or_insert(producer.path_span);
+                sources.entry(&file.path).or_insert(producer.path_span());
             }
             SourceConfig::Generate(_) => {}
         }
@@ -202,11 +202,11 @@ fn check_shared_ends(manifest: &Manifest, found: &mut Vec<Diagnostic>) {
 }
 
 fn warn_of_open_streams(manifest: &Manifest, uses: &Uses, found: &mut Vec<Diagnostic>) {
-    let Some((address, span)) = &manifest.node.open_listen else {
+    let Some((address, span)) = manifest.node.open_listen() else {
         return;
     };
     let open = manifest.streams.iter().filter(|stream| {
-        let config = &stream.config;
+        let config = &stream.config.settings;
         config.scope == Scope::Network
             && config.require.consumers.is_nothing()
             && uses
@@ -221,7 +221,7 @@ fn warn_of_open_streams(manifest: &Manifest, uses: &Uses, found: &mut Vec<Diagno
                 stream.name.value
             ))
             .at(stream.name.span, "requires nothing of its consumers")
-            .also(*span, "reachable from other machines")
+            .also(span, "reachable from other machines")
             .help("say who may: `require: {consumers: {tags: [trusted]}}`"),
         );
     }

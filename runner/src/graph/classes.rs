@@ -2,86 +2,38 @@
 //!
 //! [`Diff`]: super::Diff
 
-use super::Change;
+use crate::manifest::{MANIFEST, Reload, Section, Shape};
 
-/// The effect of changing a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// The largest change that affected stages and streams undergo.
-    Takes(Change),
-    /// The node restarts.
-    Restart,
+/// Returns the keys of a manifest that have an effect of their own, written with dots; `*` stands for any name.
+///
+/// Keys below a listed key, and items of lists, have the effect of that key unless they are listed themselves.
+pub fn classes() -> Vec<(String, Reload)> {
+    let mut found = Vec::new();
+    of_section(MANIFEST, "", &mut found);
+    found
 }
 
-const KEEP: Class = Class::Takes(Change::Keep);
-const RETUNE: Class = Class::Takes(Change::Retune);
-const SWAP: Class = Class::Takes(Change::Swap);
-const REWIRE: Class = Class::Takes(Change::Rewire);
-const RESTART: Class = Class::Restart;
+fn of_section(section: &'static Section, prefix: &str, found: &mut Vec<(String, Reload)>) {
+    for key in section.all_keys() {
+        let path = format!("{prefix}{}", key.name);
+        if let Some(reload) = key.reload
+            && !found.iter().any(|(known, _)| *known == path)
+        {
+            found.push((path.clone(), reload));
+        }
+        of_shape(&(key.shape)(), &path, found);
+    }
+}
 
-/// The keys of a manifest with a class other than that of their parent key, written with dots; `*` stands for any name.
-///
-/// Keys below a listed key, and items of lists, have the class of that key unless they are listed themselves.
-pub const CLASSES: &[(&str, Class)] = &[
-    ("mosaik", KEEP),
-    ("network", RESTART),
-    ("node", RETUNE),
-    ("node.name", RETUNE),
-    ("node.secret_key", RESTART),
-    ("node.listen", RESTART),
-    ("node.advertise", RESTART),
-    ("node.mdns", RESTART),
-    ("node.protocol", RESTART),
-    ("node.quic", RESTART),
-    ("node.bootstrap", RETUNE),
-    ("node.tags", RETUNE),
-    ("node.tickets", RETUNE),
-    ("streams", REWIRE),
-    ("streams.*.scope", REWIRE),
-    ("streams.*.id", REWIRE),
-    ("streams.*.encoding", REWIRE),
-    ("streams.*.schema", REWIRE),
-    ("streams.*.criteria", RETUNE),
-    ("streams.*.buffer_size", RETUNE),
-    ("streams.*.buffer_bytes", RETUNE),
-    ("streams.*.linger", RETUNE),
-    ("streams.*.max_consumers", RETUNE),
-    ("streams.*.disconnect_lagging", RETUNE),
-    ("streams.*.online_when", RETUNE),
-    ("streams.*.require", RETUNE),
-    ("streams.*.backoff", RETUNE),
-    ("producers", REWIRE),
-    ("producers.*.from", REWIRE),
-    ("producers.*.to", REWIRE),
-    ("consumers", REWIRE),
-    ("consumers.*.from", REWIRE),
-    ("consumers.*.from.stream", REWIRE),
-    ("consumers.*.from.criteria", RETUNE),
-    ("consumers.*.from.buffer_size", RETUNE),
-    ("consumers.*.from.buffer_bytes", RETUNE),
-    ("consumers.*.from.batch_size", RETUNE),
-    ("consumers.*.from.online_when", RETUNE),
-    ("consumers.*.to", REWIRE),
-    ("operators", REWIRE),
-    ("operators.*.from", REWIRE),
-    ("operators.*.from.stream", REWIRE),
-    ("operators.*.from.criteria", RETUNE),
-    ("operators.*.from.buffer_size", RETUNE),
-    ("operators.*.from.buffer_bytes", RETUNE),
-    ("operators.*.from.batch_size", RETUNE),
-    ("operators.*.from.online_when", RETUNE),
-    ("operators.*.to", REWIRE),
-    ("operators.*.postcard", REWIRE),
-    ("operators.*.wasm", SWAP),
-    ("operators.*.digest", KEEP),
-    ("operators.*.config", SWAP),
-    ("operators.*.files", SWAP),
-    ("operators.*.allow", SWAP),
-    ("operators.*.state", SWAP),
-    ("operators.*.instances", SWAP),
-    ("operators.*.key", SWAP),
-    ("operators.*.limits", RETUNE),
-    ("operators.*.on_error", RETUNE),
-    ("operators.*.tick", RETUNE),
-    ("operators.*.checkpoint", RETUNE),
-];
+fn of_shape(shape: &Shape, path: &str, found: &mut Vec<(String, Reload)>) {
+    match shape {
+        Shape::Of(section) => of_section(section, &format!("{path}."), found),
+        // An edge by port has the same keys as an edge.
+        Shape::Map(value) if path.rsplit('.').next() == Some("from") => {
+            of_shape(value, path, found);
+        }
+        Shape::Map(value) => of_shape(value, &format!("{path}.*"), found),
+        Shape::Either(shapes) => shapes.iter().for_each(|shape| of_shape(shape, path, found)),
+        _ => {}
+    }
+}

@@ -127,7 +127,7 @@ fn refused(decl: &OperatorDecl, span: Span, reason: &str) -> Diagnostic {
     } else {
         "opened with this"
     };
-    let place = config_place::of(&decl.config_places, first);
+    let place = config_place::of(&decl.places, first);
     let (span, label) = match (file_at_fault(decl, first), &place) {
         (Some(file), _) => (file.path.span, "opened with what stands in this file"),
         (None, Some(place)) => (place.span, place.label),
@@ -161,7 +161,7 @@ pub(super) fn inspect(
     }
     let component = &decl.component.value;
     let info = components
-        .describe(component, &decl.limits, &decl.grants)
+        .describe(component, &decl.settings.limits, &decl.settings.allow)
         .map_err(|reason| {
             let (reason, help) = match reason.split_once('\n') {
                 Some((reason, help)) => (reason, Some(help.to_owned())),
@@ -234,7 +234,7 @@ fn check_file(
                 .maybe_help(help),
         )
     };
-    let limit = decl.limits.binary;
+    let limit = decl.settings.limits.binary;
     let Contents {
         bytes: code,
         length,

@@ -2,7 +2,7 @@
 //!
 //! Operators that use the SDK start a reason with the path of that part: `config.times: unknown field …`.
 
-use crate::manifest::{ConfigPlace, Span, did_you_mean};
+use crate::manifest::{Places, Span, did_you_mean};
 
 /// An invalid part of a configuration.
 pub(super) struct Place {
@@ -12,9 +12,9 @@ pub(super) struct Place {
 }
 
 /// Returns the part that a reason refers to; `None` if the manifest does not contain that part.
-pub(super) fn of(places: &[ConfigPlace], reason: &str) -> Option<Place> {
-    let (path, reason) = reason.strip_prefix("config.")?.split_once(": ")?;
-    let place = places.iter().find(|place| place.path == path)?;
+pub(super) fn of(places: &Places, reason: &str) -> Option<Place> {
+    let (path, reason) = reason.split_once(": ")?;
+    let place = places.get(path).filter(|_| path.starts_with("config."))?;
     let (span, label) = match unknown(reason, "field") {
         Some(_) => (place.key, "unknown key"),
         None => (place.value, "opened with this"),
@@ -22,9 +22,7 @@ pub(super) fn of(places: &[ConfigPlace], reason: &str) -> Option<Place> {
     // A variant may be written as the key of a mapping.
     let variant = unknown(reason, "variant");
     let inner = variant.map(|variant| format!("{path}.{variant}"));
-    let inner = places
-        .iter()
-        .find(|place| Some(&place.path) == inner.as_ref());
+    let inner = inner.and_then(|path| places.get(&path));
     Some(Place {
         span: inner.map_or(span, |inner| inner.key),
         label: inner.map_or(label, |_| "unknown key"),
@@ -59,15 +57,18 @@ fn expected(reason: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::Place;
 
     #[test]
     fn a_reason_leads_to_the_part_that_it_names() {
-        let place = |path: &str, at: usize| ConfigPlace {
-            path: path.to_owned(),
+        let place = |path: &str, at: usize| Place {
+            path: format!("config.{path}"),
             key: Span::new(at, at + 1),
             value: Span::new(at + 2, at + 3),
         };
-        let places = [place("times", 10), place("aggregate.n", 20)];
+        let places: Places = [place("times", 10), place("aggregate.n", 20)]
+            .into_iter()
+            .collect();
         let found = of(
             &places,
             "config.times: unknown field `times`, expected one of `every`, `time`",
@@ -75,12 +76,12 @@ mod tests {
         let found = found.unwrap();
         assert_eq!(found.span, Span::new(10, 11));
         assert_eq!(found.help.as_deref(), Some("did you mean `time`?"));
-        let places = [place("n", 10), place("n.summ", 20)];
+        let places: Places = [place("n", 10), place("n.summ", 20)].into_iter().collect();
         let reason = "config.n: unknown variant `summ`, expected one of `count`, `sum`";
         let found = of(&places, reason).unwrap();
         assert_eq!(found.span, Span::new(20, 21));
         assert_eq!(found.help.as_deref(), Some("did you mean `sum`?"));
-        let places = [place("aggregate.n", 20)];
+        let places: Places = [place("aggregate.n", 20)].into_iter().collect();
         let value = of(&places, "config.aggregate.n: it cannot be").unwrap();
         assert_eq!((value.span, value.help), (Span::new(22, 23), None));
         for elsewhere in ["config: missing field `by`", "config.by: empty", "no"] {

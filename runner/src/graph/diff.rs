@@ -2,8 +2,14 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use mosaik_streams::Encoding;
+
 use super::{
     Edge, Graph, OperatorStage, Stage, StageKey, StageKind, StatePolicy, StreamConfig, StreamName,
+};
+use crate::manifest::{
+    ConsumerKeys, Declared, Difference, EdgeKeys, MANIFEST, OperatorKeys, ProducerKeys, Reload,
+    Section, StreamKeys,
 };
 
 /// The change that a stage or a stream undergoes.
@@ -44,7 +50,7 @@ pub struct StageChange {
     /// The change.
     pub change: Change,
     /// The keys of the manifest that differ, for retune, swap and rewire.
-    pub changed: Vec<&'static str>,
+    pub changed: Vec<Difference>,
     /// Whether the change loses the state of an operator.
     pub forgets: bool,
 }
@@ -57,7 +63,7 @@ pub struct StreamChange {
     /// The change; never [`Change::Swap`].
     pub change: Change,
     /// The keys of the manifest that differ, for retune and rewire.
-    pub changed: Vec<&'static str>,
+    pub changed: Vec<Difference>,
 }
 
 /// The changes from one graph to another.
@@ -70,7 +76,7 @@ pub struct Diff {
     /// The change of every stage of both graphs: producers, operators, consumers, each sorted by name.
     pub stages: Vec<StageChange>,
     /// The keys of `node` that differ and can change in place.
-    pub node: Vec<&'static str>,
+    pub node: Vec<Difference>,
     /// Descriptions of the differences that a running node cannot apply.
     pub restart: Vec<&'static str>,
 }
@@ -85,11 +91,21 @@ impl Diff {
             .map(|stream| &stream.name)
             .collect();
         let stages = stage_changes(old, new, &moved);
+        let (mut restart, mut node) = (Vec::new(), Vec::new());
+        for difference in network_difference(old, new)
+            .into_iter()
+            .chain(old.node.differences(&new.node))
+        {
+            match difference.reload {
+                Reload::Restart(reason) => restart.push(reason),
+                _ => node.push(difference),
+            }
+        }
         Self {
-            stages,
-            node: node_changes(old, new),
-            restart: restart_reasons(old, new),
             streams,
+            stages,
+            node,
+            restart,
         }
     }
 
@@ -121,52 +137,41 @@ impl Diff {
     }
 }
 
-/// Names of differing keys, without duplicates.
-#[derive(Default)]
-struct Differences(Vec<&'static str>);
+fn network_difference(old: &Graph, new: &Graph) -> Option<Difference> {
+    (old.network != new.network)
+        .then(|| MANIFEST.difference("network"))
+        .flatten()
+}
 
-impl Differences {
-    fn compare<T: PartialEq>(mut self, name: &'static str, old: &T, new: &T) -> Self {
+/// Returns the largest change that differences need.
+fn change_for(differences: &[Difference]) -> Change {
+    let largest = differences.iter().map(|difference| difference.reload).max();
+    match largest.unwrap_or(Reload::Keep) {
+        Reload::Keep => Change::Keep,
+        Reload::Retune => Change::Retune,
+        Reload::Swap => Change::Swap,
+        Reload::Rewire | Reload::Restart(_) => Change::Rewire,
+    }
+}
+
+/// Differences of keys that are compared here, since their values are resolved in the graph.
+struct Resolved {
+    section: &'static Section,
+    found: Vec<Difference>,
+}
+
+impl Resolved {
+    const fn of(section: &'static Section) -> Self {
+        let found = Vec::new();
+        Self { section, found }
+    }
+
+    fn compare<T: PartialEq>(mut self, key: &str, old: &T, new: &T) -> Self {
         if old != new {
-            self.0.push(name);
+            self.found.extend(self.section.difference(key));
         }
         self
     }
-}
-
-fn restart_reasons(old: &Graph, new: &Graph) -> Vec<&'static str> {
-    let mut reasons = Vec::new();
-    if old.network != new.network {
-        reasons.push("the network changes: every connection belongs to the old one");
-    }
-    if old.node.secret_key != new.node.secret_key {
-        reasons.push("the secret key changes: the node would be another peer");
-    }
-    if old.node.listen != new.node.listen {
-        reasons.push("the listen address changes: connections are bound to the old one");
-    }
-    if old.node.advertise != new.node.advertise {
-        reasons.push("the advertised address changes: others know the node by the old one");
-    }
-    if old.node.mdns != new.node.mdns {
-        reasons.push("`mdns` changes: how the node finds others is settled when it starts");
-    }
-    if old.node.quic != new.node.quic {
-        reasons.push("`quic` changes: what a connection may hold is settled when it is made");
-    }
-    if old.node.protocol != new.node.protocol {
-        reasons.push("`protocol` changes: others know the node by an entry of the old one");
-    }
-    reasons
-}
-
-fn node_changes(old: &Graph, new: &Graph) -> Vec<&'static str> {
-    Differences::default()
-        .compare("name", &old.node.name, &new.node.name)
-        .compare("bootstrap", &old.node.bootstrap, &new.node.bootstrap)
-        .compare("tags", &old.node.tags, &new.node.tags)
-        .compare("tickets", &old.node.tickets, &new.node.tickets)
-        .0
 }
 
 fn stream_changes(old: &Graph, new: &Graph) -> Vec<StreamChange> {
@@ -186,33 +191,23 @@ fn stream_changes(old: &Graph, new: &Graph) -> Vec<StreamChange> {
     names.into_iter().map(change).collect()
 }
 
-fn stream_change(old: &StreamConfig, new: &StreamConfig) -> (Change, Vec<&'static str>) {
-    let mut rewired = Differences::default()
-        .compare("scope", &old.scope, &new.scope)
-        .compare("id", &old.id, &new.id)
-        .compare("encoding", &old.encoding, &new.encoding)
-        .0;
-    let retuned = Differences::default()
-        .compare("buffer_size", &old.buffer_size, &new.buffer_size)
-        .compare("buffer_bytes", &old.buffer_bytes, &new.buffer_bytes)
-        .compare("linger", &old.linger, &new.linger)
-        .compare("max_consumers", &old.max_consumers, &new.max_consumers)
-        .compare(
-            "disconnect_lagging",
-            &old.disconnect_lagging,
-            &new.disconnect_lagging,
-        )
-        .compare("online_when", &old.online_when, &new.online_when)
-        .compare("require", &old.require, &new.require)
-        .compare("backoff", &old.backoff, &new.backoff)
-        .0;
-    let change = match (rewired.is_empty(), retuned.is_empty()) {
-        (true, true) => Change::Keep,
-        (true, false) => Change::Retune,
-        (false, _) => Change::Rewire,
+fn stream_change(old: &StreamConfig, new: &StreamConfig) -> (Change, Vec<Difference>) {
+    let mut found = Resolved::of(StreamKeys::SECTION).compare("id", &old.id, &new.id);
+    found = match (&old.encoding, &new.encoding) {
+        (Encoding::Postcard(old), Encoding::Postcard(new)) => found.compare("schema", old, new),
+        (old, new) => found.compare("encoding", old, new),
     };
-    rewired.extend(retuned);
-    (change, rewired)
+    let mut found = found.found;
+    found.extend(old.settings.differences(&new.settings));
+    largest_first(&mut found);
+    (change_for(&found), found)
+}
+
+/// Sorts differences by their effect, and removes repeated keys.
+fn largest_first(found: &mut Vec<Difference>) {
+    found.sort_by_key(|difference| std::cmp::Reverse(difference.reload));
+    let mut seen = BTreeSet::new();
+    found.retain(|difference| seen.insert(difference.key.clone()));
 }
 
 fn stage_changes(old: &Graph, new: &Graph, moved: &BTreeSet<&StreamName>) -> Vec<StageChange> {
@@ -241,10 +236,9 @@ fn stage_change(
     old: &Stage,
     new: &Stage,
     moved: &BTreeSet<&StreamName>,
-) -> (Change, Vec<&'static str>, bool) {
-    let mut found = Found::default();
+) -> (Change, Vec<Difference>, bool) {
     let mut forgets = (false, false);
-    match (&old.kind, &new.kind) {
+    let mut found = match (&old.kind, &new.kind) {
         (
             StageKind::Source { config, to },
             StageKind::Source {
@@ -252,9 +246,10 @@ fn stage_change(
                 to: new_to,
             },
         ) => {
-            found.rewired = Differences::default()
+            Resolved::of(ProducerKeys::SECTION)
                 .compare("from", config, new_config)
-                .compare("to", to, new_to);
+                .compare("to", to, new_to)
+                .found
         }
         (
             StageKind::Sink { from, config },
@@ -263,124 +258,74 @@ fn stage_change(
                 config: new_config,
             },
         ) => {
-            found.rewired = Differences::default()
+            let keys = Resolved::of(ConsumerKeys::SECTION)
                 .compare("from", &from.stream, &new_from.stream)
                 .compare("to", config, new_config);
-            if from.stream == new_from.stream {
-                found.retuned = edge_settings(std::iter::once((from, new_from)));
-            }
+            let is_same_stream = from.stream == new_from.stream;
+            let edge = is_same_stream.then(|| edge_differences(from, new_from));
+            keys.found
+                .into_iter()
+                .chain(edge.into_iter().flatten())
+                .collect()
         }
         (StageKind::Operator(old), StageKind::Operator(new)) => {
-            forgets = (new.state == StatePolicy::Reset, true);
-            found.rewired = operator_wiring(old, new);
-            found.swapped = operator_inside(old, new);
-            found.retuned = operator_settings(old, new);
+            forgets = (new.settings.state == StatePolicy::Reset, true);
+            operator_differences(old, new)
         }
         // A stage key contains the role, so two stages with the same key are of the same kind.
-        _ => found.rewired.0.push("kind"),
-    }
+        _ => vec![Difference::new("kind", Reload::Rewire)],
+    };
+    largest_first(&mut found);
     let touched = old
         .edges()
         .chain(new.edges())
         .map(|edge| &edge.stream)
         .chain(old.writes())
         .chain(new.writes());
-    if found.rewired.0.is_empty() && touched.into_iter().any(|stream| moved.contains(stream)) {
-        found.rewired.0.push("its streams");
+    if change_for(&found) != Change::Rewire
+        && touched.into_iter().any(|stream| moved.contains(stream))
+    {
+        found.insert(0, Difference::new("its streams", Reload::Rewire));
     }
-    let change = found.change();
+    let change = change_for(&found);
     let forgets = match change {
         Change::Swap => forgets.0,
         Change::Rewire => forgets.1,
         _ => false,
     };
-    (change, found.names(), forgets)
+    (change, found, forgets)
 }
 
-/// The differences between two stages with the same key, grouped by the change that they need.
-#[derive(Default)]
-struct Found {
-    rewired: Differences,
-    swapped: Differences,
-    retuned: Differences,
+/// Compares two subscriptions to the same stream.
+fn edge_differences(old: &Edge, new: &Edge) -> Vec<Difference> {
+    let criteria =
+        Resolved::of(EdgeKeys::SECTION).compare("criteria", &old.criteria, &new.criteria);
+    let mut found = criteria.found;
+    found.extend(old.settings.differences(&new.settings));
+    found
 }
 
-impl Found {
-    /// Returns the largest of the needed changes.
-    const fn change(&self) -> Change {
-        match (
-            self.rewired.0.is_empty(),
-            self.swapped.0.is_empty(),
-            self.retuned.0.is_empty(),
-        ) {
-            (false, _, _) => Change::Rewire,
-            (true, false, _) => Change::Swap,
-            (true, true, false) => Change::Retune,
-            (true, true, true) => Change::Keep,
-        }
-    }
-
-    fn names(self) -> Vec<&'static str> {
-        let mut names: Vec<&'static str> = Vec::new();
-        for name in [self.rewired.0, self.swapped.0, self.retuned.0].concat() {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        names
-    }
-}
-
-/// Compares the settings of subscriptions to the same streams that can change in place.
-fn edge_settings<'g>(edges: impl Iterator<Item = (&'g Edge, &'g Edge)>) -> Differences {
-    let mut all = Differences::default();
-    for (old, new) in edges {
-        all = all
-            .compare("criteria", &old.criteria, &new.criteria)
-            .compare("buffer_size", &old.buffer_size, &new.buffer_size)
-            .compare("buffer_bytes", &old.buffer_bytes, &new.buffer_bytes)
-            .compare("batch_size", &old.batch_size, &new.batch_size)
-            .compare("online_when", &old.online_when, &new.online_when);
-    }
-    all.0.sort_unstable();
-    all.0.dedup();
-    all
-}
-
-fn operator_wiring(old: &OperatorStage, new: &OperatorStage) -> Differences {
+fn operator_differences(old: &OperatorStage, new: &OperatorStage) -> Vec<Difference> {
     let edges = |stage: &OperatorStage| -> Vec<(String, StreamName)> {
         let inputs = stage.inputs.iter();
         inputs
             .map(|input| (input.port.to_string(), input.edge.stream.clone()))
             .collect()
     };
-    Differences::default()
+    let keys = Resolved::of(OperatorKeys::SECTION)
         .compare("from", &edges(old), &edges(new))
         .compare("to", &old.outputs, &new.outputs)
         .compare("postcard", &old.postcard, &new.postcard)
-        // Subscriptions refer to ports by number.
-        .compare("wasm", &old.info.inputs, &new.info.inputs)
-}
-
-fn operator_inside(old: &OperatorStage, new: &OperatorStage) -> Differences {
-    Differences::default()
         .compare("wasm", &old.info.hash, &new.info.hash)
         .compare("config", &old.config, &new.config)
-        .compare("files", &old.files, &new.files)
-        .compare("allow", &old.grants, &new.grants)
-        .compare("state", &old.state, &new.state)
-        .compare("instances", &old.instances, &new.instances)
-        .compare("key", &old.key, &new.key)
-}
-
-fn operator_settings(old: &OperatorStage, new: &OperatorStage) -> Differences {
-    let mut settings = Differences::default()
-        .compare("limits", &old.limits, &new.limits)
-        .compare("on_error", &old.on_error, &new.on_error)
-        .compare("tick", &old.tick, &new.tick)
-        .compare("checkpoint", &old.checkpoint, &new.checkpoint);
+        .compare("files", &old.files, &new.files);
+    let mut found = keys.found;
+    if old.info.inputs != new.info.inputs {
+        // Subscriptions refer to ports by number.
+        found.push(Difference::new("wasm", Reload::Rewire));
+    }
+    found.extend(old.settings.differences(&new.settings));
     let edges = old.inputs.iter().zip(&new.inputs);
-    let edges = edge_settings(edges.map(|(old, new)| (&old.edge, &new.edge)));
-    settings.0.extend(edges.0);
-    settings
+    found.extend(edges.flat_map(|(old, new)| edge_differences(&old.edge, &new.edge)));
+    found
 }

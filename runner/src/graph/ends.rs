@@ -31,7 +31,7 @@ impl Graph {
             if !seen.insert(stream) {
                 continue;
             }
-            if self.streams[stream].scope == Scope::Network {
+            if self.streams[stream].settings.scope == Scope::Network {
                 ends.insert(stream.clone());
                 continue;
             }

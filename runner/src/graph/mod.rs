@@ -19,12 +19,12 @@ mod streams;
 mod traps;
 mod wiring;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt};
 
 use mosaik_streams::Criteria;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-pub use classes::{CLASSES, Class};
+pub use classes::classes;
 pub use component::{ComponentInfo, Components};
 pub(crate) use config_place::hint as config_hint;
 pub use data_file::{DataFile, MAX_DATA_FILE_BYTES};
@@ -34,9 +34,10 @@ pub use places::{Part, Places};
 pub use steps::Step;
 
 pub use crate::manifest::{
-    Backoff, ComponentSource, Condition, DataFormat, Grants, Guarded, Lagging, MAX_BATCH_SIZE,
-    NodeConfig, OnError, OnlineWhen, OperatorConfig, OperatorLimits, PortName, PostcardPolicy,
-    Require, Requirement, Scope, StageName, StatePolicy, StreamConfig, StreamName,
+    Backoff, ComponentSource, Condition, DEFAULT_BUFFER_BYTES, DEFAULT_BUFFER_SIZE, DataFormat,
+    Difference, EdgeSettings, Grants, Guarded, Lagging, MAX_BATCH_SIZE, NodeConfig, OnError,
+    OnlineWhen, OperatorConfig, OperatorLimits, OperatorSettings, PortName, PostcardPolicy, Reload,
+    Require, Requirement, Scope, StageName, StatePolicy, StreamConfig, StreamName, StreamSettings,
     connector::{SinkConfig, SourceConfig},
 };
 
@@ -83,14 +84,20 @@ pub struct Edge {
     pub stream: StreamName,
     /// The criteria that records must match: those of the stream and those of the edge.
     pub criteria: Guarded<Criteria>,
-    /// Maximum number of records that wait.
-    pub buffer_size: usize,
-    /// Maximum number of bytes that wait. The queue is full when either limit is reached.
-    pub buffer_bytes: usize,
-    /// Maximum number of records taken at once.
-    pub batch_size: usize,
-    /// The condition under which this consumer counts as online; without one, it is online from the start.
-    pub online_when: Option<Condition>,
+    /// The settings, where missing ones are those of the stream.
+    pub settings: EdgeSettings,
+}
+
+impl Edge {
+    /// Returns the maximum number of records that wait.
+    pub fn buffer_size(&self) -> usize {
+        self.settings.buffer_size.unwrap_or(DEFAULT_BUFFER_SIZE)
+    }
+
+    /// Returns the maximum number of bytes that wait. The queue is full when either limit is reached.
+    pub fn buffer_bytes(&self) -> usize {
+        self.settings.buffer_bytes.unwrap_or(DEFAULT_BUFFER_BYTES)
+    }
 }
 
 /// An input of an operator.
@@ -126,25 +133,10 @@ pub struct OperatorStage {
     pub config: Guarded<OperatorConfig>,
     /// The parts of the configuration that come from files. If there are any, `config` is an object without their keys.
     pub files: Vec<DataFile>,
-    /// Its resource limits.
-    pub limits: OperatorLimits,
-    /// Its access to resources other than its streams.
-    pub grants: Grants,
-    /// The handling of records on which it fails.
-    pub on_error: OnError,
-    /// The handling of its state on a reload.
-    pub state: StatePolicy,
-    /// Interval of calls without a record.
-    pub tick: Option<Duration>,
-    /// Interval at which its state is saved for the instance that replaces it after a failure.
-    pub checkpoint: Option<Duration>,
-    /// Number of parallel instances.
-    pub instances: usize,
-    /// The fields, written with dots, whose values determine the instance for a record. Without fields, any free
-    /// instance receives the record.
-    pub key: Option<Vec<String>>,
     /// The representation of records on `postcard` streams; `Native` if there are no such streams.
     pub postcard: PostcardPolicy,
+    /// The settings that need no other part of the manifest.
+    pub settings: OperatorSettings,
 }
 
 /// The kind of a stage, with its settings.
@@ -181,7 +173,7 @@ impl Stage {
     /// Returns the number of instances of an operator; 0 for other stages.
     pub(crate) fn instances(&self) -> usize {
         match &self.kind {
-            StageKind::Operator(operator) => operator.instances,
+            StageKind::Operator(operator) => operator.settings.instances,
             StageKind::Source { .. } | StageKind::Sink { .. } => 0,
         }
     }
@@ -190,7 +182,9 @@ impl Stage {
     pub(crate) fn threads(&self) -> usize {
         match &self.kind {
             // One additional thread distributes records to the instances.
-            StageKind::Operator(operator) if operator.instances > 1 => operator.instances + 1,
+            StageKind::Operator(operator) if operator.settings.instances > 1 => {
+                operator.settings.instances + 1
+            }
             StageKind::Operator(_) | StageKind::Sink { .. } => 1,
             StageKind::Source { .. } => 0,
         }
@@ -240,7 +234,7 @@ impl Stage {
     /// Returns the streams that it writes, including the stream for records on which an operator fails.
     pub fn writes(&self) -> impl Iterator<Item = &StreamName> {
         let failures = match &self.kind {
-            StageKind::Operator(operator) => match &operator.on_error {
+            StageKind::Operator(operator) => match &operator.settings.on_error {
                 OnError::To(stream) => Some(stream),
                 _ => None,
             },
@@ -332,7 +326,7 @@ impl Graph {
     pub fn is_networked(&self) -> bool {
         self.streams
             .values()
-            .any(|stream| stream.scope == Scope::Network)
+            .any(|stream| stream.settings.scope == Scope::Network)
     }
 
     fn add(&mut self, stage: Stage) {

@@ -45,7 +45,7 @@ fn check_file(
     decl: &ProducerDecl,
     text: Option<&dyn Components>,
 ) -> Option<Diagnostic> {
-    let at = |what: String, label: String| Diagnostic::error(what).at(decl.path_span, label);
+    let at = |what: String, label: String| Diagnostic::error(what).at(decl.path_span(), label);
     let error = match files::beginning(&file.path, BEGINNING_BYTES) {
         Ok(beginning) => {
             let what = text?.other_than_text(&beginning)?;

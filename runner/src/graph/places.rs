@@ -38,7 +38,7 @@ impl Places {
         };
         let producers = manifest.producers.iter();
         let producers =
-            producers.map(|decl| (key(Role::Producer, &decl.name.value), decl.path_span));
+            producers.map(|decl| (key(Role::Producer, &decl.name.value), decl.path_span()));
         let operators = manifest.operators.iter();
         let operators =
             operators.map(|decl| (key(Role::Operator, &decl.name.value), decl.name.span));

@@ -130,7 +130,7 @@ impl Graph {
     fn shared(&self, stream: &StreamName) -> bool {
         self.streams
             .get(stream)
-            .is_some_and(|config| config.scope == Scope::Network)
+            .is_some_and(|config| config.settings.scope == Scope::Network)
     }
 }
 

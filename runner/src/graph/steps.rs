@@ -1,13 +1,17 @@
 //! A difference as individual steps: plain data for JSON and for display.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Diff};
+use crate::manifest::Difference;
 
 /// The change of a step that requires a restart.
 const RESTART: &str = "restart";
+
+/// Longest value that is shown whole: 40 characters.
+const MAX_VALUE_CHARS: usize = 40;
 
 /// The change of one item, planned or applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,17 +22,33 @@ pub struct Step {
     pub what: String,
     /// The keys of the manifest that differ, or the reason for a restart.
     pub because: Vec<String>,
+    /// The old and the new values of these keys, as far as they can be shown.
+    #[serde(default)]
+    pub values: BTreeMap<String, (String, String)>,
     /// Whether the change loses the item's state.
     pub forgets: bool,
 }
 
 impl Step {
-    fn new(change: impl fmt::Display, what: impl fmt::Display, because: &[&str]) -> Self {
+    fn new(change: Change, what: impl fmt::Display, changed: &[Difference]) -> Self {
+        let values = changed.iter().filter_map(|difference| {
+            let values = difference.values.clone()?;
+            Some((difference.key.clone(), values))
+        });
         Self {
             change: change.to_string(),
             what: what.to_string(),
-            because: because.iter().map(ToString::to_string).collect(),
+            because: changed.iter().map(|changed| changed.key.clone()).collect(),
+            values: values.collect(),
             forgets: false,
+        }
+    }
+
+    /// Returns a reason with its old and new values: `linger: 0s → 5ms`.
+    fn shown(&self, reason: &str) -> String {
+        match self.values.get(reason) {
+            Some((old, new)) => format!("{reason}: {} → {}", shorten(old), shorten(new)),
+            None => reason.to_owned(),
         }
     }
 
@@ -48,7 +68,12 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = f.width().unwrap_or(0);
         write!(f, "{:<width$} {}", self.change, self.what)?;
-        let because = self.because.join(", ");
+        let because: Vec<_> = self
+            .because
+            .iter()
+            .map(|reason| self.shown(reason))
+            .collect();
+        let because = because.join(", ");
         if self.is_restart() {
             return write!(f, ": {because}");
         }
@@ -62,12 +87,23 @@ impl fmt::Display for Step {
     }
 }
 
+/// Returns a value, cut after [`MAX_VALUE_CHARS`].
+fn shorten(value: &str) -> String {
+    match value.char_indices().nth(MAX_VALUE_CHARS) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
+    }
+}
+
 impl Diff {
     /// Returns all steps, in the order in which they are shown.
     pub fn steps(&self) -> Vec<Step> {
         let restart = self.restart.iter().map(|reason| Step {
+            change: RESTART.to_owned(),
+            what: "node".to_owned(),
+            because: vec![(*reason).to_owned()],
+            values: BTreeMap::new(),
             forgets: true,
-            ..Step::new(RESTART, "node", &[reason])
         });
         let node = (!self.node.is_empty()).then(|| Step::new(Change::Retune, "node", &self.node));
         let streams = self.streams.iter().map(|stream| {

@@ -93,7 +93,7 @@ pub(super) fn check(manifest: &Manifest, uses: &Uses, found: &mut Vec<Diagnostic
             // The misspelt name has been reported already.
             _ if misspelt() => {}
             (None, None) => found.push(unused(stream)),
-            _ if stream.config.scope == Scope::Network => {}
+            _ if stream.config.settings.scope == Scope::Network => {}
             (Some((stage, span)), None) => found.push(
                 Diagnostic::error(format!("nothing writes to stream `{name}`"))
                     .at(*span, format!("{stage} would wait for ever"))
@@ -121,7 +121,7 @@ fn check_ids(manifest: &Manifest, found: &mut Vec<Diagnostic>) {
     for stream in manifest
         .streams
         .iter()
-        .filter(|stream| stream.config.scope == Scope::Network)
+        .filter(|stream| stream.config.settings.scope == Scope::Network)
     {
         if let Some(first) = ids.get(&stream.config.id) {
             found.push(
@@ -143,7 +143,7 @@ fn check_network(manifest: &Manifest, found: &mut Vec<Diagnostic>) {
     let shared = manifest
         .streams
         .iter()
-        .find(|stream| stream.config.scope == Scope::Network);
+        .find(|stream| stream.config.settings.scope == Scope::Network);
     // An invalid network has been reported already.
     if let (Some(stream), None, false) = (shared, &manifest.network, manifest.broken_network) {
         found.push(

@@ -166,18 +166,28 @@ fn everything_that_can_be_written_arrives() {
     let prices = &graph.streams["prices"];
     assert_eq!(prices.id, mosaik_streams::StreamId::from("oracle.price"));
     assert_eq!(
-        (prices.scope, prices.buffer_size, prices.max_consumers),
+        (
+            prices.settings.scope,
+            prices.settings.buffer_size,
+            prices.settings.max_consumers
+        ),
         (Scope::Network, 4096, Some(16))
     );
     assert_eq!(
-        prices.disconnect_lagging,
+        prices.settings.disconnect_lagging,
         Lagging::After(Duration::from_secs(5))
     );
-    assert_eq!(prices.online_when.producer, prices.online_when.consumer);
-    assert_eq!(prices.require.producers.tags[0].as_str(), "primary");
-    assert_eq!(prices.backoff, Backoff::default());
     assert_eq!(
-        graph.streams["spreads"].disconnect_lagging,
+        prices.settings.online_when.producer,
+        prices.settings.online_when.consumer
+    );
+    assert_eq!(
+        prices.settings.require.producers.tags[0].as_str(),
+        "primary"
+    );
+    assert_eq!(prices.settings.backoff, Backoff::default());
+    assert_eq!(
+        graph.streams["spreads"].settings.disconnect_lagging,
         Lagging::After(Duration::from_secs(30))
     );
 
@@ -189,25 +199,29 @@ fn everything_that_can_be_written_arrives() {
     assert_eq!(operator.inputs[0].port.as_str(), "trades");
     assert_eq!(operator.outputs[0].stream.as_str(), "spreads");
     let [trades, quotes] = [&operator.inputs[0].edge, &operator.inputs[1].edge];
-    assert_eq!((trades.buffer_size, quotes.buffer_size), (7, 4096));
-    assert_eq!(trades.online_when.as_ref().unwrap().minimum_of, 2);
+    assert_eq!((trades.buffer_size(), quotes.buffer_size()), (7, 4096));
+    assert_eq!(trades.settings.online_when.as_ref().unwrap().minimum_of, 2);
     let both: Criteria =
         serde_json::from_str(r#"[{"price": {"gte": 100}, "symbol": ["ETH", "BTC"]}]"#).unwrap();
     assert_eq!(*trades.criteria, both);
     assert_eq!(quotes.criteria.paths().count(), 1);
     assert_eq!(
-        operator.on_error,
+        operator.settings.on_error,
         OnError::To(StreamName::new("rejected").unwrap())
     );
     assert_eq!(
-        (operator.state, operator.tick, operator.checkpoint),
+        (
+            operator.settings.state,
+            operator.settings.tick,
+            operator.settings.checkpoint
+        ),
         (
             StatePolicy::Reset,
             Some(Duration::from_secs(1)),
             Some(Duration::from_secs(30))
         )
     );
-    assert_eq!(operator.limits.memory, 1 << 20);
+    assert_eq!(operator.settings.limits.memory, 1 << 20);
     assert_eq!(
         *operator.config,
         serde_json::json!({"window": "60s", "key": "sekrit"})
@@ -265,7 +279,7 @@ fn unquoted_substitutions_read_as_what_they_look_like() {
         ("\"$${x}\"", serde_json::json!({"n": "${x}"})),
     ] {
         let graph = graph(&text(value));
-        assert_eq!(graph.streams["a"].buffer_size, 12);
+        assert_eq!(graph.streams["a"].settings.buffer_size, 12);
         let StageKind::Operator(operator) = &graph.stage(&key(Role::Operator, "o")).unwrap().kind
         else {
             panic!()

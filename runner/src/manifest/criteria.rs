@@ -6,6 +6,7 @@ use mosaik_streams::{Criteria, Encoding, Schema, criteria::Path, path};
 
 use super::{
     de,
+    declare::{Kind, Shape},
     diagnostics::{Diagnostic, Diagnostics, did_you_mean, one_of},
     guarded::Guarded,
     reader::Reader,
@@ -77,8 +78,12 @@ fn mistakes(text: &str, found: Vec<Diagnostic>) -> Diagnostics {
     Diagnostics::new(Arc::new(Source::new("criteria", text)), found, Vec::new())
 }
 
-/// Reads criteria.
-pub(crate) fn read(cx: &mut Reader<'_>, node: &Node) -> Option<CriteriaDecl> {
+/// Criteria of a stream or of an edge.
+pub(crate) fn kind() -> Kind<CriteriaDecl> {
+    Kind::new(Shape::Criteria, |cx, node, _| read(cx, node))
+}
+
+fn read(cx: &mut Reader<'_>, node: &Node) -> Option<CriteriaDecl> {
     if !matches!(node.value, Value::Mapping(_) | Value::Sequence(_)) {
         cx.expected(
             node,

@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 
 use super::{
+    declare::{Declared, Kind, Shape, read_section, section, words},
     diagnostics::Diagnostic,
     guarded::Guarded,
-    keys::{Section, Shape, key, required},
-    reader::{Fields, Reader},
+    reader::Reader,
     scalar::PortName,
     source::{Span, Spanned},
     tree::{Entry, Node, Value},
@@ -37,91 +37,98 @@ pub(crate) struct DataFileDecl {
     pub(crate) format: DataFormat,
 }
 
-const FORMATS: &[&str] = &["csv", "json", "jsonl"];
+const FORMATS: &[(&str, DataFormat)] = &[
+    ("csv", DataFormat::Csv),
+    ("json", DataFormat::Json),
+    ("jsonl", DataFormat::Jsonl),
+];
 
-static DATA_FILE: Section = Section {
-    name: "data_file",
-    doc: "A file whose content goes into `config`.",
-    keys: &[
-        required("path", Shape::Text, "Its path, relative to the manifest."),
-        key(
-            "format",
-            Shape::Words(FORMATS),
-            "Format: `csv` and `jsonl` make a list, `json` is taken as it is. Default: by extension.",
-        ),
-    ],
-};
-
-/// The allowed values of `files`.
-pub(super) const FILES: Shape = Shape::Map(&Shape::Either(&[Shape::Text, Shape::Of(&DATA_FILE)]));
-
-/// Reads `files`. Returns `None` if there is any mistake. `config` is the configuration that receives the files, if
-/// known.
-pub(super) fn read(
-    cx: &mut Reader<'_>,
-    fields: Fields<'_>,
-    config: Option<&serde_json::Value>,
-) -> Option<Vec<DataFileDecl>> {
-    let Some(written) = fields.get("files") else {
-        return Some(Vec::new());
-    };
-    let entries = cx.mapping(&written.node, "files")?;
-    let count = entries.len();
-    if count > MAX_FILES {
-        cx.note(
-            Diagnostic::error(format!("`files` has {count} files"))
-                .at(written.key.span, format!("expected at most {MAX_FILES}")),
-        );
-        return None;
+section! {
+    /// A file whose content goes into `config`.
+    #[derive(Debug, Clone)]
+    struct DataFileKeys: "data_file" {
+        /// Path, relative to the manifest.
+        path: Spanned<Guarded<PathBuf>> = file(), required;
+        /// Format: `csv` and `jsonl` become a list, `json` its content.
+        format: Option<DataFormat> = words(FORMATS), unset("by extension");
     }
-    if count > 0 && config.is_some_and(|config| !config.is_object()) {
-        cx.note(
-            Diagnostic::error("`files` go into `config`, which is not a mapping")
-                .at(written.key.span, "there is no place for these in `config`"),
-        );
-        return None;
-    }
-    let files: Vec<_> = entries
-        .iter()
-        .map(|entry| read_one(cx, entry, config))
-        .collect();
-    files.into_iter().collect()
 }
 
-fn read_one(
+/// The files of an operator.
+pub(super) fn files() -> Kind<Vec<DataFileDecl>> {
+    let one = Shape::Either(vec![Shape::Text, Shape::Of(DataFileKeys::SECTION)]);
+    Kind::new(Shape::Map(Box::new(one)), |cx, node, what| {
+        let entries = cx.mapping(node, what)?;
+        let count = entries.len();
+        if count > MAX_FILES {
+            cx.note(
+                Diagnostic::error(format!("`{what}` has {count} files"))
+                    .at(node.span, format!("expected at most {MAX_FILES}")),
+            );
+            return None;
+        }
+        // Read all files, so that all mistakes are reported.
+        let files: Vec<_> = entries.iter().map(|entry| read(cx, entry)).collect();
+        files.into_iter().collect()
+    })
+}
+
+/// Checks that the files have a place in `config`, if it is known. Reports mistakes, and returns whether there are
+/// none. `span_of` returns the location of a key of the operator.
+pub(super) fn check(
     cx: &mut Reader<'_>,
-    entry: &Entry,
+    files: &[DataFileDecl],
     config: Option<&serde_json::Value>,
-) -> Option<DataFileDecl> {
-    let name = cx.name(entry, "a key of `config`", PortName::new);
-    let is_taken = config.is_some_and(|config| config.get(&entry.key.text).is_some());
-    if is_taken {
-        let name = &entry.key.text;
+    span_of: impl Fn(&str) -> Span,
+) -> bool {
+    let Some(config) = config.filter(|_| !files.is_empty()) else {
+        return true;
+    };
+    if !config.is_object() {
         cx.note(
-            Diagnostic::error(format!("`{name}` is in `config` and in `files`"))
-                .at(entry.key.span, "this would take its place"),
+            Diagnostic::error("`files` go into `config`, which is not a mapping")
+                .at(span_of("files"), "there is no place for these in `config`"),
+        );
+        return false;
+    }
+    let taken = files.iter().filter(|file| config.get(&file.name).is_some());
+    let mut is_valid = true;
+    for DataFileDecl { name, .. } in taken {
+        is_valid = false;
+        cx.note(
+            Diagnostic::error(format!("`{name}` is in `config` and in `files`")).at(
+                span_of(&format!("files.{name}")),
+                "this would take its place",
+            ),
         );
     }
-    let (node, format) = match &entry.node.value {
-        Value::Mapping(_) => {
-            let fields = cx.section(&entry.node, &entry.key.text, &DATA_FILE)?;
-            let format = match fields.node("format") {
-                Some(node) => Some(cx.word(node, "format", FORMATS)?),
-                None => None,
-            };
-            (fields.node("path")?, format)
+    is_valid
+}
+
+fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<DataFileDecl> {
+    let name = cx.name(entry, "a key of `config`", PortName::new);
+    let (path, format) = if let Value::Mapping(_) = &entry.node.value {
+        let keys = read_section::<DataFileKeys>(cx, &entry.node, &entry.key.text)?;
+        if keys.is_faulty("format") {
+            return None;
         }
-        _ => (&entry.node, None),
+        (keys.value.path, keys.value.format)
+    } else {
+        (path(cx, &entry.node)?, None)
     };
-    let path = path(cx, node)?;
     let format = match format {
-        Some("csv") => DataFormat::Csv,
-        Some("json") => DataFormat::Json,
-        Some(_) => DataFormat::Jsonl,
+        Some(format) => format,
         None => by_extension(cx, &path, &entry.key.text)?,
     };
-    let name = name?.value.to_string();
-    (!is_taken).then_some(DataFileDecl { name, path, format })
+    Some(DataFileDecl {
+        name: name?.value.to_string(),
+        path,
+        format,
+    })
+}
+
+fn file() -> Kind<Spanned<Guarded<PathBuf>>> {
+    Kind::new(Shape::Text, |cx, node, _| path(cx, node))
 }
 
 fn path(cx: &mut Reader<'_>, node: &Node) -> Option<Spanned<Guarded<PathBuf>>> {

@@ -6,9 +6,12 @@ use std::{
 };
 
 use super::{
+    declare::{
+        Declared, Kind, Located, Shape, flag, list, nested, pattern, read_section, section, text,
+        words,
+    },
     diagnostics::{Diagnostic, Diagnostics},
     guarded::Guarded,
-    keys::{Section, Shape, key, required},
     reader::Reader,
     source::Source,
     substitute::{Environment, io_reason},
@@ -17,20 +20,44 @@ use super::{
 };
 use crate::files;
 
-/// An operator's access to resources other than its streams. Default: none.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Grants {
-    /// Access to the parts of WASI that reach no resources. Every other grant implies it.
-    pub wasi: bool,
-    /// Visible environment variables, with their values.
-    pub env: Vec<(String, Guarded<String>)>,
-    /// Hosts to which the operator may send HTTP requests.
-    pub http: Vec<Guarded<GrantedHost>>,
-    /// Visible folders.
-    pub dirs: Vec<GrantedDir>,
-    /// Access to random numbers.
-    pub random: bool,
+section! {
+    /// Access of an operator to resources other than its streams. It reaches exactly the named ones.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Grants: "allow" + Default {
+        /// The parts of WASI that reach no resources, required by the runtimes of many languages. Every other grant
+        /// implies it.
+        pub wasi: bool = flag(), default(false);
+        /// Names of environment variables that it sees. Each must be set.
+        pub env: Vec<(String, Guarded<String>)> = list(variable()), empty("none");
+        /// Hosts to which it may send HTTP requests. `example.org` is the port of `http` or `https`,
+        /// `example.org:8080` that port.
+        pub http: Vec<Guarded<GrantedHost>> = list(host()), empty("none");
+        /// Folders that it sees: `{path: data, mode: read}`.
+        pub dirs: Vec<GrantedDir> = dirs(), empty("none");
+        /// Random numbers. Without them, an operator does the same with the same input.
+        pub random: bool = flag(), default(false);
+    }
 }
+
+section! {
+    /// A folder that an operator sees, with its content.
+    #[derive(Debug, Clone)]
+    struct DirKeys: "allow_dir" {
+        /// The folder, relative to the manifest. The operator knows it by this path. It must exist.
+        path: Guarded<String> = text(), required;
+        /// `write` also allows changing its content.
+        mode: Mode = words(MODES), default(Mode::Read);
+    }
+}
+
+/// Access to a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Read,
+    Write,
+}
+
+const MODES: &[(&str, Mode)] = &[("read", Mode::Read), ("write", Mode::Write)];
 
 /// A host to which an operator may send HTTP requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,61 +79,6 @@ pub struct GrantedDir {
     pub write: bool,
 }
 
-const MODES: &[&str] = &["read", "write"];
-
-const VARIABLE: Shape = Shape::Pattern("^[A-Za-z_][A-Za-z0-9_]*$");
-const HOST: Shape = Shape::Pattern(r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$");
-
-static DIR: Section = Section {
-    name: "allow_dir",
-    doc: "A folder that an operator sees, and all that is in it.",
-    keys: &[
-        required(
-            "path",
-            Shape::Text,
-            "The folder, relative to the manifest; the operator knows it by this path. It must exist.",
-        ),
-        key(
-            "mode",
-            Shape::Words(MODES),
-            "`read` (default), or `write` to change what is in it, too.",
-        ),
-    ],
-};
-
-/// The keys of `allow`.
-pub(crate) static ALLOW: Section = Section {
-    name: "allow",
-    doc: "Grants beyond its streams: the operator reaches exactly what is named here.",
-    keys: &[
-        key(
-            "wasi",
-            Shape::Bool,
-            "Those parts of WASI that reach nothing by themselves, which many a language's runtime wants; any other grant brings them along. Default: false.",
-        ),
-        key(
-            "env",
-            Shape::List(&VARIABLE),
-            "Names of environment variables that it sees; each must be set. Default: none.",
-        ),
-        key(
-            "http",
-            Shape::List(&HOST),
-            "Hosts that it may send HTTP requests to: `example.org` at the port of `http` or `https`, or `example.org:8080` at that one. Default: none.",
-        ),
-        key(
-            "dirs",
-            Shape::List(&Shape::Of(&DIR)),
-            "Folders that it sees: `{path: data, mode: read}`. Default: none.",
-        ),
-        key(
-            "random",
-            Shape::Bool,
-            "Random numbers. Default: false, so that it does the same with the same input.",
-        ),
-    ],
-};
-
 impl Grants {
     /// Parses a value of `allow`: `{env: [HOME], random: true}`. Folders are relative to `base`.
     ///
@@ -116,7 +88,7 @@ impl Grants {
         let source = Arc::new(Source::new("allow", text));
         let mut cx = Reader::new(&source, env, base);
         let grants = match yaml::parse(source.text(), &mut cx.found) {
-            Ok(Some(root)) => read(&mut cx, &root),
+            Ok(Some(root)) => (nested::<Self>().read)(&mut cx, &root, "allow").unwrap_or_default(),
             Ok(None) => Self::default(),
             Err(wrong) => {
                 cx.note(wrong);
@@ -131,60 +103,51 @@ impl Grants {
     }
 }
 
-/// Reads `allow`.
-pub(crate) fn read(cx: &mut Reader<'_>, node: &Node) -> Grants {
-    let mut grants = Grants::default();
-    let Some(fields) = cx.section(node, "allow", &ALLOW) else {
-        return grants;
-    };
-    if let Some(node) = fields.node("wasi") {
-        grants.wasi = cx.flag(node, "wasi").unwrap_or_default();
-    }
-    if let Some(node) = fields.node("env") {
-        grants.env = cx.list(node, "env", variable).unwrap_or_default();
-    }
-    if let Some(node) = fields.node("http") {
-        grants.http = cx.list(node, "http", host).unwrap_or_default();
-    }
-    if let Some(node) = fields.node("dirs") {
-        let mut names: Vec<String> = Vec::new();
-        let read = |cx: &mut Reader<'_>, node: &Node| dir(cx, node, &mut names);
-        grants.dirs = cx.list(node, "dirs", read).unwrap_or_default();
-    }
-    if let Some(node) = fields.node("random") {
-        grants.random = cx.flag(node, "random").unwrap_or_default();
-    }
-    grants
+fn variable() -> Kind<(String, Guarded<String>)> {
+    let shape = pattern("variable", "^[A-Za-z_][A-Za-z0-9_]*$");
+    Kind::new(shape, |cx, node, what| {
+        let expected = "the name of an environment variable";
+        let name = cx.parse(node, what, expected, parse_variable)?;
+        let Some(value) = cx.variable(&name) else {
+            cx.note(
+                Diagnostic::error(format!("the environment variable `{name}` is not set"))
+                    .at(node.span, "not set")
+                    .help("an operator is only given what is there"),
+            );
+            return None;
+        };
+        Some((name, Guarded::new(value, true)))
+    })
+    .show(|(name, _)| name.clone())
 }
 
-fn variable(cx: &mut Reader<'_>, node: &Node) -> Option<(String, Guarded<String>)> {
-    let expected = "the name of an environment variable";
-    let name = cx.parse(node, "env", expected, |text| {
-        let mut chars = text.chars();
-        let named = chars
-            .next()
-            .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-            && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
-        let label = "expected letters, digits and `_`".to_owned();
-        let help = (text.starts_with("${") || text.contains('='))
-            .then(|| "write its name alone, like `HOME`".to_owned());
-        named.then(|| text.to_owned()).ok_or((label, help))
-    })?;
-    let Some(value) = cx.variable(&name) else {
-        cx.note(
-            Diagnostic::error(format!("the environment variable `{name}` is not set"))
-                .at(node.span, "not set")
-                .help("an operator is only given what is there"),
-        );
-        return None;
-    };
-    Some((name, Guarded::new(value, true)))
+fn parse_variable(text: &str) -> Result<String, (String, Option<String>)> {
+    let mut chars = text.chars();
+    let named = chars
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let label = "expected letters, digits and `_`".to_owned();
+    let help = (text.starts_with("${") || text.contains('='))
+        .then(|| "write its name alone, like `HOME`".to_owned());
+    named.then(|| text.to_owned()).ok_or((label, help))
 }
 
-fn host(cx: &mut Reader<'_>, node: &Node) -> Option<Guarded<GrantedHost>> {
-    let text = cx.text(node, "http", "a host")?;
-    let host = cx.parse(node, "http", "a host", parse_host)?;
-    Some(Guarded::new(host, text.value.is_secret()))
+fn host() -> Kind<Guarded<GrantedHost>> {
+    let shape = pattern("host", r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$");
+    Kind::new(shape, |cx, node, what| {
+        let text = cx.text(node, what, "a host")?;
+        let host = cx.parse(node, what, "a host", parse_host)?;
+        Some(Guarded::new(host, text.value.is_secret()))
+    })
+}
+
+fn dirs() -> Kind<Vec<GrantedDir>> {
+    let shape = Shape::List(Box::new(Shape::Of(DirKeys::SECTION)));
+    Kind::new(shape, |cx, node, what| {
+        let mut names = Vec::new();
+        cx.list(node, what, |cx, node| dir(cx, node, &mut names))
+    })
 }
 
 /// Parses `example.org`, `127.0.0.1:8080` or `[::1]:8080`. An error consists of the expected content and an optional
@@ -249,14 +212,9 @@ fn parse_host(text: &str) -> Result<GrantedHost, (String, Option<String>)> {
 }
 
 fn dir(cx: &mut Reader<'_>, node: &Node, names: &mut Vec<String>) -> Option<GrantedDir> {
-    let fields = cx.section(node, "dirs", &DIR)?;
-    let path_node = fields.node("path")?;
-    let text = cx.text(path_node, "path", "a folder");
-    let mode = fields
-        .node("mode")
-        .and_then(|node| cx.word(node, "mode", MODES));
-    let text = text?;
-    let written = text.as_str();
+    let Located { value, places, .. } = read_section::<DirKeys>(cx, node, "dirs")?;
+    let path_span = places.value("path").unwrap_or(node.span);
+    let written = value.path.as_str();
     let trimmed = written.trim_start_matches("./").trim_end_matches('/');
     let name = match (trimmed, written.starts_with('/')) {
         ("", true) => "/",
@@ -272,7 +230,7 @@ fn dir(cx: &mut Reader<'_>, node: &Node, names: &mut Vec<String>) -> Option<Gran
     if let Some(wrong) = wrong {
         cx.note(
             Diagnostic::error(format!("the folder cannot be granted: {wrong}"))
-                .at(path_node.span, wrong)
+                .at(path_span, wrong)
                 .help("paths are relative to the manifest"),
         );
         return None;
@@ -280,17 +238,17 @@ fn dir(cx: &mut Reader<'_>, node: &Node, names: &mut Vec<String>) -> Option<Gran
     if names.iter().any(|known| known == name) {
         cx.note(
             Diagnostic::error("the folder is granted twice")
-                .at(path_node.span, "granted above")
+                .at(path_span, "granted above")
                 .help("`mode: write` includes reading"),
         );
         return None;
     }
     names.push(name.to_owned());
-    let secret = text.value.is_secret();
+    let secret = value.path.is_secret();
     Some(GrantedDir {
         path: Guarded::new(path, secret),
         name: Guarded::new(name.to_owned(), secret),
-        write: mode == Some("write"),
+        write: value.mode == Mode::Write,
     })
 }
 

@@ -10,14 +10,15 @@ mod conditions;
 mod criteria;
 mod data_file;
 mod de;
+mod declare;
 mod diagnostics;
 mod edge;
 mod grants;
 mod guarded;
-mod keys;
 mod node;
 mod operator;
 mod operator_config;
+mod operator_settings;
 mod parallel;
 mod postcard_schema;
 mod quic;
@@ -39,13 +40,19 @@ mod yaml;
 pub use conditions::{Condition, OnlineWhen, Require, Requirement};
 pub use criteria::parse as parse_criteria;
 pub use data_file::DataFormat;
+pub use declare::{Difference, Reload};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use edge::EdgeSettings;
 pub use grants::{GrantedDir, GrantedHost, Grants};
 pub use guarded::{Guarded, Secret};
 pub use node::NodeConfig;
-pub use operator::{ComponentSource, OnError, OperatorLimits, PostcardPolicy, StatePolicy};
+pub use operator::ComponentSource;
 pub(crate) use operator_config::is_yaml;
 pub use operator_config::{OperatorConfig, parse_config};
+pub use operator_settings::{
+    OnError, OperatorLimits, OperatorSettings, PostcardPolicy, StatePolicy,
+};
+pub use quic::Quic;
 pub use scalar::{
     Bootstrap, MAX_NAME_BYTES, PortName, StageName, StreamName, is_name, parse_duration,
     parse_size, show_duration, show_size,
@@ -54,25 +61,31 @@ pub use schema::schema;
 pub use source::{MAX_MANIFEST_BYTES, Source, Span};
 pub use stream_config::{
     Backoff, DEFAULT_BUFFER_BYTES, DEFAULT_BUFFER_SIZE, Lagging, MAX_BATCH_SIZE, MAX_BUFFER_BYTES,
-    MAX_BUFFER_SIZE, Scope, StreamConfig,
+    MAX_BUFFER_SIZE, Scope, StreamConfig, StreamSettings,
 };
 pub use substitute::{Environment, MAX_SUBSTITUTED_BYTES, ProcessEnvironment};
-pub use tickets::RequiredTicket;
+pub use tickets::{PresentedTicket, RequiredTicket};
 
+pub(crate) use connector::sink_path;
 pub(crate) use criteria::{
     CriteriaDecl, both as both_criteria, check as check_criteria, through_options,
 };
 pub(crate) use data_file::DataFileDecl;
+#[cfg(test)]
+pub(crate) use declare::Place;
+pub(crate) use declare::{Declared, Places, Section, Shape};
 pub(crate) use diagnostics::{all_of, did_you_mean, nearest, one_of};
+pub(crate) use edge::EdgeKeys;
 pub(crate) use edge::{EdgeDecl, Ports};
-pub(crate) use operator::{
-    ConfigPlace, MAX_BINARY, MAX_MEMORY, MAX_TIME, MAX_WAIT, MIN_MEMORY, MIN_TIME, OperatorDecl,
+pub(crate) use operator::{OperatorDecl, OperatorKeys};
+pub(crate) use operator_settings::{
+    MAX_BINARY, MAX_MEMORY, MAX_TIME, MAX_WAIT, MIN_MEMORY, MIN_TIME,
 };
 pub(crate) use source::{Spanned, Unreadable};
-pub(crate) use stage::{ConsumerDecl, ProducerDecl, sink_path};
-pub(crate) use stream::StreamDecl;
+pub(crate) use stage::{ConsumerDecl, ConsumerKeys, ProducerDecl, ProducerKeys};
+pub(crate) use stream::{StreamDecl, StreamKeys};
 pub(crate) use substitute::io_reason;
-pub(crate) use text::{Manifest, read};
+pub(crate) use text::{MANIFEST, Manifest, read};
 pub(crate) use tickets::shown as shown_tickets;
 
 #[cfg(test)]

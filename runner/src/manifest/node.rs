@@ -1,60 +1,58 @@
 //! `node`: settings of the process that runs the manifest.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
-use mosaik_streams::{discovery::Generation, network::Transport};
+use mosaik_streams::discovery::Generation;
 
 use super::{
+    declare::{Kind, Located, flag, list, nested, parsed, pattern, section, text, words},
     diagnostics::Diagnostic,
     guarded::{Guarded, Secret},
-    keys::{Section, Shape, key},
-    quic,
-    reader::Reader,
+    quic::Quic,
     scalar::{Bootstrap, StageName, parse_address},
     source::Span,
-    tickets,
-    tree::{Entry, Node, Value},
+    tickets::PresentedTicket,
+    tree::Value,
 };
 
-/// The process that runs the manifest.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NodeConfig {
-    /// Its name in logs and for other nodes.
-    pub name: Option<Guarded<String>>,
-    /// Its private key. Without one, the node generates a key once and stores it in the state folder.
-    pub secret_key: Option<Secret>,
-    /// The addresses to listen on, if any stream is shared. Default: loopback, with a free port.
-    pub listen: Vec<SocketAddr>,
-    /// The addresses advertised to other nodes. If empty, the addresses of the interfaces listened on.
-    pub advertise: Vec<SocketAddr>,
-    /// The peers through which the node joins the network.
-    pub bootstrap: Vec<Bootstrap>,
-    /// Whether to discover nodes of the local network by multicast DNS.
-    pub mdns: bool,
-    /// The protocol generation of Mosaik that the network uses.
-    pub protocol: Generation,
-    /// Limits and transmission settings of QUIC connections.
-    pub quic: Transport,
-    /// Tags by which other nodes can select this node.
-    pub tags: Vec<Guarded<String>>,
-    /// JSON Web Tokens to present to nodes that require them.
-    pub tickets: Vec<Guarded<String>>,
-}
+const PROTOCOLS: &[(&str, Generation)] = &[
+    ("mosaik-0.3", Generation::V0_3),
+    ("mosaik-0.4", Generation::V0_4),
+];
 
-impl Default for NodeConfig {
-    fn default() -> Self {
-        Self {
-            name: None,
-            secret_key: None,
-            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
-            advertise: Vec::new(),
-            bootstrap: Vec::new(),
-            mdns: false,
-            protocol: Generation::default(),
-            quic: Transport::default(),
-            tags: Vec::new(),
-            tickets: Vec::new(),
-        }
+section! {
+    /// The process that runs the manifest.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct NodeConfig: "node" + Default + differences {
+        /// Name of the node in logs and at other nodes.
+        pub name: Option<Guarded<String>> = node_name(), unset("none"), retune;
+        /// Private key as 64 hex digits, best as `${env:NAME}` or `${file:PATH}`.
+        pub secret_key: Option<Secret> = secret_key(), unset("generated once, kept in the state folder"),
+            restart("the secret key changes: the node would be another peer");
+        /// Addresses to listen on, if any stream is shared. Port 0 is a free port. Loopback is unreachable from other
+        /// machines.
+        pub listen: Vec<SocketAddr> = listen(),
+            default(vec![SocketAddr::from(([127, 0, 0, 1], 0))]),
+            restart("the listen address changes: connections are bound to the old one");
+        /// Addresses at which other nodes reach this node.
+        pub advertise: Vec<SocketAddr> = list(advertise()),
+            empty("the interfaces listened on"),
+            restart("the advertised address changes: others know the node by the old one");
+        /// Nodes through which this node joins the network: `<peer id>@<address>:<port>`.
+        pub bootstrap: Vec<Bootstrap> = list(bootstrap()), empty("none"), retune;
+        /// Find nodes of the local network by multicast DNS, and be found by them.
+        pub mdns: bool = flag(), default(false),
+            restart("`mdns` changes: how the node finds others is settled when it starts");
+        /// Generation of the Mosaik protocol. Nodes of different generations do not connect.
+        pub protocol: Generation = words(PROTOCOLS), default(Generation::V0_3),
+            restart("`protocol` changes: others know the node by an entry of the old one");
+        /// Windows and congestion control of connections.
+        pub quic: Quic = nested::<Quic>(), default(Quic::default()),
+            restart("`quic` changes: what a connection may hold is settled when it is made");
+        /// Tags by which other nodes select this node.
+        pub tags: Vec<Guarded<String>> = list(text()), empty("none"), retune;
+        /// Tickets that this node presents to nodes that require them. Every node of the network can read them.
+        pub tickets: Vec<PresentedTicket> = list(nested::<PresentedTicket>()), empty("none"), retune;
     }
 }
 
@@ -64,200 +62,112 @@ pub(crate) struct NodeDecl {
     pub(crate) config: NodeConfig,
     /// The addresses of `listen`, with their locations.
     pub(crate) listen: Vec<(SocketAddr, Span)>,
-    /// The first address that is not loopback.
-    pub(crate) open_listen: Option<(SocketAddr, Span)>,
 }
 
-const ADDRESS: Shape = Shape::Pattern(r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$");
-const BOOTSTRAP: Shape =
-    Shape::Pattern(r"^[0-9A-Fa-f]{64}@(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$");
-
-/// The keys of `node`.
-pub(crate) static NODE: Section = Section {
-    name: "node",
-    doc: "The process that runs this manifest; all of it is optional.",
-    keys: &[
-        key(
-            "name",
-            Shape::Text,
-            "Name of this node in logs, and beside its peer id at other nodes. Default: none.",
-        ),
-        key(
-            "secret_key",
-            Shape::Hex64,
-            "The node's private key as 64 hex digits, best as `${env:NAME}` or `${file:PATH}`. Default: made once and kept in the state folder.",
-        ),
-        key(
-            "listen",
-            Shape::List(&ADDRESS),
-            "Addresses to listen on. Default: `[\"127.0.0.1:0\"]`, loopback and a free port: reachable from elsewhere only if it says so.",
-        ),
-        key(
-            "advertise",
-            Shape::List(&ADDRESS),
-            "Addresses that others reach this node at. Default: those of the interfaces listened on.",
-        ),
-        key(
-            "bootstrap",
-            Shape::List(&BOOTSTRAP),
-            "Nodes to ask for the network: `<peer id>@<address>:<port>`. Default: none.",
-        ),
-        key(
-            "mdns",
-            Shape::Bool,
-            "Discovery by multicast DNS: `true` finds nodes of the local network, and lets them find this one. Default: false.",
-        ),
-        key(
-            "protocol",
-            Shape::Words(&["mosaik-0.3", "mosaik-0.4"]),
-            "Generation of the Mosaik protocol; nodes of different ones do not meet. Default: mosaik-0.3.",
-        ),
-        key(
-            "quic",
-            Shape::Of(&quic::QUIC),
-            "Windows and congestion control of connections. Default: windows of 8 and 16 MiB, CUBIC.",
-        ),
-        key(
-            "tags",
-            Shape::List(&Shape::Text),
-            "Marks that others select this node by. Default: none.",
-        ),
-        key(
-            "tickets",
-            tickets::TICKETS_SHAPE,
-            "Tickets to show to producers and consumers that require them. Everyone on the network can read them. Default: none.",
-        ),
-    ],
-};
-
-/// Reads `node`.
-pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> NodeDecl {
-    let mut decl = NodeDecl::default();
-    let Some(fields) = cx.section(&entry.node, "node", &NODE) else {
-        return decl;
-    };
-    if let Some(node) = fields.node("name") {
-        match cx.text(node, "name", "text") {
-            Some(name) if StageName::new(name.as_str()).is_some() => {
-                decl.config.name = Some(name.value);
-            }
-            Some(name) => cx.bad_name(&name.shown(), node.span, "a node"),
-            None => {}
+impl NodeDecl {
+    pub(crate) fn new(node: Located<NodeConfig>) -> Self {
+        let Located { value, places, .. } = node;
+        let listen = value.listen.iter().enumerate();
+        let listen = listen.filter_map(|(index, address)| {
+            let span = places.value(&format!("listen[{index}]"))?;
+            Some((*address, span))
+        });
+        Self {
+            listen: listen.collect(),
+            config: value,
         }
     }
-    if let Some(node) = fields.node("secret_key") {
-        decl.config.secret_key = hex_key(cx, node, "secret_key");
-    }
-    if let Some(node) = fields.node("listen") {
-        let listen = addresses(cx, node, "listen", true);
-        decl.open_listen = listen
-            .iter()
+
+    /// Returns the first address that is not loopback.
+    pub(crate) fn open_listen(&self) -> Option<(SocketAddr, Span)> {
+        let mut listen = self.listen.iter();
+        listen
             .find(|(address, _)| !address.ip().is_loopback())
-            .copied();
-        decl.config.listen = listen.iter().map(|(address, _)| *address).collect();
-        decl.listen = listen;
-        if matches!(&node.value, Value::Sequence(items) if items.is_empty()) {
+            .copied()
+    }
+}
+
+fn node_name() -> Kind<Guarded<String>> {
+    text().when(|cx, node, name| {
+        let is_name = StageName::new(name).is_some();
+        if !is_name {
+            let shown = if name.is_secret() {
+                "the substituted value".to_owned()
+            } else {
+                format!("`{}`", &**name)
+            };
+            cx.bad_name(&shown, node.span, "a node");
+        }
+        is_name
+    })
+}
+
+/// 64 hex digits that are a secret.
+fn secret_key() -> Kind<Secret> {
+    Kind::new(
+        pattern("64 hex digits", "^[0-9A-Fa-f]{64}$"),
+        |cx, node, what| {
+            cx.mask(node);
+            let text = cx.text(node, what, "64 hex digits")?;
+            let key = Secret::from_hex(text.as_str());
+            if key.is_none() {
+                let found = text.as_str().chars().count();
+                let label = if text.as_str().chars().all(|c| c.is_ascii_hexdigit()) {
+                    format!("expected 64 hex digits, found {found}")
+                } else {
+                    "expected 64 hex digits, found other characters".to_owned()
+                };
+                cx.note(
+                    Diagnostic::error(format!("`{what}` is not a key"))
+                        .at(node.span, label)
+                        .help("`mosaik-runner keygen` makes one"),
+                );
+            }
+            key
+        },
+    )
+}
+
+fn listen() -> Kind<Vec<SocketAddr>> {
+    list(address("an address to listen on", true)).when(|cx, node, addresses| {
+        let is_empty = matches!(&node.value, Value::Sequence(items) if items.is_empty());
+        if is_empty {
             cx.note(
                 Diagnostic::error("`listen` is empty")
                     .at(node.span, "expected an address")
                     .help("leave `listen` out for loopback and a free port"),
             );
         }
-    }
-    if let Some(node) = fields.node("advertise") {
-        let advertise = addresses(cx, node, "advertise", false);
-        for (address, span) in &advertise {
-            if address.ip().is_unspecified() {
-                cx.note(
-                    Diagnostic::error(format!("nobody can reach `{address}`"))
-                        .at(*span, "expected the address that others see"),
-                );
-            }
-        }
-        decl.config.advertise = advertise.into_iter().map(|(address, _)| address).collect();
-    }
-    if let Some(node) = fields.node("bootstrap") {
-        let read = |cx: &mut Reader<'_>, node: &Node| {
-            cx.parse(
-                node,
-                "an item of `bootstrap`",
-                "a node's address",
-                Bootstrap::parse,
-            )
-        };
-        decl.config.bootstrap = cx.list(node, "bootstrap", read).unwrap_or_default();
-    }
-    if let Some(node) = fields.node("mdns") {
-        decl.config.mdns = cx.flag(node, "mdns").unwrap_or_default();
-    }
-    if let Some(node) = fields.node("protocol")
-        && let Some(text) = cx.text(node, "protocol", "`mosaik-0.3` or `mosaik-0.4`")
-    {
-        match text.as_str() {
-            "mosaik-0.3" => decl.config.protocol = Generation::V0_3,
-            "mosaik-0.4" => decl.config.protocol = Generation::V0_4,
-            _ => cx.note(
-                Diagnostic::error(format!("there is no protocol {}", text.shown()))
-                    .at(node.span, "expected `mosaik-0.3` or `mosaik-0.4`"),
-            ),
-        }
-    }
-    if let Some(node) = fields.node("quic") {
-        decl.config.quic = quic::read(cx, node);
-    }
-    if let Some(node) = fields.node("tags") {
-        decl.config.tags = tags(cx, node, "tags");
-    }
-    if let Some(node) = fields.node("tickets") {
-        decl.config.tickets = tickets::read(cx, node);
-    }
-    decl
-}
-
-/// Reads 64 hex digits that are a secret.
-fn hex_key(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Secret> {
-    cx.mask(node);
-    let text = cx.text(node, what, "64 hex digits")?;
-    let key = Secret::from_hex(text.as_str());
-    if key.is_none() {
-        let found = text.as_str().chars().count();
-        let label = if text.as_str().chars().all(|c| c.is_ascii_hexdigit()) {
-            format!("expected 64 hex digits, found {found}")
-        } else {
-            "expected 64 hex digits, found other characters".to_owned()
-        };
-        cx.note(
-            Diagnostic::error(format!("`{what}` is not a key"))
-                .at(node.span, label)
-                .help("`mosaik-runner keygen` makes one"),
-        );
-    }
-    key
-}
-
-fn addresses(
-    cx: &mut Reader<'_>,
-    node: &Node,
-    what: &str,
-    any_port: bool,
-) -> Vec<(SocketAddr, Span)> {
-    let read = |cx: &mut Reader<'_>, node: &Node| {
-        let item = format!("an item of `{what}`");
-        let expected = if any_port {
-            "an address to listen on"
-        } else {
-            "an address to be reached at"
-        };
-        let address = cx.parse(node, &item, expected, |text| parse_address(text, any_port))?;
-        Some((address, node.span))
-    };
-    cx.list(node, what, read).unwrap_or_default()
-}
-
-/// Reads a list of tags.
-pub(crate) fn tags(cx: &mut Reader<'_>, node: &Node, what: &str) -> Vec<Guarded<String>> {
-    cx.list(node, what, |cx, node| {
-        Some(cx.text(node, what, "text")?.value)
+        !addresses.is_empty()
     })
-    .unwrap_or_default()
+}
+
+fn advertise() -> Kind<SocketAddr> {
+    address("an address to be reached at", false).when(|cx, node, address| {
+        let is_reachable = !address.ip().is_unspecified();
+        if !is_reachable {
+            cx.note(
+                Diagnostic::error(format!("nobody can reach `{address}`"))
+                    .at(node.span, "expected the address that others see"),
+            );
+        }
+        is_reachable
+    })
+}
+
+fn address(expected: &'static str, any_port: bool) -> Kind<SocketAddr> {
+    let shape = pattern(
+        "`<address>:<port>`",
+        r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$",
+    );
+    parsed(shape, expected, move |text| parse_address(text, any_port))
+        .show(|address| format!("\"{address}\""))
+}
+
+fn bootstrap() -> Kind<Bootstrap> {
+    let shape = pattern(
+        "`<peer id>@<address>:<port>`",
+        r"^[0-9A-Fa-f]{64}@(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$",
+    );
+    parsed(shape, "a node's address", Bootstrap::parse).show(|peer| format!("\"{peer}\""))
 }

@@ -1,20 +1,18 @@
-//! `operators`: the settings of each operator.
+//! `operators`: the declaration of each operator.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use super::{
     criteria,
     data_file::{self, DataFileDecl},
-    edge::{self, EDGE_SHAPE, EdgeDecl, Ports},
-    grants::{self, Grants},
+    declare::{Kind, Located, Places, Shape, parsed, pattern, read_section, section, words},
+    edge::{self, EdgeDecl, Ports},
     guarded::{Guarded, decode_hex},
-    keys::{Section, Shape, key, required},
-    operator_config::{OperatorConfig, config},
-    parallel,
+    operator_config::{self, OperatorConfig},
+    operator_settings::{OperatorSettings, PostcardPolicy},
     reader::Reader,
     scalar::{StageName, StreamName},
     source::{Span, Spanned},
-    stream::{duration_within, size},
     tree::{Entry, Node, Value},
 };
 
@@ -36,64 +34,32 @@ impl std::fmt::Display for ComponentSource {
     }
 }
 
-/// Resource limits of an operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OperatorLimits {
-    /// Memory, in bytes. Default: 64 MiB.
-    pub memory: u64,
-    /// CPU time of one call. Default: 1 s.
-    pub time: Duration,
-    /// Time that one call may spend waiting for the host. Default: 1 min.
-    pub wait: Duration,
-    /// Size of the code, in bytes. Default: 10 MiB.
-    pub binary: u64,
-}
-
-impl Default for OperatorLimits {
-    fn default() -> Self {
-        Self {
-            memory: 64 << 20,
-            time: Duration::from_secs(1),
-            wait: Duration::from_mins(1),
-            binary: 10 << 20,
-        }
+section! {
+    /// An operator: a WebAssembly component between streams.
+    #[derive(Debug, Clone)]
+    pub(crate) struct OperatorKeys: "operator" with settings: OperatorSettings {
+        /// Code of the operator: a path relative to the manifest, or `builtin:<name>`.
+        pub wasm: Guarded<ComponentSource> = component(), required, swap in graph;
+        /// Hash that the code must have.
+        pub digest: Option<[u8; 32]> = digest(), unset("any"), keep in graph;
+        /// Input: a stream, `{stream: …}`, or by port `{port: stream}`.
+        pub from: Option<Ports<EdgeDecl>> = edge::inputs(), unset("none"), rewire in graph;
+        /// Output: a stream, or by port `{port: stream}`.
+        pub to: Option<Ports<Spanned<StreamName>>> = edge::outputs(), unset("none"), rewire in graph;
+        /// Configuration, passed to the operator as JSON.
+        pub config: Option<Guarded<OperatorConfig>> = operator_config::kind(), unset("`{}`"), swap in graph;
+        /// Files whose content goes into `config`, by the key there: `{table: cities.csv}`. At most 16 of 8 MiB.
+        pub files: Vec<DataFileDecl> = data_file::files(), empty("none"), swap in graph;
+        /// Form of records of `postcard` streams: `json` converts them by the schema, `native` passes them unchanged.
+        pub postcard: Option<PostcardPolicy> = words(POSTCARDS),
+            unset("`json` for `builtin:`, else `native`"), rewire in graph;
     }
 }
 
-/// The handling of records on which an operator fails.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum OnError {
-    /// Not set: drop and count the records. `up` then exits with 5.
-    #[default]
-    Unset,
-    /// Drop and count the records.
-    Skip,
-    /// Stop the operator. Stages that feed only this operator end as well.
-    Stop,
-    /// Drop and count the records, and restart the operator.
-    Restart,
-    /// Send the records to this stream.
-    To(StreamName),
-}
-
-/// The handling of an operator's state when it is swapped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum StatePolicy {
-    /// Pass the state to the new instance. The default.
-    #[default]
-    Carry,
-    /// Start the new instance with empty state.
-    Reset,
-}
-
-/// The representation of records on `postcard` streams for an operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PostcardPolicy {
-    /// JSON, converted with the stream's schema in both directions. The default for built-in operators.
-    Json,
-    /// The unchanged bytes. The default for all other operators.
-    Native,
-}
+const POSTCARDS: &[(&str, PostcardPolicy)] = &[
+    ("json", PostcardPolicy::Json),
+    ("native", PostcardPolicy::Native),
+];
 
 /// An operator as declared in the manifest.
 #[derive(Debug, Clone)]
@@ -106,314 +72,93 @@ pub(crate) struct OperatorDecl {
     pub(crate) config: Guarded<OperatorConfig>,
     /// Location of `config`, or of the operator's name; `None` if `config` is invalid.
     pub(crate) config_span: Option<Span>,
-    /// Locations of the parts of `config`.
-    pub(crate) config_places: Vec<ConfigPlace>,
     /// Files whose content becomes part of `config`.
     pub(crate) files: Vec<DataFileDecl>,
-    pub(crate) limits: OperatorLimits,
-    /// Location of the memory limit, if it is set.
-    pub(crate) memory_span: Option<Span>,
-    pub(crate) grants: Grants,
-    pub(crate) on_error: OnError,
-    /// Location of the stream's name in `{to: …}`.
-    pub(crate) on_error_span: Span,
-    pub(crate) state: StatePolicy,
-    pub(crate) tick: Option<Duration>,
-    pub(crate) checkpoint: Option<Duration>,
-    pub(crate) instances: usize,
-    /// Location of the number of instances, or of the operator's name.
-    pub(crate) instances_span: Span,
-    pub(crate) key: Option<Spanned<Vec<String>>>,
     pub(crate) postcard: PostcardPolicy,
+    pub(crate) settings: OperatorSettings,
+    /// Locations of its keys.
+    pub(crate) places: Places,
     /// Whether `from` and `to` were read without mistakes, so that ports can be checked. A misspelt key counts as a
     /// mistake.
     pub(crate) wired: bool,
 }
 
-/// Location of a part of an operator's `config`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ConfigPlace {
-    /// Path of the part: `routes[1].when`.
-    pub(crate) path: String,
-    /// Location of its key, or of the item of a list.
-    pub(crate) key: Span,
-    pub(crate) value: Span,
-}
-
-impl ConfigPlace {
-    /// Returns the locations of all parts of a configuration.
-    fn all(config: &Node) -> Vec<Self> {
-        let mut places = Vec::new();
-        Self::add(config, "", &mut places);
-        places
-    }
-
-    fn add(node: &Node, prefix: &str, places: &mut Vec<Self>) {
-        match &node.value {
-            Value::Scalar(_) => {}
-            Value::Mapping(entries) => {
-                let dot = if prefix.is_empty() { "" } else { "." };
-                for entry in entries {
-                    let path = format!("{prefix}{dot}{}", entry.key.text);
-                    Self::add(&entry.node, &path, places);
-                    places.push(Self {
-                        path,
-                        key: entry.key.span,
-                        value: entry.node.span,
-                    });
-                }
-            }
-            Value::Sequence(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    let path = format!("{prefix}[{index}]");
-                    Self::add(item, &path, places);
-                    places.push(Self {
-                        path,
-                        key: item.span,
-                        value: item.span,
-                    });
-                }
-            }
-        }
+impl OperatorDecl {
+    /// Returns the location of the value at a path, or of the operator's name.
+    pub(crate) fn span_of(&self, path: &str) -> Span {
+        self.places.value(path).unwrap_or(self.name.span)
     }
 }
-
-pub(crate) const MIN_MEMORY: u64 = 1 << 20;
-pub(crate) const MAX_MEMORY: u64 = 4 << 30;
-pub(crate) const MAX_BINARY: u64 = 256 << 20;
-pub(crate) const MIN_TIME: Duration = Duration::from_millis(1);
-pub(crate) const MAX_TIME: Duration = Duration::from_mins(1);
-pub(crate) const MAX_WAIT: Duration = Duration::from_hours(1);
-
-static LIMITS: Section = Section {
-    name: "limits",
-    doc: "Bounds on memory, time and code of the operator.",
-    keys: &[
-        key(
-            "memory",
-            Shape::Size,
-            "Its memory, 1MiB to 4GiB. Default: `64MiB`.",
-        ),
-        key(
-            "time",
-            Shape::Duration,
-            "CPU time of one call, 1ms to 1m; a thousandth more for each record of its batch. Default: `1s`.",
-        ),
-        key(
-            "wait",
-            Shape::Duration,
-            "Time that one call may wait for files, timers and responses, 1ms to 1h; a thousandth more for each record of its batch. Default: `1m`.",
-        ),
-        key(
-            "binary",
-            Shape::Size,
-            "Its code, at most 256MiB. Default: `10MiB`.",
-        ),
-    ],
-};
-
-static ON_ERROR_TO: Section = Section {
-    name: "on_error_to",
-    doc: "Destination of records that the operator rejects or fails on.",
-    keys: &[required("to", Shape::Name, "The stream.")],
-};
-
-const ON_ERRORS: &[&str] = &["skip", "stop", "restart"];
-const STATES: &[&str] = &["carry", "reset"];
-const POSTCARDS: &[&str] = &["json", "native"];
-
-/// The keys of an operator.
-pub(crate) static OPERATOR: Section = Section {
-    name: "operator",
-    doc: "An operator: a WebAssembly component between streams.",
-    keys: &[
-        required(
-            "wasm",
-            Shape::Text,
-            "Its code: a path relative to the manifest, or `builtin:<name>`.",
-        ),
-        key(
-            "digest",
-            Shape::Pattern("^blake3:[0-9A-Fa-f]{64}$"),
-            "Hash that the code must have: `blake3:<64 hex digits>`. Default: any.",
-        ),
-        key(
-            "from",
-            Shape::Either(&[Shape::Name, Shape::Of(&edge::EDGE), Shape::Map(&EDGE_SHAPE)]),
-            "Input: a stream, `{stream: …}`, or by port `{port: stream}`.",
-        ),
-        key(
-            "to",
-            Shape::Either(&[Shape::Name, Shape::Map(&Shape::Name)]),
-            "Output: a stream, or by port `{port: stream}`.",
-        ),
-        key(
-            "config",
-            Shape::Anything,
-            "Handed to the operator as JSON. Default: `{}`.",
-        ),
-        key(
-            "files",
-            data_file::FILES,
-            "Files beside the manifest whose content goes into `config`, by the key there: `{table: cities.csv}`. At most 8 MiB each.",
-        ),
-        key(
-            "limits",
-            Shape::Of(&LIMITS),
-            "Bounds on its memory, time and code.",
-        ),
-        key(
-            "on_error",
-            Shape::Either(&[Shape::Words(ON_ERRORS), Shape::Of(&ON_ERROR_TO)]),
-            "Policy for records that it rejects or fails on: `skip` drops and counts them, `stop` fails the operator, `restart` starts the operator again, `{to: stream}` sends them there. Default: as `skip`, and `up` exits with 5.",
-        ),
-        key(
-            "state",
-            Shape::Words(STATES),
-            "Over a reload: `carry` (default) hands its state on, `reset` starts empty.",
-        ),
-        key(
-            "tick",
-            Shape::Duration,
-            "Calls its `tick` so often. Default: never.",
-        ),
-        key(
-            "checkpoint",
-            Shape::Duration,
-            "Takes a snapshot of its state so often while it is used, in memory, for the instance that follows a failure; 1ms to 24h. Default: `1s`.",
-        ),
-        key(
-            "postcard",
-            Shape::Words(POSTCARDS),
-            "Form of `postcard` streams for it: `json` converts them by their schema, in and out; `native` leaves them as they are. Default: `json` for `builtin:` operators, `native` for others.",
-        ),
-        key(
-            "instances",
-            Shape::Count(1, parallel::MAX_INSTANCES),
-            "Number of instances that run side by side, each on its own thread. Default: 1.",
-        ),
-        key(
-            "key",
-            parallel::KEY,
-            "Field, or list of fields, whose value selects the instance for a record; needs JSON. Default: any free instance, with the order of the output restored.",
-        ),
-        key(
-            "allow",
-            Shape::Of(&grants::ALLOW),
-            "Grants beyond its streams. Default: none.",
-        ),
-    ],
-};
 
 /// Reads one operator. Returns `None` without a valid `wasm`, since nothing further can be checked then.
 pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
     let name = cx.name(entry, "an operator", StageName::new);
-    let fields = cx.section(&entry.node, &entry.key.text, &OPERATOR)?;
-    let component = fields.node("wasm").and_then(|node| component(cx, node));
-    let digest = fields.node("digest").and_then(|node| digest(cx, node));
-    let from = fields.node("from").map(|node| edge::read_ports(cx, node));
-    let to = fields.node("to").map(|node| edge::read_outputs(cx, node));
-    let config_places = fields.node("config").map(ConfigPlace::all);
-    let config = fields
-        .get("config")
-        .map(|entry| (entry.key.span, config(cx, &entry.node)));
-    let limits = fields
-        .node("limits")
-        .map(|node| read_limits(cx, node))
-        .unwrap_or_default();
-    let memory_span = fields
-        .node("limits")
-        .and_then(|node| Some(node.get("memory")?.node.span));
-    let (on_error, on_error_span) = match fields.node("on_error") {
-        Some(node) => on_error(cx, node).unwrap_or((OnError::Unset, node.span)),
-        None => (OnError::Unset, entry.key.span),
+    let keys = read_section::<OperatorKeys>(cx, &entry.node, &entry.key.text)?;
+    let are_files_valid = check_files(cx, &keys);
+    let config_span = config_span(cx, entry, &keys).filter(|_| are_files_valid);
+    let wired = !keys.is_faulty("from") && !keys.is_faulty("to");
+    let Located { value, places, .. } = keys;
+    let postcard = match (value.postcard, &*value.wasm) {
+        (Some(postcard), _) => postcard,
+        (None, ComponentSource::Builtin(_)) => PostcardPolicy::Json,
+        (None, ComponentSource::Path(_)) => PostcardPolicy::Native,
     };
-    let state = fields
-        .node("state")
-        .and_then(|node| cx.word(node, "state", STATES));
-    let tick = fields
-        .node("tick")
-        .and_then(|node| interval(cx, node, "tick"));
-    let checkpoint = fields
-        .node("checkpoint")
-        .and_then(|node| interval(cx, node, "checkpoint"));
-    let postcard = fields
-        .node("postcard")
-        .and_then(|node| cx.word(node, "postcard", POSTCARDS));
-    let (instances, key) = parallel::read(cx, fields);
-    let grants = fields
-        .get("allow")
-        .map(|entry| grants::read(cx, &entry.node))
-        .unwrap_or_default();
-    let is_misspelt = |key| fields.get(key).is_none() && fields.is_misspelt(key);
-    let wired = !matches!(from, Some(None))
-        && !matches!(to, Some(None))
-        && !is_misspelt("from")
-        && !is_misspelt("to");
-    let (config_span, config) = match config {
-        Some((span, config)) => (config.is_some().then_some(span), config),
-        // Do not report consequences of a misspelt key.
-        None if is_misspelt("config") || is_misspelt("files") => (None, None),
-        None => (Some(entry.key.span), None),
-    };
-    let files = data_file::read(cx, fields, config.as_deref().map(|config| &**config));
-    let component = component?;
-    let ambiguous = fields
-        .node("config")
-        .is_some_and(|node| refuse_ambiguous(cx, &component.value, node));
-    let postcard = match (postcard, &*component.value) {
-        (Some("json"), _) | (None, ComponentSource::Builtin(_)) => PostcardPolicy::Json,
-        _ => PostcardPolicy::Native,
-    };
+    let span_of = |key: &str| places.value(key).unwrap_or(entry.key.span);
     Some(OperatorDecl {
         name: name?,
-        component,
-        digest,
-        from: from.flatten(),
-        to: to.flatten(),
-        config: config.unwrap_or_else(|| Guarded::open(serde_json::json!({}).into())),
-        config_places: config_places.unwrap_or_default(),
-        // Without its files the configuration is incomplete.
-        config_span: config_span.filter(|_| files.is_some() && !ambiguous),
-        files: files.unwrap_or_default(),
-        limits,
-        memory_span,
-        grants,
-        on_error,
-        on_error_span,
-        state: if state == Some("reset") {
-            StatePolicy::Reset
-        } else {
-            StatePolicy::Carry
-        },
-        tick,
-        checkpoint,
-        instances: instances.as_ref().map_or(1, |instances| instances.value),
-        instances_span: instances.map_or(entry.key.span, |instances| instances.span),
-        key,
+        component: Spanned::new(value.wasm, span_of("wasm")),
+        digest: value
+            .digest
+            .map(|digest| Spanned::new(digest, span_of("digest"))),
+        from: value.from,
+        to: value.to,
+        config: value
+            .config
+            .unwrap_or_else(|| Guarded::open(serde_json::json!({}).into())),
+        config_span,
+        files: value.files,
         postcard,
+        settings: value.settings,
+        places,
         wired,
     })
 }
 
-fn component(cx: &mut Reader<'_>, node: &Node) -> Option<Spanned<Guarded<ComponentSource>>> {
-    let text = cx.text(node, "wasm", "a path or `builtin:<name>`")?;
-    let source = match text.as_str().strip_prefix("builtin:") {
-        Some(name) => ComponentSource::Builtin(name.to_owned()),
-        None => ComponentSource::Path(cx.path(text.as_str())),
-    };
-    Some(Spanned::new(
-        Guarded::new(source, text.value.is_secret()),
-        node.span,
-    ))
+/// Returns the location for errors of the configuration; `None` if the configuration is invalid or incomplete.
+fn config_span(cx: &mut Reader<'_>, entry: &Entry, keys: &Located<OperatorKeys>) -> Option<Span> {
+    let config = entry.node.get("config").map(|entry| &entry.node);
+    let is_ambiguous = config.is_some_and(|config| refuse_ambiguous(cx, &keys.value.wasm, config));
+    // Do not report consequences of an invalid or misspelt key.
+    let is_faulty = is_ambiguous || keys.is_faulty("config") || keys.is_faulty("files");
+    let span = keys.places.key("config").unwrap_or(entry.key.span);
+    (!is_faulty).then_some(span)
 }
 
-fn digest(cx: &mut Reader<'_>, node: &Node) -> Option<Spanned<[u8; 32]>> {
-    cx.parse(node, "digest", "a digest", |text| {
+/// Checks that `files` and `config` fit together.
+fn check_files(cx: &mut Reader<'_>, keys: &Located<OperatorKeys>) -> bool {
+    let config = keys.value.config.as_deref().map(|config| &**config);
+    let span_of = |path: &str| keys.places.key(path).unwrap_or_default();
+    let files = &keys.value.files;
+    data_file::check(cx, files, config, span_of)
+}
+
+fn component() -> Kind<Guarded<ComponentSource>> {
+    Kind::new(Shape::Text, |cx, node, what| {
+        let text = cx.text(node, what, "a path or `builtin:<name>`")?;
+        let source = match text.as_str().strip_prefix("builtin:") {
+            Some(name) => ComponentSource::Builtin(name.to_owned()),
+            None => ComponentSource::Path(cx.path(text.as_str())),
+        };
+        Some(Guarded::new(source, text.value.is_secret()))
+    })
+}
+
+fn digest() -> Kind<[u8; 32]> {
+    let shape = pattern("`blake3:<64 hex digits>`", "^blake3:[0-9A-Fa-f]{64}$");
+    parsed(shape, "a digest", |text| {
         let hex = text.strip_prefix("blake3:").and_then(decode_hex);
         hex.ok_or_else(|| ("expected `blake3:` and 64 hex digits".to_owned(), None))
     })
-    .map(|digest| Spanned::new(digest, node.span))
 }
 
 /// Rejects ambiguous criteria in the `config` of a `split`, such as text that resembles a number. Returns whether it
@@ -429,54 +174,4 @@ fn refuse_ambiguous(cx: &mut Reader<'_>, component: &ComponentSource, config: &N
         any |= criteria::refuse_ambiguous(cx, &when.node);
     }
     any
-}
-
-fn read_limits(cx: &mut Reader<'_>, node: &Node) -> OperatorLimits {
-    let mut limits = OperatorLimits::default();
-    let Some(fields) = cx.section(node, "limits", &LIMITS) else {
-        return limits;
-    };
-    if let Some(memory) = fields
-        .node("memory")
-        .and_then(|node| size(cx, node, "memory", MIN_MEMORY, MAX_MEMORY))
-    {
-        limits.memory = memory;
-    }
-    if let Some(time) = fields
-        .node("time")
-        .and_then(|node| duration_within(cx, node, "time", MIN_TIME, MAX_TIME))
-    {
-        limits.time = time;
-    }
-    if let Some(wait) = fields
-        .node("wait")
-        .and_then(|node| duration_within(cx, node, "wait", MIN_TIME, MAX_WAIT))
-    {
-        limits.wait = wait;
-    }
-    if let Some(binary) = fields
-        .node("binary")
-        .and_then(|node| size(cx, node, "binary", 1, MAX_BINARY))
-    {
-        limits.binary = binary;
-    }
-    limits
-}
-
-fn interval(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Duration> {
-    duration_within(cx, node, what, MIN_TIME, Duration::from_hours(24))
-}
-
-fn on_error(cx: &mut Reader<'_>, node: &Node) -> Option<(OnError, Span)> {
-    if let Value::Mapping(_) = &node.value {
-        let fields = cx.section(node, "on_error", &ON_ERROR_TO)?;
-        let stream = edge::stream(cx, fields.node("to")?, "to")?;
-        return Some((OnError::To(stream.value), stream.span));
-    }
-    let on_error = match cx.word(node, "on_error", ON_ERRORS)? {
-        "stop" => OnError::Stop,
-        "restart" => OnError::Restart,
-        _ => OnError::Skip,
-    };
-    Some((on_error, node.span))
 }

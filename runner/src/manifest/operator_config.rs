@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 
 use super::{
     de,
+    declare::{Kind, Shape},
     diagnostics::{Diagnostic, Diagnostics},
     guarded::Guarded,
     reader::Reader,
@@ -65,7 +66,12 @@ impl fmt::Display for OperatorConfig {
     }
 }
 
-pub(super) fn config(cx: &mut Reader<'_>, node: &Node) -> Option<Guarded<OperatorConfig>> {
+/// The configuration of an operator: any value.
+pub(super) fn kind() -> Kind<Guarded<OperatorConfig>> {
+    Kind::new(Shape::Anything, |cx, node, _| config(cx, node))
+}
+
+fn config(cx: &mut Reader<'_>, node: &Node) -> Option<Guarded<OperatorConfig>> {
     let (node, put_in) = cx.resolve_with(node)?;
     match OperatorConfig::from_node(&node) {
         Ok(config) => Some(Guarded::with(config, put_in)),

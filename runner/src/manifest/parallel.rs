@@ -3,10 +3,9 @@
 use mosaik_streams::path;
 
 use super::{
+    declare::{Kind, Shape},
     diagnostics::Diagnostic,
-    keys::Shape,
-    reader::{Fields, Reader},
-    source::Spanned,
+    reader::Reader,
     tree::{Node, Value},
 };
 
@@ -15,24 +14,16 @@ pub(super) const MAX_INSTANCES: u64 = 256;
 /// Maximum number of fields in a key: 8.
 const MAX_FIELDS: usize = 8;
 
-/// Either one field, or a list of fields.
-pub(super) const KEY: Shape = Shape::Either(&[Shape::Text, Shape::List(&Shape::Text)]);
-
-/// Reads the number of instances, and the key fields that assign each record to an instance.
-pub(super) fn read(
-    cx: &mut Reader<'_>,
-    fields: Fields<'_>,
-) -> (Option<Spanned<usize>>, Option<Spanned<Vec<String>>>) {
-    let instances = fields.node("instances").and_then(|node| {
-        let instances = cx.count(node, "instances", 1, MAX_INSTANCES)?;
-        let instances = usize::try_from(instances).ok()?;
-        Some(Spanned::new(instances, node.span))
-    });
-    let key = fields.node("key").and_then(|node| key(cx, node));
-    (instances, key)
+/// The fields that assign each record to an instance: one field, or a list of fields.
+pub(super) fn key_fields() -> Kind<Vec<String>> {
+    let shape = Shape::Either(vec![Shape::Text, Shape::List(Box::new(Shape::Text))]);
+    Kind::new(shape, |cx, node, _| key(cx, node)).show(|fields| match fields.as_slice() {
+        [field] => field.clone(),
+        fields => format!("[{}]", fields.join(", ")),
+    })
 }
 
-fn key(cx: &mut Reader<'_>, node: &Node) -> Option<Spanned<Vec<String>>> {
+fn key(cx: &mut Reader<'_>, node: &Node) -> Option<Vec<String>> {
     let names = match &node.value {
         Value::Sequence(items) if items.is_empty() || items.len() > MAX_FIELDS => {
             cx.note(
@@ -49,7 +40,7 @@ fn key(cx: &mut Reader<'_>, node: &Node) -> Option<Spanned<Vec<String>>> {
         }
         _ => vec![field(cx, node)?],
     };
-    Some(Spanned::new(names, node.span))
+    Some(names)
 }
 
 fn field(cx: &mut Reader<'_>, node: &Node) -> Option<String> {

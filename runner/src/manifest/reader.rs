@@ -5,9 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{
+    declare::{Presence, Section},
     diagnostics::{Diagnostic, did_you_mean, nearest, one_of},
     guarded::Guarded,
-    keys::Section,
     source::{Source, Span, Spanned},
     substitute::{self, Environment},
     tree::{Entry, Node, Plain, Scalar, Value},
@@ -39,6 +39,20 @@ pub(crate) struct Text {
 impl Text {
     pub(crate) fn as_str(&self) -> &str {
         &self.value
+    }
+
+    /// Returns the value of a finite number; `None` for other text.
+    pub(crate) fn number(&self) -> Option<f64> {
+        let plain = Scalar {
+            plain: self.scalar.plain || self.value.is_secret(),
+            ..self.scalar.clone()
+        };
+        match plain.resolve() {
+            Plain::Signed(number) => Some(number as f64),
+            Plain::Unsigned(number) => Some(number as f64),
+            Plain::Float(number) => Some(number).filter(|number| number.is_finite()),
+            _ => None,
+        }
     }
 
     /// Returns the text in backticks, or a replacement that does not reveal a secret.
@@ -171,7 +185,10 @@ impl<'a> Reader<'a> {
             entries,
             span,
         };
-        for key in section.keys.iter().filter(|key| key.required) {
+        for key in section
+            .all_keys()
+            .filter(|key| matches!(key.presence, Presence::Required))
+        {
             if fields.get(key.name).is_none() && !fields.is_misspelt(key.name) {
                 self.note(
                     Diagnostic::error(format!("`{}` is missing", key.name))
@@ -187,7 +204,7 @@ impl<'a> Reader<'a> {
     }
 
     fn unknown_key(&mut self, entry: &Entry, what: &str, section: &'static Section) {
-        let label = if section.keys.is_empty() {
+        let label = if section.names().next().is_none() {
             "no keys are expected here".to_owned()
         } else {
             format!("expected {}", one_of(section.names()))
@@ -314,12 +331,22 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Marks a value as a secret if text from the environment or from files is part of it.
+    pub(crate) fn guarded<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<Guarded<T>> {
+        let before = self.put_in.len();
+        let value = read(self)?;
+        Some(Guarded::with(value, self.put_in[before..].to_vec()))
+    }
+
     /// Reads one of the given words.
     pub(crate) fn word(
         &mut self,
         node: &Node,
         what: &str,
-        words: &'static [&'static str],
+        words: &[&'static str],
     ) -> Option<&'static str> {
         let expected = one_of(words.iter().copied());
         let text = self.text(node, what, &expected)?;

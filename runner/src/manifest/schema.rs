@@ -3,12 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::{
-    connector::{SinkConfig, SourceConfig},
-    keys::{Section, Shape},
+    declare::{Key, Presence, Section, Shape},
     postcard_schema,
     scalar::{DURATION_PATTERN, NAME_PATTERN, SIZE_PATTERN},
     text::MANIFEST,
@@ -19,19 +17,11 @@ const SUBSTITUTED: &str = r"\$\{(env|file):";
 
 /// Returns the JSON Schema (draft 2020-12) of a manifest.
 pub fn schema() -> Value {
-    let mut connectors = SchemaSettings::draft2020_12().into_generator();
-    let source = connectors.subschema_for::<SourceConfig>();
-    let sink = connectors.subschema_for::<SinkConfig>();
-    let mut defs = Defs {
-        sections: BTreeMap::new(),
-        source: source.into(),
-        sink: sink.into(),
-    };
-    let Value::Object(root) = defs.section(&MANIFEST) else {
+    let mut defs = Defs::default();
+    let Value::Object(root) = defs.section(MANIFEST) else {
         return Value::Null;
     };
-    let mut all: Map<String, Value> = connectors.take_definitions(true);
-    all.extend(defs.sections);
+    let mut all: Map<String, Value> = defs.sections.into_iter().collect();
     know_configs(&mut all);
     all.insert("criteria".into(), criteria());
     all.insert("condition_on_a_field".into(), field_condition());
@@ -150,31 +140,30 @@ fn point_into(own: &str, schema: &mut Value) {
     }
 }
 
+#[derive(Default)]
 struct Defs {
     sections: BTreeMap<String, Value>,
-    source: Value,
-    sink: Value,
 }
 
 impl Defs {
     /// Returns the schema of a section, as an object.
     fn section(&mut self, section: &'static Section) -> Value {
         let mut properties = Map::new();
-        for key in section.keys {
-            let mut shape = self.shape(&key.shape);
-            if let Value::Object(shape) = &mut shape {
-                shape.insert("description".into(), json!(key.doc));
+        for key in section.all_keys() {
+            let shape = (key.shape)();
+            let mut schema = self.shape(&shape);
+            if let Value::Object(schema) = &mut schema {
+                schema.insert("description".into(), json!(description(key, &shape)));
             }
-            properties.insert(key.name.into(), shape);
+            properties.insert(key.name.into(), schema);
         }
         let required: Vec<_> = section
-            .keys
-            .iter()
-            .filter(|key| key.required)
+            .all_keys()
+            .filter(|key| matches!(key.presence, Presence::Required))
             .map(|key| key.name)
             .collect();
         json!({
-            "description": section.doc,
+            "description": section.doc(),
             "type": "object",
             "properties": properties,
             "required": required,
@@ -190,24 +179,22 @@ impl Defs {
         json!({ "$ref": format!("#/$defs/{}", section.name) })
     }
 
-    fn shape(&mut self, shape: &'static Shape) -> Value {
+    fn shape(&mut self, shape: &Shape) -> Value {
         match shape {
             Shape::Text => json!({ "type": ["string", "number", "boolean"] }),
             Shape::Bool => or_substituted(json!({ "type": "boolean" })),
-            Shape::Duration => {
+            Shape::Duration(..) => {
                 or_substituted(json!({ "type": "string", "pattern": DURATION_PATTERN }))
             }
-            Shape::Size => or_substituted(
+            Shape::Size(..) => or_substituted(
                 json!({ "type": ["string", "integer"], "pattern": SIZE_PATTERN, "minimum": 0 }),
             ),
             Shape::Name => json!({ "type": ["string", "integer"], "pattern": NAME_PATTERN }),
-            Shape::Hex64 => {
-                or_substituted(json!({ "type": "string", "pattern": "^[0-9A-Fa-f]{64}$" }))
-            }
             Shape::Count(min, max) => {
                 or_substituted(json!({ "type": "integer", "minimum": min, "maximum": max }))
             }
-            Shape::Pattern(pattern) => {
+            Shape::Number => or_substituted(json!({ "type": "number" })),
+            Shape::Pattern(_, pattern) => {
                 or_substituted(json!({ "type": "string", "pattern": pattern }))
             }
             Shape::Words(words) => or_substituted(json!({ "enum": words })),
@@ -223,12 +210,28 @@ impl Defs {
                 let shapes: Vec<_> = shapes.iter().map(|shape| self.shape(shape)).collect();
                 json!({ "anyOf": shapes })
             }
-            Shape::Source => self.source.clone(),
-            Shape::Sink => self.sink.clone(),
+            Shape::OneOf(shapes) => {
+                let shapes = shapes.iter().map(|(name, shape)| {
+                    json!({
+                        "type": "object",
+                        "properties": { *name: self.shape(shape) },
+                        "required": [name],
+                        "additionalProperties": false,
+                    })
+                });
+                json!({ "oneOf": shapes.collect::<Vec<_>>() })
+            }
             Shape::Criteria => json!({ "$ref": "#/$defs/criteria" }),
             Shape::PostcardSchema => json!({ "$ref": "#/$defs/postcard" }),
         }
     }
+}
+
+/// Returns the description of a key, with the bounds of its value and its default.
+fn description(key: &Key, shape: &Shape) -> String {
+    let default = key.default().map(|default| format!("Default: {default}."));
+    let parts = [Some(key.doc()), shape.bounds(), default];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 fn or_substituted(value: Value) -> Value {

@@ -5,8 +5,12 @@ use std::time::Duration;
 use mosaik_streams::{Encoding, StreamId};
 
 use super::{
-    conditions::{OnlineWhen, Require},
-    scalar::StreamName,
+    conditions::{OnlineWhen, Require, online_when},
+    declare::{Kind, Shape, count, duration, nested, section, size, words},
+    diagnostics::Diagnostic,
+    reader::{Fields, Reader},
+    scalar::{StreamName, duration_hint, parse_duration, show_duration},
+    tree::Node,
 };
 
 /// Default number of records that may wait on an edge: 1024.
@@ -19,7 +23,9 @@ pub const MAX_BUFFER_SIZE: u64 = 1 << 24;
 pub const MAX_BUFFER_BYTES: u64 = 4 << 30;
 
 /// Longest time that a record may wait to be batched with others: 10 s.
-pub(super) const MAX_LINGER: Duration = Duration::from_secs(10);
+const MAX_LINGER: Duration = Duration::from_secs(10);
+/// Longest delay between attempts: 365 days, the largest duration.
+const MAX_DELAY: Duration = Duration::from_hours(365 * 24);
 /// Maximum and default number of records that a stage takes from an edge at once: 4096.
 pub const MAX_BATCH_SIZE: usize = 4096;
 
@@ -32,6 +38,8 @@ pub enum Scope {
     /// Visible to every node of the network.
     Network,
 }
+
+const SCOPES: &[(&str, Scope)] = &[("node", Scope::Node), ("network", Scope::Network)];
 
 /// The handling of a remote subscriber that does not keep up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,70 +54,110 @@ pub enum Lagging {
     Wait,
 }
 
-/// Reconnection delays of a consumer after it has lost a producer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backoff {
-    /// Delay before the first attempt. Default: 500 ms.
-    pub initial: Duration,
-    /// Longest delay between attempts. Default: 60 s.
-    pub max: Duration,
-    /// Total time after which the consumer gives up on the producer. Default: 5 min.
-    pub max_elapsed: Duration,
-}
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self {
-            initial: Duration::from_millis(500),
-            max: Duration::from_mins(1),
-            max_elapsed: Duration::from_mins(5),
-        }
+section! {
+    /// Delays between the attempts of a subscriber to connect again.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Backoff: "backoff" + Default check(are_in_order) {
+        /// Delay before the first attempt.
+        pub initial: Duration = duration(Duration::ZERO, MAX_DELAY), default(Duration::from_millis(500));
+        /// Longest delay between two attempts.
+        pub max: Duration = duration(Duration::ZERO, MAX_DELAY), default(Duration::from_mins(1));
+        /// Total time after which the subscriber gives up on the producer.
+        pub max_elapsed: Duration = duration(Duration::ZERO, MAX_DELAY), default(Duration::from_mins(5));
     }
 }
 
-/// The settings of a stream.
+fn are_in_order(backoff: &Backoff, cx: &mut Reader<'_>, fields: Fields<'_>) {
+    if backoff.initial.is_zero() {
+        cx.note(
+            Diagnostic::error("`initial` must be more than nothing")
+                .at(fields.span, "would try without a pause"),
+        );
+    } else if backoff.initial > backoff.max {
+        cx.note(
+            Diagnostic::error("`initial` is longer than `max`")
+                .at(fields.span, "the first wait is the shortest"),
+        );
+    }
+}
+
+section! {
+    /// The settings of a stream that can be compared between two manifests.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct StreamSettings: "stream_settings" + Default + differences {
+        /// Visibility: `node` is private to this process, `network` is shared with all nodes by `id`.
+        pub scope: Scope = words(SCOPES), default(Scope::Node), rewire;
+        /// Records that wait for each subscriber. `buffer_bytes` applies too.
+        pub buffer_size: usize = count(1, MAX_BUFFER_SIZE), default(DEFAULT_BUFFER_SIZE), retune;
+        /// Bytes that wait for each subscriber. The limit that is reached first applies.
+        pub buffer_bytes: usize = size(1, MAX_BUFFER_BYTES), default(DEFAULT_BUFFER_BYTES), retune;
+        /// Time that a record waits for others to be sent with it.
+        pub linger: Duration = duration(Duration::ZERO, MAX_LINGER), default(Duration::ZERO), retune;
+        /// Stages on other nodes that may read the stream.
+        pub max_consumers: Option<usize> = count(1, u64::from(u32::MAX)), unset("any number"), retune;
+        /// Policy for a remote subscriber that does not keep up. `true` disconnects it at once, `false` drops its
+        /// records, a duration waits that long before disconnecting it, `wait` waits without a limit.
+        pub disconnect_lagging: Lagging = lagging(), default(Lagging::After(Duration::from_secs(30))), retune;
+        /// Conditions under which each side is online.
+        pub online_when: OnlineWhen = online_when(), empty("producers at one consumer, consumers from the start"), retune;
+        /// Tags and tickets that each side must have; the other side checks.
+        pub require: Require = nested::<Require>(), empty("nothing"), retune;
+        /// Delays between the attempts of a subscriber to connect again.
+        pub backoff: Backoff = nested::<Backoff>(), default(Backoff::default()), retune;
+    }
+}
+
+fn lagging() -> Kind<Lagging> {
+    let shape = Shape::Either(vec![
+        Shape::Bool,
+        Shape::Duration(Duration::ZERO, MAX_DELAY),
+        Shape::Words(vec!["wait"]),
+    ]);
+    Kind::new(shape, read_lagging).show(|lagging| match lagging {
+        Lagging::Disconnect => "true".to_owned(),
+        Lagging::Drop => "false".to_owned(),
+        Lagging::After(duration) => show_duration(*duration),
+        Lagging::Wait => "wait".to_owned(),
+    })
+}
+
+fn read_lagging(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Lagging> {
+    const EXPECTED: &str = "`true`, `false`, a duration or `wait`";
+    let text = cx.text(node, what, EXPECTED)?;
+    if let Some(cut) = Reader::as_bool(&text) {
+        return Some(if cut {
+            Lagging::Disconnect
+        } else {
+            Lagging::Drop
+        });
+    }
+    if text.as_str() == "wait" {
+        return Some(Lagging::Wait);
+    }
+    cx.parse(node, what, EXPECTED, |text| {
+        parse_duration(text).map_err(|_| (format!("expected {EXPECTED}"), duration_hint(text)))
+    })
+    .map(Lagging::After)
+}
+
+/// A stream with its settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StreamConfig {
-    /// Its visibility.
-    pub scope: Scope,
     /// Its ID on the network.
     pub id: StreamId,
     /// The encoding of its records.
     pub encoding: Encoding,
-    /// Maximum number of records that wait for each subscriber. Default: [`DEFAULT_BUFFER_SIZE`].
-    pub buffer_size: usize,
-    /// Maximum number of bytes that wait for each subscriber. Default: [`DEFAULT_BUFFER_BYTES`]. The queue is full when
-    /// either limit is reached.
-    pub buffer_bytes: usize,
-    /// Time that a record may wait to be batched with others. Default: 0.
-    pub linger: Duration,
-    /// Maximum number of remote subscribers; `None` for no limit.
-    pub max_consumers: Option<usize>,
-    /// The handling of a remote subscriber that does not keep up.
-    pub disconnect_lagging: Lagging,
-    /// The conditions under which each side counts as online.
-    pub online_when: OnlineWhen,
-    /// Requirements on each side.
-    pub require: Require,
-    /// Reconnection delays of consumers.
-    pub backoff: Backoff,
+    /// Its settings.
+    pub settings: StreamSettings,
 }
 
 impl StreamConfig {
     /// Creates the default settings, as for `{}`.
     pub fn new(name: &StreamName) -> Self {
         Self {
-            scope: Scope::Node,
             id: StreamId::from(name.as_str()),
             encoding: Encoding::Json,
-            buffer_size: DEFAULT_BUFFER_SIZE,
-            buffer_bytes: DEFAULT_BUFFER_BYTES,
-            linger: Duration::ZERO,
-            max_consumers: None,
-            disconnect_lagging: Lagging::After(Duration::from_secs(30)),
-            online_when: OnlineWhen::default(),
-            require: Require::default(),
-            backoff: Backoff::default(),
+            settings: StreamSettings::default(),
         }
     }
 }

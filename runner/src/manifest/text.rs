@@ -6,15 +6,15 @@ use std::{
 };
 
 use super::{
+    declare::{Declared, Kind, Located, Section, Shape, read_section, section, text, words},
     diagnostics::{Diagnostic, nearest},
     guarded::Guarded,
-    keys::{Section, Shape, key, required},
-    node::{self, NODE, NodeDecl},
-    operator::{self, OPERATOR, OperatorDecl},
-    reader::{Fields, Reader, WHOLE},
+    node::{NodeConfig, NodeDecl},
+    operator::{self, OperatorDecl, OperatorKeys},
+    reader::{Reader, WHOLE},
     source::{Source, Span},
-    stage::{self, CONSUMER, ConsumerDecl, PRODUCER, ProducerDecl},
-    stream::{self, STREAM, StreamDecl},
+    stage::{self, ConsumerDecl, ConsumerKeys, ProducerDecl, ProducerKeys},
+    stream::{self, StreamDecl, StreamKeys},
     substitute::Environment,
     tree::{Entry, Node, Value},
     yaml,
@@ -23,50 +23,33 @@ use super::{
 /// Maximum number of streams, and of stages of each kind: 1024.
 pub(crate) const MAX_ENTRIES: usize = 1024;
 
-const VERSIONS: &[&str] = &["v1"];
+/// The versions of the manifest language.
+const VERSIONS: &[(&str, ())] = &[("v1", ())];
+
+section! {
+    /// A mosaik-runner manifest: producers, operators and consumers over named streams.
+    #[derive(Debug)]
+    struct ManifestKeys: "manifest" {
+        /// Version of the manifest language.
+        mosaik: () = words(VERSIONS), required_or(()), keep;
+        /// Name of the network: nodes with the same name find each other. Required by streams of scope `network`.
+        network: Option<Guarded<String>> = network(), unset("none"),
+            restart("the network changes: every connection belongs to the old one");
+        /// The process that runs the manifest.
+        node: Option<Located<NodeConfig>> = located(), unset("defaults"), retune in graph;
+        /// Every stream by name; `{}` is enough.
+        streams: Entries<StreamDecl> = entries(Shape::Of(StreamKeys::SECTION), stream::read), empty("none"), rewire in graph;
+        /// Stages that feed streams from outside.
+        producers: Entries<ProducerDecl> = entries(Shape::Of(ProducerKeys::SECTION), stage::read_producer), empty("none"), rewire in graph;
+        /// WebAssembly operators between streams.
+        operators: Entries<OperatorDecl> = entries(Shape::Of(OperatorKeys::SECTION), operator::read), empty("none"), rewire in graph;
+        /// Stages that write streams to outside.
+        consumers: Entries<ConsumerDecl> = entries(Shape::Of(ConsumerKeys::SECTION), stage::read_consumer), empty("none"), rewire in graph;
+    }
+}
 
 /// The keys of a manifest.
-pub(crate) static MANIFEST: Section = Section {
-    name: "manifest",
-    doc: "A mosaik-runner manifest: producers, operators and consumers over named streams.",
-    keys: &[
-        required(
-            "mosaik",
-            Shape::Words(VERSIONS),
-            "The version of this language: `v1`.",
-        ),
-        key(
-            "network",
-            Shape::Text,
-            "The name of the network: nodes with the same one find each other. Needed for streams of scope `network`.",
-        ),
-        key(
-            "node",
-            Shape::Of(&NODE),
-            "The process that runs this manifest.",
-        ),
-        key(
-            "streams",
-            Shape::Map(&Shape::Of(&STREAM)),
-            "Every stream is declared; `{}` is enough.",
-        ),
-        key(
-            "producers",
-            Shape::Map(&Shape::Of(&PRODUCER)),
-            "From outside to streams.",
-        ),
-        key(
-            "operators",
-            Shape::Map(&Shape::Of(&OPERATOR)),
-            "From streams to streams.",
-        ),
-        key(
-            "consumers",
-            Shape::Map(&Shape::Of(&CONSUMER)),
-            "From streams to outside.",
-        ),
-    ],
-};
+pub(crate) const MANIFEST: &Section = ManifestKeys::SECTION;
 
 /// A manifest as written. Its parts are valid individually but not wired yet.
 #[derive(Debug, Default)]
@@ -123,35 +106,29 @@ fn read_root(cx: &mut Reader<'_>, source: &Source) -> Option<Manifest> {
             return None;
         }
     };
-    let fields = cx.section(&root, WHOLE, &MANIFEST)?;
+    // The keys of another version are unknown, so only its mistake is reported.
+    if let Some(entry) = root.get("mosaik") {
+        (words(VERSIONS).read)(cx, &entry.node, "mosaik")?;
+    }
+    let keys = read_section::<ManifestKeys>(cx, &root, WHOLE)?;
     let mut manifest = Manifest {
-        start: fields.span,
+        start: keys.places.key("mosaik").unwrap_or(root.span),
+        broken_network: keys.is_faulty("network"),
         ..Manifest::default()
     };
-    let mut broken = note_misnamed(&mut manifest, &root);
-    if let Some(entry) = fields.get("mosaik") {
-        manifest.start = entry.key.span;
-        cx.word(&entry.node, "mosaik", VERSIONS)?;
-    }
-    if let Some(node) = fields.node("network") {
-        manifest.network = network(cx, node);
-        manifest.broken_network = manifest.network.is_none();
-    }
-    if let Some(entry) = fields.get("node") {
-        manifest.node = node::read(cx, entry);
-    }
-    for entry in entries(cx, fields, "streams") {
-        match stream::read(cx, entry) {
-            Some(stream) => manifest.streams.push(stream),
-            None => {
-                manifest.broken_streams.insert(entry.key.text.clone());
-            }
-        }
-    }
-    manifest.producers = all(cx, fields, "producers", &mut broken, stage::read_producer);
-    manifest.operators = all(cx, fields, "operators", &mut broken, operator::read);
-    manifest.consumers = all(cx, fields, "consumers", &mut broken, stage::read_consumer);
-    manifest.broken_stages = broken;
+    let is_stage_misnamed = note_misnamed(&mut manifest, &root);
+    let keys = keys.value;
+    let are_stages_broken = !keys.producers.broken.is_empty()
+        || !keys.operators.broken.is_empty()
+        || !keys.consumers.broken.is_empty();
+    manifest.broken_stages = is_stage_misnamed || are_stages_broken;
+    manifest.broken_streams.extend(keys.streams.broken);
+    manifest.network = keys.network;
+    manifest.node = keys.node.map_or_else(NodeDecl::default, NodeDecl::new);
+    manifest.streams = keys.streams.list;
+    manifest.producers = keys.producers.list;
+    manifest.operators = keys.operators.list;
+    manifest.consumers = keys.consumers.list;
     Some(manifest)
 }
 
@@ -183,47 +160,61 @@ fn note_misnamed(manifest: &mut Manifest, root: &Node) -> bool {
     stages
 }
 
-fn network(cx: &mut Reader<'_>, node: &Node) -> Option<Guarded<String>> {
+fn network() -> Kind<Guarded<String>> {
     const MAX_BYTES: usize = 256;
-    let text = cx.text(node, "network", "a name")?;
-    if text.as_str().is_empty() || text.as_str().len() > MAX_BYTES {
-        cx.note(Diagnostic::error("not a name for a network").at(
-            node.span,
-            format!("expected 1 to {MAX_BYTES} bytes of text"),
-        ));
-        return None;
-    }
-    Some(text.value)
+    text().when(|cx, node, name| {
+        let is_name = (1..=MAX_BYTES).contains(&name.len());
+        if !is_name {
+            cx.note(Diagnostic::error("not a name for a network").at(
+                node.span,
+                format!("expected 1 to {MAX_BYTES} bytes of text"),
+            ));
+        }
+        is_name
+    })
 }
 
-/// Reads all entries of a section of names with `read`.
-fn all<T>(
-    cx: &mut Reader<'_>,
-    fields: Fields<'_>,
-    section: &'static str,
-    broken: &mut bool,
-    read: impl Fn(&mut Reader<'_>, &Entry) -> Option<T>,
-) -> Vec<T> {
-    let mut list = Vec::new();
-    for entry in entries(cx, fields, section) {
-        match read(cx, entry) {
-            Some(item) => list.push(item),
-            None => *broken = true,
+fn located<T: Declared + 'static>() -> Kind<Located<T>> {
+    Kind::new(Shape::Of(T::SECTION), read_section)
+}
+
+/// The entries of a mapping from names.
+#[derive(Debug)]
+struct Entries<T> {
+    list: Vec<T>,
+    /// Names of entries with mistakes.
+    broken: Vec<String>,
+}
+
+impl<T> Default for Entries<T> {
+    fn default() -> Self {
+        Self {
+            list: Vec::new(),
+            broken: Vec::new(),
         }
     }
-    list
 }
 
-fn entries<'n>(cx: &mut Reader<'_>, fields: Fields<'n>, section: &'static str) -> &'n [Entry] {
-    let Some(node) = fields.node(section) else {
-        return &[];
-    };
-    let entries = cx.mapping(node, section).unwrap_or_default();
-    if let Some(entry) = entries.get(MAX_ENTRIES) {
-        cx.note(
-            Diagnostic::error(format!("more than {MAX_ENTRIES} {section}"))
-                .at(entry.key.span, "too many from here on"),
-        );
-    }
-    &entries[..entries.len().min(MAX_ENTRIES)]
+/// A mapping from names whose entries are read by `read`.
+fn entries<T: 'static>(
+    shape: Shape,
+    read: fn(&mut Reader<'_>, &Entry) -> Option<T>,
+) -> Kind<Entries<T>> {
+    Kind::new(Shape::Map(Box::new(shape)), move |cx, node, what| {
+        let entries = cx.mapping(node, what)?;
+        if let Some(entry) = entries.get(MAX_ENTRIES) {
+            cx.note(
+                Diagnostic::error(format!("more than {MAX_ENTRIES} {what}"))
+                    .at(entry.key.span, "too many from here on"),
+            );
+        }
+        let mut found = Entries::default();
+        for entry in entries.iter().take(MAX_ENTRIES) {
+            match read(cx, entry) {
+                Some(item) => found.list.push(item),
+                None => found.broken.push(entry.key.text.clone()),
+            }
+        }
+        Some(found)
+    })
 }

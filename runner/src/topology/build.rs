@@ -80,7 +80,7 @@ async fn build(
         }
         StageKind::Operator(operator) => {
             let component = library
-                .get(&operator.info.hash, &operator.grants)
+                .get(&operator.info.hash, &operator.settings.allow)
                 .ok_or("its component is no longer loaded")?;
             let setup = setup(
                 graph,
@@ -111,8 +111,9 @@ async fn build(
 /// Returns the number of instances of an operator and the rule that assigns records to them.
 pub(super) fn spread_of(operator: &OperatorStage) -> Spread {
     Spread {
-        instances: operator.instances,
+        instances: operator.settings.instances,
         key: operator
+            .settings
             .key
             .as_ref()
             .map(|fields| Key::new(fields.iter().map(String::as_str))),

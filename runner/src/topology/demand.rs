@@ -49,7 +49,7 @@ impl Node {
 
     /// Returns the shared streams that are written here and currently have too few readers.
     pub(super) fn unread_streams(&self) -> BTreeSet<StreamName> {
-        let shared = |name: &StreamName| self.graph.streams[name].scope == Scope::Network;
+        let shared = |name: &StreamName| self.graph.streams[name].settings.scope == Scope::Network;
         let unread = self
             .producers
             .iter()

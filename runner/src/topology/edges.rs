@@ -34,13 +34,13 @@ pub(super) fn open_producer(
         .with_label(name.as_str())
         .with_scope(scope(stream))
         .with_encoding(stream.encoding.clone())
-        .with_buffer_size(stream.buffer_size)
-        .with_buffer_bytes(stream.buffer_bytes)
-        .with_linger(stream.linger)
-        .with_max_consumers(stream.max_consumers.unwrap_or(usize::MAX))
-        .disconnect_lagging(lagging(stream.disconnect_lagging))
+        .with_buffer_size(stream.settings.buffer_size)
+        .with_buffer_bytes(stream.settings.buffer_bytes)
+        .with_linger(stream.settings.linger)
+        .with_max_consumers(stream.settings.max_consumers.unwrap_or(usize::MAX))
+        .disconnect_lagging(lagging(stream.settings.disconnect_lagging))
         .online_when(producer_online_when(stream))
-        .with_requirements(requirements(&stream.require.consumers))
+        .with_requirements(requirements(&stream.settings.require.consumers))
         .build()
 }
 
@@ -66,35 +66,37 @@ pub(super) fn open_consumer(
         .with_local(true)
         .with_encoding(stream.encoding.clone())
         .with_criteria((*edge.criteria).clone())
-        .with_buffer_size(edge.buffer_size)
-        .with_buffer_bytes(edge.buffer_bytes)
-        .with_batch_size(edge.batch_size)
+        .with_buffer_size(edge.buffer_size())
+        .with_buffer_bytes(edge.buffer_bytes())
+        .with_batch_size(edge.settings.batch_size)
         .with_backoff(backoff(stream))
         .online_when(consumer_online_when(edge))
-        .with_requirements(requirements(&stream.require.producers))
+        .with_requirements(requirements(&stream.settings.require.producers))
         .build()
         .map_err(|error| error.to_string())
 }
 
 /// Applies the changed settings of a stream to this node's producer.
 pub(super) fn retune_producer(producer: &ProducerControl, old: &StreamConfig, new: &StreamConfig) {
-    if (old.buffer_size, old.buffer_bytes) != (new.buffer_size, new.buffer_bytes) {
-        producer.set_buffer(new.buffer_size, new.buffer_bytes);
+    if (old.settings.buffer_size, old.settings.buffer_bytes)
+        != (new.settings.buffer_size, new.settings.buffer_bytes)
+    {
+        producer.set_buffer(new.settings.buffer_size, new.settings.buffer_bytes);
     }
-    if old.linger != new.linger {
-        producer.set_linger(new.linger);
+    if old.settings.linger != new.settings.linger {
+        producer.set_linger(new.settings.linger);
     }
-    if old.max_consumers != new.max_consumers {
-        producer.set_max_consumers(new.max_consumers.unwrap_or(usize::MAX));
+    if old.settings.max_consumers != new.settings.max_consumers {
+        producer.set_max_consumers(new.settings.max_consumers.unwrap_or(usize::MAX));
     }
-    if old.disconnect_lagging != new.disconnect_lagging {
-        producer.set_disconnect_lagging(lagging(new.disconnect_lagging));
+    if old.settings.disconnect_lagging != new.settings.disconnect_lagging {
+        producer.set_disconnect_lagging(lagging(new.settings.disconnect_lagging));
     }
-    if old.online_when.producer != new.online_when.producer {
+    if old.settings.online_when.producer != new.settings.online_when.producer {
         producer.set_online_when(producer_online_when(new));
     }
-    if old.require.consumers != new.require.consumers {
-        producer.set_requirements(requirements(&new.require.consumers));
+    if old.settings.require.consumers != new.settings.require.consumers {
+        producer.set_requirements(requirements(&new.settings.require.consumers));
     }
 }
 
@@ -104,11 +106,11 @@ pub(super) fn retune_consumer(
     (old_stream, old): (&StreamConfig, &Edge),
     (new_stream, new): (&StreamConfig, &Edge),
 ) {
-    if (old.buffer_size, old.buffer_bytes) != (new.buffer_size, new.buffer_bytes) {
-        consumer.set_buffer(new.buffer_size, new.buffer_bytes);
+    if (old.buffer_size(), old.buffer_bytes()) != (new.buffer_size(), new.buffer_bytes()) {
+        consumer.set_buffer(new.buffer_size(), new.buffer_bytes());
     }
-    if old.batch_size != new.batch_size {
-        consumer.set_batch_size(new.batch_size);
+    if old.settings.batch_size != new.settings.batch_size {
+        consumer.set_batch_size(new.settings.batch_size);
     }
     if old.criteria != new.criteria
         && let Err(error) = consumer.set_criteria((*new.criteria).clone())
@@ -116,29 +118,29 @@ pub(super) fn retune_consumer(
         // The manifest check has already validated the criteria against the encoding.
         tracing::error!("criteria on stream {} are as before: {error}", new.stream);
     }
-    if old.online_when != new.online_when {
+    if old.settings.online_when != new.settings.online_when {
         consumer.set_online_when(consumer_online_when(new));
     }
-    if old_stream.backoff != new_stream.backoff {
+    if old_stream.settings.backoff != new_stream.settings.backoff {
         consumer.set_backoff(backoff(new_stream));
     }
-    if old_stream.require.producers != new_stream.require.producers {
-        consumer.set_requirements(requirements(&new_stream.require.producers));
+    if old_stream.settings.require.producers != new_stream.settings.require.producers {
+        consumer.set_requirements(requirements(&new_stream.settings.require.producers));
     }
 }
 
 fn backoff(stream: &StreamConfig) -> ExponentialBackoff {
     ExponentialBackoffBuilder::default()
-        .with_initial_interval(stream.backoff.initial)
-        .with_max_interval(stream.backoff.max)
-        .with_max_elapsed_time(Some(stream.backoff.max_elapsed))
+        .with_initial_interval(stream.settings.backoff.initial)
+        .with_max_interval(stream.settings.backoff.max)
+        .with_max_elapsed_time(Some(stream.settings.backoff.max_elapsed))
         .build()
 }
 
 fn producer_online_when(
     stream: &StreamConfig,
 ) -> impl FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync + 'static {
-    let condition = stream.online_when.producer.clone();
+    let condition = stream.settings.online_when.producer.clone();
     move |channel| match condition {
         Some(condition) => apply(channel, &condition),
         None => channel,
@@ -148,7 +150,7 @@ fn producer_online_when(
 fn consumer_online_when(
     edge: &Edge,
 ) -> impl FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync + 'static {
-    let condition = edge.online_when.clone();
+    let condition = edge.settings.online_when.clone();
     move |channel| match condition {
         Some(condition) => apply(channel, &condition),
         None => channel.minimum_of(0),
@@ -167,7 +169,7 @@ fn requirements(of: &Requirement) -> Requirements {
 }
 
 fn scope(stream: &StreamConfig) -> Scope {
-    match stream.scope {
+    match stream.settings.scope {
         graph::Scope::Node => Scope::Node,
         graph::Scope::Network => Scope::Network,
     }

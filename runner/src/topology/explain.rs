@@ -33,7 +33,7 @@ impl Observer {
                     lines.push(reading_line(
                         &key.to_string(),
                         &reading,
-                        edge.online_when.as_ref(),
+                        edge.settings.online_when.as_ref(),
                     ));
                     lines.extend(sources(&view, name, config, &reading, consumer.unfit()));
                 }
@@ -49,7 +49,7 @@ impl Observer {
                 lines.push(format!("{} does not run", reader.key));
             }
         }
-        if config.scope == Scope::Network {
+        if config.settings.scope == Scope::Network {
             lines.extend(problems(&view));
         }
         Ok(lines)
@@ -69,7 +69,7 @@ fn writing(view: &View, name: &StreamName, config: &StreamConfig) -> Vec<String>
     let mut line = if reading.online {
         format!("online here: {}", subscribers(&reading.conditions))
     } else {
-        let condition = config.online_when.producer.as_ref();
+        let condition = config.settings.online_when.producer.as_ref();
         let wants = wants(&reading.conditions, "subscriber", condition);
         format!("offline here: {wants}")
     };
@@ -79,7 +79,7 @@ fn writing(view: &View, name: &StreamName, config: &StreamConfig) -> Vec<String>
     if !reading.online && reading.queued.0 == 0 {
         line.push_str("; sources that lead nowhere else wait, and stages hold what is written");
     }
-    let limit = config.max_consumers;
+    let limit = config.settings.max_consumers;
     let remote = reading
         .consumers
         .iter()
@@ -161,7 +161,7 @@ fn sources(
         ));
     }
     let is_written_here = view.graph.writers(name).next().is_some();
-    if config.scope == Scope::Network && lines.is_empty() && !is_written_here {
+    if config.settings.scope == Scope::Network && lines.is_empty() && !is_written_here {
         let known = view.discovery.catalog().peers_count();
         lines.push(match known {
             0 => no_other_node(&view.graph.node),

@@ -66,7 +66,7 @@ pub(super) async fn join(graph: &Graph, settings: &Settings) -> Result<Network, 
         .with_addresses(graph.node.listen.iter().copied())
         .with_discovery(discovery)
         .with_mdns_discovery(graph.node.mdns)
-        .with_transport(graph.node.quic)
+        .with_transport(graph.node.quic.into())
         .lazy(true);
     if !graph.node.advertise.is_empty() {
         builder = builder.with_advertised(graph.node.advertise.iter().copied());

@@ -190,7 +190,7 @@ impl Library {
 impl Components for Library {
     fn open(&self, graph: &Graph, stage: &Stage, operator: &OperatorStage) -> Result<(), String> {
         let component = self
-            .get(&operator.info.hash, &operator.grants)
+            .get(&operator.info.hash, &operator.settings.allow)
             .ok_or("its component is no longer loaded")?;
         machine::check_instances(1).map_err(|shortage| self.lacks(shortage))?;
         let setup = setup(graph, stage, operator, Arc::new(NoEvents));

@@ -60,9 +60,9 @@ impl Summary {
         for (name, stream) in &mut self.streams {
             stream.reader_left = streams.contains(name);
             let declared = graph.streams.get(name);
-            stream.shared = declared.is_some_and(|stream| stream.scope == Scope::Network);
+            stream.shared = declared.is_some_and(|stream| stream.settings.scope == Scope::Network);
             stream.waits_for_readers =
-                declared.is_some_and(|stream| stream.online_when.producer.is_some());
+                declared.is_some_and(|stream| stream.settings.online_when.producer.is_some());
         }
     }
 }

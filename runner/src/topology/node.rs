@@ -472,7 +472,7 @@ impl Node {
         drop(view);
         Ok(Input {
             port,
-            shared: stream.scope == Scope::Network,
+            shared: stream.settings.scope == Scope::Network,
             consumer,
         })
     }

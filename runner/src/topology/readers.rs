@@ -28,14 +28,18 @@ pub(super) async fn watch(observer: Observer) {
         let view = observer.view();
         let shared = |name: &&StreamName| {
             let declared = view.graph.streams.get(*name);
-            declared.is_some_and(|stream| stream.scope == Scope::Network)
+            declared.is_some_and(|stream| stream.settings.scope == Scope::Network)
         };
         streams.retain(|name, _| view.producers.contains_key(name));
         for name in view.producers.keys().filter(shared) {
             let Some(reading) = view.producers[name].read() else {
                 continue;
             };
-            let condition = view.graph.streams[name].online_when.producer.as_ref();
+            let condition = view.graph.streams[name]
+                .settings
+                .online_when
+                .producer
+                .as_ref();
             let found = Found {
                 readers: readers(&reading, |peer| view.discovery.describe(peer)),
                 waits_for: (!reading.online)

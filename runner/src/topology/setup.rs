@@ -36,8 +36,8 @@ pub(super) fn setup(
         secrets: operator.config.put_in().to_vec(),
         inputs: bindings(graph, operator.postcard, inputs),
         outputs: bindings(graph, operator.postcard, outputs),
-        limits: limits(&operator.limits),
-        grants: granted(&operator.grants),
+        limits: limits(&operator.settings.limits),
+        grants: granted(&operator.settings.allow),
         events,
     }
 }

@@ -175,7 +175,7 @@ impl Node {
         let shared: Vec<_> = self
             .producers
             .keys()
-            .filter(|name| self.graph.streams[*name].scope == Scope::Network)
+            .filter(|name| self.graph.streams[*name].settings.scope == Scope::Network)
             .cloned()
             .collect();
         let kept: Vec<_> = shared

@@ -144,8 +144,8 @@ fn edges(view: &View) -> Vec<EdgeStatus> {
             ]),
             queued: reading.queued.0 as u64,
             queued_bytes: reading.queued.1 as u64,
-            buffer_size: edge.buffer_size as u64,
-            buffer_bytes: edge.buffer_bytes as u64,
+            buffer_size: edge.buffer_size() as u64,
+            buffer_bytes: edge.buffer_bytes() as u64,
             producers: reading
                 .producers
                 .iter()
@@ -166,7 +166,7 @@ fn streams(view: &View) -> Vec<StreamStatus> {
             .map(|reading| reading.stats)
             .unwrap_or_default();
         let dropped = stats.dropped;
-        let scope = match stream.scope {
+        let scope = match stream.settings.scope {
             Scope::Node => "node",
             Scope::Network => "network",
         };
@@ -207,7 +207,7 @@ fn peers(view: &View) -> Vec<PeerStatus> {
         .graph
         .streams
         .iter()
-        .filter(|(_, stream)| stream.scope == Scope::Network)
+        .filter(|(_, stream)| stream.settings.scope == Scope::Network)
         .map(|(name, stream)| (stream.id, name.to_string()))
         .collect();
     let listed = catalog.peers().take(PEERS_SHOWN_MAX).map(|peer| {

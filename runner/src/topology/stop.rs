@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{apply::REPLACE_DEADLINE, build::Parts, node::Node, plan::Plan};
 use crate::{
-    graph::{Change, Diff, Edge, Graph, StageKey, StreamConfig, StreamName},
+    graph::{Change, Diff, Edge, Graph, StageKey, StreamName},
     stage::{Drain, Input},
 };
 
@@ -134,13 +134,8 @@ impl Node {
     fn keeps_edge(&self, graph: &Graph, id: &StageKey, port: u32) -> bool {
         let stream = |graph: &Graph| {
             let name = graph.stage(id)?.edge_at(port)?.stream.clone();
-            let StreamConfig {
-                id,
-                scope,
-                encoding,
-                ..
-            } = graph.streams.get(&name)?.clone();
-            Some((name, id, scope, encoding))
+            let stream = graph.streams.get(&name)?.clone();
+            Some((name, stream.id, stream.settings.scope, stream.encoding))
         };
         stream(&self.graph).is_some_and(|old| stream(graph) == Some(old))
     }

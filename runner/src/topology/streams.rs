@@ -48,7 +48,7 @@ impl Node {
 
     /// Returns true if a stream may still have readers: a stage here, or another node.
     fn is_read(&self, stream: &StreamName) -> bool {
-        self.graph.streams[stream].scope == Scope::Network
+        self.graph.streams[stream].settings.scope == Scope::Network
             || self
                 .graph
                 .readers(stream)
@@ -64,7 +64,7 @@ impl Node {
 
     /// Returns true if a private stream has been written and read to its end.
     pub(super) fn is_over(&self, stream: &StreamName) -> bool {
-        self.graph.streams[stream].scope == Scope::Node
+        self.graph.streams[stream].settings.scope == Scope::Node
             && !self.producers.contains_key(stream)
             && !self.endings.contains_key(stream)
     }
@@ -97,7 +97,7 @@ impl Node {
                 .graph
                 .writers(&stream)
                 .any(|stage| self.ledger.has_failed(&stage.key));
-            let shared = self.graph.streams[&stream].scope == Scope::Network;
+            let shared = self.graph.streams[&stream].settings.scope == Scope::Network;
             let ending = Ending {
                 cut: CancellationToken::new(),
                 when: producer.when().clone(),
@@ -160,7 +160,7 @@ impl Node {
         let mut wanted = BTreeMap::new();
         for stage in parts.keys().filter_map(|key| self.graph.stage(key)) {
             let over = |stream: &&StreamName| {
-                self.graph.streams[*stream].scope == Scope::Node
+                self.graph.streams[*stream].settings.scope == Scope::Node
                     && !self.endings.contains_key(*stream)
                     && !self.is_written(stream)
             };

@@ -69,7 +69,7 @@ impl Node {
                     blueprint: *blueprint,
                     outputs: self.outputs(operator),
                     converters,
-                    carry: operator.state == StatePolicy::Carry,
+                    carry: operator.settings.state == StatePolicy::Carry,
                 }),
                 _ => None,
             };
@@ -96,10 +96,10 @@ impl Node {
     /// Returns the settings of an operator that can change without a new instance.
     pub(super) fn settings(&self, operator: &OperatorStage) -> Settings {
         Settings {
-            limits: limits(&operator.limits),
-            on_error: self.on_error(&operator.on_error),
-            tick: operator.tick,
-            checkpoint: operator.checkpoint,
+            limits: limits(&operator.settings.limits),
+            on_error: self.on_error(&operator.settings.on_error),
+            tick: operator.settings.tick,
+            checkpoint: operator.settings.checkpoint,
         }
     }
 }

@@ -281,7 +281,7 @@ fn a_long_quoted_field_is_warned_of_with_the_line_of_its_quote() {
 #[test]
 fn another_delimiter_cuts_and_a_wrong_one_is_told_of() {
     let cut = |delimiter: &str, text: &str| {
-        let delimiter = Delimiter::try_from(delimiter.to_owned()).unwrap();
+        let delimiter = Delimiter::try_from(delimiter).unwrap();
         let format = Format::Csv;
         let mut cutter = Cutter::new(Cut { format, delimiter }, &Encoding::Json, 1000);
         let (datums, mut tally) = cut_all(&mut cutter, &[text.as_bytes()], 64);
@@ -301,7 +301,7 @@ fn another_delimiter_cuts_and_a_wrong_one_is_told_of() {
     let (_, odd) = cut(";", "a b\n1\n");
     assert_eq!(odd, None);
     for wrong in ["", "ab", "\"", "a", "1", "\n", "é"] {
-        assert!(Delimiter::try_from(wrong.to_owned()).is_err(), "{wrong:?}");
+        assert!(Delimiter::try_from(wrong).is_err(), "{wrong:?}");
     }
 }
 

@@ -180,7 +180,7 @@ async fn columns_pass_to_the_next_reader() {
     let table = |delimiter: &str| {
         let config = StdinSource {
             format: crate::manifest::connector::Format::Csv,
-            delimiter: delimiter.to_owned().try_into().unwrap(),
+            delimiter: delimiter.try_into().unwrap(),
         };
         let context = SourceContext::new(Encoding::Json);
         StdinReader::of(Arc::clone(&pump), &config, &context).unwrap()

@@ -61,7 +61,7 @@ pub(super) fn check(decl: &OperatorDecl) -> Option<Diagnostic> {
         _ => return None,
     };
     let is_set = bounds.iter().any(|name| decl.config.get(*name).is_some());
-    let memory = decl.limits.memory;
+    let memory = decl.settings.limits.memory;
     if held <= memory || !is_set {
         return None;
     }
@@ -78,7 +78,7 @@ pub(super) fn check(decl: &OperatorDecl) -> Option<Diagnostic> {
         mib(held),
         crate::manifest::one_of(bounds.iter().copied())
     ));
-    if let Some(span) = decl.memory_span {
+    if let Some(span) = decl.places.value("limits.memory") {
         found = found.also(span, format!("its memory is {}", show_size(memory)));
     }
     Some(found)

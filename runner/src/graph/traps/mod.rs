@@ -62,7 +62,11 @@ fn config_span(decl: &OperatorDecl) -> Span {
 /// Reports instances with state and without a key, each of which receives only a part of the records.
 fn state_without_key(decl: &OperatorDecl, operator: &OperatorStage) -> Option<Diagnostic> {
     let keeps_none = builtin(decl) == Some("sample") && decl.config.get("fraction").is_some();
-    if decl.instances < 2 || decl.key.is_some() || operator.info.state_version == 0 || keeps_none {
+    if decl.settings.instances < 2
+        || decl.settings.key.is_some()
+        || operator.info.state_version == 0
+        || keeps_none
+    {
         return None;
     }
     let by = fields(decl.config.get("by")).filter(|_| !decl.config.is_secret());
@@ -77,10 +81,10 @@ fn state_without_key(decl: &OperatorDecl, operator: &OperatorStage) -> Option<Di
     Some(
         Diagnostic::warning(format!(
             "operator `{}` keeps state, of which each of its {} instances has a part",
-            decl.name.value, decl.instances
+            decl.name.value, decl.settings.instances
         ))
         .at(
-            decl.instances_span,
+            decl.span_of("instances"),
             "a record goes to any instance, as there is no `key`",
         )
         .help(help),
@@ -126,11 +130,16 @@ fn out_of_order(
     let own = fields(decl.config.get("by")).unwrap_or_default();
     let mixes = |above: &&OperatorDecl| {
         // Without a key, the original order is restored.
-        let Some(key) = above.key.as_ref().filter(|_| above.instances > 1) else {
+        let Some(key) = above
+            .settings
+            .key
+            .as_ref()
+            .filter(|_| above.settings.instances > 1)
+        else {
             return false;
         };
         // All records of a key come from the same instance, in order.
-        !(kind.by_key && key.value.iter().all(|field| own.contains(&field.as_str())))
+        !(kind.by_key && key.iter().all(|field| own.contains(&field.as_str())))
     };
     let above = upstream(stage, graph);
     let above = manifest.operators.iter().filter(|other| {
@@ -146,7 +155,7 @@ fn out_of_order(
         ))
         .at(config_span(decl), format!("the `lateness` of this {} is 0s, its default", kind.name))
         .also(
-            source.instances_span,
+            source.span_of("instances"),
             format!("the instances of `{}` hand records on in no common order", source.name.value),
         )
         .help("set `lateness` to how far out of order records may be, like `lateness: 1m`; `0s` if none may"),
@@ -160,7 +169,7 @@ fn followed_without_tick(
     stage: &Stage,
     (manifest, graph): (&Manifest, &Graph),
 ) -> Option<Diagnostic> {
-    if kind.name != "window" || decl.tick.is_some() {
+    if kind.name != "window" || decl.settings.tick.is_some() {
         return None;
     }
     let above = upstream(stage, graph);
@@ -190,7 +199,7 @@ fn followed_without_tick(
     Some(
         Diagnostic::warning(format!("operator `{}` {message}", decl.name.value))
             .at(config_span(decl), "this window has no `tick`")
-            .also(source.path_span, "this file is followed and never ends")
+            .also(source.path_span(), "this file is followed and never ends")
             .help(help),
     )
 }

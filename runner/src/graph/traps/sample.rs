@@ -65,12 +65,12 @@ struct Sample {
 /// Returns `None` unless all sources of the stream can be inspected.
 fn sample(manifest: &Manifest, stream: &StreamDecl) -> Option<Sample> {
     let config = &stream.config;
-    if config.scope == Scope::Network || config.encoding != Encoding::Json {
+    if config.settings.scope == Scope::Network || config.encoding != Encoding::Json {
         return None;
     }
     let name = &stream.name.value;
     let is_made = manifest.operators.iter().any(|decl| {
-        let fails_to = matches!(&decl.on_error, OnError::To(to) if to == name);
+        let fails_to = matches!(&decl.settings.on_error, OnError::To(to) if to == name);
         let writes = match &decl.to {
             None => false,
             Some(Ports::One(to)) => to.value == *name,
@@ -98,7 +98,7 @@ fn sample(manifest: &Manifest, stream: &StreamDecl) -> Option<Sample> {
         }
         records.extend(some);
     }
-    let source = sources.first()?.path_span;
+    let source = sources.first()?.path_span();
     Some(Sample { records, source })
 }
 
