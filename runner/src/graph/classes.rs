@@ -4,28 +4,43 @@
 
 use crate::manifest::{MANIFEST, Reload, Section, Shape};
 
-/// Returns the keys of a manifest that have an effect of their own, written with dots; `*` stands for any name.
+/// A key of a manifest that has an effect of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Class {
+    /// The path of the key, written with dots; `*` stands for any name.
+    pub path: String,
+    /// The effect of changing it.
+    pub reload: Reload,
+    /// Whether [`Diff`](super::Diff) compares the values itself, since they are resolved in the graph.
+    pub in_graph: bool,
+}
+
+/// Returns the keys of a manifest that have an effect of their own.
 ///
 /// Keys below a listed key, and items of lists, have the effect of that key unless they are listed themselves.
-pub fn classes() -> Vec<(String, Reload)> {
+pub fn classes() -> Vec<Class> {
     let mut found = Vec::new();
     of_section(MANIFEST, "", &mut found);
     found
 }
 
-fn of_section(section: &'static Section, prefix: &str, found: &mut Vec<(String, Reload)>) {
+fn of_section(section: &'static Section, prefix: &str, found: &mut Vec<Class>) {
     for key in section.all_keys() {
         let path = format!("{prefix}{}", key.name);
         if let Some(reload) = key.reload
-            && !found.iter().any(|(known, _)| *known == path)
+            && !found.iter().any(|known| known.path == path)
         {
-            found.push((path.clone(), reload));
+            found.push(Class {
+                path: path.clone(),
+                reload,
+                in_graph: key.in_graph,
+            });
         }
         of_shape(&(key.shape)(), &path, found);
     }
 }
 
-fn of_shape(shape: &Shape, path: &str, found: &mut Vec<(String, Reload)>) {
+fn of_shape(shape: &Shape, path: &str, found: &mut Vec<Class>) {
     match shape {
         Shape::Of(section) => of_section(section, &format!("{path}."), found),
         // An edge by port has the same keys as an edge.

@@ -24,7 +24,7 @@ use std::{collections::BTreeMap, fmt};
 use mosaik_streams::Criteria;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-pub use classes::classes;
+pub use classes::{Class, classes};
 pub use component::{ComponentInfo, Components};
 pub(crate) use config_place::hint as config_hint;
 pub use data_file::{DataFile, MAX_DATA_FILE_BYTES};

@@ -71,6 +71,9 @@ macro_rules! section {
                             reload: $crate::manifest::declare::section!(
                                 @reload $($reload $(($reason))?)?
                             ),
+                            in_graph: $crate::manifest::declare::section!(
+                                @in_graph $($($place)?)?
+                            ),
                         },
                     )*],
                     parts: &[$(<$part_type as $crate::manifest::declare::Declared>::SECTION)?],
@@ -190,6 +193,9 @@ macro_rules! section {
     (@reload restart($reason:literal)) => {
         Some($crate::manifest::declare::Reload::Restart($reason))
     };
+
+    (@in_graph) => { false };
+    (@in_graph graph) => { true };
 
     (@extra Default $name:ident {
         $($key:ident, $kind:expr, $mode:ident $(($argument:expr))? $(, $reload:ident $(in $place:ident)?)?;)*

@@ -49,6 +49,8 @@ pub(crate) struct Key {
     pub(crate) presence: Presence,
     /// The effect of changing the key; `None`: that of the key that contains its section.
     pub(crate) reload: Option<Reload>,
+    /// Whether the graph compares the values, since they are resolved there.
+    pub(crate) in_graph: bool,
 }
 
 /// The meaning of leaving out a key.
