@@ -11,8 +11,8 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use guest::Guest;
 use mosaik_runner::{
+    declare::ProcessEnvironment,
     graph,
-    manifest::ProcessEnvironment,
     operator::{Engine, EngineConfig},
     topology::{Library, Node, Settings},
 };

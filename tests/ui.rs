@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::support::{Node, guest::Guest, runner};
-use mosaik_runner::manifest::MAX_MANIFEST_BYTES;
+use mosaik_runner::declare::MAX_MANIFEST_BYTES;
 
 /// Time limit of each answer, for manifests of any size or depth: 20 s.
 const TIME_LIMIT: Duration = Duration::from_secs(20);

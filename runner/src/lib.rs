@@ -3,13 +3,14 @@
 //! it runs.
 //!
 //! The dependencies between the modules: `cli → control → topology → stage → {operator, connector,
-//! streams}` and `topology → graph → manifest`. `manifest` and `graph` depend on no runtime, no
-//! network and no WebAssembly.
+//! streams}`, `topology → graph → manifest → connector` and `{manifest, connector} → declare`.
+//! `declare`, `manifest` and `graph` need no runtime, no network and no WebAssembly.
 
 pub mod cli;
 mod complaints;
 pub mod connector;
 pub mod control;
+pub mod declare;
 mod files;
 #[cfg(test)]
 mod generated;

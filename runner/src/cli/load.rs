@@ -6,10 +6,10 @@ use anyhow::Context as _;
 
 use super::{OutputArgs, complain};
 use crate::{
+    declare::{Diagnostics, ProcessEnvironment, Severity},
     files,
     graph::{self, Loaded},
     machine,
-    manifest::{Diagnostics, ProcessEnvironment, Severity},
     operator::{Engine, EngineConfig, EngineError, OTHER_CACHE},
     topology::{Library, cache_folder},
 };

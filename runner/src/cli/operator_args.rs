@@ -7,9 +7,10 @@ use std::{
 
 use clap::Args;
 
+use crate::declare::{ProcessEnvironment, parse_duration, parse_size, show_duration, show_size};
 use crate::manifest::{
     ComponentSource, Grants, MAX_BINARY, MAX_MEMORY, MAX_TIME, MAX_WAIT, MIN_MEMORY, MIN_TIME,
-    OperatorLimits, ProcessEnvironment, parse_duration, parse_size, show_duration, show_size,
+    OperatorLimits,
 };
 
 /// Parses the value that manifests call `wasm`.

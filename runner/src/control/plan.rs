@@ -15,7 +15,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{files, graph::Loaded, manifest::Diagnostics};
+use crate::{declare::Diagnostics, files, graph::Loaded};
 
 /// Maximum number of manifests loaded for plans at a time: 4. Further requests wait. A load whose client has
 /// disconnected counts until it completes.
@@ -101,7 +101,7 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
 
     use super::*;
-    use crate::manifest::{Diagnostic, Source};
+    use crate::declare::{Diagnostic, Source};
 
     fn refuses(text: &str) -> Result<Loaded, Diagnostics> {
         let source = Arc::new(Source::new("m.yaml", ""));

@@ -10,9 +10,10 @@ use super::{
     streams::{self, Uses},
     traps, wiring,
 };
+use crate::declare::{Diagnostic, Span, Spanned, StageName, StreamName};
 use crate::manifest::{
-    ConsumerDecl, Diagnostic, EdgeDecl, Manifest, OnError, OperatorDecl, Ports, PostcardPolicy,
-    ProducerDecl, Span, Spanned, StageName, StreamDecl, StreamName, both_criteria, check_criteria,
+    ConsumerDecl, EdgeDecl, Manifest, OnError, OperatorDecl, Ports, PostcardPolicy, ProducerDecl,
+    StreamDecl, both_criteria, check_criteria,
 };
 
 /// Wires a manifest. Adds all findings to `found`; if one of them is an error, the returned graph must not be used.

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, path::Path};
 use mosaik_streams::{BytesMut, Encoding, Schema, schema::Transcoder};
 
 use super::streams::Uses;
+use crate::declare::{Diagnostic, Span, Spanned, StreamName};
 use crate::manifest::{
-    Diagnostic, Manifest, PostcardPolicy, ProducerDecl, Scope, Span, Spanned, StreamDecl,
-    StreamName,
+    Manifest, PostcardPolicy, ProducerDecl, Scope, StreamDecl,
     connector::{Format, SourceConfig},
     sink_path, through_options,
 };

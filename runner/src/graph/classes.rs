@@ -2,7 +2,8 @@
 //!
 //! [`Diff`]: super::Diff
 
-use crate::manifest::{MANIFEST, Reload, Section, Shape};
+use crate::declare::{Reload, Section, Shape};
+use crate::manifest::MANIFEST;
 
 /// A key of a manifest that has an effect of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,11 +9,9 @@ use super::{
     StageKind, StreamName, config_place,
 };
 use crate::{
+    declare::{Diagnostic, Span, io_reason, nearest, show_size},
     files::{self, Contents},
-    manifest::{
-        ComponentSource, DataFileDecl, Diagnostic, Grants, OperatorDecl, OperatorLimits, Span,
-        io_reason, nearest, show_size,
-    },
+    manifest::{ComponentSource, DataFileDecl, Grants, OperatorDecl, OperatorLimits},
 };
 
 /// The description of a component.

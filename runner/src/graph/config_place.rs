@@ -2,7 +2,7 @@
 //!
 //! Operators that use the SDK start a reason with the path of that part: `config.times: unknown field …`.
 
-use crate::manifest::{Places, Span, did_you_mean};
+use crate::declare::{Places, Span, did_you_mean};
 
 /// An invalid part of a configuration.
 pub(super) struct Place {
@@ -57,7 +57,7 @@ fn expected(reason: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::Place;
+    use crate::declare::Place;
 
     #[test]
     fn a_reason_leads_to_the_part_that_it_names() {

@@ -8,7 +8,7 @@ use petgraph::{
 };
 
 use super::{StageKey, streams::Uses};
-use crate::manifest::{Diagnostic, Span, StreamName};
+use crate::declare::{Diagnostic, Span, StreamName};
 
 /// A stage or a stream. With both as vertices, the graph has one edge per use of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,8 +4,9 @@ use std::{fmt, path::Path, sync::Arc};
 
 use super::{Components, component::near_file};
 use crate::{
+    declare::{Diagnostic, io_reason, show_size},
     files::{self, Contents},
-    manifest::{DataFileDecl, DataFormat, Diagnostic, OperatorDecl, io_reason, show_size},
+    manifest::{DataFileDecl, DataFormat, OperatorDecl},
 };
 
 /// Maximum size of a data file, and of the JSON that it is converted to: 8 MiB.

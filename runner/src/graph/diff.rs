@@ -7,10 +7,8 @@ use mosaik_streams::Encoding;
 use super::{
     Edge, Graph, OperatorStage, Stage, StageKey, StageKind, StatePolicy, StreamConfig, StreamName,
 };
-use crate::manifest::{
-    ConsumerKeys, Declared, Difference, EdgeKeys, MANIFEST, OperatorKeys, ProducerKeys, Reload,
-    Section, StreamKeys,
-};
+use crate::declare::{Declared, Difference, Reload, Section};
+use crate::manifest::{ConsumerKeys, EdgeKeys, MANIFEST, OperatorKeys, ProducerKeys, StreamKeys};
 
 /// The change that a stage or a stream undergoes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,11 +8,12 @@ use std::{
 
 use super::{Components, Graph, Places, build};
 use crate::{
-    files,
-    manifest::{
-        self, ComponentSource, Diagnostic, Diagnostics, Environment, MAX_MANIFEST_BYTES, Source,
-        Unreadable, io_reason, nearest,
+    declare::{
+        Diagnostic, Diagnostics, Environment, MAX_MANIFEST_BYTES, Source, Unreadable, io_reason,
+        nearest,
     },
+    files,
+    manifest::{self, ComponentSource},
 };
 
 /// A valid manifest.

@@ -33,11 +33,12 @@ pub use load::{Loaded, load};
 pub use places::{Part, Places};
 pub use steps::Step;
 
+pub use crate::declare::{Difference, Guarded, PortName, Reload, StageName, StreamName};
 pub use crate::manifest::{
     Backoff, ComponentSource, Condition, DEFAULT_BUFFER_BYTES, DEFAULT_BUFFER_SIZE, DataFormat,
-    Difference, EdgeSettings, Grants, Guarded, Lagging, MAX_BATCH_SIZE, NodeConfig, OnError,
-    OnlineWhen, OperatorConfig, OperatorLimits, OperatorSettings, PortName, PostcardPolicy, Reload,
-    Require, Requirement, Scope, StageName, StatePolicy, StreamConfig, StreamName, StreamSettings,
+    EdgeSettings, Grants, Lagging, MAX_BATCH_SIZE, NodeConfig, OnError, OnlineWhen, OperatorConfig,
+    OperatorLimits, OperatorSettings, PostcardPolicy, Require, Requirement, Scope, StatePolicy,
+    StreamConfig, StreamSettings,
     connector::{SinkConfig, SourceConfig},
 };
 

@@ -4,11 +4,12 @@ use mosaik_streams::Encoding;
 
 use super::{Components, component::near_file};
 use crate::{
+    declare::{Diagnostic, io_reason},
     files,
     manifest::{
-        ConsumerDecl, Diagnostic, ProducerDecl, StreamDecl,
+        ConsumerDecl, ProducerDecl, StreamDecl,
         connector::{FileSource, SourceConfig},
-        io_reason, sink_path,
+        sink_path,
     },
 };
 

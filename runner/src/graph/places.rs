@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
 
 use super::{Role, StageKey};
-use crate::manifest::{Diagnostic, Diagnostics, Manifest, Source, Span};
+use crate::declare::{Diagnostic, Diagnostics, Source, Span};
+use crate::manifest::Manifest;
 
 /// A part of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]

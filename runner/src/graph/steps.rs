@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Diff};
-use crate::manifest::Difference;
+use crate::declare::Difference;
 
 /// The change of a step that requires a restart.
 const RESTART: &str = "restart";

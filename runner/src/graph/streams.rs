@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::StageKey;
-use crate::manifest::{
-    Diagnostic, Manifest, Scope, Span, Spanned, StreamDecl, StreamName, did_you_mean,
-};
+use crate::declare::{Diagnostic, Span, Spanned, StreamName, did_you_mean};
+use crate::manifest::{Manifest, Scope, StreamDecl};
 
 /// The readers and writers of each stream, in the order of the manifest, with the locations of their uses.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use mosaik_streams::Encoding;
 use proptest::prelude::*;
 
 use super::*;
-use crate::manifest::{Diagnostics, MAX_MANIFEST_BYTES};
+use crate::declare::{Diagnostics, MAX_MANIFEST_BYTES};
 
 /// Components by name: `two` has two inputs and two outputs; `v2` is like the others with different code.
 pub(super) struct Described;

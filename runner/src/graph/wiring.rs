@@ -1,10 +1,10 @@
 //! Matches an operator's `from` and `to` with the ports of its component.
 
 use super::{ComponentInfo, Edge, Input, Output};
-use crate::manifest::{
-    Diagnostic, OperatorDecl, PortName, Ports, Span, Spanned, StreamName, all_of, did_you_mean,
-    one_of,
+use crate::declare::{
+    Diagnostic, PortName, Span, Spanned, StreamName, all_of, did_you_mean, one_of,
 };
+use crate::manifest::{OperatorDecl, Ports};
 
 /// Returns the operator's inputs, in the component's order. `edges` are those of its `from`, in the manifest's order.
 pub(super) fn inputs(

@@ -1,12 +1,9 @@
 //! `online_when` and `require`: the peers that each side of a stream waits for, and what it requires of them.
 
-use super::{
-    declare::{Declared, Kind, Shape, count, list, nested, read_section, section, text},
-    diagnostics::Diagnostic,
-    guarded::Guarded,
-    reader::Reader,
-    tickets::{RequiredTicket, required_tickets},
-    tree::{Node, Value},
+use super::tickets::{RequiredTicket, required_tickets};
+use crate::declare::{
+    Declared, Diagnostic, Guarded, Kind, Node, Reader, Shape, Value, count, list, nested,
+    read_section, section, text,
 };
 
 /// Maximum number of peers in a condition: 65,536.

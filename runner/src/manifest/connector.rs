@@ -2,13 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{
-    declare::{
-        self, Declared, Kind, Shape, flag, nested, number, parsed, path, pattern, section, words,
-    },
-    diagnostics::{Diagnostic, did_you_mean, one_of},
-    reader::Reader,
-    tree::{Node, Value},
+use crate::declare::{
+    self, Declared, Diagnostic, Kind, Node, Reader, Shape, Value, did_you_mean, flag, nested,
+    number, one_of, parsed, path, pattern, section, words,
 };
 
 /// The source of a producer's records: `{file: {path: data/stocks.csv, format: csv}}`.

@@ -4,15 +4,9 @@ use std::sync::Arc;
 
 use mosaik_streams::{Criteria, Encoding, Schema, criteria::Path, path};
 
-use super::{
-    de,
-    declare::{Kind, Shape},
-    diagnostics::{Diagnostic, Diagnostics, did_you_mean, one_of},
-    guarded::Guarded,
-    reader::Reader,
-    source::{Source, Span},
-    tree::{Entry, Node, Plain, Value},
-    yaml,
+use crate::declare::{
+    Diagnostic, Diagnostics, Entry, Guarded, Kind, Node, Plain, Reader, Shape, Source, Span, Value,
+    did_you_mean, from_node, one_of, parse_yaml,
 };
 
 /// Criteria as written in the manifest.
@@ -38,7 +32,7 @@ impl CriteriaDecl {
         let mut missing = Vec::new();
         for entry in self.alternatives.iter().flatten() {
             let alone = node(Value::Mapping(vec![entry.clone()]));
-            let Ok(alone) = de::from_node::<Criteria>(&alone) else {
+            let Ok(alone) = from_node::<Criteria>(&alone) else {
                 continue;
             };
             let is_there =
@@ -57,10 +51,10 @@ impl CriteriaDecl {
 /// Returns every mistake with its location.
 pub fn parse(text: &str) -> Result<Criteria, Diagnostics> {
     let mut found = Vec::new();
-    let criteria = yaml::parse(text, &mut found).and_then(|node| match node {
+    let criteria = parse_yaml(text, &mut found).and_then(|node| match node {
         Some(node) => {
             ambiguous(&node, &mut found);
-            de::from_node::<Criteria>(&node).map_err(|wrong| *wrong)
+            from_node::<Criteria>(&node).map_err(|wrong| *wrong)
         }
         None => Err(Diagnostic::error("there are no criteria").help("like `{city: Oslo}`")),
     });
@@ -96,7 +90,7 @@ fn read(cx: &mut Reader<'_>, node: &Node) -> Option<CriteriaDecl> {
     if refuse_ambiguous(cx, &node) {
         return None;
     }
-    let criteria = match de::from_node::<Criteria>(&node) {
+    let criteria = match from_node::<Criteria>(&node) {
         Ok(criteria) => Guarded::new(criteria, node.has_secrets()),
         Err(wrong) => {
             cx.note(*wrong);
@@ -227,7 +221,7 @@ pub(crate) fn both(
         .map(|(a, b)| node(Value::Mapping([a.as_slice(), b.as_slice()].concat())))
         .collect();
     let secret = first.criteria.is_secret() || second.criteria.is_secret();
-    match de::from_node(&node(Value::Sequence(items))) {
+    match from_node(&node(Value::Sequence(items))) {
         Ok(criteria) => Ok(Guarded::new(criteria, secret)),
         Err(wrong) => Err(format!(
             "together with the stream's criteria: {}",

@@ -3,14 +3,9 @@
 
 use std::path::PathBuf;
 
-use super::{
-    declare::{Declared, Kind, Shape, read_section, section, words},
-    diagnostics::Diagnostic,
-    guarded::Guarded,
-    reader::Reader,
-    scalar::PortName,
-    source::{Span, Spanned},
-    tree::{Entry, Node, Value},
+use crate::declare::{
+    Declared, Diagnostic, Entry, Guarded, Kind, Node, PortName, Reader, Shape, Span, Spanned,
+    Value, read_section, section, words,
 };
 
 /// Maximum number of files per operator: 16.

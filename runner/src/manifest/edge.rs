@@ -3,15 +3,11 @@
 use super::{
     conditions::Condition,
     criteria::{self, CriteriaDecl},
-    declare::{
-        Declared, Kind, Located, Shape, count, nested, read_section, section, size, stream_name,
-    },
-    diagnostics::Diagnostic,
-    reader::Reader,
-    scalar::{PortName, StreamName},
-    source::{Span, Spanned},
     stream_config::{MAX_BATCH_SIZE, MAX_BUFFER_BYTES, MAX_BUFFER_SIZE},
-    tree::{Node, Value},
+};
+use crate::declare::{
+    Declared, Diagnostic, Kind, Located, Node, PortName, Reader, Shape, Span, Spanned, StreamName,
+    Value, count, nested, read_section, section, size, stream_name,
 };
 
 section! {

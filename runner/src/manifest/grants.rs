@@ -5,18 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    declare::{
-        Declared, Kind, Located, Shape, flag, list, nested, pattern, read_section, section, text,
-        words,
-    },
-    diagnostics::{Diagnostic, Diagnostics},
-    guarded::Guarded,
-    reader::Reader,
-    source::Source,
-    substitute::{Environment, io_reason},
-    tree::Node,
-    yaml,
+use crate::declare::{
+    Declared, Diagnostic, Diagnostics, Environment, Guarded, Kind, Located, Node, Reader, Shape,
+    Source, flag, io_reason, list, nested, parse_yaml, pattern, read_section, section, text, words,
 };
 use crate::files;
 
@@ -87,7 +78,7 @@ impl Grants {
     pub fn parse(text: &str, env: &dyn Environment, base: &Path) -> Result<Self, Diagnostics> {
         let source = Arc::new(Source::new("allow", text));
         let mut cx = Reader::new(&source, env, base);
-        let grants = match yaml::parse(source.text(), &mut cx.found) {
+        let grants = match parse_yaml(source.text(), &mut cx.found) {
             Ok(Some(root)) => (nested::<Self>().read)(&mut cx, &root, "allow").unwrap_or_default(),
             Ok(None) => Self::default(),
             Err(wrong) => {

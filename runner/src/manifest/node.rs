@@ -4,15 +4,10 @@ use std::net::SocketAddr;
 
 use mosaik_streams::discovery::Generation;
 
-use super::{
-    declare::{Kind, Located, flag, list, nested, parsed, pattern, section, text, words},
-    diagnostics::Diagnostic,
-    guarded::{Guarded, Secret},
-    quic::Quic,
-    scalar::{Bootstrap, StageName, parse_address},
-    source::Span,
-    tickets::PresentedTicket,
-    tree::Value,
+use super::{quic::Quic, tickets::PresentedTicket};
+use crate::declare::{
+    Bootstrap, Diagnostic, Guarded, Kind, Located, Secret, Span, StageName, Value, flag, list,
+    nested, parse_address, parsed, pattern, section, text, words,
 };
 
 const PROTOCOLS: &[(&str, Generation)] = &[

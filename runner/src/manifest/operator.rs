@@ -5,15 +5,13 @@ use std::path::PathBuf;
 use super::{
     criteria,
     data_file::{self, DataFileDecl},
-    declare::{Kind, Located, Places, Shape, parsed, pattern, read_section, section, words},
     edge::{self, EdgeDecl, Ports},
-    guarded::{Guarded, decode_hex},
     operator_config::{self, OperatorConfig},
     operator_settings::{OperatorSettings, PostcardPolicy},
-    reader::Reader,
-    scalar::{StageName, StreamName},
-    source::{Span, Spanned},
-    tree::{Entry, Node, Value},
+};
+use crate::declare::{
+    Entry, Guarded, Kind, Located, Node, Places, Reader, Shape, Span, Spanned, StageName,
+    StreamName, Value, decode_hex, parsed, pattern, read_section, section, words,
 };
 
 /// The source of an operator's code.

@@ -4,16 +4,9 @@ use std::{fmt, ops::Deref, path::Path, sync::Arc};
 
 use serde_json::Value as Json;
 
-use super::{
-    de,
-    declare::{Kind, Shape},
-    diagnostics::{Diagnostic, Diagnostics},
-    guarded::Guarded,
-    reader::Reader,
-    source::Source,
-    substitute::Environment,
-    tree::{Node, Value},
-    yaml,
+use crate::declare::{
+    Diagnostic, Diagnostics, Environment, Guarded, Kind, Node, Reader, Shape, Source, Value,
+    from_node, parse_yaml,
 };
 
 /// The configuration of an operator. Its JSON preserves every number as written, including numbers that [`Json`] cannot
@@ -27,7 +20,7 @@ pub struct OperatorConfig {
 impl OperatorConfig {
     /// Reads a configuration after substitution.
     pub(crate) fn from_node(node: &Node) -> Result<Self, Box<Diagnostic>> {
-        let value = de::from_node(node)?;
+        let value = from_node(node)?;
         let mut json = String::new();
         write(node, &mut json);
         Ok(Self { value, json })
@@ -93,7 +86,7 @@ pub fn parse_config(
 ) -> Result<Guarded<OperatorConfig>, Diagnostics> {
     let source = Arc::new(Source::new("config", text));
     let mut cx = Reader::new(&source, env, base);
-    let read = match yaml::parse(source.text(), &mut cx.found) {
+    let read = match parse_yaml(source.text(), &mut cx.found) {
         Ok(Some(root)) => config(&mut cx, &root),
         Ok(None) => Some(Guarded::open(Json::Null.into())),
         Err(wrong) => {
@@ -112,7 +105,7 @@ pub fn parse_config(
 
 /// Returns whether a text is valid YAML, which includes JSON.
 pub(crate) fn is_yaml(text: &str) -> bool {
-    yaml::parse(text, &mut Vec::new()).is_ok()
+    parse_yaml(text, &mut Vec::new()).is_ok()
 }
 
 fn write(node: &Node, to: &mut String) {
@@ -144,7 +137,7 @@ fn write(node: &Node, to: &mut String) {
                 to.push_str(&digits);
                 return;
             }
-            let value = de::from_node::<Json>(node).unwrap_or_default();
+            let value = from_node::<Json>(node).unwrap_or_default();
             to.push_str(&value.to_string());
         }
     }
@@ -153,7 +146,6 @@ fn write(node: &Node, to: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::yaml;
 
     #[test]
     fn json_has_every_number_as_it_was_written() {
@@ -176,7 +168,7 @@ mod tests {
             ),
             ("word", r#""word""#),
         ] {
-            let node = yaml::parse(written, &mut Vec::new()).unwrap().unwrap();
+            let node = parse_yaml(written, &mut Vec::new()).unwrap().unwrap();
             let config = OperatorConfig::from_node(&node).unwrap();
             assert_eq!(config.json(), expected, "{written}");
             assert_eq!(config, serde_json::from_str::<Json>(config.json()).unwrap());

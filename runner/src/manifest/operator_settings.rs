@@ -3,16 +3,12 @@
 use std::time::Duration;
 
 use super::{
-    declare::{
-        Declared, Kind, Shape, count, duration, nested, read_section, section, size, stream_name,
-        words,
-    },
     grants::Grants,
     parallel::{MAX_INSTANCES, key_fields},
-    reader::Reader,
-    scalar::StreamName,
-    source::Spanned,
-    tree::{Node, Value},
+};
+use crate::declare::{
+    Declared, Kind, Node, Reader, Shape, Spanned, StreamName, Value, count, duration, nested,
+    read_section, section, size, stream_name, words,
 };
 
 pub(crate) const MIN_MEMORY: u64 = 1 << 20;

@@ -2,12 +2,7 @@
 
 use mosaik_streams::path;
 
-use super::{
-    declare::{Kind, Shape},
-    diagnostics::Diagnostic,
-    reader::Reader,
-    tree::{Node, Value},
-};
+use crate::declare::{Diagnostic, Kind, Node, Reader, Shape, Value};
 
 /// Maximum number of instances of one operator: 256.
 pub(super) const MAX_INSTANCES: u64 = 256;

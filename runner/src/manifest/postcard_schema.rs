@@ -5,11 +5,7 @@
 
 use mosaik_streams::Schema;
 
-use super::{
-    diagnostics::{Diagnostic, did_you_mean, one_of},
-    reader::Reader,
-    tree::{Entry, Node, Value},
-};
+use crate::declare::{Diagnostic, Entry, Node, Reader, Value, did_you_mean, one_of};
 
 /// The words for simple types.
 pub(crate) const WORDS: &[&str] = &[

@@ -2,7 +2,7 @@
 
 use mosaik_streams::network::{Congestion, Transport};
 
-use super::declare::{section, size, words};
+use crate::declare::{section, size, words};
 
 const CONGESTION: &[(&str, Congestion)] = &[
     ("cubic", Congestion::Cubic),

@@ -5,12 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    declare::{Key, Presence, Section, Shape},
-    postcard_schema,
-    scalar::{DURATION_PATTERN, NAME_PATTERN, SIZE_PATTERN},
-    text::MANIFEST,
-};
+use super::{postcard_schema, text::MANIFEST};
+use crate::declare::{DURATION_PATTERN, Key, NAME_PATTERN, Presence, SIZE_PATTERN, Section, Shape};
 
 /// Matches a value that is substituted from the environment or from a file.
 const SUBSTITUTED: &str = r"\$\{(env|file):";

@@ -2,17 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    de,
-    declare::{Section, Shape, table},
-    schema,
-    text::MANIFEST,
-    yaml,
-};
+use super::{schema, text::MANIFEST};
+use crate::declare::{Section, Shape, from_node, parse_yaml, table};
 
 fn json_of(text: &str) -> Value {
-    let root = yaml::parse(text, &mut Vec::new()).unwrap().unwrap();
-    de::from_node(&root).unwrap()
+    let root = parse_yaml(text, &mut Vec::new()).unwrap().unwrap();
+    from_node(&root).unwrap()
 }
 
 /// Returns whether `value` matches `schema`. Ignores patterns, except the one that distinguishes fields from types.

@@ -2,13 +2,11 @@
 
 use super::{
     connector::{SinkConfig, SourceConfig, sink, source},
-    declare::{Kind, Places, read_section, section, stream_name},
     edge::{EdgeDecl, edge},
-    guarded::Guarded,
-    reader::Reader,
-    scalar::{StageName, StreamName},
-    source::{Span, Spanned},
-    tree::Entry,
+};
+use crate::declare::{
+    Entry, Guarded, Kind, Places, Reader, Span, Spanned, StageName, StreamName, read_section,
+    section, stream_name,
 };
 
 section! {

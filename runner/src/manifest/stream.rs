@@ -4,15 +4,12 @@ use mosaik_streams::{Encoding, Schema, StreamId};
 
 use super::{
     criteria::{self, CriteriaDecl},
-    declare::{Kind, Located, Shape, read_section, section, text, words},
-    diagnostics::Diagnostic,
-    guarded::Guarded,
     postcard_schema,
-    reader::Reader,
-    scalar::StreamName,
-    source::{Span, Spanned},
     stream_config::{Scope, StreamConfig, StreamSettings},
-    tree::Entry,
+};
+use crate::declare::{
+    Diagnostic, Entry, Guarded, Kind, Located, Reader, Shape, Span, Spanned, StreamName,
+    read_section, section, text, words,
 };
 
 /// The word for an encoding.

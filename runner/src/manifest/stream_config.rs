@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use mosaik_streams::{Encoding, StreamId};
 
-use super::{
-    conditions::{OnlineWhen, Require, online_when},
-    declare::{Kind, Shape, count, duration, nested, section, size, words},
-    diagnostics::Diagnostic,
-    reader::{Fields, Reader},
-    scalar::{StreamName, duration_hint, parse_duration, show_duration},
-    tree::Node,
+use super::conditions::{OnlineWhen, Require, online_when};
+use crate::declare::{
+    Diagnostic, Fields, Kind, Node, Reader, Shape, StreamName, count, duration, duration_hint,
+    nested, parse_duration, section, show_duration, size, words,
 };
 
 /// Default number of records that may wait on an edge: 1024.

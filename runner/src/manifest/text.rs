@@ -6,18 +6,14 @@ use std::{
 };
 
 use super::{
-    declare::{Declared, Kind, Located, Section, Shape, read_section, section, text, words},
-    diagnostics::{Diagnostic, nearest},
-    guarded::Guarded,
     node::{NodeConfig, NodeDecl},
     operator::{self, OperatorDecl, OperatorKeys},
-    reader::{Reader, WHOLE},
-    source::{Source, Span},
     stage::{self, ConsumerDecl, ConsumerKeys, ProducerDecl, ProducerKeys},
     stream::{self, StreamDecl, StreamKeys},
-    substitute::Environment,
-    tree::{Entry, Node, Value},
-    yaml,
+};
+use crate::declare::{
+    Declared, Diagnostic, Entry, Environment, Guarded, Kind, Located, Node, Reader, Section, Shape,
+    Source, Span, Value, WHOLE, nearest, parse_yaml, read_section, section, text, words,
 };
 
 /// Maximum number of streams, and of stages of each kind: 1024.
@@ -91,7 +87,7 @@ pub(crate) fn read(source: &Source, env: &dyn Environment, base: &Path) -> Read 
 }
 
 fn read_root(cx: &mut Reader<'_>, source: &Source) -> Option<Manifest> {
-    let root = match yaml::parse(source.text(), &mut cx.found) {
+    let root = match parse_yaml(source.text(), &mut cx.found) {
         Ok(Some(root)) if !root.is_null() => root,
         Ok(_) => {
             cx.note(

@@ -7,10 +7,8 @@ use mosaik_streams::tickets::{
     TicketValidator, VerifyingKey,
 };
 
-use super::{
-    declare::{Declared, Kind, Shape, list, nested, read_section, section, text},
-    diagnostics::{Diagnostic, one_of},
-    guarded::Guarded,
+use crate::declare::{
+    Declared, Diagnostic, Guarded, Kind, Shape, list, nested, one_of, read_section, section, text,
 };
 
 /// A required ticket. Two are equal if they have the same requirements.

@@ -13,10 +13,10 @@ use mosaik_streams::{
     },
 };
 
+use crate::declare::Bootstrap;
 use crate::graph::{
     self, Condition, Edge, Guarded, Lagging, Requirement, StreamConfig, StreamName,
 };
-use crate::manifest::Bootstrap;
 use crate::stage::BATCH_DATUMS_MAX;
 
 // The largest batch size that a manifest may set equals the largest batch that a stage takes.

@@ -18,13 +18,13 @@ use mosaik_streams::Encoding;
 use super::setup::{granted, setup};
 use crate::{
     connector::{self, ConfigError},
+    declare::{io_reason, show_size},
     files,
     graph::{
         ComponentInfo, ComponentSource, Components, DataFormat, Grants, Graph, OperatorLimits,
         OperatorStage, SourceConfig, Stage,
     },
     machine::{self, Shortage},
-    manifest::{io_reason, show_size},
     operator::{Component, Engine, Interfaces, LoadLimits, NoEvents, process_cpu_time},
 };
 

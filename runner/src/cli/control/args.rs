@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::{
     control::{Address, AskError, Found, find},
-    manifest::is_name,
+    declare::is_name,
 };
 
 /// Which node is meant: the one that runs a manifest, or the one of a name. With one node on the machine neither is needed.

@@ -19,7 +19,8 @@ use super::{
     operator_args::{self, LimitArgs},
 };
 use crate::{
-    manifest::{Grants, ProcessEnvironment, is_yaml, parse_config},
+    declare::ProcessEnvironment,
+    manifest::{Grants, is_yaml, parse_config},
     topology::{Library, granted},
 };
 

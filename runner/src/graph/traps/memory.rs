@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::{builtin, config_span};
-use crate::manifest::{Diagnostic, OperatorDecl, parse_size, show_size};
+use crate::declare::{Diagnostic, parse_size, show_size};
+use crate::manifest::OperatorDecl;
 
 /// Bytes needed per key in addition to its text, in `dedupe` and `sample`: 100.
 const KEY_BYTES: u64 = 100;
@@ -76,7 +77,7 @@ pub(super) fn check(decl: &OperatorDecl) -> Option<Diagnostic> {
     .help(format!(
         "give it `limits: {{memory: {}}}`, or lower {}",
         mib(held),
-        crate::manifest::one_of(bounds.iter().copied())
+        crate::declare::one_of(bounds.iter().copied())
     ));
     if let Some(span) = decl.places.value("limits.memory") {
         found = found.also(span, format!("its memory is {}", show_size(memory)));

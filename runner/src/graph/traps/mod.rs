@@ -12,9 +12,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{ComponentSource, Graph, OperatorStage, Role, Stage, StageKey, StageKind};
-use crate::manifest::{
-    Diagnostic, Manifest, OperatorDecl, ProducerDecl, Severity, Span, connector::SourceConfig,
-};
+use crate::declare::{Diagnostic, Severity, Span};
+use crate::manifest::{Manifest, OperatorDecl, ProducerDecl, connector::SourceConfig};
 
 /// Checks a manifest without errors for such settings.
 pub(super) fn check(manifest: &Manifest, graph: &Graph, found: &mut Vec<Diagnostic>) {

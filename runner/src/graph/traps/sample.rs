@@ -3,10 +3,10 @@
 use csv_core::{ReadFieldResult, Reader};
 use mosaik_streams::Encoding;
 
+use crate::declare::{Diagnostic, Span};
 use crate::files;
 use crate::manifest::{
-    CriteriaDecl, Diagnostic, EdgeDecl, Manifest, OnError, Ports, ProducerDecl, Scope, Span,
-    StreamDecl,
+    CriteriaDecl, EdgeDecl, Manifest, OnError, Ports, ProducerDecl, Scope, StreamDecl,
     connector::{FileSource, Format, SourceConfig},
 };
 

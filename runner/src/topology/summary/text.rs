@@ -147,8 +147,8 @@ mod tests {
 
     use super::*;
     use crate::{
+        declare::{StageName, StreamName},
         graph::{Role, StageKey},
-        manifest::{StageName, StreamName},
         stage::{Inputs, Snapshot},
     };
 

@@ -1,7 +1,7 @@
 //! Reads a section, and remembers where its parts are in the manifest.
 
 use super::{Declared, Kind, Reader};
-use crate::manifest::{
+use crate::declare::{
     reader::Fields,
     source::Span,
     tree::{Node, Value},

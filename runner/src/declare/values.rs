@@ -3,7 +3,7 @@
 use std::{fmt::Display, path::PathBuf, time::Duration};
 
 use super::{Kind, Shape};
-use crate::manifest::{
+use crate::declare::{
     guarded::Guarded,
     reader::Reader,
     scalar::{

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{Declared, Shape, read_section};
-use crate::manifest::{reader::Reader, tree::Node};
+use crate::declare::{reader::Reader, tree::Node};
 
 type Read<T> = Box<dyn Fn(&mut Reader<'_>, &Node, &str) -> Option<T>>;
 type Show<T> = Box<dyn Fn(&T) -> Option<String>>;

@@ -55,49 +55,49 @@ macro_rules! section {
             )?
         }
 
-        impl $crate::manifest::declare::Declared for $name {
-            const SECTION: &'static $crate::manifest::declare::Section =
-                &$crate::manifest::declare::Section {
+        impl $crate::declare::Declared for $name {
+            const SECTION: &'static $crate::declare::Section =
+                &$crate::declare::Section {
                     name: $label,
                     doc: concat!($($doc, "\n"),+),
                     keys: &[$(
-                        $crate::manifest::declare::Key {
+                        $crate::declare::Key {
                             name: stringify!($key),
                             doc: concat!($($key_doc, "\n"),+),
-                            shape: || $crate::manifest::declare::section!(@shape $mode $kind, $type),
-                            presence: $crate::manifest::declare::section!(
+                            shape: || $crate::declare::section!(@shape $mode $kind, $type),
+                            presence: $crate::declare::section!(
                                 @presence $mode $kind, $type $(, $argument)?
                             ),
-                            reload: $crate::manifest::declare::section!(
+                            reload: $crate::declare::section!(
                                 @reload $($reload $(($reason))?)?
                             ),
-                            in_graph: $crate::manifest::declare::section!(
+                            in_graph: $crate::declare::section!(
                                 @in_graph $($($place)?)?
                             ),
                         },
                     )*],
-                    parts: &[$(<$part_type as $crate::manifest::declare::Declared>::SECTION)?],
+                    parts: &[$(<$part_type as $crate::declare::Declared>::SECTION)?],
                 };
 
             fn read_keys(
-                cx: &mut $crate::manifest::reader::Reader<'_>,
-                fields: $crate::manifest::reader::Fields<'_>,
-                faults: &mut $crate::manifest::declare::Faults,
+                cx: &mut $crate::declare::Reader<'_>,
+                fields: $crate::declare::Fields<'_>,
+                faults: &mut $crate::declare::Faults,
             ) -> Option<Self> {
                 // A section without keys uses none of these.
                 let _ = (&cx, fields, &faults);
                 $(
-                    let $key = $crate::manifest::declare::take(
+                    let $key = $crate::declare::take(
                         cx, fields, stringify!($key), $kind, faults,
                     );
                 )*
                 $(
-                    let $part = <$part_type as $crate::manifest::declare::Declared>::read_keys(
+                    let $part = <$part_type as $crate::declare::Declared>::read_keys(
                         cx, fields, faults,
                     );
                 )?
                 Some(Self {
-                    $($key: $crate::manifest::declare::section!(
+                    $($key: $crate::declare::section!(
                         @value $mode $key $(, $argument)?
                     ),)*
                     $($part: $part?,)?
@@ -107,8 +107,8 @@ macro_rules! section {
             $(
                 fn check(
                     &self,
-                    cx: &mut $crate::manifest::reader::Reader<'_>,
-                    fields: $crate::manifest::reader::Fields<'_>,
+                    cx: &mut $crate::declare::Reader<'_>,
+                    fields: $crate::declare::Fields<'_>,
                 ) {
                     $check(self, cx, fields);
                 }
@@ -118,19 +118,19 @@ macro_rules! section {
                 let mut shown = Vec::new();
                 shown.extend(None);
                 $(
-                    let value = $crate::manifest::declare::section!(
+                    let value = $crate::declare::section!(
                         @show $mode $kind, self.$key
                     );
                     shown.extend(value.map(|value| (stringify!($key), value)));
                 )*
                 $(
-                    shown.extend($crate::manifest::declare::Declared::shown(&self.$part));
+                    shown.extend($crate::declare::Declared::shown(&self.$part));
                 )?
                 shown
             }
         }
 
-        $crate::manifest::declare::section! {
+        $crate::declare::section! {
             @extras [$($extra)*] $name {
                 $($key, $kind, $mode $(($argument))? $(, $reload $(in $place)?)?;)*
             }
@@ -139,38 +139,38 @@ macro_rules! section {
 
     (@extras [] $name:ident $keys:tt) => {};
     (@extras [$extra:ident $($more:ident)*] $name:ident $keys:tt) => {
-        $crate::manifest::declare::section! { @extra $extra $name $keys }
-        $crate::manifest::declare::section! { @extras [$($more)*] $name $keys }
+        $crate::declare::section! { @extra $extra $name $keys }
+        $crate::declare::section! { @extras [$($more)*] $name $keys }
     };
 
     (@shape unset $kind:expr, $type:ty) => {
-        $crate::manifest::declare::shape_of_option(&$kind, std::marker::PhantomData::<$type>)
+        $crate::declare::shape_of_option(&$kind, std::marker::PhantomData::<$type>)
     };
     (@shape $mode:ident $kind:expr, $type:ty) => {
-        $crate::manifest::declare::shape_of::<$type>(&$kind)
+        $crate::declare::shape_of::<$type>(&$kind)
     };
 
     (@presence default $kind:expr, $type:ty, $argument:expr) => {
-        $crate::manifest::declare::Presence::Default(|| {
+        $crate::declare::Presence::Default(|| {
             let default: $type = $argument;
             ($kind.show)(&default)
         })
     };
     (@presence unset $kind:expr, $type:ty, $argument:expr) => {
-        $crate::manifest::declare::Presence::Unset($argument)
+        $crate::declare::Presence::Unset($argument)
     };
     (@presence empty $kind:expr, $type:ty, $argument:expr) => {
-        $crate::manifest::declare::Presence::Unset($argument)
+        $crate::declare::Presence::Unset($argument)
     };
     (@presence required $kind:expr, $type:ty) => {
-        $crate::manifest::declare::Presence::Required
+        $crate::declare::Presence::Required
     };
 
     (@value default $read:ident, $argument:expr) => { $read.unwrap_or_else(|| $argument) };
     (@value unset $read:ident, $argument:expr) => { $read };
     (@value empty $read:ident, $argument:expr) => { $read.unwrap_or_default() };
     (@presence required_or $kind:expr, $type:ty, $argument:expr) => {
-        $crate::manifest::declare::Presence::Required
+        $crate::declare::Presence::Required
     };
 
     (@value required_or $read:ident, $argument:expr) => { $read.unwrap_or_else(|| $argument) };
@@ -186,12 +186,12 @@ macro_rules! section {
     (@show $mode:ident $kind:expr, $value:expr) => { ($kind.show)(&$value) };
 
     (@reload) => { None };
-    (@reload keep) => { Some($crate::manifest::declare::Reload::Keep) };
-    (@reload retune) => { Some($crate::manifest::declare::Reload::Retune) };
-    (@reload swap) => { Some($crate::manifest::declare::Reload::Swap) };
-    (@reload rewire) => { Some($crate::manifest::declare::Reload::Rewire) };
+    (@reload keep) => { Some($crate::declare::Reload::Keep) };
+    (@reload retune) => { Some($crate::declare::Reload::Retune) };
+    (@reload swap) => { Some($crate::declare::Reload::Swap) };
+    (@reload rewire) => { Some($crate::declare::Reload::Rewire) };
     (@reload restart($reason:literal)) => {
-        Some($crate::manifest::declare::Reload::Restart($reason))
+        Some($crate::declare::Reload::Restart($reason))
     };
 
     (@in_graph) => { false };
@@ -203,7 +203,7 @@ macro_rules! section {
         impl Default for $name {
             fn default() -> Self {
                 Self {
-                    $($key: $crate::manifest::declare::section!(@unread $mode $($argument)?),)*
+                    $($key: $crate::declare::section!(@unread $mode $($argument)?),)*
                 }
             }
         }
@@ -216,11 +216,11 @@ macro_rules! section {
             pub(crate) fn differences(
                 &self,
                 new: &Self,
-            ) -> Vec<$crate::manifest::declare::Difference> {
-                let section = <Self as $crate::manifest::declare::Declared>::SECTION;
+            ) -> Vec<$crate::declare::Difference> {
+                let section = <Self as $crate::declare::Declared>::SECTION;
                 let mut found = Vec::new();
                 $(
-                    $crate::manifest::declare::section!(
+                    $crate::declare::section!(
                         @compare section, found, self, new, $key, $mode, $kind $(, $reload $(in $place)?)?
                     );
                 )*
@@ -232,12 +232,12 @@ macro_rules! section {
     (@compare $section:ident, $found:ident, $old:ident, $new:ident, $key:ident, $mode:ident, $kind:expr) => {};
     (@compare $section:ident, $found:ident, $old:ident, $new:ident, $key:ident, $mode:ident, $kind:expr, $reload:ident in $place:ident) => {};
     (@compare $section:ident, $found:ident, $old:ident, $new:ident, $key:ident, $mode:ident, $kind:expr, $reload:ident) => {
-        $found.extend($crate::manifest::declare::compare(
+        $found.extend($crate::declare::compare(
             $section,
             stringify!($key),
             &$kind,
-            $crate::manifest::declare::section!(@optional $mode $old.$key),
-            $crate::manifest::declare::section!(@optional $mode $new.$key),
+            $crate::declare::section!(@optional $mode $old.$key),
+            $crate::declare::section!(@optional $mode $new.$key),
         ));
     };
 

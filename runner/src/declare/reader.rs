@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    declare::{Presence, Section},
+    Presence, Section,
     diagnostics::{Diagnostic, did_you_mean, nearest, one_of},
     guarded::Guarded,
     source::{Source, Span, Spanned},

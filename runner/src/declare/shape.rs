@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Section;
-use crate::manifest::scalar::{show_duration, show_size};
+use crate::declare::scalar::{show_duration, show_size};
 
 /// The values that a key allows.
 #[derive(Debug, Clone)]

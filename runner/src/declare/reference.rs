@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Section, Shape};
-use crate::manifest::scalar::{show_duration, show_size};
+use crate::declare::scalar::{show_duration, show_size};
 
 /// Returns the keys of a section as a table, one line for each key.
 pub(crate) fn table(section: &Section) -> String {

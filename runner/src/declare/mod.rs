@@ -1,31 +1,68 @@
-//! The declarations of the manifest's keys. Each key is declared once, in [`section!`]: its type, the values it allows,
-//! its default, the effect of changing it, and its description. The reader, the JSON Schema, the reference, and the
-//! difference between two manifests are derived from the declaration.
+//! Declarations of keys, and reading them from YAML: with locations, substitution, and a report of all mistakes at once.
+//!
+//! Each key is declared once, in [`section!`]: its type, the values it allows, its default, the effect of changing it,
+//! and its description. The reader, the JSON Schema, the reference, and the difference between two manifests are derived
+//! from the declaration.
+//!
+//! Stages of reading: [`Source`] (limited in size) → `yaml` (a tree with locations) → `reader` (compares the tree with
+//! the expected structure) → the declared sections.
 
+mod de;
+mod diagnostics;
 mod difference;
+mod guarded;
 mod kind;
 mod located;
 mod macros;
+mod reader;
 #[cfg(test)]
 mod reference;
-mod scalars;
+mod render;
+mod scalar;
 mod shape;
+mod source;
+mod substitute;
+mod syntax;
+mod tree;
+mod values;
+mod yaml;
 
+#[cfg(test)]
+mod yaml_tests;
+
+pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use difference::Difference;
+pub use guarded::{Guarded, Secret};
+pub use scalar::{
+    Bootstrap, MAX_NAME_BYTES, PortName, StageName, StreamName, is_name, parse_duration,
+    parse_size, show_duration, show_size,
+};
+pub use source::{MAX_MANIFEST_BYTES, Source, Span};
+pub use substitute::{Environment, MAX_SUBSTITUTED_BYTES, ProcessEnvironment};
+
+pub(crate) use de::from_node;
+pub(crate) use diagnostics::{all_of, did_you_mean, nearest, one_of};
 pub(crate) use difference::compare;
+pub(crate) use guarded::decode_hex;
 pub(crate) use kind::{Kind, list, nested, shape_of, shape_of_option};
 #[cfg(test)]
 pub(crate) use located::Place;
 pub(crate) use located::{Faults, Located, Places, read_section, take};
 pub(crate) use macros::section;
+pub(crate) use reader::{Fields, Reader, WHOLE};
 #[cfg(test)]
 pub(crate) use reference::table;
-pub(crate) use scalars::{
-    count, duration, flag, number, parsed, path, pattern, size, stream_name, text, words,
+pub(crate) use scalar::{
+    DURATION_PATTERN, NAME_PATTERN, SIZE_PATTERN, duration_hint, parse_address,
 };
 pub(crate) use shape::Shape;
-
-use super::reader::{Fields, Reader};
+pub(crate) use source::{Spanned, Unreadable};
+pub(crate) use substitute::io_reason;
+pub(crate) use tree::{Entry, Node, Plain, Value};
+pub(crate) use values::{
+    count, duration, flag, number, parsed, path, pattern, size, stream_name, text, words,
+};
+pub(crate) use yaml::parse as parse_yaml;
 
 /// A mapping with known keys.
 #[derive(Debug)]
