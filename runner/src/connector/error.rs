@@ -29,6 +29,17 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// Returns the key of the invalid setting; empty for the stream's schema.
+    pub(crate) const fn key(&self) -> &'static str {
+        match self {
+            Self::Schema(_) => "",
+            Self::Rate { .. } => "rate",
+            Self::Size { .. } => "size",
+        }
+    }
+}
+
 /// A source or sink that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -15,7 +15,7 @@ use std::{
 use mosaik_streams::Frames;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{OpenError, SinkCounts, SinkError};
+use super::{BoxFuture, OpenError, Sink, SinkCounts, SinkError};
 
 /// Largest buffer that is kept for the next batch: 1 MiB.
 const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
@@ -117,7 +117,7 @@ impl LineWriter {
         })
     }
 
-    pub(super) async fn write(&mut self, batch: &Frames) -> Result<(), SinkError> {
+    async fn write_batch(&mut self, batch: &Frames) -> Result<(), SinkError> {
         let Some(jobs) = &self.jobs else {
             return Err(self.closed());
         };
@@ -156,7 +156,7 @@ impl LineWriter {
     }
 
     /// Gives up a cancelled write and returns the number of records of its batch that have been written completely.
-    pub(super) async fn give_up(&mut self, batch: &Frames) -> usize {
+    async fn give_batch_up(&mut self, batch: &Frames) -> usize {
         self.progress.is_given_up.store(true, Ordering::Release);
         self.jobs = None;
         // Do not wait for a system call that hangs.
@@ -171,21 +171,13 @@ impl LineWriter {
         stands.count()
     }
 
-    pub(super) async fn close(&mut self) -> Result<(), SinkError> {
+    async fn finish(&mut self) -> Result<(), SinkError> {
         self.jobs = None;
         if self.ended.is_terminated() || (&mut self.ended).await.is_ok() {
             Ok(())
         } else {
             Err(self.lost())
         }
-    }
-
-    pub(super) fn counts(&self) -> SinkCounts {
-        self.counts
-    }
-
-    pub(super) fn progress(&self) -> Arc<Progress> {
-        Arc::clone(&self.progress)
     }
 
     fn closed(&self) -> SinkError {
@@ -199,6 +191,28 @@ impl LineWriter {
             name: self.name.clone(),
             source: io::Error::other("the writing thread is gone"),
         }
+    }
+}
+
+impl Sink for LineWriter {
+    fn write<'a>(&'a mut self, batch: &'a Frames) -> BoxFuture<'a, Result<(), SinkError>> {
+        Box::pin(self.write_batch(batch))
+    }
+
+    fn give_up<'a>(&'a mut self, batch: &'a Frames) -> BoxFuture<'a, usize> {
+        Box::pin(self.give_batch_up(batch))
+    }
+
+    fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, Result<(), SinkError>> {
+        Box::pin(self.finish())
+    }
+
+    fn counts(&self) -> SinkCounts {
+        self.counts
     }
 }
 

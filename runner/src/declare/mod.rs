@@ -14,6 +14,8 @@ mod guarded;
 mod kind;
 mod located;
 mod macros;
+mod near;
+mod one_of;
 mod reader;
 #[cfg(test)]
 mod reference;
@@ -49,6 +51,8 @@ pub(crate) use kind::{Kind, list, nested, shape_of, shape_of_option};
 pub(crate) use located::Place;
 pub(crate) use located::{Faults, Located, Places, read_section, take};
 pub(crate) use macros::section;
+pub(crate) use near::near_file;
+pub(crate) use one_of::one_of_these;
 pub(crate) use reader::{Fields, Reader, WHOLE};
 #[cfg(test)]
 pub(crate) use reference::table;

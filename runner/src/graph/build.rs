@@ -34,7 +34,7 @@ pub(super) fn build(
         }
     }
     for producer in &manifest.producers {
-        let stage = builder.producer(producer, components);
+        let stage = builder.producer(producer);
         builder.stages.extend(stage);
     }
     for operator in &manifest.operators {
@@ -119,10 +119,10 @@ impl<'m, 'f> Builder<'m, 'f> {
         }
     }
 
-    fn producer(&mut self, decl: &ProducerDecl, components: &dyn Components) -> Option<Stage> {
+    fn producer(&mut self, decl: &ProducerDecl) -> Option<Stage> {
         let key = stage_key(Role::Producer, &decl.name);
         let stream = self.write(&key, &decl.to);
-        outside::check_source(decl, stream, components, self.found);
+        outside::check_source(decl, stream, self.found);
         check::source(decl, stream, self.found);
         stream?;
         Some(Stage {

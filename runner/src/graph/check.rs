@@ -1,16 +1,13 @@
 //! Checks of formats, keys and addresses.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use mosaik_streams::{BytesMut, Encoding, Schema, schema::Transcoder};
 
 use super::streams::Uses;
+use crate::connector::{Format, Resource, SourceConfig, through_options};
 use crate::declare::{Diagnostic, Span, Spanned, StreamName};
-use crate::manifest::{
-    Manifest, PostcardPolicy, ProducerDecl, Scope, StreamDecl,
-    connector::{Format, SourceConfig},
-    sink_path, through_options,
-};
+use crate::manifest::{Manifest, PostcardPolicy, ProducerDecl, Scope, StreamDecl};
 
 /// Checks a producer against the stream that it writes.
 pub(super) fn source(
@@ -19,14 +16,8 @@ pub(super) fn source(
     found: &mut Vec<Diagnostic>,
 ) {
     let Some(stream) = stream else { return };
-    let (makes, format) = match &*decl.from {
-        SourceConfig::File(file) => (
-            makes(file.format_or_by_extension()),
-            Some(file.format_or_by_extension()),
-        ),
-        SourceConfig::Stdin(stdin) => (makes(stdin.format), Some(stdin.format)),
-        SourceConfig::Generate(_) => ("JSON objects", None),
-    };
+    let format = decl.from.format();
+    let makes = format.map_or("JSON objects", makes);
     let encoding = &stream.config.encoding;
     let help = match encoding {
         Encoding::Json => return,
@@ -89,23 +80,24 @@ pub(super) fn key<'m>(
 /// Returns the reason that no record of a source can match a schema; `None` if records can match.
 fn unfit(config: &SourceConfig, format: Option<Format>, schema: &Schema) -> Option<String> {
     let inner = through_options(schema);
-    match (config, format) {
-        (_, Some(Format::Csv)) => (!matches!(inner, Schema::Struct(_) | Schema::Map(..)))
+    match format {
+        Some(Format::Csv) => (!matches!(inner, Schema::Struct(_) | Schema::Map(..)))
             .then(|| "a row is an object, which is a struct or a map in a schema".to_owned()),
-        (_, Some(Format::Lines)) => {
-            (!matches!(inner, Schema::String | Schema::Char | Schema::Enum(_)))
-                .then(|| "a line is a string: give the stream `schema: string`".to_owned())
-        }
-        (SourceConfig::Generate(generate), None) => {
-            let sample = generate.sample();
+        Some(Format::Lines) => (!matches!(inner, Schema::String | Schema::Char | Schema::Enum(_)))
+            .then(|| "a line is a string: give the stream `schema: string`".to_owned()),
+        None => {
+            let sample = config.sample()?.into_iter().next()?;
             let refused = Transcoder::new(schema)
                 .ok()?
-                .to_postcard(sample.as_bytes(), &mut BytesMut::new())
+                .to_postcard(&sample, &mut BytesMut::new())
                 .err()?;
-            Some(format!("`{sample}` is {refused}"))
+            Some(format!(
+                "`{}` is {refused}",
+                String::from_utf8_lossy(&sample)
+            ))
         }
         // The type of a value is only known from its text.
-        _ => None,
+        Some(Format::Jsonl) => None,
     }
 }
 
@@ -158,46 +150,42 @@ pub(super) fn check(manifest: &Manifest, uses: &Uses, found: &mut Vec<Diagnostic
 
 /// Checks resources that only one stage can use: standard input, and each written file.
 fn check_shared_ends(manifest: &Manifest, found: &mut Vec<Diagnostic>) {
-    let mut stdin: Option<Span> = None;
-    let mut sources: BTreeMap<&Path, Span> = BTreeMap::new();
+    let mut used: BTreeMap<Resource, Span> = BTreeMap::new();
     for producer in &manifest.producers {
-        match &*producer.from {
-            SourceConfig::Stdin(_) => {
-                if let Some(first) = stdin {
-                    found.push(
-                        Diagnostic::error("standard input has one reader")
-                            .at(producer.path_span(), "reads it too")
-                            .also(first, "first here"),
-                    );
-                } else {
-                    stdin = Some(producer.path_span());
-                }
+        let span = producer.path_span();
+        for resource in producer.from.resources() {
+            if let (Resource::Stdin, Some(first)) = (&resource, used.get(&resource)) {
+                found.push(
+                    Diagnostic::error("standard input has one reader")
+                        .at(span, "reads it too")
+                        .also(*first, "first here"),
+                );
             }
-            SourceConfig::File(file) => {
-                sources.entry(&file.path).or_insert(producer.path_span());
-            }
-            SourceConfig::Generate(_) => {}
+            used.entry(resource).or_insert(span);
         }
     }
-    let mut sinks: BTreeMap<&Path, Span> = BTreeMap::new();
     for consumer in &manifest.consumers {
-        let Some(path) = sink_path(&consumer.to) else {
-            continue;
-        };
-        if let Some(first) = sinks.get(path.as_path()) {
-            found.push(
-                Diagnostic::error("a file has one writer")
-                    .at(consumer.to_span, "writes it too")
-                    .also(*first, "first here"),
-            );
-        } else if let Some(source) = sources.get(path.as_path()) {
-            found.push(
-                Diagnostic::error("a file that is read here cannot be written")
-                    .at(consumer.to_span, "would be fed by what it writes")
-                    .also(*source, "read here"),
-            );
+        let span = consumer.path_span();
+        for resource in consumer.to.resources() {
+            let read = match &resource {
+                Resource::WrittenFile(path) => used.get(&Resource::ReadFile(path.clone())),
+                _ => None,
+            };
+            if let Some(first) = used.get(&resource) {
+                found.push(
+                    Diagnostic::error("a file has one writer")
+                        .at(span, "writes it too")
+                        .also(*first, "first here"),
+                );
+            } else if let Some(source) = read {
+                found.push(
+                    Diagnostic::error("a file that is read here cannot be written")
+                        .at(span, "would be fed by what it writes")
+                        .also(*source, "read here"),
+                );
+            }
+            used.entry(resource).or_insert(span);
         }
-        sinks.entry(path).or_insert(consumer.to_span);
     }
 }
 

@@ -5,11 +5,11 @@ use std::path::Path;
 use mosaik_streams::Encoding;
 
 use super::{
-    DataFormat, Graph, OperatorStage, PostcardPolicy, Role, SourceConfig, Stage, StageKey,
-    StageKind, StreamName, config_place,
+    DataFormat, Graph, OperatorStage, PostcardPolicy, Role, Stage, StageKey, StageKind, StreamName,
+    config_place,
 };
 use crate::{
-    declare::{Diagnostic, Span, io_reason, nearest, show_size},
+    declare::{Diagnostic, Span, io_reason, near_file, show_size},
     files::{self, Contents},
     manifest::{ComponentSource, DataFileDecl, Grants, OperatorDecl, OperatorLimits},
 };
@@ -42,18 +42,6 @@ pub trait Components {
 
     /// Returns the names of the built-in operators.
     fn builtins(&self) -> Vec<&str>;
-
-    /// Checks whether a source with these settings can feed a stream of this encoding. The error consists of the
-    /// invalid key and the reason, in lower case without a full stop.
-    fn check_source(
-        &self,
-        config: &SourceConfig,
-        encoding: &Encoding,
-    ) -> Result<(), (&'static str, String)>;
-
-    /// Returns a description of content that is not text, such as `compressed by gzip`, from its first bytes. A
-    /// suggestion may follow after `; `. Returns `None` for text.
-    fn other_than_text(&self, beginning: &[u8]) -> Option<String>;
 
     /// Converts the content of a data file to JSON. The error is the reason, in lower case without a full stop.
     fn to_json(&self, format: DataFormat, bytes: &[u8]) -> Result<String, String>;
@@ -270,19 +258,5 @@ fn builtin_meant(path: &Path, builtins: &[&str]) -> Option<String> {
     let meant = builtins.iter().find(|builtin| **builtin == name)?;
     Some(format!(
         "for the built-in operator write `wasm: builtin:{meant}`"
-    ))
-}
-
-/// Returns a file in the same folder that was probably meant by a missing one.
-pub(super) fn near_file(path: &Path) -> Option<String> {
-    const MAX_LOOKED_AT: usize = 1000;
-    let Ok(names) = files::names_in(path.parent()?, MAX_LOOKED_AT) else {
-        return Some("its folder does not exist; paths are relative to the manifest".to_owned());
-    };
-    let name = path.file_name()?.to_str()?;
-    let near = nearest(name, names.iter().map(String::as_str));
-    Some(near.map_or_else(
-        || "paths are relative to the manifest".to_owned(),
-        |near| format!("there is a `{near}` in its folder"),
     ))
 }

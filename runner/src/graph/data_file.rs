@@ -2,11 +2,12 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use super::{Components, component::near_file};
+use super::Components;
 use crate::{
-    declare::{Diagnostic, io_reason, show_size},
+    connector::DataFormat,
+    declare::{Diagnostic, io_reason, near_file, show_size},
     files::{self, Contents},
-    manifest::{DataFileDecl, DataFormat, OperatorDecl},
+    manifest::{DataFileDecl, OperatorDecl},
 };
 
 /// Maximum size of a data file, and of the JSON that it is converted to: 8 MiB.

@@ -33,13 +33,13 @@ pub use load::{Loaded, load};
 pub use places::{Part, Places};
 pub use steps::Step;
 
+pub use crate::connector::{DataFormat, SinkConfig, SourceConfig};
 pub use crate::declare::{Difference, Guarded, PortName, Reload, StageName, StreamName};
 pub use crate::manifest::{
-    Backoff, ComponentSource, Condition, DEFAULT_BUFFER_BYTES, DEFAULT_BUFFER_SIZE, DataFormat,
-    EdgeSettings, Grants, Lagging, MAX_BATCH_SIZE, NodeConfig, OnError, OnlineWhen, OperatorConfig,
+    Backoff, ComponentSource, Condition, DEFAULT_BUFFER_BYTES, DEFAULT_BUFFER_SIZE, EdgeSettings,
+    Grants, Lagging, MAX_BATCH_SIZE, NodeConfig, OnError, OnlineWhen, OperatorConfig,
     OperatorLimits, OperatorSettings, PostcardPolicy, Require, Requirement, Scope, StatePolicy,
     StreamConfig, StreamSettings,
-    connector::{SinkConfig, SourceConfig},
 };
 
 /// The role of a stage. Together with the name it identifies the stage.

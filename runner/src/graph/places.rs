@@ -44,7 +44,8 @@ impl Places {
         let operators =
             operators.map(|decl| (key(Role::Operator, &decl.name.value), decl.name.span));
         let consumers = manifest.consumers.iter();
-        let consumers = consumers.map(|decl| (key(Role::Consumer, &decl.name.value), decl.to_span));
+        let consumers =
+            consumers.map(|decl| (key(Role::Consumer, &decl.name.value), decl.path_span()));
         Self {
             source,
             masked,

@@ -7,7 +7,6 @@ mod ends;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use mosaik_streams::Encoding;
 use proptest::prelude::*;
 
 use super::*;
@@ -41,24 +40,6 @@ impl Components for Described {
 
     fn builtins(&self) -> Vec<&str> {
         vec!["jq", "two"]
-    }
-
-    fn check_source(
-        &self,
-        config: &SourceConfig,
-        _: &Encoding,
-    ) -> Result<(), (&'static str, String)> {
-        match config {
-            SourceConfig::Generate(generate) if generate.rate == Some(0.0) => {
-                Err(("rate", "a rate is more than 0, not 0".to_owned()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn other_than_text(&self, beginning: &[u8]) -> Option<String> {
-        let is_gzip = beginning.starts_with(b"\x1f\x8b");
-        is_gzip.then(|| "compressed by gzip; `gunzip` makes text of it".to_owned())
     }
 
     fn to_json(&self, _: DataFormat, bytes: &[u8]) -> Result<String, String> {

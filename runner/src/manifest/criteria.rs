@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mosaik_streams::{Criteria, Encoding, Schema, criteria::Path, path};
 
+use crate::connector::through_options;
 use crate::declare::{
     Diagnostic, Diagnostics, Entry, Guarded, Kind, Node, Plain, Reader, Shape, Source, Span, Value,
     did_you_mean, from_node, one_of, parse_yaml,
@@ -319,14 +320,6 @@ fn inside<'s>(schema: &'s Schema, field: &str) -> Option<Result<&'s Schema, Vec<
         || Err(named.iter().map(|(name, _)| *name).collect()),
         |(_, next)| Ok(*next),
     ))
-}
-
-/// Returns the schema inside any number of options.
-pub(crate) fn through_options(schema: &Schema) -> &Schema {
-    match schema {
-        Schema::Option(inner) => through_options(inner),
-        other => other,
-    }
 }
 
 fn describe(schema: &Schema) -> &'static str {

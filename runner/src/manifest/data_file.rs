@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use crate::connector::DataFormat;
 use crate::declare::{
     Declared, Diagnostic, Entry, Guarded, Kind, Node, PortName, Reader, Shape, Span, Spanned,
     Value, read_section, section, words,
@@ -10,17 +11,6 @@ use crate::declare::{
 
 /// Maximum number of files per operator: 16.
 const MAX_FILES: usize = 16;
-
-/// Format of a data file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DataFormat {
-    /// Comma-separated values whose first line names the columns. Becomes a list of objects, as in the source.
-    Csv,
-    /// A JSON value.
-    Json,
-    /// One JSON value per line. Becomes a list.
-    Jsonl,
-}
 
 /// A file as declared in the manifest.
 #[derive(Debug, Clone)]

@@ -1,8 +1,6 @@
 //! The sections of a manifest, one file each. They are declared and read with [`crate::declare`]. Contains no runtime
 //! and no wiring. Checks across sections are in [`crate::graph`].
 
-pub mod connector;
-
 mod conditions;
 mod criteria;
 mod data_file;
@@ -24,7 +22,6 @@ mod tickets;
 
 pub use conditions::{Condition, OnlineWhen, Require, Requirement};
 pub use criteria::parse as parse_criteria;
-pub use data_file::DataFormat;
 pub use edge::EdgeSettings;
 pub use grants::{GrantedDir, GrantedHost, Grants};
 pub use node::NodeConfig;
@@ -42,10 +39,7 @@ pub use stream_config::{
 };
 pub use tickets::{PresentedTicket, RequiredTicket};
 
-pub(crate) use connector::sink_path;
-pub(crate) use criteria::{
-    CriteriaDecl, both as both_criteria, check as check_criteria, through_options,
-};
+pub(crate) use criteria::{CriteriaDecl, both as both_criteria, check as check_criteria};
 pub(crate) use data_file::DataFileDecl;
 pub(crate) use edge::EdgeKeys;
 pub(crate) use edge::{EdgeDecl, Ports};

@@ -1,9 +1,7 @@
 //! `producers` and `consumers`: the stages through which records enter and leave.
 
-use super::{
-    connector::{SinkConfig, SourceConfig, sink, source},
-    edge::{EdgeDecl, edge},
-};
+use super::edge::{EdgeDecl, edge};
+use crate::connector::{SinkConfig, SourceConfig, any_sink, any_source};
 use crate::declare::{
     Entry, Guarded, Kind, Places, Reader, Span, Spanned, StageName, StreamName, read_section,
     section, stream_name,
@@ -14,7 +12,7 @@ section! {
     #[derive(Debug, Clone)]
     pub(crate) struct ProducerKeys: "producer" {
         /// Source of its records: `{file: {path: data/stocks.csv}}`.
-        pub from: Guarded<SourceConfig> = guarded(source()), required, rewire in graph;
+        pub from: Guarded<SourceConfig> = guarded(any_source()), required, rewire in graph;
         /// Stream that it writes.
         pub to: Spanned<StreamName> = stream_name(), required, rewire in graph;
     }
@@ -27,7 +25,7 @@ section! {
         /// Input: a stream, or `{stream: …}`.
         pub from: EdgeDecl = edge(), required, rewire in graph;
         /// Destination of its records: `{stdout: {}}`.
-        pub to: Guarded<SinkConfig> = guarded(sink()), required, rewire in graph;
+        pub to: Guarded<SinkConfig> = guarded(any_sink()), required, rewire in graph;
     }
 }
 
@@ -64,8 +62,20 @@ pub(crate) struct ConsumerDecl {
     pub(crate) name: Spanned<StageName>,
     pub(crate) from: EdgeDecl,
     pub(crate) to: Guarded<SinkConfig>,
-    /// Location of the file's path, or of the connector.
-    pub(crate) to_span: Span,
+    to_span: Span,
+    places: Places,
+}
+
+impl ConsumerDecl {
+    /// Returns the location of the value of a connector's key, or of the connector.
+    pub(crate) fn span_of(&self, key: &str) -> Span {
+        connector_key(&self.places, "to", key).unwrap_or(self.to_span)
+    }
+
+    /// Returns the location of the file's path, or of the connector.
+    pub(crate) fn path_span(&self) -> Span {
+        self.span_of("path")
+    }
 }
 
 /// Reads one producer.
@@ -85,12 +95,12 @@ pub(crate) fn read_producer(cx: &mut Reader<'_>, entry: &Entry) -> Option<Produc
 pub(crate) fn read_consumer(cx: &mut Reader<'_>, entry: &Entry) -> Option<ConsumerDecl> {
     let name = cx.name(entry, "a consumer", StageName::new);
     let keys = read_section::<ConsumerKeys>(cx, &entry.node, &entry.key.text)?;
-    let to_span = connector_key(&keys.places, "to", "path").or_else(|| keys.places.value("to"));
     Some(ConsumerDecl {
         name: name?,
         from: keys.value.from,
         to: keys.value.to,
-        to_span: to_span.unwrap_or(entry.node.span),
+        to_span: keys.places.value("to").unwrap_or(entry.node.span),
+        places: keys.places,
     })
 }
 

@@ -121,5 +121,5 @@ pub struct Ended {
     pub inputs: Vec<Input>,
     /// A producer's source, with the records read from it but not handed on, so that a successor
     /// can continue with them.
-    pub source: Option<(Box<Source>, Frames)>,
+    pub source: Option<(Box<dyn Source>, Frames)>,
 }

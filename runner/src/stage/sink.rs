@@ -17,7 +17,7 @@ pub struct SinkStage {
     /// The subscription.
     pub input: Input,
     /// The connector that it writes to.
-    pub sink: Sink,
+    pub sink: Box<dyn Sink>,
     /// Converts its records to JSON; `None` if they are not postcard.
     pub transcoder: Option<Transcoder>,
     /// Its counters.
@@ -57,7 +57,7 @@ impl SinkStage {
 
 /// The connector and the output format.
 struct Outlet {
-    sink: Sink,
+    sink: Box<dyn Sink>,
     transcoder: Option<Transcoder>,
     counters: Arc<Counters>,
     complaints: Complaints,
@@ -151,15 +151,14 @@ mod tests {
 
     use super::*;
     use crate::{
-        connector::open_sink,
-        manifest::connector::{FileSink, SinkConfig},
+        connector::{FileSink, SinkConfig, open_sink},
         stage::Handoff,
     };
 
     #[tokio::test]
     async fn a_batch_of_which_nothing_was_written_is_undelivered_to_the_last_record() {
         let path = "/dev/full".into();
-        let sink = open_sink(&SinkConfig::File(FileSink { path }), &[]).await;
+        let sink = open_sink(&SinkConfig::new("file", FileSink { path }), &[]).await;
         let counters = Arc::new(Counters::default());
         let mut outlet = Outlet {
             sink: sink.unwrap(),

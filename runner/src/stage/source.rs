@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug)]
 pub struct SourceStage {
     /// The connector that it reads from.
-    pub source: Box<Source>,
+    pub source: Box<dyn Source>,
     /// The records that a predecessor read from it and did not hand on.
     pub held: Frames,
     /// The stream it feeds.
@@ -68,7 +68,7 @@ impl SourceStage {
                             }
                         }
                         source.conclude();
-                        count_skipped(source, &mut told, counters);
+                        count_skipped(&**source, &mut told, counters);
                         return handed_on.err().unwrap_or(End::Stopped);
                     }
                     Some(other) => {
@@ -82,9 +82,9 @@ impl SourceStage {
                     Err(end) => return end,
                 },
                 // Triggered when there is input, and a stream with readers.
-                batch = next(source, demand), if !is_held => batch,
+                batch = next(&mut **source, demand), if !is_held => batch,
             };
-            count_skipped(source, &mut told, counters);
+            count_skipped(&**source, &mut told, counters);
             match batch {
                 Ok(Some(batch)) => {
                     counters.took(batch.count(), batch.payload_len());
@@ -98,7 +98,7 @@ impl SourceStage {
 }
 
 /// Counts the records that the source has skipped since the last call.
-fn count_skipped(source: &Source, told: &mut SourceCounts, counters: &Counters) {
+fn count_skipped(source: &dyn Source, told: &mut SourceCounts, counters: &Counters) {
     let counts = source.counts();
     counters.skipped(
         counts.too_large - told.too_large,
@@ -130,7 +130,7 @@ fn count_skipped(source: &Source, told: &mut SourceCounts, counters: &Counters) 
 }
 
 /// Returns the next batch while its stream has readers. Cancel safe.
-async fn next(source: &mut Source, demand: &mut Demand) -> Result<Option<Frames>, SourceError> {
+async fn next(source: &mut dyn Source, demand: &mut Demand) -> Result<Option<Frames>, SourceError> {
     loop {
         demand.arises().await;
         tokio::select! {

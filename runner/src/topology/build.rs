@@ -26,13 +26,13 @@ pub struct BuildError {
 /// The parts of a stage whose creation can fail.
 #[derive(Debug)]
 pub(super) enum Parts {
-    Source(Box<Source>, Frames),
+    Source(Box<dyn Source>, Frames),
     Operator {
         instances: Vec<Instance>,
         blueprint: Box<Blueprint>,
         converters: Converters,
     },
-    Sink(Sink, Option<Transcoder>),
+    Sink(Box<dyn Sink>, Option<Transcoder>),
 }
 
 /// Builds the parts of `stages`.
@@ -68,7 +68,7 @@ async fn build(
             };
             connector::open_source(config, context)
                 .await
-                .map(|source| Parts::Source(Box::new(source), Frames::new()))
+                .map(|source| Parts::Source(source, Frames::new()))
                 .map_err(|error| config.mask(error.to_string()))
         }
         StageKind::Sink { from, config } => {

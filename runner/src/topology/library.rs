@@ -13,16 +13,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mosaik_streams::Encoding;
-
 use super::setup::{granted, setup};
 use crate::{
-    connector::{self, ConfigError},
+    connector,
     declare::{io_reason, show_size},
     files,
     graph::{
         ComponentInfo, ComponentSource, Components, DataFormat, Grants, Graph, OperatorLimits,
-        OperatorStage, SourceConfig, Stage,
+        OperatorStage, Stage,
     },
     machine::{self, Shortage},
     operator::{Component, Engine, Interfaces, LoadLimits, NoEvents, process_cpu_time},
@@ -202,25 +200,6 @@ impl Components for Library {
 
     fn builtins(&self) -> Vec<&str> {
         BUILTINS.iter().map(|(name, _)| *name).collect()
-    }
-
-    fn check_source(
-        &self,
-        config: &SourceConfig,
-        encoding: &Encoding,
-    ) -> Result<(), (&'static str, String)> {
-        connector::check_source(config, encoding).map_err(|error| {
-            let key = match error {
-                ConfigError::Rate { .. } => "rate",
-                ConfigError::Size { .. } => "size",
-                _ => "",
-            };
-            (key, error.to_string())
-        })
-    }
-
-    fn other_than_text(&self, beginning: &[u8]) -> Option<String> {
-        connector::other_than_text(beginning)
     }
 
     fn to_json(&self, format: DataFormat, bytes: &[u8]) -> Result<String, String> {

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use super::{StageSummary, Summary, node::LEFT_BEHIND};
 use crate::{
     graph::{Graph, StageKind, StreamName},
-    manifest::connector::SinkConfig,
     stage::End,
 };
 
@@ -38,13 +37,12 @@ impl Summary {
             .iter()
             .filter(|stage| stage.end == Some(End::Closed));
         self.closed = closed
-            .map(|stage| match graph.stage(&stage.stage).map(|s| &s.kind) {
-                Some(StageKind::Sink { config, .. })
-                    if matches!(**config, SinkConfig::Stdout(_)) =>
-                {
-                    "stdout".to_owned()
+            .map(|stage| {
+                match graph.stage(&stage.stage).map(|s| &s.kind) {
+                    Some(StageKind::Sink { config, .. }) => config.reader().map(str::to_owned),
+                    _ => None,
                 }
-                _ => stage.stage.to_string(),
+                .unwrap_or_else(|| stage.stage.to_string())
             })
             .collect();
     }

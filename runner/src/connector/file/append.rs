@@ -20,13 +20,13 @@ use rustix::{
 
 use super::{off_thread, opened::Identity};
 use crate::{
+    connector::FileSink,
     connector::{
         OpenError,
         line_writer::{LineWriter, Outlet, Progress},
         shown,
     },
     files,
-    manifest::connector::FileSink,
 };
 
 /// Interval of the check that the path still refers to the open file: 1 s.

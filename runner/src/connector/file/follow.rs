@@ -20,13 +20,13 @@ use super::{
     trail::{Resumed, Trail},
 };
 use crate::{
+    connector::FileSource,
     connector::{
-        OpenError, SourceContext, SourceCounts, SourceError,
-        csv::Header,
-        intake::{CHUNK_BYTES, Intake},
+        BoxFuture, OpenError, Source, SourceContext, SourceCounts, SourceError,
+        format::csv::Header,
+        format::intake::{CHUNK_BYTES, Intake},
         shown,
     },
-    manifest::connector::FileSource,
 };
 
 /// Follows a file.
@@ -89,7 +89,7 @@ impl Follower {
         })
     }
 
-    pub(in crate::connector) async fn next(&mut self) -> Result<Frames, SourceError> {
+    async fn batch(&mut self) -> Result<Frames, SourceError> {
         loop {
             if let Some(batch) = self.intake.cut()? {
                 return Ok(batch);
@@ -121,14 +121,14 @@ impl Follower {
 
     /// Counts incomplete input after the last call of `next`: a last line without a line end as unfinished, and the
     /// lines inside an open quote as invalid.
-    pub(in crate::connector) fn conclude(&mut self) {
+    fn conclude_files(&mut self) {
         // Before the end of the available data, the input read so far may end in the middle of any line.
         if self.step == Step::Look {
             self.intake.conclude();
         }
     }
 
-    pub(in crate::connector) fn counts(&self) -> SourceCounts {
+    fn count(&self) -> SourceCounts {
         SourceCounts {
             missed_files: self.trail.missed_files(),
             ..self.intake.counts()
@@ -225,6 +225,24 @@ impl Follower {
         self.header = header;
         self.current = Some(file);
         Found::End
+    }
+}
+
+impl Source for Follower {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Frames>, SourceError>> {
+        Box::pin(async { self.batch().await.map(Some) })
+    }
+
+    fn conclude(&mut self) {
+        self.conclude_files();
+    }
+
+    fn counts(&self) -> SourceCounts {
+        self.count()
+    }
+
+    fn is_finite(&self) -> bool {
+        false
     }
 }
 

@@ -4,14 +4,17 @@ mod append;
 mod follow;
 mod opened;
 mod read;
+mod sample;
+mod settings;
 mod trail;
 
 use std::{io, path::Path};
 
 pub(crate) use self::append::reopen_all;
-pub(super) use self::{append::open_for_append, follow::Follower, read::FileReader};
-use super::{OpenError, framing::Cut};
-use crate::{files, manifest::connector::FileSource};
+pub use self::settings::{FileSink, FileSource};
+use self::{follow::Follower, read::FileReader};
+use super::{OpenError, format::framing::Cut};
+use crate::files;
 
 /// Opens a regular file. Refuses everything else, because opening a pipe could block.
 fn open_regular(path: &Path) -> Result<std::fs::File, OpenError> {

@@ -5,12 +5,12 @@ use tokio::{fs::File, io::AsyncReadExt};
 
 use super::{cut_of, off_thread, open_regular};
 use crate::{
+    connector::FileSource,
     connector::{
-        OpenError, SourceContext, SourceCounts, SourceError,
-        intake::{CHUNK_BYTES, Intake},
+        BoxFuture, OpenError, Source, SourceContext, SourceCounts, SourceError,
+        format::intake::{CHUNK_BYTES, Intake},
         shown,
     },
-    manifest::connector::FileSource,
 };
 
 /// Reads a file to its end.
@@ -39,7 +39,7 @@ impl FileReader {
         })
     }
 
-    pub(in crate::connector) async fn next(&mut self) -> Result<Option<Frames>, SourceError> {
+    async fn read(&mut self) -> Result<Option<Frames>, SourceError> {
         while !self.ended {
             if let Some(batch) = self.intake.cut()? {
                 return Ok(Some(batch));
@@ -53,13 +53,23 @@ impl FileReader {
         Ok(None)
     }
 
-    pub(in crate::connector) fn counts(&self) -> SourceCounts {
-        self.intake.counts()
-    }
-
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
         self.intake.held_bytes() + CHUNK_BYTES
+    }
+}
+
+impl Source for FileReader {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Frames>, SourceError>> {
+        Box::pin(self.read())
+    }
+
+    fn counts(&self) -> SourceCounts {
+        self.intake.counts()
+    }
+
+    fn is_finite(&self) -> bool {
+        true
     }
 }
 

@@ -8,12 +8,13 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::FileReader;
+use crate::connector::Source as _;
 use crate::{
     connector::{
         DEFAULT_MAX_DATUM_BYTES, OpenError, SinkError, SourceContext, SourceCounts, SourceError,
-        intake::CHUNK_BYTES, open_sink, open_source,
+        format::intake::CHUNK_BYTES, open_sink, open_source,
     },
-    manifest::connector::{FileSink, FileSource, Format, SinkConfig, SourceConfig},
+    connector::{FileSink, FileSource, Format, SinkConfig, SourceConfig},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,7 +23,7 @@ fn config(path: &Path, format: Option<Format>) -> FileSource {
     FileSource {
         path: path.to_owned(),
         format,
-        delimiter: crate::manifest::connector::Delimiter::default(),
+        delimiter: crate::connector::Delimiter::default(),
         follow: false,
     }
 }
@@ -35,9 +36,12 @@ fn texts(batch: &Frames) -> Vec<String> {
 }
 
 async fn read_all(config: FileSource, encoding: Encoding) -> (Vec<String>, SourceCounts) {
-    let mut source = open_source(&SourceConfig::File(config), SourceContext::new(encoding))
-        .await
-        .unwrap();
+    let mut source = open_source(
+        &SourceConfig::new("file", config),
+        SourceContext::new(encoding),
+    )
+    .await
+    .unwrap();
     assert!(source.is_finite());
     let mut found = Vec::new();
     while let Some(batch) = source.next().await.unwrap() {
@@ -84,12 +88,15 @@ async fn what_cannot_be_read_is_refused_when_opened() {
     rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     for follow in [false, true] {
         for path in [folder.path(), &pipe, Path::new("/dev/zero")] {
-            let config = SourceConfig::File(FileSource {
-                path: path.to_owned(),
-                format: None,
-                delimiter: crate::manifest::connector::Delimiter::default(),
-                follow,
-            });
+            let config = SourceConfig::new(
+                "file",
+                FileSource {
+                    path: path.to_owned(),
+                    format: None,
+                    delimiter: crate::connector::Delimiter::default(),
+                    follow,
+                },
+            );
             let refused = timeout(
                 PATIENCE,
                 open_source(&config, SourceContext::new(Encoding::Json)),
@@ -102,7 +109,7 @@ async fn what_cannot_be_read_is_refused_when_opened() {
             );
         }
     }
-    let missing = SourceConfig::File(config(&folder.path().join("missing"), None));
+    let missing = SourceConfig::new("file", config(&folder.path().join("missing"), None));
     let refused = open_source(&missing, SourceContext::new(Encoding::Json))
         .await
         .unwrap_err()
@@ -113,9 +120,12 @@ async fn what_cannot_be_read_is_refused_when_opened() {
     );
     for path in [folder.path(), &pipe] {
         let refused = open_sink(
-            &SinkConfig::File(FileSink {
-                path: path.to_owned(),
-            }),
+            &SinkConfig::new(
+                "file",
+                FileSink {
+                    path: path.to_owned(),
+                },
+            ),
             &[],
         )
         .await;
@@ -222,7 +232,7 @@ async fn giving_up_a_read_loses_nothing() {
 async fn a_file_grows_by_whole_batches() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("made/for/it/out.jsonl");
-    let config = SinkConfig::File(FileSink { path: path.clone() });
+    let config = SinkConfig::new("file", FileSink { path: path.clone() });
     let batch: Frames = [&b"{\"a\":1}"[..], b"2"].into_iter().collect();
     let mut sink = open_sink(&config, &[]).await.unwrap();
     for times in 1..=3 {
@@ -254,9 +264,12 @@ async fn a_file_grows_by_whole_batches() {
 #[tokio::test]
 async fn a_full_disk_is_waited_for_and_told_of() {
     let mut sink = open_sink(
-        &SinkConfig::File(FileSink {
-            path: "/dev/full".into(),
-        }),
+        &SinkConfig::new(
+            "file",
+            FileSink {
+                path: "/dev/full".into(),
+            },
+        ),
         &[],
     )
     .await
@@ -287,7 +300,7 @@ async fn read_typed(
     ];
     let schema = Schema::Struct(fields.map(|(name, field)| (name.to_owned(), field)).into());
     let context = SourceContext::new(Encoding::Postcard(schema));
-    let mut source = open_source(&SourceConfig::File(config(&path, None)), context)
+    let mut source = open_source(&SourceConfig::new("file", config(&path, None)), context)
         .await
         .unwrap();
     let mut found = Vec::new();

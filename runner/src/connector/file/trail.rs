@@ -21,7 +21,7 @@ use super::{
     off_thread,
     opened::{Change, Identity, Look, Opened, look_at, open_if_there},
 };
-use crate::connector::{OpenError, csv::Header};
+use crate::connector::{OpenError, format::csv::Header};
 
 /// Interval of checks without a notification from the system: 1 s. Files behind a symbolic link or on a network file
 /// system may not produce notifications.

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{ComponentSource, Graph, OperatorStage, Role, Stage, StageKey, StageKind};
 use crate::declare::{Diagnostic, Severity, Span};
-use crate::manifest::{Manifest, OperatorDecl, ProducerDecl, connector::SourceConfig};
+use crate::manifest::{Manifest, OperatorDecl, ProducerDecl};
 
 /// Checks a manifest without errors for such settings.
 pub(super) fn check(manifest: &Manifest, graph: &Graph, found: &mut Vec<Diagnostic>) {
@@ -173,7 +173,7 @@ fn followed_without_tick(
     }
     let above = upstream(stage, graph);
     let is_followed = |producer: &&ProducerDecl| {
-        let follows = matches!(&*producer.from, SourceConfig::File(file) if file.follow);
+        let follows = producer.from.is_endless();
         let is_above =
             |stage: &StageKey| stage.role == Role::Producer && stage.name == producer.name.value;
         follows && above.iter().any(is_above)

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::*;
+use crate::connector::Sink as _;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -12,7 +12,8 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::Follower;
-use crate::{connector::SourceContext, manifest::connector::FileSource};
+use crate::connector::Source as _;
+use crate::{connector::FileSource, connector::SourceContext};
 
 mod rotations;
 
@@ -29,7 +30,7 @@ async fn follower(path: PathBuf) -> Follower {
     let config = FileSource {
         path,
         format: None,
-        delimiter: crate::manifest::connector::Delimiter::default(),
+        delimiter: crate::connector::Delimiter::default(),
         follow: true,
     };
     Follower::open(&config, &SourceContext::new(Encoding::Text))
@@ -80,7 +81,7 @@ impl Followed {
         async move {
             let mut found = Vec::new();
             while found.len() < expected.len() {
-                let next = timeout(PATIENCE, self.follower.next()).await;
+                let next = timeout(PATIENCE, self.follower.batch()).await;
                 let Ok(batch) = next else {
                     panic!("{here}: {found:?} in time, not {expected:?}")
                 };
@@ -94,7 +95,7 @@ impl Followed {
     async fn settle(&mut self) {
         let looks = self.follower.trail.looks();
         while self.follower.trail.looks() == looks {
-            let nothing = timeout(Duration::from_millis(20), self.follower.next()).await;
+            let nothing = timeout(Duration::from_millis(20), self.follower.batch()).await;
             assert!(nothing.is_err(), "{nothing:?}");
             // With notifications, a file is checked again only when it changes.
             if looks > 0 {
@@ -215,7 +216,7 @@ async fn a_folder_that_comes_back_is_watched_again() {
     log.expect(&["c"]).await;
     log.follower.trail.look_every(Duration::from_hours(1));
     log.settle().await;
-    let next = log.follower.next();
+    let next = log.follower.batch();
     tokio::pin!(next);
     assert!(timeout(Duration::from_millis(20), &mut next).await.is_err());
     let mut file = OpenOptions::new().append(true).open(path).unwrap();
@@ -241,7 +242,7 @@ async fn what_others_do_in_the_folder_costs_no_look() {
         }
     };
     tokio::select! {
-        batch = log.follower.next() => panic!("{batch:?}"),
+        batch = log.follower.batch() => panic!("{batch:?}"),
         () = busy => {}
     }
     let looks = log.follower.trail.looks() - before;
@@ -255,7 +256,7 @@ async fn a_file_that_nobody_tells_of_is_looked_at_now_and_then() {
     log.follower.trail.look_every(Duration::from_millis(100));
     let before = log.follower.trail.looks();
     assert!(
-        timeout(Duration::from_millis(350), log.follower.next())
+        timeout(Duration::from_millis(350), log.follower.batch())
             .await
             .is_err()
     );

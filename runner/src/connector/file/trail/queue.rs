@@ -11,7 +11,7 @@ use super::{
     Resumed,
     watch::Event,
 };
-use crate::connector::csv::Header;
+use crate::connector::format::csv::Header;
 
 /// Maximum number of waiting files that are held open: 64.
 pub(super) const OPEN_MAX: usize = 64;

@@ -9,6 +9,7 @@ use std::{
 use tokio::time::timeout;
 
 use super::{Followed, PATIENCE, texts};
+use crate::connector::Source as _;
 
 /// Two quick rotations, the first of which leaves an empty file that is filled later. The order must be kept.
 #[tokio::test]
@@ -33,12 +34,12 @@ async fn rotations_close_together_lose_nothing_and_keep_the_order() {
         write(round);
         // Zero or a few steps of the follower and of its looker task.
         for _ in 0..round % 7 {
-            let next = timeout(Duration::from_micros(200), log.follower.next()).await;
+            let next = timeout(Duration::from_micros(200), log.follower.batch()).await;
             found.extend(next.iter().flatten().flat_map(texts));
         }
     }
     while found.len() < expected.len() {
-        let next = timeout(PATIENCE, log.follower.next()).await;
+        let next = timeout(PATIENCE, log.follower.batch()).await;
         let batch = next.unwrap_or_else(|_| panic!("{} lines", found.len()));
         found.extend(texts(&batch.unwrap()));
     }
@@ -88,7 +89,7 @@ async fn more_files_than_are_held_open_are_read_by_their_names_and_those_that_ar
     // The loss may have been reported between two records.
     let told = async {
         while log.follower.counts().missed_files < 3 {
-            assert!(log.follower.next().await.unwrap().is_empty());
+            assert!(log.follower.batch().await.unwrap().is_empty());
         }
     };
     timeout(PATIENCE, told).await.expect("to be told");
@@ -147,7 +148,7 @@ async fn what_is_skipped_is_counted_at_once_and_what_is_held_at_the_end() {
     let mut log = Followed::new("log.csv", true, Some("a,b\n1,2\n1,2,3\n")).await;
     log.expect(&[r#"{"a":1,"b":2}"#]).await;
     log.append("log.csv", "4,5,6\n");
-    let told = timeout(PATIENCE, log.follower.next()).await;
+    let told = timeout(PATIENCE, log.follower.batch()).await;
     assert!(told.expect("to be told").unwrap().is_empty());
     assert_eq!(log.follower.counts().invalid, 2);
     log.append("log.csv", "\"7,8\n9,10\n11,");
@@ -170,7 +171,7 @@ async fn content_that_is_no_text_is_refused_wherever_it_begins() {
     log.expect(&["a"]).await;
     fs::rename(log.path("log"), log.path("old")).unwrap();
     fs::write(log.path("log"), b"\xff\xfeb\0\n\0").unwrap();
-    let refused = timeout(PATIENCE, log.follower.next()).await.unwrap();
+    let refused = timeout(PATIENCE, log.follower.batch()).await.unwrap();
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("UTF-16"), "{refused}");
 }

@@ -4,17 +4,29 @@
 use mosaik_streams::FramesBuilder;
 use serde::de::IgnoredAny;
 
+use crate::connector::DEFAULT_MAX_DATUM_BYTES;
+
 use super::{
-    DEFAULT_MAX_DATUM_BYTES,
+    Delimiter,
     csv::CsvCutter,
     framing::{Tally, Target},
 };
-use crate::manifest::{DataFormat, connector::Delimiter};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Batch size of cutting: 64 KiB. Limits the data that is held twice.
 const BATCH_BYTES: usize = 64 * 1024;
+
+/// Format of a data file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataFormat {
+    /// Comma-separated values whose first line names the columns. Becomes a list of objects, as in the source.
+    Csv,
+    /// A JSON value.
+    Json,
+    /// One JSON value per line. Becomes a list.
+    Jsonl,
+}
 
 /// Converts the content of a file to JSON: `csv` to a list of objects, `jsonl` to a list, `json` to its own value.
 ///

@@ -7,7 +7,7 @@
 use csv_core::{ReadRecordResult, ReaderBuilder};
 
 use super::{columns::Column, values};
-use crate::manifest::connector::Delimiter;
+use crate::connector::Delimiter;
 
 /// Maximum number of rows in the sample: 100.
 const ROWS: usize = 100;

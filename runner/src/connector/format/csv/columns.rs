@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use bytes::{BufMut, BytesMut};
 
 use super::MAX_COLUMNS;
-use crate::connector::{
+use crate::connector::format::{
     framing::{HeaderError, Refusal},
     json,
     postcard::ToPostcard,

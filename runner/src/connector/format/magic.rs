@@ -1,7 +1,7 @@
 //! Detection of content that is not text, by its first bytes. No I/O.
 
 /// Number of bytes inspected: 1 KiB.
-pub(super) const LOOKED_AT_BYTES: usize = 1024;
+pub(in crate::connector) const LOOKED_AT_BYTES: usize = 1024;
 
 /// First bytes of known formats, with a description of each format.
 const BEGINNINGS: &[(&[u8], &str)] = &[

@@ -5,19 +5,19 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    connector::{check_source, open_source},
-    manifest::connector::SourceConfig,
+    connector::SourceConfig,
+    connector::{SourceSettings as _, check_source, open_source},
 };
 
 fn generator(rate: Option<f64>, count: Option<u64>, size: Option<u32>) -> Generator {
     let config = Generate { rate, count, size };
-    check(&config).unwrap();
+    config.check(&Encoding::Json).unwrap();
     Generator::new(&config, &SourceContext::new(Encoding::Json)).unwrap()
 }
 
 async fn all(mut generator: Generator) -> Vec<String> {
     let mut found = Vec::new();
-    while let Some(batch) = generator.next().await {
+    while let Some(batch) = generator.generate().await {
         assert!(!batch.is_empty());
         found.extend(
             batch
@@ -56,7 +56,7 @@ async fn the_same_datums_come_every_time() {
 
 #[tokio::test]
 async fn a_size_is_met_to_the_byte_where_the_pad_has_room() {
-    for size in [64, 100, 5000, MAX_SIZE_BYTES] {
+    for size in [64, 100, 5000, super::super::MAX_SIZE_BYTES] {
         for datum in all(generator(None, Some(12), Some(size))).await {
             assert_eq!(datum.len(), size as usize);
             assert!(serde_json::from_str::<Value>(&datum).unwrap()["pad"].is_string());
@@ -73,7 +73,7 @@ async fn a_rate_is_kept_without_a_sleep_a_datum() {
     let start = Instant::now();
     let (mut batches, mut datums) = (0, 0);
     let mut last = Frames::new();
-    while let Some(batch) = generator.next().await {
+    while let Some(batch) = generator.generate().await {
         batches += 1;
         datums += batch.count();
         let allowed = start.elapsed().as_secs_f64() * rate + 1.0;
@@ -96,34 +96,39 @@ async fn a_rate_is_kept_without_a_sleep_a_datum() {
 #[tokio::test]
 async fn after_a_stall_a_second_is_made_up_for() {
     let mut generator = generator(Some(100.0), None, None);
-    assert_eq!(generator.next().await.unwrap().count(), 1);
+    assert_eq!(generator.generate().await.unwrap().count(), 1);
     let (start, first) = generator.schedule.unwrap();
     generator.schedule = Some((start.checked_sub(Duration::from_secs(30)).unwrap(), first));
-    let caught_up = generator.next().await.unwrap().count();
+    let caught_up = generator.generate().await.unwrap().count();
     assert!((100..150).contains(&caught_up), "{caught_up} at once");
 }
 
 #[tokio::test]
 async fn settings_that_cannot_be_are_refused() {
     let refuse = |rate, size| {
-        let config = SourceConfig::Generate(Generate {
-            rate,
-            count: None,
-            size,
-        });
+        let config = SourceConfig::new(
+            "generate",
+            Generate {
+                rate,
+                count: None,
+                size,
+            },
+        );
         check_source(&config, &Encoding::Json).unwrap_err()
     };
     for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert!(matches!(refuse(Some(rate), None), ConfigError::Rate { .. }));
     }
     assert_eq!(
-        refuse(None, Some(MAX_SIZE_BYTES + 1)).to_string(),
+        refuse(None, Some(super::super::MAX_SIZE_BYTES + 1)).to_string(),
         "a generated datum has at most 1048576 bytes, not 1048577"
     );
-    let slowest = generator(Some(f64::MIN_POSITIVE), None, None).next().await;
+    let slowest = generator(Some(f64::MIN_POSITIVE), None, None)
+        .generate()
+        .await;
     assert_eq!(slowest.unwrap().count(), 1);
     let cannot_be = Encoding::Postcard(Schema::Unsigned(7));
-    let config = SourceConfig::Generate(Generate::default());
+    let config = SourceConfig::new("generate", Generate::default());
     assert!(
         open_source(&config, SourceContext::new(cannot_be))
             .await
@@ -152,7 +157,7 @@ async fn postcard_is_made_as_the_schema_says_and_what_does_not_fit_is_counted() 
     let context = SourceContext::new(Encoding::Postcard(schema));
     let mut generator = Generator::new(&config, &context).unwrap();
     let mut found = Vec::new();
-    while let Some(batch) = generator.next().await {
+    while let Some(batch) = generator.generate().await {
         assert!(!batch.is_empty());
         found.extend(
             batch
@@ -180,7 +185,7 @@ async fn the_sample_is_a_datum_such_as_are_made() {
         };
         let made: Value =
             serde_json::from_str(&all(generator(None, Some(1), size)).await[0]).unwrap();
-        let sample: Value = serde_json::from_str(config.sample()).unwrap();
+        let sample: Value = serde_json::from_str(config.example()).unwrap();
         let names = |value: &Value| {
             value
                 .as_object()

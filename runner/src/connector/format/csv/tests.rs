@@ -9,12 +9,12 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::{
-    connector::{
+    connector::format::{
         csv::MAX_COLUMNS,
         framing::{Cut, Cutter, HeaderError, Held, Refusal, Tally, Target, chunks, cut_all},
         json::is_number,
     },
-    manifest::connector::{Delimiter, Format},
+    connector::{Delimiter, Format},
 };
 
 fn cut(max: usize, chunks: &[&[u8]]) -> (Result<Vec<Vec<u8>>, HeaderError>, Tally) {

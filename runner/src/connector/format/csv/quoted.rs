@@ -1,6 +1,6 @@
 //! [`Quoted`]: tracks which fields of a row are quoted, since `csv-core` does not report it. No I/O.
 
-use crate::manifest::connector::Delimiter;
+use crate::connector::Delimiter;
 
 /// Position of the next byte within a row, in terms of the CSV reader's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -179,7 +179,7 @@ async fn columns_pass_to_the_next_reader() {
     let (pump, mut output) = pump();
     let table = |delimiter: &str| {
         let config = StdinSource {
-            format: crate::manifest::connector::Format::Csv,
+            format: crate::connector::Format::Csv,
             delimiter: delimiter.try_into().unwrap(),
         };
         let context = SourceContext::new(Encoding::Json);

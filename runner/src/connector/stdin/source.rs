@@ -22,13 +22,15 @@ use rustix::{
 };
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
-use super::{
-    ConfigError, SourceContext, SourceCounts, SourceError,
-    csv::Header,
-    framing::Cut,
-    intake::{CHUNK_BYTES, Intake},
+use super::StdinSource;
+use crate::connector::{
+    BoxFuture, ConfigError, Source, SourceContext, SourceCounts, SourceError,
+    format::{
+        csv::Header,
+        framing::Cut,
+        intake::{CHUNK_BYTES, Intake},
+    },
 };
-use crate::manifest::connector::StdinSource;
 
 /// Maximum number of chunks that are read ahead: 4, which is 512 KiB.
 const WAITING_CHUNKS: usize = 4;
@@ -92,7 +94,7 @@ impl StdinReader {
     }
 
     /// Stops reading. Input that the thread has read ahead is still handed out, up to the last complete line.
-    pub(super) fn stop(&mut self) {
+    fn stop_reading(&mut self) {
         self.is_stopping = true;
         match &mut self.held {
             Some(pump) => pump.stop(),
@@ -101,7 +103,7 @@ impl StdinReader {
         }
     }
 
-    pub(super) async fn next(&mut self) -> Result<Option<Frames>, SourceError> {
+    async fn read(&mut self) -> Result<Option<Frames>, SourceError> {
         let Some(intake) = &mut self.intake else {
             return Ok(None);
         };
@@ -164,14 +166,37 @@ impl StdinReader {
     }
 
     /// Counts an incomplete record as unfinished or invalid.
-    pub(super) fn conclude(&mut self) {
+    fn conclude_line(&mut self) {
         if let Some(intake) = &mut self.intake {
             intake.conclude();
         }
     }
 
-    pub(super) fn counts(&self) -> SourceCounts {
+    fn count(&self) -> SourceCounts {
         self.intake.as_ref().map_or(self.counts, Intake::counts)
+    }
+}
+
+impl Source for StdinReader {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Frames>, SourceError>> {
+        Box::pin(self.read())
+    }
+
+    fn conclude(&mut self) {
+        self.conclude_line();
+    }
+
+    fn stop(&mut self) -> bool {
+        self.stop_reading();
+        true
+    }
+
+    fn counts(&self) -> SourceCounts {
+        self.count()
+    }
+
+    fn is_finite(&self) -> bool {
+        true
     }
 }
 

@@ -10,13 +10,11 @@ use bytes::{BufMut, BytesMut};
 use mosaik_streams::{Frames, FramesBuilder, schema::TranscodeError};
 use tokio::time::{Instant, sleep_until};
 
-use super::{
-    ConfigError, SourceContext, SourceCounts, intake::WARNING_INTERVAL, postcard::ToPostcard,
+use super::Generate;
+use crate::connector::{
+    BoxFuture, ConfigError, Source, SourceContext, SourceCounts, SourceError,
+    format::{intake::WARNING_INTERVAL, postcard::ToPostcard},
 };
-use crate::manifest::connector::Generate;
-
-/// Largest size of a generated record: 1 MiB.
-const MAX_SIZE_BYTES: u32 = 1024 * 1024;
 
 /// Time of the first record: 2026-01-01T00:00:00Z.
 const FIRST_TIME_MS: u64 = 1_767_225_600_000;
@@ -51,23 +49,6 @@ pub(super) struct Generator {
     schedule: Option<(Instant, u64)>,
 }
 
-/// Rejects invalid rates and record sizes.
-pub(super) fn check(config: &Generate) -> Result<(), ConfigError> {
-    if let Some(rate) = config
-        .rate
-        .filter(|rate| !(rate.is_finite() && *rate > 0.0))
-    {
-        return Err(ConfigError::Rate { rate });
-    }
-    if let Some(size_bytes) = config.size.filter(|size| *size > MAX_SIZE_BYTES) {
-        return Err(ConfigError::Size {
-            size_bytes,
-            max_bytes: MAX_SIZE_BYTES,
-        });
-    }
-    Ok(())
-}
-
 impl Generator {
     pub(super) fn new(config: &Generate, context: &SourceContext) -> Result<Self, ConfigError> {
         Ok(Self {
@@ -87,7 +68,7 @@ impl Generator {
         })
     }
 
-    pub(super) async fn next(&mut self) -> Option<Frames> {
+    async fn generate(&mut self) -> Option<Frames> {
         loop {
             let batch = self.next_due().await?;
             if !batch.is_empty() {
@@ -122,7 +103,7 @@ impl Generator {
         Some(batch)
     }
 
-    pub(super) fn counts(&self) -> SourceCounts {
+    fn count(&self) -> SourceCounts {
         SourceCounts {
             datums: self.datums,
             bytes: self.bytes,
@@ -130,10 +111,6 @@ impl Generator {
             invalid: self.invalid,
             ..SourceCounts::default()
         }
-    }
-
-    pub(super) fn is_finite(&self) -> bool {
-        self.count.is_some()
     }
 
     /// Waits until the next record is due and returns the number of due records. Due times are computed from one start
@@ -208,6 +185,20 @@ impl Generator {
                 "passed over: datum {seq} is {error}"
             );
         }
+    }
+}
+
+impl Source for Generator {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Frames>, SourceError>> {
+        Box::pin(async { Ok(self.generate().await) })
+    }
+
+    fn counts(&self) -> SourceCounts {
+        self.count()
+    }
+
+    fn is_finite(&self) -> bool {
+        self.count.is_some()
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     lines::{LineCutter, LineKind},
     postcard::ToPostcard,
 };
-use crate::manifest::connector::{Delimiter, Format};
+use crate::connector::{Delimiter, Format};
 
 /// An invalid header; nothing after it can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,10 +39,10 @@ pub enum HeaderError {
 
 /// The format of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Cut {
-    pub(super) format: Format,
+pub(in crate::connector) struct Cut {
+    pub(in crate::connector) format: Format,
     /// For `csv` only.
-    pub(super) delimiter: Delimiter,
+    pub(in crate::connector) delimiter: Delimiter,
 }
 
 impl From<Format> for Cut {
@@ -54,7 +54,7 @@ impl From<Format> for Cut {
 
 /// The reason that a line or row was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(in crate::connector) enum Refusal {
     #[error("makes a datum longer than {max_bytes} bytes")]
     TooLarge { max_bytes: usize },
     #[error("is not UTF-8")]
@@ -78,7 +78,7 @@ impl From<TranscodeError> for Refusal {
 
 /// A line or row that has begun and not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Held {
+pub(in crate::connector) enum Held {
     /// One line, or a part of it.
     Line,
     /// A row with an open quote, which has consumed further lines.
@@ -97,29 +97,29 @@ const NOTES_MAX: usize = 16;
 
 /// Lines that were refused for the same reason.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(in crate::connector) struct Refused {
     /// The reason.
-    pub(super) refusal: Refusal,
+    pub(in crate::connector) refusal: Refusal,
     /// The first of the lines, counted from 1.
-    pub(super) line: u64,
+    pub(in crate::connector) line: u64,
     /// The number of lines.
-    pub(super) count: u64,
+    pub(in crate::connector) count: u64,
 }
 
 /// Counters of refused input, with the reasons since the last [`take_refused`](Self::take_refused) for warnings.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) too_large: u64,
-    pub(super) invalid: u64,
+pub(in crate::connector) struct Tally {
+    pub(in crate::connector) too_large: u64,
+    pub(in crate::connector) invalid: u64,
     /// Number of fields that do not match the kind of their column.
-    pub(super) mixed: u64,
+    pub(in crate::connector) mixed: u64,
     refused: Vec<Refused>,
     /// Peculiarities of the content that do not cause refusals.
     notes: Vec<String>,
 }
 
 impl Tally {
-    pub(super) fn refuse(&mut self, line: u64, refusal: Refusal) {
+    pub(in crate::connector) fn refuse(&mut self, line: u64, refusal: Refusal) {
         match refusal {
             Refusal::TooLarge { .. } => self.too_large += 1,
             Refusal::NotUtf8 | Refusal::Columns { .. } | Refusal::Schema(_) => self.invalid += 1,
@@ -141,46 +141,46 @@ impl Tally {
     }
 
     /// Adds a note about the content for a warning. Keeps at most 16 notes until they are taken.
-    pub(super) fn note(&mut self, odd: String) {
+    pub(in crate::connector) fn note(&mut self, odd: String) {
         if self.notes.len() < NOTES_MAX {
             self.notes.push(odd);
         }
     }
 
     /// Takes the notes added since the last call.
-    pub(super) fn take_notes(&mut self) -> std::vec::Drain<'_, String> {
+    pub(in crate::connector) fn take_notes(&mut self) -> std::vec::Drain<'_, String> {
         self.notes.drain(..)
     }
 
     /// Takes the first refusal since the last call, with the line on which it begins, counted from 1.
-    pub(super) fn take_first(&mut self) -> Option<(u64, Refusal)> {
+    pub(in crate::connector) fn take_first(&mut self) -> Option<(u64, Refusal)> {
         let first = self.take_refused().next()?;
         Some((first.line, first.refusal))
     }
 
     /// Takes the refusals since the last call, with at most 16 reasons.
-    pub(super) fn take_refused(&mut self) -> std::vec::Drain<'_, Refused> {
+    pub(in crate::connector) fn take_refused(&mut self) -> std::vec::Drain<'_, Refused> {
         self.refused.drain(..)
     }
 }
 
 /// Destination of a cutter's records, refusals and notes.
-pub(super) struct Target<'a> {
-    pub(super) out: &'a mut FramesBuilder,
-    pub(super) tally: &'a mut Tally,
+pub(in crate::connector) struct Target<'a> {
+    pub(in crate::connector) out: &'a mut FramesBuilder,
+    pub(in crate::connector) tally: &'a mut Tally,
     /// Converts the JSON of the records to postcard; `None` if the stream's encoding is not postcard.
-    pub(super) postcard: Option<&'a mut ToPostcard>,
+    pub(in crate::connector) postcard: Option<&'a mut ToPostcard>,
     /// Size in bytes, including headers, from which on the batch is full.
-    pub(super) full_bytes: usize,
+    pub(in crate::connector) full_bytes: usize,
 }
 
 impl Target<'_> {
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::connector) fn is_full(&self) -> bool {
         self.out.wire_len() >= self.full_bytes
     }
 
     /// Adds a record.
-    pub(super) fn push(&mut self, datum: &[u8]) -> Result<(), Refusal> {
+    pub(in crate::connector) fn push(&mut self, datum: &[u8]) -> Result<(), Refusal> {
         match &self.postcard {
             None => self.out.push(datum),
             Some(postcard) => postcard.push(self.out, datum)?,
@@ -189,7 +189,7 @@ impl Target<'_> {
     }
 
     /// Adds a record that `write` appends. Adds nothing if `write` fails.
-    pub(super) fn push_with(
+    pub(in crate::connector) fn push_with(
         &mut self,
         write: impl FnOnce(&mut BytesMut) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
@@ -204,13 +204,13 @@ impl Target<'_> {
 ///
 /// Holds at most about two times the longest allowed record, whatever the length of a line.
 #[derive(Debug)]
-pub(super) enum Cutter {
+pub(in crate::connector) enum Cutter {
     Lines(LineCutter),
     Csv(Box<CsvCutter>),
 }
 
 impl Cutter {
-    pub(super) fn new(cut: Cut, encoding: &Encoding, max_datum_bytes: usize) -> Self {
+    pub(in crate::connector) fn new(cut: Cut, encoding: &Encoding, max_datum_bytes: usize) -> Self {
         let kind = match (cut.format, encoding) {
             (Format::Csv, _) => {
                 return Self::Csv(Box::new(CsvCutter::new(cut.delimiter, max_datum_bytes)));
@@ -225,7 +225,7 @@ impl Cutter {
 
     /// Adds the records that end in `input` until the batch is full, and keeps the beginning of the next record.
     /// Returns the number of bytes consumed.
-    pub(super) fn cut(
+    pub(in crate::connector) fn cut(
         &mut self,
         input: &[u8],
         target: &mut Target<'_>,
@@ -237,7 +237,10 @@ impl Cutter {
     }
 
     /// Ends the content: adds the kept bytes as the last record, and resets the cutter for new content.
-    pub(super) fn finish(&mut self, target: &mut Target<'_>) -> Result<(), HeaderError> {
+    pub(in crate::connector) fn finish(
+        &mut self,
+        target: &mut Target<'_>,
+    ) -> Result<(), HeaderError> {
         match self {
             Self::Lines(lines) => lines.finish(target),
             Self::Csv(csv) => csv.finish(target)?,
@@ -246,7 +249,7 @@ impl Cutter {
     }
 
     /// Returns the state of a line or row that has begun and not ended.
-    pub(super) fn held(&self) -> Option<Held> {
+    pub(in crate::connector) fn held(&self) -> Option<Held> {
         match self {
             Self::Lines(lines) => lines.is_within_line().then_some(Held::Line),
             Self::Csv(csv) => csv.held(),
@@ -254,7 +257,7 @@ impl Cutter {
     }
 
     /// Returns the columns of the current content, if it has any.
-    pub(super) fn header(&self) -> Option<Header> {
+    pub(in crate::connector) fn header(&self) -> Option<Header> {
         match self {
             Self::Lines(_) => None,
             Self::Csv(csv) => csv.header(),
@@ -262,7 +265,7 @@ impl Cutter {
     }
 
     /// Continues with content that has these columns and whose first row is already read.
-    pub(super) fn go_on_with(&mut self, header: Header) {
+    pub(in crate::connector) fn go_on_with(&mut self, header: Header) {
         if let Self::Csv(csv) = self {
             csv.go_on_with(header);
         }
@@ -270,7 +273,7 @@ impl Cutter {
 
     /// Number of bytes of memory held.
     #[cfg(test)]
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(in crate::connector) fn held_bytes(&self) -> usize {
         match self {
             Self::Lines(lines) => lines.held_bytes(),
             Self::Csv(csv) => csv.held_bytes(),
@@ -280,7 +283,7 @@ impl Cutter {
 
 /// Cuts `chunks`, in batches of `full_bytes`, as one content.
 #[cfg(test)]
-pub(super) fn cut_all(
+pub(in crate::connector) fn cut_all(
     cutter: &mut Cutter,
     chunks: &[&[u8]],
     full_bytes: usize,
@@ -319,7 +322,7 @@ pub(super) fn cut_all(
 
 /// Splits `bytes` into pieces of the lengths in `cuts`, which repeat.
 #[cfg(test)]
-pub(super) fn chunks<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+pub(in crate::connector) fn chunks<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let mut pieces = Vec::new();
     for cut in cuts.iter().cycle() {
         if bytes.is_empty() {

@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 /// Appends `text` as a JSON string, including the quotes.
-pub(super) fn write_string(out: &mut BytesMut, text: &str) {
+pub(in crate::connector) fn write_string(out: &mut BytesMut, text: &str) {
     // A fold without an early exit is vectorised, and most texts contain nothing to escape.
     let escapes = text.bytes().fold(0, |escapes, byte| {
         escapes | u8::from(byte < 0x20 || byte == b'"' || byte == b'\\')
@@ -23,7 +23,7 @@ pub(super) fn write_string(out: &mut BytesMut, text: &str) {
 /// It must follow the grammar of JSON, so `007`, `+1`, `.5`, `1.` and `0x1f` are text. An integer must fit in 64 bits:
 /// a longer sequence of digits is an identifier whose last digits a reader would lose. A number with a fraction or
 /// exponent must be finite as `f64`.
-pub(super) fn is_number(text: &[u8]) -> bool {
+pub(in crate::connector) fn is_number(text: &[u8]) -> bool {
     let unsigned = text.strip_prefix(b"-").unwrap_or(text);
     let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let whole = digits(unsigned);

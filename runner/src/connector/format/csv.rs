@@ -22,7 +22,7 @@ use bytes::BufMut;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use memchr::{memchr_iter, memmem};
 
-pub(super) use self::columns::ColumnKind;
+pub(in crate::connector) use self::columns::ColumnKind;
 use self::{
     columns::{Column, Fit},
     quoted::Quoted,
@@ -32,7 +32,7 @@ use super::{
     framing::{HeaderError, Held, Refusal, Target},
     json,
 };
-use crate::manifest::connector::Delimiter;
+use crate::connector::Delimiter;
 
 /// Maximum number of columns in a header: 65,536.
 pub const MAX_COLUMNS: usize = 65_536;
@@ -47,7 +47,7 @@ const SEPARATORS: [u8; 4] = *b",;\t|";
 
 /// The columns of a header, with the kinds determined so far.
 #[derive(Debug, Clone)]
-pub(super) struct Header(Vec<Column>);
+pub(in crate::connector) struct Header(Vec<Column>);
 
 /// State of the current row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ enum Row {
 
 /// Cuts CSV rows into records.
 #[derive(Debug)]
-pub(super) struct CsvCutter {
+pub(in crate::connector) struct CsvCutter {
     max_datum_bytes: usize,
     delimiter: Delimiter,
     reader: Reader,
@@ -95,7 +95,7 @@ pub(super) struct CsvCutter {
 }
 
 impl CsvCutter {
-    pub(super) fn new(delimiter: Delimiter, max_datum_bytes: usize) -> Self {
+    pub(in crate::connector) fn new(delimiter: Delimiter, max_datum_bytes: usize) -> Self {
         Self {
             max_datum_bytes,
             delimiter,
@@ -117,7 +117,7 @@ impl CsvCutter {
         }
     }
 
-    pub(super) fn cut(
+    pub(in crate::connector) fn cut(
         &mut self,
         input: &[u8],
         target: &mut Target<'_>,
@@ -146,7 +146,10 @@ impl CsvCutter {
         Ok(taken)
     }
 
-    pub(super) fn finish(&mut self, target: &mut Target<'_>) -> Result<(), HeaderError> {
+    pub(in crate::connector) fn finish(
+        &mut self,
+        target: &mut Target<'_>,
+    ) -> Result<(), HeaderError> {
         if let Some(mark_bytes) = self.mark_bytes.take() {
             self.feed(&BYTE_ORDER_MARK[..mark_bytes], target)?;
         }
@@ -175,7 +178,7 @@ impl CsvCutter {
     }
 
     /// Returns the state of a row that has begun and not ended.
-    pub(super) fn held(&self) -> Option<Held> {
+    pub(in crate::connector) fn held(&self) -> Option<Held> {
         if self.row != Row::Taken {
             return None;
         }
@@ -188,12 +191,12 @@ impl CsvCutter {
     }
 
     /// Returns the columns of the current content, if its header has been read.
-    pub(super) fn header(&self) -> Option<Header> {
+    pub(in crate::connector) fn header(&self) -> Option<Header> {
         self.columns.clone().map(Header)
     }
 
     /// Continues with content that has these columns and whose first row is already read.
-    pub(super) fn go_on_with(&mut self, Header(columns): Header) {
+    pub(in crate::connector) fn go_on_with(&mut self, Header(columns): Header) {
         self.sample.cover(&columns);
         self.ends = vec![0; columns.len() + 1];
         (self.columns, self.inherited, self.mark_bytes) = (Some(columns), false, None);
@@ -462,7 +465,7 @@ impl CsvCutter {
     }
 
     #[cfg(test)]
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(in crate::connector) fn held_bytes(&self) -> usize {
         self.content.capacity()
             + self.quoted.held_bytes()
             + self.ends.capacity() * size_of::<usize>()

@@ -7,11 +7,18 @@ use mosaik_streams::{
 };
 
 use super::csv::ColumnKind;
-use crate::manifest::through_options;
+
+/// Returns the schema inside any number of options.
+pub(crate) fn through_options(schema: &Schema) -> &Schema {
+    match schema {
+        Schema::Option(inner) => through_options(inner),
+        other => other,
+    }
+}
 
 /// Converts the records of one source to postcard.
 #[derive(Debug)]
-pub(super) struct ToPostcard {
+pub(in crate::connector) struct ToPostcard {
     transcoder: Transcoder,
     schema: Schema,
     /// JSON of the current record.
@@ -20,7 +27,7 @@ pub(super) struct ToPostcard {
 
 impl ToPostcard {
     /// Creates a converter if this encoding is postcard.
-    pub(super) fn of(
+    pub(in crate::connector) fn of(
         encoding: &Encoding,
         max_datum_bytes: usize,
     ) -> Result<Option<Self>, SchemaError> {
@@ -35,12 +42,16 @@ impl ToPostcard {
     }
 
     /// Adds the record with this JSON.
-    pub(super) fn push(&self, out: &mut FramesBuilder, json: &[u8]) -> Result<(), TranscodeError> {
+    pub(in crate::connector) fn push(
+        &self,
+        out: &mut FramesBuilder,
+        json: &[u8],
+    ) -> Result<(), TranscodeError> {
         out.push_with(|out| self.transcoder.to_postcard(json, out))
     }
 
     /// Adds the record whose JSON `write` appends. Adds nothing if `write` or the conversion fails.
-    pub(super) fn push_with<E: From<TranscodeError>>(
+    pub(in crate::connector) fn push_with<E: From<TranscodeError>>(
         &mut self,
         out: &mut FramesBuilder,
         write: impl FnOnce(&mut BytesMut) -> Result<(), E>,
@@ -51,7 +62,7 @@ impl ToPostcard {
     }
 
     /// Returns the kind that the schema sets for a column of this name.
-    pub(super) fn column(&self, name: &str) -> ColumnKind {
+    pub(in crate::connector) fn column(&self, name: &str) -> ColumnKind {
         let field = match through_options(&self.schema) {
             Schema::Struct(fields) => fields.iter().find(|(known, _)| known == name),
             _ => None,
@@ -69,7 +80,7 @@ impl ToPostcard {
     }
 
     #[cfg(test)]
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(in crate::connector) fn held_bytes(&self) -> usize {
         self.json.capacity()
     }
 }

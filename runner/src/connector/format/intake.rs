@@ -8,23 +8,25 @@ use std::{
 use mosaik_streams::{Encoding, Frames, FramesBuilder};
 
 use super::{
-    ConfigError, SourceContext, SourceCounts, SourceError,
     csv::Header,
     framing::{Cut, Cutter, Held, Refusal, Refused, Tally, Target},
     magic::other_than_text,
     postcard::ToPostcard,
 };
-use crate::complaints::Complaints;
+use crate::{
+    complaints::Complaints,
+    connector::{ConfigError, SourceContext, SourceCounts, SourceError},
+};
 
 /// Size of a chunk: 128 KiB.
-pub(super) const CHUNK_BYTES: usize = 128 * 1024;
+pub(in crate::connector) const CHUNK_BYTES: usize = 128 * 1024;
 
 /// Minimum time between two warnings of a generator about records that do not match its schema: 10 s.
-pub(super) const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+pub(in crate::connector) const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Cuts chunks into batches. Holds one chunk, the current batch and the bytes kept by its cutter.
 #[derive(Debug)]
-pub(super) struct Intake {
+pub(in crate::connector) struct Intake {
     /// Name of the source in messages.
     name: String,
     cutter: Cutter,
@@ -49,7 +51,7 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) fn new(
+    pub(in crate::connector) fn new(
         name: String,
         cut: Cut,
         context: &SourceContext,
@@ -77,7 +79,7 @@ impl Intake {
     /// chunk must be fed. The batch is empty if lines were skipped and no record was found.
     ///
     /// A batch never spans two chunks, so no record is delayed by waiting for further input.
-    pub(super) fn cut(&mut self) -> Result<Option<Frames>, SourceError> {
+    pub(in crate::connector) fn cut(&mut self) -> Result<Option<Frames>, SourceError> {
         if !self.is_text && !self.is_bytes && !self.chunk.is_empty() {
             if let Some(what) = other_than_text(&self.chunk) {
                 return Err(SourceError::NoText {
@@ -105,7 +107,7 @@ impl Intake {
 
     /// Returns an empty buffer for the next chunk, with a capacity of [`CHUNK_BYTES`]. Call only after
     /// [`cut`](Self::cut) has returned `None`.
-    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+    pub(in crate::connector) fn buffer(&mut self) -> &mut Vec<u8> {
         self.chunk.clear();
         self.cut = 0;
         self.chunk.reserve_exact(CHUNK_BYTES);
@@ -113,20 +115,20 @@ impl Intake {
     }
 
     /// Sets the next chunk. Call only after [`cut`](Self::cut) has returned `None`.
-    pub(super) fn feed(&mut self, chunk: Vec<u8>) {
+    pub(in crate::connector) fn feed(&mut self, chunk: Vec<u8>) {
         self.chunk = chunk;
         self.cut = 0;
     }
 
     /// Returns the bytes that have not been cut.
-    pub(super) fn into_rest(self) -> Vec<u8> {
+    pub(in crate::connector) fn into_rest(self) -> Vec<u8> {
         let mut chunk = self.chunk;
         chunk.drain(..self.cut);
         chunk
     }
 
     /// Ends the content. Returns its last record if that had no line end. Chunks fed afterwards are separate content.
-    pub(super) fn finish(&mut self) -> Result<Option<Frames>, SourceError> {
+    pub(in crate::connector) fn finish(&mut self) -> Result<Option<Frames>, SourceError> {
         let mut target = Target {
             out: &mut self.out,
             tally: &mut self.tally,
@@ -143,13 +145,13 @@ impl Intake {
     }
 
     /// Returns the state of a record that has begun and not ended.
-    pub(super) fn held(&self) -> Option<Held> {
+    pub(in crate::connector) fn held(&self) -> Option<Held> {
         self.cutter.held()
     }
 
     /// Counts an incomplete record when no more input will be fed: a line without a line end as unfinished, the lines
     /// inside an open quote as invalid.
-    pub(super) fn conclude(&mut self) {
+    pub(in crate::connector) fn conclude(&mut self) {
         match self.cutter.held() {
             Some(Held::Line) => self.unfinished += 1,
             Some(Held::OpenQuote { line, lines }) => {
@@ -161,23 +163,23 @@ impl Intake {
     }
 
     /// Returns the columns of the current content, if it has any.
-    pub(super) fn header(&self) -> Option<Header> {
+    pub(in crate::connector) fn header(&self) -> Option<Header> {
         self.cutter.header()
     }
 
     /// Continues with content that has these columns and whose first row is already read.
-    pub(super) fn go_on_with(&mut self, header: Header) {
+    pub(in crate::connector) fn go_on_with(&mut self, header: Header) {
         self.cutter.go_on_with(header);
     }
 
-    pub(super) fn read_error(&self, source: io::Error) -> SourceError {
+    pub(in crate::connector) fn read_error(&self, source: io::Error) -> SourceError {
         SourceError::Read {
             name: self.name.clone(),
             source,
         }
     }
 
-    pub(super) fn counts(&self) -> SourceCounts {
+    pub(in crate::connector) fn counts(&self) -> SourceCounts {
         SourceCounts {
             datums: self.datums,
             bytes: self.bytes,
@@ -240,7 +242,7 @@ impl Intake {
 
     /// Number of bytes of memory held, without the current batch.
     #[cfg(test)]
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(in crate::connector) fn held_bytes(&self) -> usize {
         let json = self.postcard.as_ref().map_or(0, ToPostcard::held_bytes);
         self.chunk.capacity() + self.cutter.held_bytes() + json
     }

@@ -4,8 +4,8 @@ use mosaik_streams::Encoding;
 use proptest::prelude::*;
 
 use crate::{
-    connector::framing::{Cutter, Refusal, Tally, chunks, cut_all},
-    manifest::connector::Format,
+    connector::Format,
+    connector::format::framing::{Cutter, Refusal, Tally, chunks, cut_all},
 };
 
 fn cut(format: Format, encoding: &Encoding, max: usize, chunks: &[&[u8]]) -> (Vec<Vec<u8>>, Tally) {

@@ -14,7 +14,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Conversion of a line to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LineKind {
+pub(in crate::connector) enum LineKind {
     /// The bytes of the line.
     Raw,
     /// The bytes of the line, which must be UTF-8.
@@ -27,7 +27,7 @@ pub(super) enum LineKind {
 
 /// Cuts lines.
 #[derive(Debug)]
-pub(super) struct LineCutter {
+pub(in crate::connector) struct LineCutter {
     kind: LineKind,
     max_datum_bytes: usize,
     /// The beginning of a line that has not ended: at most the longest allowed record and a `\r`.
@@ -39,7 +39,7 @@ pub(super) struct LineCutter {
 }
 
 impl LineCutter {
-    pub(super) fn new(kind: LineKind, max_datum_bytes: usize) -> Self {
+    pub(in crate::connector) fn new(kind: LineKind, max_datum_bytes: usize) -> Self {
         Self {
             kind,
             max_datum_bytes,
@@ -49,7 +49,7 @@ impl LineCutter {
         }
     }
 
-    pub(super) fn cut(&mut self, input: &[u8], target: &mut Target<'_>) -> usize {
+    pub(in crate::connector) fn cut(&mut self, input: &[u8], target: &mut Target<'_>) -> usize {
         let mut start = 0;
         for end in memchr_iter(b'\n', input) {
             self.end_line(&input[start..end], target);
@@ -62,7 +62,7 @@ impl LineCutter {
         input.len()
     }
 
-    pub(super) fn finish(&mut self, target: &mut Target<'_>) {
+    pub(in crate::connector) fn finish(&mut self, target: &mut Target<'_>) {
         if !self.partial.is_empty() {
             self.end_line(b"", target);
         }
@@ -71,7 +71,7 @@ impl LineCutter {
     }
 
     /// Returns whether a line has begun that has not ended and is not being skipped.
-    pub(super) fn is_within_line(&self) -> bool {
+    pub(in crate::connector) fn is_within_line(&self) -> bool {
         !self.partial.is_empty()
     }
 
@@ -155,7 +155,7 @@ impl LineCutter {
     }
 
     #[cfg(test)]
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(in crate::connector) fn held_bytes(&self) -> usize {
         self.partial.capacity()
     }
 }

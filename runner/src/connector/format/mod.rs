@@ -1,0 +1,23 @@
+//! The formats: how bytes become records. No I/O. The transports that deliver the bytes are the connectors.
+
+pub(super) mod csv;
+pub(super) mod framing;
+pub(super) mod intake;
+mod json;
+mod lines;
+mod magic;
+pub(super) mod postcard;
+mod settings;
+mod whole;
+
+pub use self::{
+    csv::MAX_COLUMNS,
+    framing::HeaderError,
+    settings::{Delimiter, Format},
+    whole::{DataFormat, to_json},
+};
+pub(crate) use self::{
+    magic::other_than_text,
+    postcard::through_options,
+    settings::{delimiter, format},
+};

@@ -1,0 +1,72 @@
+//! What connectors have in common: comparing settings, what they use outside of the process, and problems with it that
+//! a check reports.
+
+use std::{any::Any, path::PathBuf};
+
+/// Settings of any connector that can be compared with each other.
+pub trait Compare {
+    /// Returns whether other settings are the same.
+    fn equals(&self, other: &dyn Any) -> bool;
+
+    /// Returns the settings for [`equals`](Self::equals).
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl<T: PartialEq + 'static> Compare for T {
+    fn equals(&self, other: &dyn Any) -> bool {
+        other.downcast_ref() == Some(self)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Something outside of the process that a connector uses.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    /// Standard input.
+    Stdin,
+    /// A file that is read.
+    ReadFile(PathBuf),
+    /// A file that is written.
+    WrittenFile(PathBuf),
+}
+
+/// The reason that a connector cannot be opened, for a report with the place in the manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The key of the connector that is at fault.
+    pub key: &'static str,
+    /// The message, in lower case without a full stop.
+    pub message: String,
+    /// The note at the place, such as what was expected.
+    pub label: String,
+    /// A suggestion.
+    pub help: Option<String>,
+    /// Whether message or suggestion may show values of the settings, which may be secret.
+    pub shows_settings: bool,
+}
+
+impl Problem {
+    /// Creates a problem without a suggestion.
+    pub(super) fn new(
+        key: &'static str,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) -> Self {
+        Self {
+            key,
+            message: message.into(),
+            label: label.into(),
+            help: None,
+            shows_settings: false,
+        }
+    }
+
+    /// Adds a suggestion.
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}

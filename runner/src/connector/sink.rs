@@ -1,0 +1,134 @@
+//! What a sink is: its settings, which the manifest declares, and the running sink.
+
+use std::{fmt, ops::Deref, sync::Arc, time::Duration};
+
+use mosaik_streams::Frames;
+
+use super::{BoxFuture, Compare, OpenError, Problem, Progress, Resource, SinkError};
+
+/// Maximum time for giving up a cancelled write: 1 s.
+pub const GIVE_UP_TIME: Duration = Duration::from_secs(1);
+
+/// The settings of a sink. Plain data: only [`open`](Self::open) and [`probe`](Self::probe) touch the outside.
+pub trait SinkSettings: Compare + fmt::Debug + Send + Sync + 'static {
+    /// Checks whether the sink can be opened, without writing anything.
+    ///
+    /// # Errors
+    /// Returns what opening the sink would report.
+    fn probe(&self) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    /// Returns what it uses outside of the process.
+    fn resources(&self) -> Vec<Resource> {
+        Vec::new()
+    }
+
+    /// Returns what a reader of the output is called in messages, if the output ends when its reader leaves; `None` for
+    /// the name of the stage.
+    fn reader(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Opens the sink. Messages mask the texts in `put_in`.
+    ///
+    /// # Errors
+    /// The outside cannot be reached or does not accept output.
+    ///
+    /// # Cancel safety
+    /// Cancelling may leave folders and an empty file behind.
+    fn open<'a>(&'a self, put_in: &'a [String]) -> BoxFuture<'a, Result<Box<dyn Sink>, OpenError>>;
+}
+
+/// The destination of a consumer's records: a connector and its settings.
+#[derive(Debug, Clone)]
+pub struct SinkConfig {
+    connector: &'static str,
+    settings: Arc<dyn SinkSettings>,
+}
+
+impl SinkConfig {
+    /// Creates a configuration of the connector with this name.
+    pub fn new(connector: &'static str, settings: impl SinkSettings) -> Self {
+        Self {
+            connector,
+            settings: Arc::new(settings),
+        }
+    }
+
+    /// Returns the name of the connector.
+    pub fn connector(&self) -> &'static str {
+        self.connector
+    }
+}
+
+impl PartialEq for SinkConfig {
+    fn eq(&self, other: &Self) -> bool {
+        self.settings.equals(other.settings.as_any())
+    }
+}
+
+impl Deref for SinkConfig {
+    type Target = dyn SinkSettings;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.settings
+    }
+}
+
+/// Opens a sink. Messages mask the texts in `put_in`.
+///
+/// # Errors
+/// The outside cannot be reached or does not accept output.
+///
+/// # Cancel safety
+/// Cancelling may leave folders and an empty file behind.
+pub async fn open_sink(config: &SinkConfig, put_in: &[String]) -> Result<Box<dyn Sink>, OpenError> {
+    config.open(put_in).await
+}
+
+/// Counters of a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SinkCounts {
+    /// Number of records written.
+    pub datums: u64,
+    /// Their size in bytes, without line ends.
+    pub bytes: u64,
+}
+
+/// A running sink of records.
+pub trait Sink: fmt::Debug + Send {
+    /// Writes a batch, and returns once it is written.
+    ///
+    /// # Errors
+    /// [`SinkError::Closed`] if the reader has closed the pipe (`| head`), which is a reason to finish and not a
+    /// failure. After another error a part of the batch may have been written; the next write is attempted normally.
+    ///
+    /// A file that cannot be written is retried until writing succeeds.
+    ///
+    /// # Cancel safety
+    /// A cancelled batch is written whole or not at all, and is not counted. Use [`give_up`](Self::give_up) to find out
+    /// how much was written.
+    fn write<'a>(&'a mut self, batch: &'a Frames) -> BoxFuture<'a, Result<(), SinkError>>;
+
+    /// Gives up a cancelled write, within at most [`GIVE_UP_TIME`], and returns the number of leading records of its
+    /// batch that were written completely. The sink cannot write afterwards.
+    fn give_up<'a>(&'a mut self, batch: &'a Frames) -> BoxFuture<'a, usize>;
+
+    /// Returns the progress of writing, for observers.
+    fn progress(&self) -> Arc<Progress>;
+
+    /// Waits until everything accepted is written. Later writes return [`SinkError::Closed`].
+    ///
+    /// A file is not synced to the disk: its content survives the end of this process, but not a loss of power.
+    ///
+    /// # Errors
+    /// The writer thread ended prematurely.
+    ///
+    /// # Cancel safety
+    /// Closing continues after a cancellation; call this again to wait for it.
+    fn close(&mut self) -> BoxFuture<'_, Result<(), SinkError>>;
+
+    /// Returns the counters of the sink.
+    fn counts(&self) -> SinkCounts;
+}
