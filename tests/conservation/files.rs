@@ -129,6 +129,7 @@ fn an_output_that_is_rotated_or_deleted_has_every_line_once() {
         (Input::Renamed, Fault::Renamed),
         (Input::Renamed, Fault::RenamedAndTold),
         (Input::Torn, Fault::Deleted),
+        (Input::Renamed, Fault::DeletedInFlight),
         (Input::Truncated, Fault::FolderRenamed),
         (Input::Renamed, Fault::FolderDeleted),
     ]);

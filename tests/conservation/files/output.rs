@@ -24,7 +24,10 @@ pub(super) enum Fault {
     Renamed,
     /// It is renamed, and the node is notified, as by `logrotate`.
     RenamedAndTold,
+    /// It is deleted between two batches.
     Deleted,
+    /// It is deleted while the node writes.
+    DeletedInFlight,
     /// Its folder is renamed.
     FolderRenamed,
     FolderDeleted,
@@ -127,16 +130,15 @@ impl Output {
                 node.signal(Signal::HUP);
             }
             Fault::Deleted if is_due => {
-                // If nothing is in flight, what is written from now on must be in another file.
-                let seen = if random.below(2) == 0 {
-                    self.settle(written);
-                    let copy = self.path(&format!("deleted.{round}"));
-                    fs::copy(&out, &copy).unwrap();
-                    copy
-                } else {
-                    out.clone()
-                };
-                self.deleted.push(File::open(seen).unwrap());
+                // Nothing is in flight, so all later lines must be in another file.
+                self.settle(written);
+                let copy = self.path(&format!("deleted.{round}"));
+                fs::copy(&out, &copy).unwrap();
+                self.deleted.push(File::open(copy).unwrap());
+                fs::remove_file(out).unwrap();
+            }
+            Fault::DeletedInFlight if is_due => {
+                self.deleted.push(File::open(&out).unwrap());
                 fs::remove_file(out).unwrap();
             }
             Fault::FolderRenamed if is_due => fs::rename(folder, old_folder).unwrap(),
