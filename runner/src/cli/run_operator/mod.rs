@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     manifest::{Grants, ProcessEnvironment, is_yaml, parse_config},
+    stage::Lost,
     topology::{Library, granted},
 };
 
@@ -122,6 +123,12 @@ enum Stop {
 impl From<anyhow::Error> for Stop {
     fn from(error: anyhow::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+impl From<Lost> for Stop {
+    fn from(lost: Lost) -> Self {
+        Self::Failed(lost.to_string())
     }
 }
 
