@@ -247,8 +247,8 @@ fn a_record_that_makes_it_fail_costs_itself_and_no_other() {
     const ORDERS: usize = 1000;
     let wasm = accounts();
     let order = |id: usize| match id {
-        501 => "{\"customer\":\"panic\",\"amount\":7}\n".to_owned(),
-        _ => format!("{{\"customer\":\"c{}\",\"amount\":7}}\n", id % 10),
+        501 => "{\"customer\":\"panic\",\"amount\":7}".to_owned(),
+        _ => format!("{{\"customer\":\"c{}\",\"amount\":7}}", id % 10),
     };
     let args = [
         "run-operator",
@@ -257,15 +257,8 @@ fn a_record_that_makes_it_fail_costs_itself_and_no_other() {
         "{least: 1}",
         "--tagged",
     ];
-    let orders = |ids: &mut dyn Iterator<Item = usize>| -> String {
-        ids.map(|id| {
-            format!(
-                "{{\"port\":\"orders\",\"datum\":{}}}\n",
-                order(id).trim_end()
-            )
-        })
-        .collect()
-    };
+    let line = |id| format!("{{\"port\":\"orders\",\"datum\":{}}}\n", order(id));
+    let orders = |ids: &mut dyn Iterator<Item = usize>| ids.map(line).collect::<Vec<_>>().concat();
     let all = orders(&mut (1..=ORDERS));
     let good = orders(&mut (1..=ORDERS).filter(|id| *id != 501));
     let (expected, _) = ended(run_with_stdin(args, &good), 0);

@@ -57,6 +57,7 @@ consumers: {write: {from: lines, to: {file: {path: out}}}}
 }
 
 /// Writes and rotates a log beside a node that copies it, and compares the output with the log.
+#[expect(clippy::print_stdout, reason = "a test reports what it skips")]
 fn run(input: Input, fault: Fault, seed: u64) {
     let mut random = Random::seeded(seed);
     let folder = tempfile::tempdir().unwrap();
