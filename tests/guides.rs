@@ -4,7 +4,12 @@
 
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
-use crate::support::{Node, free_ports, root, shell::shell};
+use crate::support::{
+    Node, free_ports,
+    page::{Part, parts},
+    root,
+    shell::shell,
+};
 
 /// Time limit for all commands of a page: 3 minutes.
 const PAGE_TIME_MAX: Duration = Duration::from_mins(3);
@@ -26,28 +31,28 @@ enum Step {
     Written { file: String, text: String },
 }
 
+/// Returns the step of a line that is a comment.
+fn waited_for(line: &str) -> Option<Step> {
+    let comment = |prefix: &str| line.strip_prefix(prefix)?.strip_suffix(" -->");
+    if let Some(text) = comment("<!-- wait: ") {
+        return Some(Step::Logged(text.to_owned()));
+    }
+    let (file, text) = comment("<!-- wait-file: ")?.split_once(' ')?;
+    let (file, text) = (file.to_owned(), text.to_owned());
+    Some(Step::Written { file, text })
+}
+
 /// Returns the steps of a page. Blocks with only a language are not run.
 fn steps(page: &str) -> Vec<Step> {
     let mut steps = Vec::new();
-    let mut lines = page.lines();
-    while let Some(line) = lines.next() {
-        let comment = |prefix: &str| line.strip_prefix(prefix)?.strip_suffix(" -->");
-        if let Some(text) = comment("<!-- wait: ") {
-            steps.push(Step::Logged(text.to_owned()));
-        } else if let Some((file, text)) =
-            comment("<!-- wait-file: ").and_then(|both| both.split_once(' '))
-        {
-            let (file, text) = (file.to_owned(), text.to_owned());
-            steps.push(Step::Written { file, text });
-        }
-        let Some(info) = line.strip_prefix("```") else {
-            continue;
+    for part in parts(page) {
+        let (info, text) = match part {
+            Part::Line(line) => {
+                steps.extend(waited_for(line));
+                continue;
+            }
+            Part::Block { info, text } => (info, text.to_owned()),
         };
-        let text: String = lines
-            .by_ref()
-            .take_while(|line| *line != "```")
-            .flat_map(|line| [line, "\n"])
-            .collect();
         let mut words = info.split(' ').skip(1);
         steps.push(match words.next() {
             None => continue,

@@ -12,7 +12,12 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Done, Node, root, run, shell::shell};
+use crate::support::{
+    Done, Node,
+    page::{Part, parts},
+    root, run,
+    shell::shell,
+};
 
 /// Time limit for the commands of one block: 20 minutes. They build the standard library, possibly
 /// on a busy machine.
@@ -35,19 +40,16 @@ enum Step {
 fn steps(page: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut above = "";
-    let mut lines = page.lines();
-    while let Some(line) = lines.next() {
-        let Some(language) = line.strip_prefix("```") else {
-            if !line.trim().is_empty() {
-                above = line;
+    for part in parts(page) {
+        let (language, text) = match part {
+            Part::Line(line) => {
+                if !line.trim().is_empty() {
+                    above = line;
+                }
+                continue;
             }
-            continue;
+            Part::Block { info, text } => (info, text.to_owned()),
         };
-        let text: String = lines
-            .by_ref()
-            .take_while(|line| *line != "```")
-            .flat_map(|line| [line, "\n"])
-            .collect();
         let file = above
             .strip_prefix('`')
             .and_then(|line| line.strip_suffix("`:"));

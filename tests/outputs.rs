@@ -6,7 +6,7 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     path::Path,
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use crate::support::{
@@ -34,13 +34,6 @@ fn stage(folder: &Path, name: &str) -> Value {
     let done = ask(folder, &["status", "--json"]);
     let status: Value = serde_json::from_str(&done.stdout).unwrap();
     by_name(&status["stages"], name).clone()
-}
-
-/// Enlarges the disk.
-fn grow(disk: &Mounted) {
-    let mut command = Command::new("mount");
-    command.args(["-o", "remount,size=1m"]).arg(disk.path());
-    assert!(command.status().unwrap().success());
 }
 
 #[test]
@@ -73,7 +66,7 @@ consumers: {save: {from: s, to: {file: {path: full/out.jsonl}}}}
     let out = disk.path().join("out.jsonl");
     assert!(fs::metadata(&out).unwrap().len() > 0);
 
-    grow(&disk);
+    disk.remount("size=1m");
     eventually("the rest is written", || {
         stage(folder, "save")["datums_out"] == LINES
     });
@@ -220,7 +213,7 @@ consumers:
             .is_ok_and(|log| log.contains("generation 1 runs"));
         is_up && stage(folder, "print")["state"] == "failed"
     });
-    grow(&disk);
+    disk.remount("size=1m");
     let done = ask(folder, &["reload"]);
     assert!(done.status.success(), "{done:?}");
     eventually("every line is there", || {

@@ -4,7 +4,11 @@
 
 use std::fs;
 
-use crate::support::{Node, root, write};
+use crate::support::{
+    Node,
+    page::{Part, parts},
+    root, write,
+};
 use mosaik_runner::topology::BUILTINS;
 
 /// Runs the manifest of a README, the block that starts with `mosaik: v1`. A block with a file's
@@ -22,8 +26,10 @@ impl Example {
         let readme = root().join("operators").join(operator).join("README.md");
         let readme = fs::read_to_string(readme).unwrap();
         let (mut manifest, mut expected, mut files) = (None, None, Vec::new());
-        for block in readme.split("```").skip(1).step_by(2) {
-            let (info, text) = block.split_once('\n').unwrap();
+        for part in parts(&readme) {
+            let Part::Block { info, text } = part else {
+                continue;
+            };
             match info.split_once(' ') {
                 Some((_, "output")) => expected = Some(text.lines().map(str::to_owned).collect()),
                 Some((_, name)) => files.push((name, text)),

@@ -191,7 +191,7 @@ fn streams_have_the_encoding_asked_for() {
 }
 
 #[test]
-fn a_failure_ends_it_and_says_what_was_lost() {
+fn a_failure_is_told_with_the_records_that_it_cost() {
     let folder = tempfile::tempdir().unwrap();
     let module = |name: &str, process: &str| {
         let guest = Guest {
@@ -204,12 +204,11 @@ fn a_failure_ends_it_and_says_what_was_lost() {
     let trap = module("trap.wasm", "unreachable");
     let (stdout, stderr) = tried(&[&trap], "1\n2\n", 3);
     assert_eq!(stdout, "");
+    for line in ["line=1 datum=\"1\"", "line=2 datum=\"2\""] {
+        assert!(stderr.contains(line), "{line}: {stderr}");
+    }
     assert!(
-        stderr.contains("the batch of lines 1 to 2, which is lost"),
-        "{stderr}"
-    );
-    assert!(
-        stderr.contains("operator `trap` trapped in `process`"),
+        stderr.contains("failed on 2 of 2 records; first: record 1, line 1 of stdin: operator `trap` trapped in `process`"),
         "{stderr}"
     );
     let (stdout, _) = tried(&[&trap, "--report", "json"], "1\n2\n", 3);
@@ -240,6 +239,34 @@ fn a_failure_ends_it_and_says_what_was_lost() {
         stderr.contains("there is no built-in operator `nosuch`"),
         "{stderr}"
     );
+}
+
+/// An operator with state fails on some records: its other results are those of a run without them.
+#[test]
+fn a_record_that_makes_it_fail_costs_itself_and_no_other() {
+    const ORDERS: usize = 1000;
+    let wasm = accounts();
+    let order = |id: usize| match id {
+        501 => "{\"customer\":\"panic\",\"amount\":7}".to_owned(),
+        _ => format!("{{\"customer\":\"c{}\",\"amount\":7}}", id % 10),
+    };
+    let args = [
+        "run-operator",
+        wasm.to_str().unwrap(),
+        "--config",
+        "{least: 1}",
+        "--tagged",
+    ];
+    let line = |id| format!("{{\"port\":\"orders\",\"datum\":{}}}\n", order(id));
+    let orders = |ids: &mut dyn Iterator<Item = usize>| ids.map(line).collect::<Vec<_>>().concat();
+    let all = orders(&mut (1..=ORDERS));
+    let good = orders(&mut (1..=ORDERS).filter(|id| *id != 501));
+    let (expected, _) = ended(run_with_stdin(args, &good), 0);
+    let (stdout, stderr) = ended(run_with_stdin(args, &all), 3);
+    assert_eq!(stdout, expected, "{stderr}");
+    let said = "failed on 1 of 1000 records; first: record 501, line 501 of stdin: ";
+    assert!(stderr.contains(said), "{stderr}");
+    assert!(stderr.contains("lost=1"), "{stderr}");
 }
 
 fn jq_in_a_pipe() -> Child {

@@ -155,6 +155,39 @@ fn a_bad_record_costs_itself_and_the_state_comes_back() {
     }
 }
 
+/// The first bad record stops the stage. Each record still has one outcome, and the balances of
+/// answered orders that are not written are undelivered.
+#[test]
+fn a_stage_that_stops_at_a_bad_record_counts_each_record_once() {
+    for seed in 0..seeds() {
+        for spread in ["", "instances: 3, key: customer, "] {
+            let mut random = Random::seeded(seed);
+            let folder = tempfile::tempdir().unwrap();
+            let folder = folder.path();
+            let fault = random.pick(&["panic", "loop"]);
+            write_orders(folder, &mut random, &[fault], ORDERS);
+            let settings = format!("limits: {{time: 50ms}}, {spread}on_error: stop");
+            let text = fs::read_to_string(manifest(folder, &settings)).unwrap();
+            let lines = text.lines().filter(|line| !line.contains("from: dead"));
+            let text = lines
+                .collect::<Vec<_>>()
+                .join("\n")
+                .replace(", dead: {}", "");
+            let ledger = Ledger::of(up(&write(folder, "m.yaml", text)).wait());
+            let context = format!("seed {seed}: {fault}, {settings}\n{}", ledger.log);
+            assert_eq!(ledger.exit, Some(3), "{context}");
+            let of = |figure| ledger.count("operator accounts", figure);
+            assert!(of("rejected") + of("failed") > 0, "{context}");
+            ledger.flows("operator accounts", "consumer balances");
+            let written: usize = balances(folder).values().map(Vec::len).sum();
+            let unwritten = of("answered").checked_sub(written as u64);
+            // These include records that the stage has not taken from its edges.
+            let left = ledger.dropped("operator accounts", "undelivered") - of("undelivered");
+            assert!(unwritten.is_some_and(|count| count <= left), "{context}");
+        }
+    }
+}
+
 /// The number of instances changes repeatedly while records make them fail: the state moves with
 /// its keys.
 #[test]

@@ -88,6 +88,14 @@ impl Ledger {
             .unwrap_or_else(|| panic!("{stage} has no {figure}: {fields}"))
     }
 
+    /// Returns the number of records that a stage dropped for this reason, of its input and output.
+    pub(crate) fn dropped(&self, stage: &str, reason: &str) -> u64 {
+        let dropped = self.stages[stage]["dropped"].as_str().unwrap_or_default();
+        let mut counts = dropped.split(", ").filter_map(|one| one.split_once(' '));
+        let count = counts.find(|(_, other)| *other == reason);
+        count.map_or(0, |(count, _)| count.parse().unwrap_or_default())
+    }
+
     /// Returns the operator's own counters, with their classes.
     pub(crate) fn counters(&self, stage: &str) -> &str {
         self.stages[stage]["counters"].as_str().unwrap_or_default()

@@ -3,6 +3,7 @@
 
 pub(crate) mod guest;
 pub(crate) mod mounted;
+pub(crate) mod page;
 pub(crate) mod shell;
 pub(crate) mod socket;
 

@@ -25,6 +25,14 @@ impl Mounted {
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
+
+    /// Changes options, such as the size.
+    pub(crate) fn remount(&self, options: &str) {
+        let mut command = Command::new("mount");
+        let command = command.args(["-o", &format!("remount,{options}")]);
+        let status = command.arg(&self.0).status();
+        assert!(status.is_ok_and(|status| status.success()), "{options}");
+    }
 }
 
 fn mount(at: &Path, options: &str) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! Uses `from_slice` throughout, even for a `str`: a second reader of serde_json would double that code in a component.
 
-use mosaik_datum::path;
+use mosaik_datum::path::{self, Paths};
 use mosaik_wasm_sdk::{Error, Result, bail};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer};
 use serde_json::value::RawValue;
@@ -52,10 +52,8 @@ impl<'de> Deserialize<'de> for Field {
 #[derive(Debug, Default)]
 pub struct Wanted {
     fields: Vec<Field>,
-    /// The first names of the fields' paths, without duplicates.
-    tops: Vec<Box<str>>,
-    /// For every field, the index of its first name in `tops`.
-    top_of: Vec<usize>,
+    /// The paths of the fields.
+    paths: Paths,
 }
 
 impl Wanted {
@@ -64,17 +62,8 @@ impl Wanted {
         if let Some(place) = self.fields.iter().position(|known| known == field) {
             return place;
         }
-        let first = field.path.first().cloned().unwrap_or_default();
-        let top = self
-            .tops
-            .iter()
-            .position(|top| *top == first)
-            .unwrap_or_else(|| {
-                self.tops.push(first);
-                self.tops.len() - 1
-            });
+        self.paths.add(field.path.iter().cloned());
         self.fields.push(field.clone());
-        self.top_of.push(top);
         self.fields.len() - 1
     }
 
@@ -87,19 +76,14 @@ impl Wanted {
         let mut json = serde_json::Deserializer::from_slice(datum);
         let mut tops = [None; N];
         let members = path::Members {
-            names: &self.tops,
+            names: self.paths.tops(),
             found: &mut tops,
         };
         let read = members.deserialize(&mut json).and_then(|()| json.end());
         read.map_err(|error| Error::new(format_args!("not a JSON object: {error}")))?;
         let mut values = [None; N];
-        for ((value, field), top) in values.iter_mut().zip(&self.fields).zip(&self.top_of) {
-            let rest = field.path.get(1..).unwrap_or_default();
-            *value = tops
-                .get(*top)
-                .copied()
-                .flatten()
-                .and_then(|top| path::member(top, rest));
+        for (value, found) in values.iter_mut().zip(self.paths.values(&tops)) {
+            *value = found;
         }
         Ok(values)
     }

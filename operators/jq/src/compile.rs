@@ -28,23 +28,11 @@ pub(crate) fn compile(code: &str) -> Result<Filter> {
     let arena = Arena::default();
     let modules = Loader::new(definitions())
         .load(&arena, File { code, path: () })
-        .map_err(|errors| {
-            first(
-                errors
-                    .into_iter()
-                    .map(|(file, error)| load_error(file.code, error)),
-            )
-        })?;
+        .map_err(load_errors)?;
     let no_modules = |_: load::Import<'_, &str, ()>| -> Result<(), String> {
         Err("modules are not available here".to_owned())
     };
-    load::import(&modules, no_modules).map_err(|errors| {
-        first(
-            errors
-                .into_iter()
-                .map(|(file, error)| load_error(file.code, error)),
-        )
-    })?;
+    load::import(&modules, no_modules).map_err(load_errors)?;
     // It was parsed successfully before.
     let term = load::parse(code, |parser| parser.term()).unwrap_or_default();
     let main = Def {
@@ -80,15 +68,11 @@ const MAIN: &str = "_main";
 /// The functions written in jq. The ones of this crate come last and replace those of jaq.
 fn definitions<'s>() -> Vec<Def<&'s str>> {
     let own = load::parse(include_str!("defs.jq"), |parser| parser.defs());
-    let functions = jaq_core::defs()
+    jaq_core::defs()
         .chain(jaq_std::defs())
         .chain(jaq_json::defs())
-        .chain(own.unwrap_or_default());
-    let mut all: Vec<Def<&'s str>> = Vec::new();
-    for function in functions {
-        all.push(function);
-    }
-    all
+        .chain(own.unwrap_or_default())
+        .collect()
 }
 
 /// The native functions of jq, with the clock and log of the host, and without an environment.
@@ -241,6 +225,11 @@ fn first(mut errors: impl Iterator<Item = Error>) -> Error {
     errors
         .next()
         .unwrap_or_else(|| Error::new("the filter cannot be compiled"))
+}
+
+fn load_errors(errors: load::Errors<&str, ()>) -> Error {
+    let errors = errors.into_iter();
+    first(errors.map(|(file, error)| load_error(file.code, error)))
 }
 
 fn load_error(code: &str, error: load::Error<&str>) -> Error {

@@ -5,20 +5,12 @@ use mosaik_streams::Frames;
 
 use super::{
     End,
+    answers::Answers,
     convert::Port,
     task::{Progress, Task},
     worker::{Held, Worker},
 };
-use crate::operator::{CallError, Processed};
-
-/// Maximum number of answers to one call: 1,048,576. An operator announces a further answer with
-/// `more`.
-///
-/// Each answer is handed on before the next is requested. The bound therefore limits time, not
-/// memory.
-pub const ANSWERS_MAX: u32 = 1 << 20;
-/// Maximum total size of all answers to one call, in bytes: 4 GiB.
-const ANSWERS_BYTES_MAX: usize = 4 << 30;
+use crate::operator::CallError;
 
 impl Worker {
     /// Makes one attempt at a task whose first record has the index `first` in its batch. On
@@ -50,17 +42,15 @@ impl Worker {
         let Some(instance) = &mut self.instance else {
             return Ok(Err(CallError::Poisoned));
         };
-        progress.forget_reports();
-        instance.begin(std::mem::take(&mut progress.clock));
-        let mut bytes = 0;
-        let mut answer = task.call(instance);
-        for _ in 0..ANSWERS_MAX {
-            let mut processed = match answer {
+        let mut answers = Answers::begin(task, first, instance, progress);
+        loop {
+            let Some(instance) = &mut self.instance else {
+                return Ok(Err(CallError::Poisoned));
+            };
+            let processed = match answers.next(instance, progress) {
                 Ok(processed) => processed,
                 Err(error) => return Ok(Err(error)),
             };
-            bytes += wire_len(&processed);
-            progress.note(first, &mut processed);
             self.outfit.counters.rejected(processed.rejected.len());
             self.accounted += processed.rejected.len();
             let more = processed.more;
@@ -80,26 +70,14 @@ impl Worker {
                 let rejected = (Port::Input(*port), batch, first);
                 self.refused(rejected, &processed.rejected).await?;
             }
-            let (true, Some(instance)) = (more, &mut self.instance) else {
+            if !more {
                 self.answered();
                 return Ok(Ok(()));
-            };
+            }
             if self.outfit.handoff.is_abandoned() {
                 return Err(End::Stopped);
             }
-            if bytes > ANSWERS_BYTES_MAX {
-                let what = format!("more than {ANSWERS_BYTES_MAX} bytes in answer to one batch");
-                return Ok(Err(CallError::Malformed {
-                    call: "resume",
-                    what,
-                }));
-            }
-            answer = instance.resume();
         }
-        Ok(Err(CallError::Malformed {
-            call: "resume",
-            what: format!("more than {ANSWERS_MAX} answers to one batch"),
-        }))
     }
 
     /// Counts the outcome of a completed task and adds it to the history.
@@ -164,9 +142,4 @@ impl Worker {
         }
         outcome
     }
-}
-
-fn wire_len(processed: &Processed) -> usize {
-    let frames = processed.outputs.iter().map(|(_, frames)| frames);
-    frames.map(Frames::wire_len).sum()
 }

@@ -7,6 +7,7 @@ use super::{
     Counters, End, OnError,
     convert::Port,
     dead_letter::letters,
+    retry::is_worth_retrying,
     task::{Progress, Task},
     worker::Worker,
 };
@@ -76,7 +77,9 @@ impl Worker {
         }
         match task {
             Task::Tick | Task::Finish(_) => self.state_call_failed(task, progress, error).await,
-            Task::Batch(port, batch) if self.is_worth_retrying(&batch, &progress, &error) => {
+            Task::Batch(port, batch)
+                if is_worth_retrying(&self.history, &batch, &progress, &error) =>
+            {
                 self.retry(port, batch, progress, &error).await
             }
             Task::Batch(port, batch) => {

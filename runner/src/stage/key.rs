@@ -2,38 +2,23 @@
 
 use mosaik_streams::{
     canonical,
-    path::{self, Members},
+    path::{self, Members, Paths},
 };
 use serde::de::DeserializeSeed as _;
 use serde_json::value::RawValue;
 
-/// The fields of a key, each as a path of names.
+/// The fields of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    /// For each field: the position of its first name in `tops`, and its remaining names.
-    fields: Vec<(usize, Vec<String>)>,
-    /// The distinct first names of the fields.
-    tops: Vec<String>,
-}
+pub struct Key(Paths);
 
 impl Key {
     /// Creates a key from fields in dotted form, such as `user.id`.
     pub fn new<'a>(dotted: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut key = Self {
-            fields: Vec::new(),
-            tops: Vec::new(),
-        };
+        let mut paths = Paths::default();
         for names in dotted.into_iter().map(path::names) {
-            let mut names = names.into_iter();
-            let first = names.next().unwrap_or_default();
-            let known = key.tops.iter().position(|top| *top == first);
-            let top = known.unwrap_or(key.tops.len());
-            if known.is_none() {
-                key.tops.push(first);
-            }
-            key.fields.push((top, names.collect()));
+            paths.add(names.into_iter().map(Into::into));
         }
-        key
+        Self(paths)
     }
 
     /// Returns the record's key as compact JSON: the value of the field, or the list of values if
@@ -43,29 +28,26 @@ impl Key {
     pub fn of(&self, datum: &[u8]) -> Vec<u8> {
         let mut key = Vec::new();
         let (mut one, mut many);
-        let found: &mut [Option<&RawValue>] = if self.tops.len() == 1 {
+        let names = self.0.tops();
+        let found: &mut [Option<&RawValue>] = if names.len() == 1 {
             one = [None];
             &mut one
         } else {
-            many = vec![None; self.tops.len()];
+            many = vec![None; names.len()];
             &mut many
         };
-        let members = Members {
-            names: &self.tops,
-            found,
-        };
+        let members = Members { names, found };
         // After a parse error, the members of an object that precede it still count.
         let _ = members.deserialize(&mut serde_json::Deserializer::from_slice(datum));
-        let is_list = self.fields.len() != 1;
+        let is_list = self.0.len() != 1;
         if is_list {
             key.push(b'[');
         }
-        for (index, (top, rest)) in self.fields.iter().enumerate() {
+        for (index, value) in self.0.values(found).enumerate() {
             if index > 0 {
                 key.push(b',');
             }
-            let value = found.get(*top).copied().flatten();
-            write(value.and_then(|value| path::member(value, rest)), &mut key);
+            write(value, &mut key);
         }
         if is_list {
             key.push(b']');

@@ -2,6 +2,7 @@
 //! receives [`Command`]s between two batches. When it ends, it reports its outcome and returns its
 //! inputs.
 
+mod answers;
 mod attempt;
 mod backoff;
 mod blueprint;
@@ -21,6 +22,7 @@ mod operator_counters;
 mod order;
 mod pool;
 mod retry;
+mod single;
 mod sink;
 mod source;
 mod spread;
@@ -28,7 +30,6 @@ mod task;
 mod update;
 mod worker;
 
-pub use attempt::ANSWERS_MAX;
 pub use blueprint::{Blueprint, OnError};
 pub use convert::Converters;
 pub use counters::{Counters, Inputs, Snapshot};
@@ -40,7 +41,7 @@ pub use history::SNAPSHOT_INTERVAL;
 pub use key::Key;
 pub use operator::OperatorStage;
 pub use operator_counters::{OperatorCounter, OperatorCounters};
-
+pub use single::{Lost, Receiver, SingleInstance};
 pub use sink::SinkStage;
 pub use source::SourceStage;
 pub use spread::Spread;

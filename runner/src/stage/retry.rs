@@ -6,6 +6,7 @@ use mosaik_streams::Frames;
 
 use super::{
     End,
+    history::History,
     task::{Progress, Task},
     worker::Worker,
 };
@@ -21,20 +22,6 @@ const RETURNING_TIME: u32 = 10;
 const WAITS_MAX: u32 = 3;
 
 impl Worker {
-    /// Returns true if retrying the records one by one can save some of them. A single record
-    /// cannot be split, and a partly handed-on answer cannot be repeated if the guest has external
-    /// effects.
-    pub(super) fn is_worth_retrying(
-        &self,
-        batch: &Frames,
-        progress: &Progress,
-        error: &CallError,
-    ) -> bool {
-        let is_splittable = error.is_fatal() || matches!(error, CallError::BatchTooLarge { .. });
-        let can_repeat = self.history.can_repeat() || !progress.has_handed_on();
-        batch.count() > 1 && is_splittable && can_repeat
-    }
-
     /// Retries the records of a batch one by one. Each is passed to an instance that has processed
     /// exactly the successful records before it. The policy applies to those that fail.
     pub(super) async fn retry(
@@ -142,18 +129,31 @@ impl Worker {
     }
 }
 
+/// Returns true if retrying the records one by one can save some of them. A single record cannot be
+/// split, and a partly handed-on answer cannot be repeated if the guest has external effects.
+pub(super) fn is_worth_retrying(
+    history: &History,
+    batch: &Frames,
+    progress: &Progress,
+    error: &CallError,
+) -> bool {
+    let is_splittable = error.is_fatal() || matches!(error, CallError::BatchTooLarge { .. });
+    let can_repeat = history.can_repeat() || !progress.has_handed_on();
+    batch.count() > 1 && is_splittable && can_repeat
+}
+
 /// The CPU time and waits that the failures of one batch have used.
-struct Failing {
+pub(super) struct Failing {
     took: Duration,
     took_max: Duration,
     /// CPU time used to restore the instance.
-    returned: Duration,
+    pub(super) returned: Duration,
     returned_max: Duration,
     waits: u32,
 }
 
 impl Failing {
-    fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         Self {
             took: Duration::ZERO,
             took_max: limits.call_time_max.saturating_mul(FAILING_TIME),
@@ -164,12 +164,12 @@ impl Failing {
     }
 
     /// Adds a failed record whose attempt began at the thread's CPU time `began`.
-    fn add(&mut self, began: Duration, error: &CallError) {
+    pub(super) fn add(&mut self, began: Duration, error: &CallError) {
         self.took += thread_cpu_time().saturating_sub(began);
         self.waits += u32::from(matches!(error, CallError::WaitedTooLong { .. }));
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.took > self.took_max || self.returned > self.returned_max || self.waits >= WAITS_MAX
     }
 }

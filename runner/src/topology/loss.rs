@@ -1,12 +1,12 @@
 //! Counts the lost records of a [`Summary`]: those dropped without permission in the manifest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{StageSummary, Summary};
 use crate::{
     graph::{Graph, Scope, StageKey, StreamName},
     operator::CounterClass,
-    stage::End,
+    stage::{End, OperatorCounter},
 };
 
 impl Summary {
@@ -30,21 +30,32 @@ impl Summary {
             let lost = dropped.filter(|(reason, _)| !is_excused(reason));
             lost.map(|(_, count)| *count).sum::<u64>()
         });
-        stages.chain(streams).sum::<u64>() + self.counted_as(CounterClass::Lost)
+        let counted = self.lost_by_counter();
+        stages.chain(streams).chain(counted.into_values()).sum()
+    }
+
+    /// Returns the numbers of records that stages counted as lost themselves, by counter. No other
+    /// count includes them.
+    pub(super) fn lost_by_counter(&self) -> BTreeMap<&str, u64> {
+        let mut lost = BTreeMap::new();
+        for (name, counter) in self.counters_of(CounterClass::Lost) {
+            *lost.entry(name).or_default() += counter.total;
+        }
+        lost
     }
 
     /// Returns the number of records that are missing from results because of the configuration of
     /// operators, as counted by them.
     pub fn incomplete(&self) -> u64 {
-        self.counted_as(CounterClass::Incomplete)
+        let counters = self.counters_of(CounterClass::Incomplete);
+        counters.map(|(_, counter)| counter.total).sum()
     }
 
-    fn counted_as(&self, class: CounterClass) -> u64 {
-        let counters = self.stages.iter().flat_map(|stage| stage.counters.values());
+    fn counters_of(&self, class: CounterClass) -> impl Iterator<Item = (&str, &OperatorCounter)> {
+        let counters = self.stages.iter().flat_map(|stage| &stage.counters);
         counters
-            .filter(|counter| counter.class == class)
-            .map(|counter| counter.total)
-            .sum()
+            .map(|(name, counter)| (name.as_str(), counter))
+            .filter(move |(_, counter)| counter.class == class && counter.total > 0)
     }
 
     /// Marks the stages and streams whose output led only to sinks whose readers disconnected.

@@ -86,6 +86,55 @@ pub fn member<'a, S: AsRef<str>>(json: &'a RawValue, names: &[S]) -> Option<&'a 
     Some(value)
 }
 
+/// Paths whose values are found in one pass over an object. Paths that begin with the same name share its place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Paths {
+    /// The first names of the paths, each once.
+    tops: Vec<Box<str>>,
+    /// For every path, the place of its first name in `tops`, and its other names.
+    paths: Vec<(usize, Vec<Box<str>>)>,
+}
+
+impl Paths {
+    /// Adds a path of these names after the others.
+    pub fn add(&mut self, names: impl IntoIterator<Item = Box<str>>) {
+        let mut names = names.into_iter();
+        let first = names.next().unwrap_or_default();
+        let known = self.tops.iter().position(|top| *top == first);
+        let top = known.unwrap_or_else(|| {
+            self.tops.push(first);
+            self.tops.len() - 1
+        });
+        self.paths.push((top, names.collect()));
+    }
+
+    /// Returns the names to look for with [`Members`].
+    pub fn tops(&self) -> &[Box<str>] {
+        &self.tops
+    }
+
+    /// Returns the number of paths.
+    pub fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// Returns true if there are no paths.
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// Returns the values of all paths, in the order in which they were added, from the values that [`Members`] found.
+    pub fn values<'a>(
+        &self,
+        found: &[Option<&'a RawValue>],
+    ) -> impl Iterator<Item = Option<&'a RawValue>> {
+        self.paths.iter().map(|(top, rest)| {
+            let value = found.get(*top).copied().flatten()?;
+            member(value, rest)
+        })
+    }
+}
+
 /// Reads an object for the values of a few members. Of a name that it has twice, the last value is found.
 #[derive(Debug)]
 pub struct Members<'a, 'de, S> {
@@ -186,6 +235,31 @@ mod tests {
             let json: &RawValue = serde_json::from_str(json).unwrap();
             assert_eq!(member(json, names).map(RawValue::get), found, "{json}");
         }
+    }
+
+    #[test]
+    fn paths_that_begin_with_one_name_are_found_with_it() {
+        let mut paths = Paths::default();
+        for path in ["a.b", "c", "a", "a.x", "c"] {
+            paths.add(names(path).into_iter().map(Into::into));
+        }
+        assert_eq!(paths.tops(), [Box::from("a"), Box::from("c")]);
+        let mut found = [None; 2];
+        let members = Members {
+            names: paths.tops(),
+            found: &mut found,
+        };
+        let json = r#"{"c":7,"a":{"b":[1]}}"#;
+        members
+            .deserialize(&mut serde_json::Deserializer::from_str(json))
+            .unwrap();
+        let values: Vec<_> = paths
+            .values(&found)
+            .map(|value| value.map(RawValue::get))
+            .collect();
+        let a = Some(r#"{"b":[1]}"#);
+        assert_eq!(values, [Some("[1]"), Some("7"), a, None, Some("7")]);
+        assert!(paths.values(&[]).all(|value| value.is_none()));
     }
 
     proptest! {

@@ -59,7 +59,7 @@ struct Reader<'a> {
     rest: &'a [u8],
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// `2004-01-31`
     fn iso_date(&mut self) -> Result<Date, NoTime> {
         let year = self.digits(4, 4)?;
@@ -155,13 +155,7 @@ impl Reader<'_> {
     }
 
     fn fraction(&mut self) -> Result<i64, NoTime> {
-        let count = self
-            .rest
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
-        let (digits, rest) = self.rest.split_at(count);
-        self.rest = rest;
+        let digits = self.run_of(u8::is_ascii_digit);
         if digits.is_empty() {
             return Err(NoTime::Format);
         }
@@ -239,13 +233,7 @@ impl Reader<'_> {
 
     /// Parses one of these words, in full or by its first three letters, and returns its index.
     fn word(&mut self, words: &[&str]) -> Option<u32> {
-        let count = self
-            .rest
-            .iter()
-            .take_while(|byte| byte.is_ascii_alphabetic())
-            .count();
-        let (found, rest) = self.rest.split_at(count);
-        self.rest = rest;
+        let found = self.run_of(u8::is_ascii_alphabetic);
         self.skip(b'.');
         let is_it = |word: &str| {
             let word = word.as_bytes();
@@ -258,13 +246,8 @@ impl Reader<'_> {
 
     /// Skips spaces, dashes, slashes and a comma between the parts of a named date.
     fn gap(&mut self) -> Result<(), NoTime> {
-        let count = self
-            .rest
-            .iter()
-            .take_while(|byte| matches!(byte, b' ' | b',' | b'-' | b'/'))
-            .count();
-        self.rest = &self.rest[count..];
-        if count == 0 {
+        let gap = self.run_of(|byte| matches!(byte, b' ' | b',' | b'-' | b'/'));
+        if gap.is_empty() {
             Err(NoTime::Format)
         } else {
             Ok(())
@@ -286,6 +269,14 @@ impl Reader<'_> {
         Ok(digits
             .iter()
             .fold(0, |number, digit| number * 10 + u32::from(digit - b'0')))
+    }
+
+    /// Splits off the leading bytes for which `is_part` holds.
+    fn run_of(&mut self, is_part: impl Fn(&u8) -> bool) -> &'a [u8] {
+        let count = self.rest.iter().take_while(|byte| is_part(byte)).count();
+        let (run, rest) = self.rest.split_at(count);
+        self.rest = rest;
+        run
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), NoTime> {

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     declare::ProcessEnvironment,
     manifest::{Grants, is_yaml, parse_config},
+    stage::Lost,
     topology::{Library, granted},
 };
 
@@ -123,6 +124,12 @@ enum Stop {
 impl From<anyhow::Error> for Stop {
     fn from(error: anyhow::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+impl From<Lost> for Stop {
+    fn from(lost: Lost) -> Self {
+        Self::Failed(lost.to_string())
     }
 }
 

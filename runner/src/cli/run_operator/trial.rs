@@ -17,8 +17,9 @@ use crate::{
     manifest::OperatorLimits,
     operator::{
         Binding, CallError, Component, Description, Grants, Instance, OpenError, Processed, Setup,
+        State,
     },
-    stage::{ANSWERS_MAX, OperatorCounters},
+    stage::{Blueprint, OperatorCounter, Receiver, SingleInstance},
     topology,
 };
 
@@ -35,7 +36,7 @@ pub(super) struct Trial<'a> {
     /// The sources of input.
     sources: Vec<Source<'a>>,
     done: Counts,
-    counters: OperatorCounters,
+    counters: BTreeMap<String, OperatorCounter>,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +45,8 @@ struct Counts {
     datums: u64,
     rejected: u64,
     lost: u64,
+    /// The first failure that cost a record.
+    failure: Option<String>,
 }
 
 enum Source<'a> {
@@ -108,7 +111,7 @@ impl<'a> Trial<'a> {
             listener,
             sources,
             done: Counts::default(),
-            counters: OperatorCounters::default(),
+            counters: BTreeMap::new(),
             component,
         })
     }
@@ -116,15 +119,14 @@ impl<'a> Trial<'a> {
     /// Runs the operator to the end of its inputs.
     pub(super) fn run(mut self) -> Result<Exit, Stop> {
         self.outputs.report_start(self.component.description())?;
-        let ran = self.go();
+        let ran = self.go().and_then(|()| self.lost());
         let failed = match &ran {
             Ok(()) => None,
             Err(Stop::Unusable(reason) | Stop::Failed(reason)) => Some(reason.as_str()),
             Err(_) => return ran.map(|()| Exit::Success),
         };
         self.hand_on_log()?;
-        let counters = self.counters.read();
-        let counters: BTreeMap<_, _> = counters
+        let counters: BTreeMap<_, _> = std::mem::take(&mut self.counters)
             .into_iter()
             .map(|(name, counter)| (name, counter.total))
             .collect();
@@ -158,34 +160,60 @@ impl<'a> Trial<'a> {
 
     fn go(&mut self) -> Result<(), Stop> {
         let restored = self.args.state.as_deref().map(state::read).transpose()?;
+        let mut operator = self.start(restored)?;
+        let ran = self.feed_all(&mut operator);
+        self.counters = operator.counters();
+        ran
+    }
+
+    fn start(&mut self, restored: Option<State>) -> Result<SingleInstance, Stop> {
         let mut instance = self.open()?;
-        if let Some(state) = restored {
+        if let Some(state) = &restored {
             instance
-                .restore(&state)
+                .restore(state)
                 .map_err(|error| Stop::Unusable(error.to_string()))?;
         }
+        let blueprint = Blueprint {
+            component: self.component.clone(),
+            setup: self.setup.clone(),
+        };
+        Ok(SingleInstance::new(blueprint, instance, restored))
+    }
+
+    fn feed_all(&mut self, operator: &mut SingleInstance) -> Result<(), Stop> {
         for source in std::mem::take(&mut self.sources) {
             let lines = match source {
                 Source::Port(port, encoding, path) => Lines::open(path, port, encoding)?,
                 Source::Tagged(ports) => Lines::tagged(ports),
             };
-            self.feed(&mut instance, lines)?;
+            self.feed(operator, lines)?;
         }
         if self.args.tick {
-            let ticked = instance.tick();
-            self.answer(&mut instance, None, ticked)?;
+            operator.tick(&mut self.answering(None))?;
         }
         if let Some(path) = &self.args.save_state {
-            let saved = instance
-                .snapshot()
-                .map_err(|error| Stop::Failed(error.to_string()))?;
+            let saved = operator.snapshot()?;
             return Ok(state::save(path, &saved)?);
         }
         for port in 0..self.component.description().inputs.len() {
-            let finished = instance.finish(port as u32);
-            self.answer(&mut instance, None, finished)?;
+            operator.finish(port as u32, &mut self.answering(None))?;
         }
         Ok(())
+    }
+
+    /// Returns an error if records were lost.
+    fn lost(&self) -> Result<(), Stop> {
+        match &self.done.failure {
+            Some(first) => Err(Stop::Failed(format!(
+                "failed on {} of {} records; first: {first}",
+                self.done.lost, self.done.datums
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn answering<'t>(&'t mut self, batch: Option<(&'t str, &'t Batch)>) -> Answering<'t, 'a> {
+        Answering { trial: self, batch }
     }
 
     /// Opens the operator with all of its output ports bound. If the operator refuses, for example because it requires
@@ -220,15 +248,16 @@ impl<'a> Trial<'a> {
             .map_err(unusable)
     }
 
-    fn feed(&mut self, instance: &mut Instance, mut lines: Lines) -> Result<(), Stop> {
+    fn feed(&mut self, operator: &mut SingleInstance, mut lines: Lines) -> Result<(), Stop> {
         loop {
             let next = lines.next().map_err(|error| {
                 anyhow::Error::new(error).context(format!("cannot read {}", lines.name))
             })?;
             match next {
                 Next::Batch(batch) => {
-                    let processed = instance.process(batch.port as u32, &batch.frames);
-                    self.answer(instance, Some((&lines.name, &batch)), processed)?;
+                    let mut answering = self.answering(Some((&lines.name, &batch)));
+                    operator.process(batch.port as u32, &batch.frames, &mut answering)?;
+                    self.outputs.flush()?;
                     self.done.datums += batch.lines.len() as u64;
                 }
                 Next::Bad(line, reason) => {
@@ -242,77 +271,6 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Writes the output of a call, including output that the call has left for later.
-    fn answer(
-        &mut self,
-        instance: &mut Instance,
-        batch: Option<(&str, &Batch)>,
-        mut answer: Result<Processed, CallError>,
-    ) -> Result<(), Stop> {
-        for _ in 0..ANSWERS_MAX {
-            self.hand_on_log()?;
-            let processed = match answer {
-                Ok(processed) => processed,
-                Err(error) => return self.failed(batch, &error),
-            };
-            self.counters.add(&processed.counted);
-            for (port, frames) in &processed.outputs {
-                self.outputs.write(*port, frames)?;
-            }
-            if let Some(batch) = batch {
-                let refused = processed.rejected.iter();
-                let refused = refused.map(|rejected| (rejected.index as usize, &*rejected.reason));
-                self.refused(batch, refused)?;
-            }
-            self.outputs.flush()?;
-            if !processed.more {
-                return Ok(());
-            }
-            answer = instance.resume();
-        }
-        Err(Stop::Failed(format!(
-            "more than {ANSWERS_MAX} answers to one call"
-        )))
-    }
-
-    /// Handles a failed call. If only the batch was refused, the operator continues.
-    fn failed(&mut self, batch: Option<(&str, &Batch)>, error: &CallError) -> Result<(), Stop> {
-        let reason = error.to_string();
-        match batch {
-            Some((name, batch)) if !error.is_fatal() => {
-                let all = 0..batch.lines.len();
-                self.refused((name, batch), all.map(|index| (index, reason.as_str())))
-            }
-            Some((name, batch)) => {
-                self.done.lost = batch.lines.len() as u64;
-                self.done.datums += self.done.lost;
-                if let (Some(first), Some(last)) = (batch.lines.first(), batch.lines.last()) {
-                    tracing::error!(
-                        input = name,
-                        "failed on the batch of lines {first} to {last}, which is lost"
-                    );
-                }
-                Err(Stop::Failed(reason))
-            }
-            None => Err(Stop::Failed(reason)),
-        }
-    }
-
-    fn refused<'r>(
-        &mut self,
-        (name, batch): (&str, &Batch),
-        refused: impl Iterator<Item = (usize, &'r str)>,
-    ) -> Result<(), Stop> {
-        let mut datums = batch.frames.iter().enumerate();
-        for (index, reason) in refused {
-            let datum = datums.find(|(at, _)| *at == index).map(|(_, datum)| datum);
-            let line = batch.lines.get(index).copied().unwrap_or_default();
-            let number = self.done.datums + index as u64;
-            self.rejected(Some(batch.port), (name, line), number, reason, datum)?;
-        }
-        Ok(())
-    }
-
     fn rejected(
         &mut self,
         port: Option<usize>,
@@ -322,8 +280,7 @@ impl<'a> Trial<'a> {
         datum: Option<&[u8]>,
     ) -> Result<(), Stop> {
         self.done.rejected += 1;
-        let shown = String::from_utf8_lossy(datum.unwrap_or_default());
-        let shown = &shown[..shown.floor_char_boundary(SHOWN_BYTES_MAX)];
+        let shown = shown(datum.unwrap_or_default());
         tracing::warn!(input = name, line, datum = shown, "rejected: {reason}");
         let inputs = &self.component.description().inputs;
         let port = port.and_then(|port| inputs.get(port)).map(String::as_str);
@@ -336,6 +293,93 @@ impl<'a> Trial<'a> {
             .iter()
             .try_for_each(|(level, message)| self.outputs.report_log(*level, message))
     }
+}
+
+/// Writes the answers to one call.
+struct Answering<'t, 'a> {
+    trial: &'t mut Trial<'a>,
+    /// The batch and the name of its source; `None` for a tick or the end of an input.
+    batch: Option<(&'t str, &'t Batch)>,
+}
+
+impl Answering<'_, '_> {
+    /// Calls `note` with each of these records: its port, the name of its source and its line, its
+    /// number among all records, and its bytes.
+    fn each(
+        &mut self,
+        records: impl IntoIterator<Item = u32>,
+        mut note: impl FnMut(&mut Trial<'_>, usize, (&str, u64), u64, &[u8]) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let Some((name, batch)) = self.batch else {
+            return Ok(());
+        };
+        let mut all = (0..).zip(batch.frames.iter());
+        for index in records {
+            let Some((_, datum)) = all.find(|(at, _)| *at == index) else {
+                break;
+            };
+            let line = batch.lines.get(index as usize).copied().unwrap_or_default();
+            let number = self.trial.done.datums + u64::from(index);
+            note(self.trial, batch.port, (name, line), number, datum)?;
+        }
+        Ok(())
+    }
+}
+
+impl Receiver for Answering<'_, '_> {
+    type Error = Stop;
+
+    fn answered(&mut self, answer: &Processed) -> Result<(), Stop> {
+        self.trial.hand_on_log()?;
+        for (port, frames) in &answer.outputs {
+            self.trial.outputs.write(*port, frames)?;
+        }
+        let mut reasons = answer.rejected.iter().map(|rejected| &*rejected.reason);
+        let indexes = answer.rejected.iter().map(|rejected| rejected.index);
+        self.each(indexes, |trial, port, place, number, datum| {
+            let reason = reasons.next().unwrap_or_default();
+            trial.rejected(Some(port), place, number, reason, Some(datum))
+        })?;
+        self.trial.outputs.flush()
+    }
+
+    fn refused(&mut self, records: &[u32], reason: &str) -> Result<(), Stop> {
+        self.trial.hand_on_log()?;
+        self.each(
+            records.iter().copied(),
+            |trial, port, place, number, datum| {
+                trial.rejected(Some(port), place, number, reason, Some(datum))
+            },
+        )
+    }
+
+    fn failed(&mut self, records: &[u32], reason: &str) -> Result<(), Stop> {
+        self.trial.hand_on_log()?;
+        self.each(
+            records.iter().copied(),
+            |trial, _, (name, line), number, datum| {
+                trial.done.lost += 1;
+                let datum = shown(datum);
+                tracing::error!(
+                    input = name,
+                    line,
+                    datum,
+                    "lost, as the operator failed: {reason}"
+                );
+                let number = number + 1;
+                let failure = || format!("record {number}, line {line} of {name}: {reason}");
+                trial.done.failure.get_or_insert_with(failure);
+                Ok(())
+            },
+        )
+    }
+}
+
+/// Returns the beginning of a record for the log.
+fn shown(datum: &[u8]) -> String {
+    let mut shown = String::from_utf8_lossy(datum).into_owned();
+    shown.truncate(shown.floor_char_boundary(SHOWN_BYTES_MAX));
+    shown
 }
 
 /// Returns whether one of the texts in a value equals this text.

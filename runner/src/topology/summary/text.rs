@@ -97,13 +97,27 @@ impl Summary {
     /// Writes the totals of dropped and lost records, with the known reasons.
     fn write_end(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (dropped, lost) = (self.dropped(), self.lost());
-        let closed = self.dropped_for_closed().min(dropped - lost.min(dropped));
-        let configured = dropped.saturating_sub(lost + closed);
-        match (dropped, lost) {
-            (0, 0) => return write!(f, "nothing was dropped"),
-            (dropped, lost) if lost > 0 => write!(f, "{lost} LOST, {dropped} dropped in all")?,
-            _ if configured > 0 => write!(f, "{configured} dropped as configured")?,
-            _ => {}
+        // Counters such as `missed_files` count records that no stage has received.
+        let counted = self.lost_by_counter();
+        let kept = dropped.saturating_sub(lost - counted.values().sum::<u64>());
+        let closed = self.dropped_for_closed().min(kept);
+        let configured = kept - closed;
+        if lost > 0 {
+            write!(f, "{lost} LOST")?;
+            for (index, (name, count)) in counted.iter().enumerate() {
+                let before = if index == 0 { " (" } else { ", " };
+                write!(f, "{before}{count} {name}")?;
+            }
+            if !counted.is_empty() {
+                write!(f, ")")?;
+            }
+            if dropped > 0 {
+                write!(f, ", {dropped} dropped in all")?;
+            }
+        } else if dropped == 0 {
+            return write!(f, "nothing was dropped");
+        } else if configured > 0 {
+            write!(f, "{configured} dropped as configured")?;
         }
         if closed > 0 {
             let before = if lost > 0 || configured > 0 { ", " } else { "" };
@@ -149,7 +163,7 @@ mod tests {
     use crate::{
         declare::{StageName, StreamName},
         graph::{Role, StageKey},
-        stage::{Inputs, Snapshot},
+        stage::{Inputs, OperatorCounter, Snapshot},
     };
 
     fn summary(reader_left: bool, held_for: &[&str]) -> Summary {
@@ -204,6 +218,30 @@ mod tests {
         assert_eq!(
             end(&both),
             "5 LOST, 10 dropped in all, 5 not written since the reader of stdout closed it"
+        );
+    }
+
+    #[test]
+    fn what_only_a_counter_knows_of_is_lost_and_not_dropped() {
+        let missed = |of: &mut StageSummary| {
+            let missed = OperatorCounter {
+                total: 2,
+                class: CounterClass::Lost,
+            };
+            of.counters.insert("missed_files".to_owned(), missed);
+        };
+        let mut only = summary(false, &[]);
+        missed(&mut only.stages[0]);
+        only.stages[0].counts.inputs.undelivered = 0;
+        assert_eq!(end(&only), "2 LOST (2 missed_files)");
+        let mut also = summary(false, &[]);
+        missed(&mut also.stages[0]);
+        assert_eq!(end(&also), "7 LOST (2 missed_files), 5 dropped in all");
+        let mut closed = summary(true, &[]);
+        missed(&mut closed.stages[0]);
+        assert_eq!(
+            end(&closed),
+            "2 LOST (2 missed_files), 5 dropped in all, 5 not written since the reader of stdout closed it"
         );
     }
 

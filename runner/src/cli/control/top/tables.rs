@@ -85,6 +85,17 @@ impl Columns {
         self
     }
 
+    /// Adds the column of dropped records, in yellow if there are any.
+    fn dropped(self, most: usize, texts: Vec<String>) -> Self {
+        let color = |text: &String| match text.as_str() {
+            "-" => Style::new(),
+            _ => Style::new().fg(Color::Yellow),
+        };
+        let colors: Vec<_> = texts.iter().map(color).collect();
+        self.left("dropped", ALWAYS, most, texts)
+            .styled(colors.into_iter())
+    }
+
     /// Sets the styles of the last column's cells.
     fn styled(mut self, styles: impl Iterator<Item = Style>) -> Self {
         if let Some(column) = self.all.last_mut() {
@@ -183,14 +194,6 @@ fn texts<T>(rows: &[T], text: impl Fn(&T) -> String) -> Vec<String> {
     rows.iter().map(text).collect()
 }
 
-fn yellow_unless_none(text: &str) -> Style {
-    if text == "-" {
-        Style::new()
-    } else {
-        Style::new().fg(Color::Yellow)
-    }
-}
-
 pub(super) fn stages(stages: &[StageStatus]) -> Columns {
     let state = stages.iter().map(|stage| match stage.state.as_str() {
         "running" => Style::new().fg(Color::Green),
@@ -210,10 +213,6 @@ pub(super) fn stages(stages: &[StageStatus]) -> Columns {
         }
     });
     let claimed = claimed.max().unwrap_or(0);
-    let colors: Vec<_> = dropped
-        .iter()
-        .map(|text| yellow_unless_none(text))
-        .collect();
     Columns::new("STAGES", stages.len())
         .left(
             " role",
@@ -241,16 +240,10 @@ pub(super) fn stages(stages: &[StageStatus]) -> Columns {
             2,
             texts(stages, |stage| short(stage.datums_out as f64)),
         )
-        .left("dropped", ALWAYS, claimed, dropped)
-        .styled(colors.into_iter())
+        .dropped(claimed, dropped)
 }
 
 pub(super) fn edges(edges: &[EdgeStatus]) -> Columns {
-    let dropped = texts(edges, |edge| reasons(&edge.dropped));
-    let colors: Vec<_> = dropped
-        .iter()
-        .map(|text| yellow_unless_none(text))
-        .collect();
     Columns::new("EDGES", edges.len())
         .left(
             " stream -> stage",
@@ -273,16 +266,10 @@ pub(super) fn edges(edges: &[EdgeStatus]) -> Columns {
             20,
             texts(edges, |edge| channels(&edge.producers)),
         )
-        .left("dropped", ALWAYS, usize::MAX, dropped)
-        .styled(colors.into_iter())
+        .dropped(usize::MAX, texts(edges, |edge| reasons(&edge.dropped)))
 }
 
 pub(super) fn streams(streams: &[StreamStatus]) -> Columns {
-    let dropped = texts(streams, |stream| reasons(&stream.dropped));
-    let colors: Vec<_> = dropped
-        .iter()
-        .map(|text| yellow_unless_none(text))
-        .collect();
     let state = streams.iter().map(|stream| {
         if stream.written {
             color(stream.online)
@@ -327,8 +314,10 @@ pub(super) fn streams(streams: &[StreamStatus]) -> Columns {
             20,
             texts(streams, |stream| channels(&stream.consumers)),
         )
-        .left("dropped", ALWAYS, usize::MAX, dropped)
-        .styled(colors.into_iter())
+        .dropped(
+            usize::MAX,
+            texts(streams, |stream| reasons(&stream.dropped)),
+        )
 }
 
 fn online(online: bool) -> String {
