@@ -229,12 +229,11 @@ fn the_pages_list_every_key() {
         "ticket",
         "required_ticket",
         "on_error_to",
-        "stdout_sink",
     ];
     let mut sections = Vec::new();
     all_sections(MANIFEST, &mut sections);
     for section in sections {
-        if in_the_text.contains(&section.name) {
+        if section.names().next().is_none() || in_the_text.contains(&section.name) {
             continue;
         }
         let page = if section.name == "jwt" {
