@@ -4,8 +4,11 @@ use std::fmt;
 
 use data_encoding::HEXLOWER;
 
-use crate::discovery::{Event, PeerEntry, SignedPeerEntry};
 pub use crate::{Bytes, BytesMut, Datum, Digest, Tag, UniqueId};
+use crate::{
+    discovery::Event,
+    peer::{PeerEntry, SignedPeerEntry},
+};
 
 /// Marks the implementation of [`IntoIterOrSingle`] for a single value.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::{PeerId, network::CloseReason, streams::Format};
+use crate::{PeerId, channel::format::Format, net::CloseReason};
 
 /// The state of a consumer's connection to one node that offers its stream and meets its requirements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,13 +10,17 @@ use super::{
 };
 use crate::{
     Criteria, Encoding, StreamId, UniqueId,
-    authorization::{Authorizer, Requirements},
+    channel::{
+        authorization::{Authorizer, Requirements},
+        backoff::ExponentialBackoff,
+        config::Scope,
+        filter::{Filter, Lookup, Matches},
+        format::Format,
+        status::{Board, ChannelConditions},
+    },
     criteria::NotSelectable,
-    discovery::PeerEntry,
-    filter::{Filter, Lookup, Matches},
-    status::{Board, ChannelConditions},
-    streams::{self, Format, Scope, backoff::ExponentialBackoff},
-    tickets::TicketValidator,
+    peer::{PeerEntry, TicketValidator},
+    registry::Registry,
 };
 
 /// The settings of a consumer.
@@ -72,14 +76,14 @@ type OnlineWhen = Box<dyn FnOnce(ChannelConditions) -> ChannelConditions + Send 
 /// Configures and starts a consumer of wire-format batches.
 #[must_use = "nothing is consumed before it is built"]
 pub struct FramesConsumerBuilder {
-    streams: Arc<streams::Inner>,
+    streams: Arc<Registry>,
     config: Config,
     requirements: Requirements,
     online_when: OnlineWhen,
 }
 
 impl FramesConsumerBuilder {
-    pub(crate) fn new(streams: Arc<streams::Inner>, id: StreamId) -> Self {
+    pub(crate) fn new(streams: Arc<Registry>, id: StreamId) -> Self {
         let config = Config {
             stream_id: id,
             scope: Scope::Network,

@@ -14,12 +14,15 @@ use tokio_util::sync::CancellationToken;
 use super::{builder::Config, group::Group, stats::Tally};
 use crate::{
     Criteria, StreamId,
+    channel::{
+        config::Scope,
+        filter::{Filter, Lookup},
+        queue::{Queue, Source},
+        status::{Board, ChannelInfo},
+        tap::Taps,
+    },
     criteria::NotSelectable,
-    filter::{Filter, Lookup},
-    queue::{Queue, Source},
-    status::{Board, ChannelInfo},
-    streams::{self, Scope},
-    tap::Taps,
+    registry::Registry,
 };
 
 /// The selection of a consumer.
@@ -32,7 +35,7 @@ pub(crate) struct Wanted {
 
 pub(crate) struct Core {
     pub(super) config: Config,
-    pub(super) streams: Arc<streams::Inner>,
+    pub(super) streams: Arc<Registry>,
     /// The consumers with which it shares subscriptions to remote producers.
     pub(super) group: Arc<Group>,
     pub(super) lookup: Lookup,

@@ -16,8 +16,10 @@ use super::{
 };
 use crate::{
     Frames,
-    queue::{Closed, Source},
-    status::ChannelInfo,
+    channel::{
+        queue::{Closed, Source},
+        status::ChannelInfo,
+    },
 };
 
 /// Distributes the records of one producer, in order and across all connections to it.

@@ -16,8 +16,10 @@ use super::{
 };
 use crate::{
     Frames, StreamId,
-    queue::Source,
-    status::{ChannelInfo, When},
+    channel::{
+        queue::Source,
+        status::{ChannelInfo, When},
+    },
 };
 
 /// Receives the records of a stream in wire-format batches.

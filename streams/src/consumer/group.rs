@@ -16,15 +16,17 @@ use super::{
 };
 use crate::{
     PeerId, StreamId, UniqueId,
-    authorization::Authorizer,
-    discovery::PeerEntry,
-    queue::Source,
-    status::next_generation,
-    streams::{
-        self, Format, Scope,
+    channel::{
+        authorization::Authorizer,
         backoff::ExponentialBackoff,
+        config::Scope,
+        format::Format,
         protocol::{SubscriberId, random_id},
+        queue::Source,
+        status::next_generation,
     },
+    peer::PeerEntry,
+    registry::Registry,
 };
 
 /// The settings that consumers must have in common to share a subscription.
@@ -61,7 +63,7 @@ pub(crate) struct Group {
     pub(super) scope: Scope,
     pub(super) format: Option<Format>,
     pub(super) max_datum_len: usize,
-    pub(super) streams: Arc<streams::Inner>,
+    pub(super) streams: Arc<Registry>,
     pub(super) authorizer: Authorizer,
     pub(super) attempts: Attempts,
     /// The id under which remote producers know the group.
@@ -109,7 +111,7 @@ impl Group {
     /// Creates a group for a consumer that is about to join.
     pub(super) fn new(
         config: &Config,
-        streams: Arc<streams::Inner>,
+        streams: Arc<Registry>,
         authorizer: Authorizer,
         name: UniqueId,
     ) -> Self {

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{core::Core, feed::Feed, progress::Progress};
-use crate::{PeerId, queue::Source, streams::protocol::Epoch};
+use crate::{
+    PeerId,
+    channel::{protocol::Epoch, queue::Source},
+};
 
 /// The maximum number of remembered producers. At the limit, one that is not connected is forgotten: records missed in
 /// between are then not counted, and records that are sent again may be received twice.

@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     PeerId,
-    authorization::Grant,
-    discovery::{Catalog, PeerEntry, PeerEntryVersion},
-    network::CloseReason,
+    channel::authorization::Grant,
+    discovery::Catalog,
+    net::CloseReason,
+    peer::{PeerEntry, PeerEntryVersion},
 };
 
 /// The maximum duration of a catalog sync, after which the subscription is tried again anyway.

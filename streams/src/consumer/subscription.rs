@@ -20,17 +20,18 @@ use super::{
 };
 use crate::{
     Frames, PeerId,
-    authorization::Grant,
-    discovery::{Catalog, Hold, PeerEntry},
-    network::{CloseReason, Link, LinkConn, LinkError, LinkReceiver, LinkSender},
-    queue::Closed,
-    status::{Channel, State},
-    streams::{
-        Format, HANDSHAKE_TIMEOUT,
+    channel::{
+        authorization::Grant,
         backoff::Waits,
-        protocol::{Hello, Offer, Retune, Start},
+        format::Format,
+        protocol::{HANDSHAKE_TIMEOUT, Hello, Offer, Retune, Start},
+        queue::Closed,
         side,
+        status::{Channel, State},
     },
+    discovery::{Catalog, Hold},
+    net::{CloseReason, Link, LinkConn, LinkError, LinkReceiver, LinkSender},
+    peer::PeerEntry,
 };
 
 /// Keeps a channel on the boards of the consumers. Dropping it closes the link, unless it was closed before.

@@ -11,15 +11,22 @@ use std::{
 use futures::{Stream, stream::FusedStream};
 use tokio::sync::mpsc::error::TryRecvError;
 
-use super::{Attempt, Config, ConsumerStats, FramesConsumer, FramesConsumerBuilder};
+use super::{
+    attempts::Attempt,
+    builder::{Config, FramesConsumerBuilder},
+    frames::FramesConsumer,
+    stats::ConsumerStats,
+};
 use crate::{
     Criteria, Datum, Frames, StreamId,
-    discovery::PeerEntry,
+    channel::{
+        backoff::ExponentialBackoff,
+        config::Scope,
+        queue::Source,
+        status::{ChannelConditions, ChannelInfo, When},
+    },
     frames::Cursor,
-    queue::Source,
-    status::{ChannelConditions, ChannelInfo, When},
-    streams::{Scope, backoff::ExponentialBackoff},
-    tickets::TicketValidator,
+    peer::{PeerEntry, TicketValidator},
 };
 
 /// The maximum number of records taken from the queue at once.

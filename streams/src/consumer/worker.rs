@@ -8,7 +8,7 @@ use std::{
 use tokio::task::JoinSet;
 
 use super::{group::Group, receiver};
-use crate::{PeerId, discovery::PeerEntryVersion, streams::Scope};
+use crate::{PeerId, channel::config::Scope, peer::PeerEntryVersion};
 
 /// Runs until the last consumer of the group is dropped or the network shuts down.
 pub(super) async fn run(group: Arc<Group>) {

@@ -8,11 +8,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
-    entry::now_ms,
     jobs::{self, Kind, jittered},
     shared::Shared,
 };
-use crate::PeerId;
+use crate::{PeerId, peer::now_ms};
 
 /// Changes within this time are announced together.
 const COALESCE: Duration = Duration::from_millis(5);

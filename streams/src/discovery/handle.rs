@@ -10,21 +10,24 @@ use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    Catalog, Config, MAX_TICKETS_JUDGED, PeerEntry, Problem, Refusal, SignedPeerEntry, announce,
-    bootstrap,
-    bootstrap::AddressSource,
+    announce,
+    bootstrap::{self, AddressSource},
+    catalog::Catalog,
+    config::Config,
     eviction::Known,
     gossip::{self, Gossip},
     jobs::{self, Kind},
     lan, ping,
+    problems::Problem,
     shared::Shared,
+    store::Refusal,
     sync::{self, SyncError},
 };
 use crate::{
     EndpointAddr, NetworkId, PeerId, SecretKey, StreamId, Tag, UniqueId,
-    network::{BindError, Endpoint, Link},
+    net::{BindError, Endpoint, Link},
+    peer::{MAX_TICKETS_JUDGED, PeerEntry, SignedPeerEntry, Ticket},
     primitives::IntoIterOrSingle,
-    tickets::Ticket,
 };
 
 /// The maximum number of attempts to dial a peer that the application requested: about two minutes without an answer.

@@ -10,16 +10,16 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    Problem, Refusal,
-    entry::now_ms,
     jobs::{self, Kind},
+    problems::Problem,
     shared::Shared,
-    store::Merged,
+    store::{Merged, Refusal},
     wire::{self, Malformed, Purpose, Snapshot},
 };
 use crate::{
     EndpointAddr, PeerId,
-    network::{CloseReason, ConnectError, Link, LinkError},
+    net::{CloseReason, ConnectError, Link, LinkError},
+    peer::now_ms,
 };
 
 pub(super) const ALPN: &[u8] = b"/mosaik/discovery/sync/1.0";

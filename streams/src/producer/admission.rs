@@ -15,13 +15,15 @@ use super::{
 };
 use crate::{
     Criteria,
-    authorization::Grant,
-    discovery::PeerEntry,
-    filter::Filter,
-    network::CloseReason,
-    queue::Queue,
-    status::{Channel, State},
-    streams::protocol::{Kept, Offer, SubscriberId},
+    channel::{
+        authorization::Grant,
+        filter::Filter,
+        protocol::{Kept, Offer, SubscriberId},
+        queue::Queue,
+        status::{Channel, State},
+    },
+    net::CloseReason,
+    peer::PeerEntry,
 };
 
 /// The time for which a subscriber whose connection was lost is kept. It exceeds the delay with which a consumer

@@ -8,13 +8,16 @@ use super::{
 };
 use crate::{
     Encoding, NetworkId, StreamId,
-    authorization::{Authorizer, Requirements},
-    discovery::PeerEntry,
-    filter::Lookup,
+    channel::{
+        authorization::{Authorizer, Requirements},
+        config::Scope,
+        filter::Lookup,
+        format::Format,
+        status::{Board, ChannelConditions},
+    },
     frames::DEFAULT_MAX_FRAME_LEN,
-    status::{Board, ChannelConditions},
-    streams::{self, Format, Scope},
-    tickets::TicketValidator,
+    peer::{PeerEntry, TicketValidator},
+    registry::Registry,
 };
 
 /// The settings of a producer.
@@ -87,7 +90,7 @@ type OnlineWhen = Box<dyn FnOnce(ChannelConditions) -> ChannelConditions + Send 
 /// Configures and starts a producer of wire-format batches.
 #[must_use = "nothing is produced before it is built"]
 pub struct FramesProducerBuilder {
-    streams: Arc<streams::Inner>,
+    streams: Arc<Registry>,
     config: Config,
     lookup: Option<Lookup>,
     requirements: Requirements,
@@ -96,7 +99,7 @@ pub struct FramesProducerBuilder {
 }
 
 impl FramesProducerBuilder {
-    pub(crate) fn new(streams: Arc<streams::Inner>, id: StreamId) -> Self {
+    pub(crate) fn new(streams: Arc<Registry>, id: StreamId) -> Self {
         let online_when: OnlineWhen = Box::new(|conditions| conditions);
         let config = Config::new(id, streams.env.network_id, streams.env.send_window());
         Self {

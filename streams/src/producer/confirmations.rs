@@ -4,8 +4,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{retained::Retained, sender::Ended};
 use crate::{
-    network::{CloseReason, LinkConn, LinkError},
-    streams::side::{ENTRIES_MAX, ENTRY_LEN_MAX, Entry, RATE_PERIOD},
+    channel::side::{ENTRIES_MAX, ENTRY_LEN_MAX, Entry, RATE_PERIOD},
+    net::{CloseReason, LinkConn, LinkError},
 };
 
 /// Reads confirmations until the connection ends or the consumer violates the protocol. Reading pauses above a maximum

@@ -8,11 +8,13 @@ use std::{
 use super::{core::Core, lag::DisconnectLagging, stats::ProducerStats, subscriber::Target};
 use crate::{
     Criteria, PeerId,
-    authorization::Requirements,
+    channel::{
+        authorization::Requirements,
+        format::Format,
+        status::{ChannelConditions, ChannelInfo},
+        tap::Tap,
+    },
     criteria::NotSelectable,
-    status::{ChannelConditions, ChannelInfo},
-    streams::Format,
-    tap::Tap,
 };
 
 /// Observes a producer and changes its settings while it runs, without losing its subscribers or queues.

@@ -12,10 +12,10 @@ use tokio::{sync::watch, time::timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    FinishReport,
     builder::Config,
     control::Live,
     fanout::Fanout,
+    frames::FinishReport,
     lag::{DisconnectLagging, Penalties},
     mismatches::Mismatches,
     stats::{ProducerStats, Tally},
@@ -23,12 +23,17 @@ use super::{
 };
 use crate::{
     StreamId,
-    authorization::Authorizer,
-    filter::Lookup,
-    queue::{Closed, Queue},
-    status::Board,
-    streams::{self, Format, Scope, protocol::Epoch},
-    tap::Taps,
+    channel::{
+        authorization::Authorizer,
+        config::Scope,
+        filter::Lookup,
+        format::Format,
+        protocol::Epoch,
+        queue::{Closed, Queue},
+        status::Board,
+        tap::Taps,
+    },
+    registry::Registry,
 };
 
 /// The life cycle of a producer.
@@ -46,7 +51,7 @@ pub(super) enum Life {
 pub(crate) struct Core {
     pub(super) id: StreamId,
     pub(super) config: Config,
-    pub(super) streams: Arc<streams::Inner>,
+    pub(super) streams: Arc<Registry>,
     pub(super) authorizer: Authorizer,
     pub(super) lookup: Lookup,
     /// Receives the records that no subscriber selects.
@@ -74,7 +79,7 @@ pub(crate) struct Core {
 impl Core {
     pub(super) fn new(
         config: Config,
-        streams: Arc<streams::Inner>,
+        streams: Arc<Registry>,
         (authorizer, lookup): (Authorizer, Lookup),
         undelivered: Option<GiveBack>,
         board: Board,

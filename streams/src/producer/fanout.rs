@@ -15,11 +15,14 @@ use super::{
     subscriber::{Local, Remote, Subscriber, Target},
 };
 use crate::{
-    Criteria, consumer,
-    filter::Filter,
-    network::CloseReason,
-    queue::{Next, Source},
-    status::{Channel, State},
+    Criteria,
+    channel::{
+        filter::Filter,
+        queue::{Next, Source},
+        status::{Channel, State},
+    },
+    consumer,
+    net::CloseReason,
 };
 
 #[derive(Debug, Default)]

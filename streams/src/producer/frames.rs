@@ -10,8 +10,10 @@ use super::{
 };
 use crate::{
     Frames, StreamId,
-    queue::Closed,
-    status::{ChannelInfo, When},
+    channel::{
+        queue::Closed,
+        status::{ChannelInfo, When},
+    },
 };
 
 /// The result of ending a producer.

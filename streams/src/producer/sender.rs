@@ -18,13 +18,12 @@ use super::{
     subscriber::{Connection, Remote, Subscriber},
 };
 use crate::{
-    network::{CloseReason, Link, LinkConn, LinkReceiver, LinkSender},
-    queue::Chunks,
-    streams::{
-        HANDSHAKE_TIMEOUT,
-        protocol::{Retune, Start},
+    channel::{
+        protocol::{HANDSHAKE_TIMEOUT, Retune, Start},
+        queue::Chunks,
         side,
     },
+    net::{CloseReason, Link, LinkConn, LinkReceiver, LinkSender},
 };
 
 /// Serves an admitted subscriber until its connection is over.

@@ -1,6 +1,6 @@
 //! Counters of accepted, sent and dropped records.
 
-use crate::status::Counter;
+use crate::channel::status::Counter;
 
 /// The counters of a producer. Bytes exclude the 4-byte headers of the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

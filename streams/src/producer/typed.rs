@@ -12,12 +12,18 @@ use std::{
 use futures::Sink;
 
 use super::{
-    Config, Error, FinishReport, FramesProducer, ProducerStats, core::Core, error::EncodingError,
+    builder::Config,
+    core::Core,
+    error::{EncodingError, Error},
+    frames::{FinishReport, FramesProducer},
+    stats::ProducerStats,
 };
 use crate::{
     Datum, StreamId,
-    queue::{Closed, PutError},
-    status::{ChannelInfo, When},
+    channel::{
+        queue::{Closed, PutError},
+        status::{ChannelInfo, When},
+    },
 };
 
 /// `Sync`, because the handle that contains it may be shared between threads.

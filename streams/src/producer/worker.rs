@@ -14,14 +14,14 @@ use tokio::{
 };
 
 use super::{
-    FinishReport,
     core::{Core, Life},
     fanout::Fate,
+    frames::FinishReport,
     lag::{Budget, DisconnectLagging},
     subscriber::{Subscriber, Target},
     undelivered::give_back,
 };
-use crate::{Frames, network::CloseReason, queue::Next};
+use crate::{Frames, channel::queue::Next, net::CloseReason};
 
 /// The time for which a node that ends a stream and then stops stays reachable, for plain Mosaik consumers that
 /// reconnect to learn how the stream ended.

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
-use super::{super::entry::Unverified, wire::PeerData};
+use super::wire::PeerData;
 use crate::{
     PeerId, SecretKey, Signature,
-    discovery::{PeerEntryVersion, SignedPeerEntry},
+    peer::{PeerEntryVersion, SignedPeerEntry, Unverified},
 };
 
 /// The maximum number of addresses of one peer that are taken from gossip.

@@ -13,7 +13,7 @@ use tracing::debug;
 use super::wire::{MAX_MESSAGE_LEN, Message};
 use crate::{
     NetworkId,
-    network::{CloseReason, LinkConn, LinkError, LinkReceiver, LinkSender},
+    net::{CloseReason, LinkConn, LinkError, LinkReceiver, LinkSender},
 };
 
 /// The maximum number of streams that a peer may have open: one, and its successors while it closes.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     EndpointAddr, PeerId,
-    network::{CloseReason, ConnectError, LinkConn},
+    net::{CloseReason, ConnectError, LinkConn},
 };
 
 /// The maximum number of connections, in total and per peer. Two peers that dial each other have two connections for a

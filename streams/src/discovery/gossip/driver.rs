@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    super::{entry::now_ms, jobs, shared::Shared},
+    super::{jobs, shared::Shared},
     ALPN,
     announcement::{self, Addresses, Departure},
     connections::{Connections, Event},
@@ -29,7 +29,8 @@ use super::{
 };
 use crate::{
     EndpointAddr, PeerId,
-    network::{CloseReason, LinkConn},
+    net::{CloseReason, LinkConn},
+    peer::now_ms,
 };
 
 /// The maximum number of requests that wait for the task.

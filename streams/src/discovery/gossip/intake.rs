@@ -6,17 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    super::{
-        Refusal,
-        entry::{Unverified, now_ms},
-        eviction::Known,
-        jobs,
-        shared::Shared,
-    },
+    super::{eviction::Known, jobs, shared::Shared, store::Refusal},
     announcement::{Announcement, Departure},
     broadcast::Verdict,
 };
-use crate::PeerId;
+use crate::{
+    PeerId,
+    peer::{Unverified, now_ms},
+};
 
 /// `from` is the peer whose connection delivered the announcement.
 pub(super) fn decide(shared: &Arc<Shared>, from: &PeerId, content: &Bytes) -> Verdict {

@@ -6,14 +6,16 @@ use data_encoding::HEXLOWER;
 use proptest::prelude::*;
 
 use super::{
-    super::entry::{PeerEntry, now_ms},
     announcement::{self, Addresses, Announcement, Departure},
     wire::{
         IHAVES_PER_MESSAGE, IHave, MAX_CONTENT_LEN, MAX_MESSAGE_LEN, Message, MessageId, PeerData,
         PeerInfo, Priority, Reach, Swarm, Tree,
     },
 };
-use crate::{EndpointAddr, PeerId, SecretKey};
+use crate::{
+    EndpointAddr, PeerId, SecretKey,
+    peer::{PeerEntry, now_ms},
+};
 
 fn peer(n: u8) -> PeerId {
     SecretKey::from_bytes([n; 32]).public()

@@ -7,10 +7,7 @@ use bytes::Bytes;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    super::{
-        Config, Event, Refusal,
-        entry::{PeerEntry, PeerEntryVersion, now_ms},
-    },
+    super::{config::Config, handle::Event, store::Refusal},
     ALPN,
     announcement::{self, Announcement, Departure},
     connection::{self, Incoming},
@@ -18,7 +15,8 @@ use super::{
 };
 use crate::{
     EndpointAddr, Network, NetworkId, PeerId, SecretKey,
-    network::{CloseReason, Endpoint, EndpointConfig, LinkConn},
+    net::{CloseReason, Endpoint, EndpointConfig, LinkConn},
+    peer::{PeerEntry, PeerEntryVersion, now_ms},
 };
 
 const NET: &str = "gossip";
