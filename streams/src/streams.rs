@@ -37,6 +37,7 @@ pub use crate::{
         backoff,
         config::{Config, ConfigBuilder, ConfigError, ConfigError as ConfigBuilderError, Scope},
         format::Format,
+        hold::SubscriptionHold,
         refusal::{FormatMismatch, NoCapacity, NotAllowed, StreamNotFound, TooSlow},
         status,
     },
@@ -45,5 +46,5 @@ pub use crate::{
     net::CloseReason,
     node::{ConsumerDef, ConsumerOf, ProducerDef, ProducerOf, StreamConsumer, StreamProducer},
     producer::{self, Producer},
-    registry::{StreamDef, Streams, SubscriptionHold},
+    registry::{StreamDef, Streams},
 };

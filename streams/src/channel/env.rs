@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{config::Config, protocol};
+use super::{
+    config::Config,
+    hold::Holds,
+    protocol::{self, random_id},
+};
 use crate::{
     NetworkId, PeerId, SecretKey,
     discovery::Discovery,
@@ -15,9 +19,13 @@ use crate::{
 /// The services of a node that producers and consumers use.
 pub(crate) struct Env {
     pub(crate) local_id: PeerId,
+    /// Identifies this process to remote producers.
+    pub(crate) process: [u8; 16],
     pub(crate) network_id: NetworkId,
     pub(crate) discovery: Discovery,
     pub(crate) config: Config,
+    /// The holds that prevent shared subscriptions from dialling.
+    pub(crate) holds: Holds,
     /// Cancelled to stop every task.
     pub(crate) cancel: CancellationToken,
     host: Arc<Host>,
@@ -32,16 +40,18 @@ impl Env {
         discovery: Discovery,
         config: Config,
         host: Arc<Host>,
-    ) -> Self {
-        Self {
+    ) -> Arc<Self> {
+        Arc::new(Self {
             local_id: secret_key.public(),
+            process: random_id(),
             network_id,
             discovery,
             config,
+            holds: Holds::default(),
             cancel: host.cancel().clone(),
             host,
             runtime: tokio::runtime::Handle::current(),
-        }
+        })
     }
 
     /// Spawns a task that the node's shutdown waits for.

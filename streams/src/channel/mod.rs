@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod env;
 pub(crate) mod filter;
 pub(crate) mod format;
+pub(crate) mod hold;
 pub(crate) mod protocol;
 pub(crate) mod queue;
 pub(crate) mod refusal;

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    core::{Core, Wanted},
+    core::{Core, Registrar, Wanted},
     frames::FramesConsumer,
     group::{Group, Share},
     worker,
@@ -14,13 +14,13 @@ use crate::{
         authorization::{Authorizer, Requirements},
         backoff::ExponentialBackoff,
         config::Scope,
+        env::Env,
         filter::{Filter, Lookup, Matches},
         format::Format,
         status::{Board, ChannelConditions},
     },
     criteria::NotSelectable,
     peer::{PeerEntry, TicketValidator},
-    registry::Registry,
 };
 
 /// The settings of a consumer.
@@ -76,14 +76,15 @@ type OnlineWhen = Box<dyn FnOnce(ChannelConditions) -> ChannelConditions + Send 
 /// Configures and starts a consumer of wire-format batches.
 #[must_use = "nothing is consumed before it is built"]
 pub struct FramesConsumerBuilder {
-    streams: Arc<Registry>,
+    env: Arc<Env>,
+    registrar: Arc<dyn Registrar>,
     config: Config,
     requirements: Requirements,
     online_when: OnlineWhen,
 }
 
 impl FramesConsumerBuilder {
-    pub(crate) fn new(streams: Arc<Registry>, id: StreamId) -> Self {
+    pub(crate) fn new(env: Arc<Env>, registrar: Arc<dyn Registrar>, id: StreamId) -> Self {
         let config = Config {
             stream_id: id,
             scope: Scope::Network,
@@ -94,16 +95,17 @@ impl FramesConsumerBuilder {
             buffer_size: 1024,
             buffer_bytes: 8 * 1024 * 1024,
             batch_size: usize::MAX,
-            max_datum_len: streams.env.max_frame_len(),
+            max_datum_len: env.max_frame_len(),
             local: false,
-            backoff: streams.env.config.backoff.clone(),
+            backoff: env.config.backoff.clone(),
             name: None,
             shared: None,
             taken: Taken::default(),
         };
         let online_when: OnlineWhen = Box::new(|conditions| conditions.minimum_of(0));
         Self {
-            streams,
+            env,
+            registrar,
             config,
             requirements: Requirements::new(),
             online_when,
@@ -262,7 +264,8 @@ impl FramesConsumerBuilder {
 
     fn start(self, lookup: Lookup, filter: Filter) -> FramesConsumer {
         let Self {
-            streams,
+            env,
+            registrar,
             config,
             requirements,
             online_when,
@@ -274,20 +277,22 @@ impl FramesConsumerBuilder {
         let board = Board::new(online_when);
         let share = Share::of(&config);
         let mut started = None;
-        let core = streams.add_consumer(config.stream_id, |others| {
+        let stream_id = config.stream_id;
+        let make = |others: &[Arc<Core>]| {
             let mut groups = others.iter().map(|other| &other.group);
             let shared = share.and_then(|share| groups.find(|group| group.admits(&share)));
             let group = shared.cloned().unwrap_or_else(|| {
                 let name = share.map_or_else(|| name_among(&config, others), |s| s.subscription());
                 let authorizer = Authorizer::new(requirements);
-                let group = Arc::new(Group::new(&config, streams.clone(), authorizer, name));
+                let group = Arc::new(Group::new(&config, env.clone(), authorizer, name));
                 started = Some(group.clone());
                 group
             });
-            Core::new(config, group, (lookup, wanted), board)
-        });
+            Core::new(config, group, registrar.clone(), (lookup, wanted), board)
+        };
+        let core = registrar.add(stream_id, Box::new(make));
         if let Some(group) = started {
-            streams.env.spawn(worker::run(group));
+            env.spawn(worker::run(group));
         }
         FramesConsumer::new(core)
     }

@@ -22,8 +22,21 @@ use crate::{
         tap::Taps,
     },
     criteria::NotSelectable,
-    registry::Registry,
 };
+
+/// Creates a consumer, given the other consumers of the stream.
+pub(crate) type MakeConsumer<'a> = Box<dyn FnOnce(&[Arc<Core>]) -> Core + 'a>;
+
+/// The consumers of a node, by stream. Implemented by the layer above, which connects consumers to producers.
+pub(crate) trait Registrar: Send + Sync {
+    /// Registers the consumer that `make` returns, which receives the other consumers of the stream.
+    fn add(&self, id: StreamId, make: MakeConsumer<'_>) -> Arc<Core>;
+
+    /// Applies changed criteria of a consumer to the producer on this node.
+    fn criteria_changed(&self, core: &Arc<Core>);
+
+    fn remove(&self, core: &Arc<Core>);
+}
 
 /// The selection of a consumer.
 #[derive(Debug)]
@@ -35,7 +48,7 @@ pub(crate) struct Wanted {
 
 pub(crate) struct Core {
     pub(super) config: Config,
-    pub(super) streams: Arc<Registry>,
+    registrar: Arc<dyn Registrar>,
     /// The consumers with which it shares subscriptions to remote producers.
     pub(super) group: Arc<Group>,
     pub(super) lookup: Lookup,
@@ -66,6 +79,7 @@ impl Core {
     pub(super) fn new(
         config: Config,
         group: Arc<Group>,
+        registrar: Arc<dyn Registrar>,
         (lookup, wanted): (Lookup, Wanted),
         board: Board,
     ) -> Self {
@@ -73,7 +87,7 @@ impl Core {
         Self {
             queue: Queue::new(config.buffer_size, config.buffer_bytes),
             config,
-            streams: group.streams.clone(),
+            registrar,
             group,
             lookup,
             wanted: Mutex::new(Arc::new(wanted)),
@@ -117,13 +131,18 @@ impl Core {
         let filter = self.lookup.filter(&criteria)?;
         let wanted = Arc::new(Wanted { criteria, filter });
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
-        self.streams.consumer_wants(self);
+        self.registrar.criteria_changed(self);
         self.group.criteria_changed();
         Ok(())
     }
 
     pub(crate) fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// Removes the consumer from the node's streams.
+    pub(super) fn unregister(self: &Arc<Self>) {
+        self.registrar.remove(self);
     }
 
     /// Adds the consumer to its group.

@@ -212,6 +212,6 @@ impl Drop for FramesConsumer {
         let left = self.core.queue().abandon();
         self.core.tally.closed.add(left);
         self.core.taps.close();
-        self.core.streams.remove_consumer(&self.core);
+        self.core.unregister();
     }
 }

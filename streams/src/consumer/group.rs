@@ -20,13 +20,13 @@ use crate::{
         authorization::Authorizer,
         backoff::ExponentialBackoff,
         config::Scope,
+        env::Env,
         format::Format,
         protocol::{SubscriberId, random_id},
         queue::Source,
         status::next_generation,
     },
     peer::PeerEntry,
-    registry::Registry,
 };
 
 /// The settings that consumers must have in common to share a subscription.
@@ -63,7 +63,7 @@ pub(crate) struct Group {
     pub(super) scope: Scope,
     pub(super) format: Option<Format>,
     pub(super) max_datum_len: usize,
-    pub(super) streams: Arc<Registry>,
+    pub(super) env: Arc<Env>,
     pub(super) authorizer: Authorizer,
     pub(super) attempts: Attempts,
     /// The id under which remote producers know the group.
@@ -111,12 +111,12 @@ impl Group {
     /// Creates a group for a consumer that is about to join.
     pub(super) fn new(
         config: &Config,
-        streams: Arc<Registry>,
+        env: Arc<Env>,
         authorizer: Authorizer,
         name: UniqueId,
     ) -> Self {
         let subscriber_id = SubscriberId {
-            process: streams.process,
+            process: env.process,
             consumer: random_id(),
         };
         let state = State {
@@ -128,9 +128,9 @@ impl Group {
             scope: config.scope,
             format: config.format,
             max_datum_len: config.max_datum_len,
-            cancel: streams.env.cancel.child_token(),
+            cancel: env.cancel.child_token(),
             leaving: CancellationToken::new(),
-            streams,
+            env,
             authorizer,
             attempts: Attempts::default(),
             subscriber_id,
@@ -327,8 +327,8 @@ impl Group {
         if self.scope == Scope::Node {
             return 0;
         }
-        let catalog = self.streams.env.discovery.catalog();
-        let local_id = self.streams.env.local_id;
+        let catalog = self.env.discovery.catalog();
+        let local_id = self.env.local_id;
         let offers =
             |peer: &&PeerEntry| peer.streams().contains(&self.id) && *peer.id() != local_id;
         let unfit = |peer: &&PeerEntry| {

@@ -21,7 +21,7 @@ mod worker;
 pub use attempts::{Attempt, Phase};
 pub use builder::{Config, FramesConsumerBuilder, Taken};
 pub use control::{ConsumerControl, ConsumerReading};
-pub(crate) use core::Core;
+pub(crate) use core::{Core, MakeConsumer, Registrar};
 pub use frames::FramesConsumer;
 pub use stats::{ConsumerStats, Dropped};
 pub use typed::{Builder, Consumer};

@@ -81,7 +81,7 @@ async fn keep_unless_leaving(group: &Group, peer: PeerId, remembered: &mut Remem
 
 async fn keep(group: &Group, peer: PeerId, remembered: &mut Remembered<'_>) {
     let feed = remembered.feed.clone();
-    let discovery = &group.streams.env.discovery;
+    let discovery = &group.env.discovery;
     let mut catalog = discovery.catalog_watch();
     let mut waits = group.backoff().waits();
     let mut live = Some(group.enter());

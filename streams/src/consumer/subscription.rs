@@ -81,7 +81,7 @@ pub(super) async fn subscribe(
     remembered: &mut Remembered<'_>,
     catalog: &watch::Receiver<Catalog>,
 ) -> Outcome {
-    let ids = (*peer.id(), group.streams.env.local_id);
+    let ids = (*peer.id(), group.env.local_id);
     let channel = Channel::new(
         group.id,
         group.demand().criteria.clone(),
@@ -165,7 +165,7 @@ fn count_lost(group: &Group, peer: &PeerEntry, lost: u64) {
         .peekable();
     if losers.peek().is_some() {
         tracing::warn!(
-            peer = group.streams.env.discovery.describe(peer.id()),
+            peer = group.env.discovery.describe(peer.id()),
             stream = group.label(),
             lost,
             "records were lost: the producer sent them while this node was not connected to it"
@@ -190,14 +190,14 @@ async fn open(
         // Triggered when the peer has restarted.
         () = restarted(catalog.clone(), peer) => return Err(Outcome::Restarted),
         // Triggered when the peer answers, and at the latest when dialling times out.
-        connected = group.streams.env.connect(peer) => connected,
+        connected = group.env.connect(peer) => connected,
     };
     let mut link = connected.map_err(|error| {
         tracing::debug!(peer = %peer.id(), %error, "failed to dial a producer");
         Outcome::Closed(CloseReason::Lost)
     })?;
     entered.conn.get_or_init(|| link.conn.clone());
-    let hold = group.streams.env.discovery.hold(*peer.id());
+    let hold = group.env.discovery.hold(*peer.id());
     let mut demand = group.watch_demand();
     let asked = demand.borrow_and_update().clone();
     let offer = Offer {
@@ -205,7 +205,7 @@ async fn open(
         received: remembered.memory.received(),
     };
     let hello = Hello {
-        network: group.streams.env.network_id,
+        network: group.env.network_id,
         stream: group.id,
         criteria: asked.criteria.clone(),
         id: Some(group.subscriber_id),
@@ -257,7 +257,7 @@ fn check_format(group: &Group, peer: &PeerId, theirs: Option<Format>) -> Result<
         if group.attempts.mismatched(peer, theirs) {
             tracing::warn!(
                 stream = group.label(),
-                peer = group.streams.env.discovery.describe(peer),
+                peer = group.env.discovery.describe(peer),
                 "the producer declares {theirs}, this consumer {ours}: nothing is read; give the stream the same encoding and schema on both nodes"
             );
         }

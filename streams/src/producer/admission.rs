@@ -128,7 +128,7 @@ impl Core {
     }
 
     fn connection(&self, applicant: &Applicant<'_>) -> Arc<Connection> {
-        let ids = (self.streams.env.local_id, *applicant.peer.id());
+        let ids = (self.env.local_id, *applicant.peer.id());
         let (criteria, peer) = (applicant.criteria.clone(), applicant.peer.clone());
         let channel = Channel::new(self.id, criteria, ids, peer.clone(), State::Connected);
         channel.set_consumers(applicant.consumers);
@@ -285,7 +285,7 @@ impl Core {
             self.take_out(fanout, first, first.fate_away());
         }
         let (core, subscriber, connection) = (self.clone(), subscriber.clone(), connection.clone());
-        self.streams.env.spawn(async move {
+        self.env.spawn(async move {
             tokio::select! {
                 // Triggered when the producer ends.
                 () = core.cancel.cancelled() => {}

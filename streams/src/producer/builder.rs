@@ -3,21 +3,25 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    admission::AWAY_LIMIT, core::Core, frames::FramesProducer, lag::DisconnectLagging,
-    undelivered::GiveBack, worker,
+    admission::AWAY_LIMIT,
+    core::{Core, Registrar},
+    frames::FramesProducer,
+    lag::DisconnectLagging,
+    undelivered::GiveBack,
+    worker,
 };
 use crate::{
     Encoding, NetworkId, StreamId,
     channel::{
         authorization::{Authorizer, Requirements},
         config::Scope,
+        env::Env,
         filter::Lookup,
         format::Format,
         status::{Board, ChannelConditions},
     },
     frames::DEFAULT_MAX_FRAME_LEN,
     peer::{PeerEntry, TicketValidator},
-    registry::Registry,
 };
 
 /// The settings of a producer.
@@ -90,7 +94,8 @@ type OnlineWhen = Box<dyn FnOnce(ChannelConditions) -> ChannelConditions + Send 
 /// Configures and starts a producer of wire-format batches.
 #[must_use = "nothing is produced before it is built"]
 pub struct FramesProducerBuilder {
-    streams: Arc<Registry>,
+    env: Arc<Env>,
+    registrar: Arc<dyn Registrar>,
     config: Config,
     lookup: Option<Lookup>,
     requirements: Requirements,
@@ -99,11 +104,12 @@ pub struct FramesProducerBuilder {
 }
 
 impl FramesProducerBuilder {
-    pub(crate) fn new(streams: Arc<Registry>, id: StreamId) -> Self {
+    pub(crate) fn new(env: Arc<Env>, registrar: Arc<dyn Registrar>, id: StreamId) -> Self {
         let online_when: OnlineWhen = Box::new(|conditions| conditions);
-        let config = Config::new(id, streams.env.network_id, streams.env.send_window());
+        let config = Config::new(id, env.network_id, env.send_window());
         Self {
-            streams,
+            env,
+            registrar,
             config,
             lookup: None,
             requirements: Requirements::new(),
@@ -244,26 +250,29 @@ impl FramesProducerBuilder {
     /// Fails if the stream already has a producer on this node. The error contains a handle to that producer.
     pub fn build(self) -> Result<FramesProducer, FramesBuilderError> {
         let Self {
-            streams,
+            env,
+            registrar,
             config,
             lookup,
             requirements,
             undelivered,
             online_when,
         } = self;
+        let stream_id = config.stream_id;
         let lookup = lookup.unwrap_or_else(|| Lookup::Encoding(config.encoding.clone()));
-        let made = streams.add_producer(config.stream_id, || {
+        let make = || {
             Core::new(
                 config,
-                streams.clone(),
+                (env.clone(), registrar.clone()),
                 (Authorizer::new(requirements), lookup),
                 undelivered,
                 Board::new(online_when),
             )
-        });
-        match made {
+        };
+        let added = registrar.add(stream_id, Box::new(make));
+        match added {
             Ok(core) => {
-                streams.env.spawn(worker::run(core.clone()));
+                env.spawn(worker::run(core.clone()));
                 Ok(FramesProducer::new(core))
             }
             Err(existing) => Err(FramesBuilderError::AlreadyExists(FramesProducer::new(

@@ -138,7 +138,7 @@ impl ProducerControl {
     pub fn set_requirements(&self, requirements: Requirements) {
         self.set(|core| {
             core.authorizer.replace(requirements);
-            core.streams.env.discovery.renew();
+            core.env.discovery.renew();
         });
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     channel::{
         authorization::Authorizer,
         config::Scope,
+        env::Env,
         filter::Lookup,
         format::Format,
         protocol::Epoch,
@@ -33,8 +34,21 @@ use crate::{
         status::Board,
         tap::Taps,
     },
-    registry::Registry,
 };
+
+/// The producers of a node, by stream. Implemented by the layer above, which connects producers to consumers.
+pub(crate) trait Registrar: Send + Sync {
+    /// Registers the producer that `make` returns, or returns the existing one with one more handle.
+    fn add(
+        &self,
+        id: StreamId,
+        make: Box<dyn FnOnce() -> Core + '_>,
+    ) -> Result<Arc<Core>, Arc<Core>>;
+
+    /// Removes a producer, which frees its id. Leaves a tombstone if the stream ended for good. Does nothing if it is
+    /// not registered.
+    fn remove(self: Arc<Self>, core: &Arc<Core>, for_good: bool);
+}
 
 /// The life cycle of a producer.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +65,8 @@ pub(super) enum Life {
 pub(crate) struct Core {
     pub(super) id: StreamId,
     pub(super) config: Config,
-    pub(super) streams: Arc<Registry>,
+    pub(super) env: Arc<Env>,
+    registrar: Arc<dyn Registrar>,
     pub(super) authorizer: Authorizer,
     pub(super) lookup: Lookup,
     /// Receives the records that no subscriber selects.
@@ -79,12 +94,12 @@ pub(crate) struct Core {
 impl Core {
     pub(super) fn new(
         config: Config,
-        streams: Arc<Registry>,
+        (env, registrar): (Arc<Env>, Arc<dyn Registrar>),
         (authorizer, lookup): (Authorizer, Lookup),
         undelivered: Option<GiveBack>,
         board: Board,
     ) -> Self {
-        let cancel = streams.env.cancel.child_token();
+        let cancel = env.cancel.child_token();
         let live = Live {
             buffer_size: config.buffer_size,
             buffer_bytes: config.buffer_bytes,
@@ -96,7 +111,8 @@ impl Core {
             intake: Queue::new(config.buffer_size, config.buffer_bytes),
             lagging: watch::Sender::new(config.disconnect_lagging),
             config,
-            streams,
+            env,
+            registrar,
             authorizer,
             lookup,
             undelivered,
@@ -170,6 +186,11 @@ impl Core {
     /// Closes a handle. Returns true if it was the last one.
     pub(super) fn close_handle(&self) -> bool {
         self.handles.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Removes the producer from the node's streams, which frees its id.
+    pub(super) fn unregister(self: &Arc<Self>, for_good: bool) {
+        self.registrar.clone().remove(self, for_good);
     }
 
     pub(super) fn end(&self, for_good: bool, deadline: tokio::time::Instant) {

@@ -122,8 +122,8 @@ impl Core {
 
     /// Connects a consumer on this node. Does nothing if the producer is ending.
     pub(crate) fn add_local(self: &Arc<Self>, consumer: &Arc<consumer::Core>) {
-        let me = self.streams.env.discovery.me().into_unsigned();
-        let local = self.streams.env.local_id;
+        let me = self.env.discovery.me().into_unsigned();
+        let local = self.env.local_id;
         let criteria = consumer.criteria();
         let filter = self.filter_for(&criteria);
         let channel = Channel::new(self.id, criteria, (local, local), me, State::Connected);
@@ -213,7 +213,7 @@ impl Core {
         if lost > 0 {
             let peer = subscriber.peer_id();
             tracing::warn!(
-                peer = self.streams.env.discovery.describe(&peer),
+                peer = self.env.discovery.describe(&peer),
                 stream = self.label(),
                 lost,
                 "records were lost: a consumer did not confirm them before it was given up"

@@ -185,7 +185,7 @@ impl FramesProducer {
         let mut report = self.core.report.subscribe();
         self.open = false;
         self.core.close_handle();
-        self.core.streams.remove_producer(&self.core, false);
+        self.core.unregister(false);
         self.core.end(false, Instant::now() + limit);
         self.ended(&mut report).await
     }
@@ -200,7 +200,7 @@ impl FramesProducer {
             };
         }
         if !for_good {
-            self.core.streams.remove_producer(&self.core, false);
+            self.core.unregister(false);
         }
         self.core.end(for_good, Instant::now() + limit);
         self.ended(&mut report).await
@@ -271,7 +271,7 @@ impl Clone for FramesProducer {
 impl Drop for FramesProducer {
     fn drop(&mut self) {
         if self.open && self.core.close_handle() {
-            self.core.streams.remove_producer(&self.core, false);
+            self.core.unregister(false);
             self.core.end(false, Instant::now() + DRAIN);
         }
     }

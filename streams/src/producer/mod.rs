@@ -23,7 +23,7 @@ mod worker;
 pub(crate) use admission::{Admitted, Applicant};
 pub use builder::{Config, FramesBuilderError, FramesProducerBuilder};
 pub use control::{ProducerControl, ProducerReading};
-pub(crate) use core::Core;
+pub(crate) use core::{Core, Registrar};
 pub use error::{EncodingError, Error};
 pub use frames::{FinishReport, FramesProducer};
 pub use lag::DisconnectLagging;

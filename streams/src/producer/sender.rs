@@ -36,8 +36,8 @@ pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start
     if remote.retained.is_some() {
         conn.allow_side_stream();
     }
-    let _hold = core.streams.env.discovery.hold(conn.peer());
-    let catalog = core.streams.env.discovery.catalog_watch();
+    let _hold = core.env.discovery.hold(conn.peer());
+    let catalog = core.env.discovery.catalog_watch();
     let sending = Sending {
         core: &core,
         subscriber: &subscriber,

@@ -348,7 +348,7 @@ async fn wind_up(core: &Arc<Core>) {
         core.remove(subscriber);
     }
     core.taps.close();
-    core.streams.remove_producer(core, for_good);
+    core.unregister(for_good);
     let foreign = |subscriber: &Arc<Subscriber>| {
         subscriber
             .remote()

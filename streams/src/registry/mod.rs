@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 
+pub use self::definition::StreamDef;
 pub(crate) use self::definition::value;
-pub(crate) use self::slots::Registry;
-pub use self::{definition::StreamDef, slots::SubscriptionHold};
+use self::slots::Registry;
 use crate::{
     Datum, StreamId,
-    channel::{env::Env, filter::Lookup},
+    channel::{env::Env, filter::Lookup, hold::SubscriptionHold},
     consumer::{self, Consumer, FramesConsumerBuilder},
     net::Link,
     producer::{self, FramesProducerBuilder, Producer},
@@ -25,7 +25,7 @@ pub struct Streams(Arc<Registry>);
 
 impl Streams {
     /// Accepts the streams protocol from now on.
-    pub(crate) fn new(env: Env) -> Self {
+    pub(crate) fn new(env: Arc<Env>) -> Self {
         let registry = Arc::new(Registry::new(env));
         // Weak, because the node owns its handlers, and the streams own the node.
         let streams = Arc::downgrade(&registry);
@@ -39,19 +39,19 @@ impl Streams {
 
     /// Returns a builder for a producer of wire-format batches.
     pub fn producer_frames(&self, id: impl Into<StreamId>) -> FramesProducerBuilder {
-        FramesProducerBuilder::new(self.0.clone(), id.into())
+        FramesProducerBuilder::new(self.0.env.clone(), self.0.clone(), id.into())
     }
 
     /// Returns a builder for a consumer of wire-format batches.
     pub fn consumer_frames(&self, id: impl Into<StreamId>) -> FramesConsumerBuilder {
-        FramesConsumerBuilder::new(self.0.clone(), id.into())
+        FramesConsumerBuilder::new(self.0.env.clone(), self.0.clone(), id.into())
     }
 
     /// Prevents [shared](FramesConsumerBuilder::with_shared_subscription) subscriptions from dialling until the returned
     /// value is dropped, so that all consumers built in the meantime receive the first record. Connected subscriptions are
     /// not affected.
     pub fn hold_subscriptions(&self) -> SubscriptionHold {
-        self.0.hold_subscriptions()
+        self.0.env.holds.hold()
     }
 
     /// Creates a producer with default settings, or returns a handle to the existing one.
