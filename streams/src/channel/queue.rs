@@ -11,9 +11,10 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
 mod bypass;
+mod next;
 mod state;
 
-pub(crate) use bypass::Next;
+pub(crate) use next::Next;
 use state::{JOINED_MAX, State};
 
 use crate::frames::{Frames, FramesBuilder};

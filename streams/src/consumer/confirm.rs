@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::feed::Feed;
+use super::group::Feed;
 use crate::{
     channel::{protocol::HANDSHAKE_TIMEOUT, side::Entry},
     net::LinkConn,

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Weak, atomic::Ordering};
 
-use super::{attempts::Attempt, core::Core, stats::ConsumerStats};
+use super::{
+    group::{Attempt, Core},
+    stats::ConsumerStats,
+};
 use crate::{
     Criteria,
     channel::{

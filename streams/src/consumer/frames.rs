@@ -7,11 +7,9 @@ use std::{
 };
 
 use super::{
-    attempts::Attempt,
-    builder::{Config, Taken},
+    config::{Config, Taken},
     control::ConsumerControl,
-    core::Core,
-    progress::Progress,
+    group::{Attempt, Core, Progress},
     stats::ConsumerStats,
 };
 use crate::{

@@ -10,13 +10,9 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    attempts::Phase,
     confirm::Confirming,
-    demand::Demand,
-    feed::Feed,
-    group::Group,
-    memory::{Memory, Remembered},
-    receiver::Outcome,
+    group::{Demand, Feed, Group, Memory, Phase, Remembered},
+    outcome::Outcome,
 };
 use crate::{
     Frames, PeerId,

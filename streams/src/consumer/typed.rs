@@ -12,9 +12,7 @@ use futures::{Stream, stream::FusedStream};
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::{
-    attempts::Attempt,
-    builder::{Config, FramesConsumerBuilder},
-    frames::FramesConsumer,
+    builder::FramesConsumerBuilder, config::Config, frames::FramesConsumer, group::Attempt,
     stats::ConsumerStats,
 };
 use crate::{

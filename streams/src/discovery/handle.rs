@@ -14,9 +14,10 @@ use super::{
     bootstrap::{self, AddressSource},
     catalog::Catalog,
     config::Config,
+    event::Event,
     eviction::Known,
     gossip::{self, Gossip},
-    jobs::{self, Kind},
+    jobs::Kind,
     lan, ping,
     problems::Problem,
     shared::Shared,
@@ -34,18 +35,6 @@ use crate::{
 const DIAL_ATTEMPTS_MAX: u32 = 10;
 /// The number of peers that are notified of this node's departure at a time.
 const DEPARTURES_AT_A_TIME: usize = 64;
-
-/// A change of the catalog.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Event {
-    /// A peer was added.
-    PeerDiscovered(PeerEntry),
-    /// A peer changed or renewed its entry.
-    PeerUpdated(PeerEntry),
-    /// A peer departed, was not renewed within the purge time, or was displaced by others.
-    PeerDeparted(PeerId),
-}
 
 /// The discovery of a node. Clones are handles to the same state.
 #[derive(Clone)]
@@ -296,7 +285,7 @@ impl Discovery {
     /// Merges an entry obtained in another way. Returns false if it is refused, which is counted.
     pub fn feed(&self, entry: SignedPeerEntry) -> bool {
         let merged = self.0.merge_verified(vec![(entry, Known::Direct)]);
-        jobs::greet(&self.0, &merged);
+        sync::greet(&self.0, &merged);
         !merged.is_empty()
     }
 
@@ -425,7 +414,7 @@ impl Discovery {
     /// renewal.
     pub(crate) fn suspect(&self, peer: PeerId) {
         if peer != self.0.key.public() {
-            jobs::request(&self.0, peer, Kind::Push);
+            sync::request(&self.0, peer, Kind::Push);
         }
     }
 }

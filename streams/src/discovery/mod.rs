@@ -20,6 +20,7 @@ mod announce;
 mod bootstrap;
 mod catalog;
 mod config;
+mod event;
 mod eviction;
 mod exchanges;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -45,8 +46,9 @@ mod wire;
 
 pub use catalog::Catalog;
 pub use config::{Config, ConfigBuilder, ConfigError, ConfigError as ConfigBuilderError};
+pub use event::Event;
+pub use handle::Discovery;
 pub(crate) use handle::Hold;
-pub use handle::{Discovery, Event};
 pub use names::MAX_NAME_LEN;
 pub use problems::Problem;
 pub use store::{MAX_CATALOG_LEN, MAX_ENTRY_LEN, MAX_PEERS, Refusal};

@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     catalog::Catalog,
     config::Config,
+    event::Event,
     eviction::Known,
     exchanges::Exchanges,
     gossip::Gossip,
-    handle::Event,
     jobs::Jobs,
     lives::Lives,
     names::Names,

@@ -5,35 +5,17 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-use super::network::{Network, Settings};
+use super::{error::Error, network::Network, settings::Settings};
 use crate::{
     NetworkId,
     channel::config,
     discovery,
     frames::DEFAULT_MAX_FRAME_LEN,
-    net::{BindError, SecretKey, Transport},
+    net::{SecretKey, Transport},
 };
 
 /// The minimum frame limit: an extension and a catalog entry must fit.
 const MIN_MAX_FRAME_LEN: usize = 512 * 1024;
-
-/// An error from building a network.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// An address cannot be listened on.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The settings of discovery are invalid.
-    #[error("failed to configure discovery: {0}")]
-    Discovery(#[from] discovery::ConfigError),
-    /// The frame limit is too small for catalog entries, or too large for the 4-byte header.
-    #[error("the frame limit must be between 512 KiB and 4 GiB, not {0} bytes")]
-    FrameLimit(usize),
-    /// The network has been shut down.
-    #[error("the network has been shut down")]
-    ShutDown,
-}
 
 /// Configures and builds a [`Network`].
 #[derive(Debug)]
@@ -49,6 +31,21 @@ pub struct NetworkBuilder {
     transport: Transport,
     streams: config::Config,
     lazy: bool,
+}
+
+impl Network {
+    /// Starts a node with a new key, on loopback, without knowledge of other nodes.
+    ///
+    /// # Errors
+    /// Fails if no socket can be opened.
+    pub async fn new(id: impl Into<NetworkId>) -> Result<Self, Error> {
+        Self::builder(id).build().await
+    }
+
+    /// Returns a builder for a node.
+    pub fn builder(id: impl Into<NetworkId>) -> NetworkBuilder {
+        NetworkBuilder::new(id.into())
+    }
 }
 
 impl NetworkBuilder {

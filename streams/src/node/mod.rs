@@ -2,10 +2,13 @@
 
 mod builder;
 mod definition;
+mod error;
 mod network;
+mod settings;
 
-pub use builder::{Error, NetworkBuilder};
+pub use builder::NetworkBuilder;
 pub use definition::{
     ConsumerDef, ConsumerOf, ProducerDef, ProducerOf, StreamConsumer, StreamProducer,
 };
+pub use error::Error;
 pub use network::{LocalNode, Network};

@@ -5,32 +5,17 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::builder::{Error, NetworkBuilder};
+use super::{error::Error, settings::Settings};
 use crate::{
     NetworkId,
-    channel::{config, env::Env},
-    discovery::{self, Discovery},
-    net::{
-        self, BindError, CloseReason, Endpoint, EndpointAddr, Host, PeerId, SecretKey, Transport,
-    },
+    channel::env::Env,
+    discovery::Discovery,
+    net::{self, BindError, CloseReason, Endpoint, EndpointAddr, Host, PeerId, SecretKey},
     registry::Streams,
 };
 
 /// The time for which a node that shuts down waits until its departure is sent to others.
 const DEPARTURE_TIMEOUT: Duration = Duration::from_millis(1500);
-
-/// The settings from which a network is built.
-pub(super) struct Settings {
-    pub(super) network_id: NetworkId,
-    pub(super) secret_key: SecretKey,
-    pub(super) addresses: BTreeSet<SocketAddr>,
-    pub(super) advertised: Option<BTreeSet<SocketAddr>>,
-    pub(super) discovery: discovery::Config,
-    pub(super) mdns: bool,
-    pub(super) max_frame_len: usize,
-    pub(super) transport: Transport,
-    pub(super) streams: config::Config,
-}
 
 /// The parts of a node. It does not keep the node alive.
 struct Core {
@@ -114,19 +99,6 @@ impl Drop for Handle {
 }
 
 impl Network {
-    /// Starts a node with a new key, on loopback, without knowledge of other nodes.
-    ///
-    /// # Errors
-    /// Fails if no socket can be opened.
-    pub async fn new(id: impl Into<NetworkId>) -> Result<Self, Error> {
-        Self::builder(id).build().await
-    }
-
-    /// Returns a builder for a node.
-    pub fn builder(id: impl Into<NetworkId>) -> NetworkBuilder {
-        NetworkBuilder::new(id.into())
-    }
-
     pub(super) fn with_settings(settings: Settings) -> Self {
         let Settings {
             network_id,
@@ -169,7 +141,7 @@ impl Network {
         Self(Arc::new(Handle { core, streams }))
     }
 
-    /// Opens the sockets of a network that was built [lazily](NetworkBuilder::lazy). Does nothing if they are open.
+    /// Opens the sockets of a network that was built [lazily](super::builder::NetworkBuilder::lazy). Does nothing if they are open.
     ///
     /// Cancel safe.
     ///

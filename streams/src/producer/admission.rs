@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tokio::time::sleep;
@@ -11,6 +11,7 @@ use super::{
     core::Core,
     fanout::{Fanout, Fate},
     retained::Retained,
+    stats::count,
     subscriber::{Connection, Remote, Subscriber, Target},
 };
 use crate::{
@@ -26,9 +27,6 @@ use crate::{
     peer::PeerEntry,
 };
 
-/// The time for which a subscriber whose connection was lost is kept. It exceeds the delay with which a consumer
-/// reconnects with backoff after its network was down for 90 s.
-pub(super) const AWAY_LIMIT: Duration = Duration::from_mins(2);
 /// The maximum number of disconnected subscribers. At the limit, the one that subscribed first is dropped.
 const AWAY_MAX: usize = 64;
 
@@ -306,9 +304,4 @@ impl Core {
             self.take_out(&mut fanout, subscriber, subscriber.fate_away());
         }
     }
-}
-
-/// Converts to the type that counters add.
-pub(super) fn count(records: u64) -> usize {
-    usize::try_from(records).unwrap_or(usize::MAX)
 }

@@ -42,15 +42,6 @@ pub struct ProducerReading {
     pub mismatches: Vec<(PeerId, Format)>,
 }
 
-/// The settings that can change while the producer runs and that no task waits on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Live {
-    pub(super) buffer_size: usize,
-    pub(super) buffer_bytes: usize,
-    pub(super) max_consumers: usize,
-    pub(super) linger: Duration,
-}
-
 impl ProducerControl {
     pub(super) fn new(core: &Arc<Core>) -> Self {
         Self(Arc::downgrade(core))

@@ -12,13 +12,11 @@ use tokio::{sync::watch, time::timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    builder::Config,
-    control::Live,
+    config::{Config, Live},
     fanout::Fanout,
-    frames::FinishReport,
     lag::{DisconnectLagging, Penalties},
     mismatches::Mismatches,
-    stats::{ProducerStats, Tally},
+    stats::{FinishReport, ProducerStats, Tally},
     undelivered::GiveBack,
 };
 use crate::{

@@ -5,8 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    builder::Config, control::ProducerControl, core::Core, error::Error, stats::ProducerStats,
-    worker::DRAIN,
+    config::{Config, DRAIN},
+    control::ProducerControl,
+    core::Core,
+    error::Error,
+    stats::{FinishReport, ProducerStats},
 };
 use crate::{
     Frames, StreamId,
@@ -15,19 +18,6 @@ use crate::{
         status::{ChannelInfo, When},
     },
 };
-
-/// The result of ending a producer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct FinishReport {
-    /// True if the stream has ended; false if other handles remain.
-    pub ended: bool,
-    /// The number of subscribers that have read everything.
-    pub complete: usize,
-    /// The number of subscribers that left earlier or did not finish reading in time.
-    pub incomplete: usize,
-    /// The final counters of the producer.
-    pub stats: ProducerStats,
-}
 
 /// Sends wire-format batches to a stream. Clones are handles to the same producer.
 ///

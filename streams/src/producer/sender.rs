@@ -10,7 +10,7 @@ use tokio::{sync::Notify, time::timeout};
 
 use super::{
     admission::Admitted,
-    confirmations,
+    confirmations::{self, Ended},
     core::Core,
     fanout::Fate,
     retained::{Next, Retained},
@@ -87,14 +87,6 @@ pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start
         None => sending.left(reason),
         Some(retained) => sending.left_retained(retained, is_lost),
     }
-}
-
-/// The outcome of sending over a connection.
-pub(super) enum Ended {
-    /// The producer closes the connection with this reason.
-    Said(CloseReason),
-    /// Nothing more can be sent; the connection has its own close reason.
-    Lost,
 }
 
 struct Sending<'a> {

@@ -12,11 +12,11 @@ use std::{
 use futures::Sink;
 
 use super::{
-    builder::Config,
+    config::Config,
     core::Core,
     error::{EncodingError, Error},
-    frames::{FinishReport, FramesProducer},
-    stats::ProducerStats,
+    frames::FramesProducer,
+    stats::{FinishReport, ProducerStats},
 };
 use crate::{
     Datum, StreamId,

@@ -16,8 +16,8 @@ use tokio::{
 use super::{
     core::{Core, Life},
     fanout::Fate,
-    frames::FinishReport,
     lag::{Budget, DisconnectLagging},
+    stats::FinishReport,
     subscriber::{Subscriber, Target},
     undelivered::give_back,
 };
@@ -403,6 +403,3 @@ fn is_complete(subscriber: &Subscriber) -> bool {
         Target::Remote(remote) => *remote.complete.borrow(),
     }
 }
-
-/// The time for which a producer that ends lets its subscribers read queued records: 30 s.
-pub(super) const DRAIN: Duration = Duration::from_secs(30);

@@ -4,33 +4,14 @@
 //! Small batches and single records are queued, so that the task can merge them. Otherwise the reader of the next queue
 //! would be woken for each.
 
-use std::{fmt, sync::Arc, task::Waker};
+use std::{sync::Arc, task::Waker};
 
 use super::{
-    Queue, Source,
+    Queue,
+    next::Next,
     state::{JOIN_BELOW, State},
 };
 use crate::frames::Frames;
-
-/// The target of batches that bypass the queue.
-pub(crate) trait Next: fmt::Debug + Send + Sync {
-    fn queue(&self) -> &Queue;
-
-    /// Returns the number under which they are put into that queue.
-    fn source(&self) -> Source;
-
-    /// Counts records that were put into that queue, and their bytes without headers. Called before its reader can take
-    /// them.
-    fn passed(&self, count: usize, len: usize);
-}
-
-/// The next queue, while batches bypass this one.
-#[derive(Debug, Default)]
-pub(super) struct Bypass {
-    next: Option<Arc<dyn Next>>,
-    /// The number of records that bypassed the queue since the last call of `suspend_bypass`.
-    passed: u64,
-}
 
 impl Queue {
     /// Sends large batches directly to `next` from now on. The first one that does not fit there, or anything queued

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::BytesMut;
 
-use super::{PutError, Source, bypass::Bypass};
+use super::{PutError, Source, next::Bypass};
 use crate::frames::{Frames, FramesBuilder, HEADER_LEN};
 
 /// The length in bytes below which batches are merged by copying; longer ones are queued unchanged. Copying 4 KiB takes

@@ -7,9 +7,11 @@ use std::sync::{
 
 use tokio::sync::watch;
 
-use super::{channel::ChannelInfo, conditions::ChannelConditions, when::When};
-
-pub(super) type Channels = Arc<Vec<ChannelInfo>>;
+use super::{
+    channel::{ChannelInfo, Channels},
+    conditions::ChannelConditions,
+    when::When,
+};
 
 /// The channels of a producer or consumer, observable by others.
 #[derive(Debug)]

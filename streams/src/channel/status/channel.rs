@@ -33,6 +33,9 @@ pub(crate) fn next_generation() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// The channels of a producer or consumer.
+pub(super) type Channels = Arc<Vec<ChannelInfo>>;
+
 /// A channel, as seen by either side. Clones refer to the same, current state.
 #[derive(Debug, Clone)]
 pub struct ChannelInfo(Arc<Inner>);

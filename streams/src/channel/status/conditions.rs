@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{board::Channels, channel::ChannelInfo};
+use super::channel::{ChannelInfo, Channels};
 use crate::{Tag, peer::PeerEntry, primitives::IntoIterOrSingle};
 
 type Predicate = Arc<dyn Fn(&PeerEntry) -> bool + Send + Sync>;

@@ -4,7 +4,7 @@ use std::future::{Future, pending};
 
 use tokio::sync::watch;
 
-use super::{board::Channels, conditions::ChannelConditions};
+use super::{channel::Channels, conditions::ChannelConditions};
 
 /// Futures that wait for the online conditions and the channels of a producer or consumer.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    super::{eviction::Known, jobs, shared::Shared, store::Refusal},
+    super::{eviction::Known, shared::Shared, store::Refusal, sync},
     announcement::{Announcement, Departure},
     broadcast::Verdict,
 };
@@ -54,7 +54,7 @@ fn take_entry(shared: &Arc<Shared>, from: &PeerId, entry: Unverified) -> bool {
         return false;
     };
     let merged = shared.merge_verified(vec![(entry, how)]);
-    jobs::greet(shared, &merged);
+    sync::greet(shared, &merged);
     is_readable && !merged.is_empty()
 }
 

@@ -9,6 +9,7 @@ mod connection;
 mod connections;
 mod core;
 mod driver;
+mod handle;
 mod intake;
 mod membership;
 mod random;
@@ -20,6 +21,7 @@ mod tests_core;
 mod tests_net;
 mod wire;
 
-pub(super) use driver::{Gossip, run};
+pub(super) use driver::run;
+pub(super) use handle::Gossip;
 
 pub(super) const ALPN: &[u8] = b"/mosaik/discovery/announce/1.0";

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    super::{config::Config, handle::Event, store::Refusal},
+    super::{config::Config, event::Event, store::Refusal},
     ALPN,
     announcement::{self, Announcement, Departure},
     connection::{self, Incoming},

@@ -18,7 +18,7 @@ const CONFIRM_PART: u64 = 4;
 
 /// Signals that a confirmation is due early.
 #[derive(Debug)]
-pub(super) struct Signal {
+pub(in crate::consumer) struct Signal {
     due: Notify,
     /// The number of bytes after which a confirmation is due.
     due_bytes: AtomicU64,
@@ -38,25 +38,25 @@ impl Default for Signal {
 
 impl Signal {
     /// Sets the maximum number of unconfirmed bytes that the producer retains.
-    pub(super) fn set_kept_bytes(&self, bytes: u64) {
+    pub(in crate::consumer) fn set_kept_bytes(&self, bytes: u64) {
         let due = (bytes / CONFIRM_PART).clamp(1, CONFIRM_BYTES_MAX);
         self.due_bytes.store(due, Ordering::Relaxed);
     }
 
     /// Notes that records were received. A confirmation is due if all earlier ones were confirmed.
-    pub(super) fn received(&self) {
+    pub(in crate::consumer) fn received(&self) {
         if self.is_idle.swap(false, Ordering::AcqRel) {
             self.due.notify_one();
         }
     }
 
     /// Sets whether the next record makes a confirmation due.
-    pub(super) fn set_idle(&self, is_idle: bool) {
+    pub(in crate::consumer) fn set_idle(&self, is_idle: bool) {
         self.is_idle.store(is_idle, Ordering::Release);
     }
 
     /// Resolves when a confirmation is due. Cancel safe.
-    pub(super) async fn due(&self) {
+    pub(in crate::consumer) async fn due(&self) {
         self.due.notified().await;
     }
 }
@@ -66,7 +66,7 @@ impl Signal {
 ///
 /// A record that was received and filtered out counts as taken when all records before it are.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(in crate::consumer) struct Progress {
     /// Records that the application has taken or will never be given.
     taken: AtomicU64,
     taken_bytes: AtomicU64,
@@ -97,7 +97,7 @@ struct Segment {
 
 impl Progress {
     /// `signal` is shared by all consumers of the producer.
-    pub(super) fn new(signal: Arc<Signal>) -> Self {
+    pub(in crate::consumer) fn new(signal: Arc<Signal>) -> Self {
         Self {
             signal,
             ..Self::default()
@@ -109,7 +109,7 @@ impl Progress {
     }
 
     /// Starts a connection at this position of the producer.
-    pub(super) fn begin(&self, position: u64) {
+    pub(in crate::consumer) fn begin(&self, position: u64) {
         let mut received = self.received();
         if received.position != position || received.queued == 0 {
             received.base = (received.queued, position);
@@ -119,7 +119,7 @@ impl Progress {
     }
 
     /// Counts `count` received records, of which `queued` were queued.
-    pub(super) fn add(&self, count: usize, queued: usize) {
+    pub(in crate::consumer) fn add(&self, count: usize, queued: usize) {
         let mut received = self.received();
         received.queued += queued as u64;
         received.position += count as u64;
@@ -133,7 +133,7 @@ impl Progress {
 
     /// Counts records that the application has taken.
     #[inline]
-    pub(super) fn take(&self, count: u64, bytes: u64) {
+    pub(in crate::consumer) fn take(&self, count: u64, bytes: u64) {
         self.taken.fetch_add(count, Ordering::Release);
         let before = self.taken_bytes.fetch_add(bytes, Ordering::Relaxed);
         let due = self.signal.due_bytes.load(Ordering::Relaxed);
@@ -143,12 +143,12 @@ impl Progress {
     }
 
     /// Counts the records that were queued last as taken, because the application will not be given them.
-    pub(super) fn abandon(&self, count: usize) {
+    pub(in crate::consumer) fn abandon(&self, count: usize) {
         self.taken.fetch_add(count as u64, Ordering::Release);
     }
 
     /// Returns the position before which every record is taken.
-    pub(super) fn confirmed(&self) -> u64 {
+    pub(in crate::consumer) fn confirmed(&self) -> u64 {
         let taken = self.taken.load(Ordering::Acquire);
         let mut received = self.received();
         while let Some(first) = received

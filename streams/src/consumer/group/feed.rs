@@ -27,7 +27,7 @@ use crate::{
 /// Each consumer has its own filter, queue, and backlog of records that its queue has no room for. While any backlog is
 /// not empty, nothing is read from the producer. A backlog therefore holds at most one batch, plus the receive window
 /// of one connection that has ended. The backlogs share the buffers of the records.
-pub(super) struct Feed {
+pub(in crate::consumer) struct Feed {
     source: Source,
     signal: Arc<Signal>,
     state: Mutex<State>,
@@ -115,7 +115,7 @@ impl State {
 
 impl Feed {
     /// `source` identifies the producer in the queues of the consumers.
-    pub(super) fn new(source: Source) -> Self {
+    pub(in crate::consumer) fn new(source: Source) -> Self {
         Self {
             source,
             signal: Arc::default(),
@@ -128,12 +128,12 @@ impl Feed {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) const fn source(&self) -> Source {
+    pub(in crate::consumer) const fn source(&self) -> Source {
         self.source
     }
 
     /// Adds a consumer. It receives the records that arrive from now on.
-    pub(super) fn add(&self, core: &Arc<Core>) {
+    pub(in crate::consumer) fn add(&self, core: &Arc<Core>) {
         let mut state = self.state();
         let progress = Arc::new(Progress::new(self.signal.clone()));
         progress.begin(state.position);
@@ -148,7 +148,7 @@ impl Feed {
     }
 
     /// Removes a consumer. Its backlog counts as closed and no longer holds back the others.
-    pub(super) fn remove(&self, core: &Core) {
+    pub(in crate::consumer) fn remove(&self, core: &Core) {
         let mut state = self.state();
         let is_it = |outlet: &Outlet| std::ptr::eq(&raw const *outlet.core, core);
         let Some(at) = state.outlets.iter().position(is_it) else {
@@ -164,7 +164,7 @@ impl Feed {
     }
 
     /// Adds a connection to the boards of the consumers. The returned token is cancelled when a consumer rejects it.
-    pub(super) fn connect(&self, channel: &ChannelInfo) -> CancellationToken {
+    pub(in crate::consumer) fn connect(&self, channel: &ChannelInfo) -> CancellationToken {
         let mut state = self.state();
         for outlet in &state.outlets {
             outlet.core.board.add(channel);
@@ -175,14 +175,14 @@ impl Feed {
     }
 
     /// Makes the boards evaluate their conditions again.
-    pub(super) fn touch(&self) {
+    pub(in crate::consumer) fn touch(&self) {
         for outlet in &self.state().outlets {
             outlet.core.board.touch();
         }
     }
 
     /// Removes the connection from the boards.
-    pub(super) fn disconnect(&self) {
+    pub(in crate::consumer) fn disconnect(&self) {
         let mut state = self.state();
         if let Some(channel) = state.channel.take() {
             for outlet in &state.outlets {
@@ -192,12 +192,12 @@ impl Feed {
     }
 
     /// Closes the connection after an invalid record.
-    pub(super) fn reject(&self) {
+    pub(in crate::consumer) fn reject(&self) {
         self.state().rejected.cancel();
     }
 
     /// Starts a connection with confirmations at this position of the producer, which retains at most `kept_bytes`.
-    pub(super) fn begin(&self, position: u64, kept_bytes: u64) {
+    pub(in crate::consumer) fn begin(&self, position: u64, kept_bytes: u64) {
         let mut state = self.state();
         state.position = position;
         for outlet in &state.outlets {
@@ -213,7 +213,11 @@ impl Feed {
     ///
     /// # Errors
     /// Fails if no consumer is left. The batch then counts as not received.
-    pub(super) fn take(&self, frames: &Frames, is_selecting: bool) -> Result<usize, Closed> {
+    pub(in crate::consumer) fn take(
+        &self,
+        frames: &Frames,
+        is_selecting: bool,
+    ) -> Result<usize, Closed> {
         let mut state = self.state();
         if state.outlets.is_empty() {
             return Err(Closed);
@@ -234,13 +238,13 @@ impl Feed {
     }
 
     /// Returns true if all received records have been queued.
-    pub(super) fn is_drained(&self) -> bool {
+    pub(in crate::consumer) fn is_drained(&self) -> bool {
         self.state().is_drained()
     }
 
     /// Returns true if the records that a closed connection had received may be read: once, until all of them are
     /// queued. Later ones are not read, and count as lost when the producer is connected again.
-    pub(super) fn takes_rest(&self) -> bool {
+    pub(in crate::consumer) fn takes_rest(&self) -> bool {
         let mut state = self.state();
         let has_rest = state.has_rest && !state.is_drained();
         state.has_rest = true;
@@ -248,7 +252,7 @@ impl Feed {
     }
 
     /// Drops the backlogs.
-    pub(super) fn abandon(&self) {
+    pub(in crate::consumer) fn abandon(&self) {
         let mut state = self.state();
         state.outlets.iter_mut().for_each(Outlet::abandon);
         state.has_rest = false;
@@ -257,7 +261,7 @@ impl Feed {
     }
 
     /// Waits until the backlogs are empty. Cancel safe.
-    pub(super) async fn drained(&self) {
+    pub(in crate::consumer) async fn drained(&self) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -269,7 +273,7 @@ impl Feed {
     }
 
     /// Moves backlogs into the queues as room becomes available. Never resolves. Cancel safe.
-    pub(super) async fn drain(&self) {
+    pub(in crate::consumer) async fn drain(&self) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -309,7 +313,7 @@ impl Feed {
     }
 
     /// Returns the progress of a consumer, if it is one of these.
-    pub(super) fn progress(&self, core: &Core) -> Option<Arc<Progress>> {
+    pub(in crate::consumer) fn progress(&self, core: &Core) -> Option<Arc<Progress>> {
         let state = self.state();
         let is_it = |outlet: &&Outlet| std::ptr::eq(&raw const *outlet.core, core);
         let outlet = state.outlets.iter().find(is_it);
@@ -317,23 +321,23 @@ impl Feed {
     }
 
     /// The position before which every consumer has taken every record.
-    pub(super) fn confirmed(&self) -> u64 {
+    pub(in crate::consumer) fn confirmed(&self) -> u64 {
         self.state().confirmed()
     }
 
     /// The position after the last received record.
-    pub(super) fn position(&self) -> u64 {
+    pub(in crate::consumer) fn position(&self) -> u64 {
         self.state().position
     }
 
     /// Returns true if every received record is taken.
-    pub(super) fn is_all_taken(&self) -> bool {
+    pub(in crate::consumer) fn is_all_taken(&self) -> bool {
         let state = self.state();
         state.confirmed() == state.position
     }
 
     /// Returns true if every received record is taken. Then the next record makes a confirmation due.
-    pub(super) fn idles(&self) -> bool {
+    pub(in crate::consumer) fn idles(&self) -> bool {
         self.signal.set_idle(true);
         let is_all = self.is_all_taken();
         if !is_all {
@@ -343,7 +347,7 @@ impl Feed {
     }
 
     /// Resolves when a confirmation becomes due early. Cancel safe.
-    pub(super) async fn due(&self) {
+    pub(in crate::consumer) async fn due(&self) {
         self.signal.due().await;
     }
 }

@@ -1,19 +1,28 @@
 //! [`Group`]: the consumers that share one subscription to each remote producer. Most groups contain one consumer.
 
+mod attempts;
+mod core;
+mod demand;
+mod feed;
+mod memory;
+mod progress;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    attempts::Attempts,
-    builder::Config,
-    core::Core,
-    demand::Demand,
-    feed::Feed,
-    memory::{Memories, Remembered},
-    progress::Progress,
-};
+use attempts::Attempts;
+pub use attempts::{Attempt, Phase};
+pub(super) use core::Wanted;
+pub(crate) use core::{Core, MakeConsumer, Registrar};
+pub(super) use demand::Demand;
+pub(super) use feed::Feed;
+use memory::Memories;
+pub(super) use memory::{Memory, Remembered};
+pub(super) use progress::Progress;
+
+use super::config::Config;
 use crate::{
     PeerId, StreamId, UniqueId,
     channel::{

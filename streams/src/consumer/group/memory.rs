@@ -17,7 +17,7 @@ const REMEMBERED_MAX: usize = 1024;
 
 /// The position up to which a producer's records have been received, across all subscriptions to it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Memory {
+pub(in crate::consumer) struct Memory {
     next: Option<(Epoch, u64)>,
     /// True if the producer may have filtered out records since the last subscription started. `next` is then too low.
     selects: bool,
@@ -26,7 +26,11 @@ pub(super) struct Memory {
 impl Memory {
     /// Starts a subscription at `position`. `selects` says that the producer filters. Returns the number of records
     /// that were missed since the last subscription, 0 if it is not known.
-    pub(super) fn resume(&mut self, position: Option<(Epoch, u64)>, selects: bool) -> u64 {
+    pub(in crate::consumer) fn resume(
+        &mut self,
+        position: Option<(Epoch, u64)>,
+        selects: bool,
+    ) -> u64 {
         let known = self.next.filter(|_| !self.selects);
         let missed = match (known, position) {
             (Some((before, next)), Some((epoch, position))) if before == epoch => {
@@ -39,21 +43,21 @@ impl Memory {
     }
 
     /// Notes that the producer may filter out records from now on.
-    pub(super) const fn selected(&mut self) {
+    pub(in crate::consumer) const fn selected(&mut self) {
         self.selects = true;
     }
 
     /// Returns true if the producer announced its position.
-    pub(super) const fn is_known(&self) -> bool {
+    pub(in crate::consumer) const fn is_known(&self) -> bool {
         self.next.is_some()
     }
 
     /// The producer's incarnation, and the position after the last record received from it.
-    pub(super) const fn received(&self) -> Option<(Epoch, u64)> {
+    pub(in crate::consumer) const fn received(&self) -> Option<(Epoch, u64)> {
         self.next
     }
 
-    pub(super) fn advance(&mut self, count: usize) {
+    pub(in crate::consumer) fn advance(&mut self, count: usize) {
         if let Some((_, next)) = &mut self.next {
             *next += count as u64;
         }
@@ -62,7 +66,7 @@ impl Memory {
 
 /// The memories of all remote producers.
 #[derive(Default)]
-pub(super) struct Memories(Mutex<HashMap<PeerId, Known>>);
+pub(in crate::consumer) struct Memories(Mutex<HashMap<PeerId, Known>>);
 
 /// The memory of one producer.
 struct Known {
@@ -72,11 +76,11 @@ struct Known {
 }
 
 /// The memory of one producer while a receiver uses it. Dropping it puts the memory back.
-pub(super) struct Remembered<'a> {
+pub(in crate::consumer) struct Remembered<'a> {
     all: &'a Memories,
     peer: PeerId,
-    pub(super) feed: Arc<Feed>,
-    pub(super) memory: Memory,
+    pub(in crate::consumer) feed: Arc<Feed>,
+    pub(in crate::consumer) memory: Memory,
 }
 
 impl Memories {
@@ -85,7 +89,11 @@ impl Memories {
     }
 
     /// Takes the memory of a producer out for use. `new_feed` creates the feed of an unknown producer.
-    pub(super) fn recall(&self, peer: PeerId, new_feed: impl FnOnce() -> Feed) -> Remembered<'_> {
+    pub(in crate::consumer) fn recall(
+        &self,
+        peer: PeerId,
+        new_feed: impl FnOnce() -> Feed,
+    ) -> Remembered<'_> {
         let mut all = self.lock();
         if all.len() >= REMEMBERED_MAX && !all.contains_key(&peer) {
             let idle = all.iter().find(|(_, known)| known.memory.is_some());
@@ -105,20 +113,24 @@ impl Memories {
     }
 
     /// Returns every feed.
-    pub(super) fn feeds(&self) -> Vec<Arc<Feed>> {
+    pub(in crate::consumer) fn feeds(&self) -> Vec<Arc<Feed>> {
         let all = self.lock();
         all.values().map(|known| known.feed.clone()).collect()
     }
 
     /// Returns the feed of a source.
-    pub(super) fn feed(&self, source: Source) -> Option<Arc<Feed>> {
+    pub(in crate::consumer) fn feed(&self, source: Source) -> Option<Arc<Feed>> {
         let all = self.lock();
         let mut feeds = all.values().map(|known| &known.feed);
         feeds.find(|feed| feed.source() == source).cloned()
     }
 
     /// Returns a consumer's progress on a source.
-    pub(super) fn progress(&self, source: Source, core: &Core) -> Option<Arc<Progress>> {
+    pub(in crate::consumer) fn progress(
+        &self,
+        source: Source,
+        core: &Core,
+    ) -> Option<Arc<Progress>> {
         self.feed(source)?.progress(core)
     }
 }

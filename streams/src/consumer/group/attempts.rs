@@ -37,10 +37,10 @@ pub enum Phase {
 
 /// One entry for each node that a receiver runs for, sorted by id. Usually one or a few.
 #[derive(Debug, Default)]
-pub(super) struct Attempts(Mutex<Vec<Attempt>>);
+pub(in crate::consumer) struct Attempts(Mutex<Vec<Attempt>>);
 
 /// Removes the entry of a node when it is dropped.
-pub(super) struct Tracked<'a> {
+pub(in crate::consumer) struct Tracked<'a> {
     attempts: &'a Attempts,
     peer: PeerId,
 }
@@ -50,11 +50,11 @@ impl Attempts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn list(&self) -> Vec<Attempt> {
+    pub(in crate::consumer) fn list(&self) -> Vec<Attempt> {
         self.lock().clone()
     }
 
-    pub(super) fn track(&self, peer: PeerId) -> Tracked<'_> {
+    pub(in crate::consumer) fn track(&self, peer: PeerId) -> Tracked<'_> {
         let attempt = Attempt {
             producer: peer,
             phase: Phase::Connecting,
@@ -80,7 +80,7 @@ impl Attempts {
     }
 
     /// Notes the format of a node that was refused because of it. Returns false if the same format was noted before.
-    pub(super) fn mismatched(&self, peer: &PeerId, theirs: Format) -> bool {
+    pub(in crate::consumer) fn mismatched(&self, peer: &PeerId, theirs: Format) -> bool {
         let mut is_news = false;
         self.change(peer, |attempt| {
             is_news = attempt.mismatch.replace(theirs) != Some(theirs);
@@ -89,7 +89,7 @@ impl Attempts {
     }
 
     /// Does nothing for a node without an entry.
-    pub(super) fn set(&self, peer: &PeerId, phase: Phase) {
+    pub(in crate::consumer) fn set(&self, peer: &PeerId, phase: Phase) {
         self.change(peer, |attempt| {
             attempt.phase = phase;
             if phase == Phase::Connected {
@@ -105,19 +105,19 @@ fn place(attempts: &[Attempt], peer: &PeerId) -> Result<usize, usize> {
 }
 
 impl Tracked<'_> {
-    pub(super) fn set(&self, phase: Phase) {
+    pub(in crate::consumer) fn set(&self, phase: Phase) {
         self.attempts.set(&self.peer, phase);
     }
 
     /// Returns true if the last subscription reached [`Phase::Connected`].
-    pub(super) fn was_connected(&self) -> bool {
+    pub(in crate::consumer) fn was_connected(&self) -> bool {
         let mut was = false;
         let look = |attempt: &mut Attempt| was = attempt.phase == Phase::Connected;
         self.attempts.change(&self.peer, look);
         was
     }
 
-    pub(super) fn closed(&self, reason: CloseReason) {
+    pub(in crate::consumer) fn closed(&self, reason: CloseReason) {
         let set = |attempt: &mut Attempt| attempt.last_close = Some(reason);
         self.attempts.change(&self.peer, set);
     }

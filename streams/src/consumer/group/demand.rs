@@ -4,18 +4,18 @@ use crate::Criteria;
 
 /// The request to remote producers on behalf of all consumers that share a subscription.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Demand {
+pub(in crate::consumer) struct Demand {
     /// The union of their criteria.
-    pub(super) criteria: Criteria,
+    pub(in crate::consumer) criteria: Criteria,
     /// The number of consumers.
-    pub(super) consumers: u16,
+    pub(in crate::consumer) consumers: u16,
     /// True if the criteria of every consumer equal the union.
-    pub(super) is_uniform: bool,
+    pub(in crate::consumer) is_uniform: bool,
 }
 
 impl Demand {
     /// Combines the criteria of all consumers. A union that exceeds the limits of criteria requests every record.
-    pub(super) fn of(criteria: impl IntoIterator<Item = Criteria>) -> Self {
+    pub(in crate::consumer) fn of(criteria: impl IntoIterator<Item = Criteria>) -> Self {
         let mut distinct: Vec<Criteria> = Vec::new();
         let mut consumers = 0_u16;
         for one in criteria {

@@ -9,8 +9,12 @@ use tokio::{
 };
 use tracing::debug;
 
+mod requests;
+
+pub(super) use requests::{greet, request};
+
 use super::{
-    jobs::{self, Kind},
+    jobs::Kind,
     problems::Problem,
     shared::Shared,
     store::{Merged, Refusal},
@@ -19,7 +23,7 @@ use super::{
 use crate::{
     EndpointAddr, PeerId,
     net::{CloseReason, ConnectError, Link, LinkError},
-    peer::now_ms,
+    peer::{PeerEntryVersion, now_ms},
 };
 
 pub(super) const ALPN: &[u8] = b"/mosaik/discovery/sync/1.0";
@@ -137,7 +141,7 @@ pub(super) async fn is_another_me(
     Ok(started.is_some_and(|started| started != local.version.started_ms))
 }
 
-type Known = HashMap<PeerId, super::PeerEntryVersion>;
+type Known = HashMap<PeerId, PeerEntryVersion>;
 
 /// Exchanges with a peer, unless this node is departing. The frame is built once the connection is open: a whole
 /// catalog takes time to build, and any node can announce peers that do not exist.
@@ -243,7 +247,7 @@ async fn take(
             continue;
         };
         if entry.id() != peer || is_push {
-            jobs::request(shared, *entry.id(), Kind::Full);
+            request(shared, *entry.id(), Kind::Full);
         }
     }
     Ok(())

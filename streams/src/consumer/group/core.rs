@@ -11,7 +11,10 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{builder::Config, group::Group, stats::Tally};
+use super::{
+    super::{config::Config, stats::Tally},
+    Group,
+};
 use crate::{
     Criteria, StreamId,
     channel::{
@@ -41,24 +44,24 @@ pub(crate) trait Registrar: Send + Sync {
 /// The selection of a consumer.
 #[derive(Debug)]
 pub(crate) struct Wanted {
-    pub(super) criteria: Criteria,
+    pub(in crate::consumer) criteria: Criteria,
     /// Applied to records of producers that do not select.
-    pub(super) filter: Filter,
+    pub(in crate::consumer) filter: Filter,
 }
 
 pub(crate) struct Core {
-    pub(super) config: Config,
+    pub(in crate::consumer) config: Config,
     registrar: Arc<dyn Registrar>,
     /// The consumers with which it shares subscriptions to remote producers.
-    pub(super) group: Arc<Group>,
-    pub(super) lookup: Lookup,
+    pub(in crate::consumer) group: Arc<Group>,
+    pub(in crate::consumer) lookup: Lookup,
     wanted: Mutex<Arc<Wanted>>,
     /// The taps on the records that the application takes.
-    pub(super) taps: Taps,
-    pub(super) board: Board,
-    pub(super) tally: Tally,
+    pub(in crate::consumer) taps: Taps,
+    pub(in crate::consumer) board: Board,
+    pub(in crate::consumer) tally: Tally,
     /// The maximum number of records returned at once.
-    pub(super) batch_size: AtomicUsize,
+    pub(in crate::consumer) batch_size: AtomicUsize,
     /// Set when the node stops: no more records are received.
     is_leaving: AtomicBool,
     queue: Queue,
@@ -76,7 +79,7 @@ struct Sources {
 }
 
 impl Core {
-    pub(super) fn new(
+    pub(in crate::consumer) fn new(
         config: Config,
         group: Arc<Group>,
         registrar: Arc<dyn Registrar>,
@@ -109,15 +112,15 @@ impl Core {
     }
 
     /// Marks that no more records are to be received because the node stops.
-    pub(super) fn set_leaving(&self) {
+    pub(in crate::consumer) fn set_leaving(&self) {
         self.is_leaving.store(true, Ordering::Release);
     }
 
-    pub(super) fn is_leaving(&self) -> bool {
+    pub(in crate::consumer) fn is_leaving(&self) -> bool {
         self.is_leaving.load(Ordering::Acquire)
     }
 
-    pub(super) fn wanted(&self) -> Arc<Wanted> {
+    pub(in crate::consumer) fn wanted(&self) -> Arc<Wanted> {
         let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         wanted.clone()
     }
@@ -127,7 +130,10 @@ impl Core {
     }
 
     /// Sets the criteria, starting with the next record that is queued.
-    pub(super) fn set_criteria(self: &Arc<Self>, criteria: Criteria) -> Result<(), NotSelectable> {
+    pub(in crate::consumer) fn set_criteria(
+        self: &Arc<Self>,
+        criteria: Criteria,
+    ) -> Result<(), NotSelectable> {
         let filter = self.lookup.filter(&criteria)?;
         let wanted = Arc::new(Wanted { criteria, filter });
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
@@ -141,7 +147,7 @@ impl Core {
     }
 
     /// Removes the consumer from the node's streams.
-    pub(super) fn unregister(self: &Arc<Self>) {
+    pub(in crate::consumer) fn unregister(self: &Arc<Self>) {
         self.registrar.remove(self);
     }
 
@@ -156,19 +162,19 @@ impl Core {
     }
 
     /// Counts remote producers that are being connected to.
-    pub(super) fn sources_joined(&self, count: usize) {
+    pub(in crate::consumer) fn sources_joined(&self, count: usize) {
         self.sources().live += count;
     }
 
     /// Counts one of them as gone. Returns true if that ended the stream.
-    pub(super) fn source_left(&self) -> bool {
+    pub(in crate::consumer) fn source_left(&self) -> bool {
         let mut sources = self.sources();
         sources.live -= 1;
         self.settle(&sources)
     }
 
     /// Notes that a producer has finished the stream.
-    pub(super) fn mark_ended(&self) {
+    pub(in crate::consumer) fn mark_ended(&self) {
         self.sources().ended = true;
     }
 
@@ -208,7 +214,7 @@ impl Core {
     }
 
     /// Disconnects a source after a malformed record.
-    pub(super) fn reject(&self, source: Source) {
+    pub(in crate::consumer) fn reject(&self, source: Source) {
         self.tally.malformed.add(1);
         match self.sources().rejections.get(&source) {
             Some(rejection) => rejection.cancel(),
