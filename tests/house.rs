@@ -10,8 +10,9 @@ use petgraph::{algo::tarjan_scc, graph::DiGraph};
 use self::modules::{Crate, Path};
 use crate::support::root;
 
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 7] = [
     "streams/datum/src",
+    "streams/gossip/src",
     "streams/src",
     "runner/src",
     "wasm-sdk/src",

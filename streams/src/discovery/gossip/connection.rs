@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
+use mosaik_gossip::MAX_MESSAGE_LEN;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, timeout},
 };
 use tracing::debug;
 
-use super::wire::{MAX_MESSAGE_LEN, Message};
+use super::Message;
 use crate::{
     NetworkId,
     net::{CloseReason, LinkConn, LinkError, LinkReceiver, LinkSender},

@@ -13,8 +13,8 @@ use tracing::debug;
 
 use super::{
     super::shared::Shared,
+    Message,
     connection::{self, Incoming},
-    wire::Message,
 };
 use crate::{
     EndpointAddr, PeerId,

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use mosaik_gossip::{ACTIVE_MAX, Addresses, Node, Output, Random};
 use tokio::{
     sync::mpsc,
     time::{sleep_until, timeout},
@@ -17,13 +18,10 @@ use tokio::{
 use super::{
     super::{jobs, shared::Shared},
     ALPN,
-    announcement::{self, Addresses, Departure},
+    announcement::{self, Departure},
     connections::{Connections, Event},
-    core::{Core, Output},
     handle::{Gossip, Request},
     intake,
-    membership::ACTIVE_MAX,
-    random::Random,
 };
 use crate::{EndpointAddr, PeerId, peer::now_ms};
 
@@ -51,7 +49,7 @@ pub(in crate::discovery) async fn run(
     let mut catalog = shared.watch();
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
-        let timeout_at = driver.core.next_timeout();
+        let timeout_at = driver.node.next_timeout();
         tokio::select! {
             // Triggered by the rest of discovery.
             Some(request) = requests.recv() => match request {
@@ -70,15 +68,15 @@ pub(in crate::discovery) async fn run(
             event = driver.connections.next() => driver.on_event(event),
             // Triggered by a timeout of the protocol.
             () = sleep_until(timeout_at.into()) => {
-                let outputs = driver.core.on_timeout(Instant::now());
+                let outputs = driver.node.on_timeout(Instant::now());
                 driver.perform(outputs);
             }
             // Triggered when the catalog changes: there may be peers to join.
             Ok(()) = catalog.changed() => driver.look_around(),
             // Triggered every second.
             _ = sweep.tick() => {
-                let core = &driver.core;
-                driver.connections.sweep(|peer| core.is_wanted(peer));
+                let node = &driver.node;
+                driver.connections.sweep(|peer| node.is_wanted(peer));
                 driver.look_around();
             }
         }
@@ -88,7 +86,7 @@ pub(in crate::discovery) async fn run(
 struct Driver {
     shared: Arc<Shared>,
     gossip: Arc<Gossip>,
-    core: Core,
+    node: Node<PeerId>,
     connections: Connections,
     random: Random,
     /// The time of the next join attempt, and the pause after it.
@@ -102,7 +100,7 @@ impl Driver {
         // Without random bytes all nodes make the same choices. No secret depends on them.
         let _ = getrandom::fill(&mut seed);
         let seed = u64::from_le_bytes(seed);
-        let core = Core::new(shared.key.public(), seed, Instant::now());
+        let node = Node::new(shared.key.public(), seed, Instant::now());
         Self {
             connections: Connections::new(shared.clone(), ALPN),
             random: Random::seeded(!seed),
@@ -110,7 +108,7 @@ impl Driver {
             join_pause: JOIN_FIRST,
             shared,
             gossip,
-            core,
+            node,
         }
     }
 
@@ -120,15 +118,15 @@ impl Driver {
             Event::Message(from, message) => {
                 let shared = &self.shared;
                 let decide = |content: &Bytes| intake::decide(shared, &from, content);
-                self.core.on_message(from, message, now, decide)
+                self.node.on_message(from, message, now, decide)
             }
-            Event::Lost(peer) => self.core.on_disconnected(peer, now),
+            Event::Lost(peer) => self.node.on_disconnected(peer, now),
         };
         self.perform(outputs);
     }
 
     /// Performs actions of the protocol, and those that result from them.
-    fn perform(&mut self, mut outputs: Vec<Output>) {
+    fn perform(&mut self, mut outputs: Vec<Output<PeerId>>) {
         while !outputs.is_empty() {
             let mut next = Vec::new();
             for output in outputs {
@@ -139,19 +137,19 @@ impl Driver {
                             addrs: self.hints(&to),
                         };
                         if let Some(Event::Lost(peer)) = self.connections.send(&message, hints) {
-                            next.extend(self.core.on_disconnected(peer, Instant::now()));
+                            next.extend(self.node.on_disconnected(peer, Instant::now()));
                         }
                     }
                     Output::Up(peer) => {
                         let entry = self.entry();
-                        next.extend(self.core.offer(peer, &entry, Instant::now()));
+                        next.extend(self.node.offer(peer, &entry, Instant::now()));
                     }
                     Output::Leave(peer) => self.connections.leave(&peer),
                 }
             }
             outputs = next;
         }
-        let neighbours = self.core.neighbours();
+        let neighbours = self.node.neighbours();
         let before = self.gossip.neighbours.swap(neighbours, Ordering::Relaxed);
         if neighbours < before {
             self.join_pause = JOIN_FIRST;
@@ -164,7 +162,7 @@ impl Driver {
         if self.shared.catalog().get(peer).is_some() {
             return BTreeSet::new();
         }
-        let data = self.core.data(peer);
+        let data = self.node.data(peer);
         data.map(Addresses::decode).into_iter().flatten().collect()
     }
 
@@ -176,7 +174,7 @@ impl Driver {
     fn announce(&mut self) {
         let entry = self.entry();
         // An entry that is too large is sent by sync; `Gossip::announce` returned false for it.
-        if let Some(outputs) = self.core.tell(entry, Instant::now()) {
+        if let Some(outputs) = self.node.broadcast(entry, Instant::now()) {
             self.perform(outputs);
         }
     }
@@ -185,7 +183,7 @@ impl Driver {
     /// and then, so that parts of a network that gossip separately, but know each other, become connected.
     fn look_around(&mut self) {
         let now = Instant::now();
-        let neighbours = self.core.neighbours();
+        let neighbours = self.node.neighbours();
         if neighbours >= ACTIVE_MAX || now < self.join_at {
             return;
         }
@@ -194,7 +192,7 @@ impl Driver {
         let unknown = |peer: &PeerId| catalog.get_signed(peer).is_none();
         let mut peers: Vec<PeerId> = catalog.signed_peers().map(|entry| *entry.id()).collect();
         peers.extend(bootstrap.filter(unknown));
-        peers.retain(|peer| !self.core.is_wanted(peer));
+        peers.retain(|peer| !self.node.is_wanted(peer));
         if peers.is_empty() {
             return;
         }
@@ -210,24 +208,24 @@ impl Driver {
             if neighbours == 0 {
                 self.join(peer);
             } else {
-                self.tell_addresses();
-                let outputs = self.core.invite(peer, now);
+                self.set_addresses();
+                let outputs = self.node.invite(peer, now);
                 self.perform(outputs);
             }
         }
     }
 
     fn join(&mut self, peer: PeerId) {
-        self.tell_addresses();
-        let outputs = self.core.join(peer);
+        self.set_addresses();
+        let outputs = self.node.join(peer);
         self.perform(outputs);
     }
 
     /// Sets the current addresses of this node as the ones that peers receive.
-    fn tell_addresses(&mut self) {
+    fn set_addresses(&mut self) {
         let catalog = self.shared.catalog();
         let addrs = catalog.local().address().addrs.iter().copied();
-        self.core.set_own_data(Addresses::encode(addrs));
+        self.node.set_own_data(Addresses::encode(addrs));
     }
 
     async fn depart(&mut self) {
@@ -236,7 +234,7 @@ impl Driver {
         let departure = Departure::new(&self.shared.key, version, now_ms());
         // Peers that have added this node may not be its neighbours yet.
         let open = self.connections.open();
-        let outputs = self.core.quit(&departure.encode().into(), open);
+        let outputs = self.node.quit(&departure.encode().into(), open);
         self.gossip.neighbours.store(0, Ordering::Relaxed);
         for output in outputs {
             if let Output::Send(to, message) = output {

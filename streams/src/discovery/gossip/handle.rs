@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use mosaik_gossip::MAX_CONTENT_LEN;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{announcement, core::Core};
+use super::announcement;
 use crate::{
     PeerId,
     net::{CloseReason, LinkConn},
@@ -46,7 +47,7 @@ impl Gossip {
     pub(in crate::discovery) fn announce(&self, local: &SignedPeerEntry) -> bool {
         self.announce.notify_one();
         let entry = announcement::of_entry(local);
-        self.neighbours() > 0 && Core::carries(entry.len())
+        self.neighbours() > 0 && entry.len() <= MAX_CONTENT_LEN
     }
 
     /// Returns the number of neighbours.

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use mosaik_gossip::Verdict;
 
 use super::{
     super::{eviction::Known, shared::Shared, store::Refusal, sync},
     announcement::{Announcement, Departure},
-    broadcast::Verdict,
 };
 use crate::{
     PeerId,
@@ -26,7 +26,7 @@ pub(super) fn decide(shared: &Arc<Shared>, from: &PeerId, content: &Bytes) -> Ve
         }
     };
     if is_news {
-        Verdict::PassOn
+        Verdict::Forward
     } else {
         Verdict::Drop
     }

@@ -1,12 +1,15 @@
-//! Random choice of peers. Not for secrets; the same seed gives the same choices. No I/O.
+//! [`Random`]: the choice of peers.
 
 use std::cell::Cell;
 
-/// SplitMix64, by Steele, Lea and Flood.
-pub(super) struct Random(Cell<u64>);
+/// A generator of pseudo-random numbers: SplitMix64, by Steele, Lea and Flood. Not for secrets: the same seed gives the
+/// same numbers.
+#[derive(Debug)]
+pub struct Random(Cell<u64>);
 
 impl Random {
-    pub(super) const fn seeded(seed: u64) -> Self {
+    /// Creates a generator.
+    pub const fn seeded(seed: u64) -> Self {
         Self(Cell::new(seed))
     }
 
@@ -19,11 +22,12 @@ impl Random {
     }
 
     /// Returns a number below `bound`, which must not be zero.
-    pub(super) fn below(&self, bound: usize) -> usize {
+    pub fn below(&self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
 
-    pub(super) fn pick<T: Copy>(&self, from: &[T]) -> Option<T> {
+    /// Returns one of the values; `None` if there are none.
+    pub(crate) fn pick<T: Copy>(&self, from: &[T]) -> Option<T> {
         (!from.is_empty()).then(|| from[self.below(from.len())])
     }
 }

@@ -8,32 +8,29 @@ use std::{
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{
-    broadcast::Verdict,
-    core::{Core, Output},
-    membership::{ACTIVE_MAX, PASSIVE_MAX, PENDING_MAX},
-    wire::{IHave, Message, MessageId, PeerData, PeerInfo, Priority, Reach, Swarm, Tree},
+use super::peer;
+use crate::{
+    ACTIVE_MAX, IHave, MAX_MESSAGE_LEN, Message, MessageId, Node, Output, PeerData, PeerInfo,
+    Priority, Scope, Swarm, Tree, Verdict,
+    membership::{PASSIVE_MAX, PENDING_MAX},
 };
-use crate::{PeerId, SecretKey};
 
-fn peer(n: u8) -> PeerId {
-    SecretKey::from_bytes([n; 32]).public()
-}
+type Peer = [u8; 32];
 
 /// Nodes with simulated time whose messages arrive in order after 1 ms.
 struct Simulation {
     now: Instant,
-    nodes: BTreeMap<PeerId, Core>,
+    nodes: BTreeMap<Peer, Node<Peer>>,
     /// The messages received by each node, in order.
-    heard: BTreeMap<PeerId, Vec<Bytes>>,
-    on_the_way: VecDeque<(PeerId, PeerId, Message)>,
+    heard: BTreeMap<Peer, Vec<Bytes>>,
+    on_the_way: VecDeque<(Peer, Peer, Message<Peer>)>,
     carried: usize,
 }
 
 impl Simulation {
     fn new(count: u8) -> Self {
         let now = Instant::now();
-        let node = |n| (peer(n), Core::new(peer(n), u64::from(n), now));
+        let node = |n| (peer(n), Node::new(peer(n), u64::from(n), now));
         Self {
             now,
             nodes: (1..=count).map(node).collect(),
@@ -43,7 +40,11 @@ impl Simulation {
         }
     }
 
-    fn act(&mut self, id: PeerId, action: impl FnOnce(&mut Core, Instant) -> Vec<Output>) {
+    fn act(
+        &mut self,
+        id: Peer,
+        action: impl FnOnce(&mut Node<Peer>, Instant) -> Vec<Output<Peer>>,
+    ) {
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };
@@ -70,35 +71,35 @@ impl Simulation {
                 self.act(to, |core, now| {
                     core.on_message(from, message, now, |content| {
                         new.push(content.clone());
-                        Verdict::PassOn
+                        Verdict::Forward
                     })
                 });
                 self.heard.entry(to).or_default().extend(new);
             }
-            let due: Vec<PeerId> = self
+            let due: Vec<Peer> = self
                 .nodes
                 .iter()
                 .filter(|(_, node)| node.next_timeout() <= self.now)
                 .map(|(id, _)| *id)
                 .collect();
             for id in due {
-                self.act(id, Core::on_timeout);
+                self.act(id, Node::on_timeout);
             }
         }
     }
 
-    fn kill(&mut self, id: PeerId) {
+    fn kill(&mut self, id: Peer) {
         self.nodes.remove(&id);
-        let left: Vec<PeerId> = self.nodes.keys().copied().collect();
+        let left: Vec<Peer> = self.nodes.keys().copied().collect();
         for other in left {
             self.act(other, |core, now| core.on_disconnected(id, now));
         }
     }
 
-    fn tell(&mut self, id: PeerId, text: &str) {
+    fn tell(&mut self, id: Peer, text: &str) {
         let content = Bytes::copy_from_slice(text.as_bytes());
         self.act(id, |core, now| {
-            core.tell(content, now).expect("it is small")
+            core.broadcast(content, now).expect("it is small")
         });
     }
 
@@ -123,7 +124,7 @@ fn swarm(count: u8) -> Simulation {
 fn what_one_tells_all_hear_once() {
     let mut swarm = swarm(40);
     for (id, node) in &swarm.nodes {
-        assert!((1..=ACTIVE_MAX).contains(&node.neighbours()), "{id}");
+        assert!((1..=ACTIVE_MAX).contains(&node.neighbours()), "{id:?}");
     }
     swarm.tell(peer(7), "first");
     swarm.pass(Duration::from_secs(1));
@@ -166,10 +167,10 @@ fn a_departure_reaches_all_nodes_after_its_sender_is_gone() {
 #[test]
 fn a_departure_reaches_a_peer_not_yet_known_as_a_neighbour() {
     let now = Instant::now();
-    let (mut leaver, mut other) = (Core::new(peer(1), 1, now), Core::new(peer(2), 2, now));
+    let (mut leaver, mut other) = (Node::new(peer(1), 1, now), Node::new(peer(2), 2, now));
     for output in leaver.join(peer(2)) {
         if let Output::Send(_, message) = output {
-            other.on_message(peer(1), message, now, |_| Verdict::PassOn);
+            other.on_message(peer(1), message, now, |_| Verdict::Forward);
         }
     }
     assert_eq!((leaver.neighbours(), other.neighbours()), (0, 1));
@@ -179,7 +180,7 @@ fn a_departure_reaches_a_peer_not_yet_known_as_a_neighbour() {
             assert_eq!(to, peer(2));
             other.on_message(peer(1), message, now, |content| {
                 heard.push(content.clone());
-                Verdict::PassOn
+                Verdict::Forward
             });
         }
     }
@@ -198,7 +199,7 @@ fn what_a_neighbour_only_offers_is_asked_for() {
 #[test]
 fn what_is_refused_is_not_passed_on_nor_looked_at_again() {
     let now = Instant::now();
-    let mut core = Core::new(peer(1), 1, now);
+    let mut core = Node::new(peer(1), 1, now);
     for n in 2..=3 {
         core.on_message(peer(n), Message::Swarm(Swarm::Join(None)), now, |_| {
             Verdict::Drop
@@ -208,7 +209,7 @@ fn what_is_refused_is_not_passed_on_nor_looked_at_again() {
     let gossip = Message::Tree(Tree::Gossip {
         id: MessageId::of(&content),
         content,
-        scope: Reach::Swarm(u16::MAX),
+        scope: Scope::Swarm(u16::MAX),
     });
     let mut asked = 0;
     for _ in 0..3 {
@@ -216,7 +217,7 @@ fn what_is_refused_is_not_passed_on_nor_looked_at_again() {
             asked += 1;
             Verdict::Drop
         });
-        let passed_on = |it: &Output| matches!(it, Output::Send(to, _) if *to == peer(3));
+        let passed_on = |it: &Output<Peer>| matches!(it, Output::Send(to, _) if *to == peer(3));
         assert!(!outputs.iter().any(passed_on), "{outputs:?}");
     }
     assert_eq!(asked, 1);
@@ -224,7 +225,7 @@ fn what_is_refused_is_not_passed_on_nor_looked_at_again() {
     let forged = Message::Tree(Tree::Gossip {
         id: MessageId([1; 32]),
         content: Bytes::from_static(b"else"),
-        scope: Reach::Swarm(0),
+        scope: Scope::Swarm(0),
     });
     core.on_message(peer(2), forged, now, |_| panic!("it is forged"));
 }
@@ -232,7 +233,7 @@ fn what_is_refused_is_not_passed_on_nor_looked_at_again() {
 #[test]
 fn nobody_displaces_all_neighbours_at_once() {
     let now = Instant::now();
-    let mut core = Core::new(peer(1), 1, now);
+    let mut core = Node::new(peer(1), 1, now);
     let join = || Message::Swarm(Swarm::Join(None));
     let mut admitted = 0;
     for n in 2..=200 {
@@ -249,7 +250,7 @@ fn nobody_displaces_all_neighbours_at_once() {
 #[test]
 fn what_is_passed_on_fits_a_message() {
     let now = Instant::now();
-    let mut core = Core::new(peer(1), 1, now);
+    let mut core = Node::new(peer(1), 1, now);
     for n in 2..=4 {
         let joins = Message::Swarm(Swarm::Join(None));
         core.on_message(peer(n), joins, now, |_| Verdict::Drop);
@@ -265,7 +266,7 @@ fn what_is_passed_on_fits_a_message() {
         let [Output::Send(_, passed_on)] = outputs.as_slice() else {
             panic!("it goes on to one: {outputs:?}");
         };
-        assert!(passed_on.encode().len() <= super::wire::MAX_MESSAGE_LEN);
+        assert!(passed_on.encode().len() <= MAX_MESSAGE_LEN);
         let Message::Swarm(Swarm::Shuffle { nodes, ttl, .. }) = passed_on else {
             panic!("it is a shuffle");
         };
@@ -277,7 +278,7 @@ fn what_is_passed_on_fits_a_message() {
 #[test]
 fn ids_of_messages_that_never_come_are_forgotten() {
     let now = Instant::now();
-    let mut core = Core::new(peer(1), 1, now);
+    let mut core = Node::new(peer(1), 1, now);
     core.on_message(peer(2), Message::Swarm(Swarm::Join(None)), now, |_| {
         Verdict::Drop
     });
@@ -297,7 +298,8 @@ fn ids_of_messages_that_never_come_are_forgotten() {
     }
     for ms in [100, 200, 300] {
         let outputs = core.on_timeout(now + Duration::from_millis(ms));
-        let graft = |it: &&Output| matches!(it, Output::Send(_, Message::Tree(Tree::Graft { .. })));
+        let graft =
+            |it: &&Output<Peer>| matches!(it, Output::Send(_, Message::Tree(Tree::Graft { .. })));
         grafts += outputs.iter().filter(graft).count();
     }
     // The limit of announced messages per neighbour, each requested once.
@@ -305,7 +307,7 @@ fn ids_of_messages_that_never_come_are_forgotten() {
     assert!(core.next_timeout() >= now + Duration::from_secs(1));
 }
 
-fn any_peer() -> impl Strategy<Value = PeerId> {
+fn any_peer() -> impl Strategy<Value = Peer> {
     prop_oneof![(1..12u8), any::<u8>().prop_filter("a key", |n| *n > 0)].prop_map(peer)
 }
 
@@ -314,16 +316,16 @@ fn any_data() -> impl Strategy<Value = Option<PeerData>> {
     proptest::option::of(bytes.prop_map(|bytes| PeerData(bytes.into())))
 }
 
-fn any_nodes() -> impl Strategy<Value = Vec<PeerInfo>> {
+fn any_nodes() -> impl Strategy<Value = Vec<PeerInfo<Peer>>> {
     let node = (any_peer(), any_data()).prop_map(|(id, data)| PeerInfo { id, data });
     proptest::collection::vec(node, 0..20)
 }
 
-fn any_message() -> impl Strategy<Value = Message> {
+fn any_message() -> impl Strategy<Value = Message<Peer>> {
     let priority = prop_oneof![Just(Priority::High), Just(Priority::Low)];
     let id = || any::<[u8; 1]>().prop_map(|[byte]| MessageId([byte; 32]));
     let ihave = (id(), any::<u16>()).prop_map(|(id, round)| IHave { id, round });
-    let scope = prop_oneof![any::<u16>().prop_map(Reach::Swarm), Just(Reach::Neighbors)];
+    let scope = prop_oneof![any::<u16>().prop_map(Scope::Swarm), Just(Scope::Neighbors)];
     let content = proptest::collection::vec(any::<u8>(), 0..3);
     prop_oneof![
         any_data().prop_map(|data| Message::Swarm(Swarm::Join(data))),
@@ -360,18 +362,18 @@ proptest! {
     ) {
         let me = peer(1);
         let mut now = Instant::now();
-        let mut core = Core::new(me, 1, now);
+        let mut core = Node::new(me, 1, now);
         let mut neighbours = BTreeSet::new();
         for (from, message, ms, good) in steps {
             now += Duration::from_millis(ms);
             let mut outputs = core.on_timeout(now);
-            let verdict = if good { Verdict::PassOn } else { Verdict::Drop };
+            let verdict = if good { Verdict::Forward } else { Verdict::Drop };
             outputs.extend(core.on_message(from, message, now, |_| verdict));
             for output in &outputs {
                 match output {
                     Output::Send(to, message) => {
                         prop_assert_ne!(*to, me);
-                        prop_assert!(message.encode().len() <= super::wire::MAX_MESSAGE_LEN);
+                        prop_assert!(message.encode().len() <= MAX_MESSAGE_LEN);
                     }
                     Output::Up(peer) => _ = neighbours.insert(*peer),
                     Output::Leave(_) => {}
@@ -392,8 +394,8 @@ proptest! {
 
     #[test]
     fn nothing_that_comes_makes_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        if let Some(message) = Message::decode(&bytes) {
-            prop_assert!(Message::decode(&message.encode()).is_some());
+        if let Some(message) = Message::<Peer>::decode(&bytes) {
+            prop_assert!(Message::<Peer>::decode(&message.encode()).is_some());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! HyParView: each node has a few neighbours, and knows some more peers to replace them. No I/O, no clock.
+//! HyParView: each node has a few neighbours, and knows some more peers to replace them.
 //!
 //! See Leitão, Pereira and Rodrigues, "HyParView: a membership protocol for reliable gossip-based broadcast", 2007,
 //! with iroh-gossip's two changes: a neighbour counts once it has answered, and a dismissed one is given other peers.
@@ -9,18 +9,18 @@ use std::{
 };
 
 use super::{
+    PeerId,
     random::Random,
     wire::{PeerData, PeerInfo, Priority, Swarm},
 };
-use crate::PeerId;
 
 /// The maximum number of neighbours; the value of the paper and of iroh-gossip.
-pub(super) const ACTIVE_MAX: usize = 5;
+pub const ACTIVE_MAX: usize = 5;
 /// The maximum number of other known peers; likewise.
-pub(super) const PASSIVE_MAX: usize = 30;
+pub(crate) const PASSIVE_MAX: usize = 30;
 /// The maximum number of requests in progress. Other nodes can cause dials to arbitrary peers, at most this many per
 /// second.
-pub(super) const PENDING_MAX: usize = 8;
+pub(crate) const PENDING_MAX: usize = 8;
 /// The time in which a peer must confirm that it is a neighbour.
 const PENDING_TIMEOUT: Duration = Duration::from_secs(1);
 /// The length in hops of a joining peer's walk, and the remaining hops at which nodes add it to their known peers.
@@ -39,36 +39,36 @@ const DISPLACED_EVERY: Duration = Duration::from_secs(1);
 
 /// An action to perform.
 #[derive(Debug, PartialEq)]
-pub(super) enum Output {
-    Send(PeerId, Swarm),
-    Up(PeerId),
-    Down(PeerId),
+pub(crate) enum Output<Id> {
+    Send(Id, Swarm<Id>),
+    Up(Id),
+    Down(Id),
     /// Stop sending to the peer.
-    Leave(PeerId),
+    Leave(Id),
 }
 
-pub(super) struct Membership {
-    me: PeerId,
+pub(crate) struct Membership<Id> {
+    me: Id,
     /// The addresses of this node that peers receive.
-    pub(super) own_data: Option<PeerData>,
-    active: BTreeSet<PeerId>,
-    passive: BTreeSet<PeerId>,
+    pub(crate) own_data: Option<PeerData>,
+    active: BTreeSet<Id>,
+    passive: BTreeSet<Id>,
     /// Peers asked to become neighbours, or notified that they are, and the deadline of their answers.
-    pending: BTreeMap<PeerId, Instant>,
+    pending: BTreeMap<Id, Instant>,
     /// Peers that disconnected and stay alive, so that the end of their connection has no meaning. At most
     /// [`PASSIVE_MAX`], all of them passive.
-    live_on: BTreeSet<PeerId>,
+    live_on: BTreeSet<Id>,
     /// The addresses of the peers in any of these sets.
-    data: BTreeMap<PeerId, PeerData>,
+    data: BTreeMap<Id, PeerData>,
     shuffle_at: Instant,
     displaceable: u32,
     displaceable_since: Instant,
     random: Random,
-    pub(super) out: VecDeque<Output>,
+    pub(crate) out: VecDeque<Output<Id>>,
 }
 
-impl Membership {
-    pub(super) fn new(me: PeerId, random: Random, now: Instant) -> Self {
+impl<Id: PeerId> Membership<Id> {
+    pub(crate) fn new(me: Id, random: Random, now: Instant) -> Self {
         Self {
             me,
             own_data: None,
@@ -85,51 +85,51 @@ impl Membership {
         }
     }
 
-    pub(super) const fn active(&self) -> &BTreeSet<PeerId> {
+    pub(crate) const fn active(&self) -> &BTreeSet<Id> {
         &self.active
     }
 
     /// Returns true if the peer is a neighbour or may become one.
-    pub(super) fn is_wanted(&self, peer: &PeerId) -> bool {
+    pub(crate) fn is_wanted(&self, peer: &Id) -> bool {
         self.active.contains(peer) || self.pending.contains_key(peer)
     }
 
     #[cfg(test)]
-    pub(super) fn known(&self) -> usize {
+    pub(crate) fn known(&self) -> usize {
         let kept = self
             .active
             .iter()
             .chain(&self.passive)
             .chain(self.pending.keys());
-        let kept: BTreeSet<&PeerId> = kept.chain(&self.live_on).chain(self.data.keys()).collect();
+        let kept: BTreeSet<&Id> = kept.chain(&self.live_on).chain(self.data.keys()).collect();
         kept.len()
     }
 
     /// Returns the addresses of a peer as reported by others.
-    pub(super) fn data(&self, peer: &PeerId) -> Option<&PeerData> {
+    pub(crate) fn data(&self, peer: &Id) -> Option<&PeerData> {
         self.data.get(peer)
     }
 
-    pub(super) fn next_timeout(&self) -> Instant {
+    pub(crate) fn next_timeout(&self) -> Instant {
         let pending = self.pending.values().copied().min();
         pending.map_or(self.shuffle_at, |at| at.min(self.shuffle_at))
     }
 
     /// Asks a peer to become a neighbour and to forward that.
-    pub(super) fn join(&mut self, peer: PeerId) {
+    pub(crate) fn join(&mut self, peer: Id) {
         if peer != self.me && !self.active.contains(&peer) {
             self.send(peer, Swarm::Join(self.own_data.clone()));
         }
     }
 
     /// Asks a peer to become a neighbour if it has room.
-    pub(super) fn invite(&mut self, peer: PeerId, now: Instant) {
+    pub(crate) fn invite(&mut self, peer: Id, now: Instant) {
         if peer != self.me && !self.active.contains(&peer) {
             self.ask(peer, None, Priority::Low, now);
         }
     }
 
-    pub(super) fn on_message(&mut self, from: PeerId, message: Swarm, now: Instant) {
+    pub(crate) fn on_message(&mut self, from: Id, message: Swarm<Id>, now: Instant) {
         match message {
             Swarm::Join(data) => self.on_join(from, data, now),
             Swarm::ForwardJoin { peer, ttl } => {
@@ -163,7 +163,7 @@ impl Membership {
     }
 
     /// Handles the end of a connection to a peer, or a failed dial.
-    pub(super) fn on_disconnected(&mut self, peer: PeerId, now: Instant) {
+    pub(crate) fn on_disconnected(&mut self, peer: Id, now: Instant) {
         let was_pending = self.pending.remove(&peer).is_some();
         if self.active.contains(&peer) {
             let live_on = self.live_on.remove(&peer);
@@ -179,8 +179,8 @@ impl Membership {
         self.trim();
     }
 
-    pub(super) fn on_timeout(&mut self, now: Instant) {
-        let late: Vec<PeerId> = self
+    pub(crate) fn on_timeout(&mut self, now: Instant) {
+        let late: Vec<Id> = self
             .pending
             .iter()
             .filter(|(_, until)| **until <= now)
@@ -202,22 +202,22 @@ impl Membership {
     }
 
     /// Disconnects from all neighbours.
-    pub(super) fn quit(&mut self) {
+    pub(crate) fn quit(&mut self) {
         for peer in std::mem::take(&mut self.active) {
             self.dismiss(peer, false);
         }
     }
 
-    fn send(&mut self, to: PeerId, message: Swarm) {
+    fn send(&mut self, to: Id, message: Swarm<Id>) {
         self.out.push_back(Output::Send(to, message));
     }
 
-    fn info(&self, id: PeerId) -> PeerInfo {
+    fn info(&self, id: Id) -> PeerInfo<Id> {
         let data = self.data.get(&id).cloned();
         PeerInfo { id, data }
     }
 
-    fn remember(&mut self, peer: PeerId, data: Option<PeerData>) {
+    fn remember(&mut self, peer: Id, data: Option<PeerData>) {
         if let Some(data) = data.and_then(PeerData::bounded)
             && peer != self.me
         {
@@ -234,13 +234,13 @@ impl Membership {
         });
     }
 
-    fn on_join(&mut self, peer: PeerId, data: Option<PeerData>, now: Instant) {
+    fn on_join(&mut self, peer: Id, data: Option<PeerData>, now: Instant) {
         self.remember(peer, data);
         if !self.add_active(peer, Priority::High, true, now) {
             self.dismiss(peer, true);
             return;
         }
-        let others: Vec<PeerId> = self
+        let others: Vec<Id> = self
             .active
             .iter()
             .copied()
@@ -252,7 +252,7 @@ impl Membership {
         }
     }
 
-    fn on_forward_join(&mut self, from: PeerId, peer: PeerInfo, ttl: u16, now: Instant) {
+    fn on_forward_join(&mut self, from: Id, peer: PeerInfo<Id>, ttl: u16, now: Instant) {
         let id = peer.id;
         if id == self.me {
             return;
@@ -274,9 +274,9 @@ impl Membership {
         }
     }
 
-    fn on_shuffle(&mut self, from: PeerId, origin: PeerId, mut nodes: Vec<PeerInfo>, ttl: u16) {
+    fn on_shuffle(&mut self, from: Id, origin: Id, mut nodes: Vec<PeerInfo<Id>>, ttl: u16) {
         nodes.truncate(NODES_MAX);
-        let nodes: Vec<PeerInfo> = nodes.into_iter().map(PeerInfo::bounded).collect();
+        let nodes: Vec<PeerInfo<Id>> = nodes.into_iter().map(PeerInfo::bounded).collect();
         if origin == self.me {
             return;
         }
@@ -293,7 +293,7 @@ impl Membership {
         }
     }
 
-    fn reply_to_shuffle(&mut self, to: PeerId, count: usize) {
+    fn reply_to_shuffle(&mut self, to: Id, count: usize) {
         let passive = self.sample(&self.passive, Some(to), count);
         let active = self.sample(&self.active, Some(to), count - passive.len());
         let nodes = passive.into_iter().chain(active);
@@ -308,7 +308,7 @@ impl Membership {
         let active = self.sample(&self.active, Some(to), SHUFFLE_ACTIVE);
         let passive = self.sample(&self.passive, Some(to), SHUFFLE_PASSIVE);
         let others = active.into_iter().chain(passive);
-        let mut nodes: Vec<PeerInfo> = others.map(|peer| self.info(peer)).collect();
+        let mut nodes: Vec<PeerInfo<Id>> = others.map(|peer| self.info(peer)).collect();
         nodes.push(PeerInfo {
             id: self.me,
             data: self.own_data.clone(),
@@ -317,13 +317,13 @@ impl Membership {
         self.send(to, Swarm::Shuffle { origin, nodes, ttl });
     }
 
-    fn learn(&mut self, nodes: Vec<PeerInfo>) {
+    fn learn(&mut self, nodes: Vec<PeerInfo<Id>>) {
         for node in nodes.into_iter().take(NODES_MAX) {
             self.add_passive(node);
         }
     }
 
-    fn add_passive(&mut self, peer: PeerInfo) {
+    fn add_passive(&mut self, peer: PeerInfo<Id>) {
         if peer.id == self.me || self.active.contains(&peer.id) {
             return;
         }
@@ -336,7 +336,7 @@ impl Membership {
     }
 
     /// Makes a peer a neighbour. Returns false if there is no room.
-    fn add_active(&mut self, peer: PeerId, priority: Priority, answer: bool, now: Instant) -> bool {
+    fn add_active(&mut self, peer: Id, priority: Priority, answer: bool, now: Instant) -> bool {
         if peer == self.me {
             return false;
         }
@@ -377,7 +377,7 @@ impl Membership {
         true
     }
 
-    fn remove_active(&mut self, peer: PeerId, keep: bool) {
+    fn remove_active(&mut self, peer: Id, keep: bool) {
         if self.active.remove(&peer) {
             self.out.push_back(Output::Down(peer));
             if keep {
@@ -388,7 +388,7 @@ impl Membership {
     }
 
     /// Notifies a peer that it is not a neighbour, and sends it other peers.
-    fn dismiss(&mut self, peer: PeerId, alive: bool) {
+    fn dismiss(&mut self, peer: Id, alive: bool) {
         self.reply_to_shuffle(peer, SHUFFLE_ACTIVE + SHUFFLE_PASSIVE);
         let respond = false;
         self.send(peer, Swarm::Disconnect { alive, respond });
@@ -396,7 +396,7 @@ impl Membership {
     }
 
     /// Asks a peer to become a neighbour, or notifies it that it is one, unless that is already in progress.
-    fn ask(&mut self, peer: PeerId, data: Option<PeerData>, priority: Priority, now: Instant) {
+    fn ask(&mut self, peer: Id, data: Option<PeerData>, priority: Priority, now: Instant) {
         let is_known = self.active.contains(&peer);
         if self.pending.contains_key(&peer) || (!is_known && self.pending.len() >= PENDING_MAX) {
             return;
@@ -411,7 +411,7 @@ impl Membership {
     }
 
     /// Asks one of the known peers to take a free place.
-    fn refill(&mut self, without: Option<PeerId>, now: Instant) {
+    fn refill(&mut self, without: Option<Id>, now: Instant) {
         if self.active.len() + self.pending.len() >= ACTIVE_MAX {
             return;
         }
@@ -428,13 +428,13 @@ impl Membership {
         }
     }
 
-    fn pick(&self, from: &BTreeSet<PeerId>, wanted: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
-        let wanted: Vec<PeerId> = from.iter().copied().filter(|peer| wanted(peer)).collect();
+    fn pick(&self, from: &BTreeSet<Id>, wanted: impl Fn(&Id) -> bool) -> Option<Id> {
+        let wanted: Vec<Id> = from.iter().copied().filter(|peer| wanted(peer)).collect();
         self.random.pick(&wanted)
     }
 
-    fn sample(&self, from: &BTreeSet<PeerId>, without: Option<PeerId>, most: usize) -> Vec<PeerId> {
-        let mut all: Vec<PeerId> = from
+    fn sample(&self, from: &BTreeSet<Id>, without: Option<Id>, most: usize) -> Vec<Id> {
+        let mut all: Vec<Id> = from
             .iter()
             .copied()
             .filter(|peer| Some(*peer) != without)

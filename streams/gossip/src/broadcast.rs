@@ -1,4 +1,4 @@
-//! PlumTree: messages are sent along a tree of neighbours; other neighbours receive message ids only. No I/O, no clock.
+//! PlumTree: messages are sent along a tree of neighbours; other neighbours receive message ids only.
 //!
 //! See Leitão, Pereira and Rodrigues, "Epidemic broadcast trees", 2007. Unlike the paper and iroh-gossip, a message is
 //! forwarded only after the application has accepted it, and the state that peers can cause is bounded.
@@ -10,8 +10,8 @@ use std::{
 
 use bytes::Bytes;
 
-use super::wire::{IHAVES_PER_MESSAGE, IHave, MessageId, Reach, Tree};
-use crate::PeerId;
+use super::PeerId;
+use super::wire::{IHAVES_PER_MESSAGE, IHave, MessageId, Scope, Tree};
 
 /// The time for which a message can be requested, and for which its id is remembered. These and the next four values
 /// are those of iroh-gossip.
@@ -22,7 +22,7 @@ const GRAFT_AFTER: Duration = Duration::from_millis(80);
 /// The delay before the message is requested from another peer.
 const GRAFT_NEXT_AFTER: Duration = Duration::from_millis(40);
 /// The time for which ids are collected before they are sent.
-const TELL_IDS_AFTER: Duration = Duration::from_millis(5);
+const ANNOUNCE_IDS_AFTER: Duration = Duration::from_millis(5);
 /// The number of hops by which another path must be shorter to replace a path of the tree.
 const SHORTCUT: u16 = 7;
 /// The maximum number of remembered ids, and of bytes of kept messages. The oldest are removed first.
@@ -34,62 +34,82 @@ const MISSING_MAX: usize = 4096;
 const MISSING_OF_PEER_MAX: usize = 1024;
 const PROVIDERS_MAX: usize = 5;
 /// The maximum number of ids that wait to be sent to one peer.
-const UNTOLD_MAX: usize = 4096;
+const UNANNOUNCED_MAX: usize = 4096;
 
 /// The decision of the application about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    PassOn,
+pub enum Verdict {
+    /// Forward it.
+    Forward,
+    /// Do not forward it.
     Drop,
 }
 
-struct Missing {
-    providers: VecDeque<(PeerId, u16)>,
+struct Missing<Id> {
+    providers: VecDeque<(Id, u16)>,
     /// The peer that announced it first.
-    first: PeerId,
+    first: Id,
     graft_at: Instant,
 }
 
-#[derive(Default)]
-pub(super) struct Broadcast {
+pub(crate) struct Broadcast<Id> {
     /// Neighbours that receive all messages.
-    eager: BTreeSet<PeerId>,
+    eager: BTreeSet<Id>,
     /// Neighbours that receive ids only.
-    lazy: BTreeSet<PeerId>,
+    lazy: BTreeSet<Id>,
     received: BTreeSet<MessageId>,
     received_order: VecDeque<(Instant, MessageId)>,
     contents: HashMap<MessageId, (Bytes, u16)>,
     contents_order: VecDeque<(Instant, MessageId)>,
     contents_len: usize,
-    missing: HashMap<MessageId, Missing>,
+    missing: HashMap<MessageId, Missing<Id>>,
     /// The number of `missing` entries that each peer announced first.
-    missing_of: HashMap<PeerId, usize>,
-    untold: BTreeMap<PeerId, Vec<IHave>>,
-    tell_at: Option<Instant>,
-    pub(super) out: VecDeque<(PeerId, Tree)>,
+    missing_of: HashMap<Id, usize>,
+    unannounced: BTreeMap<Id, Vec<IHave>>,
+    announce_at: Option<Instant>,
+    pub(crate) out: VecDeque<(Id, Tree)>,
 }
 
-impl Broadcast {
-    pub(super) fn on_up(&mut self, peer: PeerId) {
+impl<Id> Default for Broadcast<Id> {
+    fn default() -> Self {
+        Self {
+            eager: BTreeSet::new(),
+            lazy: BTreeSet::new(),
+            received: BTreeSet::new(),
+            received_order: VecDeque::new(),
+            contents: HashMap::new(),
+            contents_order: VecDeque::new(),
+            contents_len: 0,
+            missing: HashMap::new(),
+            missing_of: HashMap::new(),
+            unannounced: BTreeMap::new(),
+            announce_at: None,
+            out: VecDeque::new(),
+        }
+    }
+}
+
+impl<Id: PeerId> Broadcast<Id> {
+    pub(crate) fn on_up(&mut self, peer: Id) {
         self.lazy.remove(&peer);
         self.eager.insert(peer);
     }
 
-    pub(super) fn on_down(&mut self, peer: &PeerId) {
+    pub(crate) fn on_down(&mut self, peer: &Id) {
         self.eager.remove(peer);
         self.lazy.remove(peer);
-        self.untold.remove(peer);
+        self.unannounced.remove(peer);
         for missing in self.missing.values_mut() {
             missing.providers.retain(|(provider, _)| provider != peer);
         }
-        let gone = |(id, it): (&MessageId, &Missing)| it.providers.is_empty().then_some(*id);
+        let gone = |(id, it): (&MessageId, &Missing<Id>)| it.providers.is_empty().then_some(*id);
         let gone: Vec<MessageId> = self.missing.iter().filter_map(gone).collect();
         for id in gone {
             self.forget_missing(&id);
         }
     }
 
-    fn forget_missing(&mut self, id: &MessageId) -> Option<Missing> {
+    fn forget_missing(&mut self, id: &MessageId) -> Option<Missing<Id>> {
         let missing = self.missing.remove(id)?;
         if let Entry::Occupied(mut of_peer) = self.missing_of.entry(missing.first) {
             *of_peer.get_mut() -= 1;
@@ -100,17 +120,17 @@ impl Broadcast {
         Some(missing)
     }
 
-    pub(super) fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let graft = self.missing.values().map(|missing| missing.graft_at).min();
         let expiry = [self.received_order.front(), self.contents_order.front()];
         let expiry = expiry.into_iter().flatten().map(|(at, _)| *at);
-        expiry.chain(graft).chain(self.tell_at).min()
+        expiry.chain(graft).chain(self.announce_at).min()
     }
 
-    pub(super) fn on_timeout(&mut self, now: Instant) {
-        if self.tell_at.is_some_and(|at| at <= now) {
-            self.tell_at = None;
-            for (peer, ids) in std::mem::take(&mut self.untold) {
+    pub(crate) fn on_timeout(&mut self, now: Instant) {
+        if self.announce_at.is_some_and(|at| at <= now) {
+            self.announce_at = None;
+            for (peer, ids) in std::mem::take(&mut self.unannounced) {
                 for ids in ids.chunks(IHAVES_PER_MESSAGE) {
                     self.out.push_back((peer, Tree::IHave(ids.to_vec())));
                 }
@@ -153,7 +173,7 @@ impl Broadcast {
     }
 
     /// Broadcasts a message: eager neighbours receive the content, lazy ones the id.
-    pub(super) fn tell(&mut self, content: &Bytes, now: Instant) {
+    pub(crate) fn broadcast(&mut self, content: &Bytes, now: Instant) {
         let id = MessageId::of(content);
         self.keep(id, content, 0, now);
         self.queue_id(id, 0, None, now);
@@ -163,26 +183,26 @@ impl Broadcast {
     }
 
     /// Sends a final message to all neighbours and some other peers, in full, because they cannot request it later.
-    pub(super) fn send_final(&mut self, content: &Bytes, also: impl IntoIterator<Item = PeerId>) {
+    pub(crate) fn send_final(&mut self, content: &Bytes, also: impl IntoIterator<Item = Id>) {
         let id = MessageId::of(content);
         let neighbours = self.eager.union(&self.lazy).copied();
-        let all: BTreeSet<PeerId> = neighbours.chain(also).collect();
+        let all: BTreeSet<Id> = neighbours.chain(also).collect();
         for peer in all {
             self.send(peer, id, content, 0);
         }
     }
 
     /// Sends a message's id to one neighbour, which requests the message if it is missing.
-    pub(super) fn offer(&mut self, to: PeerId, content: &Bytes, now: Instant) {
+    pub(crate) fn offer(&mut self, to: Id, content: &Bytes, now: Instant) {
         let id = MessageId::of(content);
         self.keep(id, content, 0, now);
         self.out
             .push_back((to, Tree::IHave(vec![IHave { id, round: 0 }])));
     }
 
-    pub(super) fn on_message(
+    pub(crate) fn on_message(
         &mut self,
-        from: PeerId,
+        from: Id,
         message: Tree,
         now: Instant,
         decide: &mut impl FnMut(&Bytes) -> Verdict,
@@ -209,16 +229,16 @@ impl Broadcast {
         }
     }
 
-    fn is_neighbour(&self, peer: &PeerId) -> bool {
+    fn is_neighbour(&self, peer: &Id) -> bool {
         self.eager.contains(peer) || self.lazy.contains(peer)
     }
 
     fn on_gossip(
         &mut self,
-        from: PeerId,
+        from: Id,
         id: MessageId,
         content: &Bytes,
-        scope: Reach,
+        scope: Scope,
         now: Instant,
         decide: &mut impl FnMut(&Bytes) -> Verdict,
     ) {
@@ -233,7 +253,7 @@ impl Broadcast {
             return;
         }
         let verdict = decide(content);
-        let Reach::Swarm(round) = scope else {
+        let Scope::Swarm(round) = scope else {
             return;
         };
         let missing = self.forget_missing(&id);
@@ -244,7 +264,7 @@ impl Broadcast {
         }
         let round = round.saturating_add(1);
         self.keep(id, content, round, now);
-        let others: Vec<PeerId> = self
+        let others: Vec<Id> = self
             .eager
             .iter()
             .copied()
@@ -260,7 +280,7 @@ impl Broadcast {
     }
 
     /// Prefers a neighbour from which the message was available many hops earlier.
-    fn take_shortcut(&mut self, from: PeerId, round: u16, missing: &Missing) {
+    fn take_shortcut(&mut self, from: Id, round: u16, missing: &Missing<Id>) {
         let nearest = missing.providers.iter().min_by_key(|(_, round)| *round);
         if let Some((peer, nearer)) = nearest.copied()
             && nearer.saturating_add(SHORTCUT) <= round
@@ -276,7 +296,7 @@ impl Broadcast {
         }
     }
 
-    fn on_id(&mut self, from: PeerId, id: MessageId, round: u16, now: Instant) {
+    fn on_id(&mut self, from: Id, id: MessageId, round: u16, now: Instant) {
         if self.received.contains(&id) {
             return;
         }
@@ -299,34 +319,34 @@ impl Broadcast {
         }
     }
 
-    fn make_eager(&mut self, peer: PeerId) {
+    fn make_eager(&mut self, peer: Id) {
         if self.lazy.remove(&peer) {
             self.eager.insert(peer);
         }
     }
 
-    fn make_lazy(&mut self, peer: PeerId) {
+    fn make_lazy(&mut self, peer: Id) {
         if self.eager.remove(&peer) {
             self.lazy.insert(peer);
         }
     }
 
-    fn send(&mut self, to: PeerId, id: MessageId, content: &Bytes, round: u16) {
-        let (content, scope) = (content.clone(), Reach::Swarm(round));
+    fn send(&mut self, to: Id, id: MessageId, content: &Bytes, round: u16) {
+        let (content, scope) = (content.clone(), Scope::Swarm(round));
         let message = Tree::Gossip { id, content, scope };
         self.out.push_back((to, message));
     }
 
-    fn queue_id(&mut self, id: MessageId, round: u16, from: Option<PeerId>, now: Instant) {
+    fn queue_id(&mut self, id: MessageId, round: u16, from: Option<Id>, now: Instant) {
         for peer in self.lazy.iter().filter(|peer| Some(**peer) != from) {
-            let untold = self.untold.entry(*peer).or_default();
+            let unannounced = self.unannounced.entry(*peer).or_default();
             // Above the limit, the peer receives the message over the tree only, or not at all.
-            if untold.len() < UNTOLD_MAX {
-                untold.push(IHave { id, round });
+            if unannounced.len() < UNANNOUNCED_MAX {
+                unannounced.push(IHave { id, round });
             }
         }
-        if !self.untold.is_empty() {
-            self.tell_at.get_or_insert(now + TELL_IDS_AFTER);
+        if !self.unannounced.is_empty() {
+            self.announce_at.get_or_insert(now + ANNOUNCE_IDS_AFTER);
         }
     }
 
