@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use attempts::Attempts;
+pub(super) use attempts::Tracked;
 pub use attempts::{Attempt, Phase};
 pub(super) use core::Wanted;
 pub(crate) use core::{Core, MakeConsumer, Registrar};
