@@ -83,6 +83,12 @@ impl Queue {
         self.room.notify_waiters();
     }
 
+    /// Returns the maximum numbers of records and bytes.
+    pub(crate) fn bounds(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.max_count, state.max_bytes)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -196,9 +196,9 @@ impl FramesConsumer {
         ConsumerControl::new(&self.core)
     }
 
-    /// Returns the settings with which the consumer was built.
-    pub fn config(&self) -> &Config {
-        &self.core.config
+    /// Returns the current settings, including changes made with [`ConsumerControl`].
+    pub fn config(&self) -> Config {
+        self.core.current_config()
     }
 }
 

@@ -133,6 +133,24 @@ impl Core {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the current settings.
+    pub(super) fn current_config(&self) -> Config {
+        let Live {
+            buffer_size,
+            buffer_bytes,
+            max_consumers,
+            linger,
+        } = *self.live();
+        Config {
+            buffer_size,
+            buffer_bytes,
+            max_consumers,
+            linger,
+            disconnect_lagging: *self.lagging.borrow(),
+            ..self.config.clone()
+        }
+    }
+
     pub(crate) fn id(&self) -> StreamId {
         self.id
     }

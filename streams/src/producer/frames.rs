@@ -241,9 +241,9 @@ impl FramesProducer {
         ProducerControl::new(&self.core)
     }
 
-    /// Returns the settings with which the producer was built.
-    pub fn config(&self) -> &Config {
-        &self.core.config
+    /// Returns the current settings, including changes made with [`ProducerControl`].
+    pub fn config(&self) -> Config {
+        self.core.current_config()
     }
 }
 

@@ -159,9 +159,9 @@ impl<D: Datum> Producer<D> {
         &self.core.id
     }
 
-    /// Returns the settings with which the producer was built.
-    pub fn config(&self) -> &Config {
-        &self.core.config
+    /// Returns the current settings.
+    pub fn config(&self) -> Config {
+        self.core.current_config()
     }
 }
 

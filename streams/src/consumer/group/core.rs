@@ -111,6 +111,19 @@ impl Core {
         self.config.stream_id
     }
 
+    /// Returns the current settings.
+    pub(in crate::consumer) fn current_config(&self) -> Config {
+        let (buffer_size, buffer_bytes) = self.queue.bounds();
+        Config {
+            criteria: self.criteria(),
+            buffer_size,
+            buffer_bytes,
+            batch_size: self.batch_size.load(Ordering::Relaxed),
+            backoff: self.group.backoff(),
+            ..self.config.clone()
+        }
+    }
+
     /// Marks that no more records are to be received because the node stops.
     pub(in crate::consumer) fn set_leaving(&self) {
         self.is_leaving.store(true, Ordering::Release);
