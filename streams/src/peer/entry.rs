@@ -14,7 +14,7 @@ use super::{
     address::Transport,
     ticket::{Ticket, TicketClass},
 };
-use crate::{EndpointAddr, NetworkId, PeerId, StreamId, Tag, UniqueId};
+use crate::{EndpointAddr, NetworkId, PeerId, StreamId, Tag, UniqueId, primitives::Short};
 
 /// The generation of Mosaik that a network uses. Generations differ in the layout of entries only, and cannot read each
 /// other's. A node forwards entries of its own generation only.
@@ -267,6 +267,19 @@ impl fmt::Debug for PeerEntry {
             .field("streams", &self.streams)
             .field("tickets", &self.tickets)
             .finish_non_exhaustive()
+    }
+}
+
+/// Formats the peer, and its numbers of tags, streams and tickets.
+impl fmt::Display for Short<&PeerEntry> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (tags, streams) = (self.0.tags().len(), self.0.streams().len());
+        write!(
+            f,
+            "{} ({tags} tags, {streams} streams, {} tickets)",
+            Short(self.0.id()),
+            self.0.tickets().len()
+        )
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::entry::PeerEntry;
-use crate::{PeerId, SecretKey, Signature};
+use crate::{PeerId, SecretKey, Signature, primitives::Short};
 
 /// The signature of an entry is not its peer's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +75,12 @@ impl PeerEntry {
             encoded_len: len,
             entry: self,
         })
+    }
+}
+
+impl fmt::Display for Short<&SignedPeerEntry> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Short::<&PeerEntry>(self.0).fmt(f)
     }
 }
 
