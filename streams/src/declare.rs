@@ -92,6 +92,8 @@ macro_rules! tag {
 /// | `max_consumers` | producer | the maximum number of remote consumers |
 /// | `disconnect_lagging` | producer | the policy for consumers that do not keep up: `true`, `false`, a `Duration`, or a [`DisconnectLagging`](crate::producer::DisconnectLagging) |
 /// | `buffer_size`, `buffer_bytes`, `max_datum_len` | producer; the consumer with the prefix `consumer` | the bounds of its queue and records |
+/// | `linger` | producer | the maximum time for which records wait to be sent together |
+/// | `batch_size` | consumer | the maximum number of records returned at once |
 /// | `criteria` | consumer | the criteria that select records |
 /// | `backoff` | consumer | the delays between connection attempts |
 /// | `local` | consumer | whether it includes this node's own producer |

@@ -5,14 +5,14 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     Criteria, Encoding, Frames, Schema,
-    discovery::fuzzing as discovery,
-    frames::{HEADER_LEN, scan},
-    network::fuzzing::reassemble,
-    schema::{TranscodeError, Transcoder},
-    streams::{
+    channel::{
         protocol::{Hello, Start},
         side::{self, Entry},
     },
+    discovery::fuzzing as discovery,
+    frames::{HEADER_LEN, scan},
+    net::fuzzing::reassemble,
+    schema::{TranscodeError, Transcoder},
 };
 
 pub use crate::tickets::fuzzing::ticket;

@@ -1,25 +1,25 @@
 #![doc = include_str!("../README.md")]
 
-mod authorization;
 #[cfg(doctest)]
 mod book;
+mod channel;
 pub mod consumer;
 pub mod declare;
 pub mod discovery;
-mod filter;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod net;
 pub mod network;
+mod node;
+mod peer;
 pub mod primitives;
 pub mod producer;
-mod queue;
-pub mod status;
+mod registry;
 pub mod streams;
-pub mod tap;
 pub mod tickets;
 
-pub use authorization::Requirements;
+pub use channel::{authorization::Requirements, config::Scope, status, tap};
 pub use consumer::{Consumer, FramesConsumer};
 #[doc(hidden)]
 pub use declare::__private;
@@ -28,9 +28,10 @@ pub use mosaik_datum::{
     Bytes, BytesMut, Criteria, Datum, Digest, Encoding, Frames, FramesBuilder, NetworkId, Schema,
     StreamId, Tag, UniqueId, canonical, criteria, frames, number, path, schema,
 };
-pub use network::{EndpointAddr, Network, PeerId, SecretKey, Signature};
+pub use net::{EndpointAddr, PeerId, SecretKey, Signature};
+pub use node::{ConsumerOf, Network, ProducerOf, StreamConsumer, StreamProducer};
 pub use producer::{FramesProducer, Producer};
-pub use streams::{ConsumerOf, ProducerOf, Scope, StreamConsumer, StreamProducer, Streams};
+pub use registry::Streams;
 
 /// Runs the examples of the book as doctests.
 #[cfg(doctest)]

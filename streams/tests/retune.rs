@@ -282,3 +282,29 @@ async fn what_was_not_wanted_is_not_lost_when_all_is_wanted_later() {
     assert_ne!(connection(&consumer), before);
     assert_eq!(consumer.stats().dropped.lost, 0);
 }
+
+#[tokio::test]
+async fn the_settings_are_those_in_effect() {
+    let a = first().await;
+    let producer = producer(&a).with_buffer_size(8).build().unwrap();
+    let control = producer.control();
+    control.set_buffer(16, 4096);
+    control.set_linger(Duration::from_millis(3));
+    control.set_max_consumers(2);
+    control.set_disconnect_lagging(DisconnectLagging::Wait);
+    let config = producer.config();
+    assert_eq!((config.buffer_size, config.buffer_bytes), (16, 4096));
+    assert_eq!(config.linger, Duration::from_millis(3));
+    assert_eq!(config.max_consumers, 2);
+    assert_eq!(config.disconnect_lagging, DisconnectLagging::Wait);
+
+    let consumer = a.streams().consumer_frames(STREAM).build().unwrap();
+    let control = consumer.control();
+    control.set_buffer(32, 8192);
+    control.set_batch_size(4);
+    control.set_criteria(Criteria::field("n").lt(3)).unwrap();
+    let config = consumer.config();
+    assert_eq!((config.buffer_size, config.buffer_bytes), (32, 8192));
+    assert_eq!(config.batch_size, 4);
+    assert_eq!(config.criteria, Criteria::field("n").lt(3));
+}

@@ -57,6 +57,8 @@ stream!(
     buffer_bytes: 4096,
     max_datum_len: 1024,
     disconnect_lagging: Duration::from_secs(5),
+    linger: Duration::from_millis(2),
+    batch_size: 5,
     criteria: Criteria::field("celsius").gte(30),
     backoff: ExponentialBackoffBuilder::new()
         .with_max_elapsed_time(None)
@@ -123,12 +125,14 @@ async fn every_key_reaches_its_side() {
         config.disconnect_lagging,
         DisconnectLagging::After(Duration::from_secs(5))
     );
+    assert_eq!(config.linger, Duration::from_millis(2));
     assert_eq!(config.scope, Scope::Node);
 
     let mut warm = Everything::consumer(&network);
     let config = warm.config();
     assert_eq!((config.buffer_size, config.buffer_bytes), (8, 2048));
     assert_eq!((config.max_datum_len, config.local), (512, true));
+    assert_eq!(config.batch_size, 5);
     assert_eq!(config.criteria, Criteria::field("celsius").gte(30));
     assert_eq!(
         config.backoff,

@@ -3,83 +3,40 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    core::{Core, Wanted},
+    config::{Config, Taken},
     frames::FramesConsumer,
-    group::{Group, Share},
+    group::{Core, Group, Registrar, Share, Wanted},
     worker,
 };
 use crate::{
     Criteria, Encoding, StreamId, UniqueId,
-    authorization::{Authorizer, Requirements},
+    channel::{
+        authorization::{Authorizer, Requirements},
+        backoff::ExponentialBackoff,
+        config::Scope,
+        env::Env,
+        filter::{Filter, Lookup, Matches},
+        format::Format,
+        status::{Board, ChannelConditions},
+    },
     criteria::NotSelectable,
-    discovery::PeerEntry,
-    filter::{Filter, Lookup, Matches},
-    status::{Board, ChannelConditions},
-    streams::{self, Format, Scope, backoff::ExponentialBackoff},
-    tickets::TicketValidator,
+    peer::{PeerEntry, TicketValidator},
 };
-
-/// The settings of a consumer.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The stream to consume.
-    pub stream_id: StreamId,
-    /// The nodes on which producers are searched for. Default: the network.
-    pub scope: Scope,
-    /// The encoding of the records, used to evaluate criteria. Default: JSON.
-    pub encoding: Encoding,
-    /// The declared format of the records. A producer that declares another one is refused. Default: none declared.
-    pub format: Option<Format>,
-    /// The name of the stream in logs. Default: its id.
-    pub label: Option<Arc<str>>,
-    /// The criteria that select records. Default: every record.
-    pub criteria: Criteria,
-    /// The capacity of the queue, in records from all producers together. Default 1024. While it is full, nothing is read.
-    pub buffer_size: usize,
-    /// The capacity of the queue in bytes, headers included; the bound reached first applies. Default 8 MiB. In the
-    /// worst case each producer's connection holds its receive window and one batch in addition, and so does the
-    /// connection that preceded it.
-    pub buffer_bytes: usize,
-    /// The maximum number of records returned at once. Default: no limit.
-    pub batch_size: usize,
-    /// The maximum length in bytes of a record from another node. A producer that announces a longer one is
-    /// disconnected. Default: the limit of the network, 16 MiB.
-    pub max_datum_len: usize,
-    /// Includes the producer of this node, in process. Default: false.
-    pub local: bool,
-    /// The delays between attempts to connect to a producer. Default: the policy of the network's streams.
-    pub backoff: ExponentialBackoff,
-    /// The name of the subscriptions. Default: a number, unique among this node's consumers of the stream.
-    pub name: Option<UniqueId>,
-    /// The name of a subscription shared with other consumers. Default: not shared.
-    pub shared: Option<UniqueId>,
-    /// The moment at which a record counts as taken. Default: when it is returned to the application.
-    pub taken: Taken,
-}
-
-/// The moment at which a record from another node counts as taken. The producer does not send a taken record again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Taken {
-    /// When it is returned to the application.
-    #[default]
-    HandedOut,
-    /// When the application asks for the next batch, which means that it has processed the previous one.
-    WorkedOff,
-}
 
 type OnlineWhen = Box<dyn FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync>;
 
 /// Configures and starts a consumer of wire-format batches.
 #[must_use = "nothing is consumed before it is built"]
 pub struct FramesConsumerBuilder {
-    streams: Arc<streams::Inner>,
+    env: Arc<Env>,
+    registrar: Arc<dyn Registrar>,
     config: Config,
     requirements: Requirements,
     online_when: OnlineWhen,
 }
 
 impl FramesConsumerBuilder {
-    pub(crate) fn new(streams: Arc<streams::Inner>, id: StreamId) -> Self {
+    pub(crate) fn new(env: Arc<Env>, registrar: Arc<dyn Registrar>, id: StreamId) -> Self {
         let config = Config {
             stream_id: id,
             scope: Scope::Network,
@@ -90,16 +47,17 @@ impl FramesConsumerBuilder {
             buffer_size: 1024,
             buffer_bytes: 8 * 1024 * 1024,
             batch_size: usize::MAX,
-            max_datum_len: streams.env.max_frame_len(),
+            max_datum_len: env.max_frame_len(),
             local: false,
-            backoff: streams.env.config.backoff.clone(),
+            backoff: env.config.backoff.clone(),
             name: None,
             shared: None,
             taken: Taken::default(),
         };
         let online_when: OnlineWhen = Box::new(|conditions| conditions.minimum_of(0));
         Self {
-            streams,
+            env,
+            registrar,
             config,
             requirements: Requirements::new(),
             online_when,
@@ -258,7 +216,8 @@ impl FramesConsumerBuilder {
 
     fn start(self, lookup: Lookup, filter: Filter) -> FramesConsumer {
         let Self {
-            streams,
+            env,
+            registrar,
             config,
             requirements,
             online_when,
@@ -270,20 +229,22 @@ impl FramesConsumerBuilder {
         let board = Board::new(online_when);
         let share = Share::of(&config);
         let mut started = None;
-        let core = streams.add_consumer(config.stream_id, |others| {
+        let stream_id = config.stream_id;
+        let make = |others: &[Arc<Core>]| {
             let mut groups = others.iter().map(|other| &other.group);
             let shared = share.and_then(|share| groups.find(|group| group.admits(&share)));
             let group = shared.cloned().unwrap_or_else(|| {
                 let name = share.map_or_else(|| name_among(&config, others), |s| s.subscription());
                 let authorizer = Authorizer::new(requirements);
-                let group = Arc::new(Group::new(&config, streams.clone(), authorizer, name));
+                let group = Arc::new(Group::new(&config, env.clone(), authorizer, name));
                 started = Some(group.clone());
                 group
             });
-            Core::new(config, group, (lookup, wanted), board)
-        });
+            Core::new(config, group, registrar.clone(), (lookup, wanted), board)
+        };
+        let core = registrar.add(stream_id, Box::new(make));
         if let Some(group) = started {
-            streams.env.spawn(worker::run(group));
+            env.spawn(worker::run(group));
         }
         FramesConsumer::new(core)
     }

@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::feed::Feed;
+use super::group::Feed;
 use crate::{
-    network::LinkConn,
-    streams::{HANDSHAKE_TIMEOUT, side::Entry},
+    channel::{protocol::HANDSHAKE_TIMEOUT, side::Entry},
+    net::LinkConn,
 };
 
 /// The maximum delay of a confirmation: 100 ms. Confirming every 10 ms cost 100 consumers a third of their throughput.

@@ -2,14 +2,20 @@
 
 use std::sync::{Arc, Weak, atomic::Ordering};
 
-use super::{attempts::Attempt, core::Core, stats::ConsumerStats};
+use super::{
+    group::{Attempt, Core},
+    stats::ConsumerStats,
+};
 use crate::{
     Criteria,
-    authorization::Requirements,
+    channel::{
+        authorization::Requirements,
+        backoff::ExponentialBackoff,
+        format::Format,
+        status::{ChannelConditions, ChannelInfo},
+        tap::Tap,
+    },
     criteria::NotSelectable,
-    status::{ChannelConditions, ChannelInfo},
-    streams::{Format, backoff::ExponentialBackoff},
-    tap::Tap,
 };
 
 /// Observes a consumer and changes its settings while it runs, without losing its subscriptions or queue.

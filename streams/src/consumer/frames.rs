@@ -7,17 +7,17 @@ use std::{
 };
 
 use super::{
-    attempts::Attempt,
-    builder::{Config, Taken},
+    config::{Config, Taken},
     control::ConsumerControl,
-    core::Core,
-    progress::Progress,
+    group::{Attempt, Core, Progress},
     stats::ConsumerStats,
 };
 use crate::{
     Frames, StreamId,
-    queue::Source,
-    status::{ChannelInfo, When},
+    channel::{
+        queue::Source,
+        status::{ChannelInfo, When},
+    },
 };
 
 /// Receives the records of a stream in wire-format batches.
@@ -196,9 +196,9 @@ impl FramesConsumer {
         ConsumerControl::new(&self.core)
     }
 
-    /// Returns the settings with which the consumer was built.
-    pub fn config(&self) -> &Config {
-        &self.core.config
+    /// Returns the current settings, including changes made with [`ConsumerControl`].
+    pub fn config(&self) -> Config {
+        self.core.current_config()
     }
 }
 
@@ -210,6 +210,6 @@ impl Drop for FramesConsumer {
         let left = self.core.queue().abandon();
         self.core.tally.closed.add(left);
         self.core.taps.close();
-        self.core.streams.remove_consumer(&self.core);
+        self.core.unregister();
     }
 }

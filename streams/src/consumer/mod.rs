@@ -1,27 +1,24 @@
 //! The consuming end of a stream: handles, and the groups that share subscriptions. Each group runs one worker that
 //! watches for producers, and one receiver for each remote producer.
 
-mod attempts;
 mod builder;
+mod config;
 mod confirm;
 mod control;
-mod core;
-mod demand;
-mod feed;
 mod frames;
 mod group;
-mod memory;
-mod progress;
+mod outcome;
 mod receiver;
 mod stats;
 mod subscription;
 mod typed;
 mod worker;
 
-pub use attempts::{Attempt, Phase};
-pub use builder::{Config, FramesConsumerBuilder, Taken};
+pub use builder::FramesConsumerBuilder;
+pub use config::{Config, Taken};
 pub use control::{ConsumerControl, ConsumerReading};
-pub(crate) use core::Core;
 pub use frames::FramesConsumer;
+pub use group::{Attempt, Phase};
+pub(crate) use group::{Core, MakeConsumer, Registrar};
 pub use stats::{ConsumerStats, Dropped};
 pub use typed::{Builder, Consumer};

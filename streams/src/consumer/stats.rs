@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::status::Counter;
+use crate::channel::status::Counter;
 
 /// The counters of a consumer. Bytes exclude the 4-byte headers of the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

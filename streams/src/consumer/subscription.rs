@@ -10,27 +10,24 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    attempts::Phase,
     confirm::Confirming,
-    demand::Demand,
-    feed::Feed,
-    group::Group,
-    memory::{Memory, Remembered},
-    receiver::Outcome,
+    group::{Demand, Feed, Group, Memory, Phase, Remembered},
+    outcome::Outcome,
 };
 use crate::{
     Frames, PeerId,
-    authorization::Grant,
-    discovery::{Catalog, Hold, PeerEntry},
-    network::{CloseReason, Link, LinkConn, LinkError, LinkReceiver, LinkSender},
-    queue::Closed,
-    status::{Channel, State},
-    streams::{
-        Format, HANDSHAKE_TIMEOUT,
+    channel::{
+        authorization::Grant,
         backoff::Waits,
-        protocol::{Hello, Offer, Retune, Start},
+        format::Format,
+        protocol::{HANDSHAKE_TIMEOUT, Hello, Offer, Retune, Start},
+        queue::Closed,
         side,
+        status::{Channel, State},
     },
+    discovery::{Catalog, Hold},
+    net::{CloseReason, Link, LinkConn, LinkError, LinkReceiver, LinkSender},
+    peer::PeerEntry,
 };
 
 /// Keeps a channel on the boards of the consumers. Dropping it closes the link, unless it was closed before.
@@ -80,7 +77,7 @@ pub(super) async fn subscribe(
     remembered: &mut Remembered<'_>,
     catalog: &watch::Receiver<Catalog>,
 ) -> Outcome {
-    let ids = (*peer.id(), group.streams.env.local_id);
+    let ids = (*peer.id(), group.env.local_id);
     let channel = Channel::new(
         group.id,
         group.demand().criteria.clone(),
@@ -164,7 +161,7 @@ fn count_lost(group: &Group, peer: &PeerEntry, lost: u64) {
         .peekable();
     if losers.peek().is_some() {
         tracing::warn!(
-            peer = group.streams.env.discovery.describe(peer.id()),
+            peer = group.env.discovery.describe(peer.id()),
             stream = group.label(),
             lost,
             "records were lost: the producer sent them while this node was not connected to it"
@@ -189,14 +186,14 @@ async fn open(
         // Triggered when the peer has restarted.
         () = restarted(catalog.clone(), peer) => return Err(Outcome::Restarted),
         // Triggered when the peer answers, and at the latest when dialling times out.
-        connected = group.streams.env.connect(peer) => connected,
+        connected = group.env.connect(peer) => connected,
     };
     let mut link = connected.map_err(|error| {
         tracing::debug!(peer = %peer.id(), %error, "failed to dial a producer");
         Outcome::Closed(CloseReason::Lost)
     })?;
     entered.conn.get_or_init(|| link.conn.clone());
-    let hold = group.streams.env.discovery.hold(*peer.id());
+    let hold = group.env.discovery.hold(*peer.id());
     let mut demand = group.watch_demand();
     let asked = demand.borrow_and_update().clone();
     let offer = Offer {
@@ -204,7 +201,7 @@ async fn open(
         received: remembered.memory.received(),
     };
     let hello = Hello {
-        network: group.streams.env.network_id,
+        network: group.env.network_id,
         stream: group.id,
         criteria: asked.criteria.clone(),
         id: Some(group.subscriber_id),
@@ -256,7 +253,7 @@ fn check_format(group: &Group, peer: &PeerId, theirs: Option<Format>) -> Result<
         if group.attempts.mismatched(peer, theirs) {
             tracing::warn!(
                 stream = group.label(),
-                peer = group.streams.env.discovery.describe(peer),
+                peer = group.env.discovery.describe(peer),
                 "the producer declares {theirs}, this consumer {ours}: nothing is read; give the stream the same encoding and schema on both nodes"
             );
         }

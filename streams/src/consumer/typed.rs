@@ -11,15 +11,20 @@ use std::{
 use futures::{Stream, stream::FusedStream};
 use tokio::sync::mpsc::error::TryRecvError;
 
-use super::{Attempt, Config, ConsumerStats, FramesConsumer, FramesConsumerBuilder};
+use super::{
+    builder::FramesConsumerBuilder, config::Config, frames::FramesConsumer, group::Attempt,
+    stats::ConsumerStats,
+};
 use crate::{
     Criteria, Datum, Frames, StreamId,
-    discovery::PeerEntry,
+    channel::{
+        backoff::ExponentialBackoff,
+        config::Scope,
+        queue::Source,
+        status::{ChannelConditions, ChannelInfo, When},
+    },
     frames::Cursor,
-    queue::Source,
-    status::{ChannelConditions, ChannelInfo, When},
-    streams::{Scope, backoff::ExponentialBackoff},
-    tickets::TicketValidator,
+    peer::{PeerEntry, TicketValidator},
 };
 
 /// The maximum number of records taken from the queue at once.
@@ -165,8 +170,8 @@ impl<D: Datum> Consumer<D> {
         self.frames.stream_id()
     }
 
-    /// Returns the settings with which the consumer was built.
-    pub fn config(&self) -> &Config {
+    /// Returns the current settings.
+    pub fn config(&self) -> Config {
         self.frames.config()
     }
 }
@@ -238,6 +243,11 @@ impl<D: Datum> Builder<D> {
     /// See [`FramesConsumerBuilder::with_buffer_bytes`].
     pub fn with_buffer_bytes(self, bytes: usize) -> Self {
         self.map(|frames| frames.with_buffer_bytes(bytes))
+    }
+
+    /// See [`FramesConsumerBuilder::with_batch_size`].
+    pub fn with_batch_size(self, records: usize) -> Self {
+        self.map(|frames| frames.with_batch_size(records))
     }
 
     /// See [`FramesConsumerBuilder::with_max_datum_len`].

@@ -8,7 +8,7 @@ use std::{
 use tokio::task::JoinSet;
 
 use super::{group::Group, receiver};
-use crate::{PeerId, discovery::PeerEntryVersion, streams::Scope};
+use crate::{PeerId, channel::config::Scope, peer::PeerEntryVersion};
 
 /// Runs until the last consumer of the group is dropped or the network shuts down.
 pub(super) async fn run(group: Arc<Group>) {
@@ -20,7 +20,7 @@ pub(super) async fn run(group: Arc<Group>) {
             // Triggered by the same, after receiving has stopped.
             () = async {
                 if group.is_shared() {
-                    group.streams.subscriptions_released().await;
+                    group.env.holds.released().await;
                 }
                 watch(&group, &mut receivers).await;
                 group.has_left();
@@ -38,8 +38,8 @@ pub(super) async fn run(group: Arc<Group>) {
 
 /// Runs until receiving stops and all received records are queued.
 async fn watch(group: &Arc<Group>, receivers: &mut JoinSet<PeerId>) {
-    let local_id = group.streams.env.local_id;
-    let mut catalog = group.streams.env.discovery.catalog_watch();
+    let local_id = group.env.local_id;
+    let mut catalog = group.env.discovery.catalog_watch();
     let mut known: HashSet<PeerId> = HashSet::new();
     // Entry versions whose tickets were refused, so that they are not validated again at every change of the catalog.
     let mut refused: HashMap<PeerId, PeerEntryVersion> = HashMap::new();

@@ -8,11 +8,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
-    entry::now_ms,
-    jobs::{self, Kind, jittered},
+    jobs::{Kind, jittered},
     shared::Shared,
+    sync,
 };
-use crate::PeerId;
+use crate::{PeerId, peer::now_ms};
 
 /// Changes within this time are announced together.
 const COALESCE: Duration = Duration::from_millis(5);
@@ -59,7 +59,7 @@ fn tell(shared: &Shared) -> bool {
         return false;
     }
     let gossip = shared.gossip.get();
-    gossip.is_some_and(|gossip| gossip.announce(shared))
+    gossip.is_some_and(|gossip| gossip.announce(shared.catalog().local()))
 }
 
 /// Sends the local entry to peers directly.
@@ -67,7 +67,7 @@ fn push(shared: &Arc<Shared>, is_told: bool) {
     let catalog = shared.catalog();
     let peers = catalog.signed_peers().map(|peer| *peer.id()).collect();
     for peer in some_of(peers, is_told) {
-        jobs::request(shared, peer, Kind::Push);
+        sync::request(shared, peer, Kind::Push);
     }
 }
 
@@ -95,7 +95,7 @@ fn ask_overdue(shared: &Arc<Shared>) {
     let since = now_ms().saturating_sub(i64::try_from(overdue).unwrap_or(i64::MAX));
     for peer in shared.catalog().signed_peers() {
         if peer.version.updated_ms < since {
-            jobs::request(shared, *peer.id(), Kind::Push);
+            sync::request(shared, *peer.id(), Kind::Push);
             if let Some(gossip) = shared.gossip.get() {
                 gossip.join(*peer.id());
             }

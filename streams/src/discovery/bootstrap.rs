@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use tracing::debug;
 
 use super::{
-    Problem,
     jobs::{Kind, jittered},
+    problems::Problem,
     shared::Shared,
     sync::{self, SyncError},
 };
-use crate::{EndpointAddr, PeerId, network::ConnectError};
+use crate::{EndpointAddr, PeerId, net::ConnectError};
 
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 /// The maximum delay between attempts, so that a peer that starts later is found soon.

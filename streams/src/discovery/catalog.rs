@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::entry::{PeerEntry, SignedPeerEntry, now_ms};
-use crate::{NetworkId, PeerId};
+use crate::{
+    NetworkId, PeerId,
+    peer::{PeerEntry, SignedPeerEntry, now_ms},
+};
 
 /// A snapshot of the known nodes of a network. Cheap to clone.
 ///

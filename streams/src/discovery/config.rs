@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::Generation;
-use crate::{EndpointAddr, Tag, primitives::IntoIterOrSingle};
+use crate::{EndpointAddr, Tag, peer::Generation, primitives::IntoIterOrSingle};
 
 /// Invalid settings.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -1,13 +1,15 @@
 //! Invariants that must hold for any bytes received as entries; see [`crate::fuzzing`].
 
 use super::{
-    Config, PeerEntry, SignedPeerEntry,
-    entry::{Unverified, now_ms},
+    config::Config,
     eviction::Known,
     store::Store,
     wire::{self, Purpose, Snapshot},
 };
-use crate::{EndpointAddr, PeerId, SecretKey};
+use crate::{
+    EndpointAddr, PeerId, SecretKey,
+    peer::{PeerEntry, SignedPeerEntry, Unverified, now_ms},
+};
 
 /// Decodes a frame as a snapshot. Its entries verify only if their peers signed them.
 pub fn snapshot(frame: &[u8]) {

@@ -10,39 +10,31 @@ use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    Catalog, Config, MAX_TICKETS_JUDGED, PeerEntry, Problem, Refusal, SignedPeerEntry, announce,
-    bootstrap,
-    bootstrap::AddressSource,
+    announce,
+    bootstrap::{self, AddressSource},
+    catalog::Catalog,
+    config::Config,
+    event::Event,
     eviction::Known,
     gossip::{self, Gossip},
-    jobs::{self, Kind},
+    jobs::Kind,
     lan, ping,
+    problems::Problem,
     shared::Shared,
+    store::Refusal,
     sync::{self, SyncError},
 };
 use crate::{
     EndpointAddr, NetworkId, PeerId, SecretKey, StreamId, Tag, UniqueId,
-    network::{BindError, Endpoint, Link},
+    net::{BindError, Endpoint, Link},
+    peer::{MAX_TICKETS_JUDGED, PeerEntry, SignedPeerEntry, Ticket},
     primitives::IntoIterOrSingle,
-    tickets::Ticket,
 };
 
 /// The maximum number of attempts to dial a peer that the application requested: about two minutes without an answer.
 const DIAL_ATTEMPTS_MAX: u32 = 10;
 /// The number of peers that are notified of this node's departure at a time.
 const DEPARTURES_AT_A_TIME: usize = 64;
-
-/// A change of the catalog.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Event {
-    /// A peer was added.
-    PeerDiscovered(PeerEntry),
-    /// A peer changed or renewed its entry.
-    PeerUpdated(PeerEntry),
-    /// A peer departed, was not renewed within the purge time, or was displaced by others.
-    PeerDeparted(PeerId),
-}
 
 /// The discovery of a node. Clones are handles to the same state.
 #[derive(Clone)]
@@ -293,7 +285,7 @@ impl Discovery {
     /// Merges an entry obtained in another way. Returns false if it is refused, which is counted.
     pub fn feed(&self, entry: SignedPeerEntry) -> bool {
         let merged = self.0.merge_verified(vec![(entry, Known::Direct)]);
-        jobs::greet(&self.0, &merged);
+        sync::greet(&self.0, &merged);
         !merged.is_empty()
     }
 
@@ -422,7 +414,7 @@ impl Discovery {
     /// renewal.
     pub(crate) fn suspect(&self, peer: PeerId) {
         if peer != self.0.key.public() {
-            jobs::request(&self.0, peer, Kind::Push);
+            sync::request(&self.0, peer, Kind::Push);
         }
     }
 }

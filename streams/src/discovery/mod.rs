@@ -16,12 +16,11 @@
 //! # }
 //! ```
 
-mod address;
 mod announce;
 mod bootstrap;
 mod catalog;
 mod config;
-mod entry;
+mod event;
 mod eviction;
 mod exchanges;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -47,12 +46,14 @@ mod wire;
 
 pub use catalog::Catalog;
 pub use config::{Config, ConfigBuilder, ConfigError, ConfigError as ConfigBuilderError};
-pub use entry::{
-    Generation, InvalidSignature, MAX_TICKETS_JUDGED, PeerEntry, PeerEntryVersion, SignedPeerEntry,
-};
+pub use event::Event;
+pub use handle::Discovery;
 pub(crate) use handle::Hold;
-pub use handle::{Discovery, Event};
 pub use names::MAX_NAME_LEN;
 pub use problems::Problem;
 pub use store::{MAX_CATALOG_LEN, MAX_ENTRY_LEN, MAX_PEERS, Refusal};
 pub use sync::{SyncError, SyncError as Error};
+
+pub use crate::peer::{
+    Generation, InvalidSignature, MAX_TICKETS_JUDGED, PeerEntry, PeerEntryVersion, SignedPeerEntry,
+};

@@ -6,13 +6,13 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::{
-    SignedPeerEntry,
     shared::Shared,
     sync::{STEP_TIMEOUT, SyncError, in_time},
 };
 use crate::{
     EndpointAddr,
-    network::{CloseReason, Link},
+    net::{CloseReason, Link},
+    peer::SignedPeerEntry,
 };
 
 pub(super) const ALPN: &[u8] = b"/mosaik/discovery/ping/1.0";

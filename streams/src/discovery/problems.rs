@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 use tokio::time::Instant;
 
-use super::Refusal;
+use super::store::Refusal;
 use crate::PeerId;
 
 /// The maximum number of remembered problems. Further ones are not reported.

@@ -16,8 +16,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Catalog, Config, Event, PeerEntry, PeerEntryVersion, Refusal, SignedPeerEntry,
-    entry::{Unverified, now_ms},
+    catalog::Catalog,
+    config::Config,
+    event::Event,
     eviction::Known,
     exchanges::Exchanges,
     gossip::Gossip,
@@ -25,10 +26,14 @@ use super::{
     lives::Lives,
     names::Names,
     problems::{Problem, Problems},
-    store::{MAX_PEERS, Merged, Store},
+    store::{MAX_PEERS, Merged, Refusal, Store},
     wire::{self, About, Purpose},
 };
-use crate::{EndpointAddr, NetworkId, PeerId, SecretKey, network::Endpoint};
+use crate::{
+    EndpointAddr, NetworkId, PeerId, SecretKey,
+    net::Endpoint,
+    peer::{PeerEntry, PeerEntryVersion, SignedPeerEntry, Unverified, now_ms},
+};
 
 /// The maximum number of syncs answered at a time; others wait. Each holds the request and its answer.
 const INCOMING_MAX: usize = 256;

@@ -8,10 +8,12 @@ use std::{
 
 use super::{
     catalog::{Catalog, Data},
-    entry::{PeerEntry, PeerEntryVersion, SignedPeerEntry, Unverified},
     eviction::{EvictionOrder, Known},
 };
-use crate::{PeerId, SecretKey};
+use crate::{
+    PeerId, SecretKey,
+    peer::{PeerEntry, PeerEntryVersion, SignedPeerEntry, Unverified},
+};
 
 /// The maximum number of peers in a catalog. At the limit, a new peer displaces one that this node has no connection
 /// with, that is known no better, and was seen longest ago. If there is none, the entry is refused and counted as

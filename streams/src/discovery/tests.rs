@@ -8,14 +8,15 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    address::{CustomAddress, Transport},
-    entry::{PeerEntryVersion, Unverified},
     eviction::Known::Direct,
     store::{Merged, Store},
     wire::{self, Purpose, Snapshot},
     *,
 };
-use crate::{Digest, EndpointAddr, SecretKey, Signature, tickets::Ticket};
+use crate::{
+    Digest, EndpointAddr, SecretKey, Signature,
+    peer::{CustomAddress, PeerEntryVersion, Ticket, Transport, Unverified, now_ms},
+};
 
 const NOW: i64 = 1_800_000_000_000;
 const PURGE: Duration = Duration::from_mins(5);
@@ -216,7 +217,7 @@ mod rules {
 
     #[test]
     fn reads_hide_what_is_stale_and_what_is_signed_replaces_what_was_told() {
-        let now = entry::now_ms();
+        let now = now_ms();
         let mut store = Store::new(entry(0, now, now), PURGE, DRIFT);
         // Stale now, although it was not when it arrived.
         store
@@ -375,7 +376,7 @@ mod bytes {
 
     #[test]
     fn what_the_networks_nodes_cannot_read_is_not_sent_on_and_no_more_than_fits() {
-        let now = entry::now_ms();
+        let now = now_ms();
         let mut store = Store::new(entry(0, now, now), PURGE, DRIFT);
         for seed in 1..5 {
             store.merge(entry(seed, now, now), Direct, now).unwrap();

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::{ping, sync, wire::Snapshot, *};
 use crate::{
     EndpointAddr, Network, PeerId, SecretKey,
-    network::{CloseReason, Endpoint, EndpointConfig, Link, LinkError},
+    net::{CloseReason, Endpoint, EndpointConfig, Link, LinkError},
 };
 
 const LIMIT: Duration = Duration::from_secs(20);

@@ -7,14 +7,13 @@ use serde::{
     de::{SeqAccess, Visitor},
 };
 
-use super::{
-    catalog::Catalog,
-    entry::{PeerEntryVersion, SignedPeerEntry, Unverified},
-    names,
-};
+use super::{catalog::Catalog, names};
 use crate::{
     PeerId,
-    network::extension::{DEPARTED, ENTRY_PUSH, Extension, KEY_SHARED, MAX_LEN, NAME},
+    peer::{
+        PeerEntryVersion, SignedPeerEntry, Unverified,
+        extension::{DEPARTED, ENTRY_PUSH, Extension, KEY_SHARED, MAX_LEN, NAME},
+    },
 };
 
 /// Values of the field [`ENTRY_PUSH`].

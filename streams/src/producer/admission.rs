@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tokio::time::sleep;
@@ -11,22 +11,22 @@ use super::{
     core::Core,
     fanout::{Fanout, Fate},
     retained::Retained,
+    stats::count,
     subscriber::{Connection, Remote, Subscriber, Target},
 };
 use crate::{
     Criteria,
-    authorization::Grant,
-    discovery::PeerEntry,
-    filter::Filter,
-    network::CloseReason,
-    queue::Queue,
-    status::{Channel, State},
-    streams::protocol::{Kept, Offer, SubscriberId},
+    channel::{
+        authorization::Grant,
+        filter::Filter,
+        protocol::{Kept, Offer, SubscriberId},
+        queue::Queue,
+        status::{Channel, State},
+    },
+    net::CloseReason,
+    peer::PeerEntry,
 };
 
-/// The time for which a subscriber whose connection was lost is kept. It exceeds the delay with which a consumer
-/// reconnects with backoff after its network was down for 90 s.
-pub(super) const AWAY_LIMIT: Duration = Duration::from_mins(2);
 /// The maximum number of disconnected subscribers. At the limit, the one that subscribed first is dropped.
 const AWAY_MAX: usize = 64;
 
@@ -126,7 +126,7 @@ impl Core {
     }
 
     fn connection(&self, applicant: &Applicant<'_>) -> Arc<Connection> {
-        let ids = (self.streams.env.local_id, *applicant.peer.id());
+        let ids = (self.env.local_id, *applicant.peer.id());
         let (criteria, peer) = (applicant.criteria.clone(), applicant.peer.clone());
         let channel = Channel::new(self.id, criteria, ids, peer.clone(), State::Connected);
         channel.set_consumers(applicant.consumers);
@@ -283,7 +283,7 @@ impl Core {
             self.take_out(fanout, first, first.fate_away());
         }
         let (core, subscriber, connection) = (self.clone(), subscriber.clone(), connection.clone());
-        self.streams.env.spawn(async move {
+        self.env.spawn(async move {
             tokio::select! {
                 // Triggered when the producer ends.
                 () = core.cancel.cancelled() => {}
@@ -304,9 +304,4 @@ impl Core {
             self.take_out(&mut fanout, subscriber, subscriber.fate_away());
         }
     }
-}
-
-/// Converts to the type that counters add.
-pub(super) fn count(records: u64) -> usize {
-    usize::try_from(records).unwrap_or(usize::MAX)
 }

@@ -3,76 +3,25 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    admission::AWAY_LIMIT, core::Core, frames::FramesProducer, lag::DisconnectLagging,
-    undelivered::GiveBack, worker,
+    config::Config,
+    core::{Core, Registrar},
+    frames::FramesProducer,
+    lag::DisconnectLagging,
+    undelivered::GiveBack,
+    worker,
 };
 use crate::{
-    Encoding, NetworkId, StreamId,
-    authorization::{Authorizer, Requirements},
-    discovery::PeerEntry,
-    filter::Lookup,
-    frames::DEFAULT_MAX_FRAME_LEN,
-    status::{Board, ChannelConditions},
-    streams::{self, Format, Scope},
-    tickets::TicketValidator,
+    Encoding, StreamId,
+    channel::{
+        authorization::{Authorizer, Requirements},
+        config::Scope,
+        env::Env,
+        filter::Lookup,
+        format::Format,
+        status::{Board, ChannelConditions},
+    },
+    peer::{PeerEntry, TicketValidator},
 };
-
-/// The settings of a producer.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The stream to produce.
-    pub stream_id: StreamId,
-    /// The network of the stream.
-    pub network_id: NetworkId,
-    /// The reach of the stream. Default: the network.
-    pub scope: Scope,
-    /// The encoding of the records, used to evaluate criteria. Default: JSON.
-    pub encoding: Encoding,
-    /// The declared format of the records. A subscriber that declares another one is refused. Default: none declared.
-    pub format: Option<Format>,
-    /// The name of the stream in logs. Default: its id.
-    pub label: Option<Arc<str>>,
-    /// The capacity in records of the producer's queue, and of the queue of each remote subscriber. Default 1024.
-    pub buffer_size: usize,
-    /// The capacity of those queues in bytes, headers included; the bound reached first applies. Default 8 MiB. In the
-    /// worst case a remote subscriber holds twice as much: the queued records and those being written.
-    pub buffer_bytes: usize,
-    /// The maximum time for which records wait to be sent together with later ones. The wait ends early once they
-    /// amount to 64 KiB or half of the queue. Default: 0, which sends at once; batches still grow under load.
-    pub linger: Duration,
-    /// The maximum number of remote subscribers. Local ones do not count. Default: no limit.
-    pub max_consumers: usize,
-    /// The maximum length of a record in bytes. Default: 16 MiB, which other nodes accept by default.
-    pub max_datum_len: usize,
-    /// The policy for subscribers that do not keep up. Default: disconnect them at once.
-    pub disconnect_lagging: DisconnectLagging,
-    /// The maximum number of unconfirmed bytes per remote subscriber, headers included. At the limit, sending to it
-    /// pauses until it confirms some. Default: the send window of a connection, 16 MiB.
-    pub unconfirmed_bytes: usize,
-    /// The time for which unconfirmed records are retained after the connection was lost. Default: 2 minutes.
-    pub away_limit: Duration,
-}
-
-impl Config {
-    fn new(stream_id: StreamId, network_id: NetworkId, unconfirmed_bytes: usize) -> Self {
-        Self {
-            stream_id,
-            network_id,
-            scope: Scope::Network,
-            encoding: Encoding::default(),
-            format: None,
-            label: None,
-            buffer_size: 1024,
-            buffer_bytes: 8 * 1024 * 1024,
-            linger: Duration::ZERO,
-            max_consumers: usize::MAX,
-            max_datum_len: DEFAULT_MAX_FRAME_LEN,
-            disconnect_lagging: DisconnectLagging::default(),
-            unconfirmed_bytes,
-            away_limit: AWAY_LIMIT,
-        }
-    }
-}
 
 /// An error from building a producer of wire-format batches.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +36,8 @@ type OnlineWhen = Box<dyn FnOnce(ChannelConditions) -> ChannelConditions + Send 
 /// Configures and starts a producer of wire-format batches.
 #[must_use = "nothing is produced before it is built"]
 pub struct FramesProducerBuilder {
-    streams: Arc<streams::Inner>,
+    env: Arc<Env>,
+    registrar: Arc<dyn Registrar>,
     config: Config,
     lookup: Option<Lookup>,
     requirements: Requirements,
@@ -96,11 +46,12 @@ pub struct FramesProducerBuilder {
 }
 
 impl FramesProducerBuilder {
-    pub(crate) fn new(streams: Arc<streams::Inner>, id: StreamId) -> Self {
+    pub(crate) fn new(env: Arc<Env>, registrar: Arc<dyn Registrar>, id: StreamId) -> Self {
         let online_when: OnlineWhen = Box::new(|conditions| conditions);
-        let config = Config::new(id, streams.env.network_id, streams.env.send_window());
+        let config = Config::new(id, env.network_id, env.send_window());
         Self {
-            streams,
+            env,
+            registrar,
             config,
             lookup: None,
             requirements: Requirements::new(),
@@ -241,26 +192,29 @@ impl FramesProducerBuilder {
     /// Fails if the stream already has a producer on this node. The error contains a handle to that producer.
     pub fn build(self) -> Result<FramesProducer, FramesBuilderError> {
         let Self {
-            streams,
+            env,
+            registrar,
             config,
             lookup,
             requirements,
             undelivered,
             online_when,
         } = self;
+        let stream_id = config.stream_id;
         let lookup = lookup.unwrap_or_else(|| Lookup::Encoding(config.encoding.clone()));
-        let made = streams.add_producer(config.stream_id, || {
+        let make = || {
             Core::new(
                 config,
-                streams.clone(),
+                (env.clone(), registrar.clone()),
                 (Authorizer::new(requirements), lookup),
                 undelivered,
                 Board::new(online_when),
             )
-        });
-        match made {
+        };
+        let added = registrar.add(stream_id, Box::new(make));
+        match added {
             Ok(core) => {
-                streams.env.spawn(worker::run(core.clone()));
+                env.spawn(worker::run(core.clone()));
                 Ok(FramesProducer::new(core))
             }
             Err(existing) => Err(FramesBuilderError::AlreadyExists(FramesProducer::new(

@@ -2,11 +2,19 @@
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{retained::Retained, sender::Ended};
+use super::retained::Retained;
 use crate::{
-    network::{CloseReason, LinkConn, LinkError},
-    streams::side::{ENTRIES_MAX, ENTRY_LEN_MAX, Entry, RATE_PERIOD},
+    channel::side::{ENTRIES_MAX, ENTRY_LEN_MAX, Entry, RATE_PERIOD},
+    net::{CloseReason, LinkConn, LinkError},
 };
+
+/// The outcome of sending over a connection.
+pub(super) enum Ended {
+    /// The producer closes the connection with this reason.
+    Said(CloseReason),
+    /// Nothing more can be sent; the connection has its own close reason.
+    Lost,
+}
 
 /// Reads confirmations until the connection ends or the consumer violates the protocol. Reading pauses above a maximum
 /// rate of entries.

@@ -8,11 +8,13 @@ use std::{
 use super::{core::Core, lag::DisconnectLagging, stats::ProducerStats, subscriber::Target};
 use crate::{
     Criteria, PeerId,
-    authorization::Requirements,
+    channel::{
+        authorization::Requirements,
+        format::Format,
+        status::{ChannelConditions, ChannelInfo},
+        tap::Tap,
+    },
     criteria::NotSelectable,
-    status::{ChannelConditions, ChannelInfo},
-    streams::Format,
-    tap::Tap,
 };
 
 /// Observes a producer and changes its settings while it runs, without losing its subscribers or queues.
@@ -38,15 +40,6 @@ pub struct ProducerReading {
     pub format: Option<Format>,
     /// The nodes whose consumers are refused because they declare another format; at most 64.
     pub mismatches: Vec<(PeerId, Format)>,
-}
-
-/// The settings that can change while the producer runs and that no task waits on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Live {
-    pub(super) buffer_size: usize,
-    pub(super) buffer_bytes: usize,
-    pub(super) max_consumers: usize,
-    pub(super) linger: Duration,
 }
 
 impl ProducerControl {
@@ -136,7 +129,7 @@ impl ProducerControl {
     pub fn set_requirements(&self, requirements: Requirements) {
         self.set(|core| {
             core.authorizer.replace(requirements);
-            core.streams.env.discovery.renew();
+            core.env.discovery.renew();
         });
     }
 }

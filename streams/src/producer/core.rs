@@ -12,24 +12,41 @@ use tokio::{sync::watch, time::timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    FinishReport,
-    builder::Config,
-    control::Live,
+    config::{Config, Live},
     fanout::Fanout,
     lag::{DisconnectLagging, Penalties},
     mismatches::Mismatches,
-    stats::{ProducerStats, Tally},
+    stats::{FinishReport, ProducerStats, Tally},
     undelivered::GiveBack,
 };
 use crate::{
     StreamId,
-    authorization::Authorizer,
-    filter::Lookup,
-    queue::{Closed, Queue},
-    status::Board,
-    streams::{self, Format, Scope, protocol::Epoch},
-    tap::Taps,
+    channel::{
+        authorization::Authorizer,
+        config::Scope,
+        env::Env,
+        filter::Lookup,
+        format::Format,
+        protocol::Epoch,
+        queue::{Closed, Queue},
+        status::Board,
+        tap::Taps,
+    },
 };
+
+/// The producers of a node, by stream. Implemented by the layer above, which connects producers to consumers.
+pub(crate) trait Registrar: Send + Sync {
+    /// Registers the producer that `make` returns, or returns the existing one with one more handle.
+    fn add(
+        &self,
+        id: StreamId,
+        make: Box<dyn FnOnce() -> Core + '_>,
+    ) -> Result<Arc<Core>, Arc<Core>>;
+
+    /// Removes a producer, which frees its id. Leaves a tombstone if the stream ended for good. Does nothing if it is
+    /// not registered.
+    fn remove(self: Arc<Self>, core: &Arc<Core>, for_good: bool);
+}
 
 /// The life cycle of a producer.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +63,8 @@ pub(super) enum Life {
 pub(crate) struct Core {
     pub(super) id: StreamId,
     pub(super) config: Config,
-    pub(super) streams: Arc<streams::Inner>,
+    pub(super) env: Arc<Env>,
+    registrar: Arc<dyn Registrar>,
     pub(super) authorizer: Authorizer,
     pub(super) lookup: Lookup,
     /// Receives the records that no subscriber selects.
@@ -74,12 +92,12 @@ pub(crate) struct Core {
 impl Core {
     pub(super) fn new(
         config: Config,
-        streams: Arc<streams::Inner>,
+        (env, registrar): (Arc<Env>, Arc<dyn Registrar>),
         (authorizer, lookup): (Authorizer, Lookup),
         undelivered: Option<GiveBack>,
         board: Board,
     ) -> Self {
-        let cancel = streams.env.cancel.child_token();
+        let cancel = env.cancel.child_token();
         let live = Live {
             buffer_size: config.buffer_size,
             buffer_bytes: config.buffer_bytes,
@@ -91,7 +109,8 @@ impl Core {
             intake: Queue::new(config.buffer_size, config.buffer_bytes),
             lagging: watch::Sender::new(config.disconnect_lagging),
             config,
-            streams,
+            env,
+            registrar,
             authorizer,
             lookup,
             undelivered,
@@ -112,6 +131,24 @@ impl Core {
 
     pub(super) fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the current settings.
+    pub(super) fn current_config(&self) -> Config {
+        let Live {
+            buffer_size,
+            buffer_bytes,
+            max_consumers,
+            linger,
+        } = *self.live();
+        Config {
+            buffer_size,
+            buffer_bytes,
+            max_consumers,
+            linger,
+            disconnect_lagging: *self.lagging.borrow(),
+            ..self.config.clone()
+        }
     }
 
     pub(crate) fn id(&self) -> StreamId {
@@ -165,6 +202,11 @@ impl Core {
     /// Closes a handle. Returns true if it was the last one.
     pub(super) fn close_handle(&self) -> bool {
         self.handles.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Removes the producer from the node's streams, which frees its id.
+    pub(super) fn unregister(self: &Arc<Self>, for_good: bool) {
+        self.registrar.clone().remove(self, for_good);
     }
 
     pub(super) fn end(&self, for_good: bool, deadline: tokio::time::Instant) {

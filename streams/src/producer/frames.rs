@@ -5,27 +5,19 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    builder::Config, control::ProducerControl, core::Core, error::Error, stats::ProducerStats,
-    worker::DRAIN,
+    config::{Config, DRAIN},
+    control::ProducerControl,
+    core::Core,
+    error::Error,
+    stats::{FinishReport, ProducerStats},
 };
 use crate::{
     Frames, StreamId,
-    queue::Closed,
-    status::{ChannelInfo, When},
+    channel::{
+        queue::Closed,
+        status::{ChannelInfo, When},
+    },
 };
-
-/// The result of ending a producer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct FinishReport {
-    /// True if the stream has ended; false if other handles remain.
-    pub ended: bool,
-    /// The number of subscribers that have read everything.
-    pub complete: usize,
-    /// The number of subscribers that left earlier or did not finish reading in time.
-    pub incomplete: usize,
-    /// The final counters of the producer.
-    pub stats: ProducerStats,
-}
 
 /// Sends wire-format batches to a stream. Clones are handles to the same producer.
 ///
@@ -183,7 +175,7 @@ impl FramesProducer {
         let mut report = self.core.report.subscribe();
         self.open = false;
         self.core.close_handle();
-        self.core.streams.remove_producer(&self.core, false);
+        self.core.unregister(false);
         self.core.end(false, Instant::now() + limit);
         self.ended(&mut report).await
     }
@@ -198,7 +190,7 @@ impl FramesProducer {
             };
         }
         if !for_good {
-            self.core.streams.remove_producer(&self.core, false);
+            self.core.unregister(false);
         }
         self.core.end(for_good, Instant::now() + limit);
         self.ended(&mut report).await
@@ -249,9 +241,9 @@ impl FramesProducer {
         ProducerControl::new(&self.core)
     }
 
-    /// Returns the settings with which the producer was built.
-    pub fn config(&self) -> &Config {
-        &self.core.config
+    /// Returns the current settings, including changes made with [`ProducerControl`].
+    pub fn config(&self) -> Config {
+        self.core.current_config()
     }
 }
 
@@ -269,7 +261,7 @@ impl Clone for FramesProducer {
 impl Drop for FramesProducer {
     fn drop(&mut self) {
         if self.open && self.core.close_handle() {
-            self.core.streams.remove_producer(&self.core, false);
+            self.core.unregister(false);
             self.core.end(false, Instant::now() + DRAIN);
         }
     }

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{PeerId, streams::Format};
+use crate::{PeerId, channel::format::Format};
 
 /// The maximum number of remembered consumers. Further ones are not reported.
 const MISMATCHES_MAX: usize = 64;

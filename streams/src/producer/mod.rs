@@ -2,6 +2,7 @@
 
 mod admission;
 mod builder;
+mod config;
 mod confirmations;
 mod control;
 mod core;
@@ -15,19 +16,21 @@ mod sender;
 mod silence;
 mod stats;
 mod subscriber;
+mod subscribers;
 mod typed;
 mod typed_builder;
 mod undelivered;
 mod worker;
 
 pub(crate) use admission::{Admitted, Applicant};
-pub use builder::{Config, FramesBuilderError, FramesProducerBuilder};
+pub use builder::{FramesBuilderError, FramesProducerBuilder};
+pub use config::Config;
 pub use control::{ProducerControl, ProducerReading};
-pub(crate) use core::Core;
+pub(crate) use core::{Core, Registrar};
 pub use error::{EncodingError, Error};
-pub use frames::{FinishReport, FramesProducer};
+pub use frames::FramesProducer;
 pub use lag::DisconnectLagging;
 pub(crate) use sender::serve;
-pub use stats::{Dropped, ProducerStats};
+pub use stats::{Dropped, FinishReport, ProducerStats};
 pub use typed::Producer;
 pub use typed_builder::{Builder, BuilderError};

@@ -9,8 +9,10 @@ use tokio::sync::Notify;
 
 use crate::{
     Frames,
-    queue::{Chunks, Queue},
-    streams::protocol::Kept,
+    channel::{
+        protocol::Kept,
+        queue::{Chunks, Queue},
+    },
 };
 
 /// The records sent over successive connections of one subscription.

@@ -10,7 +10,7 @@ use tokio::{sync::Notify, time::timeout};
 
 use super::{
     admission::Admitted,
-    confirmations,
+    confirmations::{self, Ended},
     core::Core,
     fanout::Fate,
     retained::{Next, Retained},
@@ -18,13 +18,12 @@ use super::{
     subscriber::{Connection, Remote, Subscriber},
 };
 use crate::{
-    network::{CloseReason, Link, LinkConn, LinkReceiver, LinkSender},
-    queue::Chunks,
-    streams::{
-        HANDSHAKE_TIMEOUT,
-        protocol::{Retune, Start},
+    channel::{
+        protocol::{HANDSHAKE_TIMEOUT, Retune, Start},
+        queue::Chunks,
         side,
     },
+    net::{CloseReason, Link, LinkConn, LinkReceiver, LinkSender},
 };
 
 /// Serves an admitted subscriber until its connection is over.
@@ -37,8 +36,8 @@ pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start
     if remote.retained.is_some() {
         conn.allow_side_stream();
     }
-    let _hold = core.streams.env.discovery.hold(conn.peer());
-    let catalog = core.streams.env.discovery.catalog_watch();
+    let _hold = core.env.discovery.hold(conn.peer());
+    let catalog = core.env.discovery.catalog_watch();
     let sending = Sending {
         core: &core,
         subscriber: &subscriber,
@@ -88,14 +87,6 @@ pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start
         None => sending.left(reason),
         Some(retained) => sending.left_retained(retained, is_lost),
     }
-}
-
-/// The outcome of sending over a connection.
-pub(super) enum Ended {
-    /// The producer closes the connection with this reason.
-    Said(CloseReason),
-    /// Nothing more can be sent; the connection has its own close reason.
-    Lost,
 }
 
 struct Sending<'a> {

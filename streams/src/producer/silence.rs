@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::{sync::Notify, time::sleep};
 
-use crate::{network::LinkConn, status::SILENT_AFTER};
+use crate::{channel::status::SILENT_AFTER, net::LinkConn};
 
 /// The interval between checks while records are sent.
 const LOOK_EVERY: Duration = Duration::from_millis(250);

@@ -1,6 +1,6 @@
 //! Counters of accepted, sent and dropped records.
 
-use crate::status::Counter;
+use crate::channel::status::Counter;
 
 /// The counters of a producer. Bytes exclude the 4-byte headers of the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,4 +89,22 @@ impl Tally {
             ..ProducerStats::default()
         }
     }
+}
+
+/// The result of ending a producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FinishReport {
+    /// True if the stream has ended; false if other handles remain.
+    pub ended: bool,
+    /// The number of subscribers that have read everything.
+    pub complete: usize,
+    /// The number of subscribers that left earlier or did not finish reading in time.
+    pub incomplete: usize,
+    /// The final counters of the producer.
+    pub stats: ProducerStats,
+}
+
+/// Converts to the type that counters add.
+pub(super) fn count(records: u64) -> usize {
+    usize::try_from(records).unwrap_or(usize::MAX)
 }

@@ -10,13 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{retained::Retained, stats::Tally};
 use crate::{
-    Frames, PeerId, consumer,
-    discovery::PeerEntry,
-    filter::Filter,
-    network::CloseReason,
-    queue::{Next, Queue, Source},
-    status::{Channel, Counter, State},
-    streams::protocol::{Offer, SubscriberId},
+    Frames, PeerId,
+    channel::{
+        filter::Filter,
+        protocol::{Offer, SubscriberId},
+        queue::{Next, Queue, Source},
+        status::{Channel, Counter, State},
+    },
+    consumer,
+    net::CloseReason,
+    peer::PeerEntry,
 };
 
 /// A subscriber. It stays in the list of the fan-out until it is removed. One that confirms records may disconnect and

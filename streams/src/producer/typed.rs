@@ -12,12 +12,18 @@ use std::{
 use futures::Sink;
 
 use super::{
-    Config, Error, FinishReport, FramesProducer, ProducerStats, core::Core, error::EncodingError,
+    config::Config,
+    core::Core,
+    error::{EncodingError, Error},
+    frames::FramesProducer,
+    stats::{FinishReport, ProducerStats},
 };
 use crate::{
     Datum, StreamId,
-    queue::{Closed, PutError},
-    status::{ChannelInfo, When},
+    channel::{
+        queue::{Closed, PutError},
+        status::{ChannelInfo, When},
+    },
 };
 
 /// `Sync`, because the handle that contains it may be shared between threads.
@@ -153,9 +159,9 @@ impl<D: Datum> Producer<D> {
         &self.core.id
     }
 
-    /// Returns the settings with which the producer was built.
-    pub fn config(&self) -> &Config {
-        &self.core.config
+    /// Returns the current settings.
+    pub fn config(&self) -> Config {
+        self.core.current_config()
     }
 }
 

@@ -4,10 +4,15 @@ use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{DisconnectLagging, FramesBuilderError, FramesProducerBuilder, Producer};
+use super::{
+    builder::{FramesBuilderError, FramesProducerBuilder},
+    lag::DisconnectLagging,
+    typed::Producer,
+};
 use crate::{
-    Datum, StreamId, discovery::PeerEntry, status::ChannelConditions, streams::Scope,
-    tickets::TicketValidator,
+    Datum, StreamId,
+    channel::{config::Scope, status::ChannelConditions},
+    peer::{PeerEntry, TicketValidator},
 };
 
 /// An error from building a producer.

@@ -14,14 +14,14 @@ use tokio::{
 };
 
 use super::{
-    FinishReport,
     core::{Core, Life},
     fanout::Fate,
     lag::{Budget, DisconnectLagging},
+    stats::FinishReport,
     subscriber::{Subscriber, Target},
     undelivered::give_back,
 };
-use crate::{Frames, network::CloseReason, queue::Next};
+use crate::{Frames, channel::queue::Next, net::CloseReason};
 
 /// The time for which a node that ends a stream and then stops stays reachable, for plain Mosaik consumers that
 /// reconnect to learn how the stream ended.
@@ -348,7 +348,7 @@ async fn wind_up(core: &Arc<Core>) {
         core.remove(subscriber);
     }
     core.taps.close();
-    core.streams.remove_producer(core, for_good);
+    core.unregister(for_good);
     let foreign = |subscriber: &Arc<Subscriber>| {
         subscriber
             .remote()
@@ -403,6 +403,3 @@ fn is_complete(subscriber: &Subscriber) -> bool {
         Target::Remote(remote) => *remote.complete.borrow(),
     }
 }
-
-/// The time for which a producer that ends lets its subscribers read queued records: 30 s.
-pub(super) const DRAIN: Duration = Duration::from_secs(30);

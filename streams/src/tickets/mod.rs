@@ -1,8 +1,6 @@
 //! Tickets: credentials that nodes present to be admitted to streams, and their validation.
 
 mod jwt;
-mod ticket;
-mod validator;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use jwt::fuzzing;
@@ -11,5 +9,5 @@ pub use jwt::{
     Hs256, Hs384, Hs512, InvalidKey, Jwt, JwtTicketBuilder, LEEWAY, MAX_TOKEN_LEN, SigningKey,
     VerifyingKey,
 };
-pub use ticket::{Ticket, TicketClass};
-pub use validator::{Expiration, InvalidTicket, TicketValidator};
+
+pub use crate::peer::{Expiration, InvalidTicket, Ticket, TicketClass, TicketValidator};

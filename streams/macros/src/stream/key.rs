@@ -54,7 +54,7 @@ pub(super) struct Key {
 const PRODUCER: &[Side] = &[Side::Producer];
 const CONSUMER: &[Side] = &[Side::Consumer];
 
-const KEYS: [Key; 12] = [
+const KEYS: [Key; 14] = [
     Key::requirement("require"),
     Key::requirement("require_ticket"),
     Key::new("online_when", "online_when", &Side::BOTH, &Side::BOTH),
@@ -69,6 +69,8 @@ const KEYS: [Key; 12] = [
         PRODUCER,
         PRODUCER,
     ),
+    Key::new("linger", "with_linger", PRODUCER, PRODUCER),
+    Key::new("batch_size", "with_batch_size", CONSUMER, CONSUMER),
     Key::new("criteria", "with_criteria", CONSUMER, CONSUMER),
     Key::new("backoff", "with_backoff", CONSUMER, CONSUMER),
     Key::new("local", "with_local", CONSUMER, CONSUMER),
@@ -226,6 +228,8 @@ mod tests {
         for (key, side) in [
             ("max_consumers", Producer),
             ("disconnect_lagging", Producer),
+            ("linger", Producer),
+            ("batch_size", Consumer),
             ("criteria", Consumer),
             ("backoff", Consumer),
             ("local", Consumer),

@@ -1,18 +1,12 @@
 //! The contents of gossip messages: entries of nodes, and departures. No I/O.
 
-use std::net::SocketAddr;
-
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
-use super::{super::entry::Unverified, wire::PeerData};
 use crate::{
     PeerId, SecretKey, Signature,
-    discovery::{PeerEntryVersion, SignedPeerEntry},
+    peer::{PeerEntryVersion, SignedPeerEntry, Unverified},
 };
-
-/// The maximum number of addresses of one peer that are taken from gossip.
-const ADDRESSES_MAX: usize = 8;
 
 /// A received announcement with unverified signatures.
 #[derive(Debug, Deserialize)]
@@ -97,30 +91,4 @@ fn digest(peer: &PeerId, version: PeerEntryVersion, timestamp_ms: i64) -> [u8; 3
     hasher.update(&version.updated_ms.to_be_bytes());
     hasher.update(&timestamp_ms.to_be_bytes());
     *hasher.finalize().as_bytes()
-}
-
-/// The addresses of a node, as encoded by iroh-gossip.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Addresses {
-    relay: Option<String>,
-    pub(super) direct: Vec<SocketAddr>,
-}
-
-impl Addresses {
-    pub(super) fn encode(addrs: impl IntoIterator<Item = SocketAddr>) -> PeerData {
-        let this = Self {
-            relay: None,
-            direct: addrs.into_iter().take(ADDRESSES_MAX).collect(),
-        };
-        let bytes = postcard::to_stdvec(&this).expect("postcard knows addresses");
-        PeerData(bytes.into())
-    }
-
-    /// Returns no addresses for invalid data.
-    pub(super) fn decode(data: &PeerData) -> Vec<SocketAddr> {
-        let addresses: Self = postcard::from_bytes(&data.0).unwrap_or_default();
-        let usable = |addr: &SocketAddr| addr.port() != 0 && !addr.ip().is_unspecified();
-        let direct = addresses.direct.into_iter().filter(usable);
-        direct.take(ADDRESSES_MAX).collect()
-    }
 }

@@ -4,16 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
+use mosaik_gossip::MAX_MESSAGE_LEN;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, timeout},
 };
 use tracing::debug;
 
-use super::wire::{MAX_MESSAGE_LEN, Message};
+use super::Message;
 use crate::{
     NetworkId,
-    network::{CloseReason, LinkConn, LinkError, LinkReceiver, LinkSender},
+    net::{CloseReason, LinkConn, LinkError, LinkReceiver, LinkSender},
 };
 
 /// The maximum number of streams that a peer may have open: one, and its successors while it closes.

@@ -13,12 +13,12 @@ use tracing::debug;
 
 use super::{
     super::shared::Shared,
+    Message,
     connection::{self, Incoming},
-    wire::Message,
 };
 use crate::{
     EndpointAddr, PeerId,
-    network::{CloseReason, ConnectError, LinkConn},
+    net::{CloseReason, ConnectError, LinkConn},
 };
 
 /// The maximum number of connections, in total and per peer. Two peers that dial each other have two connections for a

@@ -4,36 +4,27 @@
 use std::{
     collections::BTreeSet,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use mosaik_gossip::{ACTIVE_MAX, Addresses, Node, Output, Random};
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::mpsc,
     time::{sleep_until, timeout},
 };
 
 use super::{
-    super::{entry::now_ms, jobs, shared::Shared},
+    super::{jobs, shared::Shared},
     ALPN,
-    announcement::{self, Addresses, Departure},
+    announcement::{self, Departure},
     connections::{Connections, Event},
-    core::{Core, Output},
+    handle::{Gossip, Request},
     intake,
-    membership::ACTIVE_MAX,
-    random::Random,
 };
-use crate::{
-    EndpointAddr, PeerId,
-    network::{CloseReason, LinkConn},
-};
+use crate::{EndpointAddr, PeerId, peer::now_ms};
 
-/// The maximum number of requests that wait for the task.
-const REQUESTS_MAX: usize = 16;
 /// The number of peers that a node without neighbours asks at a time.
 const JOIN_AT_A_TIME: usize = 3;
 /// The interval between join attempts of a node without neighbours: initial, and maximum. Then the maximum for a node
@@ -48,82 +39,6 @@ const FORMER_TIMEOUT: Duration = Duration::from_millis(150);
 /// The time for which a departing node waits until its neighbours have received its departure.
 const DEPARTURE_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// The interface of the task to the rest of discovery.
-pub(in crate::discovery) struct Gossip {
-    announce: Notify,
-    neighbours: AtomicUsize,
-    requests: mpsc::Sender<Request>,
-}
-
-pub(in crate::discovery) enum Request {
-    /// Add an incoming connection.
-    Incoming(LinkConn),
-    /// Become the neighbour of a peer, even if another one must make room.
-    Join(PeerId),
-    /// Depart.
-    Depart(oneshot::Sender<()>),
-}
-
-impl Gossip {
-    pub(in crate::discovery) fn new() -> (Self, mpsc::Receiver<Request>) {
-        let (requests, requested) = mpsc::channel(REQUESTS_MAX);
-        let this = Self {
-            announce: Notify::new(),
-            neighbours: AtomicUsize::new(0),
-            requests,
-        };
-        (this, requested)
-    }
-
-    /// Announces the local entry in its latest version. Returns false if that reaches no node: there is no neighbour, or
-    /// the entry does not fit into a message.
-    pub(in crate::discovery) fn announce(&self, shared: &Shared) -> bool {
-        self.announce.notify_one();
-        let entry = announcement::of_entry(shared.catalog().local());
-        self.neighbours() > 0 && Core::carries(entry.len())
-    }
-
-    /// Returns the number of neighbours.
-    pub(in crate::discovery) fn neighbours(&self) -> usize {
-        self.neighbours.load(Ordering::Relaxed)
-    }
-
-    /// Announces the departure of this node, and waits up to 850 ms until its neighbours have received it. Nothing is
-    /// sent afterwards.
-    pub(in crate::discovery) async fn depart(&self) {
-        let (done, told) = oneshot::channel();
-        if self.requests.send(Request::Depart(done)).await.is_ok() {
-            // An error means that the node is shutting down anyway.
-            let _ = told.await;
-        }
-    }
-
-    /// Adds an incoming connection, and returns when it has ended. Dropping the future closes the connection.
-    pub(in crate::discovery) async fn serve(&self, conn: LinkConn) {
-        let _ended = EndOnDrop(conn.clone());
-        let request = Request::Incoming(conn.clone());
-        if self.requests.try_send(request).is_err() {
-            conn.close(CloseReason::NoCapacity);
-        }
-        conn.closed().await;
-    }
-
-    /// Asks a peer whose gossip should have reached this node, and has not, to become a neighbour. Does nothing if the
-    /// queue is full; the request is repeated later.
-    pub(in crate::discovery) fn join(&self, peer: PeerId) {
-        let _ = self.requests.try_send(Request::Join(peer));
-    }
-}
-
-struct EndOnDrop(LinkConn);
-
-impl Drop for EndOnDrop {
-    fn drop(&mut self) {
-        // Does nothing if the connection has ended.
-        self.0.close(CloseReason::Cancelled);
-    }
-}
-
 /// Runs until the node departs or shuts down.
 pub(in crate::discovery) async fn run(
     shared: Arc<Shared>,
@@ -134,7 +49,7 @@ pub(in crate::discovery) async fn run(
     let mut catalog = shared.watch();
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
-        let timeout_at = driver.core.next_timeout();
+        let timeout_at = driver.node.next_timeout();
         tokio::select! {
             // Triggered by the rest of discovery.
             Some(request) = requests.recv() => match request {
@@ -153,15 +68,15 @@ pub(in crate::discovery) async fn run(
             event = driver.connections.next() => driver.on_event(event),
             // Triggered by a timeout of the protocol.
             () = sleep_until(timeout_at.into()) => {
-                let outputs = driver.core.on_timeout(Instant::now());
+                let outputs = driver.node.on_timeout(Instant::now());
                 driver.perform(outputs);
             }
             // Triggered when the catalog changes: there may be peers to join.
             Ok(()) = catalog.changed() => driver.look_around(),
             // Triggered every second.
             _ = sweep.tick() => {
-                let core = &driver.core;
-                driver.connections.sweep(|peer| core.is_wanted(peer));
+                let node = &driver.node;
+                driver.connections.sweep(|peer| node.is_wanted(peer));
                 driver.look_around();
             }
         }
@@ -171,7 +86,7 @@ pub(in crate::discovery) async fn run(
 struct Driver {
     shared: Arc<Shared>,
     gossip: Arc<Gossip>,
-    core: Core,
+    node: Node<PeerId>,
     connections: Connections,
     random: Random,
     /// The time of the next join attempt, and the pause after it.
@@ -185,7 +100,7 @@ impl Driver {
         // Without random bytes all nodes make the same choices. No secret depends on them.
         let _ = getrandom::fill(&mut seed);
         let seed = u64::from_le_bytes(seed);
-        let core = Core::new(shared.key.public(), seed, Instant::now());
+        let node = Node::new(shared.key.public(), seed, Instant::now());
         Self {
             connections: Connections::new(shared.clone(), ALPN),
             random: Random::seeded(!seed),
@@ -193,7 +108,7 @@ impl Driver {
             join_pause: JOIN_FIRST,
             shared,
             gossip,
-            core,
+            node,
         }
     }
 
@@ -203,15 +118,15 @@ impl Driver {
             Event::Message(from, message) => {
                 let shared = &self.shared;
                 let decide = |content: &Bytes| intake::decide(shared, &from, content);
-                self.core.on_message(from, message, now, decide)
+                self.node.on_message(from, message, now, decide)
             }
-            Event::Lost(peer) => self.core.on_disconnected(peer, now),
+            Event::Lost(peer) => self.node.on_disconnected(peer, now),
         };
         self.perform(outputs);
     }
 
     /// Performs actions of the protocol, and those that result from them.
-    fn perform(&mut self, mut outputs: Vec<Output>) {
+    fn perform(&mut self, mut outputs: Vec<Output<PeerId>>) {
         while !outputs.is_empty() {
             let mut next = Vec::new();
             for output in outputs {
@@ -222,19 +137,19 @@ impl Driver {
                             addrs: self.hints(&to),
                         };
                         if let Some(Event::Lost(peer)) = self.connections.send(&message, hints) {
-                            next.extend(self.core.on_disconnected(peer, Instant::now()));
+                            next.extend(self.node.on_disconnected(peer, Instant::now()));
                         }
                     }
                     Output::Up(peer) => {
                         let entry = self.entry();
-                        next.extend(self.core.offer(peer, &entry, Instant::now()));
+                        next.extend(self.node.offer(peer, &entry, Instant::now()));
                     }
                     Output::Leave(peer) => self.connections.leave(&peer),
                 }
             }
             outputs = next;
         }
-        let neighbours = self.core.neighbours();
+        let neighbours = self.node.neighbours();
         let before = self.gossip.neighbours.swap(neighbours, Ordering::Relaxed);
         if neighbours < before {
             self.join_pause = JOIN_FIRST;
@@ -247,7 +162,7 @@ impl Driver {
         if self.shared.catalog().get(peer).is_some() {
             return BTreeSet::new();
         }
-        let data = self.core.data(peer);
+        let data = self.node.data(peer);
         data.map(Addresses::decode).into_iter().flatten().collect()
     }
 
@@ -259,7 +174,7 @@ impl Driver {
     fn announce(&mut self) {
         let entry = self.entry();
         // An entry that is too large is sent by sync; `Gossip::announce` returned false for it.
-        if let Some(outputs) = self.core.tell(entry, Instant::now()) {
+        if let Some(outputs) = self.node.broadcast(entry, Instant::now()) {
             self.perform(outputs);
         }
     }
@@ -268,7 +183,7 @@ impl Driver {
     /// and then, so that parts of a network that gossip separately, but know each other, become connected.
     fn look_around(&mut self) {
         let now = Instant::now();
-        let neighbours = self.core.neighbours();
+        let neighbours = self.node.neighbours();
         if neighbours >= ACTIVE_MAX || now < self.join_at {
             return;
         }
@@ -277,7 +192,7 @@ impl Driver {
         let unknown = |peer: &PeerId| catalog.get_signed(peer).is_none();
         let mut peers: Vec<PeerId> = catalog.signed_peers().map(|entry| *entry.id()).collect();
         peers.extend(bootstrap.filter(unknown));
-        peers.retain(|peer| !self.core.is_wanted(peer));
+        peers.retain(|peer| !self.node.is_wanted(peer));
         if peers.is_empty() {
             return;
         }
@@ -293,24 +208,24 @@ impl Driver {
             if neighbours == 0 {
                 self.join(peer);
             } else {
-                self.tell_addresses();
-                let outputs = self.core.invite(peer, now);
+                self.set_addresses();
+                let outputs = self.node.invite(peer, now);
                 self.perform(outputs);
             }
         }
     }
 
     fn join(&mut self, peer: PeerId) {
-        self.tell_addresses();
-        let outputs = self.core.join(peer);
+        self.set_addresses();
+        let outputs = self.node.join(peer);
         self.perform(outputs);
     }
 
     /// Sets the current addresses of this node as the ones that peers receive.
-    fn tell_addresses(&mut self) {
+    fn set_addresses(&mut self) {
         let catalog = self.shared.catalog();
         let addrs = catalog.local().address().addrs.iter().copied();
-        self.core.set_own_data(Addresses::encode(addrs));
+        self.node.set_own_data(Addresses::encode(addrs));
     }
 
     async fn depart(&mut self) {
@@ -319,7 +234,7 @@ impl Driver {
         let departure = Departure::new(&self.shared.key, version, now_ms());
         // Peers that have added this node may not be its neighbours yet.
         let open = self.connections.open();
-        let outputs = self.core.quit(&departure.encode().into(), open);
+        let outputs = self.node.quit(&departure.encode().into(), open);
         self.gossip.neighbours.store(0, Ordering::Relaxed);
         for output in outputs {
             if let Output::Send(to, message) = output {

@@ -4,19 +4,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use mosaik_gossip::Verdict;
 
 use super::{
-    super::{
-        Refusal,
-        entry::{Unverified, now_ms},
-        eviction::Known,
-        jobs,
-        shared::Shared,
-    },
+    super::{eviction::Known, shared::Shared, store::Refusal, sync},
     announcement::{Announcement, Departure},
-    broadcast::Verdict,
 };
-use crate::PeerId;
+use crate::{
+    PeerId,
+    peer::{Unverified, now_ms},
+};
 
 /// `from` is the peer whose connection delivered the announcement.
 pub(super) fn decide(shared: &Arc<Shared>, from: &PeerId, content: &Bytes) -> Verdict {
@@ -29,7 +26,7 @@ pub(super) fn decide(shared: &Arc<Shared>, from: &PeerId, content: &Bytes) -> Ve
         }
     };
     if is_news {
-        Verdict::PassOn
+        Verdict::Forward
     } else {
         Verdict::Drop
     }
@@ -57,7 +54,7 @@ fn take_entry(shared: &Arc<Shared>, from: &PeerId, entry: Unverified) -> bool {
         return false;
     };
     let merged = shared.merge_verified(vec![(entry, how)]);
-    jobs::greet(shared, &merged);
+    sync::greet(shared, &merged);
     is_readable && !merged.is_empty()
 }
 

@@ -4,21 +4,19 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
+use mosaik_gossip::{MessageId, Scope, Swarm, Tree};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    super::{
-        Config, Event, Refusal,
-        entry::{PeerEntry, PeerEntryVersion, now_ms},
-    },
-    ALPN,
+    super::{config::Config, event::Event, store::Refusal},
+    ALPN, Message,
     announcement::{self, Announcement, Departure},
     connection::{self, Incoming},
-    wire::{Message, MessageId, Reach, Swarm, Tree},
 };
 use crate::{
     EndpointAddr, Network, NetworkId, PeerId, SecretKey,
-    network::{CloseReason, Endpoint, EndpointConfig, LinkConn},
+    net::{CloseReason, Endpoint, EndpointConfig, LinkConn},
+    peer::{PeerEntry, PeerEntryVersion, now_ms},
 };
 
 const NET: &str = "gossip";
@@ -123,7 +121,7 @@ impl Bare {
 }
 
 fn gossip(content: Vec<u8>) -> Message {
-    let (id, scope) = (MessageId::of(&content), Reach::Swarm(0));
+    let (id, scope) = (MessageId::of(&content), Scope::Swarm(0));
     let content = content.into();
     Message::Tree(Tree::Gossip { id, content, scope })
 }

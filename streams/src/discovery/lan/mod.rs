@@ -17,10 +17,10 @@ use std::{
 use tokio::time::{sleep, sleep_until};
 use tracing::{debug, warn};
 
-use self::{packet::Heard, socket::Sockets, table::Table};
 use super::{
     bootstrap::{self, AddressSource},
     jobs::jittered,
+    lan::{packet::Heard, socket::Sockets, table::Table},
     shared::Shared,
 };
 use crate::EndpointAddr;

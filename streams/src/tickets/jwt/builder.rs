@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Jwt, SigningKey, token};
+use super::{Jwt, keys::SigningKey, token};
 use crate::{
     PeerId,
-    tickets::{Expiration, Ticket},
+    peer::{Expiration, Ticket},
 };
 
 /// Issues JSON Web Tokens as tickets.

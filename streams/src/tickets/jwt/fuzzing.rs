@@ -5,7 +5,7 @@ use std::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 
 use super::{EdDsaSigningKey, Hs256, Jwt, SigningKey, token};
-use crate::{SecretKey, tickets::Expiration};
+use crate::{SecretKey, peer::Expiration};
 
 const NOW: i64 = 1_800_000_000;
 const SECRET: [u8; 32] = [7; 32];

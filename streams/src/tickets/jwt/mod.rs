@@ -22,8 +22,10 @@ pub use keys::{
 pub use token::MAX_TOKEN_LEN;
 use token::Token;
 
-use super::{Expiration, InvalidTicket, TicketClass, TicketValidator};
-use crate::{PeerId, UniqueId, discovery::PeerEntry, id};
+use crate::{
+    PeerId, UniqueId, id,
+    peer::{Expiration, InvalidTicket, PeerEntry, TicketClass, TicketValidator},
+};
 
 /// The tolerated clock difference: 50 s, as in the catalog. A token's `nbf` and `iat` may be this far in the future.
 /// Its expiry is checked against this node's clock without tolerance.

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::Value;
 
-use crate::tickets::InvalidTicket;
+use crate::peer::InvalidTicket;
 
 /// The maximum length of a token in bytes: 8 KiB, a common limit for HTTP headers. A longer one is rejected without
 /// parsing.

@@ -6,7 +6,7 @@ mod forged;
 use data_encoding::BASE64URL_NOPAD;
 
 use super::*;
-use crate::{EndpointAddr, SecretKey, tickets::Ticket};
+use crate::{EndpointAddr, SecretKey, peer::Ticket};
 
 const NOW: i64 = 1_800_000_000;
 const SECRET: Hs256 = Hs256::new([7; 32]);
