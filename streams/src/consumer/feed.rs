@@ -126,6 +126,12 @@ impl Feed {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Blocks every use of the feed until the returned value is dropped.
+    #[cfg(test)]
+    pub(super) fn lock(&self) -> impl Sized + '_ {
+        self.state()
+    }
+
     pub(super) const fn source(&self) -> Source {
         self.source
     }
