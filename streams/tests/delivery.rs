@@ -309,7 +309,7 @@ async fn partition(cut: Duration) {
     // Step by step: the reader is silent, sources wait, the connection times out, and everything resumes.
     until("it is offline", || !observer.is_online()).await;
     assert!(
-        since.elapsed() < Duration::from_secs(10),
+        since.elapsed() < Duration::from_secs(25),
         "{:?}",
         since.elapsed()
     );

@@ -350,7 +350,7 @@ async fn what_changes_while_nodes_meet_is_told_at_once() {
         })
         .await;
         let took = started.elapsed();
-        assert!(took < Duration::from_secs(8), "round {round}: {took:?}");
+        assert!(took < Duration::from_secs(25), "round {round}: {took:?}");
     }
 }
 
