@@ -394,7 +394,7 @@ impl Counting {
 
     /// Waits until a snapshot is due with the next call.
     fn let_time_pass() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

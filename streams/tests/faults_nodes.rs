@@ -338,7 +338,8 @@ async fn two_hundred_connections_at_once_deliver_a_megabyte_each_intact() {
         .collect();
     let frames: Frames = data.chunks(CHUNK).collect();
     producer.send_frames(frames).await.unwrap();
-    let report = within("the end", producer.finish()).await;
+    // 200 MB take a while on a busy machine.
+    let report = producer.finish_within(Duration::from_mins(5)).await;
     for reader in readers {
         assert_eq!(
             within("a reader", reader).await.unwrap(),
