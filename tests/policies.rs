@@ -7,6 +7,7 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::support::{Done, Node, guest::Guest, runner, write};
@@ -254,7 +255,9 @@ fn answers_without_end_come_to_an_end() {
     };
     write(folder.path(), "suspect.wasm", endless.module());
     let suspect = "wasm: suspect.wasm, limits: {time: 10ms}";
-    let done = Node::up(&manifest(folder.path(), suspect, "skip")).wait();
+    let node = Node::up(&manifest(folder.path(), suspect, "skip"));
+    // Three times a million answers, each of which takes some microseconds of CPU time.
+    let done = node.wait_within(Duration::from_mins(10));
     assert!(done.status.success(), "{}", done.stderr);
     assert_eq!(accounted(folder.path(), &done).1, COUNT, "{}", done.stderr);
     assert!(
@@ -391,7 +394,7 @@ impl Counting {
 
     /// Waits until a snapshot is due with the next call.
     fn let_time_pass() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -17,10 +17,10 @@ use tokio::time::timeout;
 
 use crate::common::process::Process;
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(100);
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(LIMIT, future).await.expect("it ends within 30 s")
+    timeout(LIMIT, future).await.expect("it ends within 100 s")
 }
 
 /// Waits until the catalog of `node` meets the condition.
@@ -350,7 +350,7 @@ async fn what_changes_while_nodes_meet_is_told_at_once() {
         })
         .await;
         let took = started.elapsed();
-        assert!(took < Duration::from_secs(8), "round {round}: {took:?}");
+        assert!(took < Duration::from_secs(25), "round {round}: {took:?}");
     }
 }
 

@@ -240,7 +240,14 @@ fn a_killed_or_stopped_reader_goes_on_with_what_not_all_of_its_stages_had_worked
             let seqs = pair.seqs(file);
             let distinct: BTreeSet<u64> = seqs.iter().copied().collect();
             repeats += (seqs.len() - distinct.len()) as u64;
-            assert!(distinct.into_iter().eq(0..RECORDS), "{file} has gaps");
+            let missing: Vec<u64> = (0..RECORDS).filter(|seq| !distinct.contains(seq)).collect();
+            assert!(
+                missing.is_empty() && distinct.len() as u64 == RECORDS,
+                "{file} lacks {} records: {:?} to {:?}",
+                missing.len(),
+                missing.first(),
+                missing.last()
+            );
         }
         feed.signal(Signal::TERM);
         let feed = Ledger::of(feed.wait());

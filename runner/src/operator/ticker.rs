@@ -133,13 +133,13 @@ mod tests {
 
     use super::*;
 
-    /// Waits at most 2 s for `condition`.
+    /// Waits at most 1 min for `condition`.
     #[track_caller]
     fn wait_for(what: &str, condition: impl Fn() -> bool) {
         let start = Instant::now();
         while !condition() {
             assert!(
-                start.elapsed() < Duration::from_secs(2),
+                start.elapsed() < Duration::from_mins(1),
                 "waited in vain until {what}"
             );
             thread::yield_now();

@@ -76,6 +76,10 @@ pub(super) fn run_within<R>(
             if let Poll::Ready(said) = call.as_mut().poll(cx) {
                 return Poll::Ready(Some(said));
             }
+            // The alarm would not ring at once: its clock has a resolution of 1 ms and rounds up.
+            if left.is_zero() {
+                return Poll::Ready(None);
+            }
             let now = Instant::now();
             since = Some(now);
             alarm.as_mut().reset((now + left).into());
@@ -93,20 +97,34 @@ mod tests {
     fn only_waiting_counts() {
         let waits = Waits::default();
         let runtime = waits.handle().unwrap();
-        let limit = Duration::from_millis(300);
-        let busy = run_within(&runtime, limit, async {
+        let busy = run_within(&runtime, Duration::from_secs(2), async {
             for _ in 0..3 {
                 tokio::task::yield_now().await;
-                std::thread::sleep(Duration::from_millis(150));
+                std::thread::sleep(Duration::from_millis(800));
             }
             7
         });
         assert_eq!(busy, Some(7));
-        let idle = run_within(&runtime, limit, async {
+        let idle = run_within(&runtime, Duration::from_millis(300), async {
             loop {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         });
         assert_eq!(idle, None::<()>);
+    }
+
+    #[test]
+    fn a_call_that_waits_is_cancelled_when_its_alarm_rings() {
+        let waits = Waits::default();
+        let runtime = waits.handle().unwrap();
+        for _ in 0..20 {
+            let mut polls = 0;
+            let call = poll_fn(|_| {
+                polls += 1;
+                Poll::<()>::Pending
+            });
+            assert_eq!(run_within(&runtime, Duration::from_millis(3), call), None);
+            assert_eq!(polls, 2);
+        }
     }
 }

@@ -25,7 +25,7 @@ use crate::{
 /// Consumers of the same stream are independent: each receives every record.
 #[derive(Debug)]
 pub struct FramesConsumer {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     /// The source of the last batch.
     origin: Origin,
     /// Records and bytes that were returned to the application and do not count as taken yet.

@@ -86,6 +86,9 @@ pub(super) async fn subscribe(
         State::Connecting,
     );
     let feed = remembered.feed.clone();
+    // Declared first, so that it is dropped after the connection is closed, also if this future is cancelled: dropping
+    // a sending half finishes its stream, which the producer would take for having read everything.
+    let mut link = None;
     let entered = Entered {
         group,
         feed: &feed,
@@ -97,13 +100,9 @@ pub(super) async fn subscribe(
     let outcome = tokio::select! {
         biased;
         // Triggered when the peer no longer meets the requirements, at any stage.
-        () = group.authorizer.closed(catalog.clone(), peer.id(), grant) => {
-            // Before the stream is dropped, which the producer would take for having read everything.
-            entered.close(CloseReason::NotAllowed);
-            Outcome::Denied
-        }
+        () = group.authorizer.closed(catalog.clone(), peer.id(), grant) => Outcome::Denied,
         // Triggered when the subscription is over.
-        outcome = hear(group, peer, &entered, waits, remembered, catalog) => outcome,
+        outcome = hear(group, peer, (&entered, &mut link), waits, remembered, catalog) => outcome,
     };
     entered.close(outcome.close_reason().unwrap_or(CloseReason::Cancelled));
     outcome
@@ -112,14 +111,14 @@ pub(super) async fn subscribe(
 async fn hear(
     group: &Group,
     peer: &PeerEntry,
-    entered: &Entered<'_>,
+    (entered, slot): (&Entered<'_>, &mut Option<Link>),
     waits: &mut Waits,
     remembered: &mut Remembered<'_>,
     catalog: &watch::Receiver<Catalog>,
 ) -> Outcome {
     // Boxed so that the state of opening is freed instead of being held for the whole subscription.
-    let opened = Box::pin(open(group, peer, entered, (remembered, catalog))).await;
-    let (mut link, start, (demand, asked), _hold) = match opened {
+    let opened = Box::pin(open(group, peer, (entered, slot), (remembered, catalog))).await;
+    let (link, start, (demand, asked), _hold) = match opened {
         Ok(opened) => opened,
         Err(outcome) => return outcome,
     };
@@ -149,7 +148,7 @@ async fn hear(
         feed,
         confirming,
     };
-    reading.run(&mut link, demand, memory, catalog, peer).await
+    reading.run(link, demand, memory, catalog, peer).await
 }
 
 /// Counts records that were sent while this node was not connected, for the consumers without criteria.
@@ -174,24 +173,24 @@ fn count_lost(group: &Group, peer: &PeerEntry, lost: u64) {
 /// A watch on the demand, and the demand that was sent to the producer.
 type Asked = (watch::Receiver<Arc<Demand>>, Arc<Demand>);
 
-/// Dials the peer and sends the demand. Returns the link, the peer's answer, a watch on the demand, and a hold that
-/// keeps the peer in the catalog meanwhile.
-async fn open(
+/// Dials the peer and sends the demand. Returns the link, which it puts into the slot, the peer's answer, a watch on the
+/// demand, and a hold that keeps the peer in the catalog meanwhile.
+async fn open<'l>(
     group: &Group,
     peer: &PeerEntry,
-    entered: &Entered<'_>,
+    (entered, slot): (&Entered<'_>, &'l mut Option<Link>),
     (remembered, catalog): (&Remembered<'_>, &watch::Receiver<Catalog>),
-) -> Result<(Link, Start, Asked, Hold), Outcome> {
+) -> Result<(&'l mut Link, Start, Asked, Hold), Outcome> {
     let connected = tokio::select! {
         // Triggered when the peer has restarted.
         () = restarted(catalog.clone(), peer) => return Err(Outcome::Restarted),
         // Triggered when the peer answers, and at the latest when dialling times out.
         connected = group.env.connect(peer) => connected,
     };
-    let mut link = connected.map_err(|error| {
+    let link = slot.insert(connected.map_err(|error| {
         tracing::debug!(peer = %peer.id(), %error, "failed to dial a producer");
         Outcome::Closed(CloseReason::Lost)
-    })?;
+    })?);
     entered.conn.get_or_init(|| link.conn.clone());
     let hold = group.env.discovery.hold(*peer.id());
     let mut demand = group.watch_demand();
@@ -209,7 +208,7 @@ async fn open(
         format: group.format,
         consumers: asked.consumers,
     };
-    let greeted = timeout(HANDSHAKE_TIMEOUT, greet(group, &mut link, &hello));
+    let greeted = timeout(HANDSHAKE_TIMEOUT, greet(group, link, &hello));
     match greeted.await {
         Ok(Ok(start)) => Ok((link, start, (demand, asked), hold)),
         Ok(Err(reason)) => Err(Outcome::Closed(reason)),
@@ -415,3 +414,6 @@ impl Reading<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,11 @@ use mosaik_streams::{
 
 pub(crate) const STREAM: &str = "numbers";
 
-/// Fails the test after 30 s and names the condition.
+/// Time limit for any step of a test, which allows for a busy machine and a debug build. Shorter than the 2 minutes for which
+/// a producer keeps a subscriber that it has lost.
+const LIMIT: Duration = Duration::from_secs(100);
+
+/// Fails the test after [`LIMIT`] and names the condition.
 #[track_caller]
 pub(crate) fn within<T>(
     what: &'static str,
@@ -22,7 +26,7 @@ pub(crate) fn within<T>(
 ) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();
     async move {
-        let limited = tokio::time::timeout(Duration::from_secs(30), future).await;
+        let limited = tokio::time::timeout(LIMIT, future).await;
         limited.unwrap_or_else(|_| panic!("timed out: {what} ({caller})"))
     }
 }

@@ -26,8 +26,9 @@ static ALLOCATOR: Counting = Counting;
 
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// Correct nodes join in a few milliseconds; this allows for two busy cores.
-const JOIN_MAX: Duration = Duration::from_secs(1);
+/// Correct nodes join in a few milliseconds, on a busy machine within a second or two. One that is held up by others waits
+/// for the time limit of their handshakes, which is 10 s.
+const JOIN_MAX: Duration = Duration::from_secs(5);
 /// The maximum number of silent connections; see `EndpointConfig`.
 const PENDING_MAX: usize = 1024;
 const RETRY_ABOVE: u64 = 64;
@@ -250,7 +251,7 @@ async fn a_flood_of_connections_stays_within_the_caps() {
     let since = Instant::now();
     until("those without a seat are closed", || open() <= PENDING_MAX).await;
     // Long before their time limit.
-    assert!(since.elapsed() < Duration::from_secs(3), "{since:?}");
+    assert!(since.elapsed() < Duration::from_secs(8), "{since:?}");
     let peak = memory::take_peak().saturating_sub(before);
     println!(
         "of {SILENT} silent connections {} stay, with {} KiB at most; an honest join took {joined:?}",

@@ -128,6 +128,12 @@ impl Feed {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Blocks every use of the feed until the returned value is dropped.
+    #[cfg(test)]
+    pub(in crate::consumer) fn lock(&self) -> impl Sized + '_ {
+        self.state()
+    }
+
     pub(in crate::consumer) const fn source(&self) -> Source {
         self.source
     }

@@ -87,7 +87,7 @@ async fn a_rate_is_kept_without_a_sleep_a_datum() {
     assert_eq!(datums as u64, count);
     assert!(took >= Duration::from_millis(499), "{took:?}");
     // One sleep per record would take at least 10 s.
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(took < Duration::from_secs(9), "{took:?}");
     assert!(batches < count / 2, "{batches} batches");
     let last: Value = serde_json::from_slice(last.iter().last().unwrap()).unwrap();
     assert_eq!(last["time"], FIRST_TIME_MS + 499);

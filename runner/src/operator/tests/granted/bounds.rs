@@ -7,7 +7,7 @@ use super::*;
 #[test]
 fn sleeping_ends_at_the_time_limit() {
     let probe = sleeps();
-    ends_in_time(&probe.guest(), wasi(), &[100]);
+    ends_in_time(&probe.guest(), wasi(), &[255]);
     let mut instance = granted(&probe.guest(), wasi(), setup(limits()));
     let start = Instant::now();
     assert_eq!(asked(&mut instance, &[&[0]]), [Vec::<Vec<u8>>::new()]);
