@@ -19,7 +19,7 @@ async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 async fn pair() -> (Network, FramesProducer, Network, FramesConsumer) {
     let first = Network::new("test").await.unwrap();
     let producer = first.streams().producer_frames("numbers").build().unwrap();
-    let known = discovery::Config::builder().with_bootstrap(&first.local().addr());
+    let known = discovery::Config::builder().with_bootstrap(first.local().addr());
     let second = Network::builder("test").with_discovery(known).build().await;
     let second = second.unwrap();
     let streams = second.streams();
@@ -36,7 +36,7 @@ async fn pair() -> (Network, FramesProducer, Network, FramesConsumer) {
 async fn a_cancelled_subscription_does_not_claim_to_have_read_everything() {
     let (first, producer, _second, mut consumer) = pair().await;
     let (id, group) = (first.local().id(), consumer.core.group.clone());
-    let mut catalog = group.streams.env.discovery.catalog_watch();
+    let mut catalog = group.env.discovery.catalog_watch();
     let offers = |catalog: &Catalog| {
         let entry = catalog.get(&id);
         entry.is_some_and(|entry| entry.streams().contains(&group.id))
