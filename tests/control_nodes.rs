@@ -72,7 +72,7 @@ fn explain_says_why_another_node_is_not_heard() {
         "{scope: network, require: {consumers: {tags: [house]}}}",
     );
     assert!(
-        receipt.contains("retune stream ticks (require)"),
+        receipt.contains("retune stream ticks (require.consumers: "),
         "{receipt}"
     );
     explain(&reader, "refused this node with 10403");
