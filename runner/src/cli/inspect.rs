@@ -10,19 +10,19 @@ use crate::{
     topology::{CodeError, Library},
 };
 
-/// Show an operator: its ports, state, configuration, imports and digest.
+/// Show the ports, state, configuration, imports and digest of an operator.
 ///
-/// Takes a component, or a core module that carries its component type. Exits with 1 if it is not an operator, or imports
-/// something that nothing grants.
+/// Accepts a component, or a core module with an embedded component type. Exits with 1 if the file is not an operator, or
+/// if no grant provides one of its imports.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner inspect builtin:window")]
 pub(super) struct InspectArgs {
     /// Path of a `.wasm` file, or `builtin:<name>`.
     operator: String,
-    /// Print a JSON object, with the whole schema of the configuration.
+    /// Print a JSON object, including the full schema of the configuration.
     #[arg(long)]
     json: bool,
-    /// Bound on its code, at most 256MiB.
+    /// Maximum size of the component, at most 256MiB.
     #[arg(long, value_parser = operator_args::binary, default_value = "10MiB", value_name = "SIZE")]
     binary: u64,
 }

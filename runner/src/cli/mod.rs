@@ -49,18 +49,17 @@ impl From<Exit> for ExitCode {
 
 /// The table of `docs/guarantees.md`; a test compares them.
 const EXIT_CODES: &str = "Exit codes:
-  0  done; with `up`, every record is accounted for, and none was lost
-  1  the manifest or a configuration has mistakes, an operator cannot be used, or a reload is refused
-  2  the command line is wrong
-  3  failed: `up` could not start, a stage failed, or a second signal stopped it at once; another
-     command could not do its work, for instance as no node runs that it could ask
+  0  success; with `up`, every record is accounted for and none was lost
+  1  the manifest or a configuration has errors, an operator is unusable, or a reload is refused
+  2  the command line is invalid
+  3  failure: `up` did not start, a stage failed, a second signal arrived, or a command failed
   4  `run-operator`: the operator rejected records
   5  `up`: records were lost, and no stage failed";
 
 /// Run YAML graphs of streams and WebAssembly operators.
 ///
-/// A manifest names streams, the producers that feed them, the operators between them and the consumers that take their
-/// records. One node runs it; nodes of the same network name find each other and stream over QUIC.
+/// A manifest declares streams, the producers that write them, the operators between them and the consumers that read
+/// them. One node runs a manifest. Nodes with the same network name find each other and exchange records over QUIC.
 #[derive(Debug, Parser)]
 #[command(name = "mosaik-runner", version, max_term_width = 100, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
 pub struct Cli {
@@ -75,7 +74,7 @@ struct OutputArgs {
     /// Format of the log on stderr.
     #[arg(long = "log", global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     log: LogFormat,
-    /// Log more: -v for debug, -vv for trace.
+    /// Log more: -v adds debug messages, -vv adds trace messages.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
     /// Log errors only, and print no summary.
@@ -94,7 +93,7 @@ impl OutputArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
-    /// Lines for people.
+    /// Readable lines.
     Text,
     /// One JSON object per line.
     Json,

@@ -16,11 +16,11 @@ use clap::Args;
 use super::{Exit, OutputArgs, print};
 use toolchain::{TARGET, Toolchain};
 
-/// Build an operator in Rust, and print where it is.
+/// Build an operator in Rust and print the path of its component.
 ///
-/// Runs `cargo build --target wasm32-unknown-unknown --release` in DIR: with the Rust in use if that has the target,
-/// else with Debian's rustc-web and rust-web-src, which build the standard library too. The result lies in
-/// DIR/target/wasm32-unknown-unknown/release, wherever cargo's own target folder is.
+/// Runs `cargo build --target wasm32-unknown-unknown --release` in DIR, with the current Rust toolchain if it has the
+/// target, or else with Debian's rustc-web and rust-web-src, which also build the standard library. The result is in
+/// DIR/target/wasm32-unknown-unknown/release, even if cargo uses another target folder.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner build hello\n  # wasm: hello/target/wasm32-unknown-unknown/release/hello.wasm\n  mosaik-runner build hello -- --locked"

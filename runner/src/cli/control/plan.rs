@@ -12,9 +12,9 @@ use crate::{
     graph::Step,
 };
 
-/// Show what a running node would do to switch to a manifest. Changes nothing.
+/// Show the steps of a running node to switch to a manifest. Changes nothing.
 ///
-/// The node that runs the same file is asked, unless --name says which.
+/// Without `--name`, the plan is for the node that runs the same file, or else for the only node of this machine.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner plan pipeline.yaml\n  mosaik-runner plan next.yaml --name prod"
@@ -22,7 +22,7 @@ use crate::{
 pub(in crate::cli) struct PlanArgs {
     /// Manifest to switch to.
     manifest: PathBuf,
-    /// Name that `up --name` gave the node.
+    /// Name of the node, from `up --name`.
     #[arg(long, value_name = "NAME", value_parser = node_name)]
     name: Option<String>,
     /// Print one line of JSON.

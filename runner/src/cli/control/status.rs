@@ -17,9 +17,9 @@ use crate::{
 /// Default time over which rates are measured: 500 ms.
 const WINDOW_MS: u64 = 500;
 
-/// Show what a running node does: its stages, subscriptions, streams and peers, and its last reload.
+/// Show the stages, subscriptions, streams, peers and last reload of a running node.
 ///
-/// Rates are measured over half a second.
+/// Rates are averages over 500 ms.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner status pipeline.yaml --json | jq .generation")]
 pub(in crate::cli) struct StatusArgs {

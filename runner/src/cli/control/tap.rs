@@ -14,22 +14,23 @@ use crate::{
 
 /// Print the records of a stream of a running node as they flow, one per line.
 ///
-/// It never slows the pipeline: records that are not read in time are missed, and stderr says how many. It goes on over
-/// reloads, until Ctrl-C or --limit. A record that is not text is printed in base64, with a `=` before it; of one that is
-/// too large, its beginning and its length. On a terminal, control characters are escaped as in `\u001b`. The node drops a tap that reads nothing for 30 s.
+/// A tap never slows the pipeline: it misses the records that it does not read in time, and reports their number on
+/// stderr. It continues across reloads, until Ctrl-C or --limit. A binary record is printed in base64 with a leading `=`;
+/// a record above the size limit, as its beginning and its length. On a terminal, control characters are escaped, as in
+/// `\u001b`. The node closes a tap that reads nothing for 30 s.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner tap prices pipeline.yaml\n  mosaik-runner tap prices --where '{symbol: ETH, price: {gte: 3000}}' --limit 10"
 )]
 pub(in crate::cli) struct TapArgs {
-    /// Stream, by its name in the manifest.
+    /// Name of the stream in the manifest.
     stream: String,
     #[command(flatten)]
     node: NodeArgs,
-    /// Criteria that records must meet, as in a manifest, like `{city: Oslo}`. Default: all records.
+    /// Print only records that match these criteria, written as in a manifest, like `{city: Oslo}`. Default: all records.
     #[arg(long = "where", value_name = "CRITERIA")]
     criteria: Option<String>,
-    /// Number of records after which it ends. Default: no limit.
+    /// Exit after N records. Default: no limit.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
 }

@@ -19,7 +19,7 @@ use super::Exit;
 /// The schema of manifests, placed next to every manifest that refers to it.
 const SCHEMA: &str = "mosaik.schema.json";
 
-/// Create an operator or a pipeline to begin with.
+/// Create a new operator or pipeline from a template.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner new operator hello\n  mosaik-runner build hello\n  mosaik-runner up hello/manifest.yaml"

@@ -11,7 +11,7 @@ use clap::Args;
 use super::{SCHEMA, create, create_parent, fill, names::Named, sdk::Sdk};
 use crate::cli::{Exit, print, schema};
 
-/// Create a crate with an operator in Rust, its test, and a manifest that runs it.
+/// Create a crate with an operator in Rust, a test, and a manifest that runs it.
 ///
 /// The crate is complete: `cargo test` passes, `mosaik-runner build` builds it, and `mosaik-runner up` runs its
 /// manifest on ten generated records.
@@ -20,14 +20,14 @@ use crate::cli::{Exit, print, schema};
     after_help = "Example:\n  mosaik-runner new operator hello\n  mosaik-runner build hello\n  mosaik-runner up hello/manifest.yaml"
 )]
 pub(super) struct OperatorArgs {
-    /// Name of the operator and of its folder, or a path that ends in it.
+    /// Name of the operator and its folder, or a path that ends in the name.
     #[arg(value_parser = Named::operator)]
     name: Named,
-    /// Make it an operator with state, which it keeps when it is changed while it runs.
+    /// Create an operator with state, which survives a replacement of its code in a running node.
     #[arg(long)]
     stateful: bool,
-    /// Folder of the mosaik-wasm-sdk to build the crate with. Default: the one in the source tree that this runner was
-    /// built from, else crates.io.
+    /// Folder of the mosaik-wasm-sdk to build the crate with. Default: the SDK in the source tree of this runner, or
+    /// else in crates.io.
     #[arg(long, value_name = "PATH")]
     sdk: Option<PathBuf>,
 }

@@ -8,13 +8,13 @@ use clap::Args;
 use super::{SCHEMA, create, create_parent, fill, names::Named};
 use crate::cli::{Exit, print, schema};
 
-/// Create a manifest that runs as it is, NAME.yaml, and the schema that editors check it by.
+/// Create NAME.yaml, a manifest that runs unchanged, and a JSON Schema for editors.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner new pipeline hello\n  mosaik-runner up hello.yaml"
 )]
 pub(super) struct PipelineArgs {
-    /// Name of the pipeline, or a path that ends in it.
+    /// Name of the pipeline, or a path that ends in the name.
     #[arg(value_parser = Named::pipeline)]
     name: Named,
 }

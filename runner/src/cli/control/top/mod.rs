@@ -24,9 +24,9 @@ use crate::{
 /// Interval between requests to the node: 1 s.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Show live what a running node does: stages, subscriptions, rates, queues, drops, and reloads as they happen.
+/// Show stages, subscriptions, rates, queues, drops and reloads of a running node, updated live.
 ///
-/// Keys: q, Esc or Ctrl-C ends, the arrows and Page Up and Down scroll, Space freezes the screen.
+/// Keys: q, Esc or Ctrl-C quits; the arrow keys, Page Up and Page Down scroll; Space freezes the screen.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner top pipeline.yaml")]
 pub(in crate::cli) struct TopArgs {
