@@ -190,7 +190,10 @@ fn a_plan_says_what_a_reload_then_does() {
     assert_eq!(edge["buffer_size"], 77);
 
     let again = counting.ask(&["reload"]);
-    assert_eq!(again.stdout, "nothing has changed; generation 2 goes on\n");
+    assert_eq!(
+        again.stdout,
+        "nothing has changed; generation 2 continues\n"
+    );
 }
 
 #[test]
@@ -207,7 +210,7 @@ fn a_mistake_is_told_to_whoever_asked_and_changes_nothing() {
     for verb in ["plan", "reload"] {
         let done = counting.ask(&[verb, counting.manifest.to_str().unwrap()]);
         assert_eq!(done.status.code(), Some(1), "{done:?}");
-        assert!(done.stderr.contains("there is no stream `rwa`"), "{done:?}");
+        assert!(done.stderr.contains("unknown stream `rwa`"), "{done:?}");
         assert!(
             done.stderr.contains(&place),
             "the place {place} is missing: {done:?}"
@@ -218,7 +221,7 @@ fn a_mistake_is_told_to_whoever_asked_and_changes_nothing() {
     assert_eq!(status["reloads"][0]["outcome"], "refused");
     let text = counting.ask(&["status"]).stdout;
     assert!(
-        text.contains("REFUSED") && text.contains("there is no stream `rwa`"),
+        text.contains("REFUSED") && text.contains("unknown stream `rwa`"),
         "{text}"
     );
 }
@@ -329,7 +332,7 @@ fn nodes_of_one_machine_are_told_apart() {
     };
     let same = up(&[]).wait();
     assert_eq!(same.status.code(), Some(3), "{same:?}");
-    let pid = format!("runs already (process {})", counting.node.pid());
+    let pid = format!("is already running (process {})", counting.node.pid());
     for part in ["count.yaml ", &pid, "--name"] {
         assert!(same.stderr.contains(part), "{part} is missing: {same:?}");
     }
@@ -338,7 +341,7 @@ fn nodes_of_one_machine_are_told_apart() {
     let which = counting.ask(&["status"]);
     assert_eq!(which.status.code(), Some(3));
     for part in [
-        "several nodes run here",
+        "several nodes run on this machine",
         "--name second",
         "count.yaml (process",
     ] {
@@ -363,7 +366,7 @@ fn nodes_of_one_machine_are_told_apart() {
     third.kill();
     let fourth = up(&["--name", "second"]);
     fourth.logged("generation 1 runs");
-    assert!(!fourth.stderr_now().contains("cannot be asked"));
+    assert!(!fourth.stderr_now().contains("cannot reach this node"));
     let fifth = up(&["--name", "second"]).wait();
     assert_eq!(fifth.status.code(), Some(3), "{fifth:?}");
     drop(fourth);
@@ -406,7 +409,7 @@ fn nobody_else_gets_at_the_socket_and_nonsense_does_no_harm() {
         let asked = counting.ask(&args);
         assert_eq!(asked.status.code(), Some(3), "{asked:?}");
         let place = folder.to_str().unwrap();
-        for part in [place, "does not belong to this user alone", "with mode 755"] {
+        for part in [place, "is not private to this user", "its mode 755"] {
             assert!(asked.stderr.contains(part), "{part} is missing: {asked:?}");
         }
     }
@@ -415,7 +418,7 @@ fn nobody_else_gets_at_the_socket_and_nonsense_does_no_harm() {
         .args(["up", "--no-watch", "--name", "other"])
         .arg(&counting.manifest);
     let exposed = Node::spawn(command);
-    exposed.logged("does not belong to this user alone");
+    exposed.logged("is not private to this user");
     exposed.logged("generation 1 runs");
 }
 
@@ -426,7 +429,7 @@ fn a_node_with_shared_streams_whose_inputs_have_ended_can_still_be_asked_and_cha
         .replace("rate: 500", "count: 5")
         .replace("odd: {}", "odd: {scope: network}");
     let counting = Counting::start(&text);
-    counting.node.logged("staying up");
+    counting.node.logged("continues to serve its peers");
     let status = counting.json(&["status", "--json"]);
     assert_eq!(by_name(&status["stages"], "file")["datums_out"], 2);
     // The stage that a reload starts ends as well, and the node stays up again.
@@ -441,7 +444,7 @@ fn a_node_with_shared_streams_whose_inputs_have_ended_can_still_be_asked_and_cha
     );
     let reload = counting.json(&["reload", "--json"]);
     assert_eq!(reload["outcome"], "applied", "{reload}");
-    counting.node.logged_times("staying up", 2);
+    counting.node.logged_times("continues to serve its peers", 2);
     assert!(counting.ask(&["down"]).status.success());
     let done = counting.node.wait();
     assert!(done.status.success(), "{done:?}");
@@ -465,11 +468,11 @@ fn explain_says_what_an_edge_waits_for() {
     let counting = Counting::start(&text);
     let lines = counting.ask(&["explain", "raw"]).stdout;
     assert!(
-        lines.contains("offline here: online_when wants 2 subscribers, has 1"),
+        lines.contains("offline here: online_when requires 2 subscribers, has 1"),
         "{lines}"
     );
     assert!(
-        lines.contains("operator keep is offline: online_when wants 2 producers, has 1"),
+        lines.contains("operator keep is offline: online_when requires 2 producers, has 1"),
         "{lines}"
     );
     let other = counting.ask(&["explain", "odd"]).stdout;

@@ -78,7 +78,7 @@ fn explain_says_why_another_node_is_not_heard() {
     explain(&reader, "refused this node with 10403");
     explain(
         &writer,
-        "offline here: online_when wants 1 subscriber, has none",
+        "offline here: online_when requires 1 subscriber, has none",
     );
     // Now the reader has the tag: it is admitted again without a restart.
     edit(&reader, "tags: [trusted]", "tags: [trusted, house]");
@@ -91,7 +91,7 @@ fn explain_says_why_another_node_is_not_heard() {
     );
     explain(
         &reader,
-        "1 node found, but not what it must be or show: `require` of stream ticks",
+        "1 node found without the required tags or tickets: `require` of stream ticks",
     );
     edit(
         &reader,
@@ -100,7 +100,7 @@ fn explain_says_why_another_node_is_not_heard() {
     );
     explain(&reader, ": connected");
     drop(writing);
-    explain(&reader, "tries again");
+    explain(&reader, "retries");
 }
 
 #[test]

@@ -176,20 +176,20 @@ fn a_guest_that_fails_to_open_is_a_mistake_of_the_manifest() {
         ("unreachable", "trapped in `open`"),
         (
             "(loop $l (br $l)) unreachable",
-            "does not open: `open` used more than the",
+            "failed to open: `open` used more than the",
         ),
-        (grow, "does not open: `open` needs more memory"),
+        (grow, "failed to open: `open` needs more memory"),
         (
             "(call $refuse (i32.const 512) (i32.const 0))",
-            "does not open: it does not say why\n",
+            "failed to open: it gives no reason\n",
         ),
         (
             "(call $refuse (i32.const 512) (i32.const 5))",
-            "does not open: late\n",
+            "failed to open: late\n",
         ),
         (
             "(call $refuse (i32.const 517) (i32.const 8))",
-            "does not open: \u{241b}[31mred\n",
+            "failed to open: \u{241b}[31mred\n",
         ),
     ] {
         let guest = Guest {

@@ -127,7 +127,7 @@ fn a_state_that_is_not_kept_by_key_stays_where_it_is() {
     let node = Node::up(&path);
     node.logged("generation 1");
     fs::write(&path, text(3, "carry")).unwrap();
-    node.logged("its state cannot go from 1 to 3 instances: its state is not kept by key");
+    node.logged("its state cannot move from 1 to 3 instances: its state is not kept by key");
     fs::write(folder.path().join("in.jsonl"), "{\"k\":1}\n").unwrap();
     node.stdout_line("the datum", |line| line == "{\"k\":1}");
     fs::write(&path, text(3, "reset")).unwrap();

@@ -56,7 +56,7 @@ fn what_is_there_is_never_written_over() {
     for kind in ["operator", "pipeline"] {
         let refused = run_in(folder.path(), &["new", kind, "hello"]);
         assert_eq!(refused.status.code(), Some(3));
-        assert!(refused.stderr.contains("is there already"));
+        assert!(refused.stderr.contains("already exists"));
         assert_eq!(refused.stdout, "");
     }
     assert_eq!(
@@ -81,7 +81,7 @@ fn a_bad_name_is_a_wrong_command_line_and_makes_nothing() {
     for (kind, name, said) in [
         ("operator", "Hello World", "`hello-world` would do"),
         ("operator", "match", "a word of the Rust language"),
-        ("operator", "x/..", "there is no name in it"),
+        ("operator", "x/..", "it contains no name"),
         ("pipeline", "hello.yaml", "`hello` would do"),
         ("pipeline", "", "1 to 64 lowercase letters"),
     ] {
@@ -260,7 +260,7 @@ fn a_build_that_fails_says_why_and_leaves_nothing() {
     let done = failing.build(&[]);
     assert_eq!(done.status.code(), Some(3));
     assert!(done.stderr.contains("error: expected `;`\n"));
-    assert!(done.stderr.contains("error: cargo could not build it"));
+    assert!(done.stderr.contains("error: cargo failed to build it"));
 
     let no_cdylib = Machine::new(&[TARGET_STD], "echo '{\"reason\":\"build-finished\"}'");
     let done = no_cdylib.build(&[]);

@@ -247,7 +247,7 @@ consumers: {save: {from: s, to: {file: {path: '${env:OUT}/out'}}}}
     node.logged("waiting for the file");
     write(folder, "hidden-in.csv", "a,b\n1,2\n3\n");
     node.logged("does not have the header's 2 columns");
-    node.logged("its last line has no end");
+    node.logged("added the missing end of its last line");
     // A folder in place of the source, and a file in place of the output's folder.
     fs::remove_file(folder.join("hidden-in.csv")).unwrap();
     fs::create_dir(folder.join("hidden-in.csv")).unwrap();

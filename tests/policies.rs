@@ -196,7 +196,7 @@ fn what_an_operator_fails_on_goes_to_a_stream_however_it_fails() {
         ),
         (
             "(call $answer (i32.const 9) (local.get $ptr) (local.get $len) (i32.const 0))",
-            "`process` gave a malformed answer: output port 9 of 1",
+            "`process` returned a malformed answer: output port 9 of 1",
         ),
         ("(call $refuse (i32.const 32) (i32.const 3))", "out"),
     ] {
@@ -440,10 +440,10 @@ fn a_snapshot_that_is_refused_three_times_is_given_up_and_counted() {
     counting.say("two");
     counting.node.logged("snapshot");
     counting.say("X");
-    counting.node.logged("its last snapshot is given up");
+    counting.node.logged("its last snapshot is discarded");
     counting
         .node
-        .logged_times("it does not take its last snapshot", 3);
+        .logged_times("it rejects its last snapshot", 3);
     counting.node.logged("forgotten=2");
     counting.say("three");
     assert_eq!(counting.node.stdout_lines(3), ["A", "B", "A"]);

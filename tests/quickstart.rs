@@ -135,7 +135,7 @@ fn a_reader_of_stdout_that_goes_away_is_named_and_costs_nothing() {
         .unwrap();
     assert_eq!(node.wait().unwrap().code(), Some(0), "{log}");
     assert!(
-        log.contains(" not written since the reader of stdout closed it, nothing was lost"),
+        log.contains(" not written because the reader of stdout closed it, nothing was lost"),
         "{log}"
     );
     assert!(!log.contains("as configured"), "{log}");

@@ -109,7 +109,7 @@ fn a_filter_that_does_not_compile_changes_nothing() {
     following.edit("+ 32)", "+ 32");
     following
         .node
-        .logged("operator `convert` does not open: config.filter");
+        .logged("operator `convert` failed to open: config.filter");
     following.append("Oslo", 10.0);
     following.prints(r#"{"city":"Oslo","fahrenheit":50.0}"#);
     assert!(!following.node.stderr_now().contains("generation 2"));

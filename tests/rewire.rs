@@ -151,7 +151,7 @@ consumers:
 ";
     let manifest = write(folder, "m.yaml", text);
     let node = up(folder, &["--no-watch"], &manifest);
-    node.logged("producer count stops: nobody reads its results any more");
+    node.logged("producer count stops: its output has no reader any more");
     let mut desk = Desk::of(folder);
     eventually("it has stopped", || {
         by_name(&desk.status()["stages"], "count")["state"] != "running"

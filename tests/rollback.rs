@@ -73,7 +73,7 @@ const FAILURES: &[Failure] = &[
     Failure {
         step: "check",
         breaks: |folder| edit(folder, "from: one", "from: eno"),
-        says: "there is no stream `eno`",
+        says: "unknown stream `eno`",
     },
     Failure {
         step: "file value",
@@ -142,7 +142,7 @@ const FAILURES: &[Failure] = &[
             guest(folder, "refuses.wasm", &refuses);
             edit(folder, "second.wasm", "refuses.wasm");
         },
-        says: "refuses the state",
+        says: "rejects the state",
     },
     Failure {
         step: "resume",
@@ -165,7 +165,7 @@ const FAILURES: &[Failure] = &[
                 "silent.wasm, from: raw, to: one, config: {}}\n  second: {wasm: refuses.wasm",
             );
         },
-        says: "refuses the state",
+        says: "rejects the state",
     },
 ];
 
@@ -266,7 +266,7 @@ fn an_operator_that_loops_has_the_reload_give_up_in_time() {
     assert_eq!(reload["outcome"], "refused", "{reload}");
     let said = reload["text"].as_str().unwrap();
     assert!(
-        said.contains("did not come to a batch boundary within 10s"),
+        said.contains("did not reach a batch boundary within 10s"),
         "{said}"
     );
     assert!(took < Duration::from_secs(25), "{took:?}");

@@ -76,7 +76,7 @@ fn a_reload_that_is_asked_for_before_the_node_runs_comes_after_the_start() {
     let node = up_uncached(folder.path(), &write(folder.path(), "m.yaml", THREE));
     catches(&node, Signal::HUP);
     node.signal(Signal::HUP);
-    node.logged("nothing has changed; generation 1 goes on");
+    node.logged("nothing has changed; generation 1 continues");
     node.interrupt();
 }
 

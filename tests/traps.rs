@@ -15,7 +15,7 @@ fn trap(folder: &Path, name: &str) -> PathBuf {
     write(folder, name, text)
 }
 
-const WARNING: &str = "operator `once` keeps state, of which each of its 4 instances has a part";
+const WARNING: &str = "operator `once` keeps state, which is divided among its 4 instances";
 
 #[test]
 fn a_trap_is_shown_with_its_place_and_a_hint_and_fails_nothing() {
@@ -40,7 +40,7 @@ fn a_trap_is_shown_with_its_place_and_a_hint_and_fails_nothing() {
     let event: serde_json::Value = serde_json::from_str(logged.trim()).expect("one event");
     assert_eq!(event["level"], "WARN", "{event}");
     assert!(
-        event.to_string().contains("instances has a part"),
+        event.to_string().contains("divided among its 4 instances"),
         "{event}"
     );
     let node = up(folder, &["--no-watch"], &manifest);

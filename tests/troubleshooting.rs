@@ -166,7 +166,7 @@ fn said_of_a_node(folder: &Path) -> String {
     node.logged("a restart is needed");
     write(folder, "node.yaml", "mosaik: v1\nstreams: {}\nnothing: 3\n");
     said.push_str(&run(["reload".as_ref(), path.as_os_str()]).stderr);
-    node.logged("goes on as it was");
+    node.logged("continues unchanged");
     said.push_str(&node.interrupt().stderr);
     said
 }

@@ -236,7 +236,7 @@ fn a_failure_is_told_with_the_records_that_it_cost() {
     tried(&["/no/such.wasm"], "", 1);
     let (_, stderr) = tried(&["builtin:nosuch"], "", 1);
     assert!(
-        stderr.contains("there is no built-in operator `nosuch`"),
+        stderr.contains("unknown built-in operator `nosuch`"),
         "{stderr}"
     );
 }
@@ -372,7 +372,7 @@ fn an_operator_is_told_apart_to_its_configuration() {
         "{stdout}"
     );
     assert!(stdout.contains("imports   mosaik:operator/"), "{stdout}");
-    assert!(!stdout.contains("nothing grants"), "{stdout}");
+    assert!(!stdout.contains("no grant provides"), "{stdout}");
 
     let (stdout, _) = inspected(&[path, "--json"], 0);
     let told: Value = serde_json::from_str(&stdout).unwrap();
@@ -420,12 +420,12 @@ fn what_wants_more_than_it_gets_is_told_all_the_same() {
     let path = path.to_str().unwrap();
     let (stdout, stderr) = inspected(&[path], 1);
     assert!(
-        stdout.contains("wasi:clocks/now@0.2.0  (nothing grants it)"),
+        stdout.contains("wasi:clocks/now@0.2.0  (no grant provides it)"),
         "{stdout}"
     );
     assert!(stdout.contains("digest    blake3:"), "{stdout}");
     assert!(
-        stderr.contains("nothing grants wasi:clocks/now@0.2.0, so it cannot run"),
+        stderr.contains("no grant provides wasi:clocks/now@0.2.0, so it cannot run"),
         "{stderr}"
     );
     let told: Value = serde_json::from_str(&inspected(&[path, "--json"], 1).0).unwrap();
@@ -466,7 +466,7 @@ fn what_is_no_operator_is_said_so() {
         ("/no/such.wasm".to_owned(), "cannot be read: no such file"),
         (
             "builtin:nosuch".to_owned(),
-            "there is no built-in operator `nosuch`",
+            "unknown built-in operator `nosuch`",
         ),
     ] {
         let (stdout, stderr) = inspected(&[&path], 1);
@@ -479,7 +479,7 @@ fn what_is_no_operator_is_said_so() {
     let large = of("large.wasm", &[0; 2048]);
     let (_, stderr) = inspected(&[&large, "--binary", "1KiB"], 1);
     assert!(
-        stderr.contains("it is larger than 1KiB; `--binary` raises that"),
+        stderr.contains("it is larger than 1KiB; raise the limit with `--binary`"),
         "{stderr}"
     );
 }

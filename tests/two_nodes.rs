@@ -55,7 +55,7 @@ fn a_feed_whose_desk_is_not_there_reads_nothing_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let [feed, desk] = example(folder.path());
     let feed = Node::up(&feed);
-    feed.logged("stream prices waits for readers: online_when wants 1 subscriber, has none");
+    feed.logged("stream prices waits for readers: online_when requires 1 subscriber, has none");
     let alone = feed.interrupt();
     assert_eq!(alone.status.code(), Some(0), "{}", alone.stderr);
     assert!(
@@ -125,10 +125,10 @@ fn the_desk_prints_what_one_node_prints_and_only_its_symbols_cross_the_wire() {
     // A node with shared streams stays up for its readers, unless it is configured otherwise.
     let feed = Node::up(&feed);
     let desk = up_to_the_end(&desk).wait();
-    feed.logged("all inputs have ended; staying up");
+    feed.logged("all inputs have ended; the node continues");
     let feed = feed.interrupt();
     assert!(desk.status.success(), "{}", desk.stderr);
-    assert!(!desk.stderr.contains("staying up"), "{}", desk.stderr);
+    assert!(!desk.stderr.contains("continues to serve its peers"), "{}", desk.stderr);
 
     let wanted = ["AAPL", "IBM", "MSFT"];
     let alone = run(["up".into(), root().join("manifests/quickstart.yaml")]).stdout;

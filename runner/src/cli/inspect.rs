@@ -60,7 +60,7 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Success);
     }
     complain(&format!(
-        "error: {}: nothing grants {}, so it cannot run",
+        "error: {}: no grant provides {}, so it cannot run",
         args.operator,
         missing.join(", ")
     ));
@@ -69,7 +69,7 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
 
 fn look(operator: &ComponentSource, limits: &OperatorLimits) -> Result<Told, String> {
     let code = Library::code(operator, limits).map_err(|error| match error {
-        CodeError::TooLarge(_) => format!("{error}; `--binary` raises that"),
+        CodeError::TooLarge(_) => format!("{error}; raise the limit with `--binary`"),
         _ => error.to_string(),
     })?;
     let anatomy = Anatomy::of(&code).map_err(|error| format!("not an operator: {error}"))?;
@@ -159,14 +159,14 @@ impl Told {
             }
             None => lines.push((
                 "ports",
-                "unknown: it cannot be asked without what it imports".to_owned(),
+                "unknown: it cannot be queried without its imports".to_owned(),
             )),
         }
         for (index, import) in self.anatomy.imports.iter().enumerate() {
             let given = match import.given {
                 Given::Always => "",
-                Given::Allowed => "  (has to be allowed)",
-                Given::Never => "  (nothing grants it)",
+                Given::Allowed => "  (requires `allow`)",
+                Given::Never => "  (no grant provides it)",
             };
             let label = if index == 0 { "imports" } else { "" };
             lines.push((label, format!("{}{given}", import.name)));

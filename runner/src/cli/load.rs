@@ -32,7 +32,7 @@ pub(super) fn engine() -> anyhow::Result<Engine> {
         Ok(Err(error)) => return Err(error).context(NO_ENGINE),
         Err(error) => format!("the cache folder cannot be used: {error}"),
     };
-    tracing::warn!("compiled code is not kept: {without}; {OTHER_CACHE}");
+    tracing::warn!("compiled code is not cached: {without}; {OTHER_CACHE}");
     Engine::new(EngineConfig::default()).context(NO_ENGINE)
 }
 

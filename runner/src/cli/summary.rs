@@ -9,7 +9,7 @@ pub(super) fn show(summary: &Summary, output: OutputArgs, exit: Exit) {
         complain(&summary.to_string());
         if exit == Exit::Lost {
             complain(
-                "exit code 5: docs/guarantees.md says what counts as lost; `--allow-loss` exits with 0 all the same",
+                "exit code 5: docs/guarantees.md defines lost records; `--allow-loss` exits with 0 instead",
             );
         }
         return;

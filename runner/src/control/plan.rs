@@ -55,13 +55,13 @@ impl Planner {
     pub(super) async fn load(&self, path: PathBuf) -> Result<Loaded, String> {
         if files::is_given(&path) {
             return Err(
-                "a plan takes a file: the node cannot read what its client was given".into(),
+                "a plan requires a file: the node cannot read the input of its client".into(),
             );
         }
         let room = Arc::clone(&self.room).acquire_owned();
         let Ok(Ok(permit)) = timeout(self.wait_max, room).await else {
             return Err(format!(
-                "{PLANS_MAX} plans are being made already; try again later"
+                "{PLANS_MAX} plans are already in progress; try again later"
             ));
         };
         let load = Arc::clone(&self.load);
@@ -129,11 +129,11 @@ mod tests {
             let abandoned = timeout(short / 5, planner.load("slow".into())).await;
             assert!(abandoned.is_err());
         }
-        assert!(ask("fast").await.contains("plans are being made already"));
+        assert!(ask("fast").await.contains("plans are already in progress"));
         drop(release);
         let until = tokio::time::Instant::now() + Duration::from_mins(1);
         while !ask("fast").await.contains("error: read") {
-            assert!(tokio::time::Instant::now() < until, "no place came free");
+            assert!(tokio::time::Instant::now() < until, "no plan finished");
         }
     }
 
@@ -155,7 +155,7 @@ mod tests {
     async fn what_the_client_was_given_is_not_read_by_the_node() {
         let planner = Planner::new(Arc::new(|_| refuses("read")));
         let refused = planner.load("/dev/stdin".into()).await.unwrap_err();
-        assert!(refused.contains("a plan takes a file"), "{refused}");
+        assert!(refused.contains("a plan requires a file"), "{refused}");
     }
 
     #[tokio::test]

@@ -108,7 +108,7 @@ async fn serve(bound: Bound, desk: Arc<Desk>) {
             }
             Err(error) => {
                 // Most likely the process is out of file descriptors, which is temporary.
-                tracing::warn!("no control connection can be taken: {error}");
+                tracing::warn!("cannot accept a control connection: {error}");
                 sleep(Duration::from_millis(100)).await;
             }
         }
@@ -207,7 +207,7 @@ async fn answer(desk: &Desk, request: Request) -> Answer {
         Request::Down => match desk.orders.send(Order::Down).await {
             Ok(()) => Answer::Done,
             Err(_) => Answer::Refused {
-                reason: "the node is stopping already".into(),
+                reason: "the node is already stopping".into(),
             },
         },
         // The caller streams the records.

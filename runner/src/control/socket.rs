@@ -30,7 +30,7 @@ pub enum SocketError {
     },
     /// Other users could put files there.
     #[error(
-        "{path} does not belong to this user alone: it is of user {owner}, with mode {mode:03o}; remove it, or set XDG_RUNTIME_DIR to a folder of your own"
+        "{path} is not private to this user: its owner is user {owner}, its mode {mode:03o}; remove it, or set XDG_RUNTIME_DIR to a folder of your own"
     )]
     Exposed {
         /// The path.
@@ -50,7 +50,7 @@ pub enum SocketError {
     },
     /// Another process has the address.
     #[error(
-        "a node {node} runs already{}; stop it, or run this one under a name of its own with `--name`",
+        "a node {node} is already running{}; stop it, or give this one its own name with `--name`",
         process(*.pid)
     )]
     Taken {
@@ -345,7 +345,7 @@ mod tests {
             let exposed = check_folder(&path).unwrap_err().to_string();
             let place = path.display().to_string();
             assert!(
-                exposed.starts_with(&place) && exposed.contains(&format!("with mode {mode:o}")),
+                exposed.starts_with(&place) && exposed.contains(&format!("its mode {mode:o}")),
                 "{exposed}"
             );
         }
@@ -376,7 +376,7 @@ mod tests {
             return;
         }
         let foreign = check_folder(&path).unwrap_err().to_string();
-        assert!(foreign.contains("it is of user 4321"), "{foreign}");
+        assert!(foreign.contains("its owner is user 4321"), "{foreign}");
         let other_user = own_folder(&path);
         assert!(
             matches!(other_user, Err(SocketError::Exposed { owner: 4321, .. })),

@@ -321,14 +321,17 @@ fn an_operator_that_refuses_its_configuration_is_a_mistake_at_its_place() {
     let [found] = found.as_slice() else {
         panic!("{wrong}");
     };
-    assert_eq!(found.message, "operator `o` does not open: no such key");
+    assert_eq!(found.message, "operator `o` failed to open: no such key");
     // A line that points at a column keeps its indentation.
     assert_eq!(found.help.as_deref(), Some("it says\n  refuse"));
     let (span, _) = found.primary.as_ref().unwrap();
     assert_eq!(&plain[span.start..span.end], "config");
 
     let secret = try_load(&refusing("{refuse: '${env:SECRET}'}")).unwrap_err();
-    assert!(secret.to_string().contains("`o` does not open"), "{secret}");
+    assert!(
+        secret.to_string().contains("`o` failed to open"),
+        "{secret}"
+    );
     assert!(!secret.to_string().contains("no such key"), "{secret}");
 
     // Reported together with other mistakes; an operator that is not wired is not opened.

@@ -177,7 +177,7 @@ impl Interfaces {
             (keys, true) => format!("add `{}` to its `allow`", keys.join(", ")),
         };
         if of(Kind::Http) {
-            hint.push_str(", with the hosts it may speak to");
+            hint.push_str(", with the hosts that it may contact");
         }
         if of(Kind::Any) {
             hint.push_str(
@@ -193,7 +193,7 @@ impl Interfaces {
             if !hint.is_empty() {
                 hint.push_str("; ");
             }
-            hint.push_str("no grant gives ");
+            hint.push_str("no grant provides ");
             hint.push_str(&never.join(", "));
         }
         hint
@@ -268,13 +268,13 @@ mod tests {
         let wasi = Interfaces { wasi: true, ..none };
         assert_eq!(
             hint(wasi, &["wasi:http/types@0.2.0", "wasi:random/random@0.2.0"]),
-            "add `http: [example.org], random: true` to its `allow`, with the hosts it may speak to"
+            "add `http: [example.org], random: true` to its `allow`, with the hosts that it may contact"
         );
         assert_eq!(
             hint(none, &["wasi:random/random@0.2.0", "a:b/c@1.0.0"]),
-            "give the operator `allow: {random: true}`; no grant gives `a:b/c@1.0.0`"
+            "give the operator `allow: {random: true}`; no grant provides `a:b/c@1.0.0`"
         );
-        assert_eq!(hint(wasi, &["a:b/c"]), "no grant gives `a:b/c`");
+        assert_eq!(hint(wasi, &["a:b/c"]), "no grant provides `a:b/c`");
     }
 
     #[test]

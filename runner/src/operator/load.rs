@@ -254,7 +254,7 @@ impl Kind {
         } else if bytes.starts_with(b"\x7fELF") {
             "this is native code; build it for a wasm32 target"
         } else {
-            "it doesn't start with `\\0asm`"
+            "it does not start with `\\0asm`"
         }))
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn vet(component: &[u8]) -> Result<(), LoadError> {
         }
         if scopes.last().is_some_and(|scope| scope.parts > PARTS_MAX) {
             return Err(LoadError::TooComplex(format!(
-                "more than {PARTS_MAX} parts when it is spread out"
+                "more than {PARTS_MAX} parts when it is expanded"
             )));
         }
     }
@@ -152,7 +152,7 @@ fn measure(payload: Payload<'_>, scopes: &mut [Scope]) -> Result<(), Unreadable>
 /// Returns the error for a component passed between components: its instantiations cannot be
 /// counted without performing them.
 fn handed_on() -> LoadError {
-    LoadError::TooComplex("components that are handed on from one to another".into())
+    LoadError::TooComplex("components that are passed between components".into())
 }
 
 #[cfg(test)]
@@ -181,7 +181,7 @@ mod tests {
         let refused = vetted(&nested(40)).unwrap_err();
         assert_eq!(
             refused,
-            "asks too much of the compiler: more than 100000 parts when it is spread out"
+            "too complex to compile: more than 100000 parts when it is expanded"
         );
     }
 
@@ -211,7 +211,7 @@ mod tests {
             "(component (component $c (component $d) (export \"d\" (component $d))) (instance $i (instantiate $c))
                 (alias export $i \"d\" (component)))",
         ] {
-            assert!(vetted(text).unwrap_err().contains("handed on"), "{text}");
+            assert!(vetted(text).unwrap_err().contains("passed between"), "{text}");
         }
     }
 

@@ -114,7 +114,7 @@ impl Worker {
         tracing::error!(
             operator = self.outfit.name,
             ?pause,
-            "failed: {error}; a new instance follows"
+            "failed: {error}; starting a new instance"
         );
     }
 
@@ -183,7 +183,7 @@ impl Worker {
         tracing::error!(
             operator = self.outfit.name,
             forgotten,
-            "could not {what}, and what its state held is lost: {error}"
+            "could not {what}, and its state is lost: {error}"
         );
     }
 
@@ -283,7 +283,7 @@ impl Worker {
                 tracing::error!(
                     operator = self.outfit.name,
                     ?pause,
-                    "cannot be brought back yet: {reason}"
+                    "cannot be restored yet: {reason}"
                 );
                 Ok(())
             }
@@ -306,7 +306,7 @@ impl Worker {
         };
         tracing::warn!(
             operator = self.outfit.name,
-            "no snapshot of its state: {error}"
+            "cannot take a snapshot of its state: {error}"
         );
         if error.is_fatal() {
             self.instance = None;

@@ -208,7 +208,7 @@ impl Pool {
 
     /// Returns the state of each instance, after all the work passed to it.
     pub(super) async fn snapshots(&mut self) -> Result<Vec<Saved>, String> {
-        let gone = || "an instance of it has failed".to_owned();
+        let gone = || "one of its instances has failed".to_owned();
         let mut answers = Vec::new();
         for lane in &self.lanes {
             let (reply, answer) = oneshot::channel();
@@ -229,7 +229,7 @@ impl Pool {
     pub(super) async fn failed(&mut self) -> End {
         match self.ends.recv().await {
             Some(end) => end,
-            None => End::Failed("an instance of it has ended".to_owned()),
+            None => End::Failed("one of its instances has ended".to_owned()),
         }
     }
 

@@ -34,7 +34,7 @@ impl Worker {
         let records = batch.count();
         tracing::warn!(
             operator = self.outfit.name,
-            "failed on a batch of {records} records, tries them one by one: {error}"
+            "failed on a batch of {records} records, retries them one by one: {error}"
         );
         let mut failing = Failing::new(&self.outfit.blueprint.setup.limits);
         progress.restart();
@@ -104,7 +104,7 @@ impl Worker {
             tracing::error!(
                 operator = self.outfit.name,
                 ?pause,
-                "failed on each of the {records} records of a batch; a new instance follows"
+                "failed on each of the {records} records of a batch; starting a new instance"
             );
         } else {
             self.backoff.succeeded();
@@ -178,7 +178,7 @@ impl std::fmt::Display for Failing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{:.1?} of CPU time, and {:.1?} to bring the instance back",
+            "{:.1?} of CPU time, and {:.1?} to restore the instance",
             self.took, self.returned
         )
     }

@@ -86,7 +86,7 @@ fn place(entry: &Entry, from: &Spread, to: &Spread) -> Result<usize, String> {
         (Some(key), Some(_)) => return Ok(Key::instance(key, to.instances)),
     };
     Err(format!(
-        "its state cannot go from {} to {} instances: {why}; `state: reset` starts without it",
+        "its state cannot move from {} to {} instances: {why}; `state: reset` starts without it",
         from.instances, to.instances
     ))
 }
@@ -197,7 +197,7 @@ mod tests {
         let keyed = || vec![Some(entries(&[Some("a")])), None];
         assert_eq!(
             refused(vec![Some(entries(&[None]))], of(1, None), of(2, Some("k"))),
-            "its state cannot go from 1 to 2 instances: its state is not kept by key; `state: reset` starts without it"
+            "its state cannot move from 1 to 2 instances: its state is not kept by key; `state: reset` starts without it"
         );
         assert!(refused(keyed(), of(2, Some("k")), of(3, None)).contains("there is no `key`"));
         assert!(refused(keyed(), of(2, None), of(1, None)).contains("there is no `key`"));

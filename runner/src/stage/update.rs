@@ -173,7 +173,7 @@ fn restored(
     for (mut instance, saved) in instances.into_iter().zip(saved) {
         if let Some(saved) = &saved {
             instance.restore(&saved.state).map_err(|error| {
-                format!("the new one refuses the state of the old one: {error}")
+                format!("the new operator rejects the state of the old one: {error}")
             })?;
         }
         members.push((instance, saved));

@@ -188,10 +188,10 @@ impl Worker {
     pub(super) fn snapshot(&mut self) -> Result<Saved, String> {
         if self.instance.is_none() {
             self.rebuild()
-                .map_err(|_| "it could not be brought back".to_owned())?;
+                .map_err(|_| "it could not be restored".to_owned())?;
         }
         let Some(instance) = &mut self.instance else {
-            return Err("its instance was lost and is not back yet".to_owned());
+            return Err("its instance was lost and is not restored yet".to_owned());
         };
         match instance.snapshot() {
             Ok(state) => Ok(self.history.saved_as(state)),

@@ -153,7 +153,7 @@ pub(super) fn transcoder(graph: &Graph, stream: &StreamName) -> Result<Option<Tr
     match &graph.streams[stream].encoding {
         Encoding::Postcard(schema) => Transcoder::new(schema)
             .map(Some)
-            .map_err(|error| format!("the schema of stream `{stream}` cannot be: {error}")),
+            .map_err(|error| format!("invalid schema of stream `{stream}`: {error}")),
         _ => Ok(None),
     }
 }

@@ -43,7 +43,7 @@ pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 /// Time that a reload waits for stages that are about to end: 2 s.
 const SETTLE: Duration = Duration::from_secs(2);
 /// Failure reason of a stage that did not stop in time.
-pub(super) const LEFT_BEHIND: &str = "it did not stop in time and was left behind";
+pub(super) const LEFT_BEHIND: &str = "it did not stop in time and was abandoned";
 /// Capacity of the queue of end notices: 64. A stage that ends while the queue is full waits.
 const NOTICES_MAX: usize = 64;
 

@@ -153,7 +153,7 @@ mod tests {
                 .iter()
                 .map(|peer| (*peer, "desk".to_owned()))
                 .collect(),
-            waits_for: waits.then(|| "online_when wants 1 subscriber, has none".to_owned()),
+            waits_for: waits.then(|| "online_when requires 1 subscriber, has none".to_owned()),
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
         let mut lines = |found| readers.lines(found, now);
         assert_eq!(
             lines(found(&[], true)),
-            ["waits for readers: online_when wants 1 subscriber, has none"]
+            ["waits for readers: online_when requires 1 subscriber, has none"]
         );
         assert!(lines(found(&[], true)).is_empty());
         assert_eq!(lines(found(&[desk], false)), ["is read by desk"]);

@@ -141,7 +141,7 @@ impl Node {
             self.endings.values().for_each(|ending| ending.cut.cancel());
             if timeout(grace(), self.all_read()).await.is_err() {
                 tracing::warn!(
-                    "a stream was not cut off in time; what it still held is missing from the summary"
+                    "a stream did not close in time; its queued records are missing from the summary"
                 );
             }
         }

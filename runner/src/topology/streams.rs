@@ -39,7 +39,7 @@ impl Node {
                 && !stage.results().any(|stream| self.is_read(stream))
                 && running.give_up()
             {
-                tracing::info!("{key} stops: nobody reads its results any more");
+                tracing::info!("{key} stops: its output has no reader any more");
                 unread.push(key.clone());
             }
         }
@@ -77,7 +77,7 @@ impl Node {
         }
         Err(StartError::Stream {
             stream: stream.clone(),
-            reason: "it has just ended and is still being read; save the manifest again when it has been".into(),
+            reason: "it has just ended and its records are still being read; save the manifest again later".into(),
         })
     }
 

@@ -59,10 +59,10 @@ pub(super) fn run(args: &BuildArgs, output: OutputArgs) -> anyhow::Result<Exit> 
     let messages = child.stdout.take().context("cargo has no output")?;
     let built = artifact::of(messages, &folder.join("Cargo.toml"));
     // Cargo has already printed the reason.
-    ensure!(child.wait()?.success(), "cargo could not build it");
-    let Some(built) = built.context("cannot read what cargo says")? else {
+    ensure!(child.wait()?.success(), "cargo failed to build it");
+    let Some(built) = built.context("cannot read the messages of cargo")? else {
         bail!(
-            "it builds, but to no WebAssembly: its Cargo.toml needs\n  [lib]\n  crate-type = [\"cdylib\", \"rlib\"]"
+            "the build produced no WebAssembly: its Cargo.toml needs\n  [lib]\n  crate-type = [\"cdylib\", \"rlib\"]"
         )
     };
     let placed = artifact::place(&built, folder)?;

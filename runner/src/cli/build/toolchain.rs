@@ -35,7 +35,7 @@ pub(super) enum Toolchain {
 /// The reason that no toolchain was found.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ToolchainError {
-    #[error("there is no Rust on this machine: see https://rustup.rs")]
+    #[error("no Rust toolchain found: see https://rustup.rs")]
     NoRust,
     #[error("cannot run {rustc}: {why}", rustc = .rustc.display())]
     Run { rustc: PathBuf, why: String },

@@ -64,14 +64,14 @@ pub(in crate::cli) fn run(args: &TapArgs, colored: bool) -> anyhow::Result<Exit>
                 }
                 if missed > missed_before {
                     complain(&format!(
-                        "missed {} records: they came faster than they were printed",
+                        "missed {} records: they arrived faster than they were printed",
                         missed - missed_before
                     ));
                     missed_before = missed;
                 }
             }
             Ok(Answer::Waiting) => complain(&format!(
-                "stream {} does not run at the moment; waiting for it",
+                "stream {} is not running; waiting for it",
                 args.stream
             )),
             Ok(Answer::Done) => return Ok(Exit::Success),

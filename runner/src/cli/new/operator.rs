@@ -46,7 +46,7 @@ struct Kind {
 
 const FUNCTION: Kind = Kind {
     code: include_str!("../../../templates/operator/function.rs"),
-    does: "Tells of readings above a limit.",
+    does: "Reports readings above a limit.",
     sample: r#"{"seq":0,"message":"0.535 is above 0.5"}"#,
     config: "{above: 0.5}",
     keeps: "",
@@ -57,7 +57,7 @@ const STATEFUL: Kind = Kind {
     does: "The highest of the last few readings.",
     sample: r#"{"seq":0,"high":0.535}"#,
     config: "{last: 3}",
-    keeps: ", and goes on from what that remembered",
+    keeps: ", and continues with its state",
 };
 
 pub(super) fn run(args: &OperatorArgs) -> anyhow::Result<Exit> {
@@ -67,7 +67,7 @@ pub(super) fn run(args: &OperatorArgs) -> anyhow::Result<Exit> {
     create_parent(folder)?;
     match fs::create_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            bail!("{} is there already", folder.display())
+            bail!("{} already exists", folder.display())
         }
         made => made.with_context(|| format!("cannot create {}", folder.display()))?,
     }

@@ -35,7 +35,7 @@ pub(super) fn run(args: &PipelineArgs) -> anyhow::Result<Exit> {
         .with_file_name(format!("{}.yaml", args.name.name));
     create_parent(&manifest)?;
     if manifest.symlink_metadata().is_ok() {
-        bail!("{} is there already", manifest.display());
+        bail!("{} already exists", manifest.display());
     }
     let file = format!("{}.yaml", args.name.name);
     let text = fill(
@@ -51,12 +51,12 @@ pub(super) fn run(args: &PipelineArgs) -> anyhow::Result<Exit> {
     let renew = match schema {
         Schema::Written | Schema::Same => String::new(),
         Schema::Another => format!(
-            "\n{0} is not of this version; to renew it:\n\n  mosaik-runner schema > {0}\n",
+            "\n{0} is of another version; to replace it:\n\n  mosaik-runner schema > {0}\n",
             schema_file.display()
         ),
     };
     print(&format!(
-        "made {shown}; next:\n\n  mosaik-runner up {shown}\n{renew}"
+        "created {shown}; next:\n\n  mosaik-runner up {shown}\n{renew}"
     ))?;
     Ok(Exit::Success)
 }

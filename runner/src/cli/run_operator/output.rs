@@ -247,7 +247,7 @@ fn json_line(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
 fn closed(error: io::Error) -> Stop {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Stop::Closed,
-        _ => Stop::Io(anyhow::Error::new(error).context("cannot write what left the operator")),
+        _ => Stop::Io(anyhow::Error::new(error).context("cannot write the output of the operator")),
     }
 }
 

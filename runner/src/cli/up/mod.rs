@@ -214,7 +214,7 @@ async fn up(
                     break;
                 }
                 tracing::info!(
-                    "all inputs have ended; staying up for other nodes and for those who ask, until it is stopped"
+                    "all inputs have ended; the node continues to serve its peers until it is stopped"
                 );
                 has_ended = true;
                 continue;
@@ -223,7 +223,7 @@ async fn up(
             Some(order) = orders.recv() => match order {
                 Order::Reload(reply) => asked = Some(reply),
                 Order::Down => {
-                    tracing::info!("stopping, as told");
+                    tracing::info!("stopping on request");
                     break;
                 }
             },

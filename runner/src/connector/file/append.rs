@@ -184,7 +184,7 @@ impl Outlet for Appender {
             if told.replace(error.kind()) != Some(error.kind()) {
                 tracing::warn!(
                     file = self.shown,
-                    "cannot write: {error}; trying again until it works"
+                    "cannot write: {error}; retrying until it succeeds"
                 );
             }
             progress.set_obstacle(Some(format!("{error}: cannot write to {}", self.shown)));
@@ -233,7 +233,7 @@ fn open(path: &Path) -> io::Result<File> {
 
 fn end_last_line(file: &mut File, path: &Path, shown: &str) -> io::Result<()> {
     if file.metadata()?.is_file() && !ends_a_line(path)? {
-        tracing::warn!(file = shown, "its last line has no end, and gets one");
+        tracing::warn!(file = shown, "added the missing end of its last line");
         file.write_all(b"\n")?;
     }
     Ok(())

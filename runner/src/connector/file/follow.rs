@@ -76,7 +76,10 @@ impl Follower {
         let intake = Intake::new(name.clone(), cut_of(config), context)?;
         let (trail, current) = Trail::start(&config.path, &name).await?;
         if current.is_none() {
-            tracing::info!(file = name, "waiting for the file, which is not there yet");
+            tracing::info!(
+                file = name,
+                "waiting for the file, which does not exist yet"
+            );
         }
         Ok(Self {
             intake,

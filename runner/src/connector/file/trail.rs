@@ -205,7 +205,7 @@ impl Shared {
     fn watch(&self) -> Option<(Identity, Watch)> {
         let folder = self.folder_identity()?;
         let watch = Watch::start(self.folder()).inspect_err(|error| {
-            tracing::debug!(file = self.shown, %error, "not told of changes; looking every {LOOK_INTERVAL:?}");
+            tracing::debug!(file = self.shown, %error, "no notifications of changes; polling every {LOOK_INTERVAL:?}");
         });
         Some((folder, watch.ok()?))
     }

@@ -72,7 +72,7 @@ fn what_has_no_place_is_refused() {
         (&*many, "`files` has 17 files"),
         (
             "files: {t: t.json}, config: [1]",
-            "`files` go into `config`, which is not a mapping",
+            "`files` require a `config` that is a mapping",
         ),
         (
             "files: {t: dir.json}",

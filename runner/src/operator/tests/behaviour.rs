@@ -159,7 +159,7 @@ fn single_datums_are_rejected_with_their_reason() {
         beyond,
         CallError::Malformed {
             call: "process",
-            what: "it rejects datum 2 of a batch of 1".into()
+            what: "it rejects record 2 of a batch of 1".into()
         }
     );
     assert_eq!(picky.process(0, &batch()), Err(CallError::Poisoned));
@@ -221,7 +221,7 @@ fn a_call_refused_in_between_does_not_forget_the_batch() {
         twice,
         CallError::Malformed {
             call: "resume",
-            what: "it rejects datum 2 twice".into()
+            what: "it rejects record 2 twice".into()
         }
     );
 }

@@ -163,7 +163,7 @@ fn a_folder_that_others_can_write_is_refused() {
     assert!(
         error
             .to_string()
-            .ends_with("has the mode 770, which lets others in"),
+            .ends_with("has the mode 770, which gives other users access"),
         "{error}"
     );
     assert_eq!(

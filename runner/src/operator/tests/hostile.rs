@@ -255,5 +255,8 @@ fn tables_without_end_are_refused() {
         ..Guest::default()
     };
     let message = trapped(&guest);
-    assert!(message.contains("more table elements wanted"), "{message}");
+    assert!(
+        message.contains("more table elements requested"),
+        "{message}"
+    );
 }

@@ -73,7 +73,7 @@ fn what_is_no_webassembly_is_said_to_be_none() {
         (b"".as_slice(), "not a WebAssembly binary: it is empty"),
         (
             b"#!/bin/sh",
-            "not a WebAssembly binary: it doesn't start with `\\0asm`",
+            "not a WebAssembly binary: it does not start with `\\0asm`",
         ),
         (
             b"\n (module)",
@@ -124,7 +124,7 @@ fn an_import_that_nothing_grants_is_named() {
     .unwrap();
     assert_eq!(
         refused(&component).to_string(),
-        "imports `wasi:clocks/wall-clock@0.2.0` and `wasi:random/random@0.2.0`, which nothing grants"
+        "imports `wasi:clocks/wall-clock@0.2.0` and `wasi:random/random@0.2.0`, which no grant provides"
     );
 }
 
@@ -134,7 +134,7 @@ fn a_core_import_that_the_world_does_not_have_is_named() {
     let module = guest::with_type(&text, &[]);
     assert_eq!(
         refused(&module).to_string(),
-        "imports `wasi_snapshot_preview1`, which nothing grants"
+        "imports `wasi_snapshot_preview1`, which no grant provides"
     );
 }
 

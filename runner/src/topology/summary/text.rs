@@ -124,7 +124,7 @@ impl Summary {
             let whose = listed(&self.closed);
             write!(
                 f,
-                "{before}{closed} not written since the reader of {whose} closed it"
+                "{before}{closed} not written because the reader of {whose} closed it"
             )?;
         }
         if lost == 0 {
@@ -210,14 +210,14 @@ mod tests {
     fn what_a_reader_of_stdout_left_is_said_of_it() {
         assert_eq!(
             end(&summary(true, &[])),
-            "5 not written since the reader of stdout closed it, nothing was lost"
+            "5 not written because the reader of stdout closed it, nothing was lost"
         );
         assert_eq!(end(&summary(false, &[])), "5 LOST, 5 dropped in all");
         let mut both = summary(true, &[]);
         both.stages.push(summary(false, &[]).stages.remove(0));
         assert_eq!(
             end(&both),
-            "5 LOST, 10 dropped in all, 5 not written since the reader of stdout closed it"
+            "5 LOST, 10 dropped in all, 5 not written because the reader of stdout closed it"
         );
     }
 
@@ -241,7 +241,7 @@ mod tests {
         missed(&mut closed.stages[0]);
         assert_eq!(
             end(&closed),
-            "2 LOST (2 missed_files), 5 dropped in all, 5 not written since the reader of stdout closed it"
+            "2 LOST (2 missed_files), 5 dropped in all, 5 not written because the reader of stdout closed it"
         );
     }
 

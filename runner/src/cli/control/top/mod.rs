@@ -38,7 +38,7 @@ pub(in crate::cli) fn run(args: &TopArgs) -> anyhow::Result<Exit> {
     let mut found = args.node.find()?;
     anyhow::ensure!(
         io::stdout().is_terminal(),
-        "top draws on a terminal; `status` prints the same once"
+        "top requires a terminal; `status` prints the same once"
     );
     let mut terminal = ratatui::try_init()?;
     let ended = watch(&mut terminal, &mut found.client);

@@ -186,7 +186,7 @@ impl Looker {
                     io::ErrorKind::Other
                 };
                 if self.refused.replace(kind) != Some(kind) {
-                    tracing::warn!("{}; trying again", self.shared.shown_in(&error));
+                    tracing::warn!("{}; retrying", self.shared.shown_in(&error));
                 }
                 Holder::Nothing
             }
@@ -221,7 +221,7 @@ impl Looker {
         if missed != self.missed {
             tracing::warn!(
                 file = self.shared.shown,
-                "{} files that had the name were gone before they could be read, with {} bytes as far as is known",
+                "{} rotated files were deleted before they were read, with {} bytes as far as known",
                 missed.files - self.missed.files,
                 missed.bytes - self.missed.bytes
             );

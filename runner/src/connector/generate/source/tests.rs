@@ -121,7 +121,7 @@ async fn settings_that_cannot_be_are_refused() {
     }
     assert_eq!(
         refuse(None, Some(super::super::MAX_SIZE_BYTES + 1)).to_string(),
-        "a generated datum has at most 1048576 bytes, not 1048577"
+        "a generated record has at most 1048576 bytes, not 1048577"
     );
     let slowest = generator(Some(f64::MIN_POSITIVE), None, None)
         .generate()

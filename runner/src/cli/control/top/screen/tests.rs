@@ -95,7 +95,7 @@ fn status() -> Status {
                 20_000,
                 2,
                 None,
-                "error: there is no stream `menas`\n --> 3".into(),
+                "error: unknown stream `menas`\n --> 3".into(),
             ),
             Reload {
                 outcome: Outcome::Applied,
@@ -133,7 +133,7 @@ fn the_picture_shows_rates_queues_drops_and_reloads() {
         "#####..... 512/1.0 k",
         "1 here, 1 remote",
         "32.0s ago  generation 3: swap operator mean (config)",
-        "42.0s ago  error: there is no stream `menas`",
+        "42.0s ago  error: unknown stream `menas`",
     ] {
         assert!(picture.contains(part), "{part} is missing:\n{picture}");
     }
