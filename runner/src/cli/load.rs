@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 
-use super::{OutputArgs, complain};
+use super::{OutputArgs, print_stderr};
 use crate::{
     declare::{Diagnostics, ProcessEnvironment, Severity},
     files,
@@ -97,5 +97,5 @@ pub(super) fn show(diagnostics: &Diagnostics, output: OutputArgs) {
         }
         return;
     }
-    complain(diagnostics.render(output.color.on_stderr()).trim_end());
+    print_stderr(diagnostics.render(output.color.on_stderr()).trim_end());
 }

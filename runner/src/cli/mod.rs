@@ -183,7 +183,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let shortage = error.chain().find_map(Shortage::of);
             let shortage = shortage.map_or_else(String::new, |shortage| format!("; {shortage}"));
-            complain(&format!("error: {}{shortage}", with_causes(&error)));
+            print_stderr(&format!("error: {}{shortage}", with_causes(&error)));
             Exit::Failed.into()
         }
     }
@@ -210,7 +210,7 @@ fn explain_shortages() {
     std::panic::set_hook(Box::new(move |panic| {
         let message = panic.payload_as_str().unwrap_or_default();
         if let Some(shortage) = Shortage::of_panic(message) {
-            complain(&format!("error: {shortage}"));
+            print_stderr(&format!("error: {shortage}"));
             std::process::exit(Exit::Failed as i32);
         }
         default(panic);
@@ -230,7 +230,7 @@ pub fn out_of_memory() -> ! {
 }
 
 /// Writes a line to stderr, and ignores errors such as a closed stderr.
-fn complain(text: &str) {
+fn print_stderr(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

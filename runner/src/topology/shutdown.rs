@@ -60,7 +60,7 @@ impl Node {
     ) -> Summary {
         let unread = self.unread_streams();
         self.wind_up(Drain::ToEnd, deadline, hurry).await;
-        let mut summary = self.ledger.summary(self.generation);
+        let mut summary = self.run_totals.summary(self.generation);
         summary.note_readers_that_left(&self.graph);
         summary.note_left_behind();
         summary.note_closed(&self.graph);
@@ -117,7 +117,7 @@ impl Node {
             };
             let left = until.saturating_duration_since(Instant::now());
             let report = producer.close_unless(left, cut).await;
-            self.ledger.note_producer(&stream, &report.stats);
+            self.run_totals.note_producer(&stream, &report.stats);
         }
         let endings = self.endings.values();
         let over = join_all(endings.map(|ending| over(until, vec![ending.when.clone()])));

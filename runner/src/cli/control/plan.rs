@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{NodeArgs, args::node_name};
 use crate::{
-    cli::{Exit, complain, harmless, print},
+    cli::{Exit, harmless, print, print_stderr},
     control::{Address, Answer, AskError, Request, find},
     graph::Step,
 };
@@ -45,13 +45,13 @@ pub(in crate::cli) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
     let steps = match found.client.ask(&Request::Plan { path }) {
         Ok(Answer::Plan { steps, warnings }) => {
             if !warnings.is_empty() {
-                complain(harmless(&warnings).trim_end());
+                print_stderr(harmless(&warnings).trim_end());
             }
             steps
         }
         Ok(_) => return Err(AskError::Unexpected.into()),
         Err(AskError::Refused(mistakes)) => {
-            complain(&harmless(&mistakes));
+            print_stderr(&harmless(&mistakes));
             return Ok(Exit::Mistakes);
         }
         Err(error) => return Err(error.into()),

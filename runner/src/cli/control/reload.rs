@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::NodeArgs;
 use crate::{
-    cli::{Exit, complain, harmless, print},
+    cli::{Exit, harmless, print, print_stderr},
     control::{Answer, AskError, Request},
     topology::report::Outcome,
 };
@@ -39,11 +39,11 @@ pub(in crate::cli) fn run(args: &ReloadArgs) -> anyhow::Result<Exit> {
             Exit::Success
         }
         Outcome::Refused => {
-            complain(&text);
+            print_stderr(&text);
             Exit::Mistakes
         }
         Outcome::Incomplete => {
-            complain(&text);
+            print_stderr(&text);
             Exit::Failed
         }
     })

@@ -7,7 +7,7 @@ use mosaik_streams::Criteria;
 
 use super::NodeArgs;
 use crate::{
-    cli::{Exit, complain, printable},
+    cli::{Exit, print_stderr, printable},
     control::{ANSWER_TIME_MAX, Answer, AskError, Form, Found, Request, Shown},
     manifest::parse_criteria,
 };
@@ -40,7 +40,7 @@ pub(in crate::cli) fn run(args: &TapArgs, colored: bool) -> anyhow::Result<Exit>
         None => Criteria::default(),
         Some(Ok(criteria)) => criteria,
         Some(Err(mistakes)) => {
-            complain(mistakes.render(colored).trim_end());
+            print_stderr(mistakes.render(colored).trim_end());
             return Ok(Exit::Mistakes);
         }
     };
@@ -63,14 +63,14 @@ pub(in crate::cli) fn run(args: &TapArgs, colored: bool) -> anyhow::Result<Exit>
                     shown => shown?,
                 }
                 if missed > missed_before {
-                    complain(&format!(
+                    print_stderr(&format!(
                         "missed {} records: they arrived faster than they were printed",
                         missed - missed_before
                     ));
                     missed_before = missed;
                 }
             }
-            Ok(Answer::Waiting) => complain(&format!(
+            Ok(Answer::Waiting) => print_stderr(&format!(
                 "stream {} is not running; waiting for it",
                 args.stream
             )),
@@ -82,7 +82,7 @@ pub(in crate::cli) fn run(args: &TapArgs, colored: bool) -> anyhow::Result<Exit>
                     !args.node.find().is_ok_and(lives),
                     "the node has closed the connection: nothing was read for {ANSWER_TIME_MAX:?}"
                 );
-                complain("the node has stopped");
+                print_stderr("the node has stopped");
                 return Ok(Exit::Success);
             }
             Err(error) => return Err(error.into()),

@@ -26,19 +26,19 @@ const SCHEMA: &str = "mosaik.schema.json";
 )]
 pub(super) struct NewArgs {
     #[command(subcommand)]
-    what: What,
+    template: Template,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Template {
     Operator(operator::OperatorArgs),
     Pipeline(pipeline::PipelineArgs),
 }
 
 pub(super) fn run(args: &NewArgs) -> anyhow::Result<Exit> {
-    match &args.what {
-        What::Operator(args) => operator::run(args),
-        What::Pipeline(args) => pipeline::run(args),
+    match &args.template {
+        Template::Operator(args) => operator::run(args),
+        Template::Pipeline(args) => pipeline::run(args),
     }
 }
 

@@ -15,8 +15,9 @@ use clap::{Args, ValueEnum};
 
 use self::trial::Trial;
 use super::{
-    Exit, complain, harmless, load,
+    Exit, harmless, load,
     operator_args::{self, LimitArgs},
+    print_stderr,
 };
 use crate::{
     declare::ProcessEnvironment,
@@ -143,7 +144,7 @@ pub(super) fn run(args: &RunOperatorArgs) -> anyhow::Result<Exit> {
         Err(Stop::Failed(reason)) => (reason, Exit::Failed),
     };
     let reason = harmless(&reason);
-    complain(&format!("error: {}: {reason}", args.operator));
+    print_stderr(&format!("error: {}: {reason}", args.operator));
     Ok(exit)
 }
 

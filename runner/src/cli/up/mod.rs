@@ -25,7 +25,7 @@ use super::{
     Exit, OutputArgs,
     control::node_name,
     load,
-    signals::{NOT_STARTED, Signals, Told},
+    signals::{NOT_STARTED, SignalRequest, Signals},
 };
 use crate::{
     control::Order,
@@ -227,7 +227,7 @@ async fn up(
                     break;
                 }
             },
-            signal = signals.next() => if signal == Told::Stop {
+            signal = signals.next() => if signal == SignalRequest::Stop {
                 tracing::info!("stopping; a second signal, 1 s from now or later, stops at once");
                 break;
             }
@@ -243,13 +243,13 @@ async fn up(
                     Either::Left((reload, _)) => break reload,
                     Either::Right((signal, _)) => signal,
                 };
-                if stop && signal == Told::Stop {
+                if stop && signal == SignalRequest::Stop {
                     return Ok(Outcome::Cut(
                         observer.summary(),
                         "in the middle of a reload",
                     ));
                 }
-                stop |= signal == Told::Stop;
+                stop |= signal == SignalRequest::Stop;
                 if stop {
                     tracing::info!(
                         "stopping after the reload; a second signal, 1 s from now or later, stops at once"

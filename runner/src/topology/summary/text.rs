@@ -79,11 +79,11 @@ impl Summary {
                 "  stream    {name}: {} sent to other nodes",
                 stream.sent_remote
             )?;
-            let told = [
+            let totals = [
                 ("redelivered", stream.redelivered),
                 ("unconfirmed", stream.unconfirmed),
             ];
-            for (what, count) in told.into_iter().filter(|(_, count)| *count > 0) {
+            for (what, count) in totals.into_iter().filter(|(_, count)| *count > 0) {
                 write!(f, ", {count} {what}")?;
             }
             for (reason, count) in &stream.dropped {

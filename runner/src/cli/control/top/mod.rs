@@ -17,7 +17,7 @@ use ratatui::{
 use self::screen::Screen;
 use super::NodeArgs;
 use crate::{
-    cli::{Exit, complain},
+    cli::{Exit, print_stderr},
     control::{AskError, Client},
 };
 
@@ -46,7 +46,7 @@ pub(in crate::cli) fn run(args: &TopArgs) -> anyhow::Result<Exit> {
     match ended {
         Ok(()) => Ok(Exit::Success),
         Err(End::Node(AskError::Gone)) => {
-            complain("the node has stopped");
+            print_stderr("the node has stopped");
             Ok(Exit::Success)
         }
         Err(End::Node(error)) => Err(error.into()),

@@ -77,11 +77,11 @@ async fn a_deleted_file_is_made_anew_and_has_what_was_written_since() {
 async fn a_renamed_file_is_left_within_a_second_or_when_told() {
     let folder = TempDir::new().unwrap();
     let (path, old) = (folder.path().join("out"), folder.path().join("out.1"));
-    for told in [false, true] {
+    for notified in [false, true] {
         let mut sink = sink(&path).await;
         write(&mut sink, "before").await;
         fs::rename(&path, &old).unwrap();
-        if told {
+        if notified {
             reopen_all();
         } else {
             write(&mut sink, "before").await;

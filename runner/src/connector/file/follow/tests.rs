@@ -54,10 +54,10 @@ impl Followed {
         }
         let follower = follower(path).await;
         if watching {
-            follower.trail.look_every(Duration::from_hours(1));
+            follower.rotated.look_every(Duration::from_hours(1));
         } else {
-            follower.trail.stop_watching();
-            follower.trail.look_every(Duration::from_millis(5));
+            follower.rotated.stop_watching();
+            follower.rotated.look_every(Duration::from_millis(5));
         }
         Self { folder, follower }
     }
@@ -93,8 +93,8 @@ impl Followed {
 
     /// Waits until the follower has read all available data.
     async fn settle(&mut self) {
-        let looks = self.follower.trail.looks();
-        while self.follower.trail.looks() == looks {
+        let looks = self.follower.rotated.looks();
+        while self.follower.rotated.looks() == looks {
             let nothing = timeout(Duration::from_millis(20), self.follower.batch()).await;
             assert!(nothing.is_err(), "{nothing:?}");
             // With notifications, a file is checked again only when it changes.
@@ -204,7 +204,7 @@ async fn a_folder_that_comes_back_is_watched_again() {
     let mut log = Followed::new("folder", true, None).await;
     let path = log.path("folder/log");
     log.follower = follower(path.clone()).await;
-    log.follower.trail.look_every(Duration::from_millis(5));
+    log.follower.rotated.look_every(Duration::from_millis(5));
     for round in ["a\n", "b\n"] {
         fs::create_dir(log.path("folder")).unwrap();
         log.append("folder/log", round);
@@ -214,7 +214,7 @@ async fn a_folder_that_comes_back_is_watched_again() {
     fs::create_dir(log.path("folder")).unwrap();
     log.append("folder/log", "c\n");
     log.expect(&["c"]).await;
-    log.follower.trail.look_every(Duration::from_hours(1));
+    log.follower.rotated.look_every(Duration::from_hours(1));
     log.settle().await;
     let next = log.follower.batch();
     tokio::pin!(next);
@@ -222,7 +222,12 @@ async fn a_folder_that_comes_back_is_watched_again() {
     let mut file = OpenOptions::new().append(true).open(path).unwrap();
     file.write_all(b"d\n").unwrap();
     assert_eq!(
-        texts(&timeout(PATIENCE, next).await.expect("to be told").unwrap()),
+        texts(
+            &timeout(PATIENCE, next)
+                .await
+                .expect("a notification")
+                .unwrap()
+        ),
         ["d"]
     );
 }
@@ -231,7 +236,7 @@ async fn a_folder_that_comes_back_is_watched_again() {
 async fn what_others_do_in_the_folder_costs_no_look() {
     let mut log = Followed::new("log", true, Some("a\n")).await;
     log.expect(&["a"]).await;
-    let before = log.follower.trail.looks();
+    let before = log.follower.rotated.looks();
     let (path, other) = (log.path("log"), log.path("other"));
     let busy = async {
         let mut tick = tokio::time::interval(Duration::from_millis(2));
@@ -245,7 +250,7 @@ async fn what_others_do_in_the_folder_costs_no_look() {
         batch = log.follower.batch() => panic!("{batch:?}"),
         () = busy => {}
     }
-    let looks = log.follower.trail.looks() - before;
+    let looks = log.follower.rotated.looks() - before;
     assert!(looks <= 3, "{looks} looks");
 }
 
@@ -253,14 +258,14 @@ async fn what_others_do_in_the_folder_costs_no_look() {
 async fn a_file_that_nobody_tells_of_is_looked_at_now_and_then() {
     let mut log = Followed::new("log", false, Some("a\n")).await;
     log.expect(&["a"]).await;
-    log.follower.trail.look_every(Duration::from_millis(100));
-    let before = log.follower.trail.looks();
+    log.follower.rotated.look_every(Duration::from_millis(100));
+    let before = log.follower.rotated.looks();
     assert!(
         timeout(Duration::from_millis(350), log.follower.batch())
             .await
             .is_err()
     );
-    let looks = log.follower.trail.looks() - before;
+    let looks = log.follower.rotated.looks() - before;
     assert!((2..=5).contains(&looks), "{looks} looks");
 }
 

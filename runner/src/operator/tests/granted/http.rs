@@ -12,7 +12,7 @@ use super::*;
 fn serve(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (told, asked) = std::sync::mpsc::channel();
+    let (heads, asked) = std::sync::mpsc::channel();
     thread::spawn(move || {
         for connection in listener.incoming() {
             let mut connection = connection.unwrap();
@@ -20,7 +20,7 @@ fn serve(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
             let len = connection.read(&mut request).unwrap_or(0);
             let head = String::from_utf8_lossy(&request[..len]).into_owned();
             let _ = connection.write_all(answer.as_bytes());
-            if told.send(head).is_err() {
+            if heads.send(head).is_err() {
                 return;
             }
         }

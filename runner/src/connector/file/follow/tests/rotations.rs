@@ -32,7 +32,7 @@ async fn rotations_close_together_lose_nothing_and_keep_the_order() {
     for round in 0..400 {
         expected.extend((0..3).map(|line| format!("{round}.{line}")));
         write(round);
-        // Zero or a few steps of the follower and of its looker task.
+        // Zero or a few steps of the follower and of its poller task.
         for _ in 0..round % 7 {
             let next = timeout(Duration::from_micros(200), log.follower.batch()).await;
             found.extend(next.iter().flatten().flat_map(texts));
@@ -78,7 +78,7 @@ async fn more_files_than_are_held_open_are_read_by_their_names_and_those_that_ar
         fs::rename(log.path("log"), log.path(&format!("log.{round}"))).unwrap();
         log.append("log", "");
         expected.push(round.to_string());
-        log.follower.trail.looked().await;
+        log.follower.rotated.looked().await;
     }
     for gone in [150, 151, 199] {
         fs::remove_file(log.path(&format!("log.{gone}"))).unwrap();
@@ -87,12 +87,12 @@ async fn more_files_than_are_held_open_are_read_by_their_names_and_those_that_ar
     let expected: Vec<_> = expected.iter().map(String::as_str).collect();
     log.expect(&expected).await;
     // The loss may have been reported between two records.
-    let told = async {
+    let notified = async {
         while log.follower.counts().missed_files < 3 {
             assert!(log.follower.batch().await.unwrap().is_empty());
         }
     };
-    timeout(PATIENCE, told).await.expect("to be told");
+    timeout(PATIENCE, notified).await.expect("a notification");
     assert_eq!(log.follower.counts().missed_files, 3);
 }
 
@@ -104,7 +104,7 @@ async fn a_file_that_was_left_is_read_on_when_it_grows() {
         fs::rename(log.path("log.csv"), log.path("old")).unwrap();
         log.append("log.csv", "name\nb\nhalf");
         log.expect(&[r#"{"name":"b"}"#]).await;
-        log.follower.trail.look_every(Duration::from_millis(5));
+        log.follower.rotated.look_every(Duration::from_millis(5));
         // Not in the middle of a line of its successor.
         log.append("old", "2,c\n");
         log.settle().await;
@@ -148,8 +148,8 @@ async fn what_is_skipped_is_counted_at_once_and_what_is_held_at_the_end() {
     let mut log = Followed::new("log.csv", true, Some("a,b\n1,2\n1,2,3\n")).await;
     log.expect(&[r#"{"a":1,"b":2}"#]).await;
     log.append("log.csv", "4,5,6\n");
-    let told = timeout(PATIENCE, log.follower.batch()).await;
-    assert!(told.expect("to be told").unwrap().is_empty());
+    let notified = timeout(PATIENCE, log.follower.batch()).await;
+    assert!(notified.expect("a notification").unwrap().is_empty());
     assert_eq!(log.follower.counts().invalid, 2);
     log.append("log.csv", "\"7,8\n9,10\n11,");
     log.settle().await;

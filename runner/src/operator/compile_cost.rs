@@ -45,7 +45,7 @@ impl Scope {
 }
 
 /// Checks that a component does not cost too much to compile.
-pub(super) fn vet(component: &[u8]) -> Result<(), LoadError> {
+pub(super) fn check_compile_cost(component: &[u8]) -> Result<(), LoadError> {
     let mut scopes: Vec<Scope> = Vec::new();
     for payload in Parser::new(0).parse_all(component) {
         // The compiler reports unreadable contents.
@@ -161,7 +161,7 @@ mod tests {
 
     fn vetted(text: &str) -> Result<(), String> {
         let bytes = wat::parse_str(text).unwrap();
-        vet(&bytes).map_err(|error| error.to_string())
+        check_compile_cost(&bytes).map_err(|error| error.to_string())
     }
 
     /// Returns nested components, each with two instances of the previous one.

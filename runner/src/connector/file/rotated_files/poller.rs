@@ -1,4 +1,4 @@
-//! [`Looker`]: the task that discovers the files that take the path.
+//! [`Poller`]: the task that discovers the files that take the path.
 
 use std::{fs::Metadata, io, sync::Arc};
 
@@ -18,7 +18,7 @@ const ROUNDS_MAX: usize = 64;
 
 /// Discovers the files that take the path.
 #[derive(Debug)]
-pub(super) struct Looker {
+pub(super) struct Poller {
     shared: Arc<Shared>,
     /// The watched folder. A folder that is removed and re-created has lost its watch.
     watched: Option<(Identity, Watch)>,
@@ -36,7 +36,7 @@ enum Holder {
     Another(Box<(Opened, Metadata)>),
 }
 
-impl Looker {
+impl Poller {
     pub(super) fn new(shared: Arc<Shared>, watched: Option<(Identity, Watch)>) -> Self {
         Self {
             shared,
