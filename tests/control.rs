@@ -63,7 +63,7 @@ impl Counting {
 }
 
 #[test]
-fn status_tells_what_flows_where() {
+fn status_shows_rates_of_every_edge() {
     let counting = Counting::start(COUNT);
     let mut status = Value::Null;
     eventually("all stages have seen datums", || {
@@ -146,7 +146,7 @@ consumers: {k: {from: a, to: {file: {path: out.jsonl}}}}
 }
 
 #[test]
-fn a_plan_says_what_a_reload_then_does() {
+fn a_plan_lists_the_steps_of_the_reload() {
     let counting = Counting::start(COUNT);
     let manifest = counting.manifest.to_str().unwrap();
     assert_eq!(
@@ -197,7 +197,7 @@ fn a_plan_says_what_a_reload_then_does() {
 }
 
 #[test]
-fn a_mistake_is_told_to_whoever_asked_and_changes_nothing() {
+fn an_invalid_manifest_is_reported_to_the_client_and_changes_nothing() {
     let counting = Counting::start(COUNT);
     counting.edit("from: raw", "from: rwa");
     let text = fs::read_to_string(&counting.manifest).unwrap();
@@ -227,7 +227,7 @@ fn a_mistake_is_told_to_whoever_asked_and_changes_nothing() {
 }
 
 #[test]
-fn a_tap_selects_counts_to_its_limit_and_slows_nobody() {
+fn a_tap_filters_stops_at_its_limit_and_slows_nothing() {
     let counting = Counting::start(COUNT);
     let shown = counting.ask(&["tap", "raw", "--where", "{seq: {gte: 3}}", "--limit", "5"]);
     assert!(shown.status.success(), "{shown:?}");
@@ -258,7 +258,7 @@ fn a_tap_selects_counts_to_its_limit_and_slows_nobody() {
 }
 
 #[test]
-fn a_tap_goes_on_over_a_reload_that_makes_its_stream_anew() {
+fn a_tap_continues_across_a_reload_that_recreates_its_stream() {
     let shared = COUNT
         .replace("mosaik: v1", "mosaik: v1\nnetwork: tap-test")
         .replace("odd: {}", "odd: {scope: network}");
@@ -288,7 +288,7 @@ fn a_tap_goes_on_over_a_reload_that_makes_its_stream_anew() {
 }
 
 #[test]
-fn a_tap_that_nobody_reads_misses_datums_and_holds_nothing_up() {
+fn an_unread_tap_misses_records_and_blocks_nothing() {
     let counting = Counting::start(&COUNT.replace("{generate: {rate: 500}}", "{generate: {}}"));
     // A client that sends requests and never reads.
     let mut client = UnixStream::connect(&sockets(counting.folder.path())[0]).unwrap();
@@ -319,7 +319,7 @@ fn a_tap_that_nobody_reads_misses_datums_and_holds_nothing_up() {
 }
 
 #[test]
-fn nodes_of_one_machine_are_told_apart() {
+fn nodes_of_one_machine_are_distinguished() {
     let counting = Counting::start(COUNT);
     let folder = counting.folder.path();
     let up = |name: &[&str]| {
@@ -377,7 +377,7 @@ fn nodes_of_one_machine_are_told_apart() {
 }
 
 #[test]
-fn nobody_else_gets_at_the_socket_and_nonsense_does_no_harm() {
+fn the_socket_is_private_and_survives_invalid_input() {
     let counting = Counting::start(COUNT);
     let folder = counting.folder.path().join("run/mosaik-runner");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -423,7 +423,7 @@ fn nobody_else_gets_at_the_socket_and_nonsense_does_no_harm() {
 }
 
 #[test]
-fn a_node_with_shared_streams_whose_inputs_have_ended_can_still_be_asked_and_changed() {
+fn a_node_with_ended_inputs_can_be_queried_and_reloaded() {
     let text = COUNT
         .replace("mosaik: v1", "mosaik: v1\nnetwork: stays-test")
         .replace("rate: 500", "count: 5")
@@ -463,7 +463,7 @@ fn a_node_with_shared_streams_whose_inputs_have_ended_can_still_be_asked_and_cha
 }
 
 #[test]
-fn explain_says_what_an_edge_waits_for() {
+fn explain_shows_the_conditions_of_an_edge() {
     let text = COUNT.replace("raw: {}", "raw: {online_when: {minimum_of: 2}}");
     let counting = Counting::start(&text);
     let lines = counting.ask(&["explain", "raw"]).stdout;

@@ -31,7 +31,7 @@ fn two_nodes(folder: &Path) -> [PathBuf; 2] {
 }
 
 #[test]
-fn explain_says_why_another_node_is_not_heard() {
+fn explain_shows_why_a_remote_node_is_not_connected() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let [writer, reader] = two_nodes(folder);
@@ -104,7 +104,7 @@ fn explain_says_why_another_node_is_not_heard() {
 }
 
 #[test]
-fn what_is_retuned_keeps_its_connection() {
+fn a_retuned_stream_keeps_its_connections() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let [writer, reader] = two_nodes(folder);

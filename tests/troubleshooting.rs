@@ -172,7 +172,7 @@ fn said_of_a_node(folder: &Path) -> String {
 }
 
 #[test]
-fn every_message_of_the_page_is_one_that_the_program_gives() {
+fn every_message_of_the_page_is_printed_by_the_program() {
     let folder = tempfile::tempdir().unwrap();
     let said = said_of_manifests(folder.path()) + &said_of_a_node(folder.path());
     let headings = headings();

@@ -28,7 +28,7 @@ fn example(folder: &Path) -> [PathBuf; 2] {
 }
 
 #[test]
-fn the_example_goes_on_when_either_node_is_killed_and_started_again() {
+fn the_example_survives_a_restart_of_either_node() {
     let folder = tempfile::tempdir().unwrap();
     let [feed_manifest, desk_manifest] = example(folder.path());
     let reports = |desk: &Node| {
@@ -51,7 +51,7 @@ fn the_example_goes_on_when_either_node_is_killed_and_started_again() {
 }
 
 #[test]
-fn a_feed_whose_desk_is_not_there_reads_nothing_and_loses_nothing() {
+fn a_feed_without_its_desk_reads_nothing_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let [feed, desk] = example(folder.path());
     let feed = Node::up(&feed);
@@ -174,7 +174,7 @@ fn the_desk_prints_what_one_node_prints_and_only_its_symbols_cross_the_wire() {
 }
 
 #[test]
-fn a_killed_desk_comes_back_and_the_feed_waits_in_bounded_memory() {
+fn the_feed_waits_for_a_killed_desk_in_bounded_memory() {
     let folder = tempfile::tempdir().unwrap();
     let [feed_port, desk_port] = free_ports();
     let [(feed_key, feed_id), (desk_key, desk_id)] = [identity(), identity()];

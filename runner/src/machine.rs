@@ -203,7 +203,7 @@ mod tests {
     struct Outer(#[source] io::Error);
 
     #[test]
-    fn a_shortage_is_found_behind_what_it_made_fail() {
+    fn a_shortage_is_found_in_the_chain_of_causes() {
         let of = |errno: Errno| Shortage::of(&Outer(errno.into()));
         assert_eq!(of(Errno::MFILE), Some(Shortage::Files));
         assert_eq!(of(Errno::NOMEM), Some(Shortage::Memory));

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_new_reason_is_told_once_with_its_count() {
+    fn each_new_reason_is_reported_once_with_its_count() {
         let mut warnings = RateLimitedWarnings::default();
         let first = warnings.add_all("rejected", ["no x", "no y", "no x"].into_iter());
         assert_eq!(
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_is_summed_up() {
+    fn repeated_reasons_are_summarized() {
         let mut warnings = RateLimitedWarnings::default();
         let now = Instant::now();
         warnings.add_all("rejected", ["no x"].into_iter());
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_without_end_are_bounded() {
+    fn the_number_of_reasons_is_bounded() {
         let mut warnings = RateLimitedWarnings::default();
         let all: Vec<_> = (0..1000).map(|n| format!("reason {n}")).collect();
         let lines = warnings.add_all("rejected", all.iter().map(String::as_str));

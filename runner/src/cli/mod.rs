@@ -291,7 +291,7 @@ mod tests {
     use super::{Cli, EXIT_CODES, harmless, with_causes};
 
     #[test]
-    fn what_others_say_does_not_steer_the_terminal() {
+    fn control_characters_in_untrusted_text_are_replaced() {
         assert_eq!(
             harmless("é\n\x1b[31m\r\u{9b}"),
             "é\n\u{241b}[31m\u{240d}\u{fffd}"
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_that_an_error_names_is_not_named_again() {
+    fn a_cause_that_an_error_contains_is_not_repeated() {
         let error = anyhow::anyhow!("disk full").context("cannot write x: disk full");
         assert_eq!(with_causes(&error), "cannot write x: disk full");
         let error = error.context("cannot start");

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_are_taken_one_by_one() {
+    async fn requests_are_handled_one_by_one() {
         let (report, arrived) = watch::channel(Requests::default());
         let mut signals = Signals {
             arrived,

@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_listens_is_known_and_the_socket_still_waits_for_answers() {
+    fn the_listening_process_is_known_without_an_answer() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("node.sock");
         let _listener = UnixListener::bind(&path).unwrap();
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_are_not_looked_for_where_others_can_put_sockets() {
+    fn folders_writable_by_others_are_not_searched_for_nodes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sockets");
         check(&path).unwrap();

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_plan_takes_too_long_at_some_time() {
+    async fn a_plan_has_a_time_limit() {
         let (_hold, hang) = mpsc::channel::<()>();
         let hang = std::sync::Mutex::new(hang);
         let load: Load = Arc::new(move |_| {
@@ -152,14 +152,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_client_was_given_is_not_read_by_the_node() {
+    async fn a_plan_of_the_standard_input_of_a_client_is_refused() {
         let planner = Planner::new(Arc::new(|_| refuses("read")));
         let refused = planner.load("/dev/stdin".into()).await.unwrap_err();
         assert!(refused.contains("a plan requires a file"), "{refused}");
     }
 
     #[tokio::test]
-    async fn a_client_is_gone_when_it_has_closed_its_connection() {
+    async fn a_closed_connection_is_detected() {
         let (node, mut client) = UnixStream::pair().unwrap();
         client.shutdown().await.unwrap();
         let still = timeout(LOOK * 2, gone(&node)).await;

@@ -246,7 +246,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whoever_does_not_read_is_given_up() {
+    async fn a_client_that_does_not_read_is_disconnected() {
         let large = Answer::Explained {
             lines: vec!["x".repeat(8 << 20)],
         };

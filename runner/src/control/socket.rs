@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_used_when_nobody_else_can_enter_it() {
+    fn a_folder_private_to_the_user_is_used() {
         let folder = tempfile::tempdir().unwrap();
         let missing = check_folder(&folder.path().join("sockets"));
         assert!(
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_leads_to_a_folder_of_ones_own_is_none() {
+    fn links_and_files_in_place_of_the_folder_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("link");
         symlink(own(folder.path()), &link).unwrap();
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_somebody_else_is_told_with_its_owner() {
+    fn a_folder_of_another_user_is_refused_with_its_owner() {
         let folder = tempfile::tempdir().unwrap();
         let path = own(folder.path());
         // Only root can change the owner of a file.
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_meant_by_its_manifest_after_links_have_moved() {
+    fn a_manifest_identifies_its_node_after_links_have_moved() {
         let folder = tempfile::tempdir().unwrap();
         let at = |path: &str| folder.path().join(path);
         for version in ["1", "2"] {
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_and_root_are_believed() {
+    fn sockets_of_the_user_and_root_are_trusted() {
         let user = rustix::process::geteuid().as_raw();
         assert!(is_trusted(user) && is_trusted(0));
         assert!(!is_trusted(user + 1));

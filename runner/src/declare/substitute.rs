@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn substitutes() {
+    fn values_are_substituted() {
         let cases = [
             ("plain", "plain", false),
             ("${env:A}", "1", true),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses() {
+    fn invalid_substitutions_are_refused() {
         for text in [
             "${env:B}",
             "${env:",

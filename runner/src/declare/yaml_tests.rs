@@ -31,7 +31,7 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
-fn spans_are_where_the_text_is() {
+fn spans_cover_the_text_of_their_values() {
     let text = "é: {a: [1, \"b c\"]}\nblock:\n  key: >\n    folded\n  last: x\nend:\n";
     let root = tree(text);
     let slice = |node: &Node| text[node.span.start..node.span.end].to_owned();

@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+    fn a_host_is_a_name_or_address_with_an_optional_port() {
         for (text, host, port) in [
             ("example.org", "example.org", None),
             ("API.Example.org:8443", "api.example.org", Some(8443)),
@@ -304,7 +304,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_read_as_a_host_is_one_in_a_request(text in "[a-z0-9.:\\[\\]@/*%-]{0,12}") {
+        fn a_granted_host_is_valid_in_a_request(text in "[a-z0-9.:\\[\\]@/*%-]{0,12}") {
             if let Ok(granted) = parse_host(&text) {
                 let port = granted.port.map_or_else(String::new, |port| format!(":{port}"));
                 prop_assert_eq!(format!("{}{}", granted.host, port), text.clone());

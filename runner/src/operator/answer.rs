@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_cut() {
+    fn long_reasons_are_truncated() {
         let limits = Limits {
             reason_bytes_max: 1,
             ..Limits::default()

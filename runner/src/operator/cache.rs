@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_longest_ago_makes_room() {
+    fn the_least_recently_used_entry_is_evicted() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache {
             bytes_max: 2,
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_make_a_folder_at_once_agree_on_its_key() {
+    fn concurrent_creators_of_a_cache_folder_agree_on_its_key() {
         let dir = tempfile::tempdir().unwrap();
         let keys: Vec<_> = std::thread::scope(|scope| {
             let open = || Cache::open(dir.path().to_owned()).unwrap().key;

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_doubles_with_each_level_is_refused_before_it_does() {
+    fn exponential_expansion_is_refused_before_it_happens() {
         assert_eq!(vetted(&nested(12)), Ok(()));
         let refused = vetted(&nested(40)).unwrap_err();
         assert_eq!(
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_is_counted_by_whatever_name_it_is_instantiated() {
+    fn a_component_is_counted_under_every_name() {
         let inner = nested(15);
         let once = inner.replacen("(component", "(component $big", 1);
         for used in [
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn components_are_not_handed_on() {
+    fn components_passed_between_components_are_refused() {
         for text in [
             "(component (import \"c\" (component)))",
             "(component (component $c (component $d) (export \"d\" (component $d))) (instance $i (instantiate $c))
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_have_a_size_that_compiles_in_bounded_time() {
+    fn oversized_functions_are_refused() {
         let of = |count| {
             let body = "(drop (i32.const 1))".repeat(count);
             vetted(&format!("(component (core module (func {body})))"))

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn any_grant_brings_along_what_reaches_nothing_and_no_other() {
+    fn any_grant_includes_the_harmless_interfaces_only() {
         assert_eq!(Grants::default().interfaces(), Interfaces::default());
         let random = Grants {
             random: true,
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hint_is_the_least_that_helps() {
+    fn the_hint_is_minimal() {
         let none = Interfaces::default();
         let named =
             "; variables and folders are granted by name: `env: [NAME]`, `dirs: [{path: data}]`";
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_variables_are_not_shown() {
+    fn values_of_variables_are_hidden() {
         let grants = Grants {
             env: vec![("KEY".into(), "hunter2".into())],
             ..Grants::default()

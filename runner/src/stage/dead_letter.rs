@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_letter_carries_the_original_bytes_whether_text_or_not() {
+    fn a_dead_letter_record_contains_the_original_bytes() {
         let refused: [(&[u8], &str); 2] = [(b"{\"a\":1}", "no price"), (&[0xff, 0], "not text")];
         let (frames, too_large) = dead_letters("spread", "in", refused.into_iter());
         assert_eq!(too_large, 0);
@@ -81,7 +81,7 @@ mod tests {
 
     /// Escaping makes a record of the maximum size too large for the stream.
     #[test]
-    fn a_letter_that_no_stream_takes_leaves_its_datum_out() {
+    fn an_oversized_dead_letter_record_omits_the_datum() {
         let (text, bytes) = (vec![1; 4 << 20], vec![0xff; 13 << 20]);
         let refused: [(&[u8], &str); 3] = [(&text, "no"), (&bytes, "no"), (b"small", "no")];
         let (frames, too_large) = dead_letters("spread", "in", refused.into_iter());

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_shared_out_by_entries() {
+    fn kept_records_are_divided_in_proportion_to_entries() {
         let state = |count: usize| Some(entries(&vec![Some("k"); count]));
         let shared = share(10, vec![state(2), None, state(0), state(1)]);
         let kept: Vec<_> = shared.iter().map(|s| s.as_ref().map(|s| s.kept)).collect();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_goes_where_its_datums_go_and_none_is_lost() {
+    fn every_key_moves_to_the_instance_of_its_records() {
         let (one, three, two) = (of(1, Some("k")), of(3, Some("k")), of(2, Some("k")));
         let all: Vec<String> = (0..50).map(|n| n.to_string()).collect();
         let names: Vec<_> = all.iter().map(|key| Some(key.as_str())).collect();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_instances_keep_what_they_have() {
+    fn an_unchanged_partitioning_keeps_the_state_in_place() {
         let before = vec![Some(entries(&[None])), Some(entries(&[Some("a")]))];
         for key in [None, Some("k")] {
             let same = of(2, key);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_spread_is_refused_with_the_reason() {
+    fn a_state_that_cannot_be_repartitioned_is_refused_with_the_reason() {
         let refused = |states, from, to| repartition(states, &from, &to).unwrap_err();
         let keyed = || vec![Some(entries(&[Some("a")])), None];
         assert_eq!(
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_all_keys_goes_to_all() {
+    fn entries_of_all_keys_are_copied_to_every_instance() {
         let (two, three) = (of(2, Some("k")), of(3, Some("k")));
         let states = vec![
             Some(entries(&[Some("")])),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn no_state_goes_anywhere() {
+    fn an_empty_state_needs_no_repartitioning() {
         let none = repartition(
             vec![Some(entries(&[])), None],
             &of(2, None),

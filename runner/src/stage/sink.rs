@@ -151,7 +151,7 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn a_batch_of_which_nothing_was_written_is_undelivered_to_the_last_record() {
+    async fn an_unwritten_batch_is_counted_as_undelivered() {
         let path = "/dev/full".into();
         let sink = open_sink(&SinkConfig::new("file", FileSink { path }), &[]).await;
         let counters = Arc::new(Counters::default());

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn comings_and_goings_are_logged_once() {
+    fn connections_and_disconnections_are_logged_once() {
         let desk = SecretKey::generate().public();
         let mut readers = Readers::default();
         let now = Instant::now();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_comes_and_goes_is_logged_at_a_bounded_rate() {
+    fn a_flapping_reader_is_logged_at_a_bounded_rate() {
         let desk = SecretKey::generate().public();
         let mut readers = Readers::default();
         let start = Instant::now();

@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_neighbour_that_is_written_wakes_nobody() {
+    async fn writes_to_other_files_cause_no_reload() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("m.yaml");
         fs::write(&file, "a").unwrap();

@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nodes_are_named_beside_their_number() {
+    fn channels_show_the_names_of_peers() {
         let channel = |peer: Option<&str>, name: Option<&str>| ChannelStatus {
             peer: peer.map(str::to_owned),
             peer_name: name.map(str::to_owned),
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_connected_and_silent_is_not_nobody() {
+    fn a_connected_but_silent_reader_is_listed() {
         let channel = |state: &str, silent_ms| ChannelStatus {
             peer: Some("9f".into()),
             peer_name: Some("desk".into()),

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_datum_is_a_line_and_one_that_was_cut_says_so() {
+    fn each_record_is_one_line_and_a_cut_one_shows_its_length() {
         let text = |text: &str, bytes| Shown {
             form: Form::Text(text.into()),
             bytes,

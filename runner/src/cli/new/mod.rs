@@ -75,7 +75,7 @@ mod tests {
     use super::{create, fill};
 
     #[test]
-    fn a_file_that_is_there_is_not_written_over() {
+    fn an_existing_file_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         create(&path, "1").unwrap();
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_named_is_filled_in() {
+    fn only_known_placeholders_are_replaced() {
         assert_eq!(
             fill("{{a}} {b} {{a}}{{c}}", &[("a", "1"), ("b", "2")]),
             "1 {b} 1{{c}}"

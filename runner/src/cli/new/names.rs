@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused_with_one_that_would_do() {
+    fn an_invalid_name_is_refused_with_a_suggestion() {
         for (text, close) in [
             ("Spread", Some("spread")),
             ("price spread", Some("price-spread")),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_is_not_called_as_the_language_or_its_crates_are() {
+    fn reserved_names_of_operators_are_refused() {
         for name in ["match", "self", "serde", "mosaik-wasm-sdk", "proc_macro"] {
             let refused = Named::operator(name).unwrap_err();
             assert!(refused.contains(&format!("try `{name}-operator`")));

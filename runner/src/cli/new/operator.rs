@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_left_to_fill_in() {
+    fn no_placeholder_remains_in_the_templates() {
         let named = Named::operator("price-spread").unwrap();
         for kind in [&FUNCTION, &STATEFUL] {
             for (name, text) in files(&named, kind, "\"0.1.0\"") {

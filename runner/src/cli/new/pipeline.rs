@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_schema_that_is_there_is_left_as_it_is() {
+    fn an_existing_schema_is_not_changed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(SCHEMA);
         assert_eq!(write_schema(&path).unwrap(), Schema::Written);

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_datums_and_blank_ones_are_so_of_text_only() {
+    fn lines_are_records_and_blank_lines_only_for_text() {
         let text = "1\r\n\n 2\n3";
         let of = |encoding| shown(lines(text, Port::One(4, encoding)));
         assert_eq!(of(StreamEncoding::Json), ["4 [1, 3] 1| 2", "4 [4] 3"]);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_passed_over_without_being_held() {
+    fn a_line_above_the_limit_is_skipped_without_buffering() {
         let long = io::repeat(b'x').take(20 * LINE_BYTES_MAX as u64);
         let text = long.chain(&b"\n7\n"[..]);
         let port = Port::One(0, StreamEncoding::Json);

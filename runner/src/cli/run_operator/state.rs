@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_saved_is_read() {
+    fn a_saved_state_can_be_read() {
         let entry = |key: Option<&'static [u8]>, value: &'static [u8]| Entry {
             key: key.map(Into::into),
             value: value.into(),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_state_is_said() {
+    fn an_invalid_state_file_is_refused_with_the_reason() {
         for (text, reason) in [
             ("", "EOF"),
             (r#"{"version":1,"entries":[{}]}"#, "without a value"),

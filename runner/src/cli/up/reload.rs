@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn what_a_refused_reload_has_loaded_is_let_go_of() {
+    async fn a_refused_reload_releases_the_components_it_loaded() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.yaml");
         fs::write(&path, manifest("", "out")).unwrap();

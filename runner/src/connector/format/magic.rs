@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_text_is_named() {
+    fn binary_formats_are_recognised() {
         let utf_16 =
             |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
         for (bytes, expected) in [
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_nothing_else() {
+    fn text_is_not_mistaken_for_binary() {
         for text in [
             "",
             "a",

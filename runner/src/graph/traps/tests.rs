@@ -205,7 +205,7 @@ fn criteria_name_fields_that_records_have() {
 }
 
 #[test]
-fn criteria_on_what_others_write_too_are_not_judged() {
+fn criteria_on_streams_with_remote_writers_are_not_checked() {
     let stages = |scope: &str, more: &str| {
         warnings(&format!(
             "streams: {{first: {{scope: {scope}}}, last: {{}}}}\nproducers: {{read: {{from: {{generate: {{}}}}, to: first}}}}\n\

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_reader_of_stdout_left_is_said_of_it() {
+    fn records_left_by_a_closed_reader_of_stdout_are_reported() {
         assert_eq!(
             end(&summary(true, &[])),
             "5 not written because the reader of stdout closed it, nothing was lost"
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_a_counter_knows_of_is_lost_and_not_dropped() {
+    fn losses_known_only_to_a_counter_are_not_drops() {
         let missed = |of: &mut StageSummary| {
             let missed = OperatorCounter {
                 total: 2,
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_held_for_readers_is_lost_and_says_why() {
+    fn records_held_for_readers_are_lost_with_the_reason() {
         let held = summary(false, &["prices"]);
         assert_eq!(
             end(&held),

@@ -117,7 +117,7 @@ fn drawn(screen: &mut Screen, width: u16, height: u16) -> String {
 }
 
 #[test]
-fn the_picture_shows_rates_queues_drops_and_reloads() {
+fn the_screen_shows_rates_queues_drops_and_reloads() {
     let mut screen = Screen::new(status());
     let mut later = status();
     later.uptime_ms += 1000;
@@ -140,7 +140,7 @@ fn the_picture_shows_rates_queues_drops_and_reloads() {
 }
 
 #[test]
-fn it_fits_any_size_and_scrolls_to_its_end() {
+fn the_screen_fits_any_size_and_scrolls_to_the_end() {
     let mut screen = Screen::new(status());
     for (width, height) in [(1, 1), (20, 5), (80, 12), (300, 100)] {
         drawn(&mut screen, width, height);
@@ -159,7 +159,7 @@ fn it_fits_any_size_and_scrolls_to_its_end() {
 }
 
 #[test]
-fn a_held_picture_stays() {
+fn a_frozen_screen_does_not_change() {
     let mut screen = Screen::new(status());
     screen.press(KeyCode::Char(' '));
     let before = drawn(&mut screen, 100, 30);

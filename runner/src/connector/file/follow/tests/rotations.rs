@@ -49,7 +49,7 @@ async fn rotations_close_together_lose_nothing_and_keep_the_order() {
 
 /// A chain of renames, as made by logrotate: each file's number increases. Stays within the system's event limit.
 #[tokio::test]
-async fn files_that_are_renamed_on_are_read_by_their_last_names() {
+async fn files_that_are_renamed_again_are_read_by_their_latest_names() {
     let mut log = Followed::new("log", true, Some("0\n")).await;
     log.expect(&["0"]).await;
     let path = |number: usize| log.folder.path().join(format!("log.{number}"));
@@ -68,8 +68,7 @@ async fn files_that_are_renamed_on_are_read_by_their_last_names() {
 }
 
 #[tokio::test]
-async fn more_files_than_are_held_open_are_read_by_their_names_and_those_that_are_gone_are_counted()
-{
+async fn files_beyond_the_open_limit_are_read_by_name_and_missing_ones_are_counted() {
     let mut log = Followed::new("log", true, Some("first\n")).await;
     log.expect(&["first"]).await;
     let mut expected = Vec::new();
@@ -97,7 +96,7 @@ async fn more_files_than_are_held_open_are_read_by_their_names_and_those_that_ar
 }
 
 #[tokio::test]
-async fn a_file_that_was_left_is_read_on_when_it_grows() {
+async fn a_finished_file_that_grows_is_read_further() {
     for watching in [true, false] {
         let mut log = Followed::new("log.csv", watching, Some("id,v\n1,a\n")).await;
         log.expect(&[r#"{"id":1,"v":"a"}"#]).await;
@@ -117,7 +116,7 @@ async fn a_file_that_was_left_is_read_on_when_it_grows() {
 }
 
 #[tokio::test]
-async fn a_file_that_gets_its_name_back_is_read_on_or_again_and_nothing_repeats() {
+async fn a_file_renamed_back_is_resumed_without_repeating_records() {
     for is_new in [true, false] {
         for watching in [true, false] {
             let mut log = Followed::new("log.csv", watching, Some("id,v\n1,10\n")).await;
@@ -144,7 +143,7 @@ async fn a_file_that_gets_its_name_back_is_read_on_or_again_and_nothing_repeats(
 }
 
 #[tokio::test]
-async fn what_is_skipped_is_counted_at_once_and_what_is_held_at_the_end() {
+async fn skipped_lines_are_counted_immediately_and_held_ones_at_the_end() {
     let mut log = Followed::new("log.csv", true, Some("a,b\n1,2\n1,2,3\n")).await;
     log.expect(&[r#"{"a":1,"b":2}"#]).await;
     log.append("log.csv", "4,5,6\n");
@@ -166,7 +165,7 @@ async fn what_is_skipped_is_counted_at_once_and_what_is_held_at_the_end() {
 }
 
 #[tokio::test]
-async fn content_that_is_no_text_is_refused_wherever_it_begins() {
+async fn binary_content_is_refused_at_any_position() {
     let mut log = Followed::new("log", true, Some("a\n")).await;
     log.expect(&["a"]).await;
     fs::rename(log.path("log"), log.path("old")).unwrap();
