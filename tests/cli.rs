@@ -53,7 +53,7 @@ fn every_verb_has_help_with_an_example() {
 }
 
 #[test]
-fn exit_codes_are_what_the_help_says() {
+fn exit_codes_match_the_help() {
     let folder = tempfile::tempdir().unwrap();
     let good = write(
         folder.path(),
@@ -180,7 +180,7 @@ fn quiet_is_quiet() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_the_node_without_an_error() {
+fn a_closed_stdout_ends_the_node_without_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = write(folder.path(), "m.yaml", COUNT);
     let mut child = runner()
@@ -224,7 +224,7 @@ fn standard_input_is_read_to_its_end() {
 }
 
 #[test]
-fn what_listens_says_who_it_is_and_what_shares_nothing_does_not_listen() {
+fn only_nodes_with_shared_streams_listen_and_log_their_identity() {
     let folder = tempfile::tempdir().unwrap();
     let shared = COUNT
         .replace("{a: {}}", "{a: {scope: network}}")
@@ -258,7 +258,7 @@ fn what_listens_says_who_it_is_and_what_shares_nothing_does_not_listen() {
 }
 
 #[test]
-fn what_the_environment_gives_reaches_an_operator_and_no_output() {
+fn values_of_the_environment_reach_operators_but_no_output() {
     let folder = tempfile::tempdir().unwrap();
     let operator = "operators:\n  add: {wasm: 'builtin:jq', from: a, to: b, config: {filter: '.seq + ${env:ADDEND}'}}\n";
     let text = COUNT
@@ -277,7 +277,7 @@ fn what_the_environment_gives_reaches_an_operator_and_no_output() {
 }
 
 #[test]
-fn what_the_environment_gives_is_in_no_reason_of_an_operator() {
+fn values_of_the_environment_are_masked_in_reasons_of_operators() {
     let folder = tempfile::tempdir().unwrap();
     let text = "mosaik: v1
 streams: {a: {}, b: {}, rejected: {}}
@@ -330,7 +330,7 @@ consumers: {out: {from: a, to: {file: {path: '/dev/fd/${env:TOKEN}'}}}}
 }
 
 #[test]
-fn verbs_have_the_names_that_other_tools_use() {
+fn verbs_have_common_aliases() {
     let folder = tempfile::tempdir().unwrap();
     let text = "mosaik: v1
 streams: {a: {}}

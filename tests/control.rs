@@ -63,7 +63,7 @@ impl Counting {
 }
 
 #[test]
-fn status_tells_what_flows_where() {
+fn status_shows_rates_of_every_edge() {
     let counting = Counting::start(COUNT);
     let mut status = Value::Null;
     eventually("all stages have seen datums", || {
@@ -146,7 +146,7 @@ consumers: {k: {from: a, to: {file: {path: out.jsonl}}}}
 }
 
 #[test]
-fn a_plan_says_what_a_reload_then_does() {
+fn a_plan_lists_the_steps_of_the_reload() {
     let counting = Counting::start(COUNT);
     let manifest = counting.manifest.to_str().unwrap();
     assert_eq!(
@@ -190,11 +190,14 @@ fn a_plan_says_what_a_reload_then_does() {
     assert_eq!(edge["buffer_size"], 77);
 
     let again = counting.ask(&["reload"]);
-    assert_eq!(again.stdout, "nothing has changed; generation 2 goes on\n");
+    assert_eq!(
+        again.stdout,
+        "nothing has changed; generation 2 continues\n"
+    );
 }
 
 #[test]
-fn a_mistake_is_told_to_whoever_asked_and_changes_nothing() {
+fn an_invalid_manifest_is_reported_to_the_client_and_changes_nothing() {
     let counting = Counting::start(COUNT);
     counting.edit("from: raw", "from: rwa");
     let text = fs::read_to_string(&counting.manifest).unwrap();
@@ -207,7 +210,7 @@ fn a_mistake_is_told_to_whoever_asked_and_changes_nothing() {
     for verb in ["plan", "reload"] {
         let done = counting.ask(&[verb, counting.manifest.to_str().unwrap()]);
         assert_eq!(done.status.code(), Some(1), "{done:?}");
-        assert!(done.stderr.contains("there is no stream `rwa`"), "{done:?}");
+        assert!(done.stderr.contains("unknown stream `rwa`"), "{done:?}");
         assert!(
             done.stderr.contains(&place),
             "the place {place} is missing: {done:?}"
@@ -218,13 +221,13 @@ fn a_mistake_is_told_to_whoever_asked_and_changes_nothing() {
     assert_eq!(status["reloads"][0]["outcome"], "refused");
     let text = counting.ask(&["status"]).stdout;
     assert!(
-        text.contains("REFUSED") && text.contains("there is no stream `rwa`"),
+        text.contains("REFUSED") && text.contains("unknown stream `rwa`"),
         "{text}"
     );
 }
 
 #[test]
-fn a_tap_selects_counts_to_its_limit_and_slows_nobody() {
+fn a_tap_filters_stops_at_its_limit_and_slows_nothing() {
     let counting = Counting::start(COUNT);
     let shown = counting.ask(&["tap", "raw", "--where", "{seq: {gte: 3}}", "--limit", "5"]);
     assert!(shown.status.success(), "{shown:?}");
@@ -255,7 +258,7 @@ fn a_tap_selects_counts_to_its_limit_and_slows_nobody() {
 }
 
 #[test]
-fn a_tap_goes_on_over_a_reload_that_makes_its_stream_anew() {
+fn a_tap_continues_across_a_reload_that_recreates_its_stream() {
     let shared = COUNT
         .replace("mosaik: v1", "mosaik: v1\nnetwork: tap-test")
         .replace("odd: {}", "odd: {scope: network}");
@@ -285,7 +288,7 @@ fn a_tap_goes_on_over_a_reload_that_makes_its_stream_anew() {
 }
 
 #[test]
-fn a_tap_that_nobody_reads_misses_datums_and_holds_nothing_up() {
+fn an_unread_tap_misses_records_and_blocks_nothing() {
     let counting = Counting::start(&COUNT.replace("{generate: {rate: 500}}", "{generate: {}}"));
     // A client that sends requests and never reads.
     let mut client = UnixStream::connect(&sockets(counting.folder.path())[0]).unwrap();
@@ -316,7 +319,7 @@ fn a_tap_that_nobody_reads_misses_datums_and_holds_nothing_up() {
 }
 
 #[test]
-fn nodes_of_one_machine_are_told_apart() {
+fn nodes_of_one_machine_are_distinguished() {
     let counting = Counting::start(COUNT);
     let folder = counting.folder.path();
     let up = |name: &[&str]| {
@@ -329,7 +332,7 @@ fn nodes_of_one_machine_are_told_apart() {
     };
     let same = up(&[]).wait();
     assert_eq!(same.status.code(), Some(3), "{same:?}");
-    let pid = format!("runs already (process {})", counting.node.pid());
+    let pid = format!("is already running (process {})", counting.node.pid());
     for part in ["count.yaml ", &pid, "--name"] {
         assert!(same.stderr.contains(part), "{part} is missing: {same:?}");
     }
@@ -338,7 +341,7 @@ fn nodes_of_one_machine_are_told_apart() {
     let which = counting.ask(&["status"]);
     assert_eq!(which.status.code(), Some(3));
     for part in [
-        "several nodes run here",
+        "several nodes run on this machine",
         "--name second",
         "count.yaml (process",
     ] {
@@ -363,7 +366,7 @@ fn nodes_of_one_machine_are_told_apart() {
     third.kill();
     let fourth = up(&["--name", "second"]);
     fourth.logged("generation 1 runs");
-    assert!(!fourth.stderr_now().contains("cannot be asked"));
+    assert!(!fourth.stderr_now().contains("cannot reach this node"));
     let fifth = up(&["--name", "second"]).wait();
     assert_eq!(fifth.status.code(), Some(3), "{fifth:?}");
     drop(fourth);
@@ -374,7 +377,7 @@ fn nodes_of_one_machine_are_told_apart() {
 }
 
 #[test]
-fn nobody_else_gets_at_the_socket_and_nonsense_does_no_harm() {
+fn the_socket_is_private_and_survives_invalid_input() {
     let counting = Counting::start(COUNT);
     let folder = counting.folder.path().join("run/mosaik-runner");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -406,7 +409,7 @@ fn nobody_else_gets_at_the_socket_and_nonsense_does_no_harm() {
         let asked = counting.ask(&args);
         assert_eq!(asked.status.code(), Some(3), "{asked:?}");
         let place = folder.to_str().unwrap();
-        for part in [place, "does not belong to this user alone", "with mode 755"] {
+        for part in [place, "is not private to this user", "its mode 755"] {
             assert!(asked.stderr.contains(part), "{part} is missing: {asked:?}");
         }
     }
@@ -415,18 +418,18 @@ fn nobody_else_gets_at_the_socket_and_nonsense_does_no_harm() {
         .args(["up", "--no-watch", "--name", "other"])
         .arg(&counting.manifest);
     let exposed = Node::spawn(command);
-    exposed.logged("does not belong to this user alone");
+    exposed.logged("is not private to this user");
     exposed.logged("generation 1 runs");
 }
 
 #[test]
-fn a_node_with_shared_streams_whose_inputs_have_ended_can_still_be_asked_and_changed() {
+fn a_node_with_ended_inputs_can_be_queried_and_reloaded() {
     let text = COUNT
         .replace("mosaik: v1", "mosaik: v1\nnetwork: stays-test")
         .replace("rate: 500", "count: 5")
         .replace("odd: {}", "odd: {scope: network}");
     let counting = Counting::start(&text);
-    counting.node.logged("staying up");
+    counting.node.logged("continues to serve its peers");
     let status = counting.json(&["status", "--json"]);
     assert_eq!(by_name(&status["stages"], "file")["datums_out"], 2);
     // The stage that a reload starts ends as well, and the node stays up again.
@@ -441,7 +444,7 @@ fn a_node_with_shared_streams_whose_inputs_have_ended_can_still_be_asked_and_cha
     );
     let reload = counting.json(&["reload", "--json"]);
     assert_eq!(reload["outcome"], "applied", "{reload}");
-    counting.node.logged_times("staying up", 2);
+    counting.node.logged_times("continues to serve its peers", 2);
     assert!(counting.ask(&["down"]).status.success());
     let done = counting.node.wait();
     assert!(done.status.success(), "{done:?}");
@@ -460,16 +463,16 @@ fn a_node_with_shared_streams_whose_inputs_have_ended_can_still_be_asked_and_cha
 }
 
 #[test]
-fn explain_says_what_an_edge_waits_for() {
+fn explain_shows_the_conditions_of_an_edge() {
     let text = COUNT.replace("raw: {}", "raw: {online_when: {minimum_of: 2}}");
     let counting = Counting::start(&text);
     let lines = counting.ask(&["explain", "raw"]).stdout;
     assert!(
-        lines.contains("offline here: online_when wants 2 subscribers, has 1"),
+        lines.contains("offline here: online_when requires 2 subscribers, has 1"),
         "{lines}"
     );
     assert!(
-        lines.contains("operator keep is offline: online_when wants 2 producers, has 1"),
+        lines.contains("operator keep is offline: online_when requires 2 producers, has 1"),
         "{lines}"
     );
     let other = counting.ask(&["explain", "odd"]).stdout;

@@ -31,7 +31,7 @@ fn two_nodes(folder: &Path) -> [PathBuf; 2] {
 }
 
 #[test]
-fn explain_says_why_another_node_is_not_heard() {
+fn explain_shows_why_a_remote_node_is_not_connected() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let [writer, reader] = two_nodes(folder);
@@ -78,7 +78,7 @@ fn explain_says_why_another_node_is_not_heard() {
     explain(&reader, "refused this node with 10403");
     explain(
         &writer,
-        "offline here: online_when wants 1 subscriber, has none",
+        "offline here: online_when requires 1 subscriber, has none",
     );
     // Now the reader has the tag: it is admitted again without a restart.
     edit(&reader, "tags: [trusted]", "tags: [trusted, house]");
@@ -91,7 +91,7 @@ fn explain_says_why_another_node_is_not_heard() {
     );
     explain(
         &reader,
-        "1 node found, but not what it must be or show: `require` of stream ticks",
+        "1 node found without the required tags or tickets: `require` of stream ticks",
     );
     edit(
         &reader,
@@ -100,11 +100,11 @@ fn explain_says_why_another_node_is_not_heard() {
     );
     explain(&reader, ": connected");
     drop(writing);
-    explain(&reader, "tries again");
+    explain(&reader, "retries");
 }
 
 #[test]
-fn what_is_retuned_keeps_its_connection() {
+fn a_retuned_stream_keeps_its_connections() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let [writer, reader] = two_nodes(folder);

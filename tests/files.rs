@@ -35,7 +35,7 @@ fn pipe(folder: &Path, name: &str) -> PathBuf {
 }
 
 #[test]
-fn a_pipe_in_place_of_a_file_is_refused_and_never_waited_for() {
+fn a_pipe_in_place_of_a_file_is_refused_without_waiting() {
     let folder = tempfile::tempdir().unwrap();
     pipe(folder.path(), "pipe");
     let cases = [
@@ -116,7 +116,7 @@ fn cache_of_tests() -> std::ffi::OsString {
 }
 
 #[test]
-fn without_a_home_it_runs_without_a_cache_and_says_so_once() {
+fn without_a_home_folder_the_cache_is_disabled_with_one_warning() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = write(folder.path(), "m.yaml", OPERATOR);
     let file = write(folder.path(), "file", "");
@@ -150,7 +150,7 @@ fn peer(done: &Done) -> String {
 }
 
 #[test]
-fn a_full_disk_leaves_no_half_of_a_key() {
+fn a_full_disk_leaves_no_partial_key() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = Mounted::new(folder.path().join("full"), "size=64k") else {
         println!("skipped: {NOT_MOUNTED}");
@@ -188,7 +188,7 @@ fn a_full_disk_leaves_no_half_of_a_key() {
 }
 
 #[test]
-fn an_empty_key_file_says_what_to_do() {
+fn an_empty_key_file_is_reported_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = write(folder.path(), "m.yaml", SHARED);
     let up = || Node::spawn(at_home("up", folder.path(), &manifest));

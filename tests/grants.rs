@@ -53,7 +53,7 @@ fn line(folder: &Path) {
 }
 
 #[test]
-fn what_is_allowed_can_change_while_it_runs() {
+fn grants_can_change_in_a_running_node() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "tell.wasm", component());
     write(folder.path(), "in.txt", "");

@@ -110,7 +110,7 @@ fn a_guest_that_answers_malformed_frames() {
 }
 
 #[test]
-fn what_a_failed_guest_held_goes_to_the_dead_letter_stream() {
+fn records_held_by_a_failed_guest_go_to_the_dead_letter_stream() {
     let folder = tempfile::tempdir().unwrap();
     let trap = Guest {
         process: "unreachable",
@@ -169,27 +169,27 @@ fn a_guest_that_refuses_to_open_keeps_the_node_from_starting() {
 }
 
 #[test]
-fn a_guest_that_fails_to_open_is_a_mistake_of_the_manifest() {
+fn a_guest_that_fails_to_open_is_an_error_of_the_manifest() {
     let folder = tempfile::tempdir().unwrap();
     let grow = "(loop $l (drop (memory.grow (i32.const 16))) (br $l)) unreachable";
     for (open, reason) in [
         ("unreachable", "trapped in `open`"),
         (
             "(loop $l (br $l)) unreachable",
-            "does not open: `open` used more than the",
+            "failed to open: `open` used more than the",
         ),
-        (grow, "does not open: `open` needs more memory"),
+        (grow, "failed to open: `open` needs more memory"),
         (
             "(call $refuse (i32.const 512) (i32.const 0))",
-            "does not open: it does not say why\n",
+            "failed to open: it gives no reason\n",
         ),
         (
             "(call $refuse (i32.const 512) (i32.const 5))",
-            "does not open: late\n",
+            "failed to open: late\n",
         ),
         (
             "(call $refuse (i32.const 517) (i32.const 8))",
-            "does not open: \u{241b}[31mred\n",
+            "failed to open: \u{241b}[31mred\n",
         ),
     ] {
         let guest = Guest {
@@ -207,7 +207,7 @@ fn a_guest_that_fails_to_open_is_a_mistake_of_the_manifest() {
 }
 
 #[test]
-fn what_is_no_component_is_a_mistake_of_the_manifest() {
+fn a_file_that_is_not_a_component_is_an_error_of_the_manifest() {
     let folder = tempfile::tempdir().unwrap();
     for rubbish in [
         b"\0asm\x01\0\0\0".as_slice(),

@@ -252,7 +252,7 @@ fn every_page_with_commands_to_run_is_followed() {
 }
 
 #[test]
-fn steps_are_told_from_blocks_that_are_for_reading() {
+fn runnable_blocks_are_distinguished_from_others() {
     let page = "```sh\nread\n```\n```yaml a.yaml\nx: 1\n```\n```sh run code=5\nfalse\n```\n\
                 ```json output\n1\n```\n<!-- wait-file: f a b -->\n";
     assert_eq!(

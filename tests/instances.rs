@@ -58,7 +58,7 @@ fn with_a_key_each_keys_order_is_kept_and_nothing_is_missing() {
 }
 
 #[test]
-fn an_instance_that_may_not_go_on_ends_the_stage() {
+fn an_instance_that_stops_ends_the_stage() {
     let folder = tempfile::tempdir().unwrap();
     let filter = "if .seq == 7000 then error(\"no\") else .seq end";
     let op =
@@ -79,7 +79,7 @@ fn an_instance_that_may_not_go_on_ends_the_stage() {
 }
 
 #[test]
-fn an_instance_that_traps_leaves_the_others_at_work() {
+fn a_trapped_instance_does_not_affect_the_others() {
     let folder = tempfile::tempdir().unwrap();
     // The first record of a batch is {"seq":0,…: the guest traps on batches whose first number
     // starts with 9, and then on each such record.
@@ -111,7 +111,7 @@ fn an_instance_that_traps_leaves_the_others_at_work() {
 }
 
 #[test]
-fn a_state_that_is_not_kept_by_key_stays_where_it_is() {
+fn a_state_without_keys_is_not_repartitioned() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "op.wasm", Guest::default().module());
     let text = |instances: u32, state: &str| {
@@ -127,7 +127,7 @@ fn a_state_that_is_not_kept_by_key_stays_where_it_is() {
     let node = Node::up(&path);
     node.logged("generation 1");
     fs::write(&path, text(3, "carry")).unwrap();
-    node.logged("its state cannot go from 1 to 3 instances: its state is not kept by key");
+    node.logged("its state cannot move from 1 to 3 instances: its state is not kept by key");
     fs::write(folder.path().join("in.jsonl"), "{\"k\":1}\n").unwrap();
     node.stdout_line("the datum", |line| line == "{\"k\":1}");
     fs::write(&path, text(3, "reset")).unwrap();

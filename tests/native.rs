@@ -227,7 +227,7 @@ async fn a_struct_of_every_kind_comes_back_as_it_was() {
 
 /// Nodes of one process each: from a file to postcard, through two operators, to JSON.
 #[test]
-fn what_is_not_of_a_schema_is_counted_where_it_is_found() {
+fn records_that_violate_a_schema_are_counted_where_detected() {
     let folder = tempfile::tempdir().unwrap();
     let rows = "symbol,price\nETH,1\nBTC,2\nETH,much\nSOL,4\nADA,5\n";
     write(folder.path(), "rows.csv", rows);
@@ -288,7 +288,7 @@ fn what_is_not_of_a_schema_is_counted_where_it_is_found() {
 
 /// A service whose type has changed since.
 #[tokio::test(flavor = "multi_thread")]
-async fn datums_of_another_type_are_counted_at_the_operator_and_at_the_sink() {
+async fn records_of_another_type_are_counted_at_the_operator_and_the_sink() {
     let folder = tempfile::tempdir().unwrap();
     let ([port], (key, peer)) = (free_ports(), identity());
     let text = format!(

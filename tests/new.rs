@@ -48,7 +48,7 @@ fn a_new_pipeline_passes_the_check_and_runs_at_once() {
 }
 
 #[test]
-fn what_is_there_is_never_written_over() {
+fn existing_files_are_never_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("hello")).unwrap();
     write(folder.path(), "hello.yaml", "mine");
@@ -56,7 +56,7 @@ fn what_is_there_is_never_written_over() {
     for kind in ["operator", "pipeline"] {
         let refused = run_in(folder.path(), &["new", kind, "hello"]);
         assert_eq!(refused.status.code(), Some(3));
-        assert!(refused.stderr.contains("is there already"));
+        assert!(refused.stderr.contains("already exists"));
         assert_eq!(refused.stdout, "");
     }
     assert_eq!(
@@ -76,12 +76,12 @@ fn what_is_there_is_never_written_over() {
 }
 
 #[test]
-fn a_bad_name_is_a_wrong_command_line_and_makes_nothing() {
+fn an_invalid_name_is_a_usage_error_and_creates_nothing() {
     let folder = tempfile::tempdir().unwrap();
     for (kind, name, said) in [
         ("operator", "Hello World", "`hello-world` would do"),
         ("operator", "match", "a word of the Rust language"),
-        ("operator", "x/..", "there is no name in it"),
+        ("operator", "x/..", "it contains no name"),
         ("pipeline", "hello.yaml", "`hello` would do"),
         ("pipeline", "", "1 to 64 lowercase letters"),
     ] {
@@ -96,7 +96,7 @@ fn a_bad_name_is_a_wrong_command_line_and_makes_nothing() {
 }
 
 #[test]
-fn a_new_operator_has_a_manifest_for_what_its_crate_builds_to() {
+fn the_manifest_of_a_new_operator_names_its_component() {
     let folder = tempfile::tempdir().unwrap();
     for stateful in [false, true] {
         let name = if stateful {
@@ -203,7 +203,7 @@ printf '{"reason":"compiler-artifact","manifest_path":"%s/Cargo.toml","target":{
 const TARGET_STD: &str = "wasm32-unknown-unknown/lib/libstd.rlib";
 
 #[test]
-fn a_build_says_what_it_made_and_puts_it_where_manifests_look() {
+fn a_build_prints_and_places_the_component() {
     let machine = Machine::new(&[TARGET_STD], BUILDS);
     let done = machine.build(&["--", "--locked"]);
     assert!(done.status.success(), "{}", done.stderr);
@@ -228,7 +228,7 @@ fn a_build_says_what_it_made_and_puts_it_where_manifests_look() {
 }
 
 #[test]
-fn without_the_target_the_standard_library_is_built_along() {
+fn without_the_target_the_standard_library_is_built_too() {
     let machine = Machine::new(
         &["src/rust/library/Cargo.lock", "host/bin/rust-lld"],
         BUILDS,
@@ -260,7 +260,7 @@ fn a_build_that_fails_says_why_and_leaves_nothing() {
     let done = failing.build(&[]);
     assert_eq!(done.status.code(), Some(3));
     assert!(done.stderr.contains("error: expected `;`\n"));
-    assert!(done.stderr.contains("error: cargo could not build it"));
+    assert!(done.stderr.contains("error: cargo failed to build it"));
 
     let no_cdylib = Machine::new(&[TARGET_STD], "echo '{\"reason\":\"build-finished\"}'");
     let done = no_cdylib.build(&[]);
@@ -290,7 +290,7 @@ fn a_build_that_fails_says_why_and_leaves_nothing() {
 }
 
 #[test]
-fn help_of_what_is_below_new_has_examples_too() {
+fn subcommands_of_new_have_examples() {
     let folder = tempfile::tempdir().unwrap();
     for kind in ["operator", "pipeline"] {
         let help = run_in(folder.path(), &["new", kind, "--help"]).stdout;

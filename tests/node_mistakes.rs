@@ -117,7 +117,7 @@ fn a_stream_of_two_encodings_is_refused_and_one_of_one_shows_the_nodes_names() {
     explained(
         folder,
         "desk",
-        "(feed): tries again when that node or this one changes; it declares json, this node text",
+        "(feed): retries when either node changes; it declares json, this node text",
     );
     explained(
         folder,

@@ -37,7 +37,7 @@ fn stage(folder: &Path, name: &str) -> Value {
 }
 
 #[test]
-fn a_full_disk_is_waited_for_and_nothing_is_skipped_or_doubled() {
+fn a_full_disk_neither_skips_nor_repeats_records() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let Some(disk) = Mounted::new(folder.join("full"), "size=64k") else {
@@ -81,7 +81,7 @@ consumers: {save: {from: s, to: {file: {path: full/out.jsonl}}}}
 }
 
 #[test]
-fn a_pipe_in_place_of_an_output_file_is_refused_and_never_waited_for() {
+fn a_pipe_in_place_of_an_output_file_is_refused_without_waiting() {
     let folder = tempfile::tempdir().unwrap();
     mknodat(
         CWD,
@@ -112,7 +112,7 @@ consumers:
 }
 
 #[test]
-fn a_file_at_its_size_limit_is_waited_for_like_a_full_disk() {
+fn a_file_size_limit_is_handled_like_a_full_disk() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     write(folder, "in.jsonl", "");
@@ -226,7 +226,7 @@ consumers:
 }
 
 #[test]
-fn paths_from_the_environment_are_masked_in_all_that_connectors_log() {
+fn paths_from_the_environment_are_masked_in_logs_of_connectors() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let manifest = "mosaik: v1
@@ -247,7 +247,7 @@ consumers: {save: {from: s, to: {file: {path: '${env:OUT}/out'}}}}
     node.logged("waiting for the file");
     write(folder, "hidden-in.csv", "a,b\n1,2\n3\n");
     node.logged("does not have the header's 2 columns");
-    node.logged("its last line has no end");
+    node.logged("added the missing end of its last line");
     // A folder in place of the source, and a file in place of the output's folder.
     fs::remove_file(folder.join("hidden-in.csv")).unwrap();
     fs::create_dir(folder.join("hidden-in.csv")).unwrap();

@@ -82,7 +82,7 @@ fn accounted(folder: &Path, done: &Done) -> (usize, usize, usize) {
 }
 
 #[test]
-fn skip_counts_what_is_rejected_and_goes_on() {
+fn skip_counts_rejected_records_and_continues() {
     let folder = tempfile::tempdir().unwrap();
     let done = Node::up(&manifest(folder.path(), PICKY, "skip")).wait();
     assert!(done.status.success(), "{}", done.stderr);
@@ -110,7 +110,7 @@ fn each_reason_is_logged_once_whenever_it_comes() {
 }
 
 #[test]
-fn restart_counts_what_is_rejected_and_starts_anew() {
+fn restart_counts_rejected_records_and_starts_a_new_instance() {
     let folder = tempfile::tempdir().unwrap();
     let done = Node::up(&manifest(folder.path(), PICKY, "restart")).wait();
     assert!(done.status.success(), "{}", done.stderr);
@@ -126,7 +126,7 @@ fn restart_counts_what_is_rejected_and_starts_anew() {
 }
 
 #[test]
-fn restart_starts_anew_after_a_whole_batch_is_refused() {
+fn restart_starts_a_new_instance_after_a_refused_batch() {
     let folder = tempfile::tempdir().unwrap();
     let refuses = guest(
         folder.path(),
@@ -161,7 +161,7 @@ fn stop_ends_the_operator_and_only_what_fed_it() {
 }
 
 #[test]
-fn what_is_rejected_goes_to_a_stream_with_all_that_is_known_of_it() {
+fn rejected_records_go_to_a_stream_with_their_context() {
     let folder = tempfile::tempdir().unwrap();
     let done = Node::up(&manifest(folder.path(), PICKY, "{to: letters}")).wait();
     assert!(done.status.success(), "{}", done.stderr);
@@ -184,7 +184,7 @@ fn what_is_rejected_goes_to_a_stream_with_all_that_is_known_of_it() {
 }
 
 #[test]
-fn what_an_operator_fails_on_goes_to_a_stream_however_it_fails() {
+fn failed_records_go_to_a_stream_for_every_kind_of_failure() {
     for (process, reason) in [
         ("unreachable", "trapped in `process`: wasm `unreachable`"),
         (
@@ -197,7 +197,7 @@ fn what_an_operator_fails_on_goes_to_a_stream_however_it_fails() {
         ),
         (
             "(call $answer (i32.const 9) (local.get $ptr) (local.get $len) (i32.const 0))",
-            "`process` gave a malformed answer: output port 9 of 1",
+            "`process` returned a malformed answer: output port 9 of 1",
         ),
         ("(call $refuse (i32.const 32) (i32.const 3))", "out"),
     ] {
@@ -225,7 +225,7 @@ fn what_an_operator_fails_on_goes_to_a_stream_however_it_fails() {
 }
 
 #[test]
-fn an_operator_that_fails_again_and_again_is_built_anew_after_growing_pauses() {
+fn a_repeatedly_failing_operator_is_restarted_with_backoff() {
     let folder = tempfile::tempdir().unwrap();
     let traps = Guest {
         process: "unreachable",
@@ -245,7 +245,7 @@ fn an_operator_that_fails_again_and_again_is_built_anew_after_growing_pauses() {
 }
 
 #[test]
-fn answers_without_end_come_to_an_end() {
+fn endless_answers_are_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let more = "(drop (call $answer (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1))) (i32.const 320)";
     let endless = Guest {
@@ -271,7 +271,7 @@ fn answers_without_end_come_to_an_end() {
 /// Each case: a stream's encoding, the source's format, the contents of the file, and the form of
 /// each record in its dead-letter record.
 #[test]
-fn a_letter_has_the_original_bytes_whatever_the_encoding() {
+fn a_dead_letter_record_has_the_original_bytes_for_every_encoding() {
     let postcard = b"\x03IBM\0\0\0\0\0\0\xf0\x3f".as_slice();
     for (encoding, format, file, datum) in [
         (
@@ -399,7 +399,7 @@ impl Counting {
 }
 
 #[test]
-fn an_instance_comes_back_from_its_snapshot_and_the_calls_since() {
+fn an_instance_is_restored_from_its_snapshot_and_later_calls() {
     let counting = Counting::start(&COUNTING, ", checkpoint: 10ms");
     counting.say("one");
     assert_eq!(counting.node.stdout_lines(1), ["A"]);
@@ -420,7 +420,7 @@ fn an_instance_comes_back_from_its_snapshot_and_the_calls_since() {
 }
 
 #[test]
-fn an_instance_without_a_snapshot_comes_back_by_its_calls_alone() {
+fn an_instance_without_a_snapshot_is_restored_from_its_calls() {
     let counting = Counting::start(&COUNTING, ", checkpoint: 1h");
     counting.say("one");
     assert_eq!(counting.node.stdout_lines(1), ["A"]);
@@ -433,7 +433,7 @@ fn an_instance_without_a_snapshot_comes_back_by_its_calls_alone() {
 }
 
 #[test]
-fn a_snapshot_that_is_refused_three_times_is_given_up_and_counted() {
+fn a_snapshot_refused_three_times_is_discarded_and_counted() {
     let refuses = Guest {
         restore: "unreachable",
         ..COUNTING
@@ -446,10 +446,10 @@ fn a_snapshot_that_is_refused_three_times_is_given_up_and_counted() {
     counting.node.logged("snapshot");
     counting.node.stdout_lines(2);
     counting.say("X");
-    counting.node.logged("its last snapshot is given up");
+    counting.node.logged("its last snapshot is discarded");
     counting
         .node
-        .logged_times("it does not take its last snapshot", 3);
+        .logged_times("it rejects its last snapshot", 3);
     counting.node.logged("forgotten=2");
     counting.say("three");
     assert_eq!(counting.node.stdout_lines(3), ["A", "B", "A"]);

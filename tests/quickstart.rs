@@ -111,7 +111,7 @@ fn the_schema_beside_the_examples_is_the_one_that_is_printed() {
 }
 
 #[test]
-fn a_reader_of_stdout_that_goes_away_is_named_and_costs_nothing() {
+fn a_closed_reader_of_stdout_is_reported_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let many = "mosaik: v1\nstreams: {a: {}}\nproducers: {make: {from: {generate: {count: 1000000}}, to: a}}\n\
                 consumers: {print: {from: a, to: {stdout: {}}}}\n";
@@ -135,7 +135,7 @@ fn a_reader_of_stdout_that_goes_away_is_named_and_costs_nothing() {
         .unwrap();
     assert_eq!(node.wait().unwrap().code(), Some(0), "{log}");
     assert!(
-        log.contains(" not written since the reader of stdout closed it, nothing was lost"),
+        log.contains(" not written because the reader of stdout closed it, nothing was lost"),
         "{log}"
     );
     assert!(!log.contains("as configured"), "{log}");

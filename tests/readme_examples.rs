@@ -76,7 +76,7 @@ impl Example {
 }
 
 #[test]
-fn every_built_in_operator_has_an_example_that_does_what_it_says() {
+fn examples_of_built_in_operators_give_the_documented_output() {
     for (name, _) in BUILTINS {
         let example = Example::run(name);
         match *name {

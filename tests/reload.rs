@@ -53,7 +53,7 @@ impl Following {
 }
 
 #[test]
-fn every_edit_does_what_it_should_without_a_restart() {
+fn every_edit_takes_effect_without_a_restart() {
     let mut following = Following::start();
     following.append("Lisbon", 20.0);
     following.prints(r#"{"city":"Lisbon","fahrenheit":68.0}"#);
@@ -109,14 +109,14 @@ fn a_filter_that_does_not_compile_changes_nothing() {
     following.edit("+ 32)", "+ 32");
     following
         .node
-        .logged("operator `convert` does not open: config.filter");
+        .logged("operator `convert` failed to open: config.filter");
     following.append("Oslo", 10.0);
     following.prints(r#"{"city":"Oslo","fahrenheit":50.0}"#);
     assert!(!following.node.stderr_now().contains("generation 2"));
 }
 
 #[test]
-fn sighup_reloads_at_once_and_says_when_there_is_nothing_to_do() {
+fn sighup_reloads_immediately_and_reports_no_change() {
     let following = Following::start();
     following.node.signal(rustix::process::Signal::HUP);
     following.node.logged("nothing has changed");
@@ -171,7 +171,7 @@ fn a_component_that_is_rebuilt_is_swapped_in() {
 }
 
 #[test]
-fn a_table_that_is_saved_takes_effect_and_one_that_is_broken_does_not() {
+fn a_saved_table_takes_effect_and_an_invalid_one_does_not() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = "mosaik: v1\nstreams: {a: {}, b: {}}\n\
                     producers: {p: {from: {file: {path: live.jsonl, follow: true}}, to: a}}\n\
@@ -194,7 +194,7 @@ fn a_table_that_is_saved_takes_effect_and_one_that_is_broken_does_not() {
 }
 
 #[test]
-fn an_instance_that_comes_later_knows_which_inputs_have_ended() {
+fn a_later_instance_knows_which_inputs_have_ended() {
     let folder = tempfile::tempdir().unwrap();
     let operator = root().join("tests/operator/built.wasm");
     let manifest = |least: u32| {
@@ -234,7 +234,7 @@ fn an_instance_that_comes_later_knows_which_inputs_have_ended() {
 }
 
 #[test]
-fn a_component_that_comes_later_is_noticed() {
+fn a_component_that_appears_later_is_noticed() {
     let mut following = Following::start();
     following.edit("wasm: builtin:jq", "wasm: later.wasm");
     following.node.logged("the component cannot be read");
@@ -247,7 +247,7 @@ fn a_component_that_comes_later_is_noticed() {
 }
 
 #[test]
-fn a_stream_that_changes_does_not_make_its_file_be_read_again() {
+fn a_changed_stream_does_not_reread_its_file() {
     let mut following = Following::start();
     for city in ["Lisbon", "Oslo", "Rome"] {
         following.append(city, 0.0);
@@ -270,7 +270,7 @@ fn a_stream_that_changes_does_not_make_its_file_be_read_again() {
 }
 
 #[test]
-fn a_stream_that_is_written_anew_finds_its_readers_again() {
+fn a_recreated_stream_reconnects_its_readers() {
     let folder = tempfile::tempdir().unwrap();
     let text = |writers: &str| {
         format!(

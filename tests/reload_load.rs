@@ -96,7 +96,7 @@ fn a_thousand_swaps_of_stateful_operators_lose_nothing() {
     assert_eq!(count, sent.div_ceil(10));
     let (median, most, worst) = spread(pauses);
     println!(
-        "{SWAPS} swaps of two operators in {took:.1?} while {:.0} datums a second flowed to each: {sent} sent, none lost; \
+        "{SWAPS} swaps of two operators in {took:.1?} while {:.0} records a second flowed to each: {sent} sent, none lost; \
          paused {median:.2} ms in the middle, {most:.2} ms at p99, {worst:.2} ms at worst",
         through as f64 / took.as_secs_f64()
     );

@@ -47,7 +47,7 @@ consumers:
 ";
 
 #[test]
-fn streams_that_are_made_anew_or_removed_under_load_lose_nothing() {
+fn streams_recreated_or_removed_under_load_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     write(folder, "pass.wasm", Guest::default().module());
@@ -136,7 +136,7 @@ consumers: {file: {from: out, to: {file: {path: out.jsonl}}}}
 }
 
 #[test]
-fn mending_an_operator_starts_those_again_that_had_stopped_for_it() {
+fn repairing_an_operator_restarts_the_stages_it_had_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let text = "mosaik: v1
@@ -151,7 +151,7 @@ consumers:
 ";
     let manifest = write(folder, "m.yaml", text);
     let node = up(folder, &["--no-watch"], &manifest);
-    node.logged("producer count stops: nobody reads its results any more");
+    node.logged("producer count stops: its output has no reader any more");
     let mut desk = Desk::of(folder);
     eventually("it has stopped", || {
         by_name(&desk.status()["stages"], "count")["state"] != "running"

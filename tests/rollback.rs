@@ -73,7 +73,7 @@ const FAILURES: &[Failure] = &[
     Failure {
         step: "check",
         breaks: |folder| edit(folder, "from: one", "from: eno"),
-        says: "there is no stream `eno`",
+        says: "unknown stream `eno`",
     },
     Failure {
         step: "file value",
@@ -142,7 +142,7 @@ const FAILURES: &[Failure] = &[
             guest(folder, "refuses.wasm", &refuses);
             edit(folder, "second.wasm", "refuses.wasm");
         },
-        says: "refuses the state",
+        says: "rejects the state",
     },
     Failure {
         step: "resume",
@@ -165,7 +165,7 @@ const FAILURES: &[Failure] = &[
                 "silent.wasm, from: raw, to: one, config: {}}\n  second: {wasm: refuses.wasm",
             );
         },
-        says: "refuses the state",
+        says: "rejects the state",
     },
 ];
 
@@ -240,7 +240,7 @@ fn a_failure_at_any_step_leaves_the_old_generation_as_it_was() {
 }
 
 #[test]
-fn an_operator_that_loops_has_the_reload_give_up_in_time() {
+fn a_looping_operator_makes_the_reload_fail_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     // Each batch uses its full time limit.
@@ -266,7 +266,7 @@ fn an_operator_that_loops_has_the_reload_give_up_in_time() {
     assert_eq!(reload["outcome"], "refused", "{reload}");
     let said = reload["text"].as_str().unwrap();
     assert!(
-        said.contains("did not come to a batch boundary within 10s"),
+        said.contains("did not reach a batch boundary within 10s"),
         "{said}"
     );
     assert!(took < Duration::from_secs(25), "{took:?}");
@@ -275,7 +275,7 @@ fn an_operator_that_loops_has_the_reload_give_up_in_time() {
 }
 
 #[test]
-fn beside_a_stuck_sink_operators_are_swapped_at_once_and_the_sink_goes_within_its_deadline() {
+fn a_stuck_sink_does_not_delay_swaps_and_is_removed_at_its_deadline() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     guest(folder, "first.wasm", &Guest::default());
@@ -356,7 +356,7 @@ fn beside_a_stuck_sink_operators_are_swapped_at_once_and_the_sink_goes_within_it
 }
 
 #[test]
-fn while_nobody_elsewhere_listens_reloads_do_not_wait_for_anybody() {
+fn reloads_do_not_wait_without_remote_readers() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     guest(folder, "first.wasm", &Guest::default());

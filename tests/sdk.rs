@@ -21,7 +21,7 @@ fn component() -> Component {
 }
 
 #[test]
-fn the_code_and_its_component_come_to_the_same() {
+fn native_code_and_component_give_equal_results() {
     let config = json!({"least": 2, "unit": "€"});
     let inputs = [
         ("orders", json!({"customer": "ann", "amount": 10})),
@@ -66,7 +66,7 @@ fn the_code_and_its_component_come_to_the_same() {
 }
 
 #[test]
-fn state_goes_from_one_component_to_the_next_and_from_an_older_version() {
+fn state_is_carried_over_between_components_and_versions() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("1.json"), folder.path().join("2.json"));
     let config = json!({"least": 0});
@@ -121,7 +121,7 @@ fn state_goes_from_one_component_to_the_next_and_from_an_older_version() {
 }
 
 #[test]
-fn a_panic_says_what_where_and_at_which_datum() {
+fn a_panic_reports_its_message_place_and_record() {
     let order = |customer: &str| json!({"customer": customer, "amount": 7});
     let trial = component().config(json!({"least": 0})).unwrap();
     let failed = trial.run([order("ann"), order("panic")]).unwrap_err();
@@ -178,7 +178,7 @@ fn told_in_full(reason: &str, index: usize) {
 }
 
 #[test]
-fn a_runner_that_is_missing_or_too_old_is_told_from_a_component_that_fails() {
+fn a_missing_or_old_runner_is_distinguished_from_a_failing_component() {
     let trial = |runner: &str| Component::new(built()).runner(runner);
     let missing = trial("/no/such/runner").run([1]).unwrap_err();
     let reason = missing.reason();

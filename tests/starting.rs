@@ -71,17 +71,17 @@ fn a_signal_before_the_node_runs_ends_the_start() {
 }
 
 #[test]
-fn a_reload_that_is_asked_for_before_the_node_runs_comes_after_the_start() {
+fn a_reload_requested_during_the_start_runs_after_it() {
     let folder = tempfile::tempdir().unwrap();
     let node = up_uncached(folder.path(), &write(folder.path(), "m.yaml", THREE));
     catches(&node, Signal::HUP);
     node.signal(Signal::HUP);
-    node.logged("nothing has changed; generation 1 goes on");
+    node.logged("nothing has changed; generation 1 continues");
     node.interrupt();
 }
 
 #[test]
-fn a_missing_folder_for_sockets_is_warned_of_with_what_does_not_work() {
+fn a_missing_folder_for_sockets_causes_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = runner();
     command
@@ -192,7 +192,7 @@ fn names_the_limit(done: &Done, limit: &str) {
 }
 
 #[test]
-fn too_few_files_are_named_as_such() {
+fn a_shortage_of_files_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = write(folder.path(), "m.yaml", THREE);
     for files in [6, 12, 24] {
@@ -205,7 +205,7 @@ fn too_few_files_are_named_as_such() {
 }
 
 #[test]
-fn too_few_addresses_are_named_as_such() {
+fn a_shortage_of_memory_addresses_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = write(folder.path(), "m.yaml", THREE);
     let plain = write(folder.path(), "plain.yaml", PLAIN);
@@ -225,7 +225,7 @@ fn too_few_addresses_are_named_as_such() {
 }
 
 #[test]
-fn too_few_threads_are_named_as_such() {
+fn a_shortage_of_threads_is_reported() {
     // The limit does not apply to root; another user may be unable to access the binary in its
     // build folder.
     if !rustix::process::geteuid().is_root() {
@@ -262,7 +262,7 @@ fn too_few_threads_are_named_as_such() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_named_with_its_place() {
+fn an_address_in_use_is_reported_at_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();

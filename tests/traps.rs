@@ -15,10 +15,10 @@ fn trap(folder: &Path, name: &str) -> PathBuf {
     write(folder, name, text)
 }
 
-const WARNING: &str = "operator `once` keeps state, of which each of its 4 instances has a part";
+const WARNING: &str = "operator `once` keeps state, which is divided among its 4 instances";
 
 #[test]
-fn a_trap_is_shown_with_its_place_and_a_hint_and_fails_nothing() {
+fn a_warning_has_a_place_and_a_hint_and_does_not_fail_the_check() {
     let folder = tempfile::tempdir().expect("there is room");
     let folder = folder.path();
     let (manifest, next) = (trap(folder, "trap.yaml"), trap(folder, "next.yaml"));
@@ -40,7 +40,7 @@ fn a_trap_is_shown_with_its_place_and_a_hint_and_fails_nothing() {
     let event: serde_json::Value = serde_json::from_str(logged.trim()).expect("one event");
     assert_eq!(event["level"], "WARN", "{event}");
     assert!(
-        event.to_string().contains("instances has a part"),
+        event.to_string().contains("divided among its 4 instances"),
         "{event}"
     );
     let node = up(folder, &["--no-watch"], &manifest);
@@ -64,7 +64,7 @@ fn manifests(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn no_example_is_warned_of() {
+fn examples_cause_no_warning() {
     let mut examples = Vec::new();
     manifests(&root().join("manifests"), &mut examples);
     assert!(examples.len() >= 5, "{examples:?}");

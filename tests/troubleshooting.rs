@@ -166,13 +166,13 @@ fn said_of_a_node(folder: &Path) -> String {
     node.logged("a restart is needed");
     write(folder, "node.yaml", "mosaik: v1\nstreams: {}\nnothing: 3\n");
     said.push_str(&run(["reload".as_ref(), path.as_os_str()]).stderr);
-    node.logged("goes on as it was");
+    node.logged("continues unchanged");
     said.push_str(&node.interrupt().stderr);
     said
 }
 
 #[test]
-fn every_message_of_the_page_is_one_that_the_program_gives() {
+fn every_message_of_the_page_is_printed_by_the_program() {
     let folder = tempfile::tempdir().unwrap();
     let said = said_of_manifests(folder.path()) + &said_of_a_node(folder.path());
     let headings = headings();

@@ -36,7 +36,7 @@ fn ended(done: Done, code: i32) -> (String, String) {
 }
 
 #[test]
-fn lines_go_through_an_operator_and_what_is_refused_is_told() {
+fn lines_pass_through_an_operator_and_rejections_are_reported() {
     let jq = ["builtin:jq", "--config", r#"".a * 2""#];
     let (stdout, stderr) = tried(&jq, "{\"a\":1}\n\n{\"a\":2}", 0);
     assert_eq!(stdout, "2\n4\n");
@@ -59,7 +59,7 @@ fn lines_go_through_an_operator_and_what_is_refused_is_told() {
 }
 
 #[test]
-fn the_configuration_comes_from_a_file_too_and_has_to_be_one() {
+fn the_configuration_can_come_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = write(folder.path(), "config.json", "\".a\"");
     let at_file = format!("@{}", file.display());
@@ -142,7 +142,7 @@ fn several_ports_are_read_and_written_by_name() {
 }
 
 #[test]
-fn an_operator_that_wants_no_port_without_use_gets_those_that_are_named() {
+fn an_operator_that_rejects_unused_ports_gets_the_named_ones() {
     let folder = tempfile::tempdir().unwrap();
     let routes = "{routes: [{to: p, when: {x: 1}}, {to: b, when: {x: 2}}]}";
     let lines = "{\"x\":1}\n{\"x\":2}\n{\"x\":3}\n";
@@ -168,7 +168,7 @@ fn an_operator_that_wants_no_port_without_use_gets_those_that_are_named() {
 }
 
 #[test]
-fn streams_have_the_encoding_asked_for() {
+fn streams_have_the_requested_encoding() {
     let folder = tempfile::tempdir().unwrap();
     let echo = write(folder.path(), "echo.wasm", Guest::default().module());
     let echo = echo.to_str().unwrap();
@@ -191,7 +191,7 @@ fn streams_have_the_encoding_asked_for() {
 }
 
 #[test]
-fn a_failure_is_told_with_the_records_that_it_cost() {
+fn a_failure_is_reported_with_the_lost_records() {
     let folder = tempfile::tempdir().unwrap();
     let module = |name: &str, process: &str| {
         let guest = Guest {
@@ -236,14 +236,14 @@ fn a_failure_is_told_with_the_records_that_it_cost() {
     tried(&["/no/such.wasm"], "", 1);
     let (_, stderr) = tried(&["builtin:nosuch"], "", 1);
     assert!(
-        stderr.contains("there is no built-in operator `nosuch`"),
+        stderr.contains("unknown built-in operator `nosuch`"),
         "{stderr}"
     );
 }
 
 /// An operator with state fails on some records: its other results are those of a run without them.
 #[test]
-fn a_record_that_makes_it_fail_costs_itself_and_no_other() {
+fn a_failing_record_costs_only_itself() {
     const ORDERS: usize = 1000;
     let wasm = accounts();
     let order = |id: usize| match id {
@@ -302,7 +302,7 @@ fn lines_are_answered_as_they_come() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_it_without_an_error() {
+fn a_closed_reader_ends_the_run_without_an_error() {
     let mut child = jq_in_a_pipe();
     drop(child.stdout.take());
     let mut to = child.stdin.take().unwrap();
@@ -312,7 +312,7 @@ fn a_reader_that_leaves_ends_it_without_an_error() {
 }
 
 #[test]
-fn input_without_end_takes_no_more_memory() {
+fn endless_input_uses_constant_memory() {
     let folder = tempfile::tempdir().unwrap();
     let echo = write(folder.path(), "echo.wasm", Guest::default().module());
     let mut command = runner();
@@ -345,7 +345,7 @@ fn inspected(args: &[&str], code: i32) -> (String, String) {
 }
 
 #[test]
-fn an_operator_is_told_apart_to_its_configuration() {
+fn an_operator_is_inspected_including_its_configuration() {
     let accounts = accounts();
     let path = accounts.to_str().unwrap();
     let digest = format!(
@@ -372,7 +372,7 @@ fn an_operator_is_told_apart_to_its_configuration() {
         "{stdout}"
     );
     assert!(stdout.contains("imports   mosaik:operator/"), "{stdout}");
-    assert!(!stdout.contains("nothing grants"), "{stdout}");
+    assert!(!stdout.contains("no grant provides"), "{stdout}");
 
     let (stdout, _) = inspected(&[path, "--json"], 0);
     let told: Value = serde_json::from_str(&stdout).unwrap();
@@ -409,7 +409,7 @@ fn an_operator_is_told_apart_to_its_configuration() {
 }
 
 #[test]
-fn what_wants_more_than_it_gets_is_told_all_the_same() {
+fn an_operator_without_its_grants_is_still_inspected() {
     let folder = tempfile::tempdir().unwrap();
     let greedy = r#"(component (import "wasi:clocks/now@0.2.0" (instance (export "now" (func (result u64))))))"#;
     let path = write(
@@ -420,12 +420,12 @@ fn what_wants_more_than_it_gets_is_told_all_the_same() {
     let path = path.to_str().unwrap();
     let (stdout, stderr) = inspected(&[path], 1);
     assert!(
-        stdout.contains("wasi:clocks/now@0.2.0  (nothing grants it)"),
+        stdout.contains("wasi:clocks/now@0.2.0  (no grant provides it)"),
         "{stdout}"
     );
     assert!(stdout.contains("digest    blake3:"), "{stdout}");
     assert!(
-        stderr.contains("nothing grants wasi:clocks/now@0.2.0, so it cannot run"),
+        stderr.contains("no grant provides wasi:clocks/now@0.2.0, so it cannot run"),
         "{stderr}"
     );
     let told: Value = serde_json::from_str(&inspected(&[path, "--json"], 1).0).unwrap();
@@ -437,7 +437,7 @@ fn what_wants_more_than_it_gets_is_told_all_the_same() {
 }
 
 #[test]
-fn what_is_no_operator_is_said_so() {
+fn a_file_that_is_not_an_operator_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let of = |name: &str, bytes: &[u8]| {
         write(folder.path(), name, bytes)
@@ -466,7 +466,7 @@ fn what_is_no_operator_is_said_so() {
         ("/no/such.wasm".to_owned(), "cannot be read: no such file"),
         (
             "builtin:nosuch".to_owned(),
-            "there is no built-in operator `nosuch`",
+            "unknown built-in operator `nosuch`",
         ),
     ] {
         let (stdout, stderr) = inspected(&[&path], 1);
@@ -479,7 +479,7 @@ fn what_is_no_operator_is_said_so() {
     let large = of("large.wasm", &[0; 2048]);
     let (_, stderr) = inspected(&[&large, "--binary", "1KiB"], 1);
     assert!(
-        stderr.contains("it is larger than 1KiB; `--binary` raises that"),
+        stderr.contains("it is larger than 1KiB; raise the limit with `--binary`"),
         "{stderr}"
     );
 }

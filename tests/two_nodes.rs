@@ -29,7 +29,7 @@ fn example(folder: &Path) -> [PathBuf; 2] {
 }
 
 #[test]
-fn the_example_goes_on_when_either_node_is_killed_and_started_again() {
+fn the_example_survives_a_restart_of_either_node() {
     let folder = tempfile::tempdir().unwrap();
     let [feed_manifest, desk_manifest] = example(folder.path());
     let reports = |desk: &Node| {
@@ -52,11 +52,11 @@ fn the_example_goes_on_when_either_node_is_killed_and_started_again() {
 }
 
 #[test]
-fn a_feed_whose_desk_is_not_there_reads_nothing_and_loses_nothing() {
+fn a_feed_without_its_desk_reads_nothing_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let [feed, desk] = example(folder.path());
     let feed = Node::up(&feed);
-    feed.logged("stream prices waits for readers: online_when wants 1 subscriber, has none");
+    feed.logged("stream prices waits for readers: online_when requires 1 subscriber, has none");
     let alone = feed.interrupt();
     assert_eq!(alone.status.code(), Some(0), "{}", alone.stderr);
     assert!(
@@ -130,10 +130,10 @@ fn the_desk_prints_what_one_node_prints_and_only_its_symbols_cross_the_wire() {
     // A node with shared streams stays up for its readers, unless it is configured otherwise.
     let feed = Node::up(&feed);
     let desk = up_to_the_end(&desk).wait();
-    feed.logged("all inputs have ended; staying up");
+    feed.logged("all inputs have ended; the node continues");
     let feed = feed.interrupt();
     assert!(desk.status.success(), "{}", desk.stderr);
-    assert!(!desk.stderr.contains("staying up"), "{}", desk.stderr);
+    assert!(!desk.stderr.contains("continues to serve its peers"), "{}", desk.stderr);
 
     let wanted = ["AAPL", "IBM", "MSFT"];
     let alone = run(["up".into(), root().join("manifests/quickstart.yaml")]).stdout;
@@ -179,7 +179,7 @@ fn the_desk_prints_what_one_node_prints_and_only_its_symbols_cross_the_wire() {
 }
 
 #[test]
-fn a_killed_desk_comes_back_and_the_feed_waits_in_bounded_memory() {
+fn the_feed_waits_for_a_killed_desk_in_bounded_memory() {
     let folder = tempfile::tempdir().unwrap();
     let [feed_port, desk_port] = free_ports();
     let [(feed_key, feed_id), (desk_key, desk_id)] = [identity(), identity()];

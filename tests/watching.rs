@@ -129,7 +129,7 @@ fn a_volume_of_kubernetes_is_followed_from_version_to_version() {
 }
 
 #[test]
-fn a_manifest_that_cannot_be_read_for_a_while_is_taken_when_it_can() {
+fn an_unreadable_manifest_is_loaded_once_it_is_readable() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let inner = folder.join("config");

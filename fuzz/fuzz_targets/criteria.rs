@@ -1,4 +1,4 @@
-//! Criteria of strangers, on the wire and as text, and datums that they judge.
+//! Untrusted criteria, on the wire and as text, matched against records.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

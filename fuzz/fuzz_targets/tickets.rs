@@ -1,4 +1,4 @@
-//! Tokens that are signed well and claim anything, and such as are signed by nobody.
+//! Tokens with valid signatures and arbitrary claims, and tokens with invalid signatures.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

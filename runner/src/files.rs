@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_appended_to_is_known_beforehand() {
+    fn appendability_is_known_before_opening() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("file"), "abc").unwrap();
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_of_a_file_is_read_and_no_more() {
+    fn only_the_beginning_of_a_file_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "abcdef").unwrap();
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_answer_is_given_up_and_counted_while_it_hangs() {
+    fn unresponsive_reads_are_abandoned_and_counted_while_they_hang() {
         static STUCK: AtomicUsize = AtomicUsize::new(0);
         let short = Duration::from_millis(20);
         let (release, hang) = mpsc::channel::<()>();
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_file_has_time_while_it_moves() {
+    fn a_slow_file_has_time_while_it_progresses() {
         static STUCK: AtomicUsize = AtomicUsize::new(0);
         let time = Duration::from_millis(500);
         let until = Instant::now() + time * 3;

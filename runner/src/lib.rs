@@ -7,7 +7,6 @@
 //! `declare`, `manifest` and `graph` need no runtime, no network and no WebAssembly.
 
 pub mod cli;
-mod complaints;
 pub mod connector;
 pub mod control;
 pub mod declare;
@@ -18,6 +17,7 @@ pub mod graph;
 mod machine;
 pub mod manifest;
 pub mod operator;
+mod rate_limited_warnings;
 mod secrets;
 pub mod stage;
 pub mod topology;

@@ -40,7 +40,7 @@ impl fmt::Display for Shortage {
         match self {
             Self::Threads => write!(
                 f,
-                "the system starts no more threads for this user; {}",
+                "the system refuses more threads for this user; {}",
                 limit(Resource::Nproc, "threads, `ulimit -u`")
                     .unwrap_or_else(|| "see `pids.max` of the control group".to_owned())
             ),
@@ -53,7 +53,7 @@ impl fmt::Display for Shortage {
             ),
             Self::Files => write!(
                 f,
-                "the system opens no more files for this process; {}",
+                "the system refuses more open files for this process; {}",
                 limit(Resource::Nofile, "open files, `ulimit -n`")
                     .unwrap_or_else(|| "see `fs.file-max`".to_owned())
             ),
@@ -66,7 +66,7 @@ pub(crate) struct OutOfMemory;
 
 impl fmt::Display for OutOfMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the system gives this process no more memory; ")?;
+        f.write_str("the system refuses more memory for this process; ")?;
         match getrlimit(Resource::As).current {
             Some(limit) => write!(
                 f,
@@ -203,7 +203,7 @@ mod tests {
     struct Outer(#[source] io::Error);
 
     #[test]
-    fn a_shortage_is_found_behind_what_it_made_fail() {
+    fn a_shortage_is_found_in_the_chain_of_causes() {
         let of = |errno: Errno| Shortage::of(&Outer(errno.into()));
         assert_eq!(of(Errno::MFILE), Some(Shortage::Files));
         assert_eq!(of(Errno::NOMEM), Some(Shortage::Memory));

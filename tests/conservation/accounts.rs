@@ -95,7 +95,7 @@ fn manifest(folder: &Path, settings: &str) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_bad_record_costs_itself_and_the_state_comes_back() {
+fn a_bad_record_costs_only_itself_and_the_state_is_restored() {
     for seed in 0..seeds() {
         let mut random = Random::seeded(seed);
         let folder = tempfile::tempdir().unwrap();
@@ -299,7 +299,7 @@ fn the_exit_code_tells_whether_records_were_lost() {
 
 /// An operator built for version 1.0 of the interface reports no outcomes.
 #[test]
-fn an_operator_of_interface_1_0_reports_what_it_took() {
+fn an_operator_of_interface_1_0_is_accounted_for() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let expected = write_orders(folder, &mut Random::seeded(3), &["panic"], ORDERS);

@@ -29,7 +29,7 @@ const LINES: u64 = 4000;
 const ROUNDS: u64 = 18;
 
 #[test]
-fn lines_that_a_followed_file_ends_with_are_counted_although_no_record_follows() {
+fn trailing_bad_lines_of_a_followed_file_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let manifest = "mosaik: v1

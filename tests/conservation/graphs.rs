@@ -77,7 +77,7 @@ fn happen(fault: Fault, folder: &Path, node: &Node, random: &mut Random) {
 }
 
 #[test]
-fn what_was_read_comes_out_once() {
+fn every_record_read_is_written_once() {
     for seed in 0..seeds() {
         for fault in [Fault::Nothing, Fault::Stop, Fault::Reloads] {
             let mut random = Random::seeded(seed);

@@ -141,7 +141,7 @@ fn a_feed_stops_soon_after_its_reader_has_died() {
 }
 
 #[test]
-fn whatever_happens_to_a_reader_it_gets_every_record() {
+fn a_reader_gets_every_record_despite_failures() {
     for seed in 0..seeds().div_ceil(3) {
         for fault in [
             Fault::Kill,

@@ -79,7 +79,7 @@ fn an_end_that_fails_halfway_repeats_nothing() {
 }
 
 #[test]
-fn an_end_that_always_fails_halfway_forgets_all_it_kept() {
+fn an_end_that_always_fails_halfway_counts_its_kept_records_as_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     guest(folder, true, false);
@@ -96,7 +96,7 @@ fn an_end_that_always_fails_halfway_forgets_all_it_kept() {
 
 /// The records in the state before a reload are forgotten together with those after it.
 #[test]
-fn a_state_that_was_carried_over_is_forgotten_whole() {
+fn a_carried_over_state_is_forgotten_as_a_whole() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     guest(folder, true, false);
@@ -150,7 +150,7 @@ fn a_tick_that_fails_halfway_repeats_nothing() {
 /// An input ended long before the failure, in a call that cannot be repeated: the new instance is
 /// notified again.
 #[test]
-fn an_end_among_calls_that_are_given_up_is_told_again() {
+fn an_end_among_discarded_calls_is_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let wasm = root().join("tests/operator/built.wasm");

@@ -10,7 +10,7 @@ use std::{
 use crate::support::{LIMIT, runner, write};
 
 #[test]
-fn a_pipe_that_is_closed_ends_what_leads_to_it() {
+fn a_closed_pipe_ends_the_stages_before_it() {
     for (on_error, dead) in [
         ("skip", ""),
         (

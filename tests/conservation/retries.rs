@@ -27,7 +27,7 @@ const FIRST: &str = "(i32.load8_u offset=4 (local.get $ptr))";
 
 /// The first record is rejected and counted in the first part of an answer whose second part fails.
 #[test]
-fn what_an_operator_counts_of_a_rejected_record_counts_once() {
+fn counters_for_a_rejected_record_are_added_once() {
     let folder = tempfile::tempdir().unwrap();
     let process = format!(
         "(if (i32.eq {FIRST} (i32.const 0x72)) (then
@@ -65,7 +65,7 @@ fn what_an_operator_counts_of_a_rejected_record_counts_once() {
 /// Restoring the instance takes longer than the limit for all failing records together. No good
 /// record is lost because of that.
 #[test]
-fn an_instance_that_is_slow_to_come_back_costs_no_good_record() {
+fn a_slow_restart_of_an_instance_loses_no_good_record() {
     const BAD: usize = 20;
     let folder = tempfile::tempdir().unwrap();
     let process = format!(

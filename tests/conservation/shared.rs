@@ -132,7 +132,7 @@ fn stages_that_read_one_stream_all_get_its_first_record_over_one_connection() {
 }
 
 #[test]
-fn a_stage_reads_on_while_others_leave_and_come_back() {
+fn a_stage_keeps_reading_while_others_are_removed_and_added() {
     let pair = Pair::new("online_when: {producer: {minimum_of: 1}}", "rate: 5000");
     for seed in 0..seeds().min(20) {
         let mut random = Random::seeded(seed);
@@ -207,7 +207,7 @@ consumers:
 ";
 
 #[test]
-fn a_killed_or_stopped_reader_goes_on_with_what_not_all_of_its_stages_had_worked_off() {
+fn a_restarted_reader_resumes_after_the_slowest_of_its_stages() {
     const RECORDS: u64 = 20_000;
     for seed in 0..seeds() {
         let mut random = Random::seeded(seed);

@@ -42,7 +42,7 @@ fn a_node_is_found_after_the_links_to_its_manifest_have_moved() {
     let given = manifest.to_str().unwrap();
     let second = start(folder, &[], &manifest).wait();
     assert_eq!(second.status.code(), Some(3), "{second:?}");
-    assert!(second.stderr.contains("runs already"), "{second:?}");
+    assert!(second.stderr.contains("is already running"), "{second:?}");
     let real = folder.join("..2/m.yaml");
     for verb in [
         ["status", given],
@@ -66,7 +66,7 @@ fn elsewhere(folder: &Path, tmp: &Path, args: &[&str]) -> Done {
 }
 
 #[test]
-fn a_node_is_found_from_another_environment_or_it_is_said_where_was_looked() {
+fn a_node_is_found_from_another_environment_or_the_searched_folders_are_listed() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let tmp = folder.join("tmp");
@@ -96,7 +96,7 @@ fn a_node_is_found_from_another_environment_or_it_is_said_where_was_looked() {
 }
 
 #[test]
-fn a_runtime_folder_with_a_long_path_is_no_obstacle() {
+fn a_long_path_of_the_runtime_folder_is_supported() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let long = folder.join("long".repeat(30));
@@ -114,7 +114,7 @@ fn a_runtime_folder_with_a_long_path_is_no_obstacle() {
     let node = run(&["up"]);
     node.logged("generation 1 runs");
     assert!(
-        !node.stderr_now().contains("do not reach"),
+        !node.stderr_now().contains("cannot reach this node"),
         "{}",
         node.stderr_now()
     );

@@ -74,7 +74,7 @@ pub(crate) const CASES: &[Case] = cases! {
     trap_call_null Process "uninitialized element";
     trap_call_type Process "indirect call type mismatch";
     trap_call_beyond Process "undefined element: out of bounds table access";
-    trap_describe Load "cannot be asked what it is: trapped in `describe`";
+    trap_describe Load "cannot be queried for its description: trapped in `describe`";
     trap_start Load "trapped in `describe`: wasm `unreachable`";
     trap_data Load "out of bounds memory access";
 
@@ -106,9 +106,9 @@ pub(crate) const CASES: &[Case] = cases! {
     memory_many Load "memory count too high at 17";
     memory_sum Open "`open` needs more memory than the 16777216 bytes that `limits.memory` allows";
     instances_many Load "instance count too high at 65";
-    tables_many Load "more table elements wanted than the 262144 allowed";
-    table_grow Process "more table elements wanted than the 262144 allowed";
-    table_initial Load "more table elements wanted than the 262144 allowed";
+    tables_many Load "more table elements requested than the 262144 allowed";
+    table_grow Process "more table elements requested than the 262144 allowed";
+    table_initial Load "more table elements requested than the 262144 allowed";
 
     stack_recursion Process "call stack exhausted";
     stack_locals Process "call stack exhausted";
@@ -126,8 +126,8 @@ pub(crate) const CASES: &[Case] = cases! {
     list_empty_outputs_fit Process "|`process` used more than the 100" 192;
     list_small_outputs_fit Process "|`process` used more than the 100" 192;
     list_rejections Process "more than the 67108864 bytes allowed" 192;
-    list_rejections_fit Process "it rejects datum 0 twice|`process` used more than the 100" 192;
-    reject_beyond Process "it rejects datum 2147483647 of a batch of 3";
+    list_rejections_fit Process "it rejects record 0 twice|`process` used more than the 100" 192;
+    reject_beyond Process "it rejects record 2147483647 of a batch of 3";
     reject_at_length Process "";
     frame_cut Process "the frame at byte 0 is incomplete";
     frame_lie Process "above the limit of 16777216 bytes";
@@ -159,7 +159,7 @@ pub(crate) const CASES: &[Case] = cases! {
     count_beyond Tick "out of bounds";
     count_not_text Tick "utf-8";
 
-    describe_ports Load "`describe` gave a malformed answer: more than the 67108864 bytes allowed" 192;
+    describe_ports Load "`describe` returned a malformed answer: more than the 67108864 bytes allowed" 192;
     describe_ports_beyond Load "out of bounds of memory";
     describe_name Load "an input port's name is not 1 to 128 bytes of printable text";
     describe_schema Load "a configuration schema of 15728640 bytes, more than 1048576";
@@ -170,15 +170,15 @@ pub(crate) const CASES: &[Case] = cases! {
     snapshot_entries Snapshot "more than the 67108864 bytes allowed" 192;
     restore_traps Restore "trapped in `restore`";
 
-    export_missing Load "the core module cannot be made a component";
-    export_type Load "the core module cannot be made a component";
-    import_module Load "imports `wasi_snapshot_preview1`, which nothing grants";
-    import_function Load "the core module cannot be made a component";
-    import_component Load "imports `wasi:sockets/tcp-create-socket@0.2.0`, which nothing grants";
+    export_missing Load "the core module cannot be converted to a component";
+    export_type Load "the core module cannot be converted to a component";
+    import_module Load "imports `wasi_snapshot_preview1`, which no grant provides";
+    import_function Load "the core module cannot be converted to a component";
+    import_component Load "imports `wasi:sockets/tcp-create-socket@0.2.0`, which no grant provides";
     world_command Load "does not export `describe`";
-    world_types Load "does not fit the world";
+    world_types Load "does not implement the world";
     threads Load "not a valid component";
     memory64 Load "not a valid component";
-    compile_doubling Load "asks too much of the compiler: more than 100000 parts";
-    compile_function Load "asks too much of the compiler: a function of";
+    compile_doubling Load "too complex to compile: more than 100000 parts";
+    compile_function Load "too complex to compile: a function of";
 };

@@ -99,7 +99,7 @@ fn honest_still_runs(lab: &Lab) {
 }
 
 #[test]
-fn what_a_call_may_say_is_bounded() {
+fn the_output_of_a_call_is_bounded() {
     use std::sync::atomic::Ordering::Relaxed;
     let _turn = alone();
     for (name, lines) in [

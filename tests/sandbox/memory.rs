@@ -20,7 +20,7 @@ const RESIDENT_KIB_MAX: u64 = 32 * 1024;
 const RESERVED_KIB_MAX: u64 = 1024 * 1024;
 
 #[test]
-fn memory_is_back_where_it_was() {
+fn memory_returns_to_its_initial_size() {
     let _turn = alone();
     let lab = Lab::new();
     // The compiled code lives as long as its component. Keep it loaded, to measure only the remains

@@ -17,7 +17,7 @@ pub(crate) struct Mounted(PathBuf);
 impl Mounted {
     /// Returns `None` if the test may not mount.
     pub(crate) fn new(at: PathBuf, options: &str) -> Option<Self> {
-        fs::create_dir(&at).expect("nothing is there");
+        fs::create_dir(&at).expect("the path is free");
         let mounted = geteuid().is_root() && mount(&at, options);
         mounted.then(|| Self(at))
     }

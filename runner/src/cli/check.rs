@@ -8,10 +8,9 @@ use super::{Exit, OutputArgs, load};
 
 /// Validate a manifest and report every error and warning. Runs nothing.
 ///
-/// Operators are compiled, asked for their ports and opened with what they are allowed, to see whether they take their
-/// configuration. The runner itself writes no file but its cache, and opens no socket. Errors and warnings go
-/// to stderr, each with its place underlined. A warning names a setting that loses or mixes records; it does not change the
-/// exit code.
+/// Each operator is compiled and opened with its configuration and grants. The runner itself opens no socket and writes
+/// only its cache. Errors and warnings go to stderr, each with the source line underlined. A warning names a setting that
+/// loses or mixes records, and does not change the exit code.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner check manifests/quickstart.yaml && echo valid")]
 pub(super) struct CheckArgs {

@@ -11,7 +11,7 @@ use super::{Cli, Exit, print};
     after_help = "Example:\n  mosaik-runner completions bash > ~/.local/share/bash-completion/completions/mosaik-runner"
 )]
 pub(super) struct CompletionsArgs {
-    /// Shell to complete in.
+    /// Shell to print completions for.
     shell: Shell,
 }
 

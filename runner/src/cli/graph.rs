@@ -14,16 +14,16 @@ use super::{Exit, OutputArgs, load, print};
 pub(super) struct GraphArgs {
     /// Manifest to draw.
     manifest: PathBuf,
-    /// Language of the drawing.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Mermaid)]
     format: Format,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For Mermaid, which GitHub shows as a picture.
+    /// Mermaid, which GitHub renders.
     Mermaid,
-    /// For Graphviz.
+    /// DOT, for Graphviz.
     Dot,
 }
 

@@ -3,36 +3,36 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Exit, complain, harmless, load, operator_args, print};
+use super::{Exit, harmless, load, operator_args, print, print_stderr};
 use crate::{
     manifest::{ComponentSource, OperatorLimits},
-    operator::{Anatomy, Description, Given, Import, Interfaces, WORLD},
+    operator::{Description, Given, Import, Inspection, Interfaces, WORLD},
     topology::{CodeError, Library},
 };
 
-/// Show an operator: its ports, state, configuration, imports and digest.
+/// Show the ports, state, configuration, imports and digest of an operator.
 ///
-/// Takes a component, or a core module that carries its component type. Exits with 1 if it is not an operator, or imports
-/// something that nothing grants.
+/// Accepts a component, or a core module with an embedded component type. Exits with 1 if the file is not an operator, or
+/// if no grant provides one of its imports.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner inspect builtin:window")]
 pub(super) struct InspectArgs {
     /// Path of a `.wasm` file, or `builtin:<name>`.
     operator: String,
-    /// Print a JSON object, with the whole schema of the configuration.
+    /// Print a JSON object, including the full schema of the configuration.
     #[arg(long)]
     json: bool,
-    /// Bound on its code, at most 256MiB.
+    /// Maximum size of the component, at most 256MiB.
     #[arg(long, value_parser = operator_args::binary, default_value = "10MiB", value_name = "SIZE")]
     binary: u64,
 }
 
 /// The information to print.
-struct Told {
+struct Report {
     operator: String,
     len: usize,
     digest: String,
-    anatomy: Anatomy,
+    inspection: Inspection,
     /// `None` if the operator cannot be queried, because it needs imports that no grant provides.
     description: Option<Description>,
 }
@@ -42,38 +42,38 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
         binary: args.binary,
         ..OperatorLimits::default()
     };
-    let told = match look(&operator_args::source(&args.operator), &limits) {
-        Ok(told) => told,
+    let report = match look(&operator_args::source(&args.operator), &limits) {
+        Ok(report) => report,
         Err(reason) => {
             let reason = harmless(&reason);
-            complain(&format!("error: {}: {reason}", args.operator));
+            print_stderr(&format!("error: {}: {reason}", args.operator));
             return Ok(Exit::Mistakes);
         }
     };
     print(&if args.json {
-        format!("{:#}\n", told.json())
+        format!("{:#}\n", report.json())
     } else {
-        told.text()
+        report.text()
     })?;
-    let missing = missing(&told.anatomy);
+    let missing = missing(&report.inspection);
     if missing.is_empty() {
         return Ok(Exit::Success);
     }
-    complain(&format!(
-        "error: {}: nothing grants {}, so it cannot run",
+    print_stderr(&format!(
+        "error: {}: no grant provides {}, so it cannot run",
         args.operator,
         missing.join(", ")
     ));
     Ok(Exit::Mistakes)
 }
 
-fn look(operator: &ComponentSource, limits: &OperatorLimits) -> Result<Told, String> {
+fn look(operator: &ComponentSource, limits: &OperatorLimits) -> Result<Report, String> {
     let code = Library::code(operator, limits).map_err(|error| match error {
-        CodeError::TooLarge(_) => format!("{error}; `--binary` raises that"),
+        CodeError::TooLarge(_) => format!("{error}; raise the limit with `--binary`"),
         _ => error.to_string(),
     })?;
-    let anatomy = Anatomy::of(&code).map_err(|error| format!("not an operator: {error}"))?;
-    let description = if missing(&anatomy).is_empty() {
+    let inspection = Inspection::of(&code).map_err(|error| format!("not an operator: {error}"))?;
+    let description = if missing(&inspection).is_empty() {
         let library = load::library().map_err(|error| format!("{error:#}"))?;
         let component = library
             .load(&code, limits, Interfaces::ALL)
@@ -82,25 +82,25 @@ fn look(operator: &ComponentSource, limits: &OperatorLimits) -> Result<Told, Str
     } else {
         None
     };
-    Ok(Told {
+    Ok(Report {
         operator: operator.to_string(),
         len: code.len(),
         digest: format!("blake3:{}", blake3::hash(&code).to_hex()),
-        anatomy,
+        inspection,
         description,
     })
 }
 
 /// Returns the imports that no grant provides.
-fn missing(anatomy: &Anatomy) -> Vec<&str> {
+fn missing(inspection: &Inspection) -> Vec<&str> {
     let never = |import: &&Import| import.given == Given::Never;
-    let missing = anatomy.imports.iter().filter(never);
+    let missing = inspection.imports.iter().filter(never);
     missing.map(|import| import.name.as_str()).collect()
 }
 
-impl Told {
+impl Report {
     fn kind(&self) -> &'static str {
-        if self.anatomy.is_component {
+        if self.inspection.is_component {
             "component"
         } else {
             "module"
@@ -116,25 +116,25 @@ impl Told {
             };
             json!({"name": import.name, "given": given})
         };
-        let mut told = json!({
+        let mut report = json!({
             "operator": self.operator,
             "kind": self.kind(),
             "bytes": self.len,
             "digest": self.digest,
-            "imports": self.anatomy.imports.iter().map(import).collect::<Vec<_>>(),
+            "imports": self.inspection.imports.iter().map(import).collect::<Vec<_>>(),
         });
         if let Some(description) = &self.description {
-            told["world"] = WORLD.into();
-            told["inputs"] = json!(description.inputs);
-            told["outputs"] = json!(description.outputs);
-            told["state_version"] = description.state_version.into();
-            told["config_schema"] = schema(description).unwrap_or_default();
+            report["world"] = WORLD.into();
+            report["inputs"] = json!(description.inputs);
+            report["outputs"] = json!(description.outputs);
+            report["state_version"] = description.state_version.into();
+            report["config_schema"] = schema(description).unwrap_or_default();
         }
-        told
+        report
     }
 
     fn text(&self) -> String {
-        let kind = if self.anatomy.is_component {
+        let kind = if self.inspection.is_component {
             "a component"
         } else {
             "a core module with its component type"
@@ -159,19 +159,19 @@ impl Told {
             }
             None => lines.push((
                 "ports",
-                "unknown: it cannot be asked without what it imports".to_owned(),
+                "unknown: it cannot be queried without its imports".to_owned(),
             )),
         }
-        for (index, import) in self.anatomy.imports.iter().enumerate() {
+        for (index, import) in self.inspection.imports.iter().enumerate() {
             let given = match import.given {
                 Given::Always => "",
-                Given::Allowed => "  (has to be allowed)",
-                Given::Never => "  (nothing grants it)",
+                Given::Allowed => "  (requires `allow`)",
+                Given::Never => "  (no grant provides it)",
             };
             let label = if index == 0 { "imports" } else { "" };
             lines.push((label, format!("{}{given}", import.name)));
         }
-        if let Some(allow) = self.anatomy.allow() {
+        if let Some(allow) = self.inspection.allow() {
             lines.push(("allow", allow));
         }
         if let Some(description) = &self.description {

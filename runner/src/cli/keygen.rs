@@ -9,14 +9,14 @@ use mosaik_streams::SecretKey;
 use super::{Exit, print};
 use crate::files;
 
-/// Generate a secret key, and print the peer id that goes with it.
+/// Generate a secret key and print its peer id.
 ///
-/// The key identifies a node: a process that has it is that node. Give it to a manifest through the environment or a file, as
-/// `secret_key: ${env:MOSAIK_SECRET_KEY}` or `${file:node.key}`; give the peer id to nodes that bootstrap from this one.
+/// The key is the identity of a node; keep it secret. A manifest reads it from the environment or a file, as
+/// `secret_key: ${env:MOSAIK_SECRET_KEY}` or `${file:node.key}`. Other nodes name the peer id under `bootstrap`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner keygen --out node.key\n  # peer_id: 8c1f…")]
 pub(super) struct KeygenArgs {
-    /// New file to write the key to, which only its owner can read. Default: the key is printed.
+    /// Write the key to a new file that only its owner can read. Default: print the key.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }

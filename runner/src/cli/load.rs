@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 
-use super::{OutputArgs, complain};
+use super::{OutputArgs, print_stderr};
 use crate::{
     declare::{Diagnostics, ProcessEnvironment, Severity},
     files,
@@ -32,7 +32,7 @@ pub(super) fn engine() -> anyhow::Result<Engine> {
         Ok(Err(error)) => return Err(error).context(NO_ENGINE),
         Err(error) => format!("the cache folder cannot be used: {error}"),
     };
-    tracing::warn!("compiled code is not kept: {without}; {OTHER_CACHE}");
+    tracing::warn!("compiled code is not cached: {without}; {OTHER_CACHE}");
     Engine::new(EngineConfig::default()).context(NO_ENGINE)
 }
 
@@ -97,5 +97,5 @@ pub(super) fn show(diagnostics: &Diagnostics, output: OutputArgs) {
         }
         return;
     }
-    complain(diagnostics.render(output.color.on_stderr()).trim_end());
+    print_stderr(diagnostics.render(output.color.on_stderr()).trim_end());
 }

@@ -49,18 +49,17 @@ impl From<Exit> for ExitCode {
 
 /// The table of `docs/guarantees.md`; a test compares them.
 const EXIT_CODES: &str = "Exit codes:
-  0  done; with `up`, every record is accounted for, and none was lost
-  1  the manifest or a configuration has mistakes, an operator cannot be used, or a reload is refused
-  2  the command line is wrong
-  3  failed: `up` could not start, a stage failed, or a second signal stopped it at once; another
-     command could not do its work, for instance as no node runs that it could ask
+  0  success; with `up`, every record is accounted for and none was lost
+  1  the manifest or a configuration has errors, an operator is unusable, or a reload is refused
+  2  the command line is invalid
+  3  failure: `up` did not start, a stage failed, a second signal arrived, or a command failed
   4  `run-operator`: the operator rejected records
   5  `up`: records were lost, and no stage failed";
 
 /// Run YAML graphs of streams and WebAssembly operators.
 ///
-/// A manifest names streams, the producers that feed them, the operators between them and the consumers that take their
-/// records. One node runs it; nodes of the same network name find each other and stream over QUIC.
+/// A manifest declares streams, the producers that write them, the operators between them and the consumers that read
+/// them. One node runs a manifest. Nodes with the same network name find each other and exchange records over QUIC.
 #[derive(Debug, Parser)]
 #[command(name = "mosaik-runner", version, max_term_width = 100, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
 pub struct Cli {
@@ -75,7 +74,7 @@ struct OutputArgs {
     /// Format of the log on stderr.
     #[arg(long = "log", global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     log: LogFormat,
-    /// Log more: -v for debug, -vv for trace.
+    /// Log more: -v adds debug messages, -vv adds trace messages.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
     /// Log errors only, and print no summary.
@@ -94,7 +93,7 @@ impl OutputArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
-    /// Lines for people.
+    /// Readable lines.
     Text,
     /// One JSON object per line.
     Json,
@@ -184,7 +183,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let shortage = error.chain().find_map(Shortage::of);
             let shortage = shortage.map_or_else(String::new, |shortage| format!("; {shortage}"));
-            complain(&format!("error: {}{shortage}", with_causes(&error)));
+            print_stderr(&format!("error: {}{shortage}", with_causes(&error)));
             Exit::Failed.into()
         }
     }
@@ -211,7 +210,7 @@ fn explain_shortages() {
     std::panic::set_hook(Box::new(move |panic| {
         let message = panic.payload_as_str().unwrap_or_default();
         if let Some(shortage) = Shortage::of_panic(message) {
-            complain(&format!("error: {shortage}"));
+            print_stderr(&format!("error: {shortage}"));
             std::process::exit(Exit::Failed as i32);
         }
         default(panic);
@@ -231,7 +230,7 @@ pub fn out_of_memory() -> ! {
 }
 
 /// Writes a line to stderr, and ignores errors such as a closed stderr.
-fn complain(text: &str) {
+fn print_stderr(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
@@ -292,7 +291,7 @@ mod tests {
     use super::{Cli, EXIT_CODES, harmless, with_causes};
 
     #[test]
-    fn what_others_say_does_not_steer_the_terminal() {
+    fn control_characters_in_untrusted_text_are_replaced() {
         assert_eq!(
             harmless("é\n\x1b[31m\r\u{9b}"),
             "é\n\u{241b}[31m\u{240d}\u{fffd}"
@@ -300,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_that_an_error_names_is_not_named_again() {
+    fn a_cause_that_an_error_contains_is_not_repeated() {
         let error = anyhow::anyhow!("disk full").context("cannot write x: disk full");
         assert_eq!(with_causes(&error), "cannot write x: disk full");
         let error = error.context("cannot start");

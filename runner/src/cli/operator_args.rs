@@ -42,16 +42,16 @@ pub(super) fn grants(text: &str) -> Result<Grants, String> {
 /// The manifest's `limits`.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct LimitArgs {
-    /// Memory, 1MiB to 4GiB [default: 64MiB].
+    /// Maximum memory, 1MiB to 4GiB [default: 64MiB].
     #[arg(long, value_parser = memory, value_name = "SIZE")]
     memory: Option<u64>,
-    /// CPU time of one call, 1ms to 1m [default: 1s].
+    /// Maximum CPU time of one call, 1ms to 1m [default: 1s].
     #[arg(long, value_parser = time, value_name = "DURATION")]
     time: Option<Duration>,
-    /// Time that one call may wait for files, timers and responses, 1ms to 1h [default: 1m].
+    /// Maximum time that one call waits for files, timers and responses, 1ms to 1h [default: 1m].
     #[arg(long, value_parser = wait, value_name = "DURATION")]
     wait: Option<Duration>,
-    /// Bound on its code, at most 256MiB [default: 10MiB].
+    /// Maximum size of the component, at most 256MiB [default: 10MiB].
     #[arg(long, value_parser = binary, value_name = "SIZE")]
     binary: Option<u64>,
 }

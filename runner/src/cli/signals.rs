@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// The request that a signal makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum SignalRequest {
     Reload,
     Stop,
 }
@@ -102,17 +102,17 @@ impl Signals {
     }
 
     /// Waits for the next request. Cancel safe.
-    pub(super) async fn next(&mut self) -> Told {
+    pub(super) async fn next(&mut self) -> SignalRequest {
         loop {
             let arrived = *self.arrived.borrow_and_update();
             if arrived.stops > self.taken.stops {
                 self.taken.stops += 1;
-                return Told::Stop;
+                return SignalRequest::Stop;
             }
             if arrived.reloads > self.taken.reloads {
                 // Reload requests that arrived together count as one.
                 self.taken.reloads = arrived.reloads;
-                return Told::Reload;
+                return SignalRequest::Reload;
             }
             if self.arrived.changed().await.is_err() {
                 // The thread has ended, which does not happen.
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_are_taken_one_by_one() {
+    async fn requests_are_handled_one_by_one() {
         let (report, arrived) = watch::channel(Requests::default());
         let mut signals = Signals {
             arrived,
@@ -238,7 +238,7 @@ mod tests {
         signals.phase.act(SIGHUP, &report);
         signals.phase.act(SIGTERM, &report);
         signals.stop().await;
-        assert_eq!(signals.next().await, Told::Reload);
+        assert_eq!(signals.next().await, SignalRequest::Reload);
         let more = tokio::time::timeout(Duration::ZERO, signals.next()).await;
         assert!(more.is_err(), "{more:?}");
     }

@@ -1,15 +1,15 @@
 //! The summary at the end of `up`.
 
-use super::{Exit, OutputArgs, complain};
+use super::{Exit, OutputArgs, print_stderr};
 use crate::topology::Summary;
 
 /// Prints the summary to stderr: as a table, or as events of a JSON log.
 pub(super) fn show(summary: &Summary, output: OutputArgs, exit: Exit) {
     if !output.log_is_json() {
-        complain(&summary.to_string());
+        print_stderr(&summary.to_string());
         if exit == Exit::Lost {
-            complain(
-                "exit code 5: docs/guarantees.md says what counts as lost; `--allow-loss` exits with 0 all the same",
+            print_stderr(
+                "exit code 5: docs/guarantees.md defines lost records; `--allow-loss` exits with 0 instead",
             );
         }
         return;

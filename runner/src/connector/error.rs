@@ -11,7 +11,7 @@ use super::HeaderError;
 #[non_exhaustive]
 pub enum ConfigError {
     /// The schema of the stream is invalid.
-    #[error("the schema cannot be: {0}")]
+    #[error("invalid schema: {0}")]
     Schema(#[from] SchemaError),
     /// A rate that is not a finite number greater than 0.
     #[error("a rate must be more than 0 records per second, not {rate}")]
@@ -20,7 +20,7 @@ pub enum ConfigError {
         rate: f64,
     },
     /// A generated record larger than the limit.
-    #[error("a generated datum has at most {max_bytes} bytes, not {size_bytes}")]
+    #[error("a generated record has at most {max_bytes} bytes, not {size_bytes}")]
     Size {
         /// The configured size, in bytes.
         size_bytes: u32,
@@ -63,7 +63,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The writer thread cannot be started.
-    #[error("cannot start a thread to write from: {0}")]
+    #[error("cannot start the writer thread: {0}")]
     Thread(io::Error),
 }
 
@@ -88,7 +88,7 @@ pub enum SourceError {
         what: String,
     },
     /// The header of a CSV file is invalid.
-    #[error("cannot understand {name}: {source}")]
+    #[error("cannot parse {name}: {source}")]
     Header {
         /// The name of the file, or `stdin`.
         name: String,

@@ -93,11 +93,11 @@ impl LineWriter {
         let (jobs, mut queue) = mpsc::channel::<Job>(1);
         let (end, ended) = oneshot::channel();
         let progress = Arc::new(Progress::default());
-        let told = Arc::clone(&progress);
+        let shared = Arc::clone(&progress);
         let run = move || {
             while let Some(Job { lines, written }) = queue.blocking_recv() {
-                told.stands(0);
-                let result = out.write_lines(&lines, &told);
+                shared.stands(0);
+                let result = out.write_lines(&lines, &shared);
                 // The task that sent the batch may have been cancelled.
                 let _ = written.send((lines, result));
             }

@@ -39,13 +39,13 @@ pub enum AskError {
     )]
     None(String),
     /// Several nodes run, and the address does not select one.
-    #[error("several nodes run here; say which, by manifest or by --name:\n{0}")]
+    #[error("several nodes run on this machine; select one by manifest or by --name:\n{0}")]
     Several(String),
     /// Other users could create sockets in the folder of the nodes' sockets.
     #[error(transparent)]
     Folder(#[from] SocketError),
     /// Another user listens on the socket.
-    #[error("{path} is the socket of user {owner}, whose nodes are not asked")]
+    #[error("{path} is the socket of user {owner}, whose nodes are not contacted")]
     Foreign {
         /// The path of the socket.
         path: PathBuf,
@@ -62,7 +62,7 @@ pub enum AskError {
     #[error("{0}")]
     Refused(String),
     /// The node sent an unexpected answer, probably because it runs another version.
-    #[error("the node answers something else than was asked; is it of another version?")]
+    #[error("unexpected answer of the node; it may be of another version")]
     Unexpected,
 }
 
@@ -238,7 +238,7 @@ pub fn find(address: Option<&Address>) -> Result<Found, AskError> {
     let others = if others.is_empty() {
         String::new()
     } else {
-        format!("; there are:\n{}", shown(&others))
+        format!("; running nodes:\n{}", shown(&others))
     };
     Err(AskError::NoNode {
         node: address.shown().to_owned(),
@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_listens_is_known_and_the_socket_still_waits_for_answers() {
+    fn the_listening_process_is_known_without_an_answer() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("node.sock");
         let _listener = UnixListener::bind(&path).unwrap();
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_are_not_looked_for_where_others_can_put_sockets() {
+    fn folders_writable_by_others_are_not_searched_for_nodes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sockets");
         check(&path).unwrap();
@@ -317,9 +317,6 @@ mod tests {
         check(&path).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
         let exposed = check(&path).unwrap_err().to_string();
-        assert!(
-            exposed.contains("does not belong to this user alone"),
-            "{exposed}"
-        );
+        assert!(exposed.contains("is not private to this user"), "{exposed}");
     }
 }

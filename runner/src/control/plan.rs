@@ -55,13 +55,13 @@ impl Planner {
     pub(super) async fn load(&self, path: PathBuf) -> Result<Loaded, String> {
         if files::is_given(&path) {
             return Err(
-                "a plan takes a file: the node cannot read what its client was given".into(),
+                "a plan requires a file: the node cannot read the input of its client".into(),
             );
         }
         let room = Arc::clone(&self.room).acquire_owned();
         let Ok(Ok(permit)) = timeout(self.wait_max, room).await else {
             return Err(format!(
-                "{PLANS_MAX} plans are being made already; try again later"
+                "{PLANS_MAX} plans are already in progress; try again later"
             ));
         };
         let load = Arc::clone(&self.load);
@@ -129,16 +129,16 @@ mod tests {
             let abandoned = timeout(short / 5, planner.load("slow".into())).await;
             assert!(abandoned.is_err());
         }
-        assert!(ask("fast").await.contains("plans are being made already"));
+        assert!(ask("fast").await.contains("plans are already in progress"));
         drop(release);
         let until = tokio::time::Instant::now() + Duration::from_mins(1);
         while !ask("fast").await.contains("error: read") {
-            assert!(tokio::time::Instant::now() < until, "no place came free");
+            assert!(tokio::time::Instant::now() < until, "no plan finished");
         }
     }
 
     #[tokio::test]
-    async fn a_plan_takes_too_long_at_some_time() {
+    async fn a_plan_has_a_time_limit() {
         let (_hold, hang) = mpsc::channel::<()>();
         let hang = std::sync::Mutex::new(hang);
         let load: Load = Arc::new(move |_| {
@@ -152,14 +152,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_client_was_given_is_not_read_by_the_node() {
+    async fn a_plan_of_the_standard_input_of_a_client_is_refused() {
         let planner = Planner::new(Arc::new(|_| refuses("read")));
         let refused = planner.load("/dev/stdin".into()).await.unwrap_err();
-        assert!(refused.contains("a plan takes a file"), "{refused}");
+        assert!(refused.contains("a plan requires a file"), "{refused}");
     }
 
     #[tokio::test]
-    async fn a_client_is_gone_when_it_has_closed_its_connection() {
+    async fn a_closed_connection_is_detected() {
         let (node, mut client) = UnixStream::pair().unwrap();
         client.shutdown().await.unwrap();
         let still = timeout(LOOK * 2, gone(&node)).await;

@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_written_as_the_docs_say() {
+    fn requests_match_the_documentation() {
         let tap = r#"{"verb":"tap","stream":"raw","where":{"city":"Oslo"},"limit":3}"#;
         let request: Request = decode(tap.as_bytes()).unwrap();
         let Request::Tap {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn datums_are_shown_as_the_docs_say() {
+    fn tapped_records_match_the_documentation() {
         let shown = |datum: &[u8], max| {
             serde_json::to_string(&Shown::within(datum, max)).expect("it can be written")
         };
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn no_datum_is_too_large_for_an_answer() {
+    fn any_record_fits_into_an_answer() {
         // JSON takes six bytes for each byte of the first record, and base64 four bytes for three of the second.
         for datum in [vec![1_u8; 16 << 20], vec![0xff; 60 << 20]] {
             let shown = Shown::new(&datum);
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_nobody_would_take_is_refused() {
+    fn an_answer_above_the_limit_is_refused() {
         let answer = Answer::Explained {
             lines: vec!["x".repeat(200)],
         };
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_refused() {
+    fn invalid_requests_are_refused() {
         for wrong in ["", "{}", r#"{"verb":"fly"}"#, "[1"] {
             assert!(decode::<Request>(wrong.as_bytes()).is_err(), "{wrong}");
         }

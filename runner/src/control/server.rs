@@ -50,7 +50,7 @@ pub struct Server {
 }
 
 /// State shared by all connections.
-struct Desk {
+struct ServerState {
     hello: Hello,
     observer: Observer,
     planner: Planner,
@@ -70,7 +70,7 @@ impl Server {
         orders: mpsc::Sender<Order>,
     ) -> Result<Self, SocketError> {
         let bound = Bound::new(claim)?;
-        let desk = Arc::new(Desk {
+        let state = Arc::new(ServerState {
             hello: Hello {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 pid: std::process::id(),
@@ -82,12 +82,12 @@ impl Server {
             orders,
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(bound, desk));
+        tasks.spawn(serve(bound, state));
         Ok(Self { _tasks: tasks })
     }
 }
 
-async fn serve(bound: Bound, desk: Arc<Desk>) {
+async fn serve(bound: Bound, state: Arc<ServerState>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -98,9 +98,9 @@ async fn serve(bound: Bound, desk: Arc<Desk>) {
         while connections.try_join_next().is_some() {}
         match bound.listener.accept().await {
             Ok((socket, _)) => {
-                let desk = Arc::clone(&desk);
+                let state = Arc::clone(&state);
                 connections.spawn(async move {
-                    if let Err(error) = converse(socket, &desk).await {
+                    if let Err(error) = converse(socket, &state).await {
                         tracing::debug!("a control connection ended: {error}");
                     }
                     drop(permit);
@@ -108,14 +108,14 @@ async fn serve(bound: Bound, desk: Arc<Desk>) {
             }
             Err(error) => {
                 // Most likely the process is out of file descriptors, which is temporary.
-                tracing::warn!("no control connection can be taken: {error}");
+                tracing::warn!("cannot accept a control connection: {error}");
                 sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-async fn converse(mut socket: UnixStream, desk: &Desk) -> io::Result<()> {
+async fn converse(mut socket: UnixStream, state: &ServerState) -> io::Result<()> {
     if !is_trusted(socket.peer_cred()?.uid()) {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
@@ -134,16 +134,16 @@ async fn converse(mut socket: UnixStream, desk: &Desk) -> io::Result<()> {
                 criteria,
                 limit,
             } => {
-                return tap::follow(&mut socket, &desk.observer, &stream, &criteria, limit).await;
+                return tap::follow(&mut socket, &state.observer, &stream, &criteria, limit).await;
             }
             // These requests are answered immediately, even if the client does not wait for the answer.
             request @ (Request::Hello | Request::Down | Request::Explain { .. }) => {
-                answer(desk, request).await
+                answer(state, request).await
             }
             other => tokio::select! {
                 biased;
                 // Triggered when the answer is ready.
-                answer = answer(desk, other) => answer,
+                answer = answer(state, other) => answer,
                 // Triggered when the client has disconnected.
                 () = gone(&socket) => return Ok(()),
             },
@@ -183,20 +183,20 @@ async fn send_within(
     timeout(time_max, socket.write_all(&frame)).await?
 }
 
-async fn answer(desk: &Desk, request: Request) -> Answer {
+async fn answer(state: &ServerState, request: Request) -> Answer {
     match request {
-        Request::Hello => Answer::Hello(desk.hello.clone()),
-        Request::Status { window_ms } => status(desk, Duration::from_millis(window_ms)).await,
-        Request::Explain { stream } => match desk.observer.explain(&stream) {
+        Request::Hello => Answer::Hello(state.hello.clone()),
+        Request::Status { window_ms } => status(state, Duration::from_millis(window_ms)).await,
+        Request::Explain { stream } => match state.observer.explain(&stream) {
             Ok(lines) => Answer::Explained { lines },
             Err(error) => Answer::Refused {
                 reason: error.to_string(),
             },
         },
-        Request::Plan { path } => plan(desk, path).await,
+        Request::Plan { path } => plan(state, path).await,
         Request::Reload => {
             let (reply, done) = oneshot::channel();
-            let ordered = desk.orders.send(Order::Reload(reply)).await.is_ok();
+            let ordered = state.orders.send(Order::Reload(reply)).await.is_ok();
             match done.await {
                 Ok(reload) if ordered => Answer::Reloaded(Box::new(reload)),
                 _ => Answer::Refused {
@@ -204,10 +204,10 @@ async fn answer(desk: &Desk, request: Request) -> Answer {
                 },
             }
         }
-        Request::Down => match desk.orders.send(Order::Down).await {
+        Request::Down => match state.orders.send(Order::Down).await {
             Ok(()) => Answer::Done,
             Err(_) => Answer::Refused {
-                reason: "the node is stopping already".into(),
+                reason: "the node is already stopping".into(),
             },
         },
         // The caller streams the records.
@@ -215,11 +215,11 @@ async fn answer(desk: &Desk, request: Request) -> Answer {
     }
 }
 
-async fn status(desk: &Desk, window: Duration) -> Answer {
+async fn status(state: &ServerState, window: Duration) -> Answer {
     let named = || {
-        let mut status = desk.observer.status();
-        status.manifest = desk.hello.manifest.display().to_string();
-        status.name.clone_from(&desk.hello.name);
+        let mut status = state.observer.status();
+        status.manifest = state.hello.manifest.display().to_string();
+        status.name.clone_from(&state.hello.name);
         status
     };
     let mut status = named();
@@ -231,10 +231,10 @@ async fn status(desk: &Desk, window: Duration) -> Answer {
     Answer::Status(Box::new(status))
 }
 
-async fn plan(desk: &Desk, path: PathBuf) -> Answer {
-    match desk.planner.load(path).await {
+async fn plan(state: &ServerState, path: PathBuf) -> Answer {
+    match state.planner.load(path).await {
         Ok(loaded) => Answer::Plan {
-            steps: Diff::between(&desk.observer.graph(), &loaded.graph).steps(),
+            steps: Diff::between(&state.observer.graph(), &loaded.graph).steps(),
             warnings: loaded.warnings.render(false),
         },
         Err(reason) => Answer::Refused { reason },
@@ -246,7 +246,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whoever_does_not_read_is_given_up() {
+    async fn a_client_that_does_not_read_is_disconnected() {
         let large = Answer::Explained {
             lines: vec!["x".repeat(8 << 20)],
         };

@@ -30,7 +30,7 @@ pub enum SocketError {
     },
     /// Other users could put files there.
     #[error(
-        "{path} does not belong to this user alone: it is of user {owner}, with mode {mode:03o}; remove it, or set XDG_RUNTIME_DIR to a folder of your own"
+        "{path} is not private to this user: its owner is user {owner}, its mode {mode:03o}; remove it, or set XDG_RUNTIME_DIR to a folder of your own"
     )]
     Exposed {
         /// The path.
@@ -50,7 +50,7 @@ pub enum SocketError {
     },
     /// Another process has the address.
     #[error(
-        "a node {node} runs already{}; stop it, or run this one under a name of its own with `--name`",
+        "a node {node} is already running{}; stop it, or give this one its own name with `--name`",
         process(*.pid)
     )]
     Taken {
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_used_when_nobody_else_can_enter_it() {
+    fn a_folder_private_to_the_user_is_used() {
         let folder = tempfile::tempdir().unwrap();
         let missing = check_folder(&folder.path().join("sockets"));
         assert!(
@@ -345,14 +345,14 @@ mod tests {
             let exposed = check_folder(&path).unwrap_err().to_string();
             let place = path.display().to_string();
             assert!(
-                exposed.starts_with(&place) && exposed.contains(&format!("with mode {mode:o}")),
+                exposed.starts_with(&place) && exposed.contains(&format!("its mode {mode:o}")),
                 "{exposed}"
             );
         }
     }
 
     #[test]
-    fn what_only_leads_to_a_folder_of_ones_own_is_none() {
+    fn links_and_files_in_place_of_the_folder_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("link");
         symlink(own(folder.path()), &link).unwrap();
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_somebody_else_is_told_with_its_owner() {
+    fn a_folder_of_another_user_is_refused_with_its_owner() {
         let folder = tempfile::tempdir().unwrap();
         let path = own(folder.path());
         // Only root can change the owner of a file.
@@ -376,7 +376,7 @@ mod tests {
             return;
         }
         let foreign = check_folder(&path).unwrap_err().to_string();
-        assert!(foreign.contains("it is of user 4321"), "{foreign}");
+        assert!(foreign.contains("its owner is user 4321"), "{foreign}");
         let other_user = own_folder(&path);
         assert!(
             matches!(other_user, Err(SocketError::Exposed { owner: 4321, .. })),
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_meant_by_its_manifest_after_links_have_moved() {
+    fn a_manifest_identifies_its_node_after_links_have_moved() {
         let folder = tempfile::tempdir().unwrap();
         let at = |path: &str| folder.path().join(path);
         for version in ["1", "2"] {
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_and_root_are_believed() {
+    fn sockets_of_the_user_and_root_are_trusted() {
         let user = rustix::process::geteuid().as_raw();
         assert!(is_trusted(user) && is_trusted(0));
         assert!(!is_trusted(user + 1));

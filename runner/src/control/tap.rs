@@ -27,12 +27,12 @@ pub(super) async fn follow(
     limit: Option<u64>,
 ) -> io::Result<()> {
     let mut shown = observer.watch();
-    let mut told = Told {
+    let mut progress = TapProgress {
         left: limit.unwrap_or(u64::MAX),
         missed: 0,
     };
     let mut waiting = false;
-    while told.left > 0 {
+    while progress.left > 0 {
         shown.mark_unchanged();
         let tapped = match observer.tap(stream, criteria) {
             Ok(tapped) => tapped,
@@ -43,7 +43,7 @@ pub(super) async fn follow(
         };
         if let Some(mut tapped) = tapped {
             waiting = false;
-            if pass_on(socket, &mut tapped, &mut told).await?.is_none() {
+            if pass_on(socket, &mut tapped, &mut progress).await?.is_none() {
                 return Ok(());
             }
             continue;
@@ -63,7 +63,7 @@ pub(super) async fn follow(
     send(socket, &Answer::Done).await
 }
 
-struct Told {
+struct TapProgress {
     left: u64,
     missed: u64,
 }
@@ -72,11 +72,11 @@ struct Told {
 async fn pass_on(
     socket: &mut UnixStream,
     tapped: &mut Tapped,
-    told: &mut Told,
+    progress: &mut TapProgress,
 ) -> io::Result<Option<()>> {
-    let missed_before = told.missed;
-    while told.left > 0 {
-        let most = usize::try_from(told.left)
+    let missed_before = progress.missed;
+    while progress.left > 0 {
+        let most = usize::try_from(progress.left)
             .unwrap_or(usize::MAX)
             .min(DATUMS_MAX);
         let frames = tokio::select! {
@@ -99,11 +99,11 @@ async fn pass_on(
         };
         while !rest.is_empty() {
             let part: Frames = rest.split_front(DATUMS_MAX, BYTES_MAX);
-            told.left = told.left.saturating_sub(part.count() as u64);
-            told.missed = missed_before + tapped.tap.missed();
+            progress.left = progress.left.saturating_sub(part.count() as u64);
+            progress.missed = missed_before + tapped.tap.missed();
             let answer = Answer::Tapped {
                 datums: part.iter().map(Shown::new).collect(),
-                missed: told.missed,
+                missed: progress.missed,
             };
             send(socket, &answer).await?;
         }

@@ -87,7 +87,7 @@ impl de::Error for Error {
         let label = format!("expected {expected}");
         Self {
             label: label.clone(),
-            ..Self::new(format!("a value that does not fit: {label}"))
+            ..Self::new(format!("invalid value: {label}"))
         }
     }
 
@@ -111,7 +111,7 @@ impl de::Error for Error {
         Self {
             label,
             help,
-            ..Self::new(format!("there is no `{variant}`"))
+            ..Self::new(format!("unknown value `{variant}`"))
         }
     }
 
@@ -247,7 +247,7 @@ impl<'de> de::Deserializer<'de> for Tree<'_> {
                 [_, second, ..] => Err(Error {
                     label: format!("expected one of {names} alone"),
                     span: Some(second.key.span),
-                    ..Error::new("two kinds at once".to_owned())
+                    ..Error::new("more than one kind".to_owned())
                 }),
                 [] => Err(self.mismatch(&format!("one of {names}"))),
             },
@@ -382,7 +382,7 @@ impl Word<'_> {
         Error {
             label: "expected a mapping".to_owned(),
             help: Some(format!("write `{{{}: {{}}}}`", self.0)),
-            ..Error::new(format!("`{}` is not complete", self.0))
+            ..Error::new(format!("`{}` is incomplete", self.0))
         }
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn one_of_these<T: 'static>(connectors: Vec<Named<T>>) -> Kind<T> {
         let Some((name, kind)) = connectors.iter().find(|(known, _)| known == name) else {
             let names = || connectors.iter().map(|(name, _)| *name);
             cx.note(
-                Diagnostic::error(format!("there is no connector `{name}` in `{what}`"))
+                Diagnostic::error(format!("unknown connector `{name}` in `{what}`"))
                     .at(entry.key.span, format!("expected {}", one_of(names())))
                     .maybe_help(did_you_mean(name, names())),
             );
@@ -64,7 +64,7 @@ fn not_a_mapping<T>(cx: &mut Reader<'_>, node: &Node, what: &str, connectors: &[
     };
     match known {
         Some(name) => cx.note(
-            Diagnostic::error(format!("`{name}` is not complete"))
+            Diagnostic::error(format!("`{name}` is incomplete"))
                 .at(node.span, "expected a mapping")
                 .help(format!("write `{{{name}: {{}}}}`")),
         ),

@@ -149,16 +149,14 @@ impl<'a> Reader<'a> {
     /// Reports that `what` has an unexpected value.
     pub(crate) fn expected(&mut self, node: &Node, what: &str, expected: &str) {
         let found = if node.is_null() {
-            "nothing is there".to_owned()
+            "found nothing".to_owned()
         } else {
             format!("found {}", node.kind())
         };
         let mut wrong = Diagnostic::error(format!("`{what}` must be {expected}, {found}"))
             .at(node.span, format!("expected {expected}"));
         if node.is_null() && expected.contains("a mapping") {
-            wrong = wrong.help(format!(
-                "for one without anything in it write `{what}: {{}}`"
-            ));
+            wrong = wrong.help(format!("for an empty one write `{what}: {{}}`"));
         }
         self.note(wrong);
     }
@@ -261,7 +259,7 @@ impl<'a> Reader<'a> {
             self.note(
                 Diagnostic::error(format!("`{what}` cannot be substituted"))
                     .at(node.span, format!("expected the name of {kind} itself"))
-                    .help("what is substituted is a secret, and names are shown everywhere"),
+                    .help("substituted values are secret, but names are visible everywhere"),
             );
             return None;
         }

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_units_get_the_right_one() {
+    fn wrong_units_get_a_suggestion() {
         assert_eq!(
             duration_hint("5 sec").as_deref(),
             Some("did you mean `5s`?")
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn names() {
+    fn valid_and_invalid_names() {
         for right in ["a", "prices", "oracle.price", "edge-1", "0x", "a_b"] {
             assert!(StreamName::new(right).is_some(), "{right}");
         }
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn bootstraps() {
+    fn bootstrap_entries_are_parsed() {
         let text = format!("{}@203.0.113.7:4433", "0a".repeat(32));
         assert_eq!(Bootstrap::parse(&text).unwrap().to_string(), text);
         for wrong in [

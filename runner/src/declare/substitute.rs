@@ -72,7 +72,7 @@ pub(super) fn substitute(
         let Some(length) = rest[start..].find('}') else {
             return Err(Mistake {
                 piece: rest[start..].to_owned(),
-                message: "a substitution is never closed".to_owned(),
+                message: "unclosed substitution".to_owned(),
                 label: "expected `}`".to_owned(),
                 help: Some("for a literal `${` write `$${`".to_owned()),
             });
@@ -125,7 +125,7 @@ fn value(
                     )),
                     ..mistake(
                         format!("the environment variable `{name}` is not set"),
-                        "nothing to put here",
+                        "no value",
                         None,
                     )
                 }),
@@ -137,7 +137,7 @@ fn value(
             read(&path).map_err(|error| {
                 mistake(
                     format!("`${{file:…}}` cannot be read: {error}"),
-                    "nothing to put here",
+                    "no value",
                     None,
                 )
             })
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn substitutes() {
+    fn values_are_substituted() {
         let cases = [
             ("plain", "plain", false),
             ("${env:A}", "1", true),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses() {
+    fn invalid_substitutions_are_refused() {
         for text in [
             "${env:B}",
             "${env:",

@@ -32,9 +32,9 @@ pub(crate) fn explain(text: &str, kind: &ErrorKind, offset: usize) -> Diagnostic
     }
     match kind {
         ErrorKind::RecursionLimitExceeded => Diagnostic::error(format!(
-            "more than {MAX_DEPTH} lists and mappings within each other"
+            "lists and mappings are nested more than {MAX_DEPTH} deep"
         ))
-        .at(here, "too deep from here on"),
+        .at(here, "nested too deeply from here"),
         ErrorKind::UnclosedFlowCollection { open } => {
             Diagnostic::error(format!("`{open}` is never closed"))
                 .at(here, format!("expected `{}`", closing(*open)))
@@ -44,24 +44,24 @@ pub(crate) fn explain(text: &str, kind: &ErrorKind, offset: usize) -> Diagnostic
                 .at(here, format!("expected `{}`", closing(*open)))
         }
         ErrorKind::MisplacedFlowCollectionEnd => {
-            Diagnostic::error("a closing bracket without its opening one")
+            Diagnostic::error("a closing bracket without an opening one")
                 .at(here, "nothing to close here")
         }
         ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::UnexpectedEofFlowMapping => {
-            let found = Diagnostic::error("a mapping in braces does not end")
+            let found = Diagnostic::error("a mapping in braces is never closed")
                 .at(here, "expected `,` or `}`");
             with_opening(text, offset, found)
         }
         ErrorKind::ExpectedFlowSequenceSeparator | ErrorKind::UnexpectedEofFlowSequence => {
-            let found = Diagnostic::error("a list in brackets does not end")
+            let found = Diagnostic::error("a list in brackets is never closed")
                 .at(here, "expected `,` or `]`");
             with_opening(text, offset, found)
         }
         ErrorKind::UnclosedQuotedScalar => {
-            Diagnostic::error("a quote is never closed").at(here, "the text in quotes does not end")
+            Diagnostic::error("a quote is never closed").at(here, "the quoted text does not end")
         }
-        ErrorKind::UnknownAnchor => Diagnostic::error("an alias to nothing")
-            .at(word(text, offset), "no `&name` of this name before")
+        ErrorKind::UnknownAnchor => Diagnostic::error("an unknown alias")
+            .at(word(text, offset), "no `&name` with this name precedes it")
             .help("text that starts with `*` must be quoted"),
         ErrorKind::SimpleKeyExpected => {
             let line = line_at(text, offset);
@@ -73,13 +73,13 @@ pub(crate) fn explain(text: &str, kind: &ErrorKind, offset: usize) -> Diagnostic
             Diagnostic::error("a line that is neither `key: value` nor an item `- …`")
                 .at(line, "expected `:` after the key")
         }
-        ErrorKind::MappingValueNotAllowed => Diagnostic::error("a `:` where none can be")
+        ErrorKind::MappingValueNotAllowed => Diagnostic::error("an unexpected `:`")
             .at(here, "not a key here")
             .help("text with `: ` in it must be quoted; a mapping starts on a line of its own"),
         ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => {
-            Diagnostic::error("the indentation does not fit").at(
+            Diagnostic::error("inconsistent indentation").at(
                 here,
-                "expected the next key, as far to the right as the ones before",
+                "expected a key with the indentation of the keys before",
             )
         }
         ErrorKind::UnexpectedCharacter { character } => {
@@ -87,7 +87,9 @@ pub(crate) fn explain(text: &str, kind: &ErrorKind, offset: usize) -> Diagnostic
                 .at(here, "unexpected")
                 .help("put the value in quotes")
         }
-        other => Diagnostic::error(format!("not YAML: {other}")).at(here, "the mistake shows here"),
+        other => {
+            Diagnostic::error(format!("not YAML: {other}")).at(here, "the error is detected here")
+        }
     }
 }
 

@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_resembles_a_number_is_told_from_text() {
+    fn text_that_resembles_a_number_is_distinguished() {
         let resembles = |text: &str| {
             let scalar = Scalar {
                 text: text.to_owned(),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn unquoted_text_reads_as_what_it_looks_like() {
+    fn unquoted_text_has_the_type_it_resembles() {
         let cases = [
             ("", Plain::Null),
             ("~", Plain::Null),

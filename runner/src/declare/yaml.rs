@@ -131,7 +131,7 @@ impl<'a> Builder<'a> {
                 if self.documents > 1 {
                     return Err(Diagnostic::error("a manifest is one YAML document")
                         .at(span, "a second one starts here")
-                        .help("remove the `---` or put what follows into a file of its own"));
+                        .help("remove the `---`, or move the second document to its own file"));
                 }
             }
             Event::Scalar(text, style, anchor, _) => {
@@ -190,12 +190,12 @@ impl<'a> Builder<'a> {
         self.total.bytes += by.bytes;
         let help = self
             .aliased
-            .then(|| "aliases (`*name`) count with all that they repeat".to_owned());
+            .then(|| "each alias (`*name`) counts as all the values that it repeats".to_owned());
         if self.total.nodes > MAX_NODES {
             return Err(Diagnostic::error(format!(
                 "the manifest has more than {MAX_NODES} values"
             ))
-            .at(span, "too much from here on")
+            .at(span, "the limit is exceeded here")
             .maybe_help(help));
         }
         if self.total.bytes > MAX_SCALAR_BYTES {
@@ -204,7 +204,7 @@ impl<'a> Builder<'a> {
                 MAX_SCALAR_BYTES >> 20
             );
             return Err(Diagnostic::error(message)
-                .at(span, "too much from here on")
+                .at(span, "the limit is exceeded here")
                 .maybe_help(help));
         }
         Ok(())
@@ -280,7 +280,7 @@ impl<'a> Builder<'a> {
             return Err(Diagnostic::error(format!(
                 "anchors (`&name`) on more than {MAX_NODES} values"
             ))
-            .at(node.span, "too much from here on"));
+            .at(node.span, "the limit is exceeded here"));
         }
         self.anchors.insert(
             anchor,
@@ -295,9 +295,8 @@ impl<'a> Builder<'a> {
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Diagnostic> {
         let Some(anchored) = self.anchors.get(&anchor) else {
-            return Err(
-                Diagnostic::error("an alias within what it repeats").at(span, "would never end")
-            );
+            return Err(Diagnostic::error("an alias within its own anchor")
+                .at(span, "would repeat forever"));
         };
         let (size, height) = (anchored.size, anchored.height);
         self.aliased = true;
@@ -347,9 +346,9 @@ impl<'a> Builder<'a> {
 
 fn too_deep(span: Span) -> Diagnostic {
     Diagnostic::error(format!(
-        "more than {MAX_DEPTH} lists and mappings within each other"
+        "lists and mappings are nested more than {MAX_DEPTH} deep"
     ))
-    .at(span, "too deep from here on")
+    .at(span, "nested too deeply from here")
 }
 
 fn duplicate(key: &Key, first: Span) -> Diagnostic {
@@ -367,7 +366,7 @@ fn as_key(node: Node, text: &str, found: &mut Vec<Diagnostic>) -> Next {
             ..
         }) if name == "<<" => {
             found.push(
-                Diagnostic::error("merge keys are not part of a manifest")
+                Diagnostic::error("manifests do not support merge keys")
                     .at(node.span, "merges another mapping in")
                     .help("write the keys out, or repeat a whole value with `&name` and `*name`"),
             );

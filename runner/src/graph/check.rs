@@ -33,7 +33,7 @@ pub(super) fn source(
     };
     found.push(
         Diagnostic::error(format!(
-            "{makes} cannot go into stream `{}`, which is `{}`",
+            "{makes} cannot be written to stream `{}`, which is `{}`",
             stream.name.value,
             encoding.name()
         ))
@@ -59,11 +59,13 @@ pub(super) fn key<'m>(
             Encoding::Json => continue,
             Encoding::Postcard(_) if postcard == PostcardPolicy::Json => continue,
             Encoding::Postcard(_) => "give the operator `postcard: json`, or leave `key` out",
-            Encoding::Text | Encoding::Bytes => "leave `key` out: any instance gets any datum then",
+            Encoding::Text | Encoding::Bytes => {
+                "leave `key` out: any instance then receives any record"
+            }
         };
         found.push(
             Diagnostic::error(format!(
-                "stream `{}` has no field to pick an instance by, as it is `{}`",
+                "stream `{}` has no field for `key`, because it is `{}`",
                 stream.name.value,
                 encoding.name()
             ))
@@ -110,10 +112,10 @@ pub(super) fn failures(
     if let Encoding::Postcard(_) = declared.config.encoding {
         found.push(
             Diagnostic::error(format!(
-                "failures cannot go into stream `{}`, which is `postcard`",
+                "failures cannot be written to stream `{}`, which is `postcard`",
                 stream.value
             ))
-            .at(stream.span, "JSON objects come here")
+            .at(stream.span, "JSON objects are written here")
             .also(
                 declared.encoding_span,
                 format!("`{}` is declared here", stream.value),
@@ -141,7 +143,7 @@ pub(super) fn check(manifest: &Manifest, uses: &Uses, found: &mut Vec<Diagnostic
                     manifest.start,
                     "no producer, operator or consumer in this manifest",
                 )
-                .help("a first one: `consumers: {print: {from: <stream>, to: {stdout: {}}}}`"),
+                .help("for instance: `consumers: {print: {from: <stream>, to: {stdout: {}}}}`"),
         );
     }
     check_shared_ends(manifest, found);
@@ -180,7 +182,7 @@ fn check_shared_ends(manifest: &Manifest, found: &mut Vec<Diagnostic>) {
             } else if let Some(source) = read {
                 found.push(
                     Diagnostic::error("a file that is read here cannot be written")
-                        .at(span, "would be fed by what it writes")
+                        .at(span, "would read its own output")
                         .also(*source, "read here"),
                 );
             }
@@ -210,7 +212,7 @@ fn warn_of_open_streams(manifest: &Manifest, uses: &Uses, found: &mut Vec<Diagno
             ))
             .at(stream.name.span, "requires nothing of its consumers")
             .also(span, "reachable from other machines")
-            .help("say who may: `require: {consumers: {tags: [trusted]}}`"),
+            .help("restrict it: `require: {consumers: {tags: [trusted]}}`"),
         );
     }
 }

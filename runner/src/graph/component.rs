@@ -79,9 +79,7 @@ pub(super) fn open(
                 .any(|stream| matches!(graph.streams[stream].encoding, Encoding::Postcard(_)))
                 && operator.postcard == PostcardPolicy::Native;
             found.push(if native && refused.help.is_none() {
-                refused.help(
-                    "it reads and writes postcard as it is; for JSON give it `postcard: json`",
-                )
+                refused.help("it reads and writes raw postcard; for JSON set `postcard: json`")
             } else {
                 refused
             });
@@ -97,15 +95,18 @@ fn refused(decl: &OperatorDecl, span: Span, reason: &str) -> Diagnostic {
     let name = &decl.name.value;
     if decl.config.is_secret() {
         return Diagnostic::error(format!(
-            "operator `{name}` does not open with its configuration"
+            "operator `{name}` failed to open with its configuration"
         ))
-        .at(span, "it holds a secret, so the reason is not shown");
+        .at(
+            span,
+            "the configuration contains a secret, so the reason is not shown",
+        );
     }
     // Further lines keep their indentation, since they may point at a column.
     let reason = reason.trim();
     let (first, rest) = reason.split_once('\n').unwrap_or((reason, ""));
     let first = match first.trim_end() {
-        "" => "it does not say why",
+        "" => "it gives no reason",
         first => first,
     };
     let opened_with = if span == decl.name.span {
@@ -115,12 +116,12 @@ fn refused(decl: &OperatorDecl, span: Span, reason: &str) -> Diagnostic {
     };
     let place = config_place::of(&decl.places, first);
     let (span, label) = match (file_at_fault(decl, first), &place) {
-        (Some(file), _) => (file.path.span, "opened with what stands in this file"),
+        (Some(file), _) => (file.path.span, "opened with the content of this file"),
         (None, Some(place)) => (place.span, place.label),
         (None, None) => (span, opened_with),
     };
     let help = place.and_then(|place| place.help);
-    Diagnostic::error(format!("operator `{name}` does not open: {first}"))
+    Diagnostic::error(format!("operator `{name}` failed to open: {first}"))
         .at(span, label)
         .maybe_help(help.or_else(|| (!rest.is_empty()).then(|| format!("it says\n{rest}"))))
 }
@@ -157,17 +158,17 @@ pub(super) fn inspect(
                 // The reason may contain the secret name.
                 ComponentSource::Builtin(name) if component.is_secret() => {
                     format!(
-                        "not an operator that can be used: {}",
+                        "unusable operator: {}",
                         reason.replace(name.as_str(), "***")
                     )
                 }
                 ComponentSource::Path(path) if component.is_secret() => {
                     let reason = reason.replace(&*path.to_string_lossy(), "***");
-                    format!("not an operator that can be used: {reason}")
+                    format!("unusable operator: {reason}")
                 }
-                ComponentSource::Path(_) => format!("not an operator that can be used: {reason}"),
+                ComponentSource::Path(_) => format!("unusable operator: {reason}"),
                 ComponentSource::Builtin(name) => {
-                    format!("`builtin:{name}` cannot be used: {reason}")
+                    format!("`builtin:{name}` is unusable: {reason}")
                 }
             };
             Box::new(
@@ -192,7 +193,7 @@ fn check_digest(decl: &OperatorDecl, hash: &str) -> Result<(), Box<Diagnostic>> 
     }
     Err(Box::new(
         Diagnostic::error(format!(
-            "the code of operator `{}` is not the one pinned",
+            "the code of operator `{}` does not match its digest",
             decl.name.value
         ))
         .at(digest.span, "another digest")

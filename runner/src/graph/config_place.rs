@@ -60,7 +60,7 @@ mod tests {
     use crate::declare::Place;
 
     #[test]
-    fn a_reason_leads_to_the_part_that_it_names() {
+    fn a_reason_is_mapped_to_the_key_that_it_names() {
         let place = |path: &str, at: usize| Place {
             path: format!("config.{path}"),
             key: Span::new(at, at + 1),

@@ -111,5 +111,5 @@ fn describe(graph: &DiGraph<Vertex, Span>, path: &[NodeIndex]) -> Diagnostic {
             found.also(span, label)
         };
     }
-    found.help("a stage cannot be fed by what it writes; break the circle at one of these places")
+    found.help("a stage cannot read its own output; break the cycle at one of these places")
 }

@@ -69,7 +69,7 @@ fn read_one(file: &DataFileDecl, components: &dyn Components) -> Result<DataFile
         files::read(path, MAX_DATA_FILE_BYTES as u64).map_err(failed)?;
     let limit = show_size(MAX_DATA_FILE_BYTES as u64);
     if length > MAX_DATA_FILE_BYTES as u64 {
-        let help = "a table so large is better kept by a service that the data passes through";
+        let help = "serve a table of this size from a separate service";
         return Err(unreadable(
             format!("it is larger than {limit}"),
             Some(help.to_owned()),
@@ -88,7 +88,7 @@ fn read_one(file: &DataFileDecl, components: &dyn Components) -> Result<DataFile
     };
     let json = components.to_json(file.format, &bytes).map_err(wrong)?;
     if json.len() > MAX_DATA_FILE_BYTES {
-        let makes = format!("it makes {} bytes of JSON, more than {limit}", json.len());
+        let makes = format!("it becomes {} bytes of JSON, more than {limit}", json.len());
         return Err(unreadable(makes, None));
     }
     Ok(DataFile {

@@ -70,7 +70,7 @@ impl Places {
             Part::Listen(address) => {
                 let (_, span) = self.listen.iter().find(|(listen, _)| listen == address)?;
                 let help =
-                    "stop the other process, or listen on another port; port 0 is a free one";
+                    "stop the other process, or listen on another port; port 0 selects a free one";
                 (*span, "cannot listen here", Some(help.to_owned()))
             }
             Part::Stage(key) => (*self.stages.get(key)?, "cannot be opened", None),

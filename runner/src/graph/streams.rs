@@ -55,7 +55,7 @@ pub(super) fn undeclared(
     let declare = format!("declare it: `streams: {{{}: {{}}}}`", name.value);
     let help = did_you_mean(name.value.as_str(), names).unwrap_or(declare);
     found.push(
-        Diagnostic::error(format!("there is no stream `{}`", name.value))
+        Diagnostic::error(format!("unknown stream `{}`", name.value))
             .at(name.span, "not declared")
             .help(help),
     );
@@ -94,14 +94,14 @@ pub(super) fn check(manifest: &Manifest, uses: &Uses, found: &mut Vec<Diagnostic
             (None, None) => found.push(unused(stream)),
             _ if stream.config.settings.scope == Scope::Network => {}
             (Some((stage, span)), None) => found.push(
-                Diagnostic::error(format!("nothing writes to stream `{name}`"))
-                    .at(*span, format!("{stage} would wait for ever"))
+                Diagnostic::error(format!("no stage writes stream `{name}`"))
+                    .at(*span, format!("{stage} would wait forever"))
                     .also(stream.name.span, "declared here")
                     .help("if it comes from another node, give it `scope: network`"),
             ),
             (None, Some((stage, span))) => found.push(
-                Diagnostic::error(format!("nobody reads stream `{name}`"))
-                    .at(*span, format!("what {stage} writes would be lost"))
+                Diagnostic::error(format!("no stage reads stream `{name}`"))
+                    .at(*span, format!("the output of {stage} would be lost"))
                     .also(stream.name.span, "declared here")
                     .help("if it is for other nodes, give it `scope: network`"),
             ),
@@ -110,7 +110,7 @@ pub(super) fn check(manifest: &Manifest, uses: &Uses, found: &mut Vec<Diagnostic
 }
 
 fn unused(stream: &StreamDecl) -> Diagnostic {
-    Diagnostic::error(format!("nobody uses stream `{}`", stream.name.value))
+    Diagnostic::error(format!("no stage uses stream `{}`", stream.name.value))
         .at(stream.name.span, "neither written nor read")
         .help("remove it, or name it in a stage's `from` or `to`")
 }
@@ -149,7 +149,7 @@ fn check_network(manifest: &Manifest, found: &mut Vec<Diagnostic>) {
             Diagnostic::error("the network has no name")
                 .at(manifest.start, "`network: <name>` is missing")
                 .also(stream.name.span, "this stream is shared")
-                .help("nodes with the same name find each other: pick one that is yours"),
+                .help("nodes with the same name find each other: choose a unique one"),
         );
     }
 }

@@ -133,7 +133,7 @@ consumers:
 "#;
 
 #[test]
-fn everything_that_can_be_written_arrives() {
+fn a_manifest_with_every_key_is_loaded() {
     let graph = graph(WHOLE);
     assert_eq!(graph.network.as_ref().unwrap().as_str(), "markets");
     assert_eq!(graph.node.listen, ["0.0.0.0:4433".parse().unwrap()]);
@@ -216,7 +216,7 @@ fn everything_that_can_be_written_arrives() {
 }
 
 #[test]
-fn loading_lists_what_to_watch() {
+fn loading_lists_the_files_to_watch() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
     write("key", "1".repeat(64).as_bytes());
@@ -245,7 +245,7 @@ fn loading_lists_what_to_watch() {
 }
 
 #[test]
-fn unquoted_substitutions_read_as_what_they_look_like() {
+fn unquoted_substitutions_have_the_type_they_resemble() {
     let text = |value: &str| {
         format!(
             "mosaik: v1\nstreams: {{a: {{buffer_size: '${{env:N:-12}}'}}, b: {{}}}}\n\
@@ -286,7 +286,7 @@ consumers:
 ";
 
 #[test]
-fn pictures() {
+fn graphs_are_drawn_in_both_formats() {
     let graph = graph(BASE);
     assert_eq!(
         graph.to_mermaid(),
@@ -309,7 +309,7 @@ fn a_network_named_by_the_environment_is_not_drawn() {
 }
 
 #[test]
-fn an_operator_that_refuses_its_configuration_is_a_mistake_at_its_place() {
+fn a_rejected_configuration_is_reported_at_its_place() {
     let refusing = |config: &str| {
         let text = BASE.replace("to: b}", &format!("to: b, config: {config}}}"));
         assert_ne!(text, BASE);
@@ -321,14 +321,17 @@ fn an_operator_that_refuses_its_configuration_is_a_mistake_at_its_place() {
     let [found] = found.as_slice() else {
         panic!("{wrong}");
     };
-    assert_eq!(found.message, "operator `o` does not open: no such key");
+    assert_eq!(found.message, "operator `o` failed to open: no such key");
     // A line that points at a column keeps its indentation.
     assert_eq!(found.help.as_deref(), Some("it says\n  refuse"));
     let (span, _) = found.primary.as_ref().unwrap();
     assert_eq!(&plain[span.start..span.end], "config");
 
     let secret = try_load(&refusing("{refuse: '${env:SECRET}'}")).unwrap_err();
-    assert!(secret.to_string().contains("`o` does not open"), "{secret}");
+    assert!(
+        secret.to_string().contains("`o` failed to open"),
+        "{secret}"
+    );
     assert!(!secret.to_string().contains("no such key"), "{secret}");
 
     // Reported together with other mistakes; an operator that is not wired is not opened.

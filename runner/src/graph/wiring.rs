@@ -73,7 +73,7 @@ pub(super) fn inputs(
             if !wrong && !missing.is_empty() {
                 found.push(
                     Diagnostic::error(format!(
-                        "nothing feeds the input {}",
+                        "no stream is connected to input {}",
                         all_of(missing.iter().copied())
                     ))
                     .at(*span, format!("of operator `{}`", decl.name.value))
@@ -206,7 +206,7 @@ fn port_names(
         let Some(name) = PortName::new(port).filter(|name| !names.contains(name)) else {
             found.push(
                 Diagnostic::error(format!(
-                    "the component has an {kind} with a name that cannot be used: {port:?}"
+                    "the component has an {kind} with an invalid name: {port:?}"
                 ))
                 .at(decl.component.span, "this component"),
             );

@@ -57,7 +57,7 @@ pub fn parse(text: &str) -> Result<Criteria, Diagnostics> {
             ambiguous(&node, &mut found);
             from_node::<Criteria>(&node).map_err(|wrong| *wrong)
         }
-        None => Err(Diagnostic::error("there are no criteria").help("like `{city: Oslo}`")),
+        None => Err(Diagnostic::error("the criteria are empty").help("like `{city: Oslo}`")),
     });
     match criteria {
         Ok(criteria) if found.is_empty() => Ok(criteria),
@@ -165,9 +165,9 @@ fn resembles_number(node: &Node) -> Option<Diagnostic> {
         } else {
             format!("`{}`", scalar.text)
         };
-        Diagnostic::error(format!("{shown} is not a number that criteria know"))
+        Diagnostic::error(format!("{shown} is not a number that criteria support"))
             .at(node.span, "expected a decimal number or text")
-            .help("write a number in decimal digits, like `16` or `1.5e3`; quote what is text")
+            .help("write a number in decimal digits, like `16` or `1.5e3`; put text in quotes")
     })
 }
 
@@ -177,7 +177,7 @@ fn no_bound(name: &str, node: &Node) -> Option<Diagnostic> {
     };
     matches!(scalar.resolve(), Plain::Null | Plain::Bool(_)).then(|| {
         Diagnostic::error(format!(
-            "`{name}` is a number or text, found {}",
+            "`{name}` must be a number or text, found {}",
             node.kind()
         ))
         .at(node.span, "no value is within this bound")
@@ -211,7 +211,7 @@ pub(crate) fn both(
     let count = first.alternatives.len() * second.alternatives.len();
     if count > mosaik_streams::criteria::MAX_CONDITIONS {
         return Err(format!(
-            "together with the stream's criteria these are {count} alternatives, too many"
+            "combined with the criteria of the stream, these are {count} alternatives, too many"
         ));
     }
     let pairs = first
@@ -225,7 +225,7 @@ pub(crate) fn both(
     match from_node(&node(Value::Sequence(items))) {
         Ok(criteria) => Ok(Guarded::new(criteria, secret)),
         Err(wrong) => Err(format!(
-            "together with the stream's criteria: {}",
+            "combined with the criteria of the stream: {}",
             wrong.message
         )),
     }
@@ -292,7 +292,7 @@ fn check_path(schema: &Schema, entry: &Entry, found: &mut Vec<Diagnostic>) {
                 let wrong = Diagnostic::error(format!("there is no field `{field}` here"));
                 found.push(wrong.at(
                     span,
-                    format!("the schema has {} at this place", describe(inner)),
+                    format!("the schema has {} at this position", describe(inner)),
                 ));
                 return;
             }
@@ -331,7 +331,7 @@ fn describe(schema: &Schema) -> &'static str {
         Schema::Bool => "`true` or `false`",
         Schema::Unit => "nothing",
         Schema::Struct(_) => "a struct without fields",
-        Schema::Enum(_) => "an enum whose variants hold nothing",
+        Schema::Enum(_) => "an enum whose variants have no fields",
         _ => "a number",
     }
 }

@@ -71,8 +71,8 @@ pub(super) fn check(
     };
     if !config.is_object() {
         cx.note(
-            Diagnostic::error("`files` go into `config`, which is not a mapping")
-                .at(span_of("files"), "there is no place for these in `config`"),
+            Diagnostic::error("`files` require a `config` that is a mapping")
+                .at(span_of("files"), "these become keys of `config`"),
         );
         return false;
     }
@@ -81,10 +81,8 @@ pub(super) fn check(
     for DataFileDecl { name, .. } in taken {
         is_valid = false;
         cx.note(
-            Diagnostic::error(format!("`{name}` is in `config` and in `files`")).at(
-                span_of(&format!("files.{name}")),
-                "this would take its place",
-            ),
+            Diagnostic::error(format!("`{name}` is in `config` and in `files`"))
+                .at(span_of(&format!("files.{name}")), "this would replace it"),
         );
     }
     is_valid
@@ -143,9 +141,9 @@ fn by_extension(
 }
 
 fn unknown_format(span: Span, name: &str) -> Diagnostic {
-    Diagnostic::error("what is in the file is not known by its extension")
+    Diagnostic::error("the format of the file is not known from its extension")
         .at(span, "expected `.csv`, `.json` or `.jsonl`")
         .help(format!(
-            "say it: `{name}: {{path: …, format: csv}}`, or `json`, or `jsonl`"
+            "name the format: `{name}: {{path: …, format: csv}}`, or `json`, or `jsonl`"
         ))
 }

@@ -103,7 +103,7 @@ fn variable() -> Kind<(String, Guarded<String>)> {
             cx.note(
                 Diagnostic::error(format!("the environment variable `{name}` is not set"))
                     .at(node.span, "not set")
-                    .help("an operator is only given what is there"),
+                    .help("only variables that are set can be granted"),
             );
             return None;
         };
@@ -145,13 +145,14 @@ fn dirs() -> Kind<Vec<GrantedDir>> {
 /// hint.
 fn parse_host(text: &str) -> Result<GrantedHost, (String, Option<String>)> {
     let expected = |help: Option<String>| {
-        let label = "expected a name or an address, and perhaps a port: `example.org:8080`";
+        let label =
+            "expected a host name or an address, optionally with a port: `example.org:8080`";
         (label.to_owned(), help)
     };
     if let Some((scheme, rest)) = text.split_once("://") {
         let port = (scheme == "https" || scheme == "http").then(|| {
             let host = rest.split('/').next().unwrap_or_default();
-            format!("leave out the scheme and what follows the host: `{host}`")
+            format!("write the host without scheme and path: `{host}`")
         });
         return Err(expected(port));
     }
@@ -160,7 +161,7 @@ fn parse_host(text: &str) -> Result<GrantedHost, (String, Option<String>)> {
         return Err(expected((!host.is_empty()).then_some(help)));
     }
     if text.contains('*') {
-        let help = "every host has to be named; there are no patterns".to_owned();
+        let help = "name every host; patterns are not supported".to_owned();
         return Err(expected(Some(help)));
     }
     if text.parse::<std::net::Ipv6Addr>().is_ok() {
@@ -250,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+    fn a_host_is_a_name_or_address_with_an_optional_port() {
         for (text, host, port) in [
             ("example.org", "example.org", None),
             ("API.Example.org:8443", "api.example.org", Some(8443)),
@@ -303,7 +304,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_read_as_a_host_is_one_in_a_request(text in "[a-z0-9.:\\[\\]@/*%-]{0,12}") {
+        fn a_granted_host_is_valid_in_a_request(text in "[a-z0-9.:\\[\\]@/*%-]{0,12}") {
             if let Ok(granted) = parse_host(&text) {
                 let port = granted.port.map_or_else(String::new, |port| format!(":{port}"));
                 prop_assert_eq!(format!("{}{}", granted.host, port), text.clone());

@@ -32,18 +32,18 @@ section! {
         /// Addresses at which other nodes reach this node.
         pub advertise: Vec<SocketAddr> = list(advertise()),
             empty("the interfaces listened on"),
-            restart("the advertised address changes: others know the node by the old one");
+            restart("the advertised address changes: peers know the node by the old one");
         /// Nodes through which this node joins the network: `<peer id>@<address>:<port>`.
         pub bootstrap: Vec<Bootstrap> = list(bootstrap()), empty("none"), retune;
         /// Find nodes of the local network by multicast DNS, and be found by them.
         pub mdns: bool = flag(), default(false),
-            restart("`mdns` changes: how the node finds others is settled when it starts");
+            restart("`mdns` changes: discovery is configured once, at the start");
         /// Generation of the Mosaik protocol. Nodes of different generations do not connect.
         pub protocol: Generation = words(PROTOCOLS), default(Generation::V0_3),
-            restart("`protocol` changes: others know the node by an entry of the old one");
+            restart("`protocol` changes: peers have an entry of the old version");
         /// Windows and congestion control of connections.
         pub quic: Quic = nested::<Quic>(), default(Quic::default()),
-            restart("`quic` changes: what a connection may hold is settled when it is made");
+            restart("`quic` changes: the limits of a connection are set when it opens");
         /// Tags by which other nodes select this node.
         pub tags: Vec<Guarded<String>> = list(text()), empty("none"), retune;
         /// Tickets that this node presents to nodes that require them. Every node of the network can read them.
@@ -115,7 +115,7 @@ fn secret_key() -> Kind<Secret> {
                 cx.note(
                     Diagnostic::error(format!("`{what}` is not a key"))
                         .at(node.span, label)
-                        .help("`mosaik-runner keygen` makes one"),
+                        .help("generate one with `mosaik-runner keygen`"),
                 );
             }
             key
@@ -142,8 +142,8 @@ fn advertise() -> Kind<SocketAddr> {
         let is_reachable = !address.ip().is_unspecified();
         if !is_reachable {
             cx.note(
-                Diagnostic::error(format!("nobody can reach `{address}`"))
-                    .at(node.span, "expected the address that others see"),
+                Diagnostic::error(format!("`{address}` is unreachable"))
+                    .at(node.span, "expected the address that peers connect to"),
             );
         }
         is_reachable

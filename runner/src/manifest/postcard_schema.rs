@@ -22,7 +22,7 @@ pub(crate) const KEY_WORDS: &[&str] = &[
 const FORMS: &[(&str, &str)] = &[
     (
         "$option",
-        "`{$option: {price: f64}}`, for `Option<_>` of what is no word",
+        "`{$option: {price: f64}}`, for `Option<_>` of a type that is not one word",
     ),
     ("$array", "`{$array: [u8, 32]}`, for `[u8; 32]`"),
     ("$tuple", "`{$tuple: [string, f64]}`, for `(String, f64)`"),
@@ -47,7 +47,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, node: &Node) -> Option<Schema> {
                 let [_] = entries.as_slice() else {
                     let shown = &entry.key.text;
                     cx.note(
-                        Diagnostic::error(format!("`{shown}` stands alone in its mapping"))
+                        Diagnostic::error(format!("`{shown}` must be the only key of its mapping"))
                             .at(entry.key.span, "a name with `$` is a type, not a field")
                             .help(format!(
                                 "give it a field of its own: `name: {{{shown}: …}}`"
@@ -111,15 +111,15 @@ fn form(cx: &mut Reader<'_>, entry: &Entry) -> Option<Schema> {
             let key = key?;
             if !key.is_key() {
                 cx.note(
-                    Diagnostic::error("a map cannot have such keys")
+                    Diagnostic::error("invalid type of the keys of a map")
                         .at(
                             key_node.span,
                             format!(
-                                "expected {}, or an enum whose variants hold nothing",
+                                "expected {}, or an enum whose variants have no fields",
                                 one_of(KEY_WORDS.iter().copied())
                             ),
                         )
-                        .help("for operators and consumers a map is a JSON object, whose keys are texts"),
+                        .help("operators and consumers see a map as a JSON object, whose keys are strings"),
                 );
                 return None;
             }
@@ -151,8 +151,8 @@ fn option(cx: &mut Reader<'_>, node: &Node) -> Option<Schema> {
         && !matches!(inner, Schema::Option(_))
     {
         cx.note(
-            Diagnostic::error("`$option` is for what is no word")
-                .at(node.span, "this can have a `?`")
+            Diagnostic::error("`$option` is for types that are not one word")
+                .at(node.span, "write this with `?`")
                 .help(format!("write `{}?`", scalar.text)),
         );
         return None;
@@ -184,7 +184,7 @@ fn wrong_form(cx: &mut Reader<'_>, node: &Node, name: &str) {
     let form = FORMS.iter().find(|(form, _)| *form == name);
     let form = form.map_or("", |(_, form)| *form);
     cx.note(
-        Diagnostic::error(format!("`{name}` is written otherwise"))
+        Diagnostic::error(format!("`{name}` has another notation"))
             .at(node.span, format!("found {}", node.kind()))
             .help(format!("write it like {form}")),
     );
@@ -206,7 +206,7 @@ fn word(cx: &mut Reader<'_>, node: &Node) -> Option<Schema> {
                 .at(
                     node.span,
                     format!(
-                        "expected {}, with `?` if it can be missing",
+                        "expected {}, with `?` if it is optional",
                         one_of(WORDS.iter().copied())
                     ),
                 )

@@ -240,7 +240,7 @@ fn criteria() -> Value {
         "additionalProperties": { "$ref": "#/$defs/condition_on_a_field" },
     });
     json!({
-        "description": "A mapping from fields (dotted paths), of which all must match, or a list of such mappings, of which any.",
+        "description": "A mapping from fields (dotted paths) to conditions, all of which must match, or a list of such mappings, any of which must match.",
         "anyOf": [alternative, { "type": "array", "items": alternative }],
     })
 }
@@ -260,8 +260,8 @@ fn field_condition() -> Value {
                     "gte": bound("At least."),
                     "lt": bound("Less than."),
                     "lte": bound("At most."),
-                    "prefix": { "description": "Text that starts like this.", "type": "string" },
-                    "exists": { "description": "There at all, or not.", "type": "boolean" },
+                    "prefix": { "description": "Prefix of the text.", "type": "string" },
+                    "exists": { "description": "Whether the field exists.", "type": "boolean" },
                     "not": { "description": "Not this.", "$ref": "#/$defs/condition_on_a_field" },
                 },
                 "additionalProperties": false,
@@ -300,12 +300,12 @@ fn postcard() -> Value {
             { "type": "array", "items": this(), "minItems": 1, "maxItems": 1 },
             { "type": "object", "propertyNames": { "pattern": "^[^$]" }, "additionalProperties": this() },
             form("$option", "Optional value of a type that is not a word.", this()),
-            form("$array", "So many of one type: `[u8, 32]`.", pair(this(), len)),
-            form("$tuple", "Types one after the other.", json!({ "type": "array", "items": this() })),
+            form("$array", "N values of one type: `[u8, 32]`.", pair(this(), len)),
+            form("$tuple", "Types in this order.", json!({ "type": "array", "items": this() })),
             form("$map", "The type of the keys, and that of the values.", pair(key, this())),
             form(
                 "$enum",
-                "The variants in the order of the Rust enum, each with what it holds; `~` for nothing.",
+                "The variants in the order of the Rust enum, each with its content; `~` for none.",
                 json!({ "type": "object", "additionalProperties": variant }),
             ),
         ],

@@ -112,13 +112,13 @@ consumers:
 "#;
 
 #[test]
-fn what_can_be_written_fits() {
+fn valid_manifests_match_the_schema() {
     let schema = schema();
     assert!(fits(&schema, &schema, &json_of(EXAMPLE)));
 }
 
 #[test]
-fn every_reference_leads_somewhere() {
+fn every_reference_of_the_schema_resolves() {
     fn walk(root: &Value, value: &Value) {
         match value {
             Value::Object(object) => {
@@ -136,7 +136,7 @@ fn every_reference_leads_somewhere() {
 }
 
 #[test]
-fn mistakes_do_not_fit() {
+fn invalid_manifests_do_not_match_the_schema() {
     let schema = schema();
     for (right, wrong) in [
         ("mosaik: v1", "mosaik: v2"),

@@ -117,8 +117,7 @@ fn schema() -> Kind<Schema> {
         let schema = postcard_schema::read(cx, node)?;
         if let Err(wrong) = schema.check() {
             cx.note(
-                Diagnostic::error(format!("the schema cannot be: {wrong}"))
-                    .at(node.span, "this schema"),
+                Diagnostic::error(format!("invalid schema: {wrong}")).at(node.span, "this schema"),
             );
             return None;
         }
@@ -143,8 +142,8 @@ fn encoding(cx: &mut Reader<'_>, keys: &Located<StreamKeys>) -> Encoding {
         let span = keys.places.value("encoding").unwrap_or_default();
         cx.note(
             Diagnostic::error("`postcard` needs a `schema`")
-                .at(span, "its bytes cannot be read without one")
-                .help("write it like `schema: {symbol: string, price: f64}`, or take `encoding: bytes`"),
+                .at(span, "its bytes cannot be decoded without one")
+                .help("write it like `schema: {symbol: string, price: f64}`, or use `encoding: bytes`"),
         );
     }
     if let Some(span) = keys.places.key("schema")

@@ -67,13 +67,13 @@ section! {
 fn are_in_order(backoff: &Backoff, cx: &mut Reader<'_>, fields: Fields<'_>) {
     if backoff.initial.is_zero() {
         cx.note(
-            Diagnostic::error("`initial` must be more than nothing")
-                .at(fields.span, "would try without a pause"),
+            Diagnostic::error("`initial` must be greater than 0")
+                .at(fields.span, "would retry without a pause"),
         );
     } else if backoff.initial > backoff.max {
         cx.note(
             Diagnostic::error("`initial` is longer than `max`")
-                .at(fields.span, "the first wait is the shortest"),
+                .at(fields.span, "the first delay is the shortest"),
         );
     }
 }

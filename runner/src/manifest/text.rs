@@ -93,7 +93,7 @@ fn read_root(cx: &mut Reader<'_>, source: &Source) -> Option<Manifest> {
             cx.note(
                 Diagnostic::error("the manifest is empty")
                     .at(Span::default(), "expected `mosaik: v1`")
-                    .help("a first one: `mosaik: v1`, then `streams`, `producers` and `consumers`"),
+                    .help("start with `mosaik: v1`, then `streams`, `producers` and `consumers`"),
             );
             return None;
         }
@@ -161,7 +161,7 @@ fn network() -> Kind<Guarded<String>> {
     text().when(|cx, node, name| {
         let is_name = (1..=MAX_BYTES).contains(&name.len());
         if !is_name {
-            cx.note(Diagnostic::error("not a name for a network").at(
+            cx.note(Diagnostic::error("invalid network name").at(
                 node.span,
                 format!("expected 1 to {MAX_BYTES} bytes of text"),
             ));

@@ -51,7 +51,7 @@ section! {
     #[derive(Debug, Clone)]
     struct JwtKeys: "jwt" {
         /// Issuer of the token.
-        issuer: Option<Guarded<String>> = text(), unset("anyone who has the key");
+        issuer: Option<Guarded<String>> = text(), unset("any holder of the key");
         /// Audience that the token must have.
         audience: Option<Guarded<String>> = text(), unset("any");
         /// Subject that the token must have. Any node may then present the token, and every node of the network can
@@ -146,7 +146,7 @@ fn jwt() -> Kind<RequiredTicket> {
             cx.note(
                 Diagnostic::error("`jwt` has no key")
                     .at(node.span, format!("expected {}", one_of(names)))
-                    .help("without one, anybody could have signed the token"),
+                    .help("without a key, the signature cannot be verified"),
             );
             return None;
         };
@@ -179,7 +179,8 @@ where
             match text.as_str().trim().parse::<K>() {
                 Ok(key) => Some(key.into()),
                 Err(error) => {
-                    let help = secret_len.map(|len| format!("`openssl rand -hex {len}` makes one"));
+                    let help = secret_len
+                        .map(|len| format!("generate one with `openssl rand -hex {len}`"));
                     cx.note(
                         Diagnostic::error(format!("`{what}` is not a key"))
                             .at(node.span, error.expected)

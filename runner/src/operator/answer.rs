@@ -124,7 +124,7 @@ impl Pending {
         let position = index as usize;
         if position >= self.count {
             return Err(format!(
-                "it rejects datum {index} of a batch of {}",
+                "it rejects record {index} of a batch of {}",
                 self.count
             ));
         }
@@ -133,7 +133,7 @@ impl Pending {
         }
         let (word, bit) = (&mut self.rejected[position / 64], 1 << (position % 64));
         if *word & bit != 0 {
-            return Err(format!("it rejects datum {index} twice"));
+            return Err(format!("it rejects record {index} twice"));
         }
         *word |= bit;
         Ok(())
@@ -214,15 +214,15 @@ mod tests {
             [3, 99]
         );
         let twice = check(rejects(&[5, 99]), 1, &limits, &mut pending).unwrap_err();
-        assert_eq!(twice, "it rejects datum 99 twice");
+        assert_eq!(twice, "it rejects record 99 twice");
         let outside = check(rejects(&[100]), 1, &limits, &mut pending).unwrap_err();
-        assert_eq!(outside, "it rejects datum 100 of a batch of 100");
+        assert_eq!(outside, "it rejects record 100 of a batch of 100");
         pending.begin(0);
         assert!(check(rejects(&[0]), 1, &limits, &mut pending).is_err());
     }
 
     #[test]
-    fn reasons_are_cut() {
+    fn long_reasons_are_truncated() {
         let limits = Limits {
             reason_bytes_max: 1,
             ..Limits::default()

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_add_to_both_budgets() {
+    fn each_record_adds_to_both_budgets() {
         let base = Budget {
             cpu: Duration::from_secs(1),
             wait: Duration::from_mins(1),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn sleeping_uses_nothing_and_computing_does() {
+    fn sleeping_uses_no_cpu_time_and_computing_does() {
         let mut meter = Meter::idle();
         meter.begin(Duration::from_millis(30));
         assert!(meter.look().is_ok());

@@ -30,7 +30,7 @@ const NOTE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 const TEMPORARY_AGE_MAX: Duration = Duration::from_hours(1);
 
 /// Advice for users whose compiled code cannot be cached.
-pub const OTHER_CACHE: &str = "set XDG_CACHE_HOME to a folder of your own that can be written";
+pub const OTHER_CACHE: &str = "set XDG_CACHE_HOME to a writable folder that you own";
 
 const TEMPORARY: &str = ".new-";
 const KEY: &str = "key";
@@ -119,7 +119,7 @@ impl Cache {
             }
             Err(why) => {
                 if artefact.exists() {
-                    tracing::warn!(path = %artefact.display(), %why, "compiled code in the cache is not usable; compiling again");
+                    tracing::warn!(path = %artefact.display(), %why, "the compiled code in the cache is unusable; recompiling");
                     self.forget(id);
                 }
                 None
@@ -143,7 +143,7 @@ impl Cache {
             && !self.has_failed.swap(true, Ordering::Relaxed)
         {
             let path = self.dir.display();
-            tracing::warn!("compiled code is not kept in {path}: {error}; {OTHER_CACHE}");
+            tracing::warn!("compiled code is not cached in {path}: {error}; {OTHER_CACHE}");
         }
     }
 
@@ -196,7 +196,7 @@ impl Cache {
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(file).map_err(text)?;
         if Hash::from_hex(&note.artefact_hash).ok() != Some(hasher.finalize()) {
-            return Err("it is not what was stored".into());
+            return Err("its content differs from its hash".into());
         }
         Ok(note)
     }
@@ -295,7 +295,7 @@ fn check(path: &Path, found: &fs::Metadata, forbidden: u32) -> Result<(), CacheE
         )
     } else if found.mode() & forbidden != 0 {
         format!(
-            "has the mode {:o}, which lets others in",
+            "has the mode {:o}, which gives other users access",
             found.mode() & 0o7777
         )
     } else {
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_longest_ago_makes_room() {
+    fn the_least_recently_used_entry_is_evicted() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache {
             bytes_max: 2,
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_make_a_folder_at_once_agree_on_its_key() {
+    fn concurrent_creators_of_a_cache_folder_agree_on_its_key() {
         let dir = tempfile::tempdir().unwrap();
         let keys: Vec<_> = std::thread::scope(|scope| {
             let open = || Cache::open(dir.path().to_owned()).unwrap().key;

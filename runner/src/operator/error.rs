@@ -32,7 +32,7 @@ pub enum CacheError {
         source: io::Error,
     },
     /// Another user could place code there that this process would then run.
-    #[error("the cache folder cannot be trusted: {path} {why}", path = .path.display())]
+    #[error("untrusted cache folder: {path} {why}", path = .path.display())]
     Untrusted {
         /// The folder or the file in it.
         path: PathBuf,
@@ -62,17 +62,17 @@ pub enum LoadError {
     )]
     NoComponentType,
     /// A core module that cannot be converted to a component.
-    #[error("the core module cannot be made a component: {0}")]
+    #[error("the core module cannot be converted to a component: {0}")]
     Encode(String),
     /// WebAssembly that is invalid, needs a disabled feature, or does not compile.
     #[error("not a valid component: {0}")]
     Invalid(String),
     /// The component appears to be valid, but compiling it would cost too much.
-    #[error("asks too much of the compiler: {0}")]
+    #[error("too complex to compile: {0}")]
     TooComplex(String),
     /// The component imports interfaces that were not granted; [`hint`](Self::hint) explains how to
     /// grant them.
-    #[error("imports {}, which nothing grants", list(.names))]
+    #[error("imports {}, which no grant provides", list(.names))]
     Imports {
         /// The names of the interfaces.
         names: Vec<String>,
@@ -86,13 +86,13 @@ pub enum LoadError {
     #[error("does not export {}, which an operator of the world `{world}` must", list(.0), world = super::load::WORLD)]
     MissingExports(Vec<String>),
     /// An import or export has the right name but another type.
-    #[error("does not fit the world `{world}`: {0}", world = super::load::WORLD)]
+    #[error("does not implement the world `{world}`: {0}", world = super::load::WORLD)]
     World(String),
     /// The call to `describe`, which every load makes once, failed.
-    #[error("cannot be asked what it is: {0}")]
+    #[error("cannot be queried for its description: {0}")]
     Describe(#[source] CallError),
     /// Its description is invalid.
-    #[error("describes itself wrongly: {0}")]
+    #[error("invalid description: {0}")]
     Description(String),
     /// The encoder or the compiler failed in a way that no input should cause.
     #[error("the compiler failed unexpectedly: {0}")]
@@ -105,7 +105,8 @@ impl LoadError {
         match self {
             Self::Imports { names, granted } => Some(granted.hint(names)),
             Self::ModuleImports(_) => Some(
-                "build it for a target that makes components, as `wasm32-wasip2` does".to_owned(),
+                "build it for a target that produces components, such as `wasm32-wasip2`"
+                    .to_owned(),
             ),
             _ => None,
         }
@@ -171,7 +172,7 @@ pub enum CallError {
         limit: usize,
     },
     /// The answer violates the canonical ABI, the rules of the world or a limit.
-    #[error("`{call}` gave a malformed answer: {what}")]
+    #[error("`{call}` returned a malformed answer: {what}")]
     Malformed {
         /// The exported function.
         call: &'static str,

@@ -177,7 +177,7 @@ impl Interfaces {
             (keys, true) => format!("add `{}` to its `allow`", keys.join(", ")),
         };
         if of(Kind::Http) {
-            hint.push_str(", with the hosts it may speak to");
+            hint.push_str(", with the hosts that it may contact");
         }
         if of(Kind::Any) {
             hint.push_str(
@@ -193,7 +193,7 @@ impl Interfaces {
             if !hint.is_empty() {
                 hint.push_str("; ");
             }
-            hint.push_str("no grant gives ");
+            hint.push_str("no grant provides ");
             hint.push_str(&never.join(", "));
         }
         hint
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn any_grant_brings_along_what_reaches_nothing_and_no_other() {
+    fn any_grant_includes_the_harmless_interfaces_only() {
         assert_eq!(Grants::default().interfaces(), Interfaces::default());
         let random = Grants {
             random: true,
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hint_is_the_least_that_helps() {
+    fn the_hint_is_minimal() {
         let none = Interfaces::default();
         let named =
             "; variables and folders are granted by name: `env: [NAME]`, `dirs: [{path: data}]`";
@@ -268,17 +268,17 @@ mod tests {
         let wasi = Interfaces { wasi: true, ..none };
         assert_eq!(
             hint(wasi, &["wasi:http/types@0.2.0", "wasi:random/random@0.2.0"]),
-            "add `http: [example.org], random: true` to its `allow`, with the hosts it may speak to"
+            "add `http: [example.org], random: true` to its `allow`, with the hosts that it may contact"
         );
         assert_eq!(
             hint(none, &["wasi:random/random@0.2.0", "a:b/c@1.0.0"]),
-            "give the operator `allow: {random: true}`; no grant gives `a:b/c@1.0.0`"
+            "give the operator `allow: {random: true}`; no grant provides `a:b/c@1.0.0`"
         );
-        assert_eq!(hint(wasi, &["a:b/c"]), "no grant gives `a:b/c`");
+        assert_eq!(hint(wasi, &["a:b/c"]), "no grant provides `a:b/c`");
     }
 
     #[test]
-    fn values_of_variables_are_not_shown() {
+    fn values_of_variables_are_hidden() {
         let grants = Grants {
             env: vec![("KEY".into(), "hunter2".into())],
             ..Grants::default()

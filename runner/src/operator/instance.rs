@@ -333,7 +333,7 @@ impl Instance {
         }
     }
 
-    /// Makes a call that answers with output, about a batch of `datums` records, or about the
+    /// Makes a call that returns output, about a batch of `datums` records, or about the
     /// previous batch.
     fn answer(
         &mut self,

@@ -134,14 +134,14 @@ const TABLES_MAX: usize = 64;
 
 /// A memory growth exceeded the limit.
 #[derive(Debug, thiserror::Error)]
-#[error("more memory wanted than the {limit} bytes allowed")]
+#[error("more memory requested than the {limit} bytes allowed")]
 pub(super) struct MemoryExceeded {
     pub(super) limit: usize,
 }
 
 /// A table growth exceeded the limit.
 #[derive(Debug, thiserror::Error)]
-#[error("more table elements wanted than the {limit} allowed")]
+#[error("more table elements requested than the {limit} allowed")]
 pub(super) struct TableExceeded {
     limit: usize,
 }

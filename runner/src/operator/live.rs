@@ -44,7 +44,7 @@ pub(super) fn state(
         let runtime = engine
             .waits
             .handle()
-            .map_err(|error| format!("the threads that wait for it cannot be started: {error}"))?;
+            .map_err(|error| format!("cannot start the threads that wait for it: {error}"))?;
         state.wasi = Some(Box::new(Wasi::new(grants, &state.log, runtime)?));
     }
     Ok(state)

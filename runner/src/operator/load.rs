@@ -10,6 +10,7 @@ use blake3::Hash;
 use wasmtime::component::types::ComponentItem;
 
 use super::bindings::OperatorPre;
+use super::compile_cost::check_compile_cost;
 use super::component::{Compiled, Component, Description};
 use super::encode::encode;
 use super::engine::{Engine, Inner};
@@ -18,7 +19,6 @@ use super::grants::Interfaces;
 use super::host::is_operator_interface;
 use super::instance;
 use super::limits::LoadLimits;
-use super::vet::vet;
 use super::wasi;
 
 /// The world that every operator implements.
@@ -158,7 +158,7 @@ impl Inner {
     }
 
     fn compile(&self, bytes: &[u8]) -> Result<wasmtime::component::Component, LoadError> {
-        vet(bytes)?;
+        check_compile_cost(bytes)?;
         wasmtime::component::Component::from_binary(&self.wasm, bytes)
             .map_err(|error| LoadError::Invalid(format!("{error:#}")))
     }
@@ -254,7 +254,7 @@ impl Kind {
         } else if bytes.starts_with(b"\x7fELF") {
             "this is native code; build it for a wasm32 target"
         } else {
-            "it doesn't start with `\\0asm`"
+            "it does not start with `\\0asm`"
         }))
     }
 }

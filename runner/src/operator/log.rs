@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_comes_line_by_line_and_its_rest_at_the_end_of_the_call() {
+    fn printed_text_is_logged_by_line_and_the_rest_at_the_end_of_the_call() {
         let (log, seen) = log(Limits::default(), &[]);
         log.print(Printed::Out, b"one\ntw");
         log.print(Printed::Err, b"oh\n\n");
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_is_bounded_in_lines_and_their_length() {
+    fn printed_text_is_bounded_in_lines_and_length() {
         let limits = Limits {
             log_lines_max: 2,
             log_line_bytes_max: 4,
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_masked_wherever_they_are_said() {
+    fn secrets_are_masked_in_every_log_line() {
         let (log, seen) = log(Limits::default(), &["hunter2", "a"]);
         log.line(Level::Error, "key=hunter2, a");
         log.print(Printed::Err, b"hunter2hunter2\n");
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn no_part_of_a_secret_is_left_where_a_line_is_cut() {
+    fn no_part_of_a_secret_remains_in_a_truncated_line() {
         let limits = Limits {
             log_line_bytes_max: 8,
             ..Limits::default()

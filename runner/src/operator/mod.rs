@@ -14,18 +14,19 @@
 //! All functions here block: call them on threads that serve no sockets. This module does not
 //! depend on manifests or networks.
 
-mod anatomy;
 mod answer;
 mod bindings;
 mod budget;
 mod cache;
 mod call;
+mod compile_cost;
 mod component;
 mod encode;
 mod engine;
 mod error;
 mod grants;
 mod host;
+mod inspection;
 mod instance;
 mod limits;
 mod live;
@@ -33,14 +34,12 @@ mod load;
 mod log;
 mod reports;
 mod ticker;
-mod vet;
 mod wait;
 mod wasi;
 
 #[cfg(test)]
 mod tests;
 
-pub use anatomy::{Anatomy, Given, Import};
 pub use answer::{Entry, Processed, Rejected, State};
 pub(crate) use budget::{process_cpu_time, thread_cpu_time};
 pub use cache::OTHER_CACHE;
@@ -49,6 +48,7 @@ pub use engine::{Engine, EngineConfig};
 pub use error::{CacheError, CallError, EngineError, LoadError, OpenError};
 pub use grants::{Directory, Grants, HttpHost, Interfaces};
 pub use host::{Events, Level, NoEvents};
+pub use inspection::{Given, Import, Inspection};
 pub use instance::{Binding, Instance, Setup};
 pub use limits::{Limits, LoadLimits};
 pub use load::WORLD;

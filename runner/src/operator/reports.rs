@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_repeats_what_it_answered() {
+    fn a_clock_repeats_its_answers() {
         let mut clock = Clock::default();
         let times = [5, 5, 5, 7, 6, 6];
         for time in times {

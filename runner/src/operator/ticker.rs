@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn it_parks_without_calls_and_wakes_for_one() {
+    fn the_ticker_parks_without_calls_and_wakes_for_one() {
         let mut config = wasmtime::Config::new();
         config.epoch_interruption(true);
         let engine = wasmtime::Engine::new(&config).unwrap();

@@ -51,7 +51,7 @@ impl Worker {
                 Ok(processed) => processed,
                 Err(error) => return Ok(Err(error)),
             };
-            self.outfit.counters.rejected(processed.rejected.len());
+            self.shared.counters.rejected(processed.rejected.len());
             self.accounted += processed.rejected.len();
             let more = processed.more;
             if !more {
@@ -74,7 +74,7 @@ impl Worker {
                 self.answered();
                 return Ok(Ok(()));
             }
-            if self.outfit.handoff.is_abandoned() {
+            if self.shared.handoff.is_abandoned() {
                 return Err(End::Stopped);
             }
         }
@@ -84,9 +84,9 @@ impl Worker {
     fn commit(&mut self, task: &Task, first: u32, progress: &Progress) {
         let records = task.records();
         let done = records - progress.rejected_among(first, records);
-        let kept = self.outfit.counters.done(done as u64, progress.outcomes);
+        let kept = self.shared.counters.done(done as u64, progress.outcomes);
         self.accounted += done;
-        self.outfit.counters.of_operator().add(&progress.counted);
+        self.shared.counters.of_operator().add(&progress.counted);
         if let Task::Finish(port) = task
             && !self.ended.contains(port)
         {
@@ -121,11 +121,11 @@ impl Worker {
     async fn hold(&mut self, outputs: Vec<(u32, Frames)>, is_counted: bool) -> Result<(), End> {
         let mut outcome = Ok(());
         for (port, frames) in outputs.into_iter().filter(|(_, frames)| !frames.is_empty()) {
-            let converter = self.outfit.converters.outputs.get(port as usize);
+            let converter = self.shared.converters.outputs.get(port as usize);
             match (self.producer(port).cloned(), converter) {
-                (None, _) => self.outfit.counters.unbound(frames.count()),
+                (None, _) => self.shared.counters.unbound(frames.count()),
                 (Some(_), _) if outcome.is_err() => {
-                    self.outfit.counters.outputs_undelivered(frames.count());
+                    self.shared.counters.outputs_undelivered(frames.count());
                 }
                 (Some(producer), Some(Some(transcoder))) => {
                     let transcoder = transcoder.clone();

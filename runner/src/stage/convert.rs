@@ -10,8 +10,8 @@ use super::{
     Counters, End,
     worker::{Held, Worker},
 };
-pub(super) use crate::complaints::Complaints;
 use crate::operator::Rejected;
+pub(super) use crate::rate_limited_warnings::RateLimitedWarnings;
 
 /// The converters of an operator's ports that use JSON on postcard streams, by port number.
 #[derive(Debug, Clone, Default)]
@@ -43,14 +43,14 @@ impl Worker {
                 .misfits(Port::Input(port), &converted.taken, converted.refused)
                 .await;
             if done.is_err() {
-                self.outfit.counters.undelivered(converted.frames.count());
+                self.shared.counters.undelivered(converted.frames.count());
             } else if !converted.frames.is_empty() {
                 done = self.process(port, converted.frames).await;
             } else if self.restart {
                 self.answered();
             }
             if done.is_err() {
-                self.outfit.counters.undelivered(rest.count());
+                self.shared.counters.undelivered(rest.count());
                 return done;
             }
         }
@@ -78,7 +78,7 @@ impl Worker {
                 .misfits(Port::Output(port), &converted.taken, converted.refused)
                 .await;
             if judged.is_err() {
-                self.outfit.counters.outputs_undelivered(rest.count());
+                self.shared.counters.outputs_undelivered(rest.count());
                 return judged;
             }
         }
@@ -93,8 +93,8 @@ impl Worker {
         refused: Vec<Refused>,
     ) -> Result<(), End> {
         match port {
-            Port::Input(_) => self.outfit.counters.invalid(refused.len()),
-            Port::Output(_) => self.outfit.counters.outputs_invalid(refused.len()),
+            Port::Input(_) => self.shared.counters.invalid(refused.len()),
+            Port::Output(_) => self.shared.counters.outputs_invalid(refused.len()),
         }
         let rejected: Vec<Rejected> = refused
             .into_iter()
@@ -112,7 +112,7 @@ pub(super) fn for_sink(
     transcoder: &Transcoder,
     rest: &mut Frames,
     counters: &Counters,
-    complaints: &mut Complaints,
+    warnings: &mut RateLimitedWarnings,
 ) -> Frames {
     let converted = transcoder.frames_to_json(rest);
     counters.invalid(converted.refused.len());
@@ -124,7 +124,7 @@ pub(super) fn for_sink(
             .iter()
             .map(|refused| refused.error.to_string())
             .collect();
-        for line in complaints.tell("left out", reasons.iter().map(String::as_str)) {
+        for line in warnings.add_all("left out", reasons.iter().map(String::as_str)) {
             tracing::warn!("{line}");
         }
     }

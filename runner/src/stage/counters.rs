@@ -332,7 +332,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_snapshot_names_what_was_dropped_and_nothing_else() {
+    fn a_snapshot_of_counters_names_only_drops_that_occurred() {
         let counters = Counters::default();
         assert_eq!(counters.snapshot().to_string(), "");
         counters.took(5, 50);
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn every_record_is_in_one_place() {
+    fn every_record_is_counted_once() {
         let counters = Counters::default();
         let outcomes = Outcomes {
             answered: 3,

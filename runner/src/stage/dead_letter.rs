@@ -10,7 +10,7 @@ use serde::Serialize;
 const REASON_BYTES_MAX: usize = 1024;
 
 #[derive(Serialize)]
-struct Letter<'a> {
+struct DeadLetter<'a> {
     operator: &'a str,
     port: &'a str,
     reason: &'a str,
@@ -25,7 +25,7 @@ struct Letter<'a> {
 /// Returns rejected records as dead-letter records: JSON objects with `operator`, `port`, `reason`,
 /// and the original bytes as `datum` if they are text, else as `datum_base64`. A record that is too
 /// large in this form is replaced by its size, `datum_bytes`; the second value counts those.
-pub(super) fn letters<'a>(
+pub(super) fn dead_letters<'a>(
     operator: &str,
     port: &str,
     refused: impl Iterator<Item = (&'a [u8], &'a str)>,
@@ -35,7 +35,7 @@ pub(super) fn letters<'a>(
     for (bytes, reason) in refused {
         let datum = std::str::from_utf8(bytes).ok();
         let datum_base64 = datum.is_none().then(|| data_encoding::BASE64.encode(bytes));
-        let mut letter = Letter {
+        let mut record = DeadLetter {
             operator,
             port,
             reason: &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)],
@@ -43,20 +43,20 @@ pub(super) fn letters<'a>(
             datum_base64,
             datum_bytes: None,
         };
-        let mut json = written(&letter);
+        let mut json = written(&record);
         if json.len() > DEFAULT_MAX_FRAME_LEN - HEADER_LEN {
             too_large += 1;
-            (letter.datum, letter.datum_base64) = (None, None);
-            letter.datum_bytes = Some(bytes.len());
-            json = written(&letter);
+            (record.datum, record.datum_base64) = (None, None);
+            record.datum_bytes = Some(bytes.len());
+            json = written(&record);
         }
         builder.push(&json);
     }
     (builder.finish(), too_large)
 }
 
-fn written(letter: &Letter<'_>) -> Vec<u8> {
-    serde_json::to_vec(letter).expect("strings always serialise to JSON")
+fn written(record: &DeadLetter<'_>) -> Vec<u8> {
+    serde_json::to_vec(record).expect("strings always serialise to JSON")
 }
 
 #[cfg(test)]
@@ -64,39 +64,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_letter_carries_the_original_bytes_whether_text_or_not() {
+    fn a_dead_letter_record_contains_the_original_bytes() {
         let refused: [(&[u8], &str); 2] = [(b"{\"a\":1}", "no price"), (&[0xff, 0], "not text")];
-        let (frames, too_large) = letters("spread", "in", refused.into_iter());
+        let (frames, too_large) = dead_letters("spread", "in", refused.into_iter());
         assert_eq!(too_large, 0);
-        let letters: Vec<serde_json::Value> = frames
+        let dead_letters: Vec<serde_json::Value> = frames
             .iter()
             .map(|d| serde_json::from_slice(d).unwrap())
             .collect();
         assert_eq!(
-            letters[0],
+            dead_letters[0],
             serde_json::json!({"operator": "spread", "port": "in", "reason": "no price", "datum": "{\"a\":1}"})
         );
-        assert_eq!(letters[1]["datum_base64"], "/wA=");
+        assert_eq!(dead_letters[1]["datum_base64"], "/wA=");
     }
 
     /// Escaping makes a record of the maximum size too large for the stream.
     #[test]
-    fn a_letter_that_no_stream_takes_leaves_its_datum_out() {
+    fn an_oversized_dead_letter_record_omits_the_datum() {
         let (text, bytes) = (vec![1; 4 << 20], vec![0xff; 13 << 20]);
         let refused: [(&[u8], &str); 3] = [(&text, "no"), (&bytes, "no"), (b"small", "no")];
-        let (frames, too_large) = letters("spread", "in", refused.into_iter());
+        let (frames, too_large) = dead_letters("spread", "in", refused.into_iter());
         assert_eq!(too_large, 2);
         let sizes: Vec<serde_json::Value> = frames
             .iter()
             .map(|d| serde_json::from_slice::<serde_json::Value>(d).unwrap())
-            .map(|letter| letter["datum_bytes"].clone())
+            .map(|record| record["datum_bytes"].clone())
             .collect();
         assert_eq!(
             sizes,
             [(4 << 20).into(), (13 << 20).into(), serde_json::Value::Null]
         );
         let longest = "é".repeat(5000);
-        let (frames, _) = letters("spread", "in", [(b"".as_slice(), &*longest)].into_iter());
+        let (frames, _) = dead_letters("spread", "in", [(b"".as_slice(), &*longest)].into_iter());
         assert!(frames.payload_len() < REASON_BYTES_MAX + 100);
     }
 }

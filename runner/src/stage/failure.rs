@@ -6,7 +6,7 @@ use mosaik_streams::{Frames, FramesProducer};
 use super::{
     Counters, End, OnError,
     convert::Port,
-    dead_letter::letters,
+    dead_letter::dead_letters,
     retry::is_worth_retrying,
     task::{Progress, Task},
     worker::Worker,
@@ -28,11 +28,11 @@ impl Worker {
             return Ok(());
         };
         let reasons = rejected.iter().map(|rejected| rejected.reason.as_str());
-        self.complain("rejected", reasons);
-        if matches!(self.outfit.on_error, OnError::Stop) {
+        self.warn("rejected", reasons);
+        if matches!(self.shared.on_error, OnError::Stop) {
             return Err(End::Failed(format!("rejected a record: {reason}")));
         }
-        self.restart |= matches!(self.outfit.on_error, OnError::Restart);
+        self.restart |= matches!(self.shared.on_error, OnError::Restart);
         let mut records = (first..).zip(batch.iter());
         let refused = rejected.iter().filter_map(|rejected| {
             let (_, bytes) = records.find(|(index, _)| *index == rejected.index)?;
@@ -49,14 +49,14 @@ impl Worker {
         count: usize,
         records: impl Iterator<Item = (&'r [u8], &'r str)>,
     ) -> Result<(), End> {
-        match &self.outfit.on_error {
+        match &self.shared.on_error {
             OnError::Skip { explicit: false } => {
-                self.outfit.counters.uncovered(count);
+                self.shared.counters.uncovered(count);
                 Ok(())
             }
             OnError::To(stream) => {
-                let letters = letters(&self.outfit.name, self.port_name(port), records);
-                self.send_letters(stream, letters).await
+                let dead_letters = dead_letters(&self.shared.name, self.port_name(port), records);
+                self.send_letters(stream, dead_letters).await
             }
             OnError::Skip { .. } | OnError::Stop | OnError::Restart => Ok(()),
         }
@@ -101,7 +101,7 @@ impl Worker {
         if !matches!(error, CallError::Refused(_)) {
             return;
         }
-        if matches!(self.outfit.on_error, OnError::Restart) {
+        if matches!(self.shared.on_error, OnError::Restart) {
             self.instance = None;
             let pause = self.backoff.failed();
             self.report_failure(error, pause);
@@ -112,9 +112,9 @@ impl Worker {
 
     fn report_failure(&self, error: &CallError, pause: std::time::Duration) {
         tracing::error!(
-            operator = self.outfit.name,
+            operator = self.shared.name,
             ?pause,
-            "failed: {error}; a new instance follows"
+            "failed: {error}; starting a new instance"
         );
     }
 
@@ -153,7 +153,7 @@ impl Worker {
             } else {
                 "the end of an input"
             };
-            tracing::warn!(operator = self.outfit.name, "refused {what}: {error}");
+            tracing::warn!(operator = self.shared.name, "refused {what}: {error}");
             self.note_refusal(&task, &error);
         } else if is_tick && !progress.has_handed_on() {
             let pause = self.backoff.failed();
@@ -161,7 +161,7 @@ impl Worker {
         } else {
             self.give_up_state(&task, &error);
         }
-        match self.outfit.on_error {
+        match self.shared.on_error {
             OnError::Stop => Err(End::Failed(error.to_string())),
             _ => Ok(()),
         }
@@ -172,18 +172,18 @@ impl Worker {
         self.instance = None;
         self.backoff.failed();
         let forgotten = self.history.give_up();
-        self.outfit.counters.forgot(forgotten);
+        self.shared.counters.forgot(forgotten);
         let what = match task {
             Task::Finish(port) => {
-                self.untold.push(*port);
+                self.ends_due.push(*port);
                 "finish"
             }
             _ => "tick",
         };
         tracing::error!(
-            operator = self.outfit.name,
+            operator = self.shared.name,
             forgotten,
-            "could not {what}, and what its state held is lost: {error}"
+            "could not {what}, and its state is lost: {error}"
         );
     }
 
@@ -197,10 +197,10 @@ impl Worker {
         if records.is_empty() {
             return Ok(());
         }
-        self.outfit.counters.failed(records.len());
+        self.shared.counters.failed(records.len());
         self.accounted += records.len();
-        self.complain("failed on", records.iter().map(|_| reason));
-        if matches!(self.outfit.on_error, OnError::Stop) {
+        self.warn("failed on", records.iter().map(|_| reason));
+        if matches!(self.shared.on_error, OnError::Stop) {
             return Err(End::Failed(reason.to_owned()));
         }
         let failed = records.iter().map(|record| (*record, reason));
@@ -212,24 +212,24 @@ impl Worker {
     async fn send_letters(
         &self,
         stream: &FramesProducer,
-        (mut letters, too_large): (Frames, u64),
+        (mut dead_letters, too_large): (Frames, u64),
     ) -> Result<(), End> {
-        self.outfit.counters.skipped(too_large, 0);
-        let count = letters.count();
+        self.shared.counters.skipped(too_large, 0);
+        let count = dead_letters.count();
         let sent = self
-            .outfit
+            .shared
             .handoff
-            .send_rest(stream, &mut letters, &Counters::default())
+            .send_rest(stream, &mut dead_letters, &Counters::default())
             .await;
-        let undelivered = letters.count();
-        self.outfit
+        let undelivered = dead_letters.count();
+        self.shared
             .counters
             .dead_letters(count - undelivered, undelivered);
         sent
     }
 
     fn port_name(&self, port: Port) -> &str {
-        let description = self.outfit.blueprint.component.description();
+        let description = self.shared.blueprint.component.description();
         let name = match port {
             Port::Input(port) => description.inputs.get(port as usize),
             Port::Output(port) => description.outputs.get(port as usize),
@@ -237,16 +237,16 @@ impl Worker {
         name.map_or("", String::as_str)
     }
 
-    fn complain<'r>(&mut self, what: &str, reasons: impl Iterator<Item = &'r str>) {
-        for line in self.complaints.tell(what, reasons) {
-            tracing::warn!(operator = self.outfit.name, "{line}");
+    fn warn<'r>(&mut self, what: &str, reasons: impl Iterator<Item = &'r str>) {
+        for line in self.warnings.add_all(what, reasons) {
+            tracing::warn!(operator = self.shared.name, "{line}");
         }
     }
 
     /// Builds the next instance after a failure and restores the state of the lost one.
     pub(super) fn rebuild(&mut self) -> Result<(), End> {
         let built = self
-            .outfit
+            .shared
             .blueprint
             .instantiate()
             .map_err(|error| error.to_string())
@@ -257,33 +257,33 @@ impl Worker {
         match built {
             Ok((instance, restored)) => {
                 self.instance = Some(instance);
-                self.outfit.counters.restarted();
-                self.outfit.counters.forgot(restored.forgotten);
+                self.shared.counters.restarted();
+                self.shared.counters.forgot(restored.forgotten);
                 if restored.forgotten > 0 {
                     tracing::error!(
-                        operator = self.outfit.name,
+                        operator = self.shared.name,
                         forgotten = restored.forgotten,
                         "continues with a new instance from {}; records kept since then are lost",
                         restored.from
                     );
                 } else {
                     tracing::info!(
-                        operator = self.outfit.name,
+                        operator = self.shared.name,
                         "continues with a new instance from {}",
                         restored.from
                     );
                 }
                 Ok(())
             }
-            Err(reason) if matches!(self.outfit.on_error, OnError::Stop) => {
+            Err(reason) if matches!(self.shared.on_error, OnError::Stop) => {
                 Err(End::Failed(reason))
             }
             Err(reason) => {
                 let pause = self.backoff.failed();
                 tracing::error!(
-                    operator = self.outfit.name,
+                    operator = self.shared.name,
                     ?pause,
-                    "cannot be brought back yet: {reason}"
+                    "cannot be restored yet: {reason}"
                 );
                 Ok(())
             }
@@ -305,8 +305,8 @@ impl Worker {
             return;
         };
         tracing::warn!(
-            operator = self.outfit.name,
-            "no snapshot of its state: {error}"
+            operator = self.shared.name,
+            "cannot take a snapshot of its state: {error}"
         );
         if error.is_fatal() {
             self.instance = None;
@@ -318,14 +318,14 @@ impl Worker {
     /// kept or all inputs have ended, so that the instance could flush.
     pub(super) fn end(&mut self, kept: bool) {
         self.give_up();
-        let inputs = &self.outfit.blueprint.component.description().inputs;
-        let bound = &self.outfit.blueprint.setup.inputs;
+        let inputs = &self.shared.blueprint.component.description().inputs;
+        let bound = &self.shared.blueprint.setup.inputs;
         let has_finished = (0..).zip(inputs).all(|(port, name)| {
             self.ended.contains(&port) || !bound.iter().any(|binding| binding.port == *name)
         });
         if !kept && !has_finished {
             let forgotten = self.history.give_up();
-            self.outfit.counters.forgot(forgotten);
+            self.shared.counters.forgot(forgotten);
         }
     }
 }

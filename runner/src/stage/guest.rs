@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_of_log_lines_is_cut_by_the_second_and_counted() {
+    fn log_lines_are_limited_per_second_and_counted() {
         let start = Instant::now();
         let mut pace = Pace::at(start);
         let admitted = (0..5000).filter(|_| pace.admit(start, 10).0).count();

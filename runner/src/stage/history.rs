@@ -222,12 +222,12 @@ impl History {
                 self.failures = 0;
                 let given_up = if self.is_long() {
                     self.forget_calls();
-                    "the calls since its last snapshot are given up"
+                    "the calls since its last snapshot are discarded"
                 } else {
                     self.snapshot = None;
                     self.is_whole = false;
                     self.kept = [0, self.kept[0].saturating_add(self.kept[1])];
-                    "its last snapshot is given up"
+                    "its last snapshot is discarded"
                 };
                 Err(format!("{reason}; {given_up}"))
             }
@@ -255,11 +255,11 @@ impl History {
     }
 
     fn try_restore(&self, instance: &mut Instance, ended: &[u32]) -> Result<String, String> {
-        let repeats = |error: CallError| format!("it cannot be brought back: {error}");
+        let repeats = |error: CallError| format!("it cannot be restored: {error}");
         if let Some(state) = &self.snapshot {
             instance
                 .restore(state)
-                .map_err(|error| format!("it does not take its last snapshot: {error}"))?;
+                .map_err(|error| format!("it rejects its last snapshot: {error}"))?;
         }
         for port in &self.ended {
             repeat(instance, &Task::Finish(*port), &ClockTrace::default()).map_err(repeats)?;

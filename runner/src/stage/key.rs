@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_a_field_that_is_there_twice_counts() {
+    fn the_last_of_duplicate_fields_counts() {
         let datum = r#"{"id":1,"u":{"id":2},"id":"same","u":{"id":3,"id":4,"n":5}}"#;
         assert_eq!(of(&["id"], datum), r#""same""#);
         assert_eq!(of(&["u.id"], datum), "4");
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_null() {
+    fn a_missing_field_is_null() {
         assert_eq!(of(&["s"], "{}"), "null");
         assert_eq!(of(&["n.id"], r#"{"n":7}"#), "null");
         assert_eq!(of(&["s"], r#"{"a":"#), "null");
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_spread_over_all_instances_and_stay_where_they_are() {
+    fn keys_are_distributed_over_all_instances_and_stay_there() {
         let places: Vec<_> = (0..1000)
             .map(|n| Key::instance(n.to_string().as_bytes(), 4))
             .collect();

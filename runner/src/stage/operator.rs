@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     BATCH_DATUMS_MAX, Blueprint, Command, Control, Converters, Counters, Drain, End, Ended,
-    Handoff, Input, OutputPort, Settings, Spread, crew::Crew, drain::Draining, worker::Outfit,
+    Handoff, Input, OutputPort, Partitioning, Settings, drain::Draining, instance_set::InstanceSet,
+    worker::SharedConfig,
 };
 use crate::operator::Instance;
 use mosaik_streams::Frames;
@@ -15,10 +16,10 @@ use mosaik_streams::Frames;
 pub struct OperatorStage {
     /// The operator's name in the manifest.
     pub name: String,
-    /// The opened instances; their number matches `spread`.
+    /// The opened instances; their number matches `partitioning`.
     pub instances: Vec<Instance>,
     /// The rule that assigns records to instances.
-    pub spread: Spread,
+    pub partitioning: Partitioning,
     /// Builds the instances again after a failure.
     pub blueprint: Blueprint,
     /// Its subscriptions.
@@ -39,10 +40,15 @@ impl OperatorStage {
     pub async fn run(self, mut control: Control) -> Ended {
         let (mut running, instances) = Running::new(self, control.handoff.clone());
         let members = instances.into_iter().map(|instance| (instance, None));
-        let end = match Crew::new(&running.outfit, members.collect(), &running.spread, &[]) {
-            Ok(mut crew) => {
-                let end = running.pump(&mut crew, &mut control).await;
-                crew.end(!matches!(end, End::Finished), false).await;
+        let end = match InstanceSet::new(
+            &running.shared,
+            members.collect(),
+            &running.partitioning,
+            &[],
+        ) {
+            Ok(mut instances) => {
+                let end = running.pump(&mut instances, &mut control).await;
+                instances.end(!matches!(end, End::Finished), false).await;
                 end
             }
             Err(reason) => End::Failed(reason),
@@ -57,8 +63,8 @@ impl OperatorStage {
 
 /// The state of a running stage.
 pub(super) struct Running {
-    pub(super) outfit: Outfit,
-    pub(super) spread: Spread,
+    pub(super) shared: SharedConfig,
+    pub(super) partitioning: Partitioning,
     pub(super) inputs: Vec<Input>,
     /// True if the input of the same index is still open.
     pub(super) open: Vec<bool>,
@@ -70,14 +76,14 @@ pub(super) struct Running {
 enum Event {
     Command(Option<Command>),
     Tick,
-    Crew(Result<(), End>),
+    Instances(Result<(), End>),
     HandedOn(Result<(), End>),
     Batch(usize, Option<Frames>),
 }
 
 impl Running {
     fn new(stage: OperatorStage, handoff: Handoff) -> (Self, Vec<Instance>) {
-        let outfit = Outfit {
+        let shared = SharedConfig {
             name: stage.name,
             blueprint: stage.blueprint,
             outputs: stage.outputs,
@@ -88,8 +94,8 @@ impl Running {
             handoff,
         };
         let running = Self {
-            outfit,
-            spread: stage.spread,
+            shared,
+            partitioning: stage.partitioning,
             open: vec![true; stage.inputs.len()],
             inputs: stage.inputs,
             ticks: stage.settings.tick.map(interval),
@@ -98,36 +104,36 @@ impl Running {
         (running, stage.instances)
     }
 
-    async fn pump(&mut self, crew: &mut Crew, control: &mut Control) -> End {
+    async fn pump(&mut self, instances: &mut InstanceSet, control: &mut Control) -> End {
         loop {
-            let handled = match self.next_event(crew, control).await {
+            let handled = match self.next_event(instances, control).await {
                 Event::Command(Some(Command::Drain(drain))) => {
-                    return self.drain(crew, drain).await;
+                    return self.drain(instances, drain).await;
                 }
                 Event::Command(None) => return End::Stopped,
                 Event::Command(Some(Command::Update(update, asked))) => {
-                    self.update(crew, *update, asked).await
+                    self.update(instances, *update, asked).await
                 }
-                Event::Crew(changed) => {
+                Event::Instances(changed) => {
                     // Batches come first after a failure, so that a tick that always fails does not
                     // block them.
                     self.ticks.iter_mut().for_each(tokio::time::Interval::reset);
                     changed
                 }
                 Event::HandedOn(handed_on) => handed_on,
-                Event::Tick => crew.tick().await,
+                Event::Tick => instances.tick().await,
                 Event::Batch(index, Some(batch)) => {
-                    self.batch(crew, self.inputs[index].port, batch).await
+                    self.batch(instances, self.inputs[index].port, batch).await
                 }
                 Event::Batch(index, None) => {
                     self.open[index] = false;
-                    crew.finish(self.inputs[index].port).await
+                    instances.finish(self.inputs[index].port).await
                 }
             };
             if let Err(end) = handled {
                 return end;
             }
-            if !self.open.contains(&true) && !crew.holds() {
+            if !self.open.contains(&true) && !instances.holds() {
                 return End::Finished;
             }
         }
@@ -139,49 +145,54 @@ impl Running {
     /// Triggered when a command arrives; when output is handed on; when the pause after a failure
     /// is over, or an instance ends the stage; when a tick is due; or when an open input has a
     /// batch or has ended.
-    async fn next_event(&mut self, crew: &mut Crew, control: &mut Control) -> Event {
-        if crew.holds() {
+    async fn next_event(&mut self, instances: &mut InstanceSet, control: &mut Control) -> Event {
+        if instances.holds() {
             return tokio::select! {
                 biased;
                 command = control.commands.recv() => Event::Command(command),
-                handed_on = crew.hand_on() => Event::HandedOn(handed_on),
+                handed_on = instances.hand_on() => Event::HandedOn(handed_on),
             };
         }
-        let ready = crew.is_ready();
-        let is_pool = matches!(crew, Crew::Many(_));
+        let ready = instances.is_ready();
+        let is_pool = matches!(instances, InstanceSet::Many(_));
         self.turn = self.turn.wrapping_add(1);
         tokio::select! {
             biased;
             command = control.commands.recv() => Event::Command(command),
-            changed = crew.changes(), if !ready || is_pool => Event::Crew(changed),
+            changed = instances.changes(), if !ready || is_pool => Event::Instances(changed),
             () = next_tick(self.ticks.as_mut()), if ready => Event::Tick,
             (index, batch) = next_batch(&mut self.inputs, &self.open, self.turn), if ready => Event::Batch(index, batch),
         }
     }
 
-    async fn batch(&mut self, crew: &mut Crew, port: u32, batch: Frames) -> Result<(), End> {
-        self.outfit
+    async fn batch(
+        &mut self,
+        instances: &mut InstanceSet,
+        port: u32,
+        batch: Frames,
+    ) -> Result<(), End> {
+        self.shared
             .counters
             .took(batch.count(), batch.payload_len());
-        crew.batch(port, batch).await
+        instances.batch(port, batch).await
     }
 
     /// Drains the edges, then ends each input.
-    async fn drain(&mut self, crew: &mut Crew, drain: Drain) -> End {
+    async fn drain(&mut self, instances: &mut InstanceSet, drain: Drain) -> End {
         let mut inputs = std::mem::take(&mut self.inputs);
         let mut end = End::Stopped;
         for (index, input) in inputs.iter_mut().enumerate() {
             if !std::mem::replace(&mut self.open[index], false) {
                 continue;
             }
-            if let Err(early) = self.drain_input(crew, drain, input).await {
+            if let Err(early) = self.drain_input(instances, drain, input).await {
                 end = early;
                 break;
             }
         }
         self.inputs = inputs;
         if end == End::Stopped
-            && let Err(early) = crew.hand_on().await
+            && let Err(early) = instances.hand_on().await
         {
             end = early;
         }
@@ -190,17 +201,17 @@ impl Running {
 
     async fn drain_input(
         &mut self,
-        crew: &mut Crew,
+        instances: &mut InstanceSet,
         drain: Drain,
         input: &mut Input,
     ) -> Result<(), End> {
         let port = input.port;
-        let handoff = self.outfit.handoff.clone();
+        let handoff = self.shared.handoff.clone();
         let mut draining = Draining::new(drain, input);
         while let Some(batch) = draining.next(&handoff).await {
-            self.batch(crew, port, batch).await?;
+            self.batch(instances, port, batch).await?;
         }
-        crew.finish(port).await
+        instances.finish(port).await
     }
 }
 

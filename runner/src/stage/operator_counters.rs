@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_has_so_many_counters_however_often_it_is_built() {
+    fn the_number_of_counters_of_an_operator_is_bounded() {
         let counters = OperatorCounters::default();
         for instance in 0..100 {
             for name in 0..64 {

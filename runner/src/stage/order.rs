@@ -83,7 +83,7 @@ mod tests {
     use futures::FutureExt;
 
     #[test]
-    fn turns_come_in_the_order_they_were_drawn_whichever_is_over_first() {
+    fn turns_keep_their_order_regardless_of_completion() {
         let mut order = Order::new();
         let (first, second, third) = (order.draw(), order.draw(), order.draw());
         let has_come = |turn: &Turn| turn.comes().now_or_never().is_some();

@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Counters, End, Key, Settings, Spread,
+    Counters, End, Key, Partitioning, Settings,
     history::Saved,
     order::{Order, Turn},
     worker::Worker,
@@ -37,7 +37,7 @@ enum Work {
     Snapshot(oneshot::Sender<Result<Saved, String>>),
 }
 
-struct Lane {
+struct WorkerSlot {
     work: mpsc::Sender<Work>,
     /// Closed when the thread has ended.
     over: oneshot::Receiver<()>,
@@ -45,7 +45,7 @@ struct Lane {
 
 /// Concurrent instances. On drop, they finish their queued work and end.
 pub(super) struct Pool {
-    lanes: Vec<Lane>,
+    slots: Vec<WorkerSlot>,
     key: Option<Key>,
     order: Order,
     /// Worker slots with room, listed once per batch that they can accept.
@@ -61,15 +61,15 @@ pub(super) struct Pool {
 
 impl Pool {
     /// Starts a thread for each worker.
-    pub(super) fn start(workers: Vec<Worker>, spread: &Spread) -> Result<Self, String> {
+    pub(super) fn start(workers: Vec<Worker>, partitioning: &Partitioning) -> Result<Self, String> {
         let (free_tx, free) = mpsc::channel(workers.len() * WAITING_MAX);
         let (ends_tx, ends) = mpsc::channel(workers.len());
         let halt = CancellationToken::new();
         let kept = Arc::new(AtomicBool::new(false));
         let counters = workers
             .first()
-            .map_or_else(Arc::default, |worker| worker.outfit.counters.clone());
-        let mut lanes = Vec::new();
+            .map_or_else(Arc::default, |worker| worker.shared.counters.clone());
+        let mut slots = Vec::new();
         for (index, mut worker) in workers.into_iter().enumerate() {
             // Concurrent workers hand on their output themselves, each in its turn.
             worker.eager = true;
@@ -79,7 +79,7 @@ impl Pool {
                 // The channel has capacity for all of them.
                 let _ = free_tx.try_send(index);
             }
-            let thread = LaneThread {
+            let thread = SlotThread {
                 index,
                 worker,
                 todo,
@@ -89,7 +89,7 @@ impl Pool {
             };
             let (runtime, ends) = (Handle::current(), ends_tx.clone());
             std::thread::Builder::new()
-                .name(format!("op {}/{index}", thread.worker.outfit.name))
+                .name(format!("op {}/{index}", thread.worker.shared.name))
                 .spawn(move || {
                     runtime.block_on(async move {
                         if let Err(end) = thread.run().await {
@@ -100,11 +100,11 @@ impl Pool {
                     });
                 })
                 .map_err(|_| Shortage::of_threads().to_string())?;
-            lanes.push(Lane { work, over });
+            slots.push(WorkerSlot { work, over });
         }
         Ok(Self {
-            lanes,
-            key: spread.key.clone(),
+            slots,
+            key: partitioning.key.clone(),
             order: Order::new(),
             free,
             ends,
@@ -124,38 +124,38 @@ impl Pool {
 
     async fn by_key(&mut self, key: &Key, port: u32, batch: &Frames) -> Result<(), End> {
         let mut builders: Vec<FramesBuilder> = Vec::new();
-        builders.resize_with(self.lanes.len(), FramesBuilder::new);
+        builders.resize_with(self.slots.len(), FramesBuilder::new);
         for datum in batch {
-            builders[Key::instance(&key.of(datum), self.lanes.len())].push(datum);
+            builders[Key::instance(&key.of(datum), self.slots.len())].push(datum);
         }
         let mut outcome = Ok(());
-        for (lane, mut builder) in builders.into_iter().enumerate() {
+        for (slot, mut builder) in builders.into_iter().enumerate() {
             let datums = builder.finish();
             if outcome.is_err() {
                 self.counters.undelivered(datums.count());
             } else if !datums.is_empty() {
-                outcome = self.give(lane, Work::Batch(port, datums, None)).await;
+                outcome = self.give(slot, Work::Batch(port, datums, None)).await;
             }
         }
         outcome
     }
 
     async fn by_room(&mut self, port: u32, mut rest: Frames) -> Result<(), End> {
-        let parts = (rest.count() / PART_MIN).clamp(1, self.lanes.len());
+        let parts = (rest.count() / PART_MIN).clamp(1, self.slots.len());
         let size = rest.count().div_ceil(parts);
         while !rest.is_empty() {
-            let lane = tokio::select! {
+            let slot = tokio::select! {
                 biased;
                 // Triggered when an instance has failed permanently.
                 Some(end) = self.ends.recv() => Err(end),
                 // Triggered when an instance has room.
-                Some(lane) = self.free.recv() => Ok(lane),
+                Some(slot) = self.free.recv() => Ok(slot),
             };
             let datums = rest.split_front(size, usize::MAX);
-            let given = match lane {
-                Ok(lane) => {
+            let given = match slot {
+                Ok(slot) => {
                     let turn = Some(self.order.draw());
-                    self.give(lane, Work::Batch(port, datums, turn)).await
+                    self.give(slot, Work::Batch(port, datums, turn)).await
                 }
                 Err(end) => {
                     self.counters.undelivered(datums.count());
@@ -172,18 +172,18 @@ impl Pool {
 
     /// Sends a tick to each instance.
     pub(super) async fn tick(&mut self) -> Result<(), End> {
-        for lane in 0..self.lanes.len() {
+        for slot in 0..self.slots.len() {
             let turn = self.turn();
-            self.give(lane, Work::Tick(turn)).await?;
+            self.give(slot, Work::Tick(turn)).await?;
         }
         Ok(())
     }
 
     /// Makes each instance continue with other settings.
     pub(super) async fn retune(&mut self, settings: &Settings) -> Result<(), End> {
-        for lane in 0..self.lanes.len() {
+        for slot in 0..self.slots.len() {
             let settings = Box::new(settings.clone());
-            self.give(lane, Work::Retune(settings)).await?;
+            self.give(slot, Work::Retune(settings)).await?;
         }
         Ok(())
     }
@@ -192,10 +192,10 @@ impl Pool {
     /// handed on their output.
     pub(super) async fn finish(&mut self, port: u32) -> Result<(), End> {
         let mut heard = Vec::new();
-        for lane in 0..self.lanes.len() {
+        for slot in 0..self.slots.len() {
             let (done, waits) = oneshot::channel();
             let turn = self.turn();
-            self.give(lane, Work::Finish(port, turn, done)).await?;
+            self.give(slot, Work::Finish(port, turn, done)).await?;
             heard.push(waits);
         }
         for waits in heard {
@@ -208,11 +208,11 @@ impl Pool {
 
     /// Returns the state of each instance, after all the work passed to it.
     pub(super) async fn snapshots(&mut self) -> Result<Vec<Saved>, String> {
-        let gone = || "an instance of it has failed".to_owned();
+        let gone = || "one of its instances has failed".to_owned();
         let mut answers = Vec::new();
-        for lane in &self.lanes {
+        for slot in &self.slots {
             let (reply, answer) = oneshot::channel();
-            lane.work
+            slot.work
                 .send(Work::Snapshot(reply))
                 .await
                 .map_err(|_| gone())?;
@@ -229,7 +229,7 @@ impl Pool {
     pub(super) async fn failed(&mut self) -> End {
         match self.ends.recv().await {
             Some(end) => end,
-            None => End::Failed("an instance of it has ended".to_owned()),
+            None => End::Failed("one of its instances has ended".to_owned()),
         }
     }
 
@@ -239,10 +239,10 @@ impl Pool {
         if at_once {
             self.halt.cancel();
         }
-        for lane in self.lanes {
-            drop(lane.work);
+        for slot in self.slots {
+            drop(slot.work);
             // No value is ever sent: the closed channel is the signal.
-            let _ = lane.over.await;
+            let _ = slot.over.await;
         }
     }
 
@@ -250,13 +250,13 @@ impl Pool {
         self.key.is_none().then(|| self.order.draw())
     }
 
-    async fn give(&mut self, lane: usize, work: Work) -> Result<(), End> {
+    async fn give(&mut self, slot: usize, work: Work) -> Result<(), End> {
         let end = tokio::select! {
             biased;
             // Triggered when an instance has failed permanently.
             Some(end) = self.ends.recv() => Some(end),
             // Triggered when the instance has room, or has ended.
-            room = self.lanes[lane].work.reserve() => match room {
+            room = self.slots[slot].work.reserve() => match room {
                 Ok(room) => {
                     room.send(work);
                     return Ok(());
@@ -283,7 +283,7 @@ impl Work {
 }
 
 /// The thread of one instance.
-struct LaneThread {
+struct SlotThread {
     index: usize,
     worker: Worker,
     todo: mpsc::Receiver<Work>,
@@ -292,12 +292,12 @@ struct LaneThread {
     kept: Arc<AtomicBool>,
 }
 
-impl LaneThread {
+impl SlotThread {
     async fn run(mut self) -> Result<(), End> {
         let end = self.work().await;
         self.todo.close();
         while let Some(work) = self.todo.recv().await {
-            self.worker.outfit.counters.undelivered(work.datums());
+            self.worker.shared.counters.undelivered(work.datums());
         }
         self.worker.end(end.is_ok() && self.kept.load(Relaxed));
         end
@@ -322,7 +322,7 @@ impl LaneThread {
                     () = self.halt.cancelled() => Ok(false),
                 };
                 if revived != Ok(true) {
-                    self.worker.outfit.counters.undelivered(work.datums());
+                    self.worker.shared.counters.undelivered(work.datums());
                     return revived.map(drop);
                 }
             }

@@ -33,16 +33,16 @@ impl Worker {
     ) -> Result<(), End> {
         let records = batch.count();
         tracing::warn!(
-            operator = self.outfit.name,
-            "failed on a batch of {records} records, tries them one by one: {error}"
+            operator = self.shared.name,
+            "failed on a batch of {records} records, retries them one by one: {error}"
         );
-        let mut failing = Failing::new(&self.outfit.blueprint.setup.limits);
+        let mut failing = Failing::new(&self.shared.blueprint.setup.limits);
         progress.restart();
         let mut rest = batch;
         let mut failed = 0;
         for index in 0..records {
             self.come_back(&mut failing).await?;
-            if self.outfit.handoff.is_abandoned() {
+            if self.shared.handoff.is_abandoned() {
                 return Err(End::Stopped);
             }
             let record = rest.split_front(1, usize::MAX);
@@ -94,7 +94,7 @@ impl Worker {
         {
             self.batch_max.was_too_slow(records);
             tracing::warn!(
-                operator = self.outfit.name,
+                operator = self.shared.name,
                 "each of the {records} records was in time, all together were not: it gets fewer at once from now on; \
                  `limits.time` can be raised, or `batch_size` of its edges lowered"
             );
@@ -102,9 +102,9 @@ impl Worker {
         if failed == records {
             let pause = self.backoff.failed();
             tracing::error!(
-                operator = self.outfit.name,
+                operator = self.shared.name,
                 ?pause,
-                "failed on each of the {records} records of a batch; a new instance follows"
+                "failed on each of the {records} records of a batch; starting a new instance"
             );
         } else {
             self.backoff.succeeded();
@@ -178,7 +178,7 @@ impl std::fmt::Display for Failing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{:.1?} of CPU time, and {:.1?} to bring the instance back",
+            "{:.1?} of CPU time, and {:.1?} to restore the instance",
             self.took, self.returned
         )
     }

@@ -234,7 +234,7 @@ impl SingleInstance {
             Some(instance) => Ok(instance),
             None => self.restored(),
         };
-        let cannot = |reason| Lost(format!("it cannot be brought back: {reason}"));
+        let cannot = |reason| Lost(format!("it cannot be restored: {reason}"));
         Ok(self.instance.insert(instance.map_err(cannot)?))
     }
 

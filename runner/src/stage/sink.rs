@@ -6,7 +6,7 @@ use mosaik_streams::{Frames, schema::Transcoder};
 
 use super::{
     BATCH_DATUMS_MAX, Command, Control, Counters, Drain, End, Ended, Input,
-    convert::{Complaints, for_sink},
+    convert::{RateLimitedWarnings, for_sink},
     drain::Draining,
 };
 use crate::connector::{Sink, SinkError};
@@ -32,7 +32,7 @@ impl SinkStage {
             sink: self.sink,
             transcoder: self.transcoder,
             counters: self.counters,
-            complaints: Complaints::default(),
+            warnings: RateLimitedWarnings::default(),
         };
         outlet.counters.writes_with(outlet.sink.progress());
         let mut end = outlet.pump(&mut input, &mut control).await;
@@ -60,7 +60,7 @@ struct Outlet {
     sink: Box<dyn Sink>,
     transcoder: Option<Transcoder>,
     counters: Arc<Counters>,
-    complaints: Complaints,
+    warnings: RateLimitedWarnings,
 }
 
 impl Outlet {
@@ -103,12 +103,7 @@ impl Outlet {
             return self.write(&batch, control).await;
         };
         while !batch.is_empty() {
-            let json = for_sink(
-                &transcoder,
-                &mut batch,
-                &self.counters,
-                &mut self.complaints,
-            );
+            let json = for_sink(&transcoder, &mut batch, &self.counters, &mut self.warnings);
             if let Err(end) = self.write(&json, control).await {
                 self.counters.undelivered(batch.count());
                 return Err(end);
@@ -156,7 +151,7 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn a_batch_of_which_nothing_was_written_is_undelivered_to_the_last_record() {
+    async fn an_unwritten_batch_is_counted_as_undelivered() {
         let path = "/dev/full".into();
         let sink = open_sink(&SinkConfig::new("file", FileSink { path }), &[]).await;
         let counters = Arc::new(Counters::default());
@@ -164,7 +159,7 @@ mod tests {
             sink: sink.unwrap(),
             transcoder: None,
             counters: Arc::clone(&counters),
-            complaints: Complaints::default(),
+            warnings: RateLimitedWarnings::default(),
         };
         let abandon = CancellationToken::new();
         let (_sender, commands) = mpsc::channel(1);

@@ -45,7 +45,7 @@ impl SourceStage {
             counters,
         } = self;
         let Control { commands, handoff } = control;
-        let mut told = source.counts();
+        let mut reported = source.counts();
         loop {
             let is_held = !held.is_empty();
             let batch = tokio::select! {
@@ -68,7 +68,7 @@ impl SourceStage {
                             }
                         }
                         source.conclude();
-                        count_skipped(&**source, &mut told, counters);
+                        count_skipped(&**source, &mut reported, counters);
                         return handed_on.err().unwrap_or(End::Stopped);
                     }
                     Some(other) => {
@@ -84,7 +84,7 @@ impl SourceStage {
                 // Triggered when there is input, and a stream with readers.
                 batch = next(&mut **source, demand), if !is_held => batch,
             };
-            count_skipped(&**source, &mut told, counters);
+            count_skipped(&**source, &mut reported, counters);
             match batch {
                 Ok(Some(batch)) => {
                     counters.took(batch.count(), batch.payload_len());
@@ -98,27 +98,31 @@ impl SourceStage {
 }
 
 /// Counts the records that the source has skipped since the last call.
-fn count_skipped(source: &dyn Source, told: &mut SourceCounts, counters: &Counters) {
+fn count_skipped(source: &dyn Source, reported: &mut SourceCounts, counters: &Counters) {
     let counts = source.counts();
     counters.skipped(
-        counts.too_large - told.too_large,
-        counts.invalid - told.invalid,
+        counts.too_large - reported.too_large,
+        counts.invalid - reported.invalid,
     );
     let own = [
         (
             "missed_files",
             CounterClass::Lost,
-            counts.missed_files - told.missed_files,
+            counts.missed_files - reported.missed_files,
         ),
         // These records are still in the file.
         (
             "unfinished",
             CounterClass::Normal,
-            counts.unfinished - told.unfinished,
+            counts.unfinished - reported.unfinished,
         ),
-        ("cut_off", CounterClass::Lost, counts.cut_off - told.cut_off),
+        (
+            "cut_off",
+            CounterClass::Lost,
+            counts.cut_off - reported.cut_off,
+        ),
         // These fields were handed on, although they do not have the type of their column.
-        ("mixed", CounterClass::Normal, counts.mixed - told.mixed),
+        ("mixed", CounterClass::Normal, counts.mixed - reported.mixed),
     ];
     for (name, class, delta) in own.into_iter().filter(|(.., delta)| *delta > 0) {
         let name = name.into();
@@ -126,7 +130,7 @@ fn count_skipped(source: &dyn Source, told: &mut SourceCounts, counters: &Counte
             .of_operator()
             .add(&[Counted { name, class, delta }]);
     }
-    *told = counts;
+    *reported = counts;
 }
 
 /// Returns the next batch while its stream has readers. Cancel safe.

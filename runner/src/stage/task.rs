@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn another_attempt_repeats_nothing_that_was_handed_on() {
+    fn a_retry_does_not_repeat_output() {
         let mut progress = Progress::default();
         let mut first = answer(&[(0, 5), (2, 1)], &[3]);
         progress.note(0, &mut first);

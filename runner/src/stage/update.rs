@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use tokio::{sync::oneshot, time::Interval};
 
 use super::{
-    Blueprint, Converters, End, OnError, OutputPort, Spread,
-    crew::Crew,
+    Blueprint, Converters, End, OnError, OutputPort, Partitioning,
     history::Saved,
+    instance_set::InstanceSet,
     operator::{Running, interval},
-    spread::spread,
-    worker::Outfit,
+    partitioning::repartition,
+    worker::SharedConfig,
 };
 use crate::operator::{Instance, Limits};
 
@@ -28,10 +28,10 @@ pub struct Update {
 /// New instances and their properties.
 #[derive(Debug)]
 pub struct Replacement {
-    /// The opened instances; their number matches `spread`.
+    /// The opened instances; their number matches `partitioning`.
     pub instances: Vec<Instance>,
     /// The rule that assigns records to instances.
-    pub spread: Spread,
+    pub partitioning: Partitioning,
     /// Builds the instances again after a failure.
     pub blueprint: Blueprint,
     /// Their output ports, in the new component's order.
@@ -68,9 +68,9 @@ pub struct Asked {
 
 /// A prepared replacement.
 struct Next {
-    crew: Crew,
-    outfit: Outfit,
-    spread: Spread,
+    instances: InstanceSet,
+    shared: SharedConfig,
+    partitioning: Partitioning,
 }
 
 impl Running {
@@ -78,7 +78,7 @@ impl Running {
     /// Without the signal, the old instances continue and have lost nothing.
     pub(super) async fn update(
         &mut self,
-        crew: &mut Crew,
+        instances: &mut InstanceSet,
         update: Update,
         asked: Asked,
     ) -> Result<(), End> {
@@ -87,15 +87,15 @@ impl Running {
             replacement,
         } = update;
         if let Some(replacement) = &replacement
-            && replacement.spread.instances > 1
+            && replacement.partitioning.instances > 1
         {
             // Several instances hand on their output in turns, and the held output has no turn.
-            crew.hand_on().await?;
+            instances.hand_on().await?;
         }
         let began = Instant::now();
         let next = match replacement {
             Some(replacement) => self
-                .make_ready(crew, replacement, &settings)
+                .make_ready(instances, replacement, &settings)
                 .await
                 .map(Some),
             None => Ok(None),
@@ -113,17 +113,17 @@ impl Running {
             return Ok(());
         };
         let Some(next) = next else {
-            self.outfit.on_error = settings.on_error.clone();
-            self.outfit.blueprint.setup.limits = settings.limits;
+            self.shared.on_error = settings.on_error.clone();
+            self.shared.blueprint.setup.limits = settings.limits;
             retime(&mut self.ticks, settings.tick);
-            self.outfit.checkpoint = settings.checkpoint;
+            self.shared.checkpoint = settings.checkpoint;
             let _ = done.send(began.elapsed());
-            return crew.retune(&settings).await;
+            return instances.retune(&settings).await;
         };
-        let mut before = std::mem::replace(crew, next.crew);
-        crew.inherit(&mut before);
-        self.outfit = next.outfit;
-        self.spread = next.spread;
+        let mut before = std::mem::replace(instances, next.instances);
+        instances.inherit(&mut before);
+        self.shared = next.shared;
+        self.partitioning = next.partitioning;
         self.ticks = settings.tick.map(interval);
         let _ = done.send(began.elapsed());
         // The state was taken over, or is dropped because of `state: reset`.
@@ -134,22 +134,26 @@ impl Running {
     /// Prepares the new instances, with the state of the old ones if it is carried over.
     async fn make_ready(
         &self,
-        crew: &mut Crew,
+        instances: &mut InstanceSet,
         replacement: Replacement,
         settings: &Settings,
     ) -> Result<Next, String> {
-        let outfit = Outfit {
+        let shared = SharedConfig {
             blueprint: replacement.blueprint,
             outputs: replacement.outputs,
             converters: replacement.converters,
             on_error: settings.on_error.clone(),
             checkpoint: settings.checkpoint,
-            ..self.outfit.clone()
+            ..self.shared.clone()
         };
         let saved = if replacement.carry {
-            spread(crew.snapshots().await?, &self.spread, &replacement.spread)?
+            repartition(
+                instances.snapshots().await?,
+                &self.partitioning,
+                &replacement.partitioning,
+            )?
         } else {
-            vec![None; replacement.spread.instances]
+            vec![None; replacement.partitioning.instances]
         };
         let inputs = self.inputs.iter().zip(&self.open);
         let ended: Vec<_> = inputs
@@ -157,9 +161,9 @@ impl Running {
             .collect();
         let members = restored(replacement.instances, saved)?;
         Ok(Next {
-            crew: Crew::new(&outfit, members, &replacement.spread, &ended)?,
-            outfit,
-            spread: replacement.spread,
+            instances: InstanceSet::new(&shared, members, &replacement.partitioning, &ended)?,
+            shared,
+            partitioning: replacement.partitioning,
         })
     }
 }
@@ -173,7 +177,7 @@ fn restored(
     for (mut instance, saved) in instances.into_iter().zip(saved) {
         if let Some(saved) = &saved {
             instance.restore(&saved.state).map_err(|error| {
-                format!("the new one refuses the state of the old one: {error}")
+                format!("the new operator rejects the state of the old one: {error}")
             })?;
         }
         members.push((instance, saved));

@@ -7,7 +7,7 @@ use mosaik_streams::{Frames, FramesProducer};
 use super::{
     Blueprint, Converters, Counters, End, Handoff, OnError, Settings,
     backoff::Backoff,
-    convert::Complaints,
+    convert::RateLimitedWarnings,
     history::{History, Saved},
     order::Turn,
     task::{Progress, Task},
@@ -23,7 +23,7 @@ pub struct OutputPort {
 
 /// The configuration that all instances of an operator share.
 #[derive(Debug, Clone)]
-pub(super) struct Outfit {
+pub(super) struct SharedConfig {
     pub(super) name: String,
     pub(super) blueprint: Blueprint,
     pub(super) outputs: Vec<OutputPort>,
@@ -37,21 +37,21 @@ pub(super) struct Outfit {
 
 /// A running instance.
 pub(super) struct Worker {
-    pub(super) outfit: Outfit,
+    pub(super) shared: SharedConfig,
     /// `None` after a failure, until the next instance is built.
     pub(super) instance: Option<Instance>,
     pub(super) history: History,
     pub(super) backoff: Backoff,
     /// True if the policy asks for a new instance after the answers to the current call.
     pub(super) restart: bool,
-    pub(super) complaints: Complaints,
+    pub(super) warnings: RateLimitedWarnings,
     /// Number of records per call. It is smaller than a batch if the operator is too slow for a
     /// whole one.
     pub(super) batch_max: BatchMax,
     /// Input ports that have ended and whose end this instance or a previous one has processed.
     pub(super) ended: Vec<u32>,
     /// Input ports that have ended and whose end the instance has yet to process.
-    pub(super) untold: Vec<u32>,
+    pub(super) ends_due: Vec<u32>,
     /// Output that is not handed on yet: at most the answer to one call.
     pub(super) held: VecDeque<Held>,
     /// True if output is handed on before the call is over. Otherwise the stage hands it on between
@@ -80,22 +80,22 @@ impl Worker {
     /// Creates a worker for an instance with the state in `saved`. `ended` lists the input ports
     /// that have already ended.
     pub(super) fn new(
-        outfit: Outfit,
+        shared: SharedConfig,
         instance: Instance,
         saved: Option<Saved>,
         ended: Vec<u32>,
     ) -> Self {
-        let component = &outfit.blueprint.component;
-        let history = History::new(component, outfit.checkpoint, saved);
+        let component = &shared.blueprint.component;
+        let history = History::new(component, shared.checkpoint, saved);
         Self {
-            outfit,
+            shared,
             instance: Some(instance),
             history,
             backoff: Backoff::default(),
             restart: false,
-            complaints: Complaints::default(),
+            warnings: RateLimitedWarnings::default(),
             batch_max: BatchMax::default(),
-            untold: ended,
+            ends_due: ended,
             ended: Vec::new(),
             held: VecDeque::new(),
             eager: false,
@@ -114,7 +114,7 @@ impl Worker {
         turn: Option<Turn>,
     ) -> Result<(), End> {
         self.turn = turn;
-        let done = match self.outfit.converters.inputs.get(port as usize) {
+        let done = match self.shared.converters.inputs.get(port as usize) {
             Some(Some(transcoder)) => {
                 let transcoder = transcoder.clone();
                 self.process_as_json(port, &transcoder, batch).await
@@ -131,7 +131,7 @@ impl Worker {
             let records = rest.split_front(self.batch_max.get(), usize::MAX);
             let done = self.call(Task::Batch(port, records)).await;
             if done.is_err() {
-                self.outfit.counters.undelivered(rest.count());
+                self.shared.counters.undelivered(rest.count());
                 return done;
             }
         }
@@ -159,9 +159,9 @@ impl Worker {
 
     /// Changes the settings of this instance and of those that follow.
     pub(super) fn retune(&mut self, settings: &Settings) {
-        self.outfit.on_error = settings.on_error.clone();
-        self.outfit.blueprint.setup.limits = settings.limits;
-        self.outfit.checkpoint = settings.checkpoint;
+        self.shared.on_error = settings.on_error.clone();
+        self.shared.blueprint.setup.limits = settings.limits;
+        self.shared.checkpoint = settings.checkpoint;
         self.history.set_interval(settings.checkpoint);
         if let Some(instance) = &mut self.instance {
             instance.set_limits(settings.limits);
@@ -176,7 +176,7 @@ impl Worker {
             tokio::select! {
                 biased;
                 // Triggered when the time limit for the stage to end has passed.
-                () = self.outfit.handoff.abandoned() => return Ok(()),
+                () = self.shared.handoff.abandoned() => return Ok(()),
                 // Triggered when the pause after a failure is over.
                 () = tokio::time::sleep_until(not_before.into()) => self.rebuild()?,
             }
@@ -188,10 +188,10 @@ impl Worker {
     pub(super) fn snapshot(&mut self) -> Result<Saved, String> {
         if self.instance.is_none() {
             self.rebuild()
-                .map_err(|_| "it could not be brought back".to_owned())?;
+                .map_err(|_| "it could not be restored".to_owned())?;
         }
         let Some(instance) = &mut self.instance else {
-            return Err("its instance was lost and is not back yet".to_owned());
+            return Err("its instance was lost and is not restored yet".to_owned());
         };
         match instance.snapshot() {
             Ok(state) => Ok(self.history.saved_as(state)),
@@ -215,7 +215,7 @@ impl Worker {
         let called = self.call_in_full(task).await;
         if called.is_err() {
             let left = records.saturating_sub(self.accounted);
-            self.outfit.counters.undelivered(left);
+            self.shared.counters.undelivered(left);
         }
         called
     }
@@ -225,11 +225,11 @@ impl Worker {
         if self.instance.is_none() {
             self.rebuild()?;
         }
-        for port in std::mem::take(&mut self.untold) {
+        for port in std::mem::take(&mut self.ends_due) {
             self.perform(Task::Finish(port)).await?;
             // One notification is enough: an instance that fails on it again has no state left to
             // flush.
-            self.untold.retain(|untold| *untold != port);
+            self.ends_due.retain(|ends_due| *ends_due != port);
         }
         self.revive().await?;
         if self.instance.is_none() {
@@ -261,9 +261,9 @@ impl Worker {
     /// Hands on the queued output. Cancel safe: output that is not handed on stays queued.
     pub(super) async fn hand_on(&mut self) -> Result<(), End> {
         while let Some(held) = self.held.front_mut() {
-            let Outfit {
+            let SharedConfig {
                 handoff, counters, ..
-            } = &self.outfit;
+            } = &self.shared;
             let sent = handoff.send_rest(&held.producer, &mut held.frames, counters);
             if let Err(end) = sent.await {
                 self.give_up();
@@ -278,11 +278,11 @@ impl Worker {
     pub(super) fn give_up(&mut self) {
         let left = self.held.drain(..).filter(|held| held.is_counted);
         let left = left.map(|held| held.frames.count()).sum();
-        self.outfit.counters.outputs_undelivered(left);
+        self.shared.counters.outputs_undelivered(left);
     }
 
     pub(super) fn producer(&self, port: u32) -> Option<&FramesProducer> {
-        self.outfit.outputs.get(port as usize)?.producer.as_ref()
+        self.shared.outputs.get(port as usize)?.producer.as_ref()
     }
 }
 

@@ -30,7 +30,7 @@ pub enum ApplyError {
     #[error(transparent)]
     Build(#[from] StartError),
     /// The new generation runs, but some of its stages could not be started.
-    #[error("not all of it could be started: {0}")]
+    #[error("some parts could not be started: {0}")]
     Incomplete(StartError),
     /// An operator refused the swap or did not complete it in time.
     #[error("{stage} cannot be swapped: {reason}")]

@@ -10,7 +10,7 @@ use crate::{
     connector::{self, Sink, Source, SourceContext},
     graph::{self, Graph, OperatorStage, PostcardPolicy, StageKey, StageKind, StreamName},
     operator::Instance,
-    stage::{Blueprint, Converters, Guest, Key, Spread},
+    stage::{Blueprint, Converters, Guest, Key, Partitioning},
 };
 
 /// The reason why a stage could not be built.
@@ -90,7 +90,7 @@ async fn build(
             );
             let blueprint = Blueprint { component, setup };
             // Opening runs the guest, within its limits, so it must not run on a thread that does I/O.
-            let count = spread_of(operator).instances;
+            let count = partitioning_of(operator).instances;
             let opened = tokio::task::spawn_blocking(move || {
                 let instances = blueprint.instances(count);
                 instances.map(|instances| (instances, blueprint))
@@ -109,8 +109,8 @@ async fn build(
 }
 
 /// Returns the number of instances of an operator and the rule that assigns records to them.
-pub(super) fn spread_of(operator: &OperatorStage) -> Spread {
-    Spread {
+pub(super) fn partitioning_of(operator: &OperatorStage) -> Partitioning {
+    Partitioning {
         instances: operator.settings.instances,
         key: operator
             .settings
@@ -153,7 +153,7 @@ pub(super) fn transcoder(graph: &Graph, stream: &StreamName) -> Result<Option<Tr
     match &graph.streams[stream].encoding {
         Encoding::Postcard(schema) => Transcoder::new(schema)
             .map(Some)
-            .map_err(|error| format!("the schema of stream `{stream}` cannot be: {error}")),
+            .map_err(|error| format!("invalid schema of stream `{stream}`: {error}")),
         _ => Ok(None),
     }
 }

@@ -116,7 +116,7 @@ pub(super) fn retune_consumer(
         && let Err(error) = consumer.set_criteria((*new.criteria).clone())
     {
         // The manifest check has already validated the criteria against the encoding.
-        tracing::error!("criteria on stream {} are as before: {error}", new.stream);
+        tracing::error!("criteria on stream {} are unchanged: {error}", new.stream);
     }
     if old.settings.online_when != new.settings.online_when {
         consumer.set_online_when(consumer_online_when(new));

@@ -37,7 +37,7 @@ impl Observer {
                     ));
                     lines.extend(sources(&view, name, config, &reading, consumer.unfit()));
                 }
-                None => lines.push(format!("{key} has ended and reads no more")),
+                None => lines.push(format!("{key} has ended and no longer reads")),
             }
         }
         for reader in view
@@ -59,7 +59,7 @@ impl Observer {
 fn writing(view: &View, name: &StreamName, config: &StreamConfig) -> Vec<String> {
     let writers: Vec<&Stage> = view.graph.writers(name).collect();
     if writers.is_empty() {
-        return vec!["nothing here writes it: it comes from other nodes".to_owned()];
+        return vec!["no stage of this node writes it: it comes from other nodes".to_owned()];
     }
     let reading = view.producers.get(name).and_then(ProducerControl::read);
     let Some(reading) = reading else {
@@ -77,7 +77,7 @@ fn writing(view: &View, name: &StreamName, config: &StreamConfig) -> Vec<String>
         let _ = write!(line, "; {} records wait", reading.queued.0);
     }
     if !reading.online && reading.queued.0 == 0 {
-        line.push_str("; sources that lead nowhere else wait, and stages hold what is written");
+        line.push_str("; sources without other readers pause, and stages buffer their output");
     }
     let limit = config.settings.max_consumers;
     let remote = reading
@@ -151,13 +151,8 @@ fn sources(
         .collect();
     if unfit > 0 {
         lines.push(format!(
-            "  {} found, but not {}: `require` of stream {name} refuses to take from them",
-            nodes(unfit),
-            if unfit == 1 {
-                "what it must be or show"
-            } else {
-                "what they must be or show"
-            },
+            "  {} found without the required tags or tickets: `require` of stream {name} rejects them",
+            nodes(unfit)
         ));
     }
     let is_written_here = view.graph.writers(name).next().is_some();
@@ -183,7 +178,7 @@ fn no_other_node(node: &NodeConfig) -> String {
         .collect();
     let why = match (from.as_slice(), node.mdns) {
         ([], false) => {
-            "`node` names no other one in `bootstrap`, and `mdns` is off; one may still come by itself"
+            "`bootstrap` is empty and `mdns` is off; a node may still connect to this one"
                 .to_owned()
         }
         ([], true) => "`mdns` found none".to_owned(),
@@ -207,10 +202,10 @@ fn said_of(discovery: &Discovery, attempt: &Attempt, ours: Option<Format>) -> St
             None => format!("; it declares another format: {SAME_FORMAT}"),
         },
         Some(CloseReason::NotAllowed) => "; it refused this node with 10403: this node lacks the tags or tickets that the stream requires of consumers".to_owned(),
-        Some(CloseReason::NoCapacity) => "; it refused this node with 10509: it has as many consumers as it takes".to_owned(),
-        Some(CloseReason::StreamNotFound) => "; it refused this node with 10404: it does not offer the stream any more".to_owned(),
-        Some(CloseReason::TooSlow) => "; it cut this node off with 10413: it did not keep up".to_owned(),
-        Some(CloseReason::EndOfStream) => "; it ended the stream for good".to_owned(),
+        Some(CloseReason::NoCapacity) => "; it refused this node with 10509: it has its maximum number of consumers".to_owned(),
+        Some(CloseReason::StreamNotFound) => "; it refused this node with 10404: it no longer offers the stream".to_owned(),
+        Some(CloseReason::TooSlow) => "; it disconnected this node with 10413: this node did not keep up".to_owned(),
+        Some(CloseReason::EndOfStream) => "; it closed the stream permanently".to_owned(),
         Some(reason) => format!("; the last connection closed with {reason}"),
         None => String::new(),
     };
@@ -219,9 +214,9 @@ fn said_of(discovery: &Discovery, attempt: &Attempt, ours: Option<Format>) -> St
         Phase::Connected => format!("{peer}: connected"),
         Phase::Retrying { at } => {
             let left = at.saturating_duration_since(tokio::time::Instant::now());
-            format!("{peer}: tries again in {}{last}", short(left))
+            format!("{peer}: retries in {}{last}", short(left))
         }
-        Phase::Resting => format!("{peer}: tries again when that node or this one changes{last}"),
+        Phase::Resting => format!("{peer}: retries when either node changes{last}"),
     }
 }
 
@@ -246,7 +241,7 @@ pub(super) fn wants(
         0 => "none".to_owned(),
         count => count.to_string(),
     };
-    format!("online_when wants {minimum} {whom}, has {has}")
+    format!("online_when requires {minimum} {whom}, has {has}")
 }
 
 fn plural(count: usize, noun: &str, condition: Option<&Condition>) -> String {

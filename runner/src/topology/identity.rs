@@ -49,7 +49,7 @@ pub enum IdentityError {
     },
     /// Another process runs a node with this key.
     #[error(
-        "the node's key at {path} is in use by another process; give this node a name of its own with `--name`, or stop the other one"
+        "the node's key at {path} is in use by another process; give this node its own name with `--name`, or stop the other one"
     )]
     InUse {
         /// The path.

@@ -73,7 +73,7 @@ pub enum CodeError {
     #[error("it is larger than {}", show_size(*.0))]
     TooLarge(u64),
     /// No built-in operator has this name (first field); the second field lists the existing ones.
-    #[error("there is no built-in operator `{0}`; there are {1}")]
+    #[error("unknown built-in operator `{0}`; expected one of {1}")]
     NoBuiltin(String, String),
 }
 

@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     IdentityError, Library,
-    build::{BuildError, Parts, parts_of, spread_of},
+    build::{BuildError, Parts, partitioning_of, parts_of},
     edges,
     join::join,
     observer::{Observer, View},
@@ -27,7 +27,7 @@ use super::{
     running::{EndNotice, Ready, Running},
     settings::Settings,
     streams::Ending,
-    summary::Ledger,
+    summary::RunTotals,
 };
 use crate::{
     graph::{
@@ -43,7 +43,7 @@ pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 /// Time that a reload waits for stages that are about to end: 2 s.
 const SETTLE: Duration = Duration::from_secs(2);
 /// Failure reason of a stage that did not stop in time.
-pub(super) const LEFT_BEHIND: &str = "it did not stop in time and was left behind";
+pub(super) const LEFT_BEHIND: &str = "it did not stop in time and was abandoned";
 /// Capacity of the queue of end notices: 64. A stage that ends while the queue is full waits.
 const NOTICES_MAX: usize = 64;
 
@@ -88,7 +88,7 @@ impl StartError {
 /// The state that a restarted node inherits from its predecessor.
 pub(super) struct Past {
     pub(super) generation: u64,
-    pub(super) ledger: Ledger,
+    pub(super) run_totals: RunTotals,
     pub(super) observer: Option<Observer>,
 }
 
@@ -104,7 +104,7 @@ pub struct Node {
     /// This node's own handle to each stream that is written here.
     pub(super) producers: BTreeMap<StreamName, FramesProducer>,
     pub(super) stages: BTreeMap<StageKey, Running>,
-    pub(super) ledger: Ledger,
+    pub(super) run_totals: RunTotals,
     /// Streams that have ended but still have active readers.
     pub(super) ending: JoinSet<StreamName>,
     pub(super) endings: BTreeMap<StreamName, Ending>,
@@ -133,7 +133,7 @@ impl Node {
     ) -> Result<Self, StartError> {
         let past = Past {
             generation: 1,
-            ledger: Ledger::default(),
+            run_totals: RunTotals::default(),
             observer: None,
         };
         Self::start_after(past, graph, library, settings).await
@@ -155,7 +155,7 @@ impl Node {
         let (notify, notices) = mpsc::channel(NOTICES_MAX);
         let Past {
             generation,
-            ledger,
+            run_totals,
             observer,
         } = past;
         let graph = Arc::new(graph);
@@ -163,7 +163,7 @@ impl Node {
             graph: Arc::clone(&graph),
             generation,
             discovery: network.discovery().clone(),
-            ledger: ledger.clone(),
+            run_totals: run_totals.clone(),
             edges: BTreeMap::new(),
             producers: BTreeMap::new(),
             running: BTreeSet::new(),
@@ -182,7 +182,7 @@ impl Node {
             network,
             producers: BTreeMap::new(),
             stages: BTreeMap::new(),
-            ledger,
+            run_totals,
             ending: JoinSet::new(),
             endings: BTreeMap::new(),
             demands: BTreeMap::new(),
@@ -222,7 +222,7 @@ impl Node {
     /// Returns true if the node keeps serving other nodes after its inputs have ended: it shares
     /// streams, and no stage has failed.
     pub fn is_a_service(&self) -> bool {
-        self.graph.is_networked() && !self.ledger.summary(self.generation).has_failures()
+        self.graph.is_networked() && !self.run_totals.summary(self.generation).has_failures()
     }
 
     /// Waits until all stages have ended. Cancel safe.
@@ -290,7 +290,9 @@ impl Node {
             let view = self.observer.view();
             let edges = view.edges.iter().filter(|((key, _), _)| key == stage);
             let queued = edges.filter_map(|(_, edge)| Some(edge.read()?.queued.0));
-            self.ledger.counters(stage).queue_undelivered(queued.sum());
+            self.run_totals
+                .counters(stage)
+                .queue_undelivered(queued.sum());
             Ended {
                 end: End::Failed(LEFT_BEHIND.into()),
                 inputs: Vec::new(),
@@ -307,17 +309,17 @@ impl Node {
         }
         self.let_go(stage, ended.inputs);
         let held = ended.source.as_ref().map_or(0, |(_, held)| held.count());
-        self.ledger.counters(stage).undelivered(held);
-        self.ledger.note_end(stage, ended.end);
+        self.run_totals.counters(stage).undelivered(held);
+        self.run_totals.note_end(stage, ended.end);
     }
 
     /// Closes subscriptions of a stage. The records that they hold count as undelivered.
     fn let_go(&self, stage: &StageKey, inputs: Vec<Input>) {
         for input in inputs {
             let stats = input.consumer.close();
-            self.ledger.note_consumer(stage, &stats);
+            self.run_totals.note_consumer(stage, &stats);
             let closed = usize::try_from(stats.dropped.closed).unwrap_or(usize::MAX);
-            self.ledger.counters(stage).queue_undelivered(closed);
+            self.run_totals.counters(stage).queue_undelivered(closed);
         }
     }
 
@@ -335,7 +337,7 @@ impl Node {
         }
         for (key, parts) in parts {
             if let Parts::Source(_, held) = parts {
-                self.ledger.counters(&key).undelivered(held.count());
+                self.run_totals.counters(&key).undelivered(held.count());
             }
         }
         launched
@@ -364,7 +366,7 @@ impl Node {
             self.starts += 1;
             let running = Running::start(ready, id.clone(), self.starts, self.notify.clone())
                 .map_err(|_| StartError::Machine(Shortage::of_threads().to_string()))?;
-            self.ledger.note_start(&id);
+            self.run_totals.note_start(&id);
             self.owed.remove(&id);
             self.unread.remove(&id);
             self.stages.insert(id, running);
@@ -378,7 +380,7 @@ impl Node {
         parts: Parts,
         inherited: Vec<Input>,
     ) -> Result<Ready, StartError> {
-        let counters = self.ledger.counters(&stage.key);
+        let counters = self.run_totals.counters(&stage.key);
         let mut inherited: BTreeMap<u32, Input> = inherited
             .into_iter()
             .map(|input| (input.port, input))
@@ -424,7 +426,7 @@ impl Node {
                 Ready::Operator(Box::new(OperatorStage {
                     name: stage.key.name.to_string(),
                     instances,
-                    spread: spread_of(operator),
+                    partitioning: partitioning_of(operator),
                     blueprint: *blueprint,
                     inputs: inputs.collect::<Result<_, _>>()?,
                     outputs: self.outputs(operator),

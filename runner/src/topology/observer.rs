@@ -11,7 +11,7 @@ use mosaik_streams::{
 };
 use tokio::sync::watch;
 
-use super::{build::transcoder, node::Node, report::Reload, summary::Ledger};
+use super::{build::transcoder, node::Node, report::Reload, summary::RunTotals};
 use crate::graph::{Edge, Graph, StageKey, StreamConfig, StreamName};
 
 /// Number of past reloads that a node remembers: 32. The oldest is forgotten first.
@@ -35,7 +35,7 @@ pub(super) struct View {
     pub(super) graph: Arc<Graph>,
     pub(super) generation: u64,
     pub(super) discovery: Discovery,
-    pub(super) ledger: Ledger,
+    pub(super) run_totals: RunTotals,
     /// The subscriptions of stages, by port.
     pub(super) edges: BTreeMap<(StageKey, u32), ConsumerControl>,
     /// This node's producers of the streams that are written here.

@@ -18,7 +18,7 @@ pub(super) struct Plan {
 impl Node {
     /// Returns true if a stage does not run but should: it could not be started, or has failed.
     pub(super) fn is_owed(&self, key: &StageKey) -> bool {
-        self.owed.contains(key) || self.ledger.has_failed(key)
+        self.owed.contains(key) || self.run_totals.has_failed(key)
     }
 }
 
@@ -37,7 +37,7 @@ impl Plan {
                 _ if !runs && *change != Change::Remove && node.is_owed(key) => {
                     plan.build.push(key.clone());
                 }
-                Change::Keep | Change::Retune if !runs && !node.ledger.has_ended(key) => {
+                Change::Keep | Change::Retune if !runs && !node.run_totals.has_ended(key) => {
                     plan.build.push(key.clone());
                 }
                 Change::Retune if runs && key.role == Role::Operator => plan.swap.push(key.clone()),

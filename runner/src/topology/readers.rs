@@ -153,19 +153,19 @@ mod tests {
                 .iter()
                 .map(|peer| (*peer, "desk".to_owned()))
                 .collect(),
-            waits_for: waits.then(|| "online_when wants 1 subscriber, has none".to_owned()),
+            waits_for: waits.then(|| "online_when requires 1 subscriber, has none".to_owned()),
         }
     }
 
     #[test]
-    fn comings_and_goings_are_logged_once() {
+    fn connections_and_disconnections_are_logged_once() {
         let desk = SecretKey::generate().public();
         let mut readers = Readers::default();
         let now = Instant::now();
         let mut lines = |found| readers.lines(found, now);
         assert_eq!(
             lines(found(&[], true)),
-            ["waits for readers: online_when wants 1 subscriber, has none"]
+            ["waits for readers: online_when requires 1 subscriber, has none"]
         );
         assert!(lines(found(&[], true)).is_empty());
         assert_eq!(lines(found(&[desk], false)), ["is read by desk"]);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_comes_and_goes_is_logged_at_a_bounded_rate() {
+    fn a_flapping_reader_is_logged_at_a_bounded_rate() {
         let desk = SecretKey::generate().public();
         let mut readers = Readers::default();
         let start = Instant::now();

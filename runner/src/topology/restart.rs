@@ -45,7 +45,7 @@ impl Node {
                 // Nothing runs: report each stage as failed.
                 for stage in stages {
                     let reason = format!("it could not be restarted: {lost}");
-                    self.ledger.note_end(&stage, End::Failed(reason));
+                    self.run_totals.note_end(&stage, End::Failed(reason));
                 }
                 return Err(ApplyError::Incomplete(lost));
             }
@@ -67,7 +67,7 @@ impl Node {
     async fn start_anew(&mut self, graph: Graph) -> Result<(), StartError> {
         let past = Past {
             generation: self.generation,
-            ledger: self.ledger.clone(),
+            run_totals: self.run_totals.clone(),
             observer: Some(self.observer()),
         };
         let library = Arc::clone(&self.library);

@@ -172,7 +172,7 @@ impl Running {
             answer.close();
             answer.try_recv().unwrap_or_else(|_| {
                 Err(format!(
-                    "it did not come to a batch boundary within {SWAP_DEADLINE:?}"
+                    "it did not reach a batch boundary within {SWAP_DEADLINE:?}"
                 ))
             })
         });

@@ -60,7 +60,7 @@ impl Node {
     ) -> Summary {
         let unread = self.unread_streams();
         self.wind_up(Drain::ToEnd, deadline, hurry).await;
-        let mut summary = self.ledger.summary(self.generation);
+        let mut summary = self.run_totals.summary(self.generation);
         summary.note_readers_that_left(&self.graph);
         summary.note_left_behind();
         summary.note_closed(&self.graph);
@@ -117,7 +117,7 @@ impl Node {
             };
             let left = until.saturating_duration_since(Instant::now());
             let report = producer.close_unless(left, cut).await;
-            self.ledger.note_producer(&stream, &report.stats);
+            self.run_totals.note_producer(&stream, &report.stats);
         }
         let endings = self.endings.values();
         let over = join_all(endings.map(|ending| over(until, vec![ending.when.clone()])));
@@ -141,7 +141,7 @@ impl Node {
             self.endings.values().for_each(|ending| ending.cut.cancel());
             if timeout(grace(), self.all_read()).await.is_err() {
                 tracing::warn!(
-                    "a stream was not cut off in time; what it still held is missing from the summary"
+                    "a stream did not close in time; its queued records are missing from the summary"
                 );
             }
         }

@@ -27,7 +27,7 @@ impl Observer {
     /// Returns the node's current status, without rates.
     pub fn status(&self) -> Status {
         let view = self.view();
-        let summary = view.ledger.summary(view.generation);
+        let summary = view.run_totals.summary(view.generation);
         let counted: BTreeMap<_, _> = summary
             .stages
             .iter()

@@ -125,7 +125,7 @@ impl Node {
 
     fn note_closed(&self, stream: &StreamName, report: Option<FinishReport>) {
         if let Some(report) = report {
-            self.ledger.note_producer(stream, &report.stats);
+            self.run_totals.note_producer(stream, &report.stats);
         }
     }
 

@@ -39,7 +39,7 @@ impl Node {
                 && !stage.results().any(|stream| self.is_read(stream))
                 && running.give_up()
             {
-                tracing::info!("{key} stops: nobody reads its results any more");
+                tracing::info!("{key} stops: its output has no reader any more");
                 unread.push(key.clone());
             }
         }
@@ -77,7 +77,7 @@ impl Node {
         }
         Err(StartError::Stream {
             stream: stream.clone(),
-            reason: "it has just ended and is still being read; save the manifest again when it has been".into(),
+            reason: "it has just ended and its records are still being read; save the manifest again later".into(),
         })
     }
 
@@ -96,13 +96,13 @@ impl Node {
             let failed = self
                 .graph
                 .writers(&stream)
-                .any(|stage| self.ledger.has_failed(&stage.key));
+                .any(|stage| self.run_totals.has_failed(&stage.key));
             let shared = self.graph.streams[&stream].settings.scope == Scope::Network;
             let ending = Ending {
                 cut: CancellationToken::new(),
                 when: producer.when().clone(),
             };
-            let (cut, ledger) = (ending.cut.clone(), self.ledger.clone());
+            let (cut, run_totals) = (ending.cut.clone(), self.run_totals.clone());
             self.endings.insert(stream.clone(), ending);
             self.ending.spawn(async move {
                 // When a writer of a shared stream has failed, other nodes must not see the end of
@@ -112,7 +112,7 @@ impl Node {
                 } else {
                     producer.finish_unless(cut.cancelled()).await
                 };
-                ledger.note_producer(&stream, &report.stats);
+                run_totals.note_producer(&stream, &report.stats);
                 stream
             });
         }

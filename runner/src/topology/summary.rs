@@ -126,7 +126,7 @@ impl StreamSummary {
 
 /// Collects the totals of a node. Clones share the same totals.
 #[derive(Debug, Clone)]
-pub(super) struct Ledger {
+pub(super) struct RunTotals {
     since: Instant,
     pages: Arc<Mutex<Pages>>,
 }
@@ -140,7 +140,7 @@ struct Pages {
     produced: BTreeMap<StreamName, StreamSummary>,
 }
 
-impl Default for Ledger {
+impl Default for RunTotals {
     fn default() -> Self {
         Self {
             since: Instant::now(),
@@ -149,7 +149,7 @@ impl Default for Ledger {
     }
 }
 
-impl Ledger {
+impl RunTotals {
     fn pages(&self) -> MutexGuard<'_, Pages> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -230,7 +230,7 @@ impl Observer {
     /// undelivered.
     pub fn summary(&self) -> Summary {
         let view = self.view();
-        let mut summary = view.ledger.summary(view.generation);
+        let mut summary = view.run_totals.summary(view.generation);
         for stage in &mut summary.stages {
             if stage.end.is_some() {
                 continue;
@@ -274,7 +274,7 @@ impl Node {
             .map(|producer| producer.stats().dropped);
         // Records that are too large are counted by their stage.
         let produced = producers.map(|dropped| dropped.total() - dropped.too_large);
-        let past = self.ledger.summary(self.generation).dropped();
+        let past = self.run_totals.summary(self.generation).dropped();
         past + consumed.sum::<u64>() + produced.sum::<u64>()
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{
     ApplyError, StartError,
     apply::SWAP_DEADLINE,
-    build::{Parts, spread_of},
+    build::{Parts, partitioning_of},
     node::Node,
     setup::limits,
 };
@@ -65,7 +65,7 @@ impl Node {
                     converters,
                 }) => Some(Replacement {
                     instances,
-                    spread: spread_of(operator),
+                    partitioning: partitioning_of(operator),
                     blueprint: *blueprint,
                     outputs: self.outputs(operator),
                     converters,

@@ -68,10 +68,10 @@ impl FileWatch {
     /// Like [`new`](Self::new), for files that were read at `read_at`: later changes are reported.
     pub fn since(read_at: SystemTime, files: impl IntoIterator<Item = PathBuf>) -> Self {
         let shared = Arc::new(Shared::default());
-        let told = Arc::clone(&shared);
+        let notified = Arc::clone(&shared);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.map_or(true, |event| told.concerns(&event)) {
-                told.changed.notify_one();
+            if event.map_or(true, |event| notified.concerns(&event)) {
+                notified.changed.notify_one();
             }
         });
         let watcher = watcher
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_neighbour_that_is_written_wakes_nobody() {
+    async fn writes_to_other_files_cause_no_reload() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("m.yaml");
         fs::write(&file, "a").unwrap();

@@ -1,4 +1,4 @@
-//! `{{name}}`: tells of readings above a limit.
+//! `{{name}}`: reports readings above a limit.
 
 use mosaik_wasm_sdk::prelude::*;
 
@@ -24,7 +24,7 @@ struct Config {
     above: f64,
 }
 
-/// Called for each datum. `None` drops it; an error rejects it with its reason, and the next one goes on.
+/// Called for each record. `None` drops it; an error rejects it with a reason. Processing continues.
 #[operator]
 fn alert(reading: Reading, config: &Config) -> Result<Option<Alert>> {
     let Reading { seq, value } = reading;

@@ -51,7 +51,7 @@ impl Operator for Highs {
         })
     }
 
-    /// Called for each datum. An error rejects it with its reason, and the next one goes on.
+    /// Called for each record. An error rejects the record with a reason; processing continues.
     fn process(&mut self, reading: Reading, out: &mut Out<'_, High>) -> Result<()> {
         let Reading { seq, value } = reading;
         ensure!(value >= 0.0, "a value of {value} cannot be");

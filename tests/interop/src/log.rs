@@ -1,4 +1,4 @@
-//! What Mosaik logs, kept to be asked for: the only place where it says why it closed a link.
+//! The log of Mosaik, kept for requests: the only place with the reason for a closed link.
 
 use std::{
     io::{self, Write},

@@ -1,4 +1,4 @@
-//! The node: its streams by name, and what is done at a request.
+//! The node: its streams by name, and the handling of requests.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -28,7 +28,7 @@ use crate::{
     version,
 };
 
-/// How long a request waits for what it asks for.
+/// Maximum time that a request waits for its result.
 const WAIT: Duration = Duration::from_secs(40);
 
 pub struct Node {
@@ -49,7 +49,7 @@ struct Intake {
 struct Seen {
     count: AtomicU64,
     next: AtomicU64,
-    /// One came that was not the next, or not as its number says.
+    /// A record was out of sequence, or its content did not match its number.
     wrong: AtomicBool,
     ended: AtomicBool,
 }
@@ -325,7 +325,7 @@ async fn drain(mut consumer: Consumer<Reading>, seen: Arc<Seen>) {
     seen.ended.store(true, Ordering::Release);
 }
 
-/// Waits for room by itself: a Mosaik producer's sink may refuse what it said it has room for.
+/// Waits for room and retries, because the sink of a Mosaik producer may refuse a record after it has reported room.
 async fn send(producer: &mut Producer<Reading>, mut reading: Reading) -> anyhow::Result<()> {
     loop {
         match producer.try_send(reading) {

@@ -1,4 +1,4 @@
-//! The datum that crosses: a struct of every kind of field, each value known from its number.
+//! The record type of the tests: a struct with every kind of field, each value derived from its number.
 
 use std::collections::BTreeMap;
 

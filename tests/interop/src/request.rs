@@ -1,4 +1,4 @@
-//! What a node can be asked, and what it answers: the protocol between the tests and this process.
+//! Requests and answers of a node: the protocol between the tests and this process.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -67,7 +67,7 @@ pub enum Request {
         #[serde(default)]
         padding: usize,
     },
-    /// Waits until so many readings came in, and says how they were.
+    /// Waits until N readings have arrived, and reports them.
     Received { stream: String, at_least: u64 },
     /// Waits until so many others are connected to the stream: consumers of its producer, or else producers.
     Connected { stream: String, count: usize },
@@ -80,14 +80,14 @@ pub enum Request {
         #[serde(default)]
         remove: Vec<String>,
     },
-    /// Carries a ticket; for another peer than this node if told so.
+    /// Presents a ticket, optionally one for another peer.
     Ticket {
         jwt: JwtRule,
         expires_in_ms: i64,
         #[serde(default)]
         subject: Option<String>,
     },
-    /// Says what the catalog holds.
+    /// Returns the content of the catalog.
     Catalog {},
     /// Waits until the catalog holds a peer with these tags, or does not hold it.
     Peer {

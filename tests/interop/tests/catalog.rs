@@ -83,7 +83,7 @@ async fn tags_arrive_both_ways_at_once() {
         .await;
 }
 
-/// A Mosaik node forgets whoever it does not hear of for `purge_after`; ours renews its entry in time.
+/// A Mosaik node removes a peer without news for `purge_after`; ours renews its entry in time.
 #[tokio::test]
 async fn ours_is_kept_past_their_purge_time() {
     const PURGE: Duration = Duration::from_secs(4);

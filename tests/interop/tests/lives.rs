@@ -1,4 +1,4 @@
-//! Mosaik nodes that are killed, restarted and stopped while datums flow.
+//! Mosaik nodes that are killed, restarted and stopped while records flow.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::common::{Peer, STREAM, addr_of, hex, ours, reading::Reading, until, within};
 
-/// 64 hex digits, always the same: a node that comes back is the same one.
+/// 64 hex digits, always the same, so that a restarted node keeps its identity.
 fn key(seed: &str) -> String {
     format!("{:?}", mosaik_streams::Digest::from(seed))
 }
@@ -37,7 +37,7 @@ async fn a_killed_mosaik_producer_is_found_again_after_its_restart() {
     let mut peer = peer.restart().await;
     assert_eq!(peer.id(), id);
     peer.ask(json!({"produce": {"stream": STREAM}})).await;
-    // It listens on another port now, and knows of nobody: someone has to tell.
+    // It now listens on another port and knows no peer, so the test must introduce it.
     peer.ask(json!({"sync": {"peer": addr_of(&network)}})).await;
     peer.ask(json!({"send": {"stream": STREAM, "from": 500, "count": 100}}))
         .await;
@@ -112,7 +112,7 @@ async fn our_restarted_node_is_found_by_a_mosaik_consumer() {
     }
 }
 
-/// A Mosaik node that hangs keeps its place in the catalog; its consumer goes on where it was.
+/// A Mosaik node that hangs stays in the catalog; its consumer continues where it stopped.
 #[tokio::test]
 async fn a_mosaik_producer_that_is_stopped_goes_on_where_it_was() {
     let mut peer = Peer::start("stopped").await;
@@ -122,7 +122,7 @@ async fn a_mosaik_producer_that_is_stopped_goes_on_where_it_was() {
         network.streams().consumer().with_stream_id(STREAM).build();
     peer.ask(json!({"send": {"stream": STREAM, "from": 0, "count": 10}}))
         .await;
-    // Before it is stopped: what it has taken it may not have written yet.
+    // Before it is stopped, because records that it has received may not be written yet.
     for seq in 0..10 {
         let reading = within("it arrives", consumer.recv()).await;
         assert_eq!(reading, Some(Reading::nth(seq, 0)));

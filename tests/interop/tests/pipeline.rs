@@ -1,4 +1,4 @@
-//! A graph in YAML between two native services: takes what one streams, and streams to the other.
+//! A YAML graph between two native services: reads a stream of one and serves a stream to the other.
 
 use std::process::Stdio;
 

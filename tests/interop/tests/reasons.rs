@@ -42,7 +42,7 @@ async fn meet_and_forget(network: &Network, peer: &mut Peer) {
     .await;
 }
 
-/// What our node is told by its user of a peer: that it produces the stream.
+/// The entry that the user of our node adds for a peer: it produces the stream.
 fn said_to_produce(network: &Network, peer: &Peer) {
     let entry = PeerEntry::new(*network.network_id(), peer.addr()).add_stream(STREAM);
     assert!(network.discovery().insert(entry));
@@ -120,7 +120,7 @@ async fn theirs_10509_is_tried_again() {
     until_connected(&second).await;
 }
 
-/// A Mosaik producer notices that it should cut us only when its write goes on.
+/// A Mosaik producer detects that it must disconnect us only when its write continues.
 #[tokio::test]
 async fn theirs_10413_comes_once_we_read_again() {
     const LEN: usize = 200_000;
@@ -187,7 +187,7 @@ async fn ours_10404_is_understood() {
     let network = Network::new("ours-10404")
         .await
         .expect("it works on loopback");
-    // Either is told of the other by its user, so that neither syncs.
+    // The test introduces each node to the other, so that neither syncs.
     said_to_produce(&network, &peer);
     let claimed = PeerEntry::new(*network.network_id(), network.local().addr()).add_stream(STREAM);
     let claimed = postcard::to_stdvec(&claimed).expect("it can be encoded");

@@ -16,7 +16,7 @@ use crate::common::{
 
 const KEY: [u8; 32] = [0x5a; 32];
 
-/// The rule, as a Mosaik node is told it.
+/// The rule, as a Mosaik node is configured with it.
 fn rule() -> Value {
     json!({"issuer": "desk", "hs256": "5a".repeat(32)})
 }

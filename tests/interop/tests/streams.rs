@@ -193,7 +193,7 @@ async fn criteria_hold_against_a_mosaik_producer() {
     assert_eq!(consumer.stats().filtered, 597);
 }
 
-/// What a Mosaik consumer gets of a stream that ends: all of it, though it has to come back to hear of the end.
+/// A Mosaik consumer receives all records of a stream that ends, although it must reconnect to learn of the end.
 #[tokio::test]
 async fn a_finished_stream_reaches_a_mosaik_consumer_whole() {
     let mut peer = Peer::start("finish").await;

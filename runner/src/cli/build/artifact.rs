@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_the_cdylib_of_the_crate_itself() {
+    fn the_artifact_is_the_cdylib_of_the_crate() {
         let folder = tempfile::tempdir().unwrap();
         let manifest = folder.path().join("Cargo.toml");
         let other = folder.path().join("other/Cargo.toml");
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_put_beside_the_crate_wherever_it_was_built() {
+    fn the_artifact_is_copied_to_the_target_folder_of_the_crate() {
         let folder = tempfile::tempdir().unwrap();
         let (krate, shared) = (folder.path().join("a"), folder.path().join("shared"));
         let below = "wasm32-unknown-unknown/release/a.wasm";

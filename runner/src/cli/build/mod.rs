@@ -16,11 +16,11 @@ use clap::Args;
 use super::{Exit, OutputArgs, print};
 use toolchain::{TARGET, Toolchain};
 
-/// Build an operator in Rust, and print where it is.
+/// Build an operator in Rust and print the path of its component.
 ///
-/// Runs `cargo build --target wasm32-unknown-unknown --release` in DIR: with the Rust in use if that has the target,
-/// else with Debian's rustc-web and rust-web-src, which build the standard library too. The result lies in
-/// DIR/target/wasm32-unknown-unknown/release, wherever cargo's own target folder is.
+/// Runs `cargo build --target wasm32-unknown-unknown --release` in DIR, with the current Rust toolchain if it has the
+/// target, or else with Debian's rustc-web and rust-web-src, which also build the standard library. The result is in
+/// DIR/target/wasm32-unknown-unknown/release, even if cargo uses another target folder.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner build hello\n  # wasm: hello/target/wasm32-unknown-unknown/release/hello.wasm\n  mosaik-runner build hello -- --locked"
@@ -59,10 +59,10 @@ pub(super) fn run(args: &BuildArgs, output: OutputArgs) -> anyhow::Result<Exit> 
     let messages = child.stdout.take().context("cargo has no output")?;
     let built = artifact::of(messages, &folder.join("Cargo.toml"));
     // Cargo has already printed the reason.
-    ensure!(child.wait()?.success(), "cargo could not build it");
-    let Some(built) = built.context("cannot read what cargo says")? else {
+    ensure!(child.wait()?.success(), "cargo failed to build it");
+    let Some(built) = built.context("cannot read the messages of cargo")? else {
         bail!(
-            "it builds, but to no WebAssembly: its Cargo.toml needs\n  [lib]\n  crate-type = [\"cdylib\", \"rlib\"]"
+            "the build produced no WebAssembly: its Cargo.toml needs\n  [lib]\n  crate-type = [\"cdylib\", \"rlib\"]"
         )
     };
     let placed = artifact::place(&built, folder)?;

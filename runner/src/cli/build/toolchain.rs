@@ -35,7 +35,7 @@ pub(super) enum Toolchain {
 /// The reason that no toolchain was found.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ToolchainError {
-    #[error("there is no Rust on this machine: see https://rustup.rs")]
+    #[error("no Rust toolchain found: see https://rustup.rs")]
     NoRust,
     #[error("cannot run {rustc}: {why}", rustc = .rustc.display())]
     Run { rustc: PathBuf, why: String },
@@ -186,7 +186,7 @@ mod tests {
     const LINKER: &str = "host/bin/rust-lld";
 
     #[test]
-    fn an_installed_target_comes_first_and_the_compiler_in_use_before_debians() {
+    fn an_installed_target_is_preferred_and_the_current_compiler_before_debians() {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path();
         let none = OsStr::new("");
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said_with_what_to_install() {
+    fn a_missing_tool_is_reported_with_the_command_that_installs_it() {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path();
         let none = OsStr::new("");
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_compiler_of_these_tests_can_be_asked_and_one_that_is_not_there_is_none() {
+    fn the_current_compiler_is_found_and_a_missing_one_is_none() {
         let rustc = Rustc::ask(Path::new(&program("RUSTC", "rustc")), Path::new("."));
         let rustc = rustc.unwrap().unwrap();
         assert!(rustc.own_libraries.starts_with(&rustc.sysroot));

@@ -9,13 +9,13 @@ use crate::{
     declare::is_name,
 };
 
-/// Which node is meant: the one that runs a manifest, or the one of a name. With one node on the machine neither is needed.
+/// Selects a node by its manifest or name. With one node on the machine, neither is required.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct NodeArgs {
     /// Manifest that the node runs. Default: the only node of this machine.
     #[arg(value_name = "MANIFEST")]
     manifest: Option<PathBuf>,
-    /// Name that `up --name` gave the node.
+    /// Name of the node, from `up --name`.
     #[arg(long, value_name = "NAME", conflicts_with = "manifest", value_parser = node_name)]
     name: Option<String>,
 }

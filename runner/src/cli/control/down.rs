@@ -8,7 +8,7 @@ use crate::{
     control::{AskError, Request},
 };
 
-/// Stop a running node as Ctrl-C does, and wait until it has ended.
+/// Stop a running node as Ctrl-C does, and wait for its exit.
 ///
 /// The node stops reading, processes what is in flight within 30 s, and exits with 0, or with 5 if records were lost. `down`
 /// itself exits with 0 in either case.

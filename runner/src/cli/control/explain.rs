@@ -8,11 +8,11 @@ use crate::{
     control::{Answer, AskError, Request},
 };
 
-/// Explain why nothing flows on a stream of a running node: who is missing, who refuses whom, and what happens next.
+/// Explain why nothing flows on a stream of a running node: missing peers, refusals, and the next retry.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner explain prices pipeline.yaml")]
 pub(in crate::cli) struct ExplainArgs {
-    /// Stream, by its name in the manifest.
+    /// Name of the stream in the manifest.
     stream: String,
     #[command(flatten)]
     node: NodeArgs,

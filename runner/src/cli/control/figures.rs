@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_short() {
+    fn numbers_are_formatted_briefly() {
         let shown: Vec<_> = [0.0, 0.3, 7.0, 999.0, 1234.0, 56_789.0, 2_500_000.0, 3e13]
             .map(short)
             .into();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_as_wide_as_they_must_be() {
+    fn columns_fit_their_widest_cell() {
         let rows = [
             vec!["a".to_owned(), "10".into(), "x".into()],
             vec!["long".into(), "5".into(), "-".into()],

@@ -11,7 +11,7 @@ use crate::{
     topology::report::PeerStatus,
 };
 
-/// List the other nodes that a running node knows: their ids, addresses, and the streams they offer.
+/// List the peers of a running node, with their ids, addresses and streams.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner peers pipeline.yaml")]
 pub(in crate::cli) struct PeersArgs {

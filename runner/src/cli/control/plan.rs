@@ -7,14 +7,14 @@ use clap::Args;
 
 use super::{NodeArgs, args::node_name};
 use crate::{
-    cli::{Exit, complain, harmless, print},
+    cli::{Exit, harmless, print, print_stderr},
     control::{Address, Answer, AskError, Request, find},
     graph::Step,
 };
 
-/// Show what a running node would do to switch to a manifest. Changes nothing.
+/// Show the steps of a running node to switch to a manifest. Changes nothing.
 ///
-/// The node that runs the same file is asked, unless --name says which.
+/// Without `--name`, the plan is for the node that runs the same file, or else for the only node of this machine.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner plan pipeline.yaml\n  mosaik-runner plan next.yaml --name prod"
@@ -22,7 +22,7 @@ use crate::{
 pub(in crate::cli) struct PlanArgs {
     /// Manifest to switch to.
     manifest: PathBuf,
-    /// Name that `up --name` gave the node.
+    /// Name of the node, from `up --name`.
     #[arg(long, value_name = "NAME", value_parser = node_name)]
     name: Option<String>,
     /// Print one line of JSON.
@@ -45,13 +45,13 @@ pub(in crate::cli) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
     let steps = match found.client.ask(&Request::Plan { path }) {
         Ok(Answer::Plan { steps, warnings }) => {
             if !warnings.is_empty() {
-                complain(harmless(&warnings).trim_end());
+                print_stderr(harmless(&warnings).trim_end());
             }
             steps
         }
         Ok(_) => return Err(AskError::Unexpected.into()),
         Err(AskError::Refused(mistakes)) => {
-            complain(&harmless(&mistakes));
+            print_stderr(&harmless(&mistakes));
             return Ok(Exit::Mistakes);
         }
         Err(error) => return Err(error.into()),

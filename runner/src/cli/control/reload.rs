@@ -4,20 +4,20 @@ use clap::Args;
 
 use super::NodeArgs;
 use crate::{
-    cli::{Exit, complain, harmless, print},
+    cli::{Exit, harmless, print, print_stderr},
     control::{Answer, AskError, Request},
     topology::report::Outcome,
 };
 
-/// Make a running node switch to its manifest as it is now, and wait until it has.
+/// Reload the manifest of a running node, and wait for the result.
 ///
-/// A node does so automatically after a file has changed, unless it was started with --no-watch.
+/// A node reloads automatically when a file changes, unless it was started with --no-watch.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner reload pipeline.yaml && echo done")]
 pub(in crate::cli) struct ReloadArgs {
     #[command(flatten)]
     node: NodeArgs,
-    /// Print the receipt as one line of JSON.
+    /// Print the result as one line of JSON.
     #[arg(long)]
     json: bool,
 }
@@ -39,11 +39,11 @@ pub(in crate::cli) fn run(args: &ReloadArgs) -> anyhow::Result<Exit> {
             Exit::Success
         }
         Outcome::Refused => {
-            complain(&text);
+            print_stderr(&text);
             Exit::Mistakes
         }
         Outcome::Incomplete => {
-            complain(&text);
+            print_stderr(&text);
             Exit::Failed
         }
     })

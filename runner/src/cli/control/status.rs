@@ -17,9 +17,9 @@ use crate::{
 /// Default time over which rates are measured: 500 ms.
 const WINDOW_MS: u64 = 500;
 
-/// Show what a running node does: its stages, subscriptions, streams and peers, and its last reload.
+/// Show the stages, subscriptions, streams, peers and last reload of a running node.
 ///
-/// Rates are measured over half a second.
+/// Rates are averages over 500 ms.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner status pipeline.yaml --json | jq .generation")]
 pub(in crate::cli) struct StatusArgs {
@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nodes_are_named_beside_their_number() {
+    fn channels_show_the_names_of_peers() {
         let channel = |peer: Option<&str>, name: Option<&str>| ChannelStatus {
             peer: peer.map(str::to_owned),
             peer_name: name.map(str::to_owned),
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_connected_and_silent_is_not_nobody() {
+    fn a_connected_but_silent_reader_is_listed() {
         let channel = |state: &str, silent_ms| ChannelStatus {
             peer: Some("9f".into()),
             peer_name: Some("desk".into()),

@@ -7,29 +7,30 @@ use mosaik_streams::Criteria;
 
 use super::NodeArgs;
 use crate::{
-    cli::{Exit, complain, printable},
+    cli::{Exit, print_stderr, printable},
     control::{ANSWER_TIME_MAX, Answer, AskError, Form, Found, Request, Shown},
     manifest::parse_criteria,
 };
 
 /// Print the records of a stream of a running node as they flow, one per line.
 ///
-/// It never slows the pipeline: records that are not read in time are missed, and stderr says how many. It goes on over
-/// reloads, until Ctrl-C or --limit. A record that is not text is printed in base64, with a `=` before it; of one that is
-/// too large, its beginning and its length. On a terminal, control characters are escaped as in `\u001b`. The node drops a tap that reads nothing for 30 s.
+/// A tap never slows the pipeline: it misses the records that it does not read in time, and reports their number on
+/// stderr. It continues across reloads, until Ctrl-C or --limit. A binary record is printed in base64 with a leading `=`;
+/// a record above the size limit, as its beginning and its length. On a terminal, control characters are escaped, as in
+/// `\u001b`. The node closes a tap that reads nothing for 30 s.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner tap prices pipeline.yaml\n  mosaik-runner tap prices --where '{symbol: ETH, price: {gte: 3000}}' --limit 10"
 )]
 pub(in crate::cli) struct TapArgs {
-    /// Stream, by its name in the manifest.
+    /// Name of the stream in the manifest.
     stream: String,
     #[command(flatten)]
     node: NodeArgs,
-    /// Criteria that records must meet, as in a manifest, like `{city: Oslo}`. Default: all records.
+    /// Print only records that match these criteria, written as in a manifest, like `{city: Oslo}`. Default: all records.
     #[arg(long = "where", value_name = "CRITERIA")]
     criteria: Option<String>,
-    /// Number of records after which it ends. Default: no limit.
+    /// Exit after N records. Default: no limit.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
 }
@@ -39,7 +40,7 @@ pub(in crate::cli) fn run(args: &TapArgs, colored: bool) -> anyhow::Result<Exit>
         None => Criteria::default(),
         Some(Ok(criteria)) => criteria,
         Some(Err(mistakes)) => {
-            complain(mistakes.render(colored).trim_end());
+            print_stderr(mistakes.render(colored).trim_end());
             return Ok(Exit::Mistakes);
         }
     };
@@ -62,15 +63,15 @@ pub(in crate::cli) fn run(args: &TapArgs, colored: bool) -> anyhow::Result<Exit>
                     shown => shown?,
                 }
                 if missed > missed_before {
-                    complain(&format!(
-                        "missed {} records: they came faster than they were printed",
+                    print_stderr(&format!(
+                        "missed {} records: they arrived faster than they were printed",
                         missed - missed_before
                     ));
                     missed_before = missed;
                 }
             }
-            Ok(Answer::Waiting) => complain(&format!(
-                "stream {} does not run at the moment; waiting for it",
+            Ok(Answer::Waiting) => print_stderr(&format!(
+                "stream {} is not running; waiting for it",
                 args.stream
             )),
             Ok(Answer::Done) => return Ok(Exit::Success),
@@ -81,7 +82,7 @@ pub(in crate::cli) fn run(args: &TapArgs, colored: bool) -> anyhow::Result<Exit>
                     !args.node.find().is_ok_and(lives),
                     "the node has closed the connection: nothing was read for {ANSWER_TIME_MAX:?}"
                 );
-                complain("the node has stopped");
+                print_stderr("the node has stopped");
                 return Ok(Exit::Success);
             }
             Err(error) => return Err(error.into()),
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_datum_is_a_line_and_one_that_was_cut_says_so() {
+    fn each_record_is_one_line_and_a_cut_one_shows_its_length() {
         let text = |text: &str, bytes| Shown {
             form: Form::Text(text.into()),
             bytes,

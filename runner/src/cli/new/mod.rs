@@ -19,26 +19,26 @@ use super::Exit;
 /// The schema of manifests, placed next to every manifest that refers to it.
 const SCHEMA: &str = "mosaik.schema.json";
 
-/// Create an operator or a pipeline to begin with.
+/// Create a new operator or pipeline from a template.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner new operator hello\n  mosaik-runner build hello\n  mosaik-runner up hello/manifest.yaml"
 )]
 pub(super) struct NewArgs {
     #[command(subcommand)]
-    what: What,
+    template: Template,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Template {
     Operator(operator::OperatorArgs),
     Pipeline(pipeline::PipelineArgs),
 }
 
 pub(super) fn run(args: &NewArgs) -> anyhow::Result<Exit> {
-    match &args.what {
-        What::Operator(args) => operator::run(args),
-        What::Pipeline(args) => pipeline::run(args),
+    match &args.template {
+        Template::Operator(args) => operator::run(args),
+        Template::Pipeline(args) => pipeline::run(args),
     }
 }
 
@@ -75,7 +75,7 @@ mod tests {
     use super::{create, fill};
 
     #[test]
-    fn a_file_that_is_there_is_not_written_over() {
+    fn an_existing_file_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         create(&path, "1").unwrap();
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_named_is_filled_in() {
+    fn only_known_placeholders_are_replaced() {
         assert_eq!(
             fill("{{a}} {b} {{a}}{{c}}", &[("a", "1"), ("b", "2")]),
             "1 {b} 1{{c}}"

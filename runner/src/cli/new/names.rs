@@ -52,7 +52,7 @@ impl Named {
             return Ok(named);
         };
         let name = named.name;
-        Err(format!("`{name}` is {taken}; `{name}-operator` would do"))
+        Err(format!("`{name}` is {taken}; try `{name}-operator`"))
     }
 
     /// Parses the path of a pipeline, whose name becomes a file name.
@@ -62,7 +62,7 @@ impl Named {
     pub(super) fn pipeline(text: &str) -> Result<Self, String> {
         let path = Path::new(text);
         let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| format!("there is no name in it; {RULE}"))?;
+        let name = name.ok_or_else(|| format!("it contains no name; {RULE}"))?;
         if is_name(name) {
             return Ok(Self {
                 path: path.to_owned(),
@@ -70,7 +70,7 @@ impl Named {
             });
         }
         match close_to(name) {
-            Some(close) => Err(format!("{RULE}; `{close}` would do")),
+            Some(close) => Err(format!("{RULE}; try `{close}`")),
             None => Err(RULE.to_owned()),
         }
     }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused_with_one_that_would_do() {
+    fn an_invalid_name_is_refused_with_a_suggestion() {
         for (text, close) in [
             ("Spread", Some("spread")),
             ("price spread", Some("price-spread")),
@@ -134,18 +134,18 @@ mod tests {
             let refused = Named::pipeline(text).unwrap_err();
             assert!(refused.contains(RULE), "{text}: {refused}");
             assert_eq!(
-                refused.split_once("; `").map(|(_, close)| close),
-                close.map(|close| format!("{close}` would do")).as_deref(),
+                refused.split_once("; try `").map(|(_, close)| close),
+                close.map(|close| format!("{close}`")).as_deref(),
                 "{text}"
             );
         }
     }
 
     #[test]
-    fn an_operator_is_not_called_as_the_language_or_its_crates_are() {
+    fn reserved_names_of_operators_are_refused() {
         for name in ["match", "self", "serde", "mosaik-wasm-sdk", "proc_macro"] {
             let refused = Named::operator(name).unwrap_err();
-            assert!(refused.contains(&format!("`{name}-operator` would do")));
+            assert!(refused.contains(&format!("try `{name}-operator`")));
             assert!(Named::operator(&format!("{name}-operator")).is_ok());
             assert!(Named::pipeline(name).is_ok(), "{name}");
         }

@@ -11,7 +11,7 @@ use clap::Args;
 use super::{SCHEMA, create, create_parent, fill, names::Named, sdk::Sdk};
 use crate::cli::{Exit, print, schema};
 
-/// Create a crate with an operator in Rust, its test, and a manifest that runs it.
+/// Create a crate with an operator in Rust, a test, and a manifest that runs it.
 ///
 /// The crate is complete: `cargo test` passes, `mosaik-runner build` builds it, and `mosaik-runner up` runs its
 /// manifest on ten generated records.
@@ -20,14 +20,14 @@ use crate::cli::{Exit, print, schema};
     after_help = "Example:\n  mosaik-runner new operator hello\n  mosaik-runner build hello\n  mosaik-runner up hello/manifest.yaml"
 )]
 pub(super) struct OperatorArgs {
-    /// Name of the operator and of its folder, or a path that ends in it.
+    /// Name of the operator and its folder, or a path that ends in the name.
     #[arg(value_parser = Named::operator)]
     name: Named,
-    /// Make it an operator with state, which it keeps when it is changed while it runs.
+    /// Create an operator with state, which survives a replacement of its code in a running node.
     #[arg(long)]
     stateful: bool,
-    /// Folder of the mosaik-wasm-sdk to build the crate with. Default: the one in the source tree that this runner was
-    /// built from, else crates.io.
+    /// Folder of the mosaik-wasm-sdk to build the crate with. Default: the SDK in the source tree of this runner, or
+    /// else in crates.io.
     #[arg(long, value_name = "PATH")]
     sdk: Option<PathBuf>,
 }
@@ -46,7 +46,7 @@ struct Kind {
 
 const FUNCTION: Kind = Kind {
     code: include_str!("../../../templates/operator/function.rs"),
-    does: "Tells of readings above a limit.",
+    does: "Reports readings above a limit.",
     sample: r#"{"seq":0,"message":"0.535 is above 0.5"}"#,
     config: "{above: 0.5}",
     keeps: "",
@@ -57,7 +57,7 @@ const STATEFUL: Kind = Kind {
     does: "The highest of the last few readings.",
     sample: r#"{"seq":0,"high":0.535}"#,
     config: "{last: 3}",
-    keeps: ", and goes on from what that remembered",
+    keeps: ", and continues with its state",
 };
 
 pub(super) fn run(args: &OperatorArgs) -> anyhow::Result<Exit> {
@@ -67,7 +67,7 @@ pub(super) fn run(args: &OperatorArgs) -> anyhow::Result<Exit> {
     create_parent(folder)?;
     match fs::create_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            bail!("{} is there already", folder.display())
+            bail!("{} already exists", folder.display())
         }
         made => made.with_context(|| format!("cannot create {}", folder.display()))?,
     }
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_left_to_fill_in() {
+    fn no_placeholder_remains_in_the_templates() {
         let named = Named::operator("price-spread").unwrap();
         for kind in [&FUNCTION, &STATEFUL] {
             for (name, text) in files(&named, kind, "\"0.1.0\"") {

@@ -8,13 +8,13 @@ use clap::Args;
 use super::{SCHEMA, create, create_parent, fill, names::Named};
 use crate::cli::{Exit, print, schema};
 
-/// Create a manifest that runs as it is, NAME.yaml, and the schema that editors check it by.
+/// Create NAME.yaml, a manifest that runs unchanged, and a JSON Schema for editors.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner new pipeline hello\n  mosaik-runner up hello.yaml"
 )]
 pub(super) struct PipelineArgs {
-    /// Name of the pipeline, or a path that ends in it.
+    /// Name of the pipeline, or a path that ends in the name.
     #[arg(value_parser = Named::pipeline)]
     name: Named,
 }
@@ -35,7 +35,7 @@ pub(super) fn run(args: &PipelineArgs) -> anyhow::Result<Exit> {
         .with_file_name(format!("{}.yaml", args.name.name));
     create_parent(&manifest)?;
     if manifest.symlink_metadata().is_ok() {
-        bail!("{} is there already", manifest.display());
+        bail!("{} already exists", manifest.display());
     }
     let file = format!("{}.yaml", args.name.name);
     let text = fill(
@@ -51,12 +51,12 @@ pub(super) fn run(args: &PipelineArgs) -> anyhow::Result<Exit> {
     let renew = match schema {
         Schema::Written | Schema::Same => String::new(),
         Schema::Another => format!(
-            "\n{0} is not of this version; to renew it:\n\n  mosaik-runner schema > {0}\n",
+            "\n{0} is of another version; to replace it:\n\n  mosaik-runner schema > {0}\n",
             schema_file.display()
         ),
     };
     print(&format!(
-        "made {shown}; next:\n\n  mosaik-runner up {shown}\n{renew}"
+        "created {shown}; next:\n\n  mosaik-runner up {shown}\n{renew}"
     ))?;
     Ok(Exit::Success)
 }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_schema_that_is_there_is_left_as_it_is() {
+    fn an_existing_schema_is_not_changed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(SCHEMA);
         assert_eq!(write_schema(&path).unwrap(), Schema::Written);

@@ -181,7 +181,7 @@ impl Lines {
         Ok(match datum {
             Ok((_, bytes)) if bytes.len() > DEFAULT_MAX_DATUM_BYTES => Line::Bad(
                 line,
-                format!("a datum longer than {DEFAULT_MAX_DATUM_BYTES} bytes"),
+                format!("a record longer than {DEFAULT_MAX_DATUM_BYTES} bytes"),
             ),
             Ok((port, bytes)) => Line::Datum { line, port, bytes },
             Err(reason) => Line::Bad(line, reason),
@@ -195,25 +195,25 @@ fn tagged(line: &[u8], ports: &[(String, StreamEncoding)]) -> Result<(usize, Vec
         datum,
         datum_base64,
     } = serde_json::from_slice(line)
-        .map_err(|error| format!("not a datum with its port: {error}"))?;
+        .map_err(|error| format!("not an object with `port` and `datum`: {error}"))?;
     let Some(number) = ports.iter().position(|(name, _)| name == port) else {
-        return Err(format!("there is no input port `{port}`"));
+        return Err(format!("unknown input port `{port}`"));
     };
     let bytes = match (datum, datum_base64, ports[number].1) {
         (None, Some(text), _) => base64(text.as_bytes())?,
         (Some(datum), None, StreamEncoding::Json) => datum.get().as_bytes().to_vec(),
         (Some(datum), None, StreamEncoding::Text | StreamEncoding::Bytes) => {
             let text: String = serde_json::from_str(datum.get())
-                .map_err(|_| format!("a datum of the port `{port}` is a string"))?;
+                .map_err(|_| format!("a record of port `{port}` must be a string"))?;
             text.into_bytes()
         }
         (Some(_), None, StreamEncoding::Postcard) => {
             return Err(format!(
-                "a datum of the port `{port}` is given as `datum_base64`"
+                "a record of port `{port}` must be given as `datum_base64`"
             ));
         }
         (None, None, _) | (Some(_), Some(_), _) => {
-            return Err("a datum is given as `datum` or as `datum_base64`".to_owned());
+            return Err("a record requires either `datum` or `datum_base64`".to_owned());
         }
     };
     Ok((number, bytes))
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_datums_and_blank_ones_are_so_of_text_only() {
+    fn lines_are_records_and_blank_lines_only_for_text() {
         let text = "1\r\n\n 2\n3";
         let of = |encoding| shown(lines(text, Port::One(4, encoding)));
         assert_eq!(of(StreamEncoding::Json), ["4 [1, 3] 1| 2", "4 [4] 3"]);
@@ -283,17 +283,17 @@ mod tests {
             [
                 "0 [1, 3] {\"x\": 1}|2",
                 "1 [4] t\n",
-                "bad 5 there is no input port `c`",
-                "bad 6 a datum of the port `b` is a string",
+                "bad 5 unknown input port `c`",
+                "bad 6 a record of port `b` must be a string",
                 "0 [7] 3",
-                "bad 8 a datum is given as `datum` or as `datum_base64`",
-                "bad 9 not a datum with its port: expected value at line 1 column 1",
+                "bad 8 a record requires either `datum` or `datum_base64`",
+                "bad 9 not an object with `port` and `datum`: expected value at line 1 column 1",
             ]
         );
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_passed_over_without_being_held() {
+    fn a_line_above_the_limit_is_skipped_without_buffering() {
         let long = io::repeat(b'x').take(20 * LINE_BYTES_MAX as u64);
         let text = long.chain(&b"\n7\n"[..]);
         let port = Port::One(0, StreamEncoding::Json);

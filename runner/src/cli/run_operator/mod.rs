@@ -15,8 +15,9 @@ use clap::{Args, ValueEnum};
 
 use self::trial::Trial;
 use super::{
-    Exit, complain, harmless, load,
+    Exit, harmless, load,
     operator_args::{self, LimitArgs},
+    print_stderr,
 };
 use crate::{
     declare::ProcessEnvironment,
@@ -25,13 +26,13 @@ use crate::{
     topology::{Library, granted},
 };
 
-/// Try an operator without a manifest: lines from stdin to its input, its output to stdout.
+/// Run an operator without a manifest: its input is stdin, its output stdout.
 ///
-/// Without `--in`, stdin goes to its first input port. Output of one port is printed as a record per line; of several ports,
-/// a line is `{"port":…,"datum":…}`. An operator that wants no output port without use, like `split`, gets those that `--out` or a
-/// text in its configuration names. At the end of all input all input ports end. Rejected records and the operator's log
-/// go to stderr. A line of JSON, text or bytes is a record as it is, blank lines of JSON are skipped; lines of postcard are
-/// base64.
+/// Without `--in`, stdin goes to the first input port. With one output port, each record is printed on a line; with
+/// several, a line is `{"port":…,"datum":…}`. An operator that rejects unused output ports, like `split`, gets the ports
+/// that `--out` or its configuration names. All input ports end at the end of all input. Rejected records and the
+/// operator's log go to stderr. Each line of JSON, text or bytes is one record; blank lines of JSON are skipped. Lines of
+/// postcard are base64.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner run-operator builtin:jq --config '\".price * 2\"' < in.jsonl > out.jsonl"
@@ -39,7 +40,7 @@ use crate::{
 pub(super) struct RunOperatorArgs {
     /// Path of a `.wasm` file, or `builtin:<name>`.
     operator: String,
-    /// Configuration as in a manifest: YAML or JSON, with `${env:NAME}` and `${file:PATH}`, or `@FILE` to read it from a
+    /// Configuration as in a manifest, in YAML or JSON, with `${env:NAME}` and `${file:PATH}`; `@FILE` reads it from a
     /// file.
     #[arg(
         long,
@@ -48,33 +49,33 @@ pub(super) struct RunOperatorArgs {
         value_name = "YAML"
     )]
     config: String,
-    /// File to read an input port from, `-` for stdin. Several are read one after the other.
+    /// Read an input port from a file, or from stdin with `-`. Several files are read in order.
     #[arg(long = "in", value_parser = port_file, value_name = "PORT=FILE")]
     inputs: Vec<(String, PathBuf)>,
-    /// Read the port from each line of stdin: `{"port":…,"datum":…}`, or with `datum_base64`.
+    /// Read lines of `{"port":…,"datum":…}` from stdin, or with `datum_base64` for binary records.
     #[arg(long, conflicts_with = "inputs")]
     tagged: bool,
-    /// File to write an output port to, `-` for stdout. Ports that are not named go to stdout.
+    /// Write an output port to a file, or to stdout with `-`. Default: stdout.
     #[arg(long = "out", value_parser = port_file, value_name = "PORT=FILE")]
     outputs: Vec<(String, PathBuf)>,
-    /// Encoding of all its streams, or of those of one port. Default: json.
+    /// Encoding of all ports, or of one port. Default: json.
     #[arg(long, value_parser = port_encoding, value_name = "[PORT=]ENCODING")]
     encoding: Vec<(Option<String>, StreamEncoding)>,
     #[command(flatten)]
     limits: LimitArgs,
-    /// Grants beyond its streams, as in a manifest: `{env: [HOME], dirs: [{path: data}]}`. Default: none.
+    /// Grants, as `allow` in a manifest: `{env: [HOME], dirs: [{path: data}]}`. Default: none.
     #[arg(long, value_parser = operator_args::grants, value_name = "YAML")]
     allow: Option<Grants>,
-    /// Call its `tick` after the last record.
+    /// Call `tick` after the last record.
     #[arg(long)]
     tick: bool,
-    /// File to restore its state from, which `--save-state` wrote.
+    /// Restore the state from a file that `--save-state` wrote.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// File to save its state to. Its inputs do not end then, as in a reload.
+    /// Save the state to a file after the last record. As in a reload, the inputs then do not end.
     #[arg(long, value_name = "FILE")]
     save_state: Option<PathBuf>,
-    /// Format of a report for programs on stdout, of all that happens: `start`, `output`, `rejected`, `log`, at last `done`.
+    /// Report every event on stdout in this format: `start`, `output`, `rejected`, `log`, and `done` at the end.
     #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "outputs")]
     report: Option<ReportFormat>,
 }
@@ -85,7 +86,7 @@ enum ReportFormat {
     Json,
 }
 
-/// What a stream is encoded in. A schema is not needed: the operator reads postcard itself.
+/// Encoding of a stream. No schema is required, because the operator itself decodes postcard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum StreamEncoding {
     #[default]
@@ -143,7 +144,7 @@ pub(super) fn run(args: &RunOperatorArgs) -> anyhow::Result<Exit> {
         Err(Stop::Failed(reason)) => (reason, Exit::Failed),
     };
     let reason = harmless(&reason);
-    complain(&format!("error: {}: {reason}", args.operator));
+    print_stderr(&format!("error: {}: {reason}", args.operator));
     Ok(exit)
 }
 

@@ -247,7 +247,7 @@ fn json_line(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
 fn closed(error: io::Error) -> Stop {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Stop::Closed,
-        _ => Stop::Io(anyhow::Error::new(error).context("cannot write what left the operator")),
+        _ => Stop::Io(anyhow::Error::new(error).context("cannot write the output of the operator")),
     }
 }
 
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_datum_is_shown_as_what_it_is_on_one_line() {
+    fn a_record_is_printed_on_one_line() {
         let shown = |encoding, datum: &[u8]| {
             let mut line = Vec::new();
             json_line(&mut line, &Tagged::new("out", encoding, datum)).unwrap();

@@ -42,7 +42,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<State> {
         text.len() as u64 <= FILE_BYTES_MAX,
         "{shown} is larger than {FILE_BYTES_MAX} bytes"
     );
-    parse(&text).with_context(|| format!("{shown} holds no state"))
+    parse(&text).with_context(|| format!("{shown} contains no state"))
 }
 
 fn parse(text: &str) -> anyhow::Result<State> {
@@ -62,7 +62,7 @@ fn parse(text: &str) -> anyhow::Result<State> {
 
 fn either(text: Option<String>, base64: Option<String>) -> anyhow::Result<Option<Vec<u8>>> {
     Ok(match (text, base64) {
-        (Some(_), Some(_)) => anyhow::bail!("an entry that is given twice"),
+        (Some(_), Some(_)) => anyhow::bail!("an entry with both text and base64"),
         (Some(text), None) => Some(text.into_bytes()),
         (None, Some(base64)) => Some(BASE64.decode(base64.as_bytes())?),
         (None, None) => None,
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_saved_is_read() {
+    fn a_saved_state_can_be_read() {
         let entry = |key: Option<&'static [u8]>, value: &'static [u8]| Entry {
             key: key.map(Into::into),
             value: value.into(),
@@ -135,13 +135,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_state_is_said() {
+    fn an_invalid_state_file_is_refused_with_the_reason() {
         for (text, reason) in [
             ("", "EOF"),
             (r#"{"version":1,"entries":[{}]}"#, "without a value"),
             (
                 r#"{"version":1,"entries":[{"value":"a","value_base64":"YQ=="}]}"#,
-                "twice",
+                "both text and base64",
             ),
             (
                 r#"{"version":1,"entries":[{"value_base64":"!"}]}"#,

@@ -25,7 +25,7 @@ use super::{
     Exit, OutputArgs,
     control::node_name,
     load,
-    signals::{NOT_STARTED, Signals, Told},
+    signals::{NOT_STARTED, SignalRequest, Signals},
 };
 use crate::{
     control::Order,
@@ -39,15 +39,15 @@ const ORDERS_MAX: usize = 8;
 /// Maximum time for counting lost records on an immediate stop: 1.5 s. The process is ended after 2 s.
 const AT_ONCE: Duration = Duration::from_millis(1500);
 
-/// Run a manifest, and reload it whenever it changes.
+/// Run a manifest and reload it whenever it changes.
 ///
-/// Data goes to stdout, the log and a summary at the end to stderr. When all inputs have ended, a node without shared
-/// streams exits; one with shared streams stays up for its readers until it is stopped, unless `--exit-when-done` is
-/// given. Ctrl-C or SIGTERM stops reading, processes what is in flight within 30 s, and exits with 0, or with 5 if records
-/// were lost. A second one, a second later or more, stops at once and exits with 3. Before the node has started, the first
-/// one ends the process with 0. SIGHUP reloads at once.
+/// Data goes to stdout. The log, and a summary at the end, go to stderr. When all inputs have ended, a node without
+/// shared streams exits. A node with shared streams keeps serving remote readers until it is stopped, unless
+/// `--exit-when-done` is given. On Ctrl-C or SIGTERM, the node stops reading, processes the records in flight within
+/// 30 s, and exits with 0, or with 5 if records were lost. A second signal, at least 1 s later, stops the node at once,
+/// with exit code 3. A signal before the node has started exits with 0. SIGHUP reloads at once.
 ///
-/// While it runs, `status`, `top`, `tap`, `explain`, `peers`, `plan`, `reload` and `down` reach it.
+/// The commands `status`, `top`, `tap`, `explain`, `peers`, `plan`, `reload` and `down` control a running node.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner up manifests/quickstart.yaml\n  mosaik-runner up pipeline.yaml --log json 2> node.log | head"
@@ -58,18 +58,18 @@ pub(super) struct UpArgs {
     /// Do not reload when files change.
     #[arg(long)]
     no_watch: bool,
-    /// Name of the node on this machine. Without one, a manifest runs once; with names, several nodes run it, each with a
-    /// key of its own.
+    /// Name of the node on this machine. Nodes with different names can run the same manifest, each with its own key.
+    /// Without a name, a manifest runs once at a time.
     #[arg(long, value_name = "NAME", value_parser = node_name)]
     name: Option<String>,
-    /// Let a reload restart the node where only that applies a change: to its key, its addresses, its network. The state of
-    /// operators is lost then, and connections are made again.
+    /// Let a reload restart the node if a change requires it: to its key, its addresses or its network. A restart
+    /// discards the state of operators and re-establishes connections.
     #[arg(long)]
     allow_restart: bool,
-    /// Exit when all inputs have ended, even if streams are shared. Without shared streams that is the default.
+    /// Exit when all inputs have ended, even if streams are shared. This is the default without shared streams.
     #[arg(long)]
     exit_when_done: bool,
-    /// Number of threads for connections, files and the hand-over between stages, 1 to 512; operators have their own.
+    /// Number of threads for connections, files and queues between stages, 1 to 512. Operators have their own threads.
     /// Default: one per core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     threads: Option<u16>,
@@ -77,13 +77,13 @@ pub(super) struct UpArgs {
     loss: LossArgs,
 }
 
-/// What the exit code says of records that were lost.
+/// The exit code for lost records.
 #[derive(Debug, Clone, Copy, Default, Args)]
 struct LossArgs {
-    /// Exit with 5 if results are incomplete, too: if an operator counts late or evicted records.
+    /// Exit with 5 also for incomplete results, such as late or evicted records that an operator counts.
     #[arg(long, conflicts_with = "allow_loss")]
     strict: bool,
-    /// Exit with 0 although records were lost.
+    /// Exit with 0 even if records were lost.
     #[arg(long)]
     allow_loss: bool,
 }
@@ -214,7 +214,7 @@ async fn up(
                     break;
                 }
                 tracing::info!(
-                    "all inputs have ended; staying up for other nodes and for those who ask, until it is stopped"
+                    "all inputs have ended; the node continues to serve its peers until it is stopped"
                 );
                 has_ended = true;
                 continue;
@@ -223,11 +223,11 @@ async fn up(
             Some(order) = orders.recv() => match order {
                 Order::Reload(reply) => asked = Some(reply),
                 Order::Down => {
-                    tracing::info!("stopping, as told");
+                    tracing::info!("stopping on request");
                     break;
                 }
             },
-            signal = signals.next() => if signal == Told::Stop {
+            signal = signals.next() => if signal == SignalRequest::Stop {
                 tracing::info!("stopping; a second signal, 1 s from now or later, stops at once");
                 break;
             }
@@ -243,13 +243,13 @@ async fn up(
                     Either::Left((reload, _)) => break reload,
                     Either::Right((signal, _)) => signal,
                 };
-                if stop && signal == Told::Stop {
+                if stop && signal == SignalRequest::Stop {
                     return Ok(Outcome::Cut(
                         observer.summary(),
                         "in the middle of a reload",
                     ));
                 }
-                stop |= signal == Told::Stop;
+                stop |= signal == SignalRequest::Stop;
                 if stop {
                     tracing::info!(
                         "stopping after the reload; a second signal, 1 s from now or later, stops at once"

@@ -62,7 +62,7 @@ impl Reloader {
             Outcome::Unchanged => tracing::info!("{}", reload.text),
             // The mistakes have been reported with their locations.
             Outcome::Refused if reload.hash.is_none() => {
-                tracing::error!("generation {} goes on as it was", reload.generation);
+                tracing::error!("generation {} continues unchanged", reload.generation);
             }
             Outcome::Refused | Outcome::Incomplete => tracing::error!("{}", reload.text),
         }
@@ -87,7 +87,7 @@ impl Reloader {
                 Reload::applied(at_ms, hash, &receipt)
             }
             Ok(None) => {
-                let text = format!("nothing has changed; generation {generation} goes on");
+                let text = format!("nothing has changed; generation {generation} continues");
                 Reload {
                     outcome: Outcome::Unchanged,
                     ..Reload::refused(at_ms, generation, Some(hash), text)
@@ -107,7 +107,7 @@ impl Reloader {
                 };
                 let place = part.and_then(|part| places.position(&part));
                 let place = place.map_or_else(String::new, |place| format!(", at {place}"));
-                let text = format!("generation {} goes on: {error}{place}", node.generation());
+                let text = format!("generation {} continues: {error}{place}", node.generation());
                 Reload::refused(at_ms, node.generation(), Some(hash), text)
             }
         }
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn what_a_refused_reload_has_loaded_is_let_go_of() {
+    async fn a_refused_reload_releases_the_components_it_loaded() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.yaml");
         fs::write(&path, manifest("", "out")).unwrap();

@@ -106,7 +106,7 @@ fn no_claim(error: &anyhow::Error) {
     );
 }
 
-const NOT_REACHED: &str = "`status`, `reload`, `down` and the like do not reach this node";
+const NOT_REACHED: &str = "`status`, `reload`, `down` and similar commands cannot reach this node";
 
 /// Starts the control socket. If that fails, the node runs without it.
 pub(super) fn serve(

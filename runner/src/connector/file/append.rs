@@ -63,7 +63,7 @@ pub(in crate::connector) async fn open_for_append(
 struct Done {
     bytes: usize,
     /// The part of `bytes` that was written to earlier files, which no longer have the path.
-    elsewhere: usize,
+    in_earlier_files: usize,
 }
 
 /// Appends to the file that currently has the path.
@@ -135,7 +135,7 @@ impl Appender {
             // A record that was written in part to the previous file is written again in full.
             let whole = lines[..done.bytes].iter().rposition(|byte| *byte == b'\n');
             done.bytes = whole.map_or(0, |end| end + 1);
-            done.elsewhere = done.bytes;
+            done.in_earlier_files = done.bytes;
             self.is_fresh = true;
             self.file.insert(file)
         };
@@ -153,7 +153,7 @@ impl Appender {
         }
         // Data written to a file that was deleted during the write is lost, so it is written again.
         if file.metadata()?.nlink() == 0 {
-            done.bytes = done.elsewhere;
+            done.bytes = done.in_earlier_files;
             self.file = None;
             return Err(io::Error::new(
                 io::ErrorKind::NotFound,
@@ -169,22 +169,23 @@ impl Outlet for Appender {
     fn write_lines(&mut self, lines: &[u8], progress: &Progress) -> io::Result<()> {
         let mut done = Done::default();
         let mut pause = PAUSE_MIN;
-        let mut told = None;
+        let mut reported = None;
         loop {
             let error = match self.write_rest(lines, &mut done, progress) {
                 Ok(()) => break,
                 Err(error) => error,
             };
             progress.stands(done.bytes);
-            if self.file.is_none() && error.kind() == io::ErrorKind::NotFound && told.is_none() {
+            if self.file.is_none() && error.kind() == io::ErrorKind::NotFound && reported.is_none()
+            {
                 // The file was deleted: create it again immediately.
-                told = Some(io::ErrorKind::NotFound);
+                reported = Some(io::ErrorKind::NotFound);
                 continue;
             }
-            if told.replace(error.kind()) != Some(error.kind()) {
+            if reported.replace(error.kind()) != Some(error.kind()) {
                 tracing::warn!(
                     file = self.shown,
-                    "cannot write: {error}; trying again until it works"
+                    "cannot write: {error}; retrying until it succeeds"
                 );
             }
             progress.set_obstacle(Some(format!("{error}: cannot write to {}", self.shown)));
@@ -233,7 +234,7 @@ fn open(path: &Path) -> io::Result<File> {
 
 fn end_last_line(file: &mut File, path: &Path, shown: &str) -> io::Result<()> {
     if file.metadata()?.is_file() && !ends_a_line(path)? {
-        tracing::warn!(file = shown, "its last line has no end, and gets one");
+        tracing::warn!(file = shown, "added the missing end of its last line");
         file.write_all(b"\n")?;
     }
     Ok(())

@@ -17,7 +17,7 @@ use mosaik_streams::Frames;
 use super::{
     cut_of,
     opened::{Change, Opened},
-    trail::{Resumed, Trail},
+    rotated_files::{Resumed, RotatedFiles},
 };
 use crate::{
     connector::FileSource,
@@ -35,7 +35,7 @@ pub(in crate::connector) struct Follower {
     intake: Intake,
     /// The file being read; `None` while waiting for a file.
     current: Option<Opened>,
-    trail: Trail,
+    rotated: RotatedFiles,
     step: Step,
     /// Skips zero bytes at the start of content that was, or may have been, rewritten.
     passes_zeros: bool,
@@ -74,14 +74,17 @@ impl Follower {
     ) -> Result<Self, OpenError> {
         let name = shown(&config.path, &context.put_in);
         let intake = Intake::new(name.clone(), cut_of(config), context)?;
-        let (trail, current) = Trail::start(&config.path, &name).await?;
+        let (rotated, current) = RotatedFiles::start(&config.path, &name).await?;
         if current.is_none() {
-            tracing::info!(file = name, "waiting for the file, which is not there yet");
+            tracing::info!(
+                file = name,
+                "waiting for the file, which does not exist yet"
+            );
         }
         Ok(Self {
             intake,
             current,
-            trail,
+            rotated,
             step: Step::Read,
             passes_zeros: true,
             header: None,
@@ -109,11 +112,11 @@ impl Follower {
                     }
                 }
                 Found::Nothing => {
-                    let missed = self.trail.missed_files();
+                    let missed = self.rotated.missed_files();
                     if missed != std::mem::replace(&mut self.missed_files, missed) {
                         return Ok(Frames::default());
                     }
-                    self.trail.looked().await;
+                    self.rotated.looked().await;
                 }
             }
         }
@@ -130,7 +133,7 @@ impl Follower {
 
     fn count(&self) -> SourceCounts {
         SourceCounts {
-            missed_files: self.trail.missed_files(),
+            missed_files: self.rotated.missed_files(),
             ..self.intake.counts()
         }
     }
@@ -166,17 +169,17 @@ impl Follower {
     /// Determines the next step after all available data has been read.
     async fn look(&mut self) -> Result<Found, SourceError> {
         let Some(current) = &mut self.current else {
-            let next = self.trail.next();
+            let next = self.rotated.next();
             return Ok(next.map_or(Found::Nothing, |next| self.begin(next)));
         };
         if self.step == Step::Leave {
             self.step = Step::Look;
-            let Some(next) = self.trail.next() else {
+            let Some(next) = self.rotated.next() else {
                 // The next file is not open yet.
                 return Ok(Found::Nothing);
             };
             if let Some(current) = self.current.take() {
-                self.trail.leave(current, self.intake.header());
+                self.rotated.leave(current, self.intake.header());
             }
             return Ok(self.begin(next));
         }
@@ -193,7 +196,7 @@ impl Follower {
             }
             Change::None => {}
         }
-        let goes_on = self.trail.goes_on().await;
+        let goes_on = self.rotated.goes_on().await;
         if goes_on.map_err(|error| self.intake.read_error(error))? {
             self.step = Step::Leave;
             return Ok(Found::More);
@@ -202,13 +205,13 @@ impl Follower {
         if self.intake.held().is_some() {
             return Ok(Found::Nothing);
         }
-        let grown = self.trail.left_and_grown().await;
+        let grown = self.rotated.left_and_grown().await;
         let grown = grown.map_err(|error| self.intake.read_error(error))?;
-        let Some(resumed) = grown.and_then(|grown| self.trail.resume(grown)) else {
+        let Some(resumed) = grown.and_then(|grown| self.rotated.resume(grown)) else {
             return Ok(Found::Nothing);
         };
         if let Some(current) = self.current.take() {
-            self.trail.pause(current, self.intake.header());
+            self.rotated.pause(current, self.intake.header());
         }
         Ok(self.begin(resumed))
     }

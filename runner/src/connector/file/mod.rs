@@ -4,9 +4,9 @@ mod append;
 mod follow;
 mod opened;
 mod read;
+mod rotated_files;
 mod sample;
 mod settings;
-mod trail;
 
 use std::{io, path::Path};
 

@@ -52,7 +52,7 @@ async fn read_all(config: FileSource, encoding: Encoding) -> (Vec<String>, Sourc
 }
 
 #[tokio::test]
-async fn the_extension_says_how_a_file_is_cut() {
+async fn the_extension_selects_the_format() {
     let folder = TempDir::new().unwrap();
     let cases = [
         ("a.csv", r#"{"n":1}"#, r#"{"n":2}"#),
@@ -82,7 +82,7 @@ async fn the_extension_says_how_a_file_is_cut() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_refused_when_opened() {
+async fn an_unreadable_file_is_refused_on_opening() {
     let folder = TempDir::new().unwrap();
     let pipe = folder.path().join("pipe");
     rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -137,7 +137,7 @@ async fn what_cannot_be_read_is_refused_when_opened() {
 }
 
 #[tokio::test]
-async fn a_header_with_a_name_twice_ends_the_source() {
+async fn a_header_with_a_duplicate_column_ends_the_source() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.csv");
     fs::write(&path, "a,a\n1,2\n").unwrap();
@@ -195,7 +195,7 @@ async fn a_large_file_takes_little_memory() {
 }
 
 #[tokio::test]
-async fn giving_up_a_read_loses_nothing() {
+async fn cancelling_a_read_loses_nothing() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.txt");
     let lines = (0..100_000).map(|n| n.to_string()).collect::<Vec<_>>();
@@ -262,7 +262,7 @@ async fn a_file_grows_by_whole_batches() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_waited_for_and_told_of() {
+async fn a_full_disk_is_reported_and_retried() {
     let mut sink = open_sink(
         &SinkConfig::new(
             "file",
@@ -315,7 +315,7 @@ async fn read_typed(
 }
 
 #[tokio::test]
-async fn rows_become_postcard_by_the_columns_that_the_schema_knows() {
+async fn rows_are_encoded_as_postcard_by_column_name() {
     let rows = "ratio,live,id,extra,note\n0.5,true,007,x,\n7,false,12,,\n,true,a,,n\n1,yes,b,,n\n2,true,,,3\n";
     let (found, counts) = read_typed("a.csv", rows).await;
     let expected = [
@@ -328,7 +328,7 @@ async fn rows_become_postcard_by_the_columns_that_the_schema_knows() {
 }
 
 #[tokio::test]
-async fn json_lines_become_postcard_and_those_not_of_the_schema_are_counted() {
+async fn json_lines_are_encoded_as_postcard_and_mismatches_are_counted() {
     let lines = "{\"live\":true,\"id\":\"a\",\"ratio\":1}\n\n{\"id\":\"b\"}\nnot json\n{\"id\":\"c\",\"ratio\":2,\"live\":false,\"note\":\"n\"}\n";
     let (found, counts) = read_typed("a.jsonl", lines).await;
     let expected = [

@@ -385,7 +385,7 @@ impl CsvCutter {
                 other => char::from(*other).to_string(),
             };
             target.tally.note(format!(
-                "the header has one column, {:?}: `delimiter: \"{other}\"` cuts it at each {other}",
+                "the header has one column, {:?}: `delimiter: \"{other}\"` splits it at each {other}",
                 String::from_utf8_lossy(only.name())
             ));
         }

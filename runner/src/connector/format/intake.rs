@@ -14,8 +14,8 @@ use super::{
     postcard::ToPostcard,
 };
 use crate::{
-    complaints::Complaints,
     connector::{ConfigError, SourceContext, SourceCounts, SourceError},
+    rate_limited_warnings::RateLimitedWarnings,
 };
 
 /// Size of a chunk: 128 KiB.
@@ -44,10 +44,10 @@ pub(in crate::connector) struct Intake {
     /// Number of lines without a line end when reading ended.
     unfinished: u64,
     /// Number of skipped lines that were reported already.
-    told: u64,
+    reported: u64,
     datums: u64,
     bytes: u64,
-    complaints: Complaints,
+    warnings: RateLimitedWarnings,
 }
 
 impl Intake {
@@ -68,10 +68,10 @@ impl Intake {
             is_text: false,
             is_bytes: matches!(context.encoding, Encoding::Bytes),
             unfinished: 0,
-            told: 0,
+            reported: 0,
             datums: 0,
             bytes: 0,
-            complaints: Complaints::default(),
+            warnings: RateLimitedWarnings::default(),
         })
     }
 
@@ -195,7 +195,7 @@ impl Intake {
     fn hand_out(&mut self) -> Option<Frames> {
         self.warn();
         let skipped = self.tally.too_large + self.tally.invalid;
-        let is_news = skipped != std::mem::replace(&mut self.told, skipped);
+        let is_news = skipped != std::mem::replace(&mut self.reported, skipped);
         if self.out.is_empty() {
             return is_news.then(Frames::default);
         }
@@ -221,7 +221,7 @@ impl Intake {
             count,
         } in refused
         {
-            if !self.complaints.add(&refusal.to_string(), count) {
+            if !self.warnings.add(&refusal.to_string(), count) {
                 continue;
             }
             let lines = match count {
@@ -235,7 +235,7 @@ impl Intake {
                 "skipped{lines}: line {line} {refusal}"
             );
         }
-        if let Some(line) = self.complaints.summary("skipped", Instant::now()) {
+        if let Some(line) = self.warnings.summary("skipped", Instant::now()) {
             tracing::warn!(source, too_large, invalid, "{line}");
         }
     }

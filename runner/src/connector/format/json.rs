@@ -72,7 +72,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn numbers_are_those_that_json_spells_alike() {
+    fn numbers_are_texts_that_are_also_json_numbers() {
         for number in [
             "0",
             "-0",
@@ -118,7 +118,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_counts_as_a_number_is_read_by_serde_json(text in "[-+0-9.eE]{1,24}") {
+        fn every_recognised_number_is_parsed_by_serde_json(text in "[-+0-9.eE]{1,24}") {
             let read = serde_json::from_str::<serde_json::Number>(&text);
             if is_number(text.as_bytes()) {
                 prop_assert!(read.is_ok());
@@ -130,7 +130,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_read_back(text in any::<String>()) {
+        fn any_text_round_trips(text in any::<String>()) {
             let mut out = BytesMut::new();
             write_string(&mut out, &text);
             prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);

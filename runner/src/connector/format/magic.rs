@@ -5,26 +5,26 @@ pub(in crate::connector) const LOOKED_AT_BYTES: usize = 1024;
 
 /// First bytes of known formats, with a description of each format.
 const BEGINNINGS: &[(&[u8], &str)] = &[
-    (b"\x1f\x8b", "compressed by gzip; `gunzip` makes text of it"),
+    (b"\x1f\x8b", "compressed by gzip; unpack it with `gunzip`"),
     (
         b"\x28\xb5\x2f\xfd",
-        "compressed by zstd; `unzstd` makes text of it",
+        "compressed by zstd; unpack it with `unzstd`",
     ),
-    (b"\xfd7zXZ\0", "compressed by xz; `unxz` makes text of it"),
-    (b"BZh", "compressed by bzip2; `bunzip2` makes text of it"),
+    (b"\xfd7zXZ\0", "compressed by xz; unpack it with `unxz`"),
+    (b"BZh", "compressed by bzip2; unpack it with `bunzip2`"),
     (
         b"\x04\x22\x4d\x18",
-        "compressed by lz4; `unlz4` makes text of it",
+        "compressed by lz4; unpack it with `unlz4`",
     ),
     (
         b"PK\x03\x04",
-        "a zip archive, or a spreadsheet that is one; save it as text",
+        "a zip archive or a spreadsheet; save it as text",
     ),
     (b"PAR1", "a Parquet file"),
     (b"\xff\xfe", UTF_16),
     (b"\xfe\xff", UTF_16),
 ];
-const UTF_16: &str = "UTF-16; `iconv -f UTF-16 -t UTF-8` makes UTF-8 of it";
+const UTF_16: &str = "UTF-16; convert it with `iconv -f UTF-16 -t UTF-8`";
 
 /// Returns a description of the content if its first bytes show that it is not text. Skips leading zero bytes, which
 /// appear when a writer continues at its old offset after the file was truncated.
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_text_is_named() {
+    fn binary_formats_are_recognised() {
         let utf_16 =
             |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
         for (bytes, expected) in [
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_nothing_else() {
+    fn text_is_not_mistaken_for_binary() {
         for text in [
             "",
             "a",

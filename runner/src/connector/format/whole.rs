@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_in_a_file() {
+    fn data_files_are_converted_to_json() {
         for (format, text, expected) in [
             (
                 DataFormat::Csv,
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_line() {
+    fn errors_in_data_files_name_the_line() {
         for (format, text, expected) in [
             (
                 DataFormat::Csv,
@@ -188,7 +188,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rows_come_out_as_they_went_in(rows in proptest::collection::vec((any::<i64>(), "[^\0]{0,12}"), 0..300)) {
+        fn rows_round_trip(rows in proptest::collection::vec((any::<i64>(), "[^\0]{0,12}"), 0..300)) {
             let mut writer = ::csv::Writer::from_writer(Vec::new());
             writer.write_record(["n", "text"]).unwrap();
             for (number, text) in &rows {
@@ -200,7 +200,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_taken_is_json(bytes in proptest::collection::vec(any::<u8>(), 0..60), text in "[\\[\\]{}\",:0-9a\\n\\r ]{0,40}") {
+        fn accepted_files_give_valid_json(bytes in proptest::collection::vec(any::<u8>(), 0..60), text in "[\\[\\]{}\",:0-9a\\n\\r ]{0,40}") {
             for format in [DataFormat::Csv, DataFormat::Json, DataFormat::Jsonl] {
                 for bytes in [&bytes[..], text.as_bytes()] {
                     if let Ok(json) = to_json(format, bytes) {

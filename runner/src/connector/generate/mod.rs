@@ -16,7 +16,7 @@ section! {
     #[derive(Debug, Clone, PartialEq)]
     pub struct Generate: "generate_source" + Default {
         /// Records per second.
-        pub rate: Option<f64> = number(), unset("as fast as they are taken");
+        pub rate: Option<f64> = number(), unset("as fast as readers accept them");
         /// Total number of records.
         pub count: Option<u64> = declare::count(0, u64::MAX), unset("no end");
         /// Bytes per record, filled up by a field `pad`. At most 1 MiB.

@@ -182,7 +182,7 @@ impl Generator {
                 source = "generate",
                 too_large = self.too_large,
                 invalid = self.invalid,
-                "passed over: datum {seq} is {error}"
+                "skipped: record {seq} is {error}"
             );
         }
     }

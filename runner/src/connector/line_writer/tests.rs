@@ -53,7 +53,7 @@ async fn a_batch_is_one_write_and_an_empty_one_none() {
 }
 
 #[tokio::test]
-async fn nobody_reading_any_more_is_told_apart() {
+async fn a_closed_reader_is_distinguished_from_other_errors() {
     let (input, output) = io::pipe().unwrap();
     let mut writer = LineWriter::start("stdout", output).unwrap();
     writer.write(&Frames::single(b"a")).await.unwrap();
@@ -66,7 +66,7 @@ async fn nobody_reading_any_more_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_write_given_up_is_still_written_whole_and_in_order() {
+async fn a_cancelled_write_is_completed_in_order() {
     let (input, output) = io::pipe().unwrap();
     let mut writer = LineWriter::start("stdout", output).unwrap();
     let large = Frames::single(&vec![b'x'; 1024 * 1024]);
@@ -87,7 +87,7 @@ async fn a_write_given_up_is_still_written_whole_and_in_order() {
 }
 
 #[test]
-fn a_write_that_blocks_does_not_hold_up_the_end_of_the_runtime() {
+fn a_blocked_write_does_not_delay_the_end_of_the_runtime() {
     let (input, output) = io::pipe().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -123,7 +123,7 @@ impl Outlet for Full {
 }
 
 #[tokio::test]
-async fn of_a_batch_that_is_given_up_what_stands_there_whole_counts() {
+async fn complete_lines_of_a_cancelled_batch_are_counted() {
     let batch: Frames = [&b"ab"[..], b"", b"cde"].into_iter().collect();
     for (bytes, whole) in [(0, 0), (2, 0), (3, 1), (4, 2), (7, 2), (8, 3)] {
         let mut writer = LineWriter::start("test", Full(bytes)).unwrap();

@@ -323,7 +323,7 @@ fn effect_of(diff: &Diff) -> String {
 }
 
 #[test]
-fn a_change_of_a_key_takes_what_its_class_says() {
+fn a_changed_key_has_the_effect_of_its_class() {
     let old = graph(FULL);
     let mut edits = edits();
     let mut wrong = Vec::new();

@@ -26,7 +26,7 @@ fn operator(graph: &Graph) -> &OperatorStage {
 }
 
 #[test]
-fn an_operator_is_swapped_when_a_file_of_its_configuration_is_another() {
+fn an_operator_is_swapped_when_a_data_file_changes() {
     let folder = tempfile::tempdir().unwrap();
     let with = |table: &str| {
         std::fs::write(folder.path().join("t.json"), table).unwrap();
@@ -42,7 +42,7 @@ fn an_operator_is_swapped_when_a_file_of_its_configuration_is_another() {
 }
 
 #[test]
-fn what_is_in_them_is_beside_the_configuration() {
+fn the_content_of_data_files_is_added_to_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["t.json", "more.txt"] {
         std::fs::write(folder.path().join(name), format!("[\"{name}\"]")).unwrap();
@@ -63,7 +63,7 @@ fn what_is_in_them_is_beside_the_configuration() {
 }
 
 #[test]
-fn what_has_no_place_is_refused() {
+fn data_files_without_a_place_in_the_configuration_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("dir.json")).unwrap();
     let many: Vec<_> = (0..17).map(|n| format!("f{n}: t.json")).collect();
@@ -72,7 +72,7 @@ fn what_has_no_place_is_refused() {
         (&*many, "`files` has 17 files"),
         (
             "files: {t: t.json}, config: [1]",
-            "`files` go into `config`, which is not a mapping",
+            "`files` require a `config` that is a mapping",
         ),
         (
             "files: {t: dir.json}",
@@ -89,7 +89,7 @@ fn what_has_no_place_is_refused() {
 }
 
 #[test]
-fn they_are_bounded() {
+fn data_files_are_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let mut text = vec![b' '; MAX_DATA_FILE_BYTES];
     text[0] = b'[';

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn differences() {
+fn differences_of_manifests_are_found() {
     // A change of the base manifest, and every line of the plan except `keep`.
     let cases: &[(&str, &str, &str)] = &[
         ("", "", ""),
@@ -122,7 +122,7 @@ fn differences() {
 }
 
 #[test]
-fn what_postcard_is_to_an_operator_matters_where_there_is_some() {
+fn the_postcard_setting_matters_only_on_postcard_streams() {
     let with = |operator: &str| {
         graph(&format!(
             "mosaik: v1\nstreams:\n  a: {{encoding: postcard, schema: {{$tuple: [u8, char]}}}}\n  b: {{}}\nproducers:\n  \

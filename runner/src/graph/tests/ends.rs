@@ -26,7 +26,7 @@ fn a_source_leads_to_shared_streams_or_to_a_consumer_of_this_node() {
 }
 
 #[test]
-fn content_that_is_no_text_is_refused_where_the_stream_is_not_of_bytes() {
+fn binary_content_is_refused_unless_the_stream_is_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("in");
     std::fs::write(&source, b"\x1f\x8b\x08").unwrap();

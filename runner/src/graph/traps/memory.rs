@@ -67,7 +67,7 @@ pub(super) fn check(decl: &OperatorDecl) -> Option<Diagnostic> {
         return None;
     }
     let mut found = Diagnostic::warning(format!(
-        "operator `{}` may hold more than its memory",
+        "operator `{}` may need more than its memory limit",
         decl.name.value
     ))
     .at(
@@ -102,7 +102,7 @@ fn unreachable_keys(decl: &OperatorDecl) -> Option<Diagnostic> {
         .at(
             config_span(decl),
             format!(
-                "`max_bytes` is {}{default}: room for {} keys at most",
+                "`max_bytes` is {}{default}: room for at most {} keys",
                 show_size(bytes),
                 bytes / KEY_BYTES
             ),

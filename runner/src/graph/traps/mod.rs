@@ -79,12 +79,12 @@ fn state_without_key(decl: &OperatorDecl, operator: &OperatorStage) -> Option<Di
     };
     Some(
         Diagnostic::warning(format!(
-            "operator `{}` keeps state, of which each of its {} instances has a part",
+            "operator `{}` keeps state, which is divided among its {} instances",
             decl.name.value, decl.settings.instances
         ))
         .at(
             decl.span_of("instances"),
-            "a record goes to any instance, as there is no `key`",
+            "a record goes to any instance, because there is no `key`",
         )
         .help(help),
     )
@@ -149,13 +149,13 @@ fn out_of_order(
     let source = above.into_iter().find(mixes)?;
     Some(
         Diagnostic::warning(format!(
-            "operator `{}` gets records out of order and allows for none that are late",
+            "operator `{}` receives records out of order and accepts none that are late",
             decl.name.value
         ))
         .at(config_span(decl), format!("the `lateness` of this {} is 0s, its default", kind.name))
         .also(
             source.span_of("instances"),
-            format!("the instances of `{}` hand records on in no common order", source.name.value),
+            format!("the instances of `{}` emit records in no common order", source.name.value),
         )
         .help("set `lateness` to how far out of order records may be, like `lateness: 1m`; `0s` if none may"),
     )
@@ -181,17 +181,17 @@ fn followed_without_tick(
     let source = manifest.producers.iter().find(is_followed)?;
     let (message, help) = if decl.config.get("idle").is_some() {
         (
-            "has `idle` and no `tick` to notice it by",
+            "has `idle` but no `tick`, which `idle` requires",
             "give it a `tick`, like `tick: 1s`",
         )
     } else if kind.by_event_time {
         (
-            "closes its last windows only when later records come",
+            "closes its last windows only when later records arrive",
             "give it `tick: 1s`, and its `config` an `idle`, like `idle: 1m`",
         )
     } else {
         (
-            "closes its last windows only when later records come",
+            "closes its last windows only when later records arrive",
             "give it a `tick`, like `tick: 1s`",
         )
     };

@@ -26,7 +26,7 @@ pub(super) fn check(manifest: &Manifest, found: &mut Vec<Diagnostic>) {
                 found.push(
                     Diagnostic::warning(format!("no record has the field `{path}`"))
                         .at(span, format!("not in the first {} records", records.len()))
-                        .also(source, "that come from here")
+                        .also(source, "of this source")
                         .help(
                             "criteria never match a field that is missing; is its name misspelled?",
                         ),

@@ -68,7 +68,7 @@ fn instances_that_keep_state_want_a_key() {
     let keeps = "wasm: 'builtin:dedupe', config: {by: seq}, instances: 4";
     one(
         &operator(GENERATE, keeps),
-        "keeps state, of which each of its 4 instances has a part",
+        "keeps state, which is divided among its 4 instances",
     );
     none(&operator(GENERATE, &format!("{keeps}, key: seq")));
     none(&operator(GENERATE, "wasm: 'builtin:dedupe', instances: 1"));
@@ -89,7 +89,7 @@ fn bounds_of_state_fit_memory_and_each_other() {
             &format!("wasm: 'builtin:{name}', config: {{{config}}}, limits: {{memory: {memory}}}"),
         )
     };
-    let more = "may hold more than its memory";
+    let more = "may need more than its memory limit";
     for (name, config) in [
         ("dedupe", "max_bytes: 16MiB"),
         ("sample", "every: 2, by: seq, max_bytes: 16MiB"),
@@ -122,7 +122,7 @@ fn bounds_of_state_fit_memory_and_each_other() {
 #[test]
 fn windows_and_joins_behind_keyed_instances_want_lateness() {
     let instances = "wasm: 'builtin:window', instances: 4, key: symbol";
-    let late = "gets records out of order";
+    let late = "receives records out of order";
     let window = |config: &str| format!("wasm: 'builtin:window', config: {{{config}}}");
     one(&chain(instances, &window("time: at, by: city")), late);
     one(
@@ -156,7 +156,7 @@ fn a_window_of_a_followed_file_wants_a_tick() {
     );
     one(
         &operator(FOLLOW, &format!("{window}, idle: 1m}}")),
-        "has `idle` and no `tick`",
+        "has `idle` but no `tick`",
     );
     none(&operator(
         FOLLOW,
@@ -205,7 +205,7 @@ fn criteria_name_fields_that_records_have() {
 }
 
 #[test]
-fn criteria_on_what_others_write_too_are_not_judged() {
+fn criteria_on_streams_with_remote_writers_are_not_checked() {
     let stages = |scope: &str, more: &str| {
         warnings(&format!(
             "streams: {{first: {{scope: {scope}}}, last: {{}}}}\nproducers: {{read: {{from: {{generate: {{}}}}, to: first}}}}\n\

@@ -69,7 +69,7 @@ fn an_answer_outside_of_memory_is_malformed() {
 }
 
 #[test]
-fn text_that_is_none_is_malformed() {
+fn invalid_utf8_is_malformed() {
     let fields = r#"(data (i32.const 512) "\ff\fe")"#;
     let process = "(call $refuse (i32.const 512) (i32.const 2))";
     let what = malformed(&Guest {
@@ -122,7 +122,7 @@ fn a_flood_of_state_is_malformed() {
 }
 
 #[test]
-fn a_flood_of_log_lines_is_cut_and_counted() {
+fn a_flood_of_log_lines_is_truncated_and_counted() {
     let tick = "(local $i i32)
         (loop $next
             (call $log (i32.const 2) (i32.const 32) (i32.const 60000))
@@ -159,7 +159,7 @@ fn a_flood_of_log_lines_is_cut_and_counted() {
 }
 
 #[test]
-fn a_flood_of_refusal_is_cut() {
+fn a_huge_reason_is_truncated() {
     let tick = "(call $refuse (i32.const 1024) (i32.const 60000))";
     let component = load(
         &engine(),
@@ -195,7 +195,7 @@ fn a_log_line_outside_of_memory_ends_the_call() {
 }
 
 #[test]
-fn a_flood_of_counters_is_cut() {
+fn a_flood_of_counters_is_truncated() {
     // The name is one byte longer with each call.
     let tick = "(local $i i32)
         (loop $next

@@ -16,7 +16,7 @@ fn instance(guest: &Guest<'_>, events: Arc<dyn Events>) -> Instance {
 }
 
 #[test]
-fn a_batch_goes_in_and_comes_out() {
+fn a_batch_is_processed() {
     let mut echo = instance(&Guest::default(), Arc::new(NoEvents));
     let processed = echo.process(0, &batch()).unwrap();
     assert_eq!(
@@ -41,14 +41,14 @@ fn a_batch_goes_in_and_comes_out() {
 }
 
 #[test]
-fn a_large_batch_goes_in_and_comes_out() {
+fn a_large_batch_is_processed() {
     let mut echo = instance(&Guest::default(), Arc::new(NoEvents));
     let large: Frames = (0..100_u32).map(|i| vec![i as u8; 4000]).collect();
     assert_eq!(echo.process(0, &large).unwrap().outputs, [(0, large)]);
 }
 
 #[test]
-fn what_a_port_is_called_and_numbered_is_checked() {
+fn names_and_numbers_of_ports_are_checked() {
     let component = engine()
         .load(&Guest::default().module(), LoadLimits::default())
         .unwrap();
@@ -131,7 +131,7 @@ fn a_refused_batch_leaves_the_instance_usable() {
 }
 
 #[test]
-fn single_datums_are_rejected_with_their_reason() {
+fn single_records_are_rejected_with_their_reason() {
     // Rejects records 2 and 0 with the text `out`.
     let process = "
         (i32.store (i32.const 512) (i32.const 2)) (i64.store (i32.const 516) (i64.const 0x3_0000_0020))
@@ -159,14 +159,14 @@ fn single_datums_are_rejected_with_their_reason() {
         beyond,
         CallError::Malformed {
             call: "process",
-            what: "it rejects datum 2 of a batch of 1".into()
+            what: "it rejects record 2 of a batch of 1".into()
         }
     );
     assert_eq!(picky.process(0, &batch()), Err(CallError::Poisoned));
 }
 
 #[test]
-fn more_is_asked_for_with_resume() {
+fn further_answers_are_requested_with_resume() {
     // Sets `more` in every answer, and answers `in` on port 0 for as long as the caller asks.
     let data = r#"(data (i32.const 512) "\00\00\00\02in")"#;
     let again = "(call $answer (i32.const 0) (i32.const 512) (i32.const 6) (i32.const 1))";
@@ -191,7 +191,7 @@ fn more_is_asked_for_with_resume() {
 }
 
 #[test]
-fn a_call_refused_in_between_does_not_forget_the_batch() {
+fn a_refused_call_does_not_discard_the_batch() {
     let process = "(call $answer (i32.const 0) (local.get $ptr) (local.get $len) (i32.const 1))";
     // Rejects record 2 with the text `out`.
     let resume = "
@@ -221,7 +221,7 @@ fn a_call_refused_in_between_does_not_forget_the_batch() {
         twice,
         CallError::Malformed {
             call: "resume",
-            what: "it rejects datum 2 twice".into()
+            what: "it rejects record 2 twice".into()
         }
     );
 }
@@ -389,7 +389,7 @@ fn slow(guest: &Guest<'_>) -> Instance {
 }
 
 #[test]
-fn each_part_of_an_answer_about_the_state_may_take_as_long_as_a_state() {
+fn each_part_of_a_state_answer_has_the_time_limit_of_a_state() {
     let resume = spins(false);
     let more = "(call $answer (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1))";
     let guest = Guest {
@@ -410,7 +410,7 @@ fn each_part_of_an_answer_about_the_state_may_take_as_long_as_a_state() {
 }
 
 #[test]
-fn a_record_can_be_given_the_time_of_a_batch() {
+fn a_record_can_have_the_time_limit_of_a_batch() {
     let process = spins(false);
     let guest = Guest {
         process: &process,

@@ -40,7 +40,7 @@ fn load(dir: &Path) -> u64 {
 }
 
 #[test]
-fn the_second_load_finds_what_the_first_compiled() {
+fn the_second_load_uses_the_cache_of_the_first() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("made/by/us");
     let first = load(&dir);
@@ -83,7 +83,7 @@ fn a_description_comes_from_the_cache() {
 }
 
 #[test]
-fn what_was_tampered_with_is_compiled_anew() {
+fn tampered_code_is_recompiled() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     load(dir);
@@ -131,7 +131,7 @@ fn what_was_tampered_with_is_compiled_anew() {
 }
 
 #[test]
-fn what_another_key_wrote_is_compiled_anew() {
+fn code_signed_with_another_key_is_recompiled() {
     let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     load(ours.path());
     load(theirs.path());
@@ -163,7 +163,7 @@ fn a_folder_that_others_can_write_is_refused() {
     assert!(
         error
             .to_string()
-            .ends_with("has the mode 770, which lets others in"),
+            .ends_with("has the mode 770, which gives other users access"),
         "{error}"
     );
     assert_eq!(
@@ -174,7 +174,7 @@ fn a_folder_that_others_can_write_is_refused() {
 }
 
 #[test]
-fn a_folder_that_is_not_ours_is_refused() {
+fn a_folder_of_another_user_is_refused() {
     let us = rustix::process::geteuid();
     // Root owns `/`; when run as root, the test gives a folder to another user.
     let given = tempfile::tempdir().unwrap();
@@ -192,7 +192,7 @@ fn a_folder_that_is_not_ours_is_refused() {
 }
 
 #[test]
-fn a_key_that_others_can_read_or_that_is_none_is_refused() {
+fn a_readable_or_invalid_key_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     load(dir.path());
     let key = dir.path().join("key");
@@ -215,7 +215,7 @@ fn a_key_that_others_can_read_or_that_is_none_is_refused() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_is_an_error() {
+fn an_impossible_folder_is_an_error() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let error = Engine::new(EngineConfig {
         cache_dir: Some(file.path().join("below")),

@@ -14,7 +14,7 @@ fn trapped(guest: &Guest<'_>) -> String {
 }
 
 #[test]
-fn a_trap_says_where_and_what_was_logged_last() {
+fn a_trap_shows_its_place_and_the_last_log_line() {
     let fields = r#"(data (i32.const 512) "panicked at src/lib.rs:7: no price")
         (func $deep (call $log (i32.const 4) (i32.const 512) (i32.const 34)) unreachable)"#;
     let message = trapped(&Guest {
@@ -35,7 +35,7 @@ fn a_trap_says_where_and_what_was_logged_last() {
 }
 
 #[test]
-fn an_earlier_call_s_error_is_not_this_trap_s() {
+fn a_trap_does_not_show_the_error_of_an_earlier_call() {
     let tick = "(call $log (i32.const 4) (i32.const 32) (i32.const 3)) (call $nothing)";
     let engine = engine();
     let guest = Guest {
@@ -64,7 +64,7 @@ fn memory_out_of_bounds_and_division_by_zero_are_traps() {
 }
 
 #[test]
-fn recursion_without_end_is_a_trap() {
+fn infinite_recursion_is_a_trap() {
     let message = trapped(&Guest {
         process: "(call $process (i32.const 0) (i32.const 0) (i32.const 0))",
         ..Guest::default()
@@ -73,7 +73,7 @@ fn recursion_without_end_is_a_trap() {
 }
 
 #[test]
-fn a_loop_without_end_is_stopped_in_time() {
+fn an_infinite_loop_is_stopped_in_time() {
     let call_time_max = Duration::from_millis(100);
     let engine = engine();
     let component = load(
@@ -160,7 +160,7 @@ fn a_loop_at_the_start_or_in_describe_is_stopped_while_loading() {
 }
 
 #[test]
-fn a_loop_in_what_the_host_calls_by_itself_is_stopped() {
+fn a_loop_in_functions_called_by_the_host_is_stopped() {
     // Freeing the answer also runs guest code.
     let fields = "(func (export \"cabi_post_tick\") (param i32) (loop $forever (br $forever)))";
     let engine = engine();
@@ -184,7 +184,7 @@ fn a_loop_in_what_the_host_calls_by_itself_is_stopped() {
 }
 
 #[test]
-fn memory_without_end_is_refused() {
+fn unbounded_memory_is_refused() {
     let bomb = "(loop $more (drop (memory.grow (i32.const 16))) (br $more)) unreachable";
     let error = process_fails(
         &Guest {
@@ -203,7 +203,7 @@ fn memory_without_end_is_refused() {
 }
 
 #[test]
-fn memory_to_begin_with_is_limited_too() {
+fn initial_memory_is_limited() {
     let engine = engine();
     let component = load(&engine, &Guest::default());
     let tight = Limits {
@@ -222,7 +222,7 @@ fn memory_to_begin_with_is_limited_too() {
 }
 
 #[test]
-fn a_batch_that_cannot_fit_is_not_handed_in() {
+fn an_oversized_batch_is_not_passed_to_the_guest() {
     let engine = engine();
     let mut echo = load(&engine, &Guest::default())
         .instantiate(setup(limits()))
@@ -247,7 +247,7 @@ fn a_batch_that_cannot_fit_is_not_handed_in() {
 }
 
 #[test]
-fn tables_without_end_are_refused() {
+fn unbounded_tables_are_refused() {
     let bomb = "(loop $more (drop (table.grow $t (ref.null func) (i32.const 1000))) (br $more)) unreachable";
     let guest = Guest {
         process: bomb,
@@ -255,5 +255,8 @@ fn tables_without_end_are_refused() {
         ..Guest::default()
     };
     let message = trapped(&guest);
-    assert!(message.contains("more table elements wanted"), "{message}");
+    assert!(
+        message.contains("more table elements requested"),
+        "{message}"
+    );
 }

@@ -40,7 +40,7 @@ fn a_module_and_its_component_describe_the_same() {
 }
 
 #[test]
-fn what_is_loaded_is_shared() {
+fn loaded_code_is_shared() {
     let engine = engine();
     let module = Guest::default().module();
     let first = engine.load(&module, LoadLimits::default()).unwrap();
@@ -68,12 +68,12 @@ fn a_binary_over_the_limit_is_refused_unread() {
 }
 
 #[test]
-fn what_is_no_webassembly_is_said_to_be_none() {
+fn other_files_are_reported_as_not_webassembly() {
     for (bytes, expected) in [
         (b"".as_slice(), "not a WebAssembly binary: it is empty"),
         (
             b"#!/bin/sh",
-            "not a WebAssembly binary: it doesn't start with `\\0asm`",
+            "not a WebAssembly binary: it does not start with `\\0asm`",
         ),
         (
             b"\n (module)",
@@ -93,13 +93,13 @@ fn what_is_no_webassembly_is_said_to_be_none() {
 }
 
 #[test]
-fn a_module_without_its_type_is_told_so() {
+fn a_module_without_a_component_type_is_reported() {
     let module = wat::parse_str(Guest::default().text()).unwrap();
     assert!(matches!(refused(&module), LoadError::NoComponentType));
 }
 
 #[test]
-fn what_is_cut_short_is_not_valid() {
+fn truncated_binaries_are_invalid() {
     let guest = Guest::default();
     let component = guest.component();
     for len in [8, component.len() / 2, component.len() - 1] {
@@ -115,7 +115,7 @@ fn what_is_cut_short_is_not_valid() {
 }
 
 #[test]
-fn an_import_that_nothing_grants_is_named() {
+fn an_import_without_a_possible_grant_is_named() {
     let component = wat::parse_str(
         r#"(component
             (import "wasi:clocks/wall-clock@0.2.0" (instance (export "now" (func (result u64)))))
@@ -124,7 +124,7 @@ fn an_import_that_nothing_grants_is_named() {
     .unwrap();
     assert_eq!(
         refused(&component).to_string(),
-        "imports `wasi:clocks/wall-clock@0.2.0` and `wasi:random/random@0.2.0`, which nothing grants"
+        "imports `wasi:clocks/wall-clock@0.2.0` and `wasi:random/random@0.2.0`, which no grant provides"
     );
 }
 
@@ -134,12 +134,12 @@ fn a_core_import_that_the_world_does_not_have_is_named() {
     let module = guest::with_type(&text, &[]);
     assert_eq!(
         refused(&module).to_string(),
-        "imports `wasi_snapshot_preview1`, which nothing grants"
+        "imports `wasi_snapshot_preview1`, which no grant provides"
     );
 }
 
 #[test]
-fn a_module_that_imports_what_a_component_can_be_granted_is_told_so() {
+fn a_module_that_needs_grants_is_told_to_become_a_component() {
     let text = Guest::default().text().replacen(
         "(module",
         r#"(module (import "wasi:random/random@0.2.6" "get-random-u64" (func (result i64)))"#,

@@ -10,7 +10,7 @@ const UNNAMED: Names<'_> = Names {
 };
 
 #[test]
-fn a_key_is_made_once_and_belongs_to_one_manifest_and_node() {
+fn a_key_is_generated_once_per_manifest_and_node() {
     let folder = tempfile::tempdir().unwrap();
     let key = |manifest: &str, in_manifest| {
         let names = Names {
@@ -28,7 +28,7 @@ fn a_key_is_made_once_and_belongs_to_one_manifest_and_node() {
 }
 
 #[test]
-fn nodes_of_one_manifest_that_are_started_with_names_have_keys_of_their_own() {
+fn named_nodes_of_one_manifest_have_separate_keys() {
     let folder = tempfile::tempdir().unwrap();
     let key = |given: &str| {
         let names = Names {
@@ -44,7 +44,7 @@ fn nodes_of_one_manifest_that_are_started_with_names_have_keys_of_their_own() {
 }
 
 #[test]
-fn a_key_under_the_name_in_the_manifest_goes_on_unless_another_process_uses_it() {
+fn a_key_under_the_manifest_name_is_reused_unless_locked() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = Path::new("a.yaml");
     let in_manifest = Names {
@@ -91,7 +91,7 @@ fn a_key_under_the_name_in_the_manifest_goes_on_unless_another_process_uses_it()
 }
 
 #[test]
-fn a_key_is_kept_whole_or_not_at_all() {
+fn a_key_is_stored_atomically() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let manifest = Path::new("a.yaml");
@@ -109,7 +109,7 @@ fn a_key_is_kept_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_key_that_others_can_read_or_that_is_none_is_refused() {
+fn a_readable_or_invalid_key_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = Path::new("a.yaml");
     kept_key(folder.path(), manifest, UNNAMED).unwrap();

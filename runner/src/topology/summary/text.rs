@@ -79,11 +79,11 @@ impl Summary {
                 "  stream    {name}: {} sent to other nodes",
                 stream.sent_remote
             )?;
-            let told = [
+            let totals = [
                 ("redelivered", stream.redelivered),
                 ("unconfirmed", stream.unconfirmed),
             ];
-            for (what, count) in told.into_iter().filter(|(_, count)| *count > 0) {
+            for (what, count) in totals.into_iter().filter(|(_, count)| *count > 0) {
                 write!(f, ", {count} {what}")?;
             }
             for (reason, count) in &stream.dropped {
@@ -124,7 +124,7 @@ impl Summary {
             let whose = listed(&self.closed);
             write!(
                 f,
-                "{before}{closed} not written since the reader of {whose} closed it"
+                "{before}{closed} not written because the reader of {whose} closed it"
             )?;
         }
         if lost == 0 {
@@ -207,22 +207,22 @@ mod tests {
     }
 
     #[test]
-    fn what_a_reader_of_stdout_left_is_said_of_it() {
+    fn records_left_by_a_closed_reader_of_stdout_are_reported() {
         assert_eq!(
             end(&summary(true, &[])),
-            "5 not written since the reader of stdout closed it, nothing was lost"
+            "5 not written because the reader of stdout closed it, nothing was lost"
         );
         assert_eq!(end(&summary(false, &[])), "5 LOST, 5 dropped in all");
         let mut both = summary(true, &[]);
         both.stages.push(summary(false, &[]).stages.remove(0));
         assert_eq!(
             end(&both),
-            "5 LOST, 10 dropped in all, 5 not written since the reader of stdout closed it"
+            "5 LOST, 10 dropped in all, 5 not written because the reader of stdout closed it"
         );
     }
 
     #[test]
-    fn what_only_a_counter_knows_of_is_lost_and_not_dropped() {
+    fn losses_known_only_to_a_counter_are_not_drops() {
         let missed = |of: &mut StageSummary| {
             let missed = OperatorCounter {
                 total: 2,
@@ -241,12 +241,12 @@ mod tests {
         missed(&mut closed.stages[0]);
         assert_eq!(
             end(&closed),
-            "2 LOST (2 missed_files), 5 dropped in all, 5 not written since the reader of stdout closed it"
+            "2 LOST (2 missed_files), 5 dropped in all, 5 not written because the reader of stdout closed it"
         );
     }
 
     #[test]
-    fn what_was_held_for_readers_is_lost_and_says_why() {
+    fn records_held_for_readers_are_lost_with_the_reason() {
         let held = summary(false, &["prices"]);
         assert_eq!(
             end(&held),

@@ -33,7 +33,7 @@ pub fn mosaik_0_4() -> PathBuf {
 }
 
 fn build(mut cargo: Command, manifest: &str, binary: &str) -> PathBuf {
-    // What cargo tells these tests about themselves would make it build again what asks for it.
+    // Environment variables that cargo sets for these tests would cause a rebuild.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"]

@@ -34,7 +34,7 @@ pub const STREAM: &str = "readings";
 /// Longer than a Mosaik node waits for anything.
 pub const LIMIT: Duration = Duration::from_mins(1);
 
-/// Fails the test, naming what it waited for, after a minute.
+/// Fails the test after a minute, with the name of the missed condition.
 #[track_caller]
 pub fn within<T>(what: &'static str, future: impl Future<Output = T>) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();
@@ -151,7 +151,7 @@ impl Peer {
         }
     }
 
-    /// Has the node do something; what it says to that.
+    /// Sends a request to the node and returns its answer.
     pub async fn try_ask(&mut self, request: Value) -> Result<Value, String> {
         let line = format!("{request}\n");
         self.stdin

@@ -17,16 +17,16 @@ use ratatui::{
 use self::screen::Screen;
 use super::NodeArgs;
 use crate::{
-    cli::{Exit, complain},
+    cli::{Exit, print_stderr},
     control::{AskError, Client},
 };
 
 /// Interval between requests to the node: 1 s.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Show live what a running node does: stages, subscriptions, rates, queues, drops, and reloads as they happen.
+/// Show stages, subscriptions, rates, queues, drops and reloads of a running node, updated live.
 ///
-/// Keys: q, Esc or Ctrl-C ends, the arrows and Page Up and Down scroll, Space freezes the screen.
+/// Keys: q, Esc or Ctrl-C quits; the arrow keys, Page Up and Page Down scroll; Space freezes the screen.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mosaik-runner top pipeline.yaml")]
 pub(in crate::cli) struct TopArgs {
@@ -38,7 +38,7 @@ pub(in crate::cli) fn run(args: &TopArgs) -> anyhow::Result<Exit> {
     let mut found = args.node.find()?;
     anyhow::ensure!(
         io::stdout().is_terminal(),
-        "top draws on a terminal; `status` prints the same once"
+        "top requires a terminal; `status` prints the same once"
     );
     let mut terminal = ratatui::try_init()?;
     let ended = watch(&mut terminal, &mut found.client);
@@ -46,7 +46,7 @@ pub(in crate::cli) fn run(args: &TopArgs) -> anyhow::Result<Exit> {
     match ended {
         Ok(()) => Ok(Exit::Success),
         Err(End::Node(AskError::Gone)) => {
-            complain("the node has stopped");
+            print_stderr("the node has stopped");
             Ok(Exit::Success)
         }
         Err(End::Node(error)) => Err(error.into()),

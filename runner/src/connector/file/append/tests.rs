@@ -30,7 +30,7 @@ fn lines(path: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_line_without_an_end_gets_one_and_is_not_cut_away() {
+async fn an_unterminated_last_line_is_terminated_before_appending() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("out");
     fs::write(&path, "whole\npart").unwrap();
@@ -56,7 +56,7 @@ async fn a_line_that_a_predecessor_still_writes_is_not_broken() {
 }
 
 #[tokio::test]
-async fn a_deleted_file_is_made_anew_and_has_what_was_written_since() {
+async fn a_deleted_file_is_recreated_with_the_later_records() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("sub/out");
     let mut sink = sink(&path).await;
@@ -74,14 +74,14 @@ async fn a_deleted_file_is_made_anew_and_has_what_was_written_since() {
 }
 
 #[tokio::test]
-async fn a_renamed_file_is_left_within_a_second_or_when_told() {
+async fn a_renamed_file_is_reopened_within_a_second_or_on_notification() {
     let folder = TempDir::new().unwrap();
     let (path, old) = (folder.path().join("out"), folder.path().join("out.1"));
-    for told in [false, true] {
+    for notified in [false, true] {
         let mut sink = sink(&path).await;
         write(&mut sink, "before").await;
         fs::rename(&path, &old).unwrap();
-        if told {
+        if notified {
             reopen_all();
         } else {
             write(&mut sink, "before").await;
@@ -95,7 +95,7 @@ async fn a_renamed_file_is_left_within_a_second_or_when_told() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_for_a_while_is_written_then() {
+async fn failed_writes_are_retried_until_they_succeed() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("sub/out");
     let mut sink = sink(&path).await;
@@ -122,7 +122,7 @@ async fn what_cannot_be_written_for_a_while_is_written_then() {
 }
 
 #[tokio::test]
-async fn a_pipe_that_takes_the_name_is_said_and_its_reader_not_waited_for() {
+async fn a_pipe_that_takes_the_path_is_reported_without_waiting_for_its_reader() {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
     for has_reader in [false, true] {
         let folder = TempDir::new().unwrap();

@@ -54,10 +54,10 @@ impl Followed {
         }
         let follower = follower(path).await;
         if watching {
-            follower.trail.look_every(Duration::from_hours(1));
+            follower.rotated.look_every(Duration::from_hours(1));
         } else {
-            follower.trail.stop_watching();
-            follower.trail.look_every(Duration::from_millis(5));
+            follower.rotated.stop_watching();
+            follower.rotated.look_every(Duration::from_millis(5));
         }
         Self { folder, follower }
     }
@@ -93,8 +93,8 @@ impl Followed {
 
     /// Waits until the follower has read all available data.
     async fn settle(&mut self) {
-        let looks = self.follower.trail.looks();
-        while self.follower.trail.looks() == looks {
+        let looks = self.follower.rotated.looks();
+        while self.follower.rotated.looks() == looks {
             let nothing = timeout(Duration::from_millis(20), self.follower.batch()).await;
             assert!(nothing.is_err(), "{nothing:?}");
             // With notifications, a file is checked again only when it changes.
@@ -141,7 +141,7 @@ async fn a_renamed_log_is_finished_before_its_successor_is_begun() {
 }
 
 #[tokio::test]
-async fn an_empty_successor_that_is_replaced_holds_nothing_up() {
+async fn a_replaced_empty_successor_does_not_block() {
     for watching in [true, false] {
         let mut log = Followed::new("log", watching, Some("1\n")).await;
         log.expect(&["1"]).await;
@@ -174,7 +174,7 @@ async fn a_log_cut_short_in_place_is_read_from_its_start() {
 }
 
 #[tokio::test]
-async fn a_log_deleted_and_made_anew_is_read() {
+async fn a_log_that_is_deleted_and_recreated_is_read() {
     for watching in [true, false] {
         let mut log = Followed::new("log", watching, Some("a\n")).await;
         for round in ["b\n", "c\n", "d\n"] {
@@ -200,11 +200,11 @@ async fn every_followed_table_has_its_own_header() {
 }
 
 #[tokio::test]
-async fn a_folder_that_comes_back_is_watched_again() {
+async fn a_recreated_folder_is_watched_again() {
     let mut log = Followed::new("folder", true, None).await;
     let path = log.path("folder/log");
     log.follower = follower(path.clone()).await;
-    log.follower.trail.look_every(Duration::from_millis(5));
+    log.follower.rotated.look_every(Duration::from_millis(5));
     for round in ["a\n", "b\n"] {
         fs::create_dir(log.path("folder")).unwrap();
         log.append("folder/log", round);
@@ -214,7 +214,7 @@ async fn a_folder_that_comes_back_is_watched_again() {
     fs::create_dir(log.path("folder")).unwrap();
     log.append("folder/log", "c\n");
     log.expect(&["c"]).await;
-    log.follower.trail.look_every(Duration::from_hours(1));
+    log.follower.rotated.look_every(Duration::from_hours(1));
     log.settle().await;
     let next = log.follower.batch();
     tokio::pin!(next);
@@ -222,16 +222,21 @@ async fn a_folder_that_comes_back_is_watched_again() {
     let mut file = OpenOptions::new().append(true).open(path).unwrap();
     file.write_all(b"d\n").unwrap();
     assert_eq!(
-        texts(&timeout(PATIENCE, next).await.expect("to be told").unwrap()),
+        texts(
+            &timeout(PATIENCE, next)
+                .await
+                .expect("a notification")
+                .unwrap()
+        ),
         ["d"]
     );
 }
 
 #[tokio::test]
-async fn what_others_do_in_the_folder_costs_no_look() {
+async fn changes_to_other_files_cause_no_check() {
     let mut log = Followed::new("log", true, Some("a\n")).await;
     log.expect(&["a"]).await;
-    let before = log.follower.trail.looks();
+    let before = log.follower.rotated.looks();
     let (path, other) = (log.path("log"), log.path("other"));
     let busy = async {
         let mut tick = tokio::time::interval(Duration::from_millis(2));
@@ -245,22 +250,22 @@ async fn what_others_do_in_the_folder_costs_no_look() {
         batch = log.follower.batch() => panic!("{batch:?}"),
         () = busy => {}
     }
-    let looks = log.follower.trail.looks() - before;
+    let looks = log.follower.rotated.looks() - before;
     assert!(looks <= 3, "{looks} looks");
 }
 
 #[tokio::test]
-async fn a_file_that_nobody_tells_of_is_looked_at_now_and_then() {
+async fn a_file_without_notifications_is_polled() {
     let mut log = Followed::new("log", false, Some("a\n")).await;
     log.expect(&["a"]).await;
-    log.follower.trail.look_every(Duration::from_millis(100));
-    let before = log.follower.trail.looks();
+    log.follower.rotated.look_every(Duration::from_millis(100));
+    let before = log.follower.rotated.looks();
     assert!(
         timeout(Duration::from_millis(350), log.follower.batch())
             .await
             .is_err()
     );
-    let looks = log.follower.trail.looks() - before;
+    let looks = log.follower.rotated.looks() - before;
     assert!((2..=5).contains(&looks), "{looks} looks");
 }
 
@@ -288,7 +293,7 @@ async fn every_file_that_takes_the_name_is_read_however_late() {
 }
 
 #[tokio::test]
-async fn a_file_written_anew_with_as_many_bytes_is_read_again() {
+async fn a_file_rewritten_with_the_same_length_is_read_again() {
     for watching in [true, false] {
         let mut log = Followed::new("temperature", watching, Some("21.5\n")).await;
         log.expect(&["21.5"]).await;
@@ -315,7 +320,7 @@ async fn a_file_written_anew_with_as_many_bytes_is_read_again() {
 
 /// A writer that continues at its old offset leaves a hole of zero bytes where the file was truncated.
 #[tokio::test]
-async fn zeros_in_front_of_content_that_was_written_anew_are_passed_over() {
+async fn leading_zeros_of_rewritten_content_are_skipped() {
     use std::os::unix::fs::FileExt as _;
     for zeros in [10, 1 << 20] {
         let mut log = Followed::new("log", true, Some("a\nb\n")).await;

@@ -64,13 +64,13 @@ fn numbers_stay_as_written() {
 }
 
 #[test]
-fn one_byte_order_mark_is_passed_over_and_no_second() {
+fn only_the_first_byte_order_mark_is_skipped() {
     let (datums, _) = rows(b"\xef\xbb\xbf\xef\xbb\xbfa\n1\n");
     assert_eq!(datums, ["{\"\u{feff}a\":1}"]);
 }
 
 #[test]
-fn rows_of_another_width_are_counted_and_named_by_line() {
+fn rows_of_another_width_are_counted_and_reported_by_line() {
     let (datums, mut tally) = rows(b"a,b\n\r\n\"x\ny\",1\r\n2\n3,4\n5,6,7\n8,\xff\n9,9\n");
     assert_eq!(
         datums,
@@ -88,7 +88,7 @@ fn rows_of_another_width_are_counted_and_named_by_line() {
 }
 
 #[test]
-fn a_row_past_the_limit_is_passed_over_and_the_next_one_is_read() {
+fn a_row_above_the_limit_is_skipped_and_the_next_is_read() {
     let (datums, tally) = cut(
         20,
         &[b"a,b\n1,\"22222222222222222222222222,\n\"\"2\"\n3,4\n"],

@@ -37,7 +37,7 @@ fn lines_are_json_strings_on_a_stream_of_json() {
 }
 
 #[test]
-fn lines_are_themselves_elsewhere() {
+fn lines_are_unchanged_on_streams_of_text_or_bytes() {
     let input: &[u8] = b"one\r\n\n\"two\"\n\xff\n";
     let (datums, tally) = cut(Format::Lines, &Encoding::Bytes, 100, &[input]);
     assert_eq!(datums, [&b"one"[..], b"", b"\"two\"", b"\xff"]);
@@ -51,7 +51,7 @@ fn lines_are_themselves_elsewhere() {
 }
 
 #[test]
-fn json_lines_stand_as_they_are_without_blank_ones() {
+fn json_lines_are_unchanged_and_blank_lines_are_skipped() {
     let (datums, tally) = cut(
         Format::Jsonl,
         &Encoding::Json,
@@ -75,7 +75,7 @@ fn a_json_string_counts_with_its_escapes_against_the_limit() {
 }
 
 #[test]
-fn a_line_of_50_mib_is_passed_over_in_little_memory() {
+fn a_line_of_50_mib_is_skipped_in_little_memory() {
     let max = 1024 * 1024;
     let mut cutter = Cutter::new(Format::Lines.into(), &Encoding::Text, max);
     let piece = vec![b'x'; 100_000];
@@ -152,7 +152,7 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn any_chunking_gives_the_same_datums(
+    fn any_chunking_gives_the_same_records(
         bytes in content(),
         cuts in prop::collection::vec(1usize..20, 1..6),
         max in 1usize..16,

@@ -34,7 +34,7 @@ async fn all(mut generator: Generator) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_same_datums_come_every_time() {
+async fn generated_records_are_reproducible() {
     let found = all(generator(None, Some(3000), None)).await;
     assert_eq!(found.len(), 3000);
     assert_eq!(found[0], r#"{"seq":0,"time":1767225600000,"value":0.535}"#);
@@ -55,7 +55,7 @@ async fn the_same_datums_come_every_time() {
 }
 
 #[tokio::test]
-async fn a_size_is_met_to_the_byte_where_the_pad_has_room() {
+async fn the_size_is_exact_if_the_padding_has_room() {
     for size in [64, 100, 5000, super::super::MAX_SIZE_BYTES] {
         for datum in all(generator(None, Some(12), Some(size))).await {
             assert_eq!(datum.len(), size as usize);
@@ -67,7 +67,7 @@ async fn a_size_is_met_to_the_byte_where_the_pad_has_room() {
 }
 
 #[tokio::test]
-async fn a_rate_is_kept_without_a_sleep_a_datum() {
+async fn a_rate_is_kept_without_a_sleep_per_record() {
     let (rate, count) = (20_000.0, 10_000);
     let mut generator = generator(Some(rate), Some(count), None);
     let start = Instant::now();
@@ -94,7 +94,7 @@ async fn a_rate_is_kept_without_a_sleep_a_datum() {
 }
 
 #[tokio::test]
-async fn after_a_stall_a_second_is_made_up_for() {
+async fn a_stall_is_compensated_up_to_one_second() {
     let mut generator = generator(Some(100.0), None, None);
     assert_eq!(generator.generate().await.unwrap().count(), 1);
     let (start, first) = generator.schedule.unwrap();
@@ -104,7 +104,7 @@ async fn after_a_stall_a_second_is_made_up_for() {
 }
 
 #[tokio::test]
-async fn settings_that_cannot_be_are_refused() {
+async fn invalid_settings_are_refused() {
     let refuse = |rate, size| {
         let config = SourceConfig::new(
             "generate",
@@ -121,7 +121,7 @@ async fn settings_that_cannot_be_are_refused() {
     }
     assert_eq!(
         refuse(None, Some(super::super::MAX_SIZE_BYTES + 1)).to_string(),
-        "a generated datum has at most 1048576 bytes, not 1048577"
+        "a generated record has at most 1048576 bytes, not 1048577"
     );
     let slowest = generator(Some(f64::MIN_POSITIVE), None, None)
         .generate()
@@ -143,7 +143,7 @@ async fn settings_that_cannot_be_are_refused() {
 }
 
 #[tokio::test]
-async fn postcard_is_made_as_the_schema_says_and_what_does_not_fit_is_counted() {
+async fn postcard_follows_the_schema_and_mismatches_are_counted() {
     let fields = [
         ("time", Schema::Unsigned(64)),
         ("seq", Schema::Unsigned(8)),
@@ -176,7 +176,7 @@ async fn postcard_is_made_as_the_schema_says_and_what_does_not_fit_is_counted() 
 }
 
 #[tokio::test]
-async fn the_sample_is_a_datum_such_as_are_made() {
+async fn the_sample_is_a_typical_record() {
     for size in [None, Some(100)] {
         let config = Generate {
             count: Some(1),

@@ -32,7 +32,7 @@ async fn next(reader: &mut StdinReader) -> Option<Vec<Vec<u8>>> {
 }
 
 #[tokio::test]
-async fn lines_come_as_they_are_written_until_the_end() {
+async fn lines_arrive_as_they_are_written_until_the_end() {
     let (pump, mut output) = pump();
     let mut stdin = reader(&pump);
     output.write_all(b"one\ntwo\nth").unwrap();
@@ -61,7 +61,7 @@ async fn lines_come_as_they_are_written_until_the_end() {
 }
 
 #[tokio::test]
-async fn a_second_reader_goes_on_where_the_first_was_dropped() {
+async fn a_second_reader_continues_after_the_first() {
     let (pump, mut output) = pump();
     let mut first = StdinReader::of(
         Arc::clone(&pump),
@@ -91,7 +91,7 @@ async fn a_second_reader_goes_on_where_the_first_was_dropped() {
 }
 
 #[test]
-fn a_read_that_waits_does_not_hold_up_the_end_of_the_runtime() {
+fn a_blocked_read_does_not_delay_the_end_of_the_runtime() {
     let (pump, output) = pump();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -132,7 +132,7 @@ async fn rest_of(stdin: &mut StdinReader) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_stop_hands_out_what_was_read_up_to_the_end_of_its_last_line() {
+async fn a_stop_delivers_all_complete_lines() {
     let (input, mut output) = io::pipe().unwrap();
     let mut others = input.try_clone().unwrap();
     let pump = Arc::new(Mutex::new(Pump::new(input)));
@@ -152,7 +152,7 @@ async fn a_stop_hands_out_what_was_read_up_to_the_end_of_its_last_line() {
 }
 
 #[tokio::test]
-async fn a_line_whose_rest_does_not_come_is_cut_off_and_whole_for_the_next_reader() {
+async fn an_unfinished_line_is_cut_off_and_whole_for_the_next_reader() {
     let (input, mut output) = io::pipe().unwrap();
     let seen = input.try_clone().unwrap();
     let pump = Arc::new(Mutex::new(Pump::new(input)));
@@ -175,7 +175,7 @@ async fn a_line_whose_rest_does_not_come_is_cut_off_and_whole_for_the_next_reade
 }
 
 #[tokio::test]
-async fn columns_pass_to_the_next_reader() {
+async fn columns_are_kept_for_the_next_reader() {
     let (pump, mut output) = pump();
     let table = |delimiter: &str| {
         let config = StdinSource {

@@ -35,7 +35,7 @@ fn memory_is_bounded_with_wasi_linked_too() {
 }
 
 #[test]
-fn what_a_guest_holds_of_the_host_is_bounded() {
+fn host_resources_of_a_guest_are_bounded() {
     let probe = holds_timers();
     let mut instance = granted(&probe.guest(), wasi(), setup(limits()));
     let error = instance.process(0, &batch()).unwrap_err();
@@ -44,7 +44,7 @@ fn what_a_guest_holds_of_the_host_is_bounded() {
 }
 
 #[test]
-fn what_is_printed_goes_to_the_log_and_a_trap_says_what_was_printed_last() {
+fn printed_text_is_logged_and_a_trap_shows_the_last_line() {
     let probe = prints_then_traps();
     let recorder = Arc::new(Recorder::default());
     let setup = Setup {

@@ -25,7 +25,7 @@ fn a_folder_that_is_read_only_cannot_be_written() {
 }
 
 #[test]
-fn a_folder_to_write_to_is_written_to() {
+fn a_writable_folder_can_be_written() {
     let folder = tempfile::tempdir().unwrap();
     let probe = writes();
     let seen = run(&probe.guest(), dir(folder.path(), true), &[b"new"]);
@@ -99,7 +99,7 @@ fn without_a_folder_there_is_no_file_system() {
 }
 
 #[test]
-fn a_folder_that_is_gone_is_told_before_anything_runs() {
+fn a_missing_folder_is_reported_before_anything_runs() {
     let probe = reads();
     let grants = dir(Path::new("/nonexistent/mosaik"), false);
     let component = engine()
@@ -123,7 +123,7 @@ fn a_folder_that_is_gone_is_told_before_anything_runs() {
 }
 
 #[test]
-fn a_file_that_never_answers_is_given_up_in_time() {
+fn an_unresponsive_file_is_abandoned_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let fifo = folder.path().join("fifo");
     rustix::fs::mknodat(

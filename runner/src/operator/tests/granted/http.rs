@@ -12,7 +12,7 @@ use super::*;
 fn serve(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (told, asked) = std::sync::mpsc::channel();
+    let (heads, asked) = std::sync::mpsc::channel();
     thread::spawn(move || {
         for connection in listener.incoming() {
             let mut connection = connection.unwrap();
@@ -20,7 +20,7 @@ fn serve(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
             let len = connection.read(&mut request).unwrap_or(0);
             let head = String::from_utf8_lossy(&request[..len]).into_owned();
             let _ = connection.write_all(answer.as_bytes());
-            if told.send(head).is_err() {
+            if heads.send(head).is_err() {
                 return;
             }
         }
@@ -29,7 +29,7 @@ fn serve(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
 }
 
 #[test]
-fn a_host_that_is_granted_answers_and_no_other_is_asked() {
+fn only_granted_hosts_are_contacted() {
     let (port, asked) = serve("HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n");
     let (other, not_asked) = serve("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     let probe = http("/prices?of=IBM");
@@ -84,7 +84,7 @@ fn a_redirect_is_not_followed() {
 }
 
 #[test]
-fn a_server_that_never_answers_is_given_up_in_time() {
+fn an_unresponsive_server_is_abandoned_in_time() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let probe = http("/");
@@ -97,7 +97,7 @@ fn a_server_that_never_answers_is_given_up_in_time() {
 }
 
 #[test]
-fn a_refused_connection_is_the_guest_s_to_know() {
+fn a_refused_connection_is_reported_to_the_guest() {
     let port = {
         let gone = TcpListener::bind("127.0.0.1:0").unwrap();
         gone.local_addr().unwrap().port()
@@ -113,7 +113,7 @@ fn a_refused_connection_is_the_guest_s_to_know() {
 }
 
 #[test]
-fn what_speaks_no_tls_is_no_https() {
+fn a_server_without_tls_fails_https() {
     let (port, asked) = serve("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     let probe = https("/");
     let authority = format!("127.0.0.1:{port}");

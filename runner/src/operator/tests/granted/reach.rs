@@ -4,7 +4,7 @@ use super::probes::*;
 use super::*;
 
 #[test]
-fn without_a_grant_no_import_is_linked_and_the_line_that_would_is_told() {
+fn an_import_without_a_grant_is_refused_with_the_line_that_allows_it() {
     for (probe, covered, line) in [
         (
             environment(),
@@ -45,7 +45,7 @@ fn without_a_grant_no_import_is_linked_and_the_line_that_would_is_told() {
 }
 
 #[test]
-fn one_grant_is_not_another() {
+fn a_grant_does_not_include_other_grants() {
     let all_but_random = Grants {
         random: false,
         ..everything()
@@ -78,7 +78,7 @@ fn one_grant_is_not_another() {
 }
 
 #[test]
-fn code_is_shared_by_those_that_are_granted_the_same_and_by_no_other() {
+fn code_is_shared_only_between_operators_with_equal_grants() {
     let engine = engine();
     let probe = environment();
     let component = probe.guest().component();
@@ -96,7 +96,7 @@ fn code_is_shared_by_those_that_are_granted_the_same_and_by_no_other() {
 }
 
 #[test]
-fn the_environment_has_the_named_variables_and_no_other() {
+fn the_environment_has_only_the_granted_variables() {
     assert!(
         std::env::vars_os().count() > 0,
         "there is something to leak"
@@ -115,7 +115,7 @@ fn the_environment_has_the_named_variables_and_no_other() {
 }
 
 #[test]
-fn a_value_of_the_environment_is_masked_in_all_that_the_operator_says() {
+fn values_of_the_environment_are_masked_in_messages_of_the_operator() {
     let probe = tells_the_environment();
     let recorder = Arc::new(Recorder::default());
     let grants = Grants {
@@ -133,7 +133,7 @@ fn a_value_of_the_environment_is_masked_in_all_that_the_operator_says() {
 }
 
 #[test]
-fn no_part_of_a_secret_is_left_where_a_reason_is_cut() {
+fn no_part_of_a_secret_remains_in_a_truncated_reason() {
     // Rejects the first record with its own text.
     let guest = Guest {
         process: "
@@ -178,7 +178,7 @@ fn random_numbers_are_random_and_bounded() {
 }
 
 #[test]
-fn no_grant_gives_a_socket_or_a_name_of_a_host() {
+fn no_grant_provides_sockets_or_name_lookup() {
     for probe in [tcp(), udp(), looks_up()] {
         let seen = run(&probe.guest(), everything(), &[b"localhost"]);
         assert!(

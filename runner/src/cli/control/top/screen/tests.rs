@@ -95,7 +95,7 @@ fn status() -> Status {
                 20_000,
                 2,
                 None,
-                "error: there is no stream `menas`\n --> 3".into(),
+                "error: unknown stream `menas`\n --> 3".into(),
             ),
             Reload {
                 outcome: Outcome::Applied,
@@ -117,7 +117,7 @@ fn drawn(screen: &mut Screen, width: u16, height: u16) -> String {
 }
 
 #[test]
-fn the_picture_shows_rates_queues_drops_and_reloads() {
+fn the_screen_shows_rates_queues_drops_and_reloads() {
     let mut screen = Screen::new(status());
     let mut later = status();
     later.uptime_ms += 1000;
@@ -133,14 +133,14 @@ fn the_picture_shows_rates_queues_drops_and_reloads() {
         "#####..... 512/1.0 k",
         "1 here, 1 remote",
         "32.0s ago  generation 3: swap operator mean (config)",
-        "42.0s ago  error: there is no stream `menas`",
+        "42.0s ago  error: unknown stream `menas`",
     ] {
         assert!(picture.contains(part), "{part} is missing:\n{picture}");
     }
 }
 
 #[test]
-fn it_fits_any_size_and_scrolls_to_its_end() {
+fn the_screen_fits_any_size_and_scrolls_to_the_end() {
     let mut screen = Screen::new(status());
     for (width, height) in [(1, 1), (20, 5), (80, 12), (300, 100)] {
         drawn(&mut screen, width, height);
@@ -159,7 +159,7 @@ fn it_fits_any_size_and_scrolls_to_its_end() {
 }
 
 #[test]
-fn a_held_picture_stays() {
+fn a_frozen_screen_does_not_change() {
     let mut screen = Screen::new(status());
     screen.press(KeyCode::Char(' '));
     let before = drawn(&mut screen, 100, 30);

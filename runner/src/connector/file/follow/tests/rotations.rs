@@ -32,7 +32,7 @@ async fn rotations_close_together_lose_nothing_and_keep_the_order() {
     for round in 0..400 {
         expected.extend((0..3).map(|line| format!("{round}.{line}")));
         write(round);
-        // Zero or a few steps of the follower and of its looker task.
+        // Zero or a few steps of the follower and of its poller task.
         for _ in 0..round % 7 {
             let next = timeout(Duration::from_micros(200), log.follower.batch()).await;
             found.extend(next.iter().flatten().flat_map(texts));
@@ -49,7 +49,7 @@ async fn rotations_close_together_lose_nothing_and_keep_the_order() {
 
 /// A chain of renames, as made by logrotate: each file's number increases. Stays within the system's event limit.
 #[tokio::test]
-async fn files_that_are_renamed_on_are_read_by_their_last_names() {
+async fn files_that_are_renamed_again_are_read_by_their_latest_names() {
     let mut log = Followed::new("log", true, Some("0\n")).await;
     log.expect(&["0"]).await;
     let path = |number: usize| log.folder.path().join(format!("log.{number}"));
@@ -68,8 +68,7 @@ async fn files_that_are_renamed_on_are_read_by_their_last_names() {
 }
 
 #[tokio::test]
-async fn more_files_than_are_held_open_are_read_by_their_names_and_those_that_are_gone_are_counted()
-{
+async fn files_beyond_the_open_limit_are_read_by_name_and_missing_ones_are_counted() {
     let mut log = Followed::new("log", true, Some("first\n")).await;
     log.expect(&["first"]).await;
     let mut expected = Vec::new();
@@ -78,7 +77,7 @@ async fn more_files_than_are_held_open_are_read_by_their_names_and_those_that_ar
         fs::rename(log.path("log"), log.path(&format!("log.{round}"))).unwrap();
         log.append("log", "");
         expected.push(round.to_string());
-        log.follower.trail.looked().await;
+        log.follower.rotated.looked().await;
     }
     for gone in [150, 151, 199] {
         fs::remove_file(log.path(&format!("log.{gone}"))).unwrap();
@@ -87,24 +86,24 @@ async fn more_files_than_are_held_open_are_read_by_their_names_and_those_that_ar
     let expected: Vec<_> = expected.iter().map(String::as_str).collect();
     log.expect(&expected).await;
     // The loss may have been reported between two records.
-    let told = async {
+    let notified = async {
         while log.follower.counts().missed_files < 3 {
             assert!(log.follower.batch().await.unwrap().is_empty());
         }
     };
-    timeout(PATIENCE, told).await.expect("to be told");
+    timeout(PATIENCE, notified).await.expect("a notification");
     assert_eq!(log.follower.counts().missed_files, 3);
 }
 
 #[tokio::test]
-async fn a_file_that_was_left_is_read_on_when_it_grows() {
+async fn a_finished_file_that_grows_is_read_further() {
     for watching in [true, false] {
         let mut log = Followed::new("log.csv", watching, Some("id,v\n1,a\n")).await;
         log.expect(&[r#"{"id":1,"v":"a"}"#]).await;
         fs::rename(log.path("log.csv"), log.path("old")).unwrap();
         log.append("log.csv", "name\nb\nhalf");
         log.expect(&[r#"{"name":"b"}"#]).await;
-        log.follower.trail.look_every(Duration::from_millis(5));
+        log.follower.rotated.look_every(Duration::from_millis(5));
         // Not in the middle of a line of its successor.
         log.append("old", "2,c\n");
         log.settle().await;
@@ -117,7 +116,7 @@ async fn a_file_that_was_left_is_read_on_when_it_grows() {
 }
 
 #[tokio::test]
-async fn a_file_that_gets_its_name_back_is_read_on_or_again_and_nothing_repeats() {
+async fn a_file_renamed_back_is_resumed_without_repeating_records() {
     for is_new in [true, false] {
         for watching in [true, false] {
             let mut log = Followed::new("log.csv", watching, Some("id,v\n1,10\n")).await;
@@ -144,12 +143,12 @@ async fn a_file_that_gets_its_name_back_is_read_on_or_again_and_nothing_repeats(
 }
 
 #[tokio::test]
-async fn what_is_skipped_is_counted_at_once_and_what_is_held_at_the_end() {
+async fn skipped_lines_are_counted_immediately_and_held_ones_at_the_end() {
     let mut log = Followed::new("log.csv", true, Some("a,b\n1,2\n1,2,3\n")).await;
     log.expect(&[r#"{"a":1,"b":2}"#]).await;
     log.append("log.csv", "4,5,6\n");
-    let told = timeout(PATIENCE, log.follower.batch()).await;
-    assert!(told.expect("to be told").unwrap().is_empty());
+    let notified = timeout(PATIENCE, log.follower.batch()).await;
+    assert!(notified.expect("a notification").unwrap().is_empty());
     assert_eq!(log.follower.counts().invalid, 2);
     log.append("log.csv", "\"7,8\n9,10\n11,");
     log.settle().await;
@@ -166,7 +165,7 @@ async fn what_is_skipped_is_counted_at_once_and_what_is_held_at_the_end() {
 }
 
 #[tokio::test]
-async fn content_that_is_no_text_is_refused_wherever_it_begins() {
+async fn binary_content_is_refused_at_any_position() {
     let mut log = Followed::new("log", true, Some("a\n")).await;
     log.expect(&["a"]).await;
     fs::rename(log.path("log"), log.path("old")).unwrap();

@@ -25,7 +25,7 @@ fn a_header_that_cannot_name_columns_is_an_error() {
 }
 
 #[test]
-fn many_columns_are_no_problem() {
+fn many_columns_are_supported() {
     let header = (0..1000)
         .map(|n| format!("c{n}"))
         .collect::<Vec<_>>()
@@ -54,7 +54,7 @@ fn cut_contents(contents: &[&str]) -> (Vec<String>, Tally) {
 }
 
 #[test]
-fn columns_outlive_content_that_another_follows() {
+fn columns_are_kept_for_the_next_file() {
     for (second, expected, invalid) in [
         // Without a header, and with the same one.
         ("3,c\n", r#"{"ts":3,"host":"c"}"#, 0),
@@ -74,7 +74,7 @@ fn columns_outlive_content_that_another_follows() {
 }
 
 #[test]
-fn another_delimiter_cuts_and_a_wrong_one_is_told_of() {
+fn a_wrong_delimiter_is_reported() {
     let cut = |delimiter: &str, text: &str| {
         let delimiter = Delimiter::try_from(delimiter).unwrap();
         let format = Format::Csv;

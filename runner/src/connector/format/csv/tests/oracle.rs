@@ -116,7 +116,7 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
-    fn any_chunking_gives_what_the_csv_crate_reads(
+    fn any_chunking_agrees_with_the_csv_crate(
         bytes in content(),
         cuts in prop::collection::vec(1usize..20, 1..6),
         max in prop_oneof![1usize..40, Just(1000)],

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn quoted_fields_hold_commas_quotes_and_lines() {
+fn quoted_fields_contain_commas_quotes_and_line_ends() {
     let (datums, _) = rows(b"\xef\xbb\xbf\"a,b\",c\n\"1\n2\r\n3\",\"say \"\"hi\"\"\"\n\n\"\",\n");
     assert_eq!(
         datums,
@@ -15,7 +15,7 @@ fn quoted_fields_hold_commas_quotes_and_lines() {
 }
 
 #[test]
-fn an_empty_quoted_field_is_text_after_one_with_quotes_where_none_belong() {
+fn an_empty_quoted_field_is_text_after_a_field_with_stray_quotes() {
     let header = "a,b,c,d\n";
     for (row, expected) in [
         (
@@ -58,7 +58,7 @@ fn an_empty_field_is_null_and_a_quoted_one_is_text() {
 }
 
 #[test]
-fn a_quote_that_never_closes_costs_bounded_memory() {
+fn an_unclosed_quote_uses_bounded_memory() {
     let max = 1024 * 1024;
     let mut cutter = Cutter::new(Format::Csv.into(), &Encoding::Json, max);
     let piece = "x,\"\"\n".repeat(20_000);
@@ -87,7 +87,7 @@ fn a_quote_that_never_closes_costs_bounded_memory() {
 }
 
 #[test]
-fn a_quote_that_never_closes_is_named_by_its_line_and_counts_what_it_takes() {
+fn an_unclosed_quote_is_reported_by_line_with_the_lines_it_contains() {
     let (datums, mut tally) = rows(b"id,note\n1,ok\n2,\"never\n3,c\n4,d");
     assert_eq!(datums, [r#"{"id":1,"note":"ok"}"#]);
     assert_eq!((tally.invalid, tally.too_large), (3, 0));
@@ -105,7 +105,7 @@ fn a_quote_that_never_closes_is_named_by_its_line_and_counts_what_it_takes() {
 }
 
 #[test]
-fn a_long_quoted_field_is_warned_of_with_the_line_of_its_quote() {
+fn a_long_quoted_field_is_reported_with_its_first_line() {
     let long = "x\n".repeat(150);
     let text = format!("a,b\n\nx,y\n\"two\nlines\",\"{long}\"\nz,\"{long}\"\n");
     for size in [1, 7, 100, 10_000] {
@@ -126,7 +126,7 @@ fn a_long_quoted_field_is_warned_of_with_the_line_of_its_quote() {
 }
 
 #[test]
-fn what_is_held_of_a_row_is_a_line_or_all_that_an_open_quote_has_taken_in() {
+fn a_partial_row_is_one_line_or_all_lines_of_its_open_quote() {
     let line = Some(Held::Line);
     let quote = |line, lines| Some(Held::OpenQuote { line, lines });
     for (text, expected) in [

@@ -46,7 +46,7 @@ fn a_column_that_mixes_numbers_and_texts_is_text() {
 }
 
 #[test]
-fn an_empty_field_says_nothing_of_its_column() {
+fn an_empty_field_does_not_determine_the_type_of_its_column() {
     let (datums, tally) = rows(b"a,b,c\n,\"\",\n1,2,\n,,x\n\"\",3,\n");
     let expected = [
         r#"{"a":null,"b":"","c":null}"#,
@@ -59,7 +59,7 @@ fn an_empty_field_says_nothing_of_its_column() {
 }
 
 #[test]
-fn each_column_is_decided_by_itself_and_rows_that_are_refused_decide_nothing() {
+fn columns_are_typed_independently_and_refused_rows_are_ignored() {
     let long = "x".repeat(1001);
     let text = format!("a,b\n1,x\nn/a,2,3\n{long},y\nn/a\n2,3\n");
     let (datums, tally) = rows(text.as_bytes());
@@ -107,7 +107,7 @@ fn rows_of(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn rows_that_come_one_by_one_wait_for_none_and_are_the_same_sample() {
+fn single_rows_are_sampled_without_waiting() {
     let (found, mixed, notes) = values(&[&["v\n", "1\n2\n", "", "3\n", "a\n", "4\n"]]);
     assert_eq!(found, ["1", "2", "3", "\"a\"", "\"4\""]);
     assert_eq!(mixed, 3);
@@ -130,7 +130,7 @@ fn rows_that_come_one_by_one_wait_for_none_and_are_the_same_sample() {
 }
 
 #[test]
-fn rows_that_come_in_pairs_are_each_one_row_of_the_sample() {
+fn rows_in_pairs_count_individually_in_the_sample() {
     let pairs = ["1\n1\n"; 49];
     // The 100th row is part of the sample; the next one is not.
     for (rest, mixed) in [("1\na\n", 98), ("1\n1\na\n", 1)] {
@@ -140,7 +140,7 @@ fn rows_that_come_in_pairs_are_each_one_row_of_the_sample() {
 }
 
 #[test]
-fn a_column_that_is_empty_in_the_sample_is_what_comes_first_after_it() {
+fn a_column_empty_in_the_sample_takes_the_type_of_its_first_value() {
     let empty = "x,\n".repeat(100);
     for (first, second, expected, mixed) in [
         ("1", "a", ["1", "\"a\""], 1),
@@ -155,7 +155,7 @@ fn a_column_that_is_empty_in_the_sample_is_what_comes_first_after_it() {
 }
 
 #[test]
-fn content_that_follows_has_the_kinds_of_columns_of_that_before() {
+fn column_types_are_kept_for_the_next_file() {
     let sample = lines(&[&["v"][..], &["1"; 99]].concat());
     for header in ["", "v\n"] {
         // The last row of the sample.

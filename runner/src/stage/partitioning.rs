@@ -5,7 +5,7 @@ use crate::operator::{Entry, State};
 
 /// The number of instances, and the key that assigns records to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spread {
+pub struct Partitioning {
     /// Number of instances, at least 1.
     pub instances: usize,
     /// The key; without one, any instance may receive any record.
@@ -16,10 +16,10 @@ pub struct Spread {
 ///
 /// # Errors
 /// The reason why the state cannot be redistributed.
-pub(super) fn spread(
+pub(super) fn repartition(
     saved: Vec<Saved>,
-    from: &Spread,
-    to: &Spread,
+    from: &Partitioning,
+    to: &Partitioning,
 ) -> Result<Vec<Option<Saved>>, String> {
     let stays = from.instances == to.instances && (from.key == to.key || from.instances == 1);
     if stays {
@@ -27,7 +27,7 @@ pub(super) fn spread(
     }
     let kept = saved.iter().map(|saved| saved.kept).sum();
     let states = saved.into_iter().map(|saved| saved.state);
-    Ok(share(kept, spread_states(states, from, to)?))
+    Ok(share(kept, repartition_states(states, from, to)?))
 }
 
 /// Distributes the number of kept records among these states, in proportion to their entries.
@@ -46,12 +46,12 @@ fn share(kept: u64, states: Vec<Option<State>>) -> Vec<Option<Saved>> {
     shared.collect()
 }
 
-fn spread_states(
+fn repartition_states(
     states: impl Iterator<Item = State>,
-    from: &Spread,
-    to: &Spread,
+    from: &Partitioning,
+    to: &Partitioning,
 ) -> Result<Vec<Option<State>>, String> {
-    let mut spread: Vec<Option<State>> = vec![None; to.instances];
+    let mut parts: Vec<Option<State>> = vec![None; to.instances];
     for state in states {
         for entry in state.entries {
             let places = match &entry.key {
@@ -62,7 +62,7 @@ fn spread_states(
                     place..place + 1
                 }
             };
-            for part in &mut spread[places] {
+            for part in &mut parts[places] {
                 let part = part.get_or_insert_with(|| State {
                     version: state.version,
                     entries: Vec::new(),
@@ -71,10 +71,10 @@ fn spread_states(
             }
         }
     }
-    Ok(spread)
+    Ok(parts)
 }
 
-fn place(entry: &Entry, from: &Spread, to: &Spread) -> Result<usize, String> {
+fn place(entry: &Entry, from: &Partitioning, to: &Partitioning) -> Result<usize, String> {
     let why = match (&entry.key, &to.key) {
         (None, _) => "its state is not kept by key",
         // The single instance receives all entries of each key.
@@ -86,7 +86,7 @@ fn place(entry: &Entry, from: &Spread, to: &Spread) -> Result<usize, String> {
         (Some(key), Some(_)) => return Ok(Key::instance(key, to.instances)),
     };
     Err(format!(
-        "its state cannot go from {} to {} instances: {why}; `state: reset` starts without it",
+        "its state cannot move from {} to {} instances: {why}; `state: reset` starts without it",
         from.instances, to.instances
     ))
 }
@@ -96,8 +96,8 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
-    fn of(instances: usize, key: Option<&str>) -> Spread {
-        Spread {
+    fn of(instances: usize, key: Option<&str>) -> Partitioning {
+        Partitioning {
             instances,
             key: key.map(|field| Key::new([field])),
         }
@@ -114,10 +114,10 @@ mod tests {
         }
     }
 
-    fn spread(
+    fn repartition(
         states: Vec<Option<State>>,
-        from: &Spread,
-        to: &Spread,
+        from: &Partitioning,
+        to: &Partitioning,
     ) -> Result<Vec<Option<State>>, String> {
         let saved = states.into_iter().map(|state| {
             let state = state.unwrap_or_default();
@@ -126,7 +126,7 @@ mod tests {
         });
         let saved: Vec<_> = saved.collect();
         let before: u64 = saved.iter().map(|saved| saved.kept).sum();
-        let after = super::spread(saved, from, to)?;
+        let after = super::repartition(saved, from, to)?;
         let kept: u64 = after.iter().flatten().map(|saved| saved.kept).sum();
         assert_eq!(kept, before, "of {after:?}");
         Ok(after
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_shared_out_by_entries() {
+    fn kept_records_are_divided_in_proportion_to_entries() {
         let state = |count: usize| Some(entries(&vec![Some("k"); count]));
         let shared = share(10, vec![state(2), None, state(0), state(1)]);
         let kept: Vec<_> = shared.iter().map(|s| s.as_ref().map(|s| s.kept)).collect();
@@ -157,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn every_key_goes_where_its_datums_go_and_none_is_lost() {
+    fn every_key_moves_to_the_instance_of_its_records() {
         let (one, three, two) = (of(1, Some("k")), of(3, Some("k")), of(2, Some("k")));
         let all: Vec<String> = (0..50).map(|n| n.to_string()).collect();
         let names: Vec<_> = all.iter().map(|key| Some(key.as_str())).collect();
         let mut states = vec![Some(entries(&names))];
         for (from, to) in [(&one, &three), (&three, &two), (&two, &one)] {
-            states = spread(states, from, to).unwrap();
+            states = repartition(states, from, to).unwrap();
             let keys = keys(&states);
             for (place, keys) in keys.iter().enumerate() {
                 let stay = |key: &String| Key::instance(key.as_bytes(), to.instances) == place;
@@ -177,27 +177,27 @@ mod tests {
     }
 
     #[test]
-    fn the_same_instances_keep_what_they_have() {
+    fn an_unchanged_partitioning_keeps_the_state_in_place() {
         let before = vec![Some(entries(&[None])), Some(entries(&[Some("a")]))];
         for key in [None, Some("k")] {
             let same = of(2, key);
-            assert_eq!(spread(before.clone(), &same, &same).unwrap(), before);
+            assert_eq!(repartition(before.clone(), &same, &same).unwrap(), before);
         }
         // A single instance has all entries of every key.
         let alone = vec![Some(entries(&[Some("a"), None]))];
         assert_eq!(
-            spread(alone.clone(), &of(1, None), &of(1, Some("k"))).unwrap(),
+            repartition(alone.clone(), &of(1, None), &of(1, Some("k"))).unwrap(),
             alone
         );
     }
 
     #[test]
-    fn what_cannot_be_spread_is_refused_with_the_reason() {
-        let refused = |states, from, to| spread(states, &from, &to).unwrap_err();
+    fn a_state_that_cannot_be_repartitioned_is_refused_with_the_reason() {
+        let refused = |states, from, to| repartition(states, &from, &to).unwrap_err();
         let keyed = || vec![Some(entries(&[Some("a")])), None];
         assert_eq!(
             refused(vec![Some(entries(&[None]))], of(1, None), of(2, Some("k"))),
-            "its state cannot go from 1 to 2 instances: its state is not kept by key; `state: reset` starts without it"
+            "its state cannot move from 1 to 2 instances: its state is not kept by key; `state: reset` starts without it"
         );
         assert!(refused(keyed(), of(2, Some("k")), of(3, None)).contains("there is no `key`"));
         assert!(refused(keyed(), of(2, None), of(1, None)).contains("there is no `key`"));
@@ -206,20 +206,20 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_all_keys_goes_to_all() {
+    fn entries_of_all_keys_are_copied_to_every_instance() {
         let (two, three) = (of(2, Some("k")), of(3, Some("k")));
         let states = vec![
             Some(entries(&[Some("")])),
             Some(entries(&[Some(""), Some("a")])),
         ];
-        let states = spread(states, &two, &three).unwrap();
+        let states = repartition(states, &two, &three).unwrap();
         assert!(states.iter().flatten().all(|state| state.len() >= 2));
         assert_eq!(keys(&states).concat().len(), 2 * 3 + 1);
     }
 
     #[test]
-    fn no_state_goes_anywhere() {
-        let none = spread(
+    fn an_empty_state_needs_no_repartitioning() {
+        let none = repartition(
             vec![Some(entries(&[])), None],
             &of(2, None),
             &of(3, Some("k")),

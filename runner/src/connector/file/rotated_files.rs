@@ -1,7 +1,7 @@
-//! [`Trail`]: the sequence of files that take a path. Each is opened and held as soon as it takes the path, however
+//! [`RotatedFiles`]: the sequence of files that take a path. Each is opened and held as soon as it takes the path, however
 //! long reading its predecessor takes.
 
-mod looker;
+mod poller;
 mod queue;
 mod watch;
 
@@ -16,7 +16,7 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{looker::Looker, queue::Queue, watch::Watch};
+use self::{poller::Poller, queue::Queue, watch::Watch};
 use super::{
     off_thread,
     opened::{Change, Identity, Look, Opened, look_at, open_if_there},
@@ -32,7 +32,7 @@ pub(super) type Resumed = (Opened, Option<Header>);
 
 /// Watches a path. Stops watching when dropped.
 #[derive(Debug)]
-pub(super) struct Trail {
+pub(super) struct RotatedFiles {
     shared: Arc<Shared>,
     _task: AbortOnDropHandle<()>,
 }
@@ -59,7 +59,7 @@ struct State {
     looks: u64,
 }
 
-impl Trail {
+impl RotatedFiles {
     /// Starts watching, and returns the file that currently has the path. `shown` is the name of the file in messages.
     pub(super) async fn start(
         path: &Path,
@@ -86,14 +86,14 @@ impl Trail {
         if let Some(first) = &first {
             shared.state().queue.begin(first.identity());
         }
-        let mut looker = Looker::new(shared.clone(), watched);
-        looker.look().await;
-        let task = tokio::spawn(looker.run());
-        let trail = Self {
+        let mut poller = Poller::new(shared.clone(), watched);
+        poller.look().await;
+        let task = tokio::spawn(poller.run());
+        let rotated_files = Self {
             shared,
             _task: AbortOnDropHandle::new(task),
         };
-        Ok((trail, first))
+        Ok((rotated_files, first))
     }
 
     /// Waits until a check has been made since the last call. Cancel safe.
@@ -205,7 +205,7 @@ impl Shared {
     fn watch(&self) -> Option<(Identity, Watch)> {
         let folder = self.folder_identity()?;
         let watch = Watch::start(self.folder()).inspect_err(|error| {
-            tracing::debug!(file = self.shown, %error, "not told of changes; looking every {LOOK_INTERVAL:?}");
+            tracing::debug!(file = self.shown, %error, "no notifications of changes; polling every {LOOK_INTERVAL:?}");
         });
         Some((folder, watch.ok()?))
     }

@@ -45,7 +45,7 @@ impl Scope {
 }
 
 /// Checks that a component does not cost too much to compile.
-pub(super) fn vet(component: &[u8]) -> Result<(), LoadError> {
+pub(super) fn check_compile_cost(component: &[u8]) -> Result<(), LoadError> {
     let mut scopes: Vec<Scope> = Vec::new();
     for payload in Parser::new(0).parse_all(component) {
         // The compiler reports unreadable contents.
@@ -75,7 +75,7 @@ pub(super) fn vet(component: &[u8]) -> Result<(), LoadError> {
         }
         if scopes.last().is_some_and(|scope| scope.parts > PARTS_MAX) {
             return Err(LoadError::TooComplex(format!(
-                "more than {PARTS_MAX} parts when it is spread out"
+                "more than {PARTS_MAX} parts when it is expanded"
             )));
         }
     }
@@ -152,7 +152,7 @@ fn measure(payload: Payload<'_>, scopes: &mut [Scope]) -> Result<(), Unreadable>
 /// Returns the error for a component passed between components: its instantiations cannot be
 /// counted without performing them.
 fn handed_on() -> LoadError {
-    LoadError::TooComplex("components that are handed on from one to another".into())
+    LoadError::TooComplex("components that are passed between components".into())
 }
 
 #[cfg(test)]
@@ -161,7 +161,7 @@ mod tests {
 
     fn vetted(text: &str) -> Result<(), String> {
         let bytes = wat::parse_str(text).unwrap();
-        vet(&bytes).map_err(|error| error.to_string())
+        check_compile_cost(&bytes).map_err(|error| error.to_string())
     }
 
     /// Returns nested components, each with two instances of the previous one.
@@ -176,17 +176,17 @@ mod tests {
     }
 
     #[test]
-    fn what_doubles_with_each_level_is_refused_before_it_does() {
+    fn exponential_expansion_is_refused_before_it_happens() {
         assert_eq!(vetted(&nested(12)), Ok(()));
         let refused = vetted(&nested(40)).unwrap_err();
         assert_eq!(
             refused,
-            "asks too much of the compiler: more than 100000 parts when it is spread out"
+            "too complex to compile: more than 100000 parts when it is expanded"
         );
     }
 
     #[test]
-    fn a_component_is_counted_by_whatever_name_it_is_instantiated() {
+    fn a_component_is_counted_under_every_name() {
         let inner = nested(15);
         let once = inner.replacen("(component", "(component $big", 1);
         for used in [
@@ -205,18 +205,18 @@ mod tests {
     }
 
     #[test]
-    fn components_are_not_handed_on() {
+    fn components_passed_between_components_are_refused() {
         for text in [
             "(component (import \"c\" (component)))",
             "(component (component $c (component $d) (export \"d\" (component $d))) (instance $i (instantiate $c))
                 (alias export $i \"d\" (component)))",
         ] {
-            assert!(vetted(text).unwrap_err().contains("handed on"), "{text}");
+            assert!(vetted(text).unwrap_err().contains("passed between"), "{text}");
         }
     }
 
     #[test]
-    fn functions_have_a_size_that_compiles_in_bounded_time() {
+    fn oversized_functions_are_refused() {
         let of = |count| {
             let body = "(drop (i32.const 1))".repeat(count);
             vetted(&format!("(component (core module (func {body})))"))

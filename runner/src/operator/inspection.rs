@@ -1,4 +1,4 @@
-//! [`Anatomy`]: the kind and imports of a binary, read without compiling or running it.
+//! [`Inspection`]: the kind and imports of a binary, read without compiling or running it.
 
 use wasmparser::{Parser, Payload};
 
@@ -10,7 +10,7 @@ use super::load::Kind;
 
 /// The kind and imports of a binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Anatomy {
+pub struct Inspection {
     /// True for a component, false for a core module that contains the type of one.
     pub is_component: bool,
     /// The interfaces that it imports, in its own order.
@@ -37,7 +37,7 @@ pub enum Given {
     Never,
 }
 
-impl Anatomy {
+impl Inspection {
     /// Inspects a binary. Takes a few milliseconds per MiB and validates nothing.
     ///
     /// # Errors

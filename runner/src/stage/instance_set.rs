@@ -1,38 +1,38 @@
-//! [`Crew`]: the instances of an operator, either one on the stage's own thread or several on one
+//! [`InstanceSet`]: the instances of an operator, either one on the stage's own thread or several on one
 //! thread each.
 
 use mosaik_streams::Frames;
 
 use super::{
-    End, Settings, Spread,
+    End, Partitioning, Settings,
     history::Saved,
     pool::Pool,
-    worker::{Outfit, Worker},
+    worker::{SharedConfig, Worker},
 };
 use crate::operator::Instance;
 
 /// The instances of a stage.
-pub(super) enum Crew {
+pub(super) enum InstanceSet {
     /// One instance, on the stage's own thread.
     One(Box<Worker>),
     Many(Pool),
 }
 
-impl Crew {
+impl InstanceSet {
     /// Creates the workers from the instances and their saved state. `ended` lists the input ports
     /// that have already ended.
     pub(super) fn new(
-        outfit: &Outfit,
+        shared: &SharedConfig,
         members: Vec<(Instance, Option<Saved>)>,
-        spread: &Spread,
+        partitioning: &Partitioning,
         ended: &[u32],
     ) -> Result<Self, String> {
         let mut workers: Vec<Worker> = members
             .into_iter()
-            .map(|(instance, saved)| Worker::new(outfit.clone(), instance, saved, ended.to_vec()))
+            .map(|(instance, saved)| Worker::new(shared.clone(), instance, saved, ended.to_vec()))
             .collect();
         if workers.len() > 1 {
-            return Pool::start(workers, spread).map(Self::Many);
+            return Pool::start(workers, partitioning).map(Self::Many);
         }
         let alone = workers.pop().ok_or("it has no instance")?;
         Ok(Self::One(Box::new(alone)))

@@ -1,4 +1,4 @@
-//! [`Complaints`]: limits the logged reasons for refused records. Each distinct reason is logged
+//! [`RateLimitedWarnings`]: limits the logged reasons for refused records. Each distinct reason is logged
 //! once, immediately, up to a bound; further occurrences are counted and summarized every 10 s
 //! while they continue.
 
@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 /// The refused records so far, by reason, and their logged part.
 #[derive(Debug, Default)]
-pub(crate) struct Complaints {
+pub(crate) struct RateLimitedWarnings {
     known: Vec<Known>,
     /// Number of records with further reasons since the last summary, and one of these reasons.
     further: u64,
@@ -34,7 +34,7 @@ struct Known {
     unlogged: u64,
 }
 
-impl Complaints {
+impl RateLimitedWarnings {
     /// Counts refused records. Returns true if the reason is new and has to be logged now.
     pub(crate) fn add(&mut self, reason: &str, count: u64) -> bool {
         let reason = cut(reason);
@@ -59,7 +59,7 @@ impl Complaints {
 
     /// Counts refused records, one reason each, and returns the lines to log: one for each new
     /// reason, and a summary if one is due.
-    pub(crate) fn tell<'r>(
+    pub(crate) fn add_all<'r>(
         &mut self,
         what: &str,
         reasons: impl Iterator<Item = &'r str>,
@@ -138,48 +138,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_new_reason_is_told_once_with_its_count() {
-        let mut complaints = Complaints::default();
-        let first = complaints.tell("rejected", ["no x", "no y", "no x"].into_iter());
+    fn each_new_reason_is_reported_once_with_its_count() {
+        let mut warnings = RateLimitedWarnings::default();
+        let first = warnings.add_all("rejected", ["no x", "no y", "no x"].into_iter());
         assert_eq!(
             first,
             ["rejected 2 records: no x", "rejected 1 record: no y"]
         );
-        let later = complaints.tell("rejected", ["no x", "no z"].into_iter());
+        let later = warnings.add_all("rejected", ["no x", "no z"].into_iter());
         assert_eq!(later, ["rejected 1 record: no z"]);
     }
 
     #[test]
-    fn what_goes_on_is_summed_up() {
-        let mut complaints = Complaints::default();
+    fn repeated_reasons_are_summarized() {
+        let mut warnings = RateLimitedWarnings::default();
         let now = Instant::now();
-        complaints.tell("rejected", ["no x"].into_iter());
-        assert_eq!(complaints.summary("rejected", now + INTERVAL), None);
-        complaints.tell("rejected", ["no x", "no x", "no y", "no y"].into_iter());
-        assert_eq!(complaints.summary("rejected", now), None);
+        warnings.add_all("rejected", ["no x"].into_iter());
+        assert_eq!(warnings.summary("rejected", now + INTERVAL), None);
+        warnings.add_all("rejected", ["no x", "no x", "no y", "no y"].into_iter());
+        assert_eq!(warnings.summary("rejected", now), None);
         let due = now + INTERVAL + Duration::from_secs(1);
-        let told = complaints.summary("rejected", due);
+        let lines = warnings.summary("rejected", due);
         assert_eq!(
-            told.as_deref(),
+            lines.as_deref(),
             Some("rejected 2 records more in 11s: 2 × no x")
         );
-        assert_eq!(complaints.summary("rejected", due + INTERVAL), None);
+        assert_eq!(warnings.summary("rejected", due + INTERVAL), None);
     }
 
     #[test]
-    fn reasons_without_end_are_bounded() {
-        let mut complaints = Complaints::default();
+    fn the_number_of_reasons_is_bounded() {
+        let mut warnings = RateLimitedWarnings::default();
         let all: Vec<_> = (0..1000).map(|n| format!("reason {n}")).collect();
-        let told = complaints.tell("rejected", all.iter().map(String::as_str));
-        assert_eq!(told.len(), REASONS_MAX);
+        let lines = warnings.add_all("rejected", all.iter().map(String::as_str));
+        assert_eq!(lines.len(), REASONS_MAX);
         let due = Instant::now() + INTERVAL + Duration::from_secs(1);
-        let told = complaints.summary("rejected", due).unwrap();
+        let lines = warnings.summary("rejected", due).unwrap();
         assert!(
-            told.ends_with("984 for other reasons, like reason 16"),
-            "{told}"
+            lines.ends_with("984 for other reasons, like reason 16"),
+            "{lines}"
         );
         let long = "é".repeat(REASON_BYTES_MAX);
-        complaints.add(&long, 1);
-        assert!(complaints.example.len() <= REASON_BYTES_MAX);
+        warnings.add(&long, 1);
+        assert!(warnings.example.len() <= REASON_BYTES_MAX);
     }
 }

@@ -1,4 +1,4 @@
-//! [`Looker`]: the task that discovers the files that take the path.
+//! [`Poller`]: the task that discovers the files that take the path.
 
 use std::{fs::Metadata, io, sync::Arc};
 
@@ -18,7 +18,7 @@ const ROUNDS_MAX: usize = 64;
 
 /// Discovers the files that take the path.
 #[derive(Debug)]
-pub(super) struct Looker {
+pub(super) struct Poller {
     shared: Arc<Shared>,
     /// The watched folder. A folder that is removed and re-created has lost its watch.
     watched: Option<(Identity, Watch)>,
@@ -36,7 +36,7 @@ enum Holder {
     Another(Box<(Opened, Metadata)>),
 }
 
-impl Looker {
+impl Poller {
     pub(super) fn new(shared: Arc<Shared>, watched: Option<(Identity, Watch)>) -> Self {
         Self {
             shared,
@@ -186,7 +186,7 @@ impl Looker {
                     io::ErrorKind::Other
                 };
                 if self.refused.replace(kind) != Some(kind) {
-                    tracing::warn!("{}; trying again", self.shared.shown_in(&error));
+                    tracing::warn!("{}; retrying", self.shared.shown_in(&error));
                 }
                 Holder::Nothing
             }
@@ -221,7 +221,7 @@ impl Looker {
         if missed != self.missed {
             tracing::warn!(
                 file = self.shared.shown,
-                "{} files that had the name were gone before they could be read, with {} bytes as far as is known",
+                "{} rotated files were deleted before they were read, with {} bytes as far as known",
                 missed.files - self.missed.files,
                 missed.bytes - self.missed.bytes
             );
