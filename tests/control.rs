@@ -444,7 +444,9 @@ fn a_node_with_ended_inputs_can_be_queried_and_reloaded() {
     );
     let reload = counting.json(&["reload", "--json"]);
     assert_eq!(reload["outcome"], "applied", "{reload}");
-    counting.node.logged_times("continues to serve its peers", 2);
+    counting
+        .node
+        .logged_times("continues to serve its peers", 2);
     assert!(counting.ask(&["down"]).status.success());
     let done = counting.node.wait();
     assert!(done.status.success(), "{done:?}");

@@ -133,7 +133,11 @@ fn the_desk_prints_what_one_node_prints_and_only_its_symbols_cross_the_wire() {
     feed.logged("all inputs have ended; the node continues");
     let feed = feed.interrupt();
     assert!(desk.status.success(), "{}", desk.stderr);
-    assert!(!desk.stderr.contains("continues to serve its peers"), "{}", desk.stderr);
+    assert!(
+        !desk.stderr.contains("continues to serve its peers"),
+        "{}",
+        desk.stderr
+    );
 
     let wanted = ["AAPL", "IBM", "MSFT"];
     let alone = run(["up".into(), root().join("manifests/quickstart.yaml")]).stdout;
