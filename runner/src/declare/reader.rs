@@ -4,13 +4,15 @@
 
 use std::path::{Path, PathBuf};
 
+mod scalars;
+mod substitution;
+
 use super::{
     Presence, Section,
     diagnostics::{Diagnostic, did_you_mean, nearest, one_of},
-    guarded::Guarded,
     source::{Source, Span, Spanned},
-    substitute::{self, Environment},
-    tree::{Entry, Node, Plain, Scalar, Value},
+    substitute::Environment,
+    tree::{Entry, Node, Value},
 };
 
 /// The name of the outermost mapping in messages.
@@ -27,42 +29,6 @@ pub(crate) struct Reader<'a> {
     put_in: Vec<String>,
     /// Files named by `${file:…}`.
     pub(crate) files: Vec<PathBuf>,
-}
-
-/// The text of a scalar after substitution.
-#[derive(Debug, Clone)]
-pub(crate) struct Text {
-    pub(crate) value: Guarded<String>,
-    scalar: Scalar,
-}
-
-impl Text {
-    pub(crate) fn as_str(&self) -> &str {
-        &self.value
-    }
-
-    /// Returns the value of a finite number; `None` for other text.
-    pub(crate) fn number(&self) -> Option<f64> {
-        let plain = Scalar {
-            plain: self.scalar.plain || self.value.is_secret(),
-            ..self.scalar.clone()
-        };
-        match plain.resolve() {
-            Plain::Signed(number) => Some(number as f64),
-            Plain::Unsigned(number) => Some(number as f64),
-            Plain::Float(number) => Some(number).filter(|number| number.is_finite()),
-            _ => None,
-        }
-    }
-
-    /// Returns the text in backticks, or a replacement that does not reveal a secret.
-    pub(crate) fn shown(&self) -> String {
-        if self.value.is_secret() {
-            "the substituted value".to_owned()
-        } else {
-            shorten(&self.value)
-        }
-    }
 }
 
 /// Describes the location of a key; the manifest itself has no name.
@@ -287,227 +253,5 @@ impl<'a> Reader<'a> {
             return None;
         };
         Some(items.iter().filter_map(|node| item(self, node)).collect())
-    }
-
-    /// Reads the text of a scalar after substitution.
-    pub(crate) fn text(&mut self, node: &Node, what: &str, expected: &str) -> Option<Text> {
-        match &node.value {
-            Value::Scalar(scalar) if !node.is_null() => {
-                let before = self.put_in.len();
-                let scalar = self.substitute(scalar, node.span)?;
-                let value = Guarded::with(scalar.text.clone(), self.put_in[before..].to_vec());
-                Some(Text { value, scalar })
-            }
-            _ => {
-                self.expected(node, what, expected);
-                None
-            }
-        }
-    }
-
-    /// Reads a scalar with `parse`, whose error consists of the expected content and an optional hint.
-    pub(crate) fn parse<T>(
-        &mut self,
-        node: &Node,
-        what: &str,
-        expected: &str,
-        parse: impl Fn(&str) -> Result<T, (String, Option<String>)>,
-    ) -> Option<T> {
-        let text = self.text(node, what, expected)?;
-        match parse(text.as_str()) {
-            Ok(value) => Some(value),
-            Err((label, help)) => {
-                // A hint may repeat the text.
-                let help = help.filter(|_| !text.value.is_secret());
-                self.note(
-                    Diagnostic::error(format!("{} is not {expected}", text.shown()))
-                        .at(node.span, label)
-                        .maybe_help(help),
-                );
-                None
-            }
-        }
-    }
-
-    /// Marks a value as a secret if text from the environment or from files is part of it.
-    pub(crate) fn guarded<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Option<T>,
-    ) -> Option<Guarded<T>> {
-        let before = self.put_in.len();
-        let value = read(self)?;
-        Some(Guarded::with(value, self.put_in[before..].to_vec()))
-    }
-
-    /// Reads one of the given words.
-    pub(crate) fn word(
-        &mut self,
-        node: &Node,
-        what: &str,
-        words: &[&'static str],
-    ) -> Option<&'static str> {
-        let expected = one_of(words.iter().copied());
-        let text = self.text(node, what, &expected)?;
-        let word = words.iter().copied().find(|word| *word == text.as_str());
-        if word.is_none() {
-            let help = did_you_mean(text.as_str(), words.iter().copied())
-                .filter(|_| !text.value.is_secret());
-            self.note(
-                Diagnostic::error(format!("`{what}` cannot be {}", text.shown()))
-                    .at(node.span, format!("expected {expected}"))
-                    .maybe_help(help),
-            );
-        }
-        word
-    }
-
-    /// Reads a whole number within inclusive bounds.
-    pub(crate) fn count(&mut self, node: &Node, what: &str, min: u64, max: u64) -> Option<u64> {
-        let text = self.text(node, what, "a whole number")?;
-        let number = match text.value.parse::<u64>() {
-            // A quoted number is text, but a substituted one has no type of its own.
-            Ok(number) if text.scalar.plain || text.value.is_secret() => number,
-            _ => {
-                let help = text
-                    .value
-                    .parse::<u64>()
-                    .is_ok()
-                    .then(|| "remove the quotes".to_owned());
-                let shown = if help.is_some() {
-                    "text".to_owned()
-                } else {
-                    text.shown()
-                };
-                self.note(
-                    Diagnostic::error(format!("`{what}` must be a whole number, found {shown}"))
-                        .at(node.span, "expected a whole number")
-                        .maybe_help(help),
-                );
-                return None;
-            }
-        };
-        self.within(node, what, number, (min, max), |number| number.to_string())
-    }
-
-    /// Checks that a value is within inclusive bounds, and reports it otherwise.
-    pub(crate) fn within<T: PartialOrd>(
-        &mut self,
-        node: &Node,
-        what: &str,
-        value: T,
-        (min, max): (T, T),
-        show: impl Fn(T) -> String,
-    ) -> Option<T> {
-        let bounds = if value < min {
-            format!("at least {}", show(min))
-        } else if value > max {
-            format!("at most {}", show(max))
-        } else {
-            return Some(value);
-        };
-        self.note(
-            Diagnostic::error(format!("`{what}` must be {bounds}"))
-                .at(node.span, format!("expected {bounds}")),
-        );
-        None
-    }
-
-    /// Substitutes like [`resolve`](Self::resolve), and also returns the substituted texts.
-    pub(crate) fn resolve_with(&mut self, node: &Node) -> Option<(Node, Vec<String>)> {
-        let before = self.put_in.len();
-        let node = self.resolve(node)?;
-        Some((node, self.put_in[before..].to_vec()))
-    }
-
-    /// Substitutes every scalar in the tree. Returns `None` if any substitution fails.
-    pub(crate) fn resolve(&mut self, node: &Node) -> Option<Node> {
-        let value = match &node.value {
-            Value::Scalar(scalar) => Value::Scalar(self.substitute(scalar, node.span)?),
-            Value::Sequence(items) => {
-                // Resolve all items, so that all mistakes are reported.
-                let items: Vec<_> = items.iter().map(|item| self.resolve(item)).collect();
-                Value::Sequence(items.into_iter().collect::<Option<_>>()?)
-            }
-            Value::Mapping(entries) => {
-                let entries: Vec<_> = entries
-                    .iter()
-                    .map(|entry| {
-                        Some(Entry {
-                            key: entry.key.clone(),
-                            node: self.resolve(&entry.node)?,
-                        })
-                    })
-                    .collect();
-                Value::Mapping(entries.into_iter().collect::<Option<_>>()?)
-            }
-        };
-        Some(Node {
-            span: node.span,
-            value,
-        })
-    }
-
-    fn substitute(&mut self, scalar: &Scalar, span: Span) -> Option<Scalar> {
-        if scalar.secret || !scalar.text.contains("${") {
-            return Some(scalar.clone());
-        }
-        match substitute::substitute(&scalar.text, self.env, self.base, &mut self.files) {
-            Ok(done) => {
-                let secret = !done.put_in.is_empty();
-                self.put_in.extend(done.put_in);
-                Some(Scalar {
-                    text: done.text,
-                    plain: scalar.plain,
-                    secret,
-                })
-            }
-            Err(mistake) => {
-                let start = self
-                    .source
-                    .slice(span)
-                    .find(&mistake.piece)
-                    .map(|offset| span.start + offset);
-                let place =
-                    start.map_or(span, |start| Span::new(start, start + mistake.piece.len()));
-                self.note(
-                    Diagnostic::error(mistake.message)
-                        .at(place, mistake.label)
-                        .maybe_help(mistake.help),
-                );
-                None
-            }
-        }
-    }
-
-    /// Marks a secret that is written in the manifest itself, so that no message shows it.
-    pub(crate) fn mask(&mut self, node: &Node) {
-        if matches!(&node.value, Value::Scalar(scalar) if !scalar.text.contains("${")) {
-            self.masked.push(node.span);
-        }
-    }
-
-    /// Reads `true` or `false`.
-    pub(crate) fn flag(&mut self, node: &Node, what: &str) -> Option<bool> {
-        let text = self.text(node, what, "`true` or `false`")?;
-        let flag = Self::as_bool(&text);
-        if flag.is_none() {
-            self.note(
-                Diagnostic::error(format!("`{what}` is neither true nor false"))
-                    .at(node.span, "expected `true` or `false`"),
-            );
-        }
-        flag
-    }
-
-    /// Returns the value of `true` or `false`; `None` for other text.
-    pub(crate) fn as_bool(text: &Text) -> Option<bool> {
-        let plain = Scalar {
-            plain: text.scalar.plain || text.value.is_secret(),
-            ..text.scalar.clone()
-        };
-        match plain.resolve() {
-            Plain::Bool(value) => Some(value),
-            _ => None,
-        }
     }
 }
