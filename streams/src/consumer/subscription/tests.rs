@@ -19,7 +19,7 @@ async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 async fn pair() -> (Network, FramesProducer, Network, FramesConsumer) {
     let first = Network::new("test").await.unwrap();
     let producer = first.streams().producer_frames("numbers").build().unwrap();
-    let known = discovery::Config::builder().with_bootstrap(&first.local().addr());
+    let known = discovery::Config::builder().with_bootstrap(first.local().addr());
     let second = Network::builder("test").with_discovery(known).build().await;
     let second = second.unwrap();
     let streams = second.streams();
