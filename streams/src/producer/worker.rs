@@ -144,7 +144,15 @@ async fn deliver(
         present += 1;
         hand_over_to(subscriber);
     }
-    if present == 0 && (subscribers.is_empty() || core.board.is_online()) {
+    let is_unread = present == 0 && (subscribers.is_empty() || core.board.is_online());
+    if is_unread {
+        // One that makes the stream online may have returned since it was looked at.
+        for subscriber in subscribers.iter().filter(|one| !one.is_on_leave()) {
+            present += 1;
+            hand_over_to(subscriber);
+        }
+    }
+    if is_unread && present == 0 {
         core.tally.nobody.add(batch.count() - given_back);
         return Ok(());
     }
