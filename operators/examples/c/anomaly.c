@@ -1,7 +1,7 @@
 // Lets those numbers of a stream through that lie far from the mean of all before them.
 //
 // A datum is one number, as text or as JSON. The mean and the spread are kept by Welford's method, so that the state is
-// three numbers however many datums there were.
+// three numbers, regardless of the number of records.
 
 #include <math.h>
 #include <stdarg.h>
@@ -117,7 +117,7 @@ malformed:
     return false;
 }
 
-// ---- what leaves: datums back to back, each after its length in four bytes, the highest first
+// ---- output: records in sequence, each after its length as four bytes, big-endian
 
 typedef struct { uint8_t *bytes; size_t len, room; } buffer_t;
 
@@ -186,7 +186,7 @@ bool exports_operator_process(uint32_t port, operator_frames_t *batch, operator_
     memset(ret, 0, sizeof *ret);
     size_t rejected_room = 0;
     uint32_t index = 0;
-    // The host hands over whole datums.
+    // The host passes whole records.
     for (size_t at = 0; at < batch->len; index++) {
         const uint8_t *head = batch->ptr + at, *datum = head + 4;
         size_t len = (size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3];

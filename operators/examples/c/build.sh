@@ -2,7 +2,7 @@
 # Builds the operator: a core module that carries its component type, which the runner makes a component of.
 #
 #   build.sh [OUT]        to OUT, by default anomaly.wasm beside this script
-#   build.sh --bindings   makes bindings/ anew from operator.wit, with wit-bindgen; builds nothing
+#   build.sh --bindings   regenerates bindings/ from operator.wit with wit-bindgen; builds nothing
 #
 # Exit codes: 0 done, 1 failed, 3 something that it needs is not here.
 #

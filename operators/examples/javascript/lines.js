@@ -17,7 +17,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
 
 let each; // the path to the list, or nothing
 let parts; // of the template: text, or {path, digits}
-let asJson; // whether what leaves is JSON
+let asJson; // whether the output is JSON
 
 export function describe() {
   return { inputs: ['in'], outputs: ['out'], configSchema: JSON.stringify(CONFIG_SCHEMA), stateVersion: 1 };
@@ -112,7 +112,7 @@ function at(value, path) {
   return value;
 }
 
-// A batch is its datums back to back, each after its length in four bytes, the highest first.
+// A batch is a sequence of records, each after its length as four bytes, big-endian.
 function datums(batch) {
   const view = new DataView(batch.buffer, batch.byteOffset, batch.byteLength);
   const found = [];

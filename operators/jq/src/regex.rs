@@ -67,7 +67,7 @@ impl Flags {
         Ok(parsed)
     }
 
-    /// An expression, compiled once for all datums.
+    /// An expression, compiled once for all records.
     fn compile(self, expression: &str) -> Result<Shared<Regex>, Error<Val>> {
         let flags = Self {
             global: false,

@@ -78,7 +78,7 @@ typedef struct {
   operator_list_u8_t val;
 } operator_option_list_u8_t;
 
-// Keyed state can be spread anew when the number of instances changes.
+// Keyed state can be redistributed when the number of instances changes.
 typedef struct mosaik_operator_types_entry_t {
   operator_option_list_u8_t   key;
   operator_list_u8_t   value;
