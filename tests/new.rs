@@ -79,10 +79,10 @@ fn existing_files_are_never_overwritten() {
 fn an_invalid_name_is_a_usage_error_and_creates_nothing() {
     let folder = tempfile::tempdir().unwrap();
     for (kind, name, said) in [
-        ("operator", "Hello World", "`hello-world` would do"),
+        ("operator", "Hello World", "try `hello-world`"),
         ("operator", "match", "a word of the Rust language"),
         ("operator", "x/..", "it contains no name"),
-        ("pipeline", "hello.yaml", "`hello` would do"),
+        ("pipeline", "hello.yaml", "try `hello`"),
         ("pipeline", "", "1 to 64 lowercase letters"),
     ] {
         let refused = run_in(folder.path(), &["new", kind, name]);
