@@ -134,7 +134,7 @@ fn several_ports_are_read_and_written_by_name() {
     let tagged = "{\"port\":\"payments\",\"datum\":{\"customer\":\"c\",\"paid\":1}}\n{\"port\":\"no\",\"datum\":1}\n";
     let (stdout, stderr) = tried(&[&base[..], &["--tagged", &*out]].concat(), tagged, 4);
     assert_eq!(stdout, "{\"customer\":\"all\",\"owes\":\"0\"}\n");
-    assert!(stderr.contains("there is no input port `no`"), "{stderr}");
+    assert!(stderr.contains("unknown input port `no`"), "{stderr}");
     for wrong in ["--in=no=x", "--out=no=x", "--encoding=no=text"] {
         let (_, stderr) = tried(&[&base[..], &[wrong]].concat(), "", 2);
         assert!(stderr.contains("port `no`; it has `"), "{wrong}: {stderr}");
