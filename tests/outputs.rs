@@ -251,7 +251,7 @@ consumers: {save: {from: s, to: {file: {path: '${env:OUT}/out'}}}}
     // A folder in place of the source, and a file in place of the output's folder.
     fs::remove_file(folder.join("hidden-in.csv")).unwrap();
     fs::create_dir(folder.join("hidden-in.csv")).unwrap();
-    node.logged("is not a regular file; trying again");
+    node.logged("is not a regular file; retrying");
     fs::remove_dir(folder.join("hidden-in.csv")).unwrap();
     fs::remove_dir_all(folder.join("hidden-out")).unwrap();
     write(folder, "hidden-out", "");
