@@ -1,6 +1,6 @@
 //! Declarations of keys, and reading them from YAML: with locations, substitution, and a report of all mistakes at once.
 //!
-//! Each key is declared once, in [`section!`]: its type, the values it allows, its default, the effect of changing it,
+//! Each key is declared once, in `section!`: its type, the values it allows, its default, the effect of changing it,
 //! and its description. The reader, the JSON Schema, the reference, and the difference between two manifests are derived
 //! from the declaration.
 //!
