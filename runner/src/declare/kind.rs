@@ -85,7 +85,7 @@ pub(crate) fn list<T: 'static>(item: Kind<T>) -> Kind<Vec<T>> {
 /// A section within another.
 pub(crate) fn nested<T: Declared + 'static>() -> Kind<T> {
     let section = Kind::new(Shape::Of(T::SECTION), |cx, node, what| {
-        Some(read_section::<T>(cx, node, what)?.value)
+        read_section(cx, node, what).map(|(value, _)| value)
     });
     Kind {
         parts: Box::new(T::shown),

@@ -56,13 +56,6 @@ impl Places {
         self.get(path).map(|place| place.key)
     }
 
-    /// Returns the location of the first value whose path is selected.
-    pub(crate) fn find(&self, selects: impl Fn(&str) -> Option<()>) -> Option<Span> {
-        let mut places = self.0.iter();
-        let place = places.find(|place| selects(&place.path).is_some())?;
-        Some(place.value)
-    }
-
     fn add(&mut self, node: &Node, prefix: &str) {
         match &node.value {
             Value::Scalar(_) => {}
@@ -114,19 +107,14 @@ impl<T> Located<T> {
     }
 }
 
-/// Reads a section. Returns `None` if it is not a mapping, or if a required key is missing or invalid.
-pub(crate) fn read_section<T: Declared>(
+/// Reads a section with the locations of its parts. Returns `None` if it is not a mapping, or if a required key is
+/// missing or invalid.
+pub(crate) fn read_located<T: Declared>(
     cx: &mut Reader<'_>,
     node: &Node,
     what: &str,
 ) -> Option<Located<T>> {
-    let fields = cx.section(node, what, T::SECTION)?;
-    let mut faults = Faults::default();
-    let value = T::read_keys(cx, fields, &mut faults);
-    let misspelt = T::SECTION.names().filter(|key| fields.is_misspelt(key));
-    faults.0.extend(misspelt);
-    let value = value?;
-    value.check(cx, fields);
+    let (value, faults) = read_section(cx, node, what)?;
     Some(Located {
         value,
         places: Places::of(node),
@@ -134,16 +122,32 @@ pub(crate) fn read_section<T: Declared>(
     })
 }
 
-/// Reads one key, if it is present.
+/// Like [`read_located`], without the locations.
+pub(crate) fn read_section<T: Declared>(
+    cx: &mut Reader<'_>,
+    node: &Node,
+    what: &str,
+) -> Option<(T, Faults)> {
+    let fields = cx.section(node, what, T::SECTION)?;
+    let mut faults = Faults::default();
+    let value = T::read_keys(cx, fields, &mut faults);
+    let misspelt = T::SECTION.names().filter(|key| fields.is_misspelt(key));
+    faults.0.extend(misspelt);
+    let value = value?;
+    value.check(cx, fields);
+    Some((value, faults))
+}
+
+/// Reads one key, if it is present. `kind` is only called then.
 pub(crate) fn take<T>(
     cx: &mut Reader<'_>,
     fields: Fields<'_>,
     key: &'static str,
-    kind: Kind<T>,
+    kind: impl FnOnce() -> Kind<T>,
     faults: &mut Faults,
 ) -> Option<T> {
     let node = fields.node(key)?;
-    let value = (kind.read)(cx, node, key);
+    let value = (kind().read)(cx, node, key);
     if value.is_none() {
         faults.0.push(key);
     }

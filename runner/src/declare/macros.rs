@@ -88,7 +88,7 @@ macro_rules! section {
                 let _ = (&cx, fields, &faults);
                 $(
                     let $key = $crate::declare::take(
-                        cx, fields, stringify!($key), $kind, faults,
+                        cx, fields, stringify!($key), || $kind, faults,
                     );
                 )*
                 $(

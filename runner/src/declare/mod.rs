@@ -49,7 +49,7 @@ pub(crate) use guarded::decode_hex;
 pub(crate) use kind::{Kind, list, nested, shape_of, shape_of_option};
 #[cfg(test)]
 pub(crate) use located::Place;
-pub(crate) use located::{Faults, Located, Places, read_section, take};
+pub(crate) use located::{Faults, Located, Places, read_located, read_section, take};
 pub(crate) use macros::section;
 pub(crate) use near::near_file;
 pub(crate) use one_of::one_of_these;

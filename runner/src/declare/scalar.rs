@@ -125,10 +125,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 
 /// Splits `250ms` into `(250, "ms")`.
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
+    let (number, unit) = digits_and_rest(text);
     if number.is_empty() {
         return None;
     }
@@ -136,13 +133,16 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().unwrap_or(u64::MAX), unit))
 }
 
+/// Splits `250ms` into `250` and `ms`.
+fn digits_and_rest(text: &str) -> (&str, &str) {
+    let rest = text.find(|c: char| !c.is_ascii_digit());
+    text.split_at(rest.unwrap_or(text.len()))
+}
+
 /// Returns a suggestion for an invalid duration.
 pub(crate) fn duration_hint(text: &str) -> Option<String> {
     let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    let digits = compact
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(compact.len());
-    let (number, unit) = compact.split_at(digits);
+    let (number, unit) = digits_and_rest(&compact);
     let unit = match unit.to_ascii_lowercase().as_str() {
         "" => {
             return (!number.is_empty())
@@ -165,10 +165,7 @@ pub(crate) fn duration_hint(text: &str) -> Option<String> {
 /// Returns a suggestion for an invalid size.
 pub(crate) fn size_hint(text: &str) -> String {
     let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    let digits = compact
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(compact.len());
-    let (number, unit) = compact.split_at(digits);
+    let (number, unit) = digits_and_rest(&compact);
     let unit = match unit.to_ascii_lowercase().as_str() {
         "k" | "kb" | "kib" | "ki" => "KiB",
         "m" | "mb" | "mib" | "mi" => "MiB",

@@ -4,8 +4,8 @@ use std::{fmt::Display, path::PathBuf, time::Duration};
 
 use super::{Kind, Shape};
 use crate::declare::{
+    diagnostics::Diagnostic,
     guarded::Guarded,
-    reader::Reader,
     scalar::{
         StreamName, duration_hint, parse_duration, parse_size, show_duration, show_size, size_hint,
     },
@@ -23,9 +23,15 @@ pub(crate) fn text() -> Kind<Guarded<String>> {
 
 /// `true` or `false`.
 pub(crate) fn flag() -> Kind<bool> {
-    Kind::new(Shape::Bool, |cx: &mut Reader<'_>, node, what| {
-        let flag = cx.flag(node, what)?;
-        Some(flag)
+    Kind::new(Shape::Bool, |cx, node, what| {
+        let flag = cx.text(node, what, "`true` or `false`")?.flag();
+        if flag.is_none() {
+            cx.note(
+                Diagnostic::error(format!("`{what}` is neither true nor false"))
+                    .at(node.span, "expected `true` or `false`"),
+            );
+        }
+        flag
     })
     .show(ToString::to_string)
 }

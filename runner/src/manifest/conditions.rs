@@ -79,7 +79,7 @@ fn read_online_when(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Onli
     };
     let is_side = |key: &str| OnlineWhen::SECTION.names().any(|name| name == key);
     if !entries.iter().any(|entry| is_side(&entry.key.text)) {
-        let both = read_section::<Condition>(cx, node, what)?.value;
+        let both = read_section::<Condition>(cx, node, what)?.0;
         return Some(OnlineWhen {
             producer: Some(both.clone()),
             consumer: Some(both),
@@ -94,5 +94,5 @@ fn read_online_when(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Onli
         );
         return None;
     }
-    Some(read_section::<OnlineWhen>(cx, node, what)?.value)
+    Some(read_section::<OnlineWhen>(cx, node, what)?.0)
 }

@@ -91,11 +91,11 @@ pub(super) fn check(
 fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<DataFileDecl> {
     let name = cx.name(entry, "a key of `config`", PortName::new);
     let (path, format) = if let Value::Mapping(_) = &entry.node.value {
-        let keys = read_section::<DataFileKeys>(cx, &entry.node, &entry.key.text)?;
-        if keys.is_faulty("format") {
+        let (keys, faults) = read_section::<DataFileKeys>(cx, &entry.node, &entry.key.text)?;
+        if faults.has("format") {
             return None;
         }
-        (keys.value.path, keys.value.format)
+        (keys.path, keys.format)
     } else {
         (path(cx, &entry.node)?, None)
     };

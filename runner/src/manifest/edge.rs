@@ -7,7 +7,7 @@ use super::{
 };
 use crate::declare::{
     Declared, Diagnostic, Kind, Located, Node, PortName, Reader, Shape, Span, Spanned, StreamName,
-    Value, count, nested, read_section, section, size, stream_name,
+    Value, count, nested, read_located, section, size, stream_name,
 };
 
 section! {
@@ -88,7 +88,7 @@ fn read(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<EdgeDecl> {
         cx.expected(node, what, "the name of a stream or `{stream: …}`");
         return None;
     }
-    let Located { value, places, .. } = read_section::<EdgeKeys>(cx, node, what)?;
+    let Located { value, places, .. } = read_located::<EdgeKeys>(cx, node, what)?;
     Some(EdgeDecl {
         stream: value.stream,
         criteria: value.criteria,

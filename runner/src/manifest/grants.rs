@@ -7,7 +7,7 @@ use std::{
 
 use crate::declare::{
     Declared, Diagnostic, Diagnostics, Environment, Guarded, Kind, Located, Node, Reader, Shape,
-    Source, flag, io_reason, list, nested, parse_yaml, pattern, read_section, section, text, words,
+    Source, flag, io_reason, list, nested, parse_yaml, pattern, read_located, section, text, words,
 };
 use crate::files;
 
@@ -204,7 +204,7 @@ fn parse_host(text: &str) -> Result<GrantedHost, (String, Option<String>)> {
 }
 
 fn dir(cx: &mut Reader<'_>, node: &Node, names: &mut Vec<String>) -> Option<GrantedDir> {
-    let Located { value, places, .. } = read_section::<DirKeys>(cx, node, "dirs")?;
+    let Located { value, places, .. } = read_located::<DirKeys>(cx, node, "dirs")?;
     let path_span = places.value("path").unwrap_or(node.span);
     let written = value.path.as_str();
     let trimmed = written.trim_start_matches("./").trim_end_matches('/');

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::declare::{
     Entry, Guarded, Kind, Located, Node, Places, Reader, Shape, Span, Spanned, StageName,
-    StreamName, Value, decode_hex, parsed, pattern, read_section, section, words,
+    StreamName, Value, decode_hex, parsed, pattern, read_located, section, words,
 };
 
 /// The source of an operator's code.
@@ -91,7 +91,7 @@ impl OperatorDecl {
 /// Reads one operator. Returns `None` without a valid `wasm`, since nothing further can be checked then.
 pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<OperatorDecl> {
     let name = cx.name(entry, "an operator", StageName::new);
-    let keys = read_section::<OperatorKeys>(cx, &entry.node, &entry.key.text)?;
+    let keys = read_located::<OperatorKeys>(cx, &entry.node, &entry.key.text)?;
     let are_files_valid = check_files(cx, &keys);
     let config_span = config_span(cx, entry, &keys).filter(|_| are_files_valid);
     let wired = !keys.is_faulty("from") && !keys.is_faulty("to");

@@ -65,14 +65,11 @@ pub(super) fn kind() -> Kind<Guarded<OperatorConfig>> {
 }
 
 fn config(cx: &mut Reader<'_>, node: &Node) -> Option<Guarded<OperatorConfig>> {
-    let (node, put_in) = cx.resolve_with(node)?;
-    match OperatorConfig::from_node(&node) {
-        Ok(config) => Some(Guarded::with(config, put_in)),
-        Err(wrong) => {
-            cx.note(*wrong);
-            None
-        }
-    }
+    cx.guarded(|cx| {
+        let node = cx.resolve(node)?;
+        let config = OperatorConfig::from_node(&node);
+        config.map_err(|wrong| cx.note(*wrong)).ok()
+    })
 }
 
 /// Parses a value of `config` and substitutes `${…}`. Paths are relative to `base`.

@@ -124,7 +124,7 @@ fn on_error() -> Kind<OnError> {
 
 fn read_on_error(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<OnError> {
     if let Value::Mapping(_) = &node.value {
-        let to = read_section::<OnErrorTo>(cx, node, what)?.value.to;
+        let to = read_section::<OnErrorTo>(cx, node, what)?.0.to;
         return Some(OnError::To(to.value));
     }
     Some(match cx.word(node, what, ON_ERRORS)? {

@@ -3,7 +3,7 @@
 use super::edge::{EdgeDecl, edge};
 use crate::connector::{SinkConfig, SourceConfig, any_sink, any_source};
 use crate::declare::{
-    Entry, Guarded, Kind, Places, Reader, Span, Spanned, StageName, StreamName, read_section,
+    Entry, Guarded, Kind, Places, Reader, Span, Spanned, StageName, StreamName, read_located,
     section, stream_name,
 };
 
@@ -42,7 +42,7 @@ pub(crate) struct ProducerDecl {
 impl ProducerDecl {
     /// Returns the location of the value of a connector's key, or of the connector.
     pub(crate) fn span_of(&self, key: &str) -> Span {
-        connector_key(&self.places, "from", key).unwrap_or(self.from_span)
+        self.key_span(key).unwrap_or(self.from_span)
     }
 
     /// Returns the location of the file's path, or of the connector.
@@ -52,7 +52,12 @@ impl ProducerDecl {
 
     /// Returns the location of the format, or of the file's path, or of the connector.
     pub(crate) fn format_span(&self) -> Span {
-        connector_key(&self.places, "from", "format").unwrap_or_else(|| self.path_span())
+        self.key_span("format").unwrap_or_else(|| self.path_span())
+    }
+
+    fn key_span(&self, key: &str) -> Option<Span> {
+        let connector = self.from.connector();
+        self.places.value(&format!("from.{connector}.{key}"))
     }
 }
 
@@ -69,7 +74,9 @@ pub(crate) struct ConsumerDecl {
 impl ConsumerDecl {
     /// Returns the location of the value of a connector's key, or of the connector.
     pub(crate) fn span_of(&self, key: &str) -> Span {
-        connector_key(&self.places, "to", key).unwrap_or(self.to_span)
+        let connector = self.to.connector();
+        let key = self.places.value(&format!("to.{connector}.{key}"));
+        key.unwrap_or(self.to_span)
     }
 
     /// Returns the location of the file's path, or of the connector.
@@ -81,7 +88,7 @@ impl ConsumerDecl {
 /// Reads one producer.
 pub(crate) fn read_producer(cx: &mut Reader<'_>, entry: &Entry) -> Option<ProducerDecl> {
     let name = cx.name(entry, "a producer", StageName::new);
-    let keys = read_section::<ProducerKeys>(cx, &entry.node, &entry.key.text)?;
+    let keys = read_located::<ProducerKeys>(cx, &entry.node, &entry.key.text)?;
     Some(ProducerDecl {
         name: name?,
         from_span: keys.places.value("from").unwrap_or(entry.node.span),
@@ -94,22 +101,13 @@ pub(crate) fn read_producer(cx: &mut Reader<'_>, entry: &Entry) -> Option<Produc
 /// Reads one consumer.
 pub(crate) fn read_consumer(cx: &mut Reader<'_>, entry: &Entry) -> Option<ConsumerDecl> {
     let name = cx.name(entry, "a consumer", StageName::new);
-    let keys = read_section::<ConsumerKeys>(cx, &entry.node, &entry.key.text)?;
+    let keys = read_located::<ConsumerKeys>(cx, &entry.node, &entry.key.text)?;
     Some(ConsumerDecl {
         name: name?,
         from: keys.value.from,
         to: keys.value.to,
         to_span: keys.places.value("to").unwrap_or(entry.node.span),
         places: keys.places,
-    })
-}
-
-/// Returns the location of the value of a connector's key.
-fn connector_key(places: &Places, connector: &str, key: &str) -> Option<Span> {
-    places.find(|path| {
-        let inner = path.strip_prefix(connector)?.strip_prefix('.')?;
-        let (_, inner) = inner.split_once('.')?;
-        (inner == key).then_some(())
     })
 }
 

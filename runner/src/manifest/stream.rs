@@ -9,7 +9,7 @@ use super::{
 };
 use crate::declare::{
     Diagnostic, Entry, Guarded, Kind, Located, Reader, Shape, Span, Spanned, StreamName,
-    read_section, section, text, words,
+    read_located, section, text, words,
 };
 
 /// The word for an encoding.
@@ -65,7 +65,7 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<StreamDecl> {
         id_span: name.span,
         name,
     };
-    let Some(keys) = read_section::<StreamKeys>(cx, &entry.node, &entry.key.text) else {
+    let Some(keys) = read_located::<StreamKeys>(cx, &entry.node, &entry.key.text) else {
         return Some(decl);
     };
     refuse_network_keys(cx, &keys, &decl.name.value);

@@ -121,7 +121,7 @@ fn lagging() -> Kind<Lagging> {
 fn read_lagging(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<Lagging> {
     const EXPECTED: &str = "`true`, `false`, a duration or `wait`";
     let text = cx.text(node, what, EXPECTED)?;
-    if let Some(cut) = Reader::as_bool(&text) {
+    if let Some(cut) = text.flag() {
         return Some(if cut {
             Lagging::Disconnect
         } else {

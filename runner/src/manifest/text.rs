@@ -13,7 +13,8 @@ use super::{
 };
 use crate::declare::{
     Declared, Diagnostic, Entry, Environment, Guarded, Kind, Located, Node, Reader, Section, Shape,
-    Source, Span, Value, WHOLE, nearest, parse_yaml, read_section, section, text, words,
+    Source, Span, Value, WHOLE, nearest, parse_yaml, read_located, read_section, section, text,
+    words,
 };
 
 /// Maximum number of streams, and of stages of each kind: 1024.
@@ -102,18 +103,18 @@ fn read_root(cx: &mut Reader<'_>, source: &Source) -> Option<Manifest> {
             return None;
         }
     };
+    let version = root.get("mosaik");
     // The keys of another version are unknown, so only its mistake is reported.
-    if let Some(entry) = root.get("mosaik") {
+    if let Some(entry) = version {
         (words(VERSIONS).read)(cx, &entry.node, "mosaik")?;
     }
-    let keys = read_section::<ManifestKeys>(cx, &root, WHOLE)?;
+    let (keys, faults) = read_section::<ManifestKeys>(cx, &root, WHOLE)?;
     let mut manifest = Manifest {
-        start: keys.places.key("mosaik").unwrap_or(root.span),
-        broken_network: keys.is_faulty("network"),
+        start: version.map_or(root.span, |entry| entry.key.span),
+        broken_network: faults.has("network"),
         ..Manifest::default()
     };
     let is_stage_misnamed = note_misnamed(&mut manifest, &root);
-    let keys = keys.value;
     let are_stages_broken = !keys.producers.broken.is_empty()
         || !keys.operators.broken.is_empty()
         || !keys.consumers.broken.is_empty();
@@ -171,7 +172,7 @@ fn network() -> Kind<Guarded<String>> {
 }
 
 fn located<T: Declared + 'static>() -> Kind<Located<T>> {
-    Kind::new(Shape::Of(T::SECTION), read_section)
+    Kind::new(Shape::Of(T::SECTION), read_located)
 }
 
 /// The entries of a mapping from names.

@@ -132,7 +132,7 @@ pub(crate) fn required_tickets() -> Kind<Vec<RequiredTicket>> {
 fn jwt() -> Kind<RequiredTicket> {
     Kind::new(Shape::Of(JwtKeys::SECTION), |cx, node, what| {
         let mistakes = cx.found.len();
-        let keys = read_section::<JwtKeys>(cx, node, what)?.value;
+        let keys = read_section::<JwtKeys>(cx, node, what)?.0;
         if cx.found.len() > mistakes {
             return None;
         }

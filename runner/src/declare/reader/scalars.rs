@@ -19,13 +19,26 @@ impl Text {
         &self.value
     }
 
-    /// Returns the value of a finite number; `None` for other text.
-    pub(crate) fn number(&self) -> Option<f64> {
+    /// Returns the value that YAML gives the text. A substituted text counts as unquoted.
+    fn resolve(&self) -> Plain {
         let plain = Scalar {
             plain: self.scalar.plain || self.value.is_secret(),
             ..self.scalar.clone()
         };
-        match plain.resolve() {
+        plain.resolve()
+    }
+
+    /// Returns the value of `true` or `false`; `None` for other text.
+    pub(crate) fn flag(&self) -> Option<bool> {
+        match self.resolve() {
+            Plain::Bool(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Returns the value of a finite number; `None` for other text.
+    pub(crate) fn number(&self) -> Option<f64> {
+        match self.resolve() {
             Plain::Signed(number) => Some(number as f64),
             Plain::Unsigned(number) => Some(number as f64),
             Plain::Float(number) => Some(number).filter(|number| number.is_finite()),
@@ -165,30 +178,5 @@ impl Reader<'_> {
                 .at(node.span, format!("expected {bounds}")),
         );
         None
-    }
-
-    /// Reads `true` or `false`.
-    pub(crate) fn flag(&mut self, node: &Node, what: &str) -> Option<bool> {
-        let text = self.text(node, what, "`true` or `false`")?;
-        let flag = Self::as_bool(&text);
-        if flag.is_none() {
-            self.note(
-                Diagnostic::error(format!("`{what}` is neither true nor false"))
-                    .at(node.span, "expected `true` or `false`"),
-            );
-        }
-        flag
-    }
-
-    /// Returns the value of `true` or `false`; `None` for other text.
-    pub(crate) fn as_bool(text: &Text) -> Option<bool> {
-        let plain = Scalar {
-            plain: text.scalar.plain || text.value.is_secret(),
-            ..text.scalar.clone()
-        };
-        match plain.resolve() {
-            Plain::Bool(value) => Some(value),
-            _ => None,
-        }
     }
 }

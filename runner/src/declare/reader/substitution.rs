@@ -9,13 +9,6 @@ use crate::declare::{
 };
 
 impl Reader<'_> {
-    /// Substitutes like [`resolve`](Self::resolve), and also returns the substituted texts.
-    pub(crate) fn resolve_with(&mut self, node: &Node) -> Option<(Node, Vec<String>)> {
-        let before = self.put_in.len();
-        let node = self.resolve(node)?;
-        Some((node, self.put_in[before..].to_vec()))
-    }
-
     /// Substitutes every scalar in the tree. Returns `None` if any substitution fails.
     pub(crate) fn resolve(&mut self, node: &Node) -> Option<Node> {
         let value = match &node.value {
