@@ -12,10 +12,11 @@ use std::{
     thread,
 };
 
+use futures::future::BoxFuture;
 use mosaik_streams::Frames;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{BoxFuture, OpenError, Sink, SinkCounts, SinkError};
+use super::{OpenError, Sink, SinkCounts, SinkError};
 
 /// Largest buffer that is kept for the next batch: 1 MiB.
 const KEPT_BUFFER_BYTES: usize = 1024 * 1024;

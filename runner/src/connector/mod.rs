@@ -5,6 +5,7 @@
 //! batches of records and an open [`Sink`] writes them; a record is one datum of a stream. Neither depends on streams,
 //! stages or the network. The formats, which make records of bytes, are apart from the connectors in `format`.
 
+mod configured;
 mod error;
 mod file;
 mod format;
@@ -20,16 +21,17 @@ mod stdout;
 use std::path::Path;
 
 pub use self::{
+    configured::{Compare, Configured},
     error::{ConfigError, OpenError, SinkError, SourceError},
     file::{FileSink, FileSource},
     format::{DataFormat, Delimiter, Format, HeaderError, MAX_COLUMNS, to_json},
     generate::Generate,
     line_writer::Progress,
-    resource::{Compare, Problem, Resource},
+    resource::{Problem, Resource},
     sink::{GIVE_UP_TIME, Sink, SinkConfig, SinkCounts, SinkSettings, open_sink},
     source::{
-        BoxFuture, DEFAULT_BATCH_BYTES, DEFAULT_MAX_DATUM_BYTES, Source, SourceConfig,
-        SourceContext, SourceCounts, SourceSettings, check_source, open_source,
+        DEFAULT_BATCH_BYTES, DEFAULT_MAX_DATUM_BYTES, Source, SourceConfig, SourceContext,
+        SourceCounts, SourceSettings, check_source, open_source,
     },
     stdin::StdinSource,
     stdout::Stdout,

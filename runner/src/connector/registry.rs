@@ -33,17 +33,20 @@ pub(crate) fn any_sink() -> Kind<SinkConfig> {
 }
 
 fn source<T: SourceSettings + Declared>(name: &'static str) -> (&'static str, Kind<SourceConfig>) {
-    let read = nested::<T>().read;
-    let kind = Kind::new(Shape::Of(T::SECTION), move |cx, node, what| {
-        Some(SourceConfig::new(name, read(cx, node, what)?))
-    });
-    (name, kind)
+    connector(name, SourceConfig::new::<T>)
 }
 
 fn sink<T: SinkSettings + Declared>(name: &'static str) -> (&'static str, Kind<SinkConfig>) {
+    connector(name, SinkConfig::new::<T>)
+}
+
+fn connector<T: Declared + 'static, C: 'static>(
+    name: &'static str,
+    configure: fn(&'static str, T) -> C,
+) -> (&'static str, Kind<C>) {
     let read = nested::<T>().read;
     let kind = Kind::new(Shape::Of(T::SECTION), move |cx, node, what| {
-        Some(SinkConfig::new(name, read(cx, node, what)?))
+        Some(configure(name, read(cx, node, what)?))
     });
     (name, kind)
 }

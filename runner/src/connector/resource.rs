@@ -1,26 +1,6 @@
-//! What connectors have in common: comparing settings, what they use outside of the process, and problems with it that
-//! a check reports.
+//! What connectors use outside of the process, and problems with it that a check reports.
 
-use std::{any::Any, path::PathBuf};
-
-/// Settings of any connector that can be compared with each other.
-pub trait Compare {
-    /// Returns whether other settings are the same.
-    fn equals(&self, other: &dyn Any) -> bool;
-
-    /// Returns the settings for [`equals`](Self::equals).
-    fn as_any(&self) -> &dyn Any;
-}
-
-impl<T: PartialEq + 'static> Compare for T {
-    fn equals(&self, other: &dyn Any) -> bool {
-        other.downcast_ref() == Some(self)
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
+use std::path::PathBuf;
 
 /// Something outside of the process that a connector uses.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,10 +1,11 @@
 //! What a sink is: its settings, which the manifest declares, and the running sink.
 
-use std::{fmt, ops::Deref, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+use futures::future::BoxFuture;
 use mosaik_streams::Frames;
 
-use super::{BoxFuture, Compare, OpenError, Problem, Progress, Resource, SinkError};
+use super::{Compare, Configured, OpenError, Problem, Progress, Resource, SinkError};
 
 /// Maximum time for giving up a cancelled write: 1 s.
 pub const GIVE_UP_TIME: Duration = Duration::from_secs(1);
@@ -41,38 +42,12 @@ pub trait SinkSettings: Compare + fmt::Debug + Send + Sync + 'static {
 }
 
 /// The destination of a consumer's records: a connector and its settings.
-#[derive(Debug, Clone)]
-pub struct SinkConfig {
-    connector: &'static str,
-    settings: Arc<dyn SinkSettings>,
-}
+pub type SinkConfig = Configured<dyn SinkSettings>;
 
 impl SinkConfig {
     /// Creates a configuration of the connector with this name.
-    pub fn new(connector: &'static str, settings: impl SinkSettings) -> Self {
-        Self {
-            connector,
-            settings: Arc::new(settings),
-        }
-    }
-
-    /// Returns the name of the connector.
-    pub fn connector(&self) -> &'static str {
-        self.connector
-    }
-}
-
-impl PartialEq for SinkConfig {
-    fn eq(&self, other: &Self) -> bool {
-        self.settings.equals(other.settings.as_any())
-    }
-}
-
-impl Deref for SinkConfig {
-    type Target = dyn SinkSettings;
-
-    fn deref(&self) -> &Self::Target {
-        &*self.settings
+    pub fn new<S: SinkSettings>(connector: &'static str, settings: S) -> Self {
+        Self::of(connector, Arc::new(settings))
     }
 }
 

@@ -1,13 +1,11 @@
 //! What a source is: its settings, which the manifest declares, and the running source.
 
-use std::{fmt, future::Future, ops::Deref, pin::Pin, sync::Arc};
+use std::{fmt, sync::Arc};
 
+use futures::future::BoxFuture;
 use mosaik_streams::{Encoding, Frames};
 
-use super::{Compare, ConfigError, Format, OpenError, Problem, Resource, SourceError};
-
-/// A future on the heap.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+use super::{Compare, ConfigError, Configured, Format, OpenError, Problem, Resource, SourceError};
 
 /// Default maximum size of a source's record: 1 MiB, which is 1/16 of the maximum on a stream.
 pub const DEFAULT_MAX_DATUM_BYTES: usize = 1024 * 1024;
@@ -63,38 +61,12 @@ pub trait SourceSettings: Compare + fmt::Debug + Send + Sync + 'static {
 }
 
 /// The source of a producer's records: a connector and its settings.
-#[derive(Debug, Clone)]
-pub struct SourceConfig {
-    connector: &'static str,
-    settings: Arc<dyn SourceSettings>,
-}
+pub type SourceConfig = Configured<dyn SourceSettings>;
 
 impl SourceConfig {
     /// Creates a configuration of the connector with this name.
-    pub fn new(connector: &'static str, settings: impl SourceSettings) -> Self {
-        Self {
-            connector,
-            settings: Arc::new(settings),
-        }
-    }
-
-    /// Returns the name of the connector.
-    pub fn connector(&self) -> &'static str {
-        self.connector
-    }
-}
-
-impl PartialEq for SourceConfig {
-    fn eq(&self, other: &Self) -> bool {
-        self.settings.equals(other.settings.as_any())
-    }
-}
-
-impl Deref for SourceConfig {
-    type Target = dyn SourceSettings;
-
-    fn deref(&self) -> &Self::Target {
-        &*self.settings
+    pub fn new<S: SourceSettings>(connector: &'static str, settings: S) -> Self {
+        Self::of(connector, Arc::new(settings))
     }
 }
 

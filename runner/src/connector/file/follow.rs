@@ -12,6 +12,7 @@
 //! detected: a file that takes the path and is deleted or moved to another folder between two checks, and a file that
 //! is rewritten with the same first and last KiB.
 
+use futures::future::BoxFuture;
 use mosaik_streams::Frames;
 
 use super::{
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     connector::FileSource,
     connector::{
-        BoxFuture, OpenError, Source, SourceContext, SourceCounts, SourceError,
+        OpenError, Source, SourceContext, SourceCounts, SourceError,
         format::csv::Header,
         format::intake::{CHUNK_BYTES, Intake},
         shown,

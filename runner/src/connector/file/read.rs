@@ -1,5 +1,6 @@
 //! A file that is read once, from its start to its end.
 
+use futures::future::BoxFuture;
 use mosaik_streams::Frames;
 use tokio::{fs::File, io::AsyncReadExt};
 
@@ -7,7 +8,7 @@ use super::{cut_of, off_thread, open_regular};
 use crate::{
     connector::FileSource,
     connector::{
-        BoxFuture, OpenError, Source, SourceContext, SourceCounts, SourceError,
+        OpenError, Source, SourceContext, SourceCounts, SourceError,
         format::intake::{CHUNK_BYTES, Intake},
         shown,
     },

@@ -2,13 +2,14 @@
 
 use std::{io, path::PathBuf};
 
+use futures::future::BoxFuture;
 use mosaik_streams::Encoding;
 
 use super::{FileReader, Follower, append::open_for_append, sample};
 use crate::{
     connector::{
-        BoxFuture, Delimiter, Format, OpenError, Problem, Resource, Sink, SinkSettings, Source,
-        SourceContext, SourceSettings,
+        Delimiter, Format, OpenError, Problem, Resource, Sink, SinkSettings, Source, SourceContext,
+        SourceSettings,
         format::{self, other_than_text},
     },
     declare::{self, flag, io_reason, near_file, section},

@@ -2,10 +2,11 @@
 
 mod source;
 
+use futures::future::BoxFuture;
 use mosaik_streams::Encoding;
 
 use self::source::Generator;
-use super::{BoxFuture, ConfigError, Format, OpenError, Source, SourceContext, SourceSettings};
+use super::{ConfigError, Format, OpenError, Source, SourceContext, SourceSettings};
 use crate::declare::{self, number, section};
 
 /// Largest size of a generated record: 1 MiB.

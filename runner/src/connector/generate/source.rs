@@ -7,12 +7,13 @@
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
+use futures::future::BoxFuture;
 use mosaik_streams::{Frames, FramesBuilder, schema::TranscodeError};
 use tokio::time::{Instant, sleep_until};
 
 use super::Generate;
 use crate::connector::{
-    BoxFuture, ConfigError, Source, SourceContext, SourceCounts, SourceError,
+    ConfigError, Source, SourceContext, SourceCounts, SourceError,
     format::{intake::WARNING_INTERVAL, postcard::ToPostcard},
 };
 

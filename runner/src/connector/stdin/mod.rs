@@ -4,10 +4,10 @@ mod source;
 
 use self::source::StdinReader;
 use super::{
-    BoxFuture, Delimiter, Format, OpenError, Resource, Source, SourceContext, SourceSettings,
-    format,
+    Delimiter, Format, OpenError, Resource, Source, SourceContext, SourceSettings, format,
 };
 use crate::declare::section;
+use futures::future::BoxFuture;
 
 section! {
     /// Standard input as a source.

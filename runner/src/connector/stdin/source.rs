@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::future::BoxFuture;
 use memchr::memrchr;
 use mosaik_streams::{Encoding, Frames};
 use rustix::{
@@ -24,7 +25,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
 use super::StdinSource;
 use crate::connector::{
-    BoxFuture, ConfigError, Source, SourceContext, SourceCounts, SourceError,
+    ConfigError, Source, SourceContext, SourceCounts, SourceError,
     format::{
         csv::Header,
         framing::Cut,

@@ -1,7 +1,8 @@
 //! Standard output as a sink.
 
-use super::{BoxFuture, OpenError, Sink, SinkSettings, line_writer::LineWriter};
+use super::{OpenError, Sink, SinkSettings, line_writer::LineWriter};
 use crate::declare::section;
+use futures::future::BoxFuture;
 
 section! {
     /// Standard output as a sink: a line is printed for each record.
