@@ -31,11 +31,13 @@ pub(crate) fn one_of_these<T: 'static>(connectors: Vec<Named<T>>) -> Kind<T> {
         };
         let name = &entry.key.text;
         let Some((name, kind)) = connectors.iter().find(|(known, _)| known == name) else {
-            let names = || connectors.iter().map(|(name, _)| *name);
             cx.note(
                 Diagnostic::error(format!("unknown connector `{name}` in `{what}`"))
-                    .at(entry.key.span, format!("expected {}", one_of(names())))
-                    .maybe_help(did_you_mean(name, names())),
+                    .at(
+                        entry.key.span,
+                        format!("expected {}", one_of(names(&connectors))),
+                    )
+                    .maybe_help(did_you_mean(name, names(&connectors))),
             );
             return None;
         };
@@ -43,8 +45,11 @@ pub(crate) fn one_of_these<T: 'static>(connectors: Vec<Named<T>>) -> Kind<T> {
     })
 }
 
+fn names<T>(connectors: &[Named<T>]) -> impl Iterator<Item = &'static str> {
+    connectors.iter().map(|(name, _)| *name)
+}
+
 fn not_one<T>(cx: &mut Reader<'_>, node: &Node, found: usize, connectors: &[Named<T>]) {
-    let names = connectors.iter().map(|(name, _)| *name);
     let found = if found == 0 {
         "none".to_owned()
     } else {
@@ -52,14 +57,13 @@ fn not_one<T>(cx: &mut Reader<'_>, node: &Node, found: usize, connectors: &[Name
     };
     cx.note(
         Diagnostic::error(format!("expected one connector, found {found}"))
-            .at(node.span, format!("expected {}", one_of(names))),
+            .at(node.span, format!("expected {}", one_of(names(connectors)))),
     );
 }
 
 fn not_a_mapping<T>(cx: &mut Reader<'_>, node: &Node, what: &str, connectors: &[Named<T>]) {
-    let names = connectors.iter().map(|(name, _)| *name);
     let known = match &node.value {
-        Value::Scalar(scalar) => names.clone().find(|name| *name == scalar.text),
+        Value::Scalar(scalar) => names(connectors).find(|name| *name == scalar.text),
         _ => None,
     };
     match known {
@@ -68,6 +72,10 @@ fn not_a_mapping<T>(cx: &mut Reader<'_>, node: &Node, what: &str, connectors: &[
                 .at(node.span, "expected a mapping")
                 .help(format!("write `{{{name}: {{}}}}`")),
         ),
-        None => cx.expected(node, what, &format!("a mapping with {}", one_of(names))),
+        None => cx.expected(
+            node,
+            what,
+            &format!("a mapping with {}", one_of(names(connectors))),
+        ),
     }
 }

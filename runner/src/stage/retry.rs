@@ -48,7 +48,7 @@ impl Worker {
             let record = rest.split_front(1, usize::MAX);
             // A record that was rejected before the batch failed is already counted and handled. It
             // is only repeated for the instance's state.
-            let is_rejected = progress.rejected.contains(&(index as u32));
+            let is_rejected = progress.is_rejected(index as u32);
             if let Some(instance) = &mut self.instance {
                 // Output that was handed on before the batch failed was computed within the time
                 // limit of the whole batch.

@@ -271,6 +271,7 @@ impl SingleInstance {
 
 fn not_rejected(progress: &Progress, of: std::ops::Range<usize>) -> Vec<u32> {
     let indexes = of.map(|index| index as u32);
-    let is_open = |index: &u32| !progress.rejected.contains(index);
-    indexes.filter(is_open).collect()
+    indexes
+        .filter(|index| !progress.is_rejected(*index))
+        .collect()
 }

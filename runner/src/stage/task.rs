@@ -99,10 +99,15 @@ impl Progress {
         self.counted.clear();
     }
 
+    /// Returns whether the record at an index of the batch is rejected.
+    pub(super) fn is_rejected(&self, index: u32) -> bool {
+        self.rejected.contains(&index)
+    }
+
     /// Returns the records of `part`, which starts at index `first`, that are not rejected.
     pub(super) fn not_rejected<'b>(&self, first: u32, part: &'b Frames) -> Vec<&'b [u8]> {
         let records = (first..).zip(part.iter());
-        let records = records.filter(|(index, _)| !self.rejected.contains(index));
+        let records = records.filter(|(index, _)| !self.is_rejected(*index));
         records.map(|(_, record)| record).collect()
     }
 
