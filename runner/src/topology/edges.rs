@@ -15,7 +15,7 @@ use mosaik_streams::{
 
 use crate::declare::Bootstrap;
 use crate::graph::{
-    self, Condition, Edge, Guarded, Lagging, Requirement, StreamConfig, StreamName,
+    self, Condition, Edge, Guarded, Lagging, Requirement, StreamConfig, StreamName, StreamSettings,
 };
 use crate::stage::BATCH_DATUMS_MAX;
 
@@ -28,19 +28,20 @@ pub(super) fn open_producer(
     name: &StreamName,
     stream: &StreamConfig,
 ) -> Result<FramesProducer, FramesBuilderError> {
+    let settings = &stream.settings;
     network
         .streams()
         .producer_frames(stream.id)
         .with_label(name.as_str())
-        .with_scope(scope(stream))
+        .with_scope(scope(settings))
         .with_encoding(stream.encoding.clone())
-        .with_buffer_size(stream.settings.buffer_size)
-        .with_buffer_bytes(stream.settings.buffer_bytes)
-        .with_linger(stream.settings.linger)
-        .with_max_consumers(stream.settings.max_consumers.unwrap_or(usize::MAX))
-        .disconnect_lagging(lagging(stream.settings.disconnect_lagging))
-        .online_when(producer_online_when(stream))
-        .with_requirements(requirements(&stream.settings.require.consumers))
+        .with_buffer_size(settings.buffer_size)
+        .with_buffer_bytes(settings.buffer_bytes)
+        .with_linger(settings.linger)
+        .with_max_consumers(settings.max_consumers.unwrap_or(usize::MAX))
+        .disconnect_lagging(lagging(settings.disconnect_lagging))
+        .online_when(producer_online_when(settings))
+        .with_requirements(requirements(&settings.require.consumers))
         .build()
 }
 
@@ -56,55 +57,58 @@ pub(super) fn open_consumer(
     stream: &StreamConfig,
     edge: &Edge,
 ) -> Result<FramesConsumer, String> {
+    let settings = &stream.settings;
     network
         .streams()
         .consumer_frames(stream.id)
         .with_label(edge.stream.as_str())
         .with_shared_subscription(SUBSCRIPTION)
         .with_taken(Taken::WorkedOff)
-        .with_scope(scope(stream))
+        .with_scope(scope(settings))
         .with_local(true)
         .with_encoding(stream.encoding.clone())
         .with_criteria((*edge.criteria).clone())
         .with_buffer_size(edge.buffer_size())
         .with_buffer_bytes(edge.buffer_bytes())
         .with_batch_size(edge.settings.batch_size)
-        .with_backoff(backoff(stream))
+        .with_backoff(backoff(settings))
         .online_when(consumer_online_when(edge))
-        .with_requirements(requirements(&stream.settings.require.producers))
+        .with_requirements(requirements(&settings.require.producers))
         .build()
         .map_err(|error| error.to_string())
 }
 
 /// Applies the changed settings of a stream to this node's producer.
-pub(super) fn retune_producer(producer: &ProducerControl, old: &StreamConfig, new: &StreamConfig) {
-    if (old.settings.buffer_size, old.settings.buffer_bytes)
-        != (new.settings.buffer_size, new.settings.buffer_bytes)
-    {
-        producer.set_buffer(new.settings.buffer_size, new.settings.buffer_bytes);
+pub(super) fn retune_producer(
+    producer: &ProducerControl,
+    old: &StreamSettings,
+    new: &StreamSettings,
+) {
+    if (old.buffer_size, old.buffer_bytes) != (new.buffer_size, new.buffer_bytes) {
+        producer.set_buffer(new.buffer_size, new.buffer_bytes);
     }
-    if old.settings.linger != new.settings.linger {
-        producer.set_linger(new.settings.linger);
+    if old.linger != new.linger {
+        producer.set_linger(new.linger);
     }
-    if old.settings.max_consumers != new.settings.max_consumers {
-        producer.set_max_consumers(new.settings.max_consumers.unwrap_or(usize::MAX));
+    if old.max_consumers != new.max_consumers {
+        producer.set_max_consumers(new.max_consumers.unwrap_or(usize::MAX));
     }
-    if old.settings.disconnect_lagging != new.settings.disconnect_lagging {
-        producer.set_disconnect_lagging(lagging(new.settings.disconnect_lagging));
+    if old.disconnect_lagging != new.disconnect_lagging {
+        producer.set_disconnect_lagging(lagging(new.disconnect_lagging));
     }
-    if old.settings.online_when.producer != new.settings.online_when.producer {
+    if old.online_when.producer != new.online_when.producer {
         producer.set_online_when(producer_online_when(new));
     }
-    if old.settings.require.consumers != new.settings.require.consumers {
-        producer.set_requirements(requirements(&new.settings.require.consumers));
+    if old.require.consumers != new.require.consumers {
+        producer.set_requirements(requirements(&new.require.consumers));
     }
 }
 
 /// Applies the changed settings to a subscription.
 pub(super) fn retune_consumer(
     consumer: &ConsumerControl,
-    (old_stream, old): (&StreamConfig, &Edge),
-    (new_stream, new): (&StreamConfig, &Edge),
+    (old_stream, old): (&StreamSettings, &Edge),
+    (new_stream, new): (&StreamSettings, &Edge),
 ) {
     if (old.buffer_size(), old.buffer_bytes()) != (new.buffer_size(), new.buffer_bytes()) {
         consumer.set_buffer(new.buffer_size(), new.buffer_bytes());
@@ -121,26 +125,26 @@ pub(super) fn retune_consumer(
     if old.settings.online_when != new.settings.online_when {
         consumer.set_online_when(consumer_online_when(new));
     }
-    if old_stream.settings.backoff != new_stream.settings.backoff {
+    if old_stream.backoff != new_stream.backoff {
         consumer.set_backoff(backoff(new_stream));
     }
-    if old_stream.settings.require.producers != new_stream.settings.require.producers {
-        consumer.set_requirements(requirements(&new_stream.settings.require.producers));
+    if old_stream.require.producers != new_stream.require.producers {
+        consumer.set_requirements(requirements(&new_stream.require.producers));
     }
 }
 
-fn backoff(stream: &StreamConfig) -> ExponentialBackoff {
+fn backoff(stream: &StreamSettings) -> ExponentialBackoff {
     ExponentialBackoffBuilder::default()
-        .with_initial_interval(stream.settings.backoff.initial)
-        .with_max_interval(stream.settings.backoff.max)
-        .with_max_elapsed_time(Some(stream.settings.backoff.max_elapsed))
+        .with_initial_interval(stream.backoff.initial)
+        .with_max_interval(stream.backoff.max)
+        .with_max_elapsed_time(Some(stream.backoff.max_elapsed))
         .build()
 }
 
 fn producer_online_when(
-    stream: &StreamConfig,
+    stream: &StreamSettings,
 ) -> impl FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync + 'static {
-    let condition = stream.settings.online_when.producer.clone();
+    let condition = stream.online_when.producer.clone();
     move |channel| match condition {
         Some(condition) => apply(channel, &condition),
         None => channel,
@@ -168,8 +172,8 @@ fn requirements(of: &Requirement) -> Requirements {
     requirements
 }
 
-fn scope(stream: &StreamConfig) -> Scope {
-    match stream.settings.scope {
+fn scope(stream: &StreamSettings) -> Scope {
+    match stream.scope {
         graph::Scope::Node => Scope::Node,
         graph::Scope::Network => Scope::Network,
     }

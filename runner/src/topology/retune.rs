@@ -12,7 +12,7 @@ impl Node {
         for (name, producer) in &self.producers {
             if let (Some(old), Some(new)) = (self.graph.streams.get(name), graph.streams.get(name))
             {
-                edges::retune_producer(&producer.control(), old, new);
+                edges::retune_producer(&producer.control(), &old.settings, &new.settings);
             }
         }
     }
@@ -22,7 +22,7 @@ impl Node {
         let at = |graph: &Graph, key, port| {
             let edge = graph.stage(key)?.edge_at(port)?;
             let stream = graph.streams.get(&edge.stream)?;
-            Some((stream.clone(), edge.clone()))
+            Some((stream.settings.clone(), edge.clone()))
         };
         for ((key, port), consumer) in &self.observer.view().edges {
             let (old, new) = (at(&self.graph, key, *port), at(graph, key, *port));
