@@ -20,7 +20,7 @@ pub mod streams;
 pub mod tickets;
 
 pub use channel::{authorization::Requirements, config::Scope, status, tap};
-pub use consumer::{Consumer, FramesConsumer};
+pub use consumer::{Consumer, FramesConsumer, Received};
 #[doc(hidden)]
 pub use declare::__private;
 pub use futures;

@@ -24,6 +24,7 @@ mod hostile_frames;
 mod idle;
 mod lagging;
 mod local;
+mod marks;
 mod mistakes;
 mod mosaik_discovery;
 mod mosaik_program;

@@ -22,6 +22,16 @@ use crate::frames::{Frames, FramesBuilder};
 /// Identifies a writer of a queue.
 pub(crate) type Source = u64;
 
+/// A number that travels between two records.
+pub(crate) type Mark = u64;
+
+/// What a queue holds.
+#[derive(Debug)]
+pub(crate) enum Item {
+    Batch(Source, Frames),
+    Mark(Mark),
+}
+
 /// The queue accepts nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Closed;
@@ -202,8 +212,62 @@ impl Queue {
         }
     }
 
-    /// Takes the next batch, from one source and of at most `max_count` records. `None` if the queue is closed and
-    /// empty.
+    /// Puts a mark behind all queued records. A mark takes no room. A closed queue refuses it.
+    pub(crate) fn put_mark(&self, mark: Mark) -> Result<(), Closed> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(Closed);
+        }
+        state.put_mark(mark);
+        let reader = state.reader.take();
+        drop(state);
+        wake(reader);
+        Ok(())
+    }
+
+    /// Takes the next mark, or the next batch, which ends before a mark. `None` if the queue is closed and empty.
+    pub(crate) fn poll_take_item(
+        &self,
+        cx: &mut Context<'_>,
+        max_count: usize,
+    ) -> Poll<Option<Item>> {
+        let mut state = self.state();
+        let taken = state.take_item(max_count);
+        if taken.is_none() && !state.closed {
+            state.wait(cx);
+            return Poll::Pending;
+        }
+        drop(state);
+        self.room.notify_waiters();
+        Poll::Ready(taken)
+    }
+
+    pub(crate) fn try_take_item(&self, max_count: usize) -> Option<Item> {
+        let taken = self.state().take_item(max_count);
+        self.room.notify_waiters();
+        taken
+    }
+
+    /// Takes a mark that is before the first record.
+    pub(crate) fn take_due_mark(&self) -> Option<Mark> {
+        self.state().take_due_mark()
+    }
+
+    /// Waits until a mark is before the first record. Cancel safe.
+    pub(crate) async fn mark_due(&self) {
+        poll_fn(|cx| {
+            let mut state = self.state();
+            if state.is_mark_due() {
+                return Poll::Ready(());
+            }
+            state.wait(cx);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Takes the next batch, from one source and of at most `max_count` records, and discards the marks before it.
+    /// `None` if the queue is closed and empty.
     pub(crate) fn poll_take(
         &self,
         cx: &mut Context<'_>,
@@ -226,15 +290,16 @@ impl Queue {
         taken
     }
 
-    /// Waits until the queue is not empty (true), or is closed and empty (false). Cancel safe.
+    /// Waits until the queue holds records or marks (true), or is closed and empty (false). Cancel safe.
     pub(crate) async fn filled(&self) -> bool {
         poll_fn(|cx| {
             let mut state = self.state();
-            if state.count == 0 && !state.closed {
+            let is_empty = state.count == 0 && state.marks.is_empty();
+            if is_empty && !state.closed {
                 state.wait(cx);
                 return Poll::Pending;
             }
-            Poll::Ready(state.count > 0)
+            Poll::Ready(!is_empty)
         })
         .await
     }
@@ -294,6 +359,7 @@ impl Queue {
         state.joining = FramesBuilder::new();
         state.bytes = 0;
         state.taken = state.put;
+        state.marks.clear();
         drop(state);
         self.room.notify_waiters();
         left

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Frames, StreamId,
     channel::{
-        queue::Source,
+        queue::{Item, Source},
         status::{ChannelInfo, When},
     },
 };
@@ -30,6 +30,15 @@ pub struct FramesConsumer {
     origin: Origin,
     /// Records and bytes that were returned to the application and do not count as taken yet.
     in_work: (u64, u64),
+}
+
+/// What a consumer of this node receives: records, or a mark between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    /// A batch of records, all before the next mark.
+    Batch(Frames),
+    /// The number that a producer of this node has [put](crate::FramesProducer::put_mark) between its records.
+    Mark(u64),
 }
 
 /// A source, and the progress on its records if it is a remote producer.
@@ -56,6 +65,28 @@ impl FramesConsumer {
         poll_fn(|cx| self.poll_take(cx, max_count))
             .await
             .map(|(_, frames)| frames)
+    }
+
+    /// Waits for the next mark, or for records, and returns a batch of 1 to `max_count` of them. Cancel safe.
+    ///
+    /// The other methods discard marks. Returns `None` as [`recv_frames`](Self::recv_frames) does.
+    pub async fn recv_next(&mut self, max_count: usize) -> Option<Received> {
+        poll_fn(|cx| {
+            self.worked_off();
+            let taken = ready!(
+                self.core
+                    .queue()
+                    .poll_take_item(cx, self.at_once(max_count))
+            );
+            Poll::Ready(taken.map(|item| match item {
+                Item::Batch(source, frames) => {
+                    self.count(source, &frames);
+                    Received::Batch(frames)
+                }
+                Item::Mark(mark) => Received::Mark(mark),
+            }))
+        })
+        .await
     }
 
     /// Returns a batch of at most `max_count` records without waiting, or `None` if the queue is empty.

@@ -17,7 +17,7 @@ mod worker;
 pub use builder::FramesConsumerBuilder;
 pub use config::{Config, Taken};
 pub use control::{ConsumerControl, ConsumerReading};
-pub use frames::FramesConsumer;
+pub use frames::{FramesConsumer, Received};
 pub use group::{Attempt, Phase};
 pub(crate) use group::{Core, MakeConsumer, Registrar};
 pub use stats::{ConsumerStats, Dropped};

@@ -105,6 +105,17 @@ impl FramesProducer {
         }
     }
 
+    /// Puts a number between the records queued so far and those that follow. The consumers of this node that call
+    /// [`recv_next`](crate::FramesConsumer::recv_next) receive it in that place; other consumers, and consumers on
+    /// other nodes, do not receive it. A mark takes no room, and does not wait for the producer to be online.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the producer or its network ends.
+    pub fn put_mark(&self, mark: u64) -> Result<(), Error<()>> {
+        let put = self.core.intake.put_mark(mark);
+        put.map_err(|Closed| Error::Closed(None))
+    }
+
     fn check_len(&self, frames: &Frames) -> Result<(), ()> {
         let most = self.core.config.max_datum_len;
         // No record in a batch can be longer than the batch.

@@ -19,7 +19,7 @@ use crate::{
     Criteria,
     channel::{
         filter::Filter,
-        queue::{Next, Source},
+        queue::{Mark, Next, Source},
         status::{Channel, State},
     },
     consumer,
@@ -64,6 +64,17 @@ impl Core {
         let mut fanout = self.suspended();
         fanout.position += count as u64;
         fanout.subscribers.clone()
+    }
+
+    /// Passes a mark to the consumers on this node. Everything before it has been handed to them.
+    pub(super) fn pass_mark(&self, mark: Mark) {
+        let fanout = self.suspended();
+        for subscriber in fanout.subscribers.iter() {
+            if let Target::Local(local) = &subscriber.target {
+                // A consumer that has left needs no mark.
+                let _ = local.consumer.queue().put_mark(mark);
+            }
+        }
     }
 
     /// Admits no more subscribers. Returns the current ones.

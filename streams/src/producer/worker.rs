@@ -21,7 +21,11 @@ use super::{
     subscriber::{Subscriber, Target},
     undelivered::give_back,
 };
-use crate::{Frames, channel::queue::Next, net::CloseReason};
+use crate::{
+    Frames,
+    channel::queue::{Item, Next},
+    net::CloseReason,
+};
 
 /// The time for which a node that ends a stream and then stops stays reachable, for plain Mosaik consumers that
 /// reconnect to learn how the stream ended.
@@ -37,14 +41,21 @@ pub(super) async fn run(core: Arc<Core>) {
         let mut watchers = (core.board.online_watcher(), core.life.subscribe());
         let mut budget = None;
         loop {
-            let batch = tokio::select! {
+            let item = tokio::select! {
                 biased;
                 // Triggered when the network shuts down or the time to drain is over.
                 () = &mut stopped => break,
                 // Triggered when there are records and subscribers, or there never will be.
-                batch = next(&core, &mut watchers) => batch,
+                item = next(&core, &mut watchers) => item,
             };
-            let Some(batch) = batch else { break };
+            let batch = match item {
+                Some(Item::Batch(_, batch)) => batch,
+                Some(Item::Mark(mark)) => {
+                    core.pass_mark(mark);
+                    continue;
+                }
+                None => break,
+            };
             if deliver(&core, batch, &mut budget, stopped.as_mut())
                 .await
                 .is_err()
@@ -56,20 +67,23 @@ pub(super) async fn run(core: Arc<Core>) {
     wind_up(&core).await;
 }
 
-/// Returns the next batch; `None` at the end. Records held while offline stay held.
+/// Returns the next mark or batch; `None` at the end. Records held while offline stay held, with the marks behind them.
 async fn next(
     core: &Core,
     (online, life): &mut (watch::Receiver<bool>, watch::Receiver<Life>),
-) -> Option<Frames> {
+) -> Option<Item> {
     loop {
+        if let Some(mark) = core.intake.take_due_mark() {
+            return Some(Item::Mark(mark));
+        }
         if core.board.is_online() {
             linger(core).await;
         }
         // The subscribers may have left during the wait.
         if core.board.is_online()
-            && let Some((_, batch)) = core.intake.try_take(usize::MAX)
+            && let Some(item) = core.intake.try_take_item(usize::MAX)
         {
-            return Some(batch);
+            return Some(item);
         }
         if *online.borrow_and_update() {
             let only = core.start_bypass();
@@ -105,6 +119,8 @@ async fn next(
         tokio::select! {
             // Triggered when it comes online.
             _ = online.changed() => {}
+            // Triggered when a mark is put while no record is held.
+            () = core.intake.mark_due() => {}
             // Triggered when it starts to end.
             _ = life.changed() => {}
         }

@@ -18,7 +18,7 @@ impl Queue {
     /// here, ends this. Does nothing while this queue is not empty, since its records must go first.
     pub(crate) fn start_bypass(&self, next: Arc<dyn Next>) {
         let mut state = self.state();
-        if state.count == 0 && !state.closed {
+        if state.count == 0 && state.marks.is_empty() && !state.closed {
             state.bypass.next = Some(next);
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::BytesMut;
 
-use super::{PutError, Source, next::Bypass};
+use super::{Item, Mark, PutError, Source, next::Bypass};
 use crate::frames::{Frames, FramesBuilder, HEADER_LEN};
 
 /// The length in bytes below which batches are merged by copying; longer ones are queued unchanged. Copying 4 KiB takes
@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) put: u64,
     pub(super) put_len: u64,
     pub(super) taken: u64,
+    /// Marks between records, each with the number of records ever queued before it.
+    pub(super) marks: VecDeque<(u64, Mark)>,
     pub(super) reader: Option<Waker>,
     pub(super) bypass: Bypass,
 }
@@ -130,13 +132,56 @@ impl State {
         }
     }
 
+    /// Puts a mark behind all queued records.
+    pub(super) fn put_mark(&mut self, mark: Mark) {
+        self.marks.push_back((self.put, mark));
+        self.end_bypass();
+    }
+
+    #[inline]
+    pub(super) fn is_mark_due(&self) -> bool {
+        let first = self.marks.front();
+        first.is_some_and(|(position, _)| *position <= self.taken)
+    }
+
+    /// Takes a mark that is before the first record.
+    #[inline]
+    pub(super) fn take_due_mark(&mut self) -> Option<Mark> {
+        if self.is_mark_due() {
+            self.marks.pop_front().map(|(_, mark)| mark)
+        } else {
+            None
+        }
+    }
+
+    /// Takes the next batch, and discards the marks before it.
     #[inline]
     pub(super) fn take(&mut self, max_count: usize) -> Option<(Source, Frames)> {
+        while self.take_due_mark().is_some() {}
+        self.take_batch(max_count)
+    }
+
+    /// Takes the next mark or batch. A batch ends before a mark.
+    #[inline]
+    pub(super) fn take_item(&mut self, max_count: usize) -> Option<Item> {
+        if let Some(mark) = self.take_due_mark() {
+            return Some(Item::Mark(mark));
+        }
+        let (source, frames) = self.take_batch(max_count)?;
+        Some(Item::Batch(source, frames))
+    }
+
+    #[inline]
+    fn take_batch(&mut self, max_count: usize) -> Option<(Source, Frames)> {
         if self.batches.is_empty() {
             self.seal();
         }
+        let before_mark = self.marks.front().map_or(usize::MAX, |(position, _)| {
+            usize::try_from(position - self.taken).unwrap_or(usize::MAX)
+        });
         let (source, front) = self.batches.front_mut()?;
-        let taken = (*source, front.split_front(max_count.max(1), usize::MAX));
+        let max_count = max_count.max(1).min(before_mark);
+        let taken = (*source, front.split_front(max_count, usize::MAX));
         if front.is_empty() {
             self.batches.pop_front();
         }

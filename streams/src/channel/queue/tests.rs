@@ -27,13 +27,30 @@ fn numbers(frames: &Frames) -> Vec<u32> {
 proptest! {
     #[test]
     fn order_and_bounds_hold_whatever_is_done(
-        steps in prop::collection::vec((0u32..3, 1u32..2000, 1usize..3000), 1..40),
+        steps in prop::collection::vec((0u32..5, 1u32..2000, 1usize..3000), 1..60),
         max_count in 1usize..2000, max_bytes in 1usize..20_000,
     ) {
         let queue = Queue::new(max_count, max_bytes);
         let (mut next, mut seen) = (0, Vec::new());
+        let (mut put, mut discarded) = (Vec::new(), 0);
         for (what, amount, max_take) in steps {
             match what {
+                3 => {
+                    queue.put_mark(u64::from(next)).unwrap();
+                    put.push(next as usize);
+                }
+                4 => match queue.try_take_item(max_take) {
+                    Some(Item::Batch(_, frames)) => {
+                        prop_assert!(frames.count() <= max_take);
+                        seen.extend(numbers(&frames));
+                        prop_assert!(put[discarded..].first().is_none_or(|mark| *mark >= seen.len()));
+                    }
+                    Some(Item::Mark(mark)) => {
+                        prop_assert_eq!((mark, put[discarded]), (seen.len() as u64, seen.len()));
+                        discarded += 1;
+                    }
+                    None => {}
+                },
                 0 => {
                     let mut frames = numbered(next..next + amount);
                     queue.put(1, &mut frames).unwrap();
@@ -48,6 +65,7 @@ proptest! {
                     next += u32::from(put.is_ok());
                 }
                 _ => {
+                    discarded = put.iter().filter(|mark| **mark <= seen.len()).count();
                     if let Some((_, frames)) = queue.try_take(max_take) {
                         prop_assert!(frames.count() <= max_take);
                         seen.extend(numbers(&frames));
