@@ -6,6 +6,7 @@
 //! streams}`, `topology → graph → manifest → connector` and `{manifest, connector} → declare`.
 //! `declare`, `manifest` and `graph` need no runtime, no network and no WebAssembly.
 
+pub mod checkpoint;
 pub mod cli;
 pub mod connector;
 pub mod control;

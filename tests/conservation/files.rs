@@ -88,6 +88,10 @@ consumers: {write: {from: some, to: {file: {path: out/out.jsonl}}}}
     while (output.contents().distinct() as u64) < LINES && Instant::now() < until {
         thread::sleep(Duration::from_millis(20));
     }
+    if input == Input::Torn {
+        // The torn line brings no record.
+        eventually("the torn line is read", || log.is_read_by(node.pid()));
+    }
     node.signal(Signal::TERM);
     let ledger = Ledger::of(node.wait());
     let context = format!("seed {seed}, {input:?}, {fault:?}\n{}", ledger.log);

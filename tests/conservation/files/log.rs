@@ -120,6 +120,21 @@ impl Log {
         }
     }
 
+    /// Returns true if the process has read the log to its end: one of its files is the log, read up to its length.
+    pub(super) fn is_read_by(&self, pid: u32) -> bool {
+        let process = PathBuf::from(format!("/proc/{pid}"));
+        let Ok(length) = fs::metadata(&self.path).map(|log| log.len()) else {
+            return false;
+        };
+        let files = fs::read_dir(process.join("fd")).unwrap().flatten();
+        files.map(|file| file.file_name()).any(|number| {
+            let is_log =
+                fs::read_link(process.join("fd").join(&number)).is_ok_and(|path| path == self.path);
+            let info = fs::read_to_string(process.join("fdinfo").join(&number));
+            is_log && info.is_ok_and(|info| info.starts_with(&format!("pos:\t{length}\n")))
+        })
+    }
+
     /// Ends the log.
     pub(super) fn end(&self, input: Input) {
         if input == Input::Torn {

@@ -1,0 +1,331 @@
+//! [`Checkpoints`]: begins the checkpoints of a node, collects the notes of its stages, and commits them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use mosaik_streams::FramesProducer;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, MissedTickBehavior, interval, timeout_at},
+};
+
+use super::{
+    Begun, Gate, Ledger, Line, StageId, StageImage,
+    line::{Event, Note},
+    round::{Members, Round, take},
+};
+
+/// The longest time that a barrier may take to pass all stages, unless the interval is longer: 10 s. Then the checkpoint
+/// is given up, and the next one is tried.
+const ALIGNMENT_MAX: Duration = Duration::from_secs(10);
+
+/// How a checkpoint went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is complete and durable.
+    Committed {
+        /// Its number.
+        number: u64,
+    },
+    /// It was given up; the one before it stays the last.
+    GivenUp {
+        /// The reason, as one clause.
+        reason: String,
+    },
+}
+
+/// The checkpoints of a node. Clones are handles to the same ones.
+#[derive(Debug, Clone)]
+pub struct Checkpoints(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    begun: watch::Sender<Begun>,
+    given_up: watch::Sender<u64>,
+    /// The last committed checkpoint.
+    committed: watch::Sender<u64>,
+    #[cfg(test)]
+    last: watch::Sender<BTreeMap<StageId, StageImage>>,
+    /// Bounded by three notes for each stage: one for the checkpoint that is under way, one at its end, and one when it
+    /// is gone. The coordinator reads them at once.
+    notes: mpsc::UnboundedSender<Note>,
+    asks: mpsc::Sender<Ask>,
+    members: Mutex<Members>,
+    gates: Mutex<BTreeMap<String, Arc<Gate>>>,
+    /// The number of starts and ends of stages.
+    changes: watch::Sender<u64>,
+}
+
+/// A request for a checkpoint at once.
+#[derive(Debug)]
+struct Ask {
+    is_last: bool,
+    answer: oneshot::Sender<Outcome>,
+}
+
+impl Checkpoints {
+    /// Takes checkpoints into the ledger, one per interval. Runs until the last handle is dropped.
+    pub fn start(ledger: Ledger, every: Duration) -> Self {
+        let (notes, noted) = mpsc::unbounded_channel();
+        let (asks, asked) = mpsc::channel(1);
+        let shared = Arc::new(Shared {
+            begun: watch::Sender::default(),
+            given_up: watch::Sender::default(),
+            committed: watch::Sender::new(ledger.number()),
+            #[cfg(test)]
+            last: watch::Sender::default(),
+            notes,
+            asks,
+            members: Mutex::default(),
+            gates: Mutex::default(),
+            changes: watch::Sender::default(),
+        });
+        let coordinator = Coordinator {
+            shared: Arc::clone(&shared),
+            changes: shared.changes.subscribe(),
+            next: ledger.number() + 1,
+            ledger: Some(ledger),
+            noted,
+            every,
+            is_missing_logged: false,
+        };
+        tokio::spawn(coordinator.run(asked));
+        Self(shared)
+    }
+
+    /// Adds a stage that starts, and returns its line. `inputs` are the streams that it reads, each with true if the
+    /// subscription is new and not a predecessor's. `outputs` are the streams that it writes. A checkpoint that is under
+    /// way is given up.
+    pub fn join<'a>(
+        &self,
+        (stage, start): (StageId, u64),
+        inputs: impl IntoIterator<Item = (&'a str, bool)>,
+        outputs: impl IntoIterator<Item = (&'a str, FramesProducer)>,
+    ) -> Line {
+        let mut gates = self.0.gates();
+        let mut gate = |stream: &str| Arc::clone(gates.entry(stream.to_owned()).or_default());
+        let inputs = inputs.into_iter();
+        let inputs = inputs.map(|(stream, is_new)| {
+            let gate = gate(stream);
+            gate.read_by(stage.clone(), is_new);
+            gate
+        });
+        let inputs = inputs.collect();
+        let outputs = outputs.into_iter();
+        let outputs = outputs
+            .map(|(stream, output)| gate(stream).join(output))
+            .collect();
+        drop(gates);
+        self.0.members().join(stage.clone(), start);
+        self.0.changed();
+        let watches = (self.0.begun.subscribe(), self.0.given_up.subscribe());
+        Line::new(
+            (stage, start),
+            watches,
+            self.0.notes.clone(),
+            (inputs, outputs),
+        )
+    }
+
+    /// Notes that a stage has ended. If it did not work off everything, no checkpoint can be complete until it starts
+    /// again or is removed.
+    pub fn leave(&self, stage: StageId, start: u64) {
+        let event = Event::Left;
+        // Once the coordinator is gone, there is nobody to tell.
+        let _ = self.0.notes.send(Note {
+            stage,
+            start,
+            event,
+        });
+    }
+
+    /// Removes a stage that is no longer part of the graph.
+    pub fn remove(&self, stage: &StageId) {
+        self.0.members().remove(stage);
+        self.0.changed();
+    }
+
+    /// Returns a watch on the number of the last committed checkpoint.
+    pub fn committed(&self) -> watch::Receiver<u64> {
+        self.0.committed.subscribe()
+    }
+
+    /// Returns the stages of the last checkpoint.
+    #[cfg(test)]
+    async fn last(&self) -> BTreeMap<StageId, StageImage> {
+        self.0.last.borrow().clone()
+    }
+
+    /// Takes a checkpoint at once, behind which sources send nothing if `is_last` is set.
+    pub async fn take(&self, is_last: bool) -> Outcome {
+        let (answer, outcome) = oneshot::channel();
+        let gone = || Outcome::GivenUp {
+            reason: "the node takes no more checkpoints".to_owned(),
+        };
+        if self.0.asks.send(Ask { is_last, answer }).await.is_err() {
+            return gone();
+        }
+        outcome.await.unwrap_or_else(|_| gone())
+    }
+}
+
+impl Shared {
+    fn changed(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gates(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Gate>>> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Coordinator {
+    shared: Arc<Shared>,
+    changes: watch::Receiver<u64>,
+    /// The number of the next checkpoint.
+    next: u64,
+    /// `None` after a commit has failed: what is in the file is then not known.
+    ledger: Option<Ledger>,
+    noted: mpsc::UnboundedReceiver<Note>,
+    every: Duration,
+    is_missing_logged: bool,
+}
+
+impl Coordinator {
+    async fn run(mut self, mut asked: mpsc::Receiver<Ask>) {
+        let mut ticks = interval(self.every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick comes at once, before anything has happened.
+        ticks.tick().await;
+        loop {
+            let ask = tokio::select! {
+                biased;
+                ask = asked.recv() => match ask {
+                    Some(ask) => Some(ask),
+                    None => return,
+                },
+                Some(note) = self.noted.recv() => {
+                    take(&mut self.shared.members(), None, note);
+                    continue;
+                }
+                _ = ticks.tick() => None,
+            };
+            let is_last = ask.as_ref().is_some_and(|ask| ask.is_last);
+            let outcome = self.round(is_last).await;
+            if let Some(ask) = ask {
+                // The requester may be gone.
+                let _ = ask.answer.send(outcome);
+            }
+        }
+    }
+
+    /// Takes one checkpoint.
+    async fn round(&mut self, is_last: bool) -> Outcome {
+        if self.ledger.is_none() {
+            return given_up("an earlier one could not be written".to_owned());
+        }
+        if let Some(stage) = self.shared.members().missing() {
+            if !std::mem::replace(&mut self.is_missing_logged, true) {
+                tracing::warn!("no more checkpoints: {stage} has failed, and its state is lost");
+            }
+            return given_up(format!("{stage} has failed"));
+        }
+        self.is_missing_logged = false;
+        let mut round = Round::new(self.next);
+        self.next += 1;
+        let began = Instant::now();
+        // A stage that starts from here on does not hear of this checkpoint.
+        self.changes.mark_unchanged();
+        self.shared.begun.send_replace(Begun {
+            number: round.number(),
+            is_last,
+        });
+        match self.collect(&mut round, began).await {
+            Ok(stages) => self.commit(round.number(), stages, began).await,
+            Err(reason) => {
+                self.shared.given_up.send_replace(round.number());
+                tracing::debug!("checkpoint {} given up: {reason}", round.number());
+                given_up(reason)
+            }
+        }
+    }
+
+    async fn collect(
+        &mut self,
+        round: &mut Round,
+        began: Instant,
+    ) -> Result<BTreeMap<StageId, StageImage>, String> {
+        let deadline = began + self.every.max(ALIGNMENT_MAX);
+        loop {
+            if let Some(images) = round.complete(&self.shared.members()) {
+                return Ok(images);
+            }
+            tokio::select! {
+                biased;
+                noted = timeout_at(deadline, self.noted.recv()) => match noted {
+                    Ok(Some(note)) => take(&mut self.shared.members(), Some(round), note),
+                    // `shared` owns a sender.
+                    Ok(None) => return Err("the node ends".to_owned()),
+                    Err(_) => {
+                        let members = self.shared.members();
+                        let stages: Vec<_> = round.waits_for(&members).map(StageId::as_str).collect();
+                        return Err(format!("no barrier has passed {}", stages.join(", ")));
+                    }
+                },
+                Ok(()) = self.changes.changed() => {
+                    // The final note of a stage that has ended may still be on its way.
+                    while let Ok(note) = self.noted.try_recv() {
+                        take(&mut self.shared.members(), Some(round), note);
+                    }
+                    if round.complete(&self.shared.members()).is_none() {
+                        return Err("a stage has started or ended".to_owned());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn commit(
+        &mut self,
+        number: u64,
+        stages: BTreeMap<StageId, StageImage>,
+        began: Instant,
+    ) -> Outcome {
+        let Some(mut ledger) = self.ledger.take() else {
+            return given_up("an earlier one could not be written".to_owned());
+        };
+        #[cfg(test)]
+        self.shared.last.send_replace(stages.clone());
+        let committing = tokio::task::spawn_blocking(move || {
+            let committed = ledger.commit(number, &stages);
+            (ledger, committed)
+        });
+        let outcome = match committing.await {
+            Ok((ledger, Ok(()))) => {
+                self.ledger = Some(ledger);
+                self.shared.committed.send_replace(number);
+                tracing::debug!(number, took = ?began.elapsed(), "checkpoint");
+                return Outcome::Committed { number };
+            }
+            Ok((_, Err(error))) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        self.shared.given_up.send_replace(number);
+        tracing::error!("no more checkpoints: {outcome}");
+        given_up(outcome)
+    }
+}
+
+const fn given_up(reason: String) -> Outcome {
+    Outcome::GivenUp { reason }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! [`Image`]: what a checkpoint holds.
+
+use std::{collections::BTreeMap, fmt, time::SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+/// The role and name of a stage, as in the manifest: `operator clean`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StageId(String);
+
+impl StageId {
+    /// Returns the id of a stage with this text, which names role and stage.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A consistent image of a graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    /// Its number, which grows by one with each checkpoint of a ledger.
+    pub number: u64,
+    /// The number of the process that took it: 1 for the first that used the ledger.
+    pub generation: u64,
+    /// The time at which it was complete.
+    pub taken: SystemTime,
+    /// The stages.
+    pub stages: BTreeMap<StageId, StageImage>,
+}
+
+/// What a stage has noted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum StageImage {
+    /// A source.
+    Source {
+        /// The position from which it reads on; `None` if it cannot go back.
+        position: Option<serde_json::Value>,
+        /// The number of records behind the position that it has sent.
+        sent: u64,
+        /// True if its input has ended and everything is sent.
+        ended: bool,
+    },
+    /// An operator.
+    Operator {
+        /// The input ports that have ended and whose end it has worked off.
+        ended_ports: Vec<u32>,
+        /// The fields of the key by which records are assigned to instances.
+        key: Option<Vec<String>>,
+        /// The hash of its component, in hex digits.
+        component: String,
+        /// The state of each instance. Kept apart from the rest, because it can be large.
+        #[serde(skip)]
+        instances: Vec<InstanceImage>,
+        /// True if all its inputs have ended and everything is sent.
+        ended: bool,
+    },
+    /// A sink.
+    Sink {
+        /// How much of its output is durable; `None` if it cannot tell.
+        token: Option<serde_json::Value>,
+        /// True if its input has ended and everything is written.
+        ended: bool,
+    },
+}
+
+impl StageImage {
+    /// Returns true if the stage has nothing more to do.
+    pub const fn is_ended(&self) -> bool {
+        match self {
+            Self::Source { ended, .. }
+            | Self::Operator { ended, .. }
+            | Self::Sink { ended, .. } => *ended,
+        }
+    }
+}
+
+/// The state of one instance of an operator.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceImage {
+    /// The version of the state.
+    pub version: u32,
+    /// The maximum number of records in the state.
+    pub kept: u64,
+    /// The entries: key, if the state is kept by key, and value.
+    pub entries: Vec<(Option<Vec<u8>>, Vec<u8>)>,
+}

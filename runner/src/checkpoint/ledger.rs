@@ -1,0 +1,389 @@
+//! [`Ledger`]: keeps the last checkpoint of a node in a file. Each checkpoint is one synced transaction, so a process
+//! that is killed at any moment, or a machine that loses power, leaves the last complete one.
+//!
+//! The file is a redb database with two tables. `checkpoint` holds one JSON text under `last`: the format version, the
+//! generation, the number and time of the checkpoint, and the note of each stage. `state` holds the state of each
+//! operator instance in postcard, under the stage and the number of the instance; a state that has not changed is not
+//! written again.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use serde::{Deserialize, Serialize};
+
+use super::{Image, InstanceImage, StageId, StageImage};
+
+/// The version of the format that this program writes. It reads this one only.
+const FORMAT: u32 = 1;
+/// The name of the file in the folder of the checkpoints.
+const FILE_NAME: &str = "ledger.redb";
+const CHECKPOINT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("checkpoint");
+const STATE: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("state");
+const LAST: &str = "last";
+
+/// The reason that the checkpoints of a node cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another process has opened the file.
+    #[error(
+        "the checkpoints in {folder} are in use by another process: stop it, or set another `checkpoint.path`"
+    )]
+    InUse {
+        /// The folder of the checkpoints.
+        folder: PathBuf,
+    },
+    /// The folder or the file cannot be read or written.
+    #[error("the checkpoints in {folder} cannot be used: {reason}")]
+    Io {
+        /// The folder of the checkpoints.
+        folder: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+    /// The file has another format.
+    #[error(
+        "the checkpoints in {folder} have format {found}, and this program reads format {FORMAT}: use the version that \
+         wrote them, or discard them with `up --fresh`"
+    )]
+    Format {
+        /// The folder of the checkpoints.
+        folder: PathBuf,
+        /// The format of the file.
+        found: u32,
+    },
+    /// The content of the file is not what was written.
+    #[error("the checkpoints in {folder} are damaged: {reason}; discard them with `up --fresh`")]
+    Damaged {
+        /// The folder of the checkpoints.
+        folder: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+}
+
+/// The JSON text of a checkpoint.
+#[derive(Debug, Serialize, Deserialize)]
+struct Header {
+    format: u32,
+    generation: u64,
+    /// 0 if no checkpoint is complete.
+    number: u64,
+    taken_ms: u64,
+    stages: BTreeMap<StageId, Entry>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    #[serde(flatten)]
+    image: StageImage,
+    /// The number of states in the other table.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    instances: u32,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// The file with the last checkpoint of a node. One process at a time has it open.
+pub struct Ledger {
+    folder: PathBuf,
+    database: Database,
+    /// The number of this process among those that have used the file, from 1.
+    generation: u64,
+    /// The number of the last checkpoint.
+    number: u64,
+    /// The hashes of the states in the file.
+    written: HashMap<(StageId, u32), blake3::Hash>,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger")
+            .field("folder", &self.folder)
+            .field("generation", &self.generation)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Opens the ledger in a folder, which is created if it is missing, and returns it with the last checkpoint. Raises
+    /// the generation. Blocks.
+    ///
+    /// # Errors
+    /// The folder or file cannot be used, has another format, or is damaged. Nothing is changed then.
+    pub fn open(folder: &Path) -> Result<(Self, Option<Image>), LedgerError> {
+        let failed = |reason: String| LedgerError::Io {
+            folder: folder.to_owned(),
+            reason,
+        };
+        std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
+        let database = match Database::create(folder.join(FILE_NAME)) {
+            Ok(database) => database,
+            Err(DatabaseError::DatabaseAlreadyOpen) => {
+                return Err(LedgerError::InUse {
+                    folder: folder.to_owned(),
+                });
+            }
+            Err(error) => return Err(failed(error.to_string())),
+        };
+        Self::of(folder, database)
+    }
+
+    fn of(folder: &Path, database: Database) -> Result<(Self, Option<Image>), LedgerError> {
+        let mut ledger = Self {
+            folder: folder.to_owned(),
+            database,
+            generation: 0,
+            number: 0,
+            written: HashMap::new(),
+        };
+        let last = ledger.read()?;
+        if let Some((header, image)) = &last {
+            ledger.generation = header.0;
+            ledger.number = header.1;
+            for (stage, instances) in image.iter().flat_map(|image| operators(&image.stages)) {
+                for (index, instance) in (0..).zip(instances) {
+                    let key = (stage.clone(), index);
+                    ledger.written.insert(key, blake3::hash(&encode(instance)));
+                }
+            }
+        }
+        ledger.generation += 1;
+        let image = last.and_then(|(_, image)| image);
+        let stages = image.as_ref().map(|image| &image.stages);
+        ledger.write(ledger.number, stages.unwrap_or(&BTreeMap::new()))?;
+        Ok((ledger, image))
+    }
+
+    /// Returns the number of this process among those that have used the ledger, from 1.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Returns the number of the last checkpoint; 0 if there is none.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Makes these images the last checkpoint, and syncs it. Blocks.
+    ///
+    /// # Errors
+    /// The file cannot be written. The previous checkpoint stays the last one.
+    pub fn commit(
+        &mut self,
+        number: u64,
+        stages: &BTreeMap<StageId, StageImage>,
+    ) -> Result<(), LedgerError> {
+        self.write(number, stages)?;
+        self.number = number;
+        Ok(())
+    }
+
+    /// Discards the last checkpoint. The numbers go on. Blocks.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn clear(&mut self) -> Result<(), LedgerError> {
+        self.write(0, &BTreeMap::new())?;
+        self.number = 0;
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        number: u64,
+        stages: &BTreeMap<StageId, StageImage>,
+    ) -> Result<(), LedgerError> {
+        let mut states = HashMap::new();
+        for (stage, instances) in operators(stages) {
+            for (index, instance) in (0..).zip(instances) {
+                let bytes = encode(instance);
+                let hash = blake3::hash(&bytes);
+                states.insert((stage.clone(), index), (hash, bytes));
+            }
+        }
+        let header = Header {
+            format: FORMAT,
+            generation: self.generation,
+            number,
+            taken_ms: now_ms(),
+            stages: stages.iter().map(entry).collect(),
+        };
+        let is_stale = |(key, _): &(&(StageId, u32), &blake3::Hash)| !states.contains_key(*key);
+        let stale: Vec<_> = self
+            .written
+            .iter()
+            .filter(is_stale)
+            .map(|(key, _)| key.clone())
+            .collect();
+        self.transact(&header, &states, &stale)
+            .map_err(|error| self.io(&error))?;
+        self.written = states
+            .into_iter()
+            .map(|(key, (hash, _))| (key, hash))
+            .collect();
+        Ok(())
+    }
+
+    fn transact(
+        &self,
+        header: &Header,
+        states: &HashMap<(StageId, u32), (blake3::Hash, Vec<u8>)>,
+        stale: &[(StageId, u32)],
+    ) -> Result<(), redb::Error> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut table = transaction.open_table(STATE)?;
+            for ((stage, index), (hash, bytes)) in states {
+                let key = (stage.clone(), *index);
+                if self.written.get(&key) != Some(hash) {
+                    table.insert((stage.as_str(), *index), bytes.as_slice())?;
+                }
+            }
+            for (stage, index) in stale {
+                table.remove((stage.as_str(), *index))?;
+            }
+            let text = serde_json::to_vec(header)
+                .map_err(|error| redb::Error::Corrupted(error.to_string()))?;
+            let mut table = transaction.open_table(CHECKPOINT)?;
+            table.insert(LAST, text.as_slice())?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Returns generation and number of the last transaction, and the checkpoint if there is one.
+    #[expect(clippy::type_complexity, reason = "it is taken apart at once")]
+    fn read(&self) -> Result<Option<((u64, u64), Option<Image>)>, LedgerError> {
+        let Some((text, states)) = self.content().map_err(|error| self.io(&error))? else {
+            return Ok(None);
+        };
+        let damaged = |reason: String| LedgerError::Damaged {
+            folder: self.folder.clone(),
+            reason,
+        };
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let unreadable = |error: serde_json::Error| damaged(error.to_string());
+        let Version { format } = serde_json::from_slice(&text).map_err(unreadable)?;
+        if format != FORMAT {
+            return Err(LedgerError::Format {
+                folder: self.folder.clone(),
+                found: format,
+            });
+        }
+        let header: Header = serde_json::from_slice(&text).map_err(unreadable)?;
+        let mut stages = BTreeMap::new();
+        for (
+            stage,
+            Entry {
+                mut image,
+                instances: count,
+            },
+        ) in header.stages
+        {
+            if let StageImage::Operator { instances, .. } = &mut image {
+                for index in 0..count {
+                    let bytes = states.get(&(stage.as_str().to_owned(), index));
+                    let bytes = bytes.ok_or_else(|| {
+                        damaged(format!("instance {index} of {stage} has no state"))
+                    })?;
+                    let instance = postcard::from_bytes(bytes)
+                        .map_err(|error| damaged(format!("the state of {stage}: {error}")))?;
+                    instances.push(instance);
+                }
+            }
+            stages.insert(stage, image);
+        }
+        let image = (header.number > 0).then(|| Image {
+            number: header.number,
+            generation: header.generation,
+            taken: UNIX_EPOCH + Duration::from_millis(header.taken_ms),
+            stages,
+        });
+        Ok(Some(((header.generation, header.number), image)))
+    }
+
+    /// Returns the text of the last checkpoint, and the states.
+    #[expect(clippy::type_complexity, reason = "it is taken apart at once")]
+    fn content(&self) -> Result<Option<(Vec<u8>, HashMap<(String, u32), Vec<u8>>)>, redb::Error> {
+        let transaction = self.database.begin_read()?;
+        let table = match transaction.open_table(CHECKPOINT) {
+            Ok(table) => table,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(text) = table.get(LAST)? else {
+            return Ok(None);
+        };
+        let mut states = HashMap::new();
+        for entry in transaction.open_table(STATE)?.iter()? {
+            let (key, value) = entry?;
+            let (stage, index) = key.value();
+            states.insert((stage.to_owned(), index), value.value().to_vec());
+        }
+        Ok(Some((text.value().to_vec(), states)))
+    }
+
+    fn io(&self, error: &redb::Error) -> LedgerError {
+        match error {
+            redb::Error::Corrupted(reason) => LedgerError::Damaged {
+                folder: self.folder.clone(),
+                reason: reason.clone(),
+            },
+            error => LedgerError::Io {
+                folder: self.folder.clone(),
+                reason: error.to_string(),
+            },
+        }
+    }
+}
+
+/// Returns the operators among the stages, with their instances.
+fn operators(
+    stages: &BTreeMap<StageId, StageImage>,
+) -> impl Iterator<Item = (&StageId, &Vec<InstanceImage>)> {
+    stages.iter().filter_map(|(stage, image)| match image {
+        StageImage::Operator { instances, .. } => Some((stage, instances)),
+        _ => None,
+    })
+}
+
+fn entry((stage, image): (&StageId, &StageImage)) -> (StageId, Entry) {
+    let instances = match image {
+        StageImage::Operator { instances, .. } => instances.len(),
+        _ => 0,
+    };
+    let entry = Entry {
+        image: image.clone(),
+        instances: u32::try_from(instances).unwrap_or(u32::MAX),
+    };
+    (stage.clone(), entry)
+}
+
+fn encode(instance: &InstanceImage) -> Vec<u8> {
+    postcard::to_allocvec(instance).unwrap_or_default()
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+#[cfg(test)]
+mod tests;

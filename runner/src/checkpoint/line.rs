@@ -1,0 +1,257 @@
+//! [`Line`]: a stage's line to the coordinator of the checkpoints.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use super::{Gate, StageId, StageImage, Writer, gate::Mark};
+
+/// A barrier that sources put into their streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Begun {
+    /// The number of its checkpoint; 0 before the first one.
+    pub number: u64,
+    /// True if the node stops after it: sources send nothing behind it.
+    pub is_last: bool,
+}
+
+/// What a stage that reads streams hears from the coordinator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// A checkpoint begins here, because no input brings barriers.
+    Begun(Begun),
+    /// A checkpoint is given up.
+    GivenUp,
+}
+
+/// What the coordinator learns of a stage.
+#[derive(Debug)]
+pub(super) struct Note {
+    pub(super) stage: StageId,
+    /// The number of the stage's start, which tells it from its predecessors.
+    pub(super) start: u64,
+    pub(super) event: Event,
+}
+
+#[derive(Debug)]
+pub(super) enum Event {
+    /// It has passed a barrier.
+    Passed(u64, StageImage),
+    /// It has worked off everything.
+    Ended(StageImage),
+    /// It is gone.
+    Left,
+}
+
+/// A stage's line to the coordinator. Stages of a node without checkpoints have a line too, on which nothing happens.
+#[derive(Debug)]
+pub struct Line(Option<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    stage: StageId,
+    start: u64,
+    begun: watch::Receiver<Begun>,
+    given_up: watch::Receiver<u64>,
+    notes: mpsc::UnboundedSender<Note>,
+    outputs: Vec<Writer>,
+    inputs: Vec<Arc<Gate>>,
+    /// The last barrier that the stage has passed.
+    passed: u64,
+}
+
+impl Line {
+    /// Returns the line of a stage whose node takes no checkpoints.
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
+    pub(super) fn new(
+        (stage, start): (StageId, u64),
+        (begun, given_up): (watch::Receiver<Begun>, watch::Receiver<u64>),
+        notes: mpsc::UnboundedSender<Note>,
+        (inputs, outputs): (Vec<Arc<Gate>>, Vec<Writer>),
+    ) -> Self {
+        Self(Some(Inner {
+            stage,
+            start,
+            begun,
+            given_up,
+            notes,
+            outputs,
+            inputs,
+            passed: 0,
+        }))
+    }
+
+    /// Returns true if the node takes checkpoints.
+    pub const fn is_used(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Waits for the next checkpoint that begins here: at a source, or at a stage whose inputs bring no barriers. Cancel
+    /// safe.
+    pub async fn begins(&mut self) -> Begun {
+        match &mut self.0 {
+            Some(inner) => inner.begins().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits for a signal of the coordinator to a stage that reads streams. Cancel safe.
+    pub async fn signal(&mut self) -> Signal {
+        let is_root = self.is_root();
+        let Some(inner) = &mut self.0 else {
+            return std::future::pending().await;
+        };
+        let mut given_up = inner.given_up.clone();
+        tokio::select! {
+            // Triggered when a checkpoint begins.
+            begun = inner.begins(), if is_root => Signal::Begun(begun),
+            // Triggered when a checkpoint is given up.
+            Ok(()) = given_up.changed() => {
+                inner.given_up.mark_unchanged();
+                Signal::GivenUp
+            }
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Returns true if the stage's streams take records: no output waits for the barrier of another writer.
+    pub fn is_open(&self) -> bool {
+        let Some(inner) = &self.0 else { return true };
+        let given_up = *inner.given_up.borrow();
+        inner.outputs.iter().all(|output| output.is_open(given_up))
+    }
+
+    /// Waits until the stage's streams take records. Cancel safe.
+    pub async fn opens(&mut self) {
+        let Some(inner) = &mut self.0 else { return };
+        for output in &inner.outputs {
+            output.opens(&mut inner.given_up).await;
+        }
+    }
+
+    /// Passes a barrier on to the stage's streams, and notes the state in which the stage has passed it.
+    pub fn pass(&mut self, number: u64, image: StageImage) {
+        let Some(inner) = &mut self.0 else { return };
+        inner.passed = number;
+        for output in &mut inner.outputs {
+            output.pass(number);
+        }
+        inner.note(Event::Passed(number, image));
+    }
+
+    /// Notes the final state of a stage that has worked off everything. It counts for every later checkpoint.
+    pub fn ends(&self, image: StageImage) {
+        if let Some(inner) = &self.0 {
+            inner.note(Event::Ended(image));
+        }
+    }
+
+    /// Returns the alignment of the stage's inputs.
+    pub fn alignment(&self) -> Alignment {
+        Alignment {
+            arrived: vec![false; self.0.as_ref().map_or(0, |inner| inner.inputs.len())],
+            number: 0,
+        }
+    }
+
+    /// Returns true if the input with this index brings a barrier.
+    fn brings_barriers(&self, input: usize) -> bool {
+        let Some(inner) = &self.0 else { return false };
+        let gate = inner.inputs.get(input);
+        gate.is_some_and(|gate| gate.brings_barriers(&inner.stage))
+    }
+
+    /// Returns true if no input brings barriers, so that checkpoints begin here.
+    fn is_root(&self) -> bool {
+        let inputs = self.0.as_ref().map_or(0, |inner| inner.inputs.len());
+        (0..inputs).all(|input| !self.brings_barriers(input))
+    }
+
+    fn given_up(&self) -> u64 {
+        self.0.as_ref().map_or(0, |inner| *inner.given_up.borrow())
+    }
+}
+
+impl Inner {
+    async fn begins(&mut self) -> Begun {
+        while self.begun.changed().await.is_ok() {
+            let begun = *self.begun.borrow_and_update();
+            if begun.number > self.passed {
+                return begun;
+            }
+        }
+        std::future::pending().await
+    }
+
+    fn note(&self, event: Event) {
+        // Once the coordinator is gone, there is nobody to tell.
+        let _ = self.notes.send(Note {
+            stage: self.stage.clone(),
+            start: self.start,
+            event,
+        });
+    }
+}
+
+/// Which inputs of a stage have brought the current barrier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alignment {
+    arrived: Vec<bool>,
+    number: u64,
+}
+
+impl Alignment {
+    /// Notes a mark that an input has brought. A barrier that is given up or older than the current one is ignored.
+    pub fn arrive(&mut self, line: &Line, input: usize, mark: u64) {
+        let number = match Mark::of(mark) {
+            Mark::Barrier(number) => number,
+            Mark::Left(left) => {
+                if let Some(inner) = &line.0
+                    && let Some(gate) = inner.inputs.get(input)
+                {
+                    gate.saw_left(&inner.stage, left);
+                }
+                return;
+            }
+        };
+        if number <= line.given_up() || number < self.number {
+            return;
+        }
+        if number > self.number {
+            self.release();
+            self.number = number;
+        }
+        if let Some(arrived) = self.arrived.get_mut(input) {
+            *arrived = true;
+        }
+    }
+
+    /// Returns true if the stage has to wait before it takes more from an input.
+    pub fn holds(&self, input: usize) -> bool {
+        self.arrived.get(input).copied().unwrap_or(false)
+    }
+
+    /// Returns the number of the barrier that every open input has brought.
+    pub fn complete(&self, line: &Line, is_open: impl Fn(usize) -> bool) -> Option<u64> {
+        let is_done = |(input, arrived): (usize, &bool)| {
+            *arrived || !is_open(input) || !line.brings_barriers(input)
+        };
+        let any = self.arrived.contains(&true);
+        (any && self.arrived.iter().enumerate().all(is_done)).then_some(self.number)
+    }
+
+    /// Lets all inputs go on: the barrier is passed, or given up.
+    pub fn release(&mut self) {
+        self.arrived.fill(false);
+    }
+
+    /// Lets all inputs go on if the current barrier is given up.
+    pub fn release_if_given_up(&mut self, line: &Line) {
+        if self.number <= line.given_up() {
+            self.release();
+        }
+    }
+}

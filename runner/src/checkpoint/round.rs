@@ -1,0 +1,114 @@
+//! [`Round`]: collects the notes of all stages for one checkpoint. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    StageId, StageImage,
+    line::{Event, Note},
+};
+
+/// The stages of a graph, with the number of each one's start.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    live: BTreeMap<StageId, u64>,
+    /// The final notes of stages that have ended.
+    ended: BTreeMap<StageId, StageImage>,
+    /// Stages that ended without a final note.
+    missing: BTreeSet<StageId>,
+}
+
+impl Members {
+    /// Adds a stage that starts. It replaces its predecessor.
+    pub(super) fn join(&mut self, stage: StageId, start: u64) {
+        self.ended.remove(&stage);
+        self.missing.remove(&stage);
+        self.live.insert(stage, start);
+    }
+
+    /// Notes that a stage has ended.
+    fn leave(&mut self, stage: StageId) {
+        self.live.remove(&stage);
+        if !self.ended.contains_key(&stage) {
+            self.missing.insert(stage);
+        }
+    }
+
+    /// Removes a stage that is no longer part of the graph.
+    pub(super) fn remove(&mut self, stage: &StageId) {
+        self.live.remove(stage);
+        self.ended.remove(stage);
+        self.missing.remove(stage);
+    }
+
+    /// Returns a stage whose state is lost, so that no checkpoint can be complete.
+    pub(super) fn missing(&self) -> Option<&StageId> {
+        self.missing.first()
+    }
+
+    /// Takes the final note of a stage.
+    fn end(&mut self, stage: StageId, image: StageImage) {
+        self.ended.insert(stage, image);
+    }
+}
+
+/// One checkpoint while it is being taken.
+#[derive(Debug)]
+pub(super) struct Round {
+    number: u64,
+    images: BTreeMap<StageId, StageImage>,
+}
+
+impl Round {
+    pub(super) const fn new(number: u64) -> Self {
+        Self {
+            number,
+            images: BTreeMap::new(),
+        }
+    }
+
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Returns the stages whose notes have not come.
+    pub(super) fn waits_for<'a>(
+        &'a self,
+        members: &'a Members,
+    ) -> impl Iterator<Item = &'a StageId> {
+        let live = members.live.keys();
+        live.filter(|stage| !self.images.contains_key(stage) && !members.ended.contains_key(stage))
+    }
+
+    /// Returns the images of all stages once the notes of all have come.
+    pub(super) fn complete(&self, members: &Members) -> Option<BTreeMap<StageId, StageImage>> {
+        if members.missing().is_some() || self.waits_for(members).next().is_some() {
+            return None;
+        }
+        // A stage that ended after its barrier is in the image as it was at the barrier.
+        let mut images = members.ended.clone();
+        images.extend(self.images.clone());
+        Some(images)
+    }
+}
+
+/// Takes a note of a stage, for the round that is under way if there is one. Notes of a stage that has a successor are
+/// ignored.
+pub(super) fn take(members: &mut Members, round: Option<&mut Round>, note: Note) {
+    let Note {
+        stage,
+        start,
+        event,
+    } = note;
+    if members.live.get(&stage) != Some(&start) {
+        return;
+    }
+    match event {
+        Event::Ended(image) => members.end(stage, image),
+        Event::Left => members.leave(stage),
+        Event::Passed(number, image) => {
+            if let Some(round) = round.filter(|round| round.number == number) {
+                round.images.insert(stage, image);
+            }
+        }
+    }
+}
