@@ -8,7 +8,7 @@ use mosaik_streams::{Encoding, Frames, schema::Transcoder};
 use super::{Library, setup::setup};
 use crate::{
     connector::{self, Sink, Source, SourceContext},
-    graph::{self, Graph, OperatorStage, PostcardPolicy, StageKey, StageKind, StreamName},
+    graph::{self, Edge, Graph, OperatorStage, PostcardPolicy, StageKey, StageKind, StreamName},
     operator::Instance,
     stage::{Blueprint, Converters, Guest, Key, Partitioning},
 };
@@ -23,24 +23,37 @@ pub struct BuildError {
     pub reason: String,
 }
 
-/// The parts of a stage whose creation can fail.
+/// The parts of a stage whose creation can fail, with the wiring of the graph that they are for.
 #[derive(Debug)]
-pub(super) enum Parts {
-    Source(Box<dyn Source>, Frames),
+pub(super) enum Parts<'g> {
+    Source {
+        to: &'g StreamName,
+        source: Box<dyn Source>,
+        /// The records that a predecessor read and did not hand on.
+        held: Frames,
+    },
     Operator {
+        operator: &'g OperatorStage,
         instances: Vec<Instance>,
         blueprint: Box<Blueprint>,
         converters: Converters,
     },
-    Sink(Box<dyn Sink>, Option<Transcoder>),
+    Sink {
+        from: &'g Edge,
+        sink: Box<dyn Sink>,
+        transcoder: Option<Transcoder>,
+    },
 }
+
+/// The parts of several stages.
+pub(super) type PartsOf<'g> = BTreeMap<StageKey, Parts<'g>>;
 
 /// Builds the parts of `stages`.
 pub(super) async fn parts_of<'g>(
     graph: &'g Graph,
     stages: impl IntoIterator<Item = &'g graph::Stage>,
     library: &Arc<Library>,
-) -> Result<BTreeMap<StageKey, Parts>, BuildError> {
+) -> Result<PartsOf<'g>, BuildError> {
     let mut built = BTreeMap::new();
     for stage in stages {
         let id = stage.key.clone();
@@ -55,11 +68,11 @@ pub(super) async fn parts_of<'g>(
     Ok(built)
 }
 
-async fn build(
-    graph: &Graph,
-    stage: &graph::Stage,
+async fn build<'g>(
+    graph: &'g Graph,
+    stage: &'g graph::Stage,
     library: &Arc<Library>,
-) -> Result<Parts, String> {
+) -> Result<Parts<'g>, String> {
     match &stage.kind {
         StageKind::Source { config, to } => {
             let context = SourceContext {
@@ -68,14 +81,22 @@ async fn build(
             };
             connector::open_source(config, context)
                 .await
-                .map(|source| Parts::Source(source, Frames::new()))
+                .map(|source| Parts::Source {
+                    to,
+                    source,
+                    held: Frames::new(),
+                })
                 .map_err(|error| config.mask(error.to_string()))
         }
         StageKind::Sink { from, config } => {
             let transcoder = transcoder(graph, &from.stream)?;
             connector::open_sink(config, config.put_in())
                 .await
-                .map(|sink| Parts::Sink(sink, transcoder))
+                .map(|sink| Parts::Sink {
+                    from,
+                    sink,
+                    transcoder,
+                })
                 .map_err(|error| config.mask(error.to_string()))
         }
         StageKind::Operator(operator) => {
@@ -100,6 +121,7 @@ async fn build(
                 .map_err(|error| format!("could not be opened: {error}"))?
                 .map_err(|error| error.to_string())?;
             Ok(Parts::Operator {
+                operator,
                 instances,
                 blueprint: Box::new(blueprint),
                 converters: converters(graph, operator)?,

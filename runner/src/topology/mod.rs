@@ -1,43 +1,35 @@
 //! Runs a graph as a node: builds it, runs it, and applies new generations.
 
-mod apply;
 mod build;
-mod demand;
-mod edges;
-mod explain;
+mod error;
 mod identity;
-mod join;
+mod inspect;
 mod library;
-mod loss;
 mod node;
-mod observer;
-mod plan;
-mod readers;
-mod receipt;
-pub mod report;
-mod restart;
-mod retune;
-mod running;
+mod reload;
 mod settings;
 mod setup;
 mod shutdown;
-mod status;
-mod stop;
+mod stages;
+mod start;
 mod streams;
-mod summary;
-mod swap;
-mod undelivered;
 mod watch;
 
-pub use apply::{ApplyError, REPLACE_DEADLINE, SWAP_DEADLINE};
+use std::time::Duration;
+
 pub use build::BuildError;
+pub use error::StartError;
 pub use identity::{IdentityError, cache_folder, state_folder};
+pub use inspect::{
+    Observer, PEERS_SHOWN_MAX, RELOADS_MAX, StageSummary, StreamSummary, Summary, TapError, Tapped,
+    report,
+};
 pub use library::{BUILTINS, COMPILE_TIME_CAP, COMPILE_TIME_MAX, CodeError, Library};
-pub use node::{DRAIN_DEADLINE, Node, StartError};
-pub use observer::{Observer, RELOADS_MAX, TapError, Tapped};
-pub use receipt::Receipt;
+pub use node::Node;
+pub use reload::{ApplyError, REPLACE_DEADLINE, Receipt, SWAP_DEADLINE};
 pub use settings::Settings;
 pub use setup::{granted, limits};
-pub use status::PEERS_SHOWN_MAX;
-pub use summary::{StageSummary, StreamSummary, Summary};
 pub use watch::{FileWatch, QUIET, QUIET_MAX};
+
+/// Time limit for a node to drain when it is asked to stop: 30 s.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);

@@ -1,72 +1,175 @@
-//! Manages this node's producers: opens them for their writers, ends them after their writers, and
-//! cuts them off if they have no readers.
+//! The node's ends of streams: a producer for each stream that it writes, and the subscriptions of
+//! its stages.
 
-use std::collections::BTreeMap;
+mod closing;
+mod edges;
+mod inlets;
 
-use mosaik_streams::streams::status::When;
-use tokio::task::JoinError;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use mosaik_streams::{
+    FramesProducer, Network,
+    producer::{FinishReport, ProducerControl},
+    status::When,
+};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{DRAIN_DEADLINE, StartError, build::Parts, edges, node::Node};
-use crate::graph::{Scope, StageKey, StreamConfig, StreamName};
+pub(super) use self::{
+    closing::over,
+    edges::{bootstrap, tags},
+    inlets::Inlets,
+};
+use super::{DRAIN_DEADLINE, error::StartError, inspect::RunTotals};
+use crate::graph::{Graph, Scope, StageKey, StreamConfig, StreamName};
 
-/// A stream that has ended while its readers still read.
-#[derive(Debug)]
-pub(super) struct Ending {
-    /// Cuts the readers off.
-    pub(super) cut: CancellationToken,
-    /// The stream's online state: it is offline when it has no readers.
-    pub(super) when: When,
+/// A graph and its running stages, which decide whether a stream is still written and read.
+pub(super) struct Active<'a> {
+    graph: &'a Graph,
+    running: BTreeSet<&'a StageKey>,
 }
 
-impl Node {
-    /// Forgets an ended stream that was read to its end or cut off.
-    pub(super) fn stream_ended(&mut self, ended: Result<StreamName, JoinError>) {
-        if let Ok(stream) = ended {
-            self.endings.remove(&stream);
+impl<'a> Active<'a> {
+    pub(super) fn new(graph: &'a Graph, running: impl Iterator<Item = &'a StageKey>) -> Self {
+        Self {
+            graph,
+            running: running.collect(),
         }
-    }
-
-    /// Stops the stages whose output streams are all private and whose readers have all ended.
-    /// Otherwise these stages would wait forever.
-    pub(super) fn stop_writers_without_readers(&mut self) {
-        let mut unread = Vec::new();
-        for (key, running) in &self.stages {
-            let Some(stage) = self.graph.stage(key) else {
-                continue;
-            };
-            if stage.results().next().is_some()
-                && !stage.results().any(|stream| self.is_read(stream))
-                && running.give_up()
-            {
-                tracing::info!("{key} stops: its output has no reader any more");
-                unread.push(key.clone());
-            }
-        }
-        self.unread.extend(unread);
     }
 
     /// Returns true if a stream may still have readers: a stage here, or another node.
-    fn is_read(&self, stream: &StreamName) -> bool {
-        self.graph.streams[stream].settings.scope == Scope::Network
+    pub(super) fn is_read(&self, stream: &StreamName) -> bool {
+        is_shared(self.graph, stream)
             || self
                 .graph
                 .readers(stream)
-                .any(|reader| self.stages.contains_key(&reader.key))
+                .any(|reader| self.running.contains(&reader.key))
     }
 
     /// Returns true if a stage here still writes a stream.
     pub(super) fn is_written(&self, stream: &StreamName) -> bool {
         self.graph
             .writers(stream)
-            .any(|writer| self.stages.contains_key(&writer.key))
+            .any(|writer| self.running.contains(&writer.key))
+    }
+}
+
+fn is_shared(graph: &Graph, stream: &StreamName) -> bool {
+    graph.streams[stream].settings.scope == Scope::Network
+}
+
+/// A stream that has ended while its readers still read.
+#[derive(Debug)]
+struct Ending {
+    /// Cuts the readers off.
+    cut: CancellationToken,
+    /// The stream's online state: it is offline when it has no readers.
+    when: When,
+}
+
+/// This node's producers: opened for their writers, ended after their writers, and cut off if they
+/// have no readers.
+#[derive(Debug)]
+pub(super) struct Outlets {
+    network: Network,
+    totals: RunTotals,
+    /// This node's own handle to each stream that is written here.
+    producers: BTreeMap<StreamName, FramesProducer>,
+    /// The tasks that wait until the readers of ended streams have read all of them.
+    closing: JoinSet<StreamName>,
+    endings: BTreeMap<StreamName, Ending>,
+}
+
+impl Outlets {
+    pub(super) fn new(network: Network, totals: RunTotals) -> Self {
+        Self {
+            network,
+            totals,
+            producers: BTreeMap::new(),
+            closing: JoinSet::new(),
+            endings: BTreeMap::new(),
+        }
+    }
+
+    /// Returns the names of the streams that are open for writing.
+    pub(super) fn names(&self) -> impl Iterator<Item = &StreamName> {
+        self.producers.keys()
+    }
+
+    /// Returns the producer of a stream that was opened for its writers.
+    pub(super) fn producer(&self, stream: &StreamName) -> FramesProducer {
+        self.producers[stream].clone()
+    }
+
+    /// Returns the online state of a stream that is open for writing.
+    pub(super) fn when(&self, stream: &StreamName) -> Option<When> {
+        self.producers
+            .get(stream)
+            .map(FramesProducer::when)
+            .cloned()
+    }
+
+    /// Returns the handles through which observers read the producers.
+    pub(super) fn controls(&self) -> BTreeMap<StreamName, ProducerControl> {
+        let producers = self.producers.iter();
+        producers
+            .map(|(name, producer)| (name.clone(), producer.control()))
+            .collect()
+    }
+
+    /// Returns the number of records that the open producers have dropped.
+    pub(super) fn dropped(&self) -> u64 {
+        let producers = self.producers.values();
+        let dropped = producers.map(|producer| producer.stats().dropped);
+        // Records that are too large are counted by their stage.
+        dropped
+            .map(|dropped| dropped.total() - dropped.too_large)
+            .sum()
+    }
+
+    /// Returns the shared streams that are written here and currently have too few readers.
+    pub(super) fn without_readers(&self, graph: &Graph) -> BTreeSet<StreamName> {
+        let unread = self
+            .producers
+            .iter()
+            .filter(|(name, producer)| is_shared(graph, name) && !producer.is_online());
+        unread.map(|(name, _)| name.clone()).collect()
     }
 
     /// Returns true if a private stream has been written and read to its end.
-    pub(super) fn is_over(&self, stream: &StreamName) -> bool {
-        self.graph.streams[stream].settings.scope == Scope::Node
+    pub(super) fn is_over(&self, graph: &Graph, stream: &StreamName) -> bool {
+        !is_shared(graph, stream)
             && !self.producers.contains_key(stream)
             && !self.endings.contains_key(stream)
+    }
+
+    /// Returns true if no ended stream is still being read.
+    pub(super) fn all_are_read(&self) -> bool {
+        self.closing.is_empty()
+    }
+
+    /// Waits until an ended stream was read to its end or cut off. Returns false if there is none.
+    /// Cancel safe.
+    pub(super) async fn next_read(&mut self) -> bool {
+        let read = self.closing.join_next().await;
+        read.is_some_and(|read| self.forget(read))
+    }
+
+    /// Forgets the ended streams that were read to their end or cut off.
+    pub(super) fn forget_read(&mut self) {
+        while let Some(read) = self.closing.try_join_next() {
+            self.forget(read);
+        }
+    }
+
+    fn forget(&mut self, read: Result<StreamName, JoinError>) -> bool {
+        if let Ok(stream) = read {
+            self.endings.remove(&stream);
+        }
+        true
     }
 
     /// Returns an error if a stream has ended and is still being read: it cannot be written again
@@ -81,64 +184,17 @@ impl Node {
         })
     }
 
-    /// Ends the streams whose writers have all ended, so that their readers see the end.
-    pub(super) fn end_streams_without_writers(&mut self) {
-        let ended: Vec<_> = self
-            .producers
-            .keys()
-            .filter(|stream| !self.is_written(stream))
-            .cloned()
-            .collect();
-        for stream in ended {
-            let Some(producer) = self.producers.remove(&stream) else {
-                continue;
-            };
-            let failed = self
-                .graph
-                .writers(&stream)
-                .any(|stage| self.run_totals.has_failed(&stage.key));
-            let shared = self.graph.streams[&stream].settings.scope == Scope::Network;
-            let ending = Ending {
-                cut: CancellationToken::new(),
-                when: producer.when().clone(),
-            };
-            let (cut, run_totals) = (ending.cut.clone(), self.run_totals.clone());
-            self.endings.insert(stream.clone(), ending);
-            self.ending.spawn(async move {
-                // When a writer of a shared stream has failed, other nodes must not see the end of
-                // the stream: the writer may be restarted.
-                let report = if failed && shared {
-                    producer.close_within(DRAIN_DEADLINE).await
-                } else {
-                    producer.finish_unless(cut.cancelled()).await
-                };
-                run_totals.note_producer(&stream, &report.stats);
-                stream
-            });
-        }
-        self.cut_unread_endings();
-    }
-
-    /// Cuts off the ended streams without readers: their remaining records can never be read.
-    pub(super) fn cut_unread_endings(&self) {
-        for (stream, ending) in &self.endings {
-            if !self.is_read(stream) {
-                ending.cut.cancel();
-            }
-        }
-    }
-
-    /// Opens this node's producer for a stream, unless it is open.
+    /// Opens this node's producer for a stream. Returns false if it is already open.
     ///
     /// # Errors
     /// The stream has just ended and is still being read.
-    pub(super) fn open_stream(
+    pub(super) fn open(
         &mut self,
         name: &StreamName,
         stream: &StreamConfig,
-    ) -> Result<(), StartError> {
+    ) -> Result<bool, StartError> {
         if self.producers.contains_key(name) {
-            return Ok(());
+            return Ok(false);
         }
         self.refuse_while_ending(name)?;
         let producer = edges::open_producer(&self.network, name, stream).map_err(|error| {
@@ -148,32 +204,117 @@ impl Node {
             }
         })?;
         self.producers.insert(name.clone(), producer);
-        Ok(())
+        Ok(true)
     }
 
     /// Opens the streams that the stages to be launched write. It also opens the private streams
     /// that these stages read and that have no writers any more, so that the readers see their end.
-    pub(super) fn open_streams_for(
+    pub(super) fn open_for<'k>(
         &mut self,
-        parts: &BTreeMap<StageKey, Parts>,
+        launched: impl Iterator<Item = &'k StageKey>,
+        active: &Active<'_>,
     ) -> Result<(), StartError> {
-        let mut wanted = BTreeMap::new();
-        for stage in parts.keys().filter_map(|key| self.graph.stage(key)) {
+        let graph = active.graph;
+        let mut wanted = BTreeSet::new();
+        for stage in launched.filter_map(|key| graph.stage(key)) {
             let over = |stream: &&StreamName| {
-                self.graph.streams[*stream].settings.scope == Scope::Node
+                !is_shared(graph, stream)
                     && !self.endings.contains_key(*stream)
-                    && !self.is_written(stream)
+                    && !active.is_written(stream)
             };
             let read = stage.edges().map(|edge| &edge.stream).filter(over);
-            wanted.extend(
-                stage
-                    .writes()
-                    .chain(read)
-                    .map(|name| (name.clone(), self.graph.streams[name].clone())),
-            );
+            wanted.extend(stage.writes().chain(read));
         }
         wanted
-            .iter()
-            .try_for_each(|(name, stream)| self.open_stream(name, stream))
+            .into_iter()
+            .try_for_each(|name| self.open(name, &graph.streams[name]).map(drop))
+    }
+
+    /// Closes the handles to streams to which nothing was written.
+    pub(super) fn withdraw(&mut self, streams: &[StreamName]) {
+        self.producers.retain(|stream, _| !streams.contains(stream));
+    }
+
+    /// Ends the streams whose writers have all ended, so that their readers see the end.
+    pub(super) fn end_unwritten(&mut self, active: &Active<'_>) {
+        self.end(active, |_| true);
+    }
+
+    /// Ends the private streams whose writers have ended. Shared streams are closed later and may
+    /// be opened again.
+    pub(super) fn end_private(&mut self, active: &Active<'_>) {
+        self.end(active, |stream| !is_shared(active.graph, stream));
+    }
+
+    fn end(&mut self, active: &Active<'_>, ends: impl Fn(&StreamName) -> bool) {
+        let ended: Vec<_> = self
+            .names()
+            .filter(|stream| ends(stream) && !active.is_written(stream))
+            .cloned()
+            .collect();
+        for stream in ended {
+            let Some(producer) = self.producers.remove(&stream) else {
+                continue;
+            };
+            let failed = active
+                .graph
+                .writers(&stream)
+                .any(|stage| self.totals.has_failed(&stage.key));
+            let shared = is_shared(active.graph, &stream);
+            let ending = Ending {
+                cut: CancellationToken::new(),
+                when: producer.when().clone(),
+            };
+            let (cut, totals) = (ending.cut.clone(), self.totals.clone());
+            self.endings.insert(stream.clone(), ending);
+            self.closing.spawn(async move {
+                // When a writer of a shared stream has failed, other nodes must not see the end of
+                // the stream: the writer may be restarted.
+                let report = if failed && shared {
+                    producer.close_within(DRAIN_DEADLINE).await
+                } else {
+                    producer.finish_unless(cut.cancelled()).await
+                };
+                totals.note_producer(&stream, &report.stats);
+                stream
+            });
+        }
+        self.cut_unread(active);
+    }
+
+    /// Cuts off the ended streams without readers: their remaining records can never be read.
+    fn cut_unread(&self, active: &Active<'_>) {
+        for (stream, ending) in &self.endings {
+            if !active.is_read(stream) {
+                ending.cut.cancel();
+            }
+        }
+    }
+
+    /// Applies the stream settings of another graph to the producers.
+    pub(super) fn retune(&self, old: &Graph, new: &Graph) {
+        for (name, producer) in &self.producers {
+            if let (Some(old), Some(new)) = (old.streams.get(name), new.streams.get(name)) {
+                edges::retune_producer(&producer.control(), &old.settings, &new.settings);
+            }
+        }
+    }
+
+    /// Starts to close this node's producer of a stream, also if other handles to it exist. Returns
+    /// `None` if it is not open.
+    pub(super) fn retire(
+        &mut self,
+        stream: &StreamName,
+        limit: Duration,
+    ) -> Option<JoinHandle<FinishReport>> {
+        let producer = self.producers.remove(stream)?;
+        Some(tokio::spawn(producer.retire_within(limit)))
+    }
+
+    /// Adds the counts of a retired producer to the totals.
+    pub(super) fn note_retired(&self, stream: &StreamName, report: Option<FinishReport>) {
+        if let Some(report) = report {
+            self.totals.note_producer(stream, &report.stats);
+        }
     }
 }

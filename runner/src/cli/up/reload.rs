@@ -84,7 +84,7 @@ impl Reloader {
                 if !listened {
                     introduce(node);
                 }
-                Reload::applied(at_ms, hash, &receipt)
+                receipt.report(at_ms, hash)
             }
             Ok(None) => {
                 let text = format!("nothing has changed; generation {generation} continues");

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{StageSummary, Summary, node::LEFT_BEHIND};
+use super::{LEFT_BEHIND, StageSummary, Summary};
 use crate::{
     graph::{Graph, StageKind, StreamName},
     stage::End,
@@ -11,7 +11,11 @@ use crate::{
 
 impl Summary {
     /// Marks the stages that held records for shared streams with too few readers at the end.
-    pub(super) fn note_unread(&mut self, graph: &Graph, unread: &BTreeSet<StreamName>) {
+    pub(in crate::topology) fn note_unread(
+        &mut self,
+        graph: &Graph,
+        unread: &BTreeSet<StreamName>,
+    ) {
         for stage in &mut self.stages {
             let ends = graph
                 .stage(&stage.stage)
@@ -24,14 +28,14 @@ impl Summary {
     }
 
     /// Counts the records held by stages that did not stop in time.
-    pub(super) fn note_left_behind(&mut self) {
+    pub(in crate::topology) fn note_left_behind(&mut self) {
         let is_left = |stage: &&mut StageSummary| matches!(&stage.end, Some(End::Failed(reason)) if reason == LEFT_BEHIND);
         let left = self.stages.iter_mut().filter(is_left);
         left.for_each(StageSummary::note_in_flight);
     }
 
     /// Records the external sinks whose readers disconnected.
-    pub(super) fn note_closed(&mut self, graph: &Graph) {
+    pub(in crate::topology) fn note_closed(&mut self, graph: &Graph) {
         let closed = self
             .stages
             .iter()

@@ -5,69 +5,89 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{
-    ApplyError, StartError,
-    apply::SWAP_DEADLINE,
-    build::{Parts, partitioning_of},
-    node::Node,
-    setup::limits,
-};
+use super::{ApplyError, SWAP_DEADLINE, Switch};
 use crate::{
-    graph::{Graph, OperatorStage, Stage, StageKey, StageKind, StatePolicy, StreamName},
-    stage::{Replacement, Settings, Update},
+    graph::{Stage, StageKey, StageKind, StatePolicy, StreamName},
+    stage::{Replacement, Update},
+    topology::{
+        StartError,
+        build::{Parts, PartsOf, partitioning_of},
+        stages::{Stages, outputs, settings},
+        streams::Outlets,
+    },
 };
 
-impl Node {
-    /// Opens the streams that the swapped operators write from now on, such as one for dead-letter
-    /// records. Returns the streams that were not open before.
-    pub(super) fn open_for_swaps(
-        &mut self,
-        graph: &Graph,
-        swaps: &[StageKey],
-    ) -> Result<Vec<StreamName>, StartError> {
+impl<'g> Switch<'g> {
+    /// Makes the operators of the plan switch; see [`swap_all`](Self::swap_all). Opens the streams
+    /// that they write from now on, such as one for dead-letter records.
+    pub(super) async fn swap(
+        &self,
+        parts: &mut PartsOf<'g>,
+        stages: &Stages,
+        outlets: &mut Outlets,
+    ) -> Result<BTreeMap<StageKey, Duration>, ApplyError> {
         let mut opened = Vec::new();
-        for stream in swaps
-            .iter()
-            .filter_map(|key| graph.stage(key))
-            .flat_map(Stage::writes)
-        {
-            if !self.producers.contains_key(stream) {
-                self.open_stream(stream, &graph.streams[stream])?;
+        let swapped = match self.open_outputs(outlets, &mut opened) {
+            Ok(()) => self.swap_all(parts, stages, outlets).await,
+            Err(error) => Err(error.into()),
+        };
+        if swapped.is_err() {
+            outlets.withdraw(&opened);
+        }
+        swapped
+    }
+
+    fn open_outputs(
+        &self,
+        outlets: &mut Outlets,
+        opened: &mut Vec<StreamName>,
+    ) -> Result<(), StartError> {
+        let swapped = self
+            .new
+            .stages()
+            .filter(|stage| self.plan.swaps(&stage.key));
+        for stream in swapped.flat_map(Stage::writes) {
+            if outlets.open(stream, &self.new.streams[stream])? {
                 opened.push(stream.clone());
             }
         }
-        Ok(opened)
+        Ok(())
     }
 
     /// Makes operators switch. Each prepares and then pauses its edges until all are ready, writers
     /// before readers, so that none waits for an operator that is already paused. If one refuses,
     /// all stay unchanged. Returns how long each swapped operator paused its edges.
-    pub(super) async fn swap_all(
-        &mut self,
-        graph: &Graph,
-        stages: &[StageKey],
-        parts: &mut BTreeMap<StageKey, Parts>,
+    async fn swap_all(
+        &self,
+        parts: &mut PartsOf<'g>,
+        stages: &Stages,
+        outlets: &Outlets,
     ) -> Result<BTreeMap<StageKey, Duration>, ApplyError> {
         let until = Instant::now() + SWAP_DEADLINE;
         let mut agreed = Vec::new();
-        for stage in graph.in_order().filter(|stage| stages.contains(&stage.key)) {
+        let swapped = self
+            .new
+            .in_order()
+            .filter(|stage| self.plan.swaps(&stage.key));
+        for stage in swapped {
             let (key, StageKind::Operator(operator)) = (&stage.key, &stage.kind) else {
                 continue;
             };
             // An operator that has ended has no settings to change.
-            let Some(running) = self.stages.get(key) else {
+            if !stages.runs(key) {
                 continue;
-            };
+            }
             let replacement = match parts.remove(key) {
                 Some(Parts::Operator {
                     instances,
                     blueprint,
                     converters,
+                    ..
                 }) => Some(Replacement {
                     instances,
                     partitioning: partitioning_of(operator),
                     blueprint: *blueprint,
-                    outputs: self.outputs(operator),
+                    outputs: outputs(operator, outlets),
                     converters,
                     carry: operator.settings.state == StatePolicy::Carry,
                 }),
@@ -75,11 +95,14 @@ impl Node {
             };
             let is_swap = replacement.is_some();
             let update = Update {
-                settings: self.settings(operator),
+                settings: settings(operator, outlets),
                 replacement,
             };
+            let Some(asked) = stages.make_ready(key, update, SWAP_DEADLINE, until).await else {
+                continue;
+            };
             // Returning early drops the agreements so far, which leaves those operators unchanged.
-            let agreement = running.make_ready(update, until).await.map_err(|reason| {
+            let agreement = asked.map_err(|reason| {
                 let stage = key.clone();
                 ApplyError::Swap { stage, reason }
             })?;
@@ -91,15 +114,5 @@ impl Node {
             pauses.extend(pause.map(|pause| (key.clone(), pause)));
         }
         Ok(pauses)
-    }
-
-    /// Returns the settings of an operator that can change without a new instance.
-    pub(super) fn settings(&self, operator: &OperatorStage) -> Settings {
-        Settings {
-            limits: limits(&operator.settings.limits),
-            on_error: self.on_error(&operator.settings.on_error),
-            tick: operator.settings.tick,
-            checkpoint: operator.settings.checkpoint,
-        }
     }
 }

@@ -1,14 +1,28 @@
-//! Joins a node to its network: selects its key and its listen address.
+//! Prepares the start of a node: checks that the machine can run its stages, and joins its network
+//! with a key and a listen address.
 
 use mosaik_streams::{Network, SecretKey, discovery};
 
 use super::{
-    edges,
+    error::StartError,
     identity::{Names, kept_key},
-    node::StartError,
     settings::Settings,
+    streams::{bootstrap, tags},
 };
-use crate::{graph::Graph, manifest::shown_tickets};
+use crate::{
+    graph::{Graph, Stage},
+    machine,
+    manifest::shown_tickets,
+};
+
+/// Checks that the operating system provides enough threads and memory for the stages of a graph.
+pub(super) fn check_machine(graph: &Graph) -> Result<(), StartError> {
+    let instances = graph.stages().map(Stage::instances).sum();
+    let threads = graph.stages().map(Stage::threads).sum();
+    machine::check_instances(instances)
+        .and_then(|()| machine::check_threads(threads))
+        .map_err(|shortage| StartError::Machine(shortage.to_string()))
+}
 
 /// Creates the node's network. Binds its socket only if the graph shares streams.
 pub(super) async fn join(graph: &Graph, settings: &Settings) -> Result<Network, StartError> {
@@ -49,9 +63,9 @@ pub(super) async fn join(graph: &Graph, settings: &Settings) -> Result<Network, 
         None => SecretKey::generate(),
     };
     let discovery = discovery::Config::builder()
-        .with_bootstrap(edges::bootstrap(&graph.node.bootstrap))
+        .with_bootstrap(bootstrap(&graph.node.bootstrap))
         .with_generation(graph.node.protocol)
-        .with_tags(edges::tags(&graph.node.tags));
+        .with_tags(tags(&graph.node.tags));
     let discovery = match settings.shown_name(graph) {
         Some(name) => discovery.with_name(name),
         None => discovery,

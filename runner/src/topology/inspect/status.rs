@@ -1,4 +1,4 @@
-//! Collects a node's [`Status`].
+//! Collects a node's [`Status`] and the totals so far.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use super::{
     Observer,
     observer::View,
     report::{ChannelStatus, EdgeStatus, PeerStatus, StageStatus, Status, StreamStatus},
-    summary::StageSummary,
+    summary::{StageSummary, Summary, add},
 };
 use crate::{graph::Scope, stage::End};
 
@@ -69,6 +69,38 @@ impl Observer {
             problems: problems(&view),
             reloads: view.reloads.iter().cloned().collect(),
         }
+    }
+
+    /// Returns the totals so far. The records that stages and streams still hold count as
+    /// undelivered.
+    pub fn summary(&self) -> Summary {
+        let view = self.view();
+        let mut summary = view.run_totals.summary(view.generation);
+        for stage in &mut summary.stages {
+            if stage.end.is_some() {
+                continue;
+            }
+            stage.note_in_flight();
+            let edges = view
+                .edges
+                .iter()
+                .filter(|((key, _), _)| *key == stage.stage);
+            let queued = edges.filter_map(|(_, edge)| Some(edge.read()?.queued.0 as u64));
+            stage.counts.undelivered_queued += queued.sum::<u64>();
+        }
+        for (name, producer) in &view.producers {
+            if let Some(reading) = producer.read() {
+                let stream = summary.streams.entry(name.clone()).or_default();
+                stream.add(&reading.stats);
+                add(
+                    &mut stream.dropped,
+                    [("undelivered", reading.queued.0 as u64)],
+                );
+            }
+        }
+        summary.note_readers_that_left(&view.graph);
+        summary.note_closed(&view.graph);
+        summary
     }
 }
 

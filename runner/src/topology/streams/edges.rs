@@ -23,7 +23,7 @@ use crate::stage::BATCH_DATUMS_MAX;
 const _: () = assert!(graph::MAX_BATCH_SIZE == BATCH_DATUMS_MAX);
 
 /// Opens this node's producer for a stream.
-pub(super) fn open_producer(
+pub(in crate::topology) fn open_producer(
     network: &Network,
     name: &StreamName,
     stream: &StreamConfig,
@@ -52,7 +52,7 @@ const SUBSCRIPTION: &str = "stages";
 /// Opens the subscription of a stage's input to a stream. All inputs that read a stream share one
 /// subscription per remote node. After a restart of this node, the remote node resends the records
 /// that not all of these inputs had processed.
-pub(super) fn open_consumer(
+pub(in crate::topology) fn open_consumer(
     network: &Network,
     stream: &StreamConfig,
     edge: &Edge,
@@ -79,7 +79,7 @@ pub(super) fn open_consumer(
 }
 
 /// Applies the changed settings of a stream to this node's producer.
-pub(super) fn retune_producer(
+pub(in crate::topology) fn retune_producer(
     producer: &ProducerControl,
     old: &StreamSettings,
     new: &StreamSettings,
@@ -105,7 +105,7 @@ pub(super) fn retune_producer(
 }
 
 /// Applies the changed settings to a subscription.
-pub(super) fn retune_consumer(
+pub(in crate::topology) fn retune_consumer(
     consumer: &ConsumerControl,
     (old_stream, old): (&StreamSettings, &Edge),
     (new_stream, new): (&StreamSettings, &Edge),
@@ -203,13 +203,15 @@ fn carries(names: &[Guarded<String>]) -> impl Fn(&PeerEntry) -> bool + Send + Sy
 }
 
 /// Converts tag names to network tags.
-pub(super) fn tags<T: std::ops::Deref<Target = String>>(names: &[T]) -> Vec<Tag> {
+pub(in crate::topology) fn tags<T: std::ops::Deref<Target = String>>(names: &[T]) -> Vec<Tag> {
     names.iter().map(|name| Tag::from(name.as_str())).collect()
 }
 
 /// Returns the addresses of the bootstrap nodes. The manifest check has already refused ids that
 /// are not keys.
-pub(super) fn bootstrap<'a>(peers: impl IntoIterator<Item = &'a Bootstrap>) -> Vec<EndpointAddr> {
+pub(in crate::topology) fn bootstrap<'a>(
+    peers: impl IntoIterator<Item = &'a Bootstrap>,
+) -> Vec<EndpointAddr> {
     let address = |peer: &Bootstrap| {
         Some(EndpointAddr::new(
             PeerId::from_bytes(peer.peer).ok()?,

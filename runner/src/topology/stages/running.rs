@@ -9,7 +9,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::apply::SWAP_DEADLINE;
 use crate::{
     graph::StageKey,
     stage::{
@@ -35,16 +34,16 @@ pub(super) enum Ready {
 
 /// Notifies the node that a stage has ended, with the stage and the number of its start.
 #[derive(Debug)]
-pub(super) struct EndNotice {
+pub(in crate::topology) struct EndNotice {
     pub(super) stage: StageKey,
-    pub(super) start: u64,
+    start: u64,
 }
 
 /// The node's handle to a running stage. Dropping it stops the stage.
 #[derive(Debug)]
 pub(super) struct Running {
     /// Distinguishes this start of the stage from others under the same name.
-    pub(super) start: u64,
+    start: u64,
     commands: mpsc::Sender<Command>,
     abandon: CancellationToken,
     ended: Option<oneshot::Receiver<Ended>>,
@@ -96,6 +95,11 @@ impl Running {
             abandon,
             ended: Some(ended),
         })
+    }
+
+    /// Returns true if a notice is about this start of the stage, and not one before.
+    pub(super) const fn is_meant_by(&self, notice: &EndNotice) -> bool {
+        self.start == notice.start
     }
 
     /// Drains the stage and waits for its end. At the deadline, or when `hurry` is cancelled, the
@@ -155,6 +159,7 @@ impl Running {
     pub(super) async fn make_ready(
         &self,
         update: Update,
+        limit: Duration,
         until: Instant,
     ) -> Result<Agreement, String> {
         let (ready, mut answer) = oneshot::channel();
@@ -172,7 +177,7 @@ impl Running {
             answer.close();
             answer.try_recv().unwrap_or_else(|_| {
                 Err(format!(
-                    "it did not reach a batch boundary within {SWAP_DEADLINE:?}"
+                    "it did not reach a batch boundary within {limit:?}"
                 ))
             })
         });
@@ -189,12 +194,12 @@ async fn hurried(hurry: &CancellationToken) {
 /// An operator that is ready to switch and pauses its edges until it receives the commit signal.
 /// Dropping this cancels the switch.
 #[derive(Debug)]
-pub(super) struct Agreement(oneshot::Sender<oneshot::Sender<Duration>>);
+pub(in crate::topology) struct Agreement(oneshot::Sender<oneshot::Sender<Duration>>);
 
 impl Agreement {
     /// Makes the operator switch. Returns how long its edges were paused, or `None` if it has
     /// ended.
-    pub(super) async fn go(self) -> Option<Duration> {
+    pub(in crate::topology) async fn go(self) -> Option<Duration> {
         let (done, took) = oneshot::channel();
         self.0.send(done).ok()?;
         took.await.ok()

@@ -59,7 +59,7 @@ impl Summary {
     }
 
     /// Marks the stages and streams whose output led only to sinks whose readers disconnected.
-    pub(super) fn note_readers_that_left(&mut self, graph: &Graph) {
+    pub(in crate::topology) fn note_readers_that_left(&mut self, graph: &Graph) {
         let closed = self.stages.iter();
         let closed = closed
             .filter(|stage| stage.end == Some(End::Closed))

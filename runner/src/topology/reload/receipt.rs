@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use crate::graph::{Change, Diff, StageKey};
+use crate::{
+    graph::{Change, Diff, StageKey},
+    topology::report::{Outcome, Reload},
+};
 
 /// The result of a reload: the difference between the graphs, the durations and the number of
 /// dropped records.
@@ -23,6 +26,25 @@ pub struct Receipt {
     pub pauses: BTreeMap<StageKey, Duration>,
     /// Records that any stage or stream dropped while the generation was applied.
     pub dropped: u64,
+}
+
+impl Receipt {
+    /// Returns the report of this reload; `hash` is that of the manifest.
+    pub fn report(&self, at_ms: u64, hash: String) -> Reload {
+        let ms = |duration: &Duration| duration.as_secs_f64() * 1000.0;
+        let paused = self.pauses.iter();
+        Reload {
+            outcome: Outcome::Applied,
+            steps: self.diff.steps(),
+            built_ms: ms(&self.built_in),
+            applied_ms: ms(&self.applied_in),
+            paused_ms: paused
+                .map(|(key, pause)| (key.to_string(), ms(pause)))
+                .collect(),
+            dropped: self.dropped,
+            ..Reload::refused(at_ms, self.generation, Some(hash), self.to_string())
+        }
+    }
 }
 
 /// One line: the changes, the number of unchanged stages, the durations and the number of dropped

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Receipt;
 use crate::{
     graph::Step,
     operator::CounterClass,
@@ -262,23 +261,6 @@ impl Reload {
             applied_ms: 0.0,
             paused_ms: BTreeMap::new(),
             dropped: 0,
-        }
-    }
-
-    /// Returns the report of a successful reload.
-    pub fn applied(at_ms: u64, hash: String, receipt: &Receipt) -> Self {
-        let ms = |duration: &std::time::Duration| duration.as_secs_f64() * 1000.0;
-        let paused = receipt.pauses.iter();
-        Self {
-            outcome: Outcome::Applied,
-            steps: receipt.diff.steps(),
-            built_ms: ms(&receipt.built_in),
-            applied_ms: ms(&receipt.applied_in),
-            paused_ms: paused
-                .map(|(key, pause)| (key.to_string(), ms(pause)))
-                .collect(),
-            dropped: receipt.dropped,
-            ..Self::refused(at_ms, receipt.generation, Some(hash), receipt.to_string())
         }
     }
 }

@@ -19,7 +19,7 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 const NAMED_MAX: usize = 4;
 
 /// Logs the readers of a node's streams until the future is dropped.
-pub(super) async fn watch(observer: Observer) {
+pub(in crate::topology) async fn watch(observer: Observer) {
     let mut streams = BTreeMap::<StreamName, Readers>::new();
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

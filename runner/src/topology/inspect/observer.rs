@@ -11,8 +11,11 @@ use mosaik_streams::{
 };
 use tokio::sync::watch;
 
-use super::{build::transcoder, node::Node, report::Reload, summary::RunTotals};
-use crate::graph::{Edge, Graph, StageKey, StreamConfig, StreamName};
+use super::{report::Reload, totals::RunTotals};
+use crate::{
+    graph::{Edge, Graph, StageKey, StreamConfig, StreamName},
+    topology::build::transcoder,
+};
 
 /// Number of past reloads that a node remembers: 32. The oldest is forgotten first.
 pub const RELOADS_MAX: usize = 32;
@@ -31,7 +34,7 @@ struct Shared {
 
 /// The published state of a node.
 #[derive(Debug)]
-pub(super) struct View {
+pub(in crate::topology) struct View {
     pub(super) graph: Arc<Graph>,
     pub(super) generation: u64,
     pub(super) discovery: Discovery,
@@ -66,20 +69,20 @@ pub enum TapError {
 }
 
 impl Observer {
-    pub(super) fn new(view: View) -> Self {
+    pub(in crate::topology) fn new(view: View) -> Self {
         Self(Arc::new(Shared {
             view: Mutex::new(view),
             shown: watch::Sender::new(0),
         }))
     }
 
-    /// Observes the restarted node and keeps the reloads recorded so far.
-    pub(super) fn of_next_life(self, next: View) -> Self {
+    /// Publishes the state of the node. The reloads recorded so far are kept.
+    pub(in crate::topology) fn publish(&self, next: View) {
         let mut view = self.view();
         let reloads = std::mem::take(&mut view.reloads);
         *view = View { reloads, ..next };
         drop(view);
-        self
+        self.0.shown.send_modify(|count| *count += 1);
     }
 
     pub(super) fn view(&self) -> MutexGuard<'_, View> {
@@ -131,6 +134,41 @@ impl Observer {
 }
 
 impl View {
+    /// Returns the state of a node of which no stage runs yet.
+    pub(in crate::topology) fn new(
+        graph: Arc<Graph>,
+        generation: u64,
+        discovery: Discovery,
+        run_totals: RunTotals,
+    ) -> Self {
+        Self {
+            graph,
+            generation,
+            discovery,
+            run_totals,
+            edges: BTreeMap::new(),
+            producers: BTreeMap::new(),
+            running: BTreeSet::new(),
+            reloads: VecDeque::new(),
+        }
+    }
+
+    /// Adds the running stages, their subscriptions and the producers of the streams that they
+    /// write.
+    pub(in crate::topology) fn with(
+        self,
+        running: BTreeSet<StageKey>,
+        edges: BTreeMap<(StageKey, u32), ConsumerControl>,
+        producers: BTreeMap<StreamName, ProducerControl>,
+    ) -> Self {
+        Self {
+            edges,
+            producers,
+            running,
+            ..self
+        }
+    }
+
     /// Returns a stream of the graph by its name.
     pub(super) fn stream(&self, name: &str) -> Result<(&StreamName, &StreamConfig), TapError> {
         let found = self.graph.streams.get_key_value(name);
@@ -148,34 +186,5 @@ impl View {
                 let edge = self.graph.stage(key)?.edge_at(*port)?;
                 (edge.stream == *stream).then_some((key, edge, consumer))
             })
-    }
-}
-
-impl Node {
-    /// Returns an observer of this node.
-    pub fn observer(&self) -> Observer {
-        self.observer.clone()
-    }
-
-    /// Publishes the current state to observers.
-    pub(super) fn show(&mut self) {
-        self.show_demand();
-        let mut view = self.observer.view();
-        view.graph = Arc::clone(&self.graph);
-        view.generation = self.generation;
-        view.producers = self
-            .producers
-            .iter()
-            .map(|(name, producer)| (name.clone(), producer.control()))
-            .collect();
-        view.running = self.stages.keys().cloned().collect();
-        let graph = Arc::clone(&self.graph);
-        view.edges.retain(|(key, port), _| {
-            graph
-                .stage(key)
-                .is_some_and(|stage| stage.edge_at(*port).is_some())
-        });
-        drop(view);
-        self.observer.0.shown.send_modify(|count| *count += 1);
     }
 }

@@ -1,29 +1,35 @@
 //! Plans the changes to the stages of a running node from the difference between two graphs.
 
-use super::node::Node;
-use crate::graph::{Change, Diff, Graph, Role, StageChange, StageKey, StageKind};
+use std::{collections::BTreeSet, sync::Arc};
+
+use crate::{
+    graph::{Change, Diff, Graph, Role, StageChange, StageKey, StageKind},
+    topology::{
+        Library, StartError,
+        build::{PartsOf, parts_of},
+        stages::Stages,
+    },
+};
 
 /// The actions that a new generation requires, by stage.
-pub(super) struct Plan {
+pub(in crate::topology) struct Plan {
     /// Operators to swap or to retune. Those that are also in `build` are swapped.
-    pub(super) swap: Vec<StageKey>,
+    swap: Vec<StageKey>,
     /// Stages to stop.
-    pub(super) stop: Vec<StageKey>,
+    stop: Vec<StageKey>,
     /// Stages of the new graph to build parts for.
-    pub(super) build: Vec<StageKey>,
+    build: Vec<StageKey>,
     /// Producers that are stopped and continue at their position, because their input is the same.
-    pub(super) hand_over: Vec<StageKey>,
-}
-
-impl Node {
-    /// Returns true if a stage does not run but should: it could not be started, or has failed.
-    pub(super) fn is_owed(&self, key: &StageKey) -> bool {
-        self.owed.contains(key) || self.run_totals.has_failed(key)
-    }
+    hand_over: Vec<StageKey>,
 }
 
 impl Plan {
-    pub(super) fn new(node: &Node, graph: &Graph, diff: &Diff) -> Self {
+    pub(in crate::topology) fn new(
+        old: &Graph,
+        graph: &Graph,
+        diff: &Diff,
+        stages: &Stages,
+    ) -> Self {
         let mut plan = Self {
             swap: Vec::new(),
             stop: Vec::new(),
@@ -31,13 +37,13 @@ impl Plan {
             hand_over: Vec::new(),
         };
         for StageChange { key, change, .. } in &diff.stages {
-            let runs = node.stages.contains_key(key);
+            let runs = stages.runs(key);
             match change {
                 // A stage that could not be started last time, or has failed since, is started now.
-                _ if !runs && *change != Change::Remove && node.is_owed(key) => {
+                _ if !runs && *change != Change::Remove && stages.is_owed(key) => {
                     plan.build.push(key.clone());
                 }
-                Change::Keep | Change::Retune if !runs && !node.run_totals.has_ended(key) => {
+                Change::Keep | Change::Retune if !runs && !stages.has_ended(key) => {
                     plan.build.push(key.clone());
                 }
                 Change::Retune if runs && key.role == Role::Operator => plan.swap.push(key.clone()),
@@ -47,7 +53,7 @@ impl Plan {
                     plan.swap.push(key.clone());
                     plan.build.push(key.clone());
                 }
-                Change::Rewire if reads_on(node, graph, key) => {
+                Change::Rewire if reads_on(old, graph, key) => {
                     // A stage that has finished stays finished.
                     if runs {
                         plan.stop.push(key.clone());
@@ -62,8 +68,48 @@ impl Plan {
             }
         }
         // A stage that is restarted may cause others to be restarted.
-        while plan.wake_writers(node, graph) | plan.wake_readers(node, graph) {}
+        while plan.wake_writers(stages, graph) | plan.wake_readers(stages, graph) {}
         plan
+    }
+
+    /// Builds the parts of the stages to build, except those that are built already.
+    pub(in crate::topology) async fn build<'g>(
+        &self,
+        graph: &'g Graph,
+        library: &Arc<Library>,
+        parts: &mut PartsOf<'g>,
+    ) -> Result<(), StartError> {
+        let new = graph
+            .stages()
+            .filter(|stage| self.build.contains(&stage.key) && !parts.contains_key(&stage.key));
+        let built = parts_of(graph, new, library).await?;
+        parts.extend(built);
+        Ok(())
+    }
+
+    /// Returns the unchanged stages that are started again.
+    pub(in crate::topology) fn restarted(&self, diff: &Diff) -> Vec<StageKey> {
+        let unchanged: BTreeSet<_> = diff.stages_to(Change::Keep).collect();
+        let build = self.build.iter();
+        build
+            .filter(|key| unchanged.contains(key))
+            .cloned()
+            .collect()
+    }
+
+    /// Returns true if an operator is swapped or retuned.
+    pub(super) fn swaps(&self, key: &StageKey) -> bool {
+        self.swap.contains(key)
+    }
+
+    /// Returns true if a stage is stopped.
+    pub(super) fn stops(&self, key: &StageKey) -> bool {
+        self.stop.contains(key)
+    }
+
+    /// Returns true if a producer is stopped and continues at its position.
+    pub(super) fn hands_over(&self, key: &StageKey) -> bool {
+        self.hand_over.contains(key)
     }
 
     /// Returns the stages to launch: those built again and those that continue at their position.
@@ -77,13 +123,10 @@ impl Plan {
 
     /// Restarts the stages that were stopped because their output had no readers, if it has readers
     /// now. Returns true if there are any.
-    fn wake_writers(&mut self, node: &Node, graph: &Graph) -> bool {
+    fn wake_writers(&mut self, stages: &Stages, graph: &Graph) -> bool {
         let before = self.build.len();
-        for stage in graph
-            .stages()
-            .filter(|stage| node.unread.contains(&stage.key))
-        {
-            let runs = |key: &StageKey| node.stages.contains_key(key) || self.starts(key);
+        for stage in graph.stages().filter(|stage| stages.was_unread(&stage.key)) {
+            let runs = |key: &StageKey| stages.runs(key) || self.starts(key);
             let is_read = stage
                 .writes()
                 .any(|stream| graph.readers(stream).any(|reader| runs(&reader.key)));
@@ -96,7 +139,7 @@ impl Plan {
 
     /// Restarts the finished stages whose input streams are written again, and their downstream
     /// stages. Returns true if there are any.
-    fn wake_readers(&mut self, node: &Node, graph: &Graph) -> bool {
+    fn wake_readers(&mut self, stages: &Stages, graph: &Graph) -> bool {
         let before = self.build.len();
         for stage in graph.in_order() {
             let fed = stage.edges().any(|edge| {
@@ -104,7 +147,7 @@ impl Plan {
                     .writers(&edge.stream)
                     .any(|writer| self.starts(&writer.key))
             });
-            if fed && !self.starts(&stage.key) && !node.stages.contains_key(&stage.key) {
+            if fed && !self.starts(&stage.key) && !stages.runs(&stage.key) {
                 self.build.push(stage.key.clone());
             }
         }
@@ -113,12 +156,12 @@ impl Plan {
 }
 
 /// Returns true if a producer has the same source configuration and output encoding in both graphs.
-fn reads_on(node: &Node, graph: &Graph, key: &StageKey) -> bool {
+fn reads_on(old: &Graph, new: &Graph, key: &StageKey) -> bool {
     let reads = |graph: &Graph| match &graph.stage(key)?.kind {
         StageKind::Source { config, to } => {
             Some((config.clone(), graph.streams[to].encoding.clone()))
         }
         _ => None,
     };
-    reads(&node.graph).is_some_and(|before| reads(graph) == Some(before))
+    reads(old).is_some_and(|before| reads(new) == Some(before))
 }

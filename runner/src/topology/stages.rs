@@ -1,0 +1,300 @@
+//! [`Stages`]: the running stages of a node.
+
+mod demand;
+mod launch;
+mod running;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use mosaik_streams::Network;
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use self::{demand::Demands, launch::Assembly, running::Running};
+pub(super) use self::{
+    launch::{outputs, settings},
+    running::{Agreement, EndNotice},
+};
+use super::{
+    build::{Parts, PartsOf},
+    error::StartError,
+    inspect::{LEFT_BEHIND, RunTotals},
+    streams::{Active, Inlets, Outlets},
+};
+use crate::{
+    graph::{Graph, Stage, StageKey},
+    machine::Shortage,
+    stage::{Drain, End, Ended, Input, Update},
+};
+
+/// Capacity of the queue of end notices: 64. A stage that ends while the queue is full waits.
+const NOTICES_MAX: usize = 64;
+
+/// The running stages of a node, with their subscriptions.
+#[derive(Debug)]
+pub(super) struct Stages {
+    network: Network,
+    totals: RunTotals,
+    running: BTreeMap<StageKey, Running>,
+    inlets: Inlets,
+    demands: Demands,
+    /// Stages that should run but could not be started.
+    owed: BTreeSet<StageKey>,
+    /// Stages that were stopped because their output had no readers.
+    unread: BTreeSet<StageKey>,
+    notices: mpsc::Receiver<EndNotice>,
+    notify: mpsc::Sender<EndNotice>,
+    starts: u64,
+}
+
+impl Stages {
+    pub(super) fn new(network: Network, totals: RunTotals) -> Self {
+        let (notify, notices) = mpsc::channel(NOTICES_MAX);
+        Self {
+            inlets: Inlets::new(network.clone()),
+            network,
+            totals,
+            running: BTreeMap::new(),
+            demands: Demands::default(),
+            owed: BTreeSet::new(),
+            unread: BTreeSet::new(),
+            notices,
+            notify,
+            starts: 0,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// Returns the number of stages that run.
+    pub(super) fn count(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Returns true if a stage runs.
+    pub(super) fn runs(&self, key: &StageKey) -> bool {
+        self.running.contains_key(key)
+    }
+
+    /// Returns the stages that run.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &StageKey> {
+        self.running.keys()
+    }
+
+    /// Returns the stages that run, as part of a graph.
+    pub(super) fn active<'a>(&'a self, graph: &'a Graph) -> Active<'a> {
+        Active::new(graph, self.keys())
+    }
+
+    /// Returns true if a stage does not run but should: it could not be started, or has failed.
+    pub(super) fn is_owed(&self, key: &StageKey) -> bool {
+        self.owed.contains(key) || self.totals.has_failed(key)
+    }
+
+    /// Returns true if a stage has run and ended.
+    pub(super) fn has_ended(&self, key: &StageKey) -> bool {
+        self.totals.has_ended(key)
+    }
+
+    /// Returns true if a stage was stopped because its output had no readers.
+    pub(super) fn was_unread(&self, key: &StageKey) -> bool {
+        self.unread.contains(key)
+    }
+
+    /// Sets the stages that are about to be started. A started stage is no longer owed.
+    pub(super) fn owe(&mut self, stages: BTreeSet<StageKey>) {
+        self.owed = stages;
+    }
+
+    /// Returns the subscriptions.
+    pub(super) const fn inlets(&self) -> &Inlets {
+        &self.inlets
+    }
+
+    /// Forgets the subscriptions that are not in the graph, and updates the demand of all sources.
+    pub(super) fn follow(&mut self, graph: &Graph, outlets: &Outlets) {
+        self.demands.update(graph, outlets);
+        self.inlets.keep_those_of(graph);
+    }
+
+    /// Waits for the notice that a stage has ended. Cancel safe.
+    pub(super) async fn next_notice(&mut self) -> Option<EndNotice> {
+        self.notices.recv().await
+    }
+
+    /// Returns the next pending notice that a stage has ended.
+    pub(super) fn pending_notice(&mut self) -> Option<EndNotice> {
+        self.notices.try_recv().ok()
+    }
+
+    /// Records the end of a stage. Returns false if the notice is about a start of the stage that
+    /// has since been replaced.
+    pub(super) fn end(&mut self, graph: &Graph, notice: &EndNotice) -> bool {
+        let running = self.running.get_mut(&notice.stage);
+        let Some(running) = running.filter(|running| running.is_meant_by(notice)) else {
+            return false;
+        };
+        let ended = running.take_ended();
+        self.running.remove(&notice.stage);
+        self.settle(graph, &notice.stage, ended);
+        true
+    }
+
+    /// Returns true if a running stage has no more work: it was stopped because its output had no
+    /// readers, or all its input streams have ended and were read.
+    pub(super) fn any_is_ending(&self, graph: &Graph, outlets: &Outlets) -> bool {
+        let reads_nothing_more = |stage: &Stage| {
+            stage.edges().next().is_some()
+                && stage
+                    .edges()
+                    .all(|edge| outlets.is_over(graph, &edge.stream))
+        };
+        self.keys().any(|key| {
+            self.unread.contains(key) || graph.stage(key).is_some_and(reads_nothing_more)
+        })
+    }
+
+    /// Stops the stages whose output streams are all private and whose readers have all ended.
+    /// Otherwise these stages would wait forever.
+    pub(super) fn stop_unread(&mut self, graph: &Graph) {
+        let active = self.active(graph);
+        let mut unread = Vec::new();
+        for (key, running) in &self.running {
+            let Some(stage) = graph.stage(key) else {
+                continue;
+            };
+            if stage.results().next().is_some()
+                && !stage.results().any(|stream| active.is_read(stream))
+                && running.give_up()
+            {
+                tracing::info!("{key} stops: its output has no reader any more");
+                unread.push(key.clone());
+            }
+        }
+        self.unread.extend(unread);
+    }
+
+    /// Starts to stop a stage; see [`Running::stop`]. The result has to be settled. Returns `None`
+    /// if it does not run.
+    pub(super) fn stop<'s>(
+        &mut self,
+        key: &StageKey,
+        drain: Drain,
+        over: impl Future<Output = ()> + 's,
+        hurry: &'s CancellationToken,
+    ) -> Option<impl Future<Output = Option<Ended>> + 's> {
+        let running = self.running.remove(key)?;
+        Some(running.stop(drain, over, hurry))
+    }
+
+    /// Makes a running operator prepare an update; see [`Running::make_ready`]. Returns `None` if
+    /// it does not run.
+    pub(super) async fn make_ready(
+        &self,
+        key: &StageKey,
+        update: Update,
+        limit: Duration,
+        until: Instant,
+    ) -> Option<Result<Agreement, String>> {
+        let running = self.running.get(key)?;
+        Some(running.make_ready(update, limit, until).await)
+    }
+
+    /// Records the end of a stage and closes its subscriptions.
+    pub(super) fn settle(&mut self, graph: &Graph, stage: &StageKey, ended: Option<Ended>) {
+        let mut ended = ended.unwrap_or_else(|| {
+            // The records queued on its edges are lost with it.
+            let queued = self.inlets.queued(stage);
+            self.totals.counters(stage).queue_undelivered(queued);
+            Ended {
+                end: End::Failed(LEFT_BEHIND.into()),
+                inputs: Vec::new(),
+                source: None,
+            }
+        });
+        if let (End::Failed(reason), Some(stage)) = (&mut ended.end, graph.stage(stage)) {
+            *reason = stage.mask(std::mem::take(reason));
+        }
+        match &ended.end {
+            End::Failed(reason) => tracing::error!("{stage} failed: {reason}"),
+            end => tracing::debug!("{stage} has ended: {end:?}"),
+        }
+        self.let_go(stage, ended.inputs);
+        let held = ended.source.as_ref().map_or(0, |(_, held)| held.count());
+        self.totals.counters(stage).undelivered(held);
+        self.totals.note_end(stage, ended.end);
+    }
+
+    /// Closes subscriptions of a stage. The records that they hold count as undelivered.
+    fn let_go(&self, stage: &StageKey, inputs: Vec<Input>) {
+        for input in inputs {
+            let stats = input.consumer.close();
+            self.totals.note_consumer(stage, &stats);
+            let closed = usize::try_from(stats.dropped.closed).unwrap_or(usize::MAX);
+            self.totals.counters(stage).queue_undelivered(closed);
+        }
+    }
+
+    /// Assembles stages from their parts and edges and starts them, readers before writers.
+    /// `inherited` holds the subscriptions that continue from their predecessors.
+    pub(super) fn launch(
+        &mut self,
+        graph: &Graph,
+        outlets: &Outlets,
+        mut parts: PartsOf<'_>,
+        mut inherited: BTreeMap<StageKey, Vec<Input>>,
+    ) -> Result<(), StartError> {
+        let launched = self.launch_all(graph, outlets, &mut parts, &mut inherited);
+        // Close subscriptions that remain after a failure, or whose stage no longer exists.
+        for (key, inputs) in inherited {
+            self.let_go(&key, inputs);
+        }
+        for (key, parts) in parts {
+            if let Parts::Source { held, .. } = parts {
+                self.totals.counters(&key).undelivered(held.count());
+            }
+        }
+        launched
+    }
+
+    fn launch_all(
+        &mut self,
+        graph: &Graph,
+        outlets: &Outlets,
+        parts: &mut PartsOf<'_>,
+        inherited: &mut BTreeMap<StageKey, Vec<Input>>,
+    ) -> Result<(), StartError> {
+        // Stages that start together and read the same stream all receive its first record.
+        let network = self.network.clone();
+        let _together = network.streams().hold_subscriptions();
+        let mut keys: Vec<_> = parts.keys().cloned().collect();
+        keys.sort_by_key(|key| std::cmp::Reverse(key.role));
+        for key in keys {
+            let Some(parts) = parts.remove(&key) else {
+                continue;
+            };
+            let assembly = Assembly {
+                graph,
+                outlets,
+                inlets: &mut self.inlets,
+                counters: self.totals.counters(&key),
+            };
+            let demand = || self.demands.start(&key, graph, outlets);
+            let inherited = inherited.remove(&key).unwrap_or_default();
+            let ready = assembly.of(&key, parts, demand, inherited)?;
+            self.starts += 1;
+            let running = Running::start(ready, key.clone(), self.starts, self.notify.clone())
+                .map_err(|_| StartError::Machine(Shortage::of_threads().to_string()))?;
+            self.totals.note_start(&key);
+            self.owed.remove(&key);
+            self.unread.remove(&key);
+            self.running.insert(key, running);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! Assembles a stage from its parts, its subscriptions and its outputs.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::running::Ready;
+use crate::{
+    graph::{self, Edge, Graph, OnError as OnErrorConfig, StageKey},
+    stage::{
+        Counters, Demand, Input, OnError, OperatorStage, OutputPort, Settings, SinkStage,
+        SourceStage,
+    },
+    topology::{
+        build::{Parts, partitioning_of},
+        error::StartError,
+        setup::limits,
+        streams::{Inlets, Outlets},
+    },
+};
+
+/// The ends of streams and the counters from which a stage is assembled.
+pub(super) struct Assembly<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) outlets: &'a Outlets,
+    pub(super) inlets: &'a mut Inlets,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Assembly<'_> {
+    /// Assembles a stage. `inherited` holds the subscriptions that continue from its predecessor.
+    pub(super) fn of(
+        self,
+        key: &StageKey,
+        parts: Parts<'_>,
+        demand: impl FnOnce() -> Demand,
+        inherited: Vec<Input>,
+    ) -> Result<Ready, StartError> {
+        let mut inherited: BTreeMap<u32, Input> = inherited
+            .into_iter()
+            .map(|input| (input.port, input))
+            .collect();
+        let mut input = |port: u32, edge: &Edge| match inherited.remove(&port) {
+            Some(input) => Ok(input),
+            None => self.inlets.subscribe(self.graph, key, port, edge),
+        };
+        Ok(match parts {
+            Parts::Source { to, source, held } => Ready::Source(Box::new(SourceStage {
+                source,
+                held,
+                output: self.outlets.producer(to),
+                demand: demand(),
+                counters: self.counters,
+            })),
+            Parts::Sink {
+                from,
+                sink,
+                transcoder,
+            } => Ready::Sink(SinkStage {
+                input: input(0, from)?,
+                sink,
+                transcoder,
+                counters: self.counters,
+            }),
+            Parts::Operator {
+                operator,
+                instances,
+                blueprint,
+                converters,
+            } => {
+                let known = &operator.info.inputs;
+                let inputs = operator.inputs.iter().map(|wired| {
+                    let port = known
+                        .iter()
+                        .position(|name| name == wired.port.as_str())
+                        .unwrap_or_default();
+                    input(port as u32, &wired.edge)
+                });
+                Ready::Operator(Box::new(OperatorStage {
+                    name: key.name.to_string(),
+                    instances,
+                    partitioning: partitioning_of(operator),
+                    blueprint: *blueprint,
+                    inputs: inputs.collect::<Result<_, _>>()?,
+                    outputs: outputs(operator, self.outlets),
+                    converters,
+                    settings: settings(operator, self.outlets),
+                    counters: self.counters,
+                }))
+            }
+        })
+    }
+}
+
+/// Returns the destinations of an operator's output, in the order of its component's ports.
+pub(in crate::topology) fn outputs(
+    operator: &graph::OperatorStage,
+    outlets: &Outlets,
+) -> Vec<OutputPort> {
+    let outputs = operator.info.outputs.iter().map(|port| {
+        let mut wired = operator.outputs.iter();
+        let wired = wired.find(|wired| wired.port.as_str() == port);
+        OutputPort {
+            producer: wired.map(|wired| outlets.producer(&wired.stream)),
+        }
+    });
+    outputs.collect()
+}
+
+/// Returns the settings of an operator that can change without a new instance.
+pub(in crate::topology) fn settings(
+    operator: &graph::OperatorStage,
+    outlets: &Outlets,
+) -> Settings {
+    Settings {
+        limits: limits(&operator.settings.limits),
+        on_error: on_error(&operator.settings.on_error, outlets),
+        tick: operator.settings.tick,
+        checkpoint: operator.settings.checkpoint,
+    }
+}
+
+fn on_error(policy: &OnErrorConfig, outlets: &Outlets) -> OnError {
+    match policy {
+        OnErrorConfig::Unset => OnError::Skip { explicit: false },
+        OnErrorConfig::Skip => OnError::Skip { explicit: true },
+        OnErrorConfig::Stop => OnError::Stop,
+        OnErrorConfig::Restart => OnError::Restart,
+        OnErrorConfig::To(stream) => OnError::To(outlets.producer(stream)),
+    }
+}
