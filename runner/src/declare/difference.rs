@@ -24,6 +24,12 @@ impl Difference {
             values: None,
         }
     }
+
+    /// Returns whether this is a difference of a key, or of a key of the section within it.
+    pub(crate) fn is_of(&self, key: &str) -> bool {
+        let rest = self.key.strip_prefix(key);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
 }
 
 /// Formats a difference: `linger: 0s → 5ms`, or `config`.

@@ -51,6 +51,9 @@ pub struct StageChange {
     pub changed: Vec<Difference>,
     /// Whether the change loses the state of an operator.
     pub forgets: bool,
+    /// Whether a producer reads the same source for a stream of the same encoding, so that it can continue at its
+    /// position.
+    pub keeps_source: bool,
 }
 
 /// The change of a stream.
@@ -64,6 +67,20 @@ pub struct StreamChange {
     pub changed: Vec<Difference>,
 }
 
+/// A subscription that continues: its stage has the same port for the same stream in both graphs. All its differences
+/// can change in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeChange {
+    /// The stage.
+    pub stage: StageKey,
+    /// The input port, by the component's port number; 0 for a consumer.
+    pub port: u32,
+    /// The stream.
+    pub stream: StreamName,
+    /// The keys of the subscription that differ. Those of the stream are in its [`StreamChange`].
+    pub changed: Vec<Difference>,
+}
+
 /// The changes from one graph to another.
 ///
 /// `Display` formats them line by line for people. [`Diff::is_empty`] returns whether there are any.
@@ -73,6 +90,8 @@ pub struct Diff {
     pub streams: Vec<StreamChange>,
     /// The change of every stage of both graphs: producers, operators, consumers, each sorted by name.
     pub stages: Vec<StageChange>,
+    /// The subscriptions that continue, by stage and port.
+    pub edges: Vec<EdgeChange>,
     /// The keys of `node` that differ and can change in place.
     pub node: Vec<Difference>,
     /// Descriptions of the differences that a running node cannot apply.
@@ -89,6 +108,7 @@ impl Diff {
             .map(|stream| &stream.name)
             .collect();
         let stages = stage_changes(old, new, &moved);
+        let edges = edge_changes(old, new, &moved);
         let (mut restart, mut node) = (Vec::new(), Vec::new());
         for difference in network_difference(old, new)
             .into_iter()
@@ -102,6 +122,7 @@ impl Diff {
         Self {
             streams,
             stages,
+            edges,
             node,
             restart,
         }
@@ -124,6 +145,12 @@ impl Diff {
             .iter()
             .filter(move |stage| stage.change == change)
             .map(|stage| &stage.key)
+    }
+
+    /// Returns the keys of a stream that differ.
+    pub(crate) fn changed_of(&self, stream: &StreamName) -> &[Difference] {
+        let found = self.streams.iter().find(|change| change.name == *stream);
+        found.map_or(&[], |change| &change.changed)
     }
 
     /// Returns the streams with this change.
@@ -215,19 +242,50 @@ fn stage_changes(old: &Graph, new: &Graph, moved: &BTreeSet<&StreamName>) -> Vec
         .map(|stage| &stage.key)
         .collect();
     let change = |key: &StageKey| {
-        let (change, changed, forgets) = match (old.stage(key), new.stage(key)) {
+        let (before, after) = (old.stage(key), new.stage(key));
+        let (change, changed, forgets) = match (before, after) {
             (Some(old), Some(new)) => stage_change(old, new, moved),
             (None, _) => (Change::Add, Vec::new(), false),
             (Some(_), None) => (Change::Remove, Vec::new(), false),
         };
+        let encodings = (output_encoding(old, before), output_encoding(new, after));
         StageChange {
             key: key.clone(),
             change,
+            keeps_source: matches!(encodings, (Some(old), Some(new)) if old == new)
+                && !changed.iter().any(|difference| difference.is_of("from")),
             changed,
             forgets,
         }
     };
     stages.into_iter().map(change).collect()
+}
+
+/// Returns the encoding of the stream that a producer writes.
+fn output_encoding<'g>(graph: &'g Graph, stage: Option<&Stage>) -> Option<&'g Encoding> {
+    match &stage?.kind {
+        StageKind::Source { to, .. } => Some(&graph.streams[to].encoding),
+        StageKind::Operator(_) | StageKind::Sink { .. } => None,
+    }
+}
+
+/// Returns the subscriptions to streams that do not move, by stage and port.
+fn edge_changes(old: &Graph, new: &Graph, moved: &BTreeSet<&StreamName>) -> Vec<EdgeChange> {
+    let of_stage = |before: &Stage| {
+        let after = new.stage(&before.key)?;
+        let changes = before.ports().filter_map(|port| {
+            let (old, new) = (before.edge_at(port)?, after.edge_at(port)?);
+            let continues = old.stream == new.stream && !moved.contains(&old.stream);
+            continues.then(|| EdgeChange {
+                stage: before.key.clone(),
+                port,
+                stream: old.stream.clone(),
+                changed: edge_differences(old, new),
+            })
+        });
+        Some(changes.collect::<Vec<_>>())
+    };
+    old.stages().filter_map(of_stage).flatten().collect()
 }
 
 fn stage_change(

@@ -28,7 +28,7 @@ pub use classes::{Class, classes};
 pub use component::{ComponentInfo, Components};
 pub(crate) use config_place::hint as config_hint;
 pub use data_file::{DataFile, MAX_DATA_FILE_BYTES};
-pub use diff::{Change, Diff, StageChange, StreamChange};
+pub use diff::{Change, Diff, EdgeChange, StageChange, StreamChange};
 pub use load::{Loaded, load};
 pub use places::{Part, Places};
 pub use steps::Step;
@@ -212,6 +212,15 @@ impl Stage {
                 let wired = inputs.find(|input| input.port.as_str() == name.as_str());
                 wired.map(|input| &input.edge)
             }
+        }
+    }
+
+    /// Returns the numbers of its input ports, of which some may have no subscription.
+    pub(crate) fn ports(&self) -> std::ops::Range<u32> {
+        match &self.kind {
+            StageKind::Source { .. } => 0..0,
+            StageKind::Sink { .. } => 0..1,
+            StageKind::Operator(operator) => 0..operator.info.inputs.len() as u32,
         }
     }
 

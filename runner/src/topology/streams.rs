@@ -24,7 +24,7 @@ pub(super) use self::{
     inlets::Inlets,
 };
 use super::{DRAIN_DEADLINE, error::StartError, inspect::RunTotals};
-use crate::graph::{Graph, Scope, StageKey, StreamConfig, StreamName};
+use crate::graph::{Change, Diff, Graph, Scope, StageKey, StreamConfig, StreamName};
 
 /// A graph and its running stages, which decide whether a stream is still written and read.
 pub(super) struct Active<'a> {
@@ -291,11 +291,12 @@ impl Outlets {
         }
     }
 
-    /// Applies the stream settings of another graph to the producers.
-    pub(super) fn retune(&self, old: &Graph, new: &Graph) {
-        for (name, producer) in &self.producers {
-            if let (Some(old), Some(new)) = (old.streams.get(name), new.streams.get(name)) {
-                edges::retune_producer(&producer.control(), &old.settings, &new.settings);
+    /// Applies the differences of streams to their producers. `new` is the new graph.
+    pub(super) fn retune(&self, diff: &Diff, new: &Graph) {
+        for name in diff.streams_to(Change::Retune) {
+            if let Some(producer) = self.producers.get(name) {
+                let settings = &new.streams[name].settings;
+                edges::retune_producer(&producer.control(), diff.changed_of(name), settings);
             }
         }
     }

@@ -151,6 +151,69 @@ fn the_postcard_setting_matters_only_on_postcard_streams() {
     assert_eq!(policy(&nowhere), PostcardPolicy::Native);
 }
 
+#[test]
+fn a_subscription_continues_while_its_port_reads_the_same_stream() {
+    let with = |a: &str, from: &str, producer: &str| {
+        graph(&format!(
+            "mosaik: v1\nstreams: {{a: {a}, b: {{}}, c: {{}}}}\n\
+             producers: {{p: {{from: {{stdin: {{format: lines}}}}, to: {producer}}}, q: {{from: {{generate: {{rate: 1}}}}, to: b}}}}\n\
+             operators: {{two: {{wasm: 'builtin:two', from: {from}, to: {{out: c}}}}}}\n\
+             consumers: {{s: {{from: c, to: {{stdout: {{}}}}}}, t: {{from: a, to: {{stdout: {{}}}}}}}}\n"
+        ))
+    };
+    let old = with("{}", "{trades: a, quotes: b}", "a");
+    let edges = |new: &Graph| {
+        let diff = Diff::between(&old, new);
+        let edges = diff.edges.iter().map(|edge| {
+            let changed: Vec<_> = edge.changed.iter().map(|key| key.key.as_str()).collect();
+            format!(
+                "{}/{} {} {}",
+                edge.stage,
+                edge.port,
+                edge.stream,
+                changed.join(" ")
+            )
+        });
+        edges.collect::<Vec<_>>()
+    };
+    let keeps_source = |new: &Graph| {
+        let diff = Diff::between(&old, new);
+        let stage = diff
+            .stages
+            .iter()
+            .find(|stage| stage.key.name.as_str() == "p");
+        stage.unwrap().keeps_source
+    };
+    let all = [
+        "operator two/0 a ",
+        "operator two/1 b ",
+        "consumer s/0 c ",
+        "consumer t/0 a ",
+    ];
+    assert_eq!(edges(&old), all);
+    assert!(keeps_source(&old));
+
+    let tuned = with(
+        "{}",
+        "{trades: {stream: a, buffer_size: 3, criteria: {x: 1}}, quotes: b}",
+        "a",
+    );
+    assert_eq!(edges(&tuned)[0], "operator two/0 a criteria buffer_size");
+    assert_eq!(edges(&tuned)[1..], all[1..]);
+
+    let swapped = with("{}", "{trades: b, quotes: a}", "a");
+    assert_eq!(edges(&swapped), all[2..]);
+
+    // The encoding of `a` moves it, and its producer reads for another encoding.
+    let moved = with("{encoding: bytes}", "{trades: a, quotes: b}", "a");
+    assert_eq!(edges(&moved), ["operator two/1 b ", "consumer s/0 c "]);
+    assert!(!keeps_source(&moved));
+
+    let rewired = with("{}", "{trades: a, quotes: b}", "b");
+    assert_eq!(edges(&rewired), all);
+    assert!(keeps_source(&rewired), "only its stream changes");
+}
+
 /// The possible texts of each part of a manifest. Choice `0` omits the part if it is optional.
 const PARTS: [&[&str]; 7] = [
     &[

@@ -81,7 +81,7 @@ impl Node {
         let mut parts = PartsOf::new();
         self.settle_down().await;
         loop {
-            let plan = Plan::new(&self.graph, graph, diff, &self.stages);
+            let plan = Plan::new(graph, diff, &self.stages);
             let running = self.stages.count();
             plan.build(graph, &self.library, &mut parts).await?;
             self.settle_down().await;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    graph::{Change, Diff, Graph, Role, StageChange, StageKey, StageKind},
+    graph::{Change, Diff, Graph, Role, StageChange, StageKey},
     topology::{
         Library, StartError,
         build::{PartsOf, parts_of},
@@ -24,19 +24,20 @@ pub(in crate::topology) struct Plan {
 }
 
 impl Plan {
-    pub(in crate::topology) fn new(
-        old: &Graph,
-        graph: &Graph,
-        diff: &Diff,
-        stages: &Stages,
-    ) -> Self {
+    pub(in crate::topology) fn new(graph: &Graph, diff: &Diff, stages: &Stages) -> Self {
         let mut plan = Self {
             swap: Vec::new(),
             stop: Vec::new(),
             build: Vec::new(),
             hand_over: Vec::new(),
         };
-        for StageChange { key, change, .. } in &diff.stages {
+        for StageChange {
+            key,
+            change,
+            keeps_source,
+            ..
+        } in &diff.stages
+        {
             let runs = stages.runs(key);
             match change {
                 // A stage that could not be started last time, or has failed since, is started now.
@@ -53,7 +54,7 @@ impl Plan {
                     plan.swap.push(key.clone());
                     plan.build.push(key.clone());
                 }
-                Change::Rewire if reads_on(old, graph, key) => {
+                Change::Rewire if *keeps_source => {
                     // A stage that has finished stays finished.
                     if runs {
                         plan.stop.push(key.clone());
@@ -153,15 +154,4 @@ impl Plan {
         }
         self.build.len() > before
     }
-}
-
-/// Returns true if a producer has the same source configuration and output encoding in both graphs.
-fn reads_on(old: &Graph, new: &Graph, key: &StageKey) -> bool {
-    let reads = |graph: &Graph| match &graph.stage(key)?.kind {
-        StageKind::Source { config, to } => {
-            Some((config.clone(), graph.streams[to].encoding.clone()))
-        }
-        _ => None,
-    };
-    reads(old).is_some_and(|before| reads(new) == Some(before))
 }

@@ -13,15 +13,18 @@ use crate::{
 };
 
 impl Switch<'_> {
-    /// Applies the settings of the new graph to the producers and subscriptions that continue.
+    /// Applies the differences to the producers and subscriptions that continue.
     pub(super) fn retune_streams(&self, stages: &Stages, outlets: &Outlets) {
-        outlets.retune(self.old, self.new);
-        stages.inlets().retune(self.old, self.new);
+        outlets.retune(self.diff, self.new);
+        stages.inlets().retune(self.diff, self.new);
     }
 
     /// Applies the node settings that can change at run time: its name, tags, tickets and bootstrap
     /// nodes.
     pub(in crate::topology) async fn retune_node(&self, discovery: &Discovery, name: Option<&str>) {
+        if self.diff.node.is_empty() {
+            return;
+        }
         let (old, new) = (&self.old.node, &self.new.node);
         let (before, after) = (tags(&old.tags), tags(&new.tags));
         let without = |tags: &[Tag], others: &[Tag]| -> Vec<Tag> {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{REPLACE_DEADLINE, Switch};
 use crate::{
-    graph::{Change, Edge, Graph, StageKey, StageKind, StreamName},
+    graph::{Change, Edge, StageKey, StageKind, StreamName},
     stage::{Drain, Input},
     topology::{
         build::{Parts, PartsOf},
@@ -139,14 +139,10 @@ impl<'g> Switch<'g> {
         }
     }
 
-    /// Returns true if a stage's subscription at a port is to the same stream in both graphs. All
-    /// remaining differences can then be changed in place.
+    /// Returns true if a stage's subscription at a port continues. All its differences can be
+    /// changed in place.
     fn keeps_edge(&self, id: &StageKey, port: u32) -> bool {
-        let stream = |graph: &Graph| {
-            let name = graph.stage(id)?.edge_at(port)?.stream.clone();
-            let stream = graph.streams.get(&name)?.clone();
-            Some((name, stream.id, stream.settings.scope, stream.encoding))
-        };
-        stream(self.old).is_some_and(|old| stream(self.new) == Some(old))
+        let mut edges = self.diff.edges.iter();
+        edges.any(|edge| edge.stage == *id && edge.port == port)
     }
 }

@@ -15,7 +15,8 @@ use mosaik_streams::{
 
 use crate::declare::Bootstrap;
 use crate::graph::{
-    self, Condition, Edge, Guarded, Lagging, Requirement, StreamConfig, StreamName, StreamSettings,
+    self, Condition, Difference, Edge, Guarded, Lagging, Requirement, StreamConfig, StreamName,
+    StreamSettings,
 };
 use crate::stage::BATCH_DATUMS_MAX;
 
@@ -78,58 +79,63 @@ pub(in crate::topology) fn open_consumer(
         .map_err(|error| error.to_string())
 }
 
-/// Applies the changed settings of a stream to this node's producer.
-pub(in crate::topology) fn retune_producer(
+/// Applies the keys of a stream that differ to this node's producer.
+pub(super) fn retune_producer(
     producer: &ProducerControl,
-    old: &StreamSettings,
+    changed: &[Difference],
     new: &StreamSettings,
 ) {
-    if (old.buffer_size, old.buffer_bytes) != (new.buffer_size, new.buffer_bytes) {
+    let differs = |key| changed.iter().any(|difference| difference.is_of(key));
+    if differs("buffer_size") || differs("buffer_bytes") {
         producer.set_buffer(new.buffer_size, new.buffer_bytes);
     }
-    if old.linger != new.linger {
+    if differs("linger") {
         producer.set_linger(new.linger);
     }
-    if old.max_consumers != new.max_consumers {
+    if differs("max_consumers") {
         producer.set_max_consumers(new.max_consumers.unwrap_or(usize::MAX));
     }
-    if old.disconnect_lagging != new.disconnect_lagging {
+    if differs("disconnect_lagging") {
         producer.set_disconnect_lagging(lagging(new.disconnect_lagging));
     }
-    if old.online_when.producer != new.online_when.producer {
+    if differs("online_when") {
         producer.set_online_when(producer_online_when(new));
     }
-    if old.require.consumers != new.require.consumers {
+    if differs("require") {
         producer.set_requirements(requirements(&new.require.consumers));
     }
 }
 
-/// Applies the changed settings to a subscription.
-pub(in crate::topology) fn retune_consumer(
+/// Applies the keys of a subscription and of its stream that differ to the subscription.
+pub(super) fn retune_consumer(
     consumer: &ConsumerControl,
-    (old_stream, old): (&StreamSettings, &Edge),
-    (new_stream, new): (&StreamSettings, &Edge),
+    (of_edge, new): (&[Difference], &Edge),
+    (of_stream, stream): (&[Difference], &StreamSettings),
 ) {
-    if (old.buffer_size(), old.buffer_bytes()) != (new.buffer_size(), new.buffer_bytes()) {
+    let differs = |changed: &[Difference], key| {
+        let mut changed = changed.iter();
+        changed.any(|difference| difference.is_of(key))
+    };
+    if differs(of_edge, "buffer_size") || differs(of_edge, "buffer_bytes") {
         consumer.set_buffer(new.buffer_size(), new.buffer_bytes());
     }
-    if old.settings.batch_size != new.settings.batch_size {
+    if differs(of_edge, "batch_size") {
         consumer.set_batch_size(new.settings.batch_size);
     }
-    if old.criteria != new.criteria
+    if differs(of_edge, "criteria")
         && let Err(error) = consumer.set_criteria((*new.criteria).clone())
     {
         // The manifest check has already validated the criteria against the encoding.
         tracing::error!("criteria on stream {} are unchanged: {error}", new.stream);
     }
-    if old.settings.online_when != new.settings.online_when {
+    if differs(of_edge, "online_when") {
         consumer.set_online_when(consumer_online_when(new));
     }
-    if old_stream.backoff != new_stream.backoff {
-        consumer.set_backoff(backoff(new_stream));
+    if differs(of_stream, "backoff") {
+        consumer.set_backoff(backoff(stream));
     }
-    if old_stream.require.producers != new_stream.require.producers {
-        consumer.set_requirements(requirements(&new_stream.require.producers));
+    if differs(of_stream, "require") {
+        consumer.set_requirements(requirements(&stream.require.producers));
     }
 }
 

@@ -6,7 +6,7 @@ use mosaik_streams::{Network, consumer::ConsumerControl};
 
 use super::edges;
 use crate::{
-    graph::{Edge, Graph, Scope, StageKey},
+    graph::{Diff, Edge, EdgeChange, Graph, Scope, StageKey},
     stage::Input,
     topology::error::StartError,
 };
@@ -82,17 +82,24 @@ impl Inlets {
         self.controls.retain(|place, _| is_in_graph(place));
     }
 
-    /// Applies the settings of another graph to the subscriptions that continue.
-    pub(in crate::topology) fn retune(&self, old: &Graph, new: &Graph) {
-        let at = |graph: &Graph, key, port| {
-            let edge = graph.stage(key)?.edge_at(port)?;
-            let stream = graph.streams.get(&edge.stream)?;
-            Some((stream.settings.clone(), edge.clone()))
-        };
-        for ((key, port), consumer) in &self.controls {
-            let (old, new) = (at(old, key, *port), at(new, key, *port));
-            if let (Some((old_stream, old)), Some((new_stream, new))) = (old, new) {
-                edges::retune_consumer(consumer, (&old_stream, &old), (&new_stream, &new));
+    /// Applies the differences to the subscriptions that continue. `new` is the new graph.
+    pub(in crate::topology) fn retune(&self, diff: &Diff, new: &Graph) {
+        for EdgeChange {
+            stage,
+            port,
+            stream,
+            changed,
+        } in &diff.edges
+        {
+            let of_stream = diff.changed_of(stream);
+            if changed.is_empty() && of_stream.is_empty() {
+                continue;
+            }
+            let edge = new.stage(stage).and_then(|stage| stage.edge_at(*port));
+            let consumer = self.controls.get(&(stage.clone(), *port));
+            if let (Some(edge), Some(consumer)) = (edge, consumer) {
+                let settings = &new.streams[stream].settings;
+                edges::retune_consumer(consumer, (changed, edge), (of_stream, settings));
             }
         }
     }
