@@ -306,12 +306,20 @@ impl<O: FramesOperator> Running<O> {
     }
 }
 
+/// The index in its batch of the record being processed, for panic messages.
+#[cfg(target_arch = "wasm32")]
+pub(crate) static DATUM: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(NO_DATUM);
+
+/// Greater than any index.
+#[cfg(target_arch = "wasm32")]
+pub(crate) const NO_DATUM: u64 = u64::MAX;
+
 /// Notes the record being processed, for panic messages.
 #[inline]
 fn at_datum(index: Option<u32>) {
     #[cfg(target_arch = "wasm32")]
-    crate::guest::DATUM.store(
-        index.map_or(crate::guest::NO_DATUM, u64::from),
+    DATUM.store(
+        index.map_or(NO_DATUM, u64::from),
         std::sync::atomic::Ordering::Relaxed,
     );
     #[cfg(not(target_arch = "wasm32"))]

@@ -1,26 +1,11 @@
-//! The WebAssembly side: the bindings of the world, its exports implemented with [`Driver`], and the panic hook.
+//! The exports of the world, implemented with [`Driver`], and the panic hook.
 
+use crate::bindings::{self, mosaik::operator::types};
+use crate::driver::{DATUM, NO_DATUM};
+use crate::host::sandbox as host;
 use crate::{Binding, Driver, Entry, FramesOperator, State};
 use std::sync::Once;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// The generated bindings of the world.
-#[expect(
-    missing_docs,
-    clippy::pedantic,
-    clippy::allow_attributes,
-    reason = "generated from wit/operator.wit"
-)]
-pub mod bindings {
-    wit_bindgen::generate!({
-        path: "wit",
-        world: "operator",
-        pub_export_macro: true,
-        generate_unused_types: true,
-    });
-}
-
-use bindings::mosaik::operator::types;
+use std::sync::atomic::Ordering;
 
 /// The operator of a crate and its [`Driver`]. Implemented by [`export!`](crate::export).
 pub trait Component {
@@ -122,12 +107,6 @@ fn answer(answer: crate::Result<crate::Answer>) -> Result<types::Processed, Stri
     })
 }
 
-/// The index in its batch of the record being processed, for panic messages.
-pub(crate) static DATUM: AtomicU64 = AtomicU64::new(NO_DATUM);
-
-/// Greater than any index.
-pub(crate) const NO_DATUM: u64 = u64::MAX;
-
 /// Logs the message, location and current record of a panic to the host before it traps. The host reports the line as
 /// the reason for which it lost the batch.
 fn log_panics() {
@@ -151,38 +130,4 @@ fn log_panics() {
             host::log(crate::host::Level::Error, &format!("{line}: {message}"));
         }));
     });
-}
-
-/// The implementation of [`crate::host`] in the sandbox.
-pub(crate) mod host {
-    use super::bindings::mosaik::operator::{host, types};
-    use crate::host::{CounterClass, Level};
-
-    pub(crate) fn log(level: Level, message: &str) {
-        let level = match level {
-            Level::Trace => types::Level::Trace,
-            Level::Debug => types::Level::Debug,
-            Level::Info => types::Level::Info,
-            Level::Warn => types::Level::Warn,
-            Level::Error => types::Level::Error,
-        };
-        host::log(level, message);
-    }
-
-    pub(crate) fn now() -> u64 {
-        host::now()
-    }
-
-    pub(crate) fn count_as(class: CounterClass, name: &str, delta: u64) {
-        let class = match class {
-            CounterClass::Normal => types::CounterClass::Normal,
-            CounterClass::Incomplete => types::CounterClass::Incomplete,
-            CounterClass::Lost => types::CounterClass::Lost,
-        };
-        host::count_as(class, name, delta);
-    }
-
-    pub(crate) fn outcomes(outcomes: crate::Outcomes) {
-        host::outcomes(outcomes.answered, outcomes.absorbed, outcomes.filtered);
-    }
 }

@@ -61,7 +61,10 @@ macro_rules! log {
 }
 
 #[cfg(target_arch = "wasm32")]
-use crate::guest::host as imp;
+pub(crate) mod sandbox;
+
+#[cfg(target_arch = "wasm32")]
+use sandbox as imp;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod imp {

@@ -16,6 +16,15 @@ mod state;
 pub mod testing;
 
 #[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+#[expect(
+    missing_docs,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    reason = "generated from wit/operator.wit"
+)]
+pub mod bindings;
+#[cfg(target_arch = "wasm32")]
 mod guest;
 
 pub use config::{NoConfig, parse_config};
@@ -55,7 +64,7 @@ pub mod private {
     pub use crate::state::{load, load_keyed, save, save_keyed};
 
     #[cfg(target_arch = "wasm32")]
-    pub use crate::guest::{Component, bindings};
+    pub use crate::{bindings, guest::Component};
 }
 
 /// Makes a [`FramesOperator`] the operator of this crate. [`operator`](macro@operator) calls it automatically.

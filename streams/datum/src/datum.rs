@@ -117,6 +117,26 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Datum for T {
     }
 }
 
+impl Criteria {
+    /// Returns true if the record matches. A record that cannot be decoded matches only if every record does.
+    ///
+    /// ```
+    /// use mosaik_datum::Criteria;
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct Price {
+    ///     cents: u64,
+    /// }
+    ///
+    /// let expensive = Criteria::field("cents").gte(100);
+    /// assert!(expensive.matches(&Price { cents: 100 }) && !expensive.matches(&Price { cents: 99 }));
+    /// ```
+    pub fn matches<D: Datum>(&self, datum: &D) -> bool {
+        let matches = |bytes: Bytes| D::matches(&bytes, self).unwrap_or(false);
+        self.is_everything() || datum.encode().is_ok_and(matches)
+    }
+}
+
 struct Append<'a>(&'a mut BytesMut);
 
 impl postcard::ser_flavors::Flavor for Append<'_> {

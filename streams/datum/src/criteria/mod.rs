@@ -22,7 +22,7 @@ pub use wire::{MAX_WIRE_LEN, WireError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Datum, number::Decimal, path};
+use crate::{number::Decimal, path};
 
 /// The maximum number of conditions, counting all alternatives and all values of lists: 1024.
 pub const MAX_CONDITIONS: usize = 1024;
@@ -101,24 +101,6 @@ impl Criteria {
     /// Returns true if every record matches.
     pub fn is_everything(&self) -> bool {
         self.any.is_empty()
-    }
-
-    /// Returns true if the record matches. A record that cannot be decoded matches only if every record does.
-    ///
-    /// ```
-    /// use mosaik_datum::Criteria;
-    ///
-    /// #[derive(serde::Serialize, serde::Deserialize)]
-    /// struct Price {
-    ///     cents: u64,
-    /// }
-    ///
-    /// let expensive = Criteria::field("cents").gte(100);
-    /// assert!(expensive.matches(&Price { cents: 100 }) && !expensive.matches(&Price { cents: 99 }));
-    /// ```
-    pub fn matches<D: Datum>(&self, datum: &D) -> bool {
-        let matches = |bytes: bytes::Bytes| D::matches(&bytes, self).unwrap_or(false);
-        self.is_everything() || datum.encode().is_ok_and(matches)
     }
 
     /// Returns the paths of all conditions, including duplicates.
