@@ -11,10 +11,11 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use guest::Guest;
 use mosaik_runner::{
+    components::Library,
     declare::ProcessEnvironment,
     graph,
     operator::{Engine, EngineConfig},
-    topology::{Library, Node, Settings},
+    topology::{Node, Settings},
 };
 
 const DATUMS: u64 = 200_000;

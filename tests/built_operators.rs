@@ -91,7 +91,7 @@ fn drain(instance: &mut Instance, mut answer: Processed) -> (Vec<String>, usize)
 /// Maximum size in bytes; `jq` contains a language.
 #[test]
 fn they_are_small() {
-    for (name, bytes) in mosaik_runner::topology::BUILTINS {
+    for (name, bytes) in mosaik_runner::components::BUILTINS {
         let most = if *name == "jq" { 2_100_000 } else { 350_000 };
         assert!(bytes.len() <= most, "{name} has {} bytes", bytes.len());
     }

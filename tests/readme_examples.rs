@@ -9,7 +9,7 @@ use crate::support::{
     page::{Part, parts},
     root, write,
 };
-use mosaik_runner::topology::BUILTINS;
+use mosaik_runner::components::BUILTINS;
 
 /// Runs the manifest of a README, the block that starts with `mosaik: v1`. A block with a file's
 /// name after its language is an input file, or the expected contents if the manifest writes to

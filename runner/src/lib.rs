@@ -3,11 +3,14 @@
 //! it runs.
 //!
 //! The dependencies between the modules: `cli → control → topology → stage → {operator, connector,
-//! streams}`, `topology → graph → manifest → connector` and `{manifest, connector} → declare`.
+//! streams}`, `topology → components → {operator, graph}`, `graph → manifest → connector` and
+//! `{manifest, connector} → declare`.
 //! `declare`, `manifest` and `graph` need no runtime, no network and no WebAssembly.
 
 pub mod checkpoint;
 pub mod cli;
+mod code;
+pub mod components;
 pub mod connector;
 pub mod control;
 pub mod declare;

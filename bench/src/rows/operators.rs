@@ -7,11 +7,11 @@ use std::{
 };
 
 use mosaik_runner::{
+    components::BUILTINS,
     operator::{
         Binding, Component, Engine, EngineConfig, Grants, Instance, Limits, LoadLimits, NoEvents,
         Setup,
     },
-    topology::BUILTINS,
 };
 use mosaik_streams::Frames;
 use mosaik_wasm_sdk::Driver;

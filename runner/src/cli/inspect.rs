@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::{Exit, harmless, load, operator_args, print, print_stderr};
 use crate::{
+    components::{CodeError, Library},
     manifest::{ComponentSource, OperatorLimits},
     operator::{Description, Given, Import, Inspection, Interfaces, WORLD},
-    topology::{CodeError, Library},
 };
 
 /// Show the ports, state, configuration, imports and digest of an operator.
@@ -72,7 +72,8 @@ fn look(operator: &ComponentSource, limits: &OperatorLimits) -> Result<Report, S
         CodeError::TooLarge(_) => format!("{error}; raise the limit with `--binary`"),
         _ => error.to_string(),
     })?;
-    let inspection = Inspection::of(&code).map_err(|error| format!("not an operator: {error}"))?;
+    let inspection =
+        Inspection::of(code.bytes()).map_err(|error| format!("not an operator: {error}"))?;
     let description = if missing(&inspection).is_empty() {
         let library = load::library().map_err(|error| format!("{error:#}"))?;
         let component = library
@@ -84,8 +85,8 @@ fn look(operator: &ComponentSource, limits: &OperatorLimits) -> Result<Report, S
     };
     Ok(Report {
         operator: operator.to_string(),
-        len: code.len(),
-        digest: format!("blake3:{}", blake3::hash(&code).to_hex()),
+        len: code.bytes().len(),
+        digest: format!("blake3:{}", code.hash().to_hex()),
         inspection,
         description,
     })

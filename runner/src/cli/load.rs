@@ -6,12 +6,13 @@ use anyhow::Context as _;
 
 use super::{OutputArgs, print_stderr};
 use crate::{
+    components::Library,
     declare::{Diagnostics, ProcessEnvironment, Severity},
     files,
     graph::{self, Loaded},
     machine,
     operator::{Engine, EngineConfig, EngineError, OTHER_CACHE},
-    topology::{Library, cache_folder},
+    topology::cache_folder,
 };
 
 /// Creates an engine that caches compiled code in the user's cache folder.
@@ -38,9 +39,9 @@ pub(super) fn engine() -> anyhow::Result<Engine> {
 
 const NO_ENGINE: &str = "cannot start the WebAssembly engine";
 
-/// Creates a library of components with its own engine.
+/// Creates a library of components, for graphs that never run, with its own engine.
 pub(super) fn library() -> anyhow::Result<Arc<Library>> {
-    Ok(Arc::new(Library::new(engine()?)))
+    Ok(Arc::new(Library::for_checks(engine()?)))
 }
 
 /// Reads and checks a manifest. Blocks while components are compiled.

@@ -6,7 +6,8 @@ use mosaik_streams::Encoding;
 
 use super::{
     ComponentInfo, Components, Edge, Graph, OperatorStage, Role, Stage, StageKey, StageKind, check,
-    component, cycle, data_file, outside,
+    component::{self, Codes},
+    cycle, data_file, outside,
     streams::{self, Uses},
     traps, wiring,
 };
@@ -100,6 +101,7 @@ struct Builder<'m, 'f> {
     streams: BTreeMap<&'m str, &'m StreamDecl>,
     uses: Uses,
     stages: Vec<Stage>,
+    codes: Codes,
     found: &'f mut Vec<Diagnostic>,
 }
 
@@ -115,6 +117,7 @@ impl<'m, 'f> Builder<'m, 'f> {
             streams,
             uses: Uses::default(),
             stages: Vec::new(),
+            codes: Codes::default(),
             found,
         }
     }
@@ -160,7 +163,7 @@ impl<'m, 'f> Builder<'m, 'f> {
             }
         }
         let files = data_file::read(decl, components, self.found);
-        let info = match component::inspect(decl, components) {
+        let info = match self.codes.inspect(decl, components) {
             Ok(info) => info,
             Err(wrong) => {
                 self.found.push(*wrong);

@@ -1,6 +1,9 @@
 //! Information about an operator's code, and the checks that need no WebAssembly engine.
 
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use mosaik_streams::Encoding;
 
@@ -9,6 +12,7 @@ use super::{
     config_place,
 };
 use crate::{
+    code::Code,
     declare::{Diagnostic, Span, io_reason, near_file, show_size},
     files::{self, Contents},
     manifest::{ComponentSource, DataFileDecl, Grants, OperatorDecl, OperatorLimits},
@@ -31,11 +35,14 @@ pub struct ComponentInfo {
 
 /// Access to components, sources and data files for the checks of a manifest.
 pub trait Components {
+    /// Returns the code of a built-in operator. The error is the reason, in lower case without a full stop.
+    fn builtin(&self, name: &str) -> Result<Code, String>;
+
     /// Returns the description of a component, if all of its imports are granted. The error is one sentence in lower
     /// case without a full stop; a second line may contain a suggestion.
     fn describe(
         &self,
-        component: &ComponentSource,
+        code: &Code,
         limits: &OperatorLimits,
         grants: &Grants,
     ) -> Result<ComponentInfo, String>;
@@ -136,59 +143,81 @@ fn file_at_fault<'d>(decl: &'d OperatorDecl, reason: &str) -> Option<&'d DataFil
     })
 }
 
-/// Returns the description of a component, or the reason that it cannot be used.
-pub(super) fn inspect(
-    decl: &OperatorDecl,
-    components: &dyn Components,
-) -> Result<ComponentInfo, Box<Diagnostic>> {
-    let span = decl.component.span;
-    // The digest of pinned code is compared before the code is inspected.
-    if let ComponentSource::Path(path) = &*decl.component.value {
-        check_digest(decl, &check_file(path, decl, &components.builtins())?)?;
+/// The code of the components of one manifest. Each file is read once, so that all operators that name it run the same
+/// code.
+#[derive(Default)]
+pub(super) struct Codes(BTreeMap<PathBuf, Code>);
+
+impl Codes {
+    /// Returns the description of a component, or the reason that it cannot be used.
+    pub(super) fn inspect(
+        &mut self,
+        decl: &OperatorDecl,
+        components: &dyn Components,
+    ) -> Result<ComponentInfo, Box<Diagnostic>> {
+        let code = match &*decl.component.value {
+            ComponentSource::Path(path) => self.of_file(path, decl, components)?,
+            ComponentSource::Builtin(name) => components
+                .builtin(name)
+                .map_err(|reason| Box::new(unusable(decl, &reason)))?,
+        };
+        // The digest of pinned code is compared before the code is inspected.
+        check_digest(decl, &code)?;
+        components
+            .describe(&code, &decl.settings.limits, &decl.settings.allow)
+            .map_err(|reason| Box::new(unusable(decl, &reason)))
     }
-    let component = &decl.component.value;
-    let info = components
-        .describe(component, &decl.settings.limits, &decl.settings.allow)
-        .map_err(|reason| {
-            let (reason, help) = match reason.split_once('\n') {
-                Some((reason, help)) => (reason, Some(help.to_owned())),
-                None => (reason.as_str(), None),
-            };
-            let message = match &**component {
-                // The reason may contain the secret name.
-                ComponentSource::Builtin(name) if component.is_secret() => {
-                    format!(
-                        "unusable operator: {}",
-                        reason.replace(name.as_str(), "***")
-                    )
-                }
-                ComponentSource::Path(path) if component.is_secret() => {
-                    let reason = reason.replace(&*path.to_string_lossy(), "***");
-                    format!("unusable operator: {reason}")
-                }
-                ComponentSource::Path(_) => format!("unusable operator: {reason}"),
-                ComponentSource::Builtin(name) => {
-                    format!("`builtin:{name}` is unusable: {reason}")
-                }
-            };
-            Box::new(
-                Diagnostic::error(message)
-                    .at(span, "this component")
-                    .maybe_help(help),
-            )
-        })?;
-    if let ComponentSource::Builtin(_) = &**component {
-        check_digest(decl, &info.hash)?;
+
+    fn of_file(
+        &mut self,
+        path: &Path,
+        decl: &OperatorDecl,
+        components: &dyn Components,
+    ) -> Result<Code, Box<Diagnostic>> {
+        if let Some(code) = self.0.get(path) {
+            check_length(decl, code.bytes().len() as u64)?;
+            return Ok(code.clone());
+        }
+        let code = read(path, decl, &components.builtins())?;
+        self.0.insert(path.to_path_buf(), code.clone());
+        Ok(code)
     }
-    Ok(info)
 }
 
-fn check_digest(decl: &OperatorDecl, hash: &str) -> Result<(), Box<Diagnostic>> {
+fn unusable(decl: &OperatorDecl, reason: &str) -> Diagnostic {
+    let component = &decl.component.value;
+    let (reason, help) = match reason.split_once('\n') {
+        Some((reason, help)) => (reason, Some(help.to_owned())),
+        None => (reason, None),
+    };
+    let message = match &**component {
+        // The reason may contain the secret name.
+        ComponentSource::Builtin(name) if component.is_secret() => {
+            format!(
+                "unusable operator: {}",
+                reason.replace(name.as_str(), "***")
+            )
+        }
+        ComponentSource::Path(path) if component.is_secret() => {
+            let reason = reason.replace(&*path.to_string_lossy(), "***");
+            format!("unusable operator: {reason}")
+        }
+        ComponentSource::Path(_) => format!("unusable operator: {reason}"),
+        ComponentSource::Builtin(name) => {
+            format!("`builtin:{name}` is unusable: {reason}")
+        }
+    };
+    Diagnostic::error(message)
+        .at(decl.component.span, "this component")
+        .maybe_help(help)
+}
+
+fn check_digest(decl: &OperatorDecl, code: &Code) -> Result<(), Box<Diagnostic>> {
     let Some(digest) = &decl.digest else {
         return Ok(());
     };
-    let pinned = blake3::Hash::from_bytes(digest.value).to_hex();
-    if pinned.as_str() == hash {
+    let hash = code.hash();
+    if hash == digest.value {
         return Ok(());
     }
     Err(Box::new(
@@ -198,16 +227,27 @@ fn check_digest(decl: &OperatorDecl, hash: &str) -> Result<(), Box<Diagnostic>> 
         ))
         .at(digest.span, "another digest")
         .also(decl.component.span, "this component")
-        .help(format!("its digest is `blake3:{hash}`")),
+        .help(format!("its digest is `blake3:{}`", hash.to_hex())),
     ))
 }
 
-/// Checks the first bytes of a component's file, and hashes the file.
-fn check_file(
-    path: &Path,
-    decl: &OperatorDecl,
-    builtins: &[&str],
-) -> Result<String, Box<Diagnostic>> {
+fn check_length(decl: &OperatorDecl, length: u64) -> Result<(), Box<Diagnostic>> {
+    let limit = decl.settings.limits.binary;
+    if length <= limit {
+        return Ok(());
+    }
+    Err(Box::new(
+        Diagnostic::error(format!(
+            "the component is larger than its limit of {}",
+            show_size(limit)
+        ))
+        .at(decl.component.span, format!("{length} bytes"))
+        .help("raise it with `limits: {binary: …}`"),
+    ))
+}
+
+/// Reads a component's file, and checks its first bytes.
+fn read(path: &Path, decl: &OperatorDecl, builtins: &[&str]) -> Result<Code, Box<Diagnostic>> {
     let span = decl.component.span;
     let unreadable = |error: std::io::Error| {
         let reason = io_reason(&error);
@@ -222,22 +262,10 @@ fn check_file(
         )
     };
     let limit = decl.settings.limits.binary;
-    let Contents {
-        bytes: code,
-        length,
-    } = files::read(path, limit).map_err(unreadable)?;
-    if length > limit {
-        return Err(Box::new(
-            Diagnostic::error(format!(
-                "the component is larger than its limit of {}",
-                show_size(limit)
-            ))
-            .at(span, format!("{length} bytes"))
-            .help("raise it with `limits: {binary: …}`"),
-        ));
-    }
-    if !code.starts_with(b"\0asm") {
-        let help = match code.first() {
+    let Contents { bytes, length } = files::read(path, limit).map_err(unreadable)?;
+    check_length(decl, length)?;
+    if !bytes.starts_with(b"\0asm") {
+        let help = match bytes.first() {
             Some(b'(' | b';') => "this looks like WebAssembly text: compile it first",
             None => "the file is empty",
             Some(_) => "build it with `cargo build --target wasm32-unknown-unknown --release`",
@@ -248,7 +276,7 @@ fn check_file(
                 .help(help),
         ));
     }
-    Ok(blake3::hash(&code).to_hex().to_string())
+    Ok(Code::new(bytes))
 }
 
 /// Returns the built-in operator that was probably meant by a missing file.

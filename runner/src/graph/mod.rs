@@ -33,6 +33,7 @@ pub use load::{Loaded, load};
 pub use places::{Part, Places};
 pub use steps::Step;
 
+pub use crate::code::Code;
 pub use crate::connector::{DataFormat, SinkConfig, SourceConfig};
 pub use crate::declare::{Difference, Guarded, PortName, Reload, StageName, StreamName};
 pub use crate::manifest::{

@@ -18,12 +18,12 @@ pub(super) struct Described;
 impl Components for Described {
     fn describe(
         &self,
-        component: &ComponentSource,
+        code: &Code,
         _: &OperatorLimits,
         _: &Grants,
     ) -> Result<ComponentInfo, String> {
         let ports = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let name = component.to_string();
+        let name = String::from_utf8_lossy(code.bytes()).into_owned();
         let (inputs, outputs) = if name == "builtin:two" {
             (ports(&["trades", "quotes"]), ports(&["out", "late"]))
         } else {
@@ -33,13 +33,17 @@ impl Components for Described {
             inputs,
             outputs,
             state_version: u32::from(name.starts_with("builtin:") && name != "builtin:jq"),
-            hash: blake3::hash(name.as_bytes()).to_hex().to_string(),
+            hash: code.hash().to_hex().to_string(),
             len: 1,
         })
     }
 
     fn builtins(&self) -> Vec<&str> {
         vec!["jq", "two"]
+    }
+
+    fn builtin(&self, name: &str) -> Result<Code, String> {
+        Ok(Code::new(format!("builtin:{name}")))
     }
 
     fn to_json(&self, _: DataFormat, bytes: &[u8]) -> Result<String, String> {

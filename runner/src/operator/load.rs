@@ -20,6 +20,7 @@ use super::host::is_operator_interface;
 use super::instance;
 use super::limits::LoadLimits;
 use super::wasi;
+use crate::code::Code;
 
 /// The world that every operator implements.
 pub const WORLD: &str = "mosaik:operator/operator@1.1.0";
@@ -63,11 +64,33 @@ impl Engine {
         limits: LoadLimits,
         interfaces: Interfaces,
     ) -> Result<Component, LoadError> {
+        self.load_hashed(bytes, blake3::hash(bytes), limits, interfaces)
+    }
+
+    /// Like [`load_granted`](Self::load_granted), for code that is hashed already.
+    ///
+    /// # Errors
+    /// See [`load_granted`](Self::load_granted).
+    pub fn load_code(
+        &self,
+        code: &Code,
+        limits: LoadLimits,
+        interfaces: Interfaces,
+    ) -> Result<Component, LoadError> {
+        self.load_hashed(code.bytes(), code.hash(), limits, interfaces)
+    }
+
+    fn load_hashed(
+        &self,
+        bytes: &[u8],
+        hash: Hash,
+        limits: LoadLimits,
+        interfaces: Interfaces,
+    ) -> Result<Component, LoadError> {
         let (len, max) = (bytes.len(), limits.binary_bytes_max);
         if len > max {
             return Err(LoadError::TooLarge { len, max });
         }
-        let hash = blake3::hash(bytes);
         if let Some(inner) = self.loaded(hash, interfaces) {
             return Ok(Component { inner });
         }

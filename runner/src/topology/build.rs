@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use mosaik_streams::{Encoding, Frames, schema::Transcoder};
 
-use super::{Library, setup::setup};
 use crate::{
+    components::{Library, setup},
     connector::{self, Sink, Source, SourceContext},
     graph::{self, Edge, Graph, OperatorStage, PostcardPolicy, StageKey, StageKind, StreamName},
-    operator::Instance,
+    operator::{Instance, OpenError},
     stage::{Blueprint, Converters, Guest, Key, Partitioning},
 };
 
@@ -109,17 +109,22 @@ async fn build<'g>(
                 operator,
                 Arc::new(Guest::new(stage.key.name.as_str())),
             );
+            let mut instances: Vec<_> = library
+                .take_opened(&component, &setup)
+                .into_iter()
+                .collect();
             let blueprint = Blueprint { component, setup };
             // Opening runs the guest, within its limits, so it must not run on a thread that does I/O.
             let count = partitioning_of(operator).instances;
             let opened = tokio::task::spawn_blocking(move || {
-                let instances = blueprint.instances(count);
-                instances.map(|instances| (instances, blueprint))
+                let others = blueprint.instances(count.saturating_sub(instances.len()))?;
+                instances.extend(others);
+                Ok((instances, blueprint))
             });
             let (instances, blueprint) = opened
                 .await
                 .map_err(|error| format!("could not be opened: {error}"))?
-                .map_err(|error| error.to_string())?;
+                .map_err(|error: OpenError| error.to_string())?;
             Ok(Parts::Operator {
                 operator,
                 instances,

@@ -4,11 +4,9 @@ mod build;
 mod error;
 mod identity;
 mod inspect;
-mod library;
 mod node;
 mod reload;
 mod settings;
-mod setup;
 mod shutdown;
 mod stages;
 mod start;
@@ -24,11 +22,9 @@ pub use inspect::{
     Observer, PEERS_SHOWN_MAX, RELOADS_MAX, StageSummary, StreamSummary, Summary, TapError, Tapped,
     report,
 };
-pub use library::{BUILTINS, COMPILE_TIME_CAP, COMPILE_TIME_MAX, CodeError, Library};
 pub use node::Node;
 pub use reload::{ApplyError, REPLACE_DEADLINE, Receipt, SWAP_DEADLINE};
 pub use settings::Settings;
-pub use setup::{granted, limits};
 pub use watch::{FileWatch, QUIET, QUIET_MAX};
 
 /// Time limit for a node to drain when it is asked to stop: 30 s.

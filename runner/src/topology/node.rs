@@ -12,7 +12,6 @@ use tokio::{
 };
 
 use super::{
-    Library,
     build::parts_of,
     error::StartError,
     inspect::{Observer, RunTotals, View, watch_readers},
@@ -21,7 +20,7 @@ use super::{
     start,
     streams::Outlets,
 };
-use crate::graph::Graph;
+use crate::{components::Library, graph::Graph};
 
 /// Time that a reload waits for stages that are about to end: 2 s.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -74,7 +73,7 @@ impl Node {
         settings: &Settings,
     ) -> Result<Self, StartError> {
         let network = start::join(&graph, settings).await?;
-        start::check_machine(&graph)?;
+        start::check_machine(&graph, library.waiting())?;
         let parts = parts_of(&graph, graph.stages(), &library).await?;
         let Past {
             generation,

@@ -15,9 +15,11 @@ use crate::{
     manifest::shown_tickets,
 };
 
-/// Checks that the operating system provides enough threads and memory for the stages of a graph.
-pub(super) fn check_machine(graph: &Graph) -> Result<(), StartError> {
-    let instances = graph.stages().map(Stage::instances).sum();
+/// Checks that the operating system provides enough threads and memory for the stages of a graph,
+/// of whose operators `opened` instances exist already.
+pub(super) fn check_machine(graph: &Graph, opened: usize) -> Result<(), StartError> {
+    let instances: usize = graph.stages().map(Stage::instances).sum();
+    let instances = instances.saturating_sub(opened);
     let threads = graph.stages().map(Stage::threads).sum();
     machine::check_instances(instances)
         .and_then(|()| machine::check_threads(threads))

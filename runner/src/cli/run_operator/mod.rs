@@ -20,10 +20,10 @@ use super::{
     print_stderr,
 };
 use crate::{
+    components::{Library, granted},
     declare::ProcessEnvironment,
     manifest::{Grants, is_yaml, parse_config},
     stage::Lost,
-    topology::{Library, granted},
 };
 
 /// Run an operator without a manifest: its input is stdin, its output stdout.

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     cli::{Exit, operator_args},
+    components,
     graph::config_hint,
     manifest::OperatorLimits,
     operator::{
@@ -20,7 +21,6 @@ use crate::{
         State,
     },
     stage::{Blueprint, OperatorCounter, Receiver, SingleInstance},
-    topology,
 };
 
 /// Number of bytes of a rejected record shown in the log: 256.
@@ -91,7 +91,7 @@ impl<'a> Trial<'a> {
             // All inputs, which manifests also require, and all possible outputs.
             inputs: inputs.iter().map(binding).collect(),
             outputs: outputs.iter().map(binding).collect(),
-            limits: topology::limits(limits),
+            limits: components::limits(limits),
             events: Arc::clone(&listener) as _,
             grants,
         };

@@ -28,10 +28,11 @@ use super::{
     signals::{NOT_STARTED, SignalRequest, Signals},
 };
 use crate::{
+    components::Library,
     control::Order,
     machine::Shortage,
     operator::Engine,
-    topology::{DRAIN_DEADLINE, Library, Node, Summary},
+    topology::{DRAIN_DEADLINE, Node, Summary},
 };
 
 /// Maximum number of orders that wait while the node handles another one: 8. Further senders wait.

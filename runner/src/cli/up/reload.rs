@@ -9,9 +9,10 @@ use std::{
 use super::{UpArgs, introduce};
 use crate::{
     cli::{OutputArgs, load},
+    components::Library,
     graph::{Graph, Loaded},
     topology::{
-        ApplyError, FileWatch, Library, Node, Receipt,
+        ApplyError, FileWatch, Node, Receipt,
         report::{Outcome, Reload},
     },
 };
@@ -55,8 +56,8 @@ impl Reloader {
     /// Switches the node to the current manifest. Mistakes are reported and change nothing.
     pub(super) async fn reload(&mut self, node: &mut Node) -> Reload {
         let reload = self.attempt(node).await;
-        // A refused reload has loaded components that do not run. Nothing else loads components into this library.
-        self.library.retain(&node.graph().component_hashes());
+        // A refused reload has loaded components and opened instances that do not run. Nothing else uses this library.
+        self.library.retain(node.graph());
         match reload.outcome {
             Outcome::Applied => tracing::info!("{}", reload.text),
             Outcome::Unchanged => tracing::info!("{}", reload.text),
@@ -165,9 +166,10 @@ mod tests {
     use super::*;
     use crate::{
         cli::{Color, LogFormat},
+        components::BUILTINS,
         graph::Grants,
         operator::{Engine, EngineConfig},
-        topology::{BUILTINS, Settings},
+        topology::Settings,
     };
 
     /// Returns a manifest with one operator, and with the additional operators in `more`.
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_refused_reload_releases_the_components_it_loaded() {
+    async fn a_reload_opens_changed_operators_once_and_releases_what_it_does_not_run() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.yaml");
         fs::write(&path, manifest("", "out")).unwrap();
@@ -220,6 +222,25 @@ mod tests {
         };
         let shared = Arc::clone(&library);
         let mut reloader = Reloader::new(&args, output, shared, None, Instant::now());
+
+        assert_eq!(library.opens(), 1, "the instance of the check runs");
+        fs::write(
+            &path,
+            manifest("", "out").replace("out: {}", "out: {buffer_size: 9}"),
+        )
+        .unwrap();
+        let reload = reloader.reload(&mut node).await;
+        assert_eq!(reload.outcome, Outcome::Applied, "{reload:?}");
+        assert_eq!(library.opens(), 1, "the operator is unchanged");
+        let other = manifest("", "out").replace("filter: .", "filter: .n");
+        fs::write(&path, &other).unwrap();
+        let reload = reloader.reload(&mut node).await;
+        assert_eq!(reload.outcome, Outcome::Applied, "{reload:?}");
+        assert_eq!(
+            (library.opens(), library.waiting()),
+            (2, 0),
+            "it is swapped for the instance of the check"
+        );
 
         // The operators are inspected before the missing stream is found.
         let more = "  last: {wasm: 'builtin:sample', from: raw, to: out, config: {every: 2}}\n";

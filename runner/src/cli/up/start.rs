@@ -8,10 +8,11 @@ use tokio::sync::mpsc;
 use super::UpArgs;
 use crate::{
     cli::{OutputArgs, load, with_causes},
+    components::Library,
     control::{Address, Claim, Load, Order, Server, SocketError},
     files,
     operator::Engine,
-    topology::{FileWatch, Library, Node, Settings, state_folder},
+    topology::{FileWatch, Node, Settings, state_folder},
 };
 
 /// A started node, with the other resources of its process.
@@ -119,7 +120,8 @@ pub(super) fn serve(
     let manifest = std::path::absolute(&args.manifest).unwrap_or_else(|_| args.manifest.clone());
     // Each plan has its own library, dropped with the answer. Thus the node does not keep components that may never
     // run, and a reload does not remove components that the plan needs. Running code is shared through the engine.
-    let load: Load = Arc::new(move |path| load::manifest(path, &Library::new(engine.clone())));
+    let load: Load =
+        Arc::new(move |path| load::manifest(path, &Library::for_checks(engine.clone())));
     let who = (manifest, args.name.clone());
     match Server::start(claim, who, node.observer(), load, orders) {
         Ok(server) => Some(server),

@@ -3,9 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
+    components::Library,
     graph::{Change, Diff, Graph, Role, StageChange, StageKey},
     topology::{
-        Library, StartError,
+        StartError,
         build::{PartsOf, parts_of},
         stages::Stages,
     },

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
+    components::Library,
     graph::{Graph, Role},
-    topology::{Library, StartError, build::parts_of},
+    topology::{StartError, build::parts_of},
 };
 
 /// Builds everything that can be tried before a running node is shut down, and drops it again.

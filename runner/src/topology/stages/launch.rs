@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::running::Ready;
 use crate::{
+    components::limits,
     graph::{self, Edge, Graph, OnError as OnErrorConfig, StageKey},
     stage::{
         Counters, Demand, Input, OnError, OperatorStage, OutputPort, Settings, SinkStage,
@@ -12,7 +13,6 @@ use crate::{
     topology::{
         build::{Parts, partitioning_of},
         error::StartError,
-        setup::limits,
         streams::{Inlets, Outlets},
     },
 };

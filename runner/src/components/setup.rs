@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Returns an operator's setup: its configuration as JSON, the streams on its ports and its limits.
-pub(super) fn setup(
+pub(crate) fn setup(
     graph: &Graph,
     stage: &Stage,
     operator: &OperatorStage,
