@@ -1,120 +1,159 @@
-//! One attempt at a task: the call, the remaining parts of its answer, and the counts once it is
-//! complete.
+//! The worker as the caller of its instance: queues and hands on the answers, and applies the
+//! policy to the records that fail.
+
+use std::sync::Arc;
 
 use mosaik_streams::Frames;
 
 use super::{
-    End,
-    answers::Answers,
+    Counters, End,
+    conversation::{Caller, Failing, Part, Retried, retry},
     convert::Port,
+    recoverable::Recoverable,
     task::{Progress, Task},
     worker::{Held, Worker},
 };
-use crate::operator::CallError;
+use crate::operator::{CallError, Limits, Processed, thread_cpu_time};
 
-impl Worker {
-    /// Makes one attempt at a task whose first record has the index `first` in its batch. On
-    /// success, counts the reported outcomes and adds the call to the history.
-    pub(super) async fn attempt(
-        &mut self,
-        task: &Task,
-        first: u32,
-        progress: &mut Progress,
-    ) -> Result<Result<(), CallError>, End> {
-        let done = self.attempt_in_full(task, first, progress).await?;
-        if done.as_ref().is_err_and(CallError::is_fatal)
-            && !task.has_records()
-            && let Some(instance) = &mut self.instance
-        {
-            // The next attempt gets the same clock values, so that it repeats the output that this
-            // attempt has handed on.
-            progress.clock = instance.take_clock();
-        }
-        Ok(done)
+impl Caller for Worker {
+    type End = End;
+
+    fn called(&mut self) -> &mut Recoverable {
+        &mut self.called
     }
 
-    async fn attempt_in_full(
-        &mut self,
-        task: &Task,
-        first: u32,
-        progress: &mut Progress,
-    ) -> Result<Result<(), CallError>, End> {
-        let Some(instance) = &mut self.instance else {
-            return Ok(Err(CallError::Poisoned));
-        };
-        let mut answers = Answers::begin(task, first, instance, progress);
-        loop {
-            let Some(instance) = &mut self.instance else {
-                return Ok(Err(CallError::Poisoned));
-            };
-            let processed = match answers.next(instance, progress) {
-                Ok(processed) => processed,
-                Err(error) => return Ok(Err(error)),
-            };
-            self.shared.counters.rejected(processed.rejected.len());
-            self.accounted += processed.rejected.len();
-            let more = processed.more;
-            if !more {
-                // From here on, the fate of the output is counted as output.
-                self.commit(task, first, progress);
-            }
-            if let Some(turn) = &self.turn {
-                turn.comes().await;
-            }
-            let is_counted = !more || !task.has_records();
-            self.hold(processed.outputs, is_counted).await?;
-            if more || self.eager {
-                self.hand_on().await?;
-            }
-            if let Task::Batch(port, batch) = task {
-                let rejected = (Port::Input(*port), batch, first);
-                self.refused(rejected, &processed.rejected).await?;
-            }
-            if !more {
-                self.answered();
-                return Ok(Ok(()));
-            }
-            if self.shared.handoff.is_abandoned() {
-                return Err(End::Stopped);
-            }
-        }
+    fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.shared.counters)
     }
 
-    /// Counts the outcome of a completed task and adds it to the history.
-    fn commit(&mut self, task: &Task, first: u32, progress: &Progress) {
-        let records = task.records();
-        let done = records - progress.rejected_among(first, records);
-        let kept = self.shared.counters.done(done as u64, progress.outcomes);
+    fn limits(&self) -> &Limits {
+        &self.shared.blueprint.setup.limits
+    }
+
+    fn completed(&mut self, done: usize) {
         self.accounted += done;
-        self.shared.counters.of_operator().add(&progress.counted);
-        if let Task::Finish(port) = task
-            && !self.ended.contains(port)
-        {
-            // Must precede the next snapshot, which records the ports that have ended by then.
-            self.ended.push(*port);
-        }
         for held in &mut self.held {
             held.is_counted = true;
         }
-        self.note(task, kept);
     }
 
-    /// Adds a call that the instance has answered or refused to the history.
-    pub(super) fn note(&mut self, task: &Task, kept: u64) {
-        if let Some(instance) = &mut self.instance {
-            let clock = instance.take_clock();
-            self.history.note(task, clock, kept);
+    async fn answered(&mut self, task: &Task, first: u32, answer: Processed) -> Result<(), End> {
+        self.shared.counters.rejected(answer.rejected.len());
+        self.accounted += answer.rejected.len();
+        if let Some(turn) = &self.turn {
+            turn.comes().await;
         }
+        let more = answer.more;
+        let is_counted = !more || !task.has_records();
+        self.hold(answer.outputs, is_counted).await?;
+        if more || self.eager {
+            self.hand_on().await?;
+        }
+        if let Task::Batch(port, batch) = task {
+            let rejected = (Port::Input(*port), batch, first);
+            self.refused(rejected, &answer.rejected).await?;
+        }
+        if !more {
+            self.end_call();
+        } else if self.shared.handoff.is_abandoned() {
+            return Err(End::Stopped);
+        }
+        Ok(())
     }
 
+    /// Restores the instance if it is lost and takes a snapshot immediately, so that the next
+    /// failure in this batch does not repeat all calls since the last snapshot.
+    async fn come_back(&mut self, failing: &mut Failing) -> Result<(), End> {
+        if self.called.is_lost() {
+            let began = thread_cpu_time();
+            self.rebuild()?;
+            self.revive().await?;
+            if self.called.has_calls_to_repeat() {
+                self.save();
+            }
+            failing.add_restore(began);
+            self.revive().await?;
+        }
+        if self.shared.handoff.is_abandoned() {
+            return Err(End::Stopped);
+        }
+        Ok(())
+    }
+
+    fn refused_call(&mut self, task: &Task, error: &CallError) {
+        self.note_refusal(task, error);
+    }
+
+    async fn failed_alone(&mut self, record: Part<'_>, error: &CallError) -> Result<(), End> {
+        let records: Vec<_> = record.records.iter().collect();
+        self.lost(record.port, &records, &error.to_string()).await
+    }
+
+    async fn not_tried(
+        &mut self,
+        rest: Part<'_>,
+        progress: &Progress,
+        reason: &str,
+    ) -> Result<(), End> {
+        let records = progress.not_rejected(rest.first, rest.records);
+        self.lost(rest.port, &records, reason).await
+    }
+}
+
+impl Worker {
     /// Completes a call: drops the instance if the policy asks for a new one.
-    pub(super) fn answered(&mut self) {
+    pub(super) fn end_call(&mut self) {
         if std::mem::take(&mut self.restart) {
-            self.instance = None;
+            self.called.lose();
             self.backoff.failed();
         } else {
             self.backoff.succeeded();
         }
+    }
+
+    /// Retries the records of a batch one by one. The policy applies to those that fail.
+    pub(super) async fn retry(
+        &mut self,
+        port: u32,
+        batch: Frames,
+        progress: Progress,
+        error: &CallError,
+    ) -> Result<(), End> {
+        let records = batch.count();
+        tracing::warn!(
+            operator = self.shared.name,
+            "failed on a batch of {records} records, retries them one by one: {error}"
+        );
+        let failed = match retry(self, port, batch, progress).await? {
+            Retried::All { failed } => failed,
+            Retried::Part => {
+                self.backoff.failed();
+                return Ok(());
+            }
+        };
+        let was_slow = matches!(
+            error,
+            CallError::TimedOut { .. } | CallError::WaitedTooLong { .. }
+        );
+        if failed == 0 && was_slow {
+            self.batch_max.was_too_slow(records);
+            tracing::warn!(
+                operator = self.shared.name,
+                "each of the {records} records was in time, all together were not: it gets fewer at once from now on; \
+                 `limits.time` can be raised, or `batch_size` of its edges lowered"
+            );
+        }
+        if failed == records {
+            let pause = self.backoff.failed();
+            tracing::error!(
+                operator = self.shared.name,
+                ?pause,
+                "failed on each of the {records} records of a batch; starting a new instance"
+            );
+        } else {
+            self.backoff.succeeded();
+        }
+        Ok(())
     }
 
     /// Queues the records of an answer for their streams, behind those already queued.

@@ -47,7 +47,7 @@ impl Worker {
             } else if !converted.frames.is_empty() {
                 done = self.process(port, converted.frames).await;
             } else if self.restart {
-                self.answered();
+                self.end_call();
             }
             if done.is_err() {
                 self.shared.counters.undelivered(rest.count());

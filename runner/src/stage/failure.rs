@@ -5,9 +5,9 @@ use mosaik_streams::{Frames, FramesProducer};
 
 use super::{
     Counters, End, OnError,
+    conversation::attempt,
     convert::Port,
     dead_letter::dead_letters,
-    retry::is_worth_retrying,
     task::{Progress, Task},
     worker::Worker,
 };
@@ -71,19 +71,15 @@ impl Worker {
         error: CallError,
     ) -> Result<(), End> {
         self.restart = false;
-        let is_fatal = error.is_fatal();
-        if is_fatal {
-            self.instance = None;
-        }
         match task {
             Task::Tick | Task::Finish(_) => self.state_call_failed(task, progress, error).await,
             Task::Batch(port, batch)
-                if is_worth_retrying(&self.history, &batch, &progress, &error) =>
+                if self.called.is_worth_retrying(&batch, &progress, &error) =>
             {
                 self.retry(port, batch, progress, &error).await
             }
             Task::Batch(port, batch) => {
-                if is_fatal {
+                if error.is_fatal() {
                     let pause = self.backoff.failed();
                     self.report_failure(&error, pause);
                 } else {
@@ -102,11 +98,11 @@ impl Worker {
             return;
         }
         if matches!(self.shared.on_error, OnError::Restart) {
-            self.instance = None;
+            self.called.lose();
             let pause = self.backoff.failed();
             self.report_failure(error, pause);
         } else {
-            self.note(task, 0);
+            self.called.note(task, 0);
         }
     }
 
@@ -131,7 +127,7 @@ impl Worker {
         for _ in 0..STATE_CALL_RETRIES {
             let is_partial = progress.has_handed_on();
             let is_next_tick_enough = is_tick && !is_partial;
-            let can_repeat = self.history.can_repeat() || !is_partial;
+            let can_repeat = self.called.can_repeat() || !is_partial;
             if !error.is_fatal() || is_next_tick_enough || !can_repeat {
                 break;
             }
@@ -139,12 +135,9 @@ impl Worker {
             self.report_failure(&error, pause);
             self.revive().await?;
             progress.restart();
-            match self.attempt(&task, 0, &mut progress).await? {
+            match attempt(self, &task, 0, &mut progress).await? {
                 Ok(()) => return Ok(()),
                 Err(again) => error = again,
-            }
-            if error.is_fatal() {
-                self.instance = None;
             }
         }
         if !error.is_fatal() {
@@ -169,9 +162,9 @@ impl Worker {
 
     /// Discards the state: the next instance starts with an empty one.
     fn give_up_state(&mut self, task: &Task, error: &CallError) {
-        self.instance = None;
+        self.called.lose();
         self.backoff.failed();
-        let forgotten = self.history.give_up();
+        let forgotten = self.called.forget();
         self.shared.counters.forgot(forgotten);
         let what = match task {
             Task::Finish(port) => {
@@ -245,18 +238,8 @@ impl Worker {
 
     /// Builds the next instance after a failure and restores the state of the lost one.
     pub(super) fn rebuild(&mut self) -> Result<(), End> {
-        let built = self
-            .shared
-            .blueprint
-            .instantiate()
-            .map_err(|error| error.to_string())
-            .and_then(|mut instance| {
-                let restored = self.history.restore(&mut instance, &self.ended)?;
-                Ok((instance, restored))
-            });
-        match built {
-            Ok((instance, restored)) => {
-                self.instance = Some(instance);
+        match self.called.restore(&self.shared.blueprint) {
+            Ok(restored) => {
                 self.shared.counters.restarted();
                 self.shared.counters.forgot(restored.forgotten);
                 if restored.forgotten > 0 {
@@ -292,16 +275,18 @@ impl Worker {
 
     /// Takes a snapshot if one is due. An instance that refuses or fails keeps its history.
     pub(super) fn save_if_due(&mut self) {
-        if self.history.is_due() {
-            self.save();
-        }
+        let saved = self.called.save_if_due();
+        self.note_saved(saved);
     }
 
+    /// Takes a snapshot. An instance that refuses or fails keeps its history.
     pub(super) fn save(&mut self) {
-        let Some(instance) = &mut self.instance else {
-            return;
-        };
-        let Err(error) = self.history.take(instance, &self.ended) else {
+        let saved = self.called.save();
+        self.note_saved(saved);
+    }
+
+    fn note_saved(&mut self, saved: Result<(), CallError>) {
+        let Err(error) = saved else {
             return;
         };
         tracing::warn!(
@@ -309,7 +294,6 @@ impl Worker {
             "cannot take a snapshot of its state: {error}"
         );
         if error.is_fatal() {
-            self.instance = None;
             self.backoff.failed();
         }
     }
@@ -321,10 +305,10 @@ impl Worker {
         let inputs = &self.shared.blueprint.component.description().inputs;
         let bound = &self.shared.blueprint.setup.inputs;
         let has_finished = (0..).zip(inputs).all(|(port, name)| {
-            self.ended.contains(&port) || !bound.iter().any(|binding| binding.port == *name)
+            self.called.has_ended(port) || !bound.iter().any(|binding| binding.port == *name)
         });
         if !kept && !has_finished {
-            let forgotten = self.history.give_up();
+            let forgotten = self.called.forget();
             self.shared.counters.forgot(forgotten);
         }
     }

@@ -42,7 +42,7 @@ impl InstanceSet {
     /// restored.
     pub(super) const fn is_ready(&self) -> bool {
         match self {
-            Self::One(worker) => worker.instance.is_some(),
+            Self::One(worker) => !worker.called.is_lost(),
             Self::Many(_) => true,
         }
     }

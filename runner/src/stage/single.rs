@@ -1,15 +1,18 @@
 //! [`SingleInstance`]: an operator outside a topology, with the retries of an operator stage.
 
+use std::sync::Arc;
+
+use futures::FutureExt as _;
 use mosaik_streams::Frames;
 
 use super::{
     Blueprint, Counters, OperatorCounter,
-    answers::Answers,
-    history::{History, Saved},
-    retry::{Failing, is_worth_retrying},
+    conversation::{Caller, Failing, Part, attempt, retry},
+    history::Saved,
+    recoverable::Recoverable,
     task::{Progress, Task},
 };
-use crate::operator::{CallError, Instance, Processed, State, thread_cpu_time};
+use crate::operator::{CallError, Instance, Limits, Processed, State, thread_cpu_time};
 
 /// Receives the output of a [`SingleInstance`].
 pub trait Receiver {
@@ -45,24 +48,18 @@ pub struct Lost(String);
 #[derive(Debug)]
 pub struct SingleInstance {
     blueprint: Blueprint,
-    /// `None` after a failure, until the next call.
-    instance: Option<Instance>,
-    history: History,
-    ended: Vec<u32>,
-    counters: Counters,
+    called: Recoverable,
+    counters: Arc<Counters>,
 }
 
 impl SingleInstance {
     /// Takes an instance of a blueprint, which has the state in `restored`.
     pub fn new(blueprint: Blueprint, instance: Instance, restored: Option<State>) -> Self {
         let saved = restored.map(|state| Saved { state, kept: 0 });
-        let history = History::new(&blueprint.component, None, saved);
         Self {
+            called: Recoverable::new(&blueprint.component, None, instance, saved),
             blueprint,
-            instance: Some(instance),
-            history,
-            ended: Vec::new(),
-            counters: Counters::default(),
+            counters: Arc::default(),
         }
     }
 
@@ -82,18 +79,10 @@ impl SingleInstance {
         batch: &Frames,
         to: &mut R,
     ) -> Result<(), R::Error> {
-        self.come_back()?;
-        let mut progress = Progress::default();
-        let task = Task::Batch(port, batch.clone());
-        if let Err(error) = self.attempt(&task, 0, &mut progress, to)? {
-            if is_worth_retrying(&self.history, batch, &progress, &error) {
-                self.retry(port, batch.clone(), progress, to)?;
-            } else {
-                let rest = not_rejected(&progress, 0..batch.count());
-                self.give_up(&task, &rest, &error, to)?;
-            }
-        }
-        self.save_if_due();
+        let mut call = SingleCall { operator: self, to };
+        without_waiting(call.process(port, batch))?;
+        // A snapshot that fails costs nothing: the history is kept.
+        let _ = self.called.save_if_due();
         Ok(())
     }
 
@@ -118,130 +107,29 @@ impl SingleInstance {
     /// # Errors
     /// The call fails.
     pub fn snapshot(&mut self) -> Result<State, Lost> {
-        let state = self.come_back()?.snapshot();
-        state.map_err(|error| Lost(error.to_string()))
+        self.restore()?;
+        match self.called.snapshot() {
+            Some(Ok(saved)) => Ok(saved.state),
+            Some(Err(error)) => Err(Lost(error.to_string())),
+            None => Err(Lost(CallError::Poisoned.to_string())),
+        }
     }
 
     fn call<R: Receiver>(&mut self, task: &Task, to: &mut R) -> Result<(), R::Error> {
-        self.come_back()?;
-        let called = self.attempt(task, 0, &mut Progress::default(), to)?;
+        self.restore()?;
+        let mut call = SingleCall { operator: self, to };
+        let called = without_waiting(attempt(&mut call, task, 0, &mut Progress::default()))?;
         called.map_err(|error| Lost(error.to_string()).into())
     }
 
-    /// Makes one attempt at a task. A fatal error drops the instance.
-    fn attempt<R: Receiver>(
-        &mut self,
-        task: &Task,
-        first: u32,
-        progress: &mut Progress,
-        to: &mut R,
-    ) -> Result<Result<(), CallError>, R::Error> {
-        let Some(instance) = &mut self.instance else {
-            return Ok(Err(CallError::Poisoned));
-        };
-        let mut answers = Answers::begin(task, first, instance, progress);
-        loop {
-            let answer = match answers.next(instance, progress) {
-                Ok(answer) => answer,
-                Err(error) => {
-                    if error.is_fatal() {
-                        self.instance = None;
-                    }
-                    return Ok(Err(error));
-                }
-            };
-            if !answer.more {
-                let done = task.records() - progress.rejected_among(first, task.records());
-                let kept = self.counters.done(done as u64, progress.outcomes);
-                self.counters.of_operator().add(&progress.counted);
-                if let Task::Finish(port) = task {
-                    self.ended.push(*port);
-                }
-                self.history.note(task, instance.take_clock(), kept);
-            }
-            to.answered(&answer)?;
-            if !answer.more {
-                return Ok(Ok(()));
-            }
-        }
-    }
-
-    /// Retries the records of a batch one by one, like an operator stage.
-    fn retry<R: Receiver>(
-        &mut self,
-        port: u32,
-        mut rest: Frames,
-        mut progress: Progress,
-        to: &mut R,
-    ) -> Result<(), R::Error> {
-        let records = rest.count();
-        let mut failing = Failing::new(&self.blueprint.setup.limits);
-        progress.restart();
-        for index in 0..records {
-            let began = thread_cpu_time();
-            let is_lost = self.instance.is_none();
-            self.come_back()?;
-            if is_lost {
-                if self.history.is_long() {
-                    self.save();
-                }
-                failing.returned += thread_cpu_time().saturating_sub(began);
-            }
-            let of_batch = if progress.is_behind() { records } else { 1 };
-            self.come_back()?.set_records_min(of_batch);
-            let task = Task::Batch(port, rest.split_front(1, usize::MAX));
-            let began = thread_cpu_time();
-            let attempted = self.attempt(&task, index as u32, &mut progress, to)?;
-            if let Some(instance) = &mut self.instance {
-                instance.set_records_min(0);
-            }
-            let Err(error) = attempted else {
-                continue;
-            };
-            failing.add(began, &error);
-            let alone = not_rejected(&progress, index..index + 1);
-            self.give_up(&task, &alone, &error, to)?;
-            if failing.is_over() || progress.is_behind() {
-                let reason = format!("not tried: other records of its batch took {failing}");
-                let others = not_rejected(&progress, index + 1..records);
-                return to.failed(&others, &reason);
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives up records after a failed call.
-    fn give_up<R: Receiver>(
-        &mut self,
-        task: &Task,
-        records: &[u32],
-        error: &CallError,
-        to: &mut R,
-    ) -> Result<(), R::Error> {
-        let reason = error.to_string();
-        if error.is_fatal() {
-            return to.failed(records, &reason);
-        }
-        if let (CallError::Refused(_), Some(instance)) = (error, &mut self.instance) {
-            self.history.note(task, instance.take_clock(), 0);
-        }
-        to.refused(records, &reason)
-    }
-
     /// Restores the instance if it is lost.
-    fn come_back(&mut self) -> Result<&mut Instance, Lost> {
-        let instance = match self.instance.take() {
-            Some(instance) => Ok(instance),
-            None => self.restored(),
-        };
-        let cannot = |reason| Lost(format!("it cannot be restored: {reason}"));
-        Ok(self.instance.insert(instance.map_err(cannot)?))
-    }
-
-    fn restored(&mut self) -> Result<Instance, String> {
-        let built = self.blueprint.instantiate();
-        let mut instance = built.map_err(|error| error.to_string())?;
-        let restored = self.history.restore(&mut instance, &self.ended)?;
+    fn restore(&mut self) -> Result<(), Lost> {
+        if !self.called.is_lost() {
+            return Ok(());
+        }
+        let restored = self.called.restore(&self.blueprint);
+        let restored =
+            restored.map_err(|reason| Lost(format!("it cannot be restored: {reason}")))?;
         if restored.forgotten > 0 {
             tracing::error!(
                 forgotten = restored.forgotten,
@@ -249,29 +137,105 @@ impl SingleInstance {
                 restored.from
             );
         }
-        Ok(instance)
+        Ok(())
     }
+}
 
-    fn save_if_due(&mut self) {
-        if self.history.is_due() {
-            self.save();
+/// Returns the result of a call, none of whose parts waits for anything.
+fn without_waiting<T>(call: impl Future<Output = T>) -> T {
+    call.now_or_never()
+        .expect("a single instance and its receiver do not wait")
+}
+
+/// A call of the only instance, whose answers go to a receiver.
+struct SingleCall<'c, R> {
+    operator: &'c mut SingleInstance,
+    to: &'c mut R,
+}
+
+impl<R: Receiver> SingleCall<'_, R> {
+    async fn process(&mut self, port: u32, batch: &Frames) -> Result<(), R::Error> {
+        self.operator.restore()?;
+        let mut progress = Progress::default();
+        let task = Task::Batch(port, batch.clone());
+        let Err(error) = attempt(self, &task, 0, &mut progress).await? else {
+            return Ok(());
+        };
+        let called = &self.operator.called;
+        if called.is_worth_retrying(batch, &progress, &error) {
+            retry(self, port, batch.clone(), progress).await?;
+            return Ok(());
         }
+        self.refused_call(&task, &error);
+        let rest = not_rejected(&progress, 0..batch.count() as u32);
+        self.give_up(&rest, &error)
     }
 
-    /// Takes a snapshot. An instance that fails is restored without it.
-    fn save(&mut self) {
-        if let Some(instance) = &mut self.instance
-            && let Err(error) = self.history.take(instance, &self.ended)
-            && error.is_fatal()
-        {
-            self.instance = None;
+    /// Gives up records after a failed call.
+    fn give_up(&mut self, records: &[u32], error: &CallError) -> Result<(), R::Error> {
+        let reason = error.to_string();
+        if error.is_fatal() {
+            self.to.failed(records, &reason)
+        } else {
+            self.to.refused(records, &reason)
         }
     }
 }
 
-fn not_rejected(progress: &Progress, of: std::ops::Range<usize>) -> Vec<u32> {
-    let indexes = of.map(|index| index as u32);
-    indexes
-        .filter(|index| !progress.is_rejected(*index))
-        .collect()
+impl<R: Receiver> Caller for SingleCall<'_, R> {
+    type End = R::Error;
+
+    fn called(&mut self) -> &mut Recoverable {
+        &mut self.operator.called
+    }
+
+    fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.operator.counters)
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.operator.blueprint.setup.limits
+    }
+
+    async fn answered(&mut self, _: &Task, _: u32, answer: Processed) -> Result<(), R::Error> {
+        self.to.answered(&answer)
+    }
+
+    async fn come_back(&mut self, failing: &mut Failing) -> Result<(), R::Error> {
+        if !self.operator.called.is_lost() {
+            return Ok(());
+        }
+        let began = thread_cpu_time();
+        self.operator.restore()?;
+        if self.operator.called.has_calls_to_repeat() {
+            // If it fails, the instance is restored without the snapshot.
+            let _ = self.operator.called.save();
+        }
+        failing.add_restore(began);
+        Ok(self.operator.restore()?)
+    }
+
+    fn refused_call(&mut self, task: &Task, error: &CallError) {
+        if matches!(error, CallError::Refused(_)) {
+            self.operator.called.note(task, 0);
+        }
+    }
+
+    async fn failed_alone(&mut self, record: Part<'_>, error: &CallError) -> Result<(), R::Error> {
+        self.give_up(&[record.first], error)
+    }
+
+    async fn not_tried(
+        &mut self,
+        rest: Part<'_>,
+        progress: &Progress,
+        reason: &str,
+    ) -> Result<(), R::Error> {
+        let records = rest.first..rest.first + rest.records.count() as u32;
+        self.to.failed(&not_rejected(progress, records), reason)
+    }
+}
+
+fn not_rejected(progress: &Progress, of: std::ops::Range<u32>) -> Vec<u32> {
+    of.filter(|index| !progress.is_rejected(*index)).collect()
 }

@@ -7,9 +7,11 @@ use mosaik_streams::{Frames, FramesProducer};
 use super::{
     Blueprint, Converters, Counters, End, Handoff, OnError, Settings,
     backoff::Backoff,
+    conversation::attempt,
     convert::RateLimitedWarnings,
-    history::{History, Saved},
+    history::Saved,
     order::Turn,
+    recoverable::Recoverable,
     task::{Progress, Task},
 };
 use crate::operator::Instance;
@@ -38,9 +40,7 @@ pub(super) struct SharedConfig {
 /// A running instance.
 pub(super) struct Worker {
     pub(super) shared: SharedConfig,
-    /// `None` after a failure, until the next instance is built.
-    pub(super) instance: Option<Instance>,
-    pub(super) history: History,
+    pub(super) called: Recoverable,
     pub(super) backoff: Backoff,
     /// True if the policy asks for a new instance after the answers to the current call.
     pub(super) restart: bool,
@@ -48,8 +48,6 @@ pub(super) struct Worker {
     /// Number of records per call. It is smaller than a batch if the operator is too slow for a
     /// whole one.
     pub(super) batch_max: BatchMax,
-    /// Input ports that have ended and whose end this instance or a previous one has processed.
-    pub(super) ended: Vec<u32>,
     /// Input ports that have ended and whose end the instance has yet to process.
     pub(super) ends_due: Vec<u32>,
     /// Output that is not handed on yet: at most the answer to one call.
@@ -86,17 +84,14 @@ impl Worker {
         ended: Vec<u32>,
     ) -> Self {
         let component = &shared.blueprint.component;
-        let history = History::new(component, shared.checkpoint, saved);
         Self {
+            called: Recoverable::new(component, shared.checkpoint, instance, saved),
             shared,
-            instance: Some(instance),
-            history,
             backoff: Backoff::default(),
             restart: false,
             warnings: RateLimitedWarnings::default(),
             batch_max: BatchMax::default(),
             ends_due: ended,
-            ended: Vec::new(),
             held: VecDeque::new(),
             eager: false,
             progress: Progress::default(),
@@ -140,7 +135,7 @@ impl Worker {
 
     /// Sends a tick to the instance. A lost instance is not restored for this.
     pub(super) async fn tick(&mut self, turn: Option<Turn>) -> Result<(), End> {
-        if self.instance.is_none() {
+        if self.called.is_lost() {
             return Ok(());
         }
         self.turn = turn;
@@ -162,8 +157,8 @@ impl Worker {
         self.shared.on_error = settings.on_error.clone();
         self.shared.blueprint.setup.limits = settings.limits;
         self.shared.checkpoint = settings.checkpoint;
-        self.history.set_interval(settings.checkpoint);
-        if let Some(instance) = &mut self.instance {
+        self.called.set_interval(settings.checkpoint);
+        if let Some(instance) = self.called.instance() {
             instance.set_limits(settings.limits);
         }
     }
@@ -171,7 +166,7 @@ impl Worker {
     /// Waits until there is an instance, or the stage has to give up its remaining records.
     /// Cancel safe.
     pub(super) async fn revive(&mut self) -> Result<(), End> {
-        while self.instance.is_none() {
+        while self.called.is_lost() {
             let not_before = self.backoff.not_before();
             tokio::select! {
                 biased;
@@ -186,24 +181,20 @@ impl Worker {
 
     /// Returns the state of the instance. A lost instance is restored first.
     pub(super) fn snapshot(&mut self) -> Result<Saved, String> {
-        if self.instance.is_none() {
+        if self.called.is_lost() {
             self.rebuild()
                 .map_err(|_| "it could not be restored".to_owned())?;
         }
-        let Some(instance) = &mut self.instance else {
+        let Some(taken) = self.called.snapshot() else {
             return Err("its instance was lost and is not restored yet".to_owned());
         };
-        match instance.snapshot() {
-            Ok(state) => Ok(self.history.saved_as(state)),
-            Err(error) => {
-                if error.is_fatal() {
-                    // A new instance follows before the next batch.
-                    self.instance = None;
-                    self.backoff.failed();
-                }
-                Err(format!("its state could not be taken: {error}"))
+        taken.map_err(|error| {
+            if error.is_fatal() {
+                // A new instance follows before the next batch.
+                self.backoff.failed();
             }
-        }
+            format!("its state could not be taken: {error}")
+        })
     }
 
     /// Runs a task on the instance and hands on its output, part by part. The policy applies to
@@ -222,7 +213,7 @@ impl Worker {
 
     async fn call_in_full(&mut self, task: Task) -> Result<(), End> {
         self.hand_on().await?;
-        if self.instance.is_none() {
+        if self.called.is_lost() {
             self.rebuild()?;
         }
         for port in std::mem::take(&mut self.ends_due) {
@@ -232,7 +223,7 @@ impl Worker {
             self.ends_due.retain(|ends_due| *ends_due != port);
         }
         self.revive().await?;
-        if self.instance.is_none() {
+        if self.called.is_lost() {
             return Err(End::Stopped);
         }
         self.perform(task).await?;
@@ -243,7 +234,7 @@ impl Worker {
     async fn perform(&mut self, task: Task) -> Result<(), End> {
         let mut progress = std::mem::take(&mut self.progress);
         progress.begin();
-        match self.attempt(&task, 0, &mut progress).await? {
+        match attempt(self, &task, 0, &mut progress).await? {
             Ok(()) => {
                 self.progress = progress;
                 self.batch_max.was_in_time(task.records());
