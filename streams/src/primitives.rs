@@ -32,6 +32,13 @@ impl<T, S: IntoIterator<Item: Into<T>>> IntoIterOrSingle<T, Many> for S {
     }
 }
 
+/// Returns 16 random bytes, which identify something.
+pub(crate) fn random_id() -> [u8; 16] {
+    let mut id = [0; 16];
+    id.copy_from_slice(&Digest::random().as_bytes()[..16]);
+    id
+}
+
 /// Formats a value briefly, for logs: the first 10 hex digits of bytes and ids.
 #[derive(Clone, Copy)]
 pub struct Short<T>(pub T);

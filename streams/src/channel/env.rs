@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    config::Config,
-    hold::Holds,
-    protocol::{self, random_id},
-};
+use super::{config::Config, hold::Holds, protocol};
 use crate::{
     NetworkId, PeerId, SecretKey,
     discovery::Discovery,
@@ -43,7 +39,7 @@ impl Env {
     ) -> Arc<Self> {
         Arc::new(Self {
             local_id: secret_key.public(),
-            process: random_id(),
+            process: discovery.process(),
             network_id,
             discovery,
             config,

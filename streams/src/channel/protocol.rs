@@ -10,6 +10,7 @@ use super::format::Format;
 use crate::{
     Criteria, NetworkId, StreamId, UniqueId,
     peer::extension::{self, Extension},
+    primitives::random_id,
 };
 
 /// The protocol name.
@@ -112,13 +113,6 @@ pub(crate) struct Retune {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("handshake of {0} bytes, expected at least {IDS_LEN}")]
 pub(crate) struct TooShort(usize);
-
-/// Returns 16 random bytes.
-pub(crate) fn random_id() -> [u8; 16] {
-    let mut id = [0; 16];
-    id.copy_from_slice(&crate::Digest::random().as_bytes()[..16]);
-    id
-}
 
 impl Epoch {
     pub(crate) fn random() -> Self {

@@ -204,6 +204,11 @@ impl Discovery {
         }
     }
 
+    /// Returns the id of this process, which distinguishes it from others with the same key.
+    pub(crate) fn process(&self) -> [u8; 16] {
+        self.0.process
+    }
+
     /// Notes that a consumer of this process of a peer has connected.
     pub(crate) fn met_process(&self, peer: PeerId, process: [u8; 16]) {
         self.0.met_process(peer, process);

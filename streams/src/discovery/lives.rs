@@ -11,6 +11,15 @@ const LIVES_MAX: usize = 4;
 /// The time after a new run was first seen in which messages of an earlier run may still arrive.
 const OVERLAP_MAX: Duration = Duration::from_secs(2);
 
+/// One run of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Life {
+    /// The start time in its entry, in milliseconds. Two processes may start in the same one.
+    pub(super) started_ms: i64,
+    /// The id of its process; `None` for plain Mosaik.
+    pub(super) process: Option<[u8; 16]>,
+}
+
 /// The runs of peers seen on direct connections, the current one last. At most [`MAX_PEERS`] peers.
 #[derive(Debug)]
 pub(super) struct Lives<K, L>(HashMap<K, Vec<(L, Instant)>>);
@@ -75,5 +84,18 @@ mod tests {
         assert!(!meet(2, 99), "forgotten by then");
         lives.forget(&"peer");
         assert!(lives.0.is_empty());
+    }
+
+    #[test]
+    fn two_processes_that_start_in_the_same_millisecond_are_two_lives() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let life = |process| Life {
+            started_ms: 1_800_000_000_000,
+            process: Some([process; 16]),
+        };
+        let mut lives = Lives::default();
+        let mut meet = |process, at: u32| lives.meet("peer", life(process), start + second * at);
+        assert!(!meet(1, 0) && !meet(2, 10));
+        assert!(meet(1, 20), "the first process still runs");
     }
 }

@@ -23,7 +23,7 @@ use super::{
     exchanges::Exchanges,
     gossip::Gossip,
     jobs::Jobs,
-    lives::Lives,
+    lives::{Life, Lives},
     names::Names,
     problems::{Problem, Problems},
     store::{MAX_PEERS, Merged, Refusal, Store},
@@ -33,6 +33,7 @@ use crate::{
     EndpointAddr, NetworkId, PeerId, SecretKey,
     net::Endpoint,
     peer::{PeerEntry, PeerEntryVersion, SignedPeerEntry, Unverified, now_ms},
+    primitives::random_id,
 };
 
 /// The maximum number of syncs answered at a time; others wait. Each holds the request and its answer.
@@ -59,6 +60,8 @@ pub(super) struct Shared {
     pub(super) incoming: Semaphore,
     pub(super) large_incoming: Semaphore,
     pub(super) key: SecretKey,
+    /// Distinguishes this process from others with the same key.
+    pub(super) process: [u8; 16],
     store: Mutex<Store>,
     catalog: watch::Sender<Catalog>,
     events: broadcast::Sender<Event>,
@@ -73,8 +76,8 @@ pub(super) struct Shared {
     /// The name of this node.
     name: Mutex<Option<Arc<str>>>,
     names: Mutex<Names>,
-    /// Runs of peers, by the start time in their entry, and by the process id that their consumers send.
-    lives: Mutex<Lives<PeerId, i64>>,
+    /// Runs of peers, as shown in syncs, and by the process id that their consumers send.
+    lives: Mutex<Lives<PeerId, Life>>,
     processes: Mutex<Lives<PeerId, [u8; 16]>>,
     problems: Mutex<Problems>,
     /// True if this node answers multicast DNS queries.
@@ -111,6 +114,7 @@ impl Shared {
             incoming: Semaphore::new(INCOMING_MAX),
             large_incoming: Semaphore::new(LARGE_INCOMING_MAX),
             key,
+            process: random_id(),
             catalog: watch::Sender::new(store.catalog()),
             store: Mutex::new(store),
             events: broadcast::Sender::new(config.events_backlog.max(1)),
@@ -246,6 +250,7 @@ impl Shared {
         let name = lock(&self.name).clone();
         let about = About {
             name: name.as_deref(),
+            process: Some(self.process),
             is_key_shared: self.has_problem(&Problem::KeyShared(*to)),
         };
         wire::encode(entries, purpose, about, self.max_frame_len)
@@ -267,9 +272,17 @@ impl Shared {
         lock(&self.names).get(peer)
     }
 
-    /// Notes that a peer presented an entry with this start time on a connection opened at this time.
-    pub(super) fn met_life(&self, peer: PeerId, started_ms: i64, at: Instant) {
-        if lock(&self.lives).meet(peer, started_ms, at) {
+    /// Returns the current run of this node.
+    pub(super) fn life(&self) -> Life {
+        Life {
+            started_ms: self.catalog.borrow().local().version.started_ms,
+            process: Some(self.process),
+        }
+    }
+
+    /// Notes that a peer showed this run on a connection opened at this time.
+    pub(super) fn met_life(&self, peer: PeerId, life: Life, at: Instant) {
+        if lock(&self.lives).meet(peer, life, at) {
             self.report(Problem::KeyShared(peer));
         }
     }

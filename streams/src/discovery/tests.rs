@@ -370,7 +370,16 @@ mod bytes {
             );
             assert!(read.is_ours() && read.of(signed.id()).is_some());
         }
+        let about = wire::About {
+            process: Some([5; 16]),
+            ..wire::About::default()
+        };
+        let frame = wire::encode([&signed], Purpose::Hello, about, 1 << 20);
+        let tail = b"MSX1\0\0\0\x1c\0\x07\0\0\0\0\0\x0e\0\0\0\x10";
+        assert_eq!(frame, [&expected, &tail[..], &[5; 16]].concat());
+        assert_eq!(Snapshot::decode(&frame).unwrap().process(), Some([5; 16]));
         let plain = Snapshot::decode(&expected).unwrap();
+        assert_eq!(plain.process(), None);
         assert!(!plain.is_ours() && !plain.is_push() && plain.entries.len() == 1);
     }
 

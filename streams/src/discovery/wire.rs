@@ -12,7 +12,7 @@ use crate::{
     PeerId,
     peer::{
         PeerEntryVersion, SignedPeerEntry, Unverified,
-        extension::{DEPARTED, ENTRY_PUSH, Extension, KEY_SHARED, MAX_LEN, NAME},
+        extension::{DEPARTED, ENTRY_PUSH, Extension, KEY_SHARED, MAX_LEN, NAME, PROCESS},
     },
 };
 
@@ -87,6 +87,11 @@ impl Snapshot {
         names::read(self.extension.get(NAME)?)
     }
 
+    /// Returns the id of the sender's process; `None` for plain Mosaik.
+    pub(super) fn process(&self) -> Option<[u8; 16]> {
+        self.extension.get(PROCESS)?.try_into().ok()
+    }
+
     /// Returns true if the sender reports that another running node has the receiver's key.
     pub(super) fn is_key_shared(&self) -> bool {
         self.extension.get(KEY_SHARED).is_some()
@@ -114,6 +119,8 @@ pub(super) enum Purpose {
 pub(super) struct About<'a> {
     /// The name of the sender.
     pub(super) name: Option<&'a str>,
+    /// The id of the sender's process.
+    pub(super) process: Option<[u8; 16]>,
     /// True if another running node has the receiver's key.
     pub(super) is_key_shared: bool,
 }
@@ -149,6 +156,9 @@ pub(super) fn encode<'a>(
     };
     if let Some(name) = about.name {
         extension.set(NAME, names::shortened(name).as_bytes().to_vec());
+    }
+    if let Some(process) = about.process {
+        extension.set(PROCESS, process.to_vec());
     }
     if about.is_key_shared {
         extension.set(KEY_SHARED, HELLO);

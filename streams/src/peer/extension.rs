@@ -38,6 +38,8 @@ pub(crate) const FORMAT: u16 = 10;
 pub(crate) const NAME: u16 = 11;
 /// In the answer to a snapshot: another running node uses the dialling node's key.
 pub(crate) const KEY_SHARED: u16 = 12;
+/// In a snapshot: the process of its sender.
+pub(crate) const PROCESS: u16 = 14;
 /// In hello and retune: the number of consumers that share the subscription.
 pub(crate) const CONSUMERS: u16 = 13;
 

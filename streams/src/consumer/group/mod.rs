@@ -27,16 +27,11 @@ use super::config::Config;
 use crate::{
     PeerId, StreamId, UniqueId,
     channel::{
-        authorization::Authorizer,
-        backoff::ExponentialBackoff,
-        config::Scope,
-        env::Env,
-        format::Format,
-        protocol::{SubscriberId, random_id},
-        queue::Source,
-        status::next_generation,
+        authorization::Authorizer, backoff::ExponentialBackoff, config::Scope, env::Env,
+        format::Format, protocol::SubscriberId, queue::Source, status::next_generation,
     },
     peer::PeerEntry,
+    primitives::random_id,
 };
 
 /// The settings that consumers must have in common to share a subscription.

@@ -15,6 +15,7 @@ pub(super) use requests::{greet, request};
 
 use super::{
     jobs::Kind,
+    lives::Life,
     problems::Problem,
     shared::Shared,
     store::{Merged, Refusal},
@@ -104,7 +105,7 @@ pub(super) async fn with(
             Kind::Full => shared.frame([catalog.local()], Purpose::Hello, &to.id),
         }
     };
-    let known = exchange(shared, to, kind, first).await?;
+    let Answer { known, .. } = exchange(shared, to, kind, first).await?;
     if kind == Kind::Full && !is_proved {
         let catalog = shared.catalog();
         let news: Vec<_> = wire::news(&catalog, &to.id, &known).collect();
@@ -136,12 +137,17 @@ pub(super) async fn is_another_me(
 ) -> Result<bool, SyncError> {
     let local = shared.catalog().local().clone();
     let frame = || shared.frame([&local], Purpose::Push, &to.id);
-    let known = exchange(shared, to, Kind::Push, frame).await?;
-    let started = known.get(&to.id).map(|version| version.started_ms);
-    Ok(started.is_some_and(|started| started != local.version.started_ms))
+    let answer = exchange(shared, to, Kind::Push, frame).await?;
+    Ok(answer.life != shared.life())
 }
 
-type Known = HashMap<PeerId, PeerEntryVersion>;
+/// The answer of a peer.
+struct Answer {
+    /// The run that answered.
+    life: Life,
+    /// The versions of the entries that it sent.
+    known: HashMap<PeerId, PeerEntryVersion>,
+}
 
 /// Exchanges with a peer, unless this node is departing. The frame is built once the connection is open: a whole
 /// catalog takes time to build, and any node can announce peers that do not exist.
@@ -150,7 +156,7 @@ async fn exchange(
     to: &EndpointAddr,
     kind: Kind,
     frame: impl FnOnce() -> Vec<u8>,
-) -> Result<Known, SyncError> {
+) -> Result<Answer, SyncError> {
     let link = connect(shared, to).await?;
     let conn = link.conn.clone();
     let said = shared.exchanges.run(speak(shared, link, kind, frame()));
@@ -170,7 +176,7 @@ async fn speak(
     mut link: Link,
     kind: Kind,
     frame: Vec<u8>,
-) -> Result<Known, SyncError> {
+) -> Result<Answer, SyncError> {
     let result = ask(shared, &mut link, &frame, kind).await;
     link.conn.close(match &result {
         Ok(_) => CloseReason::Success,
@@ -184,7 +190,7 @@ async fn ask(
     link: &mut Link,
     frame: &[u8],
     kind: Kind,
-) -> Result<Known, SyncError> {
+) -> Result<Answer, SyncError> {
     let opened = Instant::now();
     in_time(link.tx.send_frame(frame)).await?;
     let answer = in_time(link.rx.recv_frame())
@@ -204,11 +210,15 @@ async fn ask(
     if snapshot.is_key_shared() {
         shared.report(Problem::OwnKeyShared);
     }
-    shared.met_life(peer, own.entry.version.started_ms, opened);
+    let life = Life {
+        started_ms: own.entry.version.started_ms,
+        process: snapshot.process(),
+    };
+    shared.met_life(peer, life, opened);
     if peer != shared.key.public() {
         take(shared, &peer, snapshot, kind == Kind::Push).await?;
     }
-    Ok(known)
+    Ok(Answer { life, known })
 }
 
 /// Merges a snapshot received from a peer. Requests syncs with new peers, and with `peer` itself if it is new and only
@@ -330,13 +340,17 @@ async fn answer<'a>(
         None if is_known => None,
         None => return Err(SyncError::NoEntry),
     };
-    if let Some(version) = own {
-        shared.met_life(peer, version.started_ms, opened);
+    let life = own.map(|version| Life {
+        started_ms: version.started_ms,
+        process: snapshot.process(),
+    });
+    if let Some(life) = life {
+        shared.met_life(peer, life, opened);
     }
     let catalog = shared.catalog();
     if peer == shared.key.public() {
         // This node dialled itself, or another node has its key.
-        if own.is_some_and(|own| own.started_ms != catalog.local().version.started_ms) {
+        if life.is_some_and(|life| life != shared.life()) {
             shared.report(Problem::OwnKeyShared);
         }
         let frame = shared.frame([catalog.local()], Purpose::Hello, &peer);
@@ -375,3 +389,6 @@ const fn reason_for(error: &SyncError) -> CloseReason {
         SyncError::TimedOut | SyncError::NotBound | SyncError::Connect(_) => CloseReason::Cancelled,
     }
 }
+
+#[cfg(test)]
+mod tests;
