@@ -11,6 +11,7 @@ mod file;
 mod format;
 mod generate;
 mod line_writer;
+mod position;
 mod registry;
 mod resource;
 mod sink;
@@ -27,6 +28,7 @@ pub use self::{
     format::{DataFormat, Delimiter, Format, HeaderError, MAX_COLUMNS, to_json},
     generate::Generate,
     line_writer::Progress,
+    position::{Position, ResumeError},
     resource::{Problem, Resource},
     sink::{GIVE_UP_TIME, Sink, SinkConfig, SinkCounts, SinkSettings, open_sink},
     source::{

@@ -5,7 +5,9 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use mosaik_streams::Frames;
 
-use super::{Compare, Configured, OpenError, Problem, Progress, Resource, SinkError};
+use super::{
+    Compare, Configured, OpenError, Position, Problem, Progress, Resource, ResumeError, SinkError,
+};
 
 /// Maximum time for giving up a cancelled write: 1 s.
 pub const GIVE_UP_TIME: Duration = Duration::from_secs(1);
@@ -92,6 +94,24 @@ pub trait Sink: fmt::Debug + Send {
 
     /// Returns the progress of writing, for observers.
     fn progress(&self) -> Arc<Progress>;
+
+    /// Makes durable what was written, and returns how much that is, for [`resume`](Self::resume); `None` if the sink
+    /// cannot take back what it has written.
+    ///
+    /// # Errors
+    /// The output cannot be synced. The sink cannot write afterwards.
+    fn sync(&mut self) -> BoxFuture<'_, Result<Option<Position>, SinkError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Goes on behind what an earlier process has made durable, and removes what it wrote after that. Called before the
+    /// first [`write`](Self::write).
+    ///
+    /// # Errors
+    /// The output is not the one that was written. Nothing is removed then.
+    fn resume<'a>(&'a mut self, _durable: &'a Position) -> BoxFuture<'a, Result<(), ResumeError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 
     /// Waits until everything accepted is written. Later writes return [`SinkError::Closed`].
     ///

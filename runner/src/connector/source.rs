@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc};
 use futures::future::BoxFuture;
 use mosaik_streams::{Encoding, Frames};
 
-use super::{Compare, ConfigError, Configured, Format, OpenError, Problem, Resource, SourceError};
+use super::{
+    Compare, ConfigError, Configured, Format, OpenError, Position, Problem, Resource, ResumeError,
+    SourceError,
+};
 
 /// Default maximum size of a source's record: 1 MiB, which is 1/16 of the maximum on a stream.
 pub const DEFAULT_MAX_DATUM_BYTES: usize = 1024 * 1024;
@@ -167,6 +170,20 @@ pub trait Source: fmt::Debug + Send {
     /// already read, and then `None`. Returns `false` for other sources, which are not affected.
     fn stop(&mut self) -> bool {
         false
+    }
+
+    /// Returns the position behind the records that [`next`](Self::next) has returned, from which
+    /// [`resume`](Self::resume) goes on; `None` if the source cannot be read again.
+    fn position(&self) -> Option<Position> {
+        None
+    }
+
+    /// Goes on at a position of an earlier process. Called before the first [`next`](Self::next).
+    ///
+    /// # Errors
+    /// The source does not have this position any more, or it is not one of this source.
+    fn resume<'a>(&'a mut self, _position: &'a Position) -> BoxFuture<'a, Result<(), ResumeError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     /// Returns the counters of the source.
