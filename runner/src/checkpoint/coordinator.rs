@@ -59,10 +59,17 @@ struct Shared {
     changes: watch::Sender<u64>,
 }
 
-/// A request for a checkpoint at once.
+/// A request to the coordinator.
+#[derive(Debug)]
+enum Request {
+    Take { is_last: bool },
+    Clear,
+    Close,
+}
+
 #[derive(Debug)]
 struct Ask {
-    is_last: bool,
+    request: Request,
     answer: oneshot::Sender<Outcome>,
 }
 
@@ -142,15 +149,24 @@ impl Checkpoints {
         });
     }
 
-    /// Removes a stage that is no longer part of the graph.
-    pub fn remove(&self, stage: &StageId) {
-        self.0.members().remove(stage);
-        self.0.changed();
+    /// Forgets all stages but these, which are the stages of the graph.
+    pub fn keep(&self, stages: &[StageId]) {
+        self.0.members().keep(stages);
     }
 
-    /// Returns a watch on the number of the last committed checkpoint.
-    pub fn committed(&self) -> watch::Receiver<u64> {
-        self.0.committed.subscribe()
+    /// Returns the number of the last committed checkpoint; 0 if there is none.
+    pub fn committed(&self) -> u64 {
+        *self.0.committed.borrow()
+    }
+
+    /// Discards the last checkpoint, because the graph has worked off everything.
+    pub async fn clear(&self) -> Outcome {
+        self.ask(Request::Clear).await
+    }
+
+    /// Takes no more checkpoints, and closes the ledger.
+    pub async fn close(self) {
+        let _ = self.ask(Request::Close).await;
     }
 
     /// Returns the stages of the last checkpoint.
@@ -161,11 +177,13 @@ impl Checkpoints {
 
     /// Takes a checkpoint at once, behind which sources send nothing if `is_last` is set.
     pub async fn take(&self, is_last: bool) -> Outcome {
+        self.ask(Request::Take { is_last }).await
+    }
+
+    async fn ask(&self, request: Request) -> Outcome {
         let (answer, outcome) = oneshot::channel();
-        let gone = || Outcome::GivenUp {
-            reason: "the node takes no more checkpoints".to_owned(),
-        };
-        if self.0.asks.send(Ask { is_last, answer }).await.is_err() {
+        let gone = || given_up("the node takes no more checkpoints".to_owned());
+        if self.0.asks.send(Ask { request, answer }).await.is_err() {
             return gone();
         }
         outcome.await.unwrap_or_else(|_| gone())
@@ -217,12 +235,22 @@ impl Coordinator {
                 }
                 _ = ticks.tick() => None,
             };
-            let is_last = ask.as_ref().is_some_and(|ask| ask.is_last);
-            let outcome = self.round(is_last).await;
-            if let Some(ask) = ask {
-                // The requester may be gone.
-                let _ = ask.answer.send(outcome);
-            }
+            let Some(Ask { request, answer }) = ask else {
+                self.round(false).await;
+                continue;
+            };
+            let outcome = match request {
+                Request::Take { is_last } => self.round(is_last).await,
+                Request::Clear => self.write(0, BTreeMap::new()).await,
+                Request::Close => {
+                    // The answer comes after the file is closed.
+                    drop(self);
+                    let _ = answer.send(given_up("the ledger is closed".to_owned()));
+                    return;
+                }
+            };
+            // The requester may be gone.
+            let _ = answer.send(outcome);
         }
     }
 
@@ -248,7 +276,18 @@ impl Coordinator {
             is_last,
         });
         match self.collect(&mut round, began).await {
-            Ok(stages) => self.commit(round.number(), stages, began).await,
+            Ok(stages) => {
+                let outcome = self.write(round.number(), stages).await;
+                tracing::debug!(?outcome, took = ?began.elapsed(), "checkpoint");
+                if outcome
+                    != (Outcome::Committed {
+                        number: round.number(),
+                    })
+                {
+                    self.shared.given_up.send_replace(round.number());
+                }
+                outcome
+            }
             Err(reason) => {
                 self.shared.given_up.send_replace(round.number());
                 tracing::debug!("checkpoint {} given up: {reason}", round.number());
@@ -264,6 +303,9 @@ impl Coordinator {
     ) -> Result<BTreeMap<StageId, StageImage>, String> {
         let deadline = began + self.every.max(ALIGNMENT_MAX);
         loop {
+            if let Some(reason) = round.refused() {
+                return Err(reason.to_owned());
+            }
             if let Some(images) = round.complete(&self.shared.members()) {
                 return Ok(images);
             }
@@ -292,34 +334,32 @@ impl Coordinator {
         }
     }
 
-    async fn commit(
-        &mut self,
-        number: u64,
-        stages: BTreeMap<StageId, StageImage>,
-        began: Instant,
-    ) -> Outcome {
+    /// Makes these images the last checkpoint; without any, discards it.
+    async fn write(&mut self, number: u64, stages: BTreeMap<StageId, StageImage>) -> Outcome {
         let Some(mut ledger) = self.ledger.take() else {
             return given_up("an earlier one could not be written".to_owned());
         };
         #[cfg(test)]
         self.shared.last.send_replace(stages.clone());
-        let committing = tokio::task::spawn_blocking(move || {
-            let committed = ledger.commit(number, &stages);
-            (ledger, committed)
+        let writing = tokio::task::spawn_blocking(move || {
+            let written = if stages.is_empty() {
+                ledger.clear()
+            } else {
+                ledger.commit(number, &stages)
+            };
+            (ledger, written)
         });
-        let outcome = match committing.await {
+        let reason = match writing.await {
             Ok((ledger, Ok(()))) => {
                 self.ledger = Some(ledger);
                 self.shared.committed.send_replace(number);
-                tracing::debug!(number, took = ?began.elapsed(), "checkpoint");
                 return Outcome::Committed { number };
             }
             Ok((_, Err(error))) => error.to_string(),
             Err(error) => error.to_string(),
         };
-        self.shared.given_up.send_replace(number);
-        tracing::error!("no more checkpoints: {outcome}");
-        given_up(outcome)
+        tracing::error!("no more checkpoints: {reason}");
+        given_up(reason)
     }
 }
 

@@ -15,6 +15,15 @@ pub struct Begun {
     pub is_last: bool,
 }
 
+/// What a source hears from the coordinator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceSignal {
+    /// A checkpoint begins.
+    Begun(Begun),
+    /// The stream takes records again.
+    Open,
+}
+
 /// What a stage that reads streams hears from the coordinator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
@@ -37,6 +46,8 @@ pub(super) struct Note {
 pub(super) enum Event {
     /// It has passed a barrier.
     Passed(u64, StageImage),
+    /// It has passed a barrier without a state, for this reason.
+    Refused(u64, String),
     /// It has worked off everything.
     Ended(StageImage),
     /// It is gone.
@@ -89,11 +100,15 @@ impl Line {
         self.0.is_some()
     }
 
-    /// Waits for the next checkpoint that begins here: at a source, or at a stage whose inputs bring no barriers. Cancel
-    /// safe.
-    pub async fn begins(&mut self) -> Begun {
+    /// Waits for the next checkpoint, which begins at this source, or for the stream to take records again after the
+    /// last one. Cancel safe.
+    pub async fn source_signal(&mut self) -> SourceSignal {
+        if !self.is_open() {
+            self.opens().await;
+            return SourceSignal::Open;
+        }
         match &mut self.0 {
-            Some(inner) => inner.begins().await,
+            Some(inner) => SourceSignal::Begun(inner.begins().await),
             None => std::future::pending().await,
         }
     }
@@ -125,10 +140,10 @@ impl Line {
     }
 
     /// Waits until the stage's streams take records. Cancel safe.
-    pub async fn opens(&mut self) {
-        let Some(inner) = &mut self.0 else { return };
+    pub async fn opens(&self) {
+        let Some(inner) = &self.0 else { return };
         for output in &inner.outputs {
-            output.opens(&mut inner.given_up).await;
+            output.opens(&mut inner.given_up.clone()).await;
         }
     }
 
@@ -140,6 +155,16 @@ impl Line {
             output.pass(number);
         }
         inner.note(Event::Passed(number, image));
+    }
+
+    /// Passes a barrier on, and notes that the checkpoint has to be given up, because the stage cannot note its state.
+    pub fn refuse(&mut self, number: u64, reason: String) {
+        let Some(inner) = &mut self.0 else { return };
+        inner.passed = number;
+        for output in &mut inner.outputs {
+            output.pass(number);
+        }
+        inner.note(Event::Refused(number, reason));
     }
 
     /// Notes the final state of a stage that has worked off everything. It counts for every later checkpoint.

@@ -19,5 +19,5 @@ pub use self::{
     gate::{Gate, Writer},
     image::{Image, InstanceImage, StageId, StageImage},
     ledger::{Ledger, LedgerError},
-    line::{Alignment, Begun, Line, Signal},
+    line::{Alignment, Begun, Line, Signal, SourceSignal},
 };

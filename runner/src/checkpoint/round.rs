@@ -33,11 +33,11 @@ impl Members {
         }
     }
 
-    /// Removes a stage that is no longer part of the graph.
-    pub(super) fn remove(&mut self, stage: &StageId) {
-        self.live.remove(stage);
-        self.ended.remove(stage);
-        self.missing.remove(stage);
+    /// Forgets all stages but these.
+    pub(super) fn keep(&mut self, stages: &[StageId]) {
+        self.live.retain(|stage, _| stages.contains(stage));
+        self.ended.retain(|stage, _| stages.contains(stage));
+        self.missing.retain(|stage| stages.contains(stage));
     }
 
     /// Returns a stage whose state is lost, so that no checkpoint can be complete.
@@ -56,6 +56,8 @@ impl Members {
 pub(super) struct Round {
     number: u64,
     images: BTreeMap<StageId, StageImage>,
+    /// The reason that a stage has no state to note.
+    refused: Option<String>,
 }
 
 impl Round {
@@ -63,7 +65,13 @@ impl Round {
         Self {
             number,
             images: BTreeMap::new(),
+            refused: None,
         }
+    }
+
+    /// Returns the reason that the checkpoint has to be given up.
+    pub(super) fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
     }
 
     pub(super) const fn number(&self) -> u64 {
@@ -105,6 +113,11 @@ pub(super) fn take(members: &mut Members, round: Option<&mut Round>, note: Note)
     match event {
         Event::Ended(image) => members.end(stage, image),
         Event::Left => members.leave(stage),
+        Event::Refused(number, reason) => {
+            if let Some(round) = round.filter(|round| round.number == number) {
+                round.refused = Some(format!("{stage}: {reason}"));
+            }
+        }
         Event::Passed(number, image) => {
             if let Some(round) = round.filter(|round| round.number == number) {
                 round.images.insert(stage, image);

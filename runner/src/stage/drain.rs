@@ -15,6 +15,9 @@ pub enum Drain {
     /// Like [`Queued`](Self::Queued), but a source stops immediately and passes its unsent records
     /// to its successor.
     HandOver,
+    /// Nothing, and no input is ended: the last checkpoint holds the state of the stage, and a later process goes on
+    /// from there.
+    Suspend,
     /// Everything up to the end of private streams, whose writers have ended. A shared stream has
     /// remote writers and does not end: the stage receives until nothing arrives for
     /// [`SHARED_QUIET`], for at most [`SHARED_MAX`], and reads everything received.
@@ -52,6 +55,7 @@ impl<'a> Draining<'a> {
     pub(super) async fn next(&mut self, handoff: &Handoff) -> Option<Frames> {
         let consumer = &mut self.input.consumer;
         match self.drain {
+            Drain::Suspend => None,
             Drain::Queued | Drain::HandOver if self.left == 0 => None,
             Drain::Queued | Drain::HandOver => {
                 let batch = consumer.try_recv_frames(self.left.min(BATCH_DATUMS_MAX))?;

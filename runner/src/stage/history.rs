@@ -73,11 +73,12 @@ pub(super) struct Restored {
 }
 
 impl History {
-    /// Creates the history of an instance that starts from `saved`.
+    /// Creates the history of an instance that starts from `saved`, with these input ports ended.
     pub(super) fn new(
         component: &Component,
         interval: Option<Duration>,
         saved: Option<Saved>,
+        ended: Vec<u32>,
     ) -> Self {
         let kept = saved.as_ref().map_or(0, |saved| saved.kept);
         Self {
@@ -86,7 +87,7 @@ impl History {
             interval: interval.unwrap_or(SNAPSHOT_INTERVAL),
             snapshot: saved.map(|saved| saved.state),
             taken: (Instant::now(), Duration::ZERO),
-            ended: Vec::new(),
+            ended,
             journal: VecDeque::new(),
             journal_bytes: 0,
             is_whole: true,
@@ -287,6 +288,16 @@ impl History {
             (_, Some(_), false) => format!("its last snapshot, {age:.1}s old"),
         })
     }
+}
+
+/// Repeats the end of an input whose answers are known.
+///
+/// # Errors
+/// The instance fails.
+pub(super) fn repeat_end(instance: &mut Instance, port: u32) -> Result<(), CallError> {
+    repeat(instance, &Task::Finish(port), &ClockTrace::default())?;
+    instance.forget_reports();
+    Ok(())
 }
 
 /// Repeats a call whose answers are known.

@@ -19,17 +19,25 @@ pub(super) enum InstanceSet {
 }
 
 impl InstanceSet {
-    /// Creates the workers from the instances and their saved state. `ended` lists the input ports
-    /// that have already ended.
+    /// Creates the workers from the instances and their saved state. `due` lists the input ports
+    /// that have ended and whose end the instances have yet to process, and `done` those whose end
+    /// they have processed.
     pub(super) fn new(
         shared: &SharedConfig,
         members: Vec<(Instance, Option<Saved>)>,
         partitioning: &Partitioning,
-        ended: &[u32],
+        (due, done): (&[u32], &[u32]),
     ) -> Result<Self, String> {
         let mut workers: Vec<Worker> = members
             .into_iter()
-            .map(|(instance, saved)| Worker::new(shared.clone(), instance, saved, ended.to_vec()))
+            .map(|(instance, saved)| {
+                Worker::new(
+                    shared.clone(),
+                    instance,
+                    saved,
+                    (due.to_vec(), done.to_vec()),
+                )
+            })
             .collect();
         if workers.len() > 1 {
             return Pool::start(workers, partitioning).map(Self::Many);

@@ -9,16 +9,25 @@ use serde_json::value::RawValue;
 
 /// The fields of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key(Paths);
+pub struct Key {
+    paths: Paths,
+    fields: Vec<String>,
+}
 
 impl Key {
     /// Creates a key from fields in dotted form, such as `user.id`.
     pub fn new<'a>(dotted: impl IntoIterator<Item = &'a str>) -> Self {
+        let fields: Vec<String> = dotted.into_iter().map(str::to_owned).collect();
         let mut paths = Paths::default();
-        for names in dotted.into_iter().map(path::names) {
+        for names in fields.iter().map(|field| path::names(field)) {
             paths.add(names.into_iter().map(Into::into));
         }
-        Self(paths)
+        Self { paths, fields }
+    }
+
+    /// Returns the fields in dotted form.
+    pub fn fields(&self) -> &[String] {
+        &self.fields
     }
 
     /// Returns the record's key as compact JSON: the value of the field, or the list of values if
@@ -28,7 +37,7 @@ impl Key {
     pub fn of(&self, datum: &[u8]) -> Vec<u8> {
         let mut key = Vec::new();
         let (mut one, mut many);
-        let names = self.0.tops();
+        let names = self.paths.tops();
         let found: &mut [Option<&RawValue>] = if names.len() == 1 {
             one = [None];
             &mut one
@@ -39,11 +48,11 @@ impl Key {
         let members = Members { names, found };
         // After a parse error, the members of an object that precede it still count.
         let _ = members.deserialize(&mut serde_json::Deserializer::from_slice(datum));
-        let is_list = self.0.len() != 1;
+        let is_list = self.paths.len() != 1;
         if is_list {
             key.push(b'[');
         }
-        for (index, value) in self.0.values(found).enumerate() {
+        for (index, value) in self.paths.values(found).enumerate() {
             if index > 0 {
                 key.push(b',');
             }

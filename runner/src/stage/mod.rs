@@ -16,6 +16,7 @@ mod failure;
 mod guest;
 mod handoff;
 mod history;
+mod image;
 mod instance_set;
 mod key;
 mod operator;
@@ -39,20 +40,19 @@ pub use drain::{Drain, SHARED_MAX, SHARED_QUIET};
 pub use guest::Guest;
 pub use handoff::Handoff;
 pub use history::SNAPSHOT_INTERVAL;
+pub use image::RestoredState;
 pub use key::Key;
 pub use operator::OperatorStage;
 pub use operator_counters::{OperatorCounter, OperatorCounters};
 pub use partitioning::Partitioning;
 pub use single::{Lost, Receiver, SingleInstance};
 pub use sink::SinkStage;
-pub use source::SourceStage;
+pub use source::{Reading, SourceStage};
 pub use update::{Asked, Replacement, Settings, Update};
 pub use worker::OutputPort;
 
-use mosaik_streams::{Frames, FramesConsumer};
+use mosaik_streams::FramesConsumer;
 use tokio::sync::mpsc;
-
-use crate::connector::Source;
 
 /// Maximum number of records that a stage takes from an edge at once, regardless of the edge's own
 /// bound: 4096.
@@ -123,5 +123,5 @@ pub struct Ended {
     pub inputs: Vec<Input>,
     /// A producer's source, with the records read from it but not handed on, so that a successor
     /// can continue with them.
-    pub source: Option<(Box<dyn Source>, Frames)>,
+    pub source: Option<Reading>,
 }

@@ -5,11 +5,14 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     BATCH_DATUMS_MAX, Blueprint, Command, Control, Converters, Counters, Drain, End, Ended,
-    Handoff, Input, OutputPort, Partitioning, Settings, drain::Draining, instance_set::InstanceSet,
-    worker::SharedConfig,
+    Handoff, Input, OutputPort, Partitioning, RestoredState, Settings, drain::Draining,
+    history::Saved, image::instance_images, instance_set::InstanceSet, worker::SharedConfig,
 };
-use crate::operator::Instance;
-use mosaik_streams::Frames;
+use crate::{
+    checkpoint::{Alignment, Line, Signal, StageImage},
+    operator::Instance,
+};
+use mosaik_streams::{Frames, Received};
 
 /// A running operator of the manifest.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub struct OperatorStage {
     pub name: String,
     /// The opened instances; their number matches `partitioning`.
     pub instances: Vec<Instance>,
+    /// The state that was restored in them from a checkpoint.
+    pub restored: Option<RestoredState>,
     /// The rule that assigns records to instances.
     pub partitioning: Partitioning,
     /// Builds the instances again after a failure.
@@ -32,23 +37,29 @@ pub struct OperatorStage {
     pub settings: Settings,
     /// Its counters.
     pub counters: Arc<Counters>,
+    /// Its line to the coordinator of checkpoints.
+    pub line: Line,
 }
 
 impl OperatorStage {
     /// Processes records until all inputs have ended, the operator fails permanently, or the stage
     /// is asked to stop. Blocks the polling thread during guest calls.
     pub async fn run(self, mut control: Control) -> Ended {
-        let (mut running, instances) = Running::new(self, control.handoff.clone());
-        let members = instances.into_iter().map(|instance| (instance, None));
+        let (mut running, instances, saved) = Running::new(self, control.handoff.clone());
+        let members = instances.into_iter().zip(saved);
         let end = match InstanceSet::new(
             &running.shared,
             members.collect(),
             &running.partitioning,
-            &[],
+            (&[], &running.ended_ports),
         ) {
             Ok(mut instances) => {
                 let end = running.pump(&mut instances, &mut control).await;
-                instances.end(!matches!(end, End::Finished), false).await;
+                if end == End::Finished && running.line.is_used() {
+                    running.note_end(&mut instances).await;
+                }
+                let at_once = end != End::Finished && !running.is_suspended;
+                instances.end(at_once, running.is_suspended).await;
                 end
             }
             Err(reason) => End::Failed(reason),
@@ -71,6 +82,12 @@ pub(super) struct Running {
     pub(super) ticks: Option<tokio::time::Interval>,
     /// The input to poll first. It rotates, so that a busy input does not starve the others.
     turn: usize,
+    pub(super) line: Line,
+    alignment: Alignment,
+    /// The input ports whose end an earlier process has worked off.
+    ended_ports: Vec<u32>,
+    /// True if a later process goes on with the state of the last checkpoint.
+    is_suspended: bool,
 }
 
 enum Event {
@@ -78,11 +95,18 @@ enum Event {
     Tick,
     Instances(Result<(), End>),
     HandedOn(Result<(), End>),
-    Batch(usize, Option<Frames>),
+    /// The outputs take records again after a barrier.
+    Open,
+    Signal(Signal),
+    Received(usize, Option<Received>),
 }
 
 impl Running {
-    fn new(stage: OperatorStage, handoff: Handoff) -> (Self, Vec<Instance>) {
+    fn new(stage: OperatorStage, handoff: Handoff) -> (Self, Vec<Instance>, Vec<Option<Saved>>) {
+        let (saved, ended_ports) = match stage.restored {
+            Some(restored) => restored.into_parts(),
+            None => (vec![None; stage.instances.len()], Vec::new()),
+        };
         let shared = SharedConfig {
             name: stage.name,
             blueprint: stage.blueprint,
@@ -100,15 +124,39 @@ impl Running {
             inputs: stage.inputs,
             ticks: stage.settings.tick.map(interval),
             turn: 0,
+            alignment: stage.line.alignment(),
+            line: stage.line,
+            ended_ports,
+            is_suspended: false,
         };
-        (running, stage.instances)
+        (running, stage.instances, saved)
     }
 
     async fn pump(&mut self, instances: &mut InstanceSet, control: &mut Control) -> End {
         loop {
+            if !instances.holds() {
+                let open = &self.open;
+                if let Some(number) = self.alignment.complete(&self.line, |input| open[input]) {
+                    self.alignment.release();
+                    self.pass_barrier(instances, number).await;
+                }
+            }
             let handled = match self.next_event(instances, control).await {
+                Event::Command(Some(Command::Drain(Drain::Suspend))) => {
+                    self.is_suspended = true;
+                    return End::Stopped;
+                }
                 Event::Command(Some(Command::Drain(drain))) => {
                     return self.drain(instances, drain).await;
+                }
+                Event::Open => Ok(()),
+                Event::Signal(Signal::GivenUp) => {
+                    self.alignment.release_if_given_up(&self.line);
+                    Ok(())
+                }
+                Event::Signal(Signal::Begun(begun)) => {
+                    self.pass_barrier(instances, begun.number).await;
+                    Ok(())
                 }
                 Event::Command(None) => return End::Stopped,
                 Event::Command(Some(Command::Update(update, asked))) => {
@@ -122,12 +170,21 @@ impl Running {
                 }
                 Event::HandedOn(handed_on) => handed_on,
                 Event::Tick => instances.tick().await,
-                Event::Batch(index, Some(batch)) => {
+                Event::Received(index, Some(Received::Batch(batch))) => {
                     self.batch(instances, self.inputs[index].port, batch).await
                 }
-                Event::Batch(index, None) => {
+                Event::Received(index, Some(Received::Mark(mark))) => {
+                    self.alignment.arrive(&self.line, index, mark);
+                    Ok(())
+                }
+                Event::Received(index, None) => {
                     self.open[index] = false;
-                    instances.finish(self.inputs[index].port).await
+                    let port = self.inputs[index].port;
+                    if self.ended_ports.contains(&port) {
+                        Ok(())
+                    } else {
+                        instances.finish(port).await
+                    }
                 }
             };
             if let Err(end) = handled {
@@ -143,14 +200,22 @@ impl Running {
     /// edge.
     ///
     /// Triggered when a command arrives; when output is handed on; when the pause after a failure
-    /// is over, or an instance ends the stage; when a tick is due; or when an open input has a
-    /// batch or has ended.
+    /// is over, or an instance ends the stage; when a tick is due; when an open input has a batch or
+    /// has ended; or when a checkpoint begins here, is given up, or is passed by all other writers
+    /// of the outputs.
     async fn next_event(&mut self, instances: &mut InstanceSet, control: &mut Control) -> Event {
         if instances.holds() {
             return tokio::select! {
                 biased;
                 command = control.commands.recv() => Event::Command(command),
                 handed_on = instances.hand_on() => Event::HandedOn(handed_on),
+            };
+        }
+        if !self.line.is_open() {
+            return tokio::select! {
+                biased;
+                command = control.commands.recv() => Event::Command(command),
+                () = self.line.opens() => Event::Open,
             };
         }
         let ready = instances.is_ready();
@@ -161,7 +226,54 @@ impl Running {
             command = control.commands.recv() => Event::Command(command),
             changed = instances.changes(), if !ready || is_pool => Event::Instances(changed),
             () = next_tick(self.ticks.as_mut()), if ready => Event::Tick,
-            (index, batch) = next_batch(&mut self.inputs, &self.open, self.turn), if ready => Event::Batch(index, batch),
+            signal = self.line.signal() => Event::Signal(signal),
+            (index, received) = next_received(&mut self.inputs, &self.open, &self.alignment, self.turn), if ready => Event::Received(index, received),
+        }
+    }
+
+    /// Notes the state of the instances for a checkpoint, and passes the barrier on.
+    async fn pass_barrier(&mut self, instances: &mut InstanceSet, number: u64) {
+        match instances.snapshots().await {
+            Ok(saved) => {
+                let image = self.image(saved, false);
+                self.line.pass(number, image);
+            }
+            Err(reason) => self.line.refuse(number, reason),
+        }
+    }
+
+    /// Lets inputs go on that wait for a barrier on others.
+    pub(super) fn release_inputs(&mut self) {
+        self.alignment.release();
+    }
+
+    /// Notes the final state.
+    async fn note_end(&self, instances: &mut InstanceSet) {
+        match instances.snapshots().await {
+            Ok(saved) => self.line.ends(self.image(saved, true)),
+            Err(reason) => tracing::warn!(
+                operator = self.shared.name,
+                "no more checkpoints: its final state is lost: {reason}"
+            ),
+        }
+    }
+
+    fn image(&self, saved: Vec<Saved>, ended: bool) -> StageImage {
+        let inputs = self.inputs.iter().zip(&self.open);
+        let mut ended_ports = self.ended_ports.clone();
+        ended_ports.extend(inputs.filter_map(|(input, open)| (!open).then_some(input.port)));
+        ended_ports.sort_unstable();
+        ended_ports.dedup();
+        StageImage::Operator {
+            ended_ports,
+            key: self
+                .partitioning
+                .key
+                .as_ref()
+                .map(|key| key.fields().to_vec()),
+            component: self.shared.blueprint.component.hash(),
+            instances: instance_images(saved),
+            ended,
         }
     }
 
@@ -228,15 +340,21 @@ async fn next_tick(ticks: Option<&mut tokio::time::Interval>) {
     }
 }
 
-/// Returns the next batch of any open input. Polls the inputs starting at `turn`. Cancel safe.
-async fn next_batch(inputs: &mut [Input], open: &[bool], turn: usize) -> (usize, Option<Frames>) {
+/// Returns what comes next on any open input that the alignment does not hold. Polls the inputs
+/// starting at `turn`. Cancel safe.
+async fn next_received(
+    inputs: &mut [Input],
+    open: &[bool],
+    alignment: &Alignment,
+    turn: usize,
+) -> (usize, Option<Received>) {
     let count = inputs.len().max(1);
     let mut waits: Vec<_> = inputs
         .iter_mut()
         .enumerate()
-        .filter(|(index, _)| open[*index])
+        .filter(|(index, _)| open[*index] && !alignment.holds(*index))
         .map(|(index, input)| {
-            Box::pin(async move { (index, input.consumer.recv_frames(BATCH_DATUMS_MAX).await) })
+            Box::pin(async move { (index, input.consumer.recv_next(BATCH_DATUMS_MAX).await) })
         })
         .collect();
     if waits.is_empty() {

@@ -24,17 +24,17 @@ pub(super) struct Recoverable {
 
 impl Recoverable {
     /// Takes an instance with the state in `saved`, and the interval between snapshots, if the
-    /// manifest sets one.
+    /// manifest sets one. `ended` lists the input ports whose end the instance has processed.
     pub(super) fn new(
         component: &Component,
         interval: Option<Duration>,
-        instance: Instance,
-        saved: Option<Saved>,
+        (instance, saved): (Instance, Option<Saved>),
+        ended: Vec<u32>,
     ) -> Self {
         Self {
             instance: Some(instance),
-            history: History::new(component, interval, saved),
-            ended: Vec::new(),
+            history: History::new(component, interval, saved, ended.clone()),
+            ended,
         }
     }
 

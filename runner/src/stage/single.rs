@@ -57,7 +57,7 @@ impl SingleInstance {
     pub fn new(blueprint: Blueprint, instance: Instance, restored: Option<State>) -> Self {
         let saved = restored.map(|state| Saved { state, kept: 0 });
         Self {
-            called: Recoverable::new(&blueprint.component, None, instance, saved),
+            called: Recoverable::new(&blueprint.component, None, (instance, saved), Vec::new()),
             blueprint,
             counters: Arc::default(),
         }

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use mosaik_streams::{Frames, schema::Transcoder};
+use mosaik_streams::{Frames, Received, schema::Transcoder};
 
 use super::{
     BATCH_DATUMS_MAX, Command, Control, Counters, Drain, End, Ended, Input,
     convert::{RateLimitedWarnings, for_sink},
     drain::Draining,
 };
-use crate::connector::{Sink, SinkError};
+use crate::{
+    checkpoint::{Line, Signal, StageImage},
+    connector::{Sink, SinkError},
+};
 
 /// A running consumer of the manifest.
 #[derive(Debug)]
@@ -22,12 +25,15 @@ pub struct SinkStage {
     pub transcoder: Option<Transcoder>,
     /// Its counters.
     pub counters: Arc<Counters>,
+    /// Its line to the coordinator of checkpoints.
+    pub line: Line,
 }
 
 impl SinkStage {
     /// Writes until the stream ends, the connector fails, or the stage is asked to stop.
     pub async fn run(self, mut control: Control) -> Ended {
         let mut input = self.input;
+        let mut line = self.line;
         let mut outlet = Outlet {
             sink: self.sink,
             transcoder: self.transcoder,
@@ -35,7 +41,13 @@ impl SinkStage {
             warnings: RateLimitedWarnings::default(),
         };
         outlet.counters.writes_with(outlet.sink.progress());
-        let mut end = outlet.pump(&mut input, &mut control).await;
+        let mut end = outlet.pump(&mut input, &mut line, &mut control).await;
+        if end == End::Finished && line.is_used() {
+            match outlet.sink.sync().await {
+                Ok(token) => line.ends(StageImage::Sink { token, ended: true }),
+                Err(error) => end = failure(error),
+            }
+        }
         let closed = tokio::select! {
             biased;
             closed = outlet.sink.close() => closed,
@@ -64,9 +76,16 @@ struct Outlet {
 }
 
 impl Outlet {
-    async fn pump(&mut self, input: &mut Input, control: &mut Control) -> End {
+    async fn pump(&mut self, input: &mut Input, line: &mut Line, control: &mut Control) -> End {
+        let mut alignment = line.alignment();
         loop {
-            let batch = tokio::select! {
+            if let Some(number) = alignment.complete(line, |_| true) {
+                alignment.release();
+                if let Err(end) = self.pass_barrier(line, number).await {
+                    return end;
+                }
+            }
+            let received = tokio::select! {
                 biased;
                 command = control.commands.recv() => match command {
                     Some(Command::Drain(drain)) => return self.drain(input, drain, control).await,
@@ -76,15 +95,45 @@ impl Outlet {
                         continue;
                     }
                 },
-                batch = input.consumer.recv_frames(BATCH_DATUMS_MAX) => batch,
+                // Triggered when a checkpoint begins here, or is given up.
+                signal = line.signal() => {
+                    let passed = match signal {
+                        Signal::Begun(begun) => self.pass_barrier(line, begun.number).await,
+                        Signal::GivenUp => {
+                            alignment.release_if_given_up(line);
+                            Ok(())
+                        }
+                    };
+                    match passed {
+                        Ok(()) => continue,
+                        Err(end) => return end,
+                    }
+                }
+                received = input.consumer.recv_next(BATCH_DATUMS_MAX) => received,
             };
-            let Some(batch) = batch else {
-                return End::Finished;
-            };
-            if let Err(end) = self.take(batch, control).await {
-                return end;
+            match received {
+                Some(Received::Batch(batch)) => {
+                    if let Err(end) = self.take(batch, control).await {
+                        return end;
+                    }
+                }
+                Some(Received::Mark(mark)) => alignment.arrive(line, 0, mark),
+                None => return End::Finished,
             }
         }
+    }
+
+    /// Makes durable what is written, and notes it for a checkpoint.
+    async fn pass_barrier(&mut self, line: &mut Line, number: u64) -> Result<(), End> {
+        let token = self.sink.sync().await.map_err(failure)?;
+        line.pass(
+            number,
+            StageImage::Sink {
+                token,
+                ended: false,
+            },
+        );
+        Ok(())
     }
 
     async fn drain(&mut self, input: &mut Input, drain: Drain, control: &Control) -> End {

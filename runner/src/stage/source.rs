@@ -6,69 +6,131 @@ use mosaik_streams::{Frames, FramesProducer};
 
 use super::{Command, Control, Counters, Demand, Drain, End, Ended};
 use crate::{
-    connector::{Source, SourceCounts, SourceError},
+    checkpoint::{Begun, Line, SourceSignal, StageImage},
+    connector::{Position, Source, SourceCounts, SourceError},
     operator::{Counted, CounterClass},
 };
+
+/// A source, with what was read from it and not handed on.
+#[derive(Debug)]
+pub struct Reading {
+    source: Box<dyn Source>,
+    /// The records that were read and not handed on.
+    held: Frames,
+    /// The position before the batch to which they belong, and the number of records of that batch.
+    before: (Option<Position>, usize),
+    /// The number of the next records that an earlier process has handed on.
+    to_skip: u64,
+}
+
+impl Reading {
+    /// Takes a source from which nothing was read yet. Its first `to_skip` records are left out, because an earlier
+    /// process has handed them on.
+    pub fn new(source: Box<dyn Source>, to_skip: u64) -> Self {
+        Self {
+            source,
+            held: Frames::new(),
+            before: (None, 0),
+            to_skip,
+        }
+    }
+
+    /// Returns the number of records that were read and not handed on.
+    pub fn held(&self) -> usize {
+        self.held.count()
+    }
+
+    /// Returns the state for a checkpoint: everything that was handed on is before it.
+    fn image(&self, ended: bool) -> StageImage {
+        let (position, sent) = if self.held.is_empty() {
+            (self.source.position(), self.to_skip)
+        } else {
+            let (position, count) = &self.before;
+            (position.clone(), (count - self.held.count()) as u64)
+        };
+        StageImage::Source {
+            position,
+            sent,
+            ended,
+        }
+    }
+
+    /// Takes a batch, without the records that an earlier process has handed on.
+    fn hold(&mut self, mut batch: Frames, before: Option<Position>) {
+        self.before = (before, batch.count());
+        if self.to_skip > 0 {
+            let skipped = usize::try_from(self.to_skip).unwrap_or(usize::MAX);
+            let skipped = batch.split_front(skipped, usize::MAX).count();
+            self.to_skip -= skipped as u64;
+        }
+        self.held = batch;
+    }
+}
 
 /// A running producer of the manifest.
 #[derive(Debug)]
 pub struct SourceStage {
     /// The connector that it reads from.
-    pub source: Box<dyn Source>,
-    /// The records that a predecessor read from it and did not hand on.
-    pub held: Frames,
+    pub reading: Reading,
     /// The stream it feeds.
     pub output: FramesProducer,
     /// The demand that it waits for before it reads.
     pub demand: Demand,
     /// Its counters.
     pub counters: Arc<Counters>,
+    /// Its line to the coordinator of checkpoints.
+    pub line: Line,
 }
 
 impl SourceStage {
     /// Reads until the source ends or fails, or the stage is asked to stop.
     pub async fn run(mut self, mut control: Control) -> Ended {
         let end = self.pump(&mut control).await;
+        if end == End::Finished {
+            self.line.ends(self.reading.image(true));
+        }
         Ended {
             end,
             inputs: Vec::new(),
-            source: Some((self.source, self.held)),
+            source: Some(self.reading),
         }
     }
 
     async fn pump(&mut self, control: &mut Control) -> End {
         let Self {
-            source,
-            held,
+            reading,
             output,
             demand,
             counters,
+            line,
         } = self;
         let Control { commands, handoff } = control;
-        let mut reported = source.counts();
+        let mut reported = reading.source.counts();
+        let is_noted = line.is_used();
         loop {
-            let is_held = !held.is_empty();
+            let is_held = !reading.held.is_empty();
+            let is_open = line.is_open();
             let batch = tokio::select! {
                 biased;
                 // Triggered when a command arrives.
                 command = commands.recv() => match command {
-                    Some(Command::Drain(Drain::HandOver)) | None => return End::Stopped,
+                    Some(Command::Drain(Drain::HandOver | Drain::Suspend)) | None => return End::Stopped,
                     Some(Command::Drain(drain)) => {
                         // Records that cannot be handed on stay held, for a successor.
-                        let mut handed_on = handoff.send_rest(output, held, counters).await;
-                        if drain == Drain::ToEnd && source.stop() {
-                            while let Ok(Some(batch)) = source.next().await {
+                        let mut handed_on = handoff.send_rest(output, &mut reading.held, counters).await;
+                        if drain == Drain::ToEnd && reading.source.stop() {
+                            while let Ok(Some(batch)) = reading.source.next().await {
                                 counters.took(batch.count(), batch.payload_len());
                                 if handed_on.is_err() {
                                     counters.undelivered(batch.count());
                                 } else {
-                                    *held = batch;
-                                    handed_on = handoff.send_rest(output, held, counters).await;
+                                    reading.hold(batch, None);
+                                    handed_on = handoff.send_rest(output, &mut reading.held, counters).await;
                                 }
                             }
                         }
-                        source.conclude();
-                        count_skipped(&**source, &mut reported, counters);
+                        reading.source.conclude();
+                        count_skipped(&*reading.source, &mut reported, counters);
                         return handed_on.err().unwrap_or(End::Stopped);
                     }
                     Some(other) => {
@@ -76,19 +138,29 @@ impl SourceStage {
                         continue;
                     }
                 },
+                // Triggered when a checkpoint begins, or the stream takes records again after one.
+                signal = line.source_signal() => {
+                    if let SourceSignal::Begun(Begun { number, is_last }) = signal {
+                        line.pass(number, reading.image(false));
+                        if is_last {
+                            return End::Stopped;
+                        }
+                    }
+                    continue;
+                }
                 // Triggered when the stream has accepted the held records, or accepts no more.
-                handed_on = handoff.send_rest(output, held, counters), if is_held => match handed_on {
+                handed_on = handoff.send_rest(output, &mut reading.held, counters), if is_held && is_open => match handed_on {
                     Ok(()) => continue,
                     Err(end) => return end,
                 },
                 // Triggered when there is input, and a stream with readers.
-                batch = next(&mut **source, demand), if !is_held => batch,
+                batch = next_noted(&mut *reading.source, demand, is_noted), if !is_held => batch,
             };
-            count_skipped(&**source, &mut reported, counters);
+            count_skipped(&*reading.source, &mut reported, counters);
             match batch {
-                Ok(Some(batch)) => {
-                    counters.took(batch.count(), batch.payload_len());
-                    *held = batch;
+                Ok(Some((batch, before))) => {
+                    reading.hold(batch, before);
+                    counters.took(reading.held.count(), reading.held.payload_len());
                 }
                 Ok(None) => return End::Finished,
                 Err(error) => return End::Failed(error.to_string()),
@@ -131,6 +203,18 @@ fn count_skipped(source: &dyn Source, reported: &mut SourceCounts, counters: &Co
             .add(&[Counted { name, class, delta }]);
     }
     *reported = counts;
+}
+
+/// Returns the next batch while its stream has readers, with the position before it if `is_noted`
+/// is set. Cancel safe.
+async fn next_noted(
+    source: &mut dyn Source,
+    demand: &mut Demand,
+    is_noted: bool,
+) -> Result<Option<(Frames, Option<Position>)>, SourceError> {
+    let before = is_noted.then(|| source.position()).flatten();
+    let batch = next(source, demand).await?;
+    Ok(batch.map(|batch| (batch, before)))
 }
 
 /// Returns the next batch while its stream has readers. Cancel safe.

@@ -14,7 +14,10 @@ use super::{
     partitioning::repartition,
     worker::SharedConfig,
 };
-use crate::operator::{Instance, Limits};
+use crate::{
+    checkpoint::Line,
+    operator::{Instance, Limits},
+};
 
 /// An update of a running operator.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct Update {
     pub settings: Settings,
     /// The new instances; `None` keeps the existing ones.
     pub replacement: Option<Replacement>,
+    /// The line to the coordinator of checkpoints, for the outputs that it has from then on.
+    pub line: Line,
 }
 
 /// New instances and their properties.
@@ -85,6 +90,7 @@ impl Running {
         let Update {
             settings,
             replacement,
+            line,
         } = update;
         if let Some(replacement) = &replacement
             && replacement.partitioning.instances > 1
@@ -112,6 +118,8 @@ impl Running {
         let Ok(done) = asked.go.await else {
             return Ok(());
         };
+        self.line = line;
+        self.release_inputs();
         let Some(next) = next else {
             self.shared.on_error = settings.on_error.clone();
             self.shared.blueprint.setup.limits = settings.limits;
@@ -161,7 +169,12 @@ impl Running {
             .collect();
         let members = restored(replacement.instances, saved)?;
         Ok(Next {
-            instances: InstanceSet::new(&shared, members, &replacement.partitioning, &ended)?,
+            instances: InstanceSet::new(
+                &shared,
+                members,
+                &replacement.partitioning,
+                (&ended, &[]),
+            )?,
             shared,
             partitioning: replacement.partitioning,
         })

@@ -75,23 +75,23 @@ pub(super) struct Held {
 }
 
 impl Worker {
-    /// Creates a worker for an instance with the state in `saved`. `ended` lists the input ports
-    /// that have already ended.
+    /// Creates a worker for an instance with the state in `saved`. `due` lists the input ports that
+    /// have ended and whose end it has yet to process, and `done` those whose end it has processed.
     pub(super) fn new(
         shared: SharedConfig,
         instance: Instance,
         saved: Option<Saved>,
-        ended: Vec<u32>,
+        (due, done): (Vec<u32>, Vec<u32>),
     ) -> Self {
         let component = &shared.blueprint.component;
         Self {
-            called: Recoverable::new(component, shared.checkpoint, instance, saved),
+            called: Recoverable::new(component, shared.checkpoint, (instance, saved), done),
             shared,
             backoff: Backoff::default(),
             restart: false,
             warnings: RateLimitedWarnings::default(),
             batch_max: BatchMax::default(),
-            ends_due: ended,
+            ends_due: due,
             held: VecDeque::new(),
             eager: false,
             progress: Progress::default(),

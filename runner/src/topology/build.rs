@@ -3,14 +3,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use mosaik_streams::{Encoding, Frames, schema::Transcoder};
+use mosaik_streams::{Encoding, schema::Transcoder};
 
 use crate::{
     components::{Library, setup},
-    connector::{self, Sink, Source, SourceContext},
+    connector::{self, Sink, SourceContext},
     graph::{self, Edge, Graph, OperatorStage, PostcardPolicy, StageKey, StageKind, StreamName},
     operator::{Instance, OpenError},
-    stage::{Blueprint, Converters, Guest, Key, Partitioning},
+    stage::{Blueprint, Converters, Guest, Key, Partitioning, Reading, RestoredState},
 };
 
 /// The reason why a stage could not be built.
@@ -28,13 +28,13 @@ pub struct BuildError {
 pub(super) enum Parts<'g> {
     Source {
         to: &'g StreamName,
-        source: Box<dyn Source>,
-        /// The records that a predecessor read and did not hand on.
-        held: Frames,
+        reading: Reading,
     },
     Operator {
         operator: &'g OperatorStage,
         instances: Vec<Instance>,
+        /// The state that was restored in them from a checkpoint.
+        restored: Option<RestoredState>,
         blueprint: Box<Blueprint>,
         converters: Converters,
     },
@@ -83,8 +83,7 @@ async fn build<'g>(
                 .await
                 .map(|source| Parts::Source {
                     to,
-                    source,
-                    held: Frames::new(),
+                    reading: Reading::new(source, 0),
                 })
                 .map_err(|error| config.mask(error.to_string()))
         }
@@ -128,6 +127,7 @@ async fn build<'g>(
             Ok(Parts::Operator {
                 operator,
                 instances,
+                restored: None,
                 blueprint: Box::new(blueprint),
                 converters: converters(graph, operator)?,
             })

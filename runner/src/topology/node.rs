@@ -94,7 +94,7 @@ impl Node {
             generation,
             settings: settings.clone(),
             library,
-            stages: Stages::new(network.clone(), totals.clone()),
+            stages: Stages::new(network.clone(), totals.clone(), None),
             outlets: Outlets::new(network.clone(), totals.clone()),
             network,
             totals,

@@ -13,7 +13,11 @@ use mosaik_streams::Network;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use self::{demand::Demands, launch::Assembly, running::Running};
+use self::{
+    demand::Demands,
+    launch::{Assembly, line, stage_id},
+    running::Running,
+};
 pub(super) use self::{
     launch::{outputs, settings},
     running::{Agreement, EndNotice},
@@ -25,9 +29,10 @@ use super::{
     streams::{Active, Inlets, Outlets},
 };
 use crate::{
+    checkpoint::{Checkpoints, Line},
     graph::{Graph, Stage, StageKey},
     machine::Shortage,
-    stage::{Drain, End, Ended, Input, Update},
+    stage::{Drain, End, Ended, Input, Reading, Update},
 };
 
 /// Capacity of the queue of end notices: 64. A stage that ends while the queue is full waits.
@@ -48,10 +53,16 @@ pub(super) struct Stages {
     notices: mpsc::Receiver<EndNotice>,
     notify: mpsc::Sender<EndNotice>,
     starts: u64,
+    /// The checkpoints of the node, if it takes any.
+    checkpoints: Option<Checkpoints>,
 }
 
 impl Stages {
-    pub(super) fn new(network: Network, totals: RunTotals) -> Self {
+    pub(super) fn new(
+        network: Network,
+        totals: RunTotals,
+        checkpoints: Option<Checkpoints>,
+    ) -> Self {
         let (notify, notices) = mpsc::channel(NOTICES_MAX);
         Self {
             inlets: Inlets::new(network.clone()),
@@ -64,6 +75,7 @@ impl Stages {
             notices,
             notify,
             starts: 0,
+            checkpoints,
         }
     }
 
@@ -120,6 +132,10 @@ impl Stages {
     pub(super) fn follow(&mut self, graph: &Graph, outlets: &Outlets) {
         self.demands.update(graph, outlets);
         self.inlets.keep_those_of(graph);
+        if let Some(checkpoints) = &self.checkpoints {
+            let stages: Vec<_> = graph.stages().map(|stage| stage_id(&stage.key)).collect();
+            checkpoints.keep(&stages);
+        }
     }
 
     /// Waits for the notice that a stage has ended. Cancel safe.
@@ -141,6 +157,7 @@ impl Stages {
         };
         let ended = running.take_ended();
         self.running.remove(&notice.stage);
+        self.leave(&notice.stage, notice.start());
         self.settle(graph, &notice.stage, ended);
         true
     }
@@ -189,7 +206,33 @@ impl Stages {
         hurry: &'s CancellationToken,
     ) -> Option<impl Future<Output = Option<Ended>> + 's> {
         let running = self.running.remove(key)?;
-        Some(running.stop(drain, over, hurry))
+        let checkpoints = self.checkpoints.clone();
+        let (id, start) = (stage_id(key), running.number());
+        Some(async move {
+            let ended = running.stop(drain, over, hurry).await;
+            if let Some(checkpoints) = checkpoints {
+                checkpoints.leave(id, start);
+            }
+            ended
+        })
+    }
+
+    /// Returns the line to the coordinator of checkpoints for a running stage whose outputs change.
+    pub(super) fn line_again(&self, stage: &Stage, outlets: &Outlets) -> Line {
+        let running = self.running.get(&stage.key);
+        match (running, &self.checkpoints) {
+            (Some(running), Some(checkpoints)) => {
+                line(checkpoints, stage, running.number(), outlets, |_| false)
+            }
+            _ => Line::none(),
+        }
+    }
+
+    /// Tells the coordinator of checkpoints that a stage has ended.
+    fn leave(&self, key: &StageKey, start: u64) {
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.leave(stage_id(key), start);
+        }
     }
 
     /// Makes a running operator prepare an update; see [`Running::make_ready`]. Returns `None` if
@@ -225,7 +268,7 @@ impl Stages {
             end => tracing::debug!("{stage} has ended: {end:?}"),
         }
         self.let_go(stage, ended.inputs);
-        let held = ended.source.as_ref().map_or(0, |(_, held)| held.count());
+        let held = ended.source.as_ref().map_or(0, Reading::held);
         self.totals.counters(stage).undelivered(held);
         self.totals.note_end(stage, ended.end);
     }
@@ -255,8 +298,8 @@ impl Stages {
             self.let_go(&key, inputs);
         }
         for (key, parts) in parts {
-            if let Parts::Source { held, .. } = parts {
-                self.totals.counters(&key).undelivered(held.count());
+            if let Parts::Source { reading, .. } = parts {
+                self.totals.counters(&key).undelivered(reading.held());
             }
         }
         launched
@@ -286,8 +329,17 @@ impl Stages {
             };
             let demand = || self.demands.start(&key, graph, outlets);
             let inherited = inherited.remove(&key).unwrap_or_default();
-            let ready = assembly.of(&key, parts, demand, inherited)?;
             self.starts += 1;
+            let line = match (&self.checkpoints, graph.stage(&key)) {
+                (Some(checkpoints), Some(stage)) => {
+                    let continues = |port| inherited.iter().any(|input| input.port == port);
+                    line(checkpoints, stage, self.starts, outlets, |port| {
+                        !continues(port)
+                    })
+                }
+                _ => Line::none(),
+            };
+            let ready = assembly.of(&key, parts, demand, (inherited, line))?;
             let running = Running::start(ready, key.clone(), self.starts, self.notify.clone())
                 .map_err(|_| StartError::Machine(Shortage::of_threads().to_string()))?;
             self.totals.note_start(&key);

@@ -7,7 +7,7 @@ use mosaik_streams::{Frames, FramesConsumer, Network, Received, StreamId};
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::checkpoint::{InstanceImage, Signal};
+use crate::checkpoint::{InstanceImage, Signal, SourceSignal};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -38,13 +38,14 @@ fn consumer(network: &Network, stream: &str) -> FramesConsumer {
 async fn source(output: FramesProducer, mut line: Line, count: u64) {
     let mut next = 0;
     while next < count {
-        if let Some(begun) = line.begins().now_or_never() {
+        line.opens().await;
+        if let Some(SourceSignal::Begun(begun)) = line.source_signal().now_or_never() {
             line.pass(begun.number, position(next));
             if begun.is_last {
                 return;
             }
+            line.opens().await;
         }
-        line.opens().await;
         output
             .send_frames(Frames::single(&next.to_be_bytes()))
             .await

@@ -98,9 +98,9 @@ impl<'g> Switch<'g> {
                     inherited.insert(id.clone(), kept);
                     if self.plan.hands_over(id)
                         && let Some(to) = self.output_of(id)
-                        && let Some((source, held)) = ended.source.take()
+                        && let Some(reading) = ended.source.take()
                     {
-                        parts.insert(id.clone(), Parts::Source { to, source, held });
+                        parts.insert(id.clone(), Parts::Source { to, reading });
                     }
                 }
                 stages.settle(self.old, id, ended);

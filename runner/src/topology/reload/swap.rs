@@ -97,6 +97,7 @@ impl<'g> Switch<'g> {
             let update = Update {
                 settings: settings(operator, outlets),
                 replacement,
+                line: stages.line_again(stage, outlets),
             };
             let Some(asked) = stages.make_ready(key, update, SWAP_DEADLINE, until).await else {
                 continue;

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::running::Ready;
 use crate::{
+    checkpoint::{Checkpoints, Line, StageId},
     components::limits,
-    graph::{self, Edge, Graph, OnError as OnErrorConfig, StageKey},
+    graph::{self, Edge, Graph, OnError as OnErrorConfig, Stage, StageKey, StageKind},
     stage::{
         Counters, Demand, Input, OnError, OperatorStage, OutputPort, Settings, SinkStage,
         SourceStage,
@@ -26,13 +27,14 @@ pub(super) struct Assembly<'a> {
 }
 
 impl Assembly<'_> {
-    /// Assembles a stage. `inherited` holds the subscriptions that continue from its predecessor.
+    /// Assembles a stage. `inherited` holds the subscriptions that continue from its predecessor, and
+    /// `line` leads to the coordinator of checkpoints.
     pub(super) fn of(
         self,
         key: &StageKey,
         parts: Parts<'_>,
         demand: impl FnOnce() -> Demand,
-        inherited: Vec<Input>,
+        (inherited, line): (Vec<Input>, Line),
     ) -> Result<Ready, StartError> {
         let mut inherited: BTreeMap<u32, Input> = inherited
             .into_iter()
@@ -43,12 +45,12 @@ impl Assembly<'_> {
             None => self.inlets.subscribe(self.graph, key, port, edge),
         };
         Ok(match parts {
-            Parts::Source { to, source, held } => Ready::Source(Box::new(SourceStage {
-                source,
-                held,
+            Parts::Source { to, reading } => Ready::Source(Box::new(SourceStage {
+                reading,
                 output: self.outlets.producer(to),
                 demand: demand(),
                 counters: self.counters,
+                line,
             })),
             Parts::Sink {
                 from,
@@ -59,24 +61,23 @@ impl Assembly<'_> {
                 sink,
                 transcoder,
                 counters: self.counters,
+                line,
             }),
             Parts::Operator {
                 operator,
                 instances,
+                restored,
                 blueprint,
                 converters,
             } => {
-                let known = &operator.info.inputs;
                 let inputs = operator.inputs.iter().map(|wired| {
-                    let port = known
-                        .iter()
-                        .position(|name| name == wired.port.as_str())
-                        .unwrap_or_default();
-                    input(port as u32, &wired.edge)
+                    let port = port_number(operator, wired.port.as_str());
+                    input(port, &wired.edge)
                 });
                 Ready::Operator(Box::new(OperatorStage {
                     name: key.name.to_string(),
                     instances,
+                    restored,
                     partitioning: partitioning_of(operator),
                     blueprint: *blueprint,
                     inputs: inputs.collect::<Result<_, _>>()?,
@@ -84,10 +85,49 @@ impl Assembly<'_> {
                     converters,
                     settings: settings(operator, self.outlets),
                     counters: self.counters,
+                    line,
                 }))
             }
         })
     }
+}
+
+/// Returns the name of a stage in checkpoints.
+pub(in crate::topology) fn stage_id(key: &StageKey) -> StageId {
+    StageId::new(key.to_string())
+}
+
+/// Returns the line of a stage to the coordinator of checkpoints. `is_new` says whether the
+/// subscription at a port is new.
+pub(super) fn line(
+    checkpoints: &Checkpoints,
+    stage: &Stage,
+    start: u64,
+    outlets: &Outlets,
+    is_new: impl Fn(u32) -> bool,
+) -> Line {
+    let inputs: Vec<_> = match &stage.kind {
+        StageKind::Source { .. } => Vec::new(),
+        StageKind::Sink { from, .. } => vec![(from.stream.as_str(), is_new(0))],
+        StageKind::Operator(operator) => {
+            let inputs = operator.inputs.iter();
+            let inputs = inputs.map(|wired| {
+                let port = port_number(operator, wired.port.as_str());
+                (wired.edge.stream.as_str(), is_new(port))
+            });
+            inputs.collect()
+        }
+    };
+    let outputs = stage.writes();
+    let outputs = outputs.map(|stream| (stream.as_str(), outlets.producer(stream)));
+    checkpoints.join((stage_id(&stage.key), start), inputs, outputs)
+}
+
+/// Returns the number of an operator's input port.
+fn port_number(operator: &graph::OperatorStage, port: &str) -> u32 {
+    let known = operator.info.inputs.iter();
+    let number = (0..).zip(known).find(|(_, name)| *name == port);
+    number.map_or(0, |(number, _)| number)
 }
 
 /// Returns the destinations of an operator's output, in the order of its component's ports.

@@ -39,6 +39,13 @@ pub(in crate::topology) struct EndNotice {
     start: u64,
 }
 
+impl EndNotice {
+    /// Returns the number of the start of the stage.
+    pub(super) const fn start(&self) -> u64 {
+        self.start
+    }
+}
+
 /// The node's handle to a running stage. Dropping it stops the stage.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -95,6 +102,11 @@ impl Running {
             abandon,
             ended: Some(ended),
         })
+    }
+
+    /// Returns the number of this start of the stage.
+    pub(super) const fn number(&self) -> u64 {
+        self.start
     }
 
     /// Returns true if a notice is about this start of the stage, and not one before.
