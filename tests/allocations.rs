@@ -41,6 +41,7 @@ async fn run(folder: &Path, datums: u64) -> u64 {
     let settings = Settings {
         manifest,
         state_folder: folder.join("state"),
+        fresh: false,
         name: None,
     };
     let _ = fs::remove_file(folder.join("out.jsonl"));

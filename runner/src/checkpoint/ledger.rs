@@ -140,6 +140,19 @@ impl Ledger {
         Self::of(folder, database)
     }
 
+    /// Renames the file of the checkpoints in a folder, for one that cannot be read, and returns its new path. Blocks.
+    ///
+    /// # Errors
+    /// It cannot be renamed.
+    pub fn set_aside(folder: &Path) -> Result<PathBuf, LedgerError> {
+        let to = folder.join(format!("{FILE_NAME}.discarded"));
+        let renamed = std::fs::rename(folder.join(FILE_NAME), &to);
+        renamed.map(|()| to).map_err(|error| LedgerError::Io {
+            folder: folder.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+
     fn of(folder: &Path, database: Database) -> Result<(Self, Option<Image>), LedgerError> {
         let mut ledger = Self {
             folder: folder.to_owned(),

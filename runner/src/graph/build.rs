@@ -61,7 +61,7 @@ pub(super) fn build(
         .map(|stream| (stream.name.value.clone(), stream.config.clone()));
     let mut graph = Graph::new(
         manifest.network.clone(),
-        manifest.node.config.clone(),
+        (manifest.node.config.clone(), manifest.checkpoint.clone()),
         configs.collect(),
     );
     for stage in stages {

@@ -110,10 +110,7 @@ impl Diff {
         let stages = stage_changes(old, new, &moved);
         let edges = edge_changes(old, new, &moved);
         let (mut restart, mut node) = (Vec::new(), Vec::new());
-        for difference in network_difference(old, new)
-            .into_iter()
-            .chain(old.node.differences(&new.node))
-        {
+        for difference in own_differences(old, new).chain(old.node.differences(&new.node)) {
             match difference.reload {
                 Reload::Restart(reason) => restart.push(reason),
                 _ => node.push(difference),
@@ -162,10 +159,14 @@ impl Diff {
     }
 }
 
-fn network_difference(old: &Graph, new: &Graph) -> Option<Difference> {
-    (old.network != new.network)
-        .then(|| MANIFEST.difference("network"))
-        .flatten()
+/// Returns the keys of the manifest itself that differ.
+fn own_differences(old: &Graph, new: &Graph) -> impl Iterator<Item = Difference> {
+    let compared = [
+        ("network", old.network == new.network),
+        ("checkpoint", old.checkpoint == new.checkpoint),
+    ];
+    let differing = compared.into_iter().filter(|(_, is_same)| !is_same);
+    differing.filter_map(|(key, _)| MANIFEST.difference(key))
 }
 
 /// Returns the largest change that differences need.

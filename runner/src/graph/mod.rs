@@ -37,10 +37,10 @@ pub use crate::code::Code;
 pub use crate::connector::{DataFormat, SinkConfig, SourceConfig};
 pub use crate::declare::{Difference, Guarded, PortName, Reload, StageName, StreamName};
 pub use crate::manifest::{
-    Backoff, ComponentSource, Condition, DEFAULT_BUFFER_BYTES, DEFAULT_BUFFER_SIZE, EdgeSettings,
-    Grants, Lagging, MAX_BATCH_SIZE, NodeConfig, OnError, OnlineWhen, OperatorConfig,
-    OperatorLimits, OperatorSettings, PostcardPolicy, Require, Requirement, Scope, StatePolicy,
-    StreamConfig, StreamSettings,
+    Backoff, CheckpointConfig, ComponentSource, Condition, DEFAULT_BUFFER_BYTES,
+    DEFAULT_BUFFER_SIZE, EdgeSettings, Grants, Lagging, MAX_BATCH_SIZE, NodeConfig, OnError,
+    OnlineWhen, OperatorConfig, OperatorLimits, OperatorSettings, PostcardPolicy, Require,
+    Requirement, Scope, StatePolicy, StreamConfig, StreamSettings,
 };
 
 /// The role of a stage. Together with the name it identifies the stage.
@@ -272,6 +272,8 @@ pub struct Graph {
     pub network: Option<Guarded<String>>,
     /// The process that runs the manifest.
     pub node: NodeConfig,
+    /// The checkpoints, if any are taken.
+    pub checkpoint: Option<CheckpointConfig>,
     /// All streams.
     pub streams: BTreeMap<StreamName, StreamConfig>,
     vertices: DiGraph<Stage, StreamName>,
@@ -281,12 +283,13 @@ pub struct Graph {
 impl Graph {
     fn new(
         network: Option<Guarded<String>>,
-        node: NodeConfig,
+        (node, checkpoint): (NodeConfig, Option<CheckpointConfig>),
         streams: BTreeMap<StreamName, StreamConfig>,
     ) -> Self {
         Self {
             network,
             node,
+            checkpoint,
             streams,
             vertices: DiGraph::new(),
             index: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! The sections of a manifest, one file each. They are declared and read with [`crate::declare`]. Contains no runtime
 //! and no wiring. Checks across sections are in [`crate::graph`].
 
+mod checkpoint;
 mod conditions;
 mod criteria;
 mod data_file;
@@ -20,6 +21,7 @@ mod stream_config;
 mod text;
 mod tickets;
 
+pub use checkpoint::CheckpointConfig;
 pub use conditions::{Condition, OnlineWhen, Require, Requirement};
 pub use criteria::parse as parse_criteria;
 pub use edge::EdgeSettings;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    checkpoint::CheckpointConfig,
     node::{NodeConfig, NodeDecl},
     operator::{self, OperatorDecl, OperatorKeys},
     stage::{self, ConsumerDecl, ConsumerKeys, ProducerDecl, ProducerKeys},
@@ -13,8 +14,8 @@ use super::{
 };
 use crate::declare::{
     Declared, Diagnostic, Entry, Environment, Guarded, Kind, Located, Node, Reader, Section, Shape,
-    Source, Span, Value, WHOLE, nearest, parse_yaml, read_located, read_section, section, text,
-    words,
+    Source, Span, Value, WHOLE, nearest, nested, parse_yaml, read_located, read_section, section,
+    text, words,
 };
 
 /// Maximum number of streams, and of stages of each kind: 1024.
@@ -34,6 +35,10 @@ section! {
             restart("the network changes: every connection belongs to the old one");
         /// The process that runs the manifest.
         node: Option<Located<NodeConfig>> = located(), unset("defaults"), retune in graph;
+        /// Checkpoints, from which the graph goes on after a restart of the process.
+        checkpoint: Option<CheckpointConfig> = nested::<CheckpointConfig>(),
+            unset("none: a process starts with empty state, and reads its files from the beginning"),
+            restart("`checkpoint` changes: the state of the graph is kept elsewhere or at other times");
         /// Every stream by name; `{}` is enough.
         streams: Entries<StreamDecl> = entries(Shape::Of(StreamKeys::SECTION), stream::read), empty("none"), rewire in graph;
         /// Stages that feed streams from outside.
@@ -55,6 +60,7 @@ pub(crate) struct Manifest {
     /// Whether there is a `network` that is invalid.
     pub(crate) broken_network: bool,
     pub(crate) node: NodeDecl,
+    pub(crate) checkpoint: Option<CheckpointConfig>,
     pub(crate) streams: Vec<StreamDecl>,
     /// Declared streams with an invalid declaration. Using them is not reported as another mistake.
     pub(crate) broken_streams: HashSet<String>,
@@ -122,6 +128,7 @@ fn read_root(cx: &mut Reader<'_>, source: &Source) -> Option<Manifest> {
     manifest.broken_streams.extend(keys.streams.broken);
     manifest.network = keys.network;
     manifest.node = keys.node.map_or_else(NodeDecl::default, NodeDecl::new);
+    manifest.checkpoint = keys.checkpoint;
     manifest.streams = keys.streams.list;
     manifest.producers = keys.producers.list;
     manifest.operators = keys.operators.list;

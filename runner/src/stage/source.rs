@@ -7,7 +7,7 @@ use mosaik_streams::{Frames, FramesProducer};
 use super::{Command, Control, Counters, Demand, Drain, End, Ended};
 use crate::{
     checkpoint::{Begun, Line, SourceSignal, StageImage},
-    connector::{Position, Source, SourceCounts, SourceError},
+    connector::{Position, ResumeError, Source, SourceCounts, SourceError},
     operator::{Counted, CounterClass},
 };
 
@@ -24,15 +24,24 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Takes a source from which nothing was read yet. Its first `to_skip` records are left out, because an earlier
-    /// process has handed them on.
-    pub fn new(source: Box<dyn Source>, to_skip: u64) -> Self {
+    /// Takes a source from which nothing was read yet.
+    pub fn new(source: Box<dyn Source>) -> Self {
         Self {
             source,
             held: Frames::new(),
             before: (None, 0),
-            to_skip,
+            to_skip: 0,
         }
+    }
+
+    /// Goes on at a position of an earlier process, which has handed on `sent` records behind it.
+    ///
+    /// # Errors
+    /// The source does not have this position any more.
+    pub async fn resume(&mut self, position: &Position, sent: u64) -> Result<(), ResumeError> {
+        self.source.resume(position).await?;
+        self.to_skip = sent;
+        Ok(())
     }
 
     /// Returns the number of records that were read and not handed on.

@@ -83,7 +83,7 @@ async fn build<'g>(
                 .await
                 .map(|source| Parts::Source {
                     to,
-                    reading: Reading::new(source, 0),
+                    reading: Reading::new(source),
                 })
                 .map_err(|error| config.mask(error.to_string()))
         }

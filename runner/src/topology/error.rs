@@ -3,7 +3,10 @@
 use mosaik_streams::network::{BindError, Error as NetworkError};
 
 use super::{build::BuildError, identity::IdentityError};
-use crate::graph::{Part, StreamName};
+use crate::{
+    checkpoint::LedgerError,
+    graph::{Part, StreamName},
+};
 
 /// The reason why a node did not start, or did not apply a new generation.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +28,9 @@ pub enum StartError {
         /// The reason, as one sentence.
         reason: String,
     },
+    /// The checkpoints cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The operating system provides too few threads or too little memory.
     #[error("{0}")]
     Machine(String),

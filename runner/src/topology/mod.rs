@@ -5,6 +5,7 @@ mod error;
 mod identity;
 mod inspect;
 mod node;
+mod recovery;
 mod reload;
 mod settings;
 mod shutdown;

@@ -15,6 +15,7 @@ use super::{
     build::parts_of,
     error::StartError,
     inspect::{Observer, RunTotals, View, watch_readers},
+    recovery::Recovery,
     settings::Settings,
     stages::{EndNotice, Stages},
     start,
@@ -74,7 +75,10 @@ impl Node {
     ) -> Result<Self, StartError> {
         let network = start::join(&graph, settings).await?;
         start::check_machine(&graph, library.waiting())?;
-        let parts = parts_of(&graph, graph.stages(), &library).await?;
+        let recovery = Recovery::open(&graph, settings).await?;
+        let mut parts = parts_of(&graph, graph.stages(), &library).await?;
+        recovery.restore(&mut parts).await?;
+        let checkpoints = recovery.start();
         let Past {
             generation,
             totals,
@@ -92,9 +96,13 @@ impl Node {
         let mut node = Self {
             graph: Arc::clone(&graph),
             generation,
-            settings: settings.clone(),
+            // What a first start discards is not there for the next one in this process.
+            settings: Settings {
+                fresh: false,
+                ..settings.clone()
+            },
             library,
-            stages: Stages::new(network.clone(), totals.clone(), None),
+            stages: Stages::new(network.clone(), totals.clone(), checkpoints),
             outlets: Outlets::new(network.clone(), totals.clone()),
             network,
             totals,

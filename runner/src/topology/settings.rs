@@ -11,6 +11,8 @@ pub struct Settings {
     pub manifest: PathBuf,
     /// The folder in which keys are kept.
     pub state_folder: PathBuf,
+    /// True if the node starts without its last checkpoint, which is discarded.
+    pub fresh: bool,
     /// The name given at start. It takes precedence over the name in the manifest.
     pub name: Option<String>,
 }

@@ -18,7 +18,7 @@ use crate::{
 /// Stops all stages and ends the private streams. Afterwards, no stage runs. At the deadline, or
 /// when `hurry` is cancelled, stages have to give up their remaining records. With
 /// [`Drain::Queued`] for the sources, later ones of this process continue with standard input where
-/// these stopped.
+/// these stopped. With [`Drain::Suspend`], no stage ends its inputs.
 pub(super) async fn stop_stages(
     graph: &Graph,
     stages: &mut Stages,
@@ -43,7 +43,11 @@ pub(super) async fn stop_stages(
     for stage in others {
         outlets.end_private(&stages.active(graph));
         let over = over(until, outputs_of(stage, outlets));
-        if let Some(stopped) = stages.stop(&stage.key, Drain::ToEnd, over, hurry) {
+        let drain = match sources_drain {
+            Drain::Suspend => Drain::Suspend,
+            _ => Drain::ToEnd,
+        };
+        if let Some(stopped) = stages.stop(&stage.key, drain, over, hurry) {
             let ended = stopped.await;
             stages.settle(graph, &stage.key, ended);
         }

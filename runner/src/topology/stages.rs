@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     demand::Demands,
-    launch::{Assembly, line, stage_id},
+    launch::{Assembly, line},
     running::Running,
 };
 pub(super) use self::{
-    launch::{outputs, settings},
+    launch::{outputs, settings, stage_id},
     running::{Agreement, EndNotice},
 };
 use super::{
@@ -76,6 +76,18 @@ impl Stages {
             notify,
             starts: 0,
             checkpoints,
+        }
+    }
+
+    /// Returns the checkpoints of the node, if it takes any.
+    pub(super) fn checkpoints(&self) -> Option<Checkpoints> {
+        self.checkpoints.clone()
+    }
+
+    /// Takes no more checkpoints, and closes their file.
+    pub(super) async fn close_checkpoints(&mut self) {
+        if let Some(checkpoints) = self.checkpoints.take() {
+            checkpoints.close().await;
         }
     }
 

@@ -38,6 +38,7 @@ pub(super) async fn join(graph: &Graph, settings: &Settings) -> Result<Network, 
                 manifest,
                 state_folder,
                 name: given,
+                ..
             } = settings.clone();
             // The file system may block.
             let keeping = move || {

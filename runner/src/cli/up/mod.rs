@@ -67,6 +67,10 @@ pub(super) struct UpArgs {
     /// discards the state of operators and re-establishes connections.
     #[arg(long)]
     allow_restart: bool,
+    /// Start without the last checkpoint, and discard it: sources read from the beginning, operators have empty state,
+    /// and outputs are appended to.
+    #[arg(long)]
+    fresh: bool,
     /// Exit when all inputs have ended, even if streams are shared. This is the default without shared streams.
     #[arg(long)]
     exit_when_done: bool,

@@ -200,6 +200,7 @@ mod tests {
         let settings = Settings {
             manifest: path.clone(),
             state_folder: folder.path().join("state"),
+            fresh: false,
             name: None,
         };
         let mut node = Node::start(loaded.graph, Arc::clone(&library), &settings)
@@ -211,6 +212,7 @@ mod tests {
             name: None,
             allow_restart: false,
             exit_when_done: false,
+            fresh: false,
             threads: None,
             loss: crate::cli::up::LossArgs::default(),
         };

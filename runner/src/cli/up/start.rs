@@ -50,6 +50,7 @@ pub(super) async fn start(
     let settings = Settings {
         manifest: args.manifest.clone(),
         state_folder: state_folder(),
+        fresh: args.fresh,
         name: args.name.clone(),
     };
     let watch = (!args.no_watch).then(|| FileWatch::since(read_at, loaded.files));

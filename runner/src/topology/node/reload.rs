@@ -106,7 +106,9 @@ impl Node {
         let diff = Diff::between(&before, &graph);
         let began = Instant::now();
         let dropped = self.dropped_so_far();
-        self.wind_up(Drain::Queued, DRAIN_DEADLINE, &CancellationToken::new())
+        let never = CancellationToken::new();
+        let drain = self.last_checkpoint(&never).await;
+        self.wind_up(drain.unwrap_or(Drain::Queued), DRAIN_DEADLINE, &never)
             .await;
         if let Err(error) = self.start_again(Arc::new(graph)).await {
             let stages: Vec<StageKey> = before.stages().map(|stage| stage.key.clone()).collect();

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Node;
 use crate::{
+    checkpoint::Outcome,
     stage::Drain,
     topology::{Summary, shutdown::stop_stages},
 };
@@ -30,13 +31,38 @@ impl Node {
         hurry: &CancellationToken,
     ) -> Summary {
         let unread = self.outlets.without_readers(&self.graph);
-        self.wind_up(Drain::ToEnd, deadline, hurry).await;
+        let drain = self.last_checkpoint(hurry).await;
+        self.wind_up(drain.unwrap_or(Drain::ToEnd), deadline, hurry)
+            .await;
         let mut summary = self.totals.summary(self.generation);
         summary.note_readers_that_left(&self.graph);
         summary.note_left_behind();
         summary.note_closed(&self.graph);
         summary.note_unread(&self.graph, &unread);
         summary
+    }
+
+    /// Takes the last checkpoint, from which the next process goes on. Returns how the stages then stop; `None` if the
+    /// node takes no checkpoints, or has nothing left to do.
+    pub(super) async fn last_checkpoint(&self, hurry: &CancellationToken) -> Option<Drain> {
+        let checkpoints = self.stages.checkpoints()?;
+        if self.stages.is_empty() {
+            return None;
+        }
+        let outcome = tokio::select! {
+            outcome = checkpoints.take(true) => outcome,
+            () = hurry.cancelled() => return Some(Drain::Suspend),
+        };
+        match outcome {
+            Outcome::Committed { number } => {
+                tracing::info!("checkpoint {number} taken; the next start goes on from it");
+            }
+            Outcome::GivenUp { reason } => tracing::warn!(
+                "no last checkpoint: {reason}; the next start goes on from checkpoint {}",
+                checkpoints.committed()
+            ),
+        }
+        Some(Drain::Suspend)
     }
 
     /// Like [`shutdown_unless`](Self::shutdown_unless), but without a summary. Afterwards, no part
@@ -49,6 +75,8 @@ impl Node {
         hurry: &CancellationToken,
     ) {
         let until = Instant::now() + deadline;
+        let is_over =
+            self.stages.is_empty() && !self.totals.summary(self.generation).has_failures();
         stop_stages(
             &self.graph,
             &mut self.stages,
@@ -58,6 +86,11 @@ impl Node {
             hurry,
         )
         .await;
+        if is_over && let Some(checkpoints) = self.stages.checkpoints() {
+            // Another start begins from the beginning, as it does without checkpoints.
+            checkpoints.clear().await;
+        }
+        self.stages.close_checkpoints().await;
         self.outlets.close_all(until, hurry).await;
         let mut leaving = std::pin::pin!(self.network.clone().shutdown());
         tokio::select! {

@@ -1,0 +1,22 @@
+//! `checkpoint`: where and how often the state of the graph is kept.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::declare::{duration, path, section};
+
+/// The shortest interval: 50 ms.
+const MIN_EVERY: Duration = Duration::from_millis(50);
+/// The longest interval: 1 h.
+const MAX_EVERY: Duration = Duration::from_hours(1);
+
+section! {
+    /// Checkpoints of the whole graph. A process that starts again goes on from the last one, as if it had never
+    /// stopped.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct CheckpointConfig: "checkpoint" + Default {
+        /// Time between two checkpoints. After a crash, at most the work of this time is done again.
+        pub every: Duration = duration(MIN_EVERY, MAX_EVERY), default(Duration::from_secs(1));
+        /// Folder that holds them. One node at a time can use it.
+        pub path: Option<PathBuf> = path(), unset("a folder for this manifest in the state folder");
+    }
+}

@@ -1,0 +1,171 @@
+//! [`Recovery`]: opens the checkpoints of a node, and lets its stages go on from the last one.
+
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use super::{
+    build::{BuildError, Parts, PartsOf, partitioning_of},
+    error::StartError,
+    settings::Settings,
+    stages::stage_id,
+};
+use crate::{
+    checkpoint::{Checkpoints, Image, Ledger, LedgerError, StageImage},
+    files,
+    graph::{CheckpointConfig, Graph, StatePolicy},
+    stage::RestoredState,
+};
+
+/// The checkpoints of a node that is about to start.
+#[derive(Debug)]
+pub(super) struct Recovery(Option<Opened>);
+
+#[derive(Debug)]
+struct Opened {
+    ledger: Ledger,
+    config: CheckpointConfig,
+    image: Option<Image>,
+}
+
+/// Returns the folder of a node's checkpoints.
+pub(super) fn checkpoint_folder(config: &CheckpointConfig, settings: &Settings) -> PathBuf {
+    if let Some(path) = &config.path {
+        return path.clone();
+    }
+    let manifest = &settings.manifest;
+    let manifest = files::canonicalize(manifest).unwrap_or_else(|_| manifest.clone());
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update(manifest.as_os_str().as_encoded_bytes())
+        .update(&[0])
+        .update(settings.name.as_deref().unwrap_or_default().as_bytes());
+    let name = hasher.finalize().to_hex();
+    settings.state_folder.join("checkpoints").join(&name[..16])
+}
+
+impl Recovery {
+    /// Opens the checkpoints, if the graph has any. With `settings.fresh`, the last one is discarded.
+    ///
+    /// # Errors
+    /// The ledger cannot be opened.
+    pub(super) async fn open(graph: &Graph, settings: &Settings) -> Result<Self, StartError> {
+        let Some(config) = graph.checkpoint.clone() else {
+            return Ok(Self(None));
+        };
+        let (folder, fresh) = (checkpoint_folder(&config, settings), settings.fresh);
+        let opening = tokio::task::spawn_blocking(move || {
+            if fresh {
+                discard(&folder)?;
+            }
+            Ledger::open(&folder)
+        });
+        let opened = opening
+            .await
+            .map_err(|error| StartError::Machine(error.to_string()))?;
+        let (ledger, image) = opened?;
+        if let Some(image) = &image {
+            let age = SystemTime::now()
+                .duration_since(image.taken)
+                .unwrap_or_default();
+            tracing::info!(
+                "goes on from checkpoint {}, taken {age:.0?} ago",
+                image.number
+            );
+        }
+        Ok(Self(Some(Opened {
+            ledger,
+            config,
+            image,
+        })))
+    }
+
+    /// Lets the stages go on from the last checkpoint. Those that it does not hold start from the beginning.
+    ///
+    /// # Errors
+    /// A stage cannot go on.
+    pub(super) async fn restore(&self, parts: &mut PartsOf<'_>) -> Result<(), BuildError> {
+        let Some(image) = self.0.as_ref().and_then(|opened| opened.image.as_ref()) else {
+            return Ok(());
+        };
+        for (key, parts) in parts {
+            if let Some(image) = image.stages.get(&stage_id(key)) {
+                restore(image, parts).await.map_err(|reason| BuildError {
+                    stage: key.clone(),
+                    reason,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts to take checkpoints.
+    pub(super) fn start(self) -> Option<Checkpoints> {
+        let Opened { ledger, config, .. } = self.0?;
+        Some(Checkpoints::start(ledger, config.every))
+    }
+}
+
+async fn restore(image: &StageImage, parts: &mut Parts<'_>) -> Result<(), String> {
+    match (image, parts) {
+        (StageImage::Source { position, sent, .. }, Parts::Source { reading, .. }) => {
+            let Some(position) = position else {
+                return Ok(());
+            };
+            let resumed = reading.resume(position, *sent).await;
+            resumed.map_err(|error| error.to_string())
+        }
+        (
+            StageImage::Operator { component, .. },
+            Parts::Operator {
+                operator,
+                instances,
+                restored,
+                ..
+            },
+        ) => {
+            let is_other = *component != operator.info.hash;
+            if is_other && operator.settings.state == StatePolicy::Reset {
+                return Ok(());
+            }
+            let partitioning = partitioning_of(operator);
+            let (image, mut taken) = (image.clone(), std::mem::take(instances));
+            // Restoring runs the guest, so it must not run on a thread that does I/O.
+            let restoring = tokio::task::spawn_blocking(move || {
+                let state = RestoredState::restore(&image, &mut taken, &partitioning);
+                (taken, state)
+            });
+            let (taken, state) = restoring.await.map_err(|error| error.to_string())?;
+            *instances = taken;
+            *restored = Some(state?);
+            Ok(())
+        }
+        (StageImage::Sink { token, .. }, Parts::Sink { sink, .. }) => match token {
+            Some(token) => sink.resume(token).await.map_err(|error| error.to_string()),
+            None => Ok(()),
+        },
+        // The roles differ, and roles are part of the name.
+        _ => Ok(()),
+    }
+}
+
+/// Discards the checkpoints in a folder: those that can be read are cleared, and a file that cannot be is renamed.
+fn discard(folder: &Path) -> Result<(), LedgerError> {
+    match Ledger::open(folder) {
+        Ok((_, None)) => Ok(()),
+        Ok((mut ledger, Some(image))) => {
+            tracing::warn!(
+                "discarded checkpoint {}: `--fresh` starts without it",
+                image.number
+            );
+            ledger.clear()
+        }
+        Err(error @ LedgerError::InUse { .. }) => Err(error),
+        Err(error) => {
+            let renamed = Ledger::set_aside(folder)?;
+            tracing::warn!("renamed to {}: {error}", renamed.display());
+            Ok(())
+        }
+    }
+}
