@@ -238,3 +238,63 @@ consumers: {print: {from: s, to: {stdout: {}}}}
     let summary = done.stderr.lines().find(|line| line.contains("mixed 1"));
     assert!(summary.is_some(), "{}", done.stderr);
 }
+
+#[test]
+fn a_table_of_another_dialect_is_read_by_its_settings_and_written_as_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = "01234\t007\tTRUE\n56789\tn/a\tfalse\n98765\t12\t0\n";
+    write(folder.path(), "in.txt", rows);
+    let manifest = "mosaik: v1
+streams: {s: {}}
+producers:
+  read:
+    from:
+      file:
+        path: in.txt
+        csv:
+          delimiter: \"\\t\"
+          header: [zip, n, flag]
+          types: {zip: string, n: number, flag: boolean}
+    to: s
+consumers:
+  save: {from: s, to: {file: {path: out.csv, csv: {delimiter: ';', header: [flag, zip, n]}}}}
+  print: {from: s, to: {stdout: {}}}
+";
+    let manifest = write(folder.path(), "m.yaml", manifest);
+    let done = run([OsStr::new("up"), manifest.as_os_str()]);
+    // The row with `n/a` is lost.
+    assert_eq!(done.status.code(), Some(5), "{done:?}");
+    assert_eq!(
+        done.stdout,
+        "{\"zip\":\"01234\",\"n\":7,\"flag\":true}\n{\"zip\":\"98765\",\"n\":12,\"flag\":false}\n"
+    );
+    let written = fs::read_to_string(folder.path().join("out.csv")).unwrap();
+    assert_eq!(written, "flag;zip;n\ntrue;01234;7\nfalse;98765;12\n");
+    let reason = "line 2 has a value in the column \"n\" that is not a number";
+    for part in [reason, "1 invalid"] {
+        assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn a_record_that_is_no_row_is_counted_and_the_reason_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = "{\"a\":1}\n{\"a\":2,\"b\":3}\n[4]\n{\"a\":5}\n";
+    write(folder.path(), "in.jsonl", records);
+    let manifest = "mosaik: v1
+streams: {s: {}}
+producers: {read: {from: {file: {path: in.jsonl}}, to: s}}
+consumers: {save: {from: s, to: {stdout: {format: csv}}}}
+";
+    let manifest = write(folder.path(), "m.yaml", manifest);
+    let done = run([OsStr::new("up"), manifest.as_os_str()]);
+    assert_eq!(done.status.code(), Some(5), "{done:?}");
+    assert_eq!(done.stdout, "a\n1\n5\n");
+    for part in [
+        "its field \"b\" is not a column",
+        "not a JSON object",
+        "2 invalid",
+    ] {
+        assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+    }
+}

@@ -88,6 +88,18 @@ fn said_of_manifests(folder: &Path) -> String {
         ("check", with_source("{file: {path: nothing.csv}}", "a")),
         ("check", with_source("{file: {path: packed.csv}}", "a")),
         ("up", with_source("{file: {path: rows.csv}}", "a")),
+        (
+            "up",
+            with_source(
+                "{file: {path: rows.csv, csv: {header: [x, y], types: {x: number}}}}",
+                "a",
+            ),
+        ),
+        (
+            "up",
+            with_source("{file: {path: rows.csv}}", "a")
+                .replace("stdout: {}", "stdout: {csv: {header: [a]}}"),
+        ),
         ("check", with_operator("wasm: nothing.wasm")),
         ("check", with_operator("wasm: \"builtin:dedup\"")),
         (

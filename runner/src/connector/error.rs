@@ -62,6 +62,12 @@ pub enum OpenError {
         /// The path.
         path: PathBuf,
     },
+    /// The file has content with other columns.
+    #[error("the columns of {path} are not those of `header`", path = path.display())]
+    Columns {
+        /// The path of the file.
+        path: PathBuf,
+    },
     /// The writer thread cannot be started.
     #[error("cannot start the writer thread: {0}")]
     Thread(io::Error),

@@ -16,7 +16,7 @@ use futures::future::BoxFuture;
 use mosaik_streams::Frames;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{OpenError, Sink, SinkCounts, SinkError};
+use super::{CsvEncoder, OpenError, Sink, SinkCounts, SinkError};
 
 /// Largest buffer that is kept for the next batch: 1 MiB.
 const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
@@ -80,6 +80,7 @@ pub(super) struct LineWriter {
     spare: Vec<u8>,
     counts: SinkCounts,
     progress: Arc<Progress>,
+    encoder: Option<CsvEncoder>,
 }
 
 #[derive(Debug)]
@@ -115,7 +116,14 @@ impl LineWriter {
             spare: Vec::new(),
             counts: SinkCounts::default(),
             progress,
+            encoder: None,
         })
+    }
+
+    /// Sets the encoder of the records.
+    pub(super) fn with_encoder(mut self, encoder: Option<CsvEncoder>) -> Self {
+        self.encoder = encoder;
+        self
     }
 
     async fn write_batch(&mut self, batch: &Frames) -> Result<(), SinkError> {
@@ -196,6 +204,10 @@ impl LineWriter {
 }
 
 impl Sink for LineWriter {
+    fn take_encoder(&mut self) -> Option<CsvEncoder> {
+        self.encoder.take()
+    }
+
     fn write<'a>(&'a mut self, batch: &'a Frames) -> BoxFuture<'a, Result<(), SinkError>> {
         Box::pin(self.write_batch(batch))
     }

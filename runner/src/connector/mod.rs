@@ -25,12 +25,15 @@ pub use self::{
     configured::{Compare, Configured},
     error::{ConfigError, OpenError, SinkError, SourceError},
     file::{FileSink, FileSource},
-    format::{DataFormat, Delimiter, Format, HeaderError, MAX_COLUMNS, to_json},
+    format::{
+        ColumnType, CsvEncoder, CsvInput, CsvOutput, CsvSyntax, DataFormat, Delimiter, Format,
+        HeaderError, InputHeader, MAX_COLUMNS, NoRow, OutputHeader, Quote, RowError, to_json,
+    },
     generate::Generate,
     line_writer::Progress,
     position::{Position, ResumeError},
     resource::{Problem, Resource},
-    sink::{GIVE_UP_TIME, Sink, SinkConfig, SinkCounts, SinkSettings, open_sink},
+    sink::{GIVE_UP_TIME, Sink, SinkConfig, SinkContext, SinkCounts, SinkSettings, open_sink},
     source::{
         DEFAULT_BATCH_BYTES, DEFAULT_MAX_DATUM_BYTES, Source, SourceConfig, SourceContext,
         SourceCounts, SourceSettings, check_source, open_source,

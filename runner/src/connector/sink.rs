@@ -3,10 +3,11 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use mosaik_streams::Frames;
+use mosaik_streams::{Encoding, Frames};
 
 use super::{
-    Compare, Configured, OpenError, Position, Problem, Progress, Resource, ResumeError, SinkError,
+    Compare, Configured, CsvEncoder, Format, OpenError, Position, Problem, Progress, Resource,
+    ResumeError, SinkError,
 };
 
 /// Maximum time for giving up a cancelled write: 1 s.
@@ -22,6 +23,9 @@ pub trait SinkSettings: Compare + fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Returns the format that its settings require of every stream; `None` if they leave it open.
+    fn format(&self) -> Option<Format>;
+
     /// Returns what it uses outside of the process.
     fn resources(&self) -> Vec<Resource> {
         Vec::new()
@@ -33,14 +37,38 @@ pub trait SinkSettings: Compare + fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Opens the sink. Messages mask the texts in `put_in`.
+    /// Opens the sink.
     ///
     /// # Errors
     /// The outside cannot be reached or does not accept output.
     ///
     /// # Cancel safety
     /// Cancelling may leave folders and an empty file behind.
-    fn open<'a>(&'a self, put_in: &'a [String]) -> BoxFuture<'a, Result<Box<dyn Sink>, OpenError>>;
+    fn open(&self, context: SinkContext) -> BoxFuture<'_, Result<Box<dyn Sink>, OpenError>>;
+}
+
+/// Properties of the stream that a sink reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkContext {
+    /// The encoding of the stream. A sink receives the JSON of postcard records.
+    pub encoding: Encoding,
+    /// Texts that came from the environment or from files and are masked in messages; default none.
+    pub put_in: Vec<String>,
+}
+
+impl SinkContext {
+    /// Creates a context for this encoding.
+    pub const fn new(encoding: Encoding) -> Self {
+        Self {
+            encoding,
+            put_in: Vec::new(),
+        }
+    }
+
+    /// Returns whether the sink receives JSON.
+    pub const fn is_json(&self) -> bool {
+        matches!(self.encoding, Encoding::Json | Encoding::Postcard(_))
+    }
 }
 
 /// The destination of a consumer's records: a connector and its settings.
@@ -53,15 +81,18 @@ impl SinkConfig {
     }
 }
 
-/// Opens a sink. Messages mask the texts in `put_in`.
+/// Opens a sink.
 ///
 /// # Errors
 /// The outside cannot be reached or does not accept output.
 ///
 /// # Cancel safety
 /// Cancelling may leave folders and an empty file behind.
-pub async fn open_sink(config: &SinkConfig, put_in: &[String]) -> Result<Box<dyn Sink>, OpenError> {
-    config.open(put_in).await
+pub async fn open_sink(
+    config: &SinkConfig,
+    context: SinkContext,
+) -> Result<Box<dyn Sink>, OpenError> {
+    config.open(context).await
 }
 
 /// Counters of a sink.
@@ -75,6 +106,12 @@ pub struct SinkCounts {
 
 /// A running sink of records.
 pub trait Sink: fmt::Debug + Send {
+    /// Takes the encoder that makes the sink's rows of JSON records; `None` if records are written as they are. The
+    /// rows are then written instead of the records.
+    fn take_encoder(&mut self) -> Option<CsvEncoder> {
+        None
+    }
+
     /// Writes a batch, and returns once it is written.
     ///
     /// # Errors

@@ -70,6 +70,7 @@ fn describe(shape: &Shape) -> String {
         Shape::Anything => "any".to_owned(),
         Shape::List(item) => format!("list of {}", describe(item)),
         Shape::Map(_) => "mapping by name".to_owned(),
+        Shape::Columns(_) => "mapping by column".to_owned(),
         Shape::Of(_) => "mapping".to_owned(),
         Shape::Either(shapes) => {
             let mut all: Vec<_> = shapes.iter().map(describe).collect();

@@ -27,6 +27,8 @@ pub(crate) enum Shape {
     List(Box<Self>),
     /// A mapping from names to values.
     Map(Box<Self>),
+    /// A mapping from the names of columns, which are any text, to values.
+    Columns(Box<Self>),
     Of(&'static Section),
     Either(Vec<Self>),
     /// A mapping with one of these keys.

@@ -140,6 +140,9 @@ impl<'m, 'f> Builder<'m, 'f> {
     fn consumer(&mut self, decl: &ConsumerDecl) -> Option<Stage> {
         let key = stage_key(Role::Consumer, &decl.name);
         outside::check_sink(decl, self.found);
+        if let Some(stream) = self.streams.get(decl.from.stream.value.as_str()) {
+            check::sink(decl, stream, self.found);
+        }
         let from = self.edge(&key, &decl.from)?;
         Some(Stage {
             key,

@@ -7,7 +7,7 @@ use mosaik_streams::{BytesMut, Encoding, Schema, schema::Transcoder};
 use super::streams::Uses;
 use crate::connector::{Format, Resource, SourceConfig, through_options};
 use crate::declare::{Diagnostic, Span, Spanned, StreamName};
-use crate::manifest::{Manifest, PostcardPolicy, ProducerDecl, Scope, StreamDecl};
+use crate::manifest::{ConsumerDecl, Manifest, PostcardPolicy, ProducerDecl, Scope, StreamDecl};
 
 /// Checks a producer against the stream that it writes.
 pub(super) fn source(
@@ -43,6 +43,32 @@ pub(super) fn source(
             format!("`{}` is declared here", stream.name.value),
         )
         .help(help),
+    );
+}
+
+/// Checks a consumer against the stream that it reads.
+pub(super) fn sink(decl: &ConsumerDecl, stream: &StreamDecl, found: &mut Vec<Diagnostic>) {
+    let encoding = &stream.config.encoding;
+    let makes = match decl.to.format() {
+        Some(Format::Csv) => "rows of CSV",
+        Some(Format::Jsonl) => "lines of JSON",
+        Some(Format::Lines) | None => return,
+    };
+    if !matches!(encoding, Encoding::Text | Encoding::Bytes) {
+        return;
+    }
+    found.push(
+        Diagnostic::error(format!(
+            "{makes} cannot be made of stream `{}`, which is `{}`",
+            stream.name.value,
+            encoding.name()
+        ))
+        .at(decl.format_span(), format!("makes {makes}"))
+        .also(
+            stream.encoding_span,
+            format!("`{}` is declared here", stream.name.value),
+        )
+        .help("write `format: lines`, or give the stream `encoding: json`"),
     );
 }
 

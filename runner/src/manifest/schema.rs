@@ -201,6 +201,9 @@ impl Defs {
                 "propertyNames": { "pattern": NAME_PATTERN },
                 "additionalProperties": self.shape(value),
             }),
+            Shape::Columns(value) => {
+                json!({ "type": "object", "additionalProperties": self.shape(value) })
+            }
             Shape::Of(section) => self.reference(section),
             Shape::Either(shapes) => {
                 let shapes: Vec<_> = shapes.iter().map(|shape| self.shape(shape)).collect();

@@ -181,7 +181,7 @@ fn every_key_is_described() {
     fn inner(shape: &Shape) {
         match shape {
             Shape::Of(section) => walk(section),
-            Shape::List(shape) | Shape::Map(shape) => inner(shape),
+            Shape::List(shape) | Shape::Map(shape) | Shape::Columns(shape) => inner(shape),
             Shape::Either(shapes) => shapes.iter().for_each(inner),
             Shape::OneOf(shapes) => shapes.iter().for_each(|(_, shape)| inner(shape)),
             _ => {}
@@ -204,7 +204,7 @@ fn all_sections(section: &'static Section, found: &mut Vec<&'static Section>) {
     fn within(shape: &Shape, found: &mut Vec<&'static Section>) {
         match shape {
             Shape::Of(section) => all_sections(section, found),
-            Shape::List(shape) | Shape::Map(shape) => within(shape, found),
+            Shape::List(shape) | Shape::Map(shape) | Shape::Columns(shape) => within(shape, found),
             Shape::Either(shapes) => shapes.iter().for_each(|shape| within(shape, found)),
             Shape::OneOf(shapes) => shapes.iter().for_each(|(_, shape)| within(shape, found)),
             _ => {}

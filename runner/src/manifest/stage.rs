@@ -50,9 +50,11 @@ impl ProducerDecl {
         self.span_of("path")
     }
 
-    /// Returns the location of the format, or of the file's path, or of the connector.
+    /// Returns the location of the format or of the settings of `csv`, or of the file's path, or of the connector.
     pub(crate) fn format_span(&self) -> Span {
-        self.key_span("format").unwrap_or_else(|| self.path_span())
+        let csv = || self.key_span("csv");
+        let format = self.key_span("format").or_else(csv);
+        format.unwrap_or_else(|| self.path_span())
     }
 
     fn key_span(&self, key: &str) -> Option<Span> {
@@ -74,9 +76,18 @@ pub(crate) struct ConsumerDecl {
 impl ConsumerDecl {
     /// Returns the location of the value of a connector's key, or of the connector.
     pub(crate) fn span_of(&self, key: &str) -> Span {
+        self.key_span(key).unwrap_or(self.to_span)
+    }
+
+    /// Returns the location of the format or of the settings of `csv`, or of the connector.
+    pub(crate) fn format_span(&self) -> Span {
+        let csv = || self.key_span("csv");
+        self.key_span("format").or_else(csv).unwrap_or(self.to_span)
+    }
+
+    fn key_span(&self, key: &str) -> Option<Span> {
         let connector = self.to.connector();
-        let key = self.places.value(&format!("to.{connector}.{key}"));
-        key.unwrap_or(self.to_span)
+        self.places.value(&format!("to.{connector}.{key}"))
     }
 
     /// Returns the location of the file's path, or of the connector.

@@ -115,18 +115,25 @@ pub(super) fn for_sink(
     warnings: &mut RateLimitedWarnings,
 ) -> Frames {
     let converted = transcoder.frames_to_json(rest);
-    counters.invalid(converted.refused.len());
-    // Sinks have no policy that permits dropping records.
-    counters.uncovered(converted.refused.len());
-    if !converted.refused.is_empty() {
-        let reasons: Vec<_> = converted
-            .refused
-            .iter()
-            .map(|refused| refused.error.to_string())
-            .collect();
-        for line in warnings.add_all("left out", reasons.iter().map(String::as_str)) {
-            tracing::warn!("{line}");
-        }
-    }
+    let refused = converted.refused.iter();
+    let reasons: Vec<_> = refused.map(|refused| refused.error.to_string()).collect();
+    leave_out(&reasons, counters, warnings);
     converted.frames
+}
+
+/// Counts records that a sink does not write, and logs the reasons.
+pub(super) fn leave_out(
+    reasons: &[String],
+    counters: &Counters,
+    warnings: &mut RateLimitedWarnings,
+) {
+    if reasons.is_empty() {
+        return;
+    }
+    counters.invalid(reasons.len());
+    // Sinks have no policy that permits dropping records.
+    counters.uncovered(reasons.len());
+    for line in warnings.add_all("left out", reasons.iter().map(String::as_str)) {
+        tracing::warn!("{line}");
+    }
 }

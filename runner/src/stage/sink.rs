@@ -6,12 +6,12 @@ use mosaik_streams::{Frames, Received, schema::Transcoder};
 
 use super::{
     BATCH_DATUMS_MAX, Command, Control, Counters, Drain, End, Ended, Input,
-    convert::{RateLimitedWarnings, for_sink},
+    convert::{RateLimitedWarnings, for_sink, leave_out},
     drain::Draining,
 };
 use crate::{
     checkpoint::{Line, Signal, StageImage},
-    connector::{Sink, SinkError},
+    connector::{CsvEncoder, Sink, SinkError},
 };
 
 /// A running consumer of the manifest.
@@ -34,8 +34,10 @@ impl SinkStage {
     pub async fn run(self, mut control: Control) -> Ended {
         let mut input = self.input;
         let mut line = self.line;
+        let mut sink = self.sink;
         let mut outlet = Outlet {
-            sink: self.sink,
+            encoder: sink.take_encoder(),
+            sink,
             transcoder: self.transcoder,
             counters: self.counters,
             warnings: RateLimitedWarnings::default(),
@@ -71,6 +73,7 @@ impl SinkStage {
 struct Outlet {
     sink: Box<dyn Sink>,
     transcoder: Option<Transcoder>,
+    encoder: Option<CsvEncoder>,
     counters: Arc<Counters>,
     warnings: RateLimitedWarnings,
 }
@@ -149,16 +152,32 @@ impl Outlet {
     async fn take(&mut self, mut batch: Frames, control: &Control) -> Result<(), End> {
         self.counters.took(batch.count(), batch.payload_len());
         let Some(transcoder) = self.transcoder.clone() else {
+            let batch = self.rows(batch);
             return self.write(&batch, control).await;
         };
         while !batch.is_empty() {
             let json = for_sink(&transcoder, &mut batch, &self.counters, &mut self.warnings);
+            let json = self.rows(json);
             if let Err(end) = self.write(&json, control).await {
                 self.counters.undelivered(batch.count());
                 return Err(end);
             }
         }
         Ok(())
+    }
+
+    /// Makes the rows of the sink's format. Counts the records that are not rows as invalid.
+    fn rows(&mut self, batch: Frames) -> Frames {
+        let Some(encoder) = &mut self.encoder else {
+            return batch;
+        };
+        let (rows, refused) = encoder.encode(&batch);
+        let reasons: Vec<_> = refused
+            .iter()
+            .map(|no_row| no_row.error.to_string())
+            .collect();
+        leave_out(&reasons, &self.counters, &mut self.warnings);
+        rows
     }
 
     async fn write(&mut self, batch: &Frames, control: &Control) -> Result<(), End> {
@@ -190,23 +209,25 @@ fn failure(error: SinkError) -> End {
 
 #[cfg(test)]
 mod tests {
+    use mosaik_streams::Encoding;
     use tokio::sync::mpsc;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::{
-        connector::{FileSink, SinkConfig, open_sink},
+        connector::{FileSink, SinkConfig, SinkContext, open_sink},
         stage::Handoff,
     };
 
     #[tokio::test]
     async fn an_unwritten_batch_is_counted_as_undelivered() {
-        let path = "/dev/full".into();
-        let sink = open_sink(&SinkConfig::new("file", FileSink { path }), &[]).await;
+        let config = SinkConfig::new("file", FileSink::of("/dev/full".into()));
+        let sink = open_sink(&config, SinkContext::new(Encoding::Text)).await;
         let counters = Arc::new(Counters::default());
         let mut outlet = Outlet {
             sink: sink.unwrap(),
             transcoder: None,
+            encoder: None,
             counters: Arc::clone(&counters),
             warnings: RateLimitedWarnings::default(),
         };

@@ -7,7 +7,7 @@ use mosaik_streams::{Encoding, schema::Transcoder};
 
 use crate::{
     components::{Library, setup},
-    connector::{self, Sink, SourceContext},
+    connector::{self, Sink, SinkContext, SourceContext},
     graph::{self, Edge, Graph, OperatorStage, PostcardPolicy, StageKey, StageKind, StreamName},
     operator::{Instance, OpenError},
     stage::{Blueprint, Converters, Guest, Key, Partitioning, Reading, RestoredState},
@@ -89,7 +89,11 @@ async fn build<'g>(
         }
         StageKind::Sink { from, config } => {
             let transcoder = transcoder(graph, &from.stream)?;
-            connector::open_sink(config, config.put_in())
+            let context = SinkContext {
+                put_in: config.put_in().to_vec(),
+                ..SinkContext::new(graph.streams[&from.stream].encoding.clone())
+            };
+            connector::open_sink(config, context)
                 .await
                 .map(|sink| Parts::Sink {
                     from,

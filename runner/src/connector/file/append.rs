@@ -18,11 +18,11 @@ use rustix::{
     io::Errno,
 };
 
-use super::{off_thread, opened::Identity};
+use super::{columns, off_thread, opened::Identity};
 use crate::{
-    connector::FileSink,
     connector::{
-        OpenError,
+        CsvEncoder, FileSink, OpenError, OutputHeader, SinkContext,
+        format::csv::{encoder::Heading, settings::Dialect},
         line_writer::{LineWriter, Outlet, Progress},
         shown,
     },
@@ -50,12 +50,40 @@ pub(crate) fn reopen_all() {
 /// Opens a file for appending. Creates missing folders.
 pub(in crate::connector) async fn open_for_append(
     config: &FileSink,
-    put_in: &[String],
+    context: &SinkContext,
 ) -> Result<LineWriter, OpenError> {
-    let shown = shown(&config.path, put_in);
+    let shown = shown(&config.path, &context.put_in);
     let name = shown.clone();
-    let file = off_thread(&config.path, |path| Appender::open(path, shown)).await?;
-    LineWriter::start(&name, file)
+    let csv = config.csv(context.is_json());
+    let open = move |path: &Path| {
+        let csv = csv.map(|(dialect, csv)| encoder_for(path, dialect, &csv.header));
+        let encoder = csv.transpose()?;
+        let heading = encoder.as_ref().and_then(CsvEncoder::heading);
+        Ok((Appender::open(path, shown, heading)?, encoder))
+    };
+    let (file, encoder) = off_thread(&config.path, open).await?;
+    Ok(LineWriter::start(&name, file)?.with_encoder(encoder))
+}
+
+/// Creates the encoder for a file, with the columns of its first line if it has any and begins with their names.
+fn encoder_for(
+    path: &Path,
+    dialect: Dialect,
+    header: &OutputHeader,
+) -> Result<CsvEncoder, OpenError> {
+    let mut encoder = CsvEncoder::new(dialect, header);
+    if let Some(found) = columns::first_line(path, dialect) {
+        let is_same = match header {
+            OutputHeader::Names(names) => *names == found,
+            OutputHeader::FirstRecord => encoder.set_columns(&found).is_ok(),
+            OutputHeader::None => true,
+        };
+        if !is_same {
+            let path = path.to_owned();
+            return Err(OpenError::Columns { path });
+        }
+    }
+    Ok(encoder)
 }
 
 /// Progress of writing a batch.
@@ -77,12 +105,14 @@ struct Appender {
     /// Nothing has been written to the file yet. A sink may open the file while its predecessor still writes to it, so
     /// the end of the file is inspected before the first write.
     is_fresh: bool,
+    /// The line at the beginning of each file.
+    heading: Option<Heading>,
     looked: Instant,
     reopened: u64,
 }
 
 impl Appender {
-    fn open(path: &Path, shown: String) -> Result<Self, OpenError> {
+    fn open(path: &Path, shown: String, heading: Option<Heading>) -> Result<Self, OpenError> {
         let failed = |source: io::Error| OpenError::File {
             path: path.to_owned(),
             source,
@@ -97,6 +127,7 @@ impl Appender {
             shown,
             file: Some(open(path).map_err(failed)?),
             is_fresh: true,
+            heading,
             looked: Instant::now(),
             reopened: REOPENED.load(Ordering::Relaxed),
         })
@@ -141,6 +172,7 @@ impl Appender {
         };
         if self.is_fresh {
             end_last_line(file, &self.path, &self.shown)?;
+            begin_with(file, self.heading.as_ref())?;
             self.is_fresh = false;
         }
         while done.bytes < lines.len() {
@@ -238,6 +270,22 @@ fn end_last_line(file: &mut File, path: &Path, shown: &str) -> io::Result<()> {
         file.write_all(b"\n")?;
     }
     Ok(())
+}
+
+/// Writes the heading to an empty file. The file stays empty if that fails.
+fn begin_with(file: &mut File, heading: Option<&Heading>) -> io::Result<()> {
+    let Some(line) = heading.and_then(|heading| heading.get()) else {
+        return Ok(());
+    };
+    let found = file.metadata()?;
+    if found.is_file() && found.len() > 0 {
+        return Ok(());
+    }
+    let written = file.write_all(line);
+    if written.is_err() && found.is_file() {
+        file.set_len(0)?;
+    }
+    written
 }
 
 fn ends_a_line(path: &Path) -> io::Result<bool> {

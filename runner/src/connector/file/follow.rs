@@ -16,7 +16,6 @@ use futures::future::BoxFuture;
 use mosaik_streams::Frames;
 
 use super::{
-    cut_of,
     opened::{Change, Opened},
     rotated_files::{Resumed, RotatedFiles},
 };
@@ -74,7 +73,7 @@ impl Follower {
         context: &SourceContext,
     ) -> Result<Self, OpenError> {
         let name = shown(&config.path, &context.put_in);
-        let intake = Intake::new(name.clone(), cut_of(config), context)?;
+        let intake = Intake::new(name.clone(), config.cut(), context)?;
         let (rotated, current) = RotatedFiles::start(&config.path, &name).await?;
         if current.is_none() {
             tracing::info!(

@@ -1,6 +1,7 @@
 //! File connectors: reading once, following like `tail -F`, and appending.
 
 mod append;
+mod columns;
 mod follow;
 mod opened;
 mod read;
@@ -13,7 +14,7 @@ use std::{io, path::Path};
 pub(crate) use self::append::reopen_all;
 pub use self::settings::{FileSink, FileSource};
 use self::{follow::Follower, read::FileReader};
-use super::{OpenError, format::framing::Cut};
+use super::OpenError;
 use crate::files;
 
 /// Opens a regular file. Refuses everything else, because opening a pipe could block.
@@ -41,14 +42,6 @@ async fn off_thread<T: Send + 'static>(
         .await
         .map_err(|error| failed(io::Error::other(error)))?
         .map_err(failed)?
-}
-
-/// Returns the configured format; by default the one of the file's extension, otherwise lines.
-fn cut_of(config: &FileSource) -> Cut {
-    Cut {
-        format: config.format_or_by_extension(),
-        delimiter: config.delimiter,
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use futures::future::BoxFuture;
 use mosaik_streams::Frames;
 use tokio::{fs::File, io::AsyncReadExt};
 
-use super::{cut_of, off_thread, open_regular};
+use super::{off_thread, open_regular};
 use crate::{
     connector::FileSource,
     connector::{
@@ -28,11 +28,7 @@ impl FileReader {
         context: &SourceContext,
     ) -> Result<Self, OpenError> {
         let file = off_thread(&config.path, open_regular).await?;
-        let intake = Intake::new(
-            shown(&config.path, &context.put_in),
-            cut_of(config),
-            context,
-        )?;
+        let intake = Intake::new(shown(&config.path, &context.put_in), config.cut(), context)?;
         Ok(Self {
             file: tokio_file(file),
             intake,

@@ -5,14 +5,19 @@ use std::{io, path::PathBuf};
 use futures::future::BoxFuture;
 use mosaik_streams::Encoding;
 
-use super::{FileReader, Follower, append::open_for_append, sample};
+use super::{FileReader, Follower, append::open_for_append, columns, sample};
 use crate::{
     connector::{
-        Delimiter, Format, OpenError, Problem, Resource, Sink, SinkSettings, Source, SourceContext,
-        SourceSettings,
-        format::{self, other_than_text},
+        CsvInput, CsvOutput, Delimiter, Format, OpenError, Problem, Resource, Sink, SinkContext,
+        SinkSettings, Source, SourceContext, SourceSettings,
+        format::{
+            self,
+            csv::settings::{CsvRead, Dialect, needs_csv},
+            framing::Cut,
+            other_than_text,
+        },
     },
-    declare::{self, flag, io_reason, near_file, section},
+    declare::{self, Fields, Reader, flag, io_reason, near_file, nested, section},
     files,
 };
 
@@ -22,13 +27,14 @@ const BEGINNING_BYTES: u64 = 1024;
 section! {
     /// A file as a source.
     #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct FileSource: "file_source" {
+    pub struct FileSource: "file_source" check(source_is_csv) {
         /// File, relative to the manifest.
         pub path: PathBuf = declare::path(), required;
         /// Format.
-        pub format: Option<Format> = format::format(), unset("by extension: `csv`, `jsonl`, `ndjson`; else `lines`");
-        /// Separator of columns in `csv`.
-        pub delimiter: Delimiter = format::delimiter(), default(Delimiter::default());
+        pub format: Option<Format> = format::format(),
+            unset("`csv` with the key `csv`; by extension: `csv`, `tsv`, `jsonl`, `ndjson`; else `lines`");
+        /// Names, types and syntax of `csv`.
+        pub csv: Option<CsvInput> = nested::<CsvInput>(), unset("the defaults");
         /// Wait for more content at the end, like `tail -F`, instead of ending the stream.
         pub follow: bool = flag(), default(false);
     }
@@ -37,17 +43,66 @@ section! {
 section! {
     /// A file as a sink: a line is appended for each record.
     #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct FileSink: "file_sink" {
+    pub struct FileSink: "file_sink" check(sink_is_csv) {
         /// File, relative to the manifest. Its folders are created.
         pub path: PathBuf = declare::path(), required;
+        /// Format: `csv` makes a row of each record, the others append it as it is.
+        pub format: Option<Format> = format::format(),
+            unset("`csv` with the key `csv`, or for the extensions `csv` and `tsv` on a stream of JSON; else `lines`");
+        /// Columns and syntax of `csv`.
+        pub csv: Option<CsvOutput> = nested::<CsvOutput>(), unset("the defaults");
     }
 }
 
+fn source_is_csv(file: &FileSource, cx: &mut Reader<'_>, fields: Fields<'_>) {
+    needs_csv(cx, fields, file.format);
+}
+
+fn sink_is_csv(file: &FileSink, cx: &mut Reader<'_>, fields: Fields<'_>) {
+    needs_csv(cx, fields, file.format);
+}
+
 impl FileSource {
-    /// Returns the configured format, or by default the one of the file's extension.
-    pub fn format_or_by_extension(&self) -> Format {
-        self.format
-            .unwrap_or_else(|| Format::of_extension(&self.path))
+    /// Creates the settings of a file that is read once, with the defaults.
+    pub const fn of(path: PathBuf) -> Self {
+        Self {
+            path,
+            format: None,
+            csv: None,
+            follow: false,
+        }
+    }
+
+    /// Returns the format and its settings, by default those of the file's extension.
+    pub(in crate::connector) fn cut(&self) -> Cut {
+        let by_csv = self.csv.as_ref().map(|_| Format::Csv);
+        let format = self.format.or(by_csv);
+        Cut {
+            format: format.unwrap_or_else(|| Format::of_extension(&self.path)),
+            csv: CsvRead::new(self.csv.as_ref(), Delimiter::of_extension(&self.path)),
+        }
+    }
+}
+
+impl FileSink {
+    /// Creates the settings of a file with the defaults.
+    pub const fn of(path: PathBuf) -> Self {
+        Self {
+            path,
+            format: None,
+            csv: None,
+        }
+    }
+
+    /// Returns the settings of `csv`, if rows are written to a stream that is JSON or not.
+    pub(super) fn csv(&self, is_json: bool) -> Option<(Dialect, CsvOutput)> {
+        let by_extension = || is_json.then(|| Format::of_extension(&self.path));
+        if self.format().or_else(by_extension) != Some(Format::Csv) {
+            return None;
+        }
+        let csv = self.csv.clone().unwrap_or_default();
+        let dialect = csv.syntax.dialect(Delimiter::of_extension(&self.path));
+        Some((dialect, csv))
     }
 }
 
@@ -56,7 +111,10 @@ impl SourceSettings for FileSource {
         let error = match files::beginning(&self.path, BEGINNING_BYTES) {
             // A stream of bytes accepts any content.
             Ok(_) if encoding == Some(&Encoding::Bytes) => return Ok(()),
-            Ok(beginning) => return is_text(&beginning),
+            Ok(beginning) => {
+                is_text(&beginning)?;
+                return columns::has_types(&self.path, &self.cut());
+            }
             Err(error) => error,
         };
         let reason = io_reason(&error);
@@ -85,7 +143,7 @@ impl SourceSettings for FileSource {
     }
 
     fn format(&self) -> Option<Format> {
-        Some(self.format_or_by_extension())
+        Some(self.cut().format)
     }
 
     fn resources(&self) -> Vec<Resource> {
@@ -93,7 +151,7 @@ impl SourceSettings for FileSource {
     }
 
     fn sample(&self) -> Option<Vec<Vec<u8>>> {
-        sample::first_records(&self.path, self.format_or_by_extension())
+        sample::first_records(&self.path, &self.cut())
     }
 
     fn is_endless(&self) -> bool {
@@ -127,6 +185,10 @@ fn is_text(beginning: &[u8]) -> Result<(), Problem> {
 }
 
 impl SinkSettings for FileSink {
+    fn format(&self) -> Option<Format> {
+        self.format.or(self.csv.as_ref().map(|_| Format::Csv))
+    }
+
     fn probe(&self) -> Result<(), Problem> {
         // The meaning of these paths depends on the process.
         if self.path.starts_with("/dev") || self.path.starts_with("/proc") {
@@ -146,16 +208,20 @@ impl SinkSettings for FileSink {
                 format!("the file cannot be written: {reason}"),
                 label,
             )
-        })
+        })?;
+        match self.csv(false) {
+            Some((dialect, csv)) => columns::has_header(&self.path, dialect, &csv.header),
+            None => Ok(()),
+        }
     }
 
     fn resources(&self) -> Vec<Resource> {
         vec![Resource::WrittenFile(self.path.clone())]
     }
 
-    fn open<'a>(&'a self, put_in: &'a [String]) -> BoxFuture<'a, Result<Box<dyn Sink>, OpenError>> {
+    fn open(&self, context: SinkContext) -> BoxFuture<'_, Result<Box<dyn Sink>, OpenError>> {
         Box::pin(async move {
-            let writer = open_for_append(self, put_in).await?;
+            let writer = open_for_append(self, &context).await?;
             Ok(Box::new(writer) as Box<dyn Sink>)
         })
     }

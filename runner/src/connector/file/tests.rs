@@ -14,17 +14,15 @@ use crate::{
         DEFAULT_MAX_DATUM_BYTES, OpenError, SinkError, SourceContext, SourceCounts, SourceError,
         format::intake::CHUNK_BYTES, open_sink, open_source,
     },
-    connector::{FileSink, FileSource, Format, SinkConfig, SourceConfig},
+    connector::{FileSink, FileSource, Format, SinkConfig, SinkContext, SourceConfig},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn config(path: &Path, format: Option<Format>) -> FileSource {
     FileSource {
-        path: path.to_owned(),
         format,
-        delimiter: crate::connector::Delimiter::default(),
-        follow: false,
+        ..FileSource::of(path.to_owned())
     }
 }
 
@@ -57,6 +55,7 @@ async fn the_extension_selects_the_format() {
     let cases = [
         ("a.csv", r#"{"n":1}"#, r#"{"n":2}"#),
         ("a.CSV", r#"{"n":1}"#, r#"{"n":2}"#),
+        ("a.tsv", r#"{"n":1}"#, r#"{"n":2}"#),
         ("a.jsonl", "n", "1"),
         ("a.ndjson", "n", "1"),
         ("a.log", r#""n""#, r#""1""#),
@@ -91,10 +90,8 @@ async fn an_unreadable_file_is_refused_on_opening() {
             let config = SourceConfig::new(
                 "file",
                 FileSource {
-                    path: path.to_owned(),
-                    format: None,
-                    delimiter: crate::connector::Delimiter::default(),
                     follow,
+                    ..FileSource::of(path.to_owned())
                 },
             );
             let refused = timeout(
@@ -120,13 +117,8 @@ async fn an_unreadable_file_is_refused_on_opening() {
     );
     for path in [folder.path(), &pipe] {
         let refused = open_sink(
-            &SinkConfig::new(
-                "file",
-                FileSink {
-                    path: path.to_owned(),
-                },
-            ),
-            &[],
+            &SinkConfig::new("file", FileSink::of(path.to_owned())),
+            SinkContext::new(Encoding::Json),
         )
         .await;
         assert!(
@@ -232,9 +224,11 @@ async fn cancelling_a_read_loses_nothing() {
 async fn a_file_grows_by_whole_batches() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("made/for/it/out.jsonl");
-    let config = SinkConfig::new("file", FileSink { path: path.clone() });
+    let config = SinkConfig::new("file", FileSink::of(path.clone()));
     let batch: Frames = [&b"{\"a\":1}"[..], b"2"].into_iter().collect();
-    let mut sink = open_sink(&config, &[]).await.unwrap();
+    let mut sink = open_sink(&config, SinkContext::new(Encoding::Json))
+        .await
+        .unwrap();
     for times in 1..=3 {
         sink.write(&batch).await.unwrap();
         assert_eq!(
@@ -251,7 +245,9 @@ async fn a_file_grows_by_whole_batches() {
         "{refused:?}"
     );
 
-    let mut sink = open_sink(&config, &[]).await.unwrap();
+    let mut sink = open_sink(&config, SinkContext::new(Encoding::Json))
+        .await
+        .unwrap();
     sink.write(&batch).await.unwrap();
     sink.close().await.unwrap();
     assert_eq!(
@@ -264,13 +260,8 @@ async fn a_file_grows_by_whole_batches() {
 #[tokio::test]
 async fn a_full_disk_is_reported_and_retried() {
     let mut sink = open_sink(
-        &SinkConfig::new(
-            "file",
-            FileSink {
-                path: "/dev/full".into(),
-            },
-        ),
-        &[],
+        &SinkConfig::new("file", FileSink::of("/dev/full".into())),
+        SinkContext::new(Encoding::Json),
     )
     .await
     .unwrap();

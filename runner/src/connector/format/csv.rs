@@ -2,37 +2,35 @@
 //!
 //! The syntax is RFC 4180 as implemented by `csv-core`: fields may be quoted, and quoted fields may contain commas,
 //! line ends and doubled quotes. Rows end with `\n`, `\r\n` or `\r`. Blank lines and a leading byte order mark are
-//! skipped. The first row names the columns. Content that follows earlier content, for example after a log rotation,
-//! keeps the earlier columns unless its first row is a header. A quote that is never closed consumes the rest of the
+//! skipped. The first row names the columns, unless the settings do. Content that follows earlier content, for example
+//! after a log rotation, keeps the earlier columns unless its first row is a header. A quote that is never closed consumes the rest of the
 //! content, and each of the consumed lines is counted.
 //!
 //! An empty field is `null`, unless it is quoted. A column holds either numbers, written digit for digit
 //! ([`is_number`](super::json::is_number)), or text: `true`, `007` and ` 1` are text, and a column with text in its
 //! first rows is a text column. Text that appears later in a column of numbers becomes a string and is counted. The
 //! stream's schema takes precedence for the columns it names: text stays text even if it looks like a number, and
-//! `true` and `false` are booleans.
+//! `true` and `false` are booleans. A type that is set takes precedence over both, and other values refuse their row.
 
 mod columns;
+pub(in crate::connector) mod encoder;
+mod header;
 mod quoted;
 mod sample;
-
-use std::collections::HashSet;
+pub(in crate::connector) mod settings;
 
 use bytes::BufMut;
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-use memchr::{memchr_iter, memmem};
+use csv_core::{ReadRecordResult, Reader};
+use memchr::memchr_iter;
 
 pub(in crate::connector) use self::columns::ColumnKind;
 use self::{
     columns::{Column, Fit},
     quoted::Quoted,
     sample::Sample,
+    settings::{CsvRead, InputHeader},
 };
-use super::{
-    framing::{HeaderError, Held, Refusal, Target},
-    json,
-};
-use crate::connector::Delimiter;
+use super::framing::{HeaderError, Held, Refusal, Target};
 
 /// Maximum number of columns in a header: 65,536.
 pub const MAX_COLUMNS: usize = 65_536;
@@ -42,8 +40,6 @@ const FIELD_LINES: u64 = 100;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const FIRST_CONTENT_BYTES: usize = 4096;
 const FIRST_ENDS: usize = 64;
-/// Common separators. A header of one column that contains another of these causes a warning.
-const SEPARATORS: [u8; 4] = *b",;\t|";
 
 /// The columns of a header, with the kinds determined so far.
 #[derive(Debug, Clone)]
@@ -64,15 +60,17 @@ enum Row {
 #[derive(Debug)]
 pub(in crate::connector) struct CsvCutter {
     max_datum_bytes: usize,
-    delimiter: Delimiter,
+    settings: CsvRead,
     reader: Reader,
     /// Number of bytes of the byte order mark seen so far; `None` once the content has begun.
     mark_bytes: Option<usize>,
     /// Set once the reader has received its first byte in a call of its own. A first call with three bytes would make
     /// it look for a byte order mark itself.
     primed: bool,
-    /// `None` until the header has been read.
+    /// `None` until the header has been read, or the first row has begun.
     columns: Option<Vec<Column>>,
+    /// The columns of earlier content, until the first row begins.
+    resumed: Option<Vec<Column>>,
     /// The columns come from earlier content, and the first row may be a header that replaces them.
     inherited: bool,
     /// Unquoted, concatenated values of the current row. Grows to at most one byte more than the longest record.
@@ -95,14 +93,16 @@ pub(in crate::connector) struct CsvCutter {
 }
 
 impl CsvCutter {
-    pub(in crate::connector) fn new(delimiter: Delimiter, max_datum_bytes: usize) -> Self {
+    pub(in crate::connector) fn new(settings: CsvRead, max_datum_bytes: usize) -> Self {
         Self {
             max_datum_bytes,
-            delimiter,
-            reader: ReaderBuilder::new().delimiter(delimiter.byte()).build(),
+            reader: settings.dialect.reader(),
+            quoted: Quoted::new(settings.dialect),
+            settings,
             mark_bytes: Some(0),
             primed: false,
             columns: None,
+            resumed: None,
             inherited: false,
             content: vec![0; FIRST_CONTENT_BYTES.min(max_datum_bytes.saturating_add(1))],
             content_len: 0,
@@ -111,7 +111,6 @@ impl CsvCutter {
             row: Row::None,
             row_line: 1,
             blank_lines: 0,
-            quoted: Quoted::new(delimiter),
             ends_line: false,
             sample: Sample::new(),
         }
@@ -135,7 +134,7 @@ impl CsvCutter {
                 if taken == input.len() {
                     break;
                 }
-                self.begin_row();
+                self.begin_row(target)?;
             }
             taken += self.step(&input[taken..], target)?;
             if self.row == Row::None && target.is_full() {
@@ -165,10 +164,12 @@ impl CsvCutter {
                 break;
             }
         }
-        let mut next = Self::new(self.delimiter, self.max_datum_bytes);
-        if self.columns.is_some() {
+        let settings = std::mem::take(&mut self.settings);
+        let mut next = Self::new(settings, self.max_datum_bytes);
+        if self.columns.is_some() || self.resumed.is_some() {
             next.columns = self.columns.take();
-            next.inherited = true;
+            next.resumed = self.resumed.take();
+            next.inherited = next.settings.header == InputHeader::FirstLine;
             std::mem::swap(&mut next.ends, &mut self.ends);
             std::mem::swap(&mut next.sample, &mut self.sample);
             next.sample.end_content();
@@ -192,14 +193,15 @@ impl CsvCutter {
 
     /// Returns the columns of the current content, if its header has been read.
     pub(in crate::connector) fn header(&self) -> Option<Header> {
-        self.columns.clone().map(Header)
+        let columns = self.columns.as_ref().or(self.resumed.as_ref());
+        columns.cloned().map(Header)
     }
 
-    /// Continues with content that has these columns and whose first row is already read.
+    /// Continues with content that has these columns and whose first row is already read. Names and types that are set
+    /// take precedence.
     pub(in crate::connector) fn go_on_with(&mut self, Header(columns): Header) {
-        self.sample.cover(&columns);
-        self.ends = vec![0; columns.len() + 1];
-        (self.columns, self.inherited, self.mark_bytes) = (Some(columns), false, None);
+        (self.columns, self.resumed) = (None, Some(columns));
+        (self.inherited, self.mark_bytes) = (false, None);
     }
 
     /// Skips the byte order mark, which may arrive in pieces, and returns the number of bytes consumed.
@@ -221,7 +223,7 @@ impl CsvCutter {
     /// Passes bytes that end no row to the reader.
     fn feed(&mut self, mut input: &[u8], target: &mut Target<'_>) -> Result<(), HeaderError> {
         if !input.is_empty() {
-            self.begin_row();
+            self.begin_row(target)?;
         }
         while !input.is_empty() {
             let taken = self.step(input, target)?;
@@ -230,9 +232,13 @@ impl CsvCutter {
         Ok(())
     }
 
-    fn begin_row(&mut self) {
+    fn begin_row(&mut self, target: &mut Target<'_>) -> Result<(), HeaderError> {
+        if self.columns.is_none() {
+            self.begin_content(target)?;
+        }
         self.row = Row::Taken;
         self.row_line = self.reader.line() + self.blank_lines;
+        Ok(())
     }
 
     /// Calls the reader once, with no bytes at the end of the content. Returns the number of bytes consumed.
@@ -328,7 +334,7 @@ impl CsvCutter {
     /// Counts the current row as refused and skips the rest of it. Refusing the header is an error, since rows cannot
     /// be read without it.
     fn refuse(&mut self, refusal: Refusal, target: &mut Target<'_>) -> Result<(), HeaderError> {
-        if self.columns.is_none() {
+        if self.columns.is_none() && self.settings.header == InputHeader::FirstLine {
             return Err(HeaderError::TooLong {
                 max_bytes: self.max_datum_bytes,
             });
@@ -348,78 +354,18 @@ impl CsvCutter {
         if self.row != Row::Refused {
             if self.content_len > self.max_datum_bytes {
                 self.refuse(self.too_large(), target)?;
-            } else if std::mem::take(&mut self.inherited) && self.names_columns() {
-                self.begin_columns(target)?;
-            } else if self.columns.is_some() {
-                if self.quoted.is_empty() && memmem::find(raw, b"\"\"").is_some() {
+            } else if !self.is_header(target)? {
+                if self.quoted.is_empty() && self.settings.dialect.has_doubled(raw) {
                     self.quoted.read(raw);
                 }
                 if let Err(refusal) = self.add(rest, target) {
                     target.tally.refuse(self.row_line, refusal);
                 }
-            } else {
-                self.begin_columns(target)?;
             }
         }
         self.row = Row::None;
         (self.content_len, self.ends_len) = (0, 0);
         Ok(())
-    }
-
-    /// Uses the current row as the header.
-    fn begin_columns(&mut self, target: &mut Target<'_>) -> Result<(), HeaderError> {
-        let known = self.columns.take().unwrap_or_default();
-        let names = values(&self.content, &self.ends[..self.ends_len]);
-        let columns = Column::all(names, &known, target.postcard.as_deref())?;
-        if target.postcard.is_some() {
-            self.sample = Sample::none();
-        } else {
-            self.sample.cover(&columns);
-        }
-        if let [only] = columns.as_slice()
-            && let Some(other) = only.name().iter().find(|byte| SEPARATORS.contains(byte))
-            && *other != self.delimiter.byte()
-        {
-            let other = match other {
-                b'\t' => "tab".to_owned(),
-                other => char::from(*other).to_string(),
-            };
-            target.tally.note(format!(
-                "the header has one column, {:?}: `delimiter: \"{other}\"` splits it at each {other}",
-                String::from_utf8_lossy(only.name())
-            ));
-        }
-        self.ends = vec![0; columns.len() + 1];
-        self.columns = Some(columns);
-        Ok(())
-    }
-
-    /// Returns whether the first row of content that follows earlier content is a header. With the same number of
-    /// fields, it is one if at least half of the column names are in the same position, or if it contains every column
-    /// name in any order. With another number of fields, it is one if every field is non-empty and not a number. A row
-    /// with duplicate or non-UTF-8 fields is never a header.
-    fn names_columns(&self) -> bool {
-        let Some(columns) = &self.columns else {
-            return true;
-        };
-        let values: Vec<_> = values(&self.content, &self.ends[..self.ends_len]).collect();
-        let names: HashSet<_> = values.iter().copied().collect();
-        if names.len() < values.len()
-            || values
-                .iter()
-                .any(|value| std::str::from_utf8(value).is_err())
-        {
-            return false;
-        }
-        if values.len() != columns.len() {
-            let is_name = |value: &&[u8]| !value.is_empty() && !json::is_number(value);
-            return values.iter().all(is_name);
-        }
-        let same = columns.iter().zip(&values);
-        let same = same
-            .filter(|(column, value)| column.name() == **value)
-            .count();
-        2 * same >= columns.len() || columns.iter().all(|column| names.contains(column.name()))
     }
 
     /// Adds the current row as a record. `rest` is the input that follows the row.
@@ -434,7 +380,8 @@ impl CsvCutter {
         if !self.sample.is_over() && !self.sample.knows_row() {
             self.sample.add(columns, values.clone(), self.content_len);
             let max = self.max_datum_bytes;
-            self.sample.look_ahead(columns, self.delimiter, rest, max);
+            let dialect = self.settings.dialect;
+            self.sample.look_ahead(columns, dialect, rest, max);
         }
         let mut mixed = 0;
         let mut notes = Vec::new();

@@ -4,11 +4,11 @@ use bytes::BytesMut;
 use mosaik_streams::{Encoding, FramesBuilder, schema::TranscodeError};
 
 use super::{
-    csv::{CsvCutter, Header},
+    csv::{CsvCutter, Header, settings::CsvRead},
     lines::{LineCutter, LineKind},
     postcard::ToPostcard,
 };
-use crate::connector::{Delimiter, Format};
+use crate::connector::Format;
 
 /// An invalid header; nothing after it can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,17 +38,17 @@ pub enum HeaderError {
 }
 
 /// The format of the input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::connector) struct Cut {
     pub(in crate::connector) format: Format,
     /// For `csv` only.
-    pub(in crate::connector) delimiter: Delimiter,
+    pub(in crate::connector) csv: CsvRead,
 }
 
 impl From<Format> for Cut {
     fn from(format: Format) -> Self {
-        let delimiter = Delimiter::default();
-        Self { format, delimiter }
+        let csv = CsvRead::default();
+        Self { format, csv }
     }
 }
 
@@ -61,6 +61,8 @@ pub(in crate::connector) enum Refusal {
     NotUtf8,
     #[error("does not have the header's {expected} columns")]
     Columns { expected: usize },
+    #[error("has a value in the column {column:?} that is not a {kind}")]
+    Type { column: String, kind: &'static str },
     #[error("has a quote that is never closed, and holds {lines} lines to the end of the file")]
     OpenQuote { lines: u64 },
     #[error("is {0}")]
@@ -122,7 +124,10 @@ impl Tally {
     pub(in crate::connector) fn refuse(&mut self, line: u64, refusal: Refusal) {
         match refusal {
             Refusal::TooLarge { .. } => self.too_large += 1,
-            Refusal::NotUtf8 | Refusal::Columns { .. } | Refusal::Schema(_) => self.invalid += 1,
+            Refusal::NotUtf8
+            | Refusal::Columns { .. }
+            | Refusal::Type { .. }
+            | Refusal::Schema(_) => self.invalid += 1,
             Refusal::OpenQuote { lines } => self.invalid += lines,
         }
         let same = |refused: &&mut Refused| refused.refusal == refusal;
@@ -213,7 +218,7 @@ impl Cutter {
     pub(in crate::connector) fn new(cut: Cut, encoding: &Encoding, max_datum_bytes: usize) -> Self {
         let kind = match (cut.format, encoding) {
             (Format::Csv, _) => {
-                return Self::Csv(Box::new(CsvCutter::new(cut.delimiter, max_datum_bytes)));
+                return Self::Csv(Box::new(CsvCutter::new(cut.csv, max_datum_bytes)));
             }
             (Format::Jsonl, _) => LineKind::Jsonl,
             (Format::Lines, Encoding::Json | Encoding::Postcard(_)) => LineKind::JsonString,

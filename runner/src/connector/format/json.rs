@@ -1,4 +1,6 @@
-//! JSON helpers for cutting: writing a string, and recognising a number. No I/O.
+//! JSON helpers for cutting: writing a string, and recognising numbers and booleans. No I/O.
+
+use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
 
@@ -66,6 +68,47 @@ pub(in crate::connector) fn is_number(text: &[u8]) -> bool {
     }
 }
 
+/// Returns the JSON number that `text` means: digits as they are, without a leading `+`, leading zeros and surrounding
+/// spaces, and with a digit on both sides of a decimal point. `None` if it is not a number, or if 64 bits do not hold it.
+pub(in crate::connector) fn as_number(text: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let text = text.trim_ascii();
+    if is_number(text) {
+        return Some(Cow::Borrowed(text));
+    }
+    let (sign, unsigned) = match text {
+        [b'-', unsigned @ ..] => (&text[..1], unsigned),
+        [b'+', unsigned @ ..] => (&text[..0], unsigned),
+        unsigned => (&text[..0], unsigned),
+    };
+    let whole = unsigned.iter().take_while(|byte| byte.is_ascii_digit());
+    let whole = whole.count();
+    let (digits, mut rest) = unsigned.split_at(whole);
+    if rest == b"." && whole > 0 {
+        rest = b"";
+    }
+    if whole == 0 && rest.first().is_none_or(|byte| *byte != b'.') {
+        return None;
+    }
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    let digits = &digits[zeros.min(whole.saturating_sub(1))..];
+    let digits: &[u8] = if digits.is_empty() { b"0" } else { digits };
+    let number = [sign, digits, rest].concat();
+    is_number(&number).then_some(Cow::Owned(number))
+}
+
+/// Returns the JSON boolean that `text` means: `true` or `1`, `false` or `0`, in any case and with surrounding spaces.
+pub(in crate::connector) fn as_boolean(text: &[u8]) -> Option<Cow<'static, [u8]>> {
+    let text = text.trim_ascii();
+    let is = |word: &[u8], digit: &[u8]| text.eq_ignore_ascii_case(word) || text == digit;
+    if is(b"true", b"1") {
+        Some(Cow::Borrowed(b"true"))
+    } else if is(b"false", b"0") {
+        Some(Cow::Borrowed(b"false"))
+    } else {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +156,54 @@ mod tests {
         ];
         for text in texts {
             assert!(!is_number(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_set_type_reads_values_that_json_writes_differently() {
+        for (text, number) in [
+            ("1.50", "1.50"),
+            ("007", "7"),
+            ("000", "0"),
+            ("-00.5", "-0.5"),
+            ("+12", "12"),
+            (".5", "0.5"),
+            ("-.5", "-0.5"),
+            ("3.", "3"),
+            (" 8 ", "8"),
+            ("01e3", "1e3"),
+        ] {
+            let read = as_number(text.as_bytes()).unwrap();
+            assert_eq!(read, number.as_bytes(), "{text}");
+        }
+        for text in [
+            "",
+            ".",
+            "-",
+            "+",
+            "n/a",
+            "1,5",
+            "1 2",
+            "--1",
+            "+-1",
+            "1.2.3",
+            "e5",
+            "0x1f",
+            "4929184756473829102938",
+        ] {
+            assert_eq!(as_number(text.as_bytes()), None, "{text}");
+        }
+        for (text, boolean) in [
+            ("true", "true"),
+            ("FALSE", "false"),
+            (" 1", "true"),
+            ("0", "false"),
+        ] {
+            let read = as_boolean(text.as_bytes()).unwrap();
+            assert_eq!(read, boolean.as_bytes(), "{text}");
+        }
+        for text in ["", "yes", "2", "tru"] {
+            assert_eq!(as_boolean(text.as_bytes()), None, "{text}");
         }
     }
 

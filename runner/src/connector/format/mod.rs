@@ -11,13 +11,13 @@ mod settings;
 mod whole;
 
 pub use self::{
-    csv::MAX_COLUMNS,
+    csv::{
+        MAX_COLUMNS,
+        encoder::{CsvEncoder, NoRow, RowError},
+        settings::{ColumnType, CsvInput, CsvOutput, CsvSyntax, InputHeader, OutputHeader, Quote},
+    },
     framing::HeaderError,
     settings::{Delimiter, Format},
     whole::{DataFormat, to_json},
 };
-pub(crate) use self::{
-    magic::other_than_text,
-    postcard::through_options,
-    settings::{delimiter, format},
-};
+pub(crate) use self::{magic::other_than_text, postcard::through_options, settings::format};

@@ -1,13 +1,13 @@
-//! The settings of formats.
+//! The formats by name and by extension.
 
 use std::path::Path;
 
-use crate::declare::{Kind, parsed, pattern, words};
+use crate::declare::{Kind, words};
 
 /// The format that splits bytes into records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// Comma-separated values whose first line names the columns: a JSON object per row, columns of numbers as numbers.
+    /// Comma-separated values: a JSON object per row, by default with the names of the first line.
     Csv,
     /// A JSON value per line.
     Jsonl,
@@ -23,15 +23,20 @@ const FORMATS: &[(&str, Format)] = &[
 ];
 
 impl Format {
-    /// Returns the format of a file's extension: `csv`, `jsonl` and `ndjson`, otherwise lines.
+    /// Returns the format of a file's extension: `csv` and `tsv`, `jsonl` and `ndjson`, otherwise lines.
     pub(crate) fn of_extension(path: &Path) -> Self {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        match extension.map(str::to_ascii_lowercase).as_deref() {
-            Some("csv") => Self::Csv,
+        match extension(path).as_deref() {
+            Some("csv" | "tsv") => Self::Csv,
             Some("jsonl" | "ndjson") => Self::Jsonl,
             _ => Self::Lines,
         }
     }
+}
+
+/// Returns the extension of a file, in lower case.
+fn extension(path: &Path) -> Option<String> {
+    let extension = path.extension()?.to_str()?;
+    Some(extension.to_ascii_lowercase())
 }
 
 /// The separator of columns in `csv`: one ASCII character, except quotes, letters, digits and line ends, or `tab`.
@@ -42,6 +47,15 @@ impl Delimiter {
     /// Returns the character.
     pub const fn byte(self) -> u8 {
         self.0
+    }
+
+    /// Returns the separator of a file's extension: a tab for `tsv`, otherwise a comma.
+    pub(crate) fn of_extension(path: &Path) -> Self {
+        if extension(path).as_deref() == Some("tsv") {
+            Self(b'\t')
+        } else {
+            Self::default()
+        }
     }
 }
 
@@ -67,16 +81,4 @@ impl TryFrom<&str> for Delimiter {
 /// The values of `format`.
 pub(crate) fn format() -> Kind<Format> {
     words(FORMATS)
-}
-
-/// The values of `delimiter`.
-pub(crate) fn delimiter() -> Kind<Delimiter> {
-    let shape = pattern("character, or `tab`", "^(tab|[ \\t!#-/:-@\\[-`{-~])$");
-    parsed(shape, "a delimiter", |text| {
-        Delimiter::try_from(text).map_err(|label| (label, None))
-    })
-    .show(|delimiter| match delimiter.byte() {
-        b'\t' => "tab".to_owned(),
-        byte => char::from(byte).to_string(),
-    })
 }

@@ -7,8 +7,7 @@ use serde::de::IgnoredAny;
 use crate::connector::DEFAULT_MAX_DATUM_BYTES;
 
 use super::{
-    Delimiter,
-    csv::CsvCutter,
+    csv::{CsvCutter, settings::CsvRead},
     framing::{Tally, Target},
 };
 
@@ -85,7 +84,7 @@ fn lines(bytes: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 fn csv(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let mut cutter = CsvCutter::new(Delimiter::default(), DEFAULT_MAX_DATUM_BYTES);
+    let mut cutter = CsvCutter::new(CsvRead::default(), DEFAULT_MAX_DATUM_BYTES);
     let (mut out, mut tally) = (FramesBuilder::new(), Tally::default());
     let mut list = List(vec![b'[']);
     let mut rest = Some(bytes);

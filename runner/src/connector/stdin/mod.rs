@@ -4,25 +4,44 @@ mod source;
 
 use self::source::StdinReader;
 use super::{
-    Delimiter, Format, OpenError, Resource, Source, SourceContext, SourceSettings, format,
+    CsvInput, Delimiter, Format, OpenError, Resource, Source, SourceContext, SourceSettings,
+    format::{
+        self,
+        csv::settings::{CsvRead, needs_csv},
+        framing::Cut,
+    },
 };
-use crate::declare::section;
+use crate::declare::{Fields, Reader, nested, section};
 use futures::future::BoxFuture;
 
 section! {
     /// Standard input as a source.
     #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct StdinSource: "stdin_source" + Default {
+    pub struct StdinSource: "stdin_source" + Default check(is_csv) {
         /// Format.
-        pub format: Format = format::format(), default(Format::Lines);
-        /// Separator of columns in `csv`.
-        pub delimiter: Delimiter = format::delimiter(), default(Delimiter::default());
+        pub format: Option<Format> = format::format(), unset("`csv` with the key `csv`, else `lines`");
+        /// Names, types and syntax of `csv`.
+        pub csv: Option<CsvInput> = nested::<CsvInput>(), unset("the defaults");
+    }
+}
+
+fn is_csv(stdin: &StdinSource, cx: &mut Reader<'_>, fields: Fields<'_>) {
+    needs_csv(cx, fields, stdin.format);
+}
+
+impl StdinSource {
+    fn cut(&self) -> Cut {
+        let by_csv = self.csv.as_ref().map_or(Format::Lines, |_| Format::Csv);
+        Cut {
+            format: self.format.unwrap_or(by_csv),
+            csv: CsvRead::new(self.csv.as_ref(), Delimiter::default()),
+        }
     }
 }
 
 impl SourceSettings for StdinSource {
     fn format(&self) -> Option<Format> {
-        Some(self.format)
+        Some(self.cut().format)
     }
 
     fn resources(&self) -> Vec<Resource> {

@@ -28,7 +28,6 @@ use crate::connector::{
     ConfigError, Source, SourceContext, SourceCounts, SourceError,
     format::{
         csv::Header,
-        framing::Cut,
         intake::{CHUNK_BYTES, Intake},
     },
 };
@@ -77,11 +76,7 @@ impl StdinReader {
         config: &StdinSource,
         context: &SourceContext,
     ) -> Result<Self, ConfigError> {
-        let cut = Cut {
-            format: config.format,
-            delimiter: config.delimiter,
-        };
-        let intake = Intake::new("stdin".to_owned(), cut, context)?;
+        let intake = Intake::new("stdin".to_owned(), config.cut(), context)?;
         Ok(Self {
             pump,
             held: None,

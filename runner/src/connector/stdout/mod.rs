@@ -1,24 +1,78 @@
 //! Standard output as a sink.
 
-use super::{OpenError, Sink, SinkSettings, line_writer::LineWriter};
-use crate::declare::section;
+use std::io::{self, Write};
+
 use futures::future::BoxFuture;
+
+use super::{
+    CsvEncoder, CsvOutput, Delimiter, Format, OpenError, Sink, SinkContext, SinkSettings,
+    format::{
+        self,
+        csv::{encoder::Heading, settings::needs_csv},
+    },
+    line_writer::LineWriter,
+};
+use crate::declare::{Fields, Reader, nested, section};
 
 section! {
     /// Standard output as a sink: a line is printed for each record.
     #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct Stdout: "stdout_sink" + Default {}
+    pub struct Stdout: "stdout_sink" + Default check(is_csv) {
+        /// Format: `csv` makes a row of each record, the others print it as it is.
+        pub format: Option<Format> = format::format(), unset("`csv` with the key `csv`, else `lines`");
+        /// Columns and syntax of `csv`.
+        pub csv: Option<CsvOutput> = nested::<CsvOutput>(), unset("the defaults");
+    }
+}
+
+fn is_csv(stdout: &Stdout, cx: &mut Reader<'_>, fields: Fields<'_>) {
+    needs_csv(cx, fields, stdout.format);
 }
 
 impl SinkSettings for Stdout {
+    fn format(&self) -> Option<Format> {
+        self.format.or(self.csv.as_ref().map(|_| Format::Csv))
+    }
+
     fn reader(&self) -> Option<&'static str> {
         Some("stdout")
     }
 
-    fn open<'a>(&'a self, _: &'a [String]) -> BoxFuture<'a, Result<Box<dyn Sink>, OpenError>> {
+    fn open(&self, _: SinkContext) -> BoxFuture<'_, Result<Box<dyn Sink>, OpenError>> {
         Box::pin(async {
-            let writer = LineWriter::start("stdout", std::io::stdout())?;
+            let is_csv = self.format() == Some(Format::Csv);
+            let encoder = is_csv.then(|| {
+                let csv = self.csv.clone().unwrap_or_default();
+                let dialect = csv.syntax.dialect(Delimiter::default());
+                CsvEncoder::new(dialect, &csv.header)
+            });
+            let out = Headed {
+                out: io::stdout(),
+                heading: encoder.as_ref().and_then(CsvEncoder::heading),
+            };
+            let writer = LineWriter::start("stdout", out)?.with_encoder(encoder);
             Ok(Box::new(writer) as Box<dyn Sink>)
         })
+    }
+}
+
+/// An output that begins with a line of names.
+struct Headed<W> {
+    out: W,
+    /// `None` once written.
+    heading: Option<Heading>,
+}
+
+impl<W: Write> Write for Headed<W> {
+    fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
+        if let Some(line) = self.heading.as_ref().and_then(|heading| heading.get()) {
+            self.out.write_all(line)?;
+            self.heading = None;
+        }
+        self.out.write(rows)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }

@@ -65,6 +65,16 @@ fn differences_of_manifests_are_found() {
             "rewire   consumer s (to)\n",
         ),
         (
+            "from: b, to: {stdout: {}}",
+            "from: b, to: {stdout: {csv: {header: false}}}",
+            "rewire   consumer s (to)\n",
+        ),
+        (
+            "generate: {rate: 1}",
+            "stdin: {csv: {types: {zip: string}}}",
+            "rewire   producer p (from)\n",
+        ),
+        (
             "c: {scope: network}",
             "c: {scope: network, max_consumers: 3}",
             "retune   stream c (max_consumers: unset → 3)\n",

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use mosaik_streams::Frames;
+use mosaik_streams::{Encoding, Frames};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -12,10 +12,9 @@ use crate::connector::Sink as _;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn sink(path: &Path) -> LineWriter {
-    let config = FileSink {
-        path: path.to_owned(),
-    };
-    open_for_append(&config, &[]).await.unwrap()
+    let config = FileSink::of(path.to_owned());
+    let context = SinkContext::new(Encoding::Json);
+    open_for_append(&config, &context).await.unwrap()
 }
 
 async fn write(sink: &mut LineWriter, text: &str) {
@@ -46,7 +45,7 @@ async fn an_unterminated_last_line_is_terminated_before_appending() {
 async fn a_line_that_a_predecessor_still_writes_is_not_broken() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("out");
-    let mut first = Appender::open(&path, "out".to_owned()).unwrap();
+    let mut first = Appender::open(&path, "out".to_owned(), None).unwrap();
     let mut halves = |half: &[u8]| first.file.as_mut().unwrap().write_all(half).unwrap();
     halves(b"first ");
     let mut second = sink(&path).await;

@@ -28,10 +28,8 @@ fn texts(batch: &Frames) -> Vec<String> {
 
 async fn follower(path: PathBuf) -> Follower {
     let config = FileSource {
-        path,
-        format: None,
-        delimiter: crate::connector::Delimiter::default(),
         follow: true,
+        ..FileSource::of(path)
     };
     Follower::open(&config, &SourceContext::new(Encoding::Text))
         .await

@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::{BufMut, BytesMut};
 
-use super::MAX_COLUMNS;
+use super::{
+    MAX_COLUMNS,
+    settings::{ColumnType, CsvRead},
+};
 use crate::connector::format::{
     framing::{HeaderError, Refusal},
     json,
@@ -18,6 +21,8 @@ pub(super) struct Column {
     /// Text written before each value: `{"symbol":`, `,"date":`.
     before: Vec<u8>,
     kind: ColumnKind,
+    /// The kind is set by `types`.
+    is_set: bool,
     /// The sample may still change a column of numbers into a text column.
     is_sampled: bool,
     /// Number of values written as numbers before the first text.
@@ -38,6 +43,8 @@ pub(in crate::connector) enum ColumnKind {
     Text { empty_is_null: bool },
     /// `true` and `false`.
     Bool,
+    /// Values of a type that is set. Rows with other values are refused. Never [`ColumnType::String`].
+    Only(ColumnType),
     /// Each value is written as the type it looks like; the stream's schema then accepts or refuses it.
     Any,
 }
@@ -69,10 +76,11 @@ impl Fit {
 }
 
 impl Column {
-    /// Creates the columns of a header. Columns that `known` contains keep their kind.
+    /// Creates the columns of a header. Columns that `known` contains keep their kind, unless a type is set.
     pub(super) fn all<'v>(
         names: impl Iterator<Item = &'v [u8]>,
         known: &[Self],
+        settings: &CsvRead,
         postcard: Option<&ToPostcard>,
     ) -> Result<Vec<Self>, HeaderError> {
         let mut seen = HashSet::new();
@@ -87,12 +95,15 @@ impl Column {
                     name: name.to_owned(),
                 });
             }
-            columns.push(Self::new(name, columns.is_empty(), postcard));
+            columns.push(Self::new(name, columns.is_empty(), settings, postcard));
         }
         if !known.is_empty() {
             let known: HashMap<_, _> = known.iter().map(|column| (&*column.name, column)).collect();
             for column in &mut columns {
-                if let Some(known) = known.get(&*column.name) {
+                if let Some(known) = known.get(&*column.name)
+                    && !known.is_set
+                    && !column.is_set
+                {
                     column.kind = known.kind;
                     column.is_sampled = known.is_sampled;
                     column.numbers = known.numbers;
@@ -103,7 +114,13 @@ impl Column {
         Ok(columns)
     }
 
-    fn new(name: &str, is_first: bool, postcard: Option<&ToPostcard>) -> Self {
+    fn new(name: &str, is_first: bool, settings: &CsvRead, postcard: Option<&ToPostcard>) -> Self {
+        let own = postcard.map_or(ColumnKind::Open, |postcard| postcard.column(name));
+        let set = settings.type_of(name).map(|set| match (set, own) {
+            (ColumnType::String, ColumnKind::Text { .. }) => own,
+            (ColumnType::String, _) => TEXT,
+            (set, _) => ColumnKind::Only(set),
+        });
         let mut before = BytesMut::new();
         before.put_u8(if is_first { b'{' } else { b',' });
         json::write_string(&mut before, name);
@@ -111,8 +128,9 @@ impl Column {
         Self {
             name: name.as_bytes().to_vec(),
             before: before.to_vec(),
-            kind: postcard.map_or(ColumnKind::Open, |postcard| postcard.column(name)),
-            is_sampled: postcard.is_none(),
+            kind: set.unwrap_or(own),
+            is_set: set.is_some(),
+            is_sampled: postcard.is_none() && set.is_none(),
             numbers: 0,
             is_reported: false,
         }
@@ -158,7 +176,7 @@ impl Column {
                 ColumnKind::Text {
                     empty_is_null: false,
                 } => b"\"\"",
-                ColumnKind::Bool => b"null",
+                ColumnKind::Bool | ColumnKind::Only(_) => b"null",
                 _ if is_quoted => b"\"\"",
                 _ => b"null",
             });
@@ -170,6 +188,9 @@ impl Column {
             } else {
                 TEXT
             };
+        }
+        if let ColumnKind::Only(set) = self.kind {
+            return self.write_only(out, value, set);
         }
         let mut fit = Fit::Fits;
         let is_as_it_is = match self.kind {
@@ -188,7 +209,7 @@ impl Column {
                 false
             }
             ColumnKind::Bool => matches!(value, b"true" | b"false"),
-            ColumnKind::Any | ColumnKind::Open => json::is_number(value),
+            ColumnKind::Any | ColumnKind::Open | ColumnKind::Only(_) => json::is_number(value),
         };
         if is_as_it_is {
             out.put_slice(value);
@@ -197,6 +218,27 @@ impl Column {
             json::write_string(out, text);
         }
         Ok(fit)
+    }
+
+    /// Appends a value of a type that is set.
+    fn write_only(
+        &self,
+        out: &mut BytesMut,
+        value: &[u8],
+        set: ColumnType,
+    ) -> Result<Fit, Refusal> {
+        let (written, kind) = match set {
+            ColumnType::Boolean => (json::as_boolean(value), "boolean"),
+            ColumnType::Number | ColumnType::String => (json::as_number(value), "number"),
+        };
+        let Some(written) = written else {
+            return Err(Refusal::Type {
+                column: String::from_utf8_lossy(&self.name).into_owned(),
+                kind,
+            });
+        };
+        out.put_slice(&written);
+        Ok(Fit::Fits)
     }
 
     /// Returns the log message for the first value that does not match; `None` for later ones.

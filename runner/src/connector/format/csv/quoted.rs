@@ -1,6 +1,6 @@
 //! [`Quoted`]: tracks which fields of a row are quoted, since `csv-core` does not report it. No I/O.
 
-use crate::connector::Delimiter;
+use super::settings::Dialect;
 
 /// Position of the next byte within a row, in terms of the CSV reader's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ enum Place {
 /// Reads a row in parallel with the CSV reader, in pieces of any size.
 #[derive(Debug)]
 pub(super) struct Quoted {
-    delimiter: u8,
+    dialect: Dialect,
     /// Whether each field read so far is quoted.
     fields: Vec<bool>,
     place: Place,
@@ -33,9 +33,9 @@ pub(super) struct Quoted {
 }
 
 impl Quoted {
-    pub(super) const fn new(delimiter: Delimiter) -> Self {
+    pub(super) const fn new(dialect: Dialect) -> Self {
         Self {
-            delimiter: delimiter.byte(),
+            dialect,
             fields: Vec::new(),
             place: Place::Start,
             lines: 0,
@@ -64,7 +64,7 @@ impl Quoted {
 
     pub(super) fn read(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            let is_quote = *byte == b'"';
+            let is_quote = self.dialect.quote == Some(*byte);
             if self.place == Place::Start {
                 self.fields.push(is_quote);
                 self.field_after = self.lines;
@@ -80,7 +80,7 @@ impl Quoted {
                 Place::Within if is_quote => Place::AfterQuote,
                 Place::Within => Place::Within,
                 Place::Start | Place::AfterQuote if is_quote => Place::Within,
-                _ if *byte == self.delimiter => Place::Start,
+                _ if *byte == self.dialect.delimiter => Place::Start,
                 _ => Place::Plain,
             };
         }

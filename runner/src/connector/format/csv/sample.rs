@@ -4,10 +4,9 @@
 //! first of them is written, and no row is delayed to wait for others: if rows arrive one at a time, a column of
 //! numbers becomes a text column when the first text arrives.
 
-use csv_core::{ReadRecordResult, ReaderBuilder};
+use csv_core::ReadRecordResult;
 
-use super::{columns::Column, values};
-use crate::connector::Delimiter;
+use super::{columns::Column, settings::Dialect, values};
 
 /// Maximum number of rows in the sample: 100.
 const ROWS: usize = 100;
@@ -92,7 +91,7 @@ impl Sample {
     pub(super) fn look_ahead(
         &mut self,
         columns: &mut [Column],
-        delimiter: Delimiter,
+        dialect: Dialect,
         mut rest: &[u8],
         max_datum_bytes: usize,
     ) {
@@ -100,7 +99,7 @@ impl Sample {
             return;
         }
         // Not a clone: a cloned reader of `csv-core` 0.1.13 ends a row at each byte.
-        let mut reader = ReaderBuilder::new().delimiter(delimiter.byte()).build();
+        let mut reader = dialect.reader();
         // Moves the reader past the position where it looks for a byte order mark.
         let _ = reader.read_record(b"\n", &mut [0], &mut [0]);
         // A row that exceeds the buffer is not part of the sample.

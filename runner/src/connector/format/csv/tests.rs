@@ -3,6 +3,7 @@
 mod headers;
 mod oracle;
 mod quotes;
+mod settings;
 mod typing;
 
 use std::collections::HashSet;
@@ -17,7 +18,10 @@ use crate::{
         framing::{Cut, Cutter, HeaderError, Held, Refusal, Tally, Target, chunks, cut_all},
         json::is_number,
     },
-    connector::{Delimiter, Format},
+    connector::{
+        Delimiter, Format,
+        format::csv::settings::{CsvRead, Dialect},
+    },
 };
 
 fn cut(max: usize, chunks: &[&[u8]]) -> (Result<Vec<Vec<u8>>, HeaderError>, Tally) {

@@ -6,6 +6,7 @@ use mosaik_streams::Encoding;
 use tokio::time::timeout;
 
 use super::*;
+use crate::connector::{CsvInput, CsvSyntax};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -179,8 +180,14 @@ async fn columns_are_kept_for_the_next_reader() {
     let (pump, mut output) = pump();
     let table = |delimiter: &str| {
         let config = StdinSource {
-            format: crate::connector::Format::Csv,
-            delimiter: delimiter.try_into().unwrap(),
+            format: None,
+            csv: Some(CsvInput {
+                syntax: CsvSyntax {
+                    delimiter: Some(delimiter.try_into().unwrap()),
+                    ..CsvSyntax::default()
+                },
+                ..CsvInput::default()
+            }),
         };
         let context = SourceContext::new(Encoding::Json);
         StdinReader::of(Arc::clone(&pump), &config, &context).unwrap()

@@ -78,7 +78,14 @@ fn a_wrong_delimiter_is_reported() {
     let cut = |delimiter: &str, text: &str| {
         let delimiter = Delimiter::try_from(delimiter).unwrap();
         let format = Format::Csv;
-        let mut cutter = Cutter::new(Cut { format, delimiter }, &Encoding::Json, 1000);
+        let csv = CsvRead {
+            dialect: Dialect {
+                delimiter: delimiter.byte(),
+                ..Dialect::default()
+            },
+            ..CsvRead::default()
+        };
+        let mut cutter = Cutter::new(Cut { format, csv }, &Encoding::Json, 1000);
         let (datums, mut tally) = cut_all(&mut cutter, &[text.as_bytes()], 64);
         let odd = tally.take_notes().next();
         (String::from_utf8(datums.unwrap().concat()).unwrap(), odd)
@@ -92,7 +99,7 @@ fn a_wrong_delimiter_is_reported() {
         assert_eq!(cut(delimiter, text), expected);
     }
     let (_, odd) = cut(",", "id;name\n1;a\n");
-    assert!(odd.unwrap().contains("`delimiter: \";\"`"));
+    assert!(odd.unwrap().contains("`csv: {delimiter: \";\"}`"));
     let (_, odd) = cut(";", "a b\n1\n");
     assert_eq!(odd, None);
     for wrong in ["", "ab", "\"", "a", "1", "\n", "é"] {
