@@ -17,6 +17,7 @@ mod guests;
 mod guides;
 mod house;
 mod instances;
+mod kill;
 mod languages;
 mod native;
 mod new;

@@ -14,7 +14,7 @@ mod graphs;
 mod ledger;
 mod nodes;
 mod partial;
-mod random;
+pub(crate) mod random;
 mod readers;
 mod retries;
 mod shared;

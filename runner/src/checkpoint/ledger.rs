@@ -128,16 +128,62 @@ impl Ledger {
             reason,
         };
         std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
-        let database = match Database::create(folder.join(FILE_NAME)) {
-            Ok(database) => database,
-            Err(DatabaseError::DatabaseAlreadyOpen) => {
-                return Err(LedgerError::InUse {
-                    folder: folder.to_owned(),
-                });
-            }
-            Err(error) => return Err(failed(error.to_string())),
-        };
+        let database = Database::create(folder.join(FILE_NAME));
+        let database = database.map_err(|error| unopened(folder, error))?;
         Self::of(folder, database)
+    }
+
+    /// Returns the last checkpoint in a folder, without using the ledger. Blocks.
+    ///
+    /// # Errors
+    /// The file cannot be read, has another format, is damaged, or is in use.
+    pub fn read(folder: &Path) -> Result<Option<Image>, LedgerError> {
+        let Some(ledger) = Self::existing(folder)? else {
+            return Ok(None);
+        };
+        Ok(ledger.last()?.and_then(|(_, image)| image))
+    }
+
+    /// Like [`read`](Self::read), and checks the whole file.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn check(folder: &Path) -> Result<Option<Image>, LedgerError> {
+        let Some(mut ledger) = Self::existing(folder)? else {
+            return Ok(None);
+        };
+        let checked = ledger.database.check_integrity();
+        let reason = match checked {
+            Ok(true) => return Ok(ledger.last()?.and_then(|(_, image)| image)),
+            Ok(false) => "the file had to be repaired; check it again".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(LedgerError::Damaged {
+            folder: folder.to_owned(),
+            reason,
+        })
+    }
+
+    fn existing(folder: &Path) -> Result<Option<Self>, LedgerError> {
+        let path = folder.join(FILE_NAME);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let database = match Database::open(path) {
+            Ok(database) => database,
+            Err(error) => return Err(unopened(folder, error)),
+        };
+        Ok(Some(Self::without_content(folder, database)))
+    }
+
+    fn without_content(folder: &Path, database: Database) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            database,
+            generation: 0,
+            number: 0,
+            written: HashMap::new(),
+        }
     }
 
     /// Renames the file of the checkpoints in a folder, for one that cannot be read, and returns its new path. Blocks.
@@ -154,14 +200,8 @@ impl Ledger {
     }
 
     fn of(folder: &Path, database: Database) -> Result<(Self, Option<Image>), LedgerError> {
-        let mut ledger = Self {
-            folder: folder.to_owned(),
-            database,
-            generation: 0,
-            number: 0,
-            written: HashMap::new(),
-        };
-        let last = ledger.read()?;
+        let mut ledger = Self::without_content(folder, database);
+        let last = ledger.last()?;
         if let Some((header, image)) = &last {
             ledger.generation = header.0;
             ledger.number = header.1;
@@ -278,7 +318,7 @@ impl Ledger {
 
     /// Returns generation and number of the last transaction, and the checkpoint if there is one.
     #[expect(clippy::type_complexity, reason = "it is taken apart at once")]
-    fn read(&self) -> Result<Option<((u64, u64), Option<Image>)>, LedgerError> {
+    fn last(&self) -> Result<Option<((u64, u64), Option<Image>)>, LedgerError> {
         let Some((text, states)) = self.content().map_err(|error| self.io(&error))? else {
             return Ok(None);
         };
@@ -362,6 +402,17 @@ impl Ledger {
                 reason: error.to_string(),
             },
         }
+    }
+}
+
+fn unopened(folder: &Path, error: DatabaseError) -> LedgerError {
+    let folder = folder.to_owned();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => LedgerError::InUse { folder },
+        error => LedgerError::Io {
+            folder,
+            reason: error.to_string(),
+        },
     }
 }
 

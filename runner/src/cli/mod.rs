@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod checkpoint;
 mod completions;
 mod control;
 mod graph;
@@ -135,6 +136,7 @@ enum Verb {
     Down(control::down::DownArgs),
     #[command(visible_aliases = ["validate", "lint"])]
     Check(check::CheckArgs),
+    Checkpoint(checkpoint::CheckpointArgs),
     Graph(graph::GraphArgs),
     New(new::NewArgs),
     Build(build::BuildArgs),
@@ -169,6 +171,7 @@ pub fn main() -> ExitCode {
         Verb::Reload(args) => control::reload::run(&args),
         Verb::Down(args) => control::down::run(&args),
         Verb::Check(args) => check::run(&args, cli.output),
+        Verb::Checkpoint(args) => checkpoint::run(&args, cli.output),
         Verb::Graph(args) => graph::run(&args, cli.output),
         Verb::New(args) => new::run(&args),
         Verb::Build(args) => build::run(&args, cli.output),

@@ -16,6 +16,7 @@ mod watch;
 
 use std::time::Duration;
 
+pub(crate) use self::recovery::checkpoint_folder;
 pub use build::BuildError;
 pub use error::StartError;
 pub use identity::{IdentityError, cache_folder, state_folder};

@@ -30,7 +30,7 @@ struct Opened {
 }
 
 /// Returns the folder of a node's checkpoints.
-pub(super) fn checkpoint_folder(config: &CheckpointConfig, settings: &Settings) -> PathBuf {
+pub(crate) fn checkpoint_folder(config: &CheckpointConfig, settings: &Settings) -> PathBuf {
     if let Some(path) = &config.path {
         return path.clone();
     }

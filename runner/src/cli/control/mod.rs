@@ -3,7 +3,7 @@
 mod args;
 pub(super) mod down;
 pub(super) mod explain;
-mod figures;
+pub(super) mod figures;
 pub(super) mod peers;
 pub(super) mod plan;
 pub(super) mod reload;
