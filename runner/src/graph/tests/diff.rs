@@ -164,9 +164,10 @@ fn the_postcard_setting_matters_only_on_postcard_streams() {
 #[test]
 fn a_subscription_continues_while_its_port_reads_the_same_stream() {
     let with = |a: &str, from: &str, producer: &str| {
+        let other = if producer == "a" { "b" } else { "a" };
         graph(&format!(
             "mosaik: v1\nstreams: {{a: {a}, b: {{}}, c: {{}}}}\n\
-             producers: {{p: {{from: {{stdin: {{format: lines}}}}, to: {producer}}}, q: {{from: {{generate: {{rate: 1}}}}, to: b}}}}\n\
+             producers: {{p: {{from: {{stdin: {{format: lines}}}}, to: {producer}}}, q: {{from: {{generate: {{rate: 1}}}}, to: {other}}}}}\n\
              operators: {{two: {{wasm: 'builtin:two', from: {from}, to: {{out: c}}}}}}\n\
              consumers: {{s: {{from: c, to: {{stdout: {{}}}}}}, t: {{from: a, to: {{stdout: {{}}}}}}}}\n"
         ))
