@@ -67,6 +67,8 @@ fn happen(fault: Fault, folder: &Path, node: &Node, random: &mut Random) {
             node.signal(Signal::TERM);
         }
         Fault::Reloads => {
+            // The manifest is written in place, so a start could find it empty.
+            node.logged("generation 1 runs");
             for generation in 2..2 + random.below(8) {
                 let instances = 1 + random.below(3);
                 manifest(folder, instances, generation);
