@@ -115,6 +115,22 @@ async fn a_late_goodbye_does_not_remove_a_successor() {
     assert!(next.conn.close_reason().is_none() && one.conn.close_reason().is_none());
 }
 
+/// A handshake of this implementation's consumer that confirms, with this process.
+fn confirming(process: u8) -> Vec<u8> {
+    let ids = [[process; 16], [1; 16]].concat();
+    let fields = [
+        &b"\0\x03\0\0\0\x20"[..],
+        &ids,
+        b"\0\x08\0\0\0\x20",
+        &[9; 32],
+    ];
+    let fields = fields.concat();
+    let len = u32::try_from(fields.len())
+        .expect("it is short")
+        .to_be_bytes();
+    [&plain()[..], b"MSX1", &len, &fields].concat()
+}
+
 /// A consumer that confirms: confirmed records are not sent again, and records that were not sent cannot be confirmed.
 #[tokio::test(flavor = "multi_thread")]
 async fn confirmations_are_heard_and_lies_are_refused() {
@@ -122,18 +138,7 @@ async fn confirmations_are_heard_and_lies_are_refused() {
     let producer = producer(&node).build().unwrap();
     let peer = Attacker::new();
     peer.join(&node, &peer.entry("test")).await;
-    let hello = |process: u8| {
-        let ids = [[process; 16], [1; 16]].concat();
-        let fields = [
-            &b"\0\x03\0\0\0\x20"[..],
-            &ids,
-            b"\0\x08\0\0\0\x20",
-            &[9; 32],
-        ]
-        .concat();
-        let len = u32::try_from(fields.len()).unwrap().to_be_bytes();
-        frame(&[&plain()[..], b"MSX1", &len, &fields].concat())
-    };
+    let hello = |process: u8| frame(&confirming(process));
     let entry = |kind: u16, value: &[u8]| frame(&[&kind.to_be_bytes()[..], value].concat());
     let mut line = peer.say(&node, STREAMS, &hello(1)).await;
     assert!(within("the answer", line.answer()).await.unwrap().len() > 64);
@@ -188,6 +193,29 @@ async fn confirmations_are_heard_and_lies_are_refused() {
         .unwrap();
     assert_eq!(within("it is refused", code(&next.conn)).await, Some(400));
     until("it is gone", || producer.stats().dropped.lost == 1).await;
+}
+
+/// A consumer that ends its side before the producer has sent everything cannot have read everything. Its unconfirmed
+/// records are kept for it, and lost when it does not reconnect.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_early_end_of_its_side_does_not_count_as_having_read_everything() {
+    let node = first().await;
+    let builder = producer(&node).with_away_limit(Duration::from_millis(300));
+    let producer = builder.build().unwrap();
+    let peer = Attacker::new();
+    peer.join(&node, &peer.entry("test")).await;
+    let mut line = peer.say(&node, STREAMS, &frame(&confirming(1))).await;
+    within("the answer", line.answer()).await.unwrap();
+    producer.send_frames(numbered(0..3)).await.unwrap();
+    for _ in 0..3 {
+        within("a record", line.answer()).await.unwrap();
+    }
+    line.tx.finish().unwrap();
+    let _ = within("its end is received", line.tx.stopped()).await;
+    // Also read, on a machine that is not too slow.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    close(&line, 102);
+    until("they are lost", || producer.stats().dropped.lost == 3).await;
 }
 
 /// Plain Mosaik would not retry after a refusal.

@@ -28,7 +28,13 @@ use crate::{
 
 /// Serves an admitted subscriber until its connection is over.
 pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start: Start) {
-    let Link { conn, tx, rx } = link;
+    // Dropped after the connection is closed: dropping a sending half finishes its stream, which the consumer would take
+    // for the end of the records.
+    let Link {
+        conn,
+        mut tx,
+        mut rx,
+    } = link;
     let (subscriber, connection, grant) = admitted.into_parts();
     let Some(remote) = subscriber.remote() else {
         return;
@@ -60,7 +66,7 @@ pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start
             CloseReason::NotAllowed
         }
         // Triggered when everything is sent and read, or nothing more can be sent.
-        ended = sending.run(tx, rx, &start) => match ended {
+        ended = sending.run((&mut tx, &mut rx), &start) => match ended {
             Ended::Said(reason) => reason,
             Ended::Lost => {
                 is_lost = true;
@@ -145,7 +151,7 @@ impl Sending<'_> {
         self.connection.channel.generation()
     }
 
-    async fn run(&self, mut tx: LinkSender, mut rx: LinkReceiver, start: &Start) -> Ended {
+    async fn run(&self, (tx, rx): (&mut LinkSender, &mut LinkReceiver), start: &Start) -> Ended {
         if !matches!(
             timeout(HANDSHAKE_TIMEOUT, tx.send_frame(&start.encode())).await,
             Ok(Ok(()))
@@ -154,7 +160,7 @@ impl Sending<'_> {
         }
         let heard = async {
             match self.connection.id {
-                Some(_) => self.hear(&mut rx).await,
+                Some(_) => self.hear(rx).await,
                 // Plain Mosaik sends nothing and closes, which the caller detects.
                 None => std::future::pending().await,
             }
@@ -180,15 +186,15 @@ impl Sending<'_> {
     }
 
     /// Writes until there is nothing more to write.
-    async fn write(&self, mut tx: LinkSender) -> Result<(), Ended> {
+    async fn write(&self, tx: &mut LinkSender) -> Result<(), Ended> {
         match &self.remote.retained {
-            Some(retained) => self.write_retained(&mut tx, retained).await?,
+            Some(retained) => self.write_retained(tx, retained).await?,
             None => {
                 while let Some(mut all) = self.remote.queue.take_all().await {
                     self.in_flight.store(all.count, Ordering::Release);
                     self.count(&all);
                     self.core.tally.unconfirmed.add(all.count);
-                    self.send(&mut tx, &mut all).await?;
+                    self.send(tx, &mut all).await?;
                     self.in_flight.store(0, Ordering::Release);
                 }
             }
@@ -247,7 +253,9 @@ impl Sending<'_> {
                         self.core.board.touch();
                     }
                 }
-                Ok(None) => break,
+                Ok(None) if self.all_written.load(Ordering::Acquire) => break,
+                // It cannot have read everything yet. Its last words say how far it has read.
+                Ok(None) => std::future::pending().await,
                 Err(_) => return Err(Ended::Lost),
             }
         }
