@@ -12,7 +12,7 @@ use std::{
 use crate::attack::{Attacker, Line, STREAMS, SYNC, code, entry::now_ms, frame};
 use crate::common::*;
 use mosaik_streams::{
-    StreamId, Tag,
+    Criteria, StreamId, Tag,
     streams::{
         backoff::ExponentialBackoff, backoff::ExponentialBackoffBuilder,
         producer::DisconnectLagging,
@@ -216,6 +216,49 @@ async fn an_early_end_of_its_side_does_not_count_as_having_read_everything() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     close(&line, 102);
     until("they are lost", || producer.stats().dropped.lost == 3).await;
+}
+
+/// A producer that does not read cannot be told of other criteria, and would go on selecting by the previous ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_that_does_not_read_changed_criteria_is_connected_to_again() {
+    let node = first().await;
+    let consumer = node.streams().consumer_frames(STREAM).build().unwrap();
+    let peer = Attacker::new();
+    let (tell, mut hellos) = mpsc::unbounded_channel();
+    peer.serve(move |mut line| {
+        let tell = tell.clone();
+        async move {
+            if line.alpn().as_deref() != Some(STREAMS) {
+                return;
+            }
+            let _ = tell.send(line.answer().await);
+            let (epoch, position) = (b"\0\x03\0\0\0\x10", b"\0\x04\0\0\0\x08");
+            let fields = [&epoch[..], &[7; 16], &position[..], &[0; 8]].concat();
+            let len = u32::try_from(fields.len()).unwrap().to_be_bytes();
+            let start = frame(&[&plain()[..], b"MSX1", &len, &fields].concat());
+            line.tx.write_all(&start).await.unwrap();
+            line.conn.closed().await;
+        }
+    });
+    peer.join(&node, &peer.entry("test").with_stream(STREAM))
+        .await;
+    within("a handshake", hellos.recv()).await.unwrap();
+    let control = consumer.control();
+    // More than fits into the flow-control window.
+    let changes = async {
+        for number in 0.. {
+            let long = format!("{number} {}", "x".repeat(50_000));
+            control.set_criteria(Criteria::field("a").eq(long)).unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = changes => {}
+        hello = within("another handshake", hellos.recv()) => {
+            let hello = hello.flatten().expect("it is whole");
+            assert!(hello.len() > 50_000, "with the current criteria: {}", hello.len());
+        }
+    }
 }
 
 /// Plain Mosaik would not retry after a refusal.

@@ -309,7 +309,11 @@ impl Reading<'_> {
                 // Triggered when the demand changes. Polled first, since records may arrive without a pause.
                 Ok(()) = demand.changed() => {
                     let demand = demand.borrow_and_update().clone();
-                    self.tell(tx, demand, memory).await;
+                    if !self.tell(tx, demand, memory).await {
+                        // Without last words, so that the producer retains what was not received.
+                        conn.close(CloseReason::TimedOut);
+                        return Outcome::Closed(CloseReason::TimedOut);
+                    }
                     continue;
                 }
                 // Triggered by records, by the end of the stream, or by the end of the link.
@@ -369,8 +373,14 @@ impl Reading<'_> {
         }
     }
 
-    /// Sends a changed demand to the producer, if it supports that.
-    async fn tell(&mut self, tx: &mut LinkSender, demand: Arc<Demand>, memory: &mut Memory) {
+    /// Sends a changed demand to the producer, if it supports that. Returns false if the producer does not read it: it
+    /// then keeps the previous criteria, and the stream must not be used again.
+    async fn tell(
+        &mut self,
+        tx: &mut LinkSender,
+        demand: Arc<Demand>,
+        memory: &mut Memory,
+    ) -> bool {
         let criteria = &demand.criteria;
         self.selects &= *criteria == self.asked.criteria;
         if !criteria.is_everything() {
@@ -381,10 +391,14 @@ impl Reading<'_> {
                 criteria: criteria.clone(),
                 consumers: demand.consumers,
             };
-            // If this fails, the producer sends records in vain: the criteria are applied here too.
-            let _ = timeout(HANDSHAKE_TIMEOUT, tx.send_frame(&retune.encode())).await;
+            // An error means that the link has ended, which reading reports.
+            let sent = timeout(HANDSHAKE_TIMEOUT, tx.send_frame(&retune.encode())).await;
+            if sent.is_err() {
+                return false;
+            }
         }
         self.asked = demand;
+        true
     }
 
     /// Counts received records and passes them to the feed.
