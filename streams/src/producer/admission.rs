@@ -297,6 +297,15 @@ impl Core {
         });
     }
 
+    /// Drops a subscriber if it is disconnected.
+    pub(super) fn remove_if_away(&self, subscriber: &Arc<Subscriber>) {
+        let mut fanout = self.suspended();
+        // Under the lock: it may be reconnecting.
+        if subscriber.remote().is_some_and(Remote::is_away) {
+            self.take_out(&mut fanout, subscriber, subscriber.fate_away());
+        }
+    }
+
     /// Drops a subscriber, unless it has reconnected since this connection was lost.
     fn expire(&self, subscriber: &Arc<Subscriber>, connection: &Connection) {
         let mut fanout = self.suspended();

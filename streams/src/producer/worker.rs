@@ -413,8 +413,8 @@ async fn leave(core: &Core, subscriber: &Arc<Subscriber>, for_good: bool, reason
         Target::Remote(remote) => {
             remote.ending.send_replace(reason);
             remote.queue.close();
-            if !for_good && remote.is_away() {
-                core.remove_as(subscriber, subscriber.fate_away());
+            if !for_good {
+                core.remove_if_away(subscriber);
             }
             subscriber.gone.cancelled().await;
         }
