@@ -20,7 +20,7 @@ use mosaik_streams::{
     EndpointAddr, Frames, FramesConsumer, FramesProducer, Network, SecretKey,
     streams::producer::{DisconnectLagging, FinishReport},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::MissedTickBehavior};
 
 /// The number of consecutive runs of a reading node.
 const LIVES: u32 = 30;
@@ -75,6 +75,9 @@ fn send_steadily(
 ) -> tokio::task::JoinHandle<(u64, FramesProducer)> {
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(10 * MS);
+        // Otherwise it would catch up after a pause, as fast as the machine can. The reader takes a fixed number of records
+        // per second.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut next = 0;
         while !stop.load(Ordering::Relaxed) {
             ticks.tick().await;
