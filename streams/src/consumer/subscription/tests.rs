@@ -5,7 +5,7 @@ use std::{sync::mpsc, thread, time::Duration};
 use tokio::time::sleep;
 
 use super::*;
-use crate::{FramesConsumer, FramesProducer, Network, discovery};
+use crate::{Frames, FramesConsumer, FramesProducer, Network, discovery};
 
 /// Time limit for what is not the subject of a test.
 const LIMIT: Duration = Duration::from_mins(2);
