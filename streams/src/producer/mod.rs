@@ -6,6 +6,7 @@ mod config;
 mod confirmations;
 mod control;
 mod core;
+mod ending;
 mod error;
 mod fanout;
 mod frames;
