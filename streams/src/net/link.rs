@@ -2,23 +2,23 @@
 
 use std::{
     fmt,
-    future::poll_fn,
-    pin::pin,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use quinn::{ConnectionError, ReadError, WriteError};
+use quinn::ConnectionError;
 
-use super::{close::CloseReason, identity::PeerId, pending::Seat, reassembly::Reassembly};
-use crate::frames::{Frames, FramesError, HEADER_LEN};
+mod receiver;
+mod sender;
 
-/// The number of chunks taken by one read, each at most the payload of a packet: about 90 KiB in total.
-const CHUNKS_PER_READ: usize = 64;
+pub(crate) use receiver::LinkReceiver;
+pub(crate) use sender::LinkSender;
+
+use super::{close::CloseReason, identity::PeerId, pending::Seat};
+use crate::frames::FramesError;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -41,23 +41,15 @@ impl Link {
         max_frame_len: usize,
     ) -> Self {
         Self {
-            tx: LinkSender {
-                stream: send,
-                conn: conn.clone(),
-            },
-            rx: LinkReceiver {
-                stream: recv,
-                conn: conn.clone(),
-                pending: Reassembly::new(max_frame_len),
-                seat: None,
-            },
+            tx: LinkSender::new(send, conn.clone()),
+            rx: LinkReceiver::new(recv, conn.clone(), max_frame_len, None),
             conn,
         }
     }
 
     /// Counts the link as silent until a whole frame has been read from it.
     pub(super) fn with_seat(mut self, seat: Seat) -> Self {
-        self.rx.seat = Some(seat);
+        self.rx.set_seat(seat);
         self
     }
 }
@@ -161,10 +153,7 @@ impl LinkConn {
     /// streams. Cancel safe.
     pub(crate) async fn open_uni(&self) -> Result<LinkSender, LinkError> {
         match self.0.conn.open_uni().await {
-            Ok(stream) => Ok(LinkSender {
-                stream,
-                conn: self.clone(),
-            }),
+            Ok(stream) => Ok(LinkSender::new(stream, self.clone())),
             Err(error) => Err(LinkError::Closed(self.reason(&error))),
         }
     }
@@ -172,17 +161,12 @@ impl LinkConn {
     /// Waits for a unidirectional stream that the peer opens. Cancel safe.
     pub(crate) async fn accept_uni(&self, max_frame_len: usize) -> Result<LinkReceiver, LinkError> {
         match self.0.conn.accept_uni().await {
-            Ok(stream) => Ok(LinkReceiver {
-                stream,
-                conn: self.clone(),
-                pending: Reassembly::new(max_frame_len),
-                seat: self
-                    .0
-                    .seat
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .take(),
-            }),
+            Ok(stream) => {
+                let seat = self.0.seat.lock();
+                let seat = seat.unwrap_or_else(PoisonError::into_inner).take();
+                let conn = self.clone();
+                Ok(LinkReceiver::new(stream, conn, max_frame_len, seat))
+            }
             Err(error) => Err(LinkError::Closed(self.reason(&error))),
         }
     }
@@ -276,163 +260,5 @@ impl LinkConn {
 impl fmt::Debug for LinkConn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LinkConn({} with {})", self.0.id, self.0.peer)
-    }
-}
-
-/// The half of a link that writes frames.
-#[derive(Debug)]
-pub(crate) struct LinkSender {
-    stream: quinn::SendStream,
-    conn: LinkConn,
-}
-
-impl LinkSender {
-    /// Writes chunks that are already framed, and leaves them empty. Waits while the peer does not read.
-    ///
-    /// Not cancel safe: if the future is dropped, a part of the bytes may have been sent, and the stream must not be
-    /// used again.
-    pub(crate) async fn send_wire(&mut self, chunks: &mut [Bytes]) -> Result<(), LinkError> {
-        self.stream
-            .write_all_chunks(chunks)
-            .await
-            .map_err(|error| self.error(&error))
-    }
-
-    /// Writes one frame with this payload. Not cancel safe.
-    ///
-    /// # Errors
-    /// Link errors, and [`LinkError::TooLarge`] if the length of the payload does not fit into the header.
-    pub(crate) async fn send_frame(&mut self, payload: &[u8]) -> Result<(), LinkError> {
-        let too_large = LinkError::TooLarge {
-            len: payload.len(),
-            max: u32::MAX as usize,
-        };
-        let header = u32::try_from(payload.len())
-            .map_err(|_| too_large)?
-            .to_be_bytes();
-        let mut frame = Vec::with_capacity(HEADER_LEN + payload.len());
-        frame.extend_from_slice(&header);
-        frame.extend_from_slice(payload);
-        self.send_wire(&mut [Bytes::from(frame)]).await
-    }
-
-    /// Ends the stream after the frames that were written, which are still delivered.
-    pub(crate) fn finish(&mut self) {
-        // Fails only if the stream has already ended, which the connection reports.
-        let _ = self.stream.finish();
-    }
-
-    /// Waits until the peer has received everything written before [`finish`](Self::finish), or has stopped the stream.
-    /// Cancel safe.
-    pub(crate) async fn delivered(&self) {
-        // On any outcome there is nothing more to wait for.
-        let _ = self.stream.stopped().await;
-    }
-
-    fn error(&self, error: &WriteError) -> LinkError {
-        LinkError::Closed(match error {
-            WriteError::ConnectionLost(error) => self.conn.reason(error),
-            WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected => {
-                self.conn.reason_or(CloseReason::UnexpectedClose)
-            }
-        })
-    }
-}
-
-/// The half of a link that reads frames.
-#[derive(Debug)]
-pub(crate) struct LinkReceiver {
-    stream: quinn::RecvStream,
-    conn: LinkConn,
-    pending: Reassembly,
-    /// Held until the first whole frame if the peer dialled.
-    seat: Option<Seat>,
-}
-
-impl LinkReceiver {
-    /// Returns all whole frames that have arrived, at least one, or `None` once the peer has finished the stream.
-    ///
-    /// Cancel safe: no received data is lost. While it is not called, the peer is held back once the flow-control
-    /// window is full.
-    ///
-    /// # Errors
-    /// [`LinkError::TooLarge`] as soon as a header announces a frame above the limit, [`LinkError::Truncated`] if the
-    /// stream ends inside a frame, [`LinkError::Closed`] if the connection ended. Whole frames before the error are
-    /// returned first.
-    pub(crate) async fn recv_frames(&mut self) -> Result<Option<Frames>, LinkError> {
-        loop {
-            if let Some(frames) = self.pending.take_frames()? {
-                self.seat = None;
-                return Ok(Some(frames));
-            }
-            if !self.fill().await? {
-                return self.at_end();
-            }
-        }
-    }
-
-    /// Returns the payload of one frame. Otherwise like [`recv_frames`](Self::recv_frames), and also cancel safe.
-    pub(crate) async fn recv_frame(&mut self) -> Result<Option<Bytes>, LinkError> {
-        loop {
-            if let Some(frame) = self.pending.take_frame()? {
-                self.seat = None;
-                return Ok(Some(frame));
-            }
-            if !self.fill().await? {
-                return self.at_end();
-            }
-        }
-    }
-
-    /// Waits for the header of the next frame and returns the announced length, or `None` at the end. Cancel safe.
-    ///
-    /// # Errors
-    /// As [`recv_frame`](Self::recv_frame).
-    pub(crate) async fn next_len(&mut self) -> Result<Option<usize>, LinkError> {
-        loop {
-            if let Some(len) = self.pending.next_len()? {
-                return Ok(Some(len));
-            }
-            if !self.fill().await? {
-                return self.at_end();
-            }
-        }
-    }
-
-    /// Sets the maximum length of a frame in bytes, without its header.
-    pub(crate) fn set_max_frame_len(&mut self, max_frame_len: usize) {
-        self.pending.set_max_frame_len(max_frame_len);
-    }
-
-    /// Reads everything that has arrived, at least one byte. Returns false at the end. Cancel safe.
-    async fn fill(&mut self) -> Result<bool, LinkError> {
-        poll_fn(|cx| self.poll_fill(cx)).await
-    }
-
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, LinkError>> {
-        // 2 KiB. A local of the poll function, so that waiting tasks do not hold it.
-        let mut chunks = [const { Bytes::new() }; CHUNKS_PER_READ];
-        let read = ready!(pin!(self.stream.read_chunks(&mut chunks)).poll(cx));
-        Poll::Ready(match read {
-            Ok(Some(count)) => {
-                self.pending.extend(&mut chunks[..count]);
-                Ok(true)
-            }
-            Ok(None) => Ok(false),
-            Err(ReadError::ConnectionLost(error)) => {
-                Err(LinkError::Closed(self.conn.reason(&error)))
-            }
-            Err(_) => Err(LinkError::Closed(
-                self.conn.reason_or(CloseReason::UnexpectedClose),
-            )),
-        })
-    }
-
-    fn at_end<T>(&self) -> Result<Option<T>, LinkError> {
-        if self.pending.is_empty() {
-            Ok(None)
-        } else {
-            Err(LinkError::Truncated)
-        }
     }
 }
