@@ -6,13 +6,20 @@ use std::{
     time::Duration,
 };
 
+mod departures;
+mod refusal;
+
+use departures::Tombstone;
+use refusal::REFUSALS;
+pub use refusal::Refusal;
+
 use super::{
     catalog::{Catalog, Data},
     eviction::{EvictionOrder, Known},
 };
 use crate::{
     PeerId, SecretKey,
-    peer::{PeerEntry, PeerEntryVersion, SignedPeerEntry, Unverified},
+    peer::{PeerEntry, SignedPeerEntry, Unverified},
 };
 
 /// The maximum number of peers in a catalog. At the limit, a new peer displaces one that this node has no connection
@@ -25,44 +32,6 @@ pub const MAX_ENTRY_LEN: usize = 256 * 1024;
 /// be displaced makes room for smaller ones, so that entries of up to 4 KiB are always accepted.
 pub const MAX_CATALOG_LEN: usize = 64 * 1024 * 1024;
 
-/// The reason for which an entry was not merged into the catalog.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// It belongs to another network.
-    #[error("it belongs to another network")]
-    ForeignNetwork,
-    /// It is not signed by its peer.
-    #[error("its signature is invalid")]
-    BadSignature,
-    /// It was last renewed longer ago than the purge time.
-    #[error("it is too old")]
-    Stale,
-    /// It is dated further in the future than the maximum clock difference.
-    #[error("it is dated too far in the future")]
-    FutureDated,
-    /// The entry in the catalog is as new or newer.
-    #[error("it is not newer than the known entry")]
-    NotNewer,
-    /// It claims to be this node's own.
-    #[error("it claims to be this node's own entry")]
-    Local,
-    /// Its peer has departed since.
-    #[error("its node has departed since")]
-    Departed,
-    /// The catalog has reached its maximum number of peers or bytes, and no peer can be displaced.
-    #[error("the catalog is full")]
-    Full,
-    /// It exceeds the maximum length of an entry.
-    #[error("it is too large")]
-    TooLarge,
-    /// The announcement that contained it is malformed.
-    #[error("it is malformed")]
-    Malformed,
-}
-
-const REFUSALS: usize = Refusal::Malformed as usize + 1;
-
 /// The change made by an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Merged {
@@ -73,13 +42,6 @@ pub(super) enum Merged {
         entry: Arc<SignedPeerEntry>,
         restarted: bool,
     },
-}
-
-/// Marks a departed peer, so that older entries do not bring it back.
-struct Tombstone {
-    version: PeerEntryVersion,
-    /// Its departure was received by gossip.
-    is_announced: bool,
 }
 
 /// The mutable catalog.
@@ -312,65 +274,6 @@ impl Store {
             self.displaced_count += 1;
         }
         Ok(())
-    }
-
-    /// Processes a peer's departure. `signed` returns the time of the signature if it is valid. Returns true if the
-    /// peer was known. Counts refusals, except for departures of peers that are neither known nor departed.
-    ///
-    /// Accepts one departure per peer, because the same departure can be encoded in many ways.
-    pub(super) fn take_departure(
-        &mut self,
-        id: &PeerId,
-        version: PeerEntryVersion,
-        signed: impl FnOnce() -> Option<i64>,
-        now: i64,
-    ) -> Result<bool, Refusal> {
-        let known = self.data.signed.get(id).map(|entry| entry.version);
-        let left = self.departed.get(id);
-        let Some(last) = known.or_else(|| left.map(|left| left.version)) else {
-            return Err(Refusal::NotNewer);
-        };
-        let drift = i64::try_from(self.max_time_drift.as_millis()).unwrap_or(i64::MAX);
-        let latest = now.saturating_add(drift);
-        let checked = if known.is_none() && left.is_some_and(|left| left.is_announced) {
-            Err(Refusal::Departed)
-        } else if last.started_ms > version.started_ms {
-            // The end of an earlier run does not concern a later one.
-            Err(Refusal::NotNewer)
-        } else if version.updated_ms.max(version.started_ms) > latest {
-            Err(Refusal::FutureDated)
-        } else {
-            match signed() {
-                None => Err(Refusal::BadSignature),
-                Some(at) if at > latest => Err(Refusal::FutureDated),
-                Some(at) if at < now.saturating_sub(drift) => Err(Refusal::Stale),
-                Some(_) => Ok(()),
-            }
-        };
-        checked.inspect_err(|refusal| self.count(*refusal))?;
-        self.depart(id, version);
-        if let Some(left) = self.departed.get_mut(id) {
-            left.is_announced = true;
-        }
-        Ok(known.is_some())
-    }
-
-    /// Removes a peer that departs, and refuses its entries up to `version` from now on.
-    pub(super) fn depart(&mut self, id: &PeerId, version: PeerEntryVersion) -> bool {
-        let Some(known) = self.data.signed.get(id) else {
-            return false;
-        };
-        let left = known.version.max(version);
-        // If there is no room for a tombstone, the peer is only removed; a replayed entry would add it again until it
-        // is stale.
-        if self.departed.len() < self.max_peers {
-            let tombstone = Tombstone {
-                version: left,
-                is_announced: false,
-            };
-            self.departed.insert(*id, tombstone);
-        }
-        self.remove_signed(id)
     }
 
     fn remove_signed(&mut self, id: &PeerId) -> bool {
