@@ -77,7 +77,7 @@ fn storm(case: &Case, kills: u64, pause_ms: u64, random: &mut Random) -> String 
 fn input(records: u64) -> String {
     let mut text = String::new();
     for id in 0..records {
-        let (key, at) = (id * 7919 % (records / 2), id * 10);
+        let (key, at) = (id * 7919 % (records / 2), 1_700_000_000_000 + id * 10);
         writeln!(text, r#"{{"id":{key},"at":{at},"group":"g{}"}}"#, id % 50).unwrap();
     }
     text

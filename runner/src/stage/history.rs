@@ -148,12 +148,16 @@ impl History {
         age >= wait
     }
 
-    /// Takes a snapshot of the instance. `ended` lists the input ports that have ended.
+    /// Takes a snapshot of the instance, and returns it. `ended` lists the input ports that have ended.
     ///
     /// # Errors
     /// The error of the instance. If it refuses, its history is kept, and the snapshot is retried
     /// later.
-    pub(super) fn take(&mut self, instance: &mut Instance, ended: &[u32]) -> Result<(), CallError> {
+    pub(super) fn take(
+        &mut self,
+        instance: &mut Instance,
+        ended: &[u32],
+    ) -> Result<Saved, CallError> {
         let began = Instant::now();
         let taken = instance.snapshot();
         let now = Instant::now();
@@ -170,17 +174,17 @@ impl History {
         tracing::debug!(bytes = state.len(), ?took, "snapshot");
         let saved = self.saved_as(state);
         self.kept = [saved.kept, 0];
-        self.snapshot = Some(saved.state);
+        self.snapshot = Some(saved.state.clone());
         self.ended = ended.to_vec();
         self.forget_calls();
         self.is_whole = true;
         self.calls = 0;
         self.failures = 0;
-        Ok(())
+        Ok(saved)
     }
 
     /// Returns the state together with the number of records that it may contain.
-    pub(super) fn saved_as(&self, state: State) -> Saved {
+    fn saved_as(&self, state: State) -> Saved {
         let [before, since] = self.kept;
         // A state without entries contains no records.
         let kept = if state.entries.is_empty() {

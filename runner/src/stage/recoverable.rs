@@ -130,13 +130,11 @@ impl Recoverable {
         Ok(restored)
     }
 
-    /// Returns the state, or `None` if the instance is lost. A failed instance is lost.
+    /// Returns the state, which is also the snapshot of the history from then on, or `None` if the
+    /// instance is lost. A failed instance is lost.
     pub(super) fn snapshot(&mut self) -> Option<Result<Saved, CallError>> {
-        let taken = self.instance.as_mut()?.snapshot();
-        Some(match taken {
-            Ok(state) => Ok(self.history.saved_as(state)),
-            Err(error) => Err(self.failed(error)),
-        })
+        let taken = self.history.take(self.instance.as_mut()?, &self.ended);
+        Some(taken.map_err(|error| self.failed(error)))
     }
 
     /// Takes a snapshot for the history if one is due.
@@ -160,7 +158,7 @@ impl Recoverable {
             return Ok(());
         };
         let saved = self.history.take(instance, &self.ended);
-        saved.map_err(|error| self.failed(error))
+        saved.map(drop).map_err(|error| self.failed(error))
     }
 
     /// Discards the history and returns the number of records forgotten with it.
