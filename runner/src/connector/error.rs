@@ -113,6 +113,14 @@ pub enum SinkError {
         /// The name of the file, or `stdout`.
         name: String,
     },
+    /// The output cannot be made durable. The sink cannot write afterwards.
+    #[error("cannot sync {name}: {source}")]
+    Sync {
+        /// The name of the file.
+        name: String,
+        /// The reason.
+        source: io::Error,
+    },
     /// Writing failed.
     #[error("cannot write to {name}: {source}")]
     Write {

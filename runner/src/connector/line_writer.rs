@@ -3,6 +3,8 @@
 //! A pipe that is not read or a disk that does not respond blocks only this thread. In particular it does not block the
 //! shutdown of the runtime, which waits for the runtime's own blocking threads.
 
+mod durable;
+
 use std::{
     io::{self, Write},
     sync::{
@@ -16,7 +18,8 @@ use futures::future::BoxFuture;
 use mosaik_streams::Frames;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{CsvEncoder, OpenError, Sink, SinkCounts, SinkError};
+use self::durable::Care;
+use super::{CsvEncoder, OpenError, Position, ResumeError, Sink, SinkCounts, SinkError};
 
 /// Largest buffer that is kept for the next batch: 1 MiB.
 const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
@@ -25,6 +28,16 @@ const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
 pub(super) trait Outlet: Send + 'static {
     /// Writes all of `lines`, and updates `progress` with the number of bytes written.
     fn write_lines(&mut self, lines: &[u8], progress: &Progress) -> io::Result<()>;
+
+    /// Makes durable what was written. See [`Sink::sync`].
+    fn sync(&mut self) -> io::Result<Option<Position>> {
+        Ok(None)
+    }
+
+    /// Goes on behind what is durable. See [`Sink::resume`].
+    fn resume(&mut self, _durable: &Position) -> Result<(), ResumeError> {
+        Ok(())
+    }
 }
 
 impl<W: Write + Send + 'static> Outlet for W {
@@ -73,7 +86,9 @@ impl Progress {
 pub(super) struct LineWriter {
     name: String,
     /// `None` once closed.
-    jobs: Option<mpsc::Sender<Job>>,
+    jobs: Option<mpsc::Sender<Task>>,
+    /// The reason that the output could not be synced.
+    unsynced: Option<(io::ErrorKind, String)>,
     /// Resolves when the thread ends.
     ended: oneshot::Receiver<()>,
     /// Buffer of the last batch, reused for the next one.
@@ -81,6 +96,13 @@ pub(super) struct LineWriter {
     counts: SinkCounts,
     progress: Arc<Progress>,
     encoder: Option<CsvEncoder>,
+}
+
+/// What the thread does next.
+#[derive(Debug)]
+enum Task {
+    Write(Job),
+    Care(Care),
 }
 
 #[derive(Debug)]
@@ -92,12 +114,19 @@ struct Job {
 impl LineWriter {
     /// Starts a thread that writes to `out`.
     pub(super) fn start(name: &str, mut out: impl Outlet) -> Result<Self, OpenError> {
-        let (jobs, mut queue) = mpsc::channel::<Job>(1);
+        let (jobs, mut queue) = mpsc::channel(1);
         let (end, ended) = oneshot::channel();
         let progress = Arc::new(Progress::default());
         let shared = Arc::clone(&progress);
         let run = move || {
-            while let Some(Job { lines, written }) = queue.blocking_recv() {
+            while let Some(task) = queue.blocking_recv() {
+                let Job { lines, written } = match task {
+                    Task::Write(job) => job,
+                    Task::Care(care) => {
+                        care.run(&mut out);
+                        continue;
+                    }
+                };
                 shared.stands(0);
                 let result = out.write_lines(&lines, &shared);
                 // The task that sent the batch may have been cancelled.
@@ -112,6 +141,7 @@ impl LineWriter {
         Ok(Self {
             name: name.to_owned(),
             jobs: Some(jobs),
+            unsynced: None,
             ended,
             spare: Vec::new(),
             counts: SinkCounts::default(),
@@ -141,7 +171,8 @@ impl LineWriter {
             lines.push(b'\n');
         }
         let (written, answer) = oneshot::channel();
-        if jobs.send(Job { lines, written }).await.is_err() {
+        let task = Task::Write(Job { lines, written });
+        if jobs.send(task).await.is_err() {
             return Err(self.lost());
         }
         let Ok((lines, result)) = answer.await else {
@@ -189,9 +220,15 @@ impl LineWriter {
         }
     }
 
+    /// Returns the reason that there is no thread to write.
     fn closed(&self) -> SinkError {
-        SinkError::Closed {
-            name: self.name.clone(),
+        let name = self.name.clone();
+        match &self.unsynced {
+            None => SinkError::Closed { name },
+            Some((kind, reason)) => SinkError::Sync {
+                name,
+                source: io::Error::new(*kind, reason.clone()),
+            },
         }
     }
 
@@ -218,6 +255,14 @@ impl Sink for LineWriter {
 
     fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
+    }
+
+    fn sync(&mut self) -> BoxFuture<'_, Result<Option<Position>, SinkError>> {
+        Box::pin(self.sync_written())
+    }
+
+    fn resume<'a>(&'a mut self, durable: &'a Position) -> BoxFuture<'a, Result<(), ResumeError>> {
+        Box::pin(self.resume_behind(durable))
     }
 
     fn close(&mut self) -> BoxFuture<'_, Result<(), SinkError>> {

@@ -1,5 +1,7 @@
 //! Where a source or sink goes on after a restart.
 
+use std::fmt;
+
 /// The place up to which a source was read or a sink was written, as the connector describes it. Kept in checkpoints as
 /// JSON, and shown by `checkpoint show`.
 pub type Position = serde_json::Value;
@@ -10,4 +12,17 @@ pub type Position = serde_json::Value;
 pub struct ResumeError {
     /// The reason and what to do, as one sentence.
     pub reason: String,
+}
+
+impl ResumeError {
+    pub(super) const fn new(reason: String) -> Self {
+        Self { reason }
+    }
+
+    /// Returns the error for a position that another connector has described.
+    pub(super) fn foreign(name: &str, error: &impl fmt::Display) -> Self {
+        Self::new(format!(
+            "the checkpoint describes {name} in another way ({error}): discard it with `up --fresh`"
+        ))
+    }
 }

@@ -18,10 +18,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::{columns, off_thread, opened::Identity};
+use super::{columns, durable::Durable, off_thread, opened::Identity};
 use crate::{
     connector::{
-        CsvEncoder, FileSink, OpenError, OutputHeader, SinkContext,
+        CsvEncoder, FileSink, OpenError, OutputHeader, Position, ResumeError, SinkContext,
         format::csv::{encoder::Heading, settings::Dialect},
         line_writer::{LineWriter, Outlet, Progress},
         shown,
@@ -102,6 +102,9 @@ struct Appender {
     shown: String,
     /// `None` after the file was found missing, until it is reopened.
     file: Option<File>,
+    /// The first file was created by this process.
+    is_new: bool,
+    durable: Durable,
     /// Nothing has been written to the file yet. A sink may open the file while its predecessor still writes to it, so
     /// the end of the file is inspected before the first write.
     is_fresh: bool,
@@ -117,15 +120,21 @@ impl Appender {
             path: path.to_owned(),
             source,
         };
-        if std::fs::metadata(path).is_ok_and(|found| files::appendable(&found).is_err()) {
+        let found = std::fs::metadata(path);
+        let is_new = found.is_err();
+        if found.is_ok_and(|found| files::appendable(&found).is_err()) {
             return Err(OpenError::NotAFile {
                 path: path.to_owned(),
             });
         }
+        let mut durable = Durable::default();
+        durable.opens(path);
         Ok(Self {
             path: path.to_owned(),
             shown,
             file: Some(open(path).map_err(failed)?),
+            is_new,
+            durable,
             is_fresh: true,
             heading,
             looked: Instant::now(),
@@ -151,7 +160,7 @@ impl Appender {
                 file = self.shown,
                 "reopened: the file was renamed or deleted"
             );
-            self.file = None;
+            self.durable.leaves(self.file.take());
         }
         Ok(())
     }
@@ -162,6 +171,7 @@ impl Appender {
         let file = if let Some(file) = &mut self.file {
             file
         } else {
+            self.durable.opens(&self.path);
             let file = open(&self.path)?;
             // A record that was written in part to the previous file is written again in full.
             let whole = lines[..done.bytes].iter().rposition(|byte| *byte == b'\n');
@@ -198,6 +208,17 @@ impl Appender {
 }
 
 impl Outlet for Appender {
+    fn sync(&mut self) -> io::Result<Option<Position>> {
+        self.durable.sync(self.file.as_ref(), &self.shown)
+    }
+
+    fn resume(&mut self, durable: &Position) -> Result<(), ResumeError> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        Durable::resume(&self.path, &self.shown, file, self.is_new, durable)
+    }
+
     fn write_lines(&mut self, lines: &[u8], progress: &Progress) -> io::Result<()> {
         let mut done = Done::default();
         let mut pause = PAUSE_MIN;

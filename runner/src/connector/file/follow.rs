@@ -8,23 +8,27 @@
 //! appear when a writer continues at its old offset after a truncation, are skipped. At the end of the content, a last
 //! line without a line end counts as complete.
 //!
-//! The read position is not persisted: after a restart, reading begins at the start of the file. Two cases are not
-//! detected: a file that takes the path and is deleted or moved to another folder between two checks, and a file that
+//! Its position is found again after a restart, see [`find`](super::find). Without a checkpoint, reading begins at the
+//! start of the file. Two cases are not detected: a file that takes the path and is deleted or moved to another folder between two checks, and a file that
 //! is rewritten with the same first and last KiB.
+
+use std::path::PathBuf;
 
 use futures::future::BoxFuture;
 use mosaik_streams::Frames;
 
 use super::{
     opened::{Change, Opened},
+    position::FilePosition,
     rotated_files::{Resumed, RotatedFiles},
 };
 use crate::{
     connector::FileSource,
     connector::{
-        OpenError, Source, SourceContext, SourceCounts, SourceError,
+        OpenError, Position, ResumeError, Source, SourceContext, SourceCounts, SourceError,
         format::csv::Header,
         format::intake::{CHUNK_BYTES, Intake},
+        format::place::Place,
         shown,
     },
 };
@@ -32,6 +36,9 @@ use crate::{
 /// Follows a file.
 #[derive(Debug)]
 pub(in crate::connector) struct Follower {
+    path: PathBuf,
+    /// Name of the file in messages.
+    shown: String,
     intake: Intake,
     /// The file being read; `None` while waiting for a file.
     current: Option<Opened>,
@@ -82,6 +89,8 @@ impl Follower {
             );
         }
         Ok(Self {
+            path: config.path.clone(),
+            shown: name,
             intake,
             current,
             rotated,
@@ -129,6 +138,60 @@ impl Follower {
         if self.step == Step::Look {
             self.intake.conclude();
         }
+    }
+
+    fn describe(&self) -> FilePosition {
+        let (unread, place) = self.intake.place();
+        let mut position = FilePosition::new(self.shown.clone(), place);
+        (position.begun, position.left) = self.rotated.read_files();
+        position.zeros = self.passes_zeros;
+        match &self.current {
+            Some(current) if self.step == Step::Rewind => {
+                position.file = Some(current.start_mark());
+                position.zeros = true;
+            }
+            Some(current) => {
+                position.file = Some(current.file_mark());
+                position.offset = current.position() - unread;
+            }
+            None => {}
+        }
+        position
+    }
+
+    /// Goes on in the file of a position and its successors.
+    async fn resume_at(&mut self, position: FilePosition) -> Result<(), ResumeError> {
+        let shown = self.shown.clone();
+        let failed =
+            |reason: String| ResumeError::new(format!("{shown} cannot be read on: {reason}"));
+        let is_begun = position.offset > 0 && !position.zeros;
+        let (mut place, zeros) = (position.place.clone(), position.zeros);
+        let had_file = position.file.is_some();
+        let intake = &self.intake;
+        let header_of = |columns: &[_]| intake.header_of(columns).ok().flatten();
+        let resumed = RotatedFiles::start_at(&self.path, &shown, position, header_of).await;
+        let (rotated, current, missed) = resumed.map_err(|error| failed(error.to_string()))?;
+        let is_gone = had_file && current.is_none();
+        if is_gone {
+            place = Place {
+                is_refused: false,
+                ..place
+            };
+        }
+        let placed = self.intake.resume(&place, is_begun);
+        placed.map_err(|error| failed(error.to_string()))?;
+        if is_gone {
+            // What follows is other content, with the same columns.
+            let ended = self.intake.finish();
+            ended.map_err(|error| failed(error.to_string()))?;
+        }
+        if !missed.is_empty() {
+            tracing::warn!(file = shown, "{}", missed.join("; "));
+        }
+        (self.rotated, self.current) = (rotated, current);
+        self.step = Step::Read;
+        self.passes_zeros = zeros && !is_gone;
+        Ok(())
     }
 
     fn count(&self) -> SourceCounts {
@@ -238,6 +301,17 @@ impl Source for Follower {
 
     fn conclude(&mut self) {
         self.conclude_files();
+    }
+
+    fn position(&self) -> Option<Position> {
+        self.describe().to_json()
+    }
+
+    fn resume<'a>(&'a mut self, position: &'a Position) -> BoxFuture<'a, Result<(), ResumeError>> {
+        Box::pin(async move {
+            let position = FilePosition::of_json(&self.shown, position)?;
+            self.resume_at(position).await
+        })
     }
 
     fn counts(&self) -> SourceCounts {

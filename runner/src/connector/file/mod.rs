@@ -2,8 +2,13 @@
 
 mod append;
 mod columns;
+mod durable;
+mod family;
+mod find;
+mod fingerprint;
 mod follow;
 mod opened;
+mod position;
 mod read;
 mod rotated_files;
 mod sample;

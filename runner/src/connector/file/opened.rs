@@ -5,21 +5,22 @@ use std::{
     io::{self, Seek as _, SeekFrom},
     os::unix::fs::{FileExt as _, MetadataExt},
     path::Path,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::SystemTime,
 };
 
+use bytes::BufMut as _;
 use tokio::{
     fs::File,
     io::{AsyncReadExt as _, AsyncSeekExt as _},
     task::spawn_blocking,
 };
 
-use super::{open_regular, read::tokio_file};
-use crate::connector::OpenError;
-
-/// Number of bytes compared to detect a rewrite: the first and the last 1 KiB read.
-const COMPARED_BYTES: usize = 1024;
+use super::{
+    fingerprint::{COMPARED_BYTES, FileId, FileMark, Fingerprint, nanos},
+    open_regular,
+};
+use crate::connector::{OpenError, format::intake::CHUNK_BYTES};
 
 /// A file's device and inode number, and its creation time if the file system records it. The creation time is needed
 /// because a new file may reuse the inode number of a deleted one.
@@ -39,6 +40,11 @@ pub(super) struct Opened {
     /// Second handle, for inspecting the file without moving the read position.
     handle: Handle,
     mark: Mark,
+    /// The end of the chunk that an earlier process has read. Reading stops there once, so that chunks are the same in
+    /// both processes.
+    chunk_end: u64,
+    /// The mark for a checkpoint, until the next read.
+    described: OnceLock<FileMark>,
 }
 
 /// A shared handle of the same file.
@@ -61,8 +67,10 @@ pub(super) struct Mark {
     identity: Identity,
     /// Number of bytes read so far.
     position: u64,
-    /// Last known modification time.
+    /// Modification time when the content read so far was found unchanged.
     modified: Option<SystemTime>,
+    /// Last known modification time.
+    known: Option<SystemTime>,
     /// The first bytes that were read, and the last.
     head: Vec<u8>,
     tail: Vec<u8>,
@@ -94,19 +102,7 @@ pub(super) fn open_if_there(path: &Path) -> Result<Option<(Opened, Metadata)>, O
     match open_regular(path) {
         Ok(file) => {
             let metadata = file.metadata().map_err(failed)?;
-            let handle = Arc::new(file.try_clone().map_err(failed)?);
-            let mark = Mark {
-                identity: Identity::from(&metadata),
-                position: 0,
-                modified: None,
-                head: Vec::new(),
-                tail: Vec::new(),
-            };
-            let opened = Opened {
-                file: tokio_file(file),
-                handle,
-                mark,
-            };
+            let opened = Opened::new(file, &metadata).map_err(failed)?;
             Ok(Some((opened, metadata)))
         }
         Err(OpenError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -114,13 +110,93 @@ pub(super) fn open_if_there(path: &Path) -> Result<Option<(Opened, Metadata)>, O
     }
 }
 
+impl Identity {
+    fn file_id(self) -> FileId {
+        FileId {
+            device: self.0,
+            inode: self.1,
+            created: self.2.and_then(nanos),
+        }
+    }
+}
+
 impl Mark {
     pub(super) const fn identity(&self) -> Identity {
         self.identity
     }
+
+    /// Returns the read position for a checkpoint.
+    pub(super) fn file_mark(&self) -> FileMark {
+        FileMark {
+            id: self.identity.file_id(),
+            modified: self.known.and_then(nanos),
+            read: self.position,
+            first: Fingerprint::of(&self.head),
+            last: Fingerprint::of(&self.tail),
+        }
+    }
 }
 
 impl Opened {
+    /// Takes a file at its start.
+    pub(super) fn new(file: fs::File, metadata: &Metadata) -> io::Result<Self> {
+        let handle = Arc::new(file.try_clone()?);
+        let mut file = File::from_std(file);
+        // Reads one chunk at a time.
+        file.set_max_buf_size(CHUNK_BYTES);
+        let mark = Mark {
+            identity: Identity::from(metadata),
+            position: 0,
+            modified: None,
+            known: metadata.modified().ok(),
+            head: Vec::new(),
+            tail: Vec::new(),
+        };
+        Ok(Self {
+            file,
+            handle,
+            mark,
+            chunk_end: 0,
+            described: OnceLock::new(),
+        })
+    }
+
+    /// Goes on at an offset, where an earlier process has read up to `read`. Call before the first read. Blocks.
+    pub(super) fn resume(&mut self, offset: u64, read: u64) -> io::Result<()> {
+        let bytes = |at: u64, len: u64| {
+            let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+            self.handle.read_exact_at(&mut bytes, at)?;
+            io::Result::Ok(bytes)
+        };
+        let compared = offset.min(COMPARED_BYTES as u64);
+        let (head, tail) = (bytes(0, compared)?, bytes(offset - compared, compared)?);
+        (&*self.handle).seek(SeekFrom::Start(offset))?;
+        (self.mark.head, self.mark.tail, self.mark.position) = (head, tail, offset);
+        self.chunk_end = read;
+        Ok(())
+    }
+
+    /// Returns the handle for inspecting the file.
+    pub(super) fn handle(&self) -> &fs::File {
+        &self.handle
+    }
+
+    /// Returns the start of the file for a checkpoint, for content that was rewritten.
+    pub(super) fn start_mark(&self) -> FileMark {
+        FileMark {
+            read: 0,
+            first: Fingerprint::of(&[]),
+            last: Fingerprint::of(&[]),
+            ..self.file_mark()
+        }
+    }
+
+    /// Returns the read position for a checkpoint.
+    pub(super) fn file_mark(&self) -> FileMark {
+        let describe = || self.mark.file_mark();
+        self.described.get_or_init(describe).clone()
+    }
+
     pub(super) const fn identity(&self) -> Identity {
         self.mark.identity
     }
@@ -139,13 +215,19 @@ impl Opened {
     pub(super) fn go_on_from(&mut self, mark: Mark) {
         if (&*self.handle).seek(SeekFrom::Start(mark.position)).is_ok() {
             self.mark = mark;
+            self.described.take();
         }
     }
 
     /// Reads a chunk and returns its length in bytes.
     pub(super) async fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let start = buffer.len();
-        let read = self.file.read_buf(buffer).await?;
+        let limit = match self.chunk_end.saturating_sub(self.mark.position) {
+            0 => CHUNK_BYTES,
+            left => usize::try_from(left).unwrap_or(CHUNK_BYTES),
+        };
+        let read = self.file.read_buf(&mut buffer.limit(limit)).await?;
+        self.described.take();
         let chunk = &buffer[start..start + read];
         let Mark { head, tail, .. } = &mut self.mark;
         let room = COMPARED_BYTES - head.len();
@@ -166,6 +248,8 @@ impl Opened {
     pub(super) async fn rewind(&mut self) -> io::Result<()> {
         self.file.rewind().await?;
         self.mark.position = 0;
+        self.chunk_end = 0;
+        self.described.take();
         self.mark.head.clear();
         self.mark.tail.clear();
         Ok(())
@@ -178,6 +262,10 @@ impl Opened {
         let look = look.await.map_err(io::Error::other)??;
         if look.change != Change::Rewritten {
             self.mark.modified = look.modified;
+        }
+        if self.mark.known != look.modified {
+            self.mark.known = look.modified;
+            self.described.take();
         }
         Ok(look.change)
     }

@@ -18,10 +18,15 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::{poller::Poller, queue::Queue, watch::Watch};
 use super::{
+    find::{Found, find},
     off_thread,
     opened::{Change, Identity, Look, Opened, look_at, open_if_there},
+    position::{FilePosition, ReadFile},
 };
-use crate::connector::{OpenError, format::csv::Header};
+use crate::connector::{
+    OpenError,
+    format::{csv::Header, place::ColumnPlace},
+};
 
 /// Interval of checks without a notification from the system: 1 s. Files behind a symbolic link or on a network file
 /// system may not produce notifications.
@@ -65,6 +70,42 @@ impl RotatedFiles {
         path: &Path,
         shown: &str,
     ) -> Result<(Self, Option<Opened>), OpenError> {
+        let find = |path: &Path| {
+            Ok(Found {
+                current: open_if_there(path)?.map(|(opened, _)| opened),
+                ..Found::default()
+            })
+        };
+        let (rotated_files, found) = Self::begin(path, shown, find, |_| None).await?;
+        Ok((rotated_files, found.current))
+    }
+
+    /// Starts watching, and returns the file of a position if it still exists. Its successors wait to be read.
+    /// `header_of` makes columns of those in the position. Also returns descriptions of the files that are gone.
+    pub(super) async fn start_at(
+        path: &Path,
+        shown: &str,
+        position: FilePosition,
+        header_of: impl Fn(&[ColumnPlace]) -> Option<Header>,
+    ) -> Result<(Self, Option<Opened>, Vec<String>), OpenError> {
+        let name = shown.to_owned();
+        let find = move |path: &Path| {
+            find(path, &name, &position).map_err(|source| OpenError::File {
+                path: path.to_owned(),
+                source,
+            })
+        };
+        let (rotated_files, found) = Self::begin(path, shown, find, header_of).await?;
+        Ok((rotated_files, found.current, found.missed))
+    }
+
+    /// Starts watching with the files that `find` returns. Leaves the current one in its answer.
+    async fn begin(
+        path: &Path,
+        shown: &str,
+        find: impl FnOnce(&Path) -> Result<Found, OpenError> + Send + 'static,
+        header_of: impl Fn(&[ColumnPlace]) -> Option<Header>,
+    ) -> Result<(Self, Found), OpenError> {
         let name = path.file_name().map(OsString::from).unwrap_or_default();
         let shared = Arc::new(Shared {
             path: path.to_owned(),
@@ -81,10 +122,22 @@ impl RotatedFiles {
         });
         // Watching starts before the first check, so that no change between the two is missed.
         let watched = shared.watch();
-        let first = off_thread(path, open_if_there).await?;
-        let first = first.map(|(opened, _)| opened);
-        if let Some(first) = &first {
-            shared.state().queue.begin(first.identity());
+        let mut found = off_thread(path, find).await?;
+        {
+            let queue = &mut shared.state().queue;
+            for waiting in found.waiting.drain(..) {
+                let header = header_of(&waiting.columns);
+                queue.add(waiting, header);
+            }
+            for mut left in found.left.drain(..) {
+                if let Some(opened) = left.opened.take() {
+                    queue.leave(opened, header_of(&left.columns));
+                }
+            }
+            queue.miss(found.missed.len() as u64);
+            if let Some(current) = &found.current {
+                queue.begin(current.identity());
+            }
         }
         let mut poller = Poller::new(shared.clone(), watched);
         poller.look().await;
@@ -93,7 +146,7 @@ impl RotatedFiles {
             shared,
             _task: AbortOnDropHandle::new(task),
         };
-        Ok((rotated_files, first))
+        Ok((rotated_files, found))
     }
 
     /// Waits until a check has been made since the last call. Cancel safe.
@@ -149,6 +202,11 @@ impl RotatedFiles {
     /// Resumes reading a file that had been read to its end.
     pub(super) fn resume(&self, identity: Identity) -> Option<Resumed> {
         self.shared.state().queue.resume(identity)
+    }
+
+    /// Returns the waiting files that were read in part, and the last files that were read to their end.
+    pub(super) fn read_files(&self) -> (Vec<ReadFile>, Vec<ReadFile>) {
+        self.shared.state().queue.read_files()
     }
 
     /// Number of files that had the path and could not be read.

@@ -15,6 +15,7 @@
 mod columns;
 pub(in crate::connector) mod encoder;
 mod header;
+mod place;
 mod quoted;
 mod sample;
 pub(in crate::connector) mod settings;
@@ -82,6 +83,10 @@ pub(in crate::connector) struct CsvCutter {
     row: Row,
     /// Line on which the current row begins.
     row_line: u64,
+    /// Number of bytes of the current row that were consumed.
+    row_bytes: u64,
+    /// The next row is refused, and an earlier process has counted it.
+    refuses_next: bool,
     /// Number of line ends that were not passed to the reader.
     blank_lines: u64,
     /// Quoting of the current row, if the row spans several reads or contains a doubled quote.
@@ -110,6 +115,8 @@ impl CsvCutter {
             ends_len: 0,
             row: Row::None,
             row_line: 1,
+            row_bytes: 0,
+            refuses_next: false,
             blank_lines: 0,
             ends_line: false,
             sample: Sample::new(),
@@ -236,8 +243,13 @@ impl CsvCutter {
         if self.columns.is_none() {
             self.begin_content(target)?;
         }
-        self.row = Row::Taken;
+        self.row = if std::mem::take(&mut self.refuses_next) {
+            Row::Refused
+        } else {
+            Row::Taken
+        };
         self.row_line = self.reader.line() + self.blank_lines;
+        self.row_bytes = 0;
         Ok(())
     }
 
@@ -257,6 +269,7 @@ impl CsvCutter {
             &mut self.content[self.content_len..],
             &mut self.ends[self.ends_len..],
         );
+        self.row_bytes += taken as u64;
         self.content_len += content_len;
         self.ends_len += ends_len;
         // The quoting of a row that arrives in one read is inspected when the row ends.

@@ -6,6 +6,7 @@ use mosaik_streams::{Encoding, FramesBuilder, schema::TranscodeError};
 use super::{
     csv::{CsvCutter, Header, settings::CsvRead},
     lines::{LineCutter, LineKind},
+    place::{ColumnPlace, Place},
     postcard::ToPostcard,
 };
 use crate::connector::Format;
@@ -273,6 +274,39 @@ impl Cutter {
     pub(in crate::connector) fn go_on_with(&mut self, header: Header) {
         if let Self::Csv(csv) = self {
             csv.go_on_with(header);
+        }
+    }
+
+    /// Returns the state at the beginning of the current line or row, and the number of bytes consumed since.
+    pub(in crate::connector) fn place(&self) -> (u64, Place) {
+        match self {
+            Self::Lines(lines) => lines.place(),
+            Self::Csv(csv) => csv.place(),
+        }
+    }
+
+    /// Goes on at a place of an earlier process. Call before the first [`cut`](Self::cut).
+    pub(in crate::connector) fn resume(
+        &mut self,
+        place: &Place,
+        postcard: Option<&ToPostcard>,
+    ) -> Result<(), HeaderError> {
+        match self {
+            Self::Lines(lines) => lines.resume(place),
+            Self::Csv(csv) => csv.resume(place, postcard)?,
+        }
+        Ok(())
+    }
+
+    /// Returns columns of an earlier process; `None` if the format has none.
+    pub(in crate::connector) fn header_of(
+        &self,
+        columns: &[ColumnPlace],
+        postcard: Option<&ToPostcard>,
+    ) -> Result<Option<Header>, HeaderError> {
+        match self {
+            Self::Lines(_) => Ok(None),
+            Self::Csv(csv) => csv.header_of(columns, postcard).map(Some),
         }
     }
 

@@ -9,8 +9,9 @@ use mosaik_streams::{Encoding, Frames, FramesBuilder};
 
 use super::{
     csv::Header,
-    framing::{Cut, Cutter, Held, Refusal, Refused, Tally, Target},
+    framing::{Cut, Cutter, HeaderError, Held, Refusal, Refused, Tally, Target},
     magic::other_than_text,
+    place::{ColumnPlace, Place},
     postcard::ToPostcard,
 };
 use crate::{
@@ -170,6 +171,32 @@ impl Intake {
     /// Continues with content that has these columns and whose first row is already read.
     pub(in crate::connector) fn go_on_with(&mut self, header: Header) {
         self.cutter.go_on_with(header);
+    }
+
+    /// Returns the state behind the records that were handed out, and the number of the last bytes of the input that
+    /// belong to none of them. Call between two batches.
+    pub(in crate::connector) fn place(&self) -> (u64, Place) {
+        let (held, place) = self.cutter.place();
+        ((self.chunk.len() - self.cut) as u64 + held, place)
+    }
+
+    /// Goes on at a place of an earlier process. `is_begun` is set if it is not at the beginning of the content. Call
+    /// before the first chunk.
+    pub(in crate::connector) fn resume(
+        &mut self,
+        place: &Place,
+        is_begun: bool,
+    ) -> Result<(), HeaderError> {
+        self.is_text = is_begun;
+        self.cutter.resume(place, self.postcard.as_ref())
+    }
+
+    /// Returns columns of an earlier process; `None` if the format has none.
+    pub(in crate::connector) fn header_of(
+        &self,
+        columns: &[ColumnPlace],
+    ) -> Result<Option<Header>, HeaderError> {
+        self.cutter.header_of(columns, self.postcard.as_ref())
     }
 
     pub(in crate::connector) fn read_error(&self, source: io::Error) -> SourceError {

@@ -8,6 +8,7 @@ use memchr::memchr_iter;
 use super::{
     framing::{Refusal, Target},
     json,
+    place::Place,
 };
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -34,6 +35,8 @@ pub(in crate::connector) struct LineCutter {
     partial: Vec<u8>,
     /// The current line is too long and is skipped to its end.
     skipping: bool,
+    /// Number of its bytes that were skipped.
+    skipped_bytes: u64,
     /// Number of lines that have ended.
     lines: u64,
 }
@@ -45,6 +48,7 @@ impl LineCutter {
             max_datum_bytes,
             partial: Vec::new(),
             skipping: false,
+            skipped_bytes: 0,
             lines: 0,
         }
     }
@@ -75,13 +79,37 @@ impl LineCutter {
         !self.partial.is_empty()
     }
 
+    /// Returns the state at the beginning of the current line, and the number of bytes consumed since.
+    pub(in crate::connector) fn place(&self) -> (u64, Place) {
+        let held = if self.skipping {
+            self.skipped_bytes
+        } else {
+            self.partial.len() as u64
+        };
+        let place = Place {
+            line: self.lines + 1,
+            is_refused: self.skipping,
+            csv: None,
+        };
+        (held, place)
+    }
+
+    /// Goes on at the beginning of a line. Call before the first [`cut`](Self::cut).
+    pub(in crate::connector) const fn resume(&mut self, place: &Place) {
+        self.lines = place.line.saturating_sub(1);
+        self.skipping = place.is_refused;
+        self.skipped_bytes = 0;
+    }
+
     /// Keeps the beginning of a line.
     fn keep(&mut self, piece: &[u8], target: &mut Target<'_>) {
         if self.skipping {
+            self.skipped_bytes += piece.len() as u64;
             return;
         }
         if self.partial.len() + piece.len() > self.max_datum_bytes.saturating_add(1) {
             self.skipping = true;
+            self.skipped_bytes = (self.partial.len() + piece.len()) as u64;
             self.partial.clear();
             target.tally.refuse(
                 self.lines + 1,

@@ -6,6 +6,7 @@ pub(super) mod intake;
 mod json;
 mod lines;
 mod magic;
+pub(super) mod place;
 pub(super) mod postcard;
 mod settings;
 mod whole;

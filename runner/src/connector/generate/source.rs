@@ -9,11 +9,12 @@ use std::time::Duration;
 use bytes::{BufMut, BytesMut};
 use futures::future::BoxFuture;
 use mosaik_streams::{Frames, FramesBuilder, schema::TranscodeError};
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 
 use super::Generate;
 use crate::connector::{
-    ConfigError, Source, SourceContext, SourceCounts, SourceError,
+    ConfigError, Position, ResumeError, Source, SourceContext, SourceCounts, SourceError,
     format::{intake::WARNING_INTERVAL, postcard::ToPostcard},
 };
 
@@ -194,6 +195,17 @@ impl Source for Generator {
         Box::pin(async { Ok(self.generate().await) })
     }
 
+    fn position(&self) -> Option<Position> {
+        serde_json::to_value(Generated { seq: self.seq }).ok()
+    }
+
+    fn resume<'a>(&'a mut self, position: &'a Position) -> BoxFuture<'a, Result<(), ResumeError>> {
+        let resumed = Generated::deserialize(position)
+            .map(|generated| self.seq = generated.seq)
+            .map_err(|error| ResumeError::foreign("generate", &error));
+        Box::pin(std::future::ready(resumed))
+    }
+
     fn counts(&self) -> SourceCounts {
         self.count()
     }
@@ -201,6 +213,13 @@ impl Source for Generator {
     fn is_finite(&self) -> bool {
         self.count.is_some()
     }
+}
+
+/// The position of a generator. The schedule of a rate restarts.
+#[derive(Debug, Serialize, Deserialize)]
+struct Generated {
+    /// Sequence number of the next record.
+    seq: u64,
 }
 
 const PAD_START: &[u8] = b",\"pad\":\"";

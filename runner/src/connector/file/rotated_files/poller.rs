@@ -38,11 +38,13 @@ enum Holder {
 
 impl Poller {
     pub(super) fn new(shared: Arc<Shared>, watched: Option<(Identity, Watch)>) -> Self {
+        // Files that were gone at the start have been reported.
+        let missed = shared.state().queue.missed();
         Self {
             shared,
             watched,
             refused: None,
-            missed: Missed::default(),
+            missed,
         }
     }
 

@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::{
-    super::opened::{Identity, Mark, Opened, Probe},
+    super::{
+        find::Waiting,
+        opened::{Identity, Mark, Opened, Probe},
+        position::ReadFile,
+    },
     Resumed,
     watch::Event,
 };
@@ -42,6 +46,8 @@ struct Entry {
 struct Left {
     mark: Mark,
     header: Option<Header>,
+    /// The file in a checkpoint.
+    described: ReadFile,
     /// `None` if it was deleted, or beyond [`LEFT_OPEN_MAX`].
     file: Option<Opened>,
 }
@@ -260,6 +266,7 @@ impl Queue {
     pub(super) fn leave(&mut self, file: Opened, header: Option<Header>) {
         self.left.push_back(Left {
             mark: file.mark(),
+            described: ReadFile::new(file.file_mark(), header.as_ref()),
             header,
             file: Some(file),
         });
@@ -324,6 +331,41 @@ impl Queue {
     /// Returns whether any queued file is not open.
     pub(super) fn has_closed(&self) -> bool {
         self.files.iter().any(|entry| entry.file.is_none())
+    }
+
+    /// Appends a file that was found again after a restart, with its columns if it was read in part.
+    pub(super) fn add(&mut self, found: Waiting, header: Option<Header>) {
+        self.files.push_back(Entry {
+            identity: Identity::from(&found.member.metadata),
+            name: Some(found.member.name),
+            len: found.member.metadata.len(),
+            file: found.opened,
+            read: None,
+            header,
+        });
+    }
+
+    /// Counts files that were gone after a restart.
+    pub(super) const fn miss(&mut self, files: u64) {
+        self.missed.files += files;
+    }
+
+    /// Returns the waiting files that were read in part, and the last files that were read to their end.
+    pub(super) fn read_files(&self) -> (Vec<ReadFile>, Vec<ReadFile>) {
+        let begun = self.files.iter().filter_map(|entry| {
+            let mark = match (&entry.read, &entry.file) {
+                (Some(mark), _) => mark.file_mark(),
+                (None, Some(file)) if file.position() > 0 => file.file_mark(),
+                _ => return None,
+            };
+            Some(ReadFile::new(mark, entry.header.as_ref()))
+        });
+        let left = self.left.len().saturating_sub(LEFT_OPEN_MAX);
+        let left = self.left.iter().skip(left);
+        (
+            begun.collect(),
+            left.map(|left| left.described.clone()).collect(),
+        )
     }
 
     pub(super) fn missed(&self) -> Missed {

@@ -1,5 +1,7 @@
 //! [`Column`]: the name of a CSV column and the JSON type of its values. No I/O.
 
+mod place;
+
 use std::collections::{HashMap, HashSet};
 
 use bytes::{BufMut, BytesMut};

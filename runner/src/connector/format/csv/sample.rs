@@ -7,6 +7,7 @@
 use csv_core::ReadRecordResult;
 
 use super::{columns::Column, settings::Dialect, values};
+use crate::connector::format::place::SamplePlace;
 
 /// Maximum number of rows in the sample: 100.
 const ROWS: usize = 100;
@@ -37,6 +38,24 @@ impl Sample {
             rows_left: 0,
             bytes_left: 0,
             ahead: 0,
+        }
+    }
+
+    /// Goes on with a sample that another cutter has begun.
+    pub(super) const fn at(place: SamplePlace) -> Self {
+        Self {
+            rows_left: place.rows,
+            bytes_left: place.bytes,
+            ahead: place.ahead,
+        }
+    }
+
+    /// Returns the remaining size for a checkpoint.
+    pub(super) const fn place(&self) -> SamplePlace {
+        SamplePlace {
+            rows: self.rows_left,
+            bytes: self.bytes_left,
+            ahead: self.ahead,
         }
     }
 
