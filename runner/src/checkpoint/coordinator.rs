@@ -98,6 +98,7 @@ impl Checkpoints {
             noted,
             every,
             is_missing_logged: false,
+            is_over: false,
         };
         tokio::spawn(coordinator.run(asked));
         Self(shared)
@@ -214,6 +215,8 @@ struct Coordinator {
     noted: mpsc::UnboundedReceiver<Note>,
     every: Duration,
     is_missing_logged: bool,
+    /// True once the last checkpoint has begun.
+    is_over: bool,
 }
 
 impl Coordinator {
@@ -259,6 +262,10 @@ impl Coordinator {
         if self.ledger.is_none() {
             return given_up("an earlier one could not be written".to_owned());
         }
+        if self.is_over {
+            return given_up("the node stops".to_owned());
+        }
+        self.is_over = is_last;
         if let Some(stage) = self.shared.members().missing() {
             if !std::mem::replace(&mut self.is_missing_logged, true) {
                 tracing::warn!("no more checkpoints: {stage} has failed, and its state is lost");

@@ -2,7 +2,7 @@
 //! that is killed at any moment, or a machine that loses power, leaves the last complete one.
 //!
 //! The file is a redb database with two tables. `checkpoint` holds one JSON text under `last`: the format version, the
-//! generation, the number and time of the checkpoint, and the note of each stage. `state` holds the state of each
+//! generation, the origin of the checkpoint, and the note of each stage. `state` holds the state of each
 //! operator instance in postcard, under the stage and the number of the instance; a state that has not changed is not
 //! written again.
 
@@ -71,10 +71,17 @@ pub enum LedgerError {
 struct Header {
     format: u32,
     generation: u64,
+    checkpoint: Origin,
+    stages: BTreeMap<StageId, Entry>,
+}
+
+/// Where a checkpoint comes from.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Origin {
     /// 0 if no checkpoint is complete.
     number: u64,
+    generation: u64,
     taken_ms: u64,
-    stages: BTreeMap<StageId, Entry>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -100,8 +107,8 @@ pub struct Ledger {
     database: Database,
     /// The number of this process among those that have used the file, from 1.
     generation: u64,
-    /// The number of the last checkpoint.
-    number: u64,
+    /// The origin of the last checkpoint.
+    origin: Origin,
     /// The hashes of the states in the file.
     written: HashMap<(StageId, u32), blake3::Hash>,
 }
@@ -111,7 +118,7 @@ impl fmt::Debug for Ledger {
         f.debug_struct("Ledger")
             .field("folder", &self.folder)
             .field("generation", &self.generation)
-            .field("number", &self.number)
+            .field("origin", &self.origin)
             .finish_non_exhaustive()
     }
 }
@@ -181,7 +188,7 @@ impl Ledger {
             folder: folder.to_owned(),
             database,
             generation: 0,
-            number: 0,
+            origin: Origin::default(),
             written: HashMap::new(),
         }
     }
@@ -203,8 +210,7 @@ impl Ledger {
         let mut ledger = Self::without_content(folder, database);
         let last = ledger.last()?;
         if let Some((header, image)) = &last {
-            ledger.generation = header.0;
-            ledger.number = header.1;
+            (ledger.generation, ledger.origin) = *header;
             for (stage, instances) in image.iter().flat_map(|image| operators(&image.stages)) {
                 for (index, instance) in (0..).zip(instances) {
                     let key = (stage.clone(), index);
@@ -215,7 +221,7 @@ impl Ledger {
         ledger.generation += 1;
         let image = last.and_then(|(_, image)| image);
         let stages = image.as_ref().map(|image| &image.stages);
-        ledger.write(ledger.number, stages.unwrap_or(&BTreeMap::new()))?;
+        ledger.write(ledger.origin, stages.unwrap_or(&BTreeMap::new()))?;
         Ok((ledger, image))
     }
 
@@ -226,7 +232,7 @@ impl Ledger {
 
     /// Returns the number of the last checkpoint; 0 if there is none.
     pub const fn number(&self) -> u64 {
-        self.number
+        self.origin.number
     }
 
     /// Makes these images the last checkpoint, and syncs it. Blocks.
@@ -238,9 +244,12 @@ impl Ledger {
         number: u64,
         stages: &BTreeMap<StageId, StageImage>,
     ) -> Result<(), LedgerError> {
-        self.write(number, stages)?;
-        self.number = number;
-        Ok(())
+        let origin = Origin {
+            number,
+            generation: self.generation,
+            taken_ms: now_ms(),
+        };
+        self.write(origin, stages)
     }
 
     /// Discards the last checkpoint. The numbers go on. Blocks.
@@ -248,14 +257,12 @@ impl Ledger {
     /// # Errors
     /// The file cannot be written.
     pub fn clear(&mut self) -> Result<(), LedgerError> {
-        self.write(0, &BTreeMap::new())?;
-        self.number = 0;
-        Ok(())
+        self.write(Origin::default(), &BTreeMap::new())
     }
 
     fn write(
         &mut self,
-        number: u64,
+        origin: Origin,
         stages: &BTreeMap<StageId, StageImage>,
     ) -> Result<(), LedgerError> {
         let mut states = HashMap::new();
@@ -269,8 +276,7 @@ impl Ledger {
         let header = Header {
             format: FORMAT,
             generation: self.generation,
-            number,
-            taken_ms: now_ms(),
+            checkpoint: origin,
             stages: stages.iter().map(entry).collect(),
         };
         let is_stale = |(key, _): &(&(StageId, u32), &blake3::Hash)| !states.contains_key(*key);
@@ -286,6 +292,7 @@ impl Ledger {
             .into_iter()
             .map(|(key, (hash, _))| (key, hash))
             .collect();
+        self.origin = origin;
         Ok(())
     }
 
@@ -316,9 +323,9 @@ impl Ledger {
         Ok(())
     }
 
-    /// Returns generation and number of the last transaction, and the checkpoint if there is one.
+    /// Returns the generation of the last transaction and the origin of the checkpoint, and the checkpoint if there is one.
     #[expect(clippy::type_complexity, reason = "it is taken apart at once")]
-    fn last(&self) -> Result<Option<((u64, u64), Option<Image>)>, LedgerError> {
+    fn last(&self) -> Result<Option<((u64, Origin), Option<Image>)>, LedgerError> {
         let Some((text, states)) = self.content().map_err(|error| self.io(&error))? else {
             return Ok(None);
         };
@@ -361,13 +368,14 @@ impl Ledger {
             }
             stages.insert(stage, image);
         }
-        let image = (header.number > 0).then(|| Image {
-            number: header.number,
-            generation: header.generation,
-            taken: UNIX_EPOCH + Duration::from_millis(header.taken_ms),
+        let origin = header.checkpoint;
+        let image = (origin.number > 0).then(|| Image {
+            number: origin.number,
+            generation: origin.generation,
+            taken: UNIX_EPOCH + Duration::from_millis(origin.taken_ms),
             stages,
         });
-        Ok(Some(((header.generation, header.number), image)))
+        Ok(Some(((header.generation, origin), image)))
     }
 
     /// Returns the text of the last checkpoint, and the states.

@@ -136,6 +136,12 @@ impl Counters {
         self.bytes_in.fetch_add(bytes as u64, Relaxed);
     }
 
+    /// Takes back what [`took`](Self::took) has counted: the next process reads it again.
+    pub(super) fn took_back(&self, datums: usize, bytes: usize) {
+        self.datums_in.fetch_sub(datums as u64, Relaxed);
+        self.bytes_in.fetch_sub(bytes as u64, Relaxed);
+    }
+
     pub(super) fn gave(&self, datums: usize, bytes: usize) {
         self.datums_out.fetch_add(datums as u64, Relaxed);
         self.bytes_out.fetch_add(bytes as u64, Relaxed);

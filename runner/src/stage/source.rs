@@ -116,14 +116,22 @@ impl SourceStage {
         let Control { commands, handoff } = control;
         let mut reported = reading.source.counts();
         let is_noted = line.is_used();
+        // True behind the last barrier: nothing more is read or sent until the stage is stopped.
+        let mut is_paused = false;
         loop {
             let is_held = !reading.held.is_empty();
-            let is_open = line.is_open();
+            let is_open = line.is_open() && !is_paused;
             let batch = tokio::select! {
                 biased;
                 // Triggered when a command arrives.
                 command = commands.recv() => match command {
-                    Some(Command::Drain(Drain::HandOver | Drain::Suspend)) | None => return End::Stopped,
+                    Some(Command::Drain(Drain::HandOver)) | None => return End::Stopped,
+                    Some(Command::Drain(Drain::Suspend)) => {
+                        // The next process reads them again.
+                        counters.took_back(reading.held.count(), reading.held.payload_len());
+                        reading.held = Frames::new();
+                        return End::Stopped;
+                    }
                     Some(Command::Drain(drain)) => {
                         // Records that cannot be handed on stay held, for a successor.
                         let mut handed_on = handoff.send_rest(output, &mut reading.held, counters).await;
@@ -151,9 +159,7 @@ impl SourceStage {
                 signal = line.source_signal() => {
                     if let SourceSignal::Begun(Begun { number, is_last }) = signal {
                         line.pass(number, reading.image(false));
-                        if is_last {
-                            return End::Stopped;
-                        }
+                        is_paused |= is_last;
                     }
                     continue;
                 }
@@ -163,7 +169,7 @@ impl SourceStage {
                     Err(end) => return end,
                 },
                 // Triggered when there is input, and a stream with readers.
-                batch = next_noted(&mut *reading.source, demand, is_noted), if !is_held => batch,
+                batch = next_noted(&mut *reading.source, demand, is_noted), if !is_held && !is_paused => batch,
             };
             count_skipped(&*reading.source, &mut reported, counters);
             match batch {
