@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Begun, Gate, Ledger, Line, StageId, StageImage,
+    Begun, Gate, Ledger, LedgerError, Line, StageId, StageImage,
     line::{Event, Note},
     round::{Members, Round, take},
 };
@@ -63,6 +63,7 @@ struct Shared {
 #[derive(Debug)]
 enum Request {
     Take { is_last: bool },
+    Add(BTreeMap<StageId, StageImage>),
     Clear,
     Close,
 }
@@ -93,7 +94,7 @@ impl Checkpoints {
         let coordinator = Coordinator {
             shared: Arc::clone(&shared),
             changes: shared.changes.subscribe(),
-            next: ledger.number() + 1,
+            next: ledger.number().max(1) + 1,
             ledger: Some(ledger),
             noted,
             every,
@@ -160,6 +161,11 @@ impl Checkpoints {
         *self.0.committed.borrow()
     }
 
+    /// Adds stages to the last checkpoint that it does not hold, before they do anything.
+    pub async fn add(&self, stages: BTreeMap<StageId, StageImage>) -> Outcome {
+        self.ask(Request::Add(stages)).await
+    }
+
     /// Discards the last checkpoint, because the graph has worked off everything.
     pub async fn clear(&self) -> Outcome {
         self.ask(Request::Clear).await
@@ -215,7 +221,7 @@ struct Coordinator {
     noted: mpsc::UnboundedReceiver<Note>,
     every: Duration,
     is_missing_logged: bool,
-    /// True once the last checkpoint has begun.
+    /// True once the last checkpoint has begun, or is discarded.
     is_over: bool,
 }
 
@@ -244,7 +250,12 @@ impl Coordinator {
             };
             let outcome = match request {
                 Request::Take { is_last } => self.round(is_last).await,
-                Request::Clear => self.write(0, BTreeMap::new()).await,
+                Request::Add(stages) => self.write(move |ledger| ledger.add(stages)).await,
+                Request::Clear => {
+                    // No checkpoint of the ended stages may follow.
+                    self.is_over = true;
+                    self.write(Ledger::clear).await
+                }
                 Request::Close => {
                     // The answer comes after the file is closed.
                     drop(self);
@@ -284,7 +295,11 @@ impl Coordinator {
         });
         match self.collect(&mut round, began).await {
             Ok(stages) => {
-                let outcome = self.write(round.number(), stages).await;
+                #[cfg(test)]
+                self.shared.last.send_replace(stages.clone());
+                let number = round.number();
+                let commit = move |ledger: &mut Ledger| ledger.commit(number, &stages);
+                let outcome = self.write(commit).await;
                 tracing::debug!(?outcome, took = ?began.elapsed(), "checkpoint");
                 if outcome
                     != (Outcome::Committed {
@@ -341,23 +356,21 @@ impl Coordinator {
         }
     }
 
-    /// Makes these images the last checkpoint; without any, discards it.
-    async fn write(&mut self, number: u64, stages: BTreeMap<StageId, StageImage>) -> Outcome {
+    /// Changes the ledger. After an error, it is not used any more.
+    async fn write(
+        &mut self,
+        change: impl FnOnce(&mut Ledger) -> Result<(), LedgerError> + Send + 'static,
+    ) -> Outcome {
         let Some(mut ledger) = self.ledger.take() else {
             return given_up("an earlier one could not be written".to_owned());
         };
-        #[cfg(test)]
-        self.shared.last.send_replace(stages.clone());
         let writing = tokio::task::spawn_blocking(move || {
-            let written = if stages.is_empty() {
-                ledger.clear()
-            } else {
-                ledger.commit(number, &stages)
-            };
+            let written = change(&mut ledger);
             (ledger, written)
         });
         let reason = match writing.await {
             Ok((ledger, Ok(()))) => {
+                let number = ledger.number();
                 self.ledger = Some(ledger);
                 self.shared.committed.send_replace(number);
                 return Outcome::Committed { number };

@@ -252,7 +252,21 @@ impl Ledger {
         self.write(origin, stages)
     }
 
-    /// Discards the last checkpoint. The numbers go on. Blocks.
+    /// Adds stages to the last checkpoint that it does not hold: they have done nothing yet. Without a checkpoint, this is
+    /// the first one. Blocks.
+    ///
+    /// # Errors
+    /// The file cannot be read or written. The checkpoint stays as it is.
+    pub fn add(&mut self, stages: BTreeMap<StageId, StageImage>) -> Result<(), LedgerError> {
+        let last = self.last()?.and_then(|(_, image)| image);
+        let mut all = last.map(|image| image.stages).unwrap_or_default();
+        for (stage, image) in stages {
+            all.entry(stage).or_insert(image);
+        }
+        self.commit(self.origin.number.max(1), &all)
+    }
+
+    /// Discards the last checkpoint. Blocks.
     ///
     /// # Errors
     /// The file cannot be written.

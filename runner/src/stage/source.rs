@@ -49,6 +49,11 @@ impl Reading {
         self.held.count()
     }
 
+    /// Returns the state of a source of which nothing was read yet, for a checkpoint.
+    pub fn first_image(&self) -> StageImage {
+        self.image(false)
+    }
+
     /// Returns the state for a checkpoint: everything that was handed on is before it.
     fn image(&self, ended: bool) -> StageImage {
         let (position, sent) = if self.held.is_empty() {

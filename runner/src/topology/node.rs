@@ -75,7 +75,7 @@ impl Node {
     ) -> Result<Self, StartError> {
         let network = start::join(&graph, settings).await?;
         start::check_machine(&graph, library.waiting())?;
-        let recovery = Recovery::open(&graph, settings).await?;
+        let mut recovery = Recovery::open(&graph, settings).await?;
         let mut parts = parts_of(&graph, graph.stages(), &library).await?;
         recovery.restore(&mut parts).await?;
         let checkpoints = recovery.start();

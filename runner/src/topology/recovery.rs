@@ -1,6 +1,7 @@
 //! [`Recovery`]: opens the checkpoints of a node, and lets its stages go on from the last one.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -12,7 +13,7 @@ use super::{
     stages::stage_id,
 };
 use crate::{
-    checkpoint::{Checkpoints, Image, Ledger, LedgerError, StageImage},
+    checkpoint::{Checkpoints, Image, Ledger, LedgerError, StageId, StageImage},
     files,
     graph::{CheckpointConfig, Graph, StatePolicy},
     stage::RestoredState,
@@ -85,18 +86,24 @@ impl Recovery {
     ///
     /// # Errors
     /// A stage cannot go on.
-    pub(super) async fn restore(&self, parts: &mut PartsOf<'_>) -> Result<(), BuildError> {
-        let Some(image) = self.0.as_ref().and_then(|opened| opened.image.as_ref()) else {
+    pub(super) async fn restore(&mut self, parts: &mut PartsOf<'_>) -> Result<(), StartError> {
+        let Some(opened) = &mut self.0 else {
             return Ok(());
         };
-        for (key, parts) in parts {
-            if let Some(image) = image.stages.get(&stage_id(key)) {
+        let image = opened
+            .image
+            .take()
+            .map(|image| image.stages)
+            .unwrap_or_default();
+        for (key, parts) in &mut *parts {
+            if let Some(image) = image.get(&stage_id(key)) {
                 restore(image, parts).await.map_err(|reason| BuildError {
                     stage: key.clone(),
                     reason,
                 })?;
             }
         }
+        opened.ledger.add(first_images(parts).await?)?;
         Ok(())
     }
 
@@ -105,6 +112,37 @@ impl Recovery {
         let Opened { ledger, config, .. } = self.0?;
         Some(Checkpoints::start(ledger, config.every))
     }
+}
+
+/// Returns the state of sources and sinks that have done nothing yet, for a checkpoint. A crash before their first
+/// barrier then goes back to here.
+///
+/// # Errors
+/// A sink cannot be synced.
+pub(super) async fn first_images(
+    parts: &mut PartsOf<'_>,
+) -> Result<BTreeMap<StageId, StageImage>, BuildError> {
+    let mut images = BTreeMap::new();
+    for (key, parts) in parts {
+        let image = match parts {
+            Parts::Source { reading, .. } => reading.first_image(),
+            Parts::Sink { sink, .. } => {
+                let synced = sink.sync().await;
+                let token = synced.map_err(|error| BuildError {
+                    stage: key.clone(),
+                    reason: error.to_string(),
+                })?;
+                StageImage::Sink {
+                    token,
+                    ended: false,
+                }
+            }
+            // An operator without a state starts without one again.
+            Parts::Operator { .. } => continue,
+        };
+        images.insert(stage_id(key), image);
+    }
+    Ok(images)
 }
 
 async fn restore(image: &StageImage, parts: &mut Parts<'_>) -> Result<(), String> {

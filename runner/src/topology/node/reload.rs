@@ -47,14 +47,16 @@ impl Node {
         let dropped = self.dropped_so_far();
         let old = Arc::clone(&self.graph);
         let switch = Switch::new(&old, &graph, &diff, &plan);
-        let (pauses, prepared) = switch
+        let (pauses, mut prepared) = switch
             .apply(parts, &mut self.stages, &mut self.outlets)
             .await?;
         let name = self.settings.shown_name(&graph);
         switch.retune_node(self.network.discovery(), name).await;
         self.graph = Arc::clone(&graph);
         self.generation += 1;
-        if let Err(error) = switch.launch(prepared, &mut self.stages, &mut self.outlets) {
+        let noted = switch.note(&mut prepared, &self.stages).await;
+        let launched = switch.launch(prepared, &mut self.stages, &mut self.outlets);
+        if let Err(error) = noted.and(launched) {
             self.show();
             return Err(ApplyError::Incomplete(error));
         }

@@ -9,7 +9,9 @@ use super::{ApplyError, Plan};
 use crate::{
     graph::{Diff, Graph, Stage, StageKey},
     stage::Input,
-    topology::{StartError, build::PartsOf, stages::Stages, streams::Outlets},
+    topology::{
+        StartError, build::PartsOf, recovery::first_images, stages::Stages, streams::Outlets,
+    },
 };
 
 /// The switch of a running node from one graph to another.
@@ -62,6 +64,23 @@ impl<'g> Switch<'g> {
         let inherited = self.stop(&mut parts, stages, outlets).await;
         self.retune_streams(stages, outlets);
         Ok((pauses, Prepared { parts, inherited }))
+    }
+
+    /// Adds the sources and sinks that are about to be launched to the last checkpoint.
+    ///
+    /// # Errors
+    /// A sink cannot be synced.
+    pub(in crate::topology) async fn note(
+        &self,
+        prepared: &mut Prepared<'g>,
+        stages: &Stages,
+    ) -> Result<(), StartError> {
+        if let Some(checkpoints) = stages.checkpoints() {
+            checkpoints
+                .add(first_images(&mut prepared.parts).await?)
+                .await;
+        }
+        Ok(())
     }
 
     /// Launches the stages of the new graph that were built or continue at their position.
