@@ -115,20 +115,26 @@ impl Line {
 
     /// Waits for a signal of the coordinator to a stage that reads streams. Cancel safe.
     pub async fn signal(&mut self) -> Signal {
-        let is_root = self.is_root();
-        let Some(inner) = &mut self.0 else {
-            return std::future::pending().await;
-        };
-        let mut given_up = inner.given_up.clone();
-        tokio::select! {
-            // Triggered when a checkpoint begins.
-            begun = inner.begins(), if is_root => Signal::Begun(begun),
-            // Triggered when a checkpoint is given up.
-            Ok(()) = given_up.changed() => {
-                inner.given_up.mark_unchanged();
-                Signal::GivenUp
+        loop {
+            let is_root = self.is_root();
+            let Some(inner) = &mut self.0 else {
+                return std::future::pending().await;
+            };
+            let mut given_up = inner.given_up.clone();
+            let signal = tokio::select! {
+                // Triggered when a checkpoint begins.
+                begun = inner.begins(), if is_root => Signal::Begun(begun),
+                // Triggered when a checkpoint is given up.
+                Ok(()) = given_up.changed() => {
+                    inner.given_up.mark_unchanged();
+                    Signal::GivenUp
+                }
+                else => std::future::pending().await,
+            };
+            // Meanwhile the first writer may have joined, whose barrier comes behind its records.
+            if signal == Signal::GivenUp || self.is_root() {
+                return signal;
             }
-            else => std::future::pending().await,
         }
     }
 
@@ -201,14 +207,18 @@ impl Line {
 }
 
 impl Inner {
+    /// Waits for a checkpoint that the stage has not passed and that is not given up.
     async fn begins(&mut self) -> Begun {
-        while self.begun.changed().await.is_ok() {
-            let begun = *self.begun.borrow_and_update();
-            if begun.number > self.passed {
+        loop {
+            let over = self.passed.max(*self.given_up.borrow());
+            let begun = self.begun.wait_for(|begun| begun.number > over).await;
+            let Some(begun) = begun.ok().map(|begun| *begun) else {
+                return std::future::pending().await;
+            };
+            if begun.number > *self.given_up.borrow() {
                 return begun;
             }
         }
-        std::future::pending().await
     }
 
     fn note(&self, event: Event) {

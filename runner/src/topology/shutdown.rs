@@ -27,6 +27,7 @@ pub(super) async fn stop_stages(
     until: Instant,
     hurry: &CancellationToken,
 ) {
+    let is_suspended = sources_drain == Drain::Suspend;
     let (sources, others): (Vec<&Stage>, Vec<_>) = graph
         .in_order()
         .partition(|stage| stage.key.role == Role::Producer);
@@ -41,12 +42,14 @@ pub(super) async fn stop_stages(
         stages.settle(graph, key, ended);
     }
     for stage in others {
-        outlets.end_private(&stages.active(graph));
-        let over = over(until, outputs_of(stage, outlets));
-        let drain = match sources_drain {
-            Drain::Suspend => Drain::Suspend,
-            _ => Drain::ToEnd,
+        let drain = if is_suspended {
+            // Its inputs do not end: the next process goes on with them.
+            Drain::Suspend
+        } else {
+            outlets.end_private(&stages.active(graph));
+            Drain::ToEnd
         };
+        let over = over(until, outputs_of(stage, outlets));
         if let Some(stopped) = stages.stop(&stage.key, drain, over, hurry) {
             let ended = stopped.await;
             stages.settle(graph, &stage.key, ended);

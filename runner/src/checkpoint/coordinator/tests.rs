@@ -46,6 +46,8 @@ async fn source(output: FramesProducer, mut line: Line, count: u64) {
             }
             line.opens().await;
         }
+        // Nothing else here waits, if nobody reads the stream.
+        tokio::task::yield_now().await;
         output
             .send_frames(Frames::single(&next.to_be_bytes()))
             .await
