@@ -82,7 +82,7 @@ impl Durable {
         }
         let synced = self.sync_all(file, shown);
         let token = self.unless_failed(synced)?;
-        let last = if file.is_some() { 0 } else { 1 };
+        let last = usize::from(file.is_none());
         let synced = self.earlier.len().saturating_sub(last);
         self.earlier.drain(..synced);
         self.folders.clear();

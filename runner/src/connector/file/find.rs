@@ -93,7 +93,8 @@ impl<'a> Search<'a> {
         }
         let Some(mark) = &self.position.file else {
             // All files were created after the position.
-            return self.add_later(self.position.at, Some(self.position.at));
+            self.add_later(self.position.at, Some(self.position.at));
+            return Ok(());
         };
         let place = self.place_of(mark)?;
         let mut bound = (mark.modified.unwrap_or(0), mark.id.created);
@@ -129,9 +130,8 @@ impl<'a> Search<'a> {
         }
         if !is_at_path {
             self.exclude_copies(original.as_ref())?;
-            return self.add_later(bound.0, bound.1);
-        }
-        if mark.read == 0 && self.position.begun.is_empty() {
+            self.add_later(bound.0, bound.1);
+        } else if mark.read == 0 && self.position.begun.is_empty() {
             self.add_copies_before();
         }
         Ok(())
@@ -222,9 +222,9 @@ impl<'a> Search<'a> {
     }
 
     /// Adds the files that were changed after this time, and the file that has the path.
-    fn add_later(&mut self, modified: u64, created: Option<u64>) -> io::Result<()> {
+    fn add_later(&mut self, modified: u64, created: Option<u64>) {
         let Some(folder) = self.folder else {
-            return Ok(());
+            return;
         };
         let later = folder.after(modified, created);
         // The compressed file is the one that was reported already, if that is gone.
@@ -244,7 +244,6 @@ impl<'a> Search<'a> {
             }
             self.add(member);
         }
-        Ok(())
     }
 
     /// Adds copies of a file that was empty at the position and was truncated later. They hold what was written before
@@ -265,7 +264,9 @@ impl<'a> Search<'a> {
         if copies.is_empty() {
             return;
         }
-        copies.into_iter().for_each(|copy| self.add(copy));
+        for copy in copies {
+            self.add(copy);
+        }
         let holder = folder
             .holder()
             .map(|holder| (holder, self.found.current.take()));

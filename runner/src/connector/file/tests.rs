@@ -17,6 +17,8 @@ use crate::{
     connector::{FileSink, FileSource, Format, SinkConfig, SinkContext, SourceConfig},
 };
 
+mod resume;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn config(path: &Path, format: Option<Format>) -> FileSource {

@@ -85,8 +85,8 @@ pub(in crate::connector) struct CsvCutter {
     row_line: u64,
     /// Number of bytes of the current row that were consumed.
     row_bytes: u64,
-    /// The next row is refused, and an earlier process has counted it.
-    refuses_next: bool,
+    /// State in which the next row begins: refused if an earlier process has refused and counted it.
+    begins_as: Row,
     /// Number of line ends that were not passed to the reader.
     blank_lines: u64,
     /// Quoting of the current row, if the row spans several reads or contains a doubled quote.
@@ -116,7 +116,7 @@ impl CsvCutter {
             row: Row::None,
             row_line: 1,
             row_bytes: 0,
-            refuses_next: false,
+            begins_as: Row::Taken,
             blank_lines: 0,
             ends_line: false,
             sample: Sample::new(),
@@ -243,11 +243,7 @@ impl CsvCutter {
         if self.columns.is_none() {
             self.begin_content(target)?;
         }
-        self.row = if std::mem::take(&mut self.refuses_next) {
-            Row::Refused
-        } else {
-            Row::Taken
-        };
+        self.row = std::mem::replace(&mut self.begins_as, Row::Taken);
         self.row_line = self.reader.line() + self.blank_lines;
         self.row_bytes = 0;
         Ok(())

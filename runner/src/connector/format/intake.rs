@@ -274,3 +274,6 @@ impl Intake {
         self.chunk.capacity() + self.cutter.held_bytes() + json
     }
 }
+
+#[cfg(test)]
+mod tests;

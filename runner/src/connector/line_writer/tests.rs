@@ -132,3 +132,29 @@ async fn complete_lines_of_a_cancelled_batch_are_counted() {
         assert_eq!(writer.give_up(&batch).await, whole, "{bytes}");
     }
 }
+
+/// Cannot be synced.
+struct Unsynced;
+
+impl Outlet for Unsynced {
+    fn write_lines(&mut self, lines: &[u8], progress: &Progress) -> io::Result<()> {
+        progress.stands(lines.len());
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<Option<Position>> {
+        Err(io::Error::other("broken"))
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_written_after_a_failed_sync() {
+    let mut writer = LineWriter::start("out", Unsynced).unwrap();
+    writer.write(&Frames::single(b"a")).await.unwrap();
+    let error = writer.sync().await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot sync out: broken");
+    let error = writer.write(&Frames::single(b"b")).await.unwrap_err();
+    assert!(matches!(error, SinkError::Sync { .. }), "{error}");
+    let error = writer.sync().await.unwrap_err();
+    assert!(matches!(error, SinkError::Sync { .. }), "{error}");
+}

@@ -42,7 +42,9 @@ impl CsvCutter {
         };
         self.mark_bytes = (!csv.is_begun).then_some(0);
         self.blank_lines = place.line.saturating_sub(1);
-        self.refuses_next = place.is_refused;
+        if place.is_refused {
+            self.begins_as = Row::Refused;
+        }
         self.inherited = csv.is_inherited;
         if let Some(columns) = &csv.columns {
             let Header(columns) = self.header_of(columns, postcard)?;

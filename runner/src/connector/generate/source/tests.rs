@@ -201,3 +201,36 @@ async fn the_sample_is_a_typical_record() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_generator_goes_on_at_its_position() {
+    let expected = all(generator(Some(1000.0), Some(300), None)).await;
+    let mut first = generator(Some(1000.0), Some(300), None);
+    let mut found = Vec::new();
+    while found.len() < 100 {
+        let batch = first.generate().await.unwrap();
+        found.extend(
+            batch
+                .iter()
+                .map(|datum| String::from_utf8(datum.to_vec()).unwrap()),
+        );
+    }
+    // A cancelled wait does not move it.
+    let position = first.position().unwrap();
+    if futures::FutureExt::now_or_never(first.next()).is_none() {
+        assert_eq!(first.position().as_ref(), Some(&position));
+    }
+    assert_eq!(position, serde_json::json!({"seq": found.len()}));
+    let mut second = generator(Some(1000.0), Some(300), None);
+    second.resume(&position).await.unwrap();
+    found.extend(all(second).await);
+    assert_eq!(found, expected);
+    let mut ended = generator(None, Some(300), None);
+    ended
+        .resume(&serde_json::json!({"seq": 300}))
+        .await
+        .unwrap();
+    assert_eq!(ended.next().await.unwrap(), None);
+    let error = ended.resume(&serde_json::json!({"offset": 3})).await;
+    assert!(error.unwrap_err().reason.contains("up --fresh"));
+}
