@@ -18,6 +18,7 @@ pub(crate) mod random;
 mod readers;
 mod retries;
 mod shared;
+mod sinks;
 
 /// Returns the number of seeds per test.
 fn seeds() -> u64 {

@@ -12,6 +12,7 @@ mod gate;
 mod image;
 mod ledger;
 mod line;
+mod next_line;
 mod round;
 
 pub use self::{
@@ -20,4 +21,5 @@ pub use self::{
     image::{Image, InstanceImage, StageId, StageImage},
     ledger::{Ledger, LedgerError},
     line::{Alignment, Begun, Line, Signal, SourceSignal},
+    next_line::NextLine,
 };

@@ -1,6 +1,6 @@
 //! Errors of sources and sinks.
 
-use std::{io, path::PathBuf};
+use std::{borrow::Cow, io, path::PathBuf};
 
 use mosaik_streams::schema::SchemaError;
 
@@ -103,7 +103,35 @@ pub enum SourceError {
     },
 }
 
-/// A batch that was not written.
+/// A batch that was not written completely.
+#[derive(Debug)]
+pub struct Unwritten {
+    /// The number of leading records that were written.
+    pub written: usize,
+    /// The reason that the others were not.
+    pub error: SinkError,
+}
+
+impl From<SinkError> for Unwritten {
+    fn from(error: SinkError) -> Self {
+        Self { written: 0, error }
+    }
+}
+
+/// The prospects of another attempt after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinkErrorKind {
+    /// Another attempt may succeed, such as on a full disk.
+    Passing,
+    /// No other attempt with the same records succeeds.
+    Permanent,
+    /// The reader has left, which is a reason to finish and not a failure.
+    Closed,
+    /// The sink cannot write any more records.
+    Broken,
+}
+
+/// An error of a sink.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SinkError {
@@ -126,7 +154,49 @@ pub enum SinkError {
     Write {
         /// The name of the file, or `stdout`.
         name: String,
+        /// Whether it passes.
+        kind: SinkErrorKind,
         /// The reason.
         source: io::Error,
     },
+}
+
+impl SinkError {
+    /// Returns the prospects of another attempt.
+    pub const fn kind(&self) -> SinkErrorKind {
+        match self {
+            Self::Closed { .. } => SinkErrorKind::Closed,
+            Self::Sync { .. } => SinkErrorKind::Broken,
+            Self::Write { kind, .. } => *kind,
+        }
+    }
+
+    /// Returns a short code of the reason for programs: `storage_full`, or `os_5` for other errors of the system.
+    pub fn code(&self) -> Cow<'static, str> {
+        let (Self::Write { source, .. } | Self::Sync { source, .. }) = self else {
+            return Cow::Borrowed("closed");
+        };
+        Cow::Borrowed(match source.kind() {
+            io::ErrorKind::StorageFull => "storage_full",
+            io::ErrorKind::QuotaExceeded => "quota_exceeded",
+            io::ErrorKind::FileTooLarge => "file_too_large",
+            io::ErrorKind::ReadOnlyFilesystem => "read_only",
+            io::ErrorKind::PermissionDenied => "permission_denied",
+            io::ErrorKind::NotFound => "not_found",
+            io::ErrorKind::NotADirectory => "not_a_directory",
+            io::ErrorKind::IsADirectory => "is_a_directory",
+            _ => match source.raw_os_error() {
+                Some(number) => return Cow::Owned(format!("os_{number}")),
+                None => "other",
+            },
+        })
+    }
+
+    /// Returns the message with the reason first, for narrow displays.
+    pub fn reason_first(&self) -> String {
+        match self {
+            Self::Closed { .. } | Self::Sync { .. } => self.to_string(),
+            Self::Write { name, source, .. } => format!("{source}: cannot write to {name}"),
+        }
+    }
 }

@@ -8,8 +8,8 @@ mod durable;
 use std::{
     io::{self, Write},
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicUsize, Ordering},
     },
     thread,
 };
@@ -19,15 +19,25 @@ use mosaik_streams::Frames;
 use tokio::sync::{mpsc, oneshot};
 
 use self::durable::Care;
-use super::{CsvEncoder, OpenError, Position, ResumeError, Sink, SinkCounts, SinkError};
+use super::{
+    CsvEncoder, OpenError, Position, ResumeError, Sink, SinkCounts, SinkError, SinkErrorKind,
+    Unwritten,
+};
 
 /// Largest buffer that is kept for the next batch: 1 MiB.
 const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// Destination of the lines.
 pub(super) trait Outlet: Send + 'static {
-    /// Writes all of `lines`, and updates `progress` with the number of bytes written.
-    fn write_lines(&mut self, lines: &[u8], progress: &Progress) -> io::Result<()>;
+    /// The kind of errors other than that of a closed pipe.
+    const FAILURES: SinkErrorKind = SinkErrorKind::Permanent;
+
+    /// Writes `lines` from this offset on, in one attempt. Updates `progress` with the number of bytes written, also if
+    /// it fails.
+    fn write_lines(&mut self, lines: &[u8], from: usize, progress: &Progress) -> io::Result<()>;
+
+    /// Removes or ends a line that begins with these bytes and is not continued.
+    fn end_line(&mut self, begun: &[u8]) -> io::Result<()>;
 
     /// Makes durable what was written. See [`Sink::sync`].
     fn sync(&mut self) -> io::Result<Option<Position>> {
@@ -41,43 +51,38 @@ pub(super) trait Outlet: Send + 'static {
 }
 
 impl<W: Write + Send + 'static> Outlet for W {
-    fn write_lines(&mut self, lines: &[u8], progress: &Progress) -> io::Result<()> {
-        self.write_all(lines)?;
-        self.flush()?;
-        progress.stands(lines.len());
-        Ok(())
+    fn write_lines(&mut self, lines: &[u8], from: usize, progress: &Progress) -> io::Result<()> {
+        let mut done = from;
+        while done < lines.len() {
+            match self.write(&lines[done..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => done += written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            progress.stands(done);
+        }
+        self.flush()
+    }
+
+    fn end_line(&mut self, _: &[u8]) -> io::Result<()> {
+        self.write_all(b"\n")
     }
 }
 
-/// Progress of the writer thread, readable by the writing task and by observers.
+/// Progress of the writer thread, readable by the writing task: the number of bytes of the current batch that have been
+/// written.
 #[derive(Debug, Default)]
-pub struct Progress {
-    /// Number of bytes of the current batch that have been written.
-    standing: AtomicUsize,
-    /// The batch was given up: the thread stops retrying.
-    is_given_up: AtomicBool,
-    /// The reason that nothing can be written at present.
-    obstacle: Mutex<Option<String>>,
-}
+pub(super) struct Progress(AtomicUsize);
 
 impl Progress {
     /// Sets the number of bytes of the batch that have been written.
     pub(super) fn stands(&self, bytes: usize) {
-        self.standing.store(bytes, Ordering::Release);
+        self.0.store(bytes, Ordering::Release);
     }
 
-    pub(super) fn is_given_up(&self) -> bool {
-        self.is_given_up.load(Ordering::Acquire)
-    }
-
-    pub(super) fn set_obstacle(&self, obstacle: Option<String>) {
-        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = obstacle;
-    }
-
-    /// Returns the reason that nothing can be written at present; `None` if writing works.
-    pub fn obstacle(&self) -> Option<String> {
-        let obstacle = self.obstacle.lock();
-        obstacle.unwrap_or_else(PoisonError::into_inner).clone()
+    fn bytes(&self) -> usize {
+        self.0.load(Ordering::Acquire)
     }
 }
 
@@ -95,6 +100,9 @@ pub(super) struct LineWriter {
     spare: Vec<u8>,
     counts: SinkCounts,
     progress: Arc<Progress>,
+    failures: SinkErrorKind,
+    /// The beginning of a line that was written in part.
+    begun: Vec<u8>,
     encoder: Option<CsvEncoder>,
 }
 
@@ -105,32 +113,57 @@ enum Task {
     Care(Care),
 }
 
+/// A batch, and what the last attempt has left.
 #[derive(Debug)]
 struct Job {
     lines: Vec<u8>,
-    written: oneshot::Sender<(Vec<u8>, io::Result<()>)>,
+    /// Number of bytes that were written by the last attempt.
+    from: usize,
+    /// The beginning of another line, which is not continued.
+    begun: Vec<u8>,
+    written: oneshot::Sender<Answer>,
+}
+
+/// The end of an attempt.
+#[derive(Debug)]
+struct Answer {
+    lines: Vec<u8>,
+    /// The beginning of another line, which has not been ended.
+    begun: Vec<u8>,
+    result: io::Result<()>,
 }
 
 impl LineWriter {
     /// Starts a thread that writes to `out`.
-    pub(super) fn start(name: &str, mut out: impl Outlet) -> Result<Self, OpenError> {
+    pub(super) fn start<O: Outlet>(name: &str, mut out: O) -> Result<Self, OpenError> {
         let (jobs, mut queue) = mpsc::channel(1);
         let (end, ended) = oneshot::channel();
         let progress = Arc::new(Progress::default());
         let shared = Arc::clone(&progress);
         let run = move || {
             while let Some(task) = queue.blocking_recv() {
-                let Job { lines, written } = match task {
+                let mut job = match task {
                     Task::Write(job) => job,
                     Task::Care(care) => {
                         care.run(&mut out);
                         continue;
                     }
                 };
-                shared.stands(0);
-                let result = out.write_lines(&lines, &shared);
+                shared.stands(job.from);
+                let mut result = Ok(());
+                if !job.begun.is_empty() {
+                    result = out.end_line(&job.begun);
+                }
+                if result.is_ok() {
+                    job.begun.clear();
+                    result = out.write_lines(&job.lines, job.from, &shared);
+                }
                 // The task that sent the batch may have been cancelled.
-                let _ = written.send((lines, result));
+                let _ = job.written.send(Answer {
+                    lines: job.lines,
+                    begun: job.begun,
+                    result,
+                });
             }
             let _ = end.send(());
         };
@@ -146,6 +179,8 @@ impl LineWriter {
             spare: Vec::new(),
             counts: SinkCounts::default(),
             progress,
+            failures: O::FAILURES,
+            begun: Vec::new(),
             encoder: None,
         })
     }
@@ -156,9 +191,9 @@ impl LineWriter {
         self
     }
 
-    async fn write_batch(&mut self, batch: &Frames) -> Result<(), SinkError> {
+    async fn write_batch(&mut self, batch: &Frames) -> Result<(), Unwritten> {
         let Some(jobs) = &self.jobs else {
-            return Err(self.closed());
+            return Err(self.closed().into());
         };
         if batch.is_empty() {
             return Ok(());
@@ -170,45 +205,65 @@ impl LineWriter {
             lines.extend_from_slice(datum);
             lines.push(b'\n');
         }
-        let (written, answer) = oneshot::channel();
-        let task = Task::Write(Job { lines, written });
-        if jobs.send(task).await.is_err() {
-            return Err(self.lost());
+        let mut begun = std::mem::take(&mut self.begun);
+        let mut from = 0;
+        if lines.starts_with(&begun) {
+            from = begun.len();
+            begun.clear();
         }
-        let Ok((lines, result)) = answer.await else {
-            return Err(self.lost());
+        let (written, answer) = oneshot::channel();
+        let job = Job {
+            lines,
+            from,
+            begun,
+            written,
         };
+        if jobs.send(Task::Write(job)).await.is_err() {
+            return Err(self.lost().into());
+        }
+        let Ok(Answer {
+            lines,
+            begun,
+            result,
+        }) = answer.await
+        else {
+            return Err(self.lost().into());
+        };
+        let (mut count, mut bytes) = (batch.count(), batch.payload_len());
+        if result.is_err() {
+            let standing = self.progress.bytes();
+            (count, bytes) = whole(batch, standing);
+            self.begun = begun;
+            if self.begun.is_empty() {
+                self.begun = lines[bytes + count..standing].to_vec();
+            }
+        }
+        self.counts.datums += count as u64;
+        self.counts.bytes += bytes as u64;
         if lines.capacity() <= KEPT_BUFFER_BYTES {
             self.spare = lines;
         }
         match result {
-            Ok(()) => {
-                self.counts.datums += batch.count() as u64;
-                self.counts.bytes += batch.payload_len() as u64;
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(self.closed()),
-            Err(source) => Err(SinkError::Write {
-                name: self.name.clone(),
-                source,
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(self.closed().into()),
+            Err(source) => Err(Unwritten {
+                written: count,
+                error: SinkError::Write {
+                    name: self.name.clone(),
+                    kind: self.failures,
+                    source,
+                },
             }),
         }
     }
 
     /// Gives up a cancelled write and returns the number of records of its batch that have been written completely.
     async fn give_batch_up(&mut self, batch: &Frames) -> usize {
-        self.progress.is_given_up.store(true, Ordering::Release);
         self.jobs = None;
         // Do not wait for a system call that hangs.
         let ending = tokio::time::timeout(super::GIVE_UP_TIME, &mut self.ended);
         let _ = ending.await;
-        let mut left = self.progress.standing.load(Ordering::Acquire);
-        let stands = batch.iter().take_while(|datum| {
-            let fits = left > datum.len();
-            left = left.saturating_sub(datum.len() + 1);
-            fits
-        });
-        stands.count()
+        whole(batch, self.progress.bytes()).0
     }
 
     async fn finish(&mut self) -> Result<(), SinkError> {
@@ -235,6 +290,7 @@ impl LineWriter {
     fn lost(&self) -> SinkError {
         SinkError::Write {
             name: self.name.clone(),
+            kind: SinkErrorKind::Broken,
             source: io::Error::other("the writing thread is gone"),
         }
     }
@@ -245,16 +301,12 @@ impl Sink for LineWriter {
         self.encoder.take()
     }
 
-    fn write<'a>(&'a mut self, batch: &'a Frames) -> BoxFuture<'a, Result<(), SinkError>> {
+    fn write<'a>(&'a mut self, batch: &'a Frames) -> BoxFuture<'a, Result<(), Unwritten>> {
         Box::pin(self.write_batch(batch))
     }
 
     fn give_up<'a>(&'a mut self, batch: &'a Frames) -> BoxFuture<'a, usize> {
         Box::pin(self.give_batch_up(batch))
-    }
-
-    fn progress(&self) -> Arc<Progress> {
-        Arc::clone(&self.progress)
     }
 
     fn sync(&mut self) -> BoxFuture<'_, Result<Option<Position>, SinkError>> {
@@ -274,10 +326,18 @@ impl Sink for LineWriter {
     }
 }
 
-impl Drop for LineWriter {
-    fn drop(&mut self) {
-        self.progress.is_given_up.store(true, Ordering::Release);
+/// Returns the number of complete records, and of their bytes without line ends, among these bytes of a batch.
+fn whole(batch: &Frames, mut bytes: usize) -> (usize, usize) {
+    let (mut count, mut len) = (0, 0);
+    for datum in batch {
+        if bytes <= datum.len() {
+            break;
+        }
+        bytes -= datum.len() + 1;
+        count += 1;
+        len += datum.len();
     }
+    (count, len)
 }
 
 #[cfg(test)]

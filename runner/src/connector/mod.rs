@@ -23,14 +23,13 @@ use std::path::Path;
 
 pub use self::{
     configured::{Compare, Configured},
-    error::{ConfigError, OpenError, SinkError, SourceError},
+    error::{ConfigError, OpenError, SinkError, SinkErrorKind, SourceError, Unwritten},
     file::{FileSink, FileSource},
     format::{
         ColumnType, CsvEncoder, CsvInput, CsvOutput, CsvSyntax, DataFormat, Delimiter, Format,
         HeaderError, InputHeader, MAX_COLUMNS, NoRow, OutputHeader, Quote, RowError, to_json,
     },
     generate::Generate,
-    line_writer::Progress,
     position::{Position, ResumeError},
     resource::{Problem, Resource},
     sink::{GIVE_UP_TIME, Sink, SinkConfig, SinkContext, SinkCounts, SinkSettings, open_sink},

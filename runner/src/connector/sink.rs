@@ -6,8 +6,8 @@ use futures::future::BoxFuture;
 use mosaik_streams::{Encoding, Frames};
 
 use super::{
-    Compare, Configured, CsvEncoder, Format, OpenError, Position, Problem, Progress, Resource,
-    ResumeError, SinkError,
+    Compare, Configured, CsvEncoder, Format, OpenError, Position, Problem, Resource, ResumeError,
+    SinkError, Unwritten,
 };
 
 /// Maximum time for giving up a cancelled write: 1 s.
@@ -112,25 +112,21 @@ pub trait Sink: fmt::Debug + Send {
         None
     }
 
-    /// Writes a batch, and returns once it is written.
+    /// Makes one attempt to write a batch, and returns once it is written or has failed. The stage repeats it.
     ///
     /// # Errors
     /// [`SinkError::Closed`] if the reader has closed the pipe (`| head`), which is a reason to finish and not a
-    /// failure. After another error a part of the batch may have been written; the next write is attempted normally.
-    ///
-    /// A file that cannot be written is retried until writing succeeds.
+    /// failure. After another error some of the first records have been written. The next call usually begins with
+    /// the record after them, of which a part may have been written, and may also begin with another one.
     ///
     /// # Cancel safety
     /// A cancelled batch is written whole or not at all, and is not counted. Use [`give_up`](Self::give_up) to find out
     /// how much was written.
-    fn write<'a>(&'a mut self, batch: &'a Frames) -> BoxFuture<'a, Result<(), SinkError>>;
+    fn write<'a>(&'a mut self, batch: &'a Frames) -> BoxFuture<'a, Result<(), Unwritten>>;
 
     /// Gives up a cancelled write, within at most [`GIVE_UP_TIME`], and returns the number of leading records of its
     /// batch that were written completely. The sink cannot write afterwards.
     fn give_up<'a>(&'a mut self, batch: &'a Frames) -> BoxFuture<'a, usize>;
-
-    /// Returns the progress of writing, for observers.
-    fn progress(&self) -> Arc<Progress>;
 
     /// Makes durable what was written, and returns how much that is, for [`resume`](Self::resume); `None` if the sink
     /// cannot take back what it has written.

@@ -143,14 +143,26 @@ impl<'m, 'f> Builder<'m, 'f> {
         if let Some(stream) = self.streams.get(decl.from.stream.value.as_str()) {
             check::sink(decl, stream, self.found);
         }
+        self.dead_letters(&key, &decl.settings.on_error, decl.on_error_span());
         let from = self.edge(&key, &decl.from)?;
         Some(Stage {
             key,
             kind: StageKind::Sink {
                 from,
                 config: decl.to.clone(),
+                settings: decl.settings.clone(),
             },
         })
+    }
+
+    /// Notes and checks the stream for dead-letter records, if there is one.
+    fn dead_letters(&mut self, key: &StageKey, on_error: &OnError, span: Span) {
+        if let OnError::To(stream) = on_error {
+            let stream = Spanned::new(stream.clone(), span);
+            if let Some(declared) = self.write(key, &stream) {
+                check::failures(&stream, declared, self.found);
+            }
+        }
     }
 
     fn operator(&mut self, decl: &OperatorDecl, components: &dyn Components) -> Option<Stage> {
@@ -159,12 +171,7 @@ impl<'m, 'f> Builder<'m, 'f> {
         for stream in written(decl) {
             self.write(&key, stream);
         }
-        if let OnError::To(stream) = &decl.settings.on_error {
-            let stream = Spanned::new(stream.clone(), on_error_span(decl));
-            if let Some(declared) = self.write(&key, &stream) {
-                check::failures(&stream, declared, self.found);
-            }
-        }
+        self.dead_letters(&key, &decl.settings.on_error, on_error_span(decl));
         let files = data_file::read(decl, components, self.found);
         let info = match self.codes.inspect(decl, components) {
             Ok(info) => info,

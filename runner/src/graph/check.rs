@@ -129,7 +129,7 @@ fn unfit(config: &SourceConfig, format: Option<Format>, schema: &Schema) -> Opti
     }
 }
 
-/// Checks the stream for the records on which an operator fails.
+/// Checks the stream for dead-letter records.
 pub(super) fn failures(
     stream: &Spanned<StreamName>,
     declared: &StreamDecl,

@@ -104,7 +104,8 @@ impl Diff {
         let streams = stream_changes(old, new);
         let moved: BTreeSet<&StreamName> = streams
             .iter()
-            .filter(|stream| !matches!(stream.change, Change::Keep | Change::Retune))
+            // A stream that is added or removed is opened before and closed after its stages change.
+            .filter(|stream| stream.change == Change::Rewire)
             .map(|stream| &stream.name)
             .collect();
         let stages = stage_changes(old, new, &moved);
@@ -309,10 +310,15 @@ fn stage_change(
                 .found
         }
         (
-            StageKind::Sink { from, config },
+            StageKind::Sink {
+                from,
+                config,
+                settings,
+            },
             StageKind::Sink {
                 from: new_from,
                 config: new_config,
+                settings: new_settings,
             },
         ) => {
             let keys = Resolved::of(ConsumerKeys::SECTION)
@@ -322,6 +328,7 @@ fn stage_change(
             let edge = is_same_stream.then(|| edge_differences(from, new_from));
             keys.found
                 .into_iter()
+                .chain(settings.differences(new_settings))
                 .chain(edge.into_iter().flatten())
                 .collect()
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Graph, Scope, Stage, StreamName};
+use super::{Graph, Role, Scope, Stage, StreamName};
 
 impl Graph {
     /// Returns the shared streams in which all output of a stage ends. Empty if any output ends in this node, in a
@@ -24,7 +24,7 @@ impl Graph {
         ends: &mut BTreeSet<StreamName>,
     ) -> bool {
         let mut writes = stage.writes().peekable();
-        if writes.peek().is_none() {
+        if stage.key.role == Role::Consumer || writes.peek().is_none() {
             return false;
         }
         for stream in writes {

@@ -37,10 +37,10 @@ pub use crate::code::Code;
 pub use crate::connector::{DataFormat, SinkConfig, SourceConfig};
 pub use crate::declare::{Difference, Guarded, PortName, Reload, StageName, StreamName};
 pub use crate::manifest::{
-    Backoff, CheckpointConfig, ComponentSource, Condition, DEFAULT_BUFFER_BYTES,
+    Backoff, CheckpointConfig, ComponentSource, Condition, ConsumerSettings, DEFAULT_BUFFER_BYTES,
     DEFAULT_BUFFER_SIZE, EdgeSettings, Grants, Lagging, MAX_BATCH_SIZE, NodeConfig, OnError,
     OnlineWhen, OperatorConfig, OperatorLimits, OperatorSettings, PostcardPolicy, Require,
-    Requirement, Scope, StatePolicy, StreamConfig, StreamSettings,
+    Requirement, Retry, Scope, StatePolicy, StreamConfig, StreamSettings,
 };
 
 /// The role of a stage. Together with the name it identifies the stage.
@@ -159,6 +159,8 @@ pub enum StageKind {
         from: Edge,
         /// The settings of its sink, with absolute paths.
         config: Guarded<SinkConfig>,
+        /// The settings that need no other part of the manifest.
+        settings: ConsumerSettings,
     },
 }
 
@@ -242,19 +244,21 @@ impl Stage {
         }
     }
 
-    /// Returns the streams that it writes, including the stream for records on which an operator fails.
+    /// Returns the streams that it writes, including the stream for its dead-letter records.
     pub fn writes(&self) -> impl Iterator<Item = &StreamName> {
-        let failures = match &self.kind {
-            StageKind::Operator(operator) => match &operator.settings.on_error {
-                OnError::To(stream) => Some(stream),
-                _ => None,
-            },
-            StageKind::Source { .. } | StageKind::Sink { .. } => None,
+        let on_error = match &self.kind {
+            StageKind::Operator(operator) => Some(&operator.settings.on_error),
+            StageKind::Sink { settings, .. } => Some(&settings.on_error),
+            StageKind::Source { .. } => None,
+        };
+        let failures = match on_error {
+            Some(OnError::To(stream)) => Some(stream),
+            _ => None,
         };
         self.results().chain(failures)
     }
 
-    /// Returns the streams for its results, without the stream for records on which an operator fails.
+    /// Returns the streams for its results, without the stream for its dead-letter records.
     pub fn results(&self) -> impl Iterator<Item = &StreamName> {
         let (one, many) = match &self.kind {
             StageKind::Source { to, .. } => (Some(to), [].as_slice()),

@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod conditions;
+mod consumer_settings;
 mod criteria;
 mod data_file;
 mod edge;
@@ -23,6 +24,7 @@ mod tickets;
 
 pub use checkpoint::CheckpointConfig;
 pub use conditions::{Condition, OnlineWhen, Require, Requirement};
+pub use consumer_settings::{ConsumerSettings, Retry};
 pub use criteria::parse as parse_criteria;
 pub use edge::EdgeSettings;
 pub use grants::{GrantedDir, GrantedHost, Grants};

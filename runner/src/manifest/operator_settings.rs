@@ -43,7 +43,7 @@ section! {
         pub limits: OperatorLimits = nested::<OperatorLimits>(), default(OperatorLimits::default()), retune;
         /// Policy for records that it rejects or fails on. `skip` drops and counts them, `stop` also fails the
         /// operator, `restart` also replaces the instance, `{to: stream}` sends them to a stream.
-        pub on_error: OnError = on_error(), empty("as `skip`; `up` exits with 5"), retune;
+        pub on_error: OnError = on_error(ON_ERRORS, "skip"), empty("as `skip`; `up` exits with 5"), retune;
         /// State at a reload: `carry` passes it to the new instance, `reset` starts empty.
         pub state: StatePolicy = words(STATES), default(StatePolicy::Carry), swap;
         /// Interval of calls without a record.
@@ -61,7 +61,7 @@ section! {
 }
 
 section! {
-    /// Destination of records that an operator rejects or fails on.
+    /// Destination of records that an operator rejects or fails on, or that a sink does not write.
     #[derive(Debug, Clone)]
     struct OnErrorTo: "on_error_to" {
         /// Stream of dead-letter records.
@@ -69,17 +69,17 @@ section! {
     }
 }
 
-/// The handling of records on which an operator fails.
+/// The handling of records on which an operator fails, or that a sink does not write.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum OnError {
-    /// Not set: drop and count the records. `up` then exits with 5.
+    /// Not set: drop and count the records. `up` then exits with 5. A sink that cannot write stops.
     #[default]
     Unset,
     /// Drop and count the records.
     Skip,
     /// Stop the operator. Stages that feed only this operator end as well.
     Stop,
-    /// Drop and count the records, and restart the operator.
+    /// Drop and count the records, and restart the operator. Not for sinks.
     Restart,
     /// Send the records to this stream.
     To(StreamName),
@@ -109,25 +109,34 @@ const STATES: &[(&str, StatePolicy)] =
 
 const ON_ERRORS: &[&str] = &["skip", "stop", "restart"];
 
-fn on_error() -> Kind<OnError> {
+/// One of these words, or a stream. `unset` shows the value without any of them.
+pub(super) fn on_error(words: &'static [&'static str], unset: &'static str) -> Kind<OnError> {
     let shape = Shape::Either(vec![
-        Shape::Words(ON_ERRORS.to_vec()),
+        Shape::Words(words.to_vec()),
         Shape::Of(OnErrorTo::SECTION),
     ]);
-    Kind::new(shape, read_on_error).show(|on_error| match on_error {
-        OnError::Unset | OnError::Skip => "skip".to_owned(),
+    let read =
+        move |cx: &mut Reader<'_>, node: &Node, what: &str| read_on_error(cx, node, what, words);
+    Kind::new(shape, read).show(move |on_error| match on_error {
+        OnError::Unset => unset.to_owned(),
+        OnError::Skip => "skip".to_owned(),
         OnError::Stop => "stop".to_owned(),
         OnError::Restart => "restart".to_owned(),
         OnError::To(stream) => format!("{{to: {stream}}}"),
     })
 }
 
-fn read_on_error(cx: &mut Reader<'_>, node: &Node, what: &str) -> Option<OnError> {
+fn read_on_error(
+    cx: &mut Reader<'_>,
+    node: &Node,
+    what: &str,
+    words: &[&'static str],
+) -> Option<OnError> {
     if let Value::Mapping(_) = &node.value {
         let to = read_section::<OnErrorTo>(cx, node, what)?.0.to;
         return Some(OnError::To(to.value));
     }
-    Some(match cx.word(node, what, ON_ERRORS)? {
+    Some(match cx.word(node, what, words)? {
         "stop" => OnError::Stop,
         "restart" => OnError::Restart,
         _ => OnError::Skip,

@@ -1,6 +1,9 @@
 //! `producers` and `consumers`: the stages through which records enter and leave.
 
-use super::edge::{EdgeDecl, edge};
+use super::{
+    consumer_settings::ConsumerSettings,
+    edge::{EdgeDecl, edge},
+};
 use crate::connector::{SinkConfig, SourceConfig, any_sink, any_source};
 use crate::declare::{
     Entry, Guarded, Kind, Places, Reader, Span, Spanned, StageName, StreamName, read_located,
@@ -21,7 +24,7 @@ section! {
 section! {
     /// A consumer: from a stream to outside.
     #[derive(Debug, Clone)]
-    pub(crate) struct ConsumerKeys: "consumer" {
+    pub(crate) struct ConsumerKeys: "consumer" with settings: ConsumerSettings {
         /// Input: a stream, or `{stream: …}`.
         pub from: EdgeDecl = edge(), required, rewire in graph;
         /// Destination of its records: `{stdout: {}}`.
@@ -69,6 +72,7 @@ pub(crate) struct ConsumerDecl {
     pub(crate) name: Spanned<StageName>,
     pub(crate) from: EdgeDecl,
     pub(crate) to: Guarded<SinkConfig>,
+    pub(crate) settings: ConsumerSettings,
     to_span: Span,
     places: Places,
 }
@@ -77,6 +81,11 @@ impl ConsumerDecl {
     /// Returns the location of the value of a connector's key, or of the connector.
     pub(crate) fn span_of(&self, key: &str) -> Span {
         self.key_span(key).unwrap_or(self.to_span)
+    }
+
+    /// Returns the location of the stream for records that are not written, or of the connector.
+    pub(crate) fn on_error_span(&self) -> Span {
+        self.places.value("on_error.to").unwrap_or(self.to_span)
     }
 
     /// Returns the location of the format or of the settings of `csv`, or of the connector.
@@ -117,6 +126,7 @@ pub(crate) fn read_consumer(cx: &mut Reader<'_>, entry: &Entry) -> Option<Consum
         name: name?,
         from: keys.value.from,
         to: keys.value.to,
+        settings: keys.value.settings,
         to_span: keys.places.value("to").unwrap_or(entry.node.span),
         places: keys.places,
     })

@@ -4,7 +4,7 @@ use mosaik_streams::FramesProducer;
 
 use crate::operator::{Component, Instance, OpenError, Setup};
 
-/// The policy for records that an operator rejects or fails on.
+/// The policy for records that an operator rejects or fails on, or that a sink does not write.
 #[derive(Debug, Clone)]
 pub enum OnError {
     /// Count them and continue. Unless the manifest sets this policy, they count as lost.
@@ -14,9 +14,10 @@ pub enum OnError {
     },
     /// Fail the stage.
     Stop,
-    /// Continue with a new instance, also after a refusal that leaves the instance usable.
+    /// Continue with a new instance, also after a refusal that leaves the instance usable. A sink
+    /// skips the records.
     Restart,
-    /// Send them to a stream, with operator, port and reason.
+    /// Send them to a stream, with the stage and the reason.
     To(FramesProducer),
 }
 

@@ -7,7 +7,7 @@ use mosaik_streams::{
 };
 
 use super::{
-    Counters, End,
+    End,
     worker::{Held, Worker},
 };
 use crate::operator::Rejected;
@@ -104,36 +104,5 @@ impl Worker {
             })
             .collect();
         self.refused((port, batch, 0), &rejected).await
-    }
-}
-
-/// Converts the front of a postcard batch to JSON for a sink.
-pub(super) fn for_sink(
-    transcoder: &Transcoder,
-    rest: &mut Frames,
-    counters: &Counters,
-    warnings: &mut RateLimitedWarnings,
-) -> Frames {
-    let converted = transcoder.frames_to_json(rest);
-    let refused = converted.refused.iter();
-    let reasons: Vec<_> = refused.map(|refused| refused.error.to_string()).collect();
-    leave_out(&reasons, counters, warnings);
-    converted.frames
-}
-
-/// Counts records that a sink does not write, and logs the reasons.
-pub(super) fn leave_out(
-    reasons: &[String],
-    counters: &Counters,
-    warnings: &mut RateLimitedWarnings,
-) {
-    if reasons.is_empty() {
-        return;
-    }
-    counters.invalid(reasons.len());
-    // Sinks have no policy that permits dropping records.
-    counters.uncovered(reasons.len());
-    for line in warnings.add_all("left out", reasons.iter().map(String::as_str)) {
-        tracing::warn!("{line}");
     }
 }

@@ -6,7 +6,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -14,7 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::OperatorCounters;
-use crate::{connector::Progress, operator::Outcomes};
+use crate::operator::Outcomes;
 
 /// Running totals of one stage. They continue when the stage is swapped or replaced under the same
 /// name.
@@ -44,7 +44,7 @@ pub struct Counters {
     dead_letters_undelivered: AtomicU64,
     restarts: AtomicU64,
     of_operator: OperatorCounters,
-    writing: Mutex<Option<Arc<Progress>>>,
+    obstacle: Mutex<Option<String>>,
 }
 
 /// Outcomes of the records that a stage received. Each record counts in exactly one field.
@@ -58,9 +58,9 @@ pub struct Inputs {
     pub filtered: u64,
     /// Records processed by an operator that does not report outcomes.
     pub taken: u64,
-    /// Records that the operator rejected individually, with a reason.
+    /// Records that the operator rejected individually, with a reason, or that a sink cannot write.
     pub rejected: u64,
-    /// Records on which the operator failed.
+    /// Records on which the operator failed, or that a sink gave up after `max_elapsed`.
     pub failed: u64,
     /// Records kept in a state that was lost.
     pub forgotten: u64,
@@ -237,16 +237,16 @@ impl Counters {
         &self.of_operator
     }
 
-    /// Attaches the write progress of a sink.
-    pub(super) fn writes_with(&self, progress: Arc<Progress>) {
-        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        *writing = Some(progress);
+    /// Sets the reason why a sink currently cannot write, if there is one.
+    pub(super) fn set_obstacle(&self, reason: Option<String>) {
+        let mut obstacle = self.obstacle.lock().unwrap_or_else(PoisonError::into_inner);
+        *obstacle = reason;
     }
 
     /// Returns the reason why a sink currently cannot write, if there is one.
     pub fn obstacle(&self) -> Option<String> {
-        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        writing.as_ref()?.obstacle()
+        let obstacle = self.obstacle.lock();
+        obstacle.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the current totals.

@@ -1,13 +1,13 @@
 //! Handles rejected records and failed calls of an operator: applies the policy and restores the
 //! instance.
 
-use mosaik_streams::{Frames, FramesProducer};
+use mosaik_streams::Frames;
 
 use super::{
-    Counters, End, OnError,
+    End, OnError,
     conversation::attempt,
     convert::Port,
-    dead_letter::dead_letters,
+    dead_letter::{self, dead_letters},
     task::{Progress, Task},
     worker::Worker,
 };
@@ -55,8 +55,9 @@ impl Worker {
                 Ok(())
             }
             OnError::To(stream) => {
-                let dead_letters = dead_letters(&self.shared.name, self.port_name(port), records);
-                self.send_letters(stream, dead_letters).await
+                let letters = dead_letters(&self.shared.name, self.port_name(port), records);
+                let shared = &self.shared;
+                dead_letter::send(stream, letters, &shared.handoff, &shared.counters).await
             }
             OnError::Skip { .. } | OnError::Stop | OnError::Restart => Ok(()),
         }
@@ -198,27 +199,6 @@ impl Worker {
         }
         let failed = records.iter().map(|record| (*record, reason));
         self.dispose(Port::Input(port), records.len(), failed).await
-    }
-
-    /// Sends dead-letter records. They count at the stream that they go to, not as output of this
-    /// operator; undelivered ones count here.
-    async fn send_letters(
-        &self,
-        stream: &FramesProducer,
-        (mut dead_letters, too_large): (Frames, u64),
-    ) -> Result<(), End> {
-        self.shared.counters.skipped(too_large, 0);
-        let count = dead_letters.count();
-        let sent = self
-            .shared
-            .handoff
-            .send_rest(stream, &mut dead_letters, &Counters::default())
-            .await;
-        let undelivered = dead_letters.count();
-        self.shared
-            .counters
-            .dead_letters(count - undelivered, undelivered);
-        sent
     }
 
     fn port_name(&self, port: Port) -> &str {

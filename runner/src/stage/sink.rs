@@ -1,65 +1,76 @@
-//! Writes a stream to a connector.
+//! Writes a stream to a connector: converts the records, and hands them to the delivery.
 
 use std::sync::Arc;
 
 use mosaik_streams::{Frames, Received, schema::Transcoder};
+use tokio::sync::watch;
 
 use super::{
     BATCH_DATUMS_MAX, Command, Control, Counters, Drain, End, Ended, Input,
-    convert::{RateLimitedWarnings, for_sink, leave_out},
+    delivery::{Delivery, Misfit, SinkPolicy},
     drain::Draining,
+    rows::{Rows, without},
 };
 use crate::{
-    checkpoint::{Line, Signal, StageImage},
-    connector::{CsvEncoder, Sink, SinkError},
+    checkpoint::{Line, NextLine, Signal, StageImage},
+    connector::{CsvEncoder, Sink},
 };
+
+/// The code of records that do not fit the schema of their stream, in dead-letter records.
+const UNFIT: &str = "schema";
 
 /// A running consumer of the manifest.
 #[derive(Debug)]
 pub struct SinkStage {
+    /// Its name.
+    pub name: String,
     /// The subscription.
     pub input: Input,
     /// The connector that it writes to.
     pub sink: Box<dyn Sink>,
     /// Converts its records to JSON; `None` if they are not postcard.
     pub transcoder: Option<Transcoder>,
+    /// Its policy, which a reload can change.
+    pub policy: watch::Receiver<SinkPolicy>,
     /// Its counters.
     pub counters: Arc<Counters>,
     /// Its line to the coordinator of checkpoints.
     pub line: Line,
+    /// The line that it gets with a policy that names another stream.
+    pub next_line: NextLine,
 }
 
 impl SinkStage {
     /// Writes until the stream ends, the connector fails, or the stage is asked to stop.
     pub async fn run(self, mut control: Control) -> Ended {
-        let mut input = self.input;
-        let mut line = self.line;
-        let mut sink = self.sink;
+        let (mut input, mut sink) = (self.input, self.sink);
+        let encoder = sink.take_encoder();
+        let handoff = control.handoff.clone();
         let mut outlet = Outlet {
-            encoder: sink.take_encoder(),
-            sink,
             transcoder: self.transcoder,
-            counters: self.counters,
-            warnings: RateLimitedWarnings::default(),
+            encoder,
+            counters: Arc::clone(&self.counters),
+            delivery: Delivery::new(self.name, sink, self.policy, self.counters, handoff),
+            line: self.line,
+            next_line: self.next_line,
         };
-        outlet.counters.writes_with(outlet.sink.progress());
-        let mut end = outlet.pump(&mut input, &mut line, &mut control).await;
-        if end == End::Finished && line.is_used() {
-            match outlet.sink.sync().await {
-                Ok(token) => line.ends(StageImage::Sink { token, ended: true }),
-                Err(error) => end = failure(error),
+        let mut end = outlet.pump(&mut input, &mut control).await;
+        if end == End::Finished && outlet.line.is_used() {
+            match outlet.delivery.sync().await {
+                Ok(token) => outlet.line.ends(StageImage::Sink { token, ended: true }),
+                Err(failed) => end = failed,
             }
         }
         let closed = tokio::select! {
             biased;
-            closed = outlet.sink.close() => closed,
+            closed = outlet.delivery.close() => closed,
             // Triggered when the time limit has passed and the receiver has not accepted the rest.
             () = control.handoff.abandoned() => Ok(()),
         };
         if let Err(error) = closed
             && !matches!(end, End::Closed | End::Failed(_))
         {
-            end = failure(error);
+            end = error;
         }
         Ended {
             end,
@@ -71,94 +82,109 @@ impl SinkStage {
 
 /// The connector and the output format.
 struct Outlet {
-    sink: Box<dyn Sink>,
     transcoder: Option<Transcoder>,
     encoder: Option<CsvEncoder>,
     counters: Arc<Counters>,
-    warnings: RateLimitedWarnings,
+    delivery: Delivery,
+    line: Line,
+    next_line: NextLine,
+}
+
+enum Event {
+    Command(Option<Command>),
+    /// The policy has changed.
+    Retuned,
+    /// The stream of dead-letter records takes records again after a barrier.
+    Open,
+    Signal(Signal),
+    Received(Option<Received>),
 }
 
 impl Outlet {
-    async fn pump(&mut self, input: &mut Input, line: &mut Line, control: &mut Control) -> End {
-        let mut alignment = line.alignment();
+    async fn pump(&mut self, input: &mut Input, control: &mut Control) -> End {
+        let mut alignment = self.line.alignment();
         loop {
-            if let Some(number) = alignment.complete(line, |_| true) {
-                alignment.release();
-                if let Err(end) = self.pass_barrier(line, number).await {
-                    return end;
+            self.next_line.take_over(&mut self.line);
+            let handled = match alignment.complete(&self.line, |_| true) {
+                Some(number) => {
+                    alignment.release();
+                    self.pass_barrier(number).await
                 }
-            }
-            let received = tokio::select! {
-                biased;
-                command = control.commands.recv() => match command {
-                    Some(Command::Drain(drain)) => return self.drain(input, drain, control).await,
-                    None => return End::Stopped,
-                    Some(other) => {
+                None => match self.next_event(input, control).await {
+                    Event::Command(Some(Command::Drain(drain))) => {
+                        return self.drain(input, drain, control).await;
+                    }
+                    Event::Command(None) => return End::Stopped,
+                    Event::Command(Some(other)) => {
                         other.refuse();
-                        continue;
+                        Ok(())
                     }
+                    Event::Retuned | Event::Open => Ok(()),
+                    Event::Signal(Signal::Begun(begun)) => self.pass_barrier(begun.number).await,
+                    Event::Signal(Signal::GivenUp) => {
+                        alignment.release_if_given_up(&self.line);
+                        Ok(())
+                    }
+                    Event::Received(Some(Received::Batch(batch))) => self.take(batch).await,
+                    Event::Received(Some(Received::Mark(mark))) => {
+                        alignment.arrive(&self.line, 0, mark);
+                        Ok(())
+                    }
+                    Event::Received(None) => return End::Finished,
                 },
-                // Triggered when a checkpoint begins here, or is given up.
-                signal = line.signal() => {
-                    let passed = match signal {
-                        Signal::Begun(begun) => self.pass_barrier(line, begun.number).await,
-                        Signal::GivenUp => {
-                            alignment.release_if_given_up(line);
-                            Ok(())
-                        }
-                    };
-                    match passed {
-                        Ok(()) => continue,
-                        Err(end) => return end,
-                    }
-                }
-                received = input.consumer.recv_next(BATCH_DATUMS_MAX) => received,
             };
-            match received {
-                Some(Received::Batch(batch)) => {
-                    if let Err(end) = self.take(batch, control).await {
-                        return end;
-                    }
-                }
-                Some(Received::Mark(mark)) => alignment.arrive(line, 0, mark),
-                None => return End::Finished,
+            if let Err(end) = handled {
+                return end;
             }
         }
     }
 
+    /// Waits for the next event. After a barrier, no records are taken until all other writers of the
+    /// stream of dead-letter records have passed it too.
+    ///
+    /// Triggered when a command arrives; when the policy changes; when the input has a batch or has
+    /// ended; or when a checkpoint begins here, is given up, or is passed by all other writers.
+    async fn next_event(&mut self, input: &mut Input, control: &mut Control) -> Event {
+        if !self.line.is_open() {
+            return tokio::select! {
+                biased;
+                command = control.commands.recv() => Event::Command(command),
+                () = self.delivery.policy_changed() => Event::Retuned,
+                () = self.line.opens() => Event::Open,
+            };
+        }
+        tokio::select! {
+            biased;
+            command = control.commands.recv() => Event::Command(command),
+            () = self.delivery.policy_changed() => Event::Retuned,
+            signal = self.line.signal() => Event::Signal(signal),
+            received = input.consumer.recv_next(BATCH_DATUMS_MAX) => Event::Received(received),
+        }
+    }
+
     /// Makes durable what is written, and notes it for a checkpoint.
-    async fn pass_barrier(&mut self, line: &mut Line, number: u64) -> Result<(), End> {
-        let token = self.sink.sync().await.map_err(failure)?;
-        line.pass(
-            number,
-            StageImage::Sink {
-                token,
-                ended: false,
-            },
-        );
+    async fn pass_barrier(&mut self, number: u64) -> Result<(), End> {
+        let token = self.delivery.sync().await?;
+        self.next_line.take_over(&mut self.line);
+        let ended = false;
+        self.line.pass(number, StageImage::Sink { token, ended });
         Ok(())
     }
 
     async fn drain(&mut self, input: &mut Input, drain: Drain, control: &Control) -> End {
         let mut draining = Draining::new(drain, input);
         while let Some(batch) = draining.next(&control.handoff).await {
-            if let Err(end) = self.take(batch, control).await {
+            if let Err(end) = self.take(batch).await {
                 return end;
             }
         }
         End::Stopped
     }
 
-    async fn take(&mut self, mut batch: Frames, control: &Control) -> Result<(), End> {
+    async fn take(&mut self, mut batch: Frames) -> Result<(), End> {
         self.counters.took(batch.count(), batch.payload_len());
-        let Some(transcoder) = self.transcoder.clone() else {
-            let batch = self.rows(batch);
-            return self.write(&batch, control).await;
-        };
         while !batch.is_empty() {
-            let json = for_sink(&transcoder, &mut batch, &self.counters, &mut self.warnings);
-            let json = self.rows(json);
-            if let Err(end) = self.write(&json, control).await {
+            if let Err(end) = self.write_front(&mut batch).await {
                 self.counters.undelivered(batch.count());
                 return Err(end);
             }
@@ -166,83 +192,60 @@ impl Outlet {
         Ok(())
     }
 
-    /// Makes the rows of the sink's format. Counts the records that are not rows as invalid.
-    fn rows(&mut self, batch: Frames) -> Frames {
+    /// Converts records from the front of a batch, at most all, and writes them.
+    async fn write_front(&mut self, batch: &mut Frames) -> Result<(), End> {
+        let records = self.json(batch).await?;
+        let rows = self.rows(records).await?;
+        self.delivery.write(rows).await
+    }
+
+    /// Converts the front of a postcard batch to JSON. Other batches are taken as they are.
+    async fn json(&mut self, batch: &mut Frames) -> Result<Frames, End> {
+        let Some(transcoder) = &self.transcoder else {
+            return Ok(std::mem::take(batch));
+        };
+        let converted = transcoder.frames_to_json(batch);
+        let mut records = (0..).zip(converted.taken.iter());
+        let refused = converted.refused.iter().filter_map(|refused| {
+            let (_, record) = records.find(|(index, _)| *index == refused.index)?;
+            Some(Misfit {
+                record,
+                reason: refused.error.to_string(),
+                code: UNFIT,
+            })
+        });
+        let refused: Vec<_> = refused.collect();
+        if let Err(end) = self.delivery.refuse(&refused).await {
+            self.counters.undelivered(converted.frames.count());
+            return Err(end);
+        }
+        Ok(converted.frames)
+    }
+
+    /// Makes the rows of the sink's format, if it has one.
+    async fn rows(&mut self, records: Frames) -> Result<Rows, End> {
         let Some(encoder) = &mut self.encoder else {
-            return batch;
+            return Ok(Rows::new(records.clone(), records));
         };
-        let (rows, refused) = encoder.encode(&batch);
-        let reasons: Vec<_> = refused
-            .iter()
-            .map(|no_row| no_row.error.to_string())
-            .collect();
-        leave_out(&reasons, &self.counters, &mut self.warnings);
-        rows
-    }
-
-    async fn write(&mut self, batch: &Frames, control: &Control) -> Result<(), End> {
-        let written = tokio::select! {
-            biased;
-            written = self.sink.write(batch) => Some(written.map_err(failure)),
-            () = control.handoff.abandoned() => None,
-        };
-        let (count, ended) = match written {
-            Some(Ok(())) => (batch.count(), Ok(())),
-            Some(Err(end)) => (0, Err(end)),
-            None => (self.sink.give_up(batch).await, Err(End::Stopped)),
-        };
-        let mut rest = batch.clone();
-        let written = rest.split_front(count, usize::MAX);
-        self.counters.gave(count, written.payload_len());
-        self.counters.passed(count);
-        self.counters.undelivered(rest.count());
-        ended
-    }
-}
-
-fn failure(error: SinkError) -> End {
-    match error {
-        SinkError::Closed { .. } => End::Closed,
-        error => End::Failed(error.to_string()),
+        let (rows, refused) = encoder.encode(&records);
+        let mut all = (0..).zip(records.iter());
+        let misfits = refused.iter().filter_map(|no_row| {
+            let (_, record) = all.find(|(index, _)| *index == no_row.index)?;
+            Some(Misfit {
+                record,
+                reason: no_row.error.to_string(),
+                code: no_row.error.code(),
+            })
+        });
+        let misfits: Vec<_> = misfits.collect();
+        if let Err(end) = self.delivery.refuse(&misfits).await {
+            self.counters.undelivered(rows.count());
+            return Err(end);
+        }
+        let kept = without(records.clone(), refused.iter().map(|no_row| no_row.index));
+        Ok(Rows::new(rows, kept))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use mosaik_streams::Encoding;
-    use tokio::sync::mpsc;
-    use tokio_util::sync::CancellationToken;
-
-    use super::*;
-    use crate::{
-        connector::{FileSink, SinkConfig, SinkContext, open_sink},
-        stage::Handoff,
-    };
-
-    #[tokio::test]
-    async fn an_unwritten_batch_is_counted_as_undelivered() {
-        let config = SinkConfig::new("file", FileSink::of("/dev/full".into()));
-        let sink = open_sink(&config, SinkContext::new(Encoding::Text)).await;
-        let counters = Arc::new(Counters::default());
-        let mut outlet = Outlet {
-            sink: sink.unwrap(),
-            transcoder: None,
-            encoder: None,
-            counters: Arc::clone(&counters),
-            warnings: RateLimitedWarnings::default(),
-        };
-        let abandon = CancellationToken::new();
-        let (_sender, commands) = mpsc::channel(1);
-        let control = Control {
-            commands,
-            handoff: Handoff::until(abandon.clone()),
-        };
-        abandon.cancel();
-        let batch: Frames = [b"one", b"two"].into_iter().collect();
-        let end = outlet.take(batch, &control).await;
-        assert_eq!(end, Err(End::Stopped));
-        let counts = counters.snapshot();
-        assert_eq!((counts.datums_in, counts.inputs.undelivered), (2, 2));
-        assert_eq!((counts.datums_out, counts.bytes_out), (0, 0));
-    }
-}
+mod tests;

@@ -8,7 +8,10 @@ use mosaik_streams::{Encoding, schema::Transcoder};
 use crate::{
     components::{Library, setup},
     connector::{self, Sink, SinkContext, SourceContext},
-    graph::{self, Edge, Graph, OperatorStage, PostcardPolicy, StageKey, StageKind, StreamName},
+    graph::{
+        self, ConsumerSettings, Edge, Graph, OperatorStage, PostcardPolicy, StageKey, StageKind,
+        StreamName,
+    },
     operator::{Instance, OpenError},
     stage::{Blueprint, Converters, Guest, Key, Partitioning, Reading, RestoredState},
 };
@@ -40,6 +43,7 @@ pub(super) enum Parts<'g> {
     },
     Sink {
         from: &'g Edge,
+        settings: &'g ConsumerSettings,
         sink: Box<dyn Sink>,
         transcoder: Option<Transcoder>,
     },
@@ -87,7 +91,11 @@ async fn build<'g>(
                 })
                 .map_err(|error| config.mask(error.to_string()))
         }
-        StageKind::Sink { from, config } => {
+        StageKind::Sink {
+            from,
+            config,
+            settings,
+        } => {
             let transcoder = transcoder(graph, &from.stream)?;
             let context = SinkContext {
                 put_in: config.put_in().to_vec(),
@@ -97,6 +105,7 @@ async fn build<'g>(
                 .await
                 .map(|sink| Parts::Sink {
                     from,
+                    settings,
                     sink,
                     transcoder,
                 })

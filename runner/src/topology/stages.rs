@@ -2,6 +2,7 @@
 
 mod demand;
 mod launch;
+mod policies;
 mod running;
 
 use std::{
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     demand::Demands,
     launch::{Assembly, line},
+    policies::Policies,
     running::Running,
 };
 pub(super) use self::{
@@ -30,7 +32,7 @@ use super::{
 };
 use crate::{
     checkpoint::{Checkpoints, Line},
-    graph::{Graph, Stage, StageKey},
+    graph::{Graph, Stage, StageKey, StageKind},
     machine::Shortage,
     stage::{Drain, End, Ended, Input, Reading, Update},
 };
@@ -46,6 +48,7 @@ pub(super) struct Stages {
     running: BTreeMap<StageKey, Running>,
     inlets: Inlets,
     demands: Demands,
+    policies: Policies,
     /// Stages that should run but could not be started.
     owed: BTreeSet<StageKey>,
     /// Stages that were stopped because their output had no readers.
@@ -70,6 +73,7 @@ impl Stages {
             totals,
             running: BTreeMap::new(),
             demands: Demands::default(),
+            policies: Policies::default(),
             owed: BTreeSet::new(),
             unread: BTreeSet::new(),
             notices,
@@ -240,6 +244,17 @@ impl Stages {
         }
     }
 
+    /// Changes the policy of a running sink to that of the new graph; `old` is the sink in the running
+    /// one. Does nothing for other stages.
+    pub(super) fn retune_sink(&self, old: Option<&Stage>, new: &Stage, outlets: &Outlets) {
+        let StageKind::Sink { settings, .. } = &new.kind else {
+            return;
+        };
+        let writes_the_same = old.is_some_and(|old| old.writes().eq(new.writes()));
+        let line = (!writes_the_same).then_some(|| self.line_again(new, outlets));
+        self.policies.retune(&new.key, settings, outlets, line);
+    }
+
     /// Tells the coordinator of checkpoints that a stage has ended.
     fn leave(&self, key: &StageKey, start: u64) {
         if let Some(checkpoints) = &self.checkpoints {
@@ -262,6 +277,7 @@ impl Stages {
 
     /// Records the end of a stage and closes its subscriptions.
     pub(super) fn settle(&mut self, graph: &Graph, stage: &StageKey, ended: Option<Ended>) {
+        self.policies.end(stage);
         let mut ended = ended.unwrap_or_else(|| {
             // The records queued on its edges are lost with it.
             let queued = self.inlets.queued(stage);
@@ -337,9 +353,10 @@ impl Stages {
                 graph,
                 outlets,
                 inlets: &mut self.inlets,
+                demands: &mut self.demands,
+                policies: &mut self.policies,
                 counters: self.totals.counters(&key),
             };
-            let demand = || self.demands.start(&key, graph, outlets);
             let inherited = inherited.remove(&key).unwrap_or_default();
             self.starts += 1;
             let line = match (&self.checkpoints, graph.stage(&key)) {
@@ -351,7 +368,7 @@ impl Stages {
                 }
                 _ => Line::none(),
             };
-            let ready = assembly.of(&key, parts, demand, (inherited, line))?;
+            let ready = assembly.of(&key, parts, (inherited, line))?;
             let running = Running::start(ready, key.clone(), self.starts, self.notify.clone())
                 .map_err(|_| StartError::Machine(Shortage::of_threads().to_string()))?;
             self.totals.note_start(&key);

@@ -1,15 +1,16 @@
-//! Appends lines to a file, and keeps working when the file is deleted or renamed, or while the disk is full.
+//! Appends lines to a file, and keeps working when the file is deleted or renamed. A failed attempt, as on a full disk,
+//! can be repeated.
 //!
-//! Each record is written whole, on a line of its own; a record that was written in part is written again. Existing
-//! content is never truncated: if the last line has no line end, one is added first.
+//! Each record is written whole, on a line of its own; the next attempt continues a record that was written in part.
+//! Existing content is never truncated: if the last line has no line end, one is added first.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, Metadata, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::FileExt as _,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -22,6 +23,7 @@ use super::{columns, durable::Durable, off_thread, opened::Identity};
 use crate::{
     connector::{
         CsvEncoder, FileSink, OpenError, OutputHeader, Position, ResumeError, SinkContext,
+        SinkErrorKind,
         format::csv::{encoder::Heading, settings::Dialect},
         line_writer::{LineWriter, Outlet, Progress},
         shown,
@@ -31,13 +33,6 @@ use crate::{
 
 /// Interval of the check that the path still refers to the open file: 1 s.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// First pause after a failure: 50 ms. Each later pause is twice as long as the one before.
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-/// Longest pause: 5 s.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Interval of the check, during a pause, that the write has not been given up: 20 ms.
-const STEP: Duration = Duration::from_millis(20);
-
 /// Incremented to make every sink reopen its file.
 static REOPENED: AtomicU64 = AtomicU64::new(0);
 
@@ -84,14 +79,6 @@ fn encoder_for(
         }
     }
     Ok(encoder)
-}
-
-/// Progress of writing a batch.
-#[derive(Debug, Default)]
-struct Done {
-    bytes: usize,
-    /// The part of `bytes` that was written to earlier files, which no longer have the path.
-    in_earlier_files: usize,
 }
 
 /// Appends to the file that currently has the path.
@@ -165,49 +152,48 @@ impl Appender {
         Ok(())
     }
 
-    /// Writes the rest of a batch.
-    fn write_rest(&mut self, lines: &[u8], done: &mut Done, progress: &Progress) -> io::Result<()> {
+    /// Writes lines from this offset on. A line that was begun in an earlier file is written in full.
+    fn write_from(&mut self, lines: &[u8], from: usize, progress: &Progress) -> io::Result<()> {
         self.look()?;
-        let file = if let Some(file) = &mut self.file {
-            file
+        let (file, mut done) = if let Some(file) = &mut self.file {
+            (file, from)
         } else {
             self.durable.opens(&self.path);
             let file = open(&self.path)?;
-            // A record that was written in part to the previous file is written again in full.
-            let whole = lines[..done.bytes].iter().rposition(|byte| *byte == b'\n');
-            done.bytes = whole.map_or(0, |end| end + 1);
-            done.in_earlier_files = done.bytes;
             self.is_fresh = true;
-            self.file.insert(file)
+            (self.file.insert(file), 0)
         };
+        progress.stands(done);
         if self.is_fresh {
             end_last_line(file, &self.path, &self.shown)?;
             begin_with(file, self.heading.as_ref())?;
             self.is_fresh = false;
         }
-        while done.bytes < lines.len() {
-            match file.write(&lines[done.bytes..]) {
+        while done < lines.len() {
+            match file.write(&lines[done..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => done.bytes += written,
+                Ok(written) => done += written,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+            progress.stands(done);
         }
         // Data written to a file that was deleted during the write is lost, so it is written again.
         if file.metadata()?.nlink() == 0 {
-            done.bytes = done.in_earlier_files;
+            progress.stands(0);
             self.file = None;
             return Err(io::Error::new(
                 io::ErrorKind::NotFound,
                 "the file was deleted",
             ));
         }
-        progress.stands(done.bytes);
         Ok(())
     }
 }
 
 impl Outlet for Appender {
+    const FAILURES: SinkErrorKind = SinkErrorKind::Passing;
+
     fn sync(&mut self) -> io::Result<Option<Position>> {
         self.durable.sync(self.file.as_ref(), &self.shown)
     }
@@ -219,48 +205,50 @@ impl Outlet for Appender {
         Durable::resume(&self.path, &self.shown, file, self.is_new, durable)
     }
 
-    fn write_lines(&mut self, lines: &[u8], progress: &Progress) -> io::Result<()> {
-        let mut done = Done::default();
-        let mut pause = PAUSE_MIN;
-        let mut reported = None;
-        loop {
-            let error = match self.write_rest(lines, &mut done, progress) {
-                Ok(()) => break,
-                Err(error) => error,
-            };
-            progress.stands(done.bytes);
-            if self.file.is_none() && error.kind() == io::ErrorKind::NotFound && reported.is_none()
-            {
-                // The file was deleted: create it again immediately.
-                reported = Some(io::ErrorKind::NotFound);
-                continue;
-            }
-            if reported.replace(error.kind()) != Some(error.kind()) {
-                tracing::warn!(
-                    file = self.shown,
-                    "cannot write: {error}; retrying until it succeeds"
-                );
-            }
-            progress.set_obstacle(Some(format!("{error}: cannot write to {}", self.shown)));
-            let until = Instant::now() + pause;
-            while Instant::now() < until {
-                if progress.is_given_up() {
-                    return Err(error);
-                }
-                thread::sleep(STEP);
-            }
-            pause = (pause * 2).min(PAUSE_MAX);
+    fn write_lines(&mut self, lines: &[u8], from: usize, progress: &Progress) -> io::Result<()> {
+        let mut written = self.write_from(lines, from, progress);
+        let is_deleted = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        if self.file.is_none() && written.as_ref().is_err_and(is_deleted) {
+            // The file was deleted: create it again immediately.
+            written = self.write_from(lines, from, progress);
+        }
+        if written.is_err() {
             // Makes the next attempt check which file has the path.
             self.looked = Instant::now()
                 .checked_sub(LOOK_INTERVAL)
                 .unwrap_or(self.looked);
         }
-        if progress.obstacle().is_some() {
-            tracing::info!(file = self.shown, "writes again");
-            progress.set_obstacle(None);
-        }
-        Ok(())
+        written
     }
+
+    fn end_line(&mut self, begun: &[u8]) -> io::Result<()> {
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
+        let found = file.metadata()?;
+        let len = found.len().checked_sub(begun.len() as u64);
+        match len.filter(|_| found.is_file()) {
+            // Its end is what this sink wrote.
+            Some(len) if ends_with(&self.path, &found, len, begun)? => file.set_len(len),
+            _ => file.write_all(b"\n"),
+        }
+    }
+}
+
+/// Returns whether a file still has the path, and ends with these bytes at this offset.
+fn ends_with(path: &Path, file: &Metadata, at: u64, end: &[u8]) -> io::Result<bool> {
+    let named = match File::open(path) {
+        Ok(named) => named,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if Identity::from(&named.metadata()?) != Identity::from(file) {
+        return Ok(false);
+    }
+    let mut found = vec![0; end.len()];
+    named.read_exact_at(&mut found, at)?;
+    Ok(found == end)
 }
 
 /// Opens a file at its end. Creates missing folders. If the path is now a pipe, this fails instead of waiting for a

@@ -11,8 +11,8 @@ use super::FileReader;
 use crate::connector::Source as _;
 use crate::{
     connector::{
-        DEFAULT_MAX_DATUM_BYTES, OpenError, SinkError, SourceContext, SourceCounts, SourceError,
-        format::intake::CHUNK_BYTES, open_sink, open_source,
+        DEFAULT_MAX_DATUM_BYTES, OpenError, SinkErrorKind, SourceContext, SourceCounts,
+        SourceError, Unwritten, format::intake::CHUNK_BYTES, open_sink, open_source,
     },
     connector::{FileSink, FileSource, Format, SinkConfig, SinkContext, SourceConfig},
 };
@@ -243,7 +243,7 @@ async fn a_file_grows_by_whole_batches() {
     sink.close().await.unwrap();
     let refused = sink.write(&batch).await;
     assert!(
-        matches!(refused, Err(SinkError::Closed { .. })),
+        matches!(&refused, Err(unwritten) if unwritten.error.kind() == SinkErrorKind::Closed),
         "{refused:?}"
     );
 
@@ -260,19 +260,21 @@ async fn a_file_grows_by_whole_batches() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_reported_and_retried() {
+async fn a_full_disk_is_reported() {
     let mut sink = open_sink(
         &SinkConfig::new("file", FileSink::of("/dev/full".into())),
         SinkContext::new(Encoding::Json),
     )
     .await
     .unwrap();
-    let progress = sink.progress();
     let batch = Frames::single(b"a");
-    let waits = timeout(Duration::from_millis(200), sink.write(&batch)).await;
-    assert!(waits.is_err(), "{waits:?}");
-    let obstacle = progress.obstacle().unwrap();
-    assert!(obstacle.contains("No space left on device"), "{obstacle}");
+    let Unwritten { written, error } = sink.write(&batch).await.unwrap_err();
+    assert_eq!(
+        (written, error.kind(), &*error.code()),
+        (0, SinkErrorKind::Passing, "storage_full")
+    );
+    let reason = error.reason_first();
+    assert!(reason.contains("No space left on device"), "{reason}");
     assert_eq!(sink.give_up(&batch).await, 0);
     assert_eq!(sink.counts().datums, 0);
 }

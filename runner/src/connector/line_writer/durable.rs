@@ -10,7 +10,8 @@ use crate::connector::{Position, ResumeError, SinkError};
 /// A job other than writing.
 #[derive(Debug)]
 pub(super) enum Care {
-    Sync(oneshot::Sender<io::Result<Option<Position>>>),
+    /// Syncs. First ends a line that begins with these bytes and is not continued.
+    Sync(Vec<u8>, oneshot::Sender<io::Result<Option<Position>>>),
     Resume(Position, oneshot::Sender<Result<(), ResumeError>>),
 }
 
@@ -18,8 +19,13 @@ impl Care {
     /// Does the job, and sends the answer. The task that waits for it may have been cancelled.
     pub(super) fn run(self, out: &mut impl Outlet) {
         match self {
-            Self::Sync(answer) => {
-                let _ = answer.send(out.sync());
+            Self::Sync(begun, answer) => {
+                let ended = if begun.is_empty() {
+                    Ok(())
+                } else {
+                    out.end_line(&begun)
+                };
+                let _ = answer.send(ended.and_then(|()| out.sync()));
             }
             Self::Resume(durable, answer) => {
                 let _ = answer.send(out.resume(&durable));
@@ -34,7 +40,12 @@ impl LineWriter {
             return Err(self.closed());
         };
         let (answer, synced) = oneshot::channel();
-        if jobs.send(Task::Care(Care::Sync(answer))).await.is_err() {
+        let begun = std::mem::take(&mut self.begun);
+        if jobs
+            .send(Task::Care(Care::Sync(begun, answer)))
+            .await
+            .is_err()
+        {
             return Err(self.lost());
         }
         match synced.await {

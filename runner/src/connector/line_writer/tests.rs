@@ -58,8 +58,8 @@ async fn a_closed_reader_is_distinguished_from_other_errors() {
     let mut writer = LineWriter::start("stdout", output).unwrap();
     writer.write(&Frames::single(b"a")).await.unwrap();
     drop(input);
-    let refused = writer.write(&Frames::single(b"b")).await.unwrap_err();
-    assert!(matches!(refused, SinkError::Closed { .. }), "{refused:?}");
+    let refused = writer.write(&Frames::single(b"b")).await.unwrap_err().error;
+    assert_eq!(refused.kind(), SinkErrorKind::Closed, "{refused:?}");
     assert_eq!(refused.to_string(), "stdout is closed");
     assert_eq!(writer.counts().datums, 1);
     writer.close().await.unwrap();
@@ -109,16 +109,18 @@ fn a_blocked_write_does_not_delay_the_end_of_the_runtime() {
     drop(input);
 }
 
-/// Accepts this number of bytes and then no more.
+/// Accepts this number of bytes and then no more, which it takes a while to report.
 struct Full(usize);
 
 impl Outlet for Full {
-    fn write_lines(&mut self, _: &[u8], progress: &Progress) -> io::Result<()> {
+    fn write_lines(&mut self, _: &[u8], _: usize, progress: &Progress) -> io::Result<()> {
         progress.stands(self.0);
-        while !progress.is_given_up() {
-            thread::sleep(Duration::from_millis(1));
-        }
+        thread::sleep(Duration::from_millis(200));
         Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn end_line(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -137,8 +139,12 @@ async fn complete_lines_of_a_cancelled_batch_are_counted() {
 struct Unsynced;
 
 impl Outlet for Unsynced {
-    fn write_lines(&mut self, lines: &[u8], progress: &Progress) -> io::Result<()> {
+    fn write_lines(&mut self, lines: &[u8], _: usize, progress: &Progress) -> io::Result<()> {
         progress.stands(lines.len());
+        Ok(())
+    }
+
+    fn end_line(&mut self, _: &[u8]) -> io::Result<()> {
         Ok(())
     }
 
@@ -154,7 +160,63 @@ async fn nothing_is_written_after_a_failed_sync() {
     let error = writer.sync().await.unwrap_err();
     assert_eq!(error.to_string(), "cannot sync out: broken");
     let error = writer.write(&Frames::single(b"b")).await.unwrap_err();
-    assert!(matches!(error, SinkError::Sync { .. }), "{error}");
+    assert!(matches!(error.error, SinkError::Sync { .. }), "{error:?}");
     let error = writer.sync().await.unwrap_err();
     assert!(matches!(error, SinkError::Sync { .. }), "{error}");
+}
+
+/// Has room for some bytes until there is more.
+#[derive(Clone, Default)]
+struct Disk(Arc<Mutex<(Vec<u8>, usize)>>);
+
+impl Disk {
+    fn has_room(&self, bytes: usize) {
+        self.0.lock().unwrap().1 += bytes;
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().0.clone()).unwrap()
+    }
+}
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut disk = self.0.lock().unwrap();
+        let written = bytes.len().min(disk.1);
+        if written == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        disk.0.extend_from_slice(&bytes[..written]);
+        disk.1 -= written;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_continues_a_line_that_was_written_in_part() {
+    let batch = |texts: &[&str]| texts.iter().map(|text| text.as_bytes()).collect::<Frames>();
+    let disk = Disk::default();
+    let mut writer = LineWriter::start("test", disk.clone()).unwrap();
+    disk.has_room(6);
+    let refused = writer.write(&batch(&["one", "two", "six"])).await;
+    let Unwritten { written, error } = refused.unwrap_err();
+    assert_eq!((written, &*error.code()), (1, "storage_full"));
+    assert_eq!(error.kind(), SinkErrorKind::Permanent);
+    let refused = writer.write(&batch(&["two", "six"])).await;
+    assert_eq!(refused.unwrap_err().written, 0);
+    disk.has_room(3);
+    let refused = writer.write(&batch(&["two", "six"])).await;
+    assert_eq!(refused.unwrap_err().written, 1);
+    assert_eq!(disk.text(), "one\ntwo\ns");
+    // Another record ends the line that is not continued, as soon as there is room.
+    let refused = writer.write(&batch(&["ten"])).await;
+    assert_eq!(refused.unwrap_err().written, 0);
+    disk.has_room(100);
+    writer.write(&batch(&["ten"])).await.unwrap();
+    assert_eq!(disk.text(), "one\ntwo\ns\nten\n");
+    assert_eq!((writer.counts().datums, writer.counts().bytes), (3, 9));
 }

@@ -1,6 +1,10 @@
 //! Standard output as a sink.
 
-use std::io::{self, Write};
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::fd::AsFd as _,
+};
 
 use futures::future::BoxFuture;
 
@@ -47,13 +51,22 @@ impl SinkSettings for Stdout {
                 CsvEncoder::new(dialect, &csv.header)
             });
             let out = Headed {
-                out: io::stdout(),
+                out: unbuffered()?,
                 heading: encoder.as_ref().and_then(CsvEncoder::heading),
             };
             let writer = LineWriter::start("stdout", out)?.with_encoder(encoder);
             Ok(Box::new(writer) as Box<dyn Sink>)
         })
     }
+}
+
+/// Returns standard output without the buffer of [`io::stdout`], so that the number of bytes written is known.
+fn unbuffered() -> Result<File, OpenError> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    stdout.map(File::from).map_err(|source| OpenError::File {
+        path: "stdout".into(),
+        source,
+    })
 }
 
 /// An output that begins with a line of names.

@@ -66,6 +66,11 @@ fn differences_of_manifests_are_found() {
         ),
         (
             "from: b, to: {stdout: {}}",
+            "from: b, to: {stdout: {}}, retry: {max: 1m}, on_error: {to: c}",
+            "retune   consumer s (retry.max: 5s → 1m, on_error: unset → {to: c})\n",
+        ),
+        (
+            "from: b, to: {stdout: {}}",
             "from: b, to: {stdout: {csv: {header: false}}}",
             "rewire   consumer s (to)\n",
         ),

@@ -71,7 +71,11 @@ fn sample(manifest: &Manifest, stream: &StreamDecl) -> Option<Sample> {
         };
         fails_to || writes
     });
-    if is_made {
+    let is_refused = manifest
+        .consumers
+        .iter()
+        .any(|decl| matches!(&decl.settings.on_error, OnError::To(to) if to == name));
+    if is_made || is_refused {
         return None;
     }
     let sources: Vec<&ProducerDecl> = manifest

@@ -61,6 +61,7 @@ impl<'g> Switch<'g> {
             .flat_map(Stage::writes)
             .try_for_each(|stream| outlets.refuse_while_ending(stream))?;
         let pauses = self.swap(&mut parts, stages, outlets).await?;
+        self.retune_sinks(stages, outlets);
         let inherited = self.stop(&mut parts, stages, outlets).await;
         self.retune_streams(stages, outlets);
         Ok((pauses, Prepared { parts, inherited }))

@@ -14,7 +14,8 @@ use crate::{
 
 /// The actions that a new generation requires, by stage.
 pub(in crate::topology) struct Plan {
-    /// Operators to swap or to retune. Those that are also in `build` are swapped.
+    /// Operators to swap or to retune, and sinks to retune. Those that are also in `build` are
+    /// swapped.
     swap: Vec<StageKey>,
     /// Stages to stop.
     stop: Vec<StageKey>,
@@ -48,7 +49,7 @@ impl Plan {
                 Change::Keep | Change::Retune if !runs && !stages.has_ended(key) => {
                     plan.build.push(key.clone());
                 }
-                Change::Retune if runs && key.role == Role::Operator => plan.swap.push(key.clone()),
+                Change::Retune if runs && key.role != Role::Producer => plan.swap.push(key.clone()),
                 Change::Keep | Change::Retune => {}
                 // An operator that has ended has no batch boundary to swap at: it is started again.
                 Change::Swap if runs => {
@@ -99,7 +100,7 @@ impl Plan {
             .collect()
     }
 
-    /// Returns true if an operator is swapped or retuned.
+    /// Returns true if an operator is swapped or retuned, or a sink is retuned.
     pub(super) fn swaps(&self, key: &StageKey) -> bool {
         self.swap.contains(key)
     }

@@ -1,5 +1,5 @@
 //! Applies the changes of a new generation that need no restart: settings of streams, of
-//! subscriptions and of the node itself.
+//! subscriptions, of sinks and of the node itself.
 
 use mosaik_streams::{Tag, discovery::Discovery};
 
@@ -17,6 +17,18 @@ impl Switch<'_> {
     pub(super) fn retune_streams(&self, stages: &Stages, outlets: &Outlets) {
         outlets.retune(self.diff, self.new);
         stages.inlets().retune(self.diff, self.new);
+    }
+
+    /// Changes the policies of the sinks that are retuned, also while they wait for their output.
+    /// The streams that they write from now on are open.
+    pub(super) fn retune_sinks(&self, stages: &Stages, outlets: &Outlets) {
+        let retuned = self
+            .new
+            .stages()
+            .filter(|stage| self.plan.swaps(&stage.key));
+        for stage in retuned {
+            stages.retune_sink(self.old.stage(&stage.key), stage, outlets);
+        }
     }
 
     /// Applies the node settings that can change at run time: its name, tags, tickets and bootstrap

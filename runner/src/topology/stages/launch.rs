@@ -2,14 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::running::Ready;
+use super::{demand::Demands, policies::Policies, running::Ready};
 use crate::{
     checkpoint::{Checkpoints, Line, StageId},
     components::limits,
     graph::{self, Edge, Graph, OnError as OnErrorConfig, Stage, StageKey, StageKind},
     stage::{
-        Counters, Demand, Input, OnError, OperatorStage, OutputPort, Settings, SinkStage,
-        SourceStage,
+        Counters, Input, OnError, OperatorStage, OutputPort, Settings, SinkStage, SourceStage,
     },
     topology::{
         build::{Parts, partitioning_of},
@@ -18,11 +17,13 @@ use crate::{
     },
 };
 
-/// The ends of streams and the counters from which a stage is assembled.
+/// The ends of streams, the counters and the handles of the node from which a stage is assembled.
 pub(super) struct Assembly<'a> {
     pub(super) graph: &'a Graph,
     pub(super) outlets: &'a Outlets,
     pub(super) inlets: &'a mut Inlets,
+    pub(super) demands: &'a mut Demands,
+    pub(super) policies: &'a mut Policies,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -33,7 +34,6 @@ impl Assembly<'_> {
         self,
         key: &StageKey,
         parts: Parts<'_>,
-        demand: impl FnOnce() -> Demand,
         (inherited, line): (Vec<Input>, Line),
     ) -> Result<Ready, StartError> {
         let mut inherited: BTreeMap<u32, Input> = inherited
@@ -48,21 +48,29 @@ impl Assembly<'_> {
             Parts::Source { to, reading } => Ready::Source(Box::new(SourceStage {
                 reading,
                 output: self.outlets.producer(to),
-                demand: demand(),
+                demand: self.demands.start(key, self.graph, self.outlets),
                 counters: self.counters,
                 line,
             })),
             Parts::Sink {
                 from,
+                settings,
                 sink,
                 transcoder,
-            } => Ready::Sink(SinkStage {
-                input: input(0, from)?,
-                sink,
-                transcoder,
-                counters: self.counters,
-                line,
-            }),
+            } => {
+                let input = input(0, from)?;
+                let (policy, next_line) = self.policies.start(key, settings, self.outlets);
+                Ready::Sink(Box::new(SinkStage {
+                    name: key.name.to_string(),
+                    input,
+                    sink,
+                    transcoder,
+                    policy,
+                    counters: self.counters,
+                    line,
+                    next_line,
+                }))
+            }
             Parts::Operator {
                 operator,
                 instances,
@@ -158,7 +166,8 @@ pub(in crate::topology) fn settings(
     }
 }
 
-fn on_error(policy: &OnErrorConfig, outlets: &Outlets) -> OnError {
+/// Returns a policy with the streams that it names, which are open.
+pub(super) fn on_error(policy: &OnErrorConfig, outlets: &Outlets) -> OnError {
     match policy {
         OnErrorConfig::Unset => OnError::Skip { explicit: false },
         OnErrorConfig::Skip => OnError::Skip { explicit: true },

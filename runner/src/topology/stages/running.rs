@@ -29,7 +29,7 @@ const GIVE_UP_HURRIED: Duration = Duration::from_millis(300);
 pub(super) enum Ready {
     Source(Box<SourceStage>),
     Operator(Box<OperatorStage>),
-    Sink(SinkStage),
+    Sink(Box<SinkStage>),
 }
 
 /// Notifies the node that a stage has ended, with the stage and the number of its start.

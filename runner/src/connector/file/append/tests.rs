@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::*;
-use crate::connector::Sink as _;
+use crate::connector::{Sink as _, SinkError};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -69,7 +69,6 @@ async fn a_deleted_file_is_recreated_with_the_later_records() {
     fs::remove_dir_all(folder.path().join("sub")).unwrap();
     write(&mut sink, "c").await;
     assert_eq!(lines(&path), ["c"]);
-    assert_eq!(sink.progress().obstacle(), None);
 }
 
 #[tokio::test]
@@ -93,8 +92,17 @@ async fn a_renamed_file_is_reopened_within_a_second_or_on_notification() {
     }
 }
 
+/// Writes, and returns the error.
+async fn refusal(sink: &mut LineWriter, text: &str) -> SinkError {
+    let batch = Frames::single(text.as_bytes());
+    let written = timeout(PATIENCE, sink.write(&batch)).await.unwrap();
+    let unwritten = written.unwrap_err();
+    assert_eq!(unwritten.written, 0);
+    unwritten.error
+}
+
 #[tokio::test]
-async fn failed_writes_are_retried_until_they_succeed() {
+async fn a_failed_write_can_be_repeated_until_it_succeeds() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("sub/out");
     let mut sink = sink(&path).await;
@@ -102,22 +110,18 @@ async fn failed_writes_are_retried_until_they_succeed() {
     // A file in place of its folder.
     fs::remove_dir_all(folder.path().join("sub")).unwrap();
     fs::write(folder.path().join("sub"), "").unwrap();
-    let (progress, after) = (sink.progress(), Frames::single(b"after"));
-    let mut waits = Box::pin(sink.write(&after));
-    assert!(
-        timeout(Duration::from_millis(300), &mut waits)
-            .await
-            .is_err()
-    );
-    let obstacle = progress.obstacle().unwrap();
-    assert!(
-        obstacle.contains("cannot write to") && obstacle.contains("out"),
-        "{obstacle}"
-    );
+    for _ in 0..2 {
+        let error = refusal(&mut sink, "after").await;
+        assert_eq!(error.kind(), SinkErrorKind::Passing);
+        let reason = error.reason_first();
+        assert!(
+            reason.contains("cannot write to") && reason.contains("out"),
+            "{reason}"
+        );
+    }
     fs::remove_file(folder.path().join("sub")).unwrap();
-    timeout(PATIENCE, waits).await.unwrap().unwrap();
+    write(&mut sink, "after").await;
     assert_eq!(lines(&path), ["after"]);
-    assert_eq!(progress.obstacle(), None);
 }
 
 #[tokio::test]
@@ -132,17 +136,28 @@ async fn a_pipe_that_takes_the_path_is_reported_without_waiting_for_its_reader()
         mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
         let both = || OpenOptions::new().read(true).write(true).open(&path);
         let _reader = has_reader.then(|| both().unwrap());
-        let (progress, after) = (sink.progress(), Frames::single(b"after"));
-        let mut waits = Box::pin(sink.write(&after));
-        let waiting = timeout(Duration::from_millis(300), &mut waits).await;
-        assert!(waiting.is_err(), "{waiting:?}");
-        let obstacle = progress.obstacle().unwrap();
-        assert!(
-            obstacle.starts_with("it is not a regular file: "),
-            "{obstacle}"
-        );
+        let reason = refusal(&mut sink, "after").await.reason_first();
+        assert!(reason.starts_with("it is not a regular file: "), "{reason}");
         fs::remove_file(&path).unwrap();
-        timeout(PATIENCE, waits).await.unwrap().unwrap();
+        write(&mut sink, "after").await;
         assert_eq!(lines(&path), ["after"]);
     }
+}
+
+#[test]
+fn a_line_that_is_not_continued_is_removed_if_nothing_follows_it() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("out");
+    let mut appender = Appender::open(&path, "out".to_owned(), None).unwrap();
+    let progress = Progress::default();
+    appender.write_lines(b"whole\npart", 0, &progress).unwrap();
+    appender.end_line(b"part").unwrap();
+    appender.write_lines(b"next\npart", 0, &progress).unwrap();
+    assert_eq!(lines(&path), ["whole", "next", "part"]);
+    let mut other = OpenOptions::new().append(true).open(&path).unwrap();
+    other.write_all(b" of another\nline").unwrap();
+    appender.end_line(b"part").unwrap();
+    appender.write_lines(b"last\n", 0, &progress).unwrap();
+    let all = ["whole", "next", "part of another", "line", "last"];
+    assert_eq!(lines(&path), all);
 }

@@ -54,6 +54,17 @@ pub enum RowError {
     },
 }
 
+impl RowError {
+    /// Returns a short code of the reason, for programs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotAnObject => "not_an_object",
+            Self::Field { .. } => "unknown_field",
+            Self::Quotes { .. } => "needs_quotes",
+        }
+    }
+}
+
 /// A record that is not a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoRow {
