@@ -79,12 +79,14 @@ pub(super) fn open(
         if !streams_of(stage).all(|stream| graph.streams.contains_key(stream)) {
             continue;
         }
-        if let Err(reason) = components.open(graph, stage, operator) {
-            let refused = refused(decl, span, &reason);
-            // Most operators only support JSON.
-            let native = streams_of(stage)
-                .any(|stream| matches!(graph.streams[stream].encoding, Encoding::Postcard(_)))
-                && operator.postcard == PostcardPolicy::Native;
+        let Err(reason) = components.open(graph, stage, operator) else {
+            continue;
+        };
+        // Most operators only support JSON.
+        let native = streams_of(stage)
+            .any(|stream| matches!(graph.streams[stream].encoding, Encoding::Postcard(_)))
+            && operator.postcard == PostcardPolicy::Native;
+        for refused in refused(decl, span, &reason) {
             found.push(if native && refused.help.is_none() {
                 refused.help("it reads and writes raw postcard; for JSON set `postcard: json`")
             } else {
@@ -98,17 +100,28 @@ fn streams_of(stage: &Stage) -> impl Iterator<Item = &StreamName> {
     stage.edges().map(|edge| &edge.stream).chain(stage.writes())
 }
 
-fn refused(decl: &OperatorDecl, span: Span, reason: &str) -> Diagnostic {
-    let name = &decl.name.value;
+/// Returns a diagnostic for each mistake.
+fn refused(decl: &OperatorDecl, span: Span, reason: &str) -> Vec<Diagnostic> {
     if decl.config.is_secret() {
-        return Diagnostic::error(format!(
-            "operator `{name}` failed to open with its configuration"
-        ))
-        .at(
-            span,
-            "the configuration contains a secret, so the reason is not shown",
-        );
+        let name = &decl.name.value;
+        return vec![
+            Diagnostic::error(format!(
+                "operator `{name}` failed to open with its configuration"
+            ))
+            .at(
+                span,
+                "the configuration contains a secret, so the reason is not shown",
+            ),
+        ];
     }
+    let mistakes = config_place::mistakes(reason).into_iter();
+    mistakes
+        .map(|mistake| refused_for(decl, span, mistake))
+        .collect()
+}
+
+fn refused_for(decl: &OperatorDecl, span: Span, reason: &str) -> Diagnostic {
+    let name = &decl.name.value;
     // Further lines keep their indentation, since they may point at a column.
     let reason = reason.trim();
     let (first, rest) = reason.split_once('\n').unwrap_or((reason, ""));
