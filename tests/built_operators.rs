@@ -150,7 +150,7 @@ fn join() {
     );
     let refused = open_on(&component, r#"{"by":"k"}"#, &inputs, &["out"]);
     let refused = refused.err().unwrap().to_string();
-    assert!(refused.contains("missing field `within`"), "{refused}");
+    assert!(refused.contains("missing key `within`"), "{refused}");
 }
 
 #[test]
@@ -366,7 +366,10 @@ fn sample() {
     assert_eq!(passing(), passing());
     let refused = open(&component, r#"{"every":0}"#, &["out"]);
     let refused = refused.err().unwrap().to_string();
-    assert!(refused.contains("config.every: at least 1"), "{refused}");
+    assert!(
+        refused.contains("config.every: must be at least 1"),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn native_code_and_component_give_equal_results() {
     let native = run_on::<Accounts>(json!({"least": -1}), inputs.clone()).unwrap_err();
     assert_eq!(
         native.reason(),
-        "config.least: invalid value: integer `-1`, expected u32"
+        "config.least: must be a whole number of at least 0, found -1"
     );
     assert_eq!(
         refused.run_on(inputs).unwrap_err().reason(),

@@ -94,7 +94,7 @@ fn the_configuration_can_come_from_a_file() {
         1,
     );
     assert!(
-        stderr.contains("config.least: invalid type: string"),
+        stderr.contains("config.least: must be a whole number of at least 0, found a text"),
         "{stderr}"
     );
 }
@@ -360,7 +360,7 @@ fn an_operator_is_inspected_including_its_configuration() {
         "outputs   balances, unknown".to_owned(),
         "state     version 2".to_owned(),
         "config    least: integer, required. Amounts below are refused.".to_owned(),
-        "          unit: string or null, default null. Follows the sum.".to_owned(),
+        "          unit: string. Follows the sum.".to_owned(),
     ] {
         assert!(
             stdout.lines().any(|found| found == line),

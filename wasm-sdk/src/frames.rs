@@ -74,8 +74,7 @@ impl Frames<'_> {
 /// Appends one record with its length.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn push_frame(frames: &mut Vec<u8>, datum: &[u8]) {
-    let len = u32::try_from(datum.len())
-        .expect("a datum handed over fits the 32-bit memory of an operator");
+    let len = u32::try_from(datum.len()).expect("a record fits the 32-bit memory of an operator");
     frames.extend_from_slice(&len.to_be_bytes());
     frames.extend_from_slice(datum);
 }

@@ -27,13 +27,13 @@ pub mod bindings;
 #[cfg(target_arch = "wasm32")]
 mod guest;
 
-pub use config::{NoConfig, parse_config};
+pub use config::{Amount, Mistakes, NoConfig, OperatorConfig, OrderedMap, Shape, parse_config};
 pub use driver::{ANSWER_LEN_MAX, Answer, Driver, Output, REASON_LEN_MAX, Rejected};
 pub use encoding::{Bytes, Encoding};
 pub use error::{Error, Result};
 pub use frames::{Frames, MalformedFrames};
 pub use frames_operator::{Binding, Description, Entry, FramesOperator, State};
-pub use mosaik_wasm_sdk_macros::{InputPorts, OutputPorts, operator};
+pub use mosaik_wasm_sdk_macros::{InputPorts, OperatorConfig, OutputPorts, operator};
 pub use operator::{Operator, Out, Typed};
 pub use outputs::{Outcome, Outcomes, Outputs, PENDING_LEN_MAX};
 pub use ports::{InputPorts, OutputPorts};
@@ -49,8 +49,8 @@ pub mod prelude {
     #[cfg(not(target_arch = "wasm32"))]
     pub use crate::testing;
     pub use crate::{
-        Bytes, Error, InputPorts, NoConfig, Operator, Out, Outcome, OutputPorts, Result, Saved,
-        bail, ensure,
+        Bytes, Error, InputPorts, Mistakes, NoConfig, Operator, OperatorConfig, Out, Outcome,
+        OutputPorts, Result, Saved, bail, ensure,
         host::{self, CounterClass, count, count_as},
         log, operator,
     };
@@ -61,6 +61,10 @@ pub mod prelude {
 /// Targets of the macros of this crate. Not for direct use.
 #[doc(hidden)]
 pub mod private {
+    pub use crate::config::{
+        Absent, Key, Keys, Mapping, Object, Presence, Shape, document, document_len,
+        read_with_serde, read_word,
+    };
     pub use crate::state::{load, load_keyed, save, save_keyed};
 
     #[cfg(target_arch = "wasm32")]

@@ -3,8 +3,7 @@
 use crate::encoding::Encoding;
 use crate::frames_operator::{Binding, Entry, FramesOperator, State};
 use crate::ports::{InputPorts, OutputPorts};
-use crate::{Error, Outcome, Outputs, Result, parse_config};
-use serde::de::DeserializeOwned;
+use crate::{Error, OperatorConfig, Outcome, Outputs, Result, parse_config};
 use std::marker::PhantomData;
 
 /// An operator: its inputs, outputs and state.
@@ -16,14 +15,12 @@ use std::marker::PhantomData;
 /// from the others it fails the host's call.
 pub trait Operator: Sized {
     /// The configuration from the manifest; [`NoConfig`](crate::NoConfig) for none.
-    type Config: DeserializeOwned;
+    type Config: OperatorConfig;
     /// The input: a type that serde can deserialize, or an enum with one variant per input port.
     type Input: InputPorts;
     /// The output: a type that serde can serialize, or an enum with one variant per output port.
     type Output: OutputPorts;
 
-    /// A JSON schema of the configuration; empty for none. Set by `#[operator(config_schema = …)]`.
-    const CONFIG_SCHEMA: &'static str = "";
     /// The version of the saved state's layout; 0 for no state. Set by `#[operator(state, version = 2)]`.
     const STATE_VERSION: u32 = 0;
 
@@ -130,7 +127,7 @@ impl<T> Typed<T> {
 impl<T: Operator> FramesOperator for Typed<T> {
     const INPUTS: &'static [&'static str] = T::Input::PORTS;
     const OUTPUTS: &'static [&'static str] = T::Output::PORTS;
-    const CONFIG_SCHEMA: &'static str = T::CONFIG_SCHEMA;
+    const CONFIG_SCHEMA: &'static str = T::Config::SCHEMA;
     const STATE_VERSION: u32 = T::STATE_VERSION;
 
     fn open(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {

@@ -6,7 +6,7 @@ use mosaik_wasm_sdk::{Driver, Typed};
 mod function {
     use mosaik_wasm_sdk::prelude::*;
 
-    #[derive(Deserialize)]
+    #[derive(OperatorConfig)]
     pub(crate) struct Config {
         pub(crate) least: u32,
     }
@@ -84,13 +84,13 @@ mod function {
         assert_eq!(ran.rejected, [(1, "nothing to take apart".to_owned())]);
         assert_eq!(
             testing::run::<option>((), [1]).unwrap_err().reason(),
-            "config: missing field `least`"
+            "config: missing key `least`"
         );
         assert!(
             testing::run::<plain>(json!({"a": 1}), [1])
                 .unwrap_err()
                 .reason()
-                .contains("unknown field `a`")
+                .contains("unknown key `a`")
         );
     }
 
@@ -111,8 +111,9 @@ mod stateful {
     use mosaik_wasm_sdk::prelude::*;
     use std::collections::BTreeMap;
 
-    #[derive(Deserialize)]
+    #[derive(OperatorConfig)]
     pub(crate) struct Config {
+        /// How often.
         pub(crate) times: u64,
     }
 
@@ -134,7 +135,7 @@ mod stateful {
         Odd(u64),
     }
 
-    #[operator(state = sums, version = 3, config_schema = r#"{"type":"object"}"#)]
+    #[operator(state = sums, version = 3)]
     impl Operator for Sums {
         type Config = Config;
         type Input = Input;
@@ -223,7 +224,10 @@ mod stateful {
         session.send("left", [json!(["a", 2])]).unwrap();
         assert_eq!(session.take().outputs, [json!(["a", 2]), json!(["a", 22])]);
         let refused = session.reload(json!({"time": 1})).unwrap_err();
-        assert_eq!(refused.reason(), "config: missing field `times`");
+        assert_eq!(
+            refused.reason(),
+            "config.time: unknown key `time`, expected `times`"
+        );
 
         let saved = session.snapshot().unwrap();
         assert_eq!((saved.version, saved.entries.len()), (3, 1));
@@ -244,14 +248,21 @@ fn an_operator_describes_its_ports_state_and_configuration() {
     assert_eq!(described.inputs, ["left", "far_right"]);
     assert_eq!(described.outputs, ["out", "odd-ones"]);
     assert_eq!(described.state_version, 3);
-    assert_eq!(described.config_schema, r#"{"type":"object"}"#);
+    assert_eq!(
+        described.config_schema,
+        r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","required":["times"],"additionalProperties":false,"properties":{"times":{"description":"How often.","type":"integer","minimum":0}}}"#
+    );
 }
 
 mod schema {
     use mosaik_wasm_sdk::prelude::*;
 
-    #[operator(config_schema = "{")]
-    fn broken(n: u32) -> u32 {
+    #[derive(Deserialize, OperatorConfig)]
+    #[config(serde, schema = "{")]
+    struct Config {}
+
+    #[operator]
+    fn broken(n: u32, _config: &Config) -> u32 {
         n
     }
 

@@ -1,6 +1,6 @@
 //! Shared by operators that use time: the host's clock as an event time, and late records.
 
-use crate::civil::{DAY_MS, LATEST_MS};
+use crate::civil::LATEST_MS;
 use crate::span::Span;
 use mosaik_wasm_sdk::host::{self, CounterClass};
 use mosaik_wasm_sdk::{Error, Outputs, Result};
@@ -19,13 +19,10 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// The default maximum time ahead: one day.
-    pub const DEFAULT: Span = Span(DAY_MS);
-
     /// Creates a check with this maximum time ahead.
-    pub fn new(max: Option<Span>) -> Self {
+    pub fn new(max: Span) -> Self {
         Self {
-            max_ms: max.unwrap_or(Self::DEFAULT).0,
+            max_ms: max.0,
             checked_to: i64::MIN,
         }
     }

@@ -3,8 +3,8 @@
 //! Uses `from_slice` throughout, even for a `str`: a second reader of serde_json would double that code in a component.
 
 use mosaik_datum::path::{self, Paths};
-use mosaik_wasm_sdk::{Error, Result, bail};
-use serde::de::{Deserialize, DeserializeSeed, Deserializer};
+use mosaik_wasm_sdk::{Error, Mistakes, OperatorConfig, Result, Shape, bail};
+use serde::de::DeserializeSeed as _;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
@@ -16,18 +16,10 @@ pub struct Field {
 }
 
 impl Field {
-    /// Parses a path.
-    ///
-    /// # Errors
-    /// Fails if one of its names is empty.
-    pub fn parse<E: serde::de::Error>(text: &str) -> Result<Self, E> {
+    /// Parses a path. Returns `None` if one of its names is empty.
+    pub fn parse(text: &str) -> Option<Self> {
         let path: Vec<Box<str>> = path::parts(text).map(|(_, name)| name.into()).collect();
-        if path.iter().any(|name| name.is_empty()) {
-            return Err(E::custom(format_args!(
-                "a field has a name, like price or trade.price, not `{text}`"
-            )));
-        }
-        Ok(Self { path })
+        (!path.iter().any(|name| name.is_empty())).then_some(Self { path })
     }
 
     /// Returns the name of the field in an output: the last name of its path.
@@ -42,9 +34,21 @@ impl fmt::Display for Field {
     }
 }
 
-impl<'de> Deserialize<'de> for Field {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&Cow::<str>::deserialize(deserializer)?)
+impl OperatorConfig for Field {
+    const SHAPE: &'static Shape = &Shape::Text {
+        form: "field",
+        limits: r#""minLength":1"#,
+    };
+
+    fn read(text: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        let text = String::read(text, mistakes)?;
+        let field = Self::parse(&text);
+        if field.is_none() {
+            mistakes.add(format_args!(
+                "a field has a name, like price or trade.price, not `{text}`"
+            ));
+        }
+        field
     }
 }
 

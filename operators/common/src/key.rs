@@ -2,11 +2,8 @@
 
 use crate::fields::{Field, Wanted};
 use mosaik_datum::canonical;
-use mosaik_wasm_sdk::{Error, Result, bail, ensure};
-use serde::de::value::SeqAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use mosaik_wasm_sdk::{Amount, Error, Mistakes, OperatorConfig, Result, Shape, bail, ensure};
 use serde_json::value::RawValue;
-use std::fmt;
 
 /// The maximum length of a key in bytes: 1 KiB.
 pub const KEY_LEN_MAX: usize = 1024;
@@ -19,42 +16,36 @@ pub const ALL_KEYS: &[u8] = b"";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct By(pub Vec<Field>);
 
-impl By {
-    /// Checks that there are at most this many fields.
-    ///
-    /// # Errors
-    /// Returns the number of fields.
-    pub fn at_most(&self, fields: usize) -> Result<()> {
-        let count = self.0.len();
-        ensure!(
-            count <= fields,
-            "config.by: {count} fields are more than {fields}"
-        );
-        Ok(())
+impl OperatorConfig for By {
+    const SHAPE: &'static Shape = &Shape::Either(&[Field::SHAPE, <Vec<Field>>::SHAPE]);
+
+    fn read(text: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        match text.as_bytes().first() {
+            Some(b'"') => Field::read(text, mistakes).map(|field| Self(vec![field])),
+            Some(b'[') => Vec::read(text, mistakes).map(Self),
+            _ => {
+                mistakes.expected("a field or a list of fields", text);
+                None
+            }
+        }
+    }
+
+    fn amount(&self) -> Option<Amount> {
+        Some(Amount::Items(self.0.len()))
     }
 }
 
-impl<'de> Deserialize<'de> for By {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ByVisitor;
-
-        impl<'de> Visitor<'de> for ByVisitor {
-            type Value = By;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a field or a list of fields")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<By, E> {
-                Ok(By(vec![Field::parse(text)?]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<By, A::Error> {
-                Ok(By(Vec::deserialize(SeqAccessDeserializer::new(seq))?))
-            }
-        }
-
-        deserializer.deserialize_any(ByVisitor)
+/// Reports if two sides of `by` have different numbers of fields.
+pub fn same_number(sides: [(&str, &By); 2], mistakes: &mut Mistakes) {
+    let [(name, one), (other_name, other)] = sides;
+    let (count, other) = (one.0.len(), other.0.len());
+    if count != other {
+        mistakes.add_at(
+            "by",
+            format_args!(
+                "`{name}` has {count} and `{other_name}` has {other} fields, but each pairs with one"
+            ),
+        );
     }
 }
 
@@ -150,20 +141,21 @@ impl KeyFields {
 /// Appends a scalar value in canonical form, since the same value can be written in several ways.
 fn write_scalar(name: &str, value: &RawValue, to: &mut Vec<u8>) -> Result<()> {
     if let Some(b'{' | b'[') = value.get().as_bytes().first() {
-        bail!("`{name}` is an object or an array, which cannot be a key");
+        bail!("`{name}` is an object or an array, which is invalid as a key");
     }
     canonical::write_scalar(value, to)
-        .map_err(|error| Error::new(format_args!("`{name}` cannot be a key: {error}")))
+        .map_err(|error| Error::new(format_args!("`{name}` is invalid as a key: {error}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mosaik_wasm_sdk::parse_config;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     fn key(by: &Value, datum: &str) -> Result<String> {
-        let by: By = serde_json::from_value(by.clone()).unwrap();
+        let by: By = parse_config(&by.to_string()).unwrap();
         let mut wanted = Wanted::default();
         let fields = KeyFields::new(&by, &mut wanted);
         let found = wanted.find::<4>(datum.as_bytes())?;
@@ -234,7 +226,7 @@ mod tests {
             let written = key(&json!(["a", "b", "c"]), &text).unwrap();
 
             let mut wanted = Wanted::default();
-            let fields = KeyFields::new(&serde_json::from_value(json!(["a", "b", "c"])).unwrap(), &mut wanted);
+            let fields = KeyFields::new(&parse_config(r#"["a", "b", "c"]"#).unwrap(), &mut wanted);
             let mut members = vec![b'{'];
             fields.write_members(written.as_bytes(), &mut members).unwrap();
             members.push(b'}');

@@ -7,7 +7,6 @@ pub mod fields;
 pub mod hash;
 pub mod key;
 pub mod members;
-pub mod pair;
 pub mod recent;
 pub mod saved;
 pub mod shape;

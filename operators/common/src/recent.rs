@@ -2,7 +2,6 @@
 //! first.
 
 use crate::saved::{load, save};
-use crate::size::Size;
 use lru::LruCache;
 use mosaik_wasm_sdk::{Entry, Error, Result, ensure};
 use serde::de::DeserializeOwned;
@@ -12,38 +11,16 @@ use serde::{Deserialize, Serialize};
 /// and its value.
 pub const KEY_OVERHEAD: usize = 100;
 
-/// The maximum number of keys and of their bytes, each key with [`KEY_OVERHEAD`].
+/// The number of bytes that one key takes at most.
+pub const KEY_BYTES_MAX: usize = crate::key::KEY_LEN_MAX + KEY_OVERHEAD;
+
+/// The maximum number of keys and of their bytes, each key with [`KEY_OVERHEAD`]. There must be room for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// The maximum number of keys.
     pub keys: usize,
     /// The maximum number of bytes.
     pub bytes: usize,
-}
-
-impl Bounds {
-    /// The default maximum number of keys: 100 000.
-    pub const DEFAULT_KEYS: usize = 100_000;
-    /// The default maximum number of bytes: 16 MiB. Together with a snapshot it fits into the default memory of an
-    /// operator.
-    pub const DEFAULT_BYTES: Size = Size(16 * 1024 * 1024);
-
-    /// Creates bounds from the fields `max_keys` and `max_bytes` of a configuration.
-    ///
-    /// # Errors
-    /// Fails if there is no room for a single key.
-    pub fn new(max_keys: usize, max_bytes: Size) -> Result<Self> {
-        const ONE_KEY: usize = crate::key::KEY_LEN_MAX + KEY_OVERHEAD;
-        ensure!(max_keys > 0, "config.max_keys: at least 1");
-        ensure!(
-            max_bytes.0 >= ONE_KEY,
-            "config.max_bytes: at least {ONE_KEY}, the most that one key takes"
-        );
-        Ok(Self {
-            keys: max_keys,
-            bytes: max_bytes.0,
-        })
-    }
 }
 
 /// Keys and their values, in order of use.
@@ -238,14 +215,6 @@ mod tests {
         };
         let error = Recent::<u32>::restore(bounds(3, 9999), 7, vec![broken]).unwrap_err();
         assert!(error.reason().starts_with("failed to read the saved state"));
-    }
-
-    #[test]
-    fn bounds_have_room_for_a_key() {
-        let error = |keys, bytes| Bounds::new(keys, Size(bytes)).unwrap_err().into_reason();
-        assert_eq!(error(0, 9999), "config.max_keys: at least 1");
-        assert!(error(1, 1000).starts_with("config.max_bytes: at least 1124"));
-        assert!(Bounds::new(1, Size(1124)).is_ok());
     }
 
     proptest! {

@@ -1,7 +1,6 @@
 //! [`Size`]: a configured number of bytes, such as `16MiB`.
 
-use serde::de::{Deserialize, Deserializer, Visitor};
-use std::fmt;
+use mosaik_wasm_sdk::{Amount, Mistakes, OperatorConfig, Shape};
 
 /// A number of bytes, written as in a manifest: `64KiB`, `16MiB`, `1GiB`, `4096B` or `4096`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,66 +23,70 @@ impl Size {
     }
 }
 
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SizeVisitor;
+impl OperatorConfig for Size {
+    const SHAPE: &'static Shape = &Shape::Either(&[
+        &Shape::Text {
+            form: "size",
+            limits: r#""pattern":"^[0-9]+(B|KiB|MiB|GiB)?$""#,
+        },
+        &Shape::Integer { min: Some(0) },
+    ]);
 
-        impl Visitor<'_> for SizeVisitor {
-            type Value = Size;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a size like 64KiB, 16MiB, or a number of bytes")
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, bytes: u64) -> Result<Size, E> {
-                let size = usize::try_from(bytes).map(Size);
-                size.map_err(|_| E::custom(format_args!("`{bytes}` exceeds the address space")))
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Size, E> {
-                Size::parse(text)
-                    .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
-            }
+    fn read(text: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        let size = match text
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'))
+        {
+            Some(text) => Self::parse(text),
+            None => Self::parse(text),
+        };
+        if size.is_none() {
+            mistakes.add(format_args!(
+                "must be a size like 64KiB, 16MiB, or a number of bytes, found {text}"
+            ));
         }
+        size
+    }
 
-        deserializer.deserialize_any(SizeVisitor)
+    fn amount(&self) -> Option<Amount> {
+        Some(Amount::Number(self.0 as f64))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use mosaik_wasm_sdk::parse_config;
 
     #[test]
     fn what_is_a_size() {
-        let size = |value: Value| serde_json::from_value::<Size>(value);
-        for (value, bytes) in [
-            (json!(0), 0),
-            (json!(4096), 4096),
-            (json!("4096"), 4096),
-            (json!("100B"), 100),
-            (json!("2KiB"), 2048),
-            (json!("16MiB"), 16 << 20),
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            (r#""4096""#, 4096),
+            (r#""100B""#, 100),
+            (r#""2KiB""#, 2048),
+            (r#""16MiB""#, 16 << 20),
         ] {
-            assert_eq!(size(value.clone()).unwrap(), Size(bytes), "{value}");
+            assert_eq!(parse_config::<Size>(text).unwrap(), Size(bytes), "{text}");
         }
-        for value in [
-            json!(-1),
-            json!(1.5),
-            json!(""),
-            json!("MiB"),
-            json!("1.5MiB"),
-            json!("1MB"),
-            json!("-1KiB"),
-            json!("99999999999999999GiB"),
-            json!(null),
+        for text in [
+            "-1",
+            "1.5",
+            r#""""#,
+            r#""MiB""#,
+            r#""1.5MiB""#,
+            r#""1MB""#,
+            r#""-1KiB""#,
+            r#""99999999999999999GiB""#,
+            "null",
+            "true",
         ] {
-            assert!(size(value.clone()).is_err(), "{value}");
+            assert!(parse_config::<Size>(text).is_err(), "{text}");
         }
         assert_eq!(
-            size(json!("1MB")).unwrap_err().to_string(),
-            "invalid value: string \"1MB\", expected a size like 64KiB, 16MiB, or a number of bytes"
+            parse_config::<Size>(r#""1MB""#).unwrap_err().reason(),
+            "config: must be a size like 64KiB, 16MiB, or a number of bytes, found \"1MB\""
         );
     }
 }

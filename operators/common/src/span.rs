@@ -1,8 +1,7 @@
 //! [`Span`]: a configured duration, such as `90s`.
 
 use crate::civil::DAY_MS;
-use serde::de::{Deserialize, Deserializer, Error as _};
-use std::borrow::Cow;
+use mosaik_wasm_sdk::{Mistakes, OperatorConfig, Shape};
 
 /// The maximum span: 1000 years. Sums of a few spans and a time stay far below the limits of 64 bits.
 const SPAN_MS_MAX: i64 = 1000 * 366 * DAY_MS;
@@ -35,14 +34,40 @@ impl Span {
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| {
-            D::Error::custom(format_args!(
-                "`{text}` is not a time like 500ms, 90s, 15m, 1h, 7d"
-            ))
-        })
+impl OperatorConfig for Span {
+    const SHAPE: &'static Shape = &Shape::Text {
+        form: "duration like `90s`",
+        limits: r#""pattern":"^[0-9]+(ms|s|m|h|d|w)$""#,
+    };
+
+    fn read(text: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        let text = String::read(text, mistakes)?;
+        let span = Self::parse(&text);
+        if span.is_none() {
+            mistakes.add(format_args!(
+                "`{text}` is not a duration like 500ms, 90s, 15m, 1h, 7d"
+            ));
+        }
+        span
+    }
+}
+
+/// A [`Span`] that is greater than 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait(pub Span);
+
+impl OperatorConfig for Wait {
+    const SHAPE: &'static Shape = &Shape::Text {
+        form: "duration above 0 like `15m`",
+        limits: r#""pattern":"^0*[1-9][0-9]*(ms|s|m|h|d|w)$""#,
+    };
+
+    fn read(text: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        let span = Span::read(text, mistakes)?;
+        if span.0 == 0 {
+            mistakes.add("must be greater than 0");
+        }
+        Some(Self(span))
     }
 }
 

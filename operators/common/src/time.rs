@@ -2,9 +2,7 @@
 //! contains them.
 
 use crate::fields::{self, Field};
-use mosaik_wasm_sdk::Error;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use mosaik_wasm_sdk::{Error, OperatorConfig};
 use serde_json::value::RawValue;
 use std::fmt;
 
@@ -67,28 +65,30 @@ const WEEKDAYS: [&str; 7] = [
 ];
 
 /// The unit of numeric times since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, OperatorConfig)]
 pub enum Unit {
     /// Seconds.
-    #[serde(rename = "s")]
+    #[config(name = "s")]
     Seconds,
     /// Milliseconds.
-    #[serde(rename = "ms")]
+    #[config(name = "ms")]
     Millis,
     /// Microseconds.
-    #[serde(rename = "us")]
+    #[config(name = "us")]
     Micros,
     /// Nanoseconds.
-    #[serde(rename = "ns")]
+    #[config(name = "ns")]
     Nanos,
 }
 
 /// The configured field of the event time: `date`, or `{field: at, unit: ms}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, OperatorConfig)]
+#[config(shorthand(field))]
 pub struct TimeField {
-    /// The field.
+    /// Field with the time.
     pub field: Field,
-    /// The unit of numeric times. If `None`, it is derived from their size.
+    /// Unit of numbers.
+    #[config(unset = "by the size of the number")]
     pub unit: Option<Unit>,
 }
 
@@ -110,42 +110,6 @@ impl TimeField {
                 fields::short(raw.get())
             ))
         })
-    }
-}
-
-impl<'de> Deserialize<'de> for TimeField {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(serde::Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct WithUnit {
-            field: Field,
-            unit: Option<Unit>,
-        }
-
-        struct TimeVisitor;
-
-        impl<'de> Visitor<'de> for TimeVisitor {
-            type Value = TimeField;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a field, or a field and a unit like {field: at, unit: ms}")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TimeField, E> {
-                Ok(TimeField {
-                    field: Field::parse(text)?,
-                    unit: None,
-                })
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TimeField, A::Error> {
-                let WithUnit { field, unit } =
-                    WithUnit::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(TimeField { field, unit })
-            }
-        }
-
-        deserializer.deserialize_any(TimeVisitor)
     }
 }
 

@@ -14,7 +14,10 @@ use mosaik_operator_common::hash::hash_128;
 use mosaik_operator_common::key::KeyFields;
 use mosaik_operator_common::recent::Recent;
 use mosaik_wasm_sdk::host::{self, CounterClass};
-use mosaik_wasm_sdk::{Binding, Entry, Error, FramesOperator, Outputs, Result, State, ensure};
+use mosaik_wasm_sdk::{
+    Binding, Entry, Error, FramesOperator, OperatorConfig, Outputs, Result, State, ensure,
+    parse_config,
+};
 
 /// The version of the saved state.
 const STATE_VERSION: u32 = 1;
@@ -43,11 +46,11 @@ mosaik_wasm_sdk::export!(DedupeOperator);
 
 impl FramesOperator for DedupeOperator {
     const OUTPUTS: &'static [&'static str] = &["out", "duplicates"];
-    const CONFIG_SCHEMA: &'static str = include_str!("../config.schema.json");
+    const CONFIG_SCHEMA: &'static str = Config::SCHEMA;
     const STATE_VERSION: u32 = STATE_VERSION;
 
     fn open(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
-        let config = Config::parse(config)?;
+        let config: Config = parse_config(config)?;
         let looks_into = !config.by.0.is_empty() || config.time.is_some();
         all_alike("dedupe", looks_into, inputs, outputs)?;
         let mut wanted = Wanted::default();
@@ -57,7 +60,7 @@ impl FramesOperator for DedupeOperator {
             wanted,
             keys,
             time_at,
-            passed: Recent::new(config.bounds()?),
+            passed: Recent::new(config.bounds()),
             key: Vec::new(),
             config,
         })
@@ -66,7 +69,7 @@ impl FramesOperator for DedupeOperator {
     fn process(&mut self, _port: usize, datum: &[u8], out: &mut Outputs) -> Result<()> {
         let now_ms = host::now();
         let time_ms = self.read(datum, now_ms)?;
-        let within_ms = self.config.within.map(|within| within.0);
+        let within_ms = self.config.within.map(|within| within.0.0);
         let known = self.passed.touch(&self.key, now_ms);
         let came_before = known.is_some_and(|passed_ms| {
             // A record older than the one that passed arrived late, and is a duplicate.
@@ -111,7 +114,7 @@ impl FramesOperator for DedupeOperator {
         if self.is_by_whole() {
             entries = entries.into_iter().map(with_key).collect::<Result<_>>()?;
         }
-        let (passed, gone) = Recent::restore(self.config.bounds()?, self.config.shape(), entries)?;
+        let (passed, gone) = Recent::restore(self.config.bounds(), self.config.shape(), entries)?;
         count_evicted(gone);
         self.passed = passed;
         Ok(())
@@ -151,7 +154,7 @@ impl DedupeOperator {
         };
         let now_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
         self.passed
-            .forget_while(|passed_ms| passed_ms.saturating_add(within.0) <= now_ms);
+            .forget_while(|passed_ms| passed_ms.saturating_add(within.0.0) <= now_ms);
     }
 }
 

@@ -357,6 +357,6 @@ proptest! {
     #[test]
     fn no_datum_panics(datum in "\\PC{0,40}", config in "\\PC{0,40}") {
         open(&json!({"by": "k"})).send(0, [datum]).unwrap();
-        let _ = Config::parse(&config);
+        let _ = parse_config::<Config>(&config);
     }
 }

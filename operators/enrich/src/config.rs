@@ -1,55 +1,68 @@
 //! [`Config`]: the configuration of an enrich operator.
 
-use mosaik_operator_common::key::By;
-use mosaik_operator_common::pair::pair;
-use mosaik_wasm_sdk::{Result, ensure, parse_config};
-use serde::Deserializer;
-use serde::de::{Deserialize, MapAccess, SeqAccess, Visitor};
+use mosaik_operator_common::key::{By, same_number};
+use mosaik_wasm_sdk::{Amount, Mistakes, OperatorConfig, OrderedMap, Shape};
 use serde_json::value::RawValue;
-use std::fmt;
 
 /// The maximum number of fields in a key.
 pub(crate) const KEY_FIELDS_MAX: usize = 8;
 
 /// The configuration.
-#[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, OperatorConfig)]
+#[config(check = check)]
 pub(crate) struct Config {
-    /// The fields of the record and of the row by which a row is found.
-    #[serde(deserialize_with = "by_sides")]
-    pub(crate) by: [By; 2],
-    /// The rows, each an object.
-    pub(crate) table: Vec<Box<RawValue>>,
-    /// The fields of the row to add; all except the key fields if not set.
+    /// Fields of the record and of the table by which a row is found.
+    pub(crate) by: Keys,
+    /// Rows, each with another key; usually from a file by `files`.
+    pub(crate) table: Vec<Row>,
+    /// Fields of the row to add; in a mapping, by their new names.
+    #[config(unset = "all but the key")]
     pub(crate) fields: Option<Fields>,
-    /// The field that contains the added fields as an object; if not set, they are added next to the record's own
-    /// fields.
+    /// Field that holds the added fields, as an object.
+    #[config(unset = "none: they are added to the record")]
     pub(crate) into: Option<String>,
-    /// The handling of records without a row.
-    #[serde(default)]
+    /// What happens to a record without a row.
+    #[config(default = "pass")]
     pub(crate) missing: Missing,
-    /// True if a field that the record already has is replaced.
-    #[serde(default)]
+    /// Replace a field that the record already has, even as `null`.
+    #[config(default = false)]
     pub(crate) overwrite: bool,
-    /// The maximum number of rows.
-    #[serde(default = "max_rows")]
-    pub(crate) max_rows: usize,
+    /// Maximum number of rows.
+    #[config(default = 100_000)]
+    max_rows: usize,
 }
 
-fn max_rows() -> usize {
-    100_000
+/// A row of the table.
+#[derive(Debug)]
+pub(crate) struct Row(pub(crate) Box<RawValue>);
+
+impl OperatorConfig for Row {
+    const SHAPE: &'static Shape = &Shape::Json {
+        form: "mapping",
+        schema: r#"{"type":"object"}"#,
+    };
+
+    fn read(text: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        Box::<RawValue>::read(text, mistakes).map(Self)
+    }
 }
 
-fn by_sides<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[By; 2], D::Error> {
-    pair(deserializer, ["datum", "table"])
+/// The fields by which a row is found, which may have other names in the table.
+#[derive(Debug, OperatorConfig)]
+#[config(shorthand(datum, table))]
+pub(crate) struct Keys {
+    /// Fields of the record.
+    #[config(min = 1, max = KEY_FIELDS_MAX)]
+    pub(crate) datum: By,
+    /// Fields of the table.
+    #[config(min = 1, max = KEY_FIELDS_MAX)]
+    pub(crate) table: By,
 }
 
 /// The handling of records without a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, OperatorConfig)]
 pub(crate) enum Missing {
     /// Passes the record unchanged.
-    #[default]
     Pass,
     /// Drops the record.
     Drop,
@@ -61,65 +74,79 @@ pub(crate) enum Missing {
 #[derive(Debug)]
 pub(crate) struct Fields(pub(crate) Vec<(String, String)>);
 
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
+impl OperatorConfig for Fields {
+    const SHAPE: &'static Shape = &Shape::Either(&[<Vec<Name>>::SHAPE, <OrderedMap<Name>>::SHAPE]);
 
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of fields, or a map from new names to fields")
+    fn read(text: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        let fields = match text.as_bytes().first() {
+            Some(b'[') => {
+                let names = Vec::<Name>::read(text, mistakes)?.into_iter();
+                names.map(|Name(name)| (name.clone(), name)).collect()
             }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Fields, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = seq.next_element::<String>()? {
-                    fields.push((field.clone(), field));
-                }
-                Ok(Fields(fields))
+            Some(b'{') => {
+                let names = OrderedMap::<Name>::read(text, mistakes)?.0.into_iter();
+                names.map(|(new, Name(name))| (new, name)).collect()
             }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    fields.push(entry);
-                }
-                Ok(Fields(fields))
+            _ => {
+                mistakes.expected(
+                    "a list of fields, or a mapping from new names to fields",
+                    text,
+                );
+                return None;
             }
-        }
+        };
+        Some(Self(fields))
+    }
 
-        deserializer.deserialize_any(FieldsVisitor)
+    fn amount(&self) -> Option<Amount> {
+        Some(Amount::Items(self.0.len()))
     }
 }
 
-impl Config {
-    /// Parses and validates a configuration, except for its rows.
-    pub(crate) fn parse(text: &str) -> Result<Self> {
-        let config: Self = parse_config(text)?;
-        let [datum, table] = &config.by;
-        let (count, other) = (datum.0.len(), table.0.len());
-        ensure!(
-            count == other,
-            "config.by: {count} fields of the datum, and {other} of the table"
+/// The name of a field of a row.
+#[derive(Debug)]
+struct Name(String);
+
+impl OperatorConfig for Name {
+    const SHAPE: &'static Shape = &Shape::Text {
+        form: "field",
+        limits: "",
+    };
+
+    fn read(text: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        String::read(text, mistakes).map(Self)
+    }
+}
+
+fn check(config: &Config, mistakes: &mut Mistakes) {
+    let Keys { datum, table } = &config.by;
+    same_number([("datum", datum), ("table", table)], mistakes);
+    let (rows, most) = (config.table.len(), config.max_rows);
+    if rows > most {
+        mistakes.add_at(
+            "table",
+            format_args!("{rows} rows are more than {most} (max_rows)"),
         );
-        ensure!(
-            (1..=KEY_FIELDS_MAX).contains(&count),
-            "config.by: a key has 1 to {KEY_FIELDS_MAX} fields, not {count}"
-        );
-        let (rows, most) = (config.table.len(), config.max_rows);
-        ensure!(
-            rows <= most,
-            "config.table: {rows} rows are more than {most} (max_rows)"
-        );
-        if let Some(Fields(fields)) = &config.fields {
-            for (index, (name, _)) in fields.iter().enumerate() {
-                ensure!(
-                    !fields.iter().take(index).any(|(other, _)| other == name),
-                    "config.fields: two fields would be called `{name}`"
+    }
+    if let Some(Fields(fields)) = &config.fields {
+        for (index, (name, _)) in fields.iter().enumerate() {
+            if fields.iter().take(index).any(|(other, _)| other == name) {
+                mistakes.add_at(
+                    "fields",
+                    format_args!("two fields would be called `{name}`"),
                 );
             }
         }
-        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mosaik_wasm_sdk::testing::documented;
+
+    #[test]
+    fn the_reference_is_generated() {
+        documented::<Config>(env!("CARGO_MANIFEST_DIR"));
     }
 }

@@ -12,7 +12,9 @@ use config::{Config, Missing};
 use mosaik_operator_common::encodings::only_json;
 use mosaik_operator_common::members::members;
 use mosaik_wasm_sdk::host::{self, CounterClass};
-use mosaik_wasm_sdk::{Binding, FramesOperator, Outputs, Result, bail};
+use mosaik_wasm_sdk::{
+    Binding, FramesOperator, OperatorConfig, Outputs, Result, bail, parse_config,
+};
 use table::{KeyReader, Table};
 
 /// The operator.
@@ -29,14 +31,14 @@ pub struct EnrichOperator {
 mosaik_wasm_sdk::export!(EnrichOperator);
 
 impl FramesOperator for EnrichOperator {
-    const CONFIG_SCHEMA: &'static str = include_str!("../config.schema.json");
+    const CONFIG_SCHEMA: &'static str = Config::SCHEMA;
 
     fn open(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
-        let mut config = Config::parse(config)?;
+        let mut config: Config = parse_config(config)?;
         only_json("enrich", inputs, outputs)?;
         Ok(Self {
             table: Table::read(&mut config)?,
-            keys: KeyReader::new(&config.by[0]),
+            keys: KeyReader::new(&config.by.datum),
             missing: config.missing,
             overwrite: config.overwrite,
             key: Vec::new(),

@@ -1,6 +1,6 @@
 //! [`Table`]: rows by key.
 
-use crate::config::{Config, Fields, KEY_FIELDS_MAX};
+use crate::config::{Config, Fields, KEY_FIELDS_MAX, Row};
 use mosaik_operator_common::fields::Wanted;
 use mosaik_operator_common::key::{By, KeyFields};
 use mosaik_operator_common::members::members;
@@ -63,12 +63,12 @@ impl Table {
     /// Names the row.
     pub(crate) fn read(config: &mut Config) -> Result<Self> {
         let rows = std::mem::take(&mut config.table);
-        let mut keys = KeyReader::new(&config.by[1]);
+        let mut keys = KeyReader::new(&config.by.table);
         let mut names = HashSet::new();
         let mut table = HashMap::with_capacity(rows.len());
         let mut key = Vec::new();
         let is_empty = rows.is_empty();
-        for (index, row) in rows.into_iter().enumerate() {
+        for (index, Row(row)) in rows.into_iter().enumerate() {
             let wrong = |reason: &dyn std::fmt::Display| {
                 Error::new(format_args!("config.table[{index}]: {reason}"))
             };
@@ -122,7 +122,14 @@ fn added(config: &Config, row: &RawValue, seen: &mut HashSet<String>) -> Result<
             }
         }
     } else {
-        let is_key = |name: &str| config.by[1].0.iter().any(|field| field.to_string() == name);
+        let is_key = |name: &str| {
+            config
+                .by
+                .table
+                .0
+                .iter()
+                .any(|field| field.to_string() == name)
+        };
         for (name, value) in members.iter().filter(|(name, _)| !is_key(name)) {
             add(name, value)?;
         }

@@ -132,7 +132,10 @@ fn what_no_row_is_for() {
 #[test]
 fn errors_say_what_and_where() {
     for (more, expected) in [
-        (json!({"table": {}}), "config.table: invalid type: map"),
+        (
+            json!({"table": {}}),
+            "config.table: must be a list, found a mapping",
+        ),
         (json!({"table": [7]}), "config.table[0]: not a JSON object"),
         (
             json!({"table": [{"city": "A"}, {"City": "B"}]}),
@@ -160,15 +163,15 @@ fn errors_say_what_and_where() {
         ),
         (
             json!({"by": {"datum": "a", "table": ["a", "b"]}}),
-            "config.by: 1 fields of the datum, and 2 of the table",
+            "config.by: `datum` has 1 and `table` has 2 fields, but each pairs with one",
         ),
         (
             json!({"by": {"datum": "a"}}),
-            "config.by: `table` is missing",
+            "config.by: missing key `table`",
         ),
         (
             json!({"missing": "ignore"}),
-            "config.missing: unknown variant `ignore`",
+            "config.missing: unknown value `ignore`, expected `pass`, `drop`, `reject`",
         ),
         (
             json!({"max_rows": 1}),
@@ -176,7 +179,7 @@ fn errors_say_what_and_where() {
         ),
         (
             json!({"overwrite": "yes"}),
-            "config.overwrite: invalid type",
+            "config.overwrite: must be `true` or `false`, found a text",
         ),
     ] {
         let error = Harness::<EnrichOperator>::open(&config(more.clone())).unwrap_err();
@@ -187,7 +190,7 @@ fn errors_say_what_and_where() {
         );
     }
     let error = Harness::<EnrichOperator>::open(r#"{"by":"k"}"#).unwrap_err();
-    assert_eq!(error.reason(), "config: missing field `table`");
+    assert_eq!(error.reason(), "config: missing key `table`");
 }
 
 fn missing() -> impl Strategy<Value = &'static str> {

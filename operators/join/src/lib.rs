@@ -16,7 +16,9 @@ use mosaik_operator_common::encodings::only_json;
 use mosaik_operator_common::fields::Wanted;
 use mosaik_operator_common::key::KeyFields;
 use mosaik_wasm_sdk::host::{self, CounterClass};
-use mosaik_wasm_sdk::{Binding, FramesOperator, Outcome, Outputs, Result, State, ensure};
+use mosaik_wasm_sdk::{
+    Binding, FramesOperator, OperatorConfig, Outcome, Outputs, Result, State, ensure, parse_config,
+};
 use serde_json::value::RawValue;
 use side::{At, Held, Key, Side};
 use std::collections::VecDeque;
@@ -90,19 +92,19 @@ struct Matching {
 impl FramesOperator for JoinOperator {
     const INPUTS: &'static [&'static str] = &config::SIDES;
     const OUTPUTS: &'static [&'static str] = &["out", "late"];
-    const CONFIG_SCHEMA: &'static str = include_str!("../config.schema.json");
+    const CONFIG_SCHEMA: &'static str = Config::SCHEMA;
     const STATE_VERSION: u32 = saved::VERSION;
 
     fn open(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
-        let config = Config::parse(config)?;
+        let config: Config = parse_config(config)?;
         only_json("join", inputs, outputs)?;
         let input = |side: usize| {
             let mut wanted = Wanted::default();
-            let keys = KeyFields::new(&config.by[side], &mut wanted);
+            let keys = KeyFields::new(config.by.sides()[side], &mut wanted);
             let time_at = config
                 .time
                 .as_ref()
-                .map(|time| wanted.add(&time[side].field));
+                .map(|time| wanted.add(&time.sides()[side].field));
             Input {
                 wanted,
                 keys,
@@ -215,7 +217,7 @@ impl JoinOperator {
     fn time_of(&self, port: usize, found: &[Option<&RawValue>], clock_ms: u64) -> Result<i64> {
         let input = &self.inputs[port];
         match (&self.config.time, input.time_at) {
-            (Some(time), Some(at)) => time[port].read(input.wanted.required(found, at)?),
+            (Some(time), Some(at)) => time.sides()[port].read(input.wanted.required(found, at)?),
             // A clock that is set back does not make records late.
             _ => Ok(clock_time(clock_ms).max(self.clocks[port].newest)),
         }
@@ -224,7 +226,7 @@ impl JoinOperator {
     /// Returns the time before which records of that side are late.
     fn closed_to(&self, side: usize) -> i64 {
         let newest = self.clocks[side].newest;
-        newest.saturating_sub(self.config.lateness_ms())
+        newest.saturating_sub(self.config.lateness.0)
     }
 
     /// Advances the time of a side; with the host's clock, of both sides.

@@ -20,7 +20,9 @@ use config::Config;
 use jaq_core::{Ctx, Vars};
 use jaq_json::Val;
 use mosaik_operator_common::encodings::only_json;
-use mosaik_wasm_sdk::{Binding, FramesOperator, Outputs, Result, bail, ensure, parse_config};
+use mosaik_wasm_sdk::{
+    Binding, FramesOperator, OperatorConfig, Outputs, Result, bail, ensure, parse_config,
+};
 
 /// The operator.
 pub struct JqOperator {
@@ -40,7 +42,7 @@ impl std::fmt::Debug for JqOperator {
 }
 
 impl FramesOperator for JqOperator {
-    const CONFIG_SCHEMA: &'static str = include_str!("../config.schema.json");
+    const CONFIG_SCHEMA: &'static str = Config::SCHEMA;
 
     fn open(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
         let Config {

@@ -333,13 +333,13 @@ fn errors_point_into_the_filter() {
         Harness::<JqOperator>::open("{}")
             .unwrap_err()
             .reason()
-            .contains("missing field `filter`")
+            .contains("missing key `filter`")
     );
     assert!(
         Harness::<JqOperator>::open("7")
             .unwrap_err()
             .reason()
-            .contains("expected a filter")
+            .contains("must be a text, found a number")
     );
     let text = Harness::<JqOperator>::open_on("\".\"", &[binding("in", "text")], &[]).unwrap_err();
     assert_eq!(

@@ -2,35 +2,41 @@
 
 use crate::rate::{COUNT_MAX, Rate};
 use mosaik_operator_common::key::By;
-use mosaik_operator_common::recent::Bounds;
+use mosaik_operator_common::recent::{Bounds, KEY_BYTES_MAX};
 use mosaik_operator_common::shape::shape;
 use mosaik_operator_common::size::Size;
-use mosaik_wasm_sdk::{Error, Result, bail, ensure, parse_config};
+use mosaik_wasm_sdk::OperatorConfig;
 
 /// The maximum number of fields in a key.
 pub(crate) const KEY_FIELDS_MAX: usize = 16;
 
 /// The configuration.
-#[derive(Debug, Clone, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, OperatorConfig)]
+#[config(one_of(every, rate, fraction))]
 pub(crate) struct Config {
-    /// Passes one record in N.
+    /// Pass the first record, and every Nth after it.
+    #[config(min = 1)]
     every: Option<u64>,
-    /// Passes at most N records in a time, by the host's clock.
+    /// Pass at most this many per time, by the host's clock.
     rate: Option<Rate>,
-    /// The maximum number of records that pass at once.
-    burst: Option<u64>,
-    /// Passes this fraction of all keys.
+    /// Pass all records of this fraction of the keys.
+    #[config(min = 0, max = 1)]
     fraction: Option<f64>,
-    /// Makes operators with different seeds choose different keys.
-    seed: Option<String>,
-    /// The fields whose values are sampled separately.
-    #[serde(default)]
+    /// Maximum number of records that pass at once, after a pause.
+    #[config(unset = "that of the rate", min = 1, max = COUNT_MAX, requires(rate))]
+    burst: Option<u64>,
+    /// Text that selects other keys.
+    #[config(default = "", requires(fraction))]
+    seed: String,
+    /// Fields whose values are sampled separately.
+    #[config(unset = "all records together", max = KEY_FIELDS_MAX)]
     pub(crate) by: By,
-    /// The maximum number of keys.
-    max_keys: Option<usize>,
-    /// The maximum number of bytes of keys.
-    max_bytes: Option<Size>,
+    /// Maximum number of keys.
+    #[config(default = 100_000, min = 1, requires(by), conflicts(fraction))]
+    max_keys: usize,
+    /// Maximum size of the keys: each as JSON, plus 100 bytes.
+    #[config(default = "16MiB", min = KEY_BYTES_MAX, requires(by), conflicts(fraction))]
+    max_bytes: Size,
 }
 
 /// The selection of records that pass.
@@ -47,65 +53,23 @@ pub(crate) enum Method {
 }
 
 impl Config {
-    /// Parses and validates a configuration.
-    pub(crate) fn parse(text: &str) -> Result<Self> {
-        let config: Self = parse_config(text)?;
-        config.by.at_most(KEY_FIELDS_MAX)?;
-        config.method()?;
-        config.bounds()?;
-        Ok(config)
+    pub(crate) fn method(&self) -> Method {
+        match (self.rate, self.fraction) {
+            (Some(rate), _) => Method::Turn(Turn::Rate(rate, self.burst.unwrap_or(rate.count))),
+            (None, Some(fraction)) => Method::Fraction {
+                threshold: threshold(fraction),
+                seed: self.seed.clone(),
+            },
+            // One of the three is set.
+            (None, None) => Method::Turn(Turn::Every(self.every.unwrap_or(1))),
+        }
     }
 
-    pub(crate) fn method(&self) -> Result<Method> {
-        let method = match (self.every, self.rate, self.fraction) {
-            (Some(every), None, None) => {
-                ensure!(every > 0, "config.every: at least 1");
-                Method::Turn(Turn::Every(every))
-            }
-            (None, Some(rate), None) => {
-                let burst = self.burst.unwrap_or(rate.count);
-                ensure!(
-                    (1..=COUNT_MAX).contains(&burst),
-                    "config.burst: from 1 to {COUNT_MAX}"
-                );
-                Method::Turn(Turn::Rate(rate, burst))
-            }
-            (None, None, Some(fraction)) => {
-                ensure!(
-                    (0.0..=1.0).contains(&fraction),
-                    "config.fraction: from 0 to 1, not {fraction}"
-                );
-                Method::Fraction {
-                    threshold: threshold(fraction),
-                    seed: self.seed.clone().unwrap_or_default(),
-                }
-            }
-            _ => bail!("config: set exactly one of `every`, `rate` and `fraction`"),
-        };
-        let is_rate = matches!(method, Method::Turn(Turn::Rate(..)));
-        let is_fraction = matches!(method, Method::Fraction { .. });
-        let holds_keys = !is_fraction && !self.by.0.is_empty();
-        let idle = |name: &str, of: &str| Error::new(format_args!("config.{name}: only with {of}"));
-        if self.burst.is_some() && !is_rate {
-            return Err(idle("burst", "`rate`"));
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            keys: self.max_keys,
+            bytes: self.max_bytes.0,
         }
-        if self.seed.is_some() && !is_fraction {
-            return Err(idle("seed", "`fraction`"));
-        }
-        if self.max_keys.is_some() && !holds_keys {
-            return Err(idle("max_keys", "`by`, and `every` or `rate`"));
-        }
-        if self.max_bytes.is_some() && !holds_keys {
-            return Err(idle("max_bytes", "`by`, and `every` or `rate`"));
-        }
-        Ok(method)
-    }
-
-    pub(crate) fn bounds(&self) -> Result<Bounds> {
-        Bounds::new(
-            self.max_keys.unwrap_or(Bounds::DEFAULT_KEYS),
-            self.max_bytes.unwrap_or(Bounds::DEFAULT_BYTES),
-        )
     }
 
     /// A hash of the settings that must not change for a saved state to be valid.
@@ -136,62 +100,63 @@ fn threshold(fraction: f64) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mosaik_wasm_sdk::parse_config;
+    use mosaik_wasm_sdk::testing::documented;
+
+    #[test]
+    fn the_reference_is_generated() {
+        documented::<Config>(env!("CARGO_MANIFEST_DIR"));
+    }
 
     #[test]
     fn errors_say_what_and_where() {
         for (config, expected) in [
-            (
-                "",
-                "config: set exactly one of `every`, `rate` and `fraction`",
-            ),
+            ("", "config: set exactly one of `every`, `rate`, `fraction`"),
             (r#"{"every":2,"rate":"1/s"}"#, "config: set exactly one"),
-            (r#"{"every":0}"#, "config.every: at least 1"),
+            (r#"{"every":0}"#, "config.every: must be at least 1"),
             (
                 r#"{"every":-1}"#,
-                "config.every: invalid value: integer `-1`",
+                "config.every: must be a whole number of at least 0, found -1",
             ),
             (
                 r#"{"rate":"fast"}"#,
                 "config.rate: `fast` is not a rate like 100/s",
             ),
-            (r#"{"rate":"1/s","burst":0}"#, "config.burst: from 1 to"),
             (
-                r#"{"fraction":1.5}"#,
-                "config.fraction: from 0 to 1, not 1.5",
+                r#"{"rate":"1/s","burst":0}"#,
+                "config.burst: must be 1 to 1000000000",
             ),
-            (
-                r#"{"fraction":-0.5}"#,
-                "config.fraction: from 0 to 1, not -0.5",
-            ),
+            (r#"{"fraction":1.5}"#, "config.fraction: must be 0 to 1"),
+            (r#"{"fraction":-0.5}"#, "config.fraction: must be 0 to 1"),
             (
                 r#"{"fraction":"all"}"#,
-                "config.fraction: invalid type: string \"all\"",
+                "config.fraction: must be a number, found a text",
             ),
-            (r#"{"every":2,"burst":1}"#, "config.burst: only with `rate`"),
+            (r#"{"every":2,"burst":1}"#, "config.burst: requires `rate`"),
             (
                 r#"{"every":2,"seed":"x"}"#,
-                "config.seed: only with `fraction`",
+                "config.seed: requires `fraction`",
             ),
             (
                 r#"{"every":2,"max_keys":1}"#,
-                "config.max_keys: only with `by`",
+                "config.max_keys: requires `by`",
             ),
             (
                 r#"{"fraction":0.5,"by":"k","max_bytes":"1MiB"}"#,
-                "config.max_bytes: only with `by`",
+                "config.max_bytes: cannot be combined with `fraction`",
             ),
             (
                 r#"{"every":2,"by":"k","max_keys":0}"#,
-                "config.max_keys: at least 1",
+                "config.max_keys: must be at least 1",
             ),
             (
                 r#"{"every":2,"by":"k","max_bytes":7}"#,
-                "config.max_bytes: at least 1124",
+                "config.max_bytes: must be at least 1124",
             ),
             (r#"{"every":2,"by":""}"#, "config.by: a field has a name"),
-            (r#"{"evry":2}"#, "config.evry: unknown field `evry`"),
+            (r#"{"evry":2}"#, "config.evry: unknown key `evry`"),
         ] {
-            let error = Config::parse(config).unwrap_err().into_reason();
+            let error = parse_config::<Config>(config).unwrap_err().into_reason();
             assert!(
                 error.starts_with(expected),
                 "{config}\n  gave {error}\n  not  {expected}"
@@ -199,8 +164,8 @@ mod tests {
         }
         let fields = vec!["a"; KEY_FIELDS_MAX + 1];
         let config = serde_json::json!({"every": 2, "by": fields}).to_string();
-        let error = Config::parse(&config).unwrap_err();
-        assert_eq!(error.reason(), "config.by: 17 fields are more than 16");
+        let error = parse_config::<Config>(&config).unwrap_err();
+        assert_eq!(error.reason(), "config.by: must have at most 16 items");
     }
 
     #[test]

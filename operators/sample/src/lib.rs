@@ -16,7 +16,9 @@ use mosaik_operator_common::key::KeyFields;
 use mosaik_operator_common::recent::Recent;
 use mosaik_operator_common::saved::{load, save};
 use mosaik_wasm_sdk::host::{self, CounterClass};
-use mosaik_wasm_sdk::{Binding, Entry, FramesOperator, Outputs, Result, State, ensure};
+use mosaik_wasm_sdk::{
+    Binding, Entry, FramesOperator, OperatorConfig, Outputs, Result, State, ensure, parse_config,
+};
 use rate::Bucket;
 use serde::{Deserialize, Serialize};
 
@@ -53,19 +55,19 @@ enum Seen {
 
 impl FramesOperator for SampleOperator {
     const OUTPUTS: &'static [&'static str] = &["out", "rest"];
-    const CONFIG_SCHEMA: &'static str = include_str!("../config.schema.json");
+    const CONFIG_SCHEMA: &'static str = Config::SCHEMA;
     const STATE_VERSION: u32 = STATE_VERSION;
 
     fn open(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
-        let config = Config::parse(config)?;
+        let config: Config = parse_config(config)?;
         all_alike("sample", !config.by.0.is_empty(), inputs, outputs)?;
         let mut wanted = Wanted::default();
         Ok(Self {
-            method: config.method()?,
+            method: config.method(),
             keys: KeyFields::new(&config.by, &mut wanted),
             wanted,
             alone: None,
-            by_key: Recent::new(config.bounds()?),
+            by_key: Recent::new(config.bounds()),
             key: Vec::new(),
             config,
         })
@@ -144,7 +146,7 @@ impl FramesOperator for SampleOperator {
             );
             seen = Some(alone);
         }
-        let (by_key, gone) = Recent::restore(self.config.bounds()?, shape, by_key)?;
+        let (by_key, gone) = Recent::restore(self.config.bounds(), shape, by_key)?;
         count_evicted(gone);
         self.alone = seen;
         self.by_key = by_key;

@@ -2,9 +2,8 @@
 //! it.
 
 use mosaik_operator_common::span::Span;
-use serde::de::{Deserialize, Deserializer, Error as _};
-use serde::{Deserialize as DeserializeDerive, Serialize};
-use std::borrow::Cow;
+use mosaik_wasm_sdk::{Mistakes, OperatorConfig, Shape};
+use serde::{Deserialize, Serialize};
 
 /// The maximum number of records of a rate, and the maximum burst.
 pub(crate) const COUNT_MAX: u64 = 1_000_000_000;
@@ -35,19 +34,26 @@ impl Rate {
     }
 }
 
-impl<'de> Deserialize<'de> for Rate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| {
-            D::Error::custom(format_args!(
+impl OperatorConfig for Rate {
+    const SHAPE: &'static Shape = &Shape::Text {
+        form: "rate like `100/s`, `5/m`, `1/10s`",
+        limits: r#""pattern":"^[0-9]+/[0-9]*(ms|s|m|h|d|w)$""#,
+    };
+
+    fn read(text: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        let text = String::read(text, mistakes)?;
+        let rate = Self::parse(&text);
+        if rate.is_none() {
+            mistakes.add(format_args!(
                 "`{text}` is not a rate like 100/s, 5/m or 1/10s, of 1 to {COUNT_MAX} in a time greater than 0"
-            ))
-        })
+            ));
+        }
+        rate
     }
 }
 
 /// A token bucket. Each passing record takes one token. Tokens are added at the rate, up to the burst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, DeserializeDerive)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Bucket {
     /// The available tokens in fractions: one token has as many as the rate's time has ms.
     parts: u128,

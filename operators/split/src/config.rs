@@ -2,45 +2,40 @@
 
 use crate::ports::{OTHER, PORTS, Port};
 use mosaik_datum::Criteria;
-use mosaik_wasm_sdk::{Binding, Result, bail, ensure, parse_config};
+use mosaik_wasm_sdk::{Binding, OperatorConfig, Result, bail, ensure, parse_config};
 
 /// The maximum number of routes.
 const ROUTES_MAX: usize = 64;
 
 /// The configuration.
-#[derive(Debug, Clone, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, OperatorConfig)]
+#[config(definitions = include_str!("../criteria.schema.json"))]
 pub(crate) struct Config {
-    /// The routes, in the order in which they are tried.
+    /// Routes of records to ports, tried in this order.
+    #[config(min = 1, max = ROUTES_MAX)]
     pub(crate) routes: Vec<Route>,
-    /// The number of routes that a record may take.
-    #[serde(default, rename = "match")]
+    /// Routes that a record takes: the first that matches, or all.
+    #[config(name = "match", default = "first")]
     pub(crate) matching: Matching,
-    /// The port for records that match no route.
-    #[serde(default = "other")]
+    /// Port for records that match no route.
+    #[config(default = "other")]
     pub(crate) default: Port,
 }
 
-fn other() -> Port {
-    OTHER
-}
-
 /// A route to an output port.
-#[derive(Debug, Clone, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, OperatorConfig)]
 pub(crate) struct Route {
-    /// The port.
+    /// Output port.
     pub(crate) to: Port,
-    /// The criteria of the route.
+    /// Criteria of the records that take the route.
+    #[config(serde, schema = r##"{"$ref":"#/$defs/criteria"}"##)]
     pub(crate) when: Criteria,
 }
 
 /// The number of routes that a record may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, OperatorConfig)]
 pub(crate) enum Matching {
     /// The first one that matches.
-    #[default]
     First,
     /// All that match.
     All,
@@ -52,15 +47,6 @@ impl Config {
     pub(crate) fn parse(text: &str, outputs: &[Binding]) -> Result<Self> {
         let config: Self = parse_config(text)?;
         let routes = &config.routes;
-        ensure!(
-            !routes.is_empty(),
-            "config.routes: name at least one, like {{to: a, when: {{symbol: ETH}}}}"
-        );
-        ensure!(
-            routes.len() <= ROUTES_MAX,
-            "config.routes: {} are more than {ROUTES_MAX}",
-            routes.len()
-        );
         let bound = |port: Port| outputs.iter().any(|output| output.port == port.name());
         for (index, route) in routes.iter().enumerate() {
             let port = route.to.name();
@@ -97,16 +83,21 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mosaik_wasm_sdk::testing::binding;
+    use mosaik_wasm_sdk::testing::{binding, documented};
+
+    #[test]
+    fn the_reference_is_generated() {
+        documented::<Config>(env!("CARGO_MANIFEST_DIR"));
+    }
 
     #[test]
     fn errors_say_what_and_where() {
         for (config, expected) in [
-            ("{}", "config: missing field `routes`"),
-            (r#"{"routes":[]}"#, "config.routes: name at least one"),
+            ("{}", "config: missing key `routes`"),
+            (r#"{"routes":[]}"#, "config.routes: must have 1 to 64 items"),
             (
                 r#"{"routes":[{"to":"a"}]}"#,
-                "config.routes[0]: missing field `when`",
+                "config.routes[0]: missing key `when`",
             ),
             (
                 r#"{"routes":[{"to":"z","when":{}}]}"#,
@@ -138,11 +129,11 @@ mod tests {
             ),
             (
                 r#"{"routes":[{"to":"a","when":{"x":1}}],"match":"any"}"#,
-                "config.match: unknown variant `any`, expected `first` or `all`",
+                "config.match: unknown value `any`, expected `first`, `all`",
             ),
             (
                 r#"{"routes":[{"to":"a","when":{},"from":"b"}]}"#,
-                "config.routes[0].from: unknown field `from`",
+                "config.routes[0].from: unknown key `from`",
             ),
         ] {
             let error = Config::parse(config, &[binding("a", "json"), binding("b", "json")]);
@@ -155,6 +146,6 @@ mod tests {
         let route = r#"{"to":"a","when":{"x":1}}"#;
         let many = format!(r#"{{"routes":[{}]}}"#, [route; ROUTES_MAX + 1].join(","));
         let error = Config::parse(&many, &[binding("a", "json")]).unwrap_err();
-        assert_eq!(error.reason(), "config.routes: 65 are more than 64");
+        assert_eq!(error.reason(), "config.routes: must have 1 to 64 items");
     }
 }

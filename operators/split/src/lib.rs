@@ -12,7 +12,7 @@ use config::{Config, Matching};
 use mosaik_datum::criteria::Selector;
 use mosaik_datum::{Criteria, Encoding};
 use mosaik_operator_common::encodings::only_json;
-use mosaik_wasm_sdk::{Binding, Error, FramesOperator, Outputs, Result, host};
+use mosaik_wasm_sdk::{Binding, Error, FramesOperator, OperatorConfig, Outputs, Result, host};
 use ports::{PORTS, Port};
 
 /// The operator.
@@ -27,7 +27,7 @@ mosaik_wasm_sdk::export!(SplitOperator);
 
 impl FramesOperator for SplitOperator {
     const OUTPUTS: &'static [&'static str] = PORTS;
-    const CONFIG_SCHEMA: &'static str = include_str!("../config.schema.json");
+    const CONFIG_SCHEMA: &'static str = Config::SCHEMA;
 
     fn open(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
         let config = Config::parse(config, outputs)?;

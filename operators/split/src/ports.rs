@@ -1,7 +1,6 @@
 //! The output ports. They are fixed, because an operator names them before it receives its configuration.
 
-use serde::de::{Deserialize, Deserializer, Error as _};
-use std::borrow::Cow;
+use mosaik_wasm_sdk::{Mistakes, OperatorConfig, Shape};
 
 /// The names of the ports, by number.
 pub(crate) const PORTS: &[&str] = &[
@@ -21,14 +20,17 @@ impl Port {
     }
 }
 
-impl<'de> Deserialize<'de> for Port {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = Cow::<str>::deserialize(deserializer)?;
+impl OperatorConfig for Port {
+    const SHAPE: &'static Shape = &Shape::Words(PORTS);
+
+    fn read(text: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        let name = String::read(text, mistakes)?;
         let port = PORTS.iter().position(|port| *port == name);
-        port.map(Self).ok_or_else(|| {
-            D::Error::custom(format_args!(
+        if port.is_none() {
+            mistakes.add(format_args!(
                 "unknown port `{name}`; the ports are `a` to `p` and `other`"
-            ))
-        })
+            ));
+        }
+        port.map(Self)
     }
 }

@@ -21,7 +21,7 @@ fn sent(harness: &mut Harness<SplitOperator>) -> Vec<(&'static str, String)> {
 #[test]
 fn the_schema_is_json_and_names_the_ports() {
     let schema: Value = serde_json::from_str(SplitOperator::CONFIG_SCHEMA).unwrap();
-    assert_eq!(schema["$defs"]["port"]["enum"], json!(PORTS));
+    assert_eq!(schema["properties"]["default"]["enum"], json!(PORTS));
 }
 
 #[test]

@@ -3,12 +3,10 @@
 use crate::number::{Kept, Number, write_integer};
 use crate::sum::Sum;
 use mosaik_operator_common::fields::Field;
-use mosaik_wasm_sdk::{Result, ensure};
+use mosaik_wasm_sdk::{Amount, Mistakes, OperatorConfig, OrderedMap, Result, Shape, ensure};
 use serde::Serialize;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::cmp::Ordering;
-use std::fmt;
 
 /// The maximum number of fields and aggregates of an operator.
 pub(crate) const VALUES_MAX: usize = 32;
@@ -17,8 +15,7 @@ pub(crate) const VALUES_MAX: usize = 32;
 const HELD_LEN_MAX: usize = 1024;
 
 /// The kind of an aggregate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Count,
     Sum,
@@ -42,65 +39,66 @@ pub(crate) struct Aggregate {
 #[derive(Debug, Clone)]
 pub(crate) struct Aggregates(pub(crate) Vec<Aggregate>);
 
+/// An aggregate without its name.
 struct Spec(Kind, Option<Field>);
 
-impl<'de> Deserialize<'de> for Spec {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SpecVisitor;
+/// An aggregate of a field.
+#[derive(OperatorConfig)]
+#[config(one_of(count, sum, min, max, avg, first, last))]
+struct OfField {
+    count: Option<Field>,
+    sum: Option<Field>,
+    min: Option<Field>,
+    max: Option<Field>,
+    avg: Option<Field>,
+    first: Option<Field>,
+    last: Option<Field>,
+}
 
-        impl<'de> Visitor<'de> for SpecVisitor {
-            type Value = Spec;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("count, or an aggregate of a field like {avg: price}")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Spec, E> {
-                match Kind::deserialize(serde::de::value::StrDeserializer::new(text))? {
-                    Kind::Count => Ok(Spec(Kind::Count, None)),
-                    _ => Err(E::custom(format_args!(
-                        "`{text}` needs a field: {{{text}: price}}"
-                    ))),
-                }
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Spec, A::Error> {
-                const ONE: &str = "one aggregate has one field, like {avg: price}";
-                let (kind, field) = map.next_entry()?.ok_or_else(|| A::Error::custom(ONE))?;
-                if map.next_key::<String>()?.is_some() {
-                    return Err(A::Error::custom(ONE));
-                }
-                Ok(Spec(kind, Some(field)))
-            }
-        }
-
-        deserializer.deserialize_any(SpecVisitor)
+impl OfField {
+    fn spec(self) -> Option<Spec> {
+        let all = [
+            (Kind::Count, self.count),
+            (Kind::Sum, self.sum),
+            (Kind::Min, self.min),
+            (Kind::Max, self.max),
+            (Kind::Avg, self.avg),
+            (Kind::First, self.first),
+            (Kind::Last, self.last),
+        ];
+        let mut set = all.into_iter().filter(|(_, field)| field.is_some());
+        set.next().map(|(kind, field)| Spec(kind, field))
     }
 }
 
-impl<'de> Deserialize<'de> for Aggregates {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AggregatesVisitor;
+impl OperatorConfig for Spec {
+    const SHAPE: &'static Shape = &Shape::Either(&[&Shape::Words(&["count"]), OfField::SHAPE]);
 
-        impl<'de> Visitor<'de> for AggregatesVisitor {
-            type Value = Aggregates;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "a map from names to aggregates, like {average: {avg: price}, n: count}",
-                )
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Aggregates, A::Error> {
-                let mut aggregates = Vec::new();
-                while let Some((name, Spec(kind, field))) = map.next_entry()? {
-                    aggregates.push(Aggregate { name, kind, field });
-                }
-                Ok(Aggregates(aggregates))
+    fn read(text: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        match text {
+            r#""count""# => Some(Self(Kind::Count, None)),
+            text if text.starts_with('{') => OfField::read(text, mistakes)?.spec(),
+            text => {
+                mistakes.add(format_args!(
+                    "must be `count`, or an aggregate of a field like {{avg: price}}, found {text}"
+                ));
+                None
             }
         }
+    }
+}
 
-        deserializer.deserialize_map(AggregatesVisitor)
+impl OperatorConfig for Aggregates {
+    const SHAPE: &'static Shape = <OrderedMap<Spec>>::SHAPE;
+
+    fn read(text: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        let OrderedMap(specs) = OrderedMap::<Spec>::read(text, mistakes)?;
+        let aggregate = |(name, Spec(kind, field))| Aggregate { name, kind, field };
+        Some(Self(specs.into_iter().map(aggregate).collect()))
+    }
+
+    fn amount(&self) -> Option<Amount> {
+        Some(Amount::Items(self.0.len()))
     }
 }
 

@@ -6,118 +6,96 @@ use crate::windowing::Windowing;
 use mosaik_operator_common::fields::Field;
 use mosaik_operator_common::key::By;
 use mosaik_operator_common::shape::shape;
-use mosaik_operator_common::span::Span;
+use mosaik_operator_common::span::{Span, Wait};
 use mosaik_operator_common::time::TimeField;
-use mosaik_wasm_sdk::{Result, bail, ensure, parse_config};
+use mosaik_wasm_sdk::{Mistakes, OperatorConfig, Result};
 
 /// The configuration.
-#[derive(Debug, Clone, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, OperatorConfig)]
+#[config(one_of(every, session), check = check)]
 pub(crate) struct Config {
-    /// The distance between the starts of windows.
+    /// Time between the starts of windows, in UTC.
     every: Option<Every>,
-    /// The length of windows; up to the start of the next one if not set.
+    /// Length of a window, at least `every`.
+    #[config(unset = "`every`", requires(every))]
     length: Option<Every>,
-    /// The time without a record after which a session window ends.
-    session: Option<Span>,
-    /// The fields whose values have separate windows.
-    #[serde(default)]
-    pub(crate) by: By,
-    /// The field with the event time; the host's clock at arrival if not set.
+    /// Time without a record after which a session ends.
+    session: Option<Wait>,
+    /// Field with the event time.
+    #[config(unset = "the host's clock on arrival")]
     pub(crate) time: Option<TimeField>,
-    /// The aggregates.
+    /// Aggregates by their names in the output.
+    #[config(min = 1)]
     pub(crate) aggregate: Aggregates,
-    /// The time for which a window stays open for late records.
-    pub(crate) lateness: Option<Span>,
-    /// The scope of the newest time that closes windows.
-    pub(crate) watermark: Option<Watermark>,
-    /// The time without a record, by the host's clock, after which a key's windows are closed; unlimited if not set.
+    /// Fields whose values have separate windows.
+    #[config(unset = "one window for all records")]
+    pub(crate) by: By,
+    /// Time for which a window stays open for late records.
+    #[config(default = "0s", requires(time))]
+    pub(crate) lateness: Span,
+    /// Records whose newest time closes a window: those of its key, or all.
+    #[config(default = "key", requires(time))]
+    watermark: Watermark,
+    /// Close a key's windows after this time without a record, by the host's clock.
+    #[config(unset = "never", requires(time))]
     pub(crate) idle: Option<Span>,
-    /// The maximum time by which an event time may be ahead of the host's clock.
-    pub(crate) max_ahead: Option<Span>,
-    /// The maximum number of keys.
-    #[serde(default = "max_keys")]
+    /// Maximum time by which an event time may be ahead of the host's clock.
+    #[config(default = "1d", requires(time))]
+    pub(crate) max_ahead: Span,
+    /// Maximum number of keys.
+    #[config(default = 100_000)]
     pub(crate) max_keys: usize,
-    /// The maximum number of open windows.
-    #[serde(default = "max_windows")]
+    /// Maximum number of open windows of all keys.
+    #[config(default = 100_000)]
     pub(crate) max_windows: usize,
 }
 
-fn max_keys() -> usize {
-    100_000
-}
-
-fn max_windows() -> usize {
-    100_000
-}
-
 /// The scope of the newest time that closes windows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, OperatorConfig)]
 pub(crate) enum Watermark {
     /// Per key: for streams that contain one key after the other, or whose keys are not synchronous.
-    #[default]
     Key,
     /// Over all keys: for streams in order of time.
     All,
 }
 
-impl Config {
-    /// Parses and validates a configuration.
-    pub(crate) fn parse(text: &str) -> Result<Self> {
-        let config: Self = parse_config(text)?;
-        config.windowing()?;
-        if config.time.is_none() {
-            let given = [
-                ("lateness", config.lateness.is_some()),
-                ("watermark", config.watermark.is_some()),
-                ("idle", config.idle.is_some()),
-                ("max_ahead", config.max_ahead.is_some()),
-            ];
-            if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
-                bail!(
-                    "config.{name}: requires `time`; without it, windows close by the host's clock and no record is late"
-                );
-            }
-        }
-        let aggregates = &config.aggregate.0;
-        ensure!(
-            !aggregates.is_empty(),
-            "config.aggregate: name at least one, like {{n: count}}"
-        );
-        let values = 1 + config.by.0.len() + aggregates.len();
-        ensure!(
-            values <= VALUES_MAX,
-            "config: {values} fields and aggregates are more than {VALUES_MAX}"
-        );
-        let mut names = vec!["start", "end"];
-        let outputs = config
-            .by
-            .0
-            .iter()
-            .map(Field::name)
-            .chain(aggregates.iter().map(|aggregate| &*aggregate.name));
-        for name in outputs {
-            if names.contains(&name) {
-                bail!("config: two fields of the output would be called `{name}`");
-            }
-            names.push(name);
-        }
-        Ok(config)
+fn check(config: &Config, mistakes: &mut Mistakes) {
+    if let (Some(every), Some(length)) = (config.every, config.length)
+        && let Err(reason) = Windowing::every(every, length)
+    {
+        mistakes.add_at("length", reason);
     }
+    let aggregates = &config.aggregate.0;
+    let values = 1 + config.by.0.len() + aggregates.len();
+    if values > VALUES_MAX {
+        mistakes.add(format_args!(
+            "{values} fields and aggregates are more than {VALUES_MAX}"
+        ));
+    }
+    let mut names = vec!["start", "end"];
+    let outputs = config
+        .by
+        .0
+        .iter()
+        .map(Field::name)
+        .chain(aggregates.iter().map(|aggregate| &*aggregate.name));
+    for name in outputs {
+        if names.contains(&name) {
+            mistakes.add(format_args!(
+                "two fields of the output would be called `{name}`"
+            ));
+        }
+        names.push(name);
+    }
+}
 
+impl Config {
     /// Returns the windowing.
     pub(crate) fn windowing(&self) -> Result<Windowing> {
-        match (self.every, self.length, self.session) {
-            (Some(every), length, None) => Windowing::every(every, length),
-            (None, None, Some(gap)) => Windowing::session(gap),
-            (None, _, None) => bail!("config: missing field `every` or `session`"),
-            (Some(_), _, Some(_)) => bail!("config.session: cannot be combined with `every`"),
-            (None, Some(_), Some(_)) => {
-                bail!(
-                    "config.length: cannot be combined with `session`, whose windows extend with their records"
-                )
-            }
+        match (self.every, self.session) {
+            (Some(every), _) => Windowing::every(every, self.length.unwrap_or(every)),
+            // One of the two is set.
+            (None, session) => Ok(Windowing::Session(session.map_or(1, |session| session.0.0))),
         }
     }
 
@@ -126,13 +104,8 @@ impl Config {
         match self.time {
             // The clock is the same for all keys.
             None => Watermark::All,
-            Some(_) => self.watermark.unwrap_or_default(),
+            Some(_) => self.watermark,
         }
-    }
-
-    /// Returns the time for which a window stays open for late records, in ms.
-    pub(crate) fn lateness_ms(&self) -> i64 {
-        self.lateness.unwrap_or_default().0
     }
 
     /// A hash of the settings that must not change for saved windows to be valid.
@@ -145,14 +118,24 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mosaik_wasm_sdk::parse_config;
+    use mosaik_wasm_sdk::testing::documented;
+
+    #[test]
+    fn the_reference_is_generated() {
+        documented::<Config>(env!("CARGO_MANIFEST_DIR"));
+    }
 
     #[test]
     fn errors_say_what_and_where() {
         for (config, expected) in [
-            ("{}", "config: missing field `aggregate`"),
+            (
+                "{}",
+                "config: missing key `aggregate`\nconfig: set exactly one of `every`, `session`",
+            ),
             (
                 r#"{"aggregate":{"n":"count"}}"#,
-                "config: missing field `every` or `session`",
+                "config: set exactly one of `every`, `session`",
             ),
             (
                 r#"{"every":"fortnight","time":"t","aggregate":{}}"#,
@@ -160,11 +143,11 @@ mod tests {
             ),
             (
                 r#"{"every":"day","session":"1h","aggregate":{"n":"count"}}"#,
-                "config.session: cannot be combined with `every`",
+                "config: set exactly one of `every`, `session`",
             ),
             (
                 r#"{"session":"1h","length":"1h","aggregate":{"n":"count"}}"#,
-                "config.length: cannot be combined with `session`",
+                "config.length: requires `every`",
             ),
             (
                 r#"{"session":"0s","aggregate":{"n":"count"}}"#,
@@ -200,23 +183,23 @@ mod tests {
             ),
             (
                 r#"{"every":"day","time":"t","aggregate":{}}"#,
-                "config.aggregate: name at least one",
+                "config.aggregate: must have at least 1 item",
             ),
             (
                 r#"{"every":"day","time":"t","aggregate":{"a":{"mean":"p"}}}"#,
-                "config.aggregate.a: unknown variant `mean`, expected one of",
+                "config.aggregate.a.mean: unknown key `mean`, expected `count`",
             ),
             (
                 r#"{"every":"day","time":"t","aggregate":{"a":{"avg":"p","max":"p"}}}"#,
-                "config.aggregate.a: one aggregate has one field",
+                "config.aggregate.a: set exactly one of `count`",
             ),
             (
                 r#"{"every":"day","time":"t","aggregate":{"a":"avg"}}"#,
-                "config.aggregate.a: `avg` needs a field: {avg: price}",
+                "config.aggregate.a: must be `count`, or an aggregate of a field like {avg: price}, found \"avg\"",
             ),
             (
                 r#"{"every":"day","time":"t","aggregate":{"a":"total"}}"#,
-                "config.aggregate.a: unknown variant `total`",
+                "config.aggregate.a: must be `count`, or an aggregate",
             ),
             (
                 r#"{"every":"day","time":"t","aggregate":{"end":"count"}}"#,
@@ -228,22 +211,22 @@ mod tests {
             ),
             (
                 r#"{"every":"day","time":{"field":"t","unit":"days"},"aggregate":{"n":"count"}}"#,
-                "config.time.unit: unknown variant `days`",
+                "config.time.unit: unknown value `days`",
             ),
             (
                 r#"{"every":"day","time":"t","by":5,"aggregate":{"n":"count"}}"#,
-                "config.by: invalid type: integer `5`, expected a field or a list of fields",
+                "config.by: must be a field or a list of fields, found a number",
             ),
             (
                 r#"{"every":"day","time":"t","aggregate":{"n":"count"},"late":"1s"}"#,
-                "config.late: unknown field `late`",
+                "config.late: unknown key `late`",
             ),
             (
                 r#"{"every":"day","time":"t","aggregate":{"n":"count"},"watermark":"global"}"#,
-                "config.watermark: unknown variant `global`, expected `key` or `all`",
+                "config.watermark: unknown value `global`, expected `key`, `all`",
             ),
         ] {
-            let error = Config::parse(config).unwrap_err().into_reason();
+            let error = parse_config::<Config>(config).unwrap_err().into_reason();
             assert!(
                 error.starts_with(expected),
                 "{config}\n  gave {error}\n  not  {expected}"

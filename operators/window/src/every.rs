@@ -1,9 +1,8 @@
 //! [`Every`]: a calendar unit or a duration, for the distance and length of windows.
 
 use mosaik_operator_common::civil::{DAY_MS, civil_from_days, days_from_civil};
-use mosaik_operator_common::span::Span;
-use serde::de::{Deserialize, Deserializer, Error as _};
-use std::borrow::Cow;
+use mosaik_operator_common::span::{Span, Wait};
+use mosaik_wasm_sdk::{Mistakes, OperatorConfig, Shape};
 
 /// A calendar unit or a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,14 +55,13 @@ fn month_start(months: i64) -> i64 {
 /// A Monday: the start of a week.
 const MONDAY_MS: i64 = 4 * DAY_MS;
 
-impl<'de> Deserialize<'de> for Every {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
+impl Every {
+    fn parse(text: &str) -> Option<Self> {
         let fixed = |len_ms| Self::Fixed {
             len_ms,
             origin_ms: 0,
         };
-        Ok(match &*text {
+        Some(match text {
             "year" => Self::Months(12),
             "quarter" => Self::Months(3),
             "month" => Self::Months(1),
@@ -75,15 +73,28 @@ impl<'de> Deserialize<'de> for Every {
             "hour" => fixed(3_600_000),
             "minute" => fixed(60_000),
             "second" => fixed(1000),
-            other => match Span::parse(other) {
-                Some(Span(len_ms)) if len_ms > 0 => fixed(len_ms),
-                _ => {
-                    return Err(D::Error::custom(format_args!(
-                        "`{other}` is neither year, quarter, month, week, day, hour, minute, second nor a time like 90s, 15m, 1h, 7d"
-                    )));
-                }
-            },
+            other => fixed(Span::parse(other).filter(|span| span.0 > 0)?.0),
         })
+    }
+}
+
+impl OperatorConfig for Every {
+    const SHAPE: &'static Shape = &Shape::Either(&[
+        &Shape::Words(&[
+            "year", "quarter", "month", "week", "day", "hour", "minute", "second",
+        ]),
+        Wait::SHAPE,
+    ]);
+
+    fn read(text: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        let text = String::read(text, mistakes)?;
+        let every = Self::parse(&text);
+        if every.is_none() {
+            mistakes.add(format_args!(
+                "`{text}` is neither year, quarter, month, week, day, hour, minute, second nor a duration like 90s, 15m, 1h, 7d"
+            ));
+        }
+        every
     }
 }
 
@@ -95,7 +106,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn every(text: &str) -> Every {
-        serde_json::from_value(serde_json::json!(text)).unwrap()
+        Every::parse(text).unwrap()
     }
 
     #[test]
@@ -140,10 +151,7 @@ mod tests {
             "9999999999d",
             "99999999999999999999s",
         ] {
-            assert!(
-                serde_json::from_value::<Every>(serde_json::json!(text)).is_err(),
-                "{text}"
-            );
+            assert_eq!(Every::parse(text), None, "{text}");
         }
     }
 

@@ -24,7 +24,8 @@ use mosaik_operator_common::key::{ALL_KEYS, KeyFields};
 use mosaik_operator_common::saved::{load, save};
 use mosaik_wasm_sdk::host::{self, CounterClass};
 use mosaik_wasm_sdk::{
-    Binding, Entry, FramesOperator, Outcome, Outputs, Result, State, bail, ensure,
+    Binding, Entry, FramesOperator, OperatorConfig, Outcome, Outputs, Result, State, bail, ensure,
+    parse_config,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -74,11 +75,11 @@ enum Saved<'a> {
 
 impl FramesOperator for WindowOperator {
     const OUTPUTS: &'static [&'static str] = &["out", "late"];
-    const CONFIG_SCHEMA: &'static str = include_str!("../config.schema.json");
+    const CONFIG_SCHEMA: &'static str = Config::SCHEMA;
     const STATE_VERSION: u32 = STATE_VERSION;
 
     fn open(config: &str, inputs: &[Binding], outputs: &[Binding]) -> Result<Self> {
-        let config = Config::parse(config)?;
+        let config: Config = parse_config(config)?;
         only_json("window", inputs, outputs)?;
         let mut wanted = Wanted::default();
         let time_at = config.time.as_ref().map(|time| wanted.add(&time.field));
@@ -237,7 +238,7 @@ fn empty(config: &Config) -> Windows {
         keys: config.max_keys,
         windows: config.max_windows,
     };
-    Windows::new(config.watermark(), config.lateness_ms(), bounds)
+    Windows::new(config.watermark(), config.lateness.0, bounds)
 }
 
 /// Removes closed windows from those of a record. Returns true if any is left.

@@ -1,7 +1,6 @@
 //! [`Windowing`]: the kind of windows, and the windows that contain a time.
 
 use crate::every::Every;
-use mosaik_operator_common::span::Span;
 use mosaik_wasm_sdk::{Result, bail, ensure};
 
 /// The maximum number of windows that contain one time.
@@ -22,32 +21,25 @@ pub(crate) enum Windowing {
 }
 
 impl Windowing {
-    /// Creates windows that start by `every`, and end where the next one starts unless a length is given.
-    pub(crate) fn every(every: Every, length: Option<Every>) -> Result<Self> {
-        let length = length.unwrap_or(every);
+    /// Creates windows of this length that start by `every`.
+    pub(crate) fn every(every: Every, length: Every) -> Result<Self> {
         let (apart, long) = match (every, length) {
             (Every::Fixed { len_ms, .. }, Every::Fixed { len_ms: length, .. }) => (len_ms, length),
             (Every::Months(months), Every::Months(length)) => (months, length),
             _ => bail!(
-                "config.length: windows of months, quarters or years must start by months, quarters or years"
+                "windows of months, quarters or years must start by months, quarters or years"
             ),
         };
         ensure!(
             long >= apart,
-            "config.length: shorter than `every`, so that records between the windows would be in none"
+            "shorter than `every`, so that records between the windows would be in none"
         );
         let overlap = (long + apart - 1) / apart;
         ensure!(
             overlap <= OVERLAP_MAX,
-            "config.length: each record would be in {overlap} windows, more than {OVERLAP_MAX}"
+            "each record would be in {overlap} windows, more than {OVERLAP_MAX}"
         );
         Ok(Self::Every { every, length })
-    }
-
-    /// Creates windows that end when no record has arrived for this time.
-    pub(crate) fn session(gap: Span) -> Result<Self> {
-        ensure!(gap.0 > 0, "config.session: must be greater than 0");
-        Ok(Self::Session(gap.0))
     }
 
     /// Writes the windows that contain a time to `windows`, by start, each with its end. For sessions, this is the
@@ -76,10 +68,11 @@ impl Windowing {
 mod tests {
     use super::*;
     use mosaik_operator_common::civil::{EARLIEST_MS, LATEST_MS};
+    use mosaik_wasm_sdk::parse_config;
     use proptest::prelude::*;
 
     fn every(text: &str) -> Every {
-        serde_json::from_value(serde_json::json!(text)).unwrap()
+        parse_config(&format!("\"{text}\"")).unwrap()
     }
 
     proptest! {
@@ -89,7 +82,7 @@ mod tests {
                 ("hour", "hour"), ("1m", "1h"), ("7m", "20m"), ("month", "year"), ("quarter", "year"), ("day", "week"), ("week", "30d"),
             ][which];
             let (apart, long) = (every(apart), every(long));
-            let windowing = Windowing::every(apart, Some(long)).unwrap();
+            let windowing = Windowing::every(apart, long).unwrap();
             let mut windows = Vec::new();
             windowing.holding(time, &mut windows);
             // All windows around the time, checked one by one.
@@ -104,13 +97,5 @@ mod tests {
             }
             prop_assert_eq!(windows, expected);
         }
-    }
-
-    #[test]
-    fn windows_of_one_length_are_the_same_without_a_length() {
-        assert_eq!(
-            Windowing::every(every("60s"), None).unwrap(),
-            Windowing::every(every("60s"), Some(every("60s"))).unwrap()
-        );
     }
 }

@@ -146,7 +146,7 @@ impl Windows {
         let new = spans.iter().filter(|(start, _)| !is_open(*start)).count();
         let slot = self.enter(arrival, new)?;
         let Some(Some(key)) = self.slots.get_mut(slot) else {
-            bail!("the key has gone");
+            bail!("the key is missing");
         };
         let first = spans.first().map_or(i64::MIN, |(start, _)| *start);
         let mut at = key.windows.partition_point(|window| window.start < first);
@@ -209,7 +209,7 @@ impl Windows {
             .is_none_or(|key| meeting(&key.windows, span).is_empty());
         let slot = self.enter(arrival, usize::from(is_new))?;
         let Some(Some(key)) = self.slots.get_mut(slot) else {
-            bail!("the key has gone");
+            bail!("the key is missing");
         };
         let met = meeting(&key.windows, span);
         let at = met.start;

@@ -17,10 +17,9 @@ struct Alert {
 }
 
 /// `config` in the manifest.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(OperatorConfig)]
 struct Config {
-    /// The limit.
+    /// Limit above which a reading is reported.
     above: f64,
 }
 

@@ -19,10 +19,10 @@ struct High {
 }
 
 /// `config` in the manifest.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(OperatorConfig)]
 struct Config {
-    /// Of how many readings, 1 to 1000.
+    /// Number of readings, of which the highest is written.
+    #[config(min = 1, max = 1000)]
     last: usize,
 }
 
@@ -40,11 +40,6 @@ impl Operator for Highs {
     type Output = High;
 
     fn open(config: Config) -> Result<Self> {
-        ensure!(
-            (1..=1000).contains(&config.last),
-            "`last` is 1 to 1000, not {}",
-            config.last
-        );
         Ok(Self {
             last: config.last,
             values: VecDeque::new(),
@@ -95,6 +90,6 @@ mod tests {
     #[test]
     fn highs_of_none_are_refused() {
         let refused = testing::run::<Highs>(json!({"last": 0}), [(); 0]).unwrap_err();
-        assert_eq!(refused.reason(), "`last` is 1 to 1000, not 0");
+        assert_eq!(refused.reason(), "config.last: must be 1 to 1000");
     }
 }

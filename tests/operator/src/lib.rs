@@ -5,8 +5,7 @@ use mosaik_wasm_sdk::prelude::*;
 use std::collections::BTreeMap;
 
 /// The configuration.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, OperatorConfig)]
 pub struct Config {
     /// Amounts below are refused.
     least: u32,
@@ -107,8 +106,7 @@ fn misbehave(customer: &str, amount: u32) {
     state = by_customer,
     keyed,
     version = 2,
-    migrate = from_text,
-    config_schema = include_str!("../config.schema.json")
+    migrate = from_text
 )]
 impl Operator for Accounts {
     type Config = Config;

@@ -1,7 +1,7 @@
 //! The arguments of `#[operator(…)]`.
 
 use syn::parse::{Parse, ParseStream};
-use syn::{Error, Expr, Ident, LitInt, Path, Result, Token};
+use syn::{Error, Ident, LitInt, Path, Result, Token};
 
 /// The arguments of an operator, each at most once.
 #[derive(Default)]
@@ -14,8 +14,6 @@ pub(crate) struct Arguments {
     pub(crate) version: Option<LitInt>,
     /// `migrate = function`.
     pub(crate) migrate: Option<Path>,
-    /// `config_schema = include_str!("…")`.
-    pub(crate) config_schema: Option<Expr>,
 }
 
 /// The part of an operator that is saved and restored.
@@ -26,8 +24,7 @@ pub(crate) enum State {
     Field(Ident),
 }
 
-const KNOWN: &str = "`state`, `state = field`, `keyed`, `version = 2`, `migrate = function` and \
-                     `config_schema = include_str!(…)`";
+const KNOWN: &str = "`state`, `state = field`, `keyed`, `version = 2` and `migrate = function`";
 
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
@@ -79,10 +76,6 @@ impl Arguments {
             "migrate" => {
                 value("function")?;
                 self.migrate.replace(input.parse()?).is_some()
-            }
-            "config_schema" => {
-                value("include_str!(\"config.schema.json\")")?;
-                self.config_schema.replace(input.parse()?).is_some()
             }
             _ => {
                 return Err(Error::new_spanned(

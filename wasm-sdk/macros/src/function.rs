@@ -9,16 +9,13 @@ use syn::{
 
 use crate::arguments::{Arguments, State};
 
-pub(crate) fn expand(arguments: Arguments, function: &ItemFn) -> Result<TokenStream> {
+pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenStream> {
     if let Some(State::Whole(state) | State::Field(state)) = &arguments.state {
         return Err(Error::new_spanned(
             state,
             "a function cannot have state: implement `Operator` for a type",
         ));
     }
-    let schema = arguments
-        .config_schema
-        .map(|schema| quote!(const CONFIG_SCHEMA: &'static str = #schema;));
     let signature = &function.sig;
     if let Some(asyncness) = signature.asyncness {
         return Err(Error::new_spanned(
@@ -125,8 +122,6 @@ pub(crate) fn expand(arguments: Arguments, function: &ItemFn) -> Result<TokenStr
                 type Config = #config_type;
                 type Input = #input;
                 type Output = #output;
-
-                #schema
 
                 fn open(config: #config_type) -> ::mosaik_wasm_sdk::Result<Self> {
                     ::core::result::Result::Ok(Self { config })

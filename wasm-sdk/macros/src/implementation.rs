@@ -25,11 +25,6 @@ pub(crate) fn expand(arguments: Arguments, mut item: ItemImpl) -> Result<TokenSt
             "the operator of a crate cannot be generic",
         ));
     }
-    if let Some(schema) = &arguments.config_schema {
-        not_written_twice(&item, "config_schema", &["CONFIG_SCHEMA"])?;
-        item.items
-            .push(parse_quote!(const CONFIG_SCHEMA: &'static str = #schema;));
-    }
     if let Some(state) = &arguments.state {
         not_written_twice(&item, "state", &["STATE_VERSION", "snapshot", "restore"])?;
         let written = write_state(&arguments, state, &item.self_ty)?;

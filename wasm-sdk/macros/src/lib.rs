@@ -1,6 +1,7 @@
 //! The macros of `mosaik-wasm-sdk`, which re-exports them.
 
 mod arguments;
+mod config;
 mod function;
 mod implementation;
 mod ports;
@@ -25,8 +26,7 @@ use syn::{Item, parse_macro_input};
 /// | `version = 2` | the version of the layout, 1 by default; a state of another version is refused |
 /// | `migrate = function` | converts a state of an older version: `fn(&Saved<'_>) -> Result<T>`, with `keyed` for the value of one key |
 ///
-/// Both forms accept `config_schema = include_str!("config.schema.json")`, a JSON schema that `mosaik-runner inspect`
-/// shows.
+/// The configuration is a type with [`OperatorConfig`](macro@OperatorConfig), whose JSON Schema the operator carries.
 #[proc_macro_attribute]
 pub fn operator(
     arguments: proc_macro::TokenStream,
@@ -55,9 +55,40 @@ pub fn output_ports(item: proc_macro::TokenStream) -> proc_macro::TokenStream {
         .into()
 }
 
+/// Derives the configuration of an operator: its reader, its JSON Schema, and the table of its keys.
+///
+/// A **struct** is a mapping with one key per field. Doc comments are the descriptions; the first sentence is that in the
+/// table. A key is required unless it has a default or is an `Option`. All mistakes are reported at once, each with its
+/// place.
+///
+/// | argument of a field | meaning |
+/// |---|---|
+/// | `default = 100` | the value if the key is missing, written as in a manifest: `"16MiB"`, `false`, `[]` |
+/// | `unset = "no limit"` | what holds if the key is missing; the value is `None`, or that of `Default` |
+/// | `min = 1`, `max = 10` | bounds of a number, or of the number of items |
+/// | `requires(other)`, `conflicts(other)` | refuses the key without another, or with it |
+/// | `name = "match"` | the name of the key |
+/// | `serde`, `schema = "…"` | reads the value with serde; its JSON Schema |
+///
+/// | argument of a struct | meaning |
+/// |---|---|
+/// | `one_of(a, b)` | requires exactly one of these keys |
+/// | `shorthand(a)` | accepts the value of `a` in place of the mapping |
+/// | `check = function` | calls `fn(&Config, &mut Mistakes)` for what a single key cannot express |
+/// | `definitions = "…"` | the `$defs` of the schema |
+/// | `serde` | reads the type with serde, as for any enum; add `schema = include_str!("config.schema.json")` |
+///
+/// An **enum** without fields is a word: `FirstOnly` is `first_only`. `#[config(name = "…")]` sets another.
+#[proc_macro_derive(OperatorConfig, attributes(config))]
+pub fn operator_config(item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    config::expand(&parse_macro_input!(item))
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
+}
+
 fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
     match syn::parse2(item)? {
-        Item::Fn(function) => function::expand(syn::parse2(arguments)?, &function),
+        Item::Fn(function) => function::expand(&syn::parse2(arguments)?, &function),
         Item::Impl(item) => implementation::expand(syn::parse2(arguments)?, item),
         other => Err(syn::Error::new_spanned(
             other,

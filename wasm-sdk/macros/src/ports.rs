@@ -170,7 +170,7 @@ fn name(variant: &Variant) -> Result<String> {
 }
 
 /// Converts `TooLate` to `too_late`.
-fn snake_case(name: &str) -> String {
+pub(crate) fn snake_case(name: &str) -> String {
     let name = name.strip_prefix("r#").unwrap_or(name);
     let mut snake = String::new();
     for (index, c) in name.char_indices() {

@@ -6,9 +6,12 @@
 //!
 //! On the built component: [`component()`] and [`component_on`] do the same through `mosaik-runner`.
 //!
+//! [`documented`] keeps the generated documentation of a configuration up to date.
+//!
 //! Not available when the crate is compiled to WebAssembly.
 
 mod component;
+mod documented;
 mod harness;
 mod ran;
 mod report;
@@ -16,6 +19,7 @@ mod session;
 mod stand_ins;
 
 pub use component::{COMPONENT_TIME_MAX, Component, component, component_on};
+pub use documented::documented;
 pub use harness::{Harness, binding};
 pub use ran::Ran;
 pub use session::{Session, saved};

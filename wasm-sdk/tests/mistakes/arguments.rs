@@ -33,11 +33,6 @@ impl Operator for Op {
     }
 }
 
-#[operator(config_schema = "{}")]
-impl Operator for Op {
-    const CONFIG_SCHEMA: &'static str = "";
-}
-
 #[operator]
 impl Op {}
 

@@ -43,11 +43,6 @@ fn versioned(n: u32) -> u32 {
     n
 }
 
-#[operator(config_schema)]
-fn no_schema(n: u32) -> u32 {
-    n
-}
-
 #[operator]
 struct NoFunction;
 

@@ -1,0 +1,10 @@
+use mosaik_wasm_sdk::prelude::*;
+
+struct NoConfiguration;
+
+#[derive(OperatorConfig)]
+struct Config {
+    a: NoConfiguration,
+}
+
+fn main() {}
