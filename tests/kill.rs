@@ -60,8 +60,8 @@ struct Case {
 
 impl Case {
     fn new(folder: &Path, manifest: &str, input: &str) -> Self {
-        fs::create_dir_all(folder).unwrap();
-        fs::write(folder.join("in.jsonl"), input).unwrap();
+        fs::create_dir_all(folder).expect("the folder is ours");
+        fs::write(folder.join("in.jsonl"), input).expect("the folder is ours");
         Self {
             folder: folder.to_owned(),
             manifest: write(folder, "m.yaml", manifest),
@@ -94,7 +94,9 @@ fn input(records: u64) -> String {
     let mut text = String::new();
     for id in 0..records {
         let (key, at) = (id * 7919 % (records / 2), 1_700_000_000_000 + id * 10);
-        writeln!(text, r#"{{"id":{key},"at":{at},"group":"g{}"}}"#, id % 50).unwrap();
+        let group = id % 50;
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, r#"{{"id":{key},"at":{at},"group":"g{group}"}}"#);
     }
     text
 }

@@ -77,8 +77,8 @@ struct Ask {
 impl Checkpoints {
     /// Takes checkpoints into the ledger, one per interval. Runs until the last handle is dropped.
     pub fn start(ledger: Ledger, every: Duration) -> Self {
-        let (notes, noted) = mpsc::unbounded_channel();
-        let (asks, asked) = mpsc::channel(1);
+        let (notes, incoming) = mpsc::unbounded_channel();
+        let (asks, requests) = mpsc::channel(1);
         let shared = Arc::new(Shared {
             begun: watch::Sender::default(),
             given_up: watch::Sender::default(),
@@ -96,12 +96,12 @@ impl Checkpoints {
             changes: shared.changes.subscribe(),
             next: ledger.number().max(1) + 1,
             ledger: Some(ledger),
-            noted,
+            incoming,
             every,
             is_missing_logged: false,
             is_over: false,
         };
-        tokio::spawn(coordinator.run(asked));
+        tokio::spawn(coordinator.run(requests));
         Self(shared)
     }
 
@@ -178,7 +178,7 @@ impl Checkpoints {
 
     /// Returns the stages of the last checkpoint.
     #[cfg(test)]
-    async fn last(&self) -> BTreeMap<StageId, StageImage> {
+    fn last(&self) -> BTreeMap<StageId, StageImage> {
         self.0.last.borrow().clone()
     }
 
@@ -218,7 +218,7 @@ struct Coordinator {
     next: u64,
     /// `None` after a commit has failed: what is in the file is then not known.
     ledger: Option<Ledger>,
-    noted: mpsc::UnboundedReceiver<Note>,
+    incoming: mpsc::UnboundedReceiver<Note>,
     every: Duration,
     is_missing_logged: bool,
     /// True once the last checkpoint has begun, or is discarded.
@@ -238,7 +238,7 @@ impl Coordinator {
                     Some(ask) => Some(ask),
                     None => return,
                 },
-                Some(note) = self.noted.recv() => {
+                Some(note) = self.incoming.recv() => {
                     take(&mut self.shared.members(), None, note);
                     continue;
                 }
@@ -333,7 +333,7 @@ impl Coordinator {
             }
             tokio::select! {
                 biased;
-                noted = timeout_at(deadline, self.noted.recv()) => match noted {
+                noted = timeout_at(deadline, self.incoming.recv()) => match noted {
                     Ok(Some(note)) => take(&mut self.shared.members(), Some(round), note),
                     // `shared` owns a sender.
                     Ok(None) => return Err("the node ends".to_owned()),
@@ -345,7 +345,7 @@ impl Coordinator {
                 },
                 Ok(()) = self.changes.changed() => {
                     // The final note of a stage that has ended may still be on its way.
-                    while let Ok(note) = self.noted.try_recv() {
+                    while let Ok(note) = self.incoming.try_recv() {
                         take(&mut self.shared.members(), Some(round), note);
                     }
                     if round.complete(&self.shared.members()).is_none() {

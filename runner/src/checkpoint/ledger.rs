@@ -66,6 +66,12 @@ pub enum LedgerError {
     },
 }
 
+/// The part of the JSON text that every format has.
+#[derive(Debug, Deserialize)]
+struct Version {
+    format: u32,
+}
+
 /// The JSON text of a checkpoint.
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
@@ -279,12 +285,12 @@ impl Ledger {
         origin: Origin,
         stages: &BTreeMap<StageId, StageImage>,
     ) -> Result<(), LedgerError> {
-        let mut states = HashMap::new();
+        let mut written = HashMap::new();
         for (stage, instances) in operators(stages) {
             for (index, instance) in (0..).zip(instances) {
                 let bytes = encode(instance);
                 let hash = blake3::hash(&bytes);
-                states.insert((stage.clone(), index), (hash, bytes));
+                written.insert((stage.clone(), index), (hash, bytes));
             }
         }
         let header = Header {
@@ -293,16 +299,16 @@ impl Ledger {
             checkpoint: origin,
             stages: stages.iter().map(entry).collect(),
         };
-        let is_stale = |(key, _): &(&(StageId, u32), &blake3::Hash)| !states.contains_key(*key);
+        let is_stale = |(key, _): &(&(StageId, u32), &blake3::Hash)| !written.contains_key(*key);
         let stale: Vec<_> = self
             .written
             .iter()
             .filter(is_stale)
             .map(|(key, _)| key.clone())
             .collect();
-        self.transact(&header, &states, &stale)
+        self.transact(&header, &written, &stale)
             .map_err(|error| self.io(&error))?;
-        self.written = states
+        self.written = written
             .into_iter()
             .map(|(key, (hash, _))| (key, hash))
             .collect();
@@ -337,20 +343,17 @@ impl Ledger {
         Ok(())
     }
 
-    /// Returns the generation of the last transaction and the origin of the checkpoint, and the checkpoint if there is one.
+    /// Returns the generation of the last transaction and the origin of the checkpoint, and the checkpoint if there is
+    /// one.
     #[expect(clippy::type_complexity, reason = "it is taken apart at once")]
     fn last(&self) -> Result<Option<((u64, Origin), Option<Image>)>, LedgerError> {
-        let Some((text, states)) = self.content().map_err(|error| self.io(&error))? else {
+        let Some((text, saved)) = self.content().map_err(|error| self.io(&error))? else {
             return Ok(None);
         };
         let damaged = |reason: String| LedgerError::Damaged {
             folder: self.folder.clone(),
             reason,
         };
-        #[derive(Deserialize)]
-        struct Version {
-            format: u32,
-        }
         let unreadable = |error: serde_json::Error| damaged(error.to_string());
         let Version { format } = serde_json::from_slice(&text).map_err(unreadable)?;
         if format != FORMAT {
@@ -371,7 +374,7 @@ impl Ledger {
         {
             if let StageImage::Operator { instances, .. } = &mut image {
                 for index in 0..count {
-                    let bytes = states.get(&(stage.as_str().to_owned(), index));
+                    let bytes = saved.get(&(stage.as_str().to_owned(), index));
                     let bytes = bytes.ok_or_else(|| {
                         damaged(format!("instance {index} of {stage} has no state"))
                     })?;

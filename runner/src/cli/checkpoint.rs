@@ -174,6 +174,6 @@ fn described(image: &Image) -> serde_json::Value {
         "number": image.number,
         "process": image.generation,
         "taken_ms": u64::try_from(taken.as_millis()).unwrap_or(u64::MAX),
-        "stages": serde_json::Map::from_iter(stages),
+        "stages": stages.collect::<serde_json::Map<_, _>>(),
     })
 }

@@ -179,11 +179,13 @@ async fn restore(image: &StageImage, parts: &mut Parts<'_>) -> Result<(), String
             *restored = Some(state?);
             Ok(())
         }
-        (StageImage::Sink { token, .. }, Parts::Sink { sink, .. }) => match token {
-            Some(token) => sink.resume(token).await.map_err(|error| error.to_string()),
-            None => Ok(()),
-        },
-        // The roles differ, and roles are part of the name.
+        (
+            StageImage::Sink {
+                token: Some(token), ..
+            },
+            Parts::Sink { sink, .. },
+        ) => sink.resume(token).await.map_err(|error| error.to_string()),
+        // The sink cannot take back what it has written.
         _ => Ok(()),
     }
 }

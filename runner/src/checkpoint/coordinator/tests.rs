@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::checkpoint::{InstanceImage, Signal, SourceSignal};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     let done = tokio::time::timeout(DEADLINE, future).await;
@@ -181,11 +181,11 @@ async fn run(folder: &std::path::Path, counts: [u64; 3]) -> Vec<BTreeMap<StageId
         tokio::time::sleep(Duration::from_millis(pause)).await;
         let outcome = within("a checkpoint", checkpoints.take(false)).await;
         assert!(matches!(outcome, Outcome::Committed { .. }), "{outcome:?}");
-        taken.push(within("its content", checkpoints.last()).await);
+        taken.push(checkpoints.last());
     }
     let outcome = within("the last one", checkpoints.take(true)).await;
     assert!(matches!(outcome, Outcome::Committed { .. }), "{outcome:?}");
-    taken.push(within("its content", checkpoints.last()).await);
+    taken.push(checkpoints.last());
     tasks.shutdown().await;
     taken
 }

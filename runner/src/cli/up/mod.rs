@@ -48,10 +48,16 @@ const AT_ONCE: Duration = Duration::from_millis(1500);
 /// 30 s, and exits with 0, or with 5 if records were lost. A second signal, at least 1 s later, stops the node at once,
 /// with exit code 3. A signal before the node has started exits with 0. SIGHUP reloads at once.
 ///
+/// With `checkpoint` in the manifest, a stop is a pause: the next start goes on where this one stopped.
+///
 /// The commands `status`, `top`, `tap`, `explain`, `peers`, `plan`, `reload` and `down` control a running node.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  mosaik-runner up manifests/quickstart.yaml\n  mosaik-runner up pipeline.yaml --log json 2> node.log | head"
+)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
 )]
 pub(super) struct UpArgs {
     /// Manifest to run.
