@@ -328,6 +328,9 @@ impl Coordinator {
             if let Some(reason) = round.refused() {
                 return Err(reason.to_owned());
             }
+            if let Some(stage) = self.shared.members().missing() {
+                return Err(format!("{stage} has failed"));
+            }
             if let Some(images) = round.complete(&self.shared.members()) {
                 return Ok(images);
             }
