@@ -70,11 +70,10 @@ async fn next(
         if let Some(mark) = core.intake.take_due_mark() {
             return Some(Item::Mark(mark));
         }
-        if core.board.is_online() {
-            linger(core).await;
-        }
+        let is_time = !core.board.is_online() || linger(core).await;
         // The subscribers may have left during the wait.
-        if core.board.is_online()
+        if is_time
+            && core.board.is_online()
             && let Some(item) = core.intake.try_take_item(usize::MAX)
         {
             return Some(item);
@@ -121,13 +120,19 @@ async fn next(
     }
 }
 
-/// Waits for more records to send together, if the stream lingers.
-async fn linger(core: &Core) {
+/// Waits for more records to send together, if the stream lingers. Returns false if there were no records to wait for:
+/// those that come now have to wait too.
+async fn linger(core: &Core) -> bool {
     let linger = core.live().linger;
-    if !linger.is_zero() && core.intake.held().0 > 0 {
-        // In either case the wait is over.
-        let _ = timeout(linger, core.intake.worth_taking()).await;
+    if linger.is_zero() {
+        return true;
     }
+    if core.intake.held().0 == 0 {
+        return false;
+    }
+    // In either case the wait is over.
+    let _ = timeout(linger, core.intake.worth_taking()).await;
+    true
 }
 
 async fn deliver(

@@ -45,7 +45,7 @@ pub(super) struct Found {
 
 /// Finds the files of a position. `shown` is the name of the file in messages.
 pub(super) fn find(path: &Path, shown: &str, position: &FilePosition) -> io::Result<Found> {
-    let others = position.begun.iter().chain(&position.left);
+    let others = position.waiting.iter().chain(&position.left);
     let marks = position.file.iter().chain(others.map(|other| &other.mark));
     let inodes: Vec<u64> = marks.map(|mark| mark.id.inode).collect();
     let folder = match Folder::list(path, &inodes) {
@@ -91,49 +91,67 @@ impl<'a> Search<'a> {
                 self.found.left.push(waiting);
             }
         }
-        let Some(mark) = &self.position.file else {
-            // All files were created after the position.
-            self.add_later(self.position.at, Some(self.position.at));
-            return Ok(());
-        };
-        let place = self.place_of(mark)?;
-        let mut bound = (mark.modified.unwrap_or(0), mark.id.created);
+        let position = self.position;
+        // What was changed before the last known change of the last known file is older.
+        let mut bound = (position.at, Some(position.at));
+        let mut last = None;
         let mut original = None;
-        let mut is_at_path = false;
-        match place {
-            Place::At(member, file) | Place::Copied(member, file) => {
-                is_at_path = member.is_holder;
-                if !is_at_path && self.is_copy(member) {
-                    bound = (member.modified, member.id.created);
+        if let Some(mark) = &position.file {
+            bound = (mark.modified.unwrap_or(0), mark.id.created);
+            match self.place_of(mark)? {
+                Place::At(member, file) => {
+                    last = Some((member, mark));
+                    original = Some((member, file.try_clone()?));
+                    self.begin(member, file, mark)?;
                 }
-                original = Some((member, file.try_clone()?));
-                let mut opened = Opened::new(file, &member.metadata)?;
-                opened.resume(self.position.offset, mark.read)?;
-                self.taken.push(member.id.clone());
-                self.found.current = Some(opened);
-            }
-            Place::Truncated => self.lose("it was truncated, and no copy has its content"),
-            Place::Gone => self.lose("it was deleted or compressed"),
-        }
-        for begun in &self.position.begun {
-            bound = (begun.mark.modified.unwrap_or(0), begun.mark.id.created);
-            if let Some((member, file)) = self.locate(&begun.mark)? {
-                is_at_path |= member.is_holder;
-                let waiting = self.resumed(member, file, begun)?;
-                self.found.waiting.push(waiting);
-            } else {
-                let (read, inode) = (begun.mark.read, begun.mark.id.inode);
-                self.lose_file(&format!(
-                    "inode {inode}, which was read up to offset {read}, is gone"
-                ));
+                Place::Copied(member, file) => {
+                    bound = (member.modified, member.id.created);
+                    original = Some((member, file.try_clone()?));
+                    self.begin(member, file, mark)?;
+                }
+                Place::Truncated => self.lose("it was truncated, and no copy has its content"),
+                Place::Gone => self.lose("it was deleted or compressed"),
             }
         }
-        if !is_at_path {
+        for waiting in &position.waiting {
+            let mark = &waiting.mark;
+            bound = (mark.modified.unwrap_or(0), mark.id.created);
+            last = None;
+            match self.place_of(mark)? {
+                Place::At(member, file) => {
+                    last = Some((member, mark));
+                    let resumed = self.resumed(member, file, waiting)?;
+                    self.found.waiting.push(resumed);
+                }
+                Place::Copied(member, file) => {
+                    bound = (member.modified, member.id.created);
+                    let resumed = self.resumed(member, file, waiting)?;
+                    self.found.waiting.push(resumed);
+                }
+                Place::Truncated | Place::Gone => self.lose_file(&format!(
+                    "inode {} from offset {} on is gone",
+                    mark.id.inode, mark.read
+                )),
+            }
+        }
+        if let Some((member, mark)) = last
+            && mark.read == 0
+        {
+            self.add_copies_before(member, bound)?;
+        }
+        if last.is_none_or(|(member, _)| !member.is_holder) {
             self.exclude_copies(original.as_ref())?;
             self.add_later(bound.0, bound.1);
-        } else if mark.read == 0 && self.position.begun.is_empty() {
-            self.add_copies_before();
         }
+        Ok(())
+    }
+
+    /// Goes on in the file of the position.
+    fn begin(&mut self, member: &Member, file: File, mark: &FileMark) -> io::Result<()> {
+        let mut opened = Opened::new(file, &member.metadata)?;
+        opened.resume(self.position.offset, mark.read)?;
+        self.taken.push(member.id.clone());
+        self.found.current = Some(opened);
         Ok(())
     }
 
@@ -161,12 +179,6 @@ impl<'a> Search<'a> {
             }
         }
         Ok(Place::Truncated)
-    }
-
-    /// Returns whether a file is not the one of the position, but a copy.
-    fn is_copy(&self, member: &Member) -> bool {
-        let mark = self.position.file.as_ref();
-        mark.is_some_and(|mark| !mark.id.is(&member.id))
     }
 
     /// Finds a file by its inode and content.
@@ -246,37 +258,53 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Adds copies of a file that was empty at the position and was truncated later. They hold what was written before
-    /// the truncation, so they are read first.
-    fn add_copies_before(&mut self) {
-        let at = self.position.at;
-        let Some(folder) = self.folder else {
-            return;
+    /// Adds copies of the last known file, of which nothing was read, so that a truncation does not show. They hold what
+    /// was written before the truncation, so they are read first.
+    fn add_copies_before(
+        &mut self,
+        last: &Member,
+        (modified, created): (u64, Option<u64>),
+    ) -> io::Result<()> {
+        let (Some(folder), Some(file)) = (self.folder, opened(last)?) else {
+            return Ok(());
         };
-        let is_later = |member: &&Member| {
-            member.id.created.is_some_and(|created| created >= at) && !member.is_compressed
+        let is_earlier = |member: &&&Member| {
+            let is_new = member.id.created.is_some_and(|at| at >= self.position.at);
+            is_new && !member.is_compressed && member.modified <= last.modified
         };
-        let copies: Vec<_> = folder
-            .after(at, None)
-            .into_iter()
-            .filter(is_later)
-            .collect();
-        if copies.is_empty() {
-            return;
+        let later = folder.after(modified, created);
+        let mut copies = Vec::new();
+        for copy in later.iter().filter(is_earlier) {
+            if self.is_taken(&copy.id) {
+                continue;
+            }
+            let len = copy.metadata.len();
+            let is_beside = len <= last.metadata.len().min(COPY_MAX)
+                && match opened(copy)? {
+                    Some(copy) => same_beginning(&copy, &file, len)?,
+                    None => false,
+                };
+            if is_beside {
+                self.taken.push(copy.id.clone());
+            } else {
+                copies.push(*copy);
+            }
         }
+        if copies.is_empty() {
+            return Ok(());
+        }
+        let waiting = self.found.waiting.pop().or_else(|| {
+            Some(Waiting {
+                member: last.clone(),
+                opened: Some(self.found.current.take()?),
+                columns: Vec::new(),
+            })
+        });
         for copy in copies {
             self.add(copy);
         }
-        let holder = folder
-            .holder()
-            .map(|holder| (holder, self.found.current.take()));
-        if let Some((holder, opened)) = holder {
-            self.found.waiting.push(Waiting {
-                member: holder.clone(),
-                opened,
-                columns: Vec::new(),
-            });
-        }
+        self.found.waiting.extend(waiting);
+        Ok(())
     }
 
     /// Adds a file that is read from its start.

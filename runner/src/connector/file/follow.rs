@@ -143,7 +143,7 @@ impl Follower {
     fn describe(&self) -> FilePosition {
         let (unread, place) = self.intake.place();
         let mut position = FilePosition::new(self.shown.clone(), place);
-        (position.begun, position.left) = self.rotated.read_files();
+        (position.waiting, position.left) = self.rotated.read_files();
         position.zeros = self.passes_zeros;
         match &self.current {
             Some(current) if self.step == Step::Rewind => {

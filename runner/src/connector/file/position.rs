@@ -31,9 +31,9 @@ pub(super) struct FilePosition {
     /// The file was read to its end, and is not read again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) ended: bool,
-    /// Successors of the file that were read in part.
+    /// The first successors of the file that were known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) begun: Vec<ReadFile>,
+    pub(super) waiting: Vec<ReadFile>,
     /// Predecessors of the file that were read to their end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) left: Vec<ReadFile>,
@@ -69,7 +69,7 @@ impl FilePosition {
             place,
             zeros: false,
             ended: false,
-            begun: Vec::new(),
+            waiting: Vec::new(),
             left: Vec::new(),
         }
     }

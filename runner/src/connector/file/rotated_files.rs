@@ -204,7 +204,7 @@ impl RotatedFiles {
         self.shared.state().queue.resume(identity)
     }
 
-    /// Returns the waiting files that were read in part, and the last files that were read to their end.
+    /// Returns the first waiting files, and the last files that were read to their end.
     pub(super) fn read_files(&self) -> (Vec<ReadFile>, Vec<ReadFile>) {
         self.shared.state().queue.read_files()
     }

@@ -350,20 +350,17 @@ impl Queue {
         self.missed.files += files;
     }
 
-    /// Returns the waiting files that were read in part, and the last files that were read to their end.
+    /// Returns the first waiting files, and the last files that were read to their end.
     pub(super) fn read_files(&self) -> (Vec<ReadFile>, Vec<ReadFile>) {
-        let begun = self.files.iter().filter_map(|entry| {
-            let mark = match (&entry.read, &entry.file) {
-                (Some(mark), _) => mark.file_mark(),
-                (None, Some(file)) if file.position() > 0 => file.file_mark(),
-                _ => return None,
-            };
+        let waiting = self.files.iter().map_while(|entry| {
+            let mark = entry.read.as_ref().map(Mark::file_mark);
+            let mark = mark.or_else(|| entry.file.as_ref().map(Opened::file_mark))?;
             Some(ReadFile::new(mark, entry.header.as_ref()))
         });
         let left = self.left.len().saturating_sub(LEFT_OPEN_MAX);
         let left = self.left.iter().skip(left);
         (
-            begun.collect(),
+            waiting.take(OPEN_MAX).collect(),
             left.map(|left| left.described.clone()).collect(),
         )
     }

@@ -122,7 +122,9 @@ proptest! {
                 found.extend(read(&mut *source, batches).await);
                 at = Some(position(&*source));
             }
-            // The end is the last position.
+            // The end is the last position, whatever is appended later.
+            let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+            file.write_all(b"\n1,2,3\n").unwrap();
             let mut ended = open_at(&config, &at.unwrap()).await.unwrap();
             assert_eq!(ended.next().await.unwrap(), None);
             (found, expected)
@@ -390,6 +392,8 @@ async fn a_predecessor_that_grows_while_down_is_read_on_and_not_again() {
 #[tokio::test]
 async fn a_file_that_appears_after_the_position_is_read_from_its_start() {
     let mut log = Log::new();
+    fs::write(log.path("log.9"), "older\n").unwrap();
+    sleep(TICK);
     let mut source = open(&log.config(), 150, 1024).await;
     let nothing = timeout(Duration::from_millis(20), source.next()).await;
     assert!(nothing.is_err());
@@ -450,4 +454,25 @@ fn a_position_needs_no_file() {
         read(&mut *source, 1).await;
         assert_ne!(position(&*source)["offset"], at["offset"]);
     });
+}
+
+#[tokio::test]
+async fn files_that_wait_at_the_position_are_not_lost() {
+    let mut log = Log::new();
+    log.append(20);
+    let source = open(&log.config(), 150, 1024).await;
+    let at = position(&*source);
+    drop(source);
+    // The copy is older than the last change of the file that was truncated.
+    log.copy_and_truncate();
+    log.rotate();
+    log.append(5);
+    let source = open_at(&log.config(), &at).await.unwrap();
+    let at = position(&*source);
+    drop(source);
+    log.rotate();
+    log.append(5);
+    let mut source = open_at(&log.config(), &at).await.unwrap();
+    assert_eq!(follow(&mut *source, 30).await, log.expected());
+    assert_eq!(source.counts().missed_files, 0);
 }
