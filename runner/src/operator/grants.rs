@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// and sockets that refuse everything.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Grants {
-    /// Only the parts that any grant includes.
+    /// True to grant the parts that every other grant includes, without any of the others.
     pub wasi: bool,
     /// The environment variables that it sees, with their values. The values are masked in its log
     /// lines.

@@ -22,9 +22,9 @@ use crate::{
     peer::{PeerEntry, SignedPeerEntry, Unverified},
 };
 
-/// The maximum number of peers in a catalog. At the limit, a new peer displaces one that this node has no connection
-/// with, that is known no better, and was seen longest ago. If there is none, the entry is refused and counted as
-/// [`Refusal::Full`].
+/// The maximum number of peers in a catalog. At the limit, a new peer takes the place of another: one without a
+/// connection to this node, whose entry is no better confirmed than the new one, and which was seen longest ago. If
+/// there is none, the new entry is refused and counted as [`Refusal::Full`].
 pub const MAX_PEERS: usize = 16_384;
 /// The maximum length of one entry on the wire: 256 KiB, room for 8,000 streams.
 pub const MAX_ENTRY_LEN: usize = 256 * 1024;
