@@ -77,6 +77,11 @@ pub enum StageImage {
 }
 
 impl StageImage {
+    /// Returns true if the stage is an operator whose component has this hash, in hex digits.
+    pub fn is_of_component(&self, hash: &str) -> bool {
+        matches!(self, Self::Operator { component, .. } if component == hash)
+    }
+
     /// Returns true if the stage has nothing more to do.
     pub const fn is_ended(&self) -> bool {
         match self {

@@ -7,6 +7,7 @@
 //! written again.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     fmt,
     path::{Path, PathBuf},
@@ -74,11 +75,11 @@ struct Version {
 
 /// The JSON text of a checkpoint.
 #[derive(Debug, Serialize, Deserialize)]
-struct Header {
+struct Header<'a> {
     format: u32,
     generation: u64,
     checkpoint: Origin,
-    stages: BTreeMap<StageId, Entry>,
+    stages: BTreeMap<StageId, Entry<'a>>,
 }
 
 /// Where a checkpoint comes from.
@@ -91,9 +92,10 @@ struct Origin {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Entry {
+struct Entry<'a> {
+    /// Borrowed for writing: it contains the states, which are not part of the text.
     #[serde(flatten)]
-    image: StageImage,
+    image: Cow<'a, StageImage>,
     /// The number of states in the other table.
     #[serde(default, skip_serializing_if = "is_zero")]
     instances: u32,
@@ -258,18 +260,22 @@ impl Ledger {
         self.write(origin, stages)
     }
 
-    /// Adds stages to the last checkpoint that it does not hold: they have done nothing yet. Without a checkpoint, this is
-    /// the first one. Blocks.
+    /// Adds stages to the last checkpoint that it does not hold: they have done nothing yet. The checkpoint keeps its
+    /// number and time. Without one, this is the first. Blocks.
     ///
     /// # Errors
     /// The file cannot be read or written. The checkpoint stays as it is.
     pub fn add(&mut self, stages: BTreeMap<StageId, StageImage>) -> Result<(), LedgerError> {
         let last = self.last()?.and_then(|(_, image)| image);
-        let mut all = last.map(|image| image.stages).unwrap_or_default();
-        for (stage, image) in stages {
-            all.entry(stage).or_insert(image);
+        let mut all = stages;
+        match last {
+            None => self.commit(1, &all),
+            Some(last) if all.keys().all(|stage| last.stages.contains_key(stage)) => Ok(()),
+            Some(last) => {
+                all.extend(last.stages);
+                self.write(self.origin, &all)
+            }
         }
-        self.commit(self.origin.number.max(1), &all)
     }
 
     /// Discards the last checkpoint. Blocks.
@@ -318,7 +324,7 @@ impl Ledger {
 
     fn transact(
         &self,
-        header: &Header,
+        header: &Header<'_>,
         states: &HashMap<(StageId, u32), (blake3::Hash, Vec<u8>)>,
         stale: &[(StageId, u32)],
     ) -> Result<(), redb::Error> {
@@ -362,16 +368,17 @@ impl Ledger {
                 found: format,
             });
         }
-        let header: Header = serde_json::from_slice(&text).map_err(unreadable)?;
+        let header: Header<'_> = serde_json::from_slice(&text).map_err(unreadable)?;
         let mut stages = BTreeMap::new();
         for (
             stage,
             Entry {
-                mut image,
+                image,
                 instances: count,
             },
         ) in header.stages
         {
+            let mut image = image.into_owned();
             if let StageImage::Operator { instances, .. } = &mut image {
                 for index in 0..count {
                     let bytes = saved.get(&(stage.as_str().to_owned(), index));
@@ -451,13 +458,13 @@ fn operators(
     })
 }
 
-fn entry((stage, image): (&StageId, &StageImage)) -> (StageId, Entry) {
+fn entry<'a>((stage, image): (&StageId, &'a StageImage)) -> (StageId, Entry<'a>) {
     let instances = match image {
         StageImage::Operator { instances, .. } => instances.len(),
         _ => 0,
     };
     let entry = Entry {
-        image: image.clone(),
+        image: Cow::Borrowed(image),
         instances: u32::try_from(instances).unwrap_or(u32::MAX),
     };
     (stage.clone(), entry)

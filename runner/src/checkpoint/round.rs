@@ -87,14 +87,14 @@ impl Round {
         live.filter(|stage| !self.images.contains_key(stage) && !members.ended.contains_key(stage))
     }
 
-    /// Returns the images of all stages once the notes of all have come.
-    pub(super) fn complete(&self, members: &Members) -> Option<BTreeMap<StageId, StageImage>> {
+    /// Takes the images of all stages once the notes of all have come.
+    pub(super) fn complete(&mut self, members: &Members) -> Option<BTreeMap<StageId, StageImage>> {
         if members.missing().is_some() || self.waits_for(members).next().is_some() {
             return None;
         }
         // A stage that ended after its barrier is in the image as it was at the barrier.
         let mut images = members.ended.clone();
-        images.extend(self.images.clone());
+        images.append(&mut self.images);
         Some(images)
     }
 }

@@ -106,6 +106,17 @@ pub(super) struct Names<'a> {
     pub(super) in_manifest: Option<&'a str>,
 }
 
+/// Returns the hash under which the state folder keeps what belongs to the node of a manifest. The path of the manifest
+/// has no links.
+pub(super) fn node_hash(manifest: &Path, name: Option<&str>) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update(manifest.as_os_str().as_encoded_bytes())
+        .update(&[0])
+        .update(name.unwrap_or_default().as_bytes());
+    hasher.finalize()
+}
+
 /// Returns the key kept under `folder` for the node of this manifest, and creates the key if there
 /// is none. Blocks for a few seconds at most.
 ///
@@ -123,14 +134,10 @@ pub(super) fn kept_key(
 ) -> Result<SecretKey, IdentityError> {
     let manifest = files::canonicalize(manifest).unwrap_or_else(|_| manifest.to_path_buf());
     let file_of = |name: Option<&str>| {
-        let mut hasher = blake3::Hasher::new();
-        hasher
-            .update(manifest.as_os_str().as_encoded_bytes())
-            .update(&[0]);
-        hasher.update(name.unwrap_or_default().as_bytes());
-        folder
-            .join("keys")
-            .join(format!("{}.key", &hasher.finalize().to_hex()[..32]))
+        folder.join("keys").join(format!(
+            "{}.key",
+            &node_hash(&manifest, name).to_hex()[..32]
+        ))
     };
     let path = file_of(names.given.or(names.in_manifest));
     if let Some(key) = find(&path)? {

@@ -9,13 +9,14 @@ use std::{
 use super::{
     build::{BuildError, Parts, PartsOf, partitioning_of},
     error::StartError,
+    identity::node_hash,
     settings::Settings,
     stages::stage_id,
 };
 use crate::{
     checkpoint::{Checkpoints, Image, Ledger, LedgerError, StageId, StageImage},
     files,
-    graph::{CheckpointConfig, Graph, StatePolicy},
+    graph::{CheckpointConfig, Graph, StageKey, StatePolicy},
     stage::RestoredState,
 };
 
@@ -35,14 +36,9 @@ pub(crate) fn checkpoint_folder(config: &CheckpointConfig, settings: &Settings) 
     if let Some(path) = &config.path {
         return path.clone();
     }
-    let manifest = &settings.manifest;
-    let manifest = files::canonicalize(manifest).unwrap_or_else(|_| manifest.clone());
-    let mut hasher = blake3::Hasher::new();
-    hasher
-        .update(manifest.as_os_str().as_encoded_bytes())
-        .update(&[0])
-        .update(settings.name.as_deref().unwrap_or_default().as_bytes());
-    let name = hasher.finalize().to_hex();
+    let manifest = files::canonicalize(&settings.manifest);
+    let manifest = manifest.unwrap_or_else(|_| settings.manifest.clone());
+    let name = node_hash(&manifest, settings.name.as_deref()).to_hex();
     settings.state_folder.join("checkpoints").join(&name[..16])
 }
 
@@ -90,20 +86,25 @@ impl Recovery {
         let Some(opened) = &mut self.0 else {
             return Ok(());
         };
-        let image = opened
-            .image
-            .take()
-            .map(|image| image.stages)
-            .unwrap_or_default();
-        for (key, parts) in &mut *parts {
-            if let Some(image) = image.get(&stage_id(key)) {
-                restore(image, parts).await.map_err(|reason| BuildError {
-                    stage: key.clone(),
-                    reason,
-                })?;
+        let last = opened.image.take();
+        let mut images = last.map(|image| image.stages).unwrap_or_default();
+        let mut new = Vec::new();
+        for (key, parts) in parts {
+            match images.remove(&stage_id(key)) {
+                None => new.push((key, parts)),
+                Some(image) => {
+                    let restored = restore(image, parts).await;
+                    restored.map_err(|reason| BuildError {
+                        stage: key.clone(),
+                        reason,
+                    })?;
+                }
             }
         }
-        opened.ledger.add(first_images(parts).await?)?;
+        let new = first_images(new).await?;
+        if !new.is_empty() {
+            opened.ledger.add(new)?;
+        }
         Ok(())
     }
 
@@ -119,8 +120,8 @@ impl Recovery {
 ///
 /// # Errors
 /// A sink cannot be synced.
-pub(super) async fn first_images(
-    parts: &mut PartsOf<'_>,
+pub(super) async fn first_images<'p, 'g: 'p>(
+    parts: impl IntoIterator<Item = (&'p StageKey, &'p mut Parts<'g>)>,
 ) -> Result<BTreeMap<StageId, StageImage>, BuildError> {
     let mut images = BTreeMap::new();
     for (key, parts) in parts {
@@ -145,17 +146,17 @@ pub(super) async fn first_images(
     Ok(images)
 }
 
-async fn restore(image: &StageImage, parts: &mut Parts<'_>) -> Result<(), String> {
+async fn restore(image: StageImage, parts: &mut Parts<'_>) -> Result<(), String> {
     match (image, parts) {
         (StageImage::Source { position, sent, .. }, Parts::Source { reading, .. }) => {
             let Some(position) = position else {
                 return Ok(());
             };
-            let resumed = reading.resume(position, *sent).await;
+            let resumed = reading.resume(&position, sent).await;
             resumed.map_err(|error| error.to_string())
         }
         (
-            StageImage::Operator { component, .. },
+            image @ StageImage::Operator { .. },
             Parts::Operator {
                 operator,
                 instances,
@@ -163,12 +164,12 @@ async fn restore(image: &StageImage, parts: &mut Parts<'_>) -> Result<(), String
                 ..
             },
         ) => {
-            let is_other = *component != operator.info.hash;
+            let is_other = !image.is_of_component(&operator.info.hash);
             if is_other && operator.settings.state == StatePolicy::Reset {
                 return Ok(());
             }
             let partitioning = partitioning_of(operator);
-            let (image, mut taken) = (image.clone(), std::mem::take(instances));
+            let mut taken = std::mem::take(instances);
             // Restoring runs the guest, so it must not run on a thread that does I/O.
             let restoring = tokio::task::spawn_blocking(move || {
                 let state = RestoredState::restore(&image, &mut taken, &partitioning);
@@ -184,7 +185,7 @@ async fn restore(image: &StageImage, parts: &mut Parts<'_>) -> Result<(), String
                 token: Some(token), ..
             },
             Parts::Sink { sink, .. },
-        ) => sink.resume(token).await.map_err(|error| error.to_string()),
+        ) => sink.resume(&token).await.map_err(|error| error.to_string()),
         // The sink cannot take back what it has written.
         _ => Ok(()),
     }

@@ -75,6 +75,31 @@ fn a_start_without_a_checkpoint_of_its_own_keeps_the_last_one() {
 }
 
 #[test]
+fn stages_that_are_added_change_neither_the_others_nor_the_origin() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut ledger, _) = Ledger::open(folder.path()).unwrap();
+    ledger.commit(7, &images(10, &["a"])).unwrap();
+    drop(ledger);
+    let (mut ledger, before) = Ledger::open(folder.path()).unwrap();
+    let before = before.unwrap();
+    let new = StageImage::Sink {
+        token: None,
+        ended: false,
+    };
+    let mut added = images(99, &["z"]);
+    ledger.add(added.clone()).unwrap();
+    added.insert(StageId::new("consumer new"), new.clone());
+    ledger.add(added).unwrap();
+    drop(ledger);
+    let after = Ledger::read(folder.path()).unwrap().unwrap();
+    let mut stages = before.stages;
+    stages.insert(StageId::new("consumer new"), new);
+    assert_eq!(after.stages, stages);
+    let origin = |image: &Image| (image.number, image.generation, image.taken);
+    assert_eq!(origin(&after), (7, 1, before.taken));
+}
+
+#[test]
 fn a_second_process_and_another_format_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (ledger, _) = Ledger::open(folder.path()).unwrap();
