@@ -18,7 +18,7 @@ use crate::support::{
 };
 use rustix::{
     fs::{CWD, FileType, Mode, mknodat},
-    process::{Pid, Resource, Rlimit, Signal, prlimit},
+    process::Signal,
 };
 use serde_json::Value;
 
@@ -122,21 +122,13 @@ producers: {read: {from: {file: {path: in.jsonl, follow: true}}, to: s}}
 consumers: {save: {from: s, to: {file: {path: out.jsonl}}}}
 ";
     let node = up(folder, &["--no-watch"], &write(folder, "m.yaml", manifest));
-    let limit = |bytes: Option<u64>| {
-        let pid = Pid::from_raw(node.pid().try_into().unwrap());
-        let limit = Rlimit {
-            current: bytes,
-            maximum: None,
-        };
-        prlimit(pid, Resource::Fsize, limit).unwrap();
-    };
-    limit(Some(16 * 1024));
+    node.limit_files(Some(16 * 1024));
     write(folder, "in.jsonl", numbers(LINES));
     eventually("the file is at its limit", || {
         let save = stage(folder, "save");
         save["state"] == "waiting" && save["reason"].as_str().unwrap().contains("File too large")
     });
-    limit(None);
+    node.limit_files(None);
     eventually("the rest is written", || {
         stage(folder, "save")["datums_out"] == LINES
     });

@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeSet, fmt::Write as _, fs, io::Write as _};
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 
 use super::{
@@ -125,17 +124,9 @@ fn records_are_given_up_when_a_reload_says_so() {
         let status: Value = serde_json::from_str(&done.stdout).unwrap_or_default();
         by_name(&status["stages"], "save").clone()
     };
-    let limit = |bytes: Option<u64>| {
-        let pid = Pid::from_raw(node.pid().try_into().unwrap());
-        let limit = Rlimit {
-            current: bytes,
-            maximum: None,
-        };
-        prlimit(pid, Resource::Fsize, limit).unwrap();
-    };
     node.logged("generation 1 runs");
     // In the middle of a line.
-    limit(Some(16 * 1024 + 3));
+    node.limit_files(Some(16 * 1024 + 3));
     write(folder, "in.jsonl", numbers(0, RECORDS));
     eventually("the file is at its limit", || stage()["state"] == "waiting");
     write(
@@ -158,7 +149,7 @@ fn records_are_given_up_when_a_reload_says_so() {
         let save = stage();
         save["datums_in"] == RECORDS && save["dead_letters"].as_u64() > Some(0)
     });
-    limit(None);
+    node.limit_files(None);
     let input = fs::OpenOptions::new()
         .append(true)
         .open(folder.join("in.jsonl"));

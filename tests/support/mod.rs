@@ -256,6 +256,17 @@ impl Node {
         rustix::process::kill_process(pid, signal).expect("the process is there");
     }
 
+    /// Limits the size in bytes of each file that it writes; `None` lifts the limit.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        let limit = Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        let pid = Some(Pid::from_child(&self.child));
+        prlimit(pid, Resource::Fsize, limit).expect("the process is there");
+    }
+
     /// Stops it with Ctrl-C and waits for its end.
     #[track_caller]
     pub(crate) fn interrupt(self) -> Done {

@@ -155,22 +155,16 @@ impl Line {
 
     /// Passes a barrier on to the stage's streams, and notes the state in which the stage has passed it.
     pub fn pass(&mut self, number: u64, image: StageImage) {
-        let Some(inner) = &mut self.0 else { return };
-        inner.passed = number;
-        for output in &mut inner.outputs {
-            output.pass(number);
+        if let Some(inner) = &mut self.0 {
+            inner.pass(number, Event::Passed(number, image));
         }
-        inner.note(Event::Passed(number, image));
     }
 
     /// Passes a barrier on, and notes that the checkpoint has to be given up, because the stage cannot note its state.
     pub fn refuse(&mut self, number: u64, reason: String) {
-        let Some(inner) = &mut self.0 else { return };
-        inner.passed = number;
-        for output in &mut inner.outputs {
-            output.pass(number);
+        if let Some(inner) = &mut self.0 {
+            inner.pass(number, Event::Refused(number, reason));
         }
-        inner.note(Event::Refused(number, reason));
     }
 
     /// Notes the final state of a stage that has worked off everything. It counts for every later checkpoint.
@@ -219,6 +213,15 @@ impl Inner {
                 return begun;
             }
         }
+    }
+
+    /// Passes a barrier on, and tells the coordinator.
+    fn pass(&mut self, number: u64, event: Event) {
+        self.passed = number;
+        for output in &mut self.outputs {
+            output.pass(number);
+        }
+        self.note(event);
     }
 
     fn note(&self, event: Event) {

@@ -31,19 +31,18 @@ pub(super) fn source(
             None => return,
         },
     };
-    found.push(
-        Diagnostic::error(format!(
-            "{makes} cannot be written to stream `{}`, which is `{}`",
-            stream.name.value,
-            encoding.name()
-        ))
-        .at(decl.format_span(), format!("makes {makes}"))
-        .also(
-            stream.encoding_span,
-            format!("`{}` is declared here", stream.name.value),
-        )
-        .help(help),
-    );
+    found.push(mismatch((makes, "written to"), stream, decl.format_span()).help(help));
+}
+
+/// Reports that a connector cannot make something, written to or made of a stream of this encoding.
+fn mismatch((makes, cannot_be): (&str, &str), stream: &StreamDecl, format: Span) -> Diagnostic {
+    let name = &stream.name.value;
+    let encoding = stream.config.encoding.name();
+    Diagnostic::error(format!(
+        "{makes} cannot be {cannot_be} stream `{name}`, which is `{encoding}`"
+    ))
+    .at(format, format!("makes {makes}"))
+    .also(stream.encoding_span, format!("`{name}` is declared here"))
 }
 
 /// Checks a consumer against the stream that it reads.
@@ -58,17 +57,8 @@ pub(super) fn sink(decl: &ConsumerDecl, stream: &StreamDecl, found: &mut Vec<Dia
         return;
     }
     found.push(
-        Diagnostic::error(format!(
-            "{makes} cannot be made of stream `{}`, which is `{}`",
-            stream.name.value,
-            encoding.name()
-        ))
-        .at(decl.format_span(), format!("makes {makes}"))
-        .also(
-            stream.encoding_span,
-            format!("`{}` is declared here", stream.name.value),
-        )
-        .help("write `format: lines`, or give the stream `encoding: json`"),
+        mismatch((makes, "made of"), stream, decl.format_span())
+            .help("write `format: lines`, or give the stream `encoding: json`"),
     );
 }
 

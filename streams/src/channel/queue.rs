@@ -231,8 +231,24 @@ impl Queue {
         cx: &mut Context<'_>,
         max_count: usize,
     ) -> Poll<Option<Item>> {
+        self.poll_with(cx, |state| state.take_item(max_count))
+    }
+
+    pub(crate) fn try_take_item(&self, max_count: usize) -> Option<Item> {
+        let taken = self.state().take_item(max_count);
+        self.room.notify_waiters();
+        taken
+    }
+
+    /// Takes what `take` returns, or waits for more. `None` if the queue is closed and empty.
+    #[inline]
+    fn poll_with<T>(
+        &self,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(&mut State) -> Option<T>,
+    ) -> Poll<Option<T>> {
         let mut state = self.state();
-        let taken = state.take_item(max_count);
+        let taken = take(&mut state);
         if taken.is_none() && !state.closed {
             state.wait(cx);
             return Poll::Pending;
@@ -240,12 +256,6 @@ impl Queue {
         drop(state);
         self.room.notify_waiters();
         Poll::Ready(taken)
-    }
-
-    pub(crate) fn try_take_item(&self, max_count: usize) -> Option<Item> {
-        let taken = self.state().take_item(max_count);
-        self.room.notify_waiters();
-        taken
     }
 
     /// Takes a mark that is before the first record.
@@ -273,15 +283,7 @@ impl Queue {
         cx: &mut Context<'_>,
         max_count: usize,
     ) -> Poll<Option<(Source, Frames)>> {
-        let mut state = self.state();
-        let taken = state.take(max_count);
-        if taken.is_none() && !state.closed {
-            state.wait(cx);
-            return Poll::Pending;
-        }
-        drop(state);
-        self.room.notify_waiters();
-        Poll::Ready(taken)
+        self.poll_with(cx, |state| state.take(max_count))
     }
 
     pub(crate) fn try_take(&self, max_count: usize) -> Option<(Source, Frames)> {
