@@ -39,7 +39,11 @@ pub enum Outcome {
 
 /// The checkpoints of a node. Clones are handles to the same ones.
 #[derive(Debug, Clone)]
-pub struct Checkpoints(Arc<Shared>);
+pub struct Checkpoints {
+    shared: Arc<Shared>,
+    /// The coordinator ends when all of these are dropped, so it has none itself.
+    asks: mpsc::Sender<Ask>,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -52,7 +56,6 @@ struct Shared {
     /// Bounded by three notes for each stage: one for the checkpoint that is under way, one at its end, and one when it
     /// is gone. The coordinator reads them at once.
     notes: mpsc::UnboundedSender<Note>,
-    asks: mpsc::Sender<Ask>,
     members: Mutex<Members>,
     gates: Mutex<BTreeMap<String, Arc<Gate>>>,
     /// The number of starts and ends of stages.
@@ -86,7 +89,6 @@ impl Checkpoints {
             #[cfg(test)]
             last: watch::Sender::default(),
             notes,
-            asks,
             members: Mutex::default(),
             gates: Mutex::default(),
             changes: watch::Sender::default(),
@@ -102,7 +104,7 @@ impl Checkpoints {
             is_over: false,
         };
         tokio::spawn(coordinator.run(requests));
-        Self(shared)
+        Self { shared, asks }
     }
 
     /// Adds a stage that starts, and returns its line. `inputs` are the streams that it reads, each with true if the
@@ -114,7 +116,7 @@ impl Checkpoints {
         inputs: impl IntoIterator<Item = (&'a str, bool)>,
         outputs: impl IntoIterator<Item = (&'a str, FramesProducer)>,
     ) -> Line {
-        let mut gates = self.0.gates();
+        let mut gates = self.shared.gates();
         let mut gate = |stream: &str| Arc::clone(gates.entry(stream.to_owned()).or_default());
         let inputs = inputs.into_iter();
         let inputs = inputs.map(|(stream, is_new)| {
@@ -128,13 +130,16 @@ impl Checkpoints {
             .map(|(stream, output)| gate(stream).join(output))
             .collect();
         drop(gates);
-        self.0.members().join(stage.clone(), start);
-        self.0.changed();
-        let watches = (self.0.begun.subscribe(), self.0.given_up.subscribe());
+        self.shared.members().join(stage.clone(), start);
+        self.shared.changed();
+        let watches = (
+            self.shared.begun.subscribe(),
+            self.shared.given_up.subscribe(),
+        );
         Line::new(
             (stage, start),
             watches,
-            self.0.notes.clone(),
+            self.shared.notes.clone(),
             (inputs, outputs),
         )
     }
@@ -144,7 +149,7 @@ impl Checkpoints {
     pub fn leave(&self, stage: StageId, start: u64) {
         let event = Event::Left;
         // Once the coordinator is gone, there is nobody to tell.
-        let _ = self.0.notes.send(Note {
+        let _ = self.shared.notes.send(Note {
             stage,
             start,
             event,
@@ -153,12 +158,12 @@ impl Checkpoints {
 
     /// Forgets all stages but these, which are the stages of the graph.
     pub fn keep(&self, stages: &[StageId]) {
-        self.0.members().keep(stages);
+        self.shared.members().keep(stages);
     }
 
     /// Returns the number of the last committed checkpoint; 0 if there is none.
     pub fn committed(&self) -> u64 {
-        *self.0.committed.borrow()
+        *self.shared.committed.borrow()
     }
 
     /// Adds stages to the last checkpoint that it does not hold, before they do anything.
@@ -179,7 +184,7 @@ impl Checkpoints {
     /// Returns the stages of the last checkpoint.
     #[cfg(test)]
     fn last(&self) -> BTreeMap<StageId, StageImage> {
-        self.0.last.borrow().clone()
+        self.shared.last.borrow().clone()
     }
 
     /// Takes a checkpoint at once, behind which sources send nothing if `is_last` is set.
@@ -190,7 +195,7 @@ impl Checkpoints {
     async fn ask(&self, request: Request) -> Outcome {
         let (answer, outcome) = oneshot::channel();
         let gone = || given_up("the node takes no more checkpoints".to_owned());
-        if self.0.asks.send(Ask { request, answer }).await.is_err() {
+        if self.asks.send(Ask { request, answer }).await.is_err() {
             return gone();
         }
         outcome.await.unwrap_or_else(|_| gone())

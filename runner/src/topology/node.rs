@@ -110,9 +110,16 @@ impl Node {
             readers: JoinSet::new(),
         };
         let active = node.stages.active(&graph);
-        node.outlets.open_for(parts.keys(), &active)?;
-        node.stages
-            .launch(&graph, &node.outlets, parts, BTreeMap::new())?;
+        let opened = node.outlets.open_for(parts.keys(), &active);
+        let launch = |()| {
+            node.stages
+                .launch(&graph, &node.outlets, parts, BTreeMap::new())
+        };
+        if let Err(error) = opened.and_then(launch) {
+            // A node that is started instead needs them at once.
+            node.stages.close_checkpoints().await;
+            return Err(error);
+        }
         node.show();
         if graph.network.is_some() {
             node.readers.spawn(watch_readers(node.observer()));

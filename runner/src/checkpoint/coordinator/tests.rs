@@ -242,7 +242,7 @@ async fn a_stage_that_starts_or_fails_gives_a_checkpoint_up_and_a_successor_mend
         async move { checkpoints.take(false).await }
     });
     within("a barrier", async {
-        while checkpoints.0.begun.borrow().number == 0 {
+        while checkpoints.shared.begun.borrow().number == 0 {
             tokio::task::yield_now().await;
         }
     })
@@ -266,4 +266,24 @@ async fn a_stage_that_starts_or_fails_gives_a_checkpoint_up_and_a_successor_mend
     let outcome = within("the outcome", checkpoints.take(true)).await;
     assert!(matches!(outcome, Outcome::Committed { .. }), "{outcome:?}");
     within("the source", running).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_handle_the_ledger_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, _) = Ledger::open(folder.path()).unwrap();
+    let checkpoints = Checkpoints::start(ledger, Duration::from_hours(1));
+    let line = checkpoints.join((StageId::new("source"), 1), [], []);
+    assert!(matches!(
+        Ledger::open(folder.path()),
+        Err(LedgerError::InUse { .. })
+    ));
+    drop(checkpoints);
+    within("the end of the coordinator", async {
+        while Ledger::open(folder.path()).is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop(line);
 }
