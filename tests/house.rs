@@ -10,9 +10,10 @@ use petgraph::{algo::tarjan_scc, graph::DiGraph};
 use self::modules::{Crate, Path};
 use crate::support::root;
 
-const CRATES: [&str; 7] = [
+const CRATES: [&str; 8] = [
     "streams/datum/src",
     "streams/gossip/src",
+    "streams/log/src",
     "streams/src",
     "runner/src",
     "wasm-sdk/src",
