@@ -6,6 +6,7 @@ mod channel;
 pub mod consumer;
 pub mod declare;
 pub mod discovery;
+pub mod durable;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -15,6 +15,7 @@ mod criteria;
 mod cut_through;
 mod delivery;
 mod discovery;
+mod durable;
 mod end_of_stream;
 mod faults_network;
 mod faults_nodes;

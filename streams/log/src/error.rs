@@ -58,3 +58,8 @@ impl From<io::Error> for LogError {
         }
     }
 }
+
+/// A text that is not the id of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected 32 hex digits")]
+pub struct InvalidLogId;

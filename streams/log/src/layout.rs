@@ -7,7 +7,8 @@
 //! All integers are big-endian. `base` is the position of the first record, `time` milliseconds since 1970, and
 //! `synced` a position before which every record was durable when the batch was written. The checksums are CRC-32 of
 //! everything else in the header or batch. That of a batch begins with the log, the base and the offset of the batch in
-//! the segment, so that a copy of a batch in another place, such as in a record, is not taken for one.
+//! the segment, so that a copy of a batch in another place, such as in a record, is not taken for one. A batch without
+//! records only says what is durable.
 
 use super::log::LogId;
 
@@ -148,8 +149,7 @@ impl BatchHeader {
     /// Returns true if these are possible values for a batch at or after `position` with at most `room` bytes of
     /// records. Each record has a length of 4 bytes.
     pub(crate) fn is_plausible(&self, position: u64, room: u64) -> bool {
-        self.count > 0
-            && self.position >= position
+        self.position >= position
             && self.position.checked_add(u64::from(self.count)).is_some()
             && u64::from(self.len) <= room
             && u64::from(self.count) * 4 <= u64::from(self.len)

@@ -22,7 +22,7 @@ mod scan;
 mod segment;
 
 pub use disk::{Disk, DiskFile, Folder};
-pub use error::{LogError, OpenError};
+pub use error::{InvalidLogId, LogError, OpenError};
 pub use layout::FORMAT_VERSION;
 pub use log::{Log, LogId, Opened, Retain};
 pub use reader::{Gap, GapReason, Reader, Step};

@@ -6,7 +6,7 @@ use mosaik_datum::Frames;
 
 use crate::{
     disk::{Disk, DiskFile},
-    error::{LogError, OpenError},
+    error::{InvalidLogId, LogError, OpenError},
     layout::{
         BATCH_HEADER_LEN, BatchHeader, FORMAT_VERSION, Place, SEGMENT_HEADER_LEN, SegmentHeader,
         segment_base, segment_name,
@@ -27,6 +27,18 @@ pub struct LogId(pub [u8; 16]);
 impl fmt::Display for LogId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl std::str::FromStr for LogId {
+    type Err = InvalidLogId;
+
+    /// Reads 32 hex digits.
+    fn from_str(text: &str) -> Result<Self, InvalidLogId> {
+        let number = u128::from_str_radix(text, 16).ok();
+        let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = number.filter(|_| is_hex).ok_or(InvalidLogId)?;
+        Ok(Self(number.to_be_bytes()))
     }
 }
 
@@ -76,6 +88,8 @@ pub struct Log {
     active: Box<dyn DiskFile>,
     segment: SegmentHeader,
     synced: u64,
+    /// The position before which the log itself says that every record was durable.
+    proven: u64,
     broken: Option<String>,
 }
 
@@ -105,8 +119,9 @@ impl Log {
             create(&*disk, segment)?
         };
         let view = View::new(id, segments);
-        let log = Self {
-            synced: view.end(),
+        let mut log = Self {
+            synced: 0,
+            proven: 0,
             disk,
             view,
             retain,
@@ -114,6 +129,11 @@ impl Log {
             segment,
             broken: None,
         };
+        // What the last process has written is made durable before anyone reads it.
+        log.active.sync()?;
+        log.synced = log.view.end();
+        log.prove()
+            .map_err(|error| io::Error::other(error.to_string()))?;
         Ok((log, opened))
     }
 
@@ -158,12 +178,27 @@ impl Log {
             return Ok(());
         }
         self.roll_if_due(frames.wire_len() as u64, time)?;
+        let offset = self.write_batch(frames.as_wire(), count, time)?;
+        let mut segments = self.view.segments();
+        if let Some(last) = segments.last_mut() {
+            let position = last.end;
+            last.end += u64::from(count);
+            last.note(Known {
+                position,
+                time,
+                offset,
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes a batch behind the last one. Returns its offset.
+    fn write_batch(&mut self, records: &[u8], count: u32, time: u64) -> Result<u64, LogError> {
         let (position, offset) = self.tail();
         let place = Place {
             segment: self.segment,
             offset,
         };
-        let records = frames.as_wire();
         let header = BatchHeader::of(records, &place, (count, position), (time, self.synced));
         if let Err(error) = self.write(&header.encode(), records, offset) {
             // The bytes that were written would only be cut off by the next start.
@@ -172,15 +207,22 @@ impl Log {
             }
             return Err(error.into());
         }
-        let mut segments = self.view.segments();
-        if let Some(last) = segments.last_mut() {
-            last.end = header.end();
+        self.proven = self.synced;
+        if let Some(last) = self.view.segments().last_mut() {
             last.len = offset + (BATCH_HEADER_LEN + records.len()) as u64;
-            last.note(Known {
-                position,
-                time,
-                offset,
-            });
+        }
+        Ok(offset)
+    }
+
+    /// Notes in the log that every record before [`synced`](Self::synced) is durable, unless it says so already. Damage
+    /// there can then be told from a batch that was not finished.
+    ///
+    /// # Errors
+    /// The note cannot be written. Nothing is lost.
+    pub fn prove(&mut self) -> Result<(), LogError> {
+        self.check()?;
+        if self.synced > self.proven && self.synced == self.view.end() {
+            self.write_batch(&[], 0, 0)?;
         }
         Ok(())
     }
@@ -307,6 +349,7 @@ impl Log {
             last.cut(position, len);
         }
         self.synced = position;
+        self.proven = self.proven.min(position);
         Ok(())
     }
 

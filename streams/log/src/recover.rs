@@ -8,7 +8,7 @@ use crate::{
     layout::{Decoded, SEGMENT_HEADER_LEN, SegmentHeader, segment_name},
     log::{LogId, Opened, bases, other_version},
     reader::{Gap, GapReason},
-    scan::Scanner,
+    scan::{Batch, Scanner},
     segment::{Known, Segment},
 };
 
@@ -91,17 +91,24 @@ fn header(file: &dyn DiskFile, name: &str) -> Result<Header, OpenError> {
     }
 }
 
+const fn known(batch: &Batch) -> Known {
+    Known {
+        position: batch.header.position,
+        time: batch.header.time,
+        offset: batch.offset,
+    }
+}
+
 /// An older segment is read only up to its first batch, for its time. It ends where the next one begins.
 fn older_segment(header: SegmentHeader, file: Box<dyn DiskFile>) -> Result<Segment, OpenError> {
     let len = file.len()?;
     let mut segment = Segment::new(header.base, header.base, len);
     let mut scanner = Scanner::new(file, header);
-    if let Some(first) = scanner.next(len)? {
-        segment.note(Known {
-            position: first.header.position,
-            time: first.header.time,
-            offset: first.offset,
-        });
+    while let Some(first) = scanner.next(len)? {
+        if first.header.count > 0 {
+            segment.note(known(&first));
+            break;
+        }
     }
     Ok(segment)
 }
@@ -134,11 +141,9 @@ fn newest_segment(
         unsynced.retain(|(end, _)| *end >= found.synced);
         segment.end = found.end();
         segment.len = batch.end_offset();
-        segment.note(Known {
-            position: found.position,
-            time: found.time,
-            offset: batch.offset,
-        });
+        if found.count > 0 {
+            segment.note(known(&batch));
+        }
     }
     if let Some((end, len)) = unsynced.first().copied() {
         segment.cut(end, len);

@@ -58,6 +58,34 @@ impl Filter {
         }
     }
 
+    /// Like [`apply`](Self::apply), and reports the runs of matching and other records in order, with their lengths.
+    pub(crate) fn apply_noting(
+        &self,
+        frames: &Frames,
+        mut note: impl FnMut(usize, bool),
+    ) -> (Frames, usize) {
+        let (mut malformed, mut run, mut is_run_wanted) = (0, 0, true);
+        let wanted = frames.filter(|datum| {
+            let is_wanted = match self {
+                Self::Everything => Ok(true),
+                Self::Encoded(selector) => selector.matches(datum),
+                Self::Decoded(matches, criteria) => matches(datum, criteria),
+            };
+            let is_wanted = is_wanted.unwrap_or_else(|_| {
+                malformed += 1;
+                false
+            });
+            if is_wanted != is_run_wanted {
+                note(std::mem::take(&mut run), is_run_wanted);
+                is_run_wanted = is_wanted;
+            }
+            run += 1;
+            is_wanted
+        });
+        note(run, is_run_wanted);
+        (wanted, malformed)
+    }
+
     /// Returns the matching records, and the number of those that could not be decoded.
     pub(crate) fn apply(&self, frames: &Frames) -> (Frames, usize) {
         match self {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::format::Format;
 use crate::{
     Criteria, NetworkId, StreamId, UniqueId,
+    durable::{StartAt, from_millis, millis},
     peer::extension::{self, Extension},
     primitives::random_id,
 };
@@ -41,6 +42,30 @@ pub(crate) struct Offer {
     pub(crate) name: UniqueId,
     /// The last known incarnation of the producer, and the position after the last record received from it.
     pub(crate) received: Option<(Epoch, u64)>,
+    /// Where it begins in the log of a durable stream, if neither side knows a position.
+    pub(crate) start: StartAt,
+}
+
+fn encode_start(start: StartAt) -> Bytes {
+    let (kind, value) = match start {
+        StartAt::Earliest => (0u8, 0),
+        StartAt::Latest => (1, 0),
+        StartAt::Time(time) => (2, millis(time)),
+        StartAt::Position(position) => (3, position),
+    };
+    Bytes::from([&[kind][..], &value.to_be_bytes()].concat())
+}
+
+/// Any other length or kind counts as the default.
+fn decode_start(bytes: &[u8]) -> StartAt {
+    let fields = bytes.split_first_chunk::<1>();
+    let fields = fields.and_then(|(kind, value)| Some((kind[0], value.try_into().ok()?)));
+    match fields.map(|(kind, value)| (kind, u64::from_be_bytes(value))) {
+        Some((0, _)) => StartAt::Earliest,
+        Some((2, value)) => from_millis(value).map_or(StartAt::Latest, StartAt::Time),
+        Some((3, value)) => StartAt::Position(value),
+        _ => StartAt::default(),
+    }
 }
 
 /// A consumer's request for a stream.
@@ -72,6 +97,9 @@ pub(crate) struct Start {
     pub(crate) format: Option<Format>,
     /// The unconfirmed records that the producer retains, if it does.
     pub(crate) kept: Option<Kept>,
+    /// The oldest position of the log, and the first one that is not visible, if the stream is durable. The incarnation
+    /// is then the id of the log.
+    pub(crate) log: Option<(u64, u64)>,
 }
 
 /// The unconfirmed records that a producer retains for one subscription.
@@ -144,6 +172,7 @@ impl Offer {
         Some(Self {
             name: UniqueId::from_bytes(*name),
             received,
+            start: StartAt::default(),
         })
     }
 }
@@ -156,6 +185,9 @@ impl Hello {
         }
         if let Some(offer) = &self.offer {
             extension.set(extension::CONFIRMS, offer.encode());
+            if offer.start != StartAt::default() {
+                extension.set(extension::DURABLE, encode_start(offer.start));
+            }
         }
         // Criteria that do not fit are not sent: without an acknowledgement, the consumer applies them itself.
         if !self.criteria.is_everything()
@@ -189,7 +221,15 @@ impl Hello {
             criteria: criteria.unwrap_or_default(),
             id,
             format: format_of(&extension),
-            offer: extension.get(extension::CONFIRMS).and_then(Offer::decode),
+            offer: extension
+                .get(extension::CONFIRMS)
+                .and_then(Offer::decode)
+                .map(|offer| Offer {
+                    start: extension
+                        .get(extension::DURABLE)
+                        .map_or_else(StartAt::default, decode_start),
+                    ..offer
+                }),
             consumers: consumers_of(&extension),
         })
     }
@@ -212,6 +252,10 @@ impl Start {
         if let Some(kept) = self.kept {
             extension.set(extension::CONFIRMS, kept.encode());
         }
+        if let Some((start, end)) = self.log {
+            let range = [start.to_be_bytes(), end.to_be_bytes()].concat();
+            extension.set(extension::DURABLE, Bytes::from(range));
+        }
         frame(&self.network, &self.stream, &extension)
     }
 
@@ -232,6 +276,14 @@ impl Start {
                 .map(|(epoch, position)| (Epoch(epoch), u64::from_be_bytes(position))),
             format: format_of(&extension),
             kept: extension.get(extension::CONFIRMS).and_then(Kept::decode),
+            log: extension
+                .get(extension::DURABLE)
+                .and_then(|bytes| match bytes.as_chunks::<8>() {
+                    ([start, end], []) => {
+                        Some((u64::from_be_bytes(*start), u64::from_be_bytes(*end)))
+                    }
+                    _ => None,
+                }),
         })
     }
 }

@@ -20,6 +20,7 @@ use crate::{
         status::{Board, ChannelConditions},
     },
     criteria::NotSelectable,
+    durable::{SourcePosition, StartAt},
     peer::{PeerEntry, TicketValidator},
 };
 
@@ -53,6 +54,8 @@ impl FramesConsumerBuilder {
             name: None,
             shared: None,
             taken: Taken::default(),
+            start: StartAt::default(),
+            positions: Vec::new(),
         };
         let online_when: OnlineWhen = Box::new(|conditions| conditions.minimum_of(0));
         Self {
@@ -195,6 +198,20 @@ impl FramesConsumerBuilder {
     /// Sets the moment at which a record counts as taken. Default: when it is returned to the application.
     pub fn with_taken(mut self, taken: Taken) -> Self {
         self.config.taken = taken;
+        self
+    }
+
+    /// Sets where the consumer begins in the log of a durable stream, if neither it nor the producer knows a position.
+    /// Consumers with different values do not share a subscription. Default: at the end of the log.
+    pub fn with_start(mut self, start: StartAt) -> Self {
+        self.config.start = start;
+        self
+    }
+
+    /// Sets the positions in the logs of durable streams at which the consumer continues, as
+    /// [`FramesConsumer::positions`] returned them in an earlier process. Default: none.
+    pub fn with_positions(mut self, positions: Vec<SourcePosition>) -> Self {
+        self.config.positions = positions;
         self
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     Criteria, Encoding, StreamId, UniqueId,
     channel::{backoff::ExponentialBackoff, config::Scope, format::Format},
+    durable::{SourcePosition, StartAt},
 };
 
 /// The settings of a consumer.
@@ -43,6 +44,10 @@ pub struct Config {
     pub shared: Option<UniqueId>,
     /// The moment at which a record counts as taken. Default: when it is returned to the application.
     pub taken: Taken,
+    /// Where the consumer begins in the log of a durable stream, if no position is known. Default: at its end.
+    pub start: StartAt,
+    /// The positions in the logs of durable streams at which the consumer continues. Default: none.
+    pub positions: Vec<SourcePosition>,
 }
 
 /// The moment at which a record from another node counts as taken. The producer does not send a taken record again.

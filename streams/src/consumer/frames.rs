@@ -18,6 +18,7 @@ use crate::{
         queue::{Item, Source},
         status::{ChannelInfo, When},
     },
+    durable::SourcePosition,
 };
 
 /// Receives the records of a stream in wire-format batches.
@@ -159,6 +160,14 @@ impl FramesConsumer {
         if let Some(progress) = &self.origin.progress {
             progress.take(count, bytes);
         }
+    }
+
+    /// Returns the positions in the logs of durable streams before which the application has taken every record. Counts
+    /// the last batch as taken. A consumer that is built with
+    /// [`with_positions`](super::FramesConsumerBuilder::with_positions) in another process continues there.
+    pub fn positions(&mut self) -> Vec<SourcePosition> {
+        self.worked_off();
+        self.core.group.positions(&self.core)
     }
 
     /// Disconnects the source after a malformed record.

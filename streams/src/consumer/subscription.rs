@@ -50,9 +50,10 @@ impl Entered<'_> {
         };
         if self.confirms.load(Ordering::Relaxed) {
             // The final position: from now on this node accounts for the records before it.
+            let returns = self.group.leaving.is_cancelled();
             let words = side::LastWords {
-                position: self.feed.position(),
-                returns: self.group.leaving.is_cancelled(),
+                position: self.feed.accounted(returns),
+                returns,
             };
             conn.close_saying(reason, words.encode().as_bytes());
         } else {
@@ -125,12 +126,26 @@ async fn hear(
     };
     waits.reset();
     let Remembered { memory, feed, .. } = remembered;
+    let before = memory.received();
+    if let (Some((before, _)), Some((log, position)), Some(_)) = (before, start.position, start.log)
+        && before != log
+    {
+        tracing::warn!(
+            peer = group.env.discovery.describe(peer.id()),
+            stream = group.label(),
+            position,
+            "the producer's log of the stream is another one than before: reading begins at this position"
+        );
+    }
     let lost = memory.resume(start.position, start.selects);
     if lost > 0 {
         count_lost(group, peer, lost);
     }
     let confirming = start.kept.zip(start.position).map(|(kept, (_, position))| {
-        feed.begin(position, kept.max_bytes);
+        let log = start.log.zip(start.position);
+        let log = log.map(|((_, end), (id, _))| (id, end));
+        let continues = log.is_some_and(|(id, _)| before.is_some_and(|(before, _)| before == id));
+        feed.begin(position, kept.max_bytes, log, continues);
         entered.confirms.store(true, Ordering::Relaxed);
         Confirming::new(link.conn.clone(), feed.clone())
     });
@@ -199,6 +214,7 @@ async fn open<'l>(
     let offer = Offer {
         name: group.name(),
         received: remembered.memory.received(),
+        start: group.start,
     };
     let hello = Hello {
         network: group.env.network_id,

@@ -32,6 +32,8 @@ pub(crate) const DEPARTED: u16 = 6;
 pub(crate) const ENTRY_PUSH: u16 = 7;
 /// In a hello: the consumer can confirm records. In a start: the producer accepts confirmations.
 pub(crate) const CONFIRMS: u16 = 8;
+/// In a hello: where the consumer begins in the log of a durable stream. In a start: the range of the log.
+pub(crate) const DURABLE: u16 = 9;
 /// In hello and start: the format of the records, see [`Format`](crate::streams::Format).
 pub(crate) const FORMAT: u16 = 10;
 /// In a snapshot: the name of its sender.

@@ -8,8 +8,9 @@ use std::{
 use tokio::time::sleep;
 
 use super::{
-    core::Core,
+    core::{Core, Life},
     fanout::{Fanout, Fate},
+    log_place::LogPlace,
     retained::Retained,
     stats::count,
     subscriber::{Connection, Remote, Subscriber, Target},
@@ -19,10 +20,11 @@ use crate::{
     channel::{
         authorization::Grant,
         filter::Filter,
-        protocol::{Kept, Offer, SubscriberId},
+        protocol::{Epoch, Kept, Offer, SubscriberId},
         queue::Queue,
         status::{Channel, State},
     },
+    durable::{LogId, LogPosition, ReaderId},
     net::CloseReason,
     peer::PeerEntry,
 };
@@ -42,6 +44,8 @@ pub(crate) struct Applicant<'a> {
     pub(crate) offer: Option<Offer>,
     /// The number of consumers on its node that share the subscription.
     pub(crate) consumers: u16,
+    /// The position in the log at which it begins, if it reads the log of a durable stream.
+    pub(crate) begin: Option<u64>,
 }
 
 /// An admitted subscriber.
@@ -89,7 +93,8 @@ impl Core {
         drop(penalties);
 
         let mut fanout = self.suspended();
-        let resumed = id.zip(offer).and_then(|(id, offer)| {
+        let retains = id.zip(offer).filter(|_| applicant.begin.is_none());
+        let resumed = retains.and_then(|(id, offer)| {
             let resumes = |remote: &Remote| remote.is_resumed_by(peer, &id, &offer);
             let mut subscribers = fanout.subscribers().iter();
             let found = subscribers.find(|other| other.remote().is_some_and(resumes));
@@ -135,17 +140,26 @@ impl Core {
 
     fn let_in(&self, fanout: &mut Fanout, applicant: Applicant<'_>, grant: Grant) -> Admitted {
         let connection = self.connection(&applicant);
-        let position = fanout.position();
-        let retained = applicant.offer.map(|_| {
+        let place = self.place(&applicant);
+        let position = applicant.begin.unwrap_or_else(|| fanout.position());
+        let retains = applicant.offer.filter(|_| place.is_none());
+        let retained = retains.map(|_| {
             let retained = Retained::new(position, self.config.unconfirmed_bytes);
             retained.attach(connection.channel.generation(), None);
             retained
         });
-        let kept = retained.as_ref().map(|retained| retained.kept(0));
+        let kept = place.as_ref().map(|_| Kept {
+            records: 0,
+            max_bytes: self.config.unconfirmed_bytes as u64,
+        });
+        let kept = kept.or_else(|| retained.as_ref().map(|retained| retained.kept(0)));
         let live = *self.live();
         let queue = Queue::new(live.buffer_size, live.buffer_bytes);
         let number = connection.channel.generation();
-        let target = Remote::new(queue, retained, connection.clone());
+        let target = Remote::new(queue, (retained, place), connection.clone());
+        if let Life::Ending { for_good: true, .. } = *self.life.borrow() {
+            target.ending.send_replace(CloseReason::EndOfStream);
+        }
         let filter = applicant.filter.unwrap_or(Filter::Everything);
         let target = Target::Remote(Box::new(target));
         Admitted {
@@ -155,6 +169,30 @@ impl Core {
             kept,
             grant,
         }
+    }
+
+    /// Returns the position in the log at which a consumer begins. `None` if the stream is not durable, or the consumer
+    /// is one of plain Mosaik.
+    pub(crate) async fn begin(&self, peer: &PeerEntry, offer: Option<&Offer>) -> Option<u64> {
+        let (log, offer) = self.log.as_ref().zip(offer)?;
+        let reader = ReaderId {
+            peer: *peer.id(),
+            subscription: offer.name,
+        };
+        let received = offer.received.map(|(Epoch(log), position)| LogPosition {
+            log: LogId(log),
+            position,
+        });
+        Some(log.begin(&reader, received, offer.start).await)
+    }
+
+    fn place(&self, applicant: &Applicant<'_>) -> Option<LogPlace> {
+        let (log, position) = self.log.as_ref().zip(applicant.begin)?;
+        let reader = ReaderId {
+            peer: *applicant.peer.id(),
+            subscription: applicant.offer?.name,
+        };
+        Some(LogPlace::new(log.clone(), reader, position))
     }
 
     /// Gives a known subscriber another connection.

@@ -20,6 +20,7 @@ use crate::{
         format::Format,
         status::{Board, ChannelConditions},
     },
+    durable::DurableLog,
     peer::{PeerEntry, TicketValidator},
 };
 
@@ -42,6 +43,7 @@ pub struct FramesProducerBuilder {
     lookup: Option<Lookup>,
     requirements: Requirements,
     undelivered: Option<GiveBack>,
+    log: Option<DurableLog>,
     online_when: OnlineWhen,
 }
 
@@ -56,6 +58,7 @@ impl FramesProducerBuilder {
             lookup: None,
             requirements: Requirements::new(),
             undelivered: None,
+            log: None,
             online_when,
         }
     }
@@ -131,6 +134,17 @@ impl FramesProducerBuilder {
         self
     }
 
+    /// Makes the stream durable: every record is appended to the log, from which consumers on other nodes read. They
+    /// continue at their position in the log after either side was restarted. Consumers on this node, and those of plain
+    /// Mosaik, receive the live stream. Default: not durable.
+    ///
+    /// Criteria of remote consumers are applied by them. A remote consumer that does not keep up is never disconnected
+    /// and never waited for.
+    pub fn with_log(mut self, log: DurableLog) -> Self {
+        self.log = Some(log);
+        self
+    }
+
     /// Sets when the producer is online. The conditions passed in are met by one subscriber, which is the default.
     pub fn online_when(
         mut self,
@@ -198,6 +212,7 @@ impl FramesProducerBuilder {
             lookup,
             requirements,
             undelivered,
+            log,
             online_when,
         } = self;
         let stream_id = config.stream_id;
@@ -207,13 +222,16 @@ impl FramesProducerBuilder {
                 config,
                 (env.clone(), registrar.clone()),
                 (Authorizer::new(requirements), lookup),
-                undelivered,
+                (undelivered, log),
                 Board::new(online_when),
             )
         };
         let added = registrar.add(stream_id, Box::new(make));
         match added {
             Ok(core) => {
+                if let Some(log) = &core.log {
+                    log.set_finished(false);
+                }
                 env.spawn(worker::run(core.clone()));
                 Ok(FramesProducer::new(core))
             }

@@ -2,7 +2,7 @@
 
 use tokio::time::{Instant, sleep_until};
 
-use super::retained::Retained;
+use super::retained::NotSent;
 use crate::{
     channel::side::{ENTRIES_MAX, ENTRY_LEN_MAX, Entry, RATE_PERIOD},
     net::{CloseReason, LinkConn, LinkError},
@@ -18,7 +18,7 @@ pub(super) enum Ended {
 
 /// Reads confirmations until the connection ends or the consumer violates the protocol. Reading pauses above a maximum
 /// rate of entries.
-pub(super) async fn hear(conn: &LinkConn, retained: &Retained, connection: u64) -> Ended {
+pub(super) async fn hear(conn: &LinkConn, confirm: impl Fn(u64) -> Result<(), NotSent>) -> Ended {
     // The consumer opens the side channel once it has received something.
     let Ok(mut rx) = conn.accept_uni(ENTRY_LEN_MAX).await else {
         return Ended::Lost;
@@ -33,7 +33,7 @@ pub(super) async fn hear(conn: &LinkConn, retained: &Retained, connection: u64) 
             Err(_) => return Ended::Said(CloseReason::ProtocolViolation),
         };
         if let Entry::Taken(position) = Entry::decode(&payload)
-            && retained.confirm(connection, position).is_err()
+            && confirm(position).is_err()
         {
             return Ended::Said(CloseReason::ProtocolViolation);
         }

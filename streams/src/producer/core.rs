@@ -32,6 +32,7 @@ use crate::{
         status::Board,
         tap::Taps,
     },
+    durable::DurableLog,
 };
 
 /// The producers of a node, by stream. Implemented by the layer above, which connects producers to consumers.
@@ -69,6 +70,8 @@ pub(crate) struct Core {
     pub(super) lookup: Lookup,
     /// Receives the records that no subscriber selects.
     pub(super) undelivered: Option<GiveBack>,
+    /// The log of a durable stream, from which other nodes read.
+    pub(super) log: Option<DurableLog>,
     /// Identifies this incarnation of the producer, so that a consumer that reconnects can tell what it missed.
     pub(super) epoch: Epoch,
     pub(super) intake: Queue,
@@ -94,7 +97,7 @@ impl Core {
         config: Config,
         (env, registrar): (Arc<Env>, Arc<dyn Registrar>),
         (authorizer, lookup): (Authorizer, Lookup),
-        undelivered: Option<GiveBack>,
+        (undelivered, log): (Option<GiveBack>, Option<DurableLog>),
         board: Board,
     ) -> Self {
         let cancel = env.cancel.child_token();
@@ -114,7 +117,10 @@ impl Core {
             authorizer,
             lookup,
             undelivered,
-            epoch: Epoch::random(),
+            epoch: log
+                .as_ref()
+                .map_or_else(Epoch::random, |log| Epoch(log.id().0)),
+            log,
             board,
             tally: Arc::default(),
             life: watch::Sender::new(Life::Open),
@@ -185,6 +191,11 @@ impl Core {
 
     pub(crate) fn lookup(&self) -> &Lookup {
         &self.lookup
+    }
+
+    /// Returns the oldest position of the log and the first one that is not visible, if the stream is durable.
+    pub(crate) fn log_range(&self) -> Option<(u64, u64)> {
+        self.log.as_ref().map(DurableLog::range)
     }
 
     pub(crate) fn epoch(&self) -> Epoch {

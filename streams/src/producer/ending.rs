@@ -8,7 +8,7 @@ use tokio::time::sleep_until;
 use super::{
     core::{Core, Life},
     fanout::Fate,
-    stats::FinishReport,
+    stats::{FinishReport, count},
     subscriber::{Subscriber, Target},
 };
 use crate::net::CloseReason;
@@ -19,6 +19,15 @@ const RETURN_TIME: Duration = Duration::from_secs(2);
 
 /// Lets every subscriber read its queued records, then reports the result.
 pub(super) async fn wind_up(core: &Arc<Core>) {
+    if let Some(log) = &core.log {
+        tokio::select! {
+            // Triggered when the network shuts down or the time to drain is over.
+            () = core.stopped() => {}
+            // Triggered when everything is on the disk, or cannot be.
+            () = log.flush() => {}
+        }
+        core.tally.closed.add(count(log.unwritten()));
+    }
     let held = core.intake.abandon();
     if core.board.is_online() {
         core.tally.closed.add(held);
@@ -34,7 +43,15 @@ pub(super) async fn wind_up(core: &Arc<Core>) {
     } else {
         CloseReason::GracefulShutdown
     };
-    let subscribers = core.seal(reason);
+    let stays = core.log.as_ref().filter(|_| for_good);
+    let subscribers = match stays {
+        // Consumers that come later still read the log.
+        Some(log) => {
+            log.set_finished(true);
+            core.current_subscribers()
+        }
+        None => core.seal(reason),
+    };
     let leaving = join_all(
         subscribers
             .iter()
@@ -55,7 +72,9 @@ pub(super) async fn wind_up(core: &Arc<Core>) {
         core.remove(subscriber);
     }
     core.taps.close();
-    core.unregister(for_good);
+    if stays.is_none() {
+        core.unregister(for_good);
+    }
     let foreign = |subscriber: &Arc<Subscriber>| {
         subscriber
             .remote()
@@ -78,7 +97,9 @@ pub(super) async fn wind_up(core: &Arc<Core>) {
         incomplete,
         stats: core.stats(),
     }));
-    core.cancel.cancel();
+    if stays.is_none() {
+        core.cancel.cancel();
+    }
 }
 
 async fn leave(core: &Core, subscriber: &Arc<Subscriber>, for_good: bool, reason: CloseReason) {
@@ -96,6 +117,10 @@ async fn leave(core: &Core, subscriber: &Arc<Subscriber>, for_good: bool, reason
         Target::Remote(remote) => {
             remote.ending.send_replace(reason);
             remote.queue.close();
+            if !for_good && remote.place.is_some() {
+                // It continues at its position when the stream returns.
+                return;
+            }
             if !for_good {
                 core.remove_if_away(subscriber);
             }

@@ -11,6 +11,7 @@ mod error;
 mod fanout;
 mod frames;
 mod lag;
+mod log_place;
 mod mismatches;
 mod retained;
 mod sender;

@@ -13,7 +13,8 @@ use super::{
     confirmations::{self, Ended},
     core::Core,
     fanout::Fate,
-    retained::{Next, Retained},
+    log_place::LogPlace,
+    retained::{self, Retained},
     silence,
     subscriber::{Connection, Remote, Subscriber},
 };
@@ -23,6 +24,7 @@ use crate::{
         queue::Chunks,
         side,
     },
+    durable::Next,
     net::{CloseReason, Link, LinkConn, LinkReceiver, LinkSender},
 };
 
@@ -39,7 +41,7 @@ pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start
     let Some(remote) = subscriber.remote() else {
         return;
     };
-    if remote.retained.is_some() {
+    if remote.retained.is_some() || remote.place.is_some() {
         conn.allow_side_stream();
     }
     let _hold = core.env.discovery.hold(conn.peer());
@@ -89,9 +91,10 @@ pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start
         }
     };
     conn.close(reason);
-    match &remote.retained {
-        None => sending.left(reason),
-        Some(retained) => sending.left_retained(retained, is_lost),
+    match (&remote.retained, &remote.place) {
+        (_, Some(place)) => sending.left_log(place),
+        (Some(retained), None) => sending.left_retained(retained, is_lost),
+        (None, None) => sending.left(reason),
     }
 }
 
@@ -119,6 +122,23 @@ impl Sending<'_> {
         };
         self.subscriber.missed(unsent, counter);
         self.core.remove(self.subscriber);
+    }
+
+    /// Handles the end of the connection of a subscriber that reads the log. The log has what it did not receive.
+    fn left_log(&self, place: &LogPlace) {
+        let words = self.conn.last_words();
+        let words = words.and_then(|words| side::LastWords::decode(&words));
+        if let Some(words) = words {
+            // A position beyond the sent records is invalid.
+            let _ = place.confirm(words.position);
+        }
+        let is_complete = *self.remote.complete.borrow();
+        let fate = if is_complete {
+            Fate::Complete
+        } else {
+            Fate::Left
+        };
+        self.core.remove_as(self.subscriber, fate);
     }
 
     /// Handles the end of the connection of a subscriber that confirms records. It may reconnect, unless the consumer
@@ -166,11 +186,16 @@ impl Sending<'_> {
             }
         };
         let confirmed = async {
-            match &self.remote.retained {
-                Some(retained) => {
-                    Box::pin(confirmations::hear(self.conn, retained, self.number())).await
+            match (&self.remote.retained, &self.remote.place) {
+                (_, Some(place)) => {
+                    let confirm = |position| place.confirm(position);
+                    Box::pin(confirmations::hear(self.conn, confirm)).await
                 }
-                None => std::future::pending().await,
+                (Some(retained), None) => {
+                    let confirm = |position| retained.confirm(self.number(), position);
+                    Box::pin(confirmations::hear(self.conn, confirm)).await
+                }
+                (None, None) => std::future::pending().await,
             }
         };
         tokio::select! {
@@ -187,9 +212,10 @@ impl Sending<'_> {
 
     /// Writes until there is nothing more to write.
     async fn write(&self, tx: &mut LinkSender) -> Result<(), Ended> {
-        match &self.remote.retained {
-            Some(retained) => self.write_retained(tx, retained).await?,
-            None => {
+        match (&self.remote.retained, &self.remote.place) {
+            (_, Some(place)) => self.write_log(tx, place).await?,
+            (Some(retained), None) => self.write_retained(tx, retained).await?,
+            (None, None) => {
                 while let Some(mut all) = self.remote.queue.take_all().await {
                     self.in_flight.store(all.count, Ordering::Release);
                     self.count(&all);
@@ -210,19 +236,49 @@ impl Sending<'_> {
         let _turn = self.remote.sending.lock().await;
         loop {
             match retained.next(self.number(), &self.remote.queue) {
-                Next::Records(mut all, is_new) => {
+                retained::Next::Records(mut all, is_new) => {
                     if is_new {
                         self.count(&all);
                     }
                     self.send(tx, &mut all).await?;
                 }
-                Next::Full => retained.has_room().await,
-                Next::Empty => {
+                retained::Next::Full => retained.has_room().await,
+                retained::Next::Empty => {
                     if !self.remote.queue.filled().await {
                         return Ok(());
                     }
                 }
-                Next::Replaced => return Err(Ended::Lost),
+                retained::Next::Replaced => return Err(Ended::Lost),
+            }
+        }
+    }
+
+    /// Like [`write`](Self::write), from the log.
+    async fn write_log(&self, tx: &mut LinkSender, place: &LogPlace) -> Result<(), Ended> {
+        let mut cursor = place.cursor().await;
+        loop {
+            match cursor.next().await {
+                Next::Records(batches) => {
+                    place.sends(cursor.position());
+                    let mut all = Chunks::default();
+                    for batch in batches {
+                        all.push(batch);
+                    }
+                    self.count(&all);
+                    self.send(tx, &mut all).await?;
+                }
+                Next::Gap(gap) => {
+                    // Once it has read what is before the gap, the consumer reconnects behind it, and counts what is
+                    // missing from the positions.
+                    place.log().note_gap(gap);
+                    self.remote.ending.send_replace(CloseReason::Cancelled);
+                    return Ok(());
+                }
+                Next::End => return Ok(()),
+                Next::Failed(error) => {
+                    tracing::warn!(stream = self.core.label(), %error, "the log of the stream cannot be read");
+                    return Err(Ended::Said(CloseReason::Cancelled));
+                }
             }
         }
     }

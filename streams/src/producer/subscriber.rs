@@ -8,7 +8,7 @@ use std::sync::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{retained::Retained, stats::Tally};
+use super::{log_place::LogPlace, retained::Retained, stats::Tally};
 use crate::{
     Frames, PeerId,
     channel::{
@@ -57,6 +57,8 @@ pub(super) struct Remote {
     pub(super) queue: Queue,
     /// Sent and unconfirmed records, for a subscriber that confirms.
     pub(super) retained: Option<Retained>,
+    /// The place in the log, for a subscriber that reads the log of a durable stream. Its queue is not used.
+    pub(super) place: Option<LogPlace>,
     /// Held by the connection that reads the queue, which has one reader at a time.
     pub(super) sending: tokio::sync::Mutex<()>,
     /// The current or last connection.
@@ -125,12 +127,13 @@ impl Connection {
 impl Remote {
     pub(super) fn new(
         queue: Queue,
-        retained: Option<Retained>,
+        (retained, place): (Option<Retained>, Option<LogPlace>),
         connection: Arc<Connection>,
     ) -> Self {
         Self {
             queue,
             retained,
+            place,
             sending: tokio::sync::Mutex::default(),
             connection: Mutex::new(connection),
             on_leave: AtomicBool::new(false),
@@ -207,6 +210,11 @@ impl Subscriber {
             Target::Local(_) => None,
             Target::Remote(remote) => Some(remote),
         }
+    }
+
+    /// Returns true if it reads the log of a durable stream.
+    pub(super) fn reads_log(&self) -> bool {
+        self.remote().is_some_and(|remote| remote.place.is_some())
     }
 
     /// Passes the current or last channel to `look`.

@@ -51,7 +51,7 @@ impl Core {
         let [only] = fanout.subscribers.as_slice() else {
             return None;
         };
-        let is_idle = self.taps.is_empty() && self.live().linger.is_zero();
+        let is_idle = self.log.is_none() && self.taps.is_empty() && self.live().linger.is_zero();
         if !is_idle || !self.board.is_online() || !only.takes_everything() {
             return None;
         }
@@ -75,6 +75,20 @@ impl Core {
                 let _ = local.consumer.queue().put_mark(mark);
             }
         }
+    }
+
+    /// Returns the current subscribers.
+    pub(super) fn current_subscribers(&self) -> Arc<Vec<Arc<Subscriber>>> {
+        self.suspended().subscribers.clone()
+    }
+
+    /// Disconnects the consumers that read the log of a stream that has ended, because another producer uses the log
+    /// from now on. They reconnect to it.
+    pub(crate) fn hand_over_log(&self) {
+        for subscriber in self.current_subscribers().iter() {
+            subscriber.cut(CloseReason::Cancelled);
+        }
+        self.cancel.cancel();
     }
 
     /// Admits no more subscribers. Returns the current ones.

@@ -39,6 +39,8 @@ pub(super) async fn run(core: Arc<Core>) {
                 biased;
                 // Triggered when the network shuts down or the time to drain is over.
                 () = &mut stopped => break,
+                // Triggered when the log accepts nothing more.
+                () = log_failed(&core) => break,
                 // Triggered when there are records and subscribers, or there never will be.
                 item = next(&core, &mut watchers) => item,
             };
@@ -46,10 +48,25 @@ pub(super) async fn run(core: Arc<Core>) {
                 Some(Item::Batch(_, batch)) => batch,
                 Some(Item::Mark(mark)) => {
                     core.pass_mark(mark);
+                    if let Some(log) = &core.log {
+                        log.put_mark(mark).await;
+                    }
                     continue;
                 }
                 None => break,
             };
+            if let Some(log) = &core.log {
+                tokio::select! {
+                    biased;
+                    // Triggered when the network shuts down or the time to drain is over.
+                    () = &mut stopped => {
+                        core.tally.closed.add(batch.count());
+                        break;
+                    }
+                    // Triggered when the writer of the log takes the batch, or fails.
+                    () = log.append(batch.clone()) => {}
+                }
+            }
             if deliver(&core, batch, &mut budget, stopped.as_mut())
                 .await
                 .is_err()
@@ -59,6 +76,14 @@ pub(super) async fn run(core: Arc<Core>) {
         }
     }
     wind_up(&core).await;
+}
+
+/// Resolves when the log of a durable stream has failed.
+async fn log_failed(core: &Core) {
+    match &core.log {
+        Some(log) => drop(log.failed().await),
+        None => std::future::pending().await,
+    }
 }
 
 /// Returns the next mark or batch; `None` at the end. Records held while offline stay held, with the marks behind them.
@@ -149,6 +174,9 @@ async fn deliver(
         .map_or(0, |sink| give_back(sink, &subscribers, &batch));
     let mut waiting = Vec::new();
     let mut hand_over_to = |subscriber: &Arc<Subscriber>| {
+        if subscriber.reads_log() {
+            return;
+        }
         let wanted = subscriber.select(&batch);
         core.tally.filtered.add(batch.count() - wanted.count());
         hand_over(core, subscriber, wanted, &mut waiting);
@@ -168,7 +196,9 @@ async fn deliver(
         }
     }
     if is_unread && present == 0 {
-        core.tally.nobody.add(batch.count() - given_back);
+        if core.log.is_none() {
+            core.tally.nobody.add(batch.count() - given_back);
+        }
         return Ok(());
     }
     if present == 0 {

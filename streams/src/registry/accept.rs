@@ -143,23 +143,31 @@ async fn greet(registry: &Registry, link: &mut Link) -> Result<Answer, CloseReas
         position: hello.id.map(|_| (core.epoch(), position)),
         format: core.format().filter(|_| hello.id.is_some()),
         kept,
+        log: None,
     };
     if !Format::agree(core.format(), hello.format) && core.authorizer().authorize(peer).is_some() {
         note_mismatch(registry, &core, peer.id(), hello.format);
         return Ok(Answer::Mismatch(start(selects, core.position(), None)));
     }
+    let offer = hello.offer.filter(|_| hello.id.is_some());
+    let begin = core.begin(peer, offer.as_ref()).await;
     let applicant = producer::Applicant {
         peer,
+        begin,
         criteria: &hello.criteria,
         filter,
         id: hello.id,
-        offer: hello.offer.filter(|_| hello.id.is_some()),
+        offer,
         consumers: hello.consumers,
     };
     match core.admit(applicant) {
         Ok(admitted) => {
             core.mismatches().forget(peer.id());
-            let start = start(selects, admitted.position(), admitted.kept());
+            let selects = selects && begin.is_none();
+            let start = Start {
+                log: core.log_range().filter(|_| begin.is_some()),
+                ..start(selects, admitted.position(), admitted.kept())
+            };
             Ok(Answer::Admitted(core, admitted, start))
         }
         Err(CloseReason::EndOfStream)

@@ -90,7 +90,9 @@ impl producer::Registrar for Registry {
             return Err(existing.clone());
         }
         let core = Arc::new(make());
-        slot.producer = Some(core.clone());
+        if let Some(ended) = slot.producer.replace(core.clone()) {
+            ended.hand_over_log();
+        }
         slot.tombstone = None;
         for consumer in slot
             .consumers

@@ -35,6 +35,7 @@ fn plain_handshakes_are_the_two_ids_alone() {
         position: None,
         format: None,
         kept: None,
+        log: None,
     };
     assert_eq!(start.encode(), bytes);
     assert_eq!(Start::decode(&bytes), Ok(start));
@@ -52,10 +53,31 @@ fn what_we_add_comes_back() {
         consumers: 2,
         ..hello(Criteria::field("price").gte(100), Some(id))
     };
-    for received in [None, Some((Epoch([4; 16]), 1 << 50))] {
-        let name = "desk".into();
-        ours.offer = Some(Offer { name, received });
-        assert_eq!(Hello::decode(&ours.encode()), Ok(ours.clone()));
+    let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
+    let starts = [
+        StartAt::Latest,
+        StartAt::Earliest,
+        StartAt::Time(time),
+        StartAt::Position(1 << 40),
+    ];
+    for start in starts {
+        for received in [None, Some((Epoch([4; 16]), 1 << 50))] {
+            let name = "desk".into();
+            ours.offer = Some(Offer {
+                name,
+                received,
+                start,
+            });
+            assert_eq!(Hello::decode(&ours.encode()), Ok(ours.clone()));
+        }
+    }
+    for unknown in [
+        &b""[..],
+        b"\0",
+        b"\x09\0\0\0\0\0\0\0\0",
+        b"\0\0\0\0\0\0\0\0\0\0",
+    ] {
+        assert_eq!(decode_start(unknown), StartAt::Latest);
     }
     assert!(ours.encode().len() <= MAX_HELLO_LEN);
     let position = Some((Epoch([3; 16]), 1 << 40));
@@ -69,6 +91,7 @@ fn what_we_add_comes_back() {
             records: 7,
             max_bytes: 1 << 40,
         }),
+        log: Some((5, 1 << 33)),
     };
     assert_eq!(Start::decode(&start.encode()), Ok(start));
 }

@@ -16,7 +16,7 @@ use super::{
     Group,
 };
 use crate::{
-    Criteria, StreamId,
+    Criteria, PeerId, StreamId,
     channel::{
         config::Scope,
         filter::{Filter, Lookup},
@@ -25,6 +25,7 @@ use crate::{
         tap::Taps,
     },
     criteria::NotSelectable,
+    durable::LogPosition,
 };
 
 /// Creates a consumer, given the other consumers of the stream.
@@ -153,6 +154,14 @@ impl Core {
         self.registrar.criteria_changed(self);
         self.group.criteria_changed();
         Ok(())
+    }
+
+    /// Returns the position at which the consumer continues in the log of a node, if one was set.
+    pub(in crate::consumer) fn position_of(&self, peer: &PeerId) -> Option<LogPosition> {
+        let mut positions = self.config.positions.iter();
+        positions
+            .find(|known| known.peer == *peer)
+            .map(|known| known.at)
     }
 
     pub(crate) fn queue(&self) -> &Queue {

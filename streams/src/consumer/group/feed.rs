@@ -15,11 +15,13 @@ use super::{
     progress::{Progress, Signal},
 };
 use crate::{
-    Frames,
+    Frames, PeerId,
     channel::{
+        protocol::Epoch,
         queue::{Closed, Source},
         status::ChannelInfo,
     },
+    durable::{LogId, LogPosition, SourcePosition, StartAt},
 };
 
 /// Distributes the records of one producer, in order and across all connections to it.
@@ -29,6 +31,7 @@ use crate::{
 /// of one connection that has ended. The backlogs share the buffers of the records.
 pub(in crate::consumer) struct Feed {
     source: Source,
+    peer: PeerId,
     signal: Arc<Signal>,
     state: Mutex<State>,
     changed: Notify,
@@ -39,6 +42,10 @@ struct State {
     outlets: Vec<Outlet>,
     /// The producer's position after the last received record.
     position: u64,
+    /// The log that the producer sends, if the stream is durable there.
+    log: Option<Epoch>,
+    /// The position before which the last consumer had taken every record when it was removed.
+    left_at: Option<u64>,
     /// The current connection, if any.
     channel: Option<ChannelInfo>,
     /// True while records of a connection that ended are in the backlogs.
@@ -52,19 +59,63 @@ struct Outlet {
     core: Arc<Core>,
     progress: Arc<Progress>,
     backlog: VecDeque<Frames>,
+    /// Records before this position are not for the consumer: it has taken them in an earlier process, or begins later.
+    skips_to: u64,
 }
 
 impl Outlet {
-    fn take(&mut self, source: Source, frames: &Frames, is_selected: bool) -> usize {
-        let (mut wanted, mut unwanted) = (frames.clone(), 0);
-        if !is_selected {
-            let (selected, malformed) = self.core.wanted().filter.apply(frames);
-            unwanted = frames.count() - selected.count();
+    /// Sets which records of a log are for the consumer, when the log is sent for the first time. `continues` is true
+    /// if the subscription continues at the position of a consumer.
+    fn begin(&mut self, (peer, log): (&PeerId, Epoch), continues: bool, end: u64) {
+        let known = self.core.position_of(peer);
+        let known = known.filter(|at| Epoch(at.log.0) == log);
+        self.skips_to = match known {
+            Some(at) => at.position,
+            None if continues && self.core.config.start == StartAt::Latest => end,
+            None => 0,
+        };
+    }
+
+    /// `position` is that of the first record in `frames`, which `is_selected` by the producer, and part of the log of a
+    /// durable stream if `is_log` is set.
+    fn take(
+        &mut self,
+        source: Source,
+        (frames, position): (&Frames, u64),
+        (is_selected, is_log): (bool, bool),
+    ) -> usize {
+        let mut wanted = frames.clone();
+        let skipped = self.skips_to.saturating_sub(position);
+        if skipped > 0 {
+            let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
+            self.progress
+                .add(wanted.split_front(skipped, usize::MAX).count(), 0);
+        }
+        let mut unwanted = 0;
+        let filter = self.core.wanted();
+        if is_selected || filter.filter.is_everything() {
+            self.progress.add(wanted.count(), wanted.count());
+        } else {
+            let all = wanted.count();
+            let (selected, malformed) = if is_log {
+                // The position of each record has to be known exactly, for a checkpoint.
+                let progress = &self.progress;
+                filter.filter.apply_noting(&wanted, |count, is_wanted| {
+                    progress.add(count, if is_wanted { count } else { 0 });
+                })
+            } else {
+                let selected = filter.filter.apply(&wanted);
+                self.progress.add(all, selected.0.count());
+                selected
+            };
+            unwanted = all - selected.count();
             self.core.tally.malformed.add(malformed);
             self.core.tally.filtered.add(unwanted - malformed);
             wanted = selected;
         }
-        self.progress.add(frames.count(), wanted.count());
+        if wanted.is_empty() {
+            return unwanted;
+        }
         if self.backlog.is_empty() && self.core.queue().put(source, &mut wanted).is_err() {
             self.drop_records(wanted.count());
         } else if !wanted.is_empty() {
@@ -115,9 +166,10 @@ impl State {
 
 impl Feed {
     /// `source` identifies the producer in the queues of the consumers.
-    pub(in crate::consumer) fn new(source: Source) -> Self {
+    pub(in crate::consumer) fn new(source: Source, peer: PeerId) -> Self {
         Self {
             source,
+            peer,
             signal: Arc::default(),
             state: Mutex::default(),
             changed: Notify::new(),
@@ -150,6 +202,7 @@ impl Feed {
             core: core.clone(),
             progress,
             backlog: VecDeque::new(),
+            skips_to: 0,
         });
     }
 
@@ -161,6 +214,9 @@ impl Feed {
             return;
         };
         let mut outlet = state.outlets.remove(at);
+        if state.outlets.is_empty() {
+            state.left_at = Some(outlet.progress.confirmed());
+        }
         outlet.abandon();
         if let Some(channel) = &state.channel {
             core.board.remove(channel);
@@ -203,9 +259,28 @@ impl Feed {
     }
 
     /// Starts a connection with confirmations at this position of the producer, which retains at most `kept_bytes`.
-    pub(in crate::consumer) fn begin(&self, position: u64, kept_bytes: u64) {
+    /// `log` is the log that it sends, and the end of the log, if the stream is durable. `continues` is true if the
+    /// subscription continues at the position of a consumer.
+    pub(in crate::consumer) fn begin(
+        &self,
+        position: u64,
+        kept_bytes: u64,
+        log: Option<(Epoch, u64)>,
+        continues: bool,
+    ) {
         let mut state = self.state();
         state.position = position;
+        let id = log.map(|(id, _)| id);
+        if let Some((id, end)) = log.filter(|_| state.log != id) {
+            for outlet in &mut state.outlets {
+                outlet.begin((&self.peer, id), continues, end);
+            }
+        } else if id.is_none() {
+            for outlet in &mut state.outlets {
+                outlet.skips_to = 0;
+            }
+        }
+        state.log = id;
         for outlet in &state.outlets {
             outlet.progress.begin(position);
         }
@@ -228,10 +303,11 @@ impl Feed {
         if state.outlets.is_empty() {
             return Err(Closed);
         }
+        let (position, is_log) = (state.position, state.log.is_some());
         state.position += frames.count() as u64;
         let mut unwanted = 0;
         for outlet in &mut state.outlets {
-            unwanted = outlet.take(self.source, frames, is_selecting);
+            unwanted = outlet.take(self.source, (frames, position), (is_selecting, is_log));
         }
         let is_lone = state.outlets.len() == 1;
         let is_drained = state.is_drained();
@@ -326,14 +402,36 @@ impl Feed {
         outlet.map(|outlet| outlet.progress.clone())
     }
 
+    /// Returns the position of a consumer in the log of the producer, if the stream is durable and the consumer is one of
+    /// these.
+    pub(in crate::consumer) fn position_of(&self, core: &Core) -> Option<SourcePosition> {
+        let progress = self.progress(core)?;
+        let Epoch(log) = self.state().log?;
+        Some(SourcePosition {
+            peer: self.peer,
+            at: LogPosition {
+                log: LogId(log),
+                position: progress.confirmed(),
+            },
+        })
+    }
+
     /// The position before which every consumer has taken every record.
     pub(in crate::consumer) fn confirmed(&self) -> u64 {
         self.state().confirmed()
     }
 
-    /// The position after the last received record.
-    pub(in crate::consumer) fn position(&self) -> u64 {
-        self.state().position
+    /// The position before which this node accounts for every record, when it closes the connection. `drains` is true
+    /// if received records will still be taken. From a log, other records are read again.
+    pub(in crate::consumer) fn accounted(&self, drains: bool) -> u64 {
+        let state = self.state();
+        if state.log.is_none() || drains {
+            state.position
+        } else if state.outlets.is_empty() {
+            state.left_at.unwrap_or(state.position)
+        } else {
+            state.confirmed()
+        }
     }
 
     /// Returns true if every received record is taken.

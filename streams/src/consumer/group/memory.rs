@@ -24,6 +24,14 @@ pub(in crate::consumer) struct Memory {
 }
 
 impl Memory {
+    /// What is known of a producer of an earlier process: the position in the log of a durable stream.
+    pub(in crate::consumer) const fn at(log: Epoch, position: u64) -> Self {
+        Self {
+            next: Some((log, position)),
+            selects: false,
+        }
+    }
+
     /// Starts a subscription at `position`. `selects` says that the producer filters. Returns the number of records
     /// that were missed since the last subscription, 0 if it is not known.
     pub(in crate::consumer) fn resume(
@@ -88,11 +96,13 @@ impl Memories {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the memory of a producer out for use. `new_feed` creates the feed of an unknown producer.
+    /// Takes the memory of a producer out for use. `new_feed` creates the feed of an unknown producer, whose memory is
+    /// `new_memory`.
     pub(in crate::consumer) fn recall(
         &self,
         peer: PeerId,
         new_feed: impl FnOnce() -> Feed,
+        new_memory: Memory,
     ) -> Remembered<'_> {
         let mut all = self.lock();
         if all.len() >= REMEMBERED_MAX && !all.contains_key(&peer) {
@@ -102,7 +112,7 @@ impl Memories {
         }
         let known = all.entry(peer).or_insert_with(|| Known {
             feed: Arc::new(new_feed()),
-            memory: None,
+            memory: Some(new_memory),
         });
         Remembered {
             all: self,
@@ -185,16 +195,17 @@ mod tests {
     fn a_producer_that_comes_back_is_remembered_and_their_number_is_bounded() {
         let memories = Memories::default();
         let peer = SecretKey::generate().public();
-        let mut first = memories.recall(peer, || Feed::new(7));
+        let mut first = memories.recall(peer, || Feed::new(7, peer), Memory::default());
         first.memory.resume(Some((Epoch([1; 16]), 5)), false);
         drop(first);
-        let again = memories.recall(peer, || Feed::new(8));
+        let again = memories.recall(peer, || Feed::new(8, peer), Memory::default());
         assert_eq!(
             (again.feed.source(), again.memory.received()),
             (7, Some((Epoch([1; 16]), 5)))
         );
         for source in 0..REMEMBERED_MAX as u64 + 10 {
-            memories.recall(SecretKey::generate().public(), || Feed::new(source));
+            let peer = SecretKey::generate().public();
+            memories.recall(peer, || Feed::new(source, peer), Memory::default());
         }
         assert_eq!(memories.lock().len(), REMEMBERED_MAX);
         assert!(memories.feed(7).is_some(), "it is in use");

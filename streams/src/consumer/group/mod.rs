@@ -27,9 +27,16 @@ use super::config::Config;
 use crate::{
     PeerId, StreamId, UniqueId,
     channel::{
-        authorization::Authorizer, backoff::ExponentialBackoff, config::Scope, env::Env,
-        format::Format, protocol::SubscriberId, queue::Source, status::next_generation,
+        authorization::Authorizer,
+        backoff::ExponentialBackoff,
+        config::Scope,
+        env::Env,
+        format::Format,
+        protocol::{Epoch, SubscriberId},
+        queue::Source,
+        status::next_generation,
     },
+    durable::{SourcePosition, StartAt},
     peer::PeerEntry,
     primitives::random_id,
 };
@@ -41,6 +48,7 @@ pub(super) struct Share {
     name: UniqueId,
     format: Option<Format>,
     max_datum_len: usize,
+    start: StartAt,
 }
 
 impl Share {
@@ -51,13 +59,18 @@ impl Share {
             name,
             format: config.format,
             max_datum_len: config.max_datum_len,
+            start: config.start,
         })
     }
 
     /// Returns the name of the subscription. It stays the same when the node restarts.
     pub(super) fn subscription(&self) -> UniqueId {
         let format = self.format.map(Format::to_wire);
-        let settings = format!("shared {format:02x?} {}", self.max_datum_len);
+        let mut settings = format!("shared {format:02x?} {}", self.max_datum_len);
+        if self.start != StartAt::default() {
+            // A name that earlier versions do not use.
+            settings = format!("{settings} {:?}", self.start);
+        }
         self.name.derive(settings.as_str())
     }
 }
@@ -68,6 +81,7 @@ pub(crate) struct Group {
     pub(super) scope: Scope,
     pub(super) format: Option<Format>,
     pub(super) max_datum_len: usize,
+    pub(super) start: StartAt,
     pub(super) env: Arc<Env>,
     pub(super) authorizer: Authorizer,
     pub(super) attempts: Attempts,
@@ -133,6 +147,7 @@ impl Group {
             scope: config.scope,
             format: config.format,
             max_datum_len: config.max_datum_len,
+            start: config.start,
             cancel: env.cancel.child_token(),
             leaving: CancellationToken::new(),
             env,
@@ -282,11 +297,37 @@ impl Group {
     /// Returns the memory of a producer, marked as in use.
     pub(super) fn recall(&self, peer: PeerId) -> Remembered<'_> {
         let state = self.state();
-        self.memories.recall(peer, || {
-            let feed = Feed::new(next_generation());
-            state.consumers.iter().for_each(|core| feed.add(core));
+        let consumers = &state.consumers;
+        let make = || {
+            let feed = Feed::new(next_generation(), peer);
+            for core in consumers {
+                feed.add(core);
+            }
             feed
-        })
+        };
+        let positions = consumers.iter().filter_map(|core| core.position_of(&peer));
+        let first = positions.min_by_key(|at| at.position);
+        let memory = first.map_or_else(Memory::default, |at| {
+            Memory::at(Epoch(at.log.0), at.position)
+        });
+        self.memories.recall(peer, make, memory)
+    }
+
+    /// Returns the positions of a consumer in the logs of durable streams.
+    pub(super) fn positions(&self, core: &Core) -> Vec<SourcePosition> {
+        let feeds = self.memories.feeds();
+        let mut positions: Vec<_> = feeds
+            .iter()
+            .filter_map(|feed| feed.position_of(core))
+            .collect();
+        // Producers that were not connected yet.
+        for earlier in &core.config.positions {
+            if positions.iter().all(|known| known.peer != earlier.peer) {
+                positions.push(*earlier);
+            }
+        }
+        positions.sort_by_key(|position| position.peer);
+        positions
     }
 
     /// Returns a consumer's progress on a source, if the source is a remote producer.

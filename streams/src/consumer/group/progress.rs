@@ -120,6 +120,9 @@ impl Progress {
 
     /// Counts `count` received records, of which `queued` were queued.
     pub(in crate::consumer) fn add(&self, count: usize, queued: usize) {
+        if count == 0 {
+            return;
+        }
         let mut received = self.received();
         received.queued += queued as u64;
         received.position += count as u64;
