@@ -11,6 +11,7 @@ mod cli;
 mod conservation;
 mod control;
 mod control_nodes;
+mod durable_streams;
 mod files;
 mod grants;
 mod guests;

@@ -9,7 +9,7 @@ use crate::common::*;
 use mosaik_streams::{
     Criteria, Frames, FramesConsumer, FramesProducer, Network, SecretKey,
     consumer::{FramesConsumerBuilder, Taken},
-    durable::{DurableConfig, DurableLog, LogPosition, SourcePosition, StartAt, Visible},
+    durable::{DurableConfig, DurableLog, LogMarks, LogPosition, SourcePosition, StartAt, Visible},
 };
 use tempfile::TempDir;
 
@@ -17,6 +17,7 @@ use tempfile::TempDir;
 struct Writer {
     node: Network,
     log: DurableLog,
+    marks: LogMarks,
     producer: FramesProducer,
 }
 
@@ -41,6 +42,7 @@ impl Writer {
             .expect("it is the only one");
         Self {
             node,
+            marks: log.marks(),
             log,
             producer,
         }
@@ -229,13 +231,13 @@ async fn nothing_is_seen_before_it_is_committed_and_what_is_not_is_removed() {
         visible: Visible::Committed,
         ..DurableConfig::default()
     };
-    let writer = Writer::start_from(&key, folder.path(), config, None).await;
+    let mut writer = Writer::start_from(&key, folder.path(), config, None).await;
     let reader = writer.reader(&SecretKey::generate()).await;
     let mut consumer = built(consumer(&reader));
     send_numbers(&writer.producer, 0..1000).await;
     writer.producer.put_mark(1).expect("the stream is open");
     send_numbers(&writer.producer, 1000..1500).await;
-    let mark = within("the mark", writer.log.marked(1))
+    let (_, mark) = within("the mark", writer.marks.next())
         .await
         .expect("it is on the disk");
     assert_eq!(mark.position, 1000);
@@ -246,7 +248,7 @@ async fn nothing_is_seen_before_it_is_committed_and_what_is_not_is_removed() {
     writer.stop().await;
 
     // The application makes other records this time.
-    let writer = Writer::start_from(&key, folder.path(), config, Some(mark)).await;
+    let mut writer = Writer::start_from(&key, folder.path(), config, Some(mark)).await;
     reader
         .discovery()
         .sync_with(writer.node.local().addr())
@@ -254,7 +256,7 @@ async fn nothing_is_seen_before_it_is_committed_and_what_is_not_is_removed() {
         .ok();
     send_numbers(&writer.producer, 5000..5100).await;
     writer.producer.put_mark(2).expect("the stream is open");
-    let mark = within("the mark", writer.log.marked(2))
+    let (_, mark) = within("the mark", writer.marks.next())
         .await
         .expect("it is on the disk");
     writer.log.commit(mark.position);
@@ -266,19 +268,19 @@ async fn nothing_is_seen_before_it_is_committed_and_what_is_not_is_removed() {
 async fn records_that_are_made_again_are_not_appended_twice() {
     let (folder, key) = (folder(), SecretKey::generate());
     let config = DurableConfig::default();
-    let writer = Writer::start(&key, folder.path()).await;
+    let mut writer = Writer::start(&key, folder.path()).await;
     let reader = writer.reader(&SecretKey::generate()).await;
     let mut consumer = built(consumer(&reader));
     send_numbers(&writer.producer, 0..700).await;
     writer.producer.put_mark(1).expect("the stream is open");
-    let mark = within("the mark", writer.log.marked(1))
+    let (_, mark) = within("the mark", writer.marks.next())
         .await
         .expect("it is on the disk");
     send_numbers(&writer.producer, 700..1000).await;
     expect(&mut consumer, 0..1000).await;
     writer.stop().await;
 
-    let writer = Writer::start_from(&key, folder.path(), config, Some(mark)).await;
+    let mut writer = Writer::start_from(&key, folder.path(), config, Some(mark)).await;
     reader
         .discovery()
         .sync_with(writer.node.local().addr())
@@ -287,7 +289,7 @@ async fn records_that_are_made_again_are_not_appended_twice() {
     // A mark among the repeated records has the position that it had.
     send_numbers(&writer.producer, 700..800).await;
     writer.producer.put_mark(2).expect("the stream is open");
-    let again = within("the mark", writer.log.marked(2))
+    let (_, again) = within("the mark", writer.marks.next())
         .await
         .expect("it is on the disk");
     assert_eq!(again.position, 800);

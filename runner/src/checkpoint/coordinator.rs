@@ -166,6 +166,11 @@ impl Checkpoints {
         *self.shared.committed.borrow()
     }
 
+    /// Returns a watch on the number of the last committed checkpoint.
+    pub fn watch_committed(&self) -> watch::Receiver<u64> {
+        self.shared.committed.subscribe()
+    }
+
     /// Adds stages to the last checkpoint that it does not hold, before they do anything.
     pub async fn add(&self, stages: BTreeMap<StageId, StageImage>) -> Outcome {
         self.ask(Request::Add(stages)).await

@@ -61,6 +61,9 @@ pub enum StageImage {
         key: Option<Vec<String>>,
         /// The hash of its component, in hex digits.
         component: String,
+        /// How far it has read durable streams of other nodes.
+        #[serde(default)]
+        read: Vec<ReadPosition>,
         /// The state of each instance. Kept apart from the rest, because it can be large.
         #[serde(skip)]
         instances: Vec<InstanceImage>,
@@ -71,9 +74,34 @@ pub enum StageImage {
     Sink {
         /// How much of its output is durable; `None` if it cannot tell.
         token: Option<serde_json::Value>,
+        /// How far it has read durable streams of other nodes.
+        #[serde(default)]
+        read: Vec<ReadPosition>,
         /// True if its input has ended and everything is written.
         ended: bool,
     },
+    /// The log of a durable stream.
+    Log {
+        /// The id of the log, in hex digits.
+        log: String,
+        /// The number of records that are in it.
+        position: u64,
+        /// True if the stream has ended.
+        ended: bool,
+    },
+}
+
+/// How far an input has read a durable stream of another node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadPosition {
+    /// The number of the input port.
+    pub port: u32,
+    /// The id of the node.
+    pub peer: String,
+    /// The id of the log, in hex digits.
+    pub log: String,
+    /// The number of records before the position.
+    pub position: u64,
 }
 
 impl StageImage {
@@ -87,7 +115,8 @@ impl StageImage {
         match self {
             Self::Source { ended, .. }
             | Self::Operator { ended, .. }
-            | Self::Sink { ended, .. } => *ended,
+            | Self::Sink { ended, .. }
+            | Self::Log { ended, .. } => *ended,
         }
     }
 }

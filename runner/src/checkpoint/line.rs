@@ -113,6 +113,21 @@ impl Line {
         }
     }
 
+    /// Waits for a checkpoint that this line has not passed, and returns its number. Cancel safe.
+    pub async fn barrier(&mut self) -> u64 {
+        match &mut self.0 {
+            Some(inner) => inner.begins().await.number,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Returns the number of the checkpoint that has begun last.
+    pub fn begun(&self) -> u64 {
+        self.0
+            .as_ref()
+            .map_or(0, |inner| inner.begun.borrow().number)
+    }
+
     /// Waits for a signal of the coordinator to a stage that reads streams. Cancel safe.
     pub async fn signal(&mut self) -> Signal {
         loop {

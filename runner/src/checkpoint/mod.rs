@@ -18,7 +18,7 @@ mod round;
 pub use self::{
     coordinator::{Checkpoints, Outcome},
     gate::{Gate, Writer},
-    image::{Image, InstanceImage, StageId, StageImage},
+    image::{Image, InstanceImage, ReadPosition, StageId, StageImage},
     ledger::{Ledger, LedgerError},
     line::{Alignment, Begun, Line, Signal, SourceSignal},
     next_line::NextLine,

@@ -139,6 +139,7 @@ fn in_words(image: &StageImage) -> String {
                 bytes(instances)
             )
         }
+        StageImage::Log { position, .. } => format!("{position} records in its log"),
         StageImage::Sink { token: None, .. } => "cannot take back what it has written".to_owned(),
         StageImage::Sink {
             token: Some(token), ..

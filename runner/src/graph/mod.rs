@@ -38,9 +38,10 @@ pub use crate::connector::{DataFormat, SinkConfig, SourceConfig};
 pub use crate::declare::{Difference, Guarded, PortName, Reload, StageName, StreamName};
 pub use crate::manifest::{
     Backoff, CheckpointConfig, ComponentSource, Condition, ConsumerSettings, DEFAULT_BUFFER_BYTES,
-    DEFAULT_BUFFER_SIZE, EdgeSettings, Grants, Lagging, MAX_BATCH_SIZE, NodeConfig, OnError,
-    OnlineWhen, OperatorConfig, OperatorLimits, OperatorSettings, PostcardPolicy, Require,
-    Requirement, Retry, Scope, StatePolicy, StreamConfig, StreamSettings,
+    DEFAULT_BUFFER_SIZE, Durable, EdgeSettings, Grants, Lagging, MAX_BATCH_SIZE, NodeConfig,
+    OnError, OnlineWhen, OperatorConfig, OperatorLimits, OperatorSettings, PostcardPolicy, Require,
+    Requirement, Retry, Scope, StartAt, StatePolicy, StreamConfig, StreamSettings, Visible,
+    WhenFull,
 };
 
 /// The role of a stage. Together with the name it identifies the stage.

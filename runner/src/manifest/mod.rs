@@ -6,6 +6,7 @@ mod conditions;
 mod consumer_settings;
 mod criteria;
 mod data_file;
+mod durable;
 mod edge;
 mod grants;
 mod node;
@@ -17,6 +18,7 @@ mod postcard_schema;
 mod quic;
 mod schema;
 mod stage;
+mod start_at;
 mod stream;
 mod stream_config;
 mod text;
@@ -26,6 +28,7 @@ pub use checkpoint::CheckpointConfig;
 pub use conditions::{Condition, OnlineWhen, Require, Requirement};
 pub use consumer_settings::{ConsumerSettings, Retry};
 pub use criteria::parse as parse_criteria;
+pub use durable::{Durable, Retain, Visible, WhenFull};
 pub use edge::EdgeSettings;
 pub use grants::{GrantedDir, GrantedHost, Grants};
 pub use node::NodeConfig;
@@ -37,6 +40,7 @@ pub use operator_settings::{
 };
 pub use quic::Quic;
 pub use schema::schema;
+pub use start_at::{StartAt, parse as parse_start};
 pub use stream_config::{
     Backoff, DEFAULT_BUFFER_BYTES, DEFAULT_BUFFER_SIZE, Lagging, MAX_BATCH_SIZE, MAX_BUFFER_BYTES,
     MAX_BUFFER_SIZE, Scope, StreamConfig, StreamSettings,

@@ -88,12 +88,13 @@ pub(crate) fn read(cx: &mut Reader<'_>, entry: &Entry) -> Option<StreamDecl> {
 /// Rejects keys that only affect remote peers on a stream that is not shared: most likely `scope: network` was
 /// forgotten.
 fn refuse_network_keys(cx: &mut Reader<'_>, keys: &Located<StreamKeys>, name: &StreamName) {
-    const NETWORK_ONLY: [&str; 5] = [
+    const NETWORK_ONLY: [&str; 6] = [
         "id",
         "max_consumers",
         "disconnect_lagging",
         "require",
         "backoff",
+        "durable",
     ];
     if keys.value.settings.scope == Scope::Network || keys.is_faulty("scope") {
         return;

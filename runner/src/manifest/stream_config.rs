@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use mosaik_streams::{Encoding, StreamId};
 
-use super::conditions::{OnlineWhen, Require, online_when};
+use super::{
+    conditions::{OnlineWhen, Require, online_when},
+    durable::Durable,
+};
 use crate::declare::{
     Diagnostic, Fields, Kind, Node, Reader, Shape, StreamName, count, duration, duration_hint,
     nested, parse_duration, section, show_duration, size, words,
@@ -101,6 +104,8 @@ section! {
         pub require: Require = nested::<Require>(), empty("nothing"), retune;
         /// Delays between the attempts of a subscriber to connect again.
         pub backoff: Backoff = nested::<Backoff>(), default(Backoff::default()), retune;
+        /// Log from which readers on other nodes read, exactly and over restarts of either side.
+        pub durable: Option<Durable> = nested::<Durable>(), unset("not durable"), rewire;
     }
 }
 

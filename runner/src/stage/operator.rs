@@ -6,7 +6,8 @@ use std::{sync::Arc, time::Duration};
 use super::{
     BATCH_DATUMS_MAX, Blueprint, Command, Control, Converters, Counters, Drain, End, Ended,
     Handoff, Input, OutputPort, Partitioning, RestoredState, Settings, drain::Draining,
-    history::Saved, image::instance_images, instance_set::InstanceSet, worker::SharedConfig,
+    history::Saved, image::instance_images, instance_set::InstanceSet,
+    read_position::read_positions, worker::SharedConfig,
 };
 use crate::{
     checkpoint::{Alignment, Line, Signal, StageImage},
@@ -248,9 +249,12 @@ impl Running {
     }
 
     /// Notes the final state.
-    async fn note_end(&self, instances: &mut InstanceSet) {
+    async fn note_end(&mut self, instances: &mut InstanceSet) {
         match instances.snapshots().await {
-            Ok(saved) => self.line.ends(self.image(saved, true)),
+            Ok(saved) => {
+                let image = self.image(saved, true);
+                self.line.ends(image);
+            }
             Err(reason) => tracing::warn!(
                 operator = self.shared.name,
                 "no more checkpoints: its final state is lost: {reason}"
@@ -258,7 +262,8 @@ impl Running {
         }
     }
 
-    fn image(&self, saved: Vec<Saved>, ended: bool) -> StageImage {
+    fn image(&mut self, saved: Vec<Saved>, ended: bool) -> StageImage {
+        let read = read_positions(&mut self.inputs);
         let inputs = self.inputs.iter().zip(&self.open);
         let mut ended_ports = self.ended_ports.clone();
         ended_ports.extend(inputs.filter_map(|(input, open)| (!open).then_some(input.port)));
@@ -272,6 +277,7 @@ impl Running {
                 .as_ref()
                 .map(|key| key.fields().to_vec()),
             component: self.shared.blueprint.component.hash(),
+            read,
             instances: instance_images(saved),
             ended,
         }

@@ -9,6 +9,7 @@ use super::{
     BATCH_DATUMS_MAX, Command, Control, Counters, Drain, End, Ended, Input,
     delivery::{Delivery, Misfit, SinkPolicy},
     drain::Draining,
+    read_position::read_positions,
     rows::{Rows, without},
 };
 use crate::{
@@ -57,7 +58,11 @@ impl SinkStage {
         let mut end = outlet.pump(&mut input, &mut control).await;
         if end == End::Finished && outlet.line.is_used() {
             match outlet.delivery.sync().await {
-                Ok(token) => outlet.line.ends(StageImage::Sink { token, ended: true }),
+                Ok(token) => outlet.line.ends(StageImage::Sink {
+                    token,
+                    read: read_positions(std::slice::from_mut(&mut input)),
+                    ended: true,
+                }),
                 Err(failed) => end = failed,
             }
         }
@@ -108,7 +113,7 @@ impl Outlet {
             let handled = match alignment.complete(&self.line, |_| true) {
                 Some(number) => {
                     alignment.release();
-                    self.pass_barrier(number).await
+                    self.pass_barrier(input, number).await
                 }
                 None => match self.next_event(input, control).await {
                     Event::Command(Some(Command::Drain(drain))) => {
@@ -120,7 +125,9 @@ impl Outlet {
                         Ok(())
                     }
                     Event::Retuned | Event::Open => Ok(()),
-                    Event::Signal(Signal::Begun(begun)) => self.pass_barrier(begun.number).await,
+                    Event::Signal(Signal::Begun(begun)) => {
+                        self.pass_barrier(input, begun.number).await
+                    }
                     Event::Signal(Signal::GivenUp) => {
                         alignment.release_if_given_up(&self.line);
                         Ok(())
@@ -163,11 +170,15 @@ impl Outlet {
     }
 
     /// Makes durable what is written, and notes it for a checkpoint.
-    async fn pass_barrier(&mut self, number: u64) -> Result<(), End> {
+    async fn pass_barrier(&mut self, input: &mut Input, number: u64) -> Result<(), End> {
         let token = self.delivery.sync().await?;
         self.next_line.take_over(&mut self.line);
-        let ended = false;
-        self.line.pass(number, StageImage::Sink { token, ended });
+        let image = StageImage::Sink {
+            token,
+            read: read_positions(std::slice::from_mut(input)),
+            ended: false,
+        };
+        self.line.pass(number, image);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use mosaik_streams::{Encoding, schema::Transcoder};
 
 use crate::{
+    checkpoint::ReadPosition,
     components::{Library, setup},
     connector::{self, Sink, SinkContext, SourceContext},
     graph::{
@@ -38,6 +39,8 @@ pub(super) enum Parts<'g> {
         instances: Vec<Instance>,
         /// The state that was restored in them from a checkpoint.
         restored: Option<RestoredState>,
+        /// How far it has read durable streams of other nodes, in a checkpoint.
+        read: Vec<ReadPosition>,
         blueprint: Box<Blueprint>,
         converters: Converters,
     },
@@ -45,6 +48,8 @@ pub(super) enum Parts<'g> {
         from: &'g Edge,
         settings: &'g ConsumerSettings,
         sink: Box<dyn Sink>,
+        /// How far it has read durable streams of other nodes, in a checkpoint.
+        read: Vec<ReadPosition>,
         transcoder: Option<Transcoder>,
     },
 }
@@ -107,6 +112,7 @@ async fn build<'g>(
                     from,
                     settings,
                     sink,
+                    read: Vec::new(),
                     transcoder,
                 })
                 .map_err(|error| config.mask(error.to_string()))
@@ -141,6 +147,7 @@ async fn build<'g>(
                 operator,
                 instances,
                 restored: None,
+                read: Vec::new(),
                 blueprint: Box::new(blueprint),
                 converters: converters(graph, operator)?,
             })

@@ -15,11 +15,11 @@ use super::{
     build::parts_of,
     error::StartError,
     inspect::{Observer, RunTotals, View, watch_readers},
-    recovery::Recovery,
+    recovery::{Recovery, logs_folder},
     settings::Settings,
     stages::{EndNotice, Stages},
     start,
-    streams::Outlets,
+    streams::{Logs, Outlets},
 };
 use crate::{components::Library, graph::Graph};
 
@@ -77,8 +77,13 @@ impl Node {
         start::check_machine(&graph, library.waiting())?;
         let mut recovery = Recovery::open(&graph, settings).await?;
         let mut parts = parts_of(&graph, graph.stages(), &library).await?;
-        recovery.restore(&mut parts).await?;
+        let mut logs = Logs::new(logs_folder(&graph, settings));
+        let new_logs = logs
+            .prepare(&graph, &recovery.log_positions(&graph)?)
+            .await?;
+        recovery.restore(&mut parts, new_logs).await?;
         let checkpoints = recovery.start();
+        logs.set_checkpoints(checkpoints.clone());
         let Past {
             generation,
             totals,
@@ -103,7 +108,7 @@ impl Node {
             },
             library,
             stages: Stages::new(network.clone(), totals.clone(), checkpoints),
-            outlets: Outlets::new(network.clone(), totals.clone()),
+            outlets: Outlets::new(network.clone(), totals.clone(), logs),
             network,
             totals,
             observer,
@@ -205,6 +210,7 @@ impl Node {
 
     /// Publishes the current state to observers.
     fn show(&mut self) {
+        self.outlets.keep_logs_of(&self.graph);
         self.stages.follow(&self.graph, &self.outlets);
         let discovery = self.network.discovery().clone();
         let view = View::new(

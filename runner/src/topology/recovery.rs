@@ -6,17 +6,20 @@ use std::{
     time::SystemTime,
 };
 
+use mosaik_streams::durable::LogPosition;
+
 use super::{
     build::{BuildError, Parts, PartsOf, partitioning_of},
     error::StartError,
     identity::node_hash,
     settings::Settings,
     stages::stage_id,
+    streams::log_id,
 };
 use crate::{
     checkpoint::{Checkpoints, Image, Ledger, LedgerError, StageId, StageImage},
     files,
-    graph::{CheckpointConfig, Graph, StageKey, StatePolicy},
+    graph::{CheckpointConfig, Graph, StageKey, StatePolicy, StreamName},
     stage::RestoredState,
 };
 
@@ -40,6 +43,12 @@ pub(crate) fn checkpoint_folder(config: &CheckpointConfig, settings: &Settings) 
     let manifest = manifest.unwrap_or_else(|_| settings.manifest.clone());
     let name = node_hash(&manifest, settings.name.as_deref()).to_hex();
     settings.state_folder.join("checkpoints").join(&name[..16])
+}
+
+/// Returns the folder of the logs of a node's durable streams.
+pub(super) fn logs_folder(graph: &Graph, settings: &Settings) -> PathBuf {
+    let config = graph.checkpoint.clone().unwrap_or_default();
+    checkpoint_folder(&config, settings).join("streams")
 }
 
 impl Recovery {
@@ -78,11 +87,48 @@ impl Recovery {
         })))
     }
 
-    /// Lets the stages go on from the last checkpoint. Those that it does not hold start from the beginning.
+    /// Returns the positions at which the logs of durable streams go on. Those that the last checkpoint does not hold go
+    /// on at their end.
+    ///
+    /// # Errors
+    /// The checkpoint holds something else under the name of a log.
+    pub(super) fn log_positions(
+        &self,
+        graph: &Graph,
+    ) -> Result<BTreeMap<StreamName, LogPosition>, StartError> {
+        let image = self.0.as_ref().and_then(|opened| opened.image.as_ref());
+        let mut positions = BTreeMap::new();
+        for (name, stream) in &graph.streams {
+            let noted = image.and_then(|image| image.stages.get(&log_id(name)));
+            let Some(noted) = noted.filter(|_| stream.settings.durable.is_some()) else {
+                continue;
+            };
+            let StageImage::Log { log, position, .. } = noted else {
+                return Err(StartError::Stream {
+                    stream: name.clone(),
+                    reason: "the checkpoint has no log of it".to_owned(),
+                });
+            };
+            let log = log.parse().map_err(|error| StartError::Stream {
+                stream: name.clone(),
+                reason: format!("the id of its log in the checkpoint: {error}"),
+            })?;
+            let position = *position;
+            positions.insert(name.clone(), LogPosition { log, position });
+        }
+        Ok(positions)
+    }
+
+    /// Lets the stages go on from the last checkpoint. Those that it does not hold start from the beginning. `new_logs`
+    /// are the logs of durable streams that it does not hold.
     ///
     /// # Errors
     /// A stage cannot go on.
-    pub(super) async fn restore(&mut self, parts: &mut PartsOf<'_>) -> Result<(), StartError> {
+    pub(super) async fn restore(
+        &mut self,
+        parts: &mut PartsOf<'_>,
+        new_logs: BTreeMap<StageId, StageImage>,
+    ) -> Result<(), StartError> {
         let Some(opened) = &mut self.0 else {
             return Ok(());
         };
@@ -101,7 +147,8 @@ impl Recovery {
                 }
             }
         }
-        let new = first_images(new).await?;
+        let mut new = first_images(new).await?;
+        new.extend(new_logs);
         if !new.is_empty() {
             opened.ledger.add(new)?;
         }
@@ -135,6 +182,7 @@ pub(super) async fn first_images<'p, 'g: 'p>(
                 })?;
                 StageImage::Sink {
                     token,
+                    read: Vec::new(),
                     ended: false,
                 }
             }
@@ -161,9 +209,13 @@ async fn restore(image: StageImage, parts: &mut Parts<'_>) -> Result<(), String>
                 operator,
                 instances,
                 restored,
+                read,
                 ..
             },
         ) => {
+            if let StageImage::Operator { read: noted, .. } = &image {
+                read.clone_from(noted);
+            }
             let is_other = !image.is_of_component(&operator.info.hash);
             if is_other && operator.settings.state == StatePolicy::Reset {
                 return Ok(());
@@ -182,11 +234,17 @@ async fn restore(image: StageImage, parts: &mut Parts<'_>) -> Result<(), String>
         }
         (
             StageImage::Sink {
-                token: Some(token), ..
+                token, read: noted, ..
             },
-            Parts::Sink { sink, .. },
-        ) => sink.resume(&token).await.map_err(|error| error.to_string()),
-        // The sink cannot take back what it has written.
+            Parts::Sink { sink, read, .. },
+        ) => {
+            *read = noted;
+            match token {
+                Some(token) => sink.resume(&token).await.map_err(|error| error.to_string()),
+                // The sink cannot take back what it has written.
+                None => Ok(()),
+            }
+        }
         _ => Ok(()),
     }
 }

@@ -149,8 +149,9 @@ impl Stages {
         self.demands.update(graph, outlets);
         self.inlets.keep_those_of(graph);
         if let Some(checkpoints) = &self.checkpoints {
-            let stages: Vec<_> = graph.stages().map(|stage| stage_id(&stage.key)).collect();
-            checkpoints.keep(&stages);
+            let stages = graph.stages().map(|stage| stage_id(&stage.key));
+            let members: Vec<_> = stages.chain(outlets.logs().ids()).collect();
+            checkpoints.keep(&members);
         }
     }
 

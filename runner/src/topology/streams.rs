@@ -4,6 +4,7 @@
 mod closing;
 mod edges;
 mod inlets;
+mod logs;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,8 +23,10 @@ pub(super) use self::{
     closing::over,
     edges::{bootstrap, tags},
     inlets::Inlets,
+    logs::{Logs, log_id},
 };
 use super::{DRAIN_DEADLINE, error::StartError, inspect::RunTotals};
+use crate::checkpoint::{StageId, StageImage};
 use crate::graph::{Change, Diff, Graph, Scope, StageKey, StreamConfig, StreamName};
 
 /// A graph and its running stages, which decide whether a stream is still written and read.
@@ -81,17 +84,46 @@ pub(super) struct Outlets {
     /// The tasks that wait until the readers of ended streams have read all of them.
     closing: JoinSet<StreamName>,
     endings: BTreeMap<StreamName, Ending>,
+    /// The logs of the durable streams that are written here.
+    logs: Logs,
 }
 
 impl Outlets {
-    pub(super) fn new(network: Network, totals: RunTotals) -> Self {
+    pub(super) fn new(network: Network, totals: RunTotals, logs: Logs) -> Self {
         Self {
+            logs,
             network,
             totals,
             producers: BTreeMap::new(),
             closing: JoinSet::new(),
             endings: BTreeMap::new(),
         }
+    }
+
+    /// Returns the logs of the durable streams that are written here.
+    pub(super) const fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// Opens the logs of a new graph's durable streams. Returns their positions.
+    ///
+    /// # Errors
+    /// A log cannot be opened.
+    pub(super) async fn prepare_logs(
+        &mut self,
+        graph: &Graph,
+    ) -> Result<BTreeMap<StageId, StageImage>, StartError> {
+        self.logs.prepare(graph, &BTreeMap::new()).await
+    }
+
+    /// Waits until the records of durable streams are on the disk, and closes their logs.
+    pub(super) async fn close_logs(&mut self) {
+        self.logs.close().await;
+    }
+
+    /// Closes the logs of streams that are no durable streams of the graph.
+    pub(super) fn keep_logs_of(&mut self, graph: &Graph) {
+        self.logs.keep_those_of(graph);
     }
 
     /// Returns the names of the streams that are open for writing.
@@ -197,12 +229,13 @@ impl Outlets {
             return Ok(false);
         }
         self.refuse_while_ending(name)?;
-        let producer = edges::open_producer(&self.network, name, stream).map_err(|error| {
-            StartError::Stream {
-                stream: name.clone(),
-                reason: error.to_string(),
-            }
+        let log = self.logs.get(name);
+        let producer = edges::open_producer(&self.network, name, stream, log);
+        let producer = producer.map_err(|error| StartError::Stream {
+            stream: name.clone(),
+            reason: error.to_string(),
         })?;
+        self.logs.join(name);
         self.producers.insert(name.clone(), producer);
         Ok(true)
     }

@@ -45,6 +45,43 @@ pub struct LogPosition {
     pub position: u64,
 }
 
+/// The marks in a log.
+#[derive(Debug)]
+pub struct LogMarks {
+    shared: Arc<Shared>,
+    next: u64,
+}
+
+impl LogMarks {
+    /// Waits for the next mark, and until everything before it is durable. Returns the mark and its position. Cancel safe.
+    ///
+    /// Of marks that are not taken, the log remembers the last 64.
+    ///
+    /// # Errors
+    /// The reason for which nothing is appended any more.
+    pub async fn next(&mut self) -> Result<(u64, LogPosition), String> {
+        let mut changed = self.shared.watch();
+        loop {
+            changed.mark_unchanged();
+            {
+                let state = self.shared.state();
+                if let Some((number, (mark, position))) = state.marks.range(self.next..).next() {
+                    self.next = number + 1;
+                    let log = self.shared.view.id();
+                    let position = *position;
+                    return Ok((*mark, LogPosition { log, position }));
+                }
+                if let Some(failure) = &state.failure {
+                    return Err(failure.clone());
+                }
+            }
+            if changed.changed().await.is_err() {
+                return Err("the log was closed".to_owned());
+            }
+        }
+    }
+}
+
 /// The position of a consumer in the log of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SourcePosition {
@@ -157,29 +194,13 @@ impl DurableLog {
         }
     }
 
-    /// Waits until a mark that was put into the stream with [`put_mark`](crate::FramesProducer::put_mark) has reached
-    /// the log, and everything before it is durable. Returns its position. Cancel safe.
-    ///
-    /// # Errors
-    /// The reason for which nothing is appended any more.
-    pub async fn marked(&self, mark: u64) -> Result<LogPosition, String> {
-        let mut changed = self.0.shared.watch();
-        loop {
-            changed.mark_unchanged();
-            {
-                let state = self.0.shared.state();
-                if let Some(position) = state.marks.get(&mark) {
-                    let log = self.id();
-                    let position = *position;
-                    return Ok(LogPosition { log, position });
-                }
-                if let Some(failure) = &state.failure {
-                    return Err(failure.clone());
-                }
-            }
-            if changed.changed().await.is_err() {
-                return Err("the log was closed".to_owned());
-            }
+    /// Returns the marks that are put into the stream with [`put_mark`](crate::FramesProducer::put_mark) from now on, as
+    /// they reach the log.
+    pub fn marks(&self) -> LogMarks {
+        let marks = &self.0.shared.state().marks;
+        LogMarks {
+            shared: Arc::clone(&self.0.shared),
+            next: marks.last_key_value().map_or(0, |(number, _)| number + 1),
         }
     }
 
@@ -198,6 +219,20 @@ impl DurableLog {
         if self.send(Command::Flush(done)).await.is_ok() {
             // An error means that the writer has failed.
             let _ = flushed.await;
+        }
+    }
+
+    /// Waits until the stream has ended for good and everything is on the disk. Cancel safe.
+    pub async fn ended(&self) {
+        let mut changed = self.0.shared.watch();
+        loop {
+            changed.mark_unchanged();
+            if self.0.shared.state().is_finished {
+                return;
+            }
+            if changed.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 
@@ -273,16 +308,9 @@ impl DurableLog {
 
     /// Sets whether the stream has ended for good, so that readers end once they have read everything.
     pub(crate) fn set_finished(&self, is_finished: bool) {
-        self.0.shared.change(|state| {
-            state.is_finished = is_finished;
-            if let Some(committed) = &mut state.committed {
-                *committed = if is_finished {
-                    u64::MAX
-                } else {
-                    state.synced.min(*committed)
-                };
-            }
-        });
+        self.0
+            .shared
+            .change(|state| state.is_finished = is_finished);
     }
 
     /// Returns the number of records that could not be written before the end.

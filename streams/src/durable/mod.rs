@@ -19,7 +19,7 @@ pub use mosaik_log::{Gap, GapReason, LogId};
 pub use config::{DurableConfig, StartAt, Visible, WhenFull};
 pub(crate) use cursor::{Cursor, Next};
 pub use error::DurableError;
-pub use handle::{DurableLog, LogPosition, Recovered, SourcePosition};
+pub use handle::{DurableLog, LogMarks, LogPosition, Recovered, SourcePosition};
 pub(crate) use readers::ReaderId;
 pub use status::{DurableReader, DurableStatus};
 pub(crate) use time::{from_millis, millis};

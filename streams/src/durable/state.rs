@@ -50,8 +50,10 @@ pub(super) struct State {
     pub(super) expired: u64,
     /// The number of records that were accepted and not written before the log was closed.
     pub(super) unwritten: u64,
-    /// The positions of the last marks.
-    pub(super) marks: BTreeMap<u64, u64>,
+    /// The last marks with their positions, by their number in the log.
+    pub(super) marks: BTreeMap<u64, (u64, u64)>,
+    /// The number of the next mark.
+    next_mark: u64,
     /// Damage that a reader has found.
     gaps: VecDeque<Gap>,
 }
@@ -154,7 +156,8 @@ impl Shared {
 
     pub(super) fn note_mark(&self, mark: u64, position: u64) {
         self.change(|state| {
-            state.marks.insert(mark, position);
+            state.marks.insert(state.next_mark, (mark, position));
+            state.next_mark += 1;
             while state.marks.len() > REMEMBERED_MAX {
                 state.marks.pop_first();
             }
@@ -192,7 +195,8 @@ impl Shared {
                 Look::Recent(recent)
             };
         }
-        if state.is_finished || state.failure.is_some() {
+        let is_last = position >= state.synced;
+        if (state.is_finished && is_last) || state.failure.is_some() {
             Look::End
         } else {
             Look::Nothing

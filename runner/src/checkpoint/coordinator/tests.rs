@@ -111,6 +111,7 @@ async fn stage(mut inputs: Vec<FramesConsumer>, output: Option<FramesProducer>, 
 
 fn state(sum: u64, count: u64) -> StageImage {
     StageImage::Operator {
+        read: Vec::new(),
         ended_ports: Vec::new(),
         key: None,
         component: String::new(),

@@ -21,6 +21,7 @@ fn images(position: u64, instances: &[&str]) -> BTreeMap<StageId, StageImage> {
         (
             StageId::new("operator count"),
             StageImage::Operator {
+                read: Vec::new(),
                 ended_ports: vec![1],
                 key: Some(vec!["id".to_owned()]),
                 component: "ab".to_owned(),
@@ -31,6 +32,7 @@ fn images(position: u64, instances: &[&str]) -> BTreeMap<StageId, StageImage> {
         (
             StageId::new("consumer out"),
             StageImage::Sink {
+                read: Vec::new(),
                 token: None,
                 ended: true,
             },
@@ -83,6 +85,7 @@ fn stages_that_are_added_change_neither_the_others_nor_the_origin() {
     let (mut ledger, before) = Ledger::open(folder.path()).unwrap();
     let before = before.unwrap();
     let new = StageImage::Sink {
+        read: Vec::new(),
         token: None,
         ended: false,
     };

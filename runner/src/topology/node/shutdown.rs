@@ -75,8 +75,10 @@ impl Node {
         hurry: &CancellationToken,
     ) {
         let until = Instant::now() + deadline;
-        let is_over =
-            self.stages.is_empty() && !self.totals.summary(self.generation).has_failures();
+        // The log of a durable stream is read also by later processes, which must not write it again.
+        let is_over = self.stages.is_empty()
+            && self.outlets.logs().is_empty()
+            && !self.totals.summary(self.generation).has_failures();
         stop_stages(
             &self.graph,
             &mut self.stages,
@@ -92,6 +94,7 @@ impl Node {
         }
         self.stages.close_checkpoints().await;
         self.outlets.close_all(until, hurry).await;
+        self.outlets.close_logs().await;
         let mut leaving = std::pin::pin!(self.network.clone().shutdown());
         tokio::select! {
             () = &mut leaving => {}

@@ -60,6 +60,10 @@ impl<'g> Switch<'g> {
             .filter_map(|key| self.new.stage(key))
             .flat_map(Stage::writes)
             .try_for_each(|stream| outlets.refuse_while_ending(stream))?;
+        let new_logs = outlets.prepare_logs(self.new).await?;
+        if let Some(checkpoints) = stages.checkpoints().filter(|_| !new_logs.is_empty()) {
+            checkpoints.add(new_logs).await;
+        }
         let pauses = self.swap(&mut parts, stages, outlets).await?;
         self.retune_sinks(stages, outlets);
         let inherited = self.stop(&mut parts, stages, outlets).await;

@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{demand::Demands, policies::Policies, running::Ready};
 use crate::{
-    checkpoint::{Checkpoints, Line, StageId},
+    checkpoint::{Checkpoints, Line, ReadPosition, StageId},
     components::limits,
     graph::{self, Edge, Graph, OnError as OnErrorConfig, Stage, StageKey, StageKind},
     stage::{
         Counters, Input, OnError, OperatorStage, OutputPort, Settings, SinkStage, SourceStage,
+        positions_of,
     },
     topology::{
         build::{Parts, partitioning_of},
@@ -40,9 +41,14 @@ impl Assembly<'_> {
             .into_iter()
             .map(|input| (input.port, input))
             .collect();
-        let mut input = |port: u32, edge: &Edge| match inherited.remove(&port) {
-            Some(input) => Ok(input),
-            None => self.inlets.subscribe(self.graph, key, port, edge),
+        let mut input = |port: u32, edge: &Edge, read: &[ReadPosition]| {
+            let positions = positions_of(read, port);
+            match inherited.remove(&port) {
+                Some(input) => Ok(input),
+                None => self
+                    .inlets
+                    .subscribe(self.graph, key, port, edge, positions),
+            }
         };
         Ok(match parts {
             Parts::Source { to, reading } => Ready::Source(Box::new(SourceStage {
@@ -56,9 +62,10 @@ impl Assembly<'_> {
                 from,
                 settings,
                 sink,
+                read,
                 transcoder,
             } => {
-                let input = input(0, from)?;
+                let input = input(0, from, &read)?;
                 let (policy, next_line) = self.policies.start(key, settings, self.outlets);
                 Ready::Sink(Box::new(SinkStage {
                     name: key.name.to_string(),
@@ -75,12 +82,13 @@ impl Assembly<'_> {
                 operator,
                 instances,
                 restored,
+                read,
                 blueprint,
                 converters,
             } => {
                 let inputs = operator.inputs.iter().map(|wired| {
                     let port = port_number(operator, wired.port.as_str());
-                    input(port, &wired.edge)
+                    input(port, &wired.edge, &read)
                 });
                 Ready::Operator(Box::new(OperatorStage {
                     name: key.name.to_string(),

@@ -5,6 +5,7 @@ use mosaik_streams::{
     EndpointAddr, FramesConsumer, FramesProducer, Network, PeerId, Requirements, Scope, Tag,
     consumer::{ConsumerControl, Taken},
     discovery::PeerEntry,
+    durable::{DurableLog, SourcePosition, StartAt},
     producer::ProducerControl,
     streams::{
         backoff::{ExponentialBackoff, ExponentialBackoffBuilder},
@@ -28,9 +29,10 @@ pub(in crate::topology) fn open_producer(
     network: &Network,
     name: &StreamName,
     stream: &StreamConfig,
+    log: Option<DurableLog>,
 ) -> Result<FramesProducer, FramesBuilderError> {
     let settings = &stream.settings;
-    network
+    let producer = network
         .streams()
         .producer_frames(stream.id)
         .with_label(name.as_str())
@@ -42,8 +44,11 @@ pub(in crate::topology) fn open_producer(
         .with_max_consumers(settings.max_consumers.unwrap_or(usize::MAX))
         .disconnect_lagging(lagging(settings.disconnect_lagging))
         .online_when(producer_online_when(settings))
-        .with_requirements(requirements(&settings.require.consumers))
-        .build()
+        .with_requirements(requirements(&settings.require.consumers));
+    match log {
+        Some(log) => producer.with_log(log).build(),
+        None => producer.build(),
+    }
 }
 
 /// Name of a node's subscription to a stream: the same after each restart of the node, for any set
@@ -57,6 +62,7 @@ pub(in crate::topology) fn open_consumer(
     network: &Network,
     stream: &StreamConfig,
     edge: &Edge,
+    positions: Vec<SourcePosition>,
 ) -> Result<FramesConsumer, String> {
     let settings = &stream.settings;
     network
@@ -65,6 +71,8 @@ pub(in crate::topology) fn open_consumer(
         .with_label(edge.stream.as_str())
         .with_shared_subscription(SUBSCRIPTION)
         .with_taken(Taken::WorkedOff)
+        .with_start(start_at(edge.settings.start))
+        .with_positions(positions)
         .with_scope(scope(settings))
         .with_local(true)
         .with_encoding(stream.encoding.clone())
@@ -151,8 +159,11 @@ fn producer_online_when(
     stream: &StreamSettings,
 ) -> impl FnOnce(ChannelConditions) -> ChannelConditions + Send + Sync + 'static {
     let condition = stream.online_when.producer.clone();
+    // A log takes the records also while nobody reads it.
+    let is_durable = stream.durable.is_some();
     move |channel| match condition {
         Some(condition) => apply(channel, &condition),
+        None if is_durable => channel.minimum_of(0),
         None => channel,
     }
 }
@@ -176,6 +187,15 @@ fn requirements(of: &Requirement) -> Requirements {
         requirements = requirements.require_ticket(ticket.validator().clone());
     }
     requirements
+}
+
+fn start_at(start: Option<graph::StartAt>) -> StartAt {
+    match start {
+        None | Some(graph::StartAt::Latest) => StartAt::Latest,
+        Some(graph::StartAt::Earliest) => StartAt::Earliest,
+        Some(graph::StartAt::Time(time)) => StartAt::Time(time),
+        Some(graph::StartAt::Position(position)) => StartAt::Position(position),
+    }
 }
 
 fn scope(stream: &StreamSettings) -> Scope {

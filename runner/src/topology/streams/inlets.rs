@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mosaik_streams::{Network, consumer::ConsumerControl};
+use mosaik_streams::{Network, consumer::ConsumerControl, durable::SourcePosition};
 
 use super::edges;
 use crate::{
@@ -26,20 +26,21 @@ impl Inlets {
         }
     }
 
-    /// Opens a subscription for a stage's input port.
+    /// Opens a subscription for a stage's input port. `positions` are those at which it goes on in the logs of durable
+    /// streams.
     pub(in crate::topology) fn subscribe(
         &mut self,
         graph: &Graph,
         key: &StageKey,
         port: u32,
         edge: &Edge,
+        positions: Vec<SourcePosition>,
     ) -> Result<Input, StartError> {
         let stream = &graph.streams[&edge.stream];
-        let consumer = edges::open_consumer(&self.network, stream, edge).map_err(|reason| {
-            StartError::Stream {
-                stream: edge.stream.clone(),
-                reason,
-            }
+        let consumer = edges::open_consumer(&self.network, stream, edge, positions);
+        let consumer = consumer.map_err(|reason| StartError::Stream {
+            stream: edge.stream.clone(),
+            reason,
         })?;
         self.controls
             .insert((key.clone(), port), consumer.control());
