@@ -29,12 +29,12 @@ pub struct Output {
     pub frames: Vec<u8>,
 }
 
-/// A rejected record.
+/// A record that the operator rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
     /// The index in the batch passed to `process`, also in answers of `resume`.
     pub index: u32,
-    /// The reason.
+    /// The reason for the rejection.
     pub reason: String,
 }
 

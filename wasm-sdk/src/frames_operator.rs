@@ -32,16 +32,16 @@ pub struct Entry {
     /// The key that the part belongs to, by which state is distributed over instances; `None` for a part that every
     /// instance needs.
     pub key: Option<Vec<u8>>,
-    /// The content.
+    /// The bytes of the part, in a layout of the operator.
     pub value: Vec<u8>,
 }
 
-/// A saved state.
+/// The state of an operator, saved by [`snapshot`](FramesOperator::snapshot).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     /// The version of its layout.
     pub version: u32,
-    /// The parts.
+    /// The parts of the state.
     pub entries: Vec<Entry>,
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 #[config(one_of(every, at), check = check)]
 struct Config {
     /// How often. Further sentences are not in the table.
-    #[config(min = 1, max = LIMIT)]
+    #[config(min = 1, max = LIMIT, was = "often")]
     every: Option<u32>,
     /// When, like "noon".
     #[config(unset = "at once", conflicts(names))]
@@ -126,6 +126,10 @@ fn all_mistakes_are_found_with_their_places() {
         (
             r#"{"evry":1}"#,
             "config.evry: unknown key `evry`, expected `every`, `at`, `names`, `factor`, `type`, `parts`, `limits`, `loop`",
+        ),
+        (
+            r#"{"often":1,"at":"x"}"#,
+            "config.often: unknown key `often`, renamed to `every`",
         ),
         (
             r#"{"every":1,"at":"x"}"#,

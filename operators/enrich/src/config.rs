@@ -49,11 +49,11 @@ impl OperatorConfig for Row {
 
 /// The fields by which a row is found, which may have other names in the table.
 #[derive(Debug, OperatorConfig)]
-#[config(shorthand(datum, table))]
+#[config(shorthand(record, table))]
 pub(crate) struct Keys {
     /// Fields of the record.
-    #[config(min = 1, max = KEY_FIELDS_MAX)]
-    pub(crate) datum: By,
+    #[config(min = 1, max = KEY_FIELDS_MAX, was = "datum")]
+    pub(crate) record: By,
     /// Fields of the table.
     #[config(min = 1, max = KEY_FIELDS_MAX)]
     pub(crate) table: By,
@@ -119,8 +119,8 @@ impl OperatorConfig for Name {
 }
 
 fn check(config: &Config, mistakes: &mut Mistakes) {
-    let Keys { datum, table } = &config.by;
-    same_number([("datum", datum), ("table", table)], mistakes);
+    let Keys { record, table } = &config.by;
+    same_number([("record", record), ("table", table)], mistakes);
     let (rows, most) = (config.table.len(), config.max_rows);
     if rows > most {
         mistakes.add_at(

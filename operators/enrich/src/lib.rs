@@ -38,7 +38,7 @@ impl FramesOperator for EnrichOperator {
         only_json("enrich", inputs, outputs)?;
         Ok(Self {
             table: Table::read(&mut config)?,
-            keys: KeyReader::new(&config.by.datum),
+            keys: KeyReader::new(&config.by.record),
             missing: config.missing,
             overwrite: config.overwrite,
             key: Vec::new(),

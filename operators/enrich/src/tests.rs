@@ -70,7 +70,7 @@ fn fields_are_added_behind_those_of_the_datum() {
             r#"{"country":"PT","city":"Lisbon","people":545796}"#,
         ),
         (
-            json!({"by": {"datum": ["at.name", "n"], "table": ["city", "people"]}, "table": [{"city": "A", "people": 7, "is": true}]}),
+            json!({"by": {"record": ["at.name", "n"], "table": ["city", "people"]}, "table": [{"city": "A", "people": 7, "is": true}]}),
             r#"{"at":{"name":"A"},"n":"7"}"#,
             r#"{"at":{"name":"A"},"n":"7","is":true}"#,
         ),
@@ -162,12 +162,16 @@ fn errors_say_what_and_where() {
             "config.fields: two fields would be called `country`",
         ),
         (
-            json!({"by": {"datum": "a", "table": ["a", "b"]}}),
-            "config.by: `datum` has 1 and `table` has 2 fields, but each pairs with one",
+            json!({"by": {"record": "a", "table": ["a", "b"]}}),
+            "config.by: `record` has 1 and `table` has 2 fields, but each pairs with one",
         ),
         (
-            json!({"by": {"datum": "a"}}),
+            json!({"by": {"record": "a"}}),
             "config.by: missing key `table`",
+        ),
+        (
+            json!({"by": {"datum": "a", "table": "a"}}),
+            "config.by.datum: unknown key `datum`, renamed to `record`",
         ),
         (
             json!({"missing": "ignore"}),

@@ -43,8 +43,8 @@ pub(crate) struct Config {
     #[config(unset = "`{left: \"\", right: right_}`")]
     prefix: Option<Prefix>,
     /// Maximum number of records held of each side.
-    #[config(default = 20_000, min = 1)]
-    pub(crate) max_datums: usize,
+    #[config(default = 20_000, min = 1, was = "max_datums")]
+    pub(crate) max_records: usize,
     /// Maximum size of the records held of each side.
     #[config(default = "4MiB", min = 1)]
     pub(crate) max_bytes: Size,
@@ -227,8 +227,12 @@ mod tests {
                 "config.prefix: must differ between the sides",
             ),
             (
-                r#"{"by":"k","within":"5s","max_datums":0}"#,
-                "config.max_datums: must be at least 1",
+                r#"{"by":"k","within":"5s","max_records":0}"#,
+                "config.max_records: must be at least 1",
+            ),
+            (
+                r#"{"by":"k","within":"5s","max_datums":9}"#,
+                "config.max_datums: unknown key `max_datums`, renamed to `max_records`",
             ),
             (
                 r#"{"by":"k","within":"5s","max_bytes":"0MiB"}"#,

@@ -310,7 +310,7 @@ impl JoinOperator {
             return Some(first);
         }
         let Config {
-            max_datums,
+            max_records,
             max_bytes,
             ..
         } = self.config;
@@ -320,7 +320,7 @@ impl JoinOperator {
             if self.is_past(index, at) {
                 return Some((index, at, key));
             }
-            let is_full = side.len() > max_datums || side.bytes() > max_bytes.0;
+            let is_full = side.len() > max_records || side.bytes() > max_bytes.0;
             if is_full {
                 let name = ["evicted_left", "evicted_right"][index];
                 host::count_as(CounterClass::Incomplete, name, 1);

@@ -178,7 +178,7 @@ fn late_records_are_rejected_or_go_their_own_way() {
 #[test]
 fn the_oldest_make_room_and_are_counted() {
     let mut join = open(&config(
-        json!({"type": "left", "max_datums": 2, "lateness": "1h"}),
+        json!({"type": "left", "max_records": 2, "lateness": "1h"}),
     ));
     for input in [(0, 1, 5, 1), (0, 1, 1, 2), (0, 2, 3, 3), (1, 1, 2, 4)] {
         send(&mut join, input);

@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(found.span, Span::new(20, 21));
         assert_eq!(found.help.as_deref(), Some("did you mean `sum`?"));
         let places: Places = [place("aggregate.n", 20)].into_iter().collect();
-        let value = of(&places, "config.aggregate.n: it cannot be").unwrap();
+        let value = of(&places, "config.aggregate.n: it is invalid").unwrap();
         assert_eq!((value.span, value.help), (Span::new(22, 23), None));
         for elsewhere in ["config: missing field `by`", "config.by: empty", "no"] {
             assert!(of(&places, elsewhere).is_none(), "{elsewhere}");

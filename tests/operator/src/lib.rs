@@ -27,7 +27,7 @@ pub struct Payment {
     paid: u32,
 }
 
-/// What comes, by port.
+/// The input records, by port.
 #[derive(Debug, InputPorts)]
 pub enum Input {
     /// On the port `orders`.
@@ -43,7 +43,7 @@ pub struct Balance {
     owes: String,
 }
 
-/// What leaves, by port.
+/// The output records, by port.
 #[derive(Debug, OutputPorts)]
 pub enum Output {
     /// By the port `balances`.

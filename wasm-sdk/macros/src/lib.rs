@@ -68,6 +68,7 @@ pub fn output_ports(item: proc_macro::TokenStream) -> proc_macro::TokenStream {
 /// | `min = 1`, `max = 10` | bounds of a number, or of the number of items |
 /// | `requires(other)`, `conflicts(other)` | refuses the key without another, or with it |
 /// | `name = "match"` | the name of the key |
+/// | `was = "old"` | a former name of the key, which is refused with a pointer to the present one |
 /// | `serde`, `schema = "…"` | reads the value with serde; its JSON Schema |
 ///
 /// | argument of a struct | meaning |

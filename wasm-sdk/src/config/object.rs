@@ -14,6 +14,8 @@ pub struct Keys {
     shorthand: &'static [&'static str],
     /// True if the value of a shorthand may be a mapping itself.
     is_short_mapping: bool,
+    /// Former names of keys, each with the present one.
+    renamed: &'static [(&'static str, &'static str)],
 }
 
 impl Keys {
@@ -23,6 +25,7 @@ impl Keys {
             names,
             shorthand: &[],
             is_short_mapping: false,
+            renamed: &[],
         }
     }
 
@@ -34,6 +37,12 @@ impl Keys {
             is_short_mapping: is_mapping,
             ..self
         }
+    }
+
+    /// Sets the former names of keys, each with the present one.
+    #[must_use]
+    pub const fn renamed(self, renamed: &'static [(&'static str, &'static str)]) -> Self {
+        Self { renamed, ..self }
     }
 }
 
@@ -88,7 +97,12 @@ impl<'a> Object<'a> {
             return None;
         };
         for (name, _) in members.iter().filter(|(name, _)| !is_known(name)) {
-            mistakes.add_at(name, unknown("key", name, keys.names));
+            let renamed = keys.renamed.iter().find(|(was, _)| was == name);
+            let reason = match renamed {
+                Some((was, now)) => format!("unknown key `{was}`, renamed to `{now}`"),
+                None => unknown("key", name, keys.names),
+            };
+            mistakes.add_at(name, reason);
             object.has_unknown = true;
         }
         object.members = members;

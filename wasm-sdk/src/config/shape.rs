@@ -191,13 +191,13 @@ impl Key {
         Self { min, max, ..self }
     }
 
-    /// Sets the keys without which this one is refused.
+    /// Sets the keys that this one requires.
     #[must_use]
     pub const fn requires(self, requires: &'static [&'static str]) -> Self {
         Self { requires, ..self }
     }
 
-    /// Sets the keys with which this one is refused.
+    /// Sets the keys that must not be set together with this one.
     #[must_use]
     pub const fn conflicts(self, conflicts: &'static [&'static str]) -> Self {
         Self { conflicts, ..self }

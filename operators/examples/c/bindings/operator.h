@@ -14,7 +14,7 @@ typedef struct operator_string_t {
   size_t len;
 } operator_string_t;
 
-// Datums back to back, each a 4-byte big-endian length and that many bytes.
+// Records back to back, each a 4-byte big-endian length and that many bytes.
 typedef struct mosaik_operator_types_frames_t {
   uint8_t   *ptr;
   size_t len;
@@ -45,7 +45,7 @@ typedef struct mosaik_operator_types_output_t {
   mosaik_operator_types_frames_t   frames;
 } mosaik_operator_types_output_t;
 
-// Which datum of the batch was refused, and why.
+// Which record of the batch was refused, and why.
 typedef struct mosaik_operator_types_rejected_t {
   uint32_t   index;
   operator_string_t   reason;

@@ -84,7 +84,7 @@ proptest! {
         for name in ["late", "unmatched_left", "unmatched_right"] {
             counted(name);
         }
-        let mut join = open(&config(json!({"type": "left", "lateness": format!("{lateness}s"), "max_datums": most})));
+        let mut join = open(&config(json!({"type": "left", "lateness": format!("{lateness}s"), "max_records": most})));
         for input in &inputs {
             send(&mut join, *input);
         }
@@ -107,7 +107,7 @@ proptest! {
     fn a_state_can_be_taken_over_at_any_point(
         inputs in inputs(), at in 0usize..60, ends in any::<bool>(), kind in kinds(), lateness in 0i64..40,
     ) {
-        let config = config(json!({"type": kind, "lateness": format!("{lateness}s"), "max_datums": 12}));
+        let config = config(json!({"type": kind, "lateness": format!("{lateness}s"), "max_records": 12}));
         let (before, after) = inputs.split_at(at.min(inputs.len()));
         let run = |join: &mut Harness<JoinOperator>, inputs: &[Input], right_too: bool| {
             for input in inputs.iter().filter(|input| right_too || input.0 == 0) {

@@ -37,11 +37,11 @@ pub(super) fn check(decl: &OperatorDecl) -> Option<Diagnostic> {
         }
         "enrich" => (&["max_rows"], number("max_rows")?.saturating_mul(ROW_BYTES)),
         "join" => {
-            let records = number("max_datums").unwrap_or(20_000);
+            let records = number("max_records").unwrap_or(20_000);
             let bytes = number("max_bytes").unwrap_or(4 << 20);
             let side = records.saturating_mul(JOINED_BYTES).saturating_add(bytes);
             (
-                &["max_datums", "max_bytes"],
+                &["max_records", "max_bytes"],
                 side.saturating_mul(2 * WITH_SNAPSHOT),
             )
         }

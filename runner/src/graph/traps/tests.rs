@@ -93,7 +93,7 @@ fn bounds_of_state_fit_memory_and_each_other() {
     for (name, config) in [
         ("dedupe", "max_bytes: 16MiB"),
         ("sample", "every: 2, by: seq, max_bytes: 16MiB"),
-        ("join", "max_datums: 20000, max_bytes: 4MiB"),
+        ("join", "max_records: 20000, max_bytes: 4MiB"),
         ("window", "max_keys: 100000, aggregate: {n: count}"),
         ("enrich", "max_rows: 100000"),
     ] {

@@ -28,6 +28,8 @@ pub(super) struct TypeArguments {
 pub(super) struct FieldArguments {
     /// `name = "…"`.
     pub(super) name: Option<LitStr>,
+    /// `was = "…"`: a former name, which is refused with the present one.
+    pub(super) was: Option<LitStr>,
     /// `default = …`, as written in a manifest.
     pub(super) default: Option<Expr>,
     /// `unset = "…"`: what holds if the key is missing.
@@ -87,6 +89,7 @@ impl FieldArguments {
         each(attributes, |meta, name| {
             match name {
                 "name" => all.name = Some(meta.value()?.parse()?),
+                "was" => all.was = Some(meta.value()?.parse()?),
                 "default" => all.default = Some(meta.value()?.parse()?),
                 "unset" => all.unset = Some(meta.value()?.parse()?),
                 "min" => all.min = Some(meta.value()?.parse()?),
@@ -98,7 +101,7 @@ impl FieldArguments {
                 _ => {
                     return Err(meta.error(
                         "unknown argument; on a field there are `default = …`, `unset = \"…\"`, `min = …`, `max = …`, \
-                         `requires(key)`, `conflicts(key)`, `name = \"…\"`, `serde` and `schema = …`",
+                         `requires(key)`, `conflicts(key)`, `name = \"…\"`, `was = \"…\"`, `serde` and `schema = …`",
                     ));
                 }
             }

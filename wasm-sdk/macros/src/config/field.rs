@@ -74,6 +74,11 @@ impl<'a> Key<'a> {
         self.of
     }
 
+    /// Returns the former name.
+    pub(super) fn was(&self) -> Option<String> {
+        self.arguments.was.as_ref().map(syn::LitStr::value)
+    }
+
     pub(super) fn requires(&self) -> &[Ident] {
         &self.arguments.requires
     }

@@ -62,6 +62,12 @@ fn mapping(name: &Ident, arguments: &TypeArguments, keys: &[Key<'_>]) -> Result<
         statements.push(key.statements(&requires, &conflicts));
     }
     let names = keys.iter().map(|key| &key.name);
+    let renamed: Vec<_> = keys
+        .iter()
+        .filter_map(|key| Some((key.was()?, &key.name)))
+        .map(|(was, name)| quote!((#was, #name)))
+        .collect();
+    let renamed = (!renamed.is_empty()).then(|| quote!(.renamed(&[#(#renamed),*])));
     let initializers = keys.iter().map(Key::initializer);
     let short = arguments.shorthand.first();
     let short = short.and_then(|short| keys.iter().find(|key| key.ident() == short));
@@ -102,7 +108,7 @@ fn mapping(name: &Ident, arguments: &TypeArguments, keys: &[Key<'_>]) -> Result<
                     text: &str,
                     mistakes: &mut ::mosaik_wasm_sdk::Mistakes,
                 ) -> ::core::option::Option<Self> {
-                    const KEYS: sdk::Keys = sdk::Keys::new(&[#(#names),*]) #short;
+                    const KEYS: sdk::Keys = sdk::Keys::new(&[#(#names),*]) #short #renamed;
                     let object = sdk::Object::open(text, &KEYS, mistakes)?;
                     #(#statements)*
                     #check_one_of
