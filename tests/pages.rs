@@ -217,12 +217,11 @@ fn has_words(line: &str, words: &str) -> bool {
     })
 }
 
-/// Returns the pages to which the style applies: those for users. The history keeps its original
-/// text.
+/// Returns the pages to which the style applies: those for users.
 fn styled() -> impl Iterator<Item = (PathBuf, String)> {
     let pages = pages().into_iter().filter(|page| {
         let page = page.strip_prefix(root()).unwrap();
-        page != Path::new("CHANGELOG.md") && page != Path::new("docs/SUMMARY.md")
+        page != Path::new("docs/SUMMARY.md")
     });
     pages.map(|page| {
         let text = fs::read_to_string(&page).unwrap();
