@@ -33,6 +33,7 @@ mod lives;
 mod names;
 mod ping;
 mod problems;
+mod received;
 mod shared;
 mod store;
 mod sync;

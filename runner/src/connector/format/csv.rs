@@ -12,6 +12,7 @@
 //! stream's schema takes precedence for the columns it names: text stays text even if it looks like a number, and
 //! `true` and `false` are booleans. A type that is set takes precedence over both, and other values refuse their row.
 
+mod bounds;
 mod columns;
 pub(in crate::connector) mod encoder;
 mod header;
@@ -36,8 +37,6 @@ use super::framing::{HeaderError, Held, Refusal, Target};
 /// Maximum number of columns in a header: 65,536.
 pub const MAX_COLUMNS: usize = 65_536;
 
-/// Number of lines in one quoted field above which a warning is logged: 100.
-const FIELD_LINES: u64 = 100;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const FIRST_CONTENT_BYTES: usize = 4096;
 const FIRST_ENDS: usize = 64;
@@ -274,7 +273,7 @@ impl CsvCutter {
             self.quoted.read(&input[..taken]);
         }
         let line = self.reader.line() + self.blank_lines;
-        if line - self.row_line > FIELD_LINES && self.row == Row::Taken {
+        if line - self.row_line > bounds::FIELD_LINES && self.row == Row::Taken {
             self.report_long(&input[..taken], target);
         }
         match result {
@@ -294,63 +293,6 @@ impl CsvCutter {
             | ReadRecordResult::OutputEndsFull => {}
         }
         Ok(taken)
-    }
-
-    /// Logs a warning for a row that has too many lines inside one pair of quotes. `raw` is the last part of the row
-    /// read so far.
-    fn report_long(&mut self, raw: &[u8], target: &mut Target<'_>) {
-        if self.quoted.is_empty() {
-            self.quoted.read(raw);
-        }
-        let Some(before) = self.quoted.first_longer_than(FIELD_LINES) else {
-            return;
-        };
-        let opened = self.row_line + before;
-        target.tally.note(format!(
-            "line {opened}: the quote that opens here holds more than {FIELD_LINES} lines; is the one that closes it missing?"
-        ));
-    }
-
-    fn widen_content(&mut self, target: &mut Target<'_>) -> Result<(), HeaderError> {
-        if self.content.len() > self.max_datum_bytes {
-            return self.refuse(self.too_large(), target);
-        }
-        let len = (self.content.len() * 2).min(self.max_datum_bytes + 1);
-        self.content.reserve_exact(len - self.content.len());
-        self.content.resize(len, 0);
-        Ok(())
-    }
-
-    fn widen_ends(&mut self, target: &mut Target<'_>) -> Result<(), HeaderError> {
-        if let Some(columns) = &self.columns {
-            let expected = columns.len();
-            return self.refuse(Refusal::Columns { expected }, target);
-        }
-        if self.ends.len() > MAX_COLUMNS {
-            return Err(HeaderError::TooManyColumns { max: MAX_COLUMNS });
-        }
-        self.ends
-            .resize((self.ends.len() * 2).min(MAX_COLUMNS + 1), 0);
-        Ok(())
-    }
-
-    fn too_large(&self) -> Refusal {
-        Refusal::TooLarge {
-            max_bytes: self.max_datum_bytes,
-        }
-    }
-
-    /// Counts the current row as refused and skips the rest of it. Refusing the header is an error, since rows cannot
-    /// be read without it.
-    fn refuse(&mut self, refusal: Refusal, target: &mut Target<'_>) -> Result<(), HeaderError> {
-        if self.columns.is_none() && self.settings.header == InputHeader::FirstLine {
-            return Err(HeaderError::TooLong {
-                max_bytes: self.max_datum_bytes,
-            });
-        }
-        target.tally.refuse(self.row_line, refusal);
-        self.row = Row::Refused;
-        Ok(())
     }
 
     /// Ends the current row, whose last bytes are `raw`; `rest` is the input that follows it.
