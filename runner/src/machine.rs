@@ -27,11 +27,14 @@ const INSTANCE_MARGIN: u64 = 128 << 20;
 
 /// The resource that is short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shortage {
+pub enum Shortage {
+    /// Threads of this user.
     Threads,
+    /// Memory of this machine.
     Memory,
     /// Address space for the memories of operators.
     Instances,
+    /// Open files of this process.
     Files,
 }
 

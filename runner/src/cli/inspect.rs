@@ -78,7 +78,7 @@ fn look(operator: &ComponentSource, limits: &OperatorLimits) -> Result<Report, S
         let library = load::library().map_err(|error| format!("{error:#}"))?;
         let component = library
             .load(&code, limits, Interfaces::ALL)
-            .map_err(|reason| format!("not an operator: {reason}"))?;
+            .map_err(|error| format!("not an operator: {}", error.with_hint()))?;
         Some(component.description().clone())
     } else {
         None

@@ -6,9 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::error::ComponentError;
 use crate::{
     code::Code,
     graph::OperatorLimits,
+    machine::Shortage,
     operator::{Component, Engine, Interfaces, LoadLimits, process_cpu_time},
 };
 
@@ -25,14 +27,13 @@ const COMPILE_TIME_PER_MIB_MORE: Duration = Duration::from_secs(10);
 
 /// Compiles a component on a separate thread and waits at most `time_max`. A compiler cannot be
 /// stopped: after a timeout it continues, on a binary of limited size, and its result is discarded.
-/// Returns an error without a reason if no thread can be started.
 pub(super) fn compile(
     engine: &Engine,
     code: Code,
     limits: LoadLimits,
     interfaces: Interfaces,
     time_max: Duration,
-) -> Result<Component, Option<String>> {
+) -> Result<Component, ComponentError> {
     let (answer, answered) = mpsc::sync_channel(1);
     let engine = engine.clone();
     let compiling = thread::Builder::new()
@@ -41,20 +42,11 @@ pub(super) fn compile(
             // After the time limit, there is no receiver.
             let _ = answer.send(engine.load_code(&code, limits, interfaces));
         });
-    compiling.map_err(|_| None)?;
+    compiling.map_err(|_| ComponentError::Shortage(Shortage::of_threads()))?;
     match wait_for(&answered, time_max) {
-        Ok(loaded) => loaded.map_err(|error| {
-            Some(match error.hint() {
-                Some(hint) => format!("{error}\n{hint}"),
-                None => error.to_string(),
-            })
-        }),
-        Err(RecvTimeoutError::Timeout) => Err(Some(format!(
-            "it takes longer than {time_max:?} to compile"
-        ))),
-        Err(RecvTimeoutError::Disconnected) => {
-            Err(Some("the compiler failed unexpectedly".to_owned()))
-        }
+        Ok(loaded) => Ok(loaded?),
+        Err(RecvTimeoutError::Timeout) => Err(ComponentError::Slow(time_max)),
+        Err(RecvTimeoutError::Disconnected) => Err(ComponentError::Crashed),
     }
 }
 
@@ -109,7 +101,7 @@ mod tests {
             )
         };
         let late = within(Duration::ZERO).unwrap_err();
-        assert_eq!(late.unwrap(), "it takes longer than 0ns to compile");
+        assert_eq!(late.to_string(), "it takes longer than 0ns to compile");
         assert_eq!(within(COMPILE_TIME_MAX).unwrap().len(), window.len());
     }
 

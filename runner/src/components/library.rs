@@ -11,35 +11,21 @@ use blake3::Hash;
 use super::{
     builtins::BUILTINS,
     compile::{compile, compile_time_max},
+    error::{CodeError, ComponentError, InstanceError},
     opened::{HeldLog, OpenedWith, Openings},
     setup::{granted, setup},
 };
 use crate::{
     code::Code,
-    connector,
-    declare::{io_reason, show_size},
+    declare::io_reason,
     files,
     graph::{
-        ComponentInfo, ComponentSource, Components, DataFormat, Grants, Graph, OperatorLimits,
-        OperatorStage, Stage, StageKind,
+        ComponentInfo, ComponentSource, Components, Grants, Graph, OpenRefusal, OperatorLimits,
+        OperatorStage, Stage, StageKind, Unusable,
     },
     machine::{self, Shortage},
     operator::{Component, Engine, Instance, Interfaces, LoadLimits, NoEvents, Setup},
 };
-
-/// The reason why an operator's code is unavailable.
-#[derive(Debug, thiserror::Error)]
-pub enum CodeError {
-    /// The file cannot be read.
-    #[error("cannot be read: {0}")]
-    Unreadable(String),
-    /// The file is larger than this limit, in bytes.
-    #[error("it is larger than {}", show_size(*.0))]
-    TooLarge(u64),
-    /// No built-in operator has this name (first field); the second field lists the existing ones.
-    #[error("unknown built-in operator `{0}`; expected one of {1}")]
-    NoBuiltin(String, String),
-}
 
 /// An instance that a check has opened, with its log lines.
 #[derive(Debug)]
@@ -89,10 +75,10 @@ impl Library {
         *self.shortage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a shortage and returns its message.
-    fn lacks(&self, shortage: Shortage) -> String {
+    /// Records a shortage and returns it.
+    fn lacks(&self, shortage: Shortage) -> Shortage {
         *self.shortage.lock().unwrap_or_else(PoisonError::into_inner) = Some(shortage);
-        shortage.to_string()
+        shortage
     }
 
     /// Returns the component of this hash, linked with the interfaces of these grants, if a check
@@ -166,25 +152,30 @@ impl Library {
     /// while it compiles.
     ///
     /// # Errors
-    /// The reason why the code is not a usable operator, as one sentence.
+    /// The code is not a usable operator, takes too long to compile, or the system provides too few resources.
     pub fn load(
         &self,
         code: &Code,
         limits: &OperatorLimits,
         interfaces: Interfaces,
-    ) -> Result<Component, String> {
+    ) -> Result<Component, ComponentError> {
         let key = (code.hash(), interfaces);
         if let Some(component) = self.find(key) {
             return Ok(component);
         }
-        machine::check_instances(1).map_err(|shortage| self.lacks(shortage))?;
+        machine::check_instances(1)
+            .map_err(|shortage| ComponentError::Shortage(self.lacks(shortage)))?;
         let time_max = compile_time_max(limits);
         let limits = LoadLimits {
             binary_bytes_max: usize::try_from(limits.binary).unwrap_or(usize::MAX),
             ..LoadLimits::default()
         };
         let component = compile(&self.engine, code.clone(), limits, interfaces, time_max)
-            .map_err(|why| why.unwrap_or_else(|| self.lacks(Shortage::of_threads())))?;
+            .inspect_err(|error| {
+                if let ComponentError::Shortage(shortage) = error {
+                    self.lacks(*shortage);
+                }
+            })?;
         self.loaded
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -193,19 +184,18 @@ impl Library {
     }
 
     /// Opens an instance.
-    fn instantiate(&self, component: &Component, setup: Setup) -> Result<Instance, String> {
+    fn instantiate(&self, component: &Component, setup: Setup) -> Result<Instance, InstanceError> {
         if machine::check_instances(1).is_err()
             && let Some(mut openings) = self.openings()
         {
             openings.drop_waiting();
         }
-        machine::check_instances(1).map_err(|shortage| self.lacks(shortage))?;
+        machine::check_instances(1)
+            .map_err(|shortage| InstanceError::Shortage(self.lacks(shortage)))?;
         #[cfg(test)]
         self.opens
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        component
-            .instantiate(setup)
-            .map_err(|error| error.to_string())
+        Ok(component.instantiate(setup)?)
     }
 
     /// Returns the number of instances that checks have opened.
@@ -216,10 +206,15 @@ impl Library {
 }
 
 impl Components for Library {
-    fn open(&self, graph: &Graph, stage: &Stage, operator: &OperatorStage) -> Result<(), String> {
+    fn open(
+        &self,
+        graph: &Graph,
+        stage: &Stage,
+        operator: &OperatorStage,
+    ) -> Result<(), OpenRefusal> {
         let component = self
             .get(&operator.info.hash, &operator.settings.allow)
-            .ok_or("its component is no longer loaded")?;
+            .ok_or(InstanceError::NotLoaded)?;
         let log = Arc::new(HeldLog::default());
         let setup = setup(graph, stage, operator, Arc::clone(&log) as _);
         let with = OpenedWith::new(&component, &setup);
@@ -241,12 +236,8 @@ impl Components for Library {
         BUILTINS.iter().map(|(name, _)| *name).collect()
     }
 
-    fn builtin(&self, name: &str) -> Result<Code, String> {
-        builtin(name).map_err(|error| error.to_string())
-    }
-
-    fn to_json(&self, format: DataFormat, bytes: &[u8]) -> Result<String, String> {
-        connector::to_json(format, bytes)
+    fn builtin(&self, name: &str) -> Result<Code, Unusable> {
+        Ok(builtin(name)?)
     }
 
     fn describe(
@@ -254,7 +245,7 @@ impl Components for Library {
         code: &Code,
         limits: &OperatorLimits,
         grants: &Grants,
-    ) -> Result<ComponentInfo, String> {
+    ) -> Result<ComponentInfo, Unusable> {
         let component = self.load(code, limits, granted(grants).interfaces())?;
         let description = component.description();
         Ok(ComponentInfo {

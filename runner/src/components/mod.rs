@@ -4,6 +4,7 @@
 
 mod builtins;
 mod compile;
+mod error;
 mod library;
 mod opened;
 mod setup;
@@ -12,7 +13,8 @@ mod tests;
 
 pub use builtins::BUILTINS;
 pub use compile::{COMPILE_TIME_CAP, COMPILE_TIME_MAX};
-pub use library::{CodeError, Library};
+pub use error::{CodeError, ComponentError, InstanceError};
+pub use library::Library;
 pub(crate) use setup::setup;
 pub use setup::{granted, limits};
 

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use super::*;
 use crate::{
     graph::{
-        ComponentInfo, Components, DataFormat, Grants, Graph, OperatorLimits, OperatorStage, Stage,
-        load,
+        ComponentInfo, Components, Grants, Graph, OpenRefusal, OperatorLimits, OperatorStage,
+        Stage, Unusable, load,
     },
     operator::{Engine, EngineConfig},
 };
@@ -28,7 +28,7 @@ impl Components for Swapped<'_> {
         code: &Code,
         limits: &OperatorLimits,
         grants: &Grants,
-    ) -> Result<ComponentInfo, String> {
+    ) -> Result<ComponentInfo, Unusable> {
         fs::write(&self.file, built("dedupe")).unwrap();
         self.library.describe(code, limits, grants)
     }
@@ -37,15 +37,16 @@ impl Components for Swapped<'_> {
         self.library.builtins()
     }
 
-    fn builtin(&self, name: &str) -> Result<Code, String> {
+    fn builtin(&self, name: &str) -> Result<Code, Unusable> {
         self.library.builtin(name)
     }
 
-    fn to_json(&self, format: DataFormat, bytes: &[u8]) -> Result<String, String> {
-        self.library.to_json(format, bytes)
-    }
-
-    fn open(&self, graph: &Graph, stage: &Stage, operator: &OperatorStage) -> Result<(), String> {
+    fn open(
+        &self,
+        graph: &Graph,
+        stage: &Stage,
+        operator: &OperatorStage,
+    ) -> Result<(), OpenRefusal> {
         self.library.open(graph, stage, operator)
     }
 }

@@ -1,7 +1,7 @@
 //! Connectors: sources and sinks, the external ends of the graph. A connector is a folder, and a line in `registry`.
 //!
 //! A connector declares its settings with [`section!`](crate::declare) and implements [`SourceSettings`] or
-//! [`SinkSettings`] for them: checks, what it uses outside of the process, and opening. An open [`Source`] produces
+//! [`SinkSettings`] for them: checks, resources outside of the process, and opening. An open [`Source`] produces
 //! batches of records and an open [`Sink`] writes them; a record is one datum of a stream. Neither depends on streams,
 //! stages or the network. The formats, which make records of bytes, are apart from the connectors in `format`.
 
@@ -26,8 +26,9 @@ pub use self::{
     error::{ConfigError, OpenError, SinkError, SinkErrorKind, SourceError, Unwritten},
     file::{FileSink, FileSource},
     format::{
-        ColumnType, CsvEncoder, CsvInput, CsvOutput, CsvSyntax, DataFormat, Delimiter, Format,
-        HeaderError, InputHeader, MAX_COLUMNS, NoRow, OutputHeader, Quote, RowError, to_json,
+        ColumnType, CsvEncoder, CsvInput, CsvOutput, CsvSyntax, DataFileError, DataFormat,
+        Delimiter, Format, HeaderError, InputHeader, MAX_COLUMNS, NoRow, OutputHeader, Quote,
+        RowError, to_json,
     },
     generate::Generate,
     position::{Position, ResumeError},

@@ -172,7 +172,7 @@ impl<'m, 'f> Builder<'m, 'f> {
             self.write(&key, stream);
         }
         self.dead_letters(&key, &decl.settings.on_error, on_error_span(decl));
-        let files = data_file::read(decl, components, self.found);
+        let files = data_file::read(decl, self.found);
         let info = match self.codes.inspect(decl, components) {
             Ok(info) => info,
             Err(wrong) => {

@@ -8,14 +8,14 @@ use std::{
 use mosaik_streams::Encoding;
 
 use super::{
-    DataFormat, Graph, OperatorStage, PostcardPolicy, Role, Stage, StageKey, StageKind, StreamName,
+    Components, Graph, PostcardPolicy, Role, Stage, StageKey, StageKind, StreamName, Unusable,
     config_place,
 };
 use crate::{
     code::Code,
     declare::{Diagnostic, Span, io_reason, near_file, show_size},
     files::{self, Contents},
-    manifest::{ComponentSource, DataFileDecl, Grants, OperatorDecl, OperatorLimits},
+    manifest::{ComponentSource, DataFileDecl, OperatorDecl},
 };
 
 /// The description of a component.
@@ -31,31 +31,6 @@ pub struct ComponentInfo {
     pub hash: String,
     /// The size of its code, in bytes.
     pub len: u64,
-}
-
-/// Access to components, sources and data files for the checks of a manifest.
-pub trait Components {
-    /// Returns the code of a built-in operator. The error is the reason, in lower case without a full stop.
-    fn builtin(&self, name: &str) -> Result<Code, String>;
-
-    /// Returns the description of a component, if all of its imports are granted. The error is one sentence in lower
-    /// case without a full stop; a second line may contain a suggestion.
-    fn describe(
-        &self,
-        code: &Code,
-        limits: &OperatorLimits,
-        grants: &Grants,
-    ) -> Result<ComponentInfo, String>;
-
-    /// Returns the names of the built-in operators.
-    fn builtins(&self) -> Vec<&str>;
-
-    /// Converts the content of a data file to JSON. The error is the reason, in lower case without a full stop.
-    fn to_json(&self, format: DataFormat, bytes: &[u8]) -> Result<String, String>;
-
-    /// Opens an operator of a graph as for running it, and drops it again, to check that it accepts its configuration.
-    /// The error is the reason, in lower case without a full stop; its first line must be understandable on its own.
-    fn open(&self, graph: &Graph, stage: &Stage, operator: &OperatorStage) -> Result<(), String>;
 }
 
 /// Checks that the operators accept their configuration by opening them.
@@ -79,14 +54,14 @@ pub(super) fn open(
         if !streams_of(stage).all(|stream| graph.streams.contains_key(stream)) {
             continue;
         }
-        let Err(reason) = components.open(graph, stage, operator) else {
+        let Err(refusal) = components.open(graph, stage, operator) else {
             continue;
         };
         // Most operators only support JSON.
         let native = streams_of(stage)
             .any(|stream| matches!(graph.streams[stream].encoding, Encoding::Postcard(_)))
             && operator.postcard == PostcardPolicy::Native;
-        for refused in refused(decl, span, &reason) {
+        for refused in refused(decl, span, &refusal.0) {
             found.push(if native && refused.help.is_none() {
                 refused.help("it reads and writes raw postcard; for JSON set `postcard: json`")
             } else {
@@ -172,13 +147,13 @@ impl Codes {
             ComponentSource::Path(path) => self.of_file(path, decl, components)?,
             ComponentSource::Builtin(name) => components
                 .builtin(name)
-                .map_err(|reason| Box::new(unusable(decl, &reason)))?,
+                .map_err(|why| Box::new(unusable(decl, &why)))?,
         };
         // The digest of pinned code is compared before the code is inspected.
         check_digest(decl, &code)?;
         components
             .describe(&code, &decl.settings.limits, &decl.settings.allow)
-            .map_err(|reason| Box::new(unusable(decl, &reason)))
+            .map_err(|why| Box::new(unusable(decl, &why)))
     }
 
     fn of_file(
@@ -197,12 +172,9 @@ impl Codes {
     }
 }
 
-fn unusable(decl: &OperatorDecl, reason: &str) -> Diagnostic {
+fn unusable(decl: &OperatorDecl, why: &Unusable) -> Diagnostic {
     let component = &decl.component.value;
-    let (reason, help) = match reason.split_once('\n') {
-        Some((reason, help)) => (reason, Some(help.to_owned())),
-        None => (reason, None),
-    };
+    let reason = why.to_string();
     let message = match &**component {
         // The reason may contain the secret name.
         ComponentSource::Builtin(name) if component.is_secret() => {
@@ -222,7 +194,7 @@ fn unusable(decl: &OperatorDecl, reason: &str) -> Diagnostic {
     };
     Diagnostic::error(message)
         .at(decl.component.span, "this component")
-        .maybe_help(help)
+        .maybe_help(why.help().map(str::to_owned))
 }
 
 fn check_digest(decl: &OperatorDecl, code: &Code) -> Result<(), Box<Diagnostic>> {

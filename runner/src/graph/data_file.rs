@@ -2,9 +2,8 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use super::Components;
 use crate::{
-    connector::DataFormat,
+    connector::{DataFileError, DataFormat, to_json},
     declare::{Diagnostic, io_reason, near_file, show_size},
     files::{self, Contents},
     manifest::{DataFileDecl, OperatorDecl},
@@ -29,14 +28,10 @@ impl fmt::Debug for DataFile {
 }
 
 /// Reads an operator's files. Returns `None` if any is invalid, and adds every mistake to `found`.
-pub(super) fn read(
-    decl: &OperatorDecl,
-    components: &dyn Components,
-    found: &mut Vec<Diagnostic>,
-) -> Option<Vec<DataFile>> {
+pub(super) fn read(decl: &OperatorDecl, found: &mut Vec<Diagnostic>) -> Option<Vec<DataFile>> {
     let mut files = Some(Vec::new());
     for file in &decl.files {
-        match read_one(file, components) {
+        match read_one(file) {
             Ok(read) => {
                 if let Some(files) = &mut files {
                     files.push(read);
@@ -51,7 +46,7 @@ pub(super) fn read(
     files
 }
 
-fn read_one(file: &DataFileDecl, components: &dyn Components) -> Result<DataFile, Box<Diagnostic>> {
+fn read_one(file: &DataFileDecl) -> Result<DataFile, Box<Diagnostic>> {
     let (span, name) = (file.path.span, &file.name);
     let path: &Path = &file.path.value;
     let unreadable = |reason: String, help: Option<String>| {
@@ -80,13 +75,14 @@ fn read_one(file: &DataFileDecl, components: &dyn Components) -> Result<DataFile
         DataFormat::Json => "JSON",
         DataFormat::Jsonl => "lines of JSON",
     };
-    let wrong = |reason: String| {
+    let wrong = |error: DataFileError| {
+        let reason = error.to_string();
         Box::new(
             Diagnostic::error(format!("the file for `{name}` is not {format}: {reason}"))
                 .at(span, reason),
         )
     };
-    let json = components.to_json(file.format, &bytes).map_err(wrong)?;
+    let json = to_json(file.format, &bytes).map_err(wrong)?;
     if json.len() > MAX_DATA_FILE_BYTES {
         let makes = format!("it becomes {} bytes of JSON, more than {limit}", json.len());
         return Err(unreadable(makes, None));

@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod classes;
 mod component;
+mod components;
 mod config_place;
 mod cycle;
 mod data_file;
@@ -25,7 +26,8 @@ use mosaik_streams::Criteria;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 pub use classes::{Class, classes};
-pub use component::{ComponentInfo, Components};
+pub use component::ComponentInfo;
+pub use components::{Components, OpenRefusal, Unusable};
 pub(crate) use config_place::hint as config_hint;
 pub use data_file::{DataFile, MAX_DATA_FILE_BYTES};
 pub use diff::{Change, Diff, EdgeChange, StageChange, StreamChange};

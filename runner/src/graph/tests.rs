@@ -21,7 +21,7 @@ impl Components for Described {
         code: &Code,
         _: &OperatorLimits,
         _: &Grants,
-    ) -> Result<ComponentInfo, String> {
+    ) -> Result<ComponentInfo, Unusable> {
         let ports = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let name = String::from_utf8_lossy(code.bytes()).into_owned();
         let (inputs, outputs) = if name == "builtin:two" {
@@ -42,23 +42,14 @@ impl Components for Described {
         vec!["jq", "two"]
     }
 
-    fn builtin(&self, name: &str) -> Result<Code, String> {
+    fn builtin(&self, name: &str) -> Result<Code, Unusable> {
         Ok(Code::new(format!("builtin:{name}")))
     }
 
-    fn to_json(&self, _: DataFormat, bytes: &[u8]) -> Result<String, String> {
-        let text = String::from_utf8(bytes.to_vec()).map_err(|error| error.to_string())?;
-        if text.starts_with('[') {
-            Ok(text)
-        } else {
-            Err("no list".to_owned())
-        }
-    }
-
-    fn open(&self, _: &Graph, _: &Stage, operator: &OperatorStage) -> Result<(), String> {
+    fn open(&self, _: &Graph, _: &Stage, operator: &OperatorStage) -> Result<(), OpenRefusal> {
         let refuses = operator.config.get("refuse").is_some();
         if refuses {
-            Err("no such key\n  refuse".to_owned())
+            Err(OpenRefusal("no such key\n  refuse".to_owned()))
         } else {
             Ok(())
         }

@@ -1,7 +1,7 @@
 //! The state of an operator in a checkpoint.
 
 use super::{
-    Key, Partitioning,
+    Key, Partitioning, RestoreError,
     history::{Saved, repeat_end},
     partitioning::repartition,
 };
@@ -10,11 +10,11 @@ use crate::{
     operator::{Entry, Instance, State},
 };
 
-/// The state with which an operator goes on after a restart of the process: one part for each instance.
+/// The state from which an operator resumes after a restart of the process: one part for each instance.
 #[derive(Debug)]
 pub struct RestoredState {
     saved: Vec<Option<Saved>>,
-    /// The input ports whose end was worked off.
+    /// The input ports whose end the instances have processed.
     ended_ports: Vec<u32>,
 }
 
@@ -27,7 +27,7 @@ impl RestoredState {
         image: &StageImage,
         instances: &mut [Instance],
         partitioning: &Partitioning,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, RestoreError> {
         let StageImage::Operator {
             instances: images,
             key,
@@ -35,7 +35,7 @@ impl RestoredState {
             ..
         } = image
         else {
-            return Err("the checkpoint holds another kind of stage of this name".to_owned());
+            return Err(RestoreError::OtherKind);
         };
         let before = Partitioning {
             instances: images.len(),
@@ -45,13 +45,14 @@ impl RestoredState {
         };
         let saved = images.iter().map(saved).collect();
         let saved = repartition(saved, &before, partitioning)?;
-        let rejected = |error| format!("it rejects its state of the last checkpoint: {error}");
         for (instance, saved) in instances.iter_mut().zip(&saved) {
             if let Some(saved) = saved {
-                instance.restore(&saved.state).map_err(rejected)?;
+                instance
+                    .restore(&saved.state)
+                    .map_err(RestoreError::Rejected)?;
             }
             for port in ended_ports {
-                repeat_end(instance, *port).map_err(rejected)?;
+                repeat_end(instance, *port).map_err(RestoreError::Rejected)?;
             }
         }
         Ok(Self {

@@ -4,7 +4,7 @@
 use mosaik_streams::Frames;
 
 use super::{
-    End, Partitioning, Settings,
+    End, InstancesError, Partitioning, Settings, SnapshotError,
     history::Saved,
     pool::Pool,
     worker::{SharedConfig, Worker},
@@ -27,7 +27,7 @@ impl InstanceSet {
         members: Vec<(Instance, Option<Saved>)>,
         partitioning: &Partitioning,
         (due, done): (&[u32], &[u32]),
-    ) -> Result<Self, String> {
+    ) -> Result<Self, InstancesError> {
         let mut workers: Vec<Worker> = members
             .into_iter()
             .map(|(instance, saved)| {
@@ -42,7 +42,7 @@ impl InstanceSet {
         if workers.len() > 1 {
             return Pool::start(workers, partitioning).map(Self::Many);
         }
-        let alone = workers.pop().ok_or("it has no instance")?;
+        let alone = workers.pop().ok_or(InstancesError::None)?;
         Ok(Self::One(Box::new(alone)))
     }
 
@@ -115,7 +115,7 @@ impl InstanceSet {
         }
     }
 
-    pub(super) async fn snapshots(&mut self) -> Result<Vec<Saved>, String> {
+    pub(super) async fn snapshots(&mut self) -> Result<Vec<Saved>, SnapshotError> {
         match self {
             Self::One(worker) => Ok(vec![worker.snapshot()?]),
             Self::Many(pool) => pool.snapshots().await,

@@ -13,6 +13,7 @@ mod dead_letter;
 mod delivery;
 mod demand;
 mod drain;
+mod error;
 mod failure;
 mod guest;
 mod handoff;
@@ -41,6 +42,9 @@ pub use counters::{Counters, Inputs, Snapshot};
 pub use delivery::{Retry, SinkPolicy};
 pub use demand::Demand;
 pub use drain::{Drain, SHARED_MAX, SHARED_QUIET};
+pub use error::{
+    InstancesError, NotKeyed, RepartitionError, RestoreError, SnapshotError, UpdateError,
+};
 pub use guest::Guest;
 pub use handoff::Handoff;
 pub use history::SNAPSHOT_INTERVAL;
@@ -80,7 +84,7 @@ impl Command {
     /// Refuses a command that only operators support. The requester may already be gone.
     fn refuse(self) {
         if let Self::Update(_, asked) = self {
-            let _ = asked.ready.send(Err("it has no instance".into()));
+            let _ = asked.ready.send(Err(InstancesError::None.into()));
         }
     }
 }
@@ -102,7 +106,7 @@ pub struct Input {
     pub port: u32,
     /// True if the stream has writers on other nodes too.
     pub shared: bool,
-    /// The subscription.
+    /// The subscription to read from.
     pub consumer: FramesConsumer,
 }
 
@@ -122,7 +126,7 @@ pub enum End {
 /// The remains of a stage that has ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// Its outcome.
+    /// The reason that the stage ended.
     pub end: End,
     /// Its subscriptions, so that a successor can continue with them.
     pub inputs: Vec<Input>,

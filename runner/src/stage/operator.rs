@@ -28,7 +28,7 @@ pub struct OperatorStage {
     pub partitioning: Partitioning,
     /// Builds the instances again after a failure.
     pub blueprint: Blueprint,
-    /// Its subscriptions.
+    /// The subscriptions to read from, by input port.
     pub inputs: Vec<Input>,
     /// Its output ports, in the component's order.
     pub outputs: Vec<OutputPort>,
@@ -36,7 +36,7 @@ pub struct OperatorStage {
     pub converters: Converters,
     /// The settings that can change at run time. The limits are those of `blueprint`.
     pub settings: Settings,
-    /// Its counters.
+    /// The counters of the stage.
     pub counters: Arc<Counters>,
     /// Its line to the coordinator of checkpoints.
     pub line: Line,
@@ -63,7 +63,7 @@ impl OperatorStage {
                 instances.end(at_once, running.is_suspended).await;
                 end
             }
-            Err(reason) => End::Failed(reason),
+            Err(error) => End::Failed(error.to_string()),
         };
         Ended {
             end,
@@ -239,7 +239,7 @@ impl Running {
                 let image = self.image(saved, false);
                 self.line.pass(number, image);
             }
-            Err(reason) => self.line.refuse(number, reason),
+            Err(error) => self.line.refuse(number, error.to_string()),
         }
     }
 
@@ -255,9 +255,9 @@ impl Running {
                 let image = self.image(saved, true);
                 self.line.ends(image);
             }
-            Err(reason) => tracing::warn!(
+            Err(error) => tracing::warn!(
                 operator = self.shared.name,
-                "no more checkpoints: its final state is lost: {reason}"
+                "no more checkpoints: its final state is lost: {error}"
             ),
         }
     }
@@ -346,7 +346,7 @@ async fn next_tick(ticks: Option<&mut tokio::time::Interval>) {
     }
 }
 
-/// Returns what comes next on any open input that the alignment does not hold. Polls the inputs
+/// Receives from any open input that the alignment does not hold. Polls the inputs
 /// starting at `turn`. Cancel safe.
 async fn next_received(
     inputs: &mut [Input],

@@ -1,6 +1,6 @@
 //! Distributes the state of an operator when the number of its instances changes.
 
-use super::{history::Saved, key::Key};
+use super::{NotKeyed, RepartitionError, history::Saved, key::Key};
 use crate::operator::{Entry, State};
 
 /// The number of instances, and the key that assigns records to them.
@@ -20,7 +20,7 @@ pub(super) fn repartition(
     saved: Vec<Saved>,
     from: &Partitioning,
     to: &Partitioning,
-) -> Result<Vec<Option<Saved>>, String> {
+) -> Result<Vec<Option<Saved>>, RepartitionError> {
     let stays = from.instances == to.instances && (from.key == to.key || from.instances == 1);
     if stays {
         return Ok(saved.into_iter().map(Some).collect());
@@ -50,7 +50,7 @@ fn repartition_states(
     states: impl Iterator<Item = State>,
     from: &Partitioning,
     to: &Partitioning,
-) -> Result<Vec<Option<State>>, String> {
+) -> Result<Vec<Option<State>>, RepartitionError> {
     let mut parts: Vec<Option<State>> = vec![None; to.instances];
     for state in states {
         for entry in state.entries {
@@ -74,21 +74,22 @@ fn repartition_states(
     Ok(parts)
 }
 
-fn place(entry: &Entry, from: &Partitioning, to: &Partitioning) -> Result<usize, String> {
-    let why = match (&entry.key, &to.key) {
-        (None, _) => "its state is not kept by key",
+fn place(entry: &Entry, from: &Partitioning, to: &Partitioning) -> Result<usize, RepartitionError> {
+    let reason = match (&entry.key, &to.key) {
+        (None, _) => NotKeyed::State,
         // The single instance receives all entries of each key.
         (Some(_), None) if to.instances == 1 && from.key.is_some() => return Ok(0),
-        (Some(_), None) => "there is no `key`",
+        (Some(_), None) => NotKeyed::Records,
         (Some(_), Some(key)) if from.instances > 1 && from.key.as_ref() != Some(key) => {
-            "its `key` changed"
+            NotKeyed::Changed
         }
         (Some(key), Some(_)) => return Ok(Key::instance(key, to.instances)),
     };
-    Err(format!(
-        "its state cannot move from {} to {} instances: {why}; `state: reset` starts without it",
-        from.instances, to.instances
-    ))
+    Err(RepartitionError {
+        from: from.instances,
+        to: to.instances,
+        reason,
+    })
 }
 
 #[cfg(test)]
@@ -118,7 +119,7 @@ mod tests {
         states: Vec<Option<State>>,
         from: &Partitioning,
         to: &Partitioning,
-    ) -> Result<Vec<Option<State>>, String> {
+    ) -> Result<Vec<Option<State>>, RepartitionError> {
         let saved = states.into_iter().map(|state| {
             let state = state.unwrap_or_default();
             let kept = 2 * state.entries.len() as u64;
@@ -193,7 +194,10 @@ mod tests {
 
     #[test]
     fn a_state_that_cannot_be_repartitioned_is_refused_with_the_reason() {
-        let refused = |states, from, to| repartition(states, &from, &to).unwrap_err();
+        let refused = |states, from, to| {
+            let error = repartition(states, &from, &to).unwrap_err();
+            error.to_string()
+        };
         let keyed = || vec![Some(entries(&[Some("a")])), None];
         assert_eq!(
             refused(vec![Some(entries(&[None]))], of(1, None), of(2, Some("k"))),

@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Counters, End, Key, Partitioning, Settings,
+    Counters, End, InstancesError, Key, Partitioning, Settings, SnapshotError,
     history::Saved,
     order::{Order, Turn},
     worker::Worker,
@@ -34,7 +34,7 @@ enum Work {
     Tick(Option<Turn>),
     Finish(u32, Option<Turn>, oneshot::Sender<()>),
     Retune(Box<Settings>),
-    Snapshot(oneshot::Sender<Result<Saved, String>>),
+    Snapshot(oneshot::Sender<Result<Saved, SnapshotError>>),
 }
 
 struct WorkerSlot {
@@ -61,7 +61,10 @@ pub(super) struct Pool {
 
 impl Pool {
     /// Starts a thread for each worker.
-    pub(super) fn start(workers: Vec<Worker>, partitioning: &Partitioning) -> Result<Self, String> {
+    pub(super) fn start(
+        workers: Vec<Worker>,
+        partitioning: &Partitioning,
+    ) -> Result<Self, InstancesError> {
         let (free_tx, free) = mpsc::channel(workers.len() * WAITING_MAX);
         let (ends_tx, ends) = mpsc::channel(workers.len());
         let halt = CancellationToken::new();
@@ -99,7 +102,7 @@ impl Pool {
                         drop(over_tx);
                     });
                 })
-                .map_err(|_| Shortage::of_threads().to_string())?;
+                .map_err(|_| InstancesError::Shortage(Shortage::of_threads()))?;
             slots.push(WorkerSlot { work, over });
         }
         Ok(Self {
@@ -207,20 +210,20 @@ impl Pool {
     }
 
     /// Returns the state of each instance, after all the work passed to it.
-    pub(super) async fn snapshots(&mut self) -> Result<Vec<Saved>, String> {
-        let gone = || "one of its instances has failed".to_owned();
+    pub(super) async fn snapshots(&mut self) -> Result<Vec<Saved>, SnapshotError> {
         let mut answers = Vec::new();
         for slot in &self.slots {
             let (reply, answer) = oneshot::channel();
             slot.work
                 .send(Work::Snapshot(reply))
                 .await
-                .map_err(|_| gone())?;
+                .map_err(|_| SnapshotError::InstanceFailed)?;
             answers.push(answer);
         }
         let mut states = Vec::new();
         for answer in answers {
-            states.push(answer.await.map_err(|_| gone())??);
+            let taken = answer.await.map_err(|_| SnapshotError::InstanceFailed)?;
+            states.push(taken?);
         }
         Ok(states)
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::{sync::oneshot, time::Interval};
 
 use super::{
-    Blueprint, Converters, End, OnError, OutputPort, Partitioning,
+    Blueprint, Converters, End, OnError, OutputPort, Partitioning, UpdateError,
     history::Saved,
     instance_set::InstanceSet,
     operator::{Running, interval},
@@ -26,7 +26,7 @@ pub struct Update {
     pub settings: Settings,
     /// The new instances; `None` keeps the existing ones.
     pub replacement: Option<Replacement>,
-    /// The line to the coordinator of checkpoints, for the outputs that it has from then on.
+    /// Connects the stage, with its outputs after the update, to the coordinator of checkpoints.
     pub line: Line,
 }
 
@@ -65,7 +65,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Asked {
     /// Reports that the operator is ready, or why it is not.
-    pub ready: oneshot::Sender<Result<(), String>>,
+    pub ready: oneshot::Sender<Result<(), UpdateError>>,
     /// Receives the commit signal and reports how long the inputs were paused. If the other end is
     /// dropped, the operator stays unchanged.
     pub go: oneshot::Receiver<oneshot::Sender<Duration>>,
@@ -108,7 +108,7 @@ impl Running {
         };
         let (next, ready) = match next {
             Ok(next) => (next, Ok(())),
-            Err(reason) => (None, Err(reason)),
+            Err(error) => (None, Err(error)),
         };
         let refused = ready.is_err();
         // If the requester is gone, the update is cancelled.
@@ -145,7 +145,7 @@ impl Running {
         instances: &mut InstanceSet,
         replacement: Replacement,
         settings: &Settings,
-    ) -> Result<Next, String> {
+    ) -> Result<Next, UpdateError> {
         let shared = SharedConfig {
             blueprint: replacement.blueprint,
             outputs: replacement.outputs,
@@ -185,13 +185,12 @@ impl Running {
 fn restored(
     instances: Vec<Instance>,
     saved: Vec<Option<Saved>>,
-) -> Result<Vec<(Instance, Option<Saved>)>, String> {
+) -> Result<Vec<(Instance, Option<Saved>)>, UpdateError> {
     let mut members = Vec::new();
     for (mut instance, saved) in instances.into_iter().zip(saved) {
         if let Some(saved) = &saved {
-            instance.restore(&saved.state).map_err(|error| {
-                format!("the new operator rejects the state of the old one: {error}")
-            })?;
+            let restored = instance.restore(&saved.state);
+            restored.map_err(UpdateError::Rejected)?;
         }
         members.push((instance, saved));
     }

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use mosaik_streams::{Frames, FramesProducer};
 
 use super::{
-    Blueprint, Converters, Counters, End, Handoff, OnError, Settings,
+    Blueprint, Converters, Counters, End, Handoff, OnError, Settings, SnapshotError,
     backoff::Backoff,
     conversation::attempt,
     convert::RateLimitedWarnings,
@@ -180,20 +180,19 @@ impl Worker {
     }
 
     /// Returns the state of the instance. A lost instance is restored first.
-    pub(super) fn snapshot(&mut self) -> Result<Saved, String> {
+    pub(super) fn snapshot(&mut self) -> Result<Saved, SnapshotError> {
         if self.called.is_lost() {
-            self.rebuild()
-                .map_err(|_| "it could not be restored".to_owned())?;
+            self.rebuild().map_err(|_| SnapshotError::NotRestored)?;
         }
         let Some(taken) = self.called.snapshot() else {
-            return Err("its instance was lost and is not restored yet".to_owned());
+            return Err(SnapshotError::Lost);
         };
         taken.map_err(|error| {
             if error.is_fatal() {
                 // A new instance follows before the next batch.
                 self.backoff.failed();
             }
-            format!("its state could not be taken: {error}")
+            SnapshotError::Call(error)
         })
     }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use mosaik_streams::{Encoding, schema::Transcoder};
 
+use super::error::{BuildError, BuildReason};
 use crate::{
     checkpoint::ReadPosition,
     components::{Library, setup},
@@ -16,16 +17,6 @@ use crate::{
     operator::{Instance, OpenError},
     stage::{Blueprint, Converters, Guest, Key, Partitioning, Reading, RestoredState},
 };
-
-/// The reason why a stage could not be built.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{stage}: {reason}")]
-pub struct BuildError {
-    /// The stage.
-    pub stage: StageKey,
-    /// The reason, as one sentence.
-    pub reason: String,
-}
 
 /// The parts of a stage whose creation can fail, with the wiring of the graph that they are for.
 #[derive(Debug)]
@@ -68,10 +59,7 @@ pub(super) async fn parts_of<'g>(
         let id = stage.key.clone();
         let parts = build(graph, stage, library)
             .await
-            .map_err(|reason| BuildError {
-                stage: id.clone(),
-                reason,
-            })?;
+            .map_err(BuildError::of(&id))?;
         built.insert(id, parts);
     }
     Ok(built)
@@ -81,7 +69,7 @@ async fn build<'g>(
     graph: &'g Graph,
     stage: &'g graph::Stage,
     library: &Arc<Library>,
-) -> Result<Parts<'g>, String> {
+) -> Result<Parts<'g>, BuildReason> {
     match &stage.kind {
         StageKind::Source { config, to } => {
             let context = SourceContext {
@@ -94,7 +82,7 @@ async fn build<'g>(
                     to,
                     reading: Reading::new(source),
                 })
-                .map_err(|error| config.mask(error.to_string()))
+                .map_err(|error| BuildReason::Connector(config.mask(error.to_string())))
         }
         StageKind::Sink {
             from,
@@ -115,12 +103,12 @@ async fn build<'g>(
                     read: Vec::new(),
                     transcoder,
                 })
-                .map_err(|error| config.mask(error.to_string()))
+                .map_err(|error| BuildReason::Connector(config.mask(error.to_string())))
         }
         StageKind::Operator(operator) => {
             let component = library
                 .get(&operator.info.hash, &operator.settings.allow)
-                .ok_or("its component is no longer loaded")?;
+                .ok_or(BuildReason::NotLoaded)?;
             let setup = setup(
                 graph,
                 stage,
@@ -141,8 +129,8 @@ async fn build<'g>(
             });
             let (instances, blueprint) = opened
                 .await
-                .map_err(|error| format!("could not be opened: {error}"))?
-                .map_err(|error: OpenError| error.to_string())?;
+                .map_err(BuildReason::OpeningEnded)?
+                .map_err(|error: OpenError| BuildReason::Open(error))?;
             Ok(Parts::Operator {
                 operator,
                 instances,
@@ -168,7 +156,7 @@ pub(super) fn partitioning_of(operator: &OperatorStage) -> Partitioning {
 }
 
 /// Returns the converters for the operator's ports that exchange JSON over postcard streams.
-fn converters(graph: &Graph, operator: &OperatorStage) -> Result<Converters, String> {
+fn converters(graph: &Graph, operator: &OperatorStage) -> Result<Converters, BuildReason> {
     if operator.postcard == PostcardPolicy::Native {
         return Ok(Converters::default());
     }
@@ -196,11 +184,19 @@ fn converters(graph: &Graph, operator: &OperatorStage) -> Result<Converters, Str
 
 /// Returns the transcoder that converts a stream's records to JSON, or `None` if the stream is not
 /// postcard.
-pub(super) fn transcoder(graph: &Graph, stream: &StreamName) -> Result<Option<Transcoder>, String> {
+pub(super) fn transcoder(
+    graph: &Graph,
+    stream: &StreamName,
+) -> Result<Option<Transcoder>, BuildReason> {
     match &graph.streams[stream].encoding {
-        Encoding::Postcard(schema) => Transcoder::new(schema)
-            .map(Some)
-            .map_err(|error| format!("invalid schema of stream `{stream}`: {error}")),
+        Encoding::Postcard(schema) => {
+            Transcoder::new(schema)
+                .map(Some)
+                .map_err(|error| BuildReason::Schema {
+                    stream: stream.clone(),
+                    error,
+                })
+        }
         _ => Ok(None),
     }
 }

@@ -17,8 +17,7 @@ mod watch;
 use std::time::Duration;
 
 pub(crate) use self::recovery::checkpoint_folder;
-pub use build::BuildError;
-pub use error::StartError;
+pub use error::{BuildError, BuildReason, StartError, StreamError};
 pub use identity::{IdentityError, cache_folder, state_folder};
 pub use inspect::{
     Observer, PEERS_SHOWN_MAX, RELOADS_MAX, StageSummary, StreamSummary, Summary, TapError, Tapped,

@@ -9,8 +9,8 @@ use std::{
 use mosaik_streams::durable::LogPosition;
 
 use super::{
-    build::{BuildError, Parts, PartsOf, partitioning_of},
-    error::StartError,
+    build::{Parts, PartsOf, partitioning_of},
+    error::{BuildError, BuildReason, StartError, StreamError},
     identity::node_hash,
     settings::Settings,
     stages::stage_id,
@@ -103,17 +103,14 @@ impl Recovery {
             let Some(noted) = noted.filter(|_| stream.settings.durable.is_some()) else {
                 continue;
             };
-            let StageImage::Log { log, position, .. } = noted else {
-                return Err(StartError::Stream {
-                    stream: name.clone(),
-                    reason: "the checkpoint has no log of it".to_owned(),
-                });
+            let at = match noted {
+                StageImage::Log { log, position, .. } => log.parse().ok().zip(Some(*position)),
+                _ => None,
             };
-            let log = log.parse().map_err(|error| StartError::Stream {
+            let (log, position) = at.ok_or_else(|| StartError::Stream {
                 stream: name.clone(),
-                reason: format!("the id of its log in the checkpoint: {error}"),
+                reason: StreamError::NoPosition,
             })?;
-            let position = *position;
             positions.insert(name.clone(), LogPosition { log, position });
         }
         Ok(positions)
@@ -140,10 +137,7 @@ impl Recovery {
                 None => new.push((key, parts)),
                 Some(image) => {
                     let restored = restore(image, parts).await;
-                    restored.map_err(|reason| BuildError {
-                        stage: key.clone(),
-                        reason,
-                    })?;
+                    restored.map_err(BuildError::of(key))?;
                 }
             }
         }
@@ -176,10 +170,7 @@ pub(super) async fn first_images<'p, 'g: 'p>(
             Parts::Source { reading, .. } => reading.first_image(),
             Parts::Sink { sink, .. } => {
                 let synced = sink.sync().await;
-                let token = synced.map_err(|error| BuildError {
-                    stage: key.clone(),
-                    reason: error.to_string(),
-                })?;
+                let token = synced.map_err(BuildError::of(key))?;
                 StageImage::Sink {
                     token,
                     read: Vec::new(),
@@ -194,14 +185,13 @@ pub(super) async fn first_images<'p, 'g: 'p>(
     Ok(images)
 }
 
-async fn restore(image: StageImage, parts: &mut Parts<'_>) -> Result<(), String> {
+async fn restore(image: StageImage, parts: &mut Parts<'_>) -> Result<(), BuildReason> {
     match (image, parts) {
         (StageImage::Source { position, sent, .. }, Parts::Source { reading, .. }) => {
             let Some(position) = position else {
                 return Ok(());
             };
-            let resumed = reading.resume(&position, sent).await;
-            resumed.map_err(|error| error.to_string())
+            Ok(reading.resume(&position, sent).await?)
         }
         (
             image @ StageImage::Operator { .. },
@@ -227,7 +217,7 @@ async fn restore(image: StageImage, parts: &mut Parts<'_>) -> Result<(), String>
                 let state = RestoredState::restore(&image, &mut taken, &partitioning);
                 (taken, state)
             });
-            let (taken, state) = restoring.await.map_err(|error| error.to_string())?;
+            let (taken, state) = restoring.await.map_err(BuildReason::RestoringEnded)?;
             *instances = taken;
             *restored = Some(state?);
             Ok(())
@@ -240,7 +230,7 @@ async fn restore(image: StageImage, parts: &mut Parts<'_>) -> Result<(), String>
         ) => {
             *read = noted;
             match token {
-                Some(token) => sink.resume(&token).await.map_err(|error| error.to_string()),
+                Some(token) => Ok(sink.resume(&token).await?),
                 // The sink cannot take back what it has written.
                 None => Ok(()),
             }

@@ -34,7 +34,7 @@ use crate::{
     checkpoint::{Checkpoints, Line},
     graph::{Graph, Stage, StageKey, StageKind},
     machine::Shortage,
-    stage::{Drain, End, Ended, Input, Reading, Update},
+    stage::{Drain, End, Ended, Input, Reading, Update, UpdateError},
 };
 
 /// Capacity of the queue of end notices: 64. A stage that ends while the queue is full waits.
@@ -271,7 +271,7 @@ impl Stages {
         update: Update,
         limit: Duration,
         until: Instant,
-    ) -> Option<Result<Agreement, String>> {
+    ) -> Option<Result<Agreement, UpdateError>> {
         let running = self.running.get(key)?;
         Some(running.make_ready(update, limit, until).await)
     }

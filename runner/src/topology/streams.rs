@@ -25,7 +25,11 @@ pub(super) use self::{
     inlets::Inlets,
     logs::{Logs, log_id},
 };
-use super::{DRAIN_DEADLINE, error::StartError, inspect::RunTotals};
+use super::{
+    DRAIN_DEADLINE,
+    error::{StartError, StreamError},
+    inspect::RunTotals,
+};
 use crate::checkpoint::{StageId, StageImage};
 use crate::graph::{Change, Diff, Graph, Scope, StageKey, StreamConfig, StreamName};
 
@@ -212,7 +216,7 @@ impl Outlets {
         }
         Err(StartError::Stream {
             stream: stream.clone(),
-            reason: "it has just ended and its records are still being read; save the manifest again later".into(),
+            reason: StreamError::Ending,
         })
     }
 
@@ -231,9 +235,9 @@ impl Outlets {
         self.refuse_while_ending(name)?;
         let log = self.logs.get(name);
         let producer = edges::open_producer(&self.network, name, stream, log);
-        let producer = producer.map_err(|error| StartError::Stream {
+        let producer = producer.map_err(|reason| StartError::Stream {
             stream: name.clone(),
-            reason: error.to_string(),
+            reason,
         })?;
         self.logs.join(name);
         self.producers.insert(name.clone(), producer);

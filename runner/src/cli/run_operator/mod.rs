@@ -155,7 +155,10 @@ fn try_out(args: &RunOperatorArgs) -> Result<Exit, Stop> {
     let library = load::library()?;
     let component = Library::code(&operator_args::source(&args.operator), &limits)
         .map_err(|error| error.to_string())
-        .and_then(|code| library.load(&code, &limits, grants.interfaces()))
+        .and_then(|code| {
+            let loaded = library.load(&code, &limits, grants.interfaces());
+            loaded.map_err(|error| error.with_hint())
+        })
         .map_err(Stop::Unusable);
     match component {
         Ok(component) => Trial::new(args, component, config, &limits, grants)?.run(),

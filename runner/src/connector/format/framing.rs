@@ -55,7 +55,7 @@ impl From<Format> for Cut {
 
 /// The reason that a line or row was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in crate::connector) enum Refusal {
+pub enum Refusal {
     #[error("makes a record longer than {max_bytes} bytes")]
     TooLarge { max_bytes: usize },
     #[error("is not UTF-8")]

@@ -19,6 +19,6 @@ pub use self::{
     },
     framing::HeaderError,
     settings::{Delimiter, Format},
-    whole::{DataFormat, to_json},
+    whole::{DataFileError, DataFormat, to_json},
 };
 pub(crate) use self::{magic::other_than_text, postcard::through_options, settings::format};

@@ -8,7 +8,7 @@ use crate::connector::DEFAULT_MAX_DATUM_BYTES;
 
 use super::{
     csv::{CsvCutter, settings::CsvRead},
-    framing::{Tally, Target},
+    framing::{HeaderError, Refusal, Tally, Target},
 };
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -27,21 +27,53 @@ pub enum DataFormat {
     Jsonl,
 }
 
+/// The reason that a data file cannot be converted to JSON.
+#[derive(Debug, thiserror::Error)]
+pub enum DataFileError {
+    /// The file is not one JSON value.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// A line is not a JSON value.
+    #[error("line {line}, column {column}: {reason}")]
+    Line {
+        /// The number of the line, from 1.
+        line: u32,
+        /// The column at which the parser stopped, from 1.
+        column: usize,
+        /// The message of the parser, without its position.
+        reason: String,
+    },
+    /// The file is not in the format `csv`.
+    #[error(transparent)]
+    Csv(#[from] HeaderError),
+    /// A row was refused.
+    #[error("the row of line {line} {refusal}")]
+    Row {
+        /// The number of the line, from 1.
+        line: u64,
+        /// The reason.
+        refusal: Refusal,
+    },
+    /// The text is not UTF-8.
+    #[error("it is not UTF-8")]
+    NotUtf8,
+}
+
 /// Converts the content of a file to JSON: `csv` to a list of objects, `jsonl` to a list, `json` to its own value.
 ///
 /// # Errors
-/// Returns the number of the invalid line, and the reason.
-pub fn to_json(format: DataFormat, bytes: &[u8]) -> Result<String, String> {
+/// The content is invalid in this format.
+pub fn to_json(format: DataFormat, bytes: &[u8]) -> Result<String, DataFileError> {
     let json = match format {
         DataFormat::Csv => csv(bytes)?,
         DataFormat::Jsonl => lines(content(bytes))?,
         DataFormat::Json => {
             let content = content(bytes);
-            serde_json::from_slice::<IgnoredAny>(content).map_err(|error| error.to_string())?;
+            serde_json::from_slice::<IgnoredAny>(content)?;
             content.to_vec()
         }
     };
-    String::from_utf8(json).map_err(|_| "it is not UTF-8".to_owned())
+    String::from_utf8(json).map_err(|_| DataFileError::NotUtf8)
 }
 
 fn content(bytes: &[u8]) -> &[u8] {
@@ -65,7 +97,7 @@ impl List {
     }
 }
 
-fn lines(bytes: &[u8]) -> Result<Vec<u8>, String> {
+fn lines(bytes: &[u8]) -> Result<Vec<u8>, DataFileError> {
     let mut list = List(vec![b'[']);
     for (line, number) in bytes.split(|byte| *byte == b'\n').zip(1u32..) {
         let line = line.trim_ascii();
@@ -76,14 +108,18 @@ fn lines(bytes: &[u8]) -> Result<Vec<u8>, String> {
             // The line number in the message is always 1.
             let (error, column) = (error.to_string(), error.column());
             let reason = error.split(" at line ").next().unwrap_or_default();
-            return Err(format!("line {number}, column {column}: {reason}"));
+            return Err(DataFileError::Line {
+                line: number,
+                column,
+                reason: reason.to_owned(),
+            });
         }
         list.add(line);
     }
     Ok(list.finish())
 }
 
-fn csv(bytes: &[u8]) -> Result<Vec<u8>, String> {
+fn csv(bytes: &[u8]) -> Result<Vec<u8>, DataFileError> {
     let mut cutter = CsvCutter::new(CsvRead::default(), DEFAULT_MAX_DATUM_BYTES);
     let (mut out, mut tally) = (FramesBuilder::new(), Tally::default());
     let mut list = List(vec![b'[']);
@@ -102,9 +138,9 @@ fn csv(bytes: &[u8]) -> Result<Vec<u8>, String> {
             let cut = cutter.cut(bytes, &mut target);
             cut.map(|taken| rest = bytes.get(taken..))
         };
-        cut.map_err(|error| error.to_string())?;
+        cut?;
         if let Some((line, refusal)) = tally.take_first() {
-            return Err(format!("the row of line {line} {refusal}"));
+            return Err(DataFileError::Row { line, refusal });
         }
         for row in &out.finish() {
             list.add(row);
@@ -139,8 +175,8 @@ mod tests {
             (DataFormat::Json, " {\"a\":\n[1]}\n", " {\"a\":\n[1]}\n"),
         ] {
             assert_eq!(
-                to_json(format, text.as_bytes()).as_deref(),
-                Ok(expected),
+                to_json(format, text.as_bytes()).unwrap(),
+                expected,
                 "{text}"
             );
         }
@@ -181,7 +217,8 @@ mod tests {
             ),
             (DataFormat::Json, b"\"\xff\"", "it is not UTF-8"),
         ] {
-            assert_eq!(to_json(format, text), Err(expected.to_owned()), "{text:?}");
+            let error = to_json(format, text).unwrap_err();
+            assert_eq!(error.to_string(), expected, "{text:?}");
         }
     }
 

@@ -287,7 +287,7 @@ fn edits() -> BTreeMap<&'static str, Vec<(&'static str, String)>> {
             operator(concat!(
                 "files: {table: {format: json, path: ",
                 env!("CARGO_MANIFEST_DIR"),
-                "/Cargo.toml}}"
+                "/../operators/join/config.schema.json}}"
             )),
         ),
         ("operators.*.allow", operator("allow: {random: true}")),

@@ -44,8 +44,8 @@ fn an_operator_is_swapped_when_a_data_file_changes() {
 #[test]
 fn the_content_of_data_files_is_added_to_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["t.json", "more.txt"] {
-        std::fs::write(folder.path().join(name), format!("[\"{name}\"]")).unwrap();
+    for (name, text) in [("t.json", r#"["t.json"]"#), ("more.txt", "n\n1\n")] {
+        std::fs::write(folder.path().join(name), text).unwrap();
     }
     let files = "files: {table: t.json, more: {path: more.txt, format: csv}}, config: {by: k}";
     let graph = load_in(folder.path(), files).unwrap();
@@ -58,7 +58,7 @@ fn the_content_of_data_files_is_added_to_the_configuration() {
         .collect();
     assert_eq!(
         found,
-        [("table", r#"["t.json"]"#), ("more", r#"["more.txt"]"#)]
+        [("table", r#"["t.json"]"#), ("more", r#"[{"n":1}]"#)]
     );
 }
 

@@ -15,7 +15,7 @@ pub use receipt::Receipt;
 pub(super) use {apply::Switch, plan::Plan, restart::try_parts};
 
 use super::error::StartError;
-use crate::graph::StageKey;
+use crate::{graph::StageKey, stage::UpdateError};
 
 /// Time limit for an operator to reach a batch boundary for a swap: 10 s.
 pub const SWAP_DEADLINE: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ pub enum ApplyError {
     Swap {
         /// The operator.
         stage: StageKey,
-        /// The reason, as one sentence.
-        reason: String,
+        /// The reason.
+        reason: UpdateError,
     },
 }

@@ -13,7 +13,7 @@ use crate::{
     graph::StageKey,
     stage::{
         Asked, COMMANDS_MAX, Command, Control, Drain, Ended, Handoff, OperatorStage, SinkStage,
-        SourceStage, Update,
+        SourceStage, Update, UpdateError,
     },
 };
 
@@ -173,25 +173,21 @@ impl Running {
         update: Update,
         limit: Duration,
         until: Instant,
-    ) -> Result<Agreement, String> {
+    ) -> Result<Agreement, UpdateError> {
         let (ready, mut answer) = oneshot::channel();
         let (word, go) = oneshot::channel();
         let command = Command::Update(Box::new(update), Asked { ready, go });
         let answered = timeout_at(until, async {
             let sent = self.commands.send(command).await;
-            sent.map_err(|_| "it has ended".to_owned())?;
-            (&mut answer).await.map_err(|_| "it has ended".to_owned())?
+            sent.map_err(|_| UpdateError::Ended)?;
+            (&mut answer).await.map_err(|_| UpdateError::Ended)?
         })
         .await;
         let ready = answered.unwrap_or_else(|_| {
             // Closing the channel first leaves two outcomes: the operator is ready, or it never
             // will be.
             answer.close();
-            answer.try_recv().unwrap_or_else(|_| {
-                Err(format!(
-                    "it did not reach a batch boundary within {limit:?}"
-                ))
-            })
+            answer.try_recv().unwrap_or(Err(UpdateError::Late(limit)))
         });
         ready.map(|()| Agreement(word))
     }

@@ -20,6 +20,7 @@ use crate::graph::{
     StreamSettings,
 };
 use crate::stage::BATCH_DATUMS_MAX;
+use crate::topology::StreamError;
 
 // The largest batch size that a manifest may set equals the largest batch that a stage takes.
 const _: () = assert!(graph::MAX_BATCH_SIZE == BATCH_DATUMS_MAX);
@@ -30,7 +31,7 @@ pub(in crate::topology) fn open_producer(
     name: &StreamName,
     stream: &StreamConfig,
     log: Option<DurableLog>,
-) -> Result<FramesProducer, FramesBuilderError> {
+) -> Result<FramesProducer, StreamError> {
     let settings = &stream.settings;
     let producer = network
         .streams()
@@ -45,10 +46,11 @@ pub(in crate::topology) fn open_producer(
         .disconnect_lagging(lagging(settings.disconnect_lagging))
         .online_when(producer_online_when(settings))
         .with_requirements(requirements(&settings.require.consumers));
-    match log {
+    let built = match log {
         Some(log) => producer.with_log(log).build(),
         None => producer.build(),
-    }
+    };
+    built.map_err(|FramesBuilderError::AlreadyExists(_)| StreamError::HasProducer)
 }
 
 /// Name of a node's subscription to a stream: the same after each restart of the node, for any set
@@ -63,7 +65,7 @@ pub(in crate::topology) fn open_consumer(
     stream: &StreamConfig,
     edge: &Edge,
     positions: Vec<SourcePosition>,
-) -> Result<FramesConsumer, String> {
+) -> Result<FramesConsumer, StreamError> {
     let settings = &stream.settings;
     network
         .streams()
@@ -84,7 +86,7 @@ pub(in crate::topology) fn open_consumer(
         .online_when(consumer_online_when(edge))
         .with_requirements(requirements(&settings.require.producers))
         .build()
-        .map_err(|error| error.to_string())
+        .map_err(StreamError::Criteria)
 }
 
 /// Applies the keys of a stream that differ to this node's producer.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     checkpoint::{Checkpoints, Line, Signal, StageId, StageImage},
     graph::{Durable, Graph, StreamName, Visible, WhenFull},
-    topology::error::StartError,
+    topology::error::{StartError, StreamError},
 };
 
 /// The logs of the durable streams that this node writes, by stream.
@@ -200,13 +201,15 @@ async fn open(
 ) -> Result<DurableLog, StartError> {
     let (label, path) = (name.to_string(), folder.clone());
     let opening = move || DurableLog::open(&path, config, from, &label);
-    let failed = |reason: String| StartError::Stream {
-        stream: name.clone(),
-        reason: format!("its log in {}: {reason}", folder.display()),
-    };
     let opened = tokio::task::spawn_blocking(opening).await;
-    let opened = opened.map_err(|error| failed(error.to_string()))?;
-    let (log, recovered) = opened.map_err(|error| failed(error.to_string()))?;
+    let opened = opened.unwrap_or_else(|error| Err(io::Error::other(error).into()));
+    let (log, recovered) = opened.map_err(|error| StartError::Stream {
+        stream: name.clone(),
+        reason: StreamError::Log {
+            folder: folder.clone(),
+            error,
+        },
+    })?;
     report(name, &folder, &recovered);
     Ok(log)
 }
