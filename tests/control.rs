@@ -66,7 +66,7 @@ impl Counting {
 fn status_shows_rates_of_every_edge() {
     let counting = Counting::start(COUNT);
     let mut status = Value::Null;
-    eventually("all stages have seen datums", || {
+    eventually("all stages have seen records", || {
         status = counting.json(&["status", "--json"]);
         by_name(&status["stages"], "file")["datums_out"].as_u64() > Some(100)
     });
@@ -303,7 +303,7 @@ fn an_unread_tap_misses_records_and_blocks_nothing() {
             .unwrap()
     };
     let before = taken();
-    eventually("the pipeline has gone on by 200,000 datums", || {
+    eventually("the pipeline has gone on by 200,000 records", || {
         taken() > before + 200_000
     });
     let mut answers = Vec::new();

@@ -46,7 +46,7 @@ fn explain_shows_why_a_remote_node_is_not_connected() {
     let _reading = up(folder, &["--no-watch"], &reader);
     explain(
         &reader,
-        "no producer known, and no other node: nothing answers at the `bootstrap` address 127.0.0.1:",
+        "no producer found, because no other node is known: nothing answers at the `bootstrap` address 127.0.0.1:",
     );
     let writing = up(folder, &["--no-watch"], &writer);
     explain(&reader, ": connected");
@@ -117,7 +117,7 @@ fn a_retuned_stream_keeps_its_connections() {
         let status: Value = serde_json::from_str(&done.stdout).unwrap();
         status["edges"][0].clone()
     };
-    eventually("datums come", || edge()["datums"].as_u64() > Some(10));
+    eventually("records come", || edge()["datums"].as_u64() > Some(10));
     let connection = edge()["producers"][0]["connection"].clone();
     assert!(connection.is_u64());
     let edits = [
@@ -156,7 +156,7 @@ fn a_retuned_stream_keeps_its_connections() {
         assert!(!done.stdout.contains("rewire"), "{done:?}");
     }
     let before = edge()["datums"].as_u64().unwrap();
-    eventually("datums still come", || {
+    eventually("records still come", || {
         edge()["datums"].as_u64() > Some(before + 10)
     });
     let now = edge();

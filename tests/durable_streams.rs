@@ -93,7 +93,7 @@ fn storm(durable: &str, seed: u64) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let kills = kills();
-    fs::write(folder.join("in.jsonl"), input(100_000 + kills * 20_000)).unwrap();
+    fs::write(folder.join("in.jsonl"), input(100_000 + kills * 5_000)).unwrap();
     let expected = undisturbed(folder);
     let manifests = two(folder, durable);
     let mut nodes = manifests.each_ref().map(|manifest| Some(up(manifest)));

@@ -50,7 +50,7 @@ fn a_thousand_swaps_of_stateful_operators_lose_nothing() {
     let manifest = write(folder, "m.yaml", SWAPPED);
     let node = up(folder, &["--no-watch"], &manifest);
     let mut desk = Desk::of(folder);
-    eventually("datums flow", || counted(&mut desk, "sample") > 10_000);
+    eventually("records flow", || counted(&mut desk, "sample") > 10_000);
     let (began, before) = (Instant::now(), counted(&mut desk, "sample"));
     let mut pauses = Vec::new();
     let granted = SWAPPED.replace("config: {every", "allow: {random: true}, config: {every");
@@ -125,7 +125,7 @@ consumers:
     let manifest = write(folder, "m.yaml", base);
     let node = up(folder, &[], &manifest);
     let mut desk = Desk::of(folder);
-    eventually("datums flow", || counted(&mut desk, "keep") > 100);
+    eventually("records flow", || counted(&mut desk, "keep") > 100);
     let connections = |desk: &mut Desk| -> Vec<Value> {
         let status = desk.status();
         let edges = status["edges"].as_array().unwrap().iter();
@@ -176,7 +176,7 @@ consumers:
             .is_some_and(|line| line.contains(&format!("\"edit\":{last}}}")))
     });
     let grown = node.resident_kib().saturating_sub(resident);
-    assert_eq!(connections(&mut desk), before, "an edge was made anew");
+    assert_eq!(connections(&mut desk), before, "an edge was created again");
     let generations = desk.status()["generation"].as_u64().unwrap();
     println!(
         "{last} writes in {STORM:?}, one in five wrong: {generations} generations, the last file is in effect; memory grew by {grown} KiB"

@@ -45,7 +45,7 @@ fn a_restart_is_done_where_it_is_allowed_and_undone_where_it_fails() {
     let mut desk = Desk::of(folder);
     // The stages are listed in the order of the graph's roles: the consumer is the last.
     let written = |desk: &mut Desk| desk.status()["stages"][2]["datums_out"].as_u64().unwrap();
-    eventually("datums flow", || written(&mut desk) > 50);
+    eventually("records flow", || written(&mut desk) > 50);
     fs::write(&manifest, text(second)).unwrap();
     let (reload, _) = desk.reload();
     assert_eq!(reload["outcome"], "applied", "{reload}");
@@ -55,7 +55,7 @@ fn a_restart_is_done_where_it_is_allowed_and_undone_where_it_fails() {
     assert_eq!(status["listens"][0], format!("127.0.0.1:{second}"));
     let at = written(&mut desk);
     assert!(at > 50, "counters go on");
-    eventually("datums flow again", || written(&mut desk) > at + 50);
+    eventually("records flow again", || written(&mut desk) > at + 50);
 
     // An address that is already in use.
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -66,7 +66,9 @@ fn a_restart_is_done_where_it_is_allowed_and_undone_where_it_fails() {
     assert_eq!(status["generation"], 2);
     assert_eq!(status["listens"][0], format!("127.0.0.1:{second}"));
     let at = written(&mut desk);
-    eventually("datums flow once more", || written(&mut desk) > at + 50);
+    eventually("records flow again after the second restart", || {
+        written(&mut desk) > at + 50
+    });
     assert!(ask(folder, &["down"]).status.success());
     let done = node.wait();
     assert!(done.status.success(), "{done:?}");

@@ -56,7 +56,9 @@ fn streams_recreated_or_removed_under_load_lose_nothing() {
     let mut desk = Desk::of(folder);
     for round in 0..6 {
         let before = taken(&mut desk, "file");
-        eventually("datums flow", || taken(&mut desk, "file") > before + 20_000);
+        eventually("records flow", || {
+            taken(&mut desk, "file") > before + 20_000
+        });
         // Other streams between the same stages.
         let text = if round % 2 == 0 {
             CHAIN.replace("one", "uno").replace("two", "dos")
@@ -81,7 +83,7 @@ fn streams_recreated_or_removed_under_load_lose_nothing() {
     );
     let count = unbroken(&folder.join("out.jsonl"));
     println!(
-        "{count} datums went through streams that were made anew 6 times and removed in {took:.1?}, none lost"
+        "{count} records went through streams that were created again 6 times and removed in {took:.1?}, none lost"
     );
 }
 
@@ -116,7 +118,7 @@ consumers: {file: {from: out, to: {file: {path: out.jsonl}}}}
     let mut desk = Desk::of(folder);
     for code in ["two.wasm", "pass.wasm"] {
         let before = taken(&mut desk, "file");
-        eventually("datums flow", || taken(&mut desk, "file") > before + 500);
+        eventually("records flow", || taken(&mut desk, "file") > before + 500);
         write(folder, "m.yaml", text.replace("pass.wasm", code));
         let (reload, _) = desk.reload();
         assert_eq!(reload["outcome"], "applied", "{reload}");
@@ -124,7 +126,7 @@ consumers: {file: {from: out, to: {file: {path: out.jsonl}}}}
         let mut swapped = swapped.filter(|step| step["change"] == "swap");
         assert_eq!(swapped.next().unwrap()["what"], "operator o", "{reload}");
         let at = taken(&mut desk, "file");
-        eventually("datums flow on", || taken(&mut desk, "file") > at + 500);
+        eventually("records flow on", || taken(&mut desk, "file") > at + 500);
     }
     let done = node.interrupt();
     assert!(
@@ -159,5 +161,5 @@ consumers:
     write(folder, "m.yaml", text.replace(".seq | error", "."));
     let (reload, _) = desk.reload();
     assert_eq!(reload["outcome"], "applied", "{reload}");
-    eventually("datums flow", || taken(&mut desk, "file") > 100);
+    eventually("records flow", || taken(&mut desk, "file") > 100);
 }

@@ -196,7 +196,7 @@ fn a_failure_at_any_step_leaves_the_old_generation_as_it_was() {
                 .as_u64()
                 .unwrap()
         };
-        eventually("datums flow", || written(&mut desk) > 100);
+        eventually("records flow", || written(&mut desk) > 100);
         let before = desk.status();
 
         (failure.breaks)(folder);
@@ -207,7 +207,7 @@ fn a_failure_at_any_step_leaves_the_old_generation_as_it_was() {
         assert!(took < Duration::from_secs(30), "{}: {took:?}", failure.step);
 
         let at = written(&mut desk);
-        eventually("datums flow on", || written(&mut desk) > at + 100);
+        eventually("records flow on", || written(&mut desk) > at + 100);
         let after = desk.status();
         assert_eq!(after["generation"], 1, "{}", failure.step);
         assert_eq!(
@@ -345,7 +345,7 @@ fn a_stuck_sink_does_not_delay_swaps_and_is_removed_at_its_deadline() {
     assert!(took < Duration::from_secs(25), "{took:?}");
     assert!(reload["dropped"].as_u64() > Some(0), "{reload}");
     println!(
-        "a stuck sink was replaced after {took:.1?}, {} datums counted as dropped",
+        "a stuck sink was replaced after {took:.1?}, {} records counted as dropped",
         reload["dropped"]
     );
     eventually("the new one writes", || {

@@ -83,7 +83,7 @@ fn components() {
         assert_eq!(
             fs::read(&path).unwrap_or_default(),
             module,
-            "{name}: bless it anew"
+            "{name}: bless it again"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Datums of a schema, from postcard to JSON and back.
+//! Converts records of a schema from postcard to JSON and back.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

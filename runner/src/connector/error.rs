@@ -6,7 +6,7 @@ use mosaik_streams::schema::SchemaError;
 
 use super::HeaderError;
 
-/// An invalid setting.
+/// A setting of a connector with an invalid value.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -44,7 +44,7 @@ impl ConfigError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// An invalid setting.
+    /// A setting of a connector with an invalid value.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The system refuses to open the file.

@@ -39,12 +39,12 @@ pub(super) trait Outlet: Send + 'static {
     /// Removes or ends a line that begins with these bytes and is not continued.
     fn end_line(&mut self, begun: &[u8]) -> io::Result<()>;
 
-    /// Makes durable what was written. See [`Sink::sync`].
+    /// Syncs the written lines. See [`Sink::sync`].
     fn sync(&mut self) -> io::Result<Option<Position>> {
         Ok(None)
     }
 
-    /// Goes on behind what is durable. See [`Sink::resume`].
+    /// Resumes behind the synced lines. See [`Sink::resume`].
     fn resume(&mut self, _durable: &Position) -> Result<(), ResumeError> {
         Ok(())
     }
@@ -106,14 +106,14 @@ pub(super) struct LineWriter {
     encoder: Option<CsvEncoder>,
 }
 
-/// What the thread does next.
+/// The next task of the thread.
 #[derive(Debug)]
 enum Task {
     Write(Job),
     Care(Care),
 }
 
-/// A batch, and what the last attempt has left.
+/// A batch, with the lines that the last attempt has left.
 #[derive(Debug)]
 struct Job {
     lines: Vec<u8>,

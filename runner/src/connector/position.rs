@@ -1,4 +1,4 @@
-//! Where a source or sink goes on after a restart.
+//! The position at which a source or sink resumes after a restart.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use std::fmt;
 /// JSON, and shown by `checkpoint show`.
 pub type Position = serde_json::Value;
 
-/// The reason that a source or sink cannot go on where an earlier process stopped.
+/// The reason that a source or sink cannot resume where an earlier process stopped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct ResumeError {

@@ -1,4 +1,4 @@
-//! What connectors use outside of the process, and problems with it that a check reports.
+//! The resources that connectors use outside of the process, and the problems with them that a check reports.
 
 use std::path::PathBuf;
 
@@ -20,9 +20,9 @@ pub struct Problem {
     pub key: &'static str,
     /// The message, in lower case without a full stop.
     pub message: String,
-    /// The note at the place, such as what was expected.
+    /// The note at the place, such as the expected value.
     pub label: String,
-    /// A suggestion.
+    /// A suggestion for the user.
     pub help: Option<String>,
     /// Whether message or suggestion may show values of the settings, which may be secret.
     pub shows_settings: bool,

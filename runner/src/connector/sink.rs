@@ -1,4 +1,4 @@
-//! What a sink is: its settings, which the manifest declares, and the running sink.
+//! Sinks: their settings, which the manifest declares, and the running sink.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ pub trait SinkSettings: Compare + fmt::Debug + Send + Sync + 'static {
     /// Checks whether the sink can be opened, without writing anything.
     ///
     /// # Errors
-    /// Returns what opening the sink would report.
+    /// Returns the problem that opening the sink would report.
     fn probe(&self) -> Result<(), Problem> {
         Ok(())
     }
@@ -26,13 +26,13 @@ pub trait SinkSettings: Compare + fmt::Debug + Send + Sync + 'static {
     /// Returns the format that its settings require of every stream; `None` if they leave it open.
     fn format(&self) -> Option<Format>;
 
-    /// Returns what it uses outside of the process.
+    /// Returns the resources that it uses outside of the process.
     fn resources(&self) -> Vec<Resource> {
         Vec::new()
     }
 
-    /// Returns what a reader of the output is called in messages, if the output ends when its reader leaves; `None` for
-    /// the name of the stage.
+    /// Returns the name of the output in messages, if the output ends when its reader leaves; `None` for the name of the
+    /// stage.
     fn reader(&self) -> Option<&'static str> {
         None
     }
@@ -40,7 +40,7 @@ pub trait SinkSettings: Compare + fmt::Debug + Send + Sync + 'static {
     /// Opens the sink.
     ///
     /// # Errors
-    /// The outside cannot be reached or does not accept output.
+    /// The destination cannot be reached or does not accept output.
     ///
     /// # Cancel safety
     /// Cancelling may leave folders and an empty file behind.
@@ -52,7 +52,7 @@ pub trait SinkSettings: Compare + fmt::Debug + Send + Sync + 'static {
 pub struct SinkContext {
     /// The encoding of the stream. A sink receives the JSON of postcard records.
     pub encoding: Encoding,
-    /// Texts that came from the environment or from files and are masked in messages; default none.
+    /// Values that the manifest took from environment variables or files. They are masked in messages. Default: none.
     pub put_in: Vec<String>,
 }
 
@@ -128,8 +128,8 @@ pub trait Sink: fmt::Debug + Send {
     /// batch that were written completely. The sink cannot write afterwards.
     fn give_up<'a>(&'a mut self, batch: &'a Frames) -> BoxFuture<'a, usize>;
 
-    /// Makes durable what was written, and returns how much that is, for [`resume`](Self::resume); `None` if the sink
-    /// cannot take back what it has written.
+    /// Syncs the written records, and returns the position behind them for [`resume`](Self::resume); `None` if the sink
+    /// cannot remove records that it has written.
     ///
     /// # Errors
     /// The output cannot be synced. The sink cannot write afterwards.
@@ -137,8 +137,8 @@ pub trait Sink: fmt::Debug + Send {
         Box::pin(std::future::ready(Ok(None)))
     }
 
-    /// Goes on behind what an earlier process has made durable, and removes what it wrote after that. Called before the
-    /// first [`write`](Self::write).
+    /// Resumes at the position of an earlier sync, and removes the records that were written after it. Called before
+    /// the first [`write`](Self::write).
     ///
     /// # Errors
     /// The output is not the one that was written. Nothing is removed then.

@@ -1,4 +1,4 @@
-//! What a source is: its settings, which the manifest declares, and the running source.
+//! Sources: their settings, which the manifest declares, and the running source.
 
 use std::{fmt, sync::Arc};
 
@@ -30,7 +30,7 @@ pub trait SourceSettings: Compare + fmt::Debug + Send + Sync + 'static {
     /// not text.
     ///
     /// # Errors
-    /// Returns what opening the source would report.
+    /// Returns the problem that opening the source would report.
     fn probe(&self, _encoding: Option<&Encoding>) -> Result<(), Problem> {
         Ok(())
     }
@@ -38,7 +38,7 @@ pub trait SourceSettings: Compare + fmt::Debug + Send + Sync + 'static {
     /// Returns the format of its input; `None` if it makes JSON objects itself.
     fn format(&self) -> Option<Format>;
 
-    /// Returns what it uses outside of the process.
+    /// Returns the resources that it uses outside of the process.
     fn resources(&self) -> Vec<Resource> {
         Vec::new()
     }
@@ -56,7 +56,7 @@ pub trait SourceSettings: Compare + fmt::Debug + Send + Sync + 'static {
     /// Opens the source, without reading from it yet.
     ///
     /// # Errors
-    /// An invalid setting, or an outside that cannot be reached.
+    /// A setting is invalid, or the input cannot be reached.
     ///
     /// # Cancel safety
     /// Cancelling leaves nothing behind.
@@ -112,7 +112,7 @@ pub struct SourceContext {
     /// The size, in bytes and including headers, at which a batch is complete; default [`DEFAULT_BATCH_BYTES`]. A batch
     /// exceeds it by at most one record.
     pub batch_bytes: usize,
-    /// Texts that came from the environment or from files and are masked in messages; default none.
+    /// Values that the manifest took from environment variables or files. They are masked in messages. Default: none.
     pub put_in: Vec<String>,
 }
 
@@ -133,7 +133,7 @@ impl SourceContext {
 pub struct SourceCounts {
     /// Number of records produced.
     pub datums: u64,
-    /// Their size in bytes, without headers.
+    /// Size of the records in bytes, without headers.
     pub bytes: u64,
     /// Number of lines or rows that would have made a record larger than the limit.
     pub too_large: u64,
@@ -145,7 +145,7 @@ pub struct SourceCounts {
     pub mixed: u64,
     /// Number of last lines that had no line end when the source was stopped.
     pub unfinished: u64,
-    /// Lines of standard input whose rest did not come before a stop. They cannot be read again.
+    /// Number of lines of standard input that were incomplete at a stop. They cannot be read again.
     pub cut_off: u64,
     /// Number of files that had the followed path and disappeared before they could be read.
     pub missed_files: u64,

@@ -12,14 +12,14 @@ use super::{
 pub enum Severity {
     /// The manifest cannot be run.
     Error,
-    /// The manifest can be run, but may not do what was intended.
+    /// The manifest can be run, but probably does not have the intended effect.
     Warning,
 }
 
-/// One finding.
+/// An error or a warning about a place in the manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// The severity.
+    /// Whether it is an error or a warning.
     pub severity: Severity,
     /// The problem, as a sentence without a full stop.
     pub message: String,

@@ -171,7 +171,7 @@ impl Key {
         one_line(self.doc)
     }
 
-    /// Returns what applies without the key, for people; `None` if the key is required.
+    /// Returns the effect of a missing key, as text for people; `None` if the key is required.
     pub(crate) fn default(&self) -> Option<String> {
         match self.presence {
             Presence::Required => None,

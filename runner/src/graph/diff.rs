@@ -43,9 +43,9 @@ impl fmt::Display for Change {
 /// The change of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageChange {
-    /// The stage.
+    /// The stage that changes.
     pub key: StageKey,
-    /// The change.
+    /// The kind of change.
     pub change: Change,
     /// The keys of the manifest that differ, for retune, swap and rewire.
     pub changed: Vec<Difference>,
@@ -59,7 +59,7 @@ pub struct StageChange {
 /// The change of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamChange {
-    /// The stream.
+    /// The stream that changes.
     pub name: StreamName,
     /// The change; never [`Change::Swap`].
     pub change: Change,
@@ -71,11 +71,11 @@ pub struct StreamChange {
 /// can change in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgeChange {
-    /// The stage.
+    /// The stage that changes.
     pub stage: StageKey,
     /// The input port, by the component's port number; 0 for a consumer.
     pub port: u32,
-    /// The stream.
+    /// The stream that changes.
     pub stream: StreamName,
     /// The keys of the subscription that differ. Those of the stream are in its [`StreamChange`].
     pub changed: Vec<Difference>,

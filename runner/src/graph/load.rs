@@ -21,7 +21,7 @@ use crate::{
 pub struct Loaded {
     /// The graph.
     pub graph: Graph,
-    /// Warnings about settings that may not do what was intended.
+    /// Warnings about settings that probably do not have the intended effect.
     pub warnings: Diagnostics,
     /// Locations of the parts of the manifest.
     pub places: Places,

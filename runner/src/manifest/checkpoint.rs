@@ -1,4 +1,4 @@
-//! `checkpoint`: where and how often the state of the graph is kept.
+//! `checkpoint`: where and how often the state of the graph is saved.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,7 +10,7 @@ const MIN_EVERY: Duration = Duration::from_millis(50);
 const MAX_EVERY: Duration = Duration::from_hours(1);
 
 section! {
-    /// Checkpoints of the whole graph. A process that starts again goes on from the last one, as if it had never
+    /// Checkpoints of the whole graph. A process that restarts resumes from the last one, as if it had never
     /// stopped.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct CheckpointConfig: "checkpoint" + Default {

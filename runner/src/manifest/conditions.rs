@@ -13,7 +13,7 @@ section! {
     /// The condition under which one side of a stream is online.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Condition: "condition" {
-        /// Number of peers on the other side. 0 is always met.
+        /// Number of connected peers. 0 is always met.
         pub minimum_of: usize = count(0, MAX_PEERS), default(1);
         /// Tags that a peer must have to count.
         pub with_tags: Vec<Guarded<String>> = list(text()), empty("any peer counts");

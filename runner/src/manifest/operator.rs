@@ -46,7 +46,7 @@ section! {
         pub to: Option<Ports<Spanned<StreamName>>> = edge::outputs(), unset("none"), rewire in graph;
         /// Configuration, passed to the operator as JSON.
         pub config: Option<Guarded<OperatorConfig>> = operator_config::kind(), unset("`{}`"), swap in graph;
-        /// Files whose content goes into `config`, by the key there: `{table: cities.csv}`. At most 16 of 8 MiB.
+        /// Files whose content is set in `config`, each under its key: `{table: cities.csv}`. At most 16 of 8 MiB.
         pub files: Vec<DataFileDecl> = data_file::files(), empty("none"), swap in graph;
         /// Form of records of `postcard` streams: `json` converts them by the schema, `native` passes them unchanged.
         pub postcard: Option<PostcardPolicy> = words(POSTCARDS),

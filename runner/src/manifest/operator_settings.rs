@@ -26,9 +26,10 @@ section! {
     pub struct OperatorLimits: "limits" + Default {
         /// Memory of each instance.
         pub memory: u64 = size(MIN_MEMORY, MAX_MEMORY), default(64 << 20);
-        /// CPU time of one call. Each record of its batch adds a thousandth.
+        /// CPU time of one call. Each record of the batch adds a thousandth of this value.
         pub time: Duration = duration(MIN_TIME, MAX_TIME), default(Duration::from_secs(1));
-        /// Time that one call may wait for files, timers and responses. Each record of its batch adds a thousandth.
+        /// Time that one call may wait for files, timers and responses. Each record of the batch adds a thousandth of
+        /// this value.
         pub wait: Duration = duration(MIN_TIME, MAX_WAIT), default(Duration::from_mins(1));
         /// Size of the code.
         pub binary: u64 = size(1, MAX_BINARY), default(10 << 20);

@@ -149,7 +149,7 @@ pub struct StreamConfig {
     pub id: StreamId,
     /// The encoding of its records.
     pub encoding: Encoding,
-    /// Its settings.
+    /// The settings of the stream.
     pub settings: StreamSettings,
 }
 

@@ -35,10 +35,10 @@ section! {
             restart("the network changes: every connection belongs to the old one");
         /// The process that runs the manifest.
         node: Option<Located<NodeConfig>> = located(), unset("defaults"), retune in graph;
-        /// Checkpoints, from which the graph goes on after a restart of the process.
+        /// Checkpoints, from which the graph resumes after a restart of the process.
         checkpoint: Option<CheckpointConfig> = nested::<CheckpointConfig>(),
             unset("none: a process starts with empty state, and reads its files from the beginning"),
-            restart("`checkpoint` changes: the state of the graph is kept elsewhere or at other times");
+            restart("`checkpoint` changes: the folder or the interval of checkpoints differs");
         /// Every stream by name; `{}` is enough.
         streams: Entries<StreamDecl> = entries(Shape::Of(StreamKeys::SECTION), stream::read), empty("none"), rewire in graph;
         /// Stages that feed streams from outside.

@@ -29,7 +29,7 @@ pub struct Processed {
     pub more: bool,
 }
 
-/// A rejected record.
+/// A record that the operator rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
     /// Its index in the batch of the last call to `process`.

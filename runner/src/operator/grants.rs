@@ -16,7 +16,7 @@ pub struct Grants {
     /// The environment variables that it sees, with their values. The values are masked in its log
     /// lines.
     pub env: Vec<(String, String)>,
-    /// The folders that it sees.
+    /// The folders that the operator can read, and write if granted.
     pub dirs: Vec<Directory>,
     /// The hosts that it may send HTTP requests to.
     pub http: Vec<HttpHost>,

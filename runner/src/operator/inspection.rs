@@ -20,7 +20,7 @@ pub struct Inspection {
 /// An interface that a binary imports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Import {
-    /// Its name: `mosaik:operator/host@1.1.0`.
+    /// The name of the interface: `mosaik:operator/host@1.1.0`.
     pub name: String,
     /// The availability of the interface.
     pub given: Given,

@@ -42,7 +42,7 @@ pub struct Setup {
     pub inputs: Vec<Binding>,
     /// The bindings of its output ports.
     pub outputs: Vec<Binding>,
-    /// Its limits.
+    /// The limits of the instance.
     pub limits: Limits,
     /// Its grants. Interfaces that its component was loaded without stay unavailable.
     pub grants: Grants,
@@ -299,7 +299,7 @@ impl Instance {
         &self.name
     }
 
-    /// Returns its component.
+    /// Returns the component of the instance.
     pub const fn component(&self) -> &Component {
         &self.component
     }
@@ -333,12 +333,12 @@ impl Instance {
         }
     }
 
-    /// Makes a call that returns output, about a batch of `datums` records, or about the
+    /// Makes a call that returns output, about a batch of `records` records, or about the
     /// previous batch.
     fn answer(
         &mut self,
         call: &'static str,
-        datums: Option<usize>,
+        records: Option<usize>,
         budget: Budget,
         f: impl AsyncFnOnce(
             &Operator,
@@ -358,8 +358,8 @@ impl Instance {
         }
         // Only now: a guest that refuses a call because the rest of its last answer is due must
         // still deliver that rest.
-        if let Some(datums) = datums {
-            self.pending.begin(datums);
+        if let Some(records) = records {
+            self.pending.begin(records);
         }
         let ports = self.component.description().outputs.len();
         let mut processed =

@@ -16,7 +16,7 @@ pub struct Outcomes {
     pub answered: u64,
     /// Records kept in the operator's state.
     pub absorbed: u64,
-    /// Records that were deliberately left out.
+    /// Records that the operator dropped on purpose, such as duplicates.
     pub filtered: u64,
 }
 
@@ -75,11 +75,11 @@ impl From<types::CounterClass> for CounterClass {
 /// The amount added to a counter during one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
-    /// The counter.
+    /// The name of the counter.
     pub name: Box<str>,
-    /// Its class.
+    /// The class of the counter.
     pub class: CounterClass,
-    /// The amount.
+    /// The amount to add.
     pub delta: u64,
 }
 

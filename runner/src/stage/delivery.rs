@@ -91,8 +91,8 @@ impl Delivery {
         closed.map_err(|error| ended_by(&error))
     }
 
-    /// Makes durable what was written, and returns how much that is; see [`Sink::sync`]. Every error
-    /// ends the stage, also one that passes: how much is durable is then unknown.
+    /// Syncs the written records, and returns the position behind them; see [`Sink::sync`]. Every
+    /// error ends the stage, also one that passes, because the synced position is then unknown.
     pub(super) async fn sync(&mut self) -> Result<Option<Position>, End> {
         tokio::select! {
             biased;

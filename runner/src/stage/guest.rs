@@ -72,7 +72,7 @@ impl Guest {
         if missed > 0 {
             tracing::warn!(
                 operator = self.operator,
-                "{missed} of its log lines were dropped: more than {LINES_MAX} or {LOG_BYTES_MAX} bytes in a second"
+                "dropped {missed} log lines of the operator: it may log {LINES_MAX} lines and {LOG_BYTES_MAX} bytes per second"
             );
         }
     }

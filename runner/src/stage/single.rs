@@ -53,7 +53,7 @@ pub struct SingleInstance {
 }
 
 impl SingleInstance {
-    /// Takes an instance of a blueprint, which has the state in `restored`.
+    /// Wraps an instance of a blueprint, in which the state `restored` was restored.
     pub fn new(blueprint: Blueprint, instance: Instance, restored: Option<State>) -> Self {
         let saved = restored.map(|state| Saved { state, kept: 0 });
         Self {

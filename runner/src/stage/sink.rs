@@ -23,9 +23,9 @@ const UNFIT: &str = "schema";
 /// A running consumer of the manifest.
 #[derive(Debug)]
 pub struct SinkStage {
-    /// Its name.
+    /// The name of the stage.
     pub name: String,
-    /// The subscription.
+    /// The subscription to read from.
     pub input: Input,
     /// The connector that it writes to.
     pub sink: Box<dyn Sink>,
@@ -33,7 +33,7 @@ pub struct SinkStage {
     pub transcoder: Option<Transcoder>,
     /// Its policy, which a reload can change.
     pub policy: watch::Receiver<SinkPolicy>,
-    /// Its counters.
+    /// The counters of the stage.
     pub counters: Arc<Counters>,
     /// Its line to the coordinator of checkpoints.
     pub line: Line,
@@ -169,7 +169,7 @@ impl Outlet {
         }
     }
 
-    /// Makes durable what is written, and notes it for a checkpoint.
+    /// Syncs the written records, and reports their position for a checkpoint.
     async fn pass_barrier(&mut self, input: &mut Input, number: u64) -> Result<(), End> {
         let token = self.delivery.sync().await?;
         self.next_line.take_over(&mut self.line);

@@ -11,7 +11,7 @@ use crate::{
     operator::{Counted, CounterClass},
 };
 
-/// A source, with what was read from it and not handed on.
+/// A source with the records that were read from it and not yet handed on.
 #[derive(Debug)]
 pub struct Reading {
     source: Box<dyn Source>,
@@ -34,10 +34,11 @@ impl Reading {
         }
     }
 
-    /// Goes on at a position of an earlier process, which has handed on `sent` records behind it.
+    /// Resumes at a position of an earlier process, and skips the `sent` records after it, which that process has
+    /// handed on.
     ///
     /// # Errors
-    /// The source does not have this position any more.
+    /// Fails if the source no longer has this position.
     pub async fn resume(&mut self, position: &Position, sent: u64) -> Result<(), ResumeError> {
         self.source.resume(position).await?;
         self.to_skip = sent;
@@ -90,7 +91,7 @@ pub struct SourceStage {
     pub output: FramesProducer,
     /// The demand that it waits for before it reads.
     pub demand: Demand,
-    /// Its counters.
+    /// The counters of the stage.
     pub counters: Arc<Counters>,
     /// Its line to the coordinator of checkpoints.
     pub line: Line,

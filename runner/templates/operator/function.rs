@@ -2,14 +2,14 @@
 
 use mosaik_wasm_sdk::prelude::*;
 
-/// What comes.
+/// An input record.
 #[derive(Deserialize)]
 struct Reading {
     seq: u64,
     value: f64,
 }
 
-/// What leaves.
+/// An output record.
 #[derive(Serialize)]
 struct Alert {
     seq: u64,
@@ -28,7 +28,7 @@ struct Config {
 fn alert(reading: Reading, config: &Config) -> Result<Option<Alert>> {
     let Reading { seq, value } = reading;
     let limit = config.above;
-    ensure!(value >= 0.0, "a value of {value} cannot be");
+    ensure!(value >= 0.0, "the value {value} is negative");
     Ok((value > limit).then(|| Alert {
         seq,
         message: format!("{value} is above {limit}"),
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn readings_above_the_limit_are_told_of() {
+    fn readings_above_the_limit_are_reported() {
         let ran = testing::run::<alert>(
             json!({"above": 0.5}),
             [
@@ -54,6 +54,6 @@ mod tests {
             ran.outputs,
             [json!({"seq": 1, "message": "0.75 is above 0.5"})]
         );
-        assert_eq!(ran.rejected, [(2, "a value of -1 cannot be".to_owned())]);
+        assert_eq!(ran.rejected, [(2, "the value -1 is negative".to_owned())]);
     }
 }

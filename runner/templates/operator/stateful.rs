@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 
 use mosaik_wasm_sdk::prelude::*;
 
-/// What comes.
+/// An input record.
 #[derive(Deserialize)]
 struct Reading {
     seq: u64,
     value: f64,
 }
 
-/// What leaves.
+/// An output record.
 #[derive(Serialize)]
 struct High {
     seq: u64,
@@ -26,7 +26,7 @@ struct Config {
     last: usize,
 }
 
-/// The operator: its configuration, and what it remembers.
+/// The operator: its configuration and its state.
 struct Highs {
     last: usize,
     values: VecDeque<f64>,
@@ -49,9 +49,9 @@ impl Operator for Highs {
     /// Called for each record. An error rejects the record with a reason; processing continues.
     fn process(&mut self, reading: Reading, out: &mut Out<'_, High>) -> Result<()> {
         let Reading { seq, value } = reading;
-        ensure!(value >= 0.0, "a value of {value} cannot be");
+        ensure!(value >= 0.0, "the value {value} is negative");
         self.values.push_back(value);
-        // More than one may go: what was restored may be of a larger `last`.
+        // Several values may go: the restored state may be that of a larger `last`.
         while self.values.len() > self.last {
             self.values.pop_front();
         }
@@ -84,7 +84,7 @@ mod tests {
                 json!({"seq": 3, "high": 2.0}),
             ]
         );
-        assert_eq!(ran.rejected, [(2, "a value of -1 cannot be".to_owned())]);
+        assert_eq!(ran.rejected, [(2, "the value -1 is negative".to_owned())]);
     }
 
     #[test]

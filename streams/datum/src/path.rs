@@ -68,8 +68,7 @@ fn name(written: &str) -> Cow<'_, str> {
     Cow::Owned(name)
 }
 
-/// Finds the value behind the names of a path in JSON; of a name that an object has twice it is the last value. `None` where
-/// there is none.
+/// Returns the value at a path in JSON; `None` if a name is missing. If an object has a name twice, the last value counts.
 pub fn member<'a, S: AsRef<str>>(json: &'a RawValue, names: &[S]) -> Option<&'a RawValue> {
     let mut value = json;
     for name in names {

@@ -12,7 +12,7 @@ use super::{
     wire::{MAX_CONTENT_LEN, Message, PeerData, Swarm},
 };
 
-/// An action to perform.
+/// An action that the caller performs for the protocol.
 #[derive(Debug, PartialEq)]
 pub enum Output<Id> {
     /// Send over the connection to the peer, which is opened if necessary.

@@ -114,7 +114,7 @@ impl ConsumerControl {
     }
 
     /// Sets the requirements on remote producers. Producers that no longer meet them are disconnected with code 10403,
-    /// and those that now do are connected to. Applies to every consumer that shares the subscription.
+    /// and producers that now meet them are connected. Applies to every consumer that shares the subscription.
     pub fn set_requirements(&self, requirements: Requirements) {
         self.set(|core| core.group.authorizer.replace(requirements));
     }

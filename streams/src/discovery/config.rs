@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use crate::{EndpointAddr, Tag, peer::Generation, primitives::IntoIterOrSingle};
 
-/// Invalid settings.
+/// The reason that settings of discovery are invalid.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {

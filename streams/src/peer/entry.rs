@@ -1,4 +1,4 @@
-//! [`PeerEntry`]: what a node publishes about itself. No I/O.
+//! [`PeerEntry`]: the public description of a node. No I/O.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,4 @@
-//! What a node publishes about itself: its signed entry, with the tickets that it presents to others. No I/O.
+//! The public description of a node: its signed entry, with the tickets that it presents to others. No I/O.
 
 mod address;
 mod entry;

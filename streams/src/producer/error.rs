@@ -23,7 +23,7 @@ pub enum Error<D> {
 }
 
 impl<D> Error<D> {
-    /// Returns the record.
+    /// Returns the record that was not sent, if the error carries one.
     pub fn into_datum(self) -> Option<D> {
         match self {
             Self::Closed(datum) => datum,

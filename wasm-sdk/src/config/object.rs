@@ -46,7 +46,7 @@ impl Keys {
     }
 }
 
-/// What to do if a key is missing.
+/// The action of the reader for a missing key.
 #[derive(Debug, Clone, Copy)]
 pub enum Absent {
     /// Report it.

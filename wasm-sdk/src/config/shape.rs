@@ -32,7 +32,7 @@ pub enum Shape {
     Mapping(&'static Mapping),
     /// One of several forms.
     Either(&'static [&'static Self]),
-    /// What this JSON Schema describes.
+    /// A value that this JSON Schema describes.
     Json {
         /// The name in the reference.
         form: &'static str,
@@ -154,7 +154,7 @@ pub struct Key {
     pub(super) conflicts: &'static [&'static str],
 }
 
-/// What holds if a key is missing.
+/// The effect of a missing key.
 #[derive(Debug, Clone, Copy)]
 pub enum Presence {
     /// The configuration is refused.

@@ -308,7 +308,7 @@ mod tests {
         let port = Port::One(0, StreamEncoding::Text);
         let mut lines = Lines::new("test".to_owned(), Box::new(text), port);
         let Next::Batch(batch) = lines.next().unwrap() else {
-            panic!("there are datums");
+            panic!("there are records");
         };
         assert_eq!(batch.frames.count(), BATCH_DATUMS_MAX);
     }

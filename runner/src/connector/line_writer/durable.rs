@@ -1,4 +1,4 @@
-//! Syncing, and going on behind what is durable.
+//! Syncing, and resuming behind the synced lines.
 
 use std::io;
 

@@ -108,7 +108,7 @@ fn unreachable_keys(decl: &OperatorDecl) -> Option<Diagnostic> {
             ),
         )
         .help(format!(
-            "a key takes {KEY_BYTES} bytes and its text: raise `max_bytes` to more than {}, and `limits: {{memory: …}}` to twice that",
+            "a key takes {KEY_BYTES} bytes in addition to its text: raise `max_bytes` to more than {}, and `limits: {{memory: …}}` to twice that",
             mib(keys.saturating_mul(KEY_BYTES))
         )),
     )

@@ -29,7 +29,7 @@ fn a_call_costs_little() {
             start.elapsed() / calls as u32
         });
         let call = parts.min().unwrap();
-        println!("{count} datums of 64 bytes: {call:?} a call");
+        println!("{count} records of 64 bytes: {call:?} a call");
         // In an unoptimised build, copying dominates: 1 µs per record of this size.
         assert!(
             call < Duration::from_micros(100) + Duration::from_micros(10) * count as u32,

@@ -161,7 +161,7 @@ fn sources(
         lines.push(match known {
             0 => no_other_node(&view.graph.node),
             known => format!(
-                "  no producer known: none of the {} known offers it",
+                "  no producer found: of {} in the catalog, none offers the stream",
                 nodes(known)
             ),
         });
@@ -181,14 +181,14 @@ fn no_other_node(node: &NodeConfig) -> String {
             "`bootstrap` is empty and `mdns` is off; a node may still connect to this one"
                 .to_owned()
         }
-        ([], true) => "`mdns` found none".to_owned(),
+        ([], true) => "`mdns` found no node on the local network".to_owned(),
         (addresses, _) => format!(
             "nothing answers at the `bootstrap` address{} {}: is a node of this network running there?",
             if addresses.len() == 1 { "" } else { "es" },
             addresses.join(", ")
         ),
     };
-    format!("  no producer known, and no other node: {why}")
+    format!("  no producer found, because no other node is known: {why}")
 }
 
 /// Advice for two nodes that declare different formats of a stream.

@@ -15,29 +15,29 @@ use crate::{
 pub struct Status {
     /// The version of the runner.
     pub version: String,
-    /// Its process id.
+    /// The process id of the node.
     pub pid: u32,
-    /// The absolute path of its manifest.
+    /// The absolute path of the manifest.
     pub manifest: String,
-    /// Its name on this machine, if it was given one.
+    /// The name of the node on this machine, as set by `--name`.
     pub name: Option<String>,
-    /// The running generation.
+    /// The number of the running version of the graph; a reload that changes anything adds one.
     pub generation: u64,
     /// Time since the node started, in milliseconds.
     pub uptime_ms: u64,
     /// The time over which the rates were measured, in milliseconds; 0 if there are no rates.
     pub window_ms: u64,
-    /// Its id on the network; `null` while nothing is shared.
+    /// The peer id of the node; `null` if none of its streams has scope `network`.
     pub peer: Option<String>,
-    /// The addresses that it listens on.
+    /// The addresses on which the node accepts connections.
     pub listens: Vec<String>,
-    /// Its stages, sorted by role (producers, operators, consumers) and name.
+    /// The stages, sorted by role (producers, operators, consumers) and name.
     pub stages: Vec<StageStatus>,
-    /// The subscriptions of its stages.
+    /// The subscriptions of the stages.
     pub edges: Vec<EdgeStatus>,
     /// All streams of the manifest, sorted by name.
     pub streams: Vec<StreamStatus>,
-    /// The other nodes that it knows.
+    /// The other nodes in its catalog.
     pub peers: Vec<PeerStatus>,
     /// Mistakes in the setup of nodes that were detected recently, one sentence each.
     #[serde(default)]
@@ -46,7 +46,7 @@ pub struct Status {
     pub reloads: Vec<Reload>,
 }
 
-/// A stage.
+/// The state and counters of a stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageStatus {
     /// `producer`, `operator` or `consumer`.
@@ -55,7 +55,7 @@ pub struct StageStatus {
     pub name: String,
     /// `running`, `finished`, `stopped`, `closed` or `failed`.
     pub state: String,
-    /// The reason of its failure.
+    /// The reason for the failure of the stage.
     pub reason: Option<String>,
     /// Number of records received.
     pub datums_in: u64,
@@ -104,7 +104,7 @@ pub struct EdgeStatus {
     pub stage: String,
     /// The number of the stage's input port.
     pub port: u32,
-    /// The stream.
+    /// The name of the stream that is read.
     pub stream: String,
     /// True if its `online_when` condition is met.
     pub online: bool,
@@ -186,12 +186,12 @@ const fn one() -> u64 {
     1
 }
 
-/// Another node.
+/// A node in the catalog other than this one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PeerStatus {
-    /// Its id.
+    /// The peer id of the node.
     pub id: String,
-    /// Its configured name, if it has one.
+    /// The configured name of the node, if it has one.
     #[serde(default)]
     pub name: Option<String>,
     /// The addresses at which it can be reached.
@@ -213,7 +213,7 @@ pub struct PeerStatus {
 pub struct Reload {
     /// Time of the reload, in milliseconds since the node started.
     pub at_ms: u64,
-    /// The outcome.
+    /// The result of the reload.
     pub outcome: Outcome,
     /// The generation that ran after the reload.
     pub generation: u64,

@@ -63,7 +63,7 @@ pub struct StreamSummary {
 /// Totals of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// The last generation.
+    /// The number of the last version of the graph.
     pub generation: u64,
     /// Time for which it ran.
     pub uptime: Duration,

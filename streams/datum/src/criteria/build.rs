@@ -32,7 +32,7 @@ impl Criteria {
         }
     }
 
-    /// Matches records that both match.
+    /// Matches records that match both criteria.
     ///
     /// The alternatives multiply. Criteria above [`MAX_CONDITIONS`](super::MAX_CONDITIONS) are refused when they are
     /// used.

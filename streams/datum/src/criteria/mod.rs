@@ -70,13 +70,13 @@ pub enum Condition {
 /// The bounds of a range. `None` means unbounded.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Range {
-    /// Greater than.
+    /// The value must be greater than this.
     pub gt: Option<Scalar>,
-    /// At least.
+    /// The value must be at least this.
     pub gte: Option<Scalar>,
-    /// Less than.
+    /// The value must be less than this.
     pub lt: Option<Scalar>,
-    /// At most.
+    /// The value must be at most this.
     pub lte: Option<Scalar>,
 }
 

@@ -72,7 +72,7 @@ pub struct Transcoded {
 pub struct Refused {
     /// The index among the removed records.
     pub index: usize,
-    /// The reason.
+    /// The reason that it cannot be converted.
     pub error: TranscodeError,
 }
 

@@ -9,7 +9,7 @@ use crate::{PeerId, channel::format::Format, net::CloseReason};
 /// The state of a consumer's connection to one node that offers its stream and meets its requirements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
-    /// The producing node.
+    /// The node that offers the stream.
     pub producer: PeerId,
     /// The current step.
     pub phase: Phase,

@@ -65,12 +65,12 @@ impl RowError {
     }
 }
 
-/// A record that is not a row.
+/// A record that was not converted to a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoRow {
     /// The index of the record in its batch.
     pub index: usize,
-    /// The reason.
+    /// The reason that it was not converted.
     pub error: RowError,
 }
 
@@ -122,7 +122,7 @@ impl CsvEncoder {
         self.heading.clone()
     }
 
-    /// Makes a row of each record, without line ends. Returns the rows, and the records that are not rows.
+    /// Converts each record to a row without a line end. Returns the rows, and the records that were not converted.
     pub fn encode(&mut self, batch: &Frames) -> (Frames, Vec<NoRow>) {
         let mut rows = FramesBuilder::with_capacity(batch.payload_len());
         let mut refused = Vec::new();

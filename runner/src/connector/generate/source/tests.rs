@@ -79,7 +79,7 @@ async fn a_rate_is_kept_without_a_sleep_per_record() {
         let allowed = start.elapsed().as_secs_f64() * rate + 1.0;
         assert!(
             datums as f64 <= allowed,
-            "{datums} datums where {allowed} were due"
+            "{datums} records, but {allowed} were due"
         );
         last = batch;
     }
