@@ -4,7 +4,10 @@
 //! The file is a redb database with two tables. `checkpoint` holds one JSON text under `last`: the format version, the
 //! generation, the origin of the checkpoint, and the note of each stage. `state` holds the state of each
 //! operator instance in postcard, under the stage and the number of the instance; a state that has not changed is not
-//! written again.
+//! written again. A transaction is synced in two phases, so that damage to the last one is found and never hidden by a
+//! return to the one before.
+
+mod file;
 
 use std::{
     borrow::Cow,
@@ -14,7 +17,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use super::{Image, InstanceImage, StageId, StageImage};
@@ -138,14 +141,7 @@ impl Ledger {
     /// # Errors
     /// The folder or file cannot be used, has another format, or is damaged. Nothing is changed then.
     pub fn open(folder: &Path) -> Result<(Self, Option<Image>), LedgerError> {
-        let failed = |reason: String| LedgerError::Io {
-            folder: folder.to_owned(),
-            reason,
-        };
-        std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
-        let database = Database::create(folder.join(FILE_NAME));
-        let database = database.map_err(|error| unopened(folder, error))?;
-        Self::of(folder, database)
+        Self::of(folder, file::open_or_create(folder)?)
     }
 
     /// Returns the last checkpoint in a folder, without using the ledger. Blocks.
@@ -180,14 +176,10 @@ impl Ledger {
     }
 
     fn existing(folder: &Path) -> Result<Option<Self>, LedgerError> {
-        let path = folder.join(FILE_NAME);
-        if !path.exists() {
+        if !folder.join(FILE_NAME).exists() {
             return Ok(None);
         }
-        let database = match Database::open(path) {
-            Ok(database) => database,
-            Err(error) => return Err(unopened(folder, error)),
-        };
+        let database = file::open(folder)?;
         Ok(Some(Self::without_content(folder, database)))
     }
 
@@ -328,7 +320,8 @@ impl Ledger {
         states: &HashMap<(StageId, u32), (blake3::Hash, Vec<u8>)>,
         stale: &[(StageId, u32)],
     ) -> Result<(), redb::Error> {
-        let transaction = self.database.begin_write()?;
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_two_phase_commit(true);
         {
             let mut table = transaction.open_table(STATE)?;
             for ((stage, index), (hash, bytes)) in states {
@@ -437,17 +430,6 @@ impl Ledger {
     }
 }
 
-fn unopened(folder: &Path, error: DatabaseError) -> LedgerError {
-    let folder = folder.to_owned();
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => LedgerError::InUse { folder },
-        error => LedgerError::Io {
-            folder,
-            reason: error.to_string(),
-        },
-    }
-}
-
 /// Returns the operators among the stages, with their instances.
 fn operators(
     stages: &BTreeMap<StageId, StageImage>,
@@ -481,5 +463,9 @@ fn now_ms() -> u64 {
     })
 }
 
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod simulated_disk;
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,8 @@ mod image;
 mod ledger;
 mod line;
 mod next_line;
+#[cfg(test)]
+mod random;
 mod round;
 
 pub use self::{

@@ -137,7 +137,10 @@ fn a_file_that_is_no_ledger_is_refused_and_kept() {
     let path = folder.path().join(FILE_NAME);
     std::fs::write(&path, "a note of mine\n".repeat(1000)).unwrap();
     let opened = Ledger::open(folder.path());
-    assert!(matches!(opened, Err(LedgerError::Io { .. })), "{opened:?}");
+    assert!(
+        matches!(opened, Err(LedgerError::Damaged { .. })),
+        "{opened:?}"
+    );
     assert_eq!(
         std::fs::read(&path).unwrap(),
         "a note of mine\n".repeat(1000).as_bytes()
