@@ -129,6 +129,78 @@ async fn a_file_that_was_renamed_between_sync_and_crash_is_cut_with_its_successo
     assert_eq!((text(&renamed), text(&path)), ("a\n".into(), "b\n".into()));
 }
 
+/// The moment at which a process that goes on is killed.
+#[derive(Debug, Clone, Copy)]
+enum Killed {
+    /// It has opened the output, and created it if it was renamed.
+    Opened,
+    /// It has cut the first of the files.
+    Cut,
+    /// It has cut all files, and written nothing.
+    Resumed,
+    /// It has written, and synced nothing.
+    Written,
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_while_it_goes_on_leaves_nothing_twice() {
+    let moments = [
+        Killed::Opened,
+        Killed::Cut,
+        Killed::Resumed,
+        Killed::Written,
+    ];
+    for (is_renamed, first) in [false, true]
+        .into_iter()
+        .flat_map(|renamed| moments.map(|first| (renamed, first)))
+    {
+        for second in moments {
+            let folder = TempDir::new().unwrap();
+            let (path, renamed) = (folder.path().join("out"), folder.path().join("out.1"));
+            let mut sink = open(&path).await;
+            write(&mut *sink, "a").await;
+            // The ledger has this when the process is killed, or gets it just before.
+            let token = sync(&mut *sink).await;
+            write(&mut *sink, "b").await;
+            std::thread::sleep(Duration::from_millis(12));
+            let mut held = &path;
+            if is_renamed {
+                fs::rename(&path, &renamed).unwrap();
+                reopen_all();
+                write(&mut *sink, "c").await;
+                held = &renamed;
+            }
+            drop(sink);
+            for killed in [first, second] {
+                match killed {
+                    Killed::Opened => drop(open(&path).await),
+                    Killed::Cut => {
+                        let file = fs::OpenOptions::new().write(true).open(held).unwrap();
+                        file.set_len(2).unwrap();
+                    }
+                    Killed::Resumed => drop(resume(&path, &token).await.unwrap()),
+                    Killed::Written => {
+                        let mut sink = resume(&path, &token).await.unwrap();
+                        write(&mut *sink, "b").await;
+                        write(&mut *sink, "c, in part").await;
+                    }
+                }
+            }
+            let mut sink = resume(&path, &token).await.unwrap();
+            write(&mut *sink, "b").await;
+            let all = if is_renamed {
+                text(&renamed) + &text(&path)
+            } else {
+                text(&path)
+            };
+            assert_eq!(
+                all, "a\nb\n",
+                "renamed: {is_renamed}, {first:?}, {second:?}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_token_is_of_the_file_with_the_last_byte() {
     let folder = TempDir::new().unwrap();
