@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Begun, Gate, Ledger, LedgerError, Line, StageId, StageImage,
+    Begun, Gate, Ledger, LedgerError, Line, StageId, Stages,
     line::{Event, Note},
     round::{Members, Round, take},
 };
@@ -52,7 +52,7 @@ struct Shared {
     /// The last committed checkpoint.
     committed: watch::Sender<u64>,
     #[cfg(test)]
-    last: watch::Sender<BTreeMap<StageId, StageImage>>,
+    last: watch::Sender<Stages>,
     /// Bounded by three notes for each stage: one for the checkpoint that is under way, one at its end, and one when it
     /// is gone. The coordinator reads them at once.
     notes: mpsc::UnboundedSender<Note>,
@@ -66,7 +66,7 @@ struct Shared {
 #[derive(Debug)]
 enum Request {
     Take { is_last: bool },
-    Add(BTreeMap<StageId, StageImage>),
+    Add { added: Stages, replaced: Stages },
     Clear,
     Close,
 }
@@ -131,17 +131,19 @@ impl Checkpoints {
             .collect();
         drop(gates);
         self.shared.members().join(stage.clone(), start);
-        self.shared.changed();
         let watches = (
             self.shared.begun.subscribe(),
             self.shared.given_up.subscribe(),
         );
-        Line::new(
+        let line = Line::new(
             (stage, start),
             watches,
             self.shared.notes.clone(),
             (inputs, outputs),
-        )
+        );
+        // The line ignores the checkpoint that has begun by now, so this has to come after it.
+        self.shared.changed();
+        line
     }
 
     /// Notes that a stage has ended. If it did not work off everything, no checkpoint can be complete until it starts
@@ -171,9 +173,11 @@ impl Checkpoints {
         self.shared.committed.subscribe()
     }
 
-    /// Adds stages to the last checkpoint that it does not hold, before they do anything.
-    pub async fn add(&self, stages: BTreeMap<StageId, StageImage>) -> Outcome {
-        self.ask(Request::Add(stages)).await
+    /// Adds stages to the last checkpoint before they do anything, see [`Ledger::add`], and to each one until they start.
+    /// A checkpoint that is under way is given up, since it may wait for a stage that is about to start.
+    pub async fn add(&self, added: Stages, replaced: Stages) -> Outcome {
+        self.shared.changed();
+        self.ask(Request::Add { added, replaced }).await
     }
 
     /// Discards the last checkpoint, because the graph has worked off everything.
@@ -188,7 +192,7 @@ impl Checkpoints {
 
     /// Returns the stages of the last checkpoint.
     #[cfg(test)]
-    fn last(&self) -> BTreeMap<StageId, StageImage> {
+    fn last(&self) -> Stages {
         self.shared.last.borrow().clone()
     }
 
@@ -260,7 +264,10 @@ impl Coordinator {
             };
             let outcome = match request {
                 Request::Take { is_last } => self.round(is_last).await,
-                Request::Add(stages) => self.write(move |ledger| ledger.add(stages)).await,
+                Request::Add { added, replaced } => {
+                    self.shared.members().expect([&added, &replaced]);
+                    self.write(move |ledger| ledger.add(added, replaced)).await
+                }
                 Request::Clear => {
                     // No checkpoint of the ended stages may follow.
                     self.is_over = true;
@@ -328,11 +335,7 @@ impl Coordinator {
         }
     }
 
-    async fn collect(
-        &mut self,
-        round: &mut Round,
-        began: Instant,
-    ) -> Result<BTreeMap<StageId, StageImage>, String> {
+    async fn collect(&mut self, round: &mut Round, began: Instant) -> Result<Stages, String> {
         let deadline = began + self.every.max(ALIGNMENT_MAX);
         loop {
             if let Some(reason) = round.refused() {

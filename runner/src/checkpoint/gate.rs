@@ -132,10 +132,14 @@ impl Gate {
 }
 
 impl Writer {
-    /// Passes a barrier: everything that this writer sends from now on belongs behind it.
+    /// Passes a barrier: everything that this writer sends from now on belongs behind it. Does nothing if another writer
+    /// has passed a later barrier, because this one is given up then.
     pub fn pass(&mut self, number: u64) {
-        self.arrived = number;
         let mut state = self.gate.state();
+        if number < state.number {
+            return;
+        }
+        self.arrived = number;
         if state.number != number {
             state.number = number;
             state.arrived.clear();

@@ -27,6 +27,9 @@ impl fmt::Display for StageId {
     }
 }
 
+/// What the stages of a graph have noted.
+pub type Stages = BTreeMap<StageId, StageImage>;
+
 /// A consistent image of a graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Image {
@@ -37,7 +40,7 @@ pub struct Image {
     /// The time at which it was complete.
     pub taken: SystemTime,
     /// The stages.
-    pub stages: BTreeMap<StageId, StageImage>,
+    pub stages: Stages,
 }
 
 /// What a stage has noted.

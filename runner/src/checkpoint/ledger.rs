@@ -20,7 +20,7 @@ use std::{
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::{Deserialize, Serialize};
 
-use super::{Image, InstanceImage, StageId, StageImage};
+use super::{Image, InstanceImage, StageId, StageImage, Stages};
 
 /// The version of the format that this program writes. It reads this one only.
 const FORMAT: u32 = 1;
@@ -239,11 +239,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The file cannot be written. The previous checkpoint stays the last one.
-    pub fn commit(
-        &mut self,
-        number: u64,
-        stages: &BTreeMap<StageId, StageImage>,
-    ) -> Result<(), LedgerError> {
+    pub fn commit(&mut self, number: u64, stages: &Stages) -> Result<(), LedgerError> {
         let origin = Origin {
             number,
             generation: self.generation,
@@ -252,22 +248,24 @@ impl Ledger {
         self.write(origin, stages)
     }
 
-    /// Adds stages to the last checkpoint that it does not hold: they have done nothing yet. The checkpoint keeps its
-    /// number and time. Without one, this is the first. Blocks.
+    /// Adds stages that have done nothing yet to the last checkpoint. Those in `added` count if it does not hold them, and
+    /// those in `replaced` in any case. The checkpoint keeps its number and time. Without one, this is the first. Blocks.
     ///
     /// # Errors
     /// The file cannot be read or written. The checkpoint stays as it is.
-    pub fn add(&mut self, stages: BTreeMap<StageId, StageImage>) -> Result<(), LedgerError> {
+    pub fn add(&mut self, added: Stages, replaced: Stages) -> Result<(), LedgerError> {
         let last = self.last()?.and_then(|(_, image)| image);
-        let mut all = stages;
-        match last {
-            None => self.commit(1, &all),
-            Some(last) if all.keys().all(|stage| last.stages.contains_key(stage)) => Ok(()),
-            Some(last) => {
-                all.extend(last.stages);
-                self.write(self.origin, &all)
-            }
+        let mut all = added;
+        let Some(last) = last else {
+            all.extend(replaced);
+            return self.commit(1, &all);
+        };
+        if replaced.is_empty() && all.keys().all(|stage| last.stages.contains_key(stage)) {
+            return Ok(());
         }
+        all.extend(last.stages);
+        all.extend(replaced);
+        self.write(self.origin, &all)
     }
 
     /// Discards the last checkpoint. Blocks.
@@ -278,11 +276,7 @@ impl Ledger {
         self.write(Origin::default(), &BTreeMap::new())
     }
 
-    fn write(
-        &mut self,
-        origin: Origin,
-        stages: &BTreeMap<StageId, StageImage>,
-    ) -> Result<(), LedgerError> {
+    fn write(&mut self, origin: Origin, stages: &Stages) -> Result<(), LedgerError> {
         let mut written = HashMap::new();
         for (stage, instances) in operators(stages) {
             for (index, instance) in (0..).zip(instances) {
@@ -431,9 +425,7 @@ impl Ledger {
 }
 
 /// Returns the operators among the stages, with their instances.
-fn operators(
-    stages: &BTreeMap<StageId, StageImage>,
-) -> impl Iterator<Item = (&StageId, &Vec<InstanceImage>)> {
+fn operators(stages: &Stages) -> impl Iterator<Item = (&StageId, &Vec<InstanceImage>)> {
     stages.iter().filter_map(|(stage, image)| match image {
         StageImage::Operator { instances, .. } => Some((stage, instances)),
         _ => None,

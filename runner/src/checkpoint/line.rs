@@ -48,6 +48,8 @@ pub(super) enum Event {
     Passed(u64, StageImage),
     /// It has passed a barrier without a state, for this reason.
     Refused(u64, String),
+    /// Its line was replaced before this barrier has passed all of its outputs.
+    Replaced(u64),
     /// It has worked off everything.
     Ended(StageImage),
     /// It is gone.
@@ -83,6 +85,8 @@ impl Line {
         notes: mpsc::UnboundedSender<Note>,
         (inputs, outputs): (Vec<Arc<Gate>>, Vec<Writer>),
     ) -> Self {
+        // The stage was not there when this checkpoint began.
+        let passed = begun.borrow().number;
         Self(Some(Inner {
             stage,
             start,
@@ -91,8 +95,21 @@ impl Line {
             notes,
             outputs,
             inputs,
-            passed: 0,
+            passed,
         }))
+    }
+
+    /// Replaces the line of a running stage. The outputs that only the old one has are left. If the old line has passed
+    /// the barrier of a checkpoint that is under way, the checkpoint is given up: the outputs of the new line do not have
+    /// the barrier.
+    pub fn replace(&mut self, mut next: Self) {
+        if let (Some(old), Some(next)) = (&self.0, &mut next.0)
+            && old.passed > next.passed
+        {
+            next.passed = old.passed;
+            old.note(Event::Replaced(old.passed));
+        }
+        *self = next;
     }
 
     /// Returns true if the node takes checkpoints.
@@ -232,7 +249,7 @@ impl Inner {
 
     /// Passes a barrier on, and tells the coordinator.
     fn pass(&mut self, number: u64, event: Event) {
-        self.passed = number;
+        self.passed = self.passed.max(number);
         for output in &mut self.outputs {
             output.pass(number);
         }

@@ -20,7 +20,7 @@ mod round;
 pub use self::{
     coordinator::{Checkpoints, Outcome},
     gate::{Gate, Writer},
-    image::{Image, InstanceImage, ReadPosition, StageId, StageImage},
+    image::{Image, InstanceImage, ReadPosition, StageId, StageImage, Stages},
     ledger::{Ledger, LedgerError},
     line::{Alignment, Begun, Line, Signal, SourceSignal},
     next_line::NextLine,

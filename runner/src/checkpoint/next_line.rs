@@ -16,10 +16,10 @@ impl NextLine {
         *next = Some(join());
     }
 
-    /// Replaces a line by the next one, if there is one. The outputs that only the old one has are left.
+    /// Replaces a line by the next one, if there is one.
     pub fn take_over(&self, line: &mut Line) {
         if let Some(next) = self.line().take() {
-            *line = next;
+            line.replace(next);
         }
     }
 

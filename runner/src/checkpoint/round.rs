@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    StageId, StageImage,
+    StageId, StageImage, Stages,
     line::{Event, Note},
 };
 
@@ -12,17 +12,25 @@ use super::{
 pub(super) struct Members {
     live: BTreeMap<StageId, u64>,
     /// The final notes of stages that have ended.
-    ended: BTreeMap<StageId, StageImage>,
+    ended: Stages,
     /// Stages that ended without a final note.
     missing: BTreeSet<StageId>,
+    /// The first notes of stages that are about to start.
+    first: Stages,
 }
 
 impl Members {
-    /// Adds a stage that starts. It replaces its predecessor.
+    /// Adds a stage that starts. It replaces its predecessor. With the number of the current start, nothing changes.
     pub(super) fn join(&mut self, stage: StageId, start: u64) {
-        self.ended.remove(&stage);
-        self.missing.remove(&stage);
-        self.live.insert(stage, start);
+        if self.live.insert(stage.clone(), start) != Some(start) {
+            self.ended.remove(&stage);
+            self.missing.remove(&stage);
+        }
+    }
+
+    /// Adds the first notes of stages that are about to start.
+    pub(super) fn expect(&mut self, first: [&Stages; 2]) {
+        self.first.extend(first.into_iter().cloned().flatten());
     }
 
     /// Notes that a stage has ended.
@@ -38,6 +46,7 @@ impl Members {
         self.live.retain(|stage, _| stages.contains(stage));
         self.ended.retain(|stage, _| stages.contains(stage));
         self.missing.retain(|stage| stages.contains(stage));
+        self.first.retain(|stage, _| stages.contains(stage));
     }
 
     /// Returns a stage whose state is lost, so that no checkpoint can be complete.
@@ -55,7 +64,7 @@ impl Members {
 #[derive(Debug)]
 pub(super) struct Round {
     number: u64,
-    images: BTreeMap<StageId, StageImage>,
+    images: Stages,
     /// The reason that a stage has no state to note.
     refused: Option<String>,
 }
@@ -88,12 +97,14 @@ impl Round {
     }
 
     /// Takes the images of all stages once the notes of all have come.
-    pub(super) fn complete(&mut self, members: &Members) -> Option<BTreeMap<StageId, StageImage>> {
+    pub(super) fn complete(&mut self, members: &Members) -> Option<Stages> {
         if members.missing().is_some() || self.waits_for(members).next().is_some() {
             return None;
         }
-        // A stage that ended after its barrier is in the image as it was at the barrier.
-        let mut images = members.ended.clone();
+        // A stage that has not started yet is in the image as it begins, and one that ended after its barrier as it was
+        // at the barrier.
+        let mut images = members.first.clone();
+        images.extend(members.ended.clone());
         images.append(&mut self.images);
         Some(images)
     }
@@ -116,6 +127,11 @@ pub(super) fn take(members: &mut Members, round: Option<&mut Round>, note: Note)
         Event::Refused(number, reason) => {
             if let Some(round) = round.filter(|round| round.number == number) {
                 round.refused = Some(format!("{stage}: {reason}"));
+            }
+        }
+        Event::Replaced(number) => {
+            if let Some(round) = round.filter(|round| round.number == number) {
+                round.refused = Some(format!("{stage} has changed"));
             }
         }
         Event::Passed(number, image) => {

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, fmt};
 use mosaik_streams::Encoding;
 
 use super::{
-    Edge, Graph, OperatorStage, Stage, StageKey, StageKind, StatePolicy, StreamConfig, StreamName,
+    Edge, Graph, OperatorStage, Role, Stage, StageKey, StageKind, StatePolicy, StreamConfig,
+    StreamName,
 };
 use crate::declare::{Declared, Difference, Reload, Section};
 use crate::manifest::{ConsumerKeys, EdgeKeys, MANIFEST, OperatorKeys, ProducerKeys, StreamKeys};
@@ -54,6 +55,19 @@ pub struct StageChange {
     /// Whether a producer reads the same source for a stream of the same encoding, so that it can continue at its
     /// position.
     pub keeps_source: bool,
+}
+
+impl StageChange {
+    /// Returns true if a source or sink has another connector, or other settings of it.
+    pub(crate) fn changes_connector(&self) -> bool {
+        let connector = match self.key.role {
+            Role::Producer => "from",
+            Role::Consumer => "to",
+            Role::Operator => return false,
+        };
+        let mut changed = self.changed.iter();
+        changed.any(|difference| difference.is_of(connector))
+    }
 }
 
 /// The change of a stream.

@@ -243,9 +243,11 @@ impl Running {
         }
     }
 
-    /// Lets inputs go on that wait for a barrier on others.
-    pub(super) fn release_inputs(&mut self) {
-        self.alignment.release();
+    /// Replaces the line to the coordinator of checkpoints. Inputs that have brought the barrier of a checkpoint that is
+    /// under way still wait for the others.
+    pub(super) fn replace_line(&mut self, line: Line) {
+        self.line.replace(line);
+        self.alignment.release_if_given_up(&self.line);
     }
 
     /// Notes the final state.

@@ -118,8 +118,7 @@ impl Running {
         let Ok(done) = asked.go.await else {
             return Ok(());
         };
-        self.line = line;
-        self.release_inputs();
+        self.replace_line(line);
         let Some(next) = next else {
             self.shared.on_error = settings.on_error.clone();
             self.shared.blueprint.setup.limits = settings.limits;

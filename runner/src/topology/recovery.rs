@@ -17,7 +17,7 @@ use super::{
     streams::log_id,
 };
 use crate::{
-    checkpoint::{Checkpoints, Image, Ledger, LedgerError, StageId, StageImage},
+    checkpoint::{Checkpoints, Image, Ledger, LedgerError, StageImage, Stages as Noted},
     files,
     graph::{CheckpointConfig, Graph, StageKey, StatePolicy, StreamName},
     stage::RestoredState,
@@ -124,7 +124,7 @@ impl Recovery {
     pub(super) async fn restore(
         &mut self,
         parts: &mut PartsOf<'_>,
-        new_logs: BTreeMap<StageId, StageImage>,
+        new_logs: Noted,
     ) -> Result<(), StartError> {
         let Some(opened) = &mut self.0 else {
             return Ok(());
@@ -144,7 +144,7 @@ impl Recovery {
         let mut new = first_images(new).await?;
         new.extend(new_logs);
         if !new.is_empty() {
-            opened.ledger.add(new)?;
+            opened.ledger.add(new, Noted::new())?;
         }
         Ok(())
     }
@@ -163,8 +163,8 @@ impl Recovery {
 /// A sink cannot be synced.
 pub(super) async fn first_images<'p, 'g: 'p>(
     parts: impl IntoIterator<Item = (&'p StageKey, &'p mut Parts<'g>)>,
-) -> Result<BTreeMap<StageId, StageImage>, BuildError> {
-    let mut images = BTreeMap::new();
+) -> Result<Noted, BuildError> {
+    let mut images = Noted::new();
     for (key, parts) in parts {
         let image = match parts {
             Parts::Source { reading, .. } => reading.first_image(),

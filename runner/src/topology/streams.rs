@@ -30,7 +30,7 @@ use super::{
     error::{StartError, StreamError},
     inspect::RunTotals,
 };
-use crate::checkpoint::{StageId, StageImage};
+use crate::checkpoint::Stages;
 use crate::graph::{Change, Diff, Graph, Scope, StageKey, StreamConfig, StreamName};
 
 /// A graph and its running stages, which decide whether a stream is still written and read.
@@ -113,10 +113,7 @@ impl Outlets {
     ///
     /// # Errors
     /// A log cannot be opened.
-    pub(super) async fn prepare_logs(
-        &mut self,
-        graph: &Graph,
-    ) -> Result<BTreeMap<StageId, StageImage>, StartError> {
+    pub(super) async fn prepare_logs(&mut self, graph: &Graph) -> Result<Stages, StartError> {
         self.logs.prepare(graph, &BTreeMap::new()).await
     }
 

@@ -1,4 +1,8 @@
-//! Barriers through random graphs: a checkpoint holds what every stage had done with the same records.
+//! Barriers through graphs: a checkpoint holds what every stage had done with the same records.
+
+mod graph;
+mod process;
+mod random_graphs;
 
 use std::time::Duration;
 
@@ -7,7 +11,7 @@ use mosaik_streams::{Frames, FramesConsumer, Network, Received, StreamId};
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::checkpoint::{InstanceImage, Signal, SourceSignal};
+use crate::checkpoint::{InstanceImage, Signal, SourceSignal, StageImage};
 
 const DEADLINE: Duration = Duration::from_mins(1);
 

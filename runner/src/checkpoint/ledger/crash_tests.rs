@@ -29,6 +29,7 @@ fn images(number: u64) -> BTreeMap<StageId, StageImage> {
         ended: false,
     };
     let operator = StageImage::Operator {
+        read: Vec::new(),
         ended_ports: Vec::new(),
         key: None,
         component: "ab".to_owned(),

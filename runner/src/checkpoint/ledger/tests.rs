@@ -90,9 +90,9 @@ fn stages_that_are_added_change_neither_the_others_nor_the_origin() {
         ended: false,
     };
     let mut added = images(99, &["z"]);
-    ledger.add(added.clone()).unwrap();
+    ledger.add(added.clone(), Stages::new()).unwrap();
     added.insert(StageId::new("consumer new"), new.clone());
-    ledger.add(added).unwrap();
+    ledger.add(added, Stages::new()).unwrap();
     drop(ledger);
     let after = Ledger::read(folder.path()).unwrap().unwrap();
     let mut stages = before.stages;
@@ -100,6 +100,17 @@ fn stages_that_are_added_change_neither_the_others_nor_the_origin() {
     assert_eq!(after.stages, stages);
     let origin = |image: &Image| (image.number, image.generation, image.taken);
     assert_eq!(origin(&after), (7, 1, before.taken));
+
+    // Stages that are others than before under the same name.
+    let (mut ledger, _) = Ledger::open(folder.path()).unwrap();
+    let source = StageId::new("producer in");
+    let other = images(3, &[])[&source].clone();
+    let replaced = Stages::from([(source.clone(), other.clone())]);
+    ledger.add(Stages::new(), replaced).unwrap();
+    drop(ledger);
+    let after = Ledger::read(folder.path()).unwrap().unwrap();
+    stages.insert(source, other);
+    assert_eq!(after.stages, stages);
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl<'g> Switch<'g> {
             .try_for_each(|stream| outlets.refuse_while_ending(stream))?;
         let new_logs = outlets.prepare_logs(self.new).await?;
         if let Some(checkpoints) = stages.checkpoints().filter(|_| !new_logs.is_empty()) {
-            checkpoints.add(new_logs).await;
+            checkpoints.add(new_logs, BTreeMap::new()).await;
         }
         let pauses = self.swap(&mut parts, stages, outlets).await?;
         self.retune_sinks(stages, outlets);
@@ -71,7 +71,8 @@ impl<'g> Switch<'g> {
         Ok((pauses, Prepared { parts, inherited }))
     }
 
-    /// Adds the sources and sinks that are about to be launched to the last checkpoint.
+    /// Adds the sources and sinks that are about to be launched to the last checkpoint. Those whose connector has changed
+    /// replace their predecessors, whose position or output is not theirs.
     ///
     /// # Errors
     /// A sink cannot be synced.
@@ -81,9 +82,11 @@ impl<'g> Switch<'g> {
         stages: &Stages,
     ) -> Result<(), StartError> {
         if let Some(checkpoints) = stages.checkpoints() {
-            checkpoints
-                .add(first_images(&mut prepared.parts).await?)
-                .await;
+            let parts = prepared.parts.iter_mut();
+            let (others, same): (Vec<_>, Vec<_>) =
+                parts.partition(|(key, _)| self.plan.changes_connector(key, self.diff));
+            let added = first_images(same).await?;
+            checkpoints.add(added, first_images(others).await?).await;
         }
         Ok(())
     }

@@ -115,6 +115,12 @@ impl Plan {
         self.hand_over.contains(key)
     }
 
+    /// Returns true if a source or sink is built for another connector, or for other settings of it, than before.
+    pub(super) fn changes_connector(&self, key: &StageKey, diff: &Diff) -> bool {
+        let mut changes = diff.stages.iter().filter(|change| change.key == *key);
+        self.build.contains(key) && changes.any(StageChange::changes_connector)
+    }
+
     /// Returns the stages to launch: those built again and those that continue at their position.
     pub(super) fn launches(&self) -> impl Iterator<Item = &StageKey> {
         self.build.iter().chain(&self.hand_over)

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    checkpoint::{Checkpoints, Line, Signal, StageId, StageImage},
+    checkpoint::{Checkpoints, Line, Signal, StageId, StageImage, Stages},
     graph::{Durable, Graph, StreamName, Visible, WhenFull},
     topology::error::{StartError, StreamError},
 };
@@ -105,7 +105,7 @@ impl Logs {
         &mut self,
         graph: &Graph,
         from: &BTreeMap<StreamName, LogPosition>,
-    ) -> Result<BTreeMap<StageId, StageImage>, StartError> {
+    ) -> Result<Stages, StartError> {
         let mut new = BTreeMap::new();
         for (name, durable) in durable(graph) {
             let config = config(durable, graph.checkpoint.is_some());
