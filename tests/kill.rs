@@ -1,9 +1,15 @@
-//! Kills a node with checkpoints at random moments, again and again, and compares its output with
-//! that of a run that nothing has disturbed.
+//! Kills a node with checkpoints at random moments, again and again, and compares its outputs with
+//! those of a run that nothing has disturbed.
 //!
-//! A number of kills is spread over the seeds of `MOSAIK_KILLS`, 10 by default for each graph.
+//! About 100 kills are spread over the graphs. `MOSAIK_KILLS=1000` kills more often, and the input
+//! grows with it; `MOSAIK_SEED` chooses other moments. A failure names its seed.
+
+mod changed;
+mod feed;
+mod storm;
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -12,16 +18,20 @@ use std::{
 };
 
 use rustix::process::Signal;
+use serde_json::Value;
 
-use crate::{
-    conservation::random::Random,
-    support::{Done, Node, runner, write},
-};
+use self::storm::{Graph, Outcome, storm};
+use crate::support::{Done, Node, runner, write};
 
-/// Returns the number of times that each graph is killed.
-fn kills() -> u64 {
-    let kills = std::env::var("MOSAIK_KILLS").ok();
-    kills.and_then(|kills| kills.parse().ok()).unwrap_or(10)
+fn number_in(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// Returns the share in percent of all kills, and the seed of their moments.
+fn kills(share: u64) -> (u64, u64) {
+    let kills = number_in("MOSAIK_KILLS").unwrap_or(100);
+    let kills = (kills * share / 100).max(1);
+    (kills, number_in("MOSAIK_SEED").unwrap_or(1))
 }
 
 fn up(manifest: &Path, state: &Path) -> Node {
@@ -77,18 +87,6 @@ impl Case {
     }
 }
 
-/// Kills a node at random moments, and lets the last one end. Returns its log.
-fn storm(case: &Case, kills: u64, pause_ms: u64, random: &mut Random) -> String {
-    for _ in 0..kills {
-        let node = case.up();
-        thread::sleep(Duration::from_millis(random.below(pause_ms)));
-        node.kill();
-    }
-    let done = case.up().wait();
-    succeeds(&done);
-    done.stderr
-}
-
 /// Records with an id that repeats, and a time.
 fn input(records: u64) -> String {
     let mut text = String::new();
@@ -115,22 +113,105 @@ consumers: {out: {from: counts, to: {file: {path: out.jsonl}}}}
 ";
 
 #[test]
+fn a_graph_that_has_ended_begins_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = Case::new(folder.path(), CHAIN, &input(20_000));
+    succeeds(&case.up().wait());
+    let once = case.output();
+    let again = case.up().wait();
+    succeeds(&again);
+    assert_same(&case.output(), &once.repeat(2), &again.stderr);
+}
+
+/// The chain, which follows its input. Its variants differ in a setting that changes nothing.
+const FOLLOWED_CHAIN: Graph = Graph {
+    manifest: |variant| {
+        let text = CHAIN.replace("{path: in.jsonl}", "{path: in.jsonl, follow: true}");
+        let text = text.replace("counts: {}", "counts: {}, letters: {}");
+        let to = format!(
+            "to: once, on_error: {{to: letters}}, limits: {{time: {}s}},",
+            10 + variant
+        );
+        let letters = "{letters: {from: letters, to: {file: {path: letters.jsonl}}}, out:";
+        text.replace("to: once,", &to).replace("{out:", letters)
+    },
+    variants: 2,
+    rotates: false,
+    inputs: Vec::new,
+    outputs: &["out.jsonl", "letters.jsonl"],
+    letters: "letters.jsonl",
+};
+
+#[test]
 fn a_chain_with_state_writes_what_it_would_have_written() {
     let folder = tempfile::tempdir().unwrap();
-    let input = input(RECORDS);
-    let undisturbed = Case::new(&folder.path().join("a"), CHAIN, &input);
-    succeeds(&undisturbed.up().wait());
-    let expected = undisturbed.output();
-    assert!(expected.lines().count() > 1000, "{}", expected.len());
+    let (kills, seed) = kills(40);
+    let outcome = storm(folder.path(), FOLLOWED_CHAIN, kills, seed);
+    for (found, expected) in outcome.found.iter().zip(&outcome.expected) {
+        assert_same(found, expected, &outcome.context);
+    }
+}
 
-    let killed = Case::new(&folder.path().join("b"), CHAIN, &input);
-    let log = storm(&killed, kills(), 700, &mut Random::seeded(1));
-    assert!(log.contains("goes on from checkpoint"), "{log}");
-    assert_same(&killed.output(), &expected, &log);
-    // It has ended, so the next start begins from the beginning.
-    let again = killed.up().wait();
-    succeeds(&again);
-    assert_same(&killed.output(), &expected.repeat(2), &again.stderr);
+/// A rotated file through several instances that reject some records, a window and a join with a second file. The
+/// variants differ in the number of instances, in an operator's code and in the ticks.
+const BRANCHED: Graph = Graph {
+    manifest: |variant| {
+        let (instances, joined) = (1 + variant % 3, 2 + variant % 2);
+        let filter = [".", ". | ."][(variant % 2) as usize];
+        format!(
+            "mosaik: v1
+checkpoint: {{every: 50ms, path: state}}
+streams: {{read: {{}}, same: {{}}, once: {{}}, counts: {{}}, limits: {{}}, joined: {{}}, letters: {{}}}}
+producers:
+  read: {{from: {{file: {{path: in.jsonl, follow: true}}}}, to: read}}
+  limits: {{from: {{file: {{path: limits.jsonl}}}}, to: limits}}
+operators:
+  same: {{wasm: 'builtin:jq', from: read, to: same, on_error: {{to: letters}}, config: {{filter: '{filter}'}}}}
+  once: {{wasm: 'builtin:dedupe', from: same, to: once, instances: {instances}, key: id, config: {{by: id, max_keys: 20000}}}}
+  count: {{wasm: 'builtin:window', from: once, to: counts, tick: {}ms, config: {{time: at, every: 10s, lateness: 5m, by: group, aggregate: {{n: count, sum: {{sum: id}}}}}}}}
+  join: {{wasm: 'builtin:join', from: {{left: counts, right: limits}}, to: joined, instances: {joined}, key: group, config: {{by: group, within: 365d, output: merged}}}}
+consumers:
+  out: {{from: joined, to: {{file: {{path: out.jsonl}}}}}}
+  counts: {{from: counts, to: {{file: {{path: counts.jsonl}}}}}}
+  letters: {{from: letters, to: {{file: {{path: letters.jsonl}}}}}}
+",
+            50 + variant
+        )
+    },
+    variants: 6,
+    rotates: true,
+    inputs: || vec![("limits.jsonl", feed::groups())],
+    outputs: &["out.jsonl", "counts.jsonl", "letters.jsonl"],
+    letters: "letters.jsonl",
+};
+
+/// Returns the lines of each group, in order. Lines without a group are one group.
+fn by_group(text: &str) -> BTreeMap<String, Vec<&str>> {
+    let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for line in text.lines() {
+        let value: Value = serde_json::from_str(line).unwrap();
+        let group = value["group"].as_str().unwrap_or_default().to_owned();
+        groups.entry(group).or_default().push(line);
+    }
+    groups
+}
+
+#[test]
+fn a_branched_graph_with_instances_writes_what_it_would_have_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (kills, seed) = kills(60);
+    let Outcome {
+        found,
+        expected,
+        context,
+    } = storm(folder.path(), BRANCHED, kills, seed);
+    for (found, expected) in found.iter().zip(&expected) {
+        let (found, expected) = (by_group(found), by_group(expected));
+        assert_eq!(found.len(), expected.len(), "{context}");
+        for (group, lines) in &expected {
+            assert_same(&found[group].join("\n"), &lines.join("\n"), &context);
+        }
+    }
 }
 
 #[test]

@@ -21,10 +21,10 @@ use super::{
 };
 use crate::support::{Node, root, write};
 
-const RECORDS: u64 = 60_000;
+pub(super) const RECORDS: u64 = 60_000;
 
 /// Ids pass through a map and are split by their size; the small ones are deduplicated and counted.
-fn manifest(folder: &Path, instances: u64, generation: u64) -> PathBuf {
+pub(super) fn manifest(folder: &Path, instances: u64, generation: u64) -> PathBuf {
     let text = format!(
         "mosaik: v1
 streams: {{read: {{}}, mapped: {{}}, small: {{}}, large: {{}}, once: {{}}, counts: {{}}}}
@@ -44,7 +44,7 @@ consumers:
     write(folder, "m.yaml", text)
 }
 
-fn values(folder: &Path, file: &str, field: &str) -> Vec<u64> {
+pub(super) fn values(folder: &Path, file: &str, field: &str) -> Vec<u64> {
     let text = fs::read_to_string(folder.join(file)).unwrap_or_default();
     let value = |line: &str| serde_json::from_str::<Value>(line).unwrap()[field].as_u64();
     text.lines().map(|line| value(line).unwrap()).collect()

@@ -11,6 +11,7 @@ mod accounts;
 mod busy;
 mod files;
 mod graphs;
+mod kills;
 mod ledger;
 mod nodes;
 mod partial;

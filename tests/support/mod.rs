@@ -281,6 +281,37 @@ impl Node {
         drop(self.kill_and_read());
     }
 
+    /// Returns true if it still runs.
+    ///
+    /// # Panics
+    /// It has ended, with its log.
+    #[track_caller]
+    pub(crate) fn is_running(&self) -> bool {
+        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let ended = waitid(WaitId::Pid(Pid::from_child(&self.child)), options);
+        let ended = ended.expect("it is our child").is_some();
+        assert!(!ended, "it has ended; its log:\n{}", self.stderr.text());
+        true
+    }
+
+    /// Kills it with SIGKILL, unless it has ended before, and returns its log.
+    ///
+    /// # Panics
+    /// It has ended by itself.
+    #[track_caller]
+    pub(crate) fn kill_running(mut self) -> String {
+        use std::os::unix::process::ExitStatusExt as _;
+        self.child.kill().expect("the process is there");
+        let status = self.child.wait().expect("a killed process ends");
+        let log = self.stderr.text();
+        assert!(
+            status.signal().is_some(),
+            "it has ended with {status}; its log:\n{log}"
+        );
+        log
+    }
+
     /// Like [`kill`](Self::kill), and returns the contents of stdout.
     pub(crate) fn kill_and_read(mut self) -> String {
         self.child.kill().expect("the process is there");
