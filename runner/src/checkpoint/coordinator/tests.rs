@@ -3,6 +3,8 @@
 mod graph;
 mod process;
 mod random_graphs;
+mod reloads;
+mod worker;
 
 use std::time::Duration;
 
