@@ -3,6 +3,7 @@
 //!
 //! About 100 kills are spread over the graphs. `MOSAIK_KILLS=1000` kills more often, and the input
 //! grows with it; `MOSAIK_SEED` chooses other moments. A failure names its seed.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod changed;
 mod feed;

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mosaik_runner::checkpoint::{Image, Ledger, StageId, StageImage};
 use rustix::process::Signal;
 
 use super::{succeeds, up};
@@ -163,4 +164,39 @@ consumers: {{out: {{from: all, to: {{file: {{path: {output}}}}}}}}}
         node.is_running() && read("b.jsonl") == "2\n3\n"
     });
     assert_eq!(read("a.jsonl"), "1\n");
+}
+
+#[test]
+fn a_state_of_an_earlier_version_is_migrated() {
+    let mut accounts = Accounts::new();
+    let wasm = "tests/operator/built.wasm";
+    let manifest = accounts.manifest("accounts", wasm, "");
+    assert_eq!(accounts.run(&manifest), all_owe(3));
+
+    // Version 1 of the operator kept a balance as text.
+    let (mut ledger, last) = Ledger::open(&accounts.path("state")).unwrap();
+    let Image {
+        number, mut stages, ..
+    } = last.unwrap();
+    let image = stages.get_mut(&StageId::new("operator accounts")).unwrap();
+    let StageImage::Operator {
+        instances,
+        component,
+        ..
+    } = image
+    else {
+        panic!("it is an operator");
+    };
+    component.clear();
+    for instance in instances {
+        instance.version = 1;
+        for (_, value) in &mut instance.entries {
+            *value = format!("\"{}\"", String::from_utf8_lossy(value)).into_bytes();
+        }
+    }
+    ledger.commit(number + 1, &stages).unwrap();
+    drop(ledger);
+
+    let manifest = accounts.manifest("accounts", wasm, "instances: 3, key: customer");
+    assert_eq!(accounts.run(&manifest), all_owe(6));
 }

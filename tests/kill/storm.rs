@@ -104,11 +104,11 @@ impl Place {
         eventually("the last record is written", || {
             node.is_running() && fs::read_to_string(&letters).is_ok_and(|text| text.contains(LAST))
         });
-        self.stop(node);
+        stop(node);
         let outputs = self.outputs();
         let node = self.up();
         node.logged("generation 1 runs");
-        self.stop(node);
+        stop(node);
         assert!(
             self.outputs() == outputs,
             "another start has changed the outputs"
@@ -116,22 +116,22 @@ impl Place {
         outputs
     }
 
-    /// Stops a node behind a last checkpoint, so that everything before it is written.
-    fn stop(&self, node: Node) {
-        node.signal(Signal::TERM);
-        let done = node.wait();
-        succeeds(&done);
-        assert!(
-            done.stderr.contains("taken; the next start"),
-            "{}",
-            done.stderr
-        );
-    }
-
     fn outputs(&self) -> Vec<String> {
         let outputs = self.graph.outputs.iter();
         outputs.map(|name| self.read(name)).collect()
     }
+}
+
+/// Stops a node behind a last checkpoint, so that everything before it is written.
+fn stop(node: Node) {
+    node.signal(Signal::TERM);
+    let done = node.wait();
+    succeeds(&done);
+    assert!(
+        done.stderr.contains("taken; the next start"),
+        "{}",
+        done.stderr
+    );
 }
 
 /// The outputs of a storm, and those of a run of which nothing was killed.

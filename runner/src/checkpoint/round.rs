@@ -30,7 +30,12 @@ impl Members {
 
     /// Adds the first notes of stages that are about to start.
     pub(super) fn expect(&mut self, first: [&Stages; 2]) {
-        self.first.extend(first.into_iter().cloned().flatten());
+        self.first.extend(
+            first
+                .into_iter()
+                .flatten()
+                .map(|(stage, image)| (stage.clone(), image.clone())),
+        );
     }
 
     /// Notes that a stage has ended.

@@ -34,7 +34,7 @@ fn images(number: u64) -> BTreeMap<StageId, StageImage> {
         key: None,
         component: "ab".to_owned(),
         // Their number changes.
-        instances: (0..1 + number % 3).map(instance).collect(),
+        instances: (0..=number % 3).map(instance).collect(),
         ended: false,
     };
     BTreeMap::from([
@@ -110,8 +110,8 @@ fn possible(steps: &[Step], at: usize) -> Vec<Step> {
 
 /// Checks that a file holds one of these steps, and that the next process can use it.
 #[track_caller]
-fn holds(content: Vec<u8>, possible: &[Step], context: &str) {
-    let disk = Disk::with(content);
+fn holds(file: Vec<u8>, possible: &[Step], context: &str) {
+    let disk = Disk::with(file);
     let (mut ledger, last) = open(&disk).unwrap_or_else(|error| panic!("{context}: {error}"));
     let number = last.as_ref().map_or(0, |last| last.number);
     let found = (number, ledger.generation() - 1);
@@ -166,8 +166,8 @@ fn used_files() -> [Vec<u8>; 2] {
 
 /// Checks that a damaged file is refused with what to do, or was not damaged where it is used.
 #[track_caller]
-fn is_told(content: Vec<u8>, context: &str) -> bool {
-    let opening = catch_unwind(AssertUnwindSafe(|| open(&Disk::with(content))));
+fn is_told(file: Vec<u8>, context: &str) -> bool {
+    let opening = catch_unwind(AssertUnwindSafe(|| open(&Disk::with(file))));
     match opening.unwrap_or_else(|_| panic!("{context}: it panics")) {
         Ok((ledger, last)) => {
             assert_eq!(ledger.generation(), 2, "{context}");

@@ -117,7 +117,9 @@ impl Disk {
                 let Some((last, before)) = unsynced.split_last() else {
                     return content;
                 };
-                before.iter().for_each(|op| apply(&mut content, op));
+                for op in before {
+                    apply(&mut content, op);
+                }
                 tear(&mut content, last, &mut random);
             }
         }

@@ -76,7 +76,7 @@ impl Graph {
             known.extend(own);
         }
         known.push(0);
-        for _ in 0..1 + random.below(3) {
+        for _ in 0..=random.below(3) {
             stages.push(Stage {
                 inputs: some_of(&known, random),
                 instances: 1,

@@ -128,7 +128,7 @@ impl Process {
             let from = restored.map_or(0, number);
             stop = Some(self.launch_source(stage, from, line));
         } else {
-            let state = restored.map_or((0, 0), sums_of);
+            let sums = restored.map_or((0, 0), sums_of);
             let worker = Worker {
                 output: of.output.and_then(|stream| self.stream(stream)),
                 letters: of.letters.and_then(|stream| self.stream(stream)),
@@ -138,7 +138,7 @@ impl Process {
             let writes = of.writes().collect();
             let next = (next_line.clone(), Arc::clone(&is_rewired));
             self.tasks.spawn(async move {
-                run(inputs, worker, state, line, next).await;
+                run(inputs, worker, sums, line, next).await;
                 checkpoints.leave(id(stage), 1);
                 let _ = left.send(writes);
             });
@@ -230,13 +230,11 @@ impl Process {
             let writes = move |(_, stage): &(usize, &Stage)| stage.writes().any(|to| to == stream);
             self.graph.stages.iter().enumerate().filter(writes)
         };
-        match of.is_source() {
-            true => of.count < u64::MAX,
-            false => of
-                .inputs
-                .iter()
-                .all(|stream| writers(*stream).all(|(writer, _)| self.is_finite(writer))),
+        if of.is_source() {
+            return of.count < u64::MAX;
         }
+        let mut writers = of.inputs.iter().flat_map(|stream| writers(*stream));
+        writers.all(|(writer, _)| self.is_finite(writer))
     }
 
     /// Ends all tasks at once, and closes the ledger.
