@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, OutputArgs, load};
+use super::{Exit, OutputArgs, harmless, load, print};
 
 /// Validate a manifest and report every error and warning. Runs nothing.
 ///
@@ -16,12 +16,27 @@ use super::{Exit, OutputArgs, load};
 pub(super) struct CheckArgs {
     /// Manifest to check.
     manifest: PathBuf,
+    /// Print the delivery class of each path from a source to a sink, and the part that it comes from.
+    #[arg(long)]
+    delivery: bool,
+    /// Print the delivery classes as one line of JSON.
+    #[arg(long, requires = "delivery")]
+    json: bool,
 }
 
 pub(super) fn run(args: &CheckArgs, output: OutputArgs) -> anyhow::Result<Exit> {
     let library = load::library()?;
-    Ok(match load::graph(&args.manifest, &library, output)? {
-        Some(_) => Exit::Success,
-        None => Exit::Mistakes,
-    })
+    let Some(loaded) = load::graph(&args.manifest, &library, output)? else {
+        return Ok(Exit::Mistakes);
+    };
+    if args.delivery {
+        let found = loaded.graph.deliveries();
+        let text = if args.json {
+            serde_json::to_string(&found)? + "\n"
+        } else {
+            harmless(&found.to_string())
+        };
+        print(&text)?;
+    }
+    Ok(Exit::Success)
 }

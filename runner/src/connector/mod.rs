@@ -1,11 +1,12 @@
 //! Connectors: sources and sinks, the external ends of the graph. A connector is a folder, and a line in `registry`.
 //!
 //! A connector declares its settings with [`section!`](crate::declare) and implements [`SourceSettings`] or
-//! [`SinkSettings`] for them: checks, resources outside of the process, and opening. An open [`Source`] produces
-//! batches of records and an open [`Sink`] writes them; a record is one datum of a stream. Neither depends on streams,
+//! [`SinkSettings`] for them: checks, delivery class, resources outside of the process, and opening. An open [`Source`]
+//! produces batches of records and an open [`Sink`] writes them; a record is one datum of a stream. Neither depends on streams,
 //! stages or the network. The formats, which make records of bytes, are apart from the connectors in `format`.
 
 mod configured;
+mod delivery;
 mod error;
 mod file;
 mod format;
@@ -23,6 +24,7 @@ use std::path::Path;
 
 pub use self::{
     configured::{Compare, Configured},
+    delivery::{Delivery, DeliveryClass},
     error::{ConfigError, OpenError, SinkError, SinkErrorKind, SourceError, Unwritten},
     file::{FileSink, FileSource},
     format::{

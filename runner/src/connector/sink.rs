@@ -6,8 +6,8 @@ use futures::future::BoxFuture;
 use mosaik_streams::{Encoding, Frames};
 
 use super::{
-    Compare, Configured, CsvEncoder, Format, OpenError, Position, Problem, Resource, ResumeError,
-    SinkError, Unwritten,
+    Compare, Configured, CsvEncoder, Delivery, Format, OpenError, Position, Problem, Resource,
+    ResumeError, SinkError, Unwritten,
 };
 
 /// Maximum time for giving up a cancelled write: 1 s.
@@ -25,6 +25,9 @@ pub trait SinkSettings: Compare + fmt::Debug + Send + Sync + 'static {
 
     /// Returns the format that its settings require of every stream; `None` if they leave it open.
     fn format(&self) -> Option<Format>;
+
+    /// Returns what it guarantees when the node is killed and started again, with checkpoints of the graph or without.
+    fn delivery(&self, has_checkpoints: bool) -> Delivery;
 
     /// Returns the resources that it uses outside of the process.
     fn resources(&self) -> Vec<Resource> {

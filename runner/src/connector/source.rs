@@ -6,8 +6,8 @@ use futures::future::BoxFuture;
 use mosaik_streams::{Encoding, Frames};
 
 use super::{
-    Compare, ConfigError, Configured, Format, OpenError, Position, Problem, Resource, ResumeError,
-    SourceError,
+    Compare, ConfigError, Configured, Delivery, Format, OpenError, Position, Problem, Resource,
+    ResumeError, SourceError,
 };
 
 /// Default maximum size of a source's record: 1 MiB, which is 1/16 of the maximum on a stream.
@@ -37,6 +37,9 @@ pub trait SourceSettings: Compare + fmt::Debug + Send + Sync + 'static {
 
     /// Returns the format of its input; `None` if it makes JSON objects itself.
     fn format(&self) -> Option<Format>;
+
+    /// Returns what it guarantees when the node is killed and started again, with checkpoints of the graph or without.
+    fn delivery(&self, has_checkpoints: bool) -> Delivery;
 
     /// Returns the resources that it uses outside of the process.
     fn resources(&self) -> Vec<Resource> {

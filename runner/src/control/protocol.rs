@@ -7,7 +7,7 @@ use mosaik_streams::Criteria;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    graph::Step,
+    graph::{PathDelivery, Step},
     topology::report::{Reload, Status},
 };
 
@@ -88,6 +88,9 @@ pub enum Answer {
     Plan {
         /// The individual steps, in order.
         steps: Vec<Step>,
+        /// The paths of the manifest whose delivery class or weakest part is new.
+        #[serde(default)]
+        delivery: Vec<PathDelivery>,
         /// Warnings about the manifest, formatted for people; empty if there are none.
         #[serde(default)]
         warnings: String,

@@ -233,10 +233,17 @@ async fn status(state: &ServerState, window: Duration) -> Answer {
 
 async fn plan(state: &ServerState, path: PathBuf) -> Answer {
     match state.planner.load(path).await {
-        Ok(loaded) => Answer::Plan {
-            steps: Diff::between(&state.observer.graph(), &loaded.graph).steps(),
-            warnings: loaded.warnings.render(false),
-        },
+        Ok(loaded) => {
+            let running = state.observer.graph();
+            let before = running.deliveries().paths;
+            let mut delivery = loaded.graph.deliveries().paths;
+            delivery.retain(|path| !before.contains(path));
+            Answer::Plan {
+                steps: Diff::between(&running, &loaded.graph).steps(),
+                delivery,
+                warnings: loaded.warnings.render(false),
+            }
+        }
         Err(reason) => Answer::Refused { reason },
     }
 }

@@ -7,7 +7,7 @@ use mosaik_streams::Encoding;
 use super::{
     ComponentInfo, Components, Edge, Graph, OperatorStage, Role, Stage, StageKey, StageKind, check,
     component::{self, Codes},
-    cycle, data_file, outside,
+    cycle, data_file, delivery, outside,
     streams::{self, Uses},
     traps, wiring,
 };
@@ -61,13 +61,20 @@ pub(super) fn build(
         .map(|stream| (stream.name.value.clone(), stream.config.clone()));
     let mut graph = Graph::new(
         manifest.network.clone(),
-        (manifest.node.config.clone(), manifest.checkpoint.clone()),
+        (
+            manifest.node.config.clone(),
+            manifest
+                .checkpoint
+                .as_ref()
+                .map(|checkpoint| checkpoint.value.clone()),
+        ),
         configs.collect(),
     );
     for stage in stages {
         graph.add(stage);
     }
     connect(&mut graph);
+    delivery::check(manifest, &graph, found);
     component::open(&manifest.operators, &graph, components, found);
     traps::check(manifest, &graph, found);
     graph

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, fmt};
 use mosaik_streams::Encoding;
 
 use super::{
-    Edge, Graph, OperatorStage, Role, Stage, StageKey, StageKind, StatePolicy, StreamConfig,
-    StreamName,
+    CheckpointConfig, Edge, Graph, OperatorStage, Role, Stage, StageKey, StageKind, StatePolicy,
+    StreamConfig, StreamName,
 };
 use crate::declare::{Declared, Difference, Reload, Section};
 use crate::manifest::{ConsumerKeys, EdgeKeys, MANIFEST, OperatorKeys, ProducerKeys, StreamKeys};
@@ -178,10 +178,19 @@ impl Diff {
 fn own_differences(old: &Graph, new: &Graph) -> impl Iterator<Item = Difference> {
     let compared = [
         ("network", old.network == new.network),
-        ("checkpoint", old.checkpoint == new.checkpoint),
+        ("checkpoint", kept(old) == kept(new)),
     ];
     let differing = compared.into_iter().filter(|(_, is_same)| !is_same);
     differing.filter_map(|(key, _)| MANIFEST.difference(key))
+}
+
+/// Returns the settings of the checkpoints, without the class that is required of the paths.
+fn kept(graph: &Graph) -> Option<CheckpointConfig> {
+    let checkpoint = graph.checkpoint.clone()?;
+    Some(CheckpointConfig {
+        require: None,
+        ..checkpoint
+    })
 }
 
 /// Returns the largest change that differences need.

@@ -9,6 +9,7 @@ mod components;
 mod config_place;
 mod cycle;
 mod data_file;
+mod delivery;
 mod diff;
 mod ends;
 mod load;
@@ -30,13 +31,14 @@ pub use component::ComponentInfo;
 pub use components::{Components, OpenRefusal, Unusable};
 pub(crate) use config_place::hint as config_hint;
 pub use data_file::{DataFile, MAX_DATA_FILE_BYTES};
+pub use delivery::{Deliveries, PathDelivery, WeakestPart};
 pub use diff::{Change, Diff, EdgeChange, StageChange, StreamChange};
 pub use load::{Loaded, load};
 pub use places::{Part, Places};
 pub use steps::Step;
 
 pub use crate::code::Code;
-pub use crate::connector::{DataFormat, SinkConfig, SourceConfig};
+pub use crate::connector::{DataFormat, Delivery, DeliveryClass, SinkConfig, SourceConfig};
 pub use crate::declare::{Difference, Guarded, PortName, Reload, StageName, StreamName};
 pub use crate::manifest::{
     Backoff, CheckpointConfig, ComponentSource, Condition, ConsumerSettings, DEFAULT_BUFFER_BYTES,

@@ -56,7 +56,7 @@ impl Components for Described {
     }
 }
 
-fn try_load(text: &str) -> Result<Loaded, Diagnostics> {
+pub(super) fn try_load(text: &str) -> Result<Loaded, Diagnostics> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mosaik.yaml");
     std::fs::write(&file, text).unwrap();
@@ -64,7 +64,7 @@ fn try_load(text: &str) -> Result<Loaded, Diagnostics> {
     load(&file, &env, &Described)
 }
 
-fn graph(text: &str) -> Graph {
+pub(super) fn graph(text: &str) -> Graph {
     try_load(text)
         .unwrap_or_else(|wrong| panic!("{text}\n{wrong}"))
         .graph

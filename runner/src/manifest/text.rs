@@ -14,8 +14,8 @@ use super::{
 };
 use crate::declare::{
     Declared, Diagnostic, Entry, Environment, Guarded, Kind, Located, Node, Reader, Section, Shape,
-    Source, Span, Value, WHOLE, nearest, nested, parse_yaml, read_located, read_section, section,
-    text, words,
+    Source, Span, Value, WHOLE, nearest, parse_yaml, read_located, read_section, section, text,
+    words,
 };
 
 /// Maximum number of streams, and of stages of each kind: 1024.
@@ -36,7 +36,7 @@ section! {
         /// The process that runs the manifest.
         node: Option<Located<NodeConfig>> = located(), unset("defaults"), retune in graph;
         /// Checkpoints, from which the graph resumes after a restart of the process.
-        checkpoint: Option<CheckpointConfig> = nested::<CheckpointConfig>(),
+        checkpoint: Option<Located<CheckpointConfig>> = located(),
             unset("none: a process starts with empty state, and reads its files from the beginning"),
             restart("`checkpoint` changes: the folder or the interval of checkpoints differs");
         /// Every stream by name; `{}` is enough.
@@ -60,7 +60,7 @@ pub(crate) struct Manifest {
     /// Whether there is a `network` that is invalid.
     pub(crate) broken_network: bool,
     pub(crate) node: NodeDecl,
-    pub(crate) checkpoint: Option<CheckpointConfig>,
+    pub(crate) checkpoint: Option<Located<CheckpointConfig>>,
     pub(crate) streams: Vec<StreamDecl>,
     /// Declared streams with an invalid declaration. Using them is not reported as another mistake.
     pub(crate) broken_streams: HashSet<String>,

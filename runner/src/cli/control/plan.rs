@@ -1,6 +1,6 @@
 //! `mosaik-runner plan`.
 
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -9,10 +9,12 @@ use super::{NodeArgs, args::node_name};
 use crate::{
     cli::{Exit, harmless, print, print_stderr},
     control::{Address, Answer, AskError, Request, find},
-    graph::Step,
+    graph::{PathDelivery, Step},
 };
 
 /// Show the steps of a running node to switch to a manifest. Changes nothing.
+///
+/// The delivery class of each path follows where it changes.
 ///
 /// Without `--name`, the plan is for the node that runs the same file, or else for the only node of this machine.
 #[derive(Debug, Args)]
@@ -42,12 +44,16 @@ pub(in crate::cli) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
         }
     };
     let path = std::path::absolute(&args.manifest).context("no such manifest")?;
-    let steps = match found.client.ask(&Request::Plan { path }) {
-        Ok(Answer::Plan { steps, warnings }) => {
+    let (steps, delivery) = match found.client.ask(&Request::Plan { path }) {
+        Ok(Answer::Plan {
+            steps,
+            delivery,
+            warnings,
+        }) => {
             if !warnings.is_empty() {
                 print_stderr(harmless(&warnings).trim_end());
             }
-            steps
+            (steps, delivery)
         }
         Ok(_) => return Err(AskError::Unexpected.into()),
         Err(AskError::Refused(mistakes)) => {
@@ -59,18 +65,22 @@ pub(in crate::cli) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
     let text = if args.json {
         serde_json::to_string(&steps)? + "\n"
     } else {
-        harmless(&shown(&steps))
+        harmless(&shown(&steps, &delivery))
     };
     print(&text)?;
     Ok(Exit::Success)
 }
 
-fn shown(steps: &[Step]) -> String {
+fn shown(steps: &[Step], delivery: &[PathDelivery]) -> String {
     if steps.iter().all(Step::is_keep) {
         return "nothing changes\n".to_owned();
     }
     let lines: Vec<_> = steps.iter().map(|step| format!("{step:8}")).collect();
     let mut text = lines.join("\n") + "\n";
+    for path in delivery {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "delivery {path}");
+    }
     if steps.iter().any(Step::is_restart) {
         text.push_str("a reload refuses this, unless the node was started with --allow-restart\n");
     }

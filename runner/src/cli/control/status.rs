@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     cli::{Exit, harmless, print},
+    graph::Deliveries,
     operator::CounterClass,
     topology::report::{ChannelStatus, Outcome, StageStatus, Status},
 };
@@ -17,7 +18,7 @@ use crate::{
 /// Default time over which rates are measured: 500 ms.
 const WINDOW_MS: u64 = 500;
 
-/// Show the stages, subscriptions, streams, peers and last reload of a running node.
+/// Show the stages, subscriptions, streams, delivery classes, peers and last reload of a running node.
 ///
 /// Rates are averages over 500 ms.
 #[derive(Debug, Args)]
@@ -142,6 +143,7 @@ fn shown(status: &Status) -> String {
         3,
         &rows,
     ));
+    text.push_str(&delivery(&status.delivery));
     if status.peer.is_some() {
         let count = status.peers.len();
         let s = if count == 1 { "" } else { "s" };
@@ -167,6 +169,38 @@ fn shown(status: &Status) -> String {
             Outcome::Incomplete => "INCOMPLETE",
         };
         let _ = writeln!(text, "\nlast reload, {ago} ago: {how}\n{}", reload.text);
+    }
+    text
+}
+
+/// Formats the delivery class of each path, with the part that it comes from.
+fn delivery(all: &Deliveries) -> String {
+    if all.paths.is_empty() {
+        return String::new();
+    }
+    let rows = all.paths.iter().map(|path| {
+        let why = path.weakest.as_ref();
+        vec![
+            path.path.join(" -> "),
+            path.class.to_string(),
+            why.map_or_else(
+                || "-".to_owned(),
+                |why| format!("{}: {}", why.part, why.reason),
+            ),
+        ]
+    });
+    let rows: Vec<_> = rows.collect();
+    let mut text = format!(
+        "\n{}",
+        table(&["PATH", "DELIVERY", "WEAKEST PART"], 3, &rows)
+    );
+    if all.more > 0 {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "  {} more paths, all together {}",
+            all.more, all.class
+        );
     }
     text
 }

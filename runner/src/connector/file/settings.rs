@@ -8,8 +8,8 @@ use mosaik_streams::Encoding;
 use super::{FileReader, Follower, append::open_for_append, columns, sample};
 use crate::{
     connector::{
-        CsvInput, CsvOutput, Delimiter, Format, OpenError, Problem, Resource, Sink, SinkContext,
-        SinkSettings, Source, SourceContext, SourceSettings,
+        CsvInput, CsvOutput, Delimiter, Delivery, Format, OpenError, Problem, Resource, Sink,
+        SinkContext, SinkSettings, Source, SourceContext, SourceSettings,
         format::{
             self,
             csv::settings::{CsvRead, Dialect, needs_csv},
@@ -94,6 +94,11 @@ impl FileSink {
         }
     }
 
+    /// Returns whether the path is that of a device or of an open file of the process.
+    fn is_device(&self) -> bool {
+        self.path.starts_with("/dev") || self.path.starts_with("/proc")
+    }
+
     /// Returns the settings of `csv`, if rows are written to a stream that is JSON or not.
     pub(super) fn csv(&self, is_json: bool) -> Option<(Dialect, CsvOutput)> {
         let by_extension = || is_json.then(|| Format::of_extension(&self.path));
@@ -146,6 +151,19 @@ impl SourceSettings for FileSource {
         Some(self.cut().format)
     }
 
+    fn delivery(&self, has_checkpoints: bool) -> Delivery {
+        match (has_checkpoints, self.follow) {
+            (true, _) => Delivery::EXACTLY_ONCE,
+            (false, false) => Delivery::at_least_once(
+                "without `checkpoint`, the next start reads the file from its beginning",
+            ),
+            (false, true) => Delivery::at_most_once(
+                "without `checkpoint`, lines that are rotated away before the next start are lost",
+            )
+            .because_of("follow"),
+        }
+    }
+
     fn resources(&self) -> Vec<Resource> {
         vec![Resource::ReadFile(self.path.clone())]
     }
@@ -191,7 +209,7 @@ impl SinkSettings for FileSink {
 
     fn probe(&self) -> Result<(), Problem> {
         // The meaning of these paths depends on the process.
-        if self.path.starts_with("/dev") || self.path.starts_with("/proc") {
+        if self.is_device() {
             return Ok(());
         }
         files::check_appendable(&self.path).map_err(|error| {
@@ -212,6 +230,19 @@ impl SinkSettings for FileSink {
         match self.csv(false) {
             Some((dialect, csv)) => columns::has_header(&self.path, dialect, &csv.header),
             None => Ok(()),
+        }
+    }
+
+    fn delivery(&self, has_checkpoints: bool) -> Delivery {
+        match (has_checkpoints, self.is_device()) {
+            (true, false) => Delivery::EXACTLY_ONCE,
+            (true, true) => {
+                Delivery::at_least_once("records written to a device cannot be taken back")
+                    .because_of("path")
+            }
+            (false, _) => Delivery::at_least_once(
+                "without `checkpoint`, the next start appends its output to that of the last one",
+            ),
         }
     }
 

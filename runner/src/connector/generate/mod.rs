@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use mosaik_streams::Encoding;
 
 use self::source::Generator;
-use super::{ConfigError, Format, OpenError, Source, SourceContext, SourceSettings};
+use super::{ConfigError, Delivery, Format, OpenError, Source, SourceContext, SourceSettings};
 use crate::declare::{self, number, section};
 
 /// Largest size of a generated record: 1 MiB.
@@ -54,6 +54,13 @@ impl SourceSettings for Generate {
 
     fn format(&self) -> Option<Format> {
         None
+    }
+
+    fn delivery(&self, has_checkpoints: bool) -> Delivery {
+        if has_checkpoints {
+            return Delivery::EXACTLY_ONCE;
+        }
+        Delivery::at_least_once("without `checkpoint`, the next start generates all records again")
     }
 
     fn sample(&self) -> Option<Vec<Vec<u8>>> {

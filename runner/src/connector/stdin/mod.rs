@@ -4,7 +4,8 @@ mod source;
 
 use self::source::StdinReader;
 use super::{
-    CsvInput, Delimiter, Format, OpenError, Resource, Source, SourceContext, SourceSettings,
+    CsvInput, Delimiter, Delivery, Format, OpenError, Resource, Source, SourceContext,
+    SourceSettings,
     format::{
         self,
         csv::settings::{CsvRead, needs_csv},
@@ -42,6 +43,10 @@ impl StdinSource {
 impl SourceSettings for StdinSource {
     fn format(&self) -> Option<Format> {
         Some(self.cut().format)
+    }
+
+    fn delivery(&self, _: bool) -> Delivery {
+        Delivery::at_most_once("standard input cannot be read again")
     }
 
     fn resources(&self) -> Vec<Resource> {

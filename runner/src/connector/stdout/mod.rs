@@ -9,7 +9,7 @@ use std::{
 use futures::future::BoxFuture;
 
 use super::{
-    CsvEncoder, CsvOutput, Delimiter, Format, OpenError, Sink, SinkContext, SinkSettings,
+    CsvEncoder, CsvOutput, Delimiter, Delivery, Format, OpenError, Sink, SinkContext, SinkSettings,
     format::{
         self,
         csv::{encoder::Heading, settings::needs_csv},
@@ -36,6 +36,10 @@ fn is_csv(stdout: &Stdout, cx: &mut Reader<'_>, fields: Fields<'_>) {
 impl SinkSettings for Stdout {
     fn format(&self) -> Option<Format> {
         self.format.or(self.csv.as_ref().map(|_| Format::Csv))
+    }
+
+    fn delivery(&self, _: bool) -> Delivery {
+        Delivery::at_least_once("printed records cannot be taken back and may be printed again")
     }
 
     fn reader(&self) -> Option<&'static str> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    graph::Step,
+    graph::{Deliveries, Step},
     operator::CounterClass,
     stage::{Inputs, OperatorCounter},
 };
@@ -37,6 +37,9 @@ pub struct Status {
     pub edges: Vec<EdgeStatus>,
     /// All streams of the manifest, sorted by name.
     pub streams: Vec<StreamStatus>,
+    /// The delivery class of each path.
+    #[serde(default)]
+    pub delivery: Deliveries,
     /// The other nodes in its catalog.
     pub peers: Vec<PeerStatus>,
     /// Mistakes in the setup of nodes that were detected recently, one sentence each.

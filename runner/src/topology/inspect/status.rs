@@ -65,6 +65,7 @@ impl Observer {
             stages: stages.collect(),
             edges: edges(&view),
             streams: streams(&view),
+            delivery: view.graph.deliveries(),
             peers: if is_shared { peers(&view) } else { Vec::new() },
             problems: problems(&view),
             reloads: view.reloads.iter().cloned().collect(),

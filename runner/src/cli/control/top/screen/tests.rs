@@ -6,6 +6,7 @@ use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
 use crate::{
+    graph::Deliveries,
     stage::Inputs,
     topology::report::{ChannelStatus, EdgeStatus, StageStatus, StreamStatus},
 };
@@ -89,6 +90,7 @@ fn status() -> Status {
             rate: None,
         }],
         peers: vec![],
+        delivery: Deliveries::default(),
         problems: vec![],
         reloads: vec![
             Reload::refused(
