@@ -7,8 +7,8 @@ use super::{
     parallel::{MAX_INSTANCES, key_fields},
 };
 use crate::declare::{
-    Declared, Kind, Node, Reader, Shape, Spanned, StreamName, Value, count, duration, nested,
-    read_section, section, size, stream_name, words,
+    Declared, Diagnostic, Kind, Node, Reader, Shape, Spanned, StreamName, Value, count, duration,
+    nested, read_section, section, size, stream_name, words,
 };
 
 pub(crate) const MIN_MEMORY: u64 = 1 << 20;
@@ -50,14 +50,38 @@ section! {
         /// Interval of calls without a record.
         pub tick: Option<Duration> = duration(MIN_TIME, MAX_INTERVAL), unset("never"), retune;
         /// Interval at which its state is saved in memory, for the instance that follows a failure. It is saved only
-        /// while it is used.
-        pub checkpoint: Option<Duration> = duration(MIN_TIME, MAX_INTERVAL), unset("`1s`"), retune;
+        /// while it is used. Checkpoints that survive the process are set at the top of the manifest.
+        pub checkpoint: Option<Duration> = snapshots(), unset("`1s`"), retune;
         /// Instances that run in parallel, each on its own thread.
         pub instances: usize = count(1, MAX_INSTANCES), default(1), swap;
         /// Field, or list of fields, whose value selects the instance for a record. Needs JSON.
         pub key: Option<Vec<String>> = key_fields(), unset("any free instance; output in order"), swap;
         /// Access to resources other than its streams.
         pub allow: Grants = nested::<Grants>(), empty("nothing"), swap;
+    }
+}
+
+/// The interval of snapshots in memory. A mapping is probably meant for the checkpoints of the graph.
+fn snapshots() -> Kind<Duration> {
+    let kind = duration(MIN_TIME, MAX_INTERVAL);
+    let read = kind.read;
+    let reads = move |cx: &mut Reader<'_>, node: &Node, what: &str| {
+        if let Value::Mapping(_) = &node.value {
+            cx.note(
+                Diagnostic::error("`checkpoint` of an operator is a duration")
+                    .at(node.span, "expected a duration")
+                    .help(
+                        "it is the interval of the operator's snapshots in memory; checkpoints of the graph are set at \
+                         the top of the manifest: `checkpoint: {every: 1s}`",
+                    ),
+            );
+            return None;
+        }
+        read(cx, node, what)
+    };
+    Kind {
+        read: Box::new(reads),
+        ..kind
     }
 }
 
