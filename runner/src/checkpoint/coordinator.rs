@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use mosaik_streams::FramesProducer;
@@ -15,6 +15,7 @@ use tokio::{
 use super::{
     Begun, Gate, Ledger, LedgerError, Line, StageId, Stages,
     line::{Event, Note},
+    progress::{Cause, GivenUp, LastCheckpoint, SharedProgress},
     round::{Members, Round, take},
 };
 
@@ -60,6 +61,7 @@ struct Shared {
     gates: Mutex<BTreeMap<String, Arc<Gate>>>,
     /// The number of starts and ends of stages.
     changes: watch::Sender<u64>,
+    progress: SharedProgress,
 }
 
 /// A request to the coordinator.
@@ -92,6 +94,7 @@ impl Checkpoints {
             members: Mutex::default(),
             gates: Mutex::default(),
             changes: watch::Sender::default(),
+            progress: SharedProgress::new(every),
         });
         let coordinator = Coordinator {
             shared: Arc::clone(&shared),
@@ -166,6 +169,16 @@ impl Checkpoints {
     /// Returns the number of the last committed checkpoint; 0 if there is none.
     pub fn committed(&self) -> u64 {
         *self.shared.committed.borrow()
+    }
+
+    /// Returns when checkpoints were taken and why some were given up, as it goes on.
+    pub fn progress(&self) -> SharedProgress {
+        self.shared.progress.clone()
+    }
+
+    /// Notes the checkpoint of an earlier process, from which this one goes on.
+    pub fn continue_from(&self, last: LastCheckpoint) {
+        self.shared.progress.lock().continue_from(last);
     }
 
     /// Returns a watch on the number of the last committed checkpoint.
@@ -256,7 +269,10 @@ impl Coordinator {
                     take(&mut self.shared.members(), None, note);
                     continue;
                 }
-                _ = ticks.tick() => None,
+                now = ticks.tick() => {
+                    self.shared.progress.lock().tick(now);
+                    None
+                }
             };
             let Some(Ask { request, answer }) = ask else {
                 self.round(false).await;
@@ -288,22 +304,25 @@ impl Coordinator {
     /// Takes one checkpoint.
     async fn round(&mut self, is_last: bool) -> Outcome {
         if self.ledger.is_none() {
-            return given_up("an earlier one could not be written".to_owned());
+            let reason = "an earlier one could not be written".to_owned();
+            return self.give_up(GivenUp::new(Cause::Unwritten, reason));
         }
         if self.is_over {
             return given_up("the node stops".to_owned());
         }
         self.is_over = is_last;
-        if let Some(stage) = self.shared.members().missing() {
+        let missing = self.shared.members().missing().cloned();
+        if let Some(stage) = missing {
             if !std::mem::replace(&mut self.is_missing_logged, true) {
                 tracing::warn!("no more checkpoints: {stage} has failed, and its state is lost");
             }
-            return given_up(format!("{stage} has failed"));
+            return self.give_up(failed(&stage));
         }
         self.is_missing_logged = false;
         let mut round = Round::new(self.next);
         self.next += 1;
         let began = Instant::now();
+        self.shared.progress.lock().begin(began);
         // A stage that starts from here on does not hear of this checkpoint.
         self.changes.mark_unchanged();
         self.shared.begun.send_replace(Begun {
@@ -315,34 +334,52 @@ impl Coordinator {
                 #[cfg(test)]
                 self.shared.last.send_replace(stages.clone());
                 let number = round.number();
+                let state_bytes = stages.values().map(StageImage::state_bytes).sum();
                 let commit = move |ledger: &mut Ledger| ledger.commit(number, &stages);
                 let outcome = self.write(commit).await;
                 tracing::debug!(?outcome, took = ?began.elapsed(), "checkpoint");
-                if outcome
-                    != (Outcome::Committed {
-                        number: round.number(),
-                    })
-                {
-                    self.shared.given_up.send_replace(round.number());
+                if let Outcome::GivenUp { reason } = outcome {
+                    self.shared.given_up.send_replace(number);
+                    return self.give_up(GivenUp::new(Cause::Unwritten, reason));
                 }
+                self.shared.progress.lock().complete(LastCheckpoint {
+                    number,
+                    taken: SystemTime::now(),
+                    state_bytes,
+                    took: Some(began.elapsed()),
+                });
                 outcome
             }
             Err(reason) => {
                 self.shared.given_up.send_replace(round.number());
-                tracing::debug!("checkpoint {} given up: {reason}", round.number());
-                given_up(reason)
+                tracing::debug!("checkpoint {} given up: {}", round.number(), reason.reason);
+                self.give_up(reason)
             }
         }
     }
 
-    async fn collect(&mut self, round: &mut Round, began: Instant) -> Result<Stages, String> {
+    /// Notes a checkpoint that is given up, and logs a warning if one is due.
+    fn give_up(&self, given: GivenUp) -> Outcome {
+        let reason = given.reason.clone();
+        let warning = self.shared.progress.lock().give_up(given, Instant::now());
+        if let Some(warning) = warning {
+            tracing::warn!("{warning}");
+        }
+        given_up(reason)
+    }
+
+    async fn collect(
+        &mut self,
+        round: &mut Round,
+        began: Instant,
+    ) -> Result<Stages, GivenUp> {
         let deadline = began + self.every.max(ALIGNMENT_MAX);
         loop {
             if let Some(reason) = round.refused() {
-                return Err(reason.to_owned());
+                return Err(GivenUp::new(Cause::Refused, reason.to_owned()));
             }
             if let Some(stage) = self.shared.members().missing() {
-                return Err(format!("{stage} has failed"));
+                return Err(failed(stage));
             }
             if let Some(images) = round.complete(&self.shared.members()) {
                 return Ok(images);
@@ -352,11 +389,18 @@ impl Coordinator {
                 noted = timeout_at(deadline, self.incoming.recv()) => match noted {
                     Ok(Some(note)) => take(&mut self.shared.members(), Some(round), note),
                     // `shared` owns a sender.
-                    Ok(None) => return Err("the node ends".to_owned()),
+                    Ok(None) => {
+                        return Err(GivenUp::new(Cause::Changed, "the node ends".to_owned()));
+                    }
                     Err(_) => {
                         let members = self.shared.members();
-                        let stages: Vec<_> = round.waits_for(&members).map(StageId::as_str).collect();
-                        return Err(format!("no barrier has passed {}", stages.join(", ")));
+                        let stages: Vec<_> = round.waits_for(&members).cloned().collect();
+                        let names: Vec<_> = stages.iter().map(StageId::as_str).collect();
+                        let reason = format!("no barrier has passed {}", names.join(", "));
+                        return Err(GivenUp {
+                            stages,
+                            ..GivenUp::new(Cause::Slow, reason)
+                        });
                     }
                 },
                 Ok(()) = self.changes.changed() => {
@@ -365,7 +409,8 @@ impl Coordinator {
                         take(&mut self.shared.members(), Some(round), note);
                     }
                     if round.complete(&self.shared.members()).is_none() {
-                        return Err("a stage has started or ended".to_owned());
+                        let reason = "a stage has started or ended".to_owned();
+                        return Err(GivenUp::new(Cause::Changed, reason));
                     }
                 }
             }
@@ -397,6 +442,10 @@ impl Coordinator {
         tracing::error!("no more checkpoints: {reason}");
         given_up(reason)
     }
+}
+
+fn failed(stage: &StageId) -> GivenUp {
+    GivenUp::new(Cause::Failed, format!("{stage} has failed"))
 }
 
 const fn given_up(reason: String) -> Outcome {

@@ -43,6 +43,13 @@ pub struct Image {
     pub stages: Stages,
 }
 
+impl Image {
+    /// Returns the size of the states of all operators, in bytes.
+    pub fn state_bytes(&self) -> u64 {
+        self.stages.values().map(StageImage::state_bytes).sum()
+    }
+}
+
 /// What a stage has noted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -113,6 +120,14 @@ impl StageImage {
         matches!(self, Self::Operator { component, .. } if component == hash)
     }
 
+    /// Returns the size of the states of an operator's instances, in bytes; 0 for other stages.
+    pub fn state_bytes(&self) -> u64 {
+        match self {
+            Self::Operator { instances, .. } => instances.iter().map(InstanceImage::bytes).sum(),
+            Self::Source { .. } | Self::Sink { .. } => 0,
+        }
+    }
+
     /// Returns true if the stage has nothing more to do.
     pub const fn is_ended(&self) -> bool {
         match self {
@@ -133,4 +148,13 @@ pub struct InstanceImage {
     pub kept: u64,
     /// The entries: key, if the state is kept by key, and value.
     pub entries: Vec<(Option<Vec<u8>>, Vec<u8>)>,
+}
+
+impl InstanceImage {
+    /// Returns the size of its keys and values, in bytes.
+    pub fn bytes(&self) -> u64 {
+        let entries = self.entries.iter();
+        let bytes = entries.map(|(key, value)| key.as_ref().map_or(0, Vec::len) + value.len());
+        bytes.sum::<usize>() as u64
+    }
 }

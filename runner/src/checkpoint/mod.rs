@@ -13,6 +13,7 @@ mod image;
 mod ledger;
 mod line;
 mod next_line;
+mod progress;
 #[cfg(test)]
 mod random;
 mod round;
@@ -24,4 +25,5 @@ pub use self::{
     ledger::{Ledger, LedgerError},
     line::{Alignment, Begun, Line, Signal, SourceSignal},
     next_line::NextLine,
+    progress::{Cause, GivenUp, LastCheckpoint, Progress, SharedProgress},
 };

@@ -219,10 +219,13 @@ impl Node {
             discovery,
             self.totals.clone(),
         );
-        self.observer.publish(view.with(
+        let view = view.with(
             self.stages.keys().cloned().collect(),
             self.stages.inlets().controls().clone(),
             self.outlets.controls(),
-        ));
+        );
+        let checkpoints = self.stages.checkpoints();
+        let checkpoints = checkpoints.map(|checkpoints| checkpoints.progress());
+        self.observer.publish(view.with_checkpoints(checkpoints));
     }
 }

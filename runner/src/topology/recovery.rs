@@ -17,7 +17,7 @@ use super::{
     streams::log_id,
 };
 use crate::{
-    checkpoint::{Checkpoints, Image, Ledger, LedgerError, StageImage, Stages as Noted},
+    checkpoint::{Checkpoints, Image, LastCheckpoint, Ledger, LedgerError, StageImage, Stages as Noted},
     files,
     graph::{CheckpointConfig, Graph, StageKey, StatePolicy, StreamName},
     stage::RestoredState,
@@ -32,6 +32,8 @@ struct Opened {
     ledger: Ledger,
     config: CheckpointConfig,
     image: Option<Image>,
+    /// The checkpoint that an earlier process left.
+    last: Option<LastCheckpoint>,
 }
 
 /// Returns the folder of a node's checkpoints.
@@ -81,6 +83,12 @@ impl Recovery {
             );
         }
         Ok(Self(Some(Opened {
+            last: image.as_ref().map(|image| LastCheckpoint {
+                number: image.number,
+                taken: image.taken,
+                state_bytes: image.state_bytes(),
+                took: None,
+            }),
             ledger,
             config,
             image,
@@ -151,8 +159,17 @@ impl Recovery {
 
     /// Starts to take checkpoints.
     pub(super) fn start(self) -> Option<Checkpoints> {
-        let Opened { ledger, config, .. } = self.0?;
-        Some(Checkpoints::start(ledger, config.every))
+        let Opened {
+            ledger,
+            config,
+            last,
+            ..
+        } = self.0?;
+        let checkpoints = Checkpoints::start(ledger, config.every);
+        if let Some(last) = last {
+            checkpoints.continue_from(last);
+        }
+        Some(checkpoints)
     }
 }
 

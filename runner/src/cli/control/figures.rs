@@ -14,6 +14,13 @@ pub(in crate::cli) fn short(count: f64) -> String {
     }
 }
 
+/// Formats a size: `1.2 MB`, `512 B`.
+pub(in crate::cli) fn bytes(count: u64) -> String {
+    let text = short(count as f64);
+    let space = if text.contains(' ') { "" } else { " " };
+    format!("{text}{space}B")
+}
+
 /// Formats a rate; empty if none was measured.
 pub(in crate::cli) fn rate(rate: Option<f64>) -> String {
     rate.map_or_else(String::new, |rate| format!("{}/s", short(rate)))
@@ -94,6 +101,7 @@ mod tests {
             shown,
             ["0", "0.3", "7", "999", "1.2 k", "57 k", "2.5 M", "30 T"]
         );
+        assert_eq!([bytes(999), bytes(1_200_000)], ["999 B", "1.2 MB"]);
         let spans: Vec<_> = [4200, 200_000, 7_500_000, 90_000_000].map(span).into();
         assert_eq!(spans, ["4.2s", "3m 20s", "2h 5m", "1d 1h"]);
     }

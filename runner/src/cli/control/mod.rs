@@ -1,6 +1,7 @@
 //! The commands that query or control a running node.
 
 mod args;
+mod checkpoints;
 pub(super) mod down;
 pub(super) mod explain;
 pub(super) mod figures;

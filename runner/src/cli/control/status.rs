@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{
     NodeArgs,
+    checkpoints::checkpoints,
     figures::{rate, reasons, short, span, table},
 };
 use crate::{
@@ -49,6 +50,9 @@ fn shown(status: &Status) -> String {
     let _ = writeln!(text, "{}", headline(status));
     if let Some(peer) = &status.peer {
         let _ = writeln!(text, "peer {peer} listens on {}", status.listens.join(", "));
+    }
+    if let Some(checkpoint) = &status.checkpoint {
+        text.push_str(&checkpoints(checkpoint));
     }
     text.push('\n');
     let rows: Vec<_> = status

@@ -49,11 +49,24 @@ impl Observer {
                 lines.push(format!("{} does not run", reader.key));
             }
         }
+        lines.extend(checkpoints(&view, name));
         if config.settings.scope == Scope::Network {
             lines.extend(problems(&view));
         }
         Ok(lines)
     }
+}
+
+/// Explains that the last checkpoint was given up because of a stage at this stream.
+fn checkpoints(view: &View, name: &StreamName) -> Option<String> {
+    let progress = view.checkpoints.as_ref()?.read();
+    let given = progress.reason()?;
+    let mut stages = view.graph.readers(name).chain(view.graph.writers(name));
+    let is_here = stages.any(|stage| {
+        let name = stage.key.to_string();
+        given.stages.iter().any(|waits| waits.as_str() == name)
+    });
+    is_here.then(|| format!("the last checkpoint was given up: {}", given.reason))
 }
 
 fn writing(view: &View, name: &StreamName, config: &StreamConfig) -> Vec<String> {

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::{report::Reload, totals::RunTotals};
 use crate::{
+    checkpoint::SharedProgress,
     graph::{Edge, Graph, StageKey, StreamConfig, StreamName},
     topology::build::transcoder,
 };
@@ -45,6 +46,8 @@ pub(in crate::topology) struct View {
     pub(super) producers: BTreeMap<StreamName, ProducerControl>,
     /// The running stages.
     pub(super) running: BTreeSet<StageKey>,
+    /// `None` if the node takes no checkpoints.
+    pub(super) checkpoints: Option<SharedProgress>,
     pub(super) reloads: VecDeque<Reload>,
 }
 
@@ -149,6 +152,7 @@ impl View {
             edges: BTreeMap::new(),
             producers: BTreeMap::new(),
             running: BTreeSet::new(),
+            checkpoints: None,
             reloads: VecDeque::new(),
         }
     }
@@ -165,6 +169,14 @@ impl View {
             edges,
             producers,
             running,
+            ..self
+        }
+    }
+
+    /// Adds the checkpoints of the node.
+    pub(in crate::topology) fn with_checkpoints(self, checkpoints: Option<SharedProgress>) -> Self {
+        Self {
+            checkpoints,
             ..self
         }
     }

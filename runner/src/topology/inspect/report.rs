@@ -37,6 +37,9 @@ pub struct Status {
     pub edges: Vec<EdgeStatus>,
     /// All streams of the manifest, sorted by name.
     pub streams: Vec<StreamStatus>,
+    /// Its checkpoints; `null` if the manifest has no `checkpoint`.
+    #[serde(default)]
+    pub checkpoint: Option<CheckpointStatus>,
     /// The delivery class of each path.
     #[serde(default)]
     pub delivery: Deliveries,
@@ -47,6 +50,30 @@ pub struct Status {
     pub problems: Vec<String>,
     /// The most recent reloads, oldest first.
     pub reloads: Vec<Reload>,
+}
+
+/// The checkpoints of a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointStatus {
+    /// Number of the last complete one; 0 if there is none yet.
+    pub number: u64,
+    /// Time since it was complete, in milliseconds.
+    pub age_ms: Option<u64>,
+    /// Size of the states of operators in it, in bytes.
+    pub state_bytes: u64,
+    /// Time from its beginning until it was durable, in milliseconds; `null` if an earlier process took it.
+    pub took_ms: Option<f64>,
+    /// Time between two checkpoints, in milliseconds.
+    pub every_ms: u64,
+    /// Time until the next one begins, in milliseconds; 0 while one is being taken.
+    pub next_ms: u64,
+    /// Time since the current one began, in milliseconds; `null` if none is being taken.
+    pub running_ms: Option<u64>,
+    /// Number of those that were given up since the start, by reason: `slow`, `changed`, `refused`, `failed`,
+    /// `unwritten`.
+    pub given_up: BTreeMap<String, u64>,
+    /// The reason of the latest one that was given up, if none was complete since.
+    pub reason: Option<String>,
 }
 
 /// The state and counters of a stage.

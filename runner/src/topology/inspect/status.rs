@@ -15,10 +15,12 @@ use mosaik_streams::{
 use super::{
     Observer,
     observer::View,
-    report::{ChannelStatus, EdgeStatus, PeerStatus, StageStatus, Status, StreamStatus},
+    report::{
+        ChannelStatus, CheckpointStatus, EdgeStatus, PeerStatus, StageStatus, Status, StreamStatus,
+    },
     summary::{StageSummary, Summary, add},
 };
-use crate::{graph::Scope, stage::End};
+use crate::{checkpoint::Progress, graph::Scope, stage::End};
 
 /// Maximum number of other nodes that a status lists: 1000. A large network has more.
 pub const PEERS_SHOWN_MAX: usize = 1000;
@@ -65,6 +67,10 @@ impl Observer {
             stages: stages.collect(),
             edges: edges(&view),
             streams: streams(&view),
+            checkpoint: view
+                .checkpoints
+                .as_ref()
+                .map(|progress| checkpoint(&progress.read())),
             delivery: view.graph.deliveries(),
             peers: if is_shared { peers(&view) } else { Vec::new() },
             problems: problems(&view),
@@ -102,6 +108,30 @@ impl Observer {
         summary.note_readers_that_left(&view.graph);
         summary.note_closed(&view.graph);
         summary
+    }
+}
+
+fn checkpoint(progress: &Progress) -> CheckpointStatus {
+    let last = progress.last();
+    let age = last.map(|last| {
+        SystemTime::now()
+            .duration_since(last.taken)
+            .unwrap_or_default()
+    });
+    let took = last.and_then(|last| last.took);
+    let given_up = progress.given_up().iter();
+    CheckpointStatus {
+        number: last.map_or(0, |last| last.number),
+        age_ms: age.map(ms),
+        state_bytes: last.map_or(0, |last| last.state_bytes),
+        took_ms: took.map(|took| took.as_secs_f64() * 1000.0),
+        every_ms: ms(progress.every()),
+        next_ms: ms(progress.due_in()),
+        running_ms: progress.running_for().map(ms),
+        given_up: given_up
+            .map(|(cause, count)| (cause.name().to_owned(), *count))
+            .collect(),
+        reason: progress.reason().map(|given| given.reason.clone()),
     }
 }
 

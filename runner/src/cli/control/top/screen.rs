@@ -12,7 +12,7 @@ use ratatui::{
 use super::tables::{edges, stages, streams};
 use crate::{
     cli::{
-        control::{figures::span, status::headline},
+        control::{checkpoints::last_checkpoint, figures::span, status::headline},
         harmless,
     },
     topology::report::{Outcome, Reload, Status},
@@ -80,7 +80,7 @@ impl Screen {
     fn heading(&self) -> Vec<Line<'static>> {
         let status = &self.status;
         let bold = Style::new().add_modifier(Modifier::BOLD);
-        let second = match &status.peer {
+        let mut second = match &status.peer {
             None => "nothing is shared".to_owned(),
             Some(peer) => format!(
                 "peer {peer} on {}, {} others known",
@@ -88,6 +88,9 @@ impl Screen {
                 status.peers.len()
             ),
         };
+        if let Some(checkpoint) = &status.checkpoint {
+            second = format!("{}; {second}", last_checkpoint(checkpoint));
+        }
         vec![
             Line::styled(format!(" {}", harmless(&headline(status))), bold),
             Line::raw(format!(" {second}")),

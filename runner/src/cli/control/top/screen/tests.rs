@@ -90,6 +90,7 @@ fn status() -> Status {
             rate: None,
         }],
         peers: vec![],
+        checkpoint: None,
         delivery: Deliveries::default(),
         problems: vec![],
         reloads: vec![
