@@ -28,6 +28,7 @@ fn every_verb_has_help_with_an_example() {
         "reload",
         "down",
         "check",
+        "checkpoint",
         "graph",
         "new",
         "build",

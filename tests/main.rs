@@ -7,6 +7,7 @@
 mod support;
 
 mod built_operators;
+mod checkpoints;
 mod cli;
 mod conservation;
 mod control;

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Begun, Gate, Ledger, LedgerError, Line, StageId, Stages,
+    Begun, Gate, Ledger, LedgerError, Line, StageId, StageImage, Stages,
     line::{Event, Note},
     progress::{Cause, GivenUp, LastCheckpoint, SharedProgress},
     round::{Members, Round, take},
@@ -368,11 +368,7 @@ impl Coordinator {
         given_up(reason)
     }
 
-    async fn collect(
-        &mut self,
-        round: &mut Round,
-        began: Instant,
-    ) -> Result<Stages, GivenUp> {
+    async fn collect(&mut self, round: &mut Round, began: Instant) -> Result<Stages, GivenUp> {
         let deadline = began + self.every.max(ALIGNMENT_MAX);
         loop {
             if let Some(reason) = round.refused() {

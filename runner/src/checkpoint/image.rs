@@ -124,7 +124,7 @@ impl StageImage {
     pub fn state_bytes(&self) -> u64 {
         match self {
             Self::Operator { instances, .. } => instances.iter().map(InstanceImage::bytes).sum(),
-            Self::Source { .. } | Self::Sink { .. } => 0,
+            Self::Source { .. } | Self::Sink { .. } | Self::Log { .. } => 0,
         }
     }
 

@@ -9,66 +9,40 @@
 
 mod file;
 
+mod error;
+mod found;
+mod guard;
+mod repair;
+
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
     fmt,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    error::LedgerError,
+    guard::is_guarded,
+    repair::{Discarded, Survey},
+};
+use self::{
+    found::{Found, read_states},
+    guard::guarded,
+};
 use super::{Image, InstanceImage, StageId, StageImage, Stages};
 
 /// The version of the format that this program writes. It reads this one only.
-const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 /// The name of the file in the folder of the checkpoints.
 const FILE_NAME: &str = "ledger.redb";
 const CHECKPOINT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("checkpoint");
 const STATE: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("state");
 const LAST: &str = "last";
-
-/// The reason that the checkpoints of a node cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// Another process has opened the file.
-    #[error(
-        "the checkpoints in {folder} are in use by another process: stop it, or set another `checkpoint.path`"
-    )]
-    InUse {
-        /// The folder of the checkpoints.
-        folder: PathBuf,
-    },
-    /// The folder or the file cannot be read or written.
-    #[error("the checkpoints in {folder} cannot be used: {reason}")]
-    Io {
-        /// The folder of the checkpoints.
-        folder: PathBuf,
-        /// The reason.
-        reason: String,
-    },
-    /// The file has another format.
-    #[error(
-        "the checkpoints in {folder} have format {found}, and this program reads format {FORMAT}: use the version that \
-         wrote them, or discard them with `up --fresh`"
-    )]
-    Format {
-        /// The folder of the checkpoints.
-        folder: PathBuf,
-        /// The format of the file.
-        found: u32,
-    },
-    /// The content of the file is not what was written.
-    #[error("the checkpoints in {folder} are damaged: {reason}; discard them with `up --fresh`")]
-    Damaged {
-        /// The folder of the checkpoints.
-        folder: PathBuf,
-        /// The reason.
-        reason: String,
-    },
-}
 
 /// The part of the JSON text that every format has.
 #[derive(Debug, Deserialize)]
@@ -141,7 +115,7 @@ impl Ledger {
     /// # Errors
     /// The folder or file cannot be used, has another format, or is damaged. Nothing is changed then.
     pub fn open(folder: &Path) -> Result<(Self, Option<Image>), LedgerError> {
-        Self::of(folder, file::open_or_create(folder)?)
+        guarded(folder, || Self::of(folder, file::open_or_create(folder)?))
     }
 
     /// Returns the last checkpoint in a folder, without using the ledger. Blocks.
@@ -149,30 +123,18 @@ impl Ledger {
     /// # Errors
     /// The file cannot be read, has another format, is damaged, or is in use.
     pub fn read(folder: &Path) -> Result<Option<Image>, LedgerError> {
-        let Some(ledger) = Self::existing(folder)? else {
-            return Ok(None);
-        };
-        Ok(ledger.last()?.and_then(|(_, image)| image))
+        guarded(folder, || {
+            let Some(ledger) = Self::existing(folder)? else {
+                return Ok(None);
+            };
+            Ok(ledger.last()?.and_then(|(_, image)| image))
+        })
     }
 
-    /// Like [`read`](Self::read), and checks the whole file.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    pub fn check(folder: &Path) -> Result<Option<Image>, LedgerError> {
-        let Some(mut ledger) = Self::existing(folder)? else {
-            return Ok(None);
-        };
-        let checked = ledger.database.check_integrity();
-        let reason = match checked {
-            Ok(true) => return Ok(ledger.last()?.and_then(|(_, image)| image)),
-            Ok(false) => "the file had to be repaired; check it again".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        Err(LedgerError::Damaged {
-            folder: folder.to_owned(),
-            reason,
-        })
+    /// Returns the size of the file in a folder; `None` if there is none. Blocks.
+    pub fn file_size(folder: &Path) -> Option<u64> {
+        let found = std::fs::metadata(folder.join(FILE_NAME)).ok()?;
+        found.is_file().then_some(found.len())
     }
 
     fn existing(folder: &Path) -> Result<Option<Self>, LedgerError> {
@@ -197,7 +159,7 @@ impl Ledger {
     ///
     /// # Errors
     /// It cannot be renamed.
-    pub fn set_aside(folder: &Path) -> Result<PathBuf, LedgerError> {
+    fn set_aside(folder: &Path) -> Result<PathBuf, LedgerError> {
         let to = folder.join(format!("{FILE_NAME}.discarded"));
         let renamed = std::fs::rename(folder.join(FILE_NAME), &to);
         renamed.map(|()| to).map_err(|error| LedgerError::Io {
@@ -266,6 +228,20 @@ impl Ledger {
         all.extend(last.stages);
         all.extend(replaced);
         self.write(self.origin, &all)
+    }
+
+    /// Makes a checkpoint that was exported the last one. It keeps its number and time. Blocks.
+    ///
+    /// # Errors
+    /// The file cannot be written. The previous checkpoint stays the last one.
+    pub fn import(&mut self, image: &Image) -> Result<(), LedgerError> {
+        let taken = image.taken.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let origin = Origin {
+            number: image.number,
+            generation: image.generation,
+            taken_ms: u64::try_from(taken.as_millis()).unwrap_or(u64::MAX),
+        };
+        self.write(origin, &image.stages)
     }
 
     /// Discards the last checkpoint. Blocks.
@@ -340,14 +316,21 @@ impl Ledger {
     /// one.
     #[expect(clippy::type_complexity, reason = "it is taken apart at once")]
     fn last(&self) -> Result<Option<((u64, Origin), Option<Image>)>, LedgerError> {
+        let Some(found) = self.found()? else {
+            return Ok(None);
+        };
+        if let Some((stage, reason)) = found.unreadable.first() {
+            return Err(self.damaged(format!("the state of {stage}: {reason}")));
+        }
+        Ok(Some(((found.generation, found.origin), found.image())))
+    }
+
+    /// Returns what the file holds, also if the states of some stages cannot be read.
+    fn found(&self) -> Result<Option<Found>, LedgerError> {
         let Some((text, saved)) = self.content().map_err(|error| self.io(&error))? else {
             return Ok(None);
         };
-        let damaged = |reason: String| LedgerError::Damaged {
-            folder: self.folder.clone(),
-            reason,
-        };
-        let unreadable = |error: serde_json::Error| damaged(error.to_string());
+        let unreadable = |error: serde_json::Error| self.damaged(error.to_string());
         let Version { format } = serde_json::from_slice(&text).map_err(unreadable)?;
         if format != FORMAT {
             return Err(LedgerError::Format {
@@ -356,37 +339,33 @@ impl Ledger {
             });
         }
         let header: Header<'_> = serde_json::from_slice(&text).map_err(unreadable)?;
-        let mut stages = BTreeMap::new();
-        for (
-            stage,
-            Entry {
-                image,
-                instances: count,
-            },
-        ) in header.stages
-        {
-            let mut image = image.into_owned();
-            if let StageImage::Operator { instances, .. } = &mut image {
-                for index in 0..count {
-                    let bytes = saved.get(&(stage.as_str().to_owned(), index));
-                    let bytes = bytes.ok_or_else(|| {
-                        damaged(format!("instance {index} of {stage} has no state"))
-                    })?;
-                    let instance = postcard::from_bytes(bytes)
-                        .map_err(|error| damaged(format!("the state of {stage}: {error}")))?;
-                    instances.push(instance);
-                }
-            }
-            stages.insert(stage, image);
+        let mut found = Found {
+            generation: header.generation,
+            origin: header.checkpoint,
+            stages: BTreeMap::new(),
+            unreadable: Vec::new(),
+            keys: Vec::new(),
+        };
+        for (stage, entry) in header.stages {
+            let mut image = entry.image.into_owned();
+            let Err(reason) = read_states(&stage, &mut image, entry.instances, &saved) else {
+                found.stages.insert(stage, image);
+                continue;
+            };
+            found.unreadable.push((stage, reason));
         }
-        let origin = header.checkpoint;
-        let image = (origin.number > 0).then(|| Image {
-            number: origin.number,
-            generation: origin.generation,
-            taken: UNIX_EPOCH + Duration::from_millis(origin.taken_ms),
-            stages,
-        });
-        Ok(Some(((header.generation, origin), image)))
+        let keys = saved.into_keys();
+        found.keys = keys
+            .map(|(stage, index)| (StageId::new(stage), index))
+            .collect();
+        Ok(Some(found))
+    }
+
+    fn damaged(&self, reason: String) -> LedgerError {
+        LedgerError::Damaged {
+            folder: self.folder.clone(),
+            reason,
+        }
     }
 
     /// Returns the text of the last checkpoint, and the states.

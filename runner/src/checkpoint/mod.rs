@@ -13,6 +13,8 @@ mod image;
 mod ledger;
 mod line;
 mod next_line;
+mod owner;
+mod portable;
 mod progress;
 #[cfg(test)]
 mod random;
@@ -22,8 +24,10 @@ pub use self::{
     coordinator::{Checkpoints, Outcome},
     gate::{Gate, Writer},
     image::{Image, InstanceImage, ReadPosition, StageId, StageImage, Stages},
-    ledger::{Ledger, LedgerError},
+    ledger::{Discarded, FORMAT, Ledger, LedgerError, Survey, is_guarded},
     line::{Alignment, Begun, Line, Signal, SourceSignal},
     next_line::NextLine,
+    owner::Owner,
+    portable::NotPortable,
     progress::{Cause, GivenUp, LastCheckpoint, Progress, SharedProgress},
 };

@@ -23,7 +23,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::signals::Signals;
-use crate::machine::{self, Shortage};
+use crate::{
+    checkpoint::is_guarded,
+    machine::{self, Shortage},
+};
 
 /// The exit code of the process. The numbers are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,7 +219,10 @@ fn explain_shortages() {
             print_stderr(&format!("error: {shortage}"));
             std::process::exit(Exit::Failed as i32);
         }
-        default(panic);
+        // One that becomes an error is reported as such.
+        if !is_guarded() {
+            default(panic);
+        }
     }));
 }
 

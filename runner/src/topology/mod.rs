@@ -16,7 +16,7 @@ mod watch;
 
 use std::time::Duration;
 
-pub(crate) use self::recovery::checkpoint_folder;
+pub(crate) use self::recovery::{checkpoint_folder, checkpoints_folder};
 pub use error::{BuildError, BuildReason, StartError, StreamError};
 pub use identity::{IdentityError, cache_folder, state_folder};
 pub use inspect::{

@@ -11,13 +11,16 @@ use mosaik_streams::durable::LogPosition;
 use super::{
     build::{Parts, PartsOf, partitioning_of},
     error::{BuildError, BuildReason, StartError, StreamError},
-    identity::node_hash,
+    identity::{node_hash, state_folder},
     settings::Settings,
     stages::stage_id,
     streams::log_id,
 };
 use crate::{
-    checkpoint::{Checkpoints, Image, LastCheckpoint, Ledger, LedgerError, StageImage, Stages as Noted},
+    checkpoint::{
+        Checkpoints, Discarded, Image, LastCheckpoint, Ledger, LedgerError, Owner, StageImage,
+        Stages as Noted,
+    },
     files,
     graph::{CheckpointConfig, Graph, StageKey, StatePolicy, StreamName},
     stage::RestoredState,
@@ -44,7 +47,30 @@ pub(crate) fn checkpoint_folder(config: &CheckpointConfig, settings: &Settings) 
     let manifest = files::canonicalize(&settings.manifest);
     let manifest = manifest.unwrap_or_else(|_| settings.manifest.clone());
     let name = node_hash(&manifest, settings.name.as_deref()).to_hex();
-    settings.state_folder.join("checkpoints").join(&name[..16])
+    in_state_folder(&settings.state_folder).join(&name[..16])
+}
+
+/// Returns the folder that holds the folders of checkpoints of all nodes without a `checkpoint.path`.
+pub(crate) fn checkpoints_folder() -> PathBuf {
+    in_state_folder(&state_folder())
+}
+
+fn in_state_folder(state_folder: &Path) -> PathBuf {
+    state_folder.join("checkpoints")
+}
+
+/// Returns the description of the node for lists of checkpoints.
+fn owner(graph: &Graph, settings: &Settings) -> Owner {
+    let manifest = files::canonicalize(&settings.manifest);
+    let network = graph
+        .network
+        .as_ref()
+        .filter(|network| !network.is_secret());
+    Owner {
+        manifest: manifest.unwrap_or_else(|_| settings.manifest.clone()),
+        name: settings.name.clone(),
+        network: network.map(ToString::to_string),
+    }
 }
 
 /// Returns the folder of the logs of a node's durable streams.
@@ -63,11 +89,16 @@ impl Recovery {
             return Ok(Self(None));
         };
         let (folder, fresh) = (checkpoint_folder(&config, settings), settings.fresh);
+        let owner = owner(graph, settings);
         let opening = tokio::task::spawn_blocking(move || {
             if fresh {
                 discard(&folder)?;
             }
-            Ledger::open(&folder)
+            let opened = Ledger::open(&folder)?;
+            if let Err(error) = owner.write(&folder) {
+                tracing::debug!("{}: {error}", folder.display());
+            }
+            Ok::<_, LedgerError>(opened)
         });
         let opened = opening
             .await
@@ -256,22 +287,16 @@ async fn restore(image: StageImage, parts: &mut Parts<'_>) -> Result<(), BuildRe
     }
 }
 
-/// Discards the checkpoints in a folder: those that can be read are cleared, and a file that cannot be is renamed.
+/// Discards the checkpoints in a folder, for a start without them.
 fn discard(folder: &Path) -> Result<(), LedgerError> {
-    match Ledger::open(folder) {
-        Ok((_, None)) => Ok(()),
-        Ok((mut ledger, Some(image))) => {
-            tracing::warn!(
-                "discarded checkpoint {}: `--fresh` starts without it",
-                image.number
-            );
-            ledger.clear()
+    match Ledger::discard(folder)? {
+        Discarded::Nothing => {}
+        Discarded::Checkpoint(number) => {
+            tracing::warn!("discarded checkpoint {number}: `--fresh` starts without it");
         }
-        Err(error @ LedgerError::InUse { .. }) => Err(error),
-        Err(error) => {
-            let renamed = Ledger::set_aside(folder)?;
-            tracing::warn!("renamed to {}: {error}", renamed.display());
-            Ok(())
+        Discarded::Unreadable { renamed, reason } => {
+            tracing::warn!("renamed to {}: {reason}", renamed.display());
         }
     }
+    Ok(())
 }
