@@ -65,7 +65,7 @@ operators: {{once: {{wasm: 'builtin:dedupe', from: read, to: once, config: {{by:
         );
     let hub = head(&hub_key, hub_port, &edge_id, edge_port)
         + &format!(
-            "streams: {{once: {{scope: network, backoff: {{initial: 50ms, max: 200ms}}}}, counts: {{}}}}
+            "streams: {{once: {{scope: network, durable: {{}}, backoff: {{initial: 50ms, max: 200ms}}}}, counts: {{}}}}
 operators: {{count: {}}}
 consumers: {{out: {{from: counts, to: {{file: {{path: out.jsonl}}}}}}}}
 ",

@@ -89,6 +89,18 @@ enum Ends {
 /// Returns the class of a shared stream between these ends.
 fn of_edge(stream: &StreamConfig, ends: Ends, has_checkpoints: bool) -> Delivery {
     let is_dropping = stream.settings.disconnect_lagging == Lagging::Drop;
+    if stream.settings.durable.is_some() {
+        match ends {
+            // The log has every record, and both nodes know the position.
+            _ if has_checkpoints => return Delivery::EXACTLY_ONCE,
+            Ends::ToOtherNodes => {
+                return Delivery::at_least_once(
+                    "without `checkpoint`, records that are made again are appended to the log again",
+                );
+            }
+            Ends::FromOtherNodes => {}
+        }
+    }
     Delivery::at_most_once(match ends {
         Ends::ToOtherNodes if is_dropping => {
             "`disconnect_lagging` drops records for other nodes that do not keep up"

@@ -15,6 +15,7 @@ use crate::{
         tap::Tap,
     },
     criteria::NotSelectable,
+    durable::{DurableLog, DurableStatus},
 };
 
 /// Observes a producer and changes its settings while it runs, without losing its subscribers or queues.
@@ -38,6 +39,8 @@ pub struct ProducerReading {
     pub consumers: Vec<ChannelInfo>,
     /// The declared format of the records.
     pub format: Option<Format>,
+    /// The log of the stream, if it is durable.
+    pub log: Option<DurableStatus>,
     /// The nodes whose consumers are refused because they declare another format; at most 64.
     pub mismatches: Vec<(PeerId, Format)>,
 }
@@ -63,6 +66,7 @@ impl ProducerControl {
             queued: core.intake.held(),
             consumers: core.board.list(),
             format: core.format(),
+            log: core.log.as_ref().map(DurableLog::status),
             mismatches: core.mismatches().list(),
         })
     }

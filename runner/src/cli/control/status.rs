@@ -13,7 +13,7 @@ use crate::{
     cli::{Exit, harmless, print},
     graph::Deliveries,
     operator::CounterClass,
-    topology::report::{ChannelStatus, Outcome, StageStatus, Status},
+    topology::report::{ChannelStatus, LogStatus, Outcome, StageStatus, Status},
 };
 
 /// Default time over which rates are measured: 500 ms.
@@ -147,6 +147,11 @@ fn shown(status: &Status) -> String {
         3,
         &rows,
     ));
+    for stream in &status.streams {
+        if let Some(log) = &stream.log {
+            text.push_str(&log_lines(&stream.name, log));
+        }
+    }
     text.push_str(&delivery(&status.delivery));
     if status.peer.is_some() {
         let count = status.peers.len();
@@ -300,6 +305,26 @@ fn names(channels: &[&ChannelStatus]) -> String {
     let shown: Vec<&str> = names.iter().copied().take(NAMES_MAX).collect();
     let more = if names.len() > NAMES_MAX { ", …" } else { "" };
     format!(" ({}{more})", shown.join(", "))
+}
+
+/// Returns a line for the log of a durable stream, and one for each node that reads it.
+fn log_lines(stream: &str, log: &LogStatus) -> String {
+    let full = if log.full { ", the disk is full" } else { "" };
+    let mut text = format!(
+        "log of {stream}: {} records, {} bytes, positions {} to {}, visible to {}{full}\n",
+        log.end - log.start,
+        log.bytes,
+        log.start,
+        log.end,
+        log.visible
+    );
+    for reader in &log.readers {
+        let away = if reader.connected { "" } else { ", away" };
+        let name = reader.peer_name.as_deref().unwrap_or(&reader.peer);
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "  {name} is {} records behind{away}", reader.lag);
+    }
+    text
 }
 
 #[cfg(test)]

@@ -185,8 +185,47 @@ pub struct StreamStatus {
     pub queued: u64,
     /// Its subscribers.
     pub consumers: Vec<ChannelStatus>,
+    /// Its log, if it is durable and written here.
+    #[serde(default)]
+    pub log: Option<LogStatus>,
     /// Records received per second.
     pub rate: Option<f64>,
+}
+
+/// The log of a durable stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogStatus {
+    /// Its id, 32 hex digits.
+    pub id: String,
+    /// Position of the oldest record.
+    pub start: u64,
+    /// Position after the last record.
+    pub end: u64,
+    /// Position before which other nodes can receive records.
+    pub visible: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// True while the disk has no room.
+    pub full: bool,
+    /// Number of records that were removed since the start, by age, length or a full disk.
+    pub expired: u64,
+    /// The nodes that read it, also those that are away.
+    pub readers: Vec<LogReader>,
+}
+
+/// A node that reads the log of a durable stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogReader {
+    /// Its id.
+    pub peer: String,
+    /// Its configured name, if it is known.
+    pub peer_name: Option<String>,
+    /// True if it is connected.
+    pub connected: bool,
+    /// Position before which it has confirmed every record.
+    pub position: u64,
+    /// Number of visible records that it has not confirmed.
+    pub lag: u64,
 }
 
 /// A connection between a producer and a consumer, seen from one end.

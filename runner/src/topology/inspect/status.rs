@@ -8,6 +8,7 @@ use std::{
 use mosaik_streams::{
     PeerId,
     discovery::Discovery,
+    durable::DurableStatus,
     producer::ProducerControl,
     status::{ChannelInfo, State},
 };
@@ -16,7 +17,8 @@ use super::{
     Observer,
     observer::View,
     report::{
-        ChannelStatus, CheckpointStatus, EdgeStatus, PeerStatus, StageStatus, Status, StreamStatus,
+        ChannelStatus, CheckpointStatus, EdgeStatus, LogReader, LogStatus, PeerStatus, StageStatus,
+        Status, StreamStatus,
     },
     summary::{StageSummary, Summary, add},
 };
@@ -258,6 +260,9 @@ fn streams(view: &View) -> Vec<StreamStatus> {
                 .flat_map(|reading| &reading.consumers)
                 .map(|channel| channel_status(&view.discovery, channel, false))
                 .collect(),
+            log: reading
+                .and_then(|reading| reading.log)
+                .map(|log| log_status(&view.discovery, log)),
             rate: None,
         }
     });
@@ -349,4 +354,24 @@ fn sum(counts: impl IntoIterator<Item = (&'static str, u64)>) -> BTreeMap<String
         *totals.entry(reason.to_owned()).or_default() += count;
     }
     totals
+}
+
+fn log_status(discovery: &Discovery, log: DurableStatus) -> LogStatus {
+    let readers = log.readers.into_iter().map(|reader| LogReader {
+        peer_name: name_of(discovery, &reader.peer),
+        peer: reader.peer.to_string(),
+        connected: reader.is_connected,
+        position: reader.position,
+        lag: reader.lag,
+    });
+    LogStatus {
+        id: log.log.to_string(),
+        start: log.start,
+        end: log.end,
+        visible: log.visible,
+        bytes: log.bytes,
+        full: log.is_full,
+        expired: log.expired,
+        readers: readers.collect(),
+    }
 }

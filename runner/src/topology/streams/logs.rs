@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mosaik_streams::durable::{DurableConfig, DurableLog, DurableStatus, LogPosition, Recovered};
+use mosaik_streams::durable::{DurableConfig, DurableLog, LogPosition, Recovered};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -82,13 +82,6 @@ impl Logs {
     /// Returns the ids in checkpoints of the open logs.
     pub(in crate::topology) fn ids(&self) -> impl Iterator<Item = StageId> {
         self.open.keys().map(log_id)
-    }
-
-    /// Returns a snapshot of each open log.
-    pub(in crate::topology) fn status(&self) -> BTreeMap<StreamName, DurableStatus> {
-        let open = self.open.iter();
-        open.map(|(name, open)| (name.clone(), open.log.status()))
-            .collect()
     }
 
     /// Returns the log of a stream, if it is durable.

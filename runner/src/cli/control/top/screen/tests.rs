@@ -86,6 +86,7 @@ fn status() -> Status {
             unconfirmed: 0,
             dropped: BTreeMap::new(),
             queued: 3,
+            log: None,
             consumers: vec![channel(None), channel(Some("abc"))],
             rate: None,
         }],
