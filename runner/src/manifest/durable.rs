@@ -58,10 +58,9 @@ section! {
     pub struct Durable: "durable" + Default {
         /// Records that the log keeps.
         pub retain: Retain = nested::<Retain>(), default(Retain::default());
-        /// Policy for a full disk: `wait` makes the producers wait, `drop_oldest` removes the oldest records.
+        /// Policy for a full disk: `wait` makes producers wait, `drop_oldest` removes the oldest records.
         pub when_full: WhenFull = words(WHEN_FULL), default(WhenFull::Wait);
-        /// When other nodes receive a record: `committed` once the checkpoint that made it is complete, `immediate` as
-        /// soon as it is on the disk.
+        /// When other nodes receive a record: once its checkpoint is complete, or once it is on the disk.
         pub visible: Option<Visible> = words(VISIBLE), unset("`committed` with `checkpoint`, otherwise `immediate`");
     }
 }

@@ -21,8 +21,7 @@ section! {
         pub buffer_bytes: Option<usize> = size(1, MAX_BUFFER_BYTES), unset("the stream's"), retune;
         /// Records taken from this edge at once. One call of an operator gets them.
         pub batch_size: usize = count(1, MAX_BATCH_SIZE as u64), default(MAX_BATCH_SIZE), retune;
-        /// Record of a durable stream with which it begins that has no position in it: `earliest`, `latest`, a time or
-        /// a position.
+        /// Record of a durable stream with which a new reader begins: a word, a time or a position.
         pub start: Option<StartAt> = start_at(), unset("`latest`"), rewire;
         /// Condition under which this subscriber is online.
         pub online_when: Option<Condition> = nested::<Condition>(), unset("the stream's"), retune;
