@@ -49,7 +49,8 @@ pub struct Checkpoints {
 #[derive(Debug)]
 struct Shared {
     begun: watch::Sender<Begun>,
-    given_up: watch::Sender<u64>,
+    /// The last checkpoint that is complete or given up. No stage waits for its barrier any more.
+    over: watch::Sender<u64>,
     /// The last committed checkpoint.
     committed: watch::Sender<u64>,
     #[cfg(test)]
@@ -86,7 +87,7 @@ impl Checkpoints {
         let (asks, requests) = mpsc::channel(1);
         let shared = Arc::new(Shared {
             begun: watch::Sender::default(),
-            given_up: watch::Sender::default(),
+            over: watch::Sender::default(),
             committed: watch::Sender::new(ledger.number()),
             #[cfg(test)]
             last: watch::Sender::default(),
@@ -134,10 +135,7 @@ impl Checkpoints {
             .collect();
         drop(gates);
         self.shared.members().join(stage.clone(), start);
-        let watches = (
-            self.shared.begun.subscribe(),
-            self.shared.given_up.subscribe(),
-        );
+        let watches = (self.shared.begun.subscribe(), self.shared.over.subscribe());
         let line = Line::new(
             (stage, start),
             watches,
@@ -329,7 +327,10 @@ impl Coordinator {
             number: round.number(),
             is_last,
         });
-        match self.collect(&mut round, began).await {
+        let collected = self.collect(&mut round, began).await;
+        // An output without readers may lack the barrier, and its writers wait for it.
+        self.shared.over.send_replace(round.number());
+        match collected {
             Ok(stages) => {
                 #[cfg(test)]
                 self.shared.last.send_replace(stages.clone());
@@ -339,7 +340,6 @@ impl Coordinator {
                 let outcome = self.write(commit).await;
                 tracing::debug!(?outcome, took = ?began.elapsed(), "checkpoint");
                 if let Outcome::GivenUp { reason } = outcome {
-                    self.shared.given_up.send_replace(number);
                     return self.give_up(GivenUp::new(Cause::Unwritten, reason));
                 }
                 self.shared.progress.lock().complete(LastCheckpoint {
@@ -351,7 +351,6 @@ impl Coordinator {
                 outcome
             }
             Err(reason) => {
-                self.shared.given_up.send_replace(round.number());
                 tracing::debug!("checkpoint {} given up: {}", round.number(), reason.reason);
                 self.give_up(reason)
             }

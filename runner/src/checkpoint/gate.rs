@@ -133,7 +133,7 @@ impl Gate {
 
 impl Writer {
     /// Passes a barrier: everything that this writer sends from now on belongs behind it. Does nothing if another writer
-    /// has passed a later barrier, because this one is given up then.
+    /// has passed a later barrier, because this one is over then.
     pub fn pass(&mut self, number: u64) {
         let mut state = self.gate.state();
         if number < state.number {
@@ -150,19 +150,19 @@ impl Writer {
 
     /// Returns true if this writer may send: every other one has passed its last barrier too, or the barrier is given
     /// up.
-    pub fn is_open(&self, given_up: u64) -> bool {
-        self.arrived <= given_up.max(*self.gate.passed.borrow())
+    pub fn is_open(&self, over: u64) -> bool {
+        self.arrived <= over.max(*self.gate.passed.borrow())
     }
 
     /// Waits until this writer may send. Cancel safe.
-    pub async fn opens(&self, given_up: &mut watch::Receiver<u64>) {
+    pub async fn opens(&self, over: &mut watch::Receiver<u64>) {
         let mut passed = self.gate.passed.subscribe();
         let arrived = self.arrived;
         tokio::select! {
             // Triggered when every writer has passed the barrier. The gate owns the sender.
             _ = passed.wait_for(|passed| *passed >= arrived) => {}
-            // Triggered when the checkpoint is given up, or there are none any more.
-            _ = given_up.wait_for(|given_up| *given_up >= arrived) => {}
+            // Triggered when the checkpoint is over, or there are none any more.
+            _ = over.wait_for(|over| *over >= arrived) => {}
         }
     }
 }

@@ -29,8 +29,8 @@ pub enum SourceSignal {
 pub enum Signal {
     /// A checkpoint begins here, because no input brings barriers.
     Begun(Begun),
-    /// A checkpoint is given up.
-    GivenUp,
+    /// A checkpoint is over: it is complete, or given up.
+    Over,
 }
 
 /// What the coordinator learns of a stage.
@@ -65,7 +65,7 @@ struct Inner {
     stage: StageId,
     start: u64,
     begun: watch::Receiver<Begun>,
-    given_up: watch::Receiver<u64>,
+    over: watch::Receiver<u64>,
     notes: mpsc::UnboundedSender<Note>,
     outputs: Vec<Writer>,
     inputs: Vec<Arc<Gate>>,
@@ -81,7 +81,7 @@ impl Line {
 
     pub(super) fn new(
         (stage, start): (StageId, u64),
-        (begun, given_up): (watch::Receiver<Begun>, watch::Receiver<u64>),
+        (begun, over): (watch::Receiver<Begun>, watch::Receiver<u64>),
         notes: mpsc::UnboundedSender<Note>,
         (inputs, outputs): (Vec<Arc<Gate>>, Vec<Writer>),
     ) -> Self {
@@ -91,7 +91,7 @@ impl Line {
             stage,
             start,
             begun,
-            given_up,
+            over,
             notes,
             outputs,
             inputs,
@@ -152,19 +152,19 @@ impl Line {
             let Some(inner) = &mut self.0 else {
                 return std::future::pending().await;
             };
-            let mut given_up = inner.given_up.clone();
+            let mut over = inner.over.clone();
             let signal = tokio::select! {
                 // Triggered when a checkpoint begins.
                 begun = inner.begins(), if is_root => Signal::Begun(begun),
-                // Triggered when a checkpoint is given up.
-                Ok(()) = given_up.changed() => {
-                    inner.given_up.mark_unchanged();
-                    Signal::GivenUp
+                // Triggered when a checkpoint is over.
+                Ok(()) = over.changed() => {
+                    inner.over.mark_unchanged();
+                    Signal::Over
                 }
                 else => std::future::pending().await,
             };
             // Meanwhile the first writer may have joined, whose barrier comes behind its records.
-            if signal == Signal::GivenUp || self.is_root() {
+            if signal == Signal::Over || self.is_root() {
                 return signal;
             }
         }
@@ -173,15 +173,15 @@ impl Line {
     /// Returns true if the stage's streams take records: no output waits for the barrier of another writer.
     pub fn is_open(&self) -> bool {
         let Some(inner) = &self.0 else { return true };
-        let given_up = *inner.given_up.borrow();
-        inner.outputs.iter().all(|output| output.is_open(given_up))
+        let over = *inner.over.borrow();
+        inner.outputs.iter().all(|output| output.is_open(over))
     }
 
     /// Waits until the stage's streams take records. Cancel safe.
     pub async fn opens(&self) {
         let Some(inner) = &self.0 else { return };
         for output in &inner.outputs {
-            output.opens(&mut inner.given_up.clone()).await;
+            output.opens(&mut inner.over.clone()).await;
         }
     }
 
@@ -227,21 +227,21 @@ impl Line {
         (0..inputs).all(|input| !self.brings_barriers(input))
     }
 
-    fn given_up(&self) -> u64 {
-        self.0.as_ref().map_or(0, |inner| *inner.given_up.borrow())
+    fn over(&self) -> u64 {
+        self.0.as_ref().map_or(0, |inner| *inner.over.borrow())
     }
 }
 
 impl Inner {
-    /// Waits for a checkpoint that the stage has not passed and that is not given up.
+    /// Waits for a checkpoint that the stage has not passed and that is not over.
     async fn begins(&mut self) -> Begun {
         loop {
-            let over = self.passed.max(*self.given_up.borrow());
-            let begun = self.begun.wait_for(|begun| begun.number > over).await;
+            let passed = self.passed.max(*self.over.borrow());
+            let begun = self.begun.wait_for(|begun| begun.number > passed).await;
             let Some(begun) = begun.ok().map(|begun| *begun) else {
                 return std::future::pending().await;
             };
-            if begun.number > *self.given_up.borrow() {
+            if begun.number > *self.over.borrow() {
                 return begun;
             }
         }
@@ -274,7 +274,7 @@ pub struct Alignment {
 }
 
 impl Alignment {
-    /// Notes a mark that an input has brought. A barrier that is given up or older than the current one is ignored.
+    /// Notes a mark that an input has brought. A barrier that is over or older than the current one is ignored.
     pub fn arrive(&mut self, line: &Line, input: usize, mark: u64) {
         let number = match Mark::of(mark) {
             Mark::Barrier(number) => number,
@@ -287,7 +287,7 @@ impl Alignment {
                 return;
             }
         };
-        if number <= line.given_up() || number < self.number {
+        if number <= line.over() || number < self.number {
             return;
         }
         if number > self.number {
@@ -313,14 +313,14 @@ impl Alignment {
         (any && self.arrived.iter().enumerate().all(is_done)).then_some(self.number)
     }
 
-    /// Lets all inputs go on: the barrier is passed, or given up.
+    /// Lets all inputs go on: the barrier is passed, or over.
     pub fn release(&mut self) {
         self.arrived.fill(false);
     }
 
-    /// Lets all inputs go on if the current barrier is given up.
-    pub fn release_if_given_up(&mut self, line: &Line) {
-        if self.number <= line.given_up() {
+    /// Lets all inputs go on if the current barrier is over.
+    pub fn release_if_over(&mut self, line: &Line) {
+        if self.number <= line.over() {
             self.release();
         }
     }

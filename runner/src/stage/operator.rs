@@ -151,8 +151,8 @@ impl Running {
                     return self.drain(instances, drain).await;
                 }
                 Event::Open => Ok(()),
-                Event::Signal(Signal::GivenUp) => {
-                    self.alignment.release_if_given_up(&self.line);
+                Event::Signal(Signal::Over) => {
+                    self.alignment.release_if_over(&self.line);
                     Ok(())
                 }
                 Event::Signal(Signal::Begun(begun)) => {
@@ -202,7 +202,7 @@ impl Running {
     ///
     /// Triggered when a command arrives; when output is handed on; when the pause after a failure
     /// is over, or an instance ends the stage; when a tick is due; when an open input has a batch or
-    /// has ended; or when a checkpoint begins here, is given up, or is passed by all other writers
+    /// has ended; or when a checkpoint begins here, is over, or is passed by all other writers
     /// of the outputs.
     async fn next_event(&mut self, instances: &mut InstanceSet, control: &mut Control) -> Event {
         if instances.holds() {
@@ -247,7 +247,7 @@ impl Running {
     /// under way still wait for the others.
     pub(super) fn replace_line(&mut self, line: Line) {
         self.line.replace(line);
-        self.alignment.release_if_given_up(&self.line);
+        self.alignment.release_if_over(&self.line);
     }
 
     /// Notes the final state.

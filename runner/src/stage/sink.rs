@@ -128,8 +128,8 @@ impl Outlet {
                     Event::Signal(Signal::Begun(begun)) => {
                         self.pass_barrier(input, begun.number).await
                     }
-                    Event::Signal(Signal::GivenUp) => {
-                        alignment.release_if_given_up(&self.line);
+                    Event::Signal(Signal::Over) => {
+                        alignment.release_if_over(&self.line);
                         Ok(())
                     }
                     Event::Received(Some(Received::Batch(batch))) => self.take(batch).await,
@@ -150,7 +150,7 @@ impl Outlet {
     /// stream of dead-letter records have passed it too.
     ///
     /// Triggered when a command arrives; when the policy changes; when the input has a batch or has
-    /// ended; or when a checkpoint begins here, is given up, or is passed by all other writers.
+    /// ended; or when a checkpoint begins here, is over, or is passed by all other writers.
     async fn next_event(&mut self, input: &mut Input, control: &mut Control) -> Event {
         if !self.line.is_open() {
             return tokio::select! {

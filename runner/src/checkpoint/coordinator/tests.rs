@@ -93,7 +93,7 @@ async fn stage(mut inputs: Vec<FramesConsumer>, output: Option<FramesProducer>, 
             signal = line.signal() => {
                 match signal {
                     Signal::Begun(begun) => line.pass(begun.number, state(sum, count)),
-                    Signal::GivenUp => alignment.release_if_given_up(&line),
+                    Signal::Over => alignment.release_if_over(&line),
                 }
                 continue;
             }

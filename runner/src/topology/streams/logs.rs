@@ -264,14 +264,14 @@ async fn follow(log: DurableLog, mut line: Line, mut committed: watch::Receiver<
                 }
                 Err(reason) => return refuse(line, &reason).await,
             },
-            // Triggered when a checkpoint begins here, or is given up.
+            // Triggered when a checkpoint begins here, or is over.
             signal = line.signal(), if end.is_none() => match signal {
                 Signal::Begun(begun) => {
                     let at = log.position();
                     noted.insert(begun.number, at.position);
                     line.pass(begun.number, image(at, false));
                 }
-                Signal::GivenUp => alignment.release_if_given_up(&line),
+                Signal::Over => alignment.release_if_over(&line),
             },
             // Triggered when the stream has ended for good.
             () = log.ended(), if end.is_none() => {

@@ -11,6 +11,10 @@ use super::{
 };
 use crate::checkpoint::NextLine;
 
+/// Longer than a process takes, and not so long that a barrier that never comes is waited for: 30 s. The checkpoint is
+/// then given up, with the stages that it has not passed.
+const EVERY: Duration = Duration::from_secs(30);
+
 /// A running process.
 pub(super) struct Process {
     graph: Graph,
@@ -59,7 +63,7 @@ impl Process {
     pub(super) async fn start(folder: &Path, graph: &Graph) -> Self {
         let network = network().await;
         let (ledger, last) = Ledger::open(folder).unwrap();
-        let checkpoints = Checkpoints::start(ledger, Duration::from_hours(1));
+        let checkpoints = Checkpoints::start(ledger, EVERY);
         let streams = (0..graph.streams).map(|stream| Some(producer(&network, &name(stream))));
         let streams = Arc::new(Mutex::new(streams.collect()));
         let mut tasks = JoinSet::new();

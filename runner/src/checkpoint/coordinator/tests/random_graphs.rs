@@ -10,7 +10,7 @@ use super::{
 use crate::checkpoint::random::Random;
 
 /// The longest time of a checkpoint. One that waits for a barrier that never comes takes longer.
-const PROMPT: Duration = Duration::from_secs(5);
+const PROMPT: Duration = Duration::from_secs(20);
 
 /// Returns the number of graphs.
 fn graphs() -> u64 {

@@ -34,6 +34,32 @@ async fn a_stage_does_not_hear_of_a_checkpoint_that_began_before_it() {
     assert_eq!(heard, Some(SourceSignal::Begun(begun(6))));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_writers_of_a_stream_that_lacks_a_complete_barrier_go_on() {
+    let network = network().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, _) = Ledger::open(folder.path()).unwrap();
+    let checkpoints = Checkpoints::start(ledger, Duration::from_hours(1));
+    // Nothing reads it.
+    let output = producer(&network, "a");
+    let join = |name| checkpoints.join((StageId::new(name), 1), [], [("a", output.clone())]);
+    let (mut one, mut other) = (join("one"), join("other"));
+    let _not_taken_over_yet = join("one");
+    let taking = tokio::spawn({
+        let checkpoints = checkpoints.clone();
+        async move { checkpoints.take(false).await }
+    });
+    for line in [&mut one, &mut other] {
+        let SourceSignal::Begun(begun) = within("a barrier", line.source_signal()).await else {
+            panic!("it is open");
+        };
+        line.pass(begun.number, position(1));
+    }
+    let outcome = within("the outcome", taking).await.unwrap();
+    assert!(matches!(outcome, Outcome::Committed { .. }), "{outcome:?}");
+    within("the stream", other.opens()).await;
+}
+
 #[test]
 fn a_new_line_of_a_stage_that_has_ended_does_not_lose_its_state() {
     let (mut members, stage) = (Members::default(), StageId::new("short"));

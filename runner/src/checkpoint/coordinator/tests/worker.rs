@@ -72,7 +72,7 @@ pub(super) async fn run(
     let mut turn = 0;
     while open.contains(&true) {
         next_line.take_over(&mut line);
-        alignment.release_if_given_up(&line);
+        alignment.release_if_over(&line);
         if let Some(number) = alignment.complete(&line, |input| open[input]) {
             alignment.release();
             line.pass(number, image(&slots).await);
@@ -93,7 +93,7 @@ pub(super) async fn run(
             signal = line.signal() => {
                 match signal {
                     Signal::Begun(begun) => line.pass(begun.number, image(&slots).await),
-                    Signal::GivenUp => alignment.release_if_given_up(&line),
+                    Signal::Over => alignment.release_if_over(&line),
                 }
                 continue;
             }
