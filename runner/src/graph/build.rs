@@ -155,7 +155,7 @@ impl<'m, 'f> Builder<'m, 'f> {
         Some(Stage {
             key,
             kind: StageKind::Sink {
-                from,
+                from: Box::new(from),
                 config: decl.to.clone(),
                 settings: decl.settings.clone(),
             },

@@ -161,7 +161,7 @@ pub enum StageKind {
     /// A consumer.
     Sink {
         /// The subscription that it reads.
-        from: Edge,
+        from: Box<Edge>,
         /// The settings of its sink, with absolute paths.
         config: Guarded<SinkConfig>,
         /// The settings that need no other part of the manifest.
@@ -203,7 +203,7 @@ impl Stage {
     pub fn edges(&self) -> impl Iterator<Item = &Edge> {
         let (one, many) = match &self.kind {
             StageKind::Source { .. } => (None, [].as_slice()),
-            StageKind::Sink { from, .. } => (Some(from), [].as_slice()),
+            StageKind::Sink { from, .. } => (Some(&**from), [].as_slice()),
             StageKind::Operator(operator) => (None, operator.inputs.as_slice()),
         };
         one.into_iter().chain(many.iter().map(|input| &input.edge))
@@ -213,7 +213,7 @@ impl Stage {
     pub fn edge_at(&self, port: u32) -> Option<&Edge> {
         match &self.kind {
             StageKind::Source { .. } => None,
-            StageKind::Sink { from, .. } => (port == 0).then_some(from),
+            StageKind::Sink { from, .. } => (port == 0).then_some(&**from),
             StageKind::Operator(operator) => {
                 let name = operator.info.inputs.get(port as usize)?;
                 let mut inputs = operator.inputs.iter();

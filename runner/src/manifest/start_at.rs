@@ -1,7 +1,5 @@
 //! `start`: the record of a durable stream with which a reader begins.
 
-use std::time::SystemTime;
-
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::declare::{Kind, Shape};
@@ -13,8 +11,8 @@ pub enum StartAt {
     Earliest,
     /// The next record.
     Latest,
-    /// The first record of this time or later.
-    Time(SystemTime),
+    /// The first record of this time or later, in milliseconds since 1970.
+    Time(u64),
     /// The record at this position.
     Position(u64),
 }
@@ -36,11 +34,17 @@ pub(super) fn start_at() -> Kind<StartAt> {
     .show(|start| match start {
         StartAt::Earliest => "earliest".to_owned(),
         StartAt::Latest => "latest".to_owned(),
-        StartAt::Time(time) => {
-            DateTime::<Utc>::from(*time).to_rfc3339_opts(SecondsFormat::AutoSi, true)
-        }
+        StartAt::Time(time) => shown(*time),
         StartAt::Position(position) => position.to_string(),
     })
+}
+
+fn shown(time: u64) -> String {
+    let time = i64::try_from(time)
+        .ok()
+        .and_then(DateTime::<Utc>::from_timestamp_millis);
+    time.unwrap_or_default()
+        .to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// Reads a start: a word, a position, or a time as in RFC 3339.
@@ -54,7 +58,9 @@ pub fn parse(text: &str) -> Option<StartAt> {
         return text.parse().ok().map(StartAt::Position);
     }
     let time = DateTime::parse_from_rfc3339(text).ok()?;
-    Some(StartAt::Time(time.into()))
+    u64::try_from(time.timestamp_millis())
+        .ok()
+        .map(StartAt::Time)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Opens and retunes the producers and consumers of the streams library from the streams and edges
 //! of a graph.
 
+use std::time::{Duration, SystemTime};
+
 use mosaik_streams::{
     EndpointAddr, FramesConsumer, FramesProducer, Network, PeerId, Requirements, Scope, Tag,
     consumer::{ConsumerControl, Taken},
@@ -195,7 +197,9 @@ fn start_at(start: Option<graph::StartAt>) -> StartAt {
     match start {
         None | Some(graph::StartAt::Latest) => StartAt::Latest,
         Some(graph::StartAt::Earliest) => StartAt::Earliest,
-        Some(graph::StartAt::Time(time)) => StartAt::Time(time),
+        Some(graph::StartAt::Time(millis)) => {
+            StartAt::Time(SystemTime::UNIX_EPOCH + Duration::from_millis(millis))
+        }
         Some(graph::StartAt::Position(position)) => StartAt::Position(position),
     }
 }
