@@ -8,8 +8,7 @@ use crate::{
     disk::{Disk, DiskFile},
     error::{InvalidLogId, LogError, OpenError},
     layout::{
-        BATCH_HEADER_LEN, BatchHeader, FORMAT_VERSION, Place, SEGMENT_HEADER_LEN, SegmentHeader,
-        segment_base, segment_name,
+        BATCH_HEADER_LEN, BatchHeader, Place, SEGMENT_HEADER_LEN, SegmentHeader, segment_name,
     },
     reader::{Gap, Reader},
     recover,
@@ -407,26 +406,4 @@ fn create(disk: &dyn Disk, segment: SegmentHeader) -> io::Result<Box<dyn DiskFil
     file.sync()?;
     disk.sync()?;
     Ok(file)
-}
-
-/// Returns the bases of the segments of a folder, in order, and the names of other files.
-pub(crate) fn bases(disk: &dyn Disk) -> io::Result<(Vec<u64>, Vec<String>)> {
-    let (mut bases, mut unknown) = (Vec::new(), Vec::new());
-    for name in disk.names()? {
-        match segment_base(&name) {
-            Some(base) => bases.push(base),
-            None => unknown.push(name),
-        }
-    }
-    bases.sort_unstable();
-    Ok((bases, unknown))
-}
-
-/// The format version of this program, for error messages.
-pub(crate) const fn other_version(file: String, found: u16) -> OpenError {
-    OpenError::OtherVersion {
-        file,
-        found,
-        expected: FORMAT_VERSION,
-    }
 }

@@ -3,10 +3,12 @@
 use std::io;
 
 use crate::{
-    disk::{Disk, DiskFile},
+    disk::{Disk, DiskFile, read_full},
     error::OpenError,
-    layout::{Decoded, SEGMENT_HEADER_LEN, SegmentHeader, segment_name},
-    log::{LogId, Opened, bases, other_version},
+    layout::{
+        Decoded, FORMAT_VERSION, SEGMENT_HEADER_LEN, SegmentHeader, segment_base, segment_name,
+    },
+    log::{LogId, Opened},
     reader::{Gap, GapReason},
     scan::{Batch, Scanner},
     segment::{Known, Segment},
@@ -72,20 +74,29 @@ pub(crate) fn segments(
     Ok((segments, Some(log), opened))
 }
 
-fn header(file: &dyn DiskFile, name: &str) -> Result<Header, OpenError> {
-    let mut bytes = vec![0; usize::try_from(SEGMENT_HEADER_LEN).unwrap_or(0)];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match file.read_at(&mut bytes[filled..], filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
+/// Returns the bases of the segments of a folder, in order, and the names of other files.
+fn bases(disk: &dyn Disk) -> io::Result<(Vec<u64>, Vec<String>)> {
+    let (mut bases, mut unknown) = (Vec::new(), Vec::new());
+    for name in disk.names()? {
+        match segment_base(&name) {
+            Some(base) => bases.push(base),
+            None => unknown.push(name),
         }
     }
+    bases.sort_unstable();
+    Ok((bases, unknown))
+}
+
+fn header(file: &dyn DiskFile, name: &str) -> Result<Header, OpenError> {
+    let mut bytes = vec![0; usize::try_from(SEGMENT_HEADER_LEN).unwrap_or(0)];
+    read_full(file, &mut bytes, 0)?;
     match SegmentHeader::decode(&bytes) {
         Decoded::Header(header) => Ok(Header::Valid(header)),
-        Decoded::OtherVersion(found) => Err(other_version(name.to_owned(), found)),
+        Decoded::OtherVersion(found) => Err(OpenError::OtherVersion {
+            file: name.to_owned(),
+            found,
+            expected: FORMAT_VERSION,
+        }),
         Decoded::Invalid if file.len()? <= SEGMENT_HEADER_LEN => Ok(Header::Missing),
         Decoded::Invalid => Ok(Header::Damaged),
     }

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use mosaik_datum::Frames;
 
 use crate::{
-    disk::DiskFile,
+    disk::{DiskFile, read_full},
     layout::{BATCH_HEADER_LEN, BatchHeader, Place, SEGMENT_HEADER_LEN, SegmentHeader},
 };
 
@@ -133,15 +133,7 @@ impl Scanner {
     fn fill(&mut self, at: u64, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         let mut buffer = BytesMut::zeroed(len);
-        let mut filled = 0;
-        while filled < len {
-            match self.file.read_at(&mut buffer[filled..], at + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let filled = read_full(&*self.file, &mut buffer, at)?;
         buffer.truncate(filled);
         (self.buffer, self.buffer_at) = (buffer.freeze(), at);
         Ok(())
