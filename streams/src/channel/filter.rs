@@ -49,13 +49,17 @@ impl Filter {
         matches!(self, Self::Everything)
     }
 
+    fn matches(&self, datum: &[u8]) -> Result<bool, NotSelectable> {
+        match self {
+            Self::Everything => Ok(true),
+            Self::Encoded(selector) => selector.matches(datum),
+            Self::Decoded(matches, criteria) => matches(datum, criteria),
+        }
+    }
+
     /// Returns true if a record matches. One that cannot be decoded does not.
     pub(crate) fn wants(&self, datum: &[u8]) -> bool {
-        match self {
-            Self::Everything => true,
-            Self::Encoded(selector) => selector.matches(datum).unwrap_or(false),
-            Self::Decoded(matches, criteria) => matches(datum, criteria).unwrap_or(false),
-        }
+        self.matches(datum).unwrap_or(false)
     }
 
     /// Like [`apply`](Self::apply), and reports the runs of matching and other records in order, with their lengths.
@@ -66,12 +70,7 @@ impl Filter {
     ) -> (Frames, usize) {
         let (mut malformed, mut run, mut is_run_wanted) = (0, 0, true);
         let wanted = frames.filter(|datum| {
-            let is_wanted = match self {
-                Self::Everything => Ok(true),
-                Self::Encoded(selector) => selector.matches(datum),
-                Self::Decoded(matches, criteria) => matches(datum, criteria),
-            };
-            let is_wanted = is_wanted.unwrap_or_else(|_| {
+            let is_wanted = self.matches(datum).unwrap_or_else(|_| {
                 malformed += 1;
                 false
             });
@@ -91,16 +90,7 @@ impl Filter {
         match self {
             Self::Everything => (frames.clone(), 0),
             Self::Encoded(selector) => selector.select(frames),
-            Self::Decoded(matches, criteria) => {
-                let mut malformed = 0;
-                let wanted = frames.filter(|datum| {
-                    matches(datum, criteria).unwrap_or_else(|_| {
-                        malformed += 1;
-                        false
-                    })
-                });
-                (wanted, malformed)
-            }
+            Self::Decoded(..) => self.apply_noting(frames, |_, _| {}),
         }
     }
 }

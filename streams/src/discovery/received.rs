@@ -88,6 +88,8 @@ impl Shared {
         }
         merged
     }
+
+    /// Removes a peer that has left, unless a later version of its entry is known.
     pub(super) fn depart(&self, peer: &PeerId, version: PeerEntryVersion) {
         let departed = {
             let mut store = self.store();

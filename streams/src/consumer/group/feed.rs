@@ -92,21 +92,21 @@ impl Outlet {
                 .add(wanted.split_front(skipped, usize::MAX).count(), 0);
         }
         let mut unwanted = 0;
-        let filter = self.core.wanted();
-        if is_selected || filter.filter.is_everything() {
+        if is_selected {
             self.progress.add(wanted.count(), wanted.count());
         } else {
             let all = wanted.count();
-            let (selected, malformed) = if is_log {
+            let criteria = self.core.wanted();
+            let (selected, malformed) = if is_log && !criteria.filter.is_everything() {
                 // The position of each record has to be known exactly, for a checkpoint.
-                let progress = &self.progress;
-                filter.filter.apply_noting(&wanted, |count, is_wanted| {
-                    progress.add(count, if is_wanted { count } else { 0 });
+                criteria.filter.apply_noting(&wanted, |count, is_wanted| {
+                    let queued = if is_wanted { count } else { 0 };
+                    self.progress.add(count, queued);
                 })
             } else {
-                let selected = filter.filter.apply(&wanted);
-                self.progress.add(all, selected.0.count());
-                selected
+                let (selected, malformed) = criteria.filter.apply(&wanted);
+                self.progress.add(all, selected.count());
+                (selected, malformed)
             };
             unwanted = all - selected.count();
             self.core.tally.malformed.add(malformed);
