@@ -60,25 +60,17 @@ impl LogMarks {
     /// # Errors
     /// The reason for which nothing is appended any more.
     pub async fn next(&mut self) -> Result<(u64, LogPosition), String> {
-        let mut changed = self.shared.watch();
-        loop {
-            changed.mark_unchanged();
-            {
-                let state = self.shared.state();
-                if let Some((number, (mark, position))) = state.marks.range(self.next..).next() {
-                    self.next = number + 1;
-                    let log = self.shared.view.id();
-                    let position = *position;
-                    return Ok((*mark, LogPosition { log, position }));
-                }
-                if let Some(failure) = &state.failure {
-                    return Err(failure.clone());
-                }
-            }
-            if changed.changed().await.is_err() {
-                return Err("the log was closed".to_owned());
-            }
-        }
+        let log = self.shared.view.id();
+        let from = self.next;
+        let found = self
+            .shared
+            .when(|state| match state.marks.range(from..).next() {
+                Some((number, found)) => Some(Ok((*number, *found))),
+                None => state.failure.clone().map(Err),
+            });
+        let (number, (mark, position)) = found.await?;
+        self.next = number + 1;
+        Ok((mark, LogPosition { log, position }))
     }
 }
 
@@ -224,30 +216,13 @@ impl DurableLog {
 
     /// Waits until the stream has ended for good and everything is on the disk. Cancel safe.
     pub async fn ended(&self) {
-        let mut changed = self.0.shared.watch();
-        loop {
-            changed.mark_unchanged();
-            if self.0.shared.state().is_finished {
-                return;
-            }
-            if changed.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+        let shared = &self.0.shared;
+        shared.when(|state| state.is_finished.then_some(())).await;
     }
 
     /// Waits until the log fails, and returns the reason. Cancel safe.
     pub async fn failed(&self) -> String {
-        let mut changed = self.0.shared.watch();
-        loop {
-            changed.mark_unchanged();
-            if let Some(failure) = &self.0.shared.state().failure {
-                return failure.clone();
-            }
-            if changed.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+        self.0.shared.when(|state| state.failure.clone()).await
     }
 
     /// Changes the settings that can change while the log is used: everything but
@@ -313,9 +288,9 @@ impl DurableLog {
             .change(|state| state.is_finished = is_finished);
     }
 
-    /// Returns the number of records that could not be written before the end.
-    pub(crate) fn unwritten(&self) -> u64 {
-        self.0.shared.state().unwritten
+    /// Returns the number of records that could not be written, and that no caller has counted yet.
+    pub(crate) fn take_unwritten(&self) -> u64 {
+        std::mem::take(&mut self.0.shared.state().unwritten)
     }
 
     /// Returns the position at which a reader begins, of which `received` is the last known position.

@@ -138,6 +138,19 @@ impl Shared {
         self.changed.subscribe()
     }
 
+    /// Waits until `look` returns something of the state. Cancel safe.
+    pub(super) async fn when<T>(&self, mut look: impl FnMut(&State) -> Option<T>) -> T {
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.mark_unchanged();
+            if let Some(found) = look(&self.state()) {
+                return found;
+            }
+            // The sender is part of `self`.
+            let _ = changed.changed().await;
+        }
+    }
+
     pub(super) fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Acquire)
     }

@@ -264,6 +264,9 @@ impl Writer {
                 self.unwritten(frames.count());
             }
         }
+        // Appended, and not known to be durable: no reader receives them.
+        let left = self.log.view().end() - self.log.synced();
+        self.unwritten(usize::try_from(left).unwrap_or(usize::MAX));
         self.shared
             .change(|state| state.failure = Some(reason.to_owned()));
     }

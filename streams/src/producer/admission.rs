@@ -13,7 +13,7 @@ use super::{
     log_place::LogPlace,
     retained::Retained,
     stats::count,
-    subscriber::{Connection, Remote, Subscriber, Target},
+    subscriber::{Connection, Remote, Subscriber, Supply, Target},
 };
 use crate::{
     Criteria,
@@ -44,8 +44,14 @@ pub(crate) struct Applicant<'a> {
     pub(crate) offer: Option<Offer>,
     /// The number of consumers on its node that share the subscription.
     pub(crate) consumers: u16,
-    /// The position in the log at which it begins, if it reads the log of a durable stream.
-    pub(crate) begin: Option<u64>,
+    /// Where it begins, if it reads the log of a durable stream.
+    pub(crate) begin: Option<Begin>,
+}
+
+/// The place at which a consumer begins to read the log of a durable stream.
+pub(crate) struct Begin {
+    reader: ReaderId,
+    position: u64,
 }
 
 /// An admitted subscriber.
@@ -140,23 +146,27 @@ impl Core {
 
     fn let_in(&self, fanout: &mut Fanout, applicant: Applicant<'_>, grant: Grant) -> Admitted {
         let connection = self.connection(&applicant);
-        let place = self.place(&applicant);
-        let position = applicant.begin.unwrap_or_else(|| fanout.position());
-        let retains = applicant.offer.filter(|_| place.is_none());
-        let retained = retains.map(|_| {
-            let retained = Retained::new(position, self.config.unconfirmed_bytes);
-            retained.attach(connection.channel.generation(), None);
-            retained
-        });
-        let kept = place.as_ref().map(|_| Kept {
+        let begin = applicant.begin.as_ref();
+        let position = begin.map_or_else(|| fanout.position(), |begin| begin.position);
+        let supply = match (&self.log, begin, applicant.offer) {
+            (Some(log), Some(begin), _) => {
+                Supply::Log(LogPlace::new(log.clone(), begin.reader, position))
+            }
+            (_, _, Some(_)) => {
+                let retained = Retained::new(position, self.config.unconfirmed_bytes);
+                retained.attach(connection.channel.generation(), None);
+                Supply::Retained(retained)
+            }
+            (_, _, None) => Supply::Queue,
+        };
+        let kept = applicant.offer.map(|_| Kept {
             records: 0,
             max_bytes: self.config.unconfirmed_bytes as u64,
         });
-        let kept = kept.or_else(|| retained.as_ref().map(|retained| retained.kept(0)));
         let live = *self.live();
         let queue = Queue::new(live.buffer_size, live.buffer_bytes);
         let number = connection.channel.generation();
-        let target = Remote::new(queue, (retained, place), connection.clone());
+        let target = Remote::new(queue, supply, connection.clone());
         if let Life::Ending { for_good: true, .. } = *self.life.borrow() {
             target.ending.send_replace(CloseReason::EndOfStream);
         }
@@ -171,10 +181,11 @@ impl Core {
         }
     }
 
-    /// Returns the position in the log at which a consumer begins. `None` if the stream is not durable, or the consumer
-    /// is one of plain Mosaik.
-    pub(crate) async fn begin(&self, peer: &PeerEntry, offer: Option<&Offer>) -> Option<u64> {
+    /// Returns where a consumer begins in the log. `None` if the stream is not durable, the consumer is one of plain
+    /// Mosaik, or is not authorized: the search for a time reads the disk.
+    pub(crate) async fn begin(&self, peer: &PeerEntry, offer: Option<&Offer>) -> Option<Begin> {
         let (log, offer) = self.log.as_ref().zip(offer)?;
+        self.authorizer.authorize(peer)?;
         let reader = ReaderId {
             peer: *peer.id(),
             subscription: offer.name,
@@ -183,16 +194,8 @@ impl Core {
             log: LogId(log),
             position,
         });
-        Some(log.begin(&reader, received, offer.start).await)
-    }
-
-    fn place(&self, applicant: &Applicant<'_>) -> Option<LogPlace> {
-        let (log, position) = self.log.as_ref().zip(applicant.begin)?;
-        let reader = ReaderId {
-            peer: *applicant.peer.id(),
-            subscription: applicant.offer?.name,
-        };
-        Some(LogPlace::new(log.clone(), reader, position))
+        let position = log.begin(&reader, received, offer.start).await;
+        Some(Begin { reader, position })
     }
 
     /// Gives a known subscriber another connection.
@@ -205,7 +208,7 @@ impl Core {
         let connection = self.connection(&applicant);
         let (mut position, mut kept) = (0, None);
         if let Some(remote) = subscriber.remote()
-            && let Some(retained) = &remote.retained
+            && let Supply::Retained(retained) = &remote.supply
         {
             let last = remote.connection();
             let is_same = last.id == applicant.id;
@@ -253,7 +256,7 @@ impl Core {
         let is_next_life = by
             .zip(last.id.as_ref())
             .is_some_and(|(new, old)| new.process != old.process);
-        if is_next_life && let Some(retained) = &remote.retained {
+        if is_next_life && let Supply::Retained(retained) = &remote.supply {
             // The consumer of the same name in the new process is still expected.
             retained.detach(last.channel.generation());
             self.set_away(fanout, subscriber, &last);

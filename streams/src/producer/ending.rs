@@ -26,7 +26,7 @@ pub(super) async fn wind_up(core: &Arc<Core>) {
             // Triggered when everything is on the disk, or cannot be.
             () = log.flush() => {}
         }
-        core.tally.closed.add(count(log.unwritten()));
+        core.tally.closed.add(count(log.take_unwritten()));
     }
     let held = core.intake.abandon();
     if core.board.is_online() {
@@ -117,7 +117,7 @@ async fn leave(core: &Core, subscriber: &Arc<Subscriber>, for_good: bool, reason
         Target::Remote(remote) => {
             remote.ending.send_replace(reason);
             remote.queue.close();
-            if !for_good && remote.place.is_some() {
+            if !for_good && subscriber.reads_log() {
                 // It continues at its position when the stream returns.
                 return;
             }

@@ -16,7 +16,7 @@ use super::{
     log_place::LogPlace,
     retained::{self, Retained},
     silence,
-    subscriber::{Connection, Remote, Subscriber},
+    subscriber::{Connection, Remote, Subscriber, Supply},
 };
 use crate::{
     channel::{
@@ -41,7 +41,7 @@ pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start
     let Some(remote) = subscriber.remote() else {
         return;
     };
-    if remote.retained.is_some() || remote.place.is_some() {
+    if !matches!(remote.supply, Supply::Queue) {
         conn.allow_side_stream();
     }
     let _hold = core.env.discovery.hold(conn.peer());
@@ -91,10 +91,10 @@ pub(crate) async fn serve(core: Arc<Core>, admitted: Admitted, link: Link, start
         }
     };
     conn.close(reason);
-    match (&remote.retained, &remote.place) {
-        (_, Some(place)) => sending.left_log(place),
-        (Some(retained), None) => sending.left_retained(retained, is_lost),
-        (None, None) => sending.left(reason),
+    match &remote.supply {
+        Supply::Queue => sending.left(reason),
+        Supply::Retained(retained) => sending.left_retained(retained, is_lost),
+        Supply::Log(place) => sending.left_log(place),
     }
 }
 
@@ -126,9 +126,7 @@ impl Sending<'_> {
 
     /// Handles the end of the connection of a subscriber that reads the log. The log has what it did not receive.
     fn left_log(&self, place: &LogPlace) {
-        let words = self.conn.last_words();
-        let words = words.and_then(|words| side::LastWords::decode(&words));
-        if let Some(words) = words {
+        if let Some(words) = self.last_words() {
             // A position beyond the sent records is invalid.
             let _ = place.confirm(words.position);
         }
@@ -145,10 +143,10 @@ impl Sending<'_> {
     /// reported that it leaves.
     fn left_retained(&self, retained: &Retained, is_lost: bool) {
         let number = self.number();
-        let words = self.conn.last_words();
-        let words = words.and_then(|words| side::LastWords::decode(&words));
         // A position beyond the sent records is invalid.
-        let said = words.filter(|words| retained.confirm(number, words.position).is_ok());
+        let said = self
+            .last_words()
+            .filter(|words| retained.confirm(number, words.position).is_ok());
         let is_complete = *self.remote.complete.borrow();
         if !retained.detach(number) {
             // Another connection has replaced this one.
@@ -165,6 +163,10 @@ impl Sending<'_> {
         } else {
             self.core.remove(self.subscriber);
         }
+    }
+
+    fn last_words(&self) -> Option<side::LastWords> {
+        side::LastWords::decode(&self.conn.last_words()?)
     }
 
     fn number(&self) -> u64 {
@@ -186,16 +188,14 @@ impl Sending<'_> {
             }
         };
         let confirmed = async {
-            match (&self.remote.retained, &self.remote.place) {
-                (_, Some(place)) => {
-                    let confirm = |position| place.confirm(position);
-                    Box::pin(confirmations::hear(self.conn, confirm)).await
-                }
-                (Some(retained), None) => {
-                    let confirm = |position| retained.confirm(self.number(), position);
-                    Box::pin(confirmations::hear(self.conn, confirm)).await
-                }
-                (None, None) => std::future::pending().await,
+            let confirm = |position| match &self.remote.supply {
+                Supply::Queue => Ok(()),
+                Supply::Retained(retained) => retained.confirm(self.number(), position),
+                Supply::Log(place) => place.confirm(position),
+            };
+            match &self.remote.supply {
+                Supply::Queue => std::future::pending().await,
+                _ => Box::pin(confirmations::hear(self.conn, confirm)).await,
             }
         };
         tokio::select! {
@@ -212,10 +212,10 @@ impl Sending<'_> {
 
     /// Writes until there is nothing more to write.
     async fn write(&self, tx: &mut LinkSender) -> Result<(), Ended> {
-        match (&self.remote.retained, &self.remote.place) {
-            (_, Some(place)) => self.write_log(tx, place).await?,
-            (Some(retained), None) => self.write_retained(tx, retained).await?,
-            (None, None) => {
+        match &self.remote.supply {
+            Supply::Log(place) => self.write_log(tx, place).await?,
+            Supply::Retained(retained) => self.write_retained(tx, retained).await?,
+            Supply::Queue => {
                 while let Some(mut all) = self.remote.queue.take_all().await {
                     self.in_flight.store(all.count, Ordering::Release);
                     self.count(&all);

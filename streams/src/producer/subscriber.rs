@@ -55,10 +55,7 @@ pub(super) struct Local {
 #[derive(Debug)]
 pub(super) struct Remote {
     pub(super) queue: Queue,
-    /// Sent and unconfirmed records, for a subscriber that confirms.
-    pub(super) retained: Option<Retained>,
-    /// The place in the log, for a subscriber that reads the log of a durable stream. Its queue is not used.
-    pub(super) place: Option<LogPlace>,
+    pub(super) supply: Supply,
     /// Held by the connection that reads the queue, which has one reader at a time.
     pub(super) sending: tokio::sync::Mutex<()>,
     /// The current or last connection.
@@ -70,6 +67,17 @@ pub(super) struct Remote {
     pub(super) ending: watch::Sender<CloseReason>,
     /// True once it has reported that it has read everything.
     pub(super) complete: watch::Sender<bool>,
+}
+
+/// Where the records for a remote subscriber come from.
+#[derive(Debug)]
+pub(super) enum Supply {
+    /// Its queue. It does not confirm records.
+    Queue,
+    /// Its queue, and the sent records that it has not confirmed.
+    Retained(Retained),
+    /// The log of a durable stream. Its queue is not used.
+    Log(LogPlace),
 }
 
 /// One connection of a subscriber. Its channel is terminated when it is over.
@@ -125,15 +133,10 @@ impl Connection {
 }
 
 impl Remote {
-    pub(super) fn new(
-        queue: Queue,
-        (retained, place): (Option<Retained>, Option<LogPlace>),
-        connection: Arc<Connection>,
-    ) -> Self {
+    pub(super) fn new(queue: Queue, supply: Supply, connection: Arc<Connection>) -> Self {
         Self {
             queue,
-            retained,
-            place,
+            supply,
             sending: tokio::sync::Mutex::default(),
             connection: Mutex::new(connection),
             on_leave: AtomicBool::new(false),
@@ -214,7 +217,8 @@ impl Subscriber {
 
     /// Returns true if it reads the log of a durable stream.
     pub(super) fn reads_log(&self) -> bool {
-        self.remote().is_some_and(|remote| remote.place.is_some())
+        let remote = self.remote();
+        remote.is_some_and(|remote| matches!(remote.supply, Supply::Log(_)))
     }
 
     /// Passes the current or last channel to `look`.

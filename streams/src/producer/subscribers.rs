@@ -11,9 +11,8 @@ use super::{
     core::Core,
     fanout::{Fanout, Fate},
     lag::DisconnectLagging,
-    retained::Retained,
     stats::count,
-    subscriber::{Local, Remote, Subscriber, Target},
+    subscriber::{Local, Remote, Subscriber, Supply, Target},
 };
 use crate::{
     Criteria,
@@ -179,7 +178,11 @@ impl Core {
     /// Counts the records that were not sent to a remote subscriber, or not confirmed by it.
     fn count_missed(&self, subscriber: &Subscriber, remote: &Remote, fate: Fate) {
         let queued = remote.queue.abandon();
-        let unconfirmed = remote.retained.as_ref().map_or(0, Retained::give_up);
+        let unconfirmed = match &remote.supply {
+            Supply::Retained(retained) => retained.give_up(),
+            // The log has what it did not receive.
+            Supply::Queue | Supply::Log(_) => 0,
+        };
         let (closed, lost) = match fate {
             Fate::Complete => (queued, 0),
             Fate::Left => (queued + count(unconfirmed), 0),

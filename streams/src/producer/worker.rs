@@ -32,6 +32,7 @@ struct Stopped;
 pub(super) async fn run(core: Arc<Core>) {
     {
         let mut stopped = pin!(core.stopped());
+        let mut failed = pin!(log_failed(&core));
         let mut watchers = (core.board.online_watcher(), core.life.subscribe());
         let mut budget = None;
         loop {
@@ -40,7 +41,7 @@ pub(super) async fn run(core: Arc<Core>) {
                 // Triggered when the network shuts down or the time to drain is over.
                 () = &mut stopped => break,
                 // Triggered when the log accepts nothing more.
-                () = log_failed(&core) => break,
+                () = &mut failed => break,
                 // Triggered when there are records and subscribers, or there never will be.
                 item = next(&core, &mut watchers) => item,
             };

@@ -151,6 +151,7 @@ async fn greet(registry: &Registry, link: &mut Link) -> Result<Answer, CloseReas
     }
     let offer = hello.offer.filter(|_| hello.id.is_some());
     let begin = core.begin(peer, offer.as_ref()).await;
+    let is_from_log = begin.is_some();
     let applicant = producer::Applicant {
         peer,
         begin,
@@ -163,9 +164,9 @@ async fn greet(registry: &Registry, link: &mut Link) -> Result<Answer, CloseReas
     match core.admit(applicant) {
         Ok(admitted) => {
             core.mismatches().forget(peer.id());
-            let selects = selects && begin.is_none();
+            let selects = selects && !is_from_log;
             let start = Start {
-                log: core.log_range().filter(|_| begin.is_some()),
+                log: core.log_range().filter(|_| is_from_log),
                 ..start(selects, admitted.position(), admitted.kept())
             };
             Ok(Answer::Admitted(core, admitted, start))
