@@ -7,9 +7,8 @@
 //! written again. A transaction is synced in two phases, so that damage to the last one is found and never hidden by a
 //! return to the one before.
 
-mod file;
-
 mod error;
+mod file;
 mod found;
 mod guard;
 mod repair;

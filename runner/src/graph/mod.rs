@@ -44,8 +44,7 @@ pub use crate::manifest::{
     Backoff, CheckpointConfig, ComponentSource, Condition, ConsumerSettings, DEFAULT_BUFFER_BYTES,
     DEFAULT_BUFFER_SIZE, Durable, EdgeSettings, Grants, Lagging, MAX_BATCH_SIZE, NodeConfig,
     OnError, OnlineWhen, OperatorConfig, OperatorLimits, OperatorSettings, PostcardPolicy, Require,
-    Requirement, Retry, Scope, StartAt, StatePolicy, StreamConfig, StreamSettings, Visible,
-    WhenFull,
+    Requirement, Retry, Scope, StatePolicy, StreamConfig, StreamSettings,
 };
 
 /// The role of a stage. Together with the name it identifies the stage.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use mosaik_streams::durable::{DurableConfig, Visible, WhenFull};
+
 use crate::declare::{duration, nested, section, size, words};
 
 /// The smallest log: 1 MiB.
@@ -13,28 +15,10 @@ const MIN_AGE: Duration = Duration::from_mins(1);
 /// The longest age: 10 years.
 const MAX_AGE: Duration = Duration::from_hours(24 * 3650);
 
-/// What happens when the disk is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhenFull {
-    /// The producers of the stream wait until there is room again.
-    Wait,
-    /// The oldest records are removed.
-    DropOldest,
-}
-
 const WHEN_FULL: &[(&str, WhenFull)] = &[
     ("wait", WhenFull::Wait),
     ("drop_oldest", WhenFull::DropOldest),
 ];
-
-/// When other nodes receive a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Visible {
-    /// Once the checkpoint that made it is complete.
-    Committed,
-    /// As soon as it is on the disk.
-    Immediate,
-}
 
 const VISIBLE: &[(&str, Visible)] = &[
     ("committed", Visible::Committed),
@@ -66,13 +50,19 @@ section! {
 }
 
 impl Durable {
-    /// Returns when other nodes receive a record, given whether the graph has checkpoints.
-    pub fn visible(&self, has_checkpoints: bool) -> Visible {
-        let default = if has_checkpoints {
-            Visible::Committed
-        } else {
-            Visible::Immediate
-        };
-        self.visible.unwrap_or(default)
+    /// Returns the settings of the log, given whether the graph has checkpoints. Without any, nothing would ever be
+    /// committed.
+    pub fn config(&self, has_checkpoints: bool) -> DurableConfig {
+        let visible = self.visible.unwrap_or(Visible::Committed);
+        DurableConfig {
+            retain_bytes: self.retain.bytes,
+            retain_age: self.retain.age,
+            when_full: self.when_full,
+            visible: if has_checkpoints {
+                visible
+            } else {
+                Visible::Immediate
+            },
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! `from` and `to`: the streams that a stage reads or writes, with the settings of each subscription.
 
+use mosaik_streams::durable::StartAt;
+
 use super::{
     conditions::Condition,
     criteria::{self, CriteriaDecl},
-    start_at::{StartAt, start_at},
+    start_at::start_at,
     stream_config::{MAX_BATCH_SIZE, MAX_BUFFER_BYTES, MAX_BUFFER_SIZE},
 };
 use crate::declare::{

@@ -28,7 +28,7 @@ pub use checkpoint::CheckpointConfig;
 pub use conditions::{Condition, OnlineWhen, Require, Requirement};
 pub use consumer_settings::{ConsumerSettings, Retry};
 pub use criteria::parse as parse_criteria;
-pub use durable::{Durable, Retain, Visible, WhenFull};
+pub use durable::{Durable, Retain};
 pub use edge::EdgeSettings;
 pub use grants::{GrantedDir, GrantedHost, Grants};
 pub use node::NodeConfig;
@@ -40,7 +40,6 @@ pub use operator_settings::{
 };
 pub use quic::Quic;
 pub use schema::schema;
-pub use start_at::{StartAt, parse as parse_start};
 pub use stream_config::{
     Backoff, DEFAULT_BUFFER_BYTES, DEFAULT_BUFFER_SIZE, Lagging, MAX_BATCH_SIZE, MAX_BUFFER_BYTES,
     MAX_BUFFER_SIZE, Scope, StreamConfig, StreamSettings,

@@ -1,21 +1,9 @@
 //! `start`: the record of a durable stream with which a reader begins.
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use mosaik_streams::durable::StartAt;
 
 use crate::declare::{Kind, Shape};
-
-/// The record of a durable stream with which a reader begins that has no position in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StartAt {
-    /// The oldest record.
-    Earliest,
-    /// The next record.
-    Latest,
-    /// The first record of this time or later, in milliseconds since 1970.
-    Time(u64),
-    /// The record at this position.
-    Position(u64),
-}
 
 const EXPECTED: &str = "`earliest`, `latest`, a time like `2026-11-30T12:00:00Z`, or a position";
 
@@ -34,21 +22,15 @@ pub(super) fn start_at() -> Kind<StartAt> {
     .show(|start| match start {
         StartAt::Earliest => "earliest".to_owned(),
         StartAt::Latest => "latest".to_owned(),
-        StartAt::Time(time) => shown(*time),
+        StartAt::Time(time) => {
+            DateTime::<Utc>::from(*time).to_rfc3339_opts(SecondsFormat::AutoSi, true)
+        }
         StartAt::Position(position) => position.to_string(),
     })
 }
 
-fn shown(time: u64) -> String {
-    let time = i64::try_from(time)
-        .ok()
-        .and_then(DateTime::<Utc>::from_timestamp_millis);
-    time.unwrap_or_default()
-        .to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
 /// Reads a start: a word, a position, or a time as in RFC 3339.
-pub fn parse(text: &str) -> Option<StartAt> {
+fn parse(text: &str) -> Option<StartAt> {
     match text {
         "earliest" => return Some(StartAt::Earliest),
         "latest" => return Some(StartAt::Latest),
@@ -58,9 +40,7 @@ pub fn parse(text: &str) -> Option<StartAt> {
         return text.parse().ok().map(StartAt::Position);
     }
     let time = DateTime::parse_from_rfc3339(text).ok()?;
-    u64::try_from(time.timestamp_millis())
-        .ok()
-        .map(StartAt::Time)
+    Some(StartAt::Time(time.into()))
 }
 
 #[cfg(test)]

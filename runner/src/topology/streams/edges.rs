@@ -1,13 +1,11 @@
 //! Opens and retunes the producers and consumers of the streams library from the streams and edges
 //! of a graph.
 
-use std::time::{Duration, SystemTime};
-
 use mosaik_streams::{
     EndpointAddr, FramesConsumer, FramesProducer, Network, PeerId, Requirements, Scope, Tag,
     consumer::{ConsumerControl, Taken},
     discovery::PeerEntry,
-    durable::{DurableLog, SourcePosition, StartAt},
+    durable::{DurableLog, SourcePosition},
     producer::ProducerControl,
     streams::{
         backoff::{ExponentialBackoff, ExponentialBackoffBuilder},
@@ -75,7 +73,7 @@ pub(in crate::topology) fn open_consumer(
         .with_label(edge.stream.as_str())
         .with_shared_subscription(SUBSCRIPTION)
         .with_taken(Taken::WorkedOff)
-        .with_start(start_at(edge.settings.start))
+        .with_start(edge.settings.start.unwrap_or_default())
         .with_positions(positions)
         .with_scope(scope(settings))
         .with_local(true)
@@ -191,17 +189,6 @@ fn requirements(of: &Requirement) -> Requirements {
         requirements = requirements.require_ticket(ticket.validator().clone());
     }
     requirements
-}
-
-fn start_at(start: Option<graph::StartAt>) -> StartAt {
-    match start {
-        None | Some(graph::StartAt::Latest) => StartAt::Latest,
-        Some(graph::StartAt::Earliest) => StartAt::Earliest,
-        Some(graph::StartAt::Time(millis)) => {
-            StartAt::Time(SystemTime::UNIX_EPOCH + Duration::from_millis(millis))
-        }
-        Some(graph::StartAt::Position(position)) => StartAt::Position(position),
-    }
 }
 
 fn scope(stream: &StreamSettings) -> Scope {

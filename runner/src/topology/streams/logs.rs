@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     checkpoint::{Checkpoints, Line, Signal, StageId, StageImage, Stages},
-    graph::{Durable, Graph, StreamName, Visible, WhenFull},
+    graph::{Durable, Graph, StreamName},
     topology::error::{StartError, StreamError},
 };
 
@@ -101,7 +101,7 @@ impl Logs {
     ) -> Result<Stages, StartError> {
         let mut new = BTreeMap::new();
         for (name, durable) in durable(graph) {
-            let config = config(durable, graph.checkpoint.is_some());
+            let config = durable.config(graph.checkpoint.is_some());
             if let Some(open) = self.open.get_mut(name)
                 && open.config.visible == config.visible
             {
@@ -165,24 +165,6 @@ impl Logs {
         for (_, open) in std::mem::take(&mut self.open) {
             open.log.flush().await;
         }
-    }
-}
-
-fn config(durable: Durable, has_checkpoints: bool) -> DurableConfig {
-    use mosaik_streams::durable;
-
-    DurableConfig {
-        retain_bytes: durable.retain.bytes,
-        retain_age: durable.retain.age,
-        when_full: match durable.when_full {
-            WhenFull::Wait => durable::WhenFull::Wait,
-            WhenFull::DropOldest => durable::WhenFull::DropOldest,
-        },
-        visible: match durable.visible(has_checkpoints) {
-            // Without checkpoints, nothing would ever be committed.
-            Visible::Committed if has_checkpoints => durable::Visible::Committed,
-            _ => durable::Visible::Immediate,
-        },
     }
 }
 
