@@ -8,6 +8,7 @@
 mod changed;
 mod feed;
 mod storm;
+mod two_nodes;
 
 use std::{
     collections::BTreeMap,

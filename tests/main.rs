@@ -12,7 +12,6 @@ mod cli;
 mod conservation;
 mod control;
 mod control_nodes;
-mod durable_streams;
 mod files;
 mod grants;
 mod guests;

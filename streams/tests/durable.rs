@@ -1,5 +1,7 @@
 //! Durable streams: consumers on other nodes read the log, exactly and over restarts of either side.
 
+mod limits;
+
 use std::{
     path::Path,
     time::{Duration, SystemTime},
@@ -46,6 +48,28 @@ impl Writer {
             log,
             producer,
         }
+    }
+
+    /// Puts a mark, and returns its position in the log.
+    async fn mark(&mut self, mark: u64) -> LogPosition {
+        self.producer.put_mark(mark).expect("the stream is open");
+        self.marked().await
+    }
+
+    /// Returns the position of the next mark in the log.
+    async fn marked(&mut self) -> LogPosition {
+        let (_, at) = within("the mark", self.marks.next())
+            .await
+            .expect("it is on the disk");
+        at
+    }
+
+    /// Tells another node the new address at once, which it would learn from the network in time.
+    async fn announce_to(&self, reader: &Network) {
+        let synced = reader.discovery().sync_with(self.node.local().addr());
+        within("the address", synced)
+            .await
+            .expect("it is reachable");
     }
 
     /// Stops without ending the stream.
@@ -98,17 +122,10 @@ async fn a_reader_goes_on_where_it_was_when_the_writer_comes_back() {
         send_numbers(&writer.producer, from..from + 3000).await;
         // Part of it only: the rest waits in the log.
         expect(&mut consumer, from..from + 1000).await;
-        let addr = writer.node.local().addr();
         writer.stop().await;
         writer = Writer::start(&key, folder.path()).await;
         assert_eq!(writer.log.position().position, from + 3000);
-        // The other node learns the new address at once, as it would from the network.
-        let _ = addr;
-        reader
-            .discovery()
-            .sync_with(writer.node.local().addr())
-            .await
-            .ok();
+        writer.announce_to(&reader).await;
         expect(&mut consumer, from + 1000..from + 3000).await;
     }
     let stats = consumer.stats();
@@ -157,11 +174,11 @@ async fn a_reader_without_a_position_goes_on_where_it_has_confirmed_also_after_a
     drop(first);
     within("shutdown", reader.shutdown()).await;
     // The readers are stored once a second.
+    let stored = || std::fs::read_to_string(folder.path().join("readers.json"));
     until("the readers are stored", || {
-        folder.path().join("readers.json").exists()
+        stored().is_ok_and(|readers| readers.contains("\"confirmed\":2000"))
     })
     .await;
-    tokio::time::sleep(Duration::from_millis(1500)).await;
     writer.stop().await;
 
     let writer = Writer::start(&key, folder.path()).await;
@@ -201,7 +218,7 @@ async fn a_new_reader_begins_where_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_comes_after_the_end_still_reads_everything_and_then_the_end() {
+async fn a_consumer_that_comes_after_the_end_reads_everything_and_then_the_end() {
     let folder = folder();
     let writer = Writer::start(&SecretKey::generate(), folder.path()).await;
     send_numbers(&writer.producer, 0..2000).await;
@@ -237,9 +254,7 @@ async fn nothing_is_seen_before_it_is_committed_and_what_is_not_is_removed() {
     send_numbers(&writer.producer, 0..1000).await;
     writer.producer.put_mark(1).expect("the stream is open");
     send_numbers(&writer.producer, 1000..1500).await;
-    let (_, mark) = within("the mark", writer.marks.next())
-        .await
-        .expect("it is on the disk");
+    let mark = writer.marked().await;
     assert_eq!(mark.position, 1000);
     let early = tokio::time::timeout(Duration::from_millis(300), consumer.recv_frames(1));
     assert!(early.await.is_err(), "a record that is not committed");
@@ -249,16 +264,10 @@ async fn nothing_is_seen_before_it_is_committed_and_what_is_not_is_removed() {
 
     // The application makes other records this time.
     let mut writer = Writer::start_from(&key, folder.path(), config, Some(mark)).await;
-    reader
-        .discovery()
-        .sync_with(writer.node.local().addr())
-        .await
-        .ok();
+    writer.announce_to(&reader).await;
     send_numbers(&writer.producer, 5000..5100).await;
-    writer.producer.put_mark(2).expect("the stream is open");
-    let (_, mark) = within("the mark", writer.marks.next())
-        .await
-        .expect("it is on the disk");
+    let mark = writer.mark(2).await;
+
     writer.log.commit(mark.position);
     expect(&mut consumer, 5000..5100).await;
     assert_eq!(consumer.stats().dropped.lost, 0);
@@ -272,26 +281,18 @@ async fn records_that_are_made_again_are_not_appended_twice() {
     let reader = writer.reader(&SecretKey::generate()).await;
     let mut consumer = built(consumer(&reader));
     send_numbers(&writer.producer, 0..700).await;
-    writer.producer.put_mark(1).expect("the stream is open");
-    let (_, mark) = within("the mark", writer.marks.next())
-        .await
-        .expect("it is on the disk");
+    let mark = writer.mark(1).await;
+
     send_numbers(&writer.producer, 700..1000).await;
     expect(&mut consumer, 0..1000).await;
     writer.stop().await;
 
     let mut writer = Writer::start_from(&key, folder.path(), config, Some(mark)).await;
-    reader
-        .discovery()
-        .sync_with(writer.node.local().addr())
-        .await
-        .ok();
+    writer.announce_to(&reader).await;
     // A mark among the repeated records has the position that it had.
     send_numbers(&writer.producer, 700..800).await;
-    writer.producer.put_mark(2).expect("the stream is open");
-    let (_, again) = within("the mark", writer.marks.next())
-        .await
-        .expect("it is on the disk");
+    let again = writer.mark(2).await;
+
     assert_eq!(again.position, 800);
     send_numbers(&writer.producer, 800..1300).await;
     expect(&mut consumer, 1000..1300).await;
@@ -368,162 +369,4 @@ async fn consumers_that_share_a_subscription_each_go_on_at_their_position() {
     // It has no position, so it begins at the end of the log as it was.
     expect(&mut new, 2000..2200).await;
     assert_eq!(early.positions(), [at(2200)]);
-}
-
-/// Records of 10 KB, so that the log exceeds what is kept in memory.
-fn large(range: std::ops::Range<u64>) -> Frames {
-    range
-        .map(|n| format!("{n:010}{}", "x".repeat(10_000)))
-        .collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slow_reader_delays_no_one_and_joins_the_others_when_it_has_caught_up() {
-    let folder = folder();
-    let writer = Writer::start(&SecretKey::generate(), folder.path()).await;
-    let (node_fast, node_slow) = (
-        writer.reader(&SecretKey::generate()).await,
-        writer.reader(&SecretKey::generate()).await,
-    );
-    let (mut fast, mut slow) = (built(consumer(&node_fast)), built(consumer(&node_slow)));
-    until("both", || writer.producer.consumers().len() == 2).await;
-    let reading = tokio::spawn(async move {
-        let mut next = 0;
-        while next < 6000 {
-            let frames = fast.recv_frames(100).await.expect("the stream goes on");
-            for record in &frames {
-                assert_eq!(&record[..10], format!("{next:010}").as_bytes());
-                next += 1;
-            }
-        }
-    });
-    // 60 MB, of which the slow one takes nothing for now.
-    for from in (0..6000).step_by(100) {
-        let sent = writer.producer.send_frames(large(from..from + 100)).await;
-        sent.expect("the stream is open");
-    }
-    within("the fast one", reading).await.expect("it reads all");
-    let mut next = 0;
-    while next < 6000 {
-        let frames = within("the slow one", slow.recv_frames(100)).await;
-        for record in &frames.expect("the stream goes on") {
-            assert_eq!(&record[..10], format!("{next:010}").as_bytes());
-            next += 1;
-        }
-    }
-    let sent = writer.producer.send_frames(large(6000..6001)).await;
-    sent.expect("the stream is open");
-    let last = within("the live record", slow.recv_frames(100)).await;
-    assert_eq!(last.map(|frames| frames.count()), Some(1));
-    assert_eq!(writer.producer.stats().dropped.total(), 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_retention_removes_is_counted_by_the_reader_that_misses_it() {
-    let folder = folder();
-    let config = DurableConfig {
-        retain_bytes: 4_000_000,
-        ..DurableConfig::default()
-    };
-    let writer = Writer::start_from(&SecretKey::generate(), folder.path(), config, None).await;
-    let key = SecretKey::generate();
-    let reader = writer.reader(&key).await;
-    let mut first = built(consumer(&reader));
-    writer
-        .producer
-        .send_frames(large(0..10))
-        .await
-        .expect("the stream is open");
-    let _ = within("a record", first.recv_frames(1)).await;
-    let positions = first.positions();
-    drop(first);
-    within("shutdown", reader.shutdown()).await;
-    for from in (10..1000).step_by(10) {
-        let sent = writer.producer.send_frames(large(from..from + 10)).await;
-        sent.expect("the stream is open");
-    }
-    until("the oldest are removed", || {
-        writer.log.status().expired > 500
-    })
-    .await;
-    let reader = writer.reader(&key).await;
-    let mut second = built(consumer(&reader).with_positions(positions));
-    let mut count = 0;
-    until("everything is read or counted", || {
-        while let Some(frames) = second.try_recv_frames(100) {
-            count += frames.count() as u64;
-        }
-        count + second.stats().dropped.lost == 999
-    })
-    .await;
-    let lost = second.stats().dropped.lost;
-    assert_eq!((count + lost, lost > 500), (999, true), "{count} {lost}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_record_costs_its_batch_which_the_reader_counts() {
-    let (folder, key) = (folder(), SecretKey::generate());
-    let writer = Writer::start(&key, folder.path()).await;
-    for from in (0..1000).step_by(10) {
-        let sent = writer.producer.send_frames(numbered(from..from + 10)).await;
-        sent.expect("the stream is open");
-        until("the log", || writer.log.position().position == from + 10).await;
-    }
-    writer.stop().await;
-    let segment = folder.path().join("00000000000000000000.log");
-    let mut bytes = std::fs::read(&segment).expect("the segment");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(&segment, bytes).expect("the segment");
-
-    let (log, recovered) =
-        DurableLog::open(folder.path(), DurableConfig::default(), None, STREAM).expect("it opens");
-    assert_eq!(recovered.damaged.len(), 1, "{recovered:?}");
-    drop(log);
-    let writer = Writer::start(&key, folder.path()).await;
-    let reader = writer.reader(&SecretKey::generate()).await;
-    let mut consumer = built(consumer(&reader));
-    let mut seen = Vec::new();
-    let mut lost = 0;
-    until("everything is read or counted", || {
-        while let Some(frames) = consumer.try_recv_frames(100) {
-            seen.extend(numbers(&frames));
-        }
-        lost = consumer.stats().dropped.lost;
-        seen.len() as u64 + lost == 1000
-    })
-    .await;
-    let gap = recovered.damaged[0];
-    assert_eq!(lost, gap.to - gap.from);
-    assert!(seen.into_iter().eq((0..gap.from).chain(gap.to..1000)));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_log_has_one_user_and_one_identity() {
-    let (folder, other) = (folder(), folder());
-    let config = DurableConfig::default();
-    let (log, _) = DurableLog::open(folder.path(), config, None, STREAM).expect("it is new");
-    let again = DurableLog::open(folder.path(), config, None, STREAM);
-    assert_eq!(
-        again.expect_err("it is in use").to_string(),
-        "the log is in use by another process"
-    );
-    let from = LogPosition {
-        log: log.id(),
-        position: 3,
-    };
-    let (second, _) = DurableLog::open(other.path(), config, None, STREAM).expect("it is new");
-    assert_ne!(second.id(), log.id());
-    drop((log, second));
-    for (folder, message) in [
-        (
-            &folder,
-            "the log ends at 0, before the position 3 at which to continue",
-        ),
-        (&other, "the position is one of log"),
-    ] {
-        let opened = DurableLog::open(folder.path(), config, Some(from), STREAM);
-        let error = opened.expect_err("it does not match").to_string();
-        assert!(error.starts_with(message), "{error}");
-    }
 }

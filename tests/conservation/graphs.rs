@@ -4,7 +4,6 @@
 
 use std::{
     collections::BTreeSet,
-    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     thread,
@@ -22,6 +21,12 @@ use super::{
 use crate::support::{Node, root, write};
 
 pub(super) const RECORDS: u64 = 60_000;
+
+/// Returns JSON lines with a number and a time.
+pub(super) fn numbered(records: u64) -> String {
+    let record = |id| format!("{{\"id\":{id},\"at\":1700000000000}}\n");
+    (0..records).map(record).collect()
+}
 
 /// Ids pass through a map and are split by their size; the small ones are deduplicated and counted.
 pub(super) fn manifest(folder: &Path, instances: u64, generation: u64) -> PathBuf {
@@ -85,11 +90,7 @@ fn every_record_read_is_written_once() {
             let mut random = Random::seeded(seed);
             let folder = tempfile::tempdir().unwrap();
             let folder = folder.path();
-            let mut text = String::new();
-            for id in 0..RECORDS {
-                writeln!(text, r#"{{"id":{id},"at":1700000000000}}"#).unwrap();
-            }
-            write(folder, "in.jsonl", text);
+            write(folder, "in.jsonl", numbered(RECORDS));
             let manifest = manifest(folder, 1 + random.below(3), 1);
             let node = up(&manifest);
             happen(fault, folder, &node, &mut random);

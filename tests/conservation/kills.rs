@@ -1,10 +1,10 @@
 //! Tests that a node with checkpoints that is killed writes each record of its source exactly once, as if nothing had
 //! happened.
 
-use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path, thread, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, thread, time::Duration};
 
 use super::{
-    graphs::{RECORDS, manifest, values},
+    graphs::{RECORDS, manifest, numbered, values},
     ledger::{Ledger, up},
     random::Random,
     seeds,
@@ -29,11 +29,7 @@ fn a_killed_node_writes_every_record_once() {
         let mut random = Random::seeded(seed);
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        let mut text = String::new();
-        for id in 0..RECORDS {
-            writeln!(text, r#"{{"id":{id},"at":1700000000000}}"#).unwrap();
-        }
-        write(folder, "in.jsonl", text);
+        write(folder, "in.jsonl", numbered(RECORDS));
         let mut logs = String::new();
         for _ in 0..2 + random.below(6) {
             let node = up(&with_checkpoints(folder, &mut random, false));

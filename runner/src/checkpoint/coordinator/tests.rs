@@ -13,7 +13,7 @@ use mosaik_streams::{Frames, FramesConsumer, Network, Received, StreamId};
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::checkpoint::{InstanceImage, Signal, SourceSignal, StageImage};
+use crate::checkpoint::{Alignment, InstanceImage, Signal, SourceSignal, StageImage};
 
 const DEADLINE: Duration = Duration::from_mins(1);
 
@@ -71,6 +71,20 @@ fn position(next: u64) -> StageImage {
     }
 }
 
+/// Returns what comes next on any open input that the alignment does not hold.
+async fn next_received(
+    inputs: &mut [FramesConsumer],
+    open: &[bool],
+    alignment: &Alignment,
+) -> (usize, Option<Received>) {
+    let waits = inputs
+        .iter_mut()
+        .enumerate()
+        .filter(|(input, _)| open[*input] && !alignment.holds(*input))
+        .map(|(input, consumer)| Box::pin(async move { (input, consumer.recv_next(7).await) }));
+    futures::future::select_all(waits).await.0
+}
+
 /// Adds up all records of its inputs, and passes them on. Its state is the sum and the number of records.
 async fn stage(mut inputs: Vec<FramesConsumer>, output: Option<FramesProducer>, mut line: Line) {
     let mut open = vec![true; inputs.len()];
@@ -82,14 +96,8 @@ async fn stage(mut inputs: Vec<FramesConsumer>, output: Option<FramesProducer>, 
             line.pass(number, state(sum, count));
         }
         line.opens().await;
-        let waits: Vec<_> = inputs
-            .iter_mut()
-            .enumerate()
-            .filter(|(input, _)| open[*input] && !alignment.holds(*input))
-            .map(|(input, consumer)| Box::pin(async move { (input, consumer.recv_next(7).await) }))
-            .collect();
         let received = tokio::select! {
-            (received, ..) = futures::future::select_all(waits) => received,
+            received = next_received(&mut inputs, &open, &alignment) => received,
             signal = line.signal() => {
                 match signal {
                     Signal::Begun(begun) => line.pass(begun.number, state(sum, count)),

@@ -19,6 +19,22 @@ fn filled() -> Arc<SimDisk> {
     disk
 }
 
+/// Reads a damaged log. No record may differ, and each is read or in a gap. Returns the end, and the number of missing
+/// records.
+fn readable(disk: &Arc<SimDisk>) -> (u64, u64) {
+    let (log, _) = Log::open(disk.clone(), RETAIN, ID).unwrap();
+    let end = log.view().end();
+    let (records, gaps) = read(&mut log.reader(0), end);
+    assert!(
+        records
+            .iter()
+            .all(|(position, found)| *found == (*position, 0))
+    );
+    let missing: u64 = gaps.iter().map(|gap| gap.to - gap.from).sum();
+    assert_eq!(records.len() as u64 + missing, end);
+    (end, missing)
+}
+
 #[test]
 fn a_changed_byte_anywhere_costs_its_batch_and_never_changes_a_record() {
     let mut random = Random(1);
@@ -30,16 +46,7 @@ fn a_changed_byte_anywhere_costs_its_batch_and_never_changes_a_record() {
             let at = random.next(bytes.len());
             bytes[at] ^= 1 << random.next(8);
         });
-        let (log, _) = Log::open(disk.clone(), RETAIN, ID).unwrap();
-        let end = log.view().end();
-        let (records, gaps) = read(&mut log.reader(0), end);
-        assert!(
-            records
-                .iter()
-                .all(|(position, found)| *found == (*position, 0))
-        );
-        let missing: u64 = gaps.iter().map(|gap| gap.to - gap.from).sum();
-        assert_eq!(records.len() as u64 + missing, end);
+        let (end, missing) = readable(&disk);
         // The last batch of the log cannot be told from one that was not finished.
         assert!(missing <= 4 && end >= 116, "{missing} {end}");
     }
@@ -53,16 +60,7 @@ fn a_file_that_is_cut_costs_what_it_contained() {
         let names = disk.names();
         let (name, newest) = (&names[random.next(names.len())], names.last().unwrap());
         disk.edit(name, |bytes| bytes.truncate(random.next(bytes.len())));
-        let (log, _) = Log::open(disk.clone(), RETAIN, ID).unwrap();
-        let end = log.view().end();
-        let (records, gaps) = read(&mut log.reader(0), end);
-        assert!(
-            records
-                .iter()
-                .all(|(position, found)| *found == (*position, 0))
-        );
-        let missing: u64 = gaps.iter().map(|gap| gap.to - gap.from).sum();
-        assert_eq!(records.len() as u64 + missing, end);
+        let (end, _) = readable(&disk);
         assert!(name == newest || end == 120);
     }
 }

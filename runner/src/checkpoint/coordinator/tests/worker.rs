@@ -81,14 +81,8 @@ pub(super) async fn run(
             () = line.opens() => {}
             () = is_rewired.notified() => continue,
         }
-        let waits: Vec<_> = inputs
-            .iter_mut()
-            .enumerate()
-            .filter(|(input, _)| open[*input] && !alignment.holds(*input))
-            .map(|(input, consumer)| Box::pin(async move { (input, consumer.recv_next(7).await) }))
-            .collect();
         let received = tokio::select! {
-            (received, ..) = futures::future::select_all(waits) => received,
+            received = next_received(&mut inputs, &open, &alignment) => received,
             () = is_rewired.notified() => continue,
             signal = line.signal() => {
                 match signal {

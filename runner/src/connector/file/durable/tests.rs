@@ -92,14 +92,20 @@ proptest! {
     }
 }
 
+/// Writes a record, syncs it, and writes another one. Returns the token of the sync.
+async fn written(path: &Path) -> (Box<dyn Sink>, Position) {
+    let mut sink = open(path).await;
+    write(&mut *sink, "a").await;
+    let token = sync(&mut *sink).await;
+    write(&mut *sink, "b").await;
+    (sink, token)
+}
+
 #[tokio::test]
 async fn a_file_that_was_renamed_while_down_is_cut_and_the_path_begins_again() {
     let folder = TempDir::new().unwrap();
     let (path, renamed) = (folder.path().join("out"), folder.path().join("out.1"));
-    let mut sink = open(&path).await;
-    write(&mut *sink, "a").await;
-    let token = sync(&mut *sink).await;
-    write(&mut *sink, "b").await;
+    let (sink, token) = written(&path).await;
     drop(sink);
     fs::rename(&path, &renamed).unwrap();
     let mut sink = resume(&path, &token).await.unwrap();
@@ -111,10 +117,7 @@ async fn a_file_that_was_renamed_while_down_is_cut_and_the_path_begins_again() {
 async fn a_file_that_was_renamed_between_sync_and_crash_is_cut_with_its_successor() {
     let folder = TempDir::new().unwrap();
     let (path, renamed) = (folder.path().join("out"), folder.path().join("out.1"));
-    let mut sink = open(&path).await;
-    write(&mut *sink, "a").await;
-    let token = sync(&mut *sink).await;
-    write(&mut *sink, "b").await;
+    let (mut sink, token) = written(&path).await;
     std::thread::sleep(Duration::from_millis(12));
     fs::rename(&path, &renamed).unwrap();
     reopen_all();
@@ -157,11 +160,8 @@ async fn a_process_that_is_killed_while_it_goes_on_leaves_nothing_twice() {
         for second in moments {
             let folder = TempDir::new().unwrap();
             let (path, renamed) = (folder.path().join("out"), folder.path().join("out.1"));
-            let mut sink = open(&path).await;
-            write(&mut *sink, "a").await;
-            // The ledger has this when the process is killed, or gets it just before.
-            let token = sync(&mut *sink).await;
-            write(&mut *sink, "b").await;
+            // The ledger has the token when the process is killed, or gets it just before.
+            let (mut sink, token) = written(&path).await;
             std::thread::sleep(Duration::from_millis(12));
             let mut held = &path;
             if is_renamed {
@@ -254,10 +254,7 @@ async fn a_file_of_before_the_sync_at_the_path_is_not_cut() {
     let (path, other) = (folder.path().join("out"), folder.path().join("other"));
     fs::write(&other, "x\n").unwrap();
     std::thread::sleep(Duration::from_millis(12));
-    let mut sink = open(&path).await;
-    write(&mut *sink, "a").await;
-    let token = sync(&mut *sink).await;
-    write(&mut *sink, "b").await;
+    let (sink, token) = written(&path).await;
     drop(sink);
     fs::rename(&path, folder.path().join("out.1")).unwrap();
     fs::rename(&other, &path).unwrap();
